@@ -1,0 +1,79 @@
+//! Everything that can go wrong in core. Each variant carries the numbers that its message needs.
+
+use thiserror::Error;
+
+/// What a fit can refuse, in the words that the user will read.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Error {
+    #[error("arguments do not fit together: {what} has length {found}, expected {expected}")]
+    Shape {
+        what: &'static str,
+        found: usize,
+        expected: usize,
+    },
+
+    #[error("X has rank {rank} but there are only {n} rows: no degrees of freedom are left")]
+    TooFewRows { n: usize, rank: usize },
+
+    #[error(
+        "the kernel cannot be told from the residual: after removing X it is {scale:.4} times the identity \
+         (every group has one row and the kernel is proportional to I)"
+    )]
+    NotIdentifiable { scale: f64 },
+
+    #[error("the kernel is not positive semidefinite: smallest eigenvalue {min:.6e}, largest {max:.6e}")]
+    NotPositive { min: f64, max: f64 },
+
+    #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
+    MlUnbounded,
+
+    #[error("a variance of {value:e} cannot be represented; rescale the response or the kernel")]
+    Scale { value: f64 },
+
+    #[error("this needs about {needed:.1} GiB of memory but only {available:.1} GiB are available")]
+    Memory { needed: f64, available: f64 },
+
+    #[error("{what} did not converge in {iterations} iterations")]
+    NoConvergence { what: &'static str, iterations: usize },
+
+    #[error("interrupted")]
+    Interrupted,
+
+    #[error("could not start {threads} threads")]
+    Threads { threads: usize },
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Short name of the failure: R's condition class is `fastlmm_error_<class>`.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Error::Shape { .. } => "shape",
+            Error::TooFewRows { .. } => "too_few_rows",
+            Error::NotIdentifiable { .. } => "not_identifiable",
+            Error::NotPositive { .. } => "not_positive",
+            Error::MlUnbounded => "ml_unbounded",
+            Error::Scale { .. } => "scale",
+            Error::Memory { .. } => "memory",
+            Error::NoConvergence { .. } => "no_convergence",
+            Error::Interrupted => "interrupted",
+            Error::Threads { .. } => "threads",
+        }
+    }
+
+    /// The numbers of the message, by name.
+    pub fn numbers(&self) -> Vec<(&'static str, f64)> {
+        match *self {
+            Error::Shape { found, expected, .. } => vec![("found", found as f64), ("expected", expected as f64)],
+            Error::TooFewRows { n, rank } => vec![("n", n as f64), ("rank", rank as f64)],
+            Error::NotIdentifiable { scale } => vec![("scale", scale)],
+            Error::NotPositive { min, max } => vec![("min", min), ("max", max)],
+            Error::Scale { value } => vec![("value", value)],
+            Error::Memory { needed, available } => vec![("needed", needed), ("available", available)],
+            Error::NoConvergence { iterations, .. } => vec![("iterations", iterations as f64)],
+            Error::Threads { threads } => vec![("threads", threads as f64)],
+            Error::MlUnbounded | Error::Interrupted => vec![],
+        }
+    }
+}

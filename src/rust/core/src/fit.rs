@@ -1,0 +1,365 @@
+//! The fit: reduce, search, and say what the optimum means in the user's units.
+
+use crate::error::{Error, Result};
+use crate::kernel::dense::psd_tolerance;
+use crate::likelihood::{Criterion, Method, proportions};
+use crate::linalg::Scalar;
+use crate::monitor::Monitor;
+use crate::optimize::{Grid, Objective, Optimum, Place, grid_points};
+use crate::parallel::{Workers, check_memory};
+use crate::reduce::{Model, Reduction};
+use crate::rotated::Rotated;
+use faer::Par;
+use num_dual::{Dual2_64, Dual64, second_derivative};
+
+impl Objective for Criterion<'_> {
+    fn dual(&self, at: Dual64) -> Dual64 {
+        self.deviance(at)
+    }
+
+    fn dual2(&self, at: Dual2_64) -> Dual2_64 {
+        self.deviance(at)
+    }
+
+    fn value(&self, at: f64) -> f64 {
+        self.deviance(at)
+    }
+}
+
+/// What kind of answer a fit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    /// X explains y to rounding: no variance is left to divide.
+    PerfectFit,
+    /// y - X beta lies in the range of a singular kernel: the likelihood grows without bound as delta -> 0.
+    ExplainedByKernel,
+    /// The kernel vanishes once X is projected out, so its variance is unknown.
+    Confounded,
+    /// One contrast is left, which any delta fits equally well.
+    OneContrast,
+    /// The border delta = 0 of ML is spurious; the best optimum away from it is given.
+    MlBorder,
+}
+
+/// How a fit is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub method: Method,
+    pub threads: usize,
+    /// Relative tolerance of the kernel's smallest eigenvalue; `None`: 10 n eps.
+    pub tolerance: Option<f64>,
+}
+
+/// Standard errors from the observed information; NaN at a boundary.
+#[derive(Debug, Clone, Copy)]
+pub struct Errors {
+    pub log_delta: f64,
+    pub delta: f64,
+    pub h2: f64,
+    pub sigma2: f64,
+    pub sigma2_e: f64,
+}
+
+/// Estimates that go with one value of delta.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    pub delta: f64,
+    pub h2: f64,
+    pub sigma2: f64,
+    pub sigma2_e: f64,
+    pub log_lik: f64,
+}
+
+/// A fitted model.
+pub struct Fit {
+    pub status: Status,
+    /// Coefficients of the kept columns of X, their covariance, and which columns those are.
+    pub beta: Vec<f64>,
+    pub vcov: Vec<Vec<f64>>,
+    pub kept: Vec<usize>,
+    pub point: Point,
+    pub errors: Errors,
+    /// Where delta lies; absent when there is nothing to search for.
+    pub optimum: Option<Optimum>,
+    /// All local optima, best first.
+    pub locals: Vec<Point>,
+    /// The log-likelihood profile, ascending in delta.
+    pub profile: Vec<Point>,
+    /// u_hat = K[, index] alpha.
+    pub alpha: Vec<f64>,
+    pub rotated: Rotated,
+}
+
+/// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
+pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
+    let m = model.index.len() as f64;
+    check_memory(m * m + 3.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
+    let workers = Workers::new(options.threads)?;
+    let reduction = Reduction::new(model, &workers, monitor)?;
+    check_positive(&reduction, m as usize, options.tolerance)?;
+    workers.run(|par| estimate(reduction, options.method, model.index.len(), par))
+}
+
+fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
+    let (min, max) = (reduction.smallest, reduction.rotated.largest());
+    if min < -psd_tolerance(m, tolerance) * max.max(reduction.trace) {
+        let scale = reduction.rotated.k_scale;
+        return Err(Error::NotPositive {
+            min: min * scale,
+            max: max * scale,
+        });
+    }
+    Ok(())
+}
+
+fn estimate(mut reduction: Reduction, method: Method, groups: usize, par: Par) -> Result<Fit> {
+    let status = diagnose(&reduction)?;
+    match status {
+        Status::PerfectFit => Ok(degenerate(&reduction, method, status, f64::NAN, groups)),
+        Status::Confounded | Status::OneContrast => Ok(degenerate(&reduction, method, status, 0.0, groups)),
+        Status::ExplainedByKernel => Ok(interpolated(&reduction, method, groups, par)),
+        _ => {
+            if reduction.rotated.full_rank() {
+                reduction.separate_null_directions()?;
+            }
+            search(&reduction, method, groups, par)
+        }
+    }
+}
+
+/// Recognise the data sets whose likelihood has no ordinary optimum.
+fn diagnose(reduction: &Reduction) -> Result<Status> {
+    let data = &reduction.rotated;
+    let n = data.contrasts() + data.rank();
+    let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * reduction.length;
+    let largest = data.largest();
+    if data.square() <= rounding.powi(2) {
+        return Ok(Status::PerfectFit);
+    }
+    if largest <= 10.0 * f64::EPSILON * reduction.trace {
+        return Ok(Status::Confounded);
+    }
+    if data.contrasts() == 1 {
+        return Ok(Status::OneContrast);
+    }
+    let smallest = data.values.iter().copied().fold(f64::INFINITY, f64::min);
+    if data.n_rest == 0 && largest - smallest <= f64::EPSILON.sqrt() * largest {
+        return Err(Error::NotIdentifiable {
+            scale: largest * data.k_scale,
+        });
+    }
+    if !data.full_rank() && data.null_square() <= (10.0 * rounding).powi(2) {
+        return Ok(Status::ExplainedByKernel);
+    }
+    Ok(Status::Ok)
+}
+
+/// The search over the whole range of log delta.
+fn search(reduction: &Reduction, method: Method, groups: usize, par: Par) -> Result<Fit> {
+    let data = &reduction.rotated;
+    let criterion = Criterion { data, method };
+    let lower = if criterion.is_bounded() {
+        criterion.deviance_at(1.0, 0.0)
+    } else {
+        f64::INFINITY
+    };
+    let grid = Grid::new(
+        &criterion,
+        grid_points(data.largest()),
+        lower,
+        criterion.deviance_at(0.0, 1.0),
+    );
+    let optimum = grid.optimum(&criterion)?.ok_or(Error::MlUnbounded)?;
+    let (h, g) = at(optimum.best.place, optimum.best.at);
+    let mut fit = assemble(reduction, criterion, h, g, groups, par);
+    fit.status = if data.full_rank() && !criterion.is_bounded() {
+        Status::MlBorder
+    } else {
+        Status::Ok
+    };
+    fit.errors = errors(&criterion, &optimum, &fit.point);
+    fit.locals = optimum
+        .locals
+        .iter()
+        .map(|l| at(l.place, l.at))
+        .map(|(h, g)| point(&criterion, h, g))
+        .collect();
+    fit.profile = profile(&criterion, &grid, &optimum);
+    fit.optimum = Some(optimum);
+    check_scale(&fit.point)?;
+    Ok(fit)
+}
+
+fn at(place: Place, log_delta: f64) -> (f64, f64) {
+    match place {
+        Place::Interior => proportions(log_delta),
+        Place::Lower => (1.0, 0.0),
+        Place::Upper => (0.0, 1.0),
+    }
+}
+
+/// Variances and log-likelihood at (h, g), in the user's units.
+pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
+    let data = criterion.data;
+    let tau2 = criterion.terms(h, g).q / criterion.n() as f64;
+    let sigma2 = h * tau2 * data.y_scale / data.k_scale * data.y_scale;
+    let sigma2_e = g * tau2 * data.y_scale * data.y_scale;
+    Point {
+        delta: g / h * data.k_scale,
+        h2: 1.0 / (1.0 + sigma2_e / sigma2),
+        sigma2,
+        sigma2_e,
+        log_lik: -0.5 * criterion.deviance_at(h, g),
+    }
+}
+
+fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, groups: usize, par: Par) -> Fit {
+    let data = &r.rotated;
+    let inverse = criterion.inverse(h, g.max(if data.full_rank() { 0.0 } else { f64::MIN_POSITIVE }));
+    let beta = data
+        .basis
+        .iter()
+        .map(|row| criterion.beta(row, h, &inverse) * data.y_scale)
+        .collect();
+    let point = point(&criterion, h, g);
+    let tau2 = criterion.terms(h, g).q / criterion.n() as f64 * data.y_scale * data.y_scale;
+    let vcov = criterion
+        .vcov(h, g)
+        .iter()
+        .map(|row| row.iter().map(|v| v * tau2).collect())
+        .collect();
+    Fit {
+        status: Status::Ok,
+        beta,
+        vcov,
+        kept: r.design.kept.clone(),
+        point,
+        errors: Errors::UNKNOWN,
+        optimum: None,
+        locals: vec![point],
+        profile: vec![point],
+        alpha: r.alpha(h, g, groups, par),
+        rotated: data.clone(),
+    }
+}
+
+impl Errors {
+    const UNKNOWN: Self = Self {
+        log_delta: f64::NAN,
+        delta: f64::NAN,
+        h2: f64::NAN,
+        sigma2: f64::NAN,
+        sigma2_e: f64::NAN,
+    };
+}
+
+/// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
+fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> Errors {
+    if optimum.best.place != Place::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
+        return Errors::UNKNOWN;
+    }
+    let log_q = |t: Dual2_64| log_q(criterion, t);
+    let (_, slope, _) = second_derivative(log_q, optimum.best.at);
+    let (h, g) = proportions(optimum.best.at);
+    let variance = 2.0 / optimum.curvature;
+    let log_error = |slope: f64| (2.0 / criterion.n() as f64 + slope * slope * variance).sqrt();
+    Errors {
+        log_delta: variance.sqrt(),
+        delta: point.delta * variance.sqrt(),
+        h2: point.h2 * (1.0 - point.h2) * variance.sqrt(),
+        sigma2: point.sigma2 * log_error(slope - g),
+        sigma2_e: point.sigma2_e * log_error(slope + h),
+    }
+}
+
+fn log_q<D: Scalar>(criterion: &Criterion<'_>, log_delta: D) -> D {
+    let (h, g) = proportions(log_delta);
+    criterion.terms(h, g).q.ln()
+}
+
+/// The search's grid, refined about an interior optimum.
+fn profile(criterion: &Criterion<'_>, grid: &Grid, optimum: &Optimum) -> Vec<Point> {
+    const FINE: i32 = 20;
+    let mut log_delta = grid.at.clone();
+    if optimum.best.place == Place::Interior && optimum.curvature > 0.0 {
+        let step = 4.0 * (2.0 / optimum.curvature).sqrt() / f64::from(FINE);
+        log_delta.extend((-FINE..=FINE).map(|i| optimum.best.at + step * f64::from(i)));
+        log_delta.sort_by(f64::total_cmp);
+    }
+    log_delta
+        .iter()
+        .map(|t| proportions(*t))
+        .map(|(h, g)| point(criterion, h, g))
+        .collect()
+}
+
+/// Least squares: the kernel takes no part.
+fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, groups: usize) -> Fit {
+    let criterion = Criterion {
+        data: &r.rotated,
+        method,
+    };
+    let mut fit = assemble(r, criterion, 0.0, 1.0, groups, Par::Seq);
+    fit.status = status;
+    fit.point = Point {
+        h2: f64::NAN,
+        sigma2: explained,
+        ..fit.point
+    };
+    if status == Status::PerfectFit {
+        fit.point = Point {
+            delta: f64::NAN,
+            sigma2: 0.0,
+            sigma2_e: 0.0,
+            log_lik: f64::INFINITY,
+            ..fit.point
+        };
+        fit.vcov.iter_mut().flatten().for_each(|v| *v = 0.0);
+    }
+    fit.locals = vec![fit.point];
+    fit.profile = vec![fit.point];
+    fit
+}
+
+/// delta = 0 with a singular kernel whose range holds y - X beta.
+fn interpolated(r: &Reduction, method: Method, groups: usize, par: Par) -> Fit {
+    let mut projected = r.rotated.clone();
+    // the parts of y outside the kernel's range are rounding: leave them out
+    projected.rho = 0.0;
+    let null = |v: &f64| *v == 0.0;
+    projected
+        .y
+        .iter_mut()
+        .zip(&projected.values)
+        .filter(|(_, v)| null(v))
+        .for_each(|(y, _)| *y = 0.0);
+    let tiny = f64::EPSILON * f64::EPSILON;
+    let criterion = Criterion {
+        data: &projected,
+        method,
+    };
+    let mut fit = assemble(r, criterion, 1.0, tiny, groups, par);
+    fit.status = Status::ExplainedByKernel;
+    fit.point = Point {
+        delta: 0.0,
+        h2: 1.0,
+        sigma2_e: 0.0,
+        log_lik: f64::INFINITY,
+        ..fit.point
+    };
+    fit.locals = vec![fit.point];
+    fit.profile = vec![fit.point];
+    fit
+}
+
+/// A variance below or above what a double holds would be a wrong number.
+fn check_scale(point: &Point) -> Result<()> {
+    let fits = |v: f64| v == 0.0 || v.is_normal();
+    for value in [point.sigma2, point.sigma2_e] {
+        if !fits(value) || (point.sigma2 == 0.0 && point.sigma2_e == 0.0) {
+            return Err(Error::Scale { value });
+        }
+    }
+    Ok(())
+}

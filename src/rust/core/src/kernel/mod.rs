@@ -1,0 +1,24 @@
+//! Covariances of the random effect.
+
+pub mod dense;
+
+use dense::Dense;
+
+/// What `u ~ N(0, sigma2 K)` may have for K.
+#[derive(Clone, Copy)]
+pub enum Kernel<'a> {
+    /// Independent levels.
+    Identity,
+    /// A positive semidefinite matrix.
+    Dense(Dense<'a>),
+}
+
+impl Kernel<'_> {
+    /// K between two of its rows.
+    pub fn entry(&self, i: usize, j: usize) -> f64 {
+        match self {
+            Kernel::Identity => f64::from(i == j),
+            Kernel::Dense(k) => k.entry(i, j),
+        }
+    }
+}

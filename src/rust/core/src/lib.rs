@@ -1,0 +1,47 @@
+//! Mixed models with a known covariance: `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
+//!
+//! The data are projected away from X and rotated once. From then on the model is a cost function of one number, log delta,
+//! evaluated with plain or dual numbers by the same code.
+//!
+//! | paper | Rust | R |
+//! |---|---|---|
+//! | y, X, Z, K, W (weights) | `y x z kernel weights` | `y X Z K weights` |
+//! | beta, Var(beta) | `beta vcov` | `coefficients vcov` |
+//! | sigma^2 (explained by K), sigma_e^2 | `sigma2 sigma2_e` | `sigma2 sigma2_e` |
+//! | delta = sigma_e^2 / sigma^2 | `delta`, `log_delta` | `delta` |
+//! | h^2 = sigma^2 / (sigma^2 + sigma_e^2) | `h2` | `h2` |
+//! | (h, 1 - h) = (1, delta) / (1 + delta), tau^2 = sigma^2 + sigma_e^2 in scaled units | `h g tau2` | |
+//! | lambda, U'y2 of K22 = U Lambda U' | `values y` | `rotated$values`, `rotated$y` |
+//! | K11, K12 U | `k11 b` | `rotated$k11`, `rotated$b` |
+//! | S = (Q1' H^-1 Q1)^-1 | `schur` | |
+//! | N' = n - rank(X) | `contrasts` | |
+//!
+//! | module | holds |
+//! |---|---|
+//! | `design` | pivoted Householder QR of X |
+//! | `incidence` | Z: repeats collapsed to what lies between groups and within them |
+//! | `kernel` | covariances: checks and access |
+//! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
+//! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
+//! | `rotated` | the small object in which every kernel ends |
+//! | `likelihood` | profiled REML and ML, generic in the scalar |
+//! | `optimize` | global search over log delta |
+//! | `fit`, `profile`, `predict` | what users ask for |
+
+#![forbid(unsafe_code)]
+
+pub mod design;
+pub mod error;
+pub mod fit;
+pub mod incidence;
+pub mod kernel;
+pub mod likelihood;
+pub mod linalg;
+pub mod monitor;
+pub mod optimize;
+pub mod parallel;
+pub mod predict;
+pub mod profile;
+pub mod reduce;
+pub mod rotated;
+pub mod spectrum;

@@ -1,0 +1,6 @@
+//! The fast path against the slow, obvious definition: explicit V, dense algebra.
+
+mod definition;
+mod edges;
+mod fit;
+mod profile;

@@ -1,0 +1,23 @@
+//! Glue between R and `fastlmm-core`: every entry point is view -> core call -> reply.
+
+// X and K are the field's names, and the names that R sees
+#![allow(non_snake_case)]
+
+use extendr_api::prelude::*;
+
+mod console;
+mod failure;
+mod fit;
+mod kernel;
+mod predict;
+mod profile;
+mod reply;
+mod view;
+
+extendr_module! {
+    mod fastlmm;
+    use fit;
+    use kernel;
+    use predict;
+    use profile;
+}

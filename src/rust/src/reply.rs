@@ -1,0 +1,142 @@
+//! Core's structs as named lists: one function each, names as R users see them.
+
+use extendr_api::prelude::*;
+use fastlmm_core::fit::{Errors, Fit, Point, Status};
+use fastlmm_core::kernel::dense::Facts;
+use fastlmm_core::optimize::{Optimum, Place};
+use fastlmm_core::profile::CurvePoint;
+use fastlmm_core::rotated::Rotated;
+
+pub fn facts(facts: &Facts) -> List {
+    let position = |(row, column): (usize, usize)| Robj::from(vec![row as i32 + 1, column as i32 + 1]);
+    let extreme = |pick: fn((f64, f64)) -> f64| facts.extremes.map_or(f64::na(), pick);
+    list!(
+        n_nonfinite = facts.non_finite as f64,
+        nonfinite = facts.non_finite_at.map_or(Robj::from(Vec::<i32>::new()), position),
+        asymmetry = facts.asymmetry,
+        asymmetry_at = position(facts.asymmetry_at),
+        max_abs = facts.max_abs,
+        mean_diag = facts.mean_diag,
+        positive = facts.positive.map_or(Rbool::na_value(), Rbool::from),
+        min_eigen = extreme(|e| e.0),
+        max_eigen = extreme(|e| e.1)
+    )
+}
+
+pub fn fit(fit: &Fit, columns: usize) -> List {
+    let mut coefficients = vec![f64::na(); columns];
+    fit.kept.iter().zip(&fit.beta).for_each(|(&j, b)| coefficients[j] = *b);
+    list!(
+        coefficients = coefficients,
+        vcov = matrix(&fit.vcov, fit.beta.len()),
+        kept = fit.kept.iter().map(|j| *j as i32 + 1).collect::<Vec<_>>(),
+        rank = fit.kept.len() as i32,
+        sigma2 = fit.point.sigma2,
+        sigma2_e = fit.point.sigma2_e,
+        delta = na(fit.point.delta),
+        h2 = na(fit.point.h2),
+        logLik = fit.point.log_lik,
+        alpha = fit.alpha.clone(),
+        se = errors(&fit.errors),
+        optimum = optimum(fit),
+        profile = points(&fit.profile),
+        rotated = rotated(&fit.rotated)
+    )
+}
+
+fn optimum(fit: &Fit) -> List {
+    let search = fit.optimum.as_ref();
+    list!(
+        log_delta = na(fit.point.delta.ln()),
+        slope = search.map_or(f64::na(), |o| o.slope),
+        curvature = search.map_or(f64::na(), |o| na(o.curvature)),
+        reason = search.map_or("nothing to search for", reason),
+        boundary = boundary(fit),
+        local = points(&fit.locals),
+        status = status(fit.status),
+        dropped = fit.rotated.null as i32
+    )
+}
+
+fn reason(optimum: &Optimum) -> &'static str {
+    match optimum.best.place {
+        Place::Interior => "slope vanishes",
+        Place::Lower => "likelihood rises towards delta = 0",
+        Place::Upper => "likelihood rises towards delta = Inf",
+    }
+}
+
+fn boundary(fit: &Fit) -> &'static str {
+    match (fit.status, fit.optimum.as_ref().map(|o| o.best.place)) {
+        (_, Some(Place::Upper)) => "h2 = 0",
+        (_, Some(Place::Lower)) | (Status::ExplainedByKernel, _) => "h2 = 1",
+        _ => "none",
+    }
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "ok",
+        Status::PerfectFit => "perfect_fit",
+        Status::ExplainedByKernel => "explained_by_kernel",
+        Status::Confounded => "confounded",
+        Status::OneContrast => "one_contrast",
+        Status::MlBorder => "ml_border",
+    }
+}
+
+fn errors(errors: &Errors) -> List {
+    list!(
+        sigma2 = na(errors.sigma2),
+        sigma2_e = na(errors.sigma2_e),
+        delta = na(errors.delta),
+        h2 = na(errors.h2),
+        log_delta = na(errors.log_delta)
+    )
+}
+
+fn points(points: &[Point]) -> List {
+    let column = |pick: fn(&Point) -> f64| points.iter().map(pick).map(na).collect::<Vec<_>>();
+    list!(
+        delta = column(|p| p.delta),
+        h2 = column(|p| p.h2),
+        sigma2 = column(|p| p.sigma2),
+        logLik = column(|p| p.log_lik)
+    )
+}
+
+pub fn curve(points: &[CurvePoint]) -> List {
+    let column = |pick: fn(&CurvePoint) -> f64| points.iter().map(pick).collect::<Vec<_>>();
+    list!(
+        value = column(|p| p.value),
+        zeta = column(|p| p.zeta),
+        logLik = column(|p| p.log_lik)
+    )
+}
+
+fn rotated(data: &Rotated) -> List {
+    list!(
+        values = data.values.clone(),
+        y = data.y.clone(),
+        rho = data.rho,
+        n_rest = data.n_rest as f64,
+        y1 = data.y1.clone(),
+        k11 = matrix(&data.k11, data.rank()),
+        b = matrix(&data.b, data.values.len()),
+        basis = matrix(&data.basis, data.rank()),
+        null = data.null as f64,
+        log_det_x = data.log_det_x,
+        log_weights = data.log_weights,
+        y_scale = data.y_scale,
+        k_scale = data.k_scale
+    )
+}
+
+/// Undefined numbers are missing in R.
+fn na(x: f64) -> f64 {
+    if x.is_nan() { f64::na() } else { x }
+}
+
+fn matrix(rows: &[Vec<f64>], ncol: usize) -> RMatrix<f64> {
+    RMatrix::new_matrix(rows.len(), ncol, |i, j| rows[i][j])
+}

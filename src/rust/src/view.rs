@@ -1,0 +1,100 @@
+//! R's memory as core reads it: views without copies, and indices that start at 0.
+
+use crate::failure::Reply;
+use extendr_api::prelude::*;
+use faer::MatRef;
+use fastlmm_core::error::Error;
+use fastlmm_core::kernel::Kernel;
+use fastlmm_core::kernel::dense::Dense;
+use fastlmm_core::likelihood::Method;
+use fastlmm_core::rotated::Rotated;
+
+pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
+    MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())
+}
+
+/// A 0 x 0 matrix stands for the identity.
+pub fn kernel(k: &RMatrix<f64>) -> Kernel<'_> {
+    if k.nrows() == 0 {
+        Kernel::Identity
+    } else {
+        Kernel::Dense(Dense(matrix(k)))
+    }
+}
+
+/// R's indices from 1 as indices from 0, each below `bound`.
+pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>> {
+    let inside = |i: &i32| {
+        usize::try_from(*i)
+            .ok()
+            .filter(|i| (1..=bound).contains(i))
+            .map(|i| i - 1)
+    };
+    let found: Option<Vec<usize>> = x.iter().map(inside).collect();
+    Ok(found.ok_or(Error::Shape {
+        what,
+        found: bound.saturating_add(1),
+        expected: bound,
+    })?)
+}
+
+pub fn same_length(what: &'static str, found: usize, expected: usize) -> Reply<()> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(Error::Shape { what, found, expected }.into())
+    }
+}
+
+pub fn method(name: &str) -> Method {
+    if name == "ML" { Method::Ml } else { Method::Reml }
+}
+
+/// R's NA as absence.
+pub fn optional(x: Rfloat) -> Option<f64> {
+    Option::<f64>::from(x).filter(|x| !x.is_nan())
+}
+
+/// The list that `reply::rotated` made.
+pub fn rotated(list: &List) -> Reply<Rotated> {
+    let values = numbers(list, "values")?;
+    let y1 = numbers(list, "y1")?;
+    let (r, n) = (y1.len(), values.len());
+    let number = |name| numbers(list, name)?.first().copied().ok_or(missing(name));
+    Ok(Rotated {
+        y: numbers(list, "y")?,
+        rho: number("rho")?,
+        n_rest: number("n_rest")? as usize,
+        k11: rows(&numbers(list, "k11")?, r, r),
+        b: rows(&numbers(list, "b")?, r, n),
+        basis: rows(&numbers(list, "basis")?, r, r),
+        null: number("null")? as usize,
+        log_det_x: number("log_det_x")?,
+        log_weights: number("log_weights")?,
+        y_scale: number("y_scale")?,
+        k_scale: number("k_scale")?,
+        values,
+        y1,
+    })
+}
+
+fn missing(what: &'static str) -> crate::failure::Failure {
+    Error::Shape {
+        what,
+        found: 0,
+        expected: 1,
+    }
+    .into()
+}
+
+fn numbers(list: &List, name: &'static str) -> Reply<Vec<f64>> {
+    let found = list.iter().find(|(key, _)| *key == name);
+    found.and_then(|(_, x)| x.as_real_vector()).ok_or(missing(name))
+}
+
+/// The rows of an R matrix (column-major).
+fn rows(x: &[f64], nrow: usize, ncol: usize) -> Vec<Vec<f64>> {
+    (0..nrow)
+        .map(|i| (0..ncol).map(|j| x[i + j * nrow]).collect())
+        .collect()
+}
