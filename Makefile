@@ -1,0 +1,50 @@
+# `make demo` and `make test` do everything on a bare machine and never ask.
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/src/rust/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+LIB := $(CURDIR)/.Rlib
+export R_LIBS := $(LIB)
+CARGO := cd src/rust && cargo
+RSCRIPT := Rscript --vanilla
+
+.PHONY: setup install test rust-test r-test fresh check check-long demo document bench clean
+
+setup:
+	@sh tools/setup.sh
+
+install: setup
+	@mkdir -p $(LIB)
+	R CMD INSTALL --no-multiarch --no-test-load --library=$(LIB) .
+
+rust-test: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --release --all-targets -- -D warnings
+	$(CARGO) test --locked --release -p fastlmm-core
+
+r-test: install
+	$(RSCRIPT) dev/test.R
+
+# what is generated must equal what is committed
+fresh: install
+	$(RSCRIPT) dev/document.R
+	git diff --exit-code -- R/extendr-wrappers.R NAMESPACE man
+
+test: rust-test r-test fresh
+
+check: setup
+	$(RSCRIPT) dev/check.R
+
+check-long: install
+	FASTLMM_TEST_LONG=true $(RSCRIPT) dev/test.R
+
+demo: install
+	$(RSCRIPT) dev/demo.R
+
+document: install
+	$(RSCRIPT) dev/document.R
+
+bench: install
+	$(RSCRIPT) bench/dense.R
+
+clean:
+	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/rust/target fastlmm_*.tar.gz

@@ -1,0 +1,10 @@
+# Run the R tests on the installed package; exit 1 on any failure. The counts go to check/r-tests.txt for .ci/run.
+library(testthat)
+library(fastlmm)
+results <- as.data.frame(test_dir("tests/testthat", package = "fastlmm", load_package = "installed", reporter = "summary", stop_on_failure = FALSE))
+failed <- sum(results$failed) + sum(results$error)
+dir.create("check", showWarnings = FALSE)
+writeLines(paste(sum(results$passed), failed), "check/r-tests.txt")
+cat(sprintf("R tests: %d passed, %d failed, %d skipped\n", sum(results$passed), failed, sum(results$skipped)))
+for (i in which(results$skipped)) cat("skipped:", results$test[i], "\n")
+quit(status = as.integer(failed > 0))

@@ -1,0 +1,4 @@
+library(testthat)
+library(fastlmm)
+
+test_check("fastlmm")
