@@ -1,4 +1,5 @@
 # Run the R tests on the installed package; exit 1 on any failure. The counts go to check/r-tests.txt for .ci/run.
+Sys.setenv(NOT_CRAN = "true")
 library(testthat)
 library(fastlmm)
 results <- as.data.frame(test_dir("tests/testthat", package = "fastlmm", load_package = "installed", reporter = "summary", stop_on_failure = FALSE))

@@ -1,0 +1,204 @@
+#' Read a fitted mixed model
+#'
+#' The usual extractors. Numbers, shapes and names follow `lm` and `lme4`: with the identity kernel every one of them
+#' equals its counterpart on an `lmer` fit of the same model.
+#'
+#' * `fixef()`: the fixed effects, `NA` for aliased columns as in `lm`.
+#' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`.
+#' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`.
+#' * `logLik()`: the log-likelihood with all its constants. `df` counts the fixed effects that are in the model and the
+#'   two variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
+#'   it is comparable between fits with the same fixed effects only; packages that subtract `log|X'X|` differ by half of
+#'   that. `REML = FALSE` on a REML fit gives the likelihood at the REML value of `delta`, as `lme4` does. `AIC()` and
+#'   `BIC()` work from it.
+#' * `deviance()`: minus twice the log-likelihood; for a REML fit the REML criterion, with a warning, as `lme4`.
+#' * `nobs()`, `df.residual()`: rows in the fit; rows minus all parameters.
+#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`: what the model was built from; `fixed.only = TRUE`
+#'   leaves the random term out. `terms()` is of the fixed part. `model.matrix(type = "random")` is the sparse incidence
+#'   matrix `Z`.
+#' * `weights()`: prior weights, ones where none were given. The offset is `getME(fit, "offset")`.
+#'
+#' @param object,x,formula a fit by [fastlmm_fit()].
+#' @param complete give aliased coefficients rows and columns of `NA`?
+#' @param REML restricted likelihood? `NULL`: as the model was fitted.
+#' @param fixed.only leave the random term out?
+#' @param type `"fixed"` for `X`, `"random"` for `Z`.
+#' @param ... not used; an unknown argument is an error.
+#' @return As the generics' own: a named vector, a matrix, a `logLik` object, a number, a formula, a data frame.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' fixef(fit)
+#' sqrt(diag(vcov(fit)))
+#' sigma(fit)
+#' logLik(fit)
+#' AIC(fit)
+#' formula(fit, fixed.only = TRUE)
+#' head(model.matrix(fit))
+#' @name fastlmm-accessors
+NULL
+
+#' @rdname fastlmm-accessors
+#' @export
+fixef.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  object$coefficients
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+vcov.fastlmm <- function(object, complete = TRUE, ...) {
+  check_dots_empty(...)
+  .vcov.aliased(is.na(object$coefficients), object$vcov, complete = complete)
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+sigma.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  sqrt(object$sigma2_e)
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+logLik.fastlmm <- function(object, REML = NULL, ...) {
+  check_dots_empty(...)
+  REML <- wanted_reml(object, REML)
+  value <- if (REML == is_reml(object)) object$logLik else other_log_lik(object)
+  structure(value, nobs = object$nobs, nall = object$nobs, df = object$df, REML = REML, class = "logLik")
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+deviance.fastlmm <- function(object, REML = NULL, ...) {
+  check_dots_empty(...)
+  if (is.null(REML) && is_reml(object)) warn_deviance_reml()
+  -2 * as.numeric(logLik(object, REML = REML))
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+nobs.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  object$nobs
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+df.residual.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  object$nobs - object$df
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+formula.fastlmm <- function(x, fixed.only = FALSE, ...) {
+  check_dots_empty(...)
+  if (fixed.only) formula(x$terms) else x$formula
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+terms.fastlmm <- function(x, ...) {
+  check_dots_empty(...)
+  x$terms
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+model.frame.fastlmm <- function(formula, fixed.only = FALSE, ...) {
+  check_dots_empty(...)
+  if (!fixed.only) return(formula$frame)
+  formula$frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")]
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+model.matrix.fastlmm <- function(object, type = c("fixed", "random"), ...) {
+  check_dots_empty(...)
+  if (match.arg(type) == "fixed") fixed_design(object) else random_design(object)
+}
+
+#' @rdname fastlmm-accessors
+#' @export
+weights.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  naresid(object$na.action, prior_weights(object))
+}
+
+is_reml <- function(fit) fit$method == "REML"
+
+wanted_reml <- function(fit, REML) {
+  if (is.null(REML)) is_reml(fit) else isTRUE(as.logical(REML))
+}
+
+# The two criteria differ by log|X'V^-1 X|, which vcov holds, and by the divisor of the variance: no matrix is needed.
+other_log_lik <- function(fit) {
+  if (!is.finite(fit$logLik)) return(fit$logLik)
+  n <- fit$nobs
+  r <- fit$rank
+  scale <- if (fit$sigma2 > 0) fit$sigma2 else fit$sigma2_e
+  log_det_xx <- r * log(scale) - log_det(fit$vcov)
+  from <- if (is_reml(fit)) n - r else n
+  to <- if (is_reml(fit)) n else n - r
+  log_det_v <- -2 * fit$logLik - from * (log(2 * pi * scale) + 1) - if (is_reml(fit)) log_det_xx else 0
+  restricted <- if (is_reml(fit)) 0 else log_det_xx
+  -(to * (log(2 * pi * scale * from / to) + 1) + log_det_v + restricted) / 2
+}
+
+log_det <- function(x) {
+  if (nrow(x) == 0) 0 else as.numeric(determinant(x)$modulus)
+}
+
+warn_deviance_reml <- function() {
+  warn_fastlmm(
+    "deviance_reml",
+    paste(
+      "deviance() of a REML fit is its REML criterion, comparable only between fits with the same fixed effects;",
+      "deviance(fit, REML = FALSE) gives minus twice the log-likelihood"
+    )
+  )
+}
+
+fixed_design <- function(fit) {
+  model.matrix(delete.response(fit$terms), fit$frame, contrasts.arg = fit$contrasts)
+}
+
+# Z with a column for every id of K, so that Z K Z' needs no index.
+random_design <- function(fit) {
+  random <- fit$random
+  Matrix::sparseMatrix(
+    i = seq_along(random$group), j = random$index[random$group], x = random$z,
+    dims = c(fit$nobs, length(random$ids)), dimnames = list(rownames(fit$frame), random$ids)
+  )
+}
+
+prior_weights <- function(fit) {
+  if (is.null(fit$weights)) rep(1, fit$nobs) else fit$weights
+}
+
+response <- function(fit) as.numeric(fit$y)
+
+# X beta + offset in the rows of the fit
+population_fit <- function(fit) {
+  X <- fixed_design(fit)[, fit$kept, drop = FALSE]
+  drop(X %*% fit$coefficients[fit$kept]) + fit$offset
+}
+
+# The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K
+blup <- function(fit) {
+  random <- fit$random
+  alpha <- numeric(length(random$ids))
+  alpha[random$index] <- random$alpha
+  effect <- if (is.null(random$kernel)) alpha else drop(random$kernel %*% alpha)
+  structure(effect, names = random$ids)
+}
+
+random_fit <- function(fit) {
+  random <- fit$random
+  random$z * unname(blup(fit))[random$index[random$group]]
+}
+
+# "(Intercept)", or the slope's own name
+random_term <- function(fit) {
+  if (is.null(fit$random$slope)) "(Intercept)" else deparse1(fit$random$slope)
+}

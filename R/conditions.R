@@ -1,0 +1,247 @@
+# Conditions: the constructors, the words that messages share, and the check_/abort_ pairs of arguments and data.
+# The pairs of the formula and of the kernel stand with what they check, in formula.R and kernel-checks.R.
+
+abort_fastlmm <- function(what, message, call = user_call(), ...) {
+  stop(errorCondition(message, class = c(paste0("fastlmm_error_", what), "fastlmm_error"), call = call, ...))
+}
+
+warn_fastlmm <- function(what, message, call = user_call(), ...) {
+  warning(warningCondition(message, class = c(paste0("fastlmm_warning_", what), "fastlmm_warning"), call = call, ...))
+}
+
+inform_fastlmm <- function(what, message, ...) {
+  class <- c(paste0("fastlmm_message_", what), "fastlmm_message", "message", "condition")
+  message(structure(class = class, list(message = paste0(message, "\n"), call = NULL, ...)))
+}
+
+# The call that the user wrote: the outermost frame that runs a function of this package.
+user_call <- function() {
+  namespace <- parent.env(environment())
+  for (i in seq_len(sys.nframe())) {
+    if (identical(environment(sys.function(i)), namespace)) return(sys.call(i))
+  }
+}
+
+# ---- words --------------------------------------------------------------------------------------------
+
+quoted <- function(x) dQuote(x, FALSE)
+
+# The first five offenders
+first_names <- function(x) {
+  shown <- if (is.character(x)) quoted(utils::head(x, 5)) else format(utils::head(x, 5), trim = TRUE)
+  paste0(toString(shown), if (length(x) > 5) ", ...")
+}
+
+counted <- function(n, what, plural = paste0(what, "s")) {
+  paste(format(n, big.mark = ",", trim = TRUE, scientific = FALSE), if (n == 1) what else plural)
+}
+
+# 'rows 3, 7, ... (12 of 200)'
+rows_at <- function(bad, names) {
+  bad <- which(bad)
+  sprintf("%s %s (%d of %d)", if (length(bad) == 1) "row" else "rows", first_names(names[bad]), length(bad), length(names))
+}
+
+did_you_mean <- function(name, candidates) {
+  distance <- utils::adist(name, candidates, ignore.case = TRUE)
+  close <- candidates[distance <= max(1, nchar(name) %/% 4)]
+  if (length(close) == 0) "" else paste0("; did you mean ", first_names(close), "?")
+}
+
+gib <- function(bytes) paste(format(bytes / 2^30, digits = 3, trim = TRUE), "GiB")
+
+# ---- arguments ----------------------------------------------------------------------------------------
+
+check_dots_empty <- function(..., call = user_call()) {
+  if (...length() == 0) return(invisible())
+  name <- names(list(...))
+  unnamed <- if (is.null(name)) ...length() else sum(name == "")
+  given <- c(name[nzchar(name)], if (unnamed > 0) counted(unnamed, "argument without a name", "arguments without names"))
+  abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), "; check its spelling"), call = call)
+}
+
+check_fit <- function(x, call = user_call()) {
+  if (inherits(x, "fastlmm")) return(invisible())
+  abort_fastlmm("not_a_fit", paste0("a fit by fastlmm_fit() is needed, not an object of class ", class(x)[1]), call = call)
+}
+
+# ---- data ---------------------------------------------------------------------------------------------
+
+check_one_name <- function(data, used) {
+  twice <- intersect(unique(names(data)[duplicated(names(data))]), used)
+  if (length(twice) == 0) return(invisible())
+  warn_fastlmm(
+    "duplicated_column",
+    paste0("data has several columns called ", first_names(twice), "; the first of them is used"),
+    columns = twice
+  )
+}
+
+abort_data <- function(message) abort_fastlmm("data", message)
+
+abort_missing_variable <- function(name, candidates, where = "data") {
+  abort_fastlmm(
+    "missing_variable",
+    paste0("variable ", quoted(name), " is not in ", where, did_you_mean(name, candidates)),
+    variable = name
+  )
+}
+
+check_column <- function(value, name) {
+  if (isS4(value)) abort_s4_column(value, name)
+  if (is.list(value) && !is.data.frame(value) && !inherits(value, "POSIXlt")) abort_list_column(name)
+}
+
+abort_s4_column <- function(value, name) {
+  abort_fastlmm(
+    "s4_column",
+    paste0(
+      "variable ", quoted(name), " is an S4 object of class ", class(value)[1],
+      ", which a formula cannot hold; use as.matrix() on a few columns, or fastlmm_scan() of a later version to test many"
+    ),
+    variable = name
+  )
+}
+
+abort_list_column <- function(name) {
+  abort_fastlmm(
+    "list_column",
+    paste0("variable ", quoted(name), " is a list; give a vector, with unlist() if each element is one number"),
+    variable = name
+  )
+}
+
+abort_model_frame <- function(error) {
+  abort_fastlmm("model_frame", paste0("the variables of the model do not fit together: ", conditionMessage(error)))
+}
+
+check_some_rows <- function(frame, dropped) {
+  if (nrow(frame) > 0) return(invisible())
+  why <- if (dropped > 0) paste0("; all ", counted(dropped, "row"), " have missing values") else "; data or subset is empty"
+  abort_fastlmm("no_rows", paste0("0 (non-NA) cases", why))
+}
+
+# ---- response -----------------------------------------------------------------------------------------
+
+check_response <- function(y, name) {
+  if (is.matrix(y) && ncol(y) > 1) abort_many_responses(ncol(y))
+  if (!is.numeric(y) && !is.logical(y) || inherits(y, c("Date", "POSIXct", "difftime"))) abort_response_type(y, name)
+}
+
+abort_many_responses <- function(n) {
+  abort_fastlmm(
+    "many_responses",
+    paste0("the response has ", n, " columns; models of many responses come in a later version, fit each column on its own")
+  )
+}
+
+abort_response_type <- function(y, name) {
+  abort_fastlmm(
+    "response_type",
+    paste0("response must be numeric; ", quoted(name), " is of class ", class(y)[1])
+  )
+}
+
+check_response_finite <- function(y, name, rows) {
+  if (all(is.finite(y))) return(invisible())
+  abort_fastlmm(
+    "nonfinite",
+    paste0("response ", quoted(name), " is not finite in ", rows_at(!is.finite(y), rows), "; drop those rows or mend them"),
+    rows = rows[!is.finite(y)]
+  )
+}
+
+check_response_varies <- function(y, name) {
+  if (length(y) == 1 || any(y != y[1])) return(invisible())
+  abort_fastlmm(
+    "constant_response",
+    paste0("response has no variation: ", quoted(name), " is ", format(y[1]), " in all ", counted(length(y), "row"))
+  )
+}
+
+# ---- weights, offset, missing values ------------------------------------------------------------------
+
+check_weights <- function(weights, rows) {
+  if (!is.numeric(weights)) abort_weights(paste("must be numeric, not", class(weights)[1]))
+  bad <- !is.finite(weights) | weights < 0
+  if (any(bad)) abort_weights(paste0("must be finite and not negative; see ", rows_at(bad, rows)))
+}
+
+abort_weights <- function(message) abort_fastlmm("weights", paste("weights", message))
+
+check_offset <- function(offset, rows) {
+  if (!is.numeric(offset)) abort_fastlmm("offset", paste("offset must be numeric, not", class(offset)[1]))
+  if (all(is.finite(offset))) return(invisible())
+  abort_fastlmm("offset", paste("offset is not finite in", rows_at(!is.finite(offset), rows)))
+}
+
+abort_missing_values <- function(frame) {
+  count <- vapply(frame, function(x) sum(is.na(x)), 0)
+  bad <- names(frame)[count > 0]
+  abort_fastlmm(
+    "missing_values",
+    paste0(
+      "missing values in ", first_names(bad), " (", rows_at(!stats::complete.cases(frame), rownames(frame)),
+      ") and na.action = na.fail; drop them, or use na.omit or na.exclude"
+    ),
+    variables = bad
+  )
+}
+
+inform_zero_weights <- function(n) {
+  inform_fastlmm("zero_weights", paste(counted(n, "row"), "with weight 0 left out of the fit"), n = n)
+}
+
+inform_dropped_rows <- function(n, total) {
+  inform_fastlmm("dropped_rows", sprintf("%s of %d left out for missing values", counted(n, "row"), total), n = n)
+}
+
+# ---- fixed effects ------------------------------------------------------------------------------------
+
+abort_single_level <- function(name, level) {
+  abort_fastlmm(
+    "single_level",
+    paste0(
+      "factor ", quoted(name), " has a single level in these rows",
+      if (length(level) == 1) paste0(" (", quoted(level), ")"), ", so it has no contrasts; leave it out of the formula"
+    ),
+    variable = name
+  )
+}
+
+check_design_finite <- function(X) {
+  bad <- !is.finite(X)
+  if (!any(bad)) return(invisible())
+  column <- which(colSums(bad) > 0)
+  abort_fastlmm(
+    "nonfinite",
+    paste0(
+      counted(length(column), "column"), " of the fixed effects ", if (length(column) == 1) "is" else "are", " not finite: ",
+      first_names(colnames(X)[column]), "; see ", rows_at(rowSums(bad) > 0, rownames(X))
+    ),
+    columns = colnames(X)[column]
+  )
+}
+
+abort_design_memory <- function(columns, term, n, needed, available) {
+  abort_fastlmm(
+    "memory",
+    paste0(
+      "the fixed effects have ", counted(columns, "column"), " (the most by ", quoted(term), ") and ", counted(n, "row"),
+      ": this needs about ", gib(needed), " of memory and ", gib(available), " are available; ",
+      "make a factor of many levels a random effect, (1 | ", term, ")"
+    ),
+    needed = needed, available = available
+  )
+}
+
+inform_aliased <- function(names, total) {
+  inform_fastlmm(
+    "aliased",
+    sprintf(
+      "fixed effects are rank deficient: %d of %s depend on the others and have coefficient NA: %s",
+      length(names), counted(total, "column"), first_names(names)
+    ),
+    columns = names
+  )
+}

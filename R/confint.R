@@ -1,0 +1,77 @@
+#' Confidence intervals
+#'
+#' Profile intervals are the values that a likelihood ratio test at `1 - level` does not reject, found to machine
+#' precision on the exact profile; see [profile.fastlmm()] for the criterion. A bound that lies on the border of the
+#' range is that border (`0`, `1` or `Inf`). Wald intervals exist for the fixed effects only: a normal approximation on
+#' a bounded parameter misleads, so the variances and `h2` are `NA` there, as in `lme4`. Aliased coefficients are `NA`,
+#' and so, with a warning, is what a degenerate fit leaves undefined.
+#'
+#' @param object a fit by [fastlmm_fit()], or a profile of one.
+#' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
+#' @param level confidence level.
+#' @param method `"profile"` or `"Wald"`.
+#' @param ... not used; an unknown argument is an error.
+#' @return A matrix with a row for each parameter, named `.sig01`, `.sigma`, `h2` and as the fixed effects, and two
+#'   columns named by their percentages.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' confint(fit)
+#' confint(fit, "beta_", level = 0.9, method = "Wald")
+#' confint(fit, "delta")
+#' @export
+confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
+  check_dots_empty(...)
+  table <- select_parameters(object, if (!missing(parm)) parm)
+  tails <- both_tails(check_level(level))
+  method <- match.arg(method)
+  if (method == "profile") table$column[!is_defined(object, table)] <- NA
+  interval <- switch(method, profile = profile_interval, Wald = wald_interval)
+  limits <- vapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails), c(0, 0))
+  interval_matrix(limits, table$name, tails)
+}
+
+#' @rdname confint.fastlmm
+#' @export
+confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
+  check_dots_empty(...)
+  table <- attr(object, "parameters")
+  table <- table[selected_rows(table, if (!missing(parm)) parm), ]
+  tails <- both_tails(check_level(level))
+  limits <- vapply(seq_len(nrow(table)), function(i) interpolated_interval(object, table[i, ], tails), c(0, 0))
+  interval_matrix(limits, table$name, tails)
+}
+
+profile_interval <- function(fit, parameter, tails) {
+  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
+  call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, qchisq(diff(tails), 1))
+}
+
+wald_interval <- function(fit, parameter, tails) {
+  if (parameter$what != "beta" || is.na(parameter$column)) return(c(NA_real_, NA_real_))
+  at <- fit$kept[parameter$column]
+  unname(fit$coefficients[at]) + sqrt(max(fit$vcov[parameter$column, parameter$column], 0)) * qnorm(tails)
+}
+
+# Value at the two quantiles of zeta; a side that the curve does not reach ends at the border.
+interpolated_interval <- function(curves, parameter, tails) {
+  curve <- curves[curves$.par == parameter$name & is.finite(curves$value) & is.finite(curves$.zeta), ]
+  limits <- zeta_inverse(curve)(qnorm(tails))
+  ifelse(is.na(limits), c(parameter$lower, parameter$upper), limits)
+}
+
+zeta_inverse <- function(curve) {
+  curve <- curve[order(curve$.zeta), ]
+  curve <- curve[!duplicated(curve$.zeta), ]
+  if (nrow(curve) < 3 || is.unsorted(curve$value, strictly = TRUE)) {
+    return(approxfun(curve$.zeta, curve$value, ties = "ordered"))
+  }
+  inverse <- splinefun(curve$.zeta, curve$value, method = "hyman")
+  function(zeta) ifelse(zeta < min(curve$.zeta) | zeta > max(curve$.zeta), NA, inverse(zeta))
+}
+
+both_tails <- function(level) c((1 - level) / 2, (1 + level) / 2)
+
+interval_matrix <- function(limits, names, tails) {
+  percent <- paste(format(100 * tails, trim = TRUE, scientific = FALSE, digits = 3), "%")
+  matrix(limits, ncol = 2, byrow = TRUE, dimnames = list(names, percent))
+}

@@ -1,0 +1,51 @@
+#' Settings of a fit
+#'
+#' @param tolerance relative size of a negative eigenvalue of K, against the largest, up to which it counts as rounding and K as positive
+#'   semidefinite. `NULL`: `10 n eps` for an n x n kernel, with `eps` the machine's 2.2e-16.
+#' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")`, and where that is not set 2, or 1 on a machine with one core.
+#'   The fit is the same for any number, to rounding.
+#' @param verbose say how many rows were left out for missing values, and how many ids K has beyond those of the data? Default
+#'   `getOption("fastlmm.verbose", FALSE)`. Messages about the fit itself, as that it lies on a boundary, always come.
+#' @return A list of class `fastlmm_control`.
+#'
+#' Errors: `fastlmm_error_control` for a tolerance that is not one number from 0 to 1 or a verbose that is not `TRUE` or `FALSE`,
+#' `fastlmm_error_threads` for threads that are not a whole number of at least 1.
+#' @seealso [fastlmm_fit()]
+#' @examples
+#' fastlmm_control(threads = 1)
+#' @export
+fastlmm_control <- function(tolerance = NULL, threads = NULL, verbose = getOption("fastlmm.verbose", FALSE)) {
+  if (!is.null(tolerance)) check_tolerance(tolerance)
+  if (!is.null(threads)) threads <- check_threads(threads)
+  check_verbose(verbose)
+  structure(list(tolerance = tolerance, threads = threads, verbose = as.logical(verbose)), class = "fastlmm_control")
+}
+
+check_tolerance <- function(tolerance) {
+  if (is.numeric(tolerance) && length(tolerance) == 1 && isTRUE(tolerance >= 0) && tolerance < 1) return(invisible())
+  abort_control(paste("tolerance must be one number from 0 to 1, not", deparse1(tolerance)))
+}
+
+check_verbose <- function(verbose) {
+  if ((is.logical(verbose) || is.numeric(verbose)) && length(verbose) == 1 && !is.na(verbose)) return(invisible())
+  abort_control(paste("verbose must be TRUE or FALSE, not", deparse1(verbose)))
+}
+
+# A plain list will do; its names are checked.
+check_control <- function(control) {
+  if (inherits(control, "fastlmm_control")) return(control)
+  unknown <- setdiff(names(control), names(formals(fastlmm_control)))
+  if (!is.list(control) || length(unknown) > 0 || length(names(control)) < length(control)) abort_unknown_control(control, unknown)
+  do.call(fastlmm_control, control)
+}
+
+abort_unknown_control <- function(control, unknown) {
+  found <- if (is.list(control)) toString(c(unknown, if (is.null(names(control))) "entries without names")) else class(control)[1]
+  abort_control(paste0("control must come from fastlmm_control(), with tolerance, threads and verbose; found ", found))
+}
+
+abort_control <- function(message) abort_fastlmm("control", message)
+
+control_threads <- function(control) if (is.null(control$threads)) fastlmm_threads() else control$threads
+
+control_tolerance <- function(control) if (is.null(control$tolerance)) NA_real_ else control$tolerance

@@ -1,0 +1,162 @@
+# Where the effects of the ids to predict come from: the user's cross kernel, else the fit's own kernel, else nowhere.
+
+# For each id: its row in the user's K, else its row in the fit's kernel, else neither.
+kernel_source <- function(fit, id, K, allow.new.levels) {
+  random <- fit$random
+  if (!is.null(K)) K <- check_cross_kernel(K, fit)
+  source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
+  unknown <- is.na(source$given) & is.na(source$known)
+  if (any(unknown) && !allow.new.levels) abort_new_levels(id[unknown], random$name)
+  source$effect <- source_effect(fit, source)
+  source
+}
+
+source_effect <- function(fit, source) {
+  random <- fit$random
+  effect <- unname(blup(fit))[source$known]
+  effect[is.na(effect)] <- 0
+  given <- !is.na(source$given)
+  observed <- random$ids[random$index]
+  if (any(given)) effect[given] <- source$K[source$given[given], observed, drop = FALSE] %*% random$alpha
+  effect
+}
+
+cross_kernel <- function(fit, source, at) {
+  random <- fit$random
+  cross <- matrix(0, length(at), length(random$index))
+  given <- source$given[at]
+  known <- ifelse(is.na(given), source$known[at], NA)
+  cross[!is.na(known), ] <- own_kernel(random, known[!is.na(known)], random$index)
+  cross[!is.na(given), ] <- source$K[given[!is.na(given)], random$ids[random$index], drop = FALSE]
+  cross
+}
+
+own_kernel <- function(random, rows, columns) {
+  if (is.null(random$kernel)) outer(rows, columns, "==") + 0 else random$kernel[rows, columns, drop = FALSE]
+}
+
+prior_variance <- function(fit, source, k_diag) {
+  random <- fit$random
+  prior <- if (is.null(random$kernel)) rep(1, length(source$id)) else diag(random$kernel)[source$known]
+  prior[is.na(prior)] <- random$mean_diag
+  given <- which(!is.na(source$given))
+  if (length(given) > 0) prior[given] <- given_prior(source, given, k_diag)
+  prior
+}
+
+given_prior <- function(source, given, k_diag) {
+  id <- source$id[given]
+  joint <- match(id, colnames(source$K))
+  prior <- source$K[cbind(source$given[given], joint)]
+  if (!is.null(k_diag)) prior <- named_prior(k_diag, id, prior)
+  if (anyNA(prior)) abort_k_diag(id[is.na(prior)])
+  prior
+}
+
+named_prior <- function(k_diag, id, prior) {
+  if (!is.numeric(k_diag) || anyNA(k_diag) || any(k_diag < 0)) abort_k_diag(id)
+  value <- if (is.null(names(k_diag)) && length(k_diag) == 1) rep(k_diag, length(id)) else unname(k_diag[id])
+  ifelse(is.na(prior), value, prior)
+}
+
+# ---- checks -------------------------------------------------------------------------------------------
+
+check_cross_kernel <- function(K, fit) {
+  K <- as_cross_matrix(K, fit$random$name)
+  observed <- fit$random$ids[fit$random$index]
+  missing <- setdiff(observed, colnames(K))
+  if (length(missing) > 0) abort_cross_columns(missing, length(observed))
+  check_same_kernel(K, fit)
+  K
+}
+
+as_cross_matrix <- function(K, name) {
+  if (is.list(K) && !is.data.frame(K)) K <- K[[check_cross_entry(names(K), name)]]
+  K <- as.matrix(K)
+  check_cross_values(K)
+  check_cross_names(rownames(K), "row")
+  check_cross_names(colnames(K), "column")
+  storage.mode(K) <- "double"
+  K
+}
+
+check_cross_entry <- function(found, name) {
+  if (identical(found, name)) return(name)
+  abort_cross_kernel(paste0("K is a list and needs one entry, named ", quoted(name), "; it has ", first_names(found)))
+}
+
+check_cross_values <- function(K) {
+  if (!is.numeric(K) && !is.logical(K)) abort_cross_kernel(paste("K must be numeric, not", typeof(K)))
+  bad <- which(!is.finite(K), arr.ind = TRUE)
+  if (nrow(bad) == 0) return(invisible())
+  where <- sprintf(", the first in row %d, column %d", bad[1, 1], bad[1, 2])
+  abort_cross_kernel(paste0("K has ", counted(nrow(bad), "non-finite value"), where))
+}
+
+check_cross_names <- function(id, side) {
+  if (is.null(id)) abort_cross_kernel(paste0("K has no ", side, " names; rows are new ids, columns ids of the fit"))
+  if (anyNA(id)) abort_cross_kernel(paste0("K has ", counted(sum(is.na(id)), paste("missing", side, "name"))))
+  twice <- unique(id[duplicated(id)])
+  if (length(twice) > 0) abort_cross_kernel(paste0("K has duplicated ", side, " names: ", first_names(twice)))
+}
+
+abort_cross_kernel <- function(message) abort_fastlmm("cross_kernel", message)
+
+abort_cross_columns <- function(missing, m) {
+  abort_fastlmm(
+    "cross_kernel",
+    paste0(
+      "K lacks columns for ", length(missing), " of the ", m, " ids that the fit has data on: ", first_names(missing),
+      "; rows are new ids, columns the ids of the fit"
+    ),
+    missing = missing
+  )
+}
+
+# A joint kernel made on another scale would give wrong predictions without a sign of it.
+check_same_kernel <- function(K, fit) {
+  random <- fit$random
+  shared <- match(rownames(K), random$ids)
+  rows <- which(!is.na(shared))
+  if (length(rows) == 0) return(invisible())
+  own <- own_kernel(random, shared[rows], random$index)
+  difference <- abs(K[rows, random$ids[random$index], drop = FALSE] - own)
+  if (max(difference) > 1e-6 * max(abs(own), random$mean_diag)) abort_other_kernel(difference)
+}
+
+abort_other_kernel <- function(difference) {
+  at <- arrayInd(which.max(difference), dim(difference))
+  abort_fastlmm(
+    "other_kernel",
+    sprintf(
+      paste(
+        "K differs from the kernel of the fit on ids that they share, by up to %s (row \"%s\", column \"%s\"):",
+        "make both in one go, on one scale"
+      ),
+      format(max(difference), digits = 3), rownames(difference)[at[1]], colnames(difference)[at[2]]
+    ),
+    difference = max(difference)
+  )
+}
+
+abort_new_levels <- function(id, name) {
+  abort_fastlmm(
+    "new_levels",
+    paste0(
+      counted(length(id), "id"), " of ", quoted(name), " in newdata not in the kernel: ", first_names(id),
+      "; give K = (kernel of new by old ids), or allow.new.levels = TRUE for an effect of 0"
+    ),
+    levels = id
+  )
+}
+
+abort_k_diag <- function(id) {
+  abort_fastlmm(
+    "k_diag",
+    paste0(
+      "standard errors need the prior variances K[id, id] of ", first_names(id),
+      ": give k_diag (numbers named by id, none negative), or a K whose columns hold the new ids as well"
+    ),
+    levels = id
+  )
+}

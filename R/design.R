@@ -1,0 +1,188 @@
+# Data to design, the same at fit time and at prediction: `mold_design()` makes the design of the rows of the fit, `forge_design()` the same
+# columns for new data. What links them is kept in the fit: terms with `predvars` (so that poly(), ns() and scale() keep the basis of the fit),
+# levels, contrasts, and the names of the variables that are columns of data.
+
+# The design of `newdata` in a fit: list(X, offset, id, z).
+# X: all columns in the order of the coefficients, aliased ones too; a row with a missing value is NA. offset: numeric.
+# id: character, the row names where the kernel is over rows; z: multiplier of the random effect. Both NULL unless `random`.
+forge_design <- function(fit, newdata, random = TRUE) {
+  newdata <- as_data_frame(newdata)
+  if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
+  if (nrow(newdata) == 0) return(empty_design(fit, random))
+  check_columns(fit, newdata, random)
+  terms <- stats::delete.response(fit$terms)
+  frame <- evaluate_frame(quote(stats::model.frame(terms, newdata, na.action = stats::na.pass)), environment())
+  frame <- as_fitted(frame, fit)
+  X <- stats::model.matrix(terms, frame, contrasts.arg = fit$contrasts)
+  rownames(X) <- rownames(newdata)
+  c(list(X = X, offset = forge_offset(fit, frame, newdata)), if (random) forge_random(fit, newdata))
+}
+
+empty_design <- function(fit, random) {
+  X <- matrix(0, 0, length(fit$coefficients), dimnames = list(NULL, names(fit$coefficients)))
+  c(list(X = X, offset = numeric()), if (random) list(id = character(), z = numeric()))
+}
+
+forge_random <- function(fit, newdata) {
+  random <- fit$random
+  env <- environment(fit$formula)
+  if (is.null(random$expr)) return(list(id = rownames(newdata), z = rep(1, nrow(newdata))))
+  columns <- lapply(group_leaves(random$expr), evaluate_frame, newdata, env)
+  slope <- if (!is.null(random$slope)) evaluate_frame(random$slope_call, newdata, env)
+  list(id = as.character(group_factor(columns)), z = slope_values(slope, random$slope, nrow(newdata)))
+}
+
+# The sum of offset() terms, which are in the frame, and of the offset argument of the fit
+forge_offset <- function(fit, frame, newdata) {
+  offset <- stats::model.offset(frame)
+  argument <- eval_offset(fit$call$offset, newdata, environment(fit$formula))
+  if (is.null(offset)) offset <- numeric(nrow(newdata))
+  if (is.null(argument)) offset else offset + argument
+}
+
+eval_offset <- function(expr, newdata, env) {
+  value <- tryCatch(eval(expr, newdata, env), error = function(e) NA_character_)
+  if (is.null(value) || is.numeric(value) && length(value) == nrow(newdata)) return(value)
+  abort_fastlmm("new_offset", paste0(
+    "offset = ", deparse1(expr), " of the fit cannot be evaluated in newdata with its ", counted(nrow(newdata), "row"),
+    "; add its variables to newdata, or put offset(...) in the formula"
+  ))
+}
+
+# ---- new data as the data of the fit ------------------------------------------------------------------
+
+check_columns <- function(fit, newdata, random) {
+  wanted <- expression_variables(attr(stats::delete.response(fit$terms), "predvars"))
+  wanted <- c(wanted, expression_variables(fit$call$offset))
+  if (random) wanted <- c(wanted, expression_variables(fit$random$expr), expression_variables(fit$random$slope))
+  missing <- setdiff(intersect(wanted, attr(fit$terms, "columns")), names(newdata))
+  if (length(missing) > 0) abort_missing_variable(missing[1], names(newdata), "newdata")
+}
+
+# Columns of the kinds and with the levels of the fit
+as_fitted <- function(frame, fit) {
+  classes <- attr(fit$terms, "dataClasses")[names(frame)]
+  for (name in names(frame)) {
+    frame[[name]] <- check_kind(frame[[name]], classes[[name]], name)
+    if (name %in% names(fit$xlevels)) frame[[name]] <- as_fitted_factor(frame[[name]], fit$xlevels[[name]], name)
+  }
+  frame
+}
+
+check_kind <- function(x, class, name) {
+  if (is.logical(x) && all(is.na(x)) && class == "numeric") x <- as.numeric(x)
+  kind <- function(class) if (class %in% c("factor", "ordered", "character")) "factor" else class
+  if (kind(stats::.MFclass(x)) != kind(class)) abort_variable_type(name, stats::.MFclass(x), class)
+  x
+}
+
+as_fitted_factor <- function(x, levels, name) {
+  new <- setdiff(as.character(x), c(levels, NA))
+  if (length(new) > 0) abort_new_fixed_level(name, new, levels)
+  factor(as.character(x), levels = levels)
+}
+
+abort_variable_type <- function(name, found, wanted) {
+  abort_fastlmm("variable_type", paste0("variable ", quoted(name), " is ", found, " in newdata but was ", wanted, " in the fit"), variable = name)
+}
+
+abort_new_fixed_level <- function(name, new, levels) {
+  abort_fastlmm(
+    "new_fixed_level",
+    paste0(
+      "variable ", quoted(name), " has ", counted(length(new), "level"), " in newdata that the fit has not seen: ", first_names(new),
+      "; its levels are ", first_names(levels)
+    ),
+    variable = name, levels = new
+  )
+}
+
+# ---- the design of the fit ----------------------------------------------------------------------------
+
+# `extras`: the expressions weights, offset and subset, evaluated in data and then in the formula's environment, as lm() does.
+mold_design <- function(parts, data, extras, na.action = stats::na.omit, contrasts = NULL) {
+  na.action <- match.fun(if (is.null(na.action)) stats::na.pass else na.action)
+  whole <- model_variables(parts, data, extras)
+  check_response(whole[[1]], names(whole)[1])
+  frame <- settle_rows(whole, na.action)
+  terms <- fixed_terms(parts, whole, data, extras)
+  y <- mold_response(frame)
+  X <- mold_fixed(terms, frame, contrasts)
+  id <- mold_id(parts, frame)
+  z <- slope_values(frame_column(frame, parts$slope), parts$slope, nrow(frame))
+  new_design(
+    frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y), weights = frame[["(weights)"]], id = id, z = z,
+    slope_call = predict_call(whole, parts$slope), na.action = omitted_rows(whole, frame, na.action), row_ids = all_rows(parts, data)
+  )
+}
+
+# ---- columns ------------------------------------------------------------------------------------------
+
+mold_response <- function(frame) {
+  y <- structure(as.numeric(frame[[1]]), names = rownames(frame))
+  check_response_finite(y, names(frame)[1], rownames(frame))
+  y
+}
+
+mold_offset <- function(frame, y) {
+  offset <- tryCatch(stats::model.offset(frame), error = function(e) abort_fastlmm("offset", conditionMessage(e)))
+  if (is.null(offset)) offset <- numeric(nrow(frame))
+  check_offset(offset, rownames(frame))
+  check_response_varies(y - offset, names(frame)[1])
+  as.numeric(offset)
+}
+
+mold_fixed <- function(terms, frame, contrasts) {
+  check_levels(terms, frame)
+  check_design_size(terms, frame)
+  X <- tryCatch(stats::model.matrix(terms, frame, contrasts.arg = contrasts), error = abort_contrasts)
+  check_design_finite(X)
+  storage.mode(X) <- "double"
+  X
+}
+
+abort_contrasts <- function(error) {
+  abort_fastlmm("contrasts", paste0("the columns of the fixed effects cannot be made; check contrasts: ", conditionMessage(error)))
+}
+
+check_levels <- function(terms, frame) {
+  for (name in fixed_variables(terms, frame)) {
+    x <- frame[[name]]
+    if (!is.factor(x) && !is.character(x) && !is.logical(x)) next
+    level <- unique(as.character(x[!is.na(x)]))
+    if (length(level) < 2) abort_single_level(name, level)
+  }
+}
+
+# Columns of the frame that terms are made of
+fixed_variables <- function(terms, frame) {
+  factors <- attr(terms, "factors")
+  if (length(factors) == 0) return(character())
+  names(frame)[match(rownames(factors)[rowSums(factors) > 0], names(frame))]
+}
+
+# model.matrix() allocates first and asks later: count the columns beforehand. Two more copies are made on the way to the fit.
+check_design_size <- function(terms, frame, available = available_memory()) {
+  columns <- term_columns(terms, frame)
+  needed <- 8 * 3 * as.numeric(nrow(frame)) * sum(columns)
+  if (is.na(available) || needed <= available) return(invisible())
+  abort_design_memory(sum(columns), names(columns)[which.max(columns)], nrow(frame), needed, available)
+}
+
+term_columns <- function(terms, frame) {
+  factors <- attr(terms, "factors")
+  if (length(factors) == 0) return(c(`1` = attr(terms, "intercept")))
+  size <- vapply(rownames(factors), function(name) variable_columns(frame[[name]]), 0)
+  apply(factors, 2, function(used) prod(size[used > 0]))
+}
+
+variable_columns <- function(x) {
+  if (is.factor(x)) nlevels(x) else if (is.character(x)) length(unique(x)) else if (is.logical(x)) 2 else NCOL(x)
+}
+
+# Bytes that Linux says are free; elsewhere unknown, and nothing is refused.
+available_memory <- function() {
+  if (!file.exists("/proc/meminfo")) return(NA_real_)
+  line <- grep("^MemAvailable:", readLines("/proc/meminfo"), value = TRUE)
+  if (length(line) == 1) 1024 * as.numeric(gsub("[^0-9]", "", line)) else NA_real_
+}

@@ -1,0 +1,21 @@
+#' @keywords internal
+"_PACKAGE"
+
+#' @useDynLib fastlmm, .registration = TRUE
+#' @import stats
+#' @importFrom utils head
+#' @importFrom nlme fixef ranef VarCorr
+#' @importFrom generics refit
+NULL
+
+#' @export
+nlme::fixef
+
+#' @export
+nlme::ranef
+
+#' @export
+nlme::VarCorr
+
+#' @export
+generics::refit

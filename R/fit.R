@@ -1,0 +1,149 @@
+#' Fit a linear mixed model with a known kernel
+#'
+#' Fits `y ~ N(X beta + offset, sigma2 (Z K Z' + delta W^-1))` for a known covariance K between ids, by restricted or plain maximum likelihood.
+#' X is projected out, the kernel is decomposed once, and the likelihood of the one parameter `delta` that is left is searched over its
+#' whole range, both ends included.
+#'
+#' @param formula fixed effects, and at most one random term: `(1 | id)`, an effect for each id; or `(0 + x | id)`, a slope for each id. The ids
+#'   may be `a:b` of two variables. Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
+#'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
+#' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
+#'   id, in any order. Variables that it lacks are looked up in the formula's environment.
+#' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
+#'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
+#'   `K = list(id = K)`. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
+#'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
+#'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
+#'   For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
+#' @param method `"REML"` or `"ML"`.
+#' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0
+#'   are left out. Evaluated in `data`, as are `offset` and `subset`.
+#' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
+#' @param subset rows to use.
+#' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()].
+#' @param contrasts list of contrasts, as for [model.matrix()].
+#' @param control settings by [fastlmm_control()].
+#' @param relmat synonym of `K`.
+#'
+#' @section Value:
+#' A list of class `fastlmm`, of plain values only. With n rows, p columns of X of rank r, m ids with data:
+#' \describe{
+#'   \item{coefficients}{p fixed effects, named; `NA` for columns that depend on others (tolerance 1e-7, as `lm()`)}
+#'   \item{vcov}{their covariance, r x r, aliased ones left out}
+#'   \item{sigma2}{variance explained by K, in units of the response squared over those of K}
+#'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`}
+#'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
+#'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
+#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`}
+#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`), `local` (data frame of all local optima, best first)}
+#'   \item{random}{list about the random term: `name`, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
+#'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
+#'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, nobs, rank, df}{what was fitted}
+#'   \item{status}{`"ok"`, or what is special about the likelihood: `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`, `"ml_border"`}
+#' }
+#'
+#' @section Errors, warnings and messages:
+#' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
+#' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
+#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `double_bar`, `nested`, `several_bars`, `gp`, `no_random`. About data: `missing_variable`,
+#' `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`, `memory`. About the model:
+#' `too_few_rows`, and `not_identifiable` where K is proportional to the identity after X is projected out and ids have one row each.
+#'
+#' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
+#' the residual variance is zero.
+#'
+#' A decomposition cannot be interrupted; above 5000 ids a message says so beforehand. Between phases the interrupt key works.
+#' @references
+#' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
+#'
+#' Harville, D. A. (1977) Maximum likelihood approaches to variance component estimation and to related problems. JASA 72, 320-338.
+#' @seealso [summary.fastlmm()], [predict.fastlmm()], [confint.fastlmm()], [fastlmm_control()]
+#' @examples
+#' # independent subjects: the identity kernel, as lme4
+#' fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#'
+#' # related ids: 40 individuals, 30 of them measured twice
+#' set.seed(1)
+#' ids <- paste0("i", 1:40)
+#' markers <- matrix(rnorm(40 * 100), 40, dimnames = list(ids, NULL))
+#' K <- tcrossprod(markers) / 100
+#' data <- data.frame(id = rep(ids[1:30], 2), x = rnorm(60))
+#' data$y <- data$x + drop(markers %*% rnorm(100, sd = 0.1))[data$id] + rnorm(60)
+#' fit <- fastlmm_fit(y ~ x + (1 | id), data, K = K)
+#' fit$h2
+#' predict(fit, data.frame(x = 0, id = "i35"), se.fit = TRUE)
+#' @export
+fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
+                        na.action = na.omit, contrasts = NULL, control = fastlmm_control(), relmat = NULL) {
+  call <- match.call()
+  method <- match.arg(method)
+  control <- check_control(control)
+  data <- as_data_frame(data)
+  parts <- split_formula(formula, data, parent.frame())
+  design <- mold_design(parts, data, as.list(call[names(call) %in% c("weights", "offset", "subset")]), na.action, contrasts)
+  if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
+  random <- mold_random(one_kernel(K, relmat), parts, design, control)
+  model <- new_model(parts, design, random, method, control, call)
+  report(estimate(model))
+}
+
+estimate <- function(model) {
+  random <- model$random
+  announce_decomposition(length(random$index))
+  found <- call_rust(
+    ffi_fit, unname(model$y - model$offset), model$X, if (is.null(model$weights)) rep(1, length(model$y)) else model$weights,
+    random$z, random$group, if (is.null(random$kernel)) matrix(0, 0, 0) else random$kernel, random$index, model$method,
+    control_threads(model$control), control_tolerance(model$control)
+  )
+  new_fastlmm(model, found)
+}
+
+announce_decomposition <- function(m) {
+  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix, which cannot be interrupted", m, m), m = m)
+}
+
+# ---- what the user has to know ------------------------------------------------------------------------
+
+report <- function(fit) {
+  aliased <- is.na(fit$coefficients)
+  if (any(aliased)) inform_aliased(names(which(aliased)), length(aliased))
+  if (fit$status != "ok") warn_status(fit$status, fit$random$name)
+  if (fit$optimum$dropped > 0) inform_ml_null(fit$optimum$dropped)
+  if (fit$status == "ok" && fit$optimum$boundary != "none") inform_boundary(fit$optimum$boundary)
+  fit
+}
+
+inform_boundary <- function(boundary) {
+  meaning <- switch(boundary,
+    `h2 = 0` = "the kernel explains nothing of what X leaves. The fit is valid: coefficients and residual variance are those of lm(), random effects are 0",
+    `h2 = 1` = "the kernel explains all that X leaves, the residual variance is 0. The fit is valid"
+  )
+  inform_fastlmm("boundary", paste0("boundary fit, ", boundary, ": ", meaning), boundary = boundary)
+}
+
+inform_ml_null <- function(n) {
+  inform_fastlmm(
+    "ml_null",
+    paste0(
+      "the kernel is zero along ", counted(n, "direction"), " of X (a centred kernel and an intercept are an example), where maximum likelihood is unbounded ",
+      "as delta tends to 0; ML leaves them out. REML is not concerned"
+    ),
+    n = n
+  )
+}
+
+warn_status <- function(status, name) {
+  warn_fastlmm(status, switch(status,
+    perfect_fit = "perfect fit: X explains the response exactly, no variance is left and h2 is NA; is a column of X made from the response?",
+    explained_by_kernel = paste0(
+      "the random effect of ", quoted(name), " explains the response exactly: the likelihood is unbounded at h2 = 1, and the fit is its limit; ",
+      "is the response constant within each id?"
+    ),
+    confounded = paste0(
+      "the kernel of ", quoted(name), " is confounded with the fixed effects: once X is taken out nothing is left of it, h2 is NA and the fit is that of lm(); ",
+      "leave the random effect out, or give a kernel that differs between ids"
+    ),
+    one_contrast = "one degree of freedom is left for two variances: h2 is NA and the fit is that of lm(); leave terms out of the formula",
+    ml_border = "the likelihood is unbounded as delta tends to 0; the fit is its best optimum inside. Use method = \"REML\", which is bounded"
+  ))
+}

@@ -1,0 +1,134 @@
+# The model frame: every variable that the model needs, looked up in data first, and the rows that stay.
+
+as_data_frame <- function(data) {
+  if (is.null(data) || is.environment(data)) return(data)
+  if (is.matrix(data) && is.null(colnames(data))) abort_data("data is a matrix without column names; name its columns by variable")
+  if (is.data.frame(data) || is.matrix(data)) return(as.data.frame(data))
+  if (!is.list(data) || is.null(names(data))) abort_data(paste("data must be a data frame, not an object of class", class(data)[1]))
+  rows <- vapply(data, NROW, 0L)
+  if (length(unique(rows)) > 1) {
+    abort_data(paste("elements of the list data have different lengths:", first_names(sprintf("%s: %d", names(data), rows))))
+  }
+  list2DF(data)
+}
+
+# Model frame of all variables: fixed part, grouping, slope, weights, offset. All rows of the subset, missing values too.
+model_variables <- function(parts, data, extras) {
+  formula <- parts$fixed
+  for (term in c(group_leaves(parts$group), parts$slope)) formula[[3]] <- call("+", formula[[3]], term)
+  check_variables(stats::terms(formula), data, extras)
+  arguments <- c(list(formula = formula, data = data, na.action = stats::na.pass), extras)
+  evaluate_frame(as.call(c(quote(stats::model.frame), arguments)), environment(formula))
+}
+
+evaluate_frame <- function(call, env, enclos = parent.frame()) {
+  tryCatch(eval(call, env, enclos), error = function(e) if (inherits(e, "fastlmm_error")) stop(e) else abort_model_frame(e))
+}
+
+check_variables <- function(terms, data, extras) {
+  env <- environment(terms)
+  used <- expression_variables(as.call(c(attr(terms, "variables"), unname(extras))))
+  check_one_name(data, used)
+  for (name in used) {
+    if (is.null(find_variable(name, data, env))) abort_missing_variable(name, names(data))
+  }
+  symbols <- Filter(is.symbol, as.list(attr(terms, "variables"))[-1])
+  for (name in as.character(symbols)) check_column(find_variable(name, data, env), name)
+}
+
+# A column of data, else a variable that the formula sees; functions of that name do not count.
+find_variable <- function(name, data, env) {
+  if (name %in% names(data)) return(data[[name]])
+  value <- get0(name, envir = env)
+  if (!is.function(value)) value
+}
+
+# Terms of the fixed part; everything that depends on the data comes from the frame of all variables.
+fixed_terms <- function(parts, whole, data, extras) {
+  all <- attr(whole, "terms")
+  terms <- stats::terms(parts$fixed)
+  at <- vapply(as.list(attr(terms, "variables"))[-1], frame_at, 0L, frame = whole)
+  attr(terms, "predvars") <- attr(all, "predvars")[c(1, 1 + at)]
+  attr(terms, "dataClasses") <- attr(all, "dataClasses")[at]
+  attr(terms, "columns") <- column_names(all, data, extras, nrow(whole))
+  terms
+}
+
+# Variables that are columns of data, or as long as one: new data must have them too.
+column_names <- function(terms, data, extras, n) {
+  used <- expression_variables(as.call(c(attr(terms, "variables"), unname(extras))))
+  is_column <- function(name) name %in% names(data) || NROW(find_variable(name, data, environment(terms))) >= n
+  Filter(is_column, used)
+}
+
+# ---- rows ---------------------------------------------------------------------------------------------
+
+settle_rows <- function(whole, na.action) {
+  frame <- drop_incomplete(whole, na.action)
+  check_some_rows(frame, nrow(whole))
+  weights <- frame[["(weights)"]]
+  if (!is.null(weights)) {
+    check_weights(weights, rownames(frame))
+    if (any(weights == 0)) frame <- drop_zero_weights(frame, weights)
+  }
+  frame[] <- Map(drop_levels, frame, names(frame))
+  attr(frame, "terms") <- attr(whole, "terms")
+  frame
+}
+
+# A missing weight is no reason to leave a row out, only where something else is missing too.
+drop_incomplete <- function(whole, na.action) {
+  if (identical(na.action, stats::na.fail) && anyNA(whole, recursive = TRUE)) abort_missing_values(whole)
+  weights <- whole[["(weights)"]]
+  whole[["(weights)"]] <- NULL
+  frame <- na.action(whole)
+  if (!is.null(weights)) frame[["(weights)"]] <- weights[match(rownames(frame), rownames(whole))]
+  frame
+}
+
+drop_zero_weights <- function(frame, weights) {
+  inform_zero_weights(sum(weights == 0))
+  frame <- frame[weights > 0, , drop = FALSE]
+  check_some_rows(frame, 0)
+  frame
+}
+
+# Unused levels go; contrasts that are a matrix were made for all of them.
+drop_levels <- function(x, name) {
+  if (!is.factor(x) || all(levels(x) %in% x)) return(x)
+  contrasts <- attr(x, "contrasts")
+  x <- x[, drop = TRUE]
+  if (is.character(contrasts)) attr(x, "contrasts") <- contrasts
+  if (is.matrix(contrasts)) warn_contrasts_dropped(name)
+  x
+}
+
+warn_contrasts_dropped <- function(name) {
+  warn_fastlmm(
+    "contrasts_dropped",
+    paste0("factor ", quoted(name), " has unused levels, so its contrast matrix is not used; drop the levels first, or give contrasts =")
+  )
+}
+
+# The rows left out, in the form that naresid() understands
+omitted_rows <- function(whole, frame, na.action) {
+  out <- which(!rownames(whole) %in% rownames(frame))
+  if (length(out) == 0) return(NULL)
+  class <- if (identical(na.action, stats::na.exclude)) "exclude" else "omit"
+  structure(out, names = rownames(whole)[out], class = class)
+}
+
+# Names of all rows that a kernel over rows may have; NULL where there is a grouping variable.
+all_rows <- function(parts, data) {
+  if (!is.null(parts$group)) return(NULL)
+  if (is.data.frame(data)) return(rownames(data))
+  as.character(seq_len(NROW(eval(parts$fixed[[2]], data, environment(parts$fixed)))))
+}
+
+# ---- places in the frame ------------------------------------------------------------------------------
+
+frame_at <- function(frame, expr) which(vapply(as.list(attr(attr(frame, "terms"), "variables"))[-1], identical, NA, expr))[1]
+
+frame_column <- function(frame, expr) if (!is.null(expr)) frame[[frame_at(frame, expr)]]
+
+predict_call <- function(frame, expr) if (!is.null(expr)) attr(attr(frame, "terms"), "predvars")[[1 + frame_at(frame, expr)]]

@@ -1,0 +1,134 @@
+#' Components of a fit by `lme4`'s names
+#'
+#' `lme4`'s own `getME()` works on these fits as well.
+#'
+#' | name | meaning |
+#' |---|---|
+#' | `X`, `K` | design of the fixed effects; kernel |
+#' | `Z`, `Zt` | sparse incidence matrix of the random effects, a column for each id of K; its transpose |
+#' | `y`, `offset`, `weights` | response (offset not subtracted), offset, prior weights |
+#' | `fixef`, `beta` | fixed effects, with and without names |
+#' | `b`, `mu` | random effects of all ids of K; fitted values |
+#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0 |
+#' | `sigma` | residual standard deviation |
+#' | `sigma2`, `sigma2_e`, `delta`, `h2` | variance components, their ratio, heritability |
+#' | `flist`, `cnms` | grouping factor; name of the random term, by group |
+#' | `n`, `N`, `p`, `q`, `rank` | rows (twice), columns of X and of Z, rank of X |
+#' | `REML`, `is_REML` | rank of X for a REML fit, else 0; `TRUE` or `FALSE` |
+#'
+#' @param object a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
+#' @param name one or more of the names below; several, or `"ALL"`, give a list.
+#' @param ... not used.
+#' @return The component, or a named list of components.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' getME(fit, "theta")
+#' dim(getME(fit, "Z"))
+#' @export
+getME <- function(object, name, ...) UseMethod("getME")
+
+#' @rdname getME
+#' @export
+getME.default <- function(object, name, ...) {
+  check_lme4(object, "getME")
+  lme4::getME(object, name, ...)
+}
+
+#' @rdname getME
+#' @export
+#' @exportS3Method lme4::getME fastlmm
+getME.fastlmm <- function(object, name, ...) {
+  check_dots_empty(...)
+  name <- check_component(name)
+  if (length(name) > 1) return(sapply(name, getME, object = object, simplify = FALSE))
+  fit_components[[name]](object)
+}
+
+fit_components <- list(
+  X = function(fit) fixed_design(fit),
+  Z = function(fit) random_design(fit),
+  Zt = function(fit) Matrix::t(random_design(fit)),
+  K = function(fit) stored_kernel(fit),
+  y = function(fit) response(fit),
+  offset = function(fit) fit$offset,
+  weights = function(fit) prior_weights(fit),
+  fixef = function(fit) fit$coefficients,
+  beta = function(fit) unname(fit$coefficients),
+  b = function(fit) blup(fit),
+  mu = function(fit) unname(conditional_fit(fit)),
+  theta = function(fit) structure(relative_sd(fit), names = paste0(fit$random$name, ".", random_term(fit))),
+  lower = function(fit) structure(0, names = paste0(fit$random$name, ".", random_term(fit))),
+  sigma = function(fit) sigma(fit),
+  sigma2 = function(fit) fit$sigma2,
+  sigma2_e = function(fit) fit$sigma2_e,
+  delta = function(fit) fit$delta,
+  h2 = function(fit) fit$h2,
+  flist = function(fit) grouping_factor(fit),
+  cnms = function(fit) structure(list(random_term(fit)), names = fit$random$name),
+  n = function(fit) fit$nobs,
+  N = function(fit) fit$nobs,
+  p = function(fit) length(fit$coefficients),
+  q = function(fit) length(fit$random$ids),
+  rank = function(fit) fit$rank,
+  REML = function(fit) if (is_reml(fit)) fit$rank else 0L,
+  is_REML = function(fit) is_reml(fit)
+)
+
+relative_sd <- function(fit) sqrt(fit$sigma2 / fit$sigma2_e)
+
+stored_kernel <- function(fit) {
+  if (is.null(fit$random$kernel)) Matrix::Diagonal(length(fit$random$ids)) else fit$random$kernel
+}
+
+grouping_factor <- function(fit) {
+  random <- fit$random
+  observed <- random$ids[random$index]
+  structure(list(factor(observed[random$group], levels = observed)), names = random$name)
+}
+
+check_component <- function(name) {
+  known <- names(fit_components)
+  if (identical(name, "ALL")) return(known)
+  unknown <- setdiff(as.character(name), known)
+  if (length(unknown) > 0 || length(name) == 0) abort_component(unknown, known)
+  as.character(name)
+}
+
+abort_component <- function(unknown, known) {
+  abort_fastlmm(
+    "component",
+    paste0("a fit has no component ", first_names(unknown), "; it has ", toString(known), ", or \"ALL\""),
+    unknown = unknown
+  )
+}
+
+#' Is the random effect's variance zero?
+#'
+#' `TRUE` when the fit lies on the boundary `sigma2 = 0`. Such a fit is valid: the estimates are those of `lm`.
+#'
+#' @param x a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
+#' @param tol the ratio of standard deviations, random effect (with K scaled to mean diagonal 1) to residual, that
+#'   counts as zero.
+#' @return `TRUE` or `FALSE`.
+#' @examples
+#' isSingular(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont))
+#' @export
+isSingular <- function(x, tol = 1e-4) UseMethod("isSingular")
+
+#' @rdname isSingular
+#' @export
+isSingular.default <- function(x, tol = 1e-4) {
+  check_lme4(x, "isSingular")
+  lme4::isSingular(x, tol = tol)
+}
+
+#' @rdname isSingular
+#' @export
+isSingular.fastlmm <- function(x, tol = 1e-4) {
+  x$sigma2 == 0 || relative_sd(x) * sqrt(x$random$mean_diag) < tol
+}
+
+check_lme4 <- function(object, verb) {
+  if (inherits(object, "merMod") && requireNamespace("lme4", quietly = TRUE)) return(invisible())
+  abort_fastlmm("not_a_fit", paste0(verb, "() needs a fit by fastlmm_fit(), not an object of class ", class(object)[1]))
+}

@@ -1,0 +1,184 @@
+# check_/abort_ pairs of the kernel.
+
+check_kernel_square <- function(K) {
+  if (nrow(K) == ncol(K) && nrow(K) > 0) return(invisible())
+  abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d", nrow(K), ncol(K)))
+}
+
+# Values of K: finite, symmetric, not zero, positive semidefinite. The matrix is read once, in Rust.
+check_kernel <- function(K, ids, control) {
+  facts <- call_rust(ffi_kernel_facts, K, control_tolerance(control), control_threads(control))
+  if (facts$n_nonfinite > 0) abort_kernel_nonfinite(K, ids, facts)
+  if (facts$asymmetry > 1e-8) abort_kernel_asymmetric(K, ids, facts)
+  if (facts$max_abs == 0) abort_fastlmm("kernel_zero", "K is zero everywhere: there is no random effect; leave it out and use lm()")
+  if (!facts$positive) abort_kernel_not_positive(K, ids, facts)
+  facts
+}
+
+check_ids_unique <- function(ids) {
+  bad <- which(is.na(ids) | ids == "")
+  if (length(bad) > 0) {
+    abort_fastlmm("kernel_ids", paste0("K has no name in ", counted(length(bad), "row"), ": ", first_names(bad), "; name each by its id"))
+  }
+  twice <- unique(ids[duplicated(ids)])
+  if (length(twice) == 0) return(invisible())
+  abort_fastlmm(
+    "kernel_ids",
+    paste0("K has ", counted(length(twice), "duplicated id"), ": ", first_names(twice), "; keep one row and column of each"),
+    ids = twice
+  )
+}
+
+check_names_agree <- function(rows, columns) {
+  if (identical(rows, columns)) return(invisible())
+  bad <- which(is.na(rows) != is.na(columns) | (!is.na(rows) & !is.na(columns) & rows != columns))
+  if (length(bad) == 0) return(invisible())
+  shown <- sprintf("%s and %s", quoted(rows[bad]), quoted(columns[bad]))
+  same <- setequal(rows, columns)
+  abort_fastlmm("kernel_names", paste0(
+    "row and column names of K differ in ", counted(length(bad), "place"), ": ", toString(utils::head(shown, 5)), if (length(bad) > 5) ", ...",
+    if (same) "; they are the same ids in another order: use K[ids, ids]" else "; both must name the ids"
+  ))
+}
+
+check_groups <- function(random) {
+  if (length(random$index) > 1 || length(random$ids) > 1) return(random)
+  abort_fastlmm(
+    "one_group",
+    paste0(quoted(random$name), " has a single id, ", quoted(random$ids), ", in these rows: a variance between ids needs at least two")
+  )
+}
+
+abort_no_random <- function(formula) {
+  abort_fastlmm("no_random", paste0(
+    "no random effect: add a term, ", deparse1(formula[[2]]), " ~ ... + (1 | id), or give K over the rows of data; without one use lm()"
+  ))
+}
+
+# ---- the list of kernels ------------------------------------------------------------------------------
+
+abort_kernel_list <- function(n, name) {
+  if (name == ".row") abort_kernel_entry_rows("a list")
+  abort_fastlmm("kernel_list", paste0(
+    "K is a list of ", counted(n, "entry", "entries"), " that are not all named; write K = list(", name, " = ...), by the grouping factor of the formula"
+  ))
+}
+
+abort_kernel_entry <- function(what, entries, name) {
+  if (name == ".row") abort_kernel_entry_rows(paste("a list with", first_names(entries)))
+  close <- did_you_mean(name, entries)
+  abort_fastlmm(
+    "unused_kernel",
+    paste0(
+      "K has ", counted(length(entries), "entry", "entries"), " named ", first_names(entries), " ", what, ": the random term of the formula is (1 | ", name,
+      "), write K = list(", name, " = ...)", if (nzchar(close)) "; check the spelling"
+    ),
+    entries = entries
+  )
+}
+
+abort_kernel_entry_rows <- function(what) {
+  abort_fastlmm("unused_kernel", paste0(
+    "K is ", what, ", but the formula has no random term to name: add (1 | id), or give the matrix itself for a kernel over the rows of data"
+  ))
+}
+
+# ---- the class ----------------------------------------------------------------------------------------
+
+abort_dist <- function() {
+  abort_fastlmm("kernel_class", "K is a distance (class dist), not a covariance: turn it into one first, as in K = exp(-as.matrix(d) / range)")
+}
+
+abort_kernel_columns <- function(bad) {
+  abort_fastlmm("kernel_class", paste0(
+    "K is a data frame with ", counted(length(bad), "column"), " that are not numeric: ", first_names(bad), "; put ids in row names, and numbers only in K"
+  ))
+}
+
+abort_kernel_class <- function(K) {
+  what <- if (is.matrix(K)) paste("a matrix of type", typeof(K)) else paste("of class", class(K)[1])
+  abort_fastlmm("kernel_class", paste0(
+    "K must be a numeric matrix, a Matrix or a data frame of numbers, with ids as dimnames; it is ", what,
+    if (isS4(K)) "; try as.matrix(K)"
+  ))
+}
+
+# ---- names --------------------------------------------------------------------------------------------
+
+abort_kernel_names <- function(name) {
+  abort_fastlmm("kernel_names", paste0(
+    "K has no dimnames, and ids are matched by name, never by position: set rownames(K) to the ids of ", quoted(name), " in K's order"
+  ))
+}
+
+abort_kernel_rows <- function(found, wanted) {
+  abort_fastlmm("kernel_shape", sprintf(
+    "K has no names and %d rows, data has %d; give K row names that are row names of data, or a row for each row of data", found, wanted
+  ))
+}
+
+abort_ids_missing <- function(missing, m, ids, levels, parts) {
+  name <- if (is.null(parts$group)) "row names of data" else quoted(random_name(parts))
+  abort_fastlmm(
+    "ids_missing",
+    paste0(
+      length(missing), " of ", m, " ids of ", name, " are not in K: ", first_names(missing), " (K has ", first_names(ids), "); ",
+      id_hint(missing, ids, levels, parts)
+    ),
+    ids = missing
+  )
+}
+
+inform_unobserved <- function(n, name) {
+  if (n > 0) inform_fastlmm("unobserved_ids", paste0("K has ", counted(n, "id"), " of ", quoted(name), " without data; they can be predicted"), n = n)
+}
+
+# ---- values -------------------------------------------------------------------------------------------
+
+cell_name <- function(ids, at) paste0("K[", quoted(ids[at[1]]), ", ", quoted(ids[at[2]]), "]")
+
+abort_kernel_nonfinite <- function(K, ids, facts) {
+  bad <- ids[rowSums(!is.finite(K)) > 0]
+  abort_fastlmm(
+    "kernel_nonfinite",
+    paste0(
+      "K has ", counted(facts$n_nonfinite, "value"), " that are not finite, the first is ", cell_name(ids, facts$nonfinite), " = ",
+      K[facts$nonfinite[1], facts$nonfinite[2]], "; rows with such values: ", first_names(bad), "; compute them or leave these ids out"
+    ),
+    ids = bad
+  )
+}
+
+abort_kernel_asymmetric <- function(K, ids, facts) {
+  at <- facts$asymmetry_at
+  abort_fastlmm(
+    "kernel_asymmetric",
+    paste0(
+      "K is not symmetric: ", cell_name(ids, at), " = ", format(K[at[1], at[2]]), " but ", cell_name(ids, rev(at)), " = ", format(K[at[2], at[1]]),
+      ", relative difference ", format(facts$asymmetry, digits = 3), "; mend it, or use (K + t(K)) / 2 if the difference does not matter"
+    ),
+    asymmetry = facts$asymmetry
+  )
+}
+
+abort_kernel_not_positive <- function(K, ids, facts) {
+  abort_fastlmm(
+    "kernel_not_positive",
+    paste0(
+      "K is not positive semidefinite, so it is no covariance: smallest eigenvalue ", format(facts$min_eigen, digits = 4), ", largest ",
+      format(facts$max_eigen, digits = 4), indefinite_reason(K, ids),
+      "; use Matrix::nearPD(K), or raise fastlmm_control(tolerance =) if it is rounding"
+    ),
+    min_eigen = facts$min_eigen, max_eigen = facts$max_eigen
+  )
+}
+
+# Covariances larger than the variances allow can be named; otherwise only the eigenvalue tells.
+indefinite_reason <- function(K, ids) {
+  variance <- diag(K)
+  low <- which(variance < 0 | (variance == 0 & rowSums(K != 0) > 0))
+  if (length(low) > 0) return(paste0("; its diagonal is zero or negative for ", first_names(ids[low]), " (", length(low), " of ", length(ids), ")"))
+  at <- which(abs(K) > sqrt(outer(variance, variance)) * (1 + 1e-8), arr.ind = TRUE)
+  if (nrow(at) == 0) return("")
+  paste0("; ", cell_name(ids, at[1, ]), " = ", format(K[at[1, , drop = FALSE]]), " is larger than their variances allow (", nrow(at) / 2, " such pairs)")
+}

@@ -1,0 +1,172 @@
+#' Predictions
+#'
+#' Fixed effects, offset and, unless `re.form = NA`, the best linear unbiased prediction of the random effect, for the
+#' rows of the fit or of new data. An id is known by name: one that K holds gets its effect through the kernel, whether
+#' it has a row in the data or not; an id outside K needs `K`, or `allow.new.levels = TRUE`. Where the model has no bar
+#' term, the row names of `newdata` are the ids.
+#'
+#' The standard error is that of the predicted mean, with the uncertainty of `beta` (the universal kriging variance) and
+#' given the variance components; the residual variance is not in it.
+#'
+#' @param object a fit by [fastlmm_fit()].
+#' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` asks.
+#' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id.
+#' @param se.fit standard errors as well?
+#' @param K kernel between new ids (rows) and the ids of the fit (columns; all with a row in the data, more do no harm),
+#'   matched by dimnames; or the joint kernel of old and new ids. A matrix, a Matrix, or a list named by the grouping
+#'   factor. It has to be on the scale of the fit's own K; where they share ids this is checked.
+#' @param k_diag prior variance multipliers `K[id, id]` of the new ids: one number, or a vector named by id. Needed only
+#'   for `se.fit` when `K` is not joint.
+#' @param allow.new.levels give ids outside every kernel the effect 0, and the mean diagonal element of K as prior
+#'   variance? Otherwise they are an error.
+#' @param ... not used; an unknown argument is an error.
+#' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `se.fit` a list of `fit`,
+#'   `se.fit` and `residual.scale`.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' predict(fit, data.frame(age = 15, Subject = c("M01", "F01")), se.fit = TRUE)
+#' predict(fit, data.frame(age = c(8, 15)), re.form = NA)
+#'
+#' # ids without a phenotype: kernel of time points, predictions in the gap
+#' year <- time(Nile)
+#' K <- exp(-abs(outer(year, year, "-")) / 10)
+#' dimnames(K) <- list(year, year)
+#' nile <- data.frame(flow = c(Nile), year = as.character(year))
+#' gap <- fastlmm_fit(flow ~ 1 + (1 | year), nile[-(41:45), ], K = K)
+#' predict(gap, nile[41:45, ], se.fit = TRUE)
+#' @export
+predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
+                            allow.new.levels = FALSE, ...) {
+  check_dots_empty(...)
+  targets <- prediction_targets(object, newdata, wants_random(object, re.form))
+  source <- if (!is.null(targets$id)) kernel_source(object, unique(targets$id), K, allow.new.levels)
+  fit <- pad_targets(targets, target_mean(object, targets, source))
+  if (!se.fit) return(fit)
+  if (!is.null(source)) source$prior <- prior_variance(object, source, k_diag)
+  variance <- target_variance(object, targets, source)
+  list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(variance, 0))), residual.scale = sigma(object))
+}
+
+# ---- what is asked for --------------------------------------------------------------------------------
+
+wants_random <- function(fit, re.form) {
+  if (is.null(re.form)) return(TRUE)
+  if (is_population(re.form)) return(FALSE)
+  if (inherits(re.form, "formula") && same_random(fit, re.form)) return(TRUE)
+  abort_fastlmm(
+    "re_form",
+    paste0("re.form must be NULL (with the random effect), NA or ~0 (without), not ", deparse1(re.form))
+  )
+}
+
+is_population <- function(re.form) {
+  if (inherits(re.form, "formula")) identical(re.form[[length(re.form)]], 0) else length(re.form) == 1 && is.na(re.form)
+}
+
+same_random <- function(fit, re.form) {
+  bar <- re.form[[length(re.form)]]
+  while (is.call(bar) && identical(bar[[1]], as.name("("))) bar <- bar[[2]]
+  is.call(bar) && identical(bar[[1]], as.name("|")) && identical(bar[[3]], fit$random$expr)
+}
+
+# Rows to predict: only complete ones go on; `complete` and `names` put the others back.
+prediction_targets <- function(fit, newdata, random) {
+  design <- if (is.null(newdata)) fit_targets(fit) else new_targets(fit, newdata, random)
+  if (!random) design$id <- design$z <- NULL
+  X <- design$X[, fit$kept, drop = FALSE]
+  complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
+  if (random) complete <- complete & !is.na(design$id) & !is.na(design$z)
+  list(
+    X = X[complete, , drop = FALSE], offset = design$offset[complete], id = design$id[complete], z = design$z[complete],
+    complete = complete, names = rownames(design$X), na.action = design$na.action
+  )
+}
+
+fit_targets <- function(fit) {
+  random <- fit$random
+  list(
+    X = fixed_design(fit), offset = fit$offset, id = random$ids[random$index][random$group], z = random$z,
+    na.action = fit$na.action
+  )
+}
+
+new_targets <- function(fit, newdata, random) {
+  forge_design(fit, newdata, random = random)
+}
+
+pad_targets <- function(targets, value) {
+  out <- structure(rep(NA_real_, length(targets$complete)), names = targets$names)
+  out[targets$complete] <- value
+  napredict(targets$na.action, out)
+}
+
+# ---- mean and variance --------------------------------------------------------------------------------
+
+target_mean <- function(fit, targets, source) {
+  fixed <- drop(targets$X %*% fit$coefficients[fit$kept]) + targets$offset
+  if (is.null(source)) fixed else fixed + targets$z * source$effect[match(targets$id, source$id)]
+}
+
+target_variance <- function(fit, targets, source, block = block_rows(fit)) {
+  if (is.null(source)) return(quadratic(targets$X, fit$vcov))
+  at <- match(targets$id, source$id)
+  if (is.null(fit$random$kernel) && is.null(source$K)) {
+    return(identity_variance(fit, targets$X, targets$z, source$known[at]))
+  }
+  blocks <- split(seq_along(at), (seq_along(at) - 1) %/% block)
+  variance <- lapply(blocks, function(rows) {
+    cross <- cross_kernel(fit, source, at[rows])
+    kernel_variance(fit, targets$X[rows, , drop = FALSE], targets$z[rows], cross, source$prior[at[rows]])
+  })
+  as.numeric(unlist(variance))
+}
+
+# Variance of the ids' own effects given beta: lme4's condVar
+conditional_variance <- function(fit, rows) {
+  ids <- fit$random$ids[rows]
+  targets <- list(X = matrix(0, length(rows), 0), z = rep(1, length(rows)), id = ids)
+  source <- kernel_source(fit, ids, NULL, FALSE)
+  source$prior <- prior_variance(fit, source, NULL)
+  target_variance(fit, targets, source)
+}
+
+# A block of cross kernel takes no more room than K itself, or 160 MB.
+block_rows <- function(fit) {
+  m <- length(fit$random$index)
+  max(m, 2e7 %/% m)
+}
+
+kernel_variance <- function(fit, X, z, cross, prior) {
+  random <- fit$random
+  given <- sufficient(fit, ncol(X) > 0)
+  K <- if (is.null(random$kernel)) matrix(0, 0, 0) else random$kernel
+  call_rust(
+    ffi_variance, K, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
+    z * cross, z^2 * prior, X, fastlmm_threads()
+  )
+}
+
+# Independent ids: only an id's own rows tell about it.
+identity_variance <- function(fit, X, z, id) {
+  given <- sufficient(fit, ncol(X) > 0)
+  gram <- ifelse(is.na(id), 0, given$gram[id])
+  total <- fit$sigma2_e + fit$sigma2 * gram
+  informed <- gram > 0 & total > 0
+  left <- ifelse(informed, fit$sigma2_e / total, 1)
+  shrinkage <- ifelse(informed, fit$sigma2 / total, 0)
+  cross <- given$cross[ifelse(is.na(id), 1, id), , drop = FALSE]
+  z^2 * left * fit$sigma2 + quadratic(X - z * shrinkage * cross, given$vcov)
+}
+
+quadratic <- function(X, vcov) rowSums((X %*% vcov) * X)
+
+# Sums over the rows of each id with a phenotype: Z'WZ (its diagonal is all there is) and Z'WX
+sufficient <- function(fit, with_beta) {
+  random <- fit$random
+  weight <- prior_weights(fit) * random$z
+  m <- length(random$index)
+  gram <- as.numeric(rowsum(weight * random$z, random$group))
+  if (!with_beta) return(list(gram = gram, cross = matrix(0, m, 0), vcov = matrix(0, 0, 0)))
+  X <- fixed_design(fit)[, fit$kept, drop = FALSE]
+  list(gram = gram, cross = unname(rowsum(weight * X, random$group)), vcov = unname(fit$vcov))
+}

@@ -1,0 +1,225 @@
+#' Print and summarise a fit
+#'
+#' The skeleton is `lme4`'s, with a line about the kernel and one about `h2`. The summary also gives the standard error
+#' and the profile interval of `h2`, and `h2` with K scaled to mean diagonal 1, which is what other packages mean by it
+#' when K is not on that scale.
+#'
+#' @param x,object a fit by [fastlmm_fit()], or its summary.
+#' @param digits significant digits.
+#' @param correlation print the correlation of the fixed effects? `NULL`: when there are at most 20.
+#' @param ... not used; an unknown argument is an error.
+#' @return `summary()`: a list of class `summary.fastlmm`, with `coefficients` (Estimate, Std. Error, t value; aliased
+#'   columns left out), `varcor`, `h2` (data frame of `estimate`, `std.error`, `lower`, `upper`, as fitted and with K
+#'   scaled), `residuals` (scaled Pearson), `logLik`, `criteria` and more. The print methods return their argument.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' fit
+#' summary(fit)
+#' @name summary.fastlmm
+NULL
+
+#' @rdname summary.fastlmm
+#' @export
+print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
+  check_dots_empty(...)
+  print_title(x)
+  print_criteria(fit_criteria(x), is_reml(x), 4)
+  cat("Random effects:\n")
+  print(format_var_corr(VarCorr(x), digits), quote = FALSE)
+  print_groups(x)
+  cat("h2: ", if (is.na(x$h2)) "not defined" else format(x$h2, digits = digits), "\n", sep = "")
+  print_fixed(x$coefficients, digits)
+  writeLines(as.character(fit_notes(x)))
+  invisible(x)
+}
+
+#' @rdname summary.fastlmm
+#' @export
+summary.fastlmm <- function(object, ...) {
+  check_dots_empty(...)
+  kept <- object$kept
+  se <- sqrt(pmax(diag(object$vcov), 0))
+  estimate <- object$coefficients[kept]
+  structure(
+    list(
+      fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset")],
+      coefficients = cbind(Estimate = estimate, `Std. Error` = se, `t value` = estimate / se),
+      aliased = is.na(object$coefficients), vcov = object$vcov, varcor = VarCorr(object), sigma = sigma(object),
+      h2 = h2_table(object), logLik = logLik(object), criteria = fit_criteria(object),
+      residuals = residuals(object, "pearson", scaled = TRUE), df = object$df
+    ),
+    class = "summary.fastlmm"
+  )
+}
+
+#' @rdname summary.fastlmm
+#' @export
+print.summary.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), correlation = NULL, ...) {
+  print_title(x$fit)
+  cat("\n")
+  print_criteria(x$criteria, is_reml(x$fit), 1)
+  print_scaled_residuals(x$residuals, digits)
+  cat("\nRandom effects:\n")
+  print(format_var_corr(x$varcor, digits, c("Variance", "Std.Dev.")), quote = FALSE)
+  print_groups(x$fit)
+  print_h2(x$h2, digits)
+  print_coefficients(x, digits)
+  if (if (is.null(correlation)) nrow(x$vcov) <= 20 else correlation) print_correlation(x$vcov)
+  notes <- fit_notes(x$fit)
+  if (length(notes) > 0) writeLines(c("", notes))
+  invisible(x)
+}
+
+# ---- pieces -------------------------------------------------------------------------------------------
+
+print_title <- function(fit) {
+  how <- if (is_reml(fit)) "REML" else "maximum likelihood "
+  cat("Linear mixed model fit by ", how, " ['fastlmm']\n", sep = "")
+  cat("Formula: ", paste(deparse(fit$formula), collapse = "\n"), "\n", sep = "")
+  for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
+  cat("Kernel: ", kernel_label(fit$random), "\n", sep = "")
+}
+
+print_call_part <- function(call, part) {
+  value <- call[[part]]
+  if (is.null(value)) return(invisible())
+  label <- format(paste0(toupper(substring(part, 1, 1)), substring(part, 2), ":"), width = 8, justify = "right")
+  cat(label, " ", strtrim(deparse1(value), 60), "\n", sep = "")
+}
+
+kernel_label <- function(random) {
+  m <- length(random$ids)
+  if (is.null(random$kernel)) return(sprintf("%s (identity %d x %d)", group_label(random), m, m))
+  usual <- random$mean_diag >= 0.01 && random$mean_diag < 1e5
+  mean_diag <- if (usual) sprintf("%.2f", random$mean_diag) else format(random$mean_diag, digits = 3)
+  sprintf("%s (K %d x %d, mean diag %s)", group_label(random), m, m, mean_diag)
+}
+
+group_label <- function(random) if (identical(random$name, ".row")) "rows" else random$name
+
+fit_criteria <- function(fit) {
+  value <- logLik(fit)
+  if (is_reml(fit)) return(c(REML = -2 * as.numeric(value)))
+  c(
+    AIC = AIC(value), BIC = BIC(value), logLik = as.numeric(value), deviance = -2 * as.numeric(value),
+    df.resid = df.residual(fit)
+  )
+}
+
+print_criteria <- function(criteria, reml, digits) {
+  rounded <- round(criteria, digits)
+  if (reml) {
+    cat("REML criterion at convergence: ", format(rounded), "\n", sep = "")
+    return(invisible())
+  }
+  text <- format(rounded)
+  text["df.resid"] <- format(rounded["df.resid"])
+  print(text, quote = FALSE)
+}
+
+print_groups <- function(fit) {
+  random <- fit$random
+  m <- length(random$index)
+  unseen <- length(random$ids) - m
+  cat("Number of obs: ", fit$nobs, ", groups:  ", group_label(random), ", ", m, sep = "")
+  if (unseen > 0) cat("; ids of K without data: ", unseen, sep = "")
+  cat("\n")
+}
+
+print_fixed <- function(coefficients, digits) {
+  if (length(coefficients) == 0) {
+    cat("No fixed effect coefficients\n")
+    return(invisible())
+  }
+  cat("Fixed Effects:\n")
+  print.default(format(coefficients, digits = digits), print.gap = 2L, quote = FALSE)
+}
+
+print_scaled_residuals <- function(residuals, digits) {
+  quantiles <- structure(quantile(residuals, na.rm = TRUE), names = c("Min", "1Q", "Median", "3Q", "Max"))
+  if (!all(is.finite(quantiles))) return(invisible())
+  cat("\nScaled residuals:\n")
+  print(zapsmall(quantiles, digits + 1L), digits = digits)
+}
+
+print_coefficients <- function(x, digits) {
+  n <- sum(x$aliased)
+  if (length(x$aliased) == 0) {
+    cat("\nNo fixed effect coefficients\n")
+    return(invisible())
+  }
+  cat("\nFixed effects:", if (n > 0) paste0(" (", n, " not defined because of singularities)"), "\n", sep = "")
+  table <- matrix(NA_real_, length(x$aliased), 3, dimnames = list(names(x$aliased), colnames(x$coefficients)))
+  table[!x$aliased, ] <- x$coefficients
+  printCoefmat(table, digits = digits, na.print = "NA")
+}
+
+print_correlation <- function(vcov) {
+  p <- nrow(vcov)
+  if (p < 2 || !all(diag(vcov) > 0)) return(invisible())
+  cat("\nCorrelation of Fixed Effects:\n")
+  label <- rownames(vcov)
+  text <- matrix(format(round(cov2cor(vcov), 3), nsmall = 3), p)
+  dimnames(text) <- list(abbreviate(label, 11), abbreviate(label, 6))
+  text[!lower.tri(text)] <- ""
+  print(text[-1, -p, drop = FALSE], quote = FALSE)
+}
+
+# ---- h2 and notes -------------------------------------------------------------------------------------
+
+# Scaling K by c turns h into c h / (1 - h + c h): monotone, so intervals go along and the standard error by its slope.
+h2_table <- function(fit) {
+  defined <- !"h2" %in% undefined_parameters(fit)
+  interval <- if (defined) unname(confint(fit, "h2")[1, ]) else c(NA_real_, NA_real_)
+  value <- c(fit$h2, interval)
+  c_k <- fit$random$mean_diag
+  scaled <- c_k * value / (1 - value + c_k * value)
+  slope <- c_k / (1 - fit$h2 + c_k * fit$h2)^2
+  data.frame(
+    estimate = c(value[1], scaled[1]), std.error = c(1, slope) * fit$se$h2, lower = c(value[2], scaled[2]),
+    upper = c(value[3], scaled[3]), row.names = c("h2", "h2, K scaled to mean diagonal 1")
+  )
+}
+
+print_h2 <- function(h2, digits) {
+  same <- isTRUE(all.equal(h2[1, ], h2[2, ], check.attributes = FALSE))
+  shown <- if (same) h2[1, ] else h2
+  cat(sprintf("%s: %s\n", rownames(shown), h2_text(shown, digits)), sep = "")
+}
+
+h2_text <- function(h2, digits) {
+  number <- function(x) vapply(signif(x, digits), format, "", digits = digits, trim = TRUE)
+  se <- ifelse(is.na(h2$std.error), "no SE", paste("SE", number(h2$std.error)))
+  interval <- paste("95% profile interval", number(h2$lower), "to", number(h2$upper))
+  interval <- ifelse(is.na(h2$lower), "no profile interval", interval)
+  ifelse(is.na(h2$estimate), "not defined", paste0(number(h2$estimate), " (", se, "; ", interval, ")"))
+}
+
+# What a reader has to know before using the numbers
+fit_notes <- function(fit) {
+  degenerate <- status_note(fit$status)
+  c(if (is.null(degenerate)) boundary_note(fit$optimum$boundary), degenerate, optima_note(fit$optimum$local))
+}
+
+boundary_note <- function(boundary) {
+  switch(boundary,
+    `h2 = 0` = "Boundary fit, h2 = 0: the kernel explains nothing of what X leaves. Valid; the rest is as in lm().",
+    `h2 = 1` = "Boundary fit, h2 = 1: the kernel explains all that X leaves. Valid; the residual variance is 0."
+  )
+}
+
+status_note <- function(status) {
+  switch(status,
+    perfect_fit = "Perfect fit: X explains the response exactly, so h2 is not defined.",
+    explained_by_kernel = "The kernel explains the response exactly: unbounded likelihood, estimates in the limit.",
+    one_contrast = "Only one contrast is left after X, which any h2 fits equally well: h2 is not defined.",
+    confounded = "The kernel is confounded with X: h2 is not defined, the fit is that of lm().",
+    ml_border = "The likelihood is unbounded as delta tends to 0; the best optimum inside is reported. REML is bounded."
+  )
+}
+
+optima_note <- function(local) {
+  if (NROW(local) < 2) return(NULL)
+  places <- sprintf("h2 = %.4f (logLik %.3f)", local$h2, local$logLik)
+  paste0("The likelihood has ", nrow(local), " local optima, best first: ", paste(places, collapse = ", "), ".")
+}

@@ -1,0 +1,133 @@
+#' Profile of the likelihood
+#'
+#' The signed square root of the likelihood ratio, zeta, along each parameter with all others re-estimated: a straight
+#' line where the likelihood is quadratic. Two-sided intervals are where `|zeta|` stays below a normal quantile. The
+#' variances and `h2` use the fit's own criterion, REML or ML; a fixed effect uses the likelihood (ML) in any case, as
+#' in `lme4`, because the restricted likelihood has no fixed effects. For a REML fit the curve of a fixed effect is
+#' therefore centred at its ML estimate.
+#'
+#' @param fitted a fit by [fastlmm_fit()].
+#' @param which parameters, by name or number: `.sig01` (standard deviation of the random effect), `.sigma` (of the
+#'   residual), `h2`, then the fixed effects; `"theta_"` the first three, `"beta_"` the fixed effects. By name there is
+#'   also `delta`. `NULL`: all but `delta`.
+#' @param alphamax the curves reach the level of simultaneous `1 - alphamax` regions, as in `lme4`.
+#' @param points number of points of a curve.
+#' @param x a profile.
+#' @param row.names,optional as in [as.data.frame()], not used.
+#' @param ... not used; an unknown argument is an error.
+#' @return A data frame of class `fastlmm_profile`, with columns `.par` (factor), `value`, `.zeta` and `logLik`.
+#' @seealso [confint.fastlmm()] and, for plots, [plot.fastlmm_profile()]. The profile over `h2` that the search itself
+#'   made is `fit$profile`.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' curves <- profile(fit)
+#' head(as.data.frame(curves))
+#' confint(curves, level = 0.9)
+#' @export
+profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
+  check_dots_empty(...)
+  table <- select_parameters(fitted, which)
+  table <- table[!is.na(table$column) & is_defined(fitted, table), ]
+  if (nrow(table) == 0) abort_no_profile(fitted)
+  zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
+  curves <- lapply(seq_len(nrow(table)), function(i) profile_curve(fitted, table[i, ], zeta_max, check_points(points)))
+  curves <- do.call(rbind, curves)
+  curves$.par <- factor(curves$.par, levels = unique(table$name))
+  structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = table)
+}
+
+#' @rdname profile.fastlmm
+#' @export
+as.data.frame.fastlmm_profile <- function(x, row.names = NULL, optional = FALSE, ...) {
+  attr(x, "parameters") <- NULL
+  class(x) <- "data.frame"
+  x
+}
+
+profile_curve <- function(fit, parameter, zeta_max, points) {
+  curve <- call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points)
+  data.frame(.par = parameter$name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik)
+}
+
+# One row a parameter: the user's name, the core's name, column among those kept (0: not a fixed effect,
+# NA: aliased), range.
+parameter_table <- function(fit) {
+  p <- length(fit$coefficients)
+  data.frame(
+    name = make.unique(c(".sig01", ".sigma", "h2", names(fit$coefficients), "delta")),
+    what = c("sigma_u", "sigma_e", "h2", rep("beta", p), "delta"),
+    column = c(0L, 0L, 0L, match(seq_len(p), fit$kept), 0L),
+    lower = c(0, 0, 0, rep(-Inf, p), 0),
+    upper = c(Inf, Inf, 1, rep(Inf, p), Inf)
+  )
+}
+
+# A likelihood that is infinite or flat has no profile: of all parameters, or (kernel confounded with X) of those
+# that need sigma2.
+undefined_parameters <- function(fit) {
+  switch(fit$status,
+    perfect_fit = , explained_by_kernel = , one_contrast = c("sigma_u", "sigma_e", "h2", "delta", "beta"),
+    confounded = c("sigma_u", "h2", "delta"),
+    character(0)
+  )
+}
+
+is_defined <- function(fit, table) {
+  undefined <- table$what %in% undefined_parameters(fit)
+  if (any(undefined)) {
+    warn_fastlmm(
+      "no_profile",
+      paste0("no profile of ", toString(table$name[undefined]), ": ", no_profile_reason(fit))
+    )
+  }
+  !undefined
+}
+
+no_profile_reason <- function(fit) {
+  switch(fit$status,
+    perfect_fit = "X explains the response exactly",
+    explained_by_kernel = "the kernel explains the response exactly, so the likelihood is unbounded",
+    one_contrast = "only one contrast is left after X",
+    confounded = "the kernel is confounded with X",
+    "there is nothing to profile"
+  )
+}
+
+abort_no_profile <- function(fit) {
+  abort_fastlmm("no_profile", paste0("this fit has no profile: ", no_profile_reason(fit)))
+}
+
+select_parameters <- function(fit, parm) {
+  table <- parameter_table(fit)
+  table[selected_rows(table, parm), ]
+}
+
+selected_rows <- function(table, parm) {
+  usual <- seq_len(nrow(table))[table$what != "delta"]
+  if (is.null(parm)) return(usual)
+  if (identical(parm, "theta_")) return(usual[table$what[usual] != "beta"])
+  if (identical(parm, "beta_")) return(usual[table$what[usual] == "beta"])
+  rows <- if (is.numeric(parm)) match(parm, usual) else match(parm, table$name)
+  if (length(rows) == 0 || anyNA(rows)) abort_parm(parm, table$name[usual])
+  rows
+}
+
+abort_parm <- function(parm, known) {
+  abort_fastlmm(
+    "parm",
+    paste0(
+      "parm must name parameters of the fit or give their numbers, not ", deparse1(parm), "; there are ",
+      paste0(seq_along(known), " = ", known, collapse = ", "), ", and \"theta_\", \"beta_\", \"delta\""
+    )
+  )
+}
+
+check_level <- function(level, what = "level") {
+  if (is.numeric(level) && length(level) == 1 && !is.na(level) && level > 0 && level < 1) return(level)
+  abort_fastlmm("level", paste0(what, " must be one number between 0 and 1, not ", deparse1(level)))
+}
+
+check_points <- function(points) {
+  if (is.numeric(points) && length(points) == 1 && is.finite(points) && points >= 3) return(as.integer(points))
+  abort_fastlmm("points", paste0("points must be one number of at least 3, not ", deparse1(points)))
+}

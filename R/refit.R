@@ -1,0 +1,132 @@
+#' Fit again: with another response, or with a changed call
+#'
+#' @param object a fit by [fastlmm_fit()].
+#' @param newresp response for `refit()`: a number for each row of the fit, or for each row of the data before missing values were left out (and then
+#'   missing at most there); a vector, or a data frame of one column, as [simulate()] gives. Not given: the response of the fit.
+#' @param formula. changes to the formula, as in [update.formula()].
+#' @param ... `update()`: arguments of [fastlmm_fit()] to change. `refit()`: nothing.
+#' @param evaluate return the fit, or the call?
+#' @return A fit by [fastlmm_fit()]; `update(evaluate = FALSE)`: a call.
+#'
+#' `refit()` uses what is stored in the fit, and works wherever the fit is taken. `update()` evaluates the call anew; where its data or its kernel no longer
+#' exist, it takes those stored in the fit and says so (message `fastlmm_message_stored_frame`).
+#'
+#' Errors: `fastlmm_error_new_response` for a response of the wrong length or type or with missing values; `fastlmm_error_data_gone` where an update needs
+#' variables that neither the caller nor the stored frame has.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' refit(fit, simulate(fit, seed = 1))
+#' update(fit, . ~ . + Sex, method = "ML")
+#' @export
+#' @exportS3Method lme4::refit fastlmm
+refit.fastlmm <- function(object, newresp = NULL, ...) {
+  check_dots_empty(...)
+  model <- stored_model(object)
+  if (!is.null(newresp)) {
+    model$y[] <- check_new_response(newresp, object)
+    model$frame[[1]] <- unname(model$y)
+    check_response_varies(model$y - model$offset, names(model$frame)[1])
+  }
+  report(estimate(model))
+}
+
+# The model that a fit was estimated from
+stored_model <- function(fit) {
+  model <- fit[c(
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "method", "control"
+  )]
+  model$random$alpha <- NULL
+  model$X <- model.matrix(fit)
+  model
+}
+
+check_new_response <- function(y, fit) {
+  if (is.data.frame(y) || is.matrix(y)) {
+    if (ncol(y) > 1) abort_many_responses(ncol(y))
+    y <- y[, 1, drop = TRUE]
+  }
+  if (!is.numeric(y) && !is.logical(y)) abort_new_response(paste("must be numeric, not of class", class(y)[1]))
+  all_rows <- fit$nobs + length(fit$na.action)
+  if (length(y) == all_rows && length(fit$na.action) > 0) y <- y[-fit$na.action]
+  if (length(y) != fit$nobs) abort_new_response(sprintf("has %d values, the fit has %d rows", length(y), fit$nobs))
+  bad <- !is.finite(y)
+  if (any(bad)) abort_new_response(paste0("is missing or not finite in ", rows_at(bad, rownames(fit$frame)), "; fit these data with fastlmm_fit()"))
+  as.numeric(y)
+}
+
+abort_new_response <- function(message) abort_fastlmm("new_response", paste("the new response", message))
+
+# ---- update -------------------------------------------------------------------------------------------
+
+#' @rdname refit.fastlmm
+#' @export
+update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
+  call <- object$call
+  if (is.null(call)) abort_fastlmm("no_call", "the fit has no call to update")
+  call$formula <- if (missing(formula.)) object$formula else stats::update.formula(object$formula, formula.)
+  changes <- as.list(match.call(expand.dots = FALSE)$...)
+  check_changes(changes)
+  for (name in names(changes)) call[[name]] <- changes[[name]]
+  if (!evaluate) return(call)
+  env <- parent.frame()
+  eval(with_stored(call, object, names(changes), env), env)
+}
+
+check_changes <- function(changes) {
+  unknown <- setdiff(names(changes), names(formals(fastlmm_fit)))
+  if (length(unknown) == 0 && !any(names(changes) == "")) return(invisible())
+  abort_fastlmm("unused_argument", paste0("update() got what fastlmm_fit() does not know: ", first_names(unknown), "; check the spelling"))
+}
+
+# Put what is stored in the fit in place of arguments that can no longer be evaluated.
+with_stored <- function(call, fit, changed, env) {
+  gone <- function(name) !name %in% changed && !can_evaluate(call[[name]], env)
+  kernel <- Filter(gone, intersect(c("K", "relmat"), names(call)))
+  if (length(kernel) > 0) call[[kernel[1]]] <- fit$random$kernel
+  frame <- gone("data") || is.null(call$data) && !variables_exist(call, fit)
+  if (frame) call <- with_stored_frame(call, fit, changed)
+  stored <- c(if (frame) "model frame", if (length(kernel) > 0) "kernel")
+  if (length(stored) > 0) inform_stored(stored, fit)
+  call
+}
+
+can_evaluate <- function(expr, env) {
+  value <- tryCatch(eval(expr, env), error = function(e) NA)
+  !(is.atomic(value) && length(value) == 1 && is.na(value)) && !is.function(value)
+}
+
+variables_exist <- function(call, fit) {
+  env <- environment(fit$formula)
+  !any(vapply(expression_variables(call$formula), function(name) is.null(find_variable(name, NULL, env)), NA))
+}
+
+# The stored frame has the rows of the fit already, and its columns under the names of the variables; transformed ones are not the variables themselves.
+with_stored_frame <- function(call, fit, changed) {
+  call$data <- fit$frame
+  for (name in setdiff(c("weights", "offset", "subset"), changed)) call[name] <- list(NULL)
+  if (!"weights" %in% changed && !is.null(fit$weights)) call$weights <- as.name("(weights)")
+  if (!"offset" %in% changed && !is.null(fit$frame[["(offset)"]])) call$offset <- as.name("(offset)")
+  missing <- setdiff(expression_variables(call$formula), c(names(fit$frame), "."))
+  env <- environment(fit$formula)
+  missing <- Filter(function(name) is.null(find_variable(name, NULL, env)), missing)
+  if (length(missing) > 0) abort_data_gone(missing, fit)
+  call
+}
+
+abort_data_gone <- function(missing, fit) {
+  abort_fastlmm(
+    "data_gone",
+    paste0(
+      "the data of the fit no longer exist, and the stored model frame has no ", first_names(missing), " (it has ", first_names(names(fit$frame)),
+      "); give data = to update()"
+    ),
+    variables = missing
+  )
+}
+
+inform_stored <- function(what, fit) {
+  inform_fastlmm("stored_frame", paste0(
+    "the ", paste(what, collapse = " and "), " stored in the fit ", if (length(what) == 1) "is" else "are", " used (", counted(fit$nobs, "row"),
+    "): what its call names no longer exists"
+  ))
+}

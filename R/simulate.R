@@ -1,0 +1,72 @@
+#' Simulate from a fitted model
+#'
+#' Exact draws of the response. With `re.form = NA` (as in `lme4`) new random effects `u ~ N(0, sigma2 K)` are drawn, so
+#' the draws have covariance `sigma2 Z K Z' + sigma2_e W^-1`; a singular K is no obstacle. With `re.form = NULL` the
+#' draws keep the predicted effects and only the residuals are new. Prior weights and offset are respected.
+#'
+#' @param object a fit by [fastlmm_fit()].
+#' @param nsim number of draws.
+#' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards.
+#' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit.
+#' @param ... not used; an unknown argument is an error.
+#' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns
+#'   `sim_1`, `sim_2`, ..., and the seed as attribute `seed`.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' head(simulate(fit, 2, seed = 1))
+#' @export
+simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+  check_dots_empty(...)
+  nsim <- check_nsim(nsim)
+  conditional <- wants_random(object, re.form)
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  centre <- if (conditional) conditional_fit(object) else population_fit(object)
+  draws <- centre + residual_draws(object, nsim)
+  if (!conditional) draws <- draws + random_draws(object, nsim)
+  structure(draws_frame(object, draws), seed = state$seed)
+}
+
+residual_draws <- function(fit, nsim) {
+  sd <- sqrt(fit$sigma2_e / prior_weights(fit))
+  sd * matrix(rnorm(fit$nobs * nsim), ncol = nsim)
+}
+
+random_draws <- function(fit, nsim) {
+  random <- fit$random
+  m <- length(random$index)
+  u <- matrix(rnorm(m * nsim), ncol = nsim)
+  if (!is.null(random$kernel)) u <- kernel_root(random$kernel[random$index, random$index, drop = FALSE], u)
+  random$z * sqrt(fit$sigma2) * u[random$group, , drop = FALSE]
+}
+
+# L u with K = L L': a pivoted Cholesky stops at the rank of a singular K.
+kernel_root <- function(K, u) {
+  root <- suppressWarnings(chol(K, pivot = TRUE))
+  rank <- seq_len(attr(root, "rank"))
+  crossprod(root[rank, order(attr(root, "pivot")), drop = FALSE], u[rank, , drop = FALSE])
+}
+
+draws_frame <- function(fit, draws) {
+  colnames(draws) <- paste0("sim_", seq_len(ncol(draws)))
+  rownames(draws) <- rownames(fit$frame)
+  as.data.frame(napredict(fit$na.action, draws))
+}
+
+# The protocol of stats::simulate: the state before drawing, or the seed that was asked for and its kind of generator.
+seed_generator <- function(seed) {
+  global <- globalenv()
+  if (!exists(".Random.seed", envir = global)) runif(1)
+  before <- get(".Random.seed", envir = global)
+  if (is.null(seed)) return(list(seed = before, restore = function() NULL))
+  set.seed(seed)
+  list(
+    seed = structure(seed, kind = as.list(RNGkind())),
+    restore = function() assign(".Random.seed", before, envir = global)
+  )
+}
+
+check_nsim <- function(nsim) {
+  if (is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1) return(as.integer(nsim))
+  abort_fastlmm("nsim", paste0("nsim must be a whole number of at least 1, not ", deparse1(nsim)))
+}
