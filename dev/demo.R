@@ -12,24 +12,24 @@ codes[is.na(codes)] <- 0
 K <- tcrossprod(codes)
 K <- K / mean(diag(K))
 dimnames(K) <- list(lines, lines)
-metabolites <- data.frame(line = lines, multitrait$pheno)
+metabolites <- data.frame(line = lines, log(multitrait$pheno))
 
-cat("Kernel of", nrow(K), "lines from", ncol(markers), "markers; metabolite X3.Hydroxypropyl\n\n")
-fit <- fastlmm_fit(X3.Hydroxypropyl ~ 1 + (1 | line), metabolites, K = K)
+cat("Kernel of", nrow(K), "lines from", ncol(markers), "markers; metabolite log(X6.Methylsulfinylhexyl)\n\n")
+fit <- fastlmm_fit(X6.Methylsulfinylhexyl ~ 1 + (1 | line), metabolites, K = K)
 print(summary(fit))
 cat("\n95 % profile-likelihood intervals:\n")
 print(confint(fit))
 
 # ---- predictions of lines that the fit has not seen: five folds -----------------------------------------------------
-seen <- metabolites[!is.na(metabolites$X3.Hydroxypropyl), ]
+seen <- metabolites[!is.na(metabolites$X6.Methylsulfinylhexyl), ]
 set.seed(1)
 fold <- sample(rep(1:5, length.out = nrow(seen)))
 predicted <- numeric(nrow(seen))
 for (k in 1:5) {
-  rest <- suppressMessages(fastlmm_fit(X3.Hydroxypropyl ~ 1 + (1 | line), seen[fold != k, ], K = K))
+  rest <- suppressMessages(fastlmm_fit(X6.Methylsulfinylhexyl ~ 1 + (1 | line), seen[fold != k, ], K = K))
   predicted[fold == k] <- predict(rest, seen[fold == k, ])
 }
-r <- cor(predicted, seen$X3.Hydroxypropyl)
+r <- cor(predicted, seen$X6.Methylsulfinylhexyl)
 cat(sprintf("\ncorrelation of five-fold predictions with the observed values: %.3f\n", r))
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
@@ -45,9 +45,9 @@ picture <- function(name, draw) {
 }
 picture("profile.png", function() plot(fit, which = "profile"))
 picture("predicted.png", function() {
-  plot(predicted, seen$X3.Hydroxypropyl,
+  plot(predicted, seen$X6.Methylsulfinylhexyl,
     pch = 19, col = "#00000070", xlab = "predicted from the other lines", ylab = "observed",
-    main = sprintf("X3.Hydroxypropyl, five-fold predictions, r = %.2f", r)
+    main = sprintf("log(X6.Methylsulfinylhexyl), five-fold predictions, r = %.2f", r)
   )
   abline(0, 1, lty = 2)
 })
