@@ -2,6 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/src/rust/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
+export LANG ?= C.UTF-8
 LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
 CARGO := cd src/rust && cargo
@@ -14,11 +15,11 @@ setup:
 
 install: setup
 	@mkdir -p $(LIB)
-	R CMD INSTALL --no-multiarch --no-test-load --library=$(LIB) .
+	R CMD INSTALL --no-multiarch --library=$(LIB) .
 
 rust-test: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --release --all-targets -- -D warnings
+	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
 	$(CARGO) test --locked --release -p fastlmm-core
 
 r-test: install
@@ -26,8 +27,7 @@ r-test: install
 
 # what is generated must equal what is committed
 fresh: install
-	$(RSCRIPT) dev/document.R
-	git diff --exit-code -- R/extendr-wrappers.R NAMESPACE man
+	$(RSCRIPT) dev/document.R --check
 
 test: rust-test r-test fresh
 
@@ -47,4 +47,4 @@ bench: install
 	$(RSCRIPT) bench/dense.R
 
 clean:
-	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/rust/target fastlmm_*.tar.gz
+	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

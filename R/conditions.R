@@ -32,6 +32,8 @@ first_names <- function(x) {
   paste0(toString(shown), if (length(x) > 5) ", ...")
 }
 
+is_are <- function(n) if (n == 1) "is" else "are"
+
 counted <- function(n, what, plural = paste0(what, "s")) {
   paste(format(n, big.mark = ",", trim = TRUE, scientific = FALSE), if (n == 1) what else plural)
 }
@@ -44,7 +46,7 @@ rows_at <- function(bad, names) {
 
 did_you_mean <- function(name, candidates) {
   distance <- utils::adist(name, candidates, ignore.case = TRUE)
-  close <- candidates[distance <= max(1, nchar(name) %/% 4)]
+  close <- candidates[distance <= max(1, nchar(name) %/% 4) & distance < nchar(name)]
   if (length(close) == 0) "" else paste0("; did you mean ", first_names(close), "?")
 }
 
@@ -216,7 +218,7 @@ check_design_finite <- function(X) {
   abort_fastlmm(
     "nonfinite",
     paste0(
-      counted(length(column), "column"), " of the fixed effects ", if (length(column) == 1) "is" else "are", " not finite: ",
+      counted(length(column), "column"), " of the fixed effects ", is_are(length(column)), " not finite: ",
       first_names(colnames(X)[column]), "; see ", rows_at(rowSums(bad) > 0, rownames(X))
     ),
     columns = colnames(X)[column]

@@ -24,7 +24,7 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
   method <- match.arg(method)
-  if (method == "profile") table$column[!is_defined(object, table)] <- NA
+  if (method == "profile") table <- without_undefined(object, table)
   interval <- switch(method, profile = profile_interval, Wald = wald_interval)
   limits <- vapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails), c(0, 0))
   interval_matrix(limits, table$name, tails)
@@ -44,6 +44,13 @@ confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
 profile_interval <- function(fit, parameter, tails) {
   if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
   call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, qchisq(diff(tails), 1))
+}
+
+without_undefined <- function(fit, table) {
+  undefined <- is_undefined(fit, table)
+  if (any(undefined)) warn_no_profile(fit, table$name[undefined])
+  table$column[undefined] <- NA
+  table
 }
 
 wald_interval <- function(fit, parameter, tails) {

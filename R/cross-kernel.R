@@ -72,11 +72,11 @@ check_cross_kernel <- function(K, fit) {
 
 as_cross_matrix <- function(K, name) {
   if (is.list(K) && !is.data.frame(K)) K <- K[[check_cross_entry(names(K), name)]]
-  K <- as.matrix(K)
-  check_cross_values(K)
+  K <- kernel_matrix_of(K)
+  check_cross_finite(K)
   check_cross_names(rownames(K), "row")
   check_cross_names(colnames(K), "column")
-  storage.mode(K) <- "double"
+  dimnames(K) <- lapply(dimnames(K), full_numbers)
   K
 }
 
@@ -85,8 +85,7 @@ check_cross_entry <- function(found, name) {
   abort_cross_kernel(paste0("K is a list and needs one entry, named ", quoted(name), "; it has ", first_names(found)))
 }
 
-check_cross_values <- function(K) {
-  if (!is.numeric(K) && !is.logical(K)) abort_cross_kernel(paste("K must be numeric, not", typeof(K)))
+check_cross_finite <- function(K) {
   bad <- which(!is.finite(K), arr.ind = TRUE)
   if (nrow(bad) == 0) return(invisible())
   where <- sprintf(", the first in row %d, column %d", bad[1, 1], bad[1, 2])

@@ -13,7 +13,7 @@ forge_design <- function(fit, newdata, random = TRUE) {
   terms <- stats::delete.response(fit$terms)
   frame <- evaluate_frame(quote(stats::model.frame(terms, newdata, na.action = stats::na.pass)), environment())
   frame <- as_fitted(frame, fit)
-  X <- stats::model.matrix(terms, frame, contrasts.arg = fit$contrasts)
+  X <- design_matrix(terms, frame, fit$contrasts)
   rownames(X) <- rownames(newdata)
   c(list(X = X, offset = forge_offset(fit, frame, newdata)), if (random) forge_random(fit, newdata))
 }
@@ -135,9 +135,24 @@ mold_offset <- function(frame, y) {
 mold_fixed <- function(terms, frame, contrasts) {
   check_levels(terms, frame)
   check_design_size(terms, frame)
-  X <- tryCatch(stats::model.matrix(terms, frame, contrasts.arg = contrasts), error = abort_contrasts)
+  X <- tryCatch(design_matrix(terms, frame, contrasts), error = abort_contrasts)
   check_design_finite(X)
   storage.mode(X) <- "double"
+  X
+}
+
+# model.matrix() loses names of more than 4096 bytes: long variables go through it under a short name.
+design_matrix <- function(terms, frame, contrasts) {
+  long <- names(frame)[nchar(names(frame), "bytes") > 1000]
+  if (length(long) == 0) return(stats::model.matrix(terms, frame, contrasts.arg = contrasts))
+  short <- paste0(".long", seq_along(long), ".")
+  symbols <- structure(lapply(short, as.name), names = long)
+  terms <- stats::terms(do.call(substitute, list(stats::formula(terms), symbols)))
+  rename <- function(x) replace(x, match(intersect(long, x), x), short[match(intersect(long, x), long)])
+  names(frame) <- rename(names(frame))
+  if (length(contrasts) > 0) names(contrasts) <- rename(names(contrasts))
+  X <- stats::model.matrix(terms, structure(frame, terms = terms), contrasts.arg = contrasts)
+  for (i in seq_along(long)) colnames(X) <- gsub(short[i], long[i], colnames(X), fixed = TRUE)
   X
 }
 

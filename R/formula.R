@@ -22,7 +22,7 @@ check_formula <- function(formula, env) {
 }
 
 parse_formula <- function(text, env) {
-  tryCatch(stats::as.formula(text, env), error = function(e) abort_formula(paste0("formula ", quoted(text), " is not R: ", conditionMessage(e))))
+  tryCatch(stats::as.formula(text, env), error = function(e) abort_formula(paste0("formula ", quoted(text), " is not R: ", sub("\n.*", "", conditionMessage(e)))))
 }
 
 abort_formula <- function(message) abort_fastlmm("formula", message)
@@ -101,20 +101,13 @@ group_leaves <- function(group) {
 
 # NULL for (1 | id), x for (0 + x | id) in any spelling
 bar_slope <- function(left, bar) {
-  if (identical(left, 1)) return(NULL)
-  slope <- without_intercept(left)
-  if (is.null(slope)) abort_correlated_slopes(left, bar)
-  if (is_call_to(slope, setdiff(formula_operators, "("))) abort_one_slope(bar)
-  slope
-}
-
-without_intercept <- function(e) {
-  if (!is.call(e) || length(e) != 3) return(NULL)
-  left <- strip_parentheses(e[[2]])
-  right <- strip_parentheses(e[[3]])
-  if (is_call_to(e, "+") && (identical(left, 0) || identical(left, quote(-1)))) return(right)
-  if (is_call_to(e, "+") && identical(right, 0) || is_call_to(e, "-") && identical(right, 1)) return(left)
-  NULL
+  terms <- tryCatch(stats::terms(stats::as.formula(call("~", left))), error = function(e) abort_group(bar))
+  labels <- attr(terms, "term.labels")
+  if (attr(terms, "intercept") == 1) return(if (length(labels) > 0) abort_correlated_slopes(labels, bar))
+  if (length(labels) == 0) abort_group(bar)
+  variables <- as.list(attr(terms, "variables"))[-1]
+  if (length(variables) > 1) abort_one_slope(bar)
+  variables[[1]]
 }
 
 # ---- the fixed part -----------------------------------------------------------------------------------
@@ -151,9 +144,7 @@ abort_bar_place <- function(e) {
   abort_fastlmm("bar_place", paste0("a random term can only be added to the formula; it stands inside ", deparse1(e)), term = e)
 }
 
-abort_correlated_slopes <- function(left, bar) {
-  slopes <- attr(stats::terms(stats::as.formula(call("~", left))), "term.labels")
-  if (length(slopes) == 0) abort_group(bar)
+abort_correlated_slopes <- function(slopes, bar) {
   group <- deparse1(bar[[3]])
   abort_bar("correlated_slopes", bar, paste0(
     "asks for an intercept and slopes that are correlated, which is not offered; use (1 | ", group, ") or (0 + ", slopes[1], " | ", group,

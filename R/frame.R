@@ -27,13 +27,17 @@ evaluate_frame <- function(call, env, enclos = parent.frame()) {
 
 check_variables <- function(terms, data, extras) {
   env <- environment(terms)
-  used <- expression_variables(as.call(c(attr(terms, "variables"), unname(extras))))
+  used <- used_variables(terms, extras)
   check_one_name(data, used)
   for (name in used) {
     if (is.null(find_variable(name, data, env))) abort_missing_variable(name, names(data))
   }
   symbols <- Filter(is.symbol, as.list(attr(terms, "variables"))[-1])
   for (name in as.character(symbols)) check_column(find_variable(name, data, env), name)
+}
+
+used_variables <- function(terms, extras) {
+  unique(unlist(lapply(c(list(attr(terms, "variables")), extras), expression_variables)))
 }
 
 # A column of data, else a variable that the formula sees; functions of that name do not count.
@@ -56,9 +60,8 @@ fixed_terms <- function(parts, whole, data, extras) {
 
 # Variables that are columns of data, or as long as one: new data must have them too.
 column_names <- function(terms, data, extras, n) {
-  used <- expression_variables(as.call(c(attr(terms, "variables"), unname(extras))))
   is_column <- function(name) name %in% names(data) || NROW(find_variable(name, data, environment(terms))) >= n
-  Filter(is_column, used)
+  Filter(is_column, used_variables(terms, extras))
 }
 
 # ---- rows ---------------------------------------------------------------------------------------------
@@ -69,6 +72,8 @@ settle_rows <- function(whole, na.action) {
   weights <- frame[["(weights)"]]
   if (!is.null(weights)) {
     check_weights(weights, rownames(frame))
+    if (all(weights == 0)) abort_weights("are zero in all rows")
+    frame[["(weights)"]] <- as.numeric(weights)
     if (any(weights == 0)) frame <- drop_zero_weights(frame, weights)
   }
   frame[] <- Map(drop_levels, frame, names(frame))
@@ -88,9 +93,7 @@ drop_incomplete <- function(whole, na.action) {
 
 drop_zero_weights <- function(frame, weights) {
   inform_zero_weights(sum(weights == 0))
-  frame <- frame[weights > 0, , drop = FALSE]
-  check_some_rows(frame, 0)
-  frame
+  frame[weights > 0, , drop = FALSE]
 }
 
 # Unused levels go; contrasts that are a matrix were made for all of them.

@@ -26,10 +26,11 @@ id_factor <- function(x) {
   id
 }
 
+# as.character() would follow getOption("OutDec").
 numeric_factor <- function(x) {
   value <- sort(unique(x))
   whole <- value == round(value) & abs(value) < 1e15
-  factor(x, levels = value, labels = ifelse(whole, sprintf("%.0f", value + 0), as.character(value)))
+  factor(x, levels = value, labels = ifelse(whole, sprintf("%.0f", value + 0), sprintf("%.15g", value)))
 }
 
 full_numbers <- function(x) {

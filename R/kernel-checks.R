@@ -60,7 +60,7 @@ abort_no_random <- function(formula) {
 abort_kernel_list <- function(n, name) {
   if (name == ".row") abort_kernel_entry_rows("a list")
   abort_fastlmm("kernel_list", paste0(
-    "K is a list of ", counted(n, "entry", "entries"), " that are not all named; write K = list(", name, " = ...), by the grouping factor of the formula"
+    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", name, " = ...), by the grouping factor of the formula"
   ))
 }
 
@@ -70,8 +70,8 @@ abort_kernel_entry <- function(what, entries, name) {
   abort_fastlmm(
     "unused_kernel",
     paste0(
-      "K has ", counted(length(entries), "entry", "entries"), " named ", first_names(entries), " ", what, ": the random term of the formula is (1 | ", name,
-      "), write K = list(", name, " = ...)", if (nzchar(close)) "; check the spelling"
+      "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random term of the formula is of ", quoted(name),
+      ", write K = list(", name, " = ...)", if (nzchar(close)) " and check the spelling"
     ),
     entries = entries
   )
@@ -91,7 +91,7 @@ abort_dist <- function() {
 
 abort_kernel_columns <- function(bad) {
   abort_fastlmm("kernel_class", paste0(
-    "K is a data frame with ", counted(length(bad), "column"), " that are not numeric: ", first_names(bad), "; put ids in row names, and numbers only in K"
+    "K is a data frame with ", counted(length(bad), "column"), " that ", is_are(length(bad)), " not numeric: ", first_names(bad), "; put ids in row names, and numbers only in K"
   ))
 }
 
@@ -118,11 +118,11 @@ abort_kernel_rows <- function(found, wanted) {
 }
 
 abort_ids_missing <- function(missing, m, ids, levels, parts) {
-  name <- if (is.null(parts$group)) "row names of data" else quoted(random_name(parts))
+  what <- if (is.null(parts$group)) "row names of data" else paste("ids of", quoted(random_name(parts)))
   abort_fastlmm(
     "ids_missing",
     paste0(
-      length(missing), " of ", m, " ids of ", name, " are not in K: ", first_names(missing), " (K has ", first_names(ids), "); ",
+      length(missing), " of ", m, " ", what, " ", is_are(length(missing)), " not in K: ", first_names(missing), " (K has ", first_names(ids), "); ",
       id_hint(missing, ids, levels, parts)
     ),
     ids = missing
@@ -142,7 +142,7 @@ abort_kernel_nonfinite <- function(K, ids, facts) {
   abort_fastlmm(
     "kernel_nonfinite",
     paste0(
-      "K has ", counted(facts$n_nonfinite, "value"), " that are not finite, the first is ", cell_name(ids, facts$nonfinite), " = ",
+      "K has ", counted(facts$n_nonfinite, "value"), " that ", is_are(facts$n_nonfinite), " not finite, the first is ", cell_name(ids, facts$nonfinite), " = ",
       K[facts$nonfinite[1], facts$nonfinite[2]], "; rows with such values: ", first_names(bad), "; compute them or leave these ids out"
     ),
     ids = bad
@@ -180,5 +180,5 @@ indefinite_reason <- function(K, ids) {
   if (length(low) > 0) return(paste0("; its diagonal is zero or negative for ", first_names(ids[low]), " (", length(low), " of ", length(ids), ")"))
   at <- which(abs(K) > sqrt(outer(variance, variance)) * (1 + 1e-8), arr.ind = TRUE)
   if (nrow(at) == 0) return("")
-  paste0("; ", cell_name(ids, at[1, ]), " = ", format(K[at[1, , drop = FALSE]]), " is larger than their variances allow (", nrow(at) / 2, " such pairs)")
+  paste0("; ", cell_name(ids, at[1, ]), " = ", format(K[at[1, , drop = FALSE]]), " is larger than their variances allow (", counted(nrow(at) / 2, "such pair"), ")")
 }

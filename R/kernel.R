@@ -38,9 +38,9 @@ choose_kernel <- function(K, parts) {
 
 check_kernel_entries <- function(names, n, name) {
   if (n == 0 || is.null(names) || any(names == "")) abort_kernel_list(n, name)
-  if (anyDuplicated(names)) abort_kernel_entry("more than once", names[duplicated(names)], name)
+  if (anyDuplicated(names)) abort_kernel_entry("that stand twice", names[duplicated(names)], name)
   unused <- setdiff(names, name)
-  if (length(unused) > 0) abort_kernel_entry("and not used", unused, name)
+  if (length(unused) > 0) abort_kernel_entry("without use", unused, name)
 }
 
 # ---- as a matrix --------------------------------------------------------------------------------------

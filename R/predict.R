@@ -64,9 +64,10 @@ is_population <- function(re.form) {
 }
 
 same_random <- function(fit, re.form) {
-  bar <- re.form[[length(re.form)]]
-  while (is.call(bar) && identical(bar[[1]], as.name("("))) bar <- bar[[2]]
-  is.call(bar) && identical(bar[[1]], as.name("|")) && identical(bar[[3]], fit$random$expr)
+  bars <- find_bars(re.form[[length(re.form)]])
+  if (length(bars) != 1) return(FALSE)
+  term <- split_bar(bars[[1]])
+  identical(term$group, fit$random$expr) && identical(term$slope, fit$random$slope)
 }
 
 # Rows to predict: only complete ones go on; `complete` and `names` put the others back.
@@ -142,7 +143,7 @@ kernel_variance <- function(fit, X, z, cross, prior) {
   K <- if (is.null(random$kernel)) matrix(0, 0, 0) else random$kernel
   call_rust(
     ffi_variance, K, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
-    z * cross, z^2 * prior, X, fastlmm_threads()
+    z * cross, z^2 * prior, X, control_threads(fit$control)
   )
 }
 

@@ -188,8 +188,8 @@ print_h2 <- function(h2, digits) {
 }
 
 h2_text <- function(h2, digits) {
-  number <- function(x) vapply(signif(x, digits), format, "", digits = digits, trim = TRUE)
-  se <- ifelse(is.na(h2$std.error), "no SE", paste("SE", number(h2$std.error)))
+  number <- function(x, n = digits) vapply(signif(x, n), format, "", digits = n, trim = TRUE)
+  se <- ifelse(is.na(h2$std.error), "no SE", paste("SE", number(h2$std.error, 3)))
   interval <- paste("95% profile interval", number(h2$lower), "to", number(h2$upper))
   interval <- ifelse(is.na(h2$lower), "no profile interval", interval)
   ifelse(is.na(h2$estimate), "not defined", paste0(number(h2$estimate), " (", se, "; ", interval, ")"))

@@ -27,8 +27,7 @@
 profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
   check_dots_empty(...)
   table <- select_parameters(fitted, which)
-  table <- table[!is.na(table$column) & is_defined(fitted, table), ]
-  if (nrow(table) == 0) abort_no_profile(fitted)
+  table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   curves <- lapply(seq_len(nrow(table)), function(i) profile_curve(fitted, table[i, ], zeta_max, check_points(points)))
   curves <- do.call(rbind, curves)
@@ -72,15 +71,17 @@ undefined_parameters <- function(fit) {
   )
 }
 
-is_defined <- function(fit, table) {
-  undefined <- table$what %in% undefined_parameters(fit)
-  if (any(undefined)) {
-    warn_fastlmm(
-      "no_profile",
-      paste0("no profile of ", toString(table$name[undefined]), ": ", no_profile_reason(fit))
-    )
-  }
-  !undefined
+is_undefined <- function(fit, table) table$what %in% undefined_parameters(fit)
+
+defined_parameters <- function(fit, table) {
+  undefined <- is_undefined(fit, table)
+  if (all(undefined)) abort_no_profile(fit)
+  if (any(undefined)) warn_no_profile(fit, table$name[undefined])
+  table[!undefined, ]
+}
+
+warn_no_profile <- function(fit, names) {
+  warn_fastlmm("no_profile", paste0("no profile of ", toString(names), ": ", no_profile_reason(fit)))
 }
 
 no_profile_reason <- function(fit) {

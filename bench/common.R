@@ -23,3 +23,18 @@ peak_memory <- function() {
   status <- readLines("/proc/self/status")
   as.numeric(gsub("\\D", "", grep("VmHWM", status, value = TRUE))) * 1024
 }
+
+# Bytes that `expression` takes at its peak beyond a fresh process that holds `values` and has loaded the package.
+memory_beyond <- function(values, expression, package = "fastlmm") {
+  file <- tempfile(fileext = ".rds")
+  script <- tempfile(fileext = ".R")
+  on.exit(unlink(c(file, script)))
+  saveRDS(values, file, compress = FALSE)
+  lines <- c(
+    sprintf("suppressPackageStartupMessages(library(%s))", package), "options(fastlmm.threads = 2)", "peak_memory <-", deparse(peak_memory),
+    sprintf("list2env(readRDS(\"%s\"), globalenv())", file), "invisible(gc())", "before <- peak_memory()",
+    paste0("invisible(", deparse1(expression), ")"), "cat(peak_memory() - before)"
+  )
+  writeLines(lines, script)
+  as.numeric(utils::tail(system2(file.path(R.home("bin"), "Rscript"), script, stdout = TRUE, stderr = FALSE), 1))
+}

@@ -26,10 +26,9 @@ fit_once <- function() fastlmm_fit(y ~ x1 + x2 + (1 | id), data, K)
 eigen_once <- function() eigen(K, symmetric = TRUE)
 
 cat(sprintf("n = %d, p = 3, %d threads, BLAS %s\n", n, threads, basename(extSoftVersion()[["BLAS"]])))
-before <- peak_memory()
 fit <- fit_once()
-after <- peak_memory()
-cat(sprintf("peak memory of the fit beyond what R held with K: %.2f n^2 doubles\n", (after - before) / (8 * n^2)))
+beyond <- memory_beyond(list(K = K, data = data), quote(fastlmm_fit(y ~ x1 + x2 + (1 | id), data, K)))
+cat(sprintf("peak memory of the fit beyond a process that holds K: %.2f n^2 doubles\n", beyond / (8 * n^2)))
 
 time <- paired(list(fit = fit_once, eigen = eigen_once), repeats)
 print_times(time, "eigen")
@@ -43,7 +42,6 @@ write_table(K, "K.txt")
 write_table(data$y, "y.txt")
 write_table(cbind(1, data$x1, data$x2), "X.txt")
 writeLines(paste(c("snp", "A", "B", format(rnorm(n))), collapse = ", "), file.path(folder, "marker.txt"))
-# GEMMA centres K: the same model with an intercept, another scale of sigma2
 cat(sprintf("\n%-24s delta %.8f  (h2 %.6f)\n", "fastlmm", fit$delta, fit$h2))
 
 if (nzchar(Sys.which("gemma"))) {
@@ -53,9 +51,9 @@ if (nzchar(Sys.which("gemma"))) {
   }
   seconds <- system.time(gemma())[["elapsed"]]
   log <- readLines(file.path(folder, "output", "out.log.txt"))
-  value <- function(name) as.numeric(sub(".*= *", "", grep(name, log, value = TRUE)[1]))
-  vg <- value("vg estimate in the null")
-  ve <- value("ve estimate in the null")
+  value <- function(name) as.numeric(sub(".*= *([-+.e0-9]+).*", "\\1", grep(name, log, value = TRUE)[1]))
+  vg <- value("# vg estimate in the null")
+  ve <- value("# ve estimate in the null")
   steps <- value("time on eigen-decomposition") * 60
   cat(sprintf("%-24s delta %.8f  %.2f s whole process, %.2f s its eigendecomposition\n", "gemma 0.98", ve / vg, seconds, steps))
 }

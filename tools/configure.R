@@ -1,13 +1,14 @@
-# The only build script: finds cargo and rustc, compares their version with DESCRIPTION, writes src/Makevars.
+# The only build script: finds cargo and rustc, compares their version with DESCRIPTION, writes src/Makevars. Installs nothing.
 
 windows <- .Platform$OS.type == "windows"
-Sys.setenv(PATH = paste(Sys.getenv("PATH"), file.path(path.expand("~"), ".cargo", "bin"), sep = .Platform$path.sep))
+cargo_bin <- file.path(Sys.getenv(if (windows) "USERPROFILE" else "HOME"), ".cargo", "bin")
+Sys.setenv(PATH = paste(Sys.getenv("PATH"), cargo_bin, sep = .Platform$path.sep))
 
 fail <- function(...) {
   message(
     "\n------------------------- fastlmm cannot be built -------------------------\n", ...,
     "\nInstall Rust from <https://rustup.rs>, or from your system's packages, and make sure that\n",
-    "`cargo` and `rustc` are on the PATH.\n"
+    "`cargo` and `rustc` are on the PATH or in ~/.cargo/bin.\n"
   )
   quit(status = 1)
 }
@@ -15,30 +16,32 @@ fail <- function(...) {
 version_of <- function(tool) {
   path <- Sys.which(tool)
   if (!nzchar(path)) fail("`", tool, "` was not found.")
-  text <- system2(path, "--version", stdout = TRUE)
-  message("using ", text, " (", path, ")")
-  numeric_version(sub("^\\S+ ([0-9.]+).*", "\\1", text))
+  text <- suppressWarnings(system2(path, "--version", stdout = TRUE, stderr = TRUE))
+  if (!grepl(paste0("^", tool, " [0-9]"), text[1])) fail("`", path, " --version` answers:\n", paste(text, collapse = "\n"))
+  message("using ", text[1], " (", path, ")")
+  numeric_version(sub("^\\S+ ([0-9.]+).*", "\\1", text[1]))
 }
 
 requirements <- read.dcf("DESCRIPTION", "SystemRequirements")[[1]]
 needed <- sub(".*rustc \\(>= ([0-9.]+)\\).*", "\\1", requirements)
 version_of("cargo")
 found <- version_of("rustc")
-if (found < needed) fail("rustc ", found, " is too old: at least ", needed, " is needed.")
+if (found < needed) fail("rustc ", format(found), " is too old: at least ", needed, " is needed.")
 
-# A tarball with vendored crates builds offline in its own folder; a working copy uses the user's cargo and target folder.
+# A tarball with vendored crates builds offline, keeps to its own folder, and leaves only the library there;
+# a working copy uses the user's cargo and, so that checks share builds, CARGO_TARGET_DIR.
 vendored <- file.exists("src/rust/vendor.tar.xz")
-target <- Sys.getenv("CARGO_TARGET_DIR", file.path(getwd(), "src", "rust", "target"))
-home <- Sys.getenv("CARGO_HOME", file.path(path.expand("~"), ".cargo"))
+here <- normalizePath("src", "/")
 values <- if (vendored) {
   list(
-    TARGET_DIR = "$(CURDIR)/rust/target", CARGO_HOME = "$(CURDIR)/.cargo", CARGO_FLAGS = "-j 2 --offline --locked", AFTER = "clean_rust",
-    VENDOR = "mkdir -p .cargo && tar xf rust/vendor.tar.xz -C rust && cp rust/vendor-config.toml .cargo/config.toml && "
+    TARGET_DIR = file.path(here, "rust", "target"), CARGO_HOME = file.path(here, ".cargo"), CARGO_FLAGS = "-j 2 --offline --locked",
+    VENDOR = "mkdir -p .cargo && tar xf rust/vendor.tar.xz -C rust && cp rust/vendor-config.toml .cargo/config.toml", AFTER = "clean_rust"
   )
 } else {
-  list(TARGET_DIR = target, CARGO_HOME = home, CARGO_FLAGS = "--locked", AFTER = "", VENDOR = "")
+  target <- normalizePath(Sys.getenv("CARGO_TARGET_DIR", file.path(here, "rust", "target")), "/", mustWork = FALSE)
+  home <- Sys.getenv("CARGO_HOME", dirname(cargo_bin))
+  list(TARGET_DIR = target, CARGO_HOME = home, CARGO_FLAGS = "--locked", VENDOR = "true", AFTER = "")
 }
-values$LIBS <- if (windows) "-lws2_32 -ladvapi32 -luserenv -lbcrypt -lntdll" else ""
 
 name <- if (windows) "src/Makevars.win" else "src/Makevars"
 lines <- readLines(paste0(name, ".in"))

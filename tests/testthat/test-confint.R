@@ -90,7 +90,7 @@ test_that("a degenerate fit says which profiles it cannot have", {
     expect_identical(fit$status, which)
     expect_warning(limits <- confint(fit), class = "fastlmm_warning_no_profile")
     expect_true(all(is.na(limits[c(".sig01", "h2"), ])))
-    expect_error(suppressWarnings(profile(fit, "h2")), class = "fastlmm_error_no_profile")
+    expect_error(profile(fit, "h2"), class = "fastlmm_error_no_profile")
     expect_snapshot(invisible(confint(fit)))
   }
   expect_silent(limits <- confint(degenerate_fit("confounded"), "beta_"))

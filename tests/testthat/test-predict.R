@@ -114,6 +114,7 @@ test_that("a cross kernel that does not fit is refused", {
   expect_snapshot(error = TRUE, predict(fit, new, K = cross, se.fit = TRUE, k_diag = c(z = -1)))
   expect_snapshot(error = TRUE, predict(fit, new, K = cross[, -(1:12), drop = FALSE]))
   expect_snapshot(error = TRUE, predict(fit, new, K = unname(cross)))
+  expect_error(predict(fit, new, K = "K"), class = "fastlmm_error_kernel_class")
   expect_snapshot(error = TRUE, predict(fit, new, K = cross[c(1, 1), ]))
   expect_snapshot(error = TRUE, predict(fit, new, K = cross[, c(1, 1:40), drop = FALSE]))
   expect_snapshot(error = TRUE, predict(fit, new, K = replace(cross, 3, NA)))
@@ -145,6 +146,8 @@ test_that("many rows go through in blocks with the same result", {
 test_that("re.form is NULL, NA, ~0 or the random term itself", {
   fit <- kernel_fit()
   expect_equal(predict(fit, re.form = ~ (1 | id)), predict(fit))
+  expect_error(predict(fit, re.form = ~ (0 + x | id)), class = "fastlmm_error_re_form")
+  expect_error(predict(fit, re.form = TRUE), class = "fastlmm_error_re_form")
   expect_error(predict(fit, re.form = ~ (1 | line)), class = "fastlmm_error_re_form")
   expect_snapshot(error = TRUE, predict(fit, re.form = ~ (1 | line)))
 })
@@ -174,4 +177,43 @@ test_that("degenerate fits predict with finite standard errors", {
     expect_true(all(is.finite(found$fit)) && all(is.finite(found$se.fit)))
     if (which != "confounded") expect_equal(found$fit, fit$y, ignore_attr = TRUE)
   }
+})
+
+test_that("groups of two variables and slopes predict as they were fitted", {
+  given <- kernel_data()
+  data <- transform(given$data, half = rep(c("a", "b"), length.out = 75))
+  crossed <- fastlmm_fit(y ~ x + (1 | id:half), data)
+  expect_equal(predict(crossed, data), fitted(crossed), tolerance = 1e-12)
+  slope <- fastlmm_fit(y ~ x + (0 + x | id), data, K = given$K, weights = w)
+  G <- outer(data$x, data$x) * given$K[data$id, data$id]
+  V <- slope$sigma2 * G + diag(slope$sigma2_e / data$w)
+  X <- cbind(1, data$x)
+  C <- slope$sigma2 * G
+  vcov <- solve(t(X) %*% solve(V, X))
+  D <- X - C %*% solve(V, X)
+  expected <- sqrt(diag(C) - rowSums((C %*% solve(V)) * C) + rowSums((D %*% vcov) * D))
+  found <- predict(slope, data, se.fit = TRUE)
+  expect_equal(found$fit, fitted(slope), tolerance = 1e-12)
+  expect_equal(found$se.fit, expected, tolerance = 1e-8, ignore_attr = TRUE)
+})
+
+test_that("an offset argument enters predictions as offset() does", {
+  given <- kernel_data()
+  inside <- fastlmm_fit(y ~ x + offset(o) + (1 | id), given$data, K = given$K)
+  outside <- fastlmm_fit(y ~ x + (1 | id), given$data, K = given$K, offset = o)
+  expect_equal(fitted(outside), fitted(inside), tolerance = 1e-10)
+  expect_equal(predict(outside, given$data[5:1, ]), predict(inside, given$data[5:1, ]), tolerance = 1e-10)
+  expect_equal(getME(outside, "offset"), given$data$o, ignore_attr = TRUE)
+})
+
+test_that("numeric ids of a cross kernel are matched in full", {
+  K <- exp(-abs(outer(1:6, 1:6, "-")) / 3)
+  data <- data.frame(id = 1e5 + 0:4, y = c(1, 3, 2, 5, 4))
+  fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K = `dimnames<-`(K[1:5, 1:5], list(data$id, data$id))))
+  cross <- K[6, 1:5, drop = FALSE]
+  dimnames(cross) <- list("100005", as.character(data$id))
+  ids <- c(data$id, 100005)
+  joint <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K = `dimnames<-`(K, list(ids, ids))))
+  new <- data.frame(id = 100005)
+  expect_equal(predict(fit, new, K = cross), predict(joint, new), tolerance = 1e-6)
 })
