@@ -147,7 +147,7 @@ design_matrix <- function(terms, frame, contrasts) {
   if (length(long) == 0) return(stats::model.matrix(terms, frame, contrasts.arg = contrasts))
   short <- paste0(".long", seq_along(long), ".")
   symbols <- structure(lapply(short, as.name), names = long)
-  terms <- stats::terms(do.call(substitute, list(stats::formula(terms), symbols)))
+  terms <- stats::terms(stats::as.formula(do.call(substitute, list(stats::formula(terms), symbols))))
   rename <- function(x) replace(x, match(intersect(long, x), x), short[match(intersect(long, x), long)])
   names(frame) <- rename(names(frame))
   if (length(contrasts) > 0) names(contrasts) <- rename(names(contrasts))

@@ -103,13 +103,20 @@ variables_exist <- function(call, fit) {
 # The stored frame has the rows of the fit already, and its columns under the names of the variables; transformed ones are not the variables themselves.
 with_stored_frame <- function(call, fit, changed) {
   call$data <- fit$frame
-  for (name in setdiff(c("weights", "offset", "subset"), changed)) call[name] <- list(NULL)
-  if (!"weights" %in% changed && !is.null(fit$weights)) call$weights <- as.name("(weights)")
-  if (!"offset" %in% changed && !is.null(fit$frame[["(offset)"]])) call$offset <- as.name("(offset)")
+  if (!"subset" %in% changed) call$subset <- NULL
+  for (name in setdiff(c("weights", "offset"), changed)) call <- with_stored_argument(call, name)
   missing <- setdiff(expression_variables(call$formula), c(names(fit$frame), "."))
   env <- environment(fit$formula)
   missing <- Filter(function(name) is.null(find_variable(name, NULL, env)), missing)
   if (length(missing) > 0) abort_data_gone(missing, fit)
+  call
+}
+
+# Under its own name again where it was one, so that new data can have it too.
+with_stored_argument <- function(call, name) {
+  if (is.null(call[[name]])) return(call)
+  column <- paste0("(", name, ")")
+  if (is.symbol(call[[name]])) call$data[[as.character(call[[name]])]] <- call$data[[column]] else call[[name]] <- as.name(column)
   call
 }
 

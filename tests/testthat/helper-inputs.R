@@ -9,7 +9,7 @@ small_data <- function() {
     K <- tcrossprod(W) / 20
     dimnames(K) <- list(ids, ids)
     d <- data.frame(id = rep(ids[1:12], 2), x = round(rnorm(24), 2), f = gl(3, 1, 24, labels = c("a", "b", "c")), w = rep(1:3, 8), o = rep(c(0, 1), 12))
-    d$y <- round(1 + d$x + drop(W %*% rnorm(20))[match(d$id, ids)] / 3 + rnorm(24), 2)
+    d$y <- round(1 + d$x + drop(W %*% rnorm(20))[match(d$id, ids)] / 4 + rnorm(24), 2)
     list(d = d, K = K)
   }))
 }
