@@ -2,7 +2,10 @@
 
 export CARGO_TARGET_DIR ?= $(CURDIR)/src/rust/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export LANG ?= C.UTF-8
+# R CMD check warns in a locale that is not UTF-8
+ifneq ($(shell locale charmap 2>/dev/null),UTF-8)
+export LC_ALL := C.UTF-8
+endif
 LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
 CARGO := cd src/rust && cargo

@@ -160,7 +160,7 @@ warn_deviance_reml <- function() {
 }
 
 fixed_design <- function(fit) {
-  model.matrix(delete.response(fit$terms), fit$frame, contrasts.arg = fit$contrasts)
+  design_matrix(delete.response(fit$terms), fit$frame, fit$contrasts)
 }
 
 # Z with a column for every id of K, so that Z K Z' needs no index.

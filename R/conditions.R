@@ -62,11 +62,6 @@ check_dots_empty <- function(..., call = user_call()) {
   abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), "; check its spelling"), call = call)
 }
 
-check_fit <- function(x, call = user_call()) {
-  if (inherits(x, "fastlmm")) return(invisible())
-  abort_fastlmm("not_a_fit", paste0("a fit by fastlmm_fit() is needed, not an object of class ", class(x)[1]), call = call)
-}
-
 # ---- data ---------------------------------------------------------------------------------------------
 
 check_one_name <- function(data, used) {
@@ -195,7 +190,7 @@ inform_zero_weights <- function(n) {
 }
 
 inform_dropped_rows <- function(n, total) {
-  inform_fastlmm("dropped_rows", sprintf("%s of %d left out for missing values", counted(n, "row"), total), n = n)
+  if (n > 0) inform_fastlmm("dropped_rows", sprintf("%s of %d left out for missing values", counted(n, "row"), total), n = n)
 }
 
 # ---- fixed effects ------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 # X: all columns in the order of the coefficients, aliased ones too; a row with a missing value is NA. offset: numeric.
 # id: character, the row names where the kernel is over rows; z: multiplier of the random effect. Both NULL unless `random`.
 forge_design <- function(fit, newdata, random = TRUE) {
-  newdata <- as_data_frame(newdata)
+  newdata <- as_data_frame(newdata, "newdata")
   if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
   if (nrow(newdata) == 0) return(empty_design(fit, random))
   check_columns(fit, newdata, random)
@@ -83,7 +83,12 @@ as_fitted_factor <- function(x, levels, name) {
 }
 
 abort_variable_type <- function(name, found, wanted) {
-  abort_fastlmm("variable_type", paste0("variable ", quoted(name), " is ", found, " in newdata but was ", wanted, " in the fit"), variable = name)
+  say <- function(class) if (class == "other") "of another class" else class
+  abort_fastlmm(
+    "variable_type",
+    paste0("variable ", quoted(name), " is ", say(found), " in newdata but was ", say(wanted), " in the fit; convert it"),
+    variable = name
+  )
 }
 
 abort_new_fixed_level <- function(name, new, levels) {

@@ -25,7 +25,7 @@
 #' @param control settings by [fastlmm_control()].
 #' @param relmat synonym of `K`.
 #'
-#' @section Value:
+#' @return
 #' A list of class `fastlmm`, of plain values only. With n rows, p columns of X of rank r, m ids with data:
 #' \describe{
 #'   \item{coefficients}{p fixed effects, named; `NA` for columns that depend on others (tolerance 1e-7, as `lm()`)}
@@ -35,7 +35,8 @@
 #'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
 #'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
 #'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`}
-#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`), `local` (data frame of all local optima, best first)}
+#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`),
+#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out), `status`}
 #'   \item{random}{list about the random term: `name`, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
 #'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
 #'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, nobs, rank, df}{what was fitted}
@@ -45,9 +46,10 @@
 #' @section Errors, warnings and messages:
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
-#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `double_bar`, `nested`, `several_bars`, `gp`, `no_random`. About data: `missing_variable`,
-#' `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`, `memory`. About the model:
-#' `too_few_rows`, and `not_identifiable` where K is proportional to the identity after X is projected out and ids have one row each.
+#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `double_bar`, `nested`, `several_bars`, `gp`, `no_random`. About data:
+#' `missing_variable`, `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
+#' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
+#' row each.
 #'
 #' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
 #' the residual variance is zero.
@@ -127,8 +129,8 @@ inform_ml_null <- function(n) {
   inform_fastlmm(
     "ml_null",
     paste0(
-      "the kernel is zero along ", counted(n, "direction"), " of X (a centred kernel and an intercept are an example), where maximum likelihood is unbounded ",
-      "as delta tends to 0; ML leaves them out. REML is not concerned"
+      "the kernel is zero along ", counted(n, "direction"), " of X (as a centred kernel and an intercept): there maximum likelihood is unbounded as delta ",
+      "tends to 0, and ML leaves that out. REML is not concerned"
     ),
     n = n
   )
@@ -142,8 +144,8 @@ warn_status <- function(status, name) {
       "is the response constant within each id?"
     ),
     confounded = paste0(
-      "the kernel of ", quoted(name), " is confounded with the fixed effects: once X is taken out nothing is left of it, h2 is NA and the fit is that of lm(); ",
-      "leave the random effect out, or give a kernel that differs between ids"
+      "the kernel of ", quoted(name), " is confounded with the fixed effects: once X is taken out nothing is left of it, h2 is NA and the fit is ",
+      "that of lm(); leave the random effect out, or give a kernel that differs between ids"
     ),
     one_contrast = "one degree of freedom is left for two variances: h2 is NA and the fit is that of lm(); leave terms out of the formula",
     ml_border = "the likelihood is unbounded as delta tends to 0; the fit is its best optimum inside. Use method = \"REML\", which is bounded"

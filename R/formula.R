@@ -22,7 +22,8 @@ check_formula <- function(formula, env) {
 }
 
 parse_formula <- function(text, env) {
-  tryCatch(stats::as.formula(text, env), error = function(e) abort_formula(paste0("formula ", quoted(text), " is not R: ", sub("\n.*", "", conditionMessage(e)))))
+  not_r <- function(e) abort_formula(paste0("formula ", quoted(text), " is not R: ", sub("\n.*", "", conditionMessage(e))))
+  tryCatch(stats::as.formula(text, env), error = not_r)
 }
 
 abort_formula <- function(message) abort_fastlmm("formula", message)

@@ -1,13 +1,13 @@
 # The model frame: every variable that the model needs, looked up in data first, and the rows that stay.
 
-as_data_frame <- function(data) {
+as_data_frame <- function(data, what = "data") {
   if (is.null(data) || is.environment(data)) return(data)
-  if (is.matrix(data) && is.null(colnames(data))) abort_data("data is a matrix without column names; name its columns by variable")
+  if (is.matrix(data) && is.null(colnames(data))) abort_data(paste(what, "is a matrix without column names; name its columns by variable"))
   if (is.data.frame(data) || is.matrix(data)) return(as.data.frame(data))
-  if (!is.list(data) || is.null(names(data))) abort_data(paste("data must be a data frame, not an object of class", class(data)[1]))
+  if (!is.list(data) || is.null(names(data))) abort_data(paste(what, "must be a data frame, not an object of class", class(data)[1]))
   rows <- vapply(data, NROW, 0L)
   if (length(unique(rows)) > 1) {
-    abort_data(paste("elements of the list data have different lengths:", first_names(sprintf("%s: %d", names(data), rows))))
+    abort_data(paste0("elements of the list ", what, " have different lengths: ", first_names(sprintf("%s: %d", names(data), rows))))
   }
   list2DF(data)
 }
@@ -30,7 +30,7 @@ check_variables <- function(terms, data, extras) {
   used <- used_variables(terms, extras)
   check_one_name(data, used)
   for (name in used) {
-    if (is.null(find_variable(name, data, env))) abort_missing_variable(name, names(data))
+    if (is.null(find_variable(name, data, env))) abort_missing_variable(name, names(data), if (is.null(data)) "sight, and there is no data" else "data")
   }
   symbols <- Filter(is.symbol, as.list(attr(terms, "variables"))[-1])
   for (name in as.character(symbols)) check_column(find_variable(name, data, env), name)

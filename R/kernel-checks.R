@@ -91,7 +91,8 @@ abort_dist <- function() {
 
 abort_kernel_columns <- function(bad) {
   abort_fastlmm("kernel_class", paste0(
-    "K is a data frame with ", counted(length(bad), "column"), " that ", is_are(length(bad)), " not numeric: ", first_names(bad), "; put ids in row names, and numbers only in K"
+    "K is a data frame with ", counted(length(bad), "column"), " that ", is_are(length(bad)), " not numeric: ", first_names(bad),
+    "; put ids in row names, and numbers only in K"
   ))
 }
 
@@ -180,5 +181,6 @@ indefinite_reason <- function(K, ids) {
   if (length(low) > 0) return(paste0("; its diagonal is zero or negative for ", first_names(ids[low]), " (", length(low), " of ", length(ids), ")"))
   at <- which(abs(K) > sqrt(outer(variance, variance)) * (1 + 1e-8), arr.ind = TRUE)
   if (nrow(at) == 0) return("")
-  paste0("; ", cell_name(ids, at[1, ]), " = ", format(K[at[1, , drop = FALSE]]), " is larger than their variances allow (", counted(nrow(at) / 2, "such pair"), ")")
+  pairs <- counted(nrow(at) / 2, "such pair")
+  paste0("; ", cell_name(ids, at[1, ]), " = ", format(K[at[1, , drop = FALSE]]), " is larger than their variances allow (", pairs, ")")
 }

@@ -38,7 +38,7 @@ choose_kernel <- function(K, parts) {
 
 check_kernel_entries <- function(names, n, name) {
   if (n == 0 || is.null(names) || any(names == "")) abort_kernel_list(n, name)
-  if (anyDuplicated(names)) abort_kernel_entry("that stand twice", names[duplicated(names)], name)
+  if (anyDuplicated(names)) abort_kernel_entry("more than once", names[duplicated(names)], name)
   unused <- setdiff(names, name)
   if (length(unused) > 0) abort_kernel_entry("without use", unused, name)
 }
@@ -47,10 +47,15 @@ check_kernel_entries <- function(names, n, name) {
 
 kernel_matrix_of <- function(K) {
   if (inherits(K, "dist")) abort_dist()
-  if (is.data.frame(K)) K <- kernel_of_frame(K)
-  if (inherits(K, "Matrix")) K <- as.matrix(K)
-  if (!is.matrix(K) || !(is.numeric(K) || is.logical(K))) abort_kernel_class(K)
-  plain_matrix(K)
+  values <- if (is.data.frame(K)) kernel_of_frame(K) else if (isS4(K)) kernel_of_s4(K) else K
+  if (!is.matrix(values) || !(is.numeric(values) || is.logical(values))) abort_kernel_class(K)
+  plain_matrix(values)
+}
+
+# A Matrix may come from a file, before its package was loaded.
+kernel_of_s4 <- function(K) {
+  loadNamespace("Matrix")
+  tryCatch(as.matrix(K), error = function(e) NULL)
 }
 
 # Automatic row names are not ids.

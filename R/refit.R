@@ -30,6 +30,10 @@ refit.fastlmm <- function(object, newresp = NULL, ...) {
   report(estimate(model))
 }
 
+# lme4 has a generic of the same name: where ours is found first, lme4's fits still reach theirs.
+#' @exportS3Method generics::refit merMod
+refit.merMod <- function(object, ...) lme4::refit(object, ...)
+
 # The model that a fit was estimated from
 stored_model <- function(fit) {
   model <- fit[c(
@@ -69,7 +73,9 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   for (name in names(changes)) call[[name]] <- changes[[name]]
   if (!evaluate) return(call)
   env <- parent.frame()
-  eval(with_stored(call, object, names(changes), env), env)
+  fit <- eval(with_stored(call, object, names(changes), env), env)
+  fit$call <- call
+  fit
 }
 
 check_changes <- function(changes) {
@@ -78,45 +84,48 @@ check_changes <- function(changes) {
   abort_fastlmm("unused_argument", paste0("update() got what fastlmm_fit() does not know: ", first_names(unknown), "; check the spelling"))
 }
 
-# Put what is stored in the fit in place of arguments that can no longer be evaluated.
+# Put what is stored in the fit in place of arguments that can no longer be evaluated, by the caller or where the formula was written.
 with_stored <- function(call, fit, changed, env) {
+  call <- with_formula_values(call, fit, changed, env)
   gone <- function(name) !name %in% changed && !can_evaluate(call[[name]], env)
   kernel <- Filter(gone, intersect(c("K", "relmat"), names(call)))
   if (length(kernel) > 0) call[[kernel[1]]] <- fit$random$kernel
-  frame <- gone("data") || is.null(call$data) && !variables_exist(call, fit)
+  frame <- gone("data") || is.null(call$data) && !variables_exist(call$formula, environment(fit$formula))
   if (frame) call <- with_stored_frame(call, fit, changed)
   stored <- c(if (frame) "model frame", if (length(kernel) > 0) "kernel")
   if (length(stored) > 0) inform_stored(stored, fit)
   call
 }
 
-can_evaluate <- function(expr, env) {
-  value <- tryCatch(eval(expr, env), error = function(e) NA)
-  !(is.atomic(value) && length(value) == 1 && is.na(value)) && !is.function(value)
+with_formula_values <- function(call, fit, changed, env) {
+  there <- environment(fit$formula)
+  for (name in setdiff(intersect(c("data", "K", "relmat"), names(call)), changed)) {
+    if (!can_evaluate(call[[name]], env) && can_evaluate(call[[name]], there)) call[[name]] <- eval(call[[name]], there)
+  }
+  call
 }
 
-variables_exist <- function(call, fit) {
-  env <- environment(fit$formula)
-  !any(vapply(expression_variables(call$formula), function(name) is.null(find_variable(name, NULL, env)), NA))
+# Evaluation, which may take long, is only tried where a variable seems to be missing: it may be a column, as in subset(data, x > 0).
+can_evaluate <- function(expr, env) {
+  functions <- setdiff(all.names(expr), all.vars(expr))
+  if (!all(vapply(functions, exists, NA, envir = env, mode = "function"))) return(FALSE)
+  if (variables_exist(expr, env)) return(TRUE)
+  tryCatch(!is.function(eval(expr, env)), error = function(e) FALSE)
+}
+
+variables_exist <- function(expr, env) {
+  !any(vapply(expression_variables(expr), function(name) is.null(find_variable(name, NULL, env)), NA))
 }
 
 # The stored frame has the rows of the fit already, and its columns under the names of the variables; transformed ones are not the variables themselves.
 with_stored_frame <- function(call, fit, changed) {
   call$data <- fit$frame
   if (!"subset" %in% changed) call$subset <- NULL
-  for (name in setdiff(c("weights", "offset"), changed)) call <- with_stored_argument(call, name)
+  for (name in setdiff(intersect(c("weights", "offset"), names(call)), changed)) call[[name]] <- as.name(paste0("(", name, ")"))
   missing <- setdiff(expression_variables(call$formula), c(names(fit$frame), "."))
   env <- environment(fit$formula)
   missing <- Filter(function(name) is.null(find_variable(name, NULL, env)), missing)
   if (length(missing) > 0) abort_data_gone(missing, fit)
-  call
-}
-
-# Under its own name again where it was one, so that new data can have it too.
-with_stored_argument <- function(call, name) {
-  if (is.null(call[[name]])) return(call)
-  column <- paste0("(", name, ")")
-  if (is.symbol(call[[name]])) call$data[[as.character(call[[name]])]] <- call$data[[column]] else call[[name]] <- as.name(column)
   call
 }
 

@@ -3,7 +3,7 @@
 # 12 ids with two rows each, out of the 15 that K has; ids sort differently from their order in K.
 small_data <- function() {
   once("small data", local({
-    set.seed(7)
+    set.seed(4)
     ids <- paste0("i", 1:15)
     W <- matrix(rnorm(15 * 20), 15)
     K <- tcrossprod(W) / 20
@@ -29,4 +29,23 @@ expect_same_fit <- function(a, b, tolerance = 1e-8) {
   for (part in c("coefficients", "vcov", "sigma2", "sigma2_e", "h2", "logLik")) {
     expect_equal(a[[part]], b[[part]], tolerance = tolerance, ignore_attr = TRUE, info = part)
   }
+}
+
+# Every id once, the fourth without a response
+baseline_once <- function() once("baseline, once each", fastlmm_fit(y ~ x + (1 | id), small_data()$d[c(1:3, 5:12), ], small_data()$K))
+
+as_matrix_class <- function(K, class) {
+  general <- as(as(as(K, "dMatrix"), "generalMatrix"), "unpackedMatrix")
+  symmetric <- Matrix::forceSymmetric(general)
+  switch(class,
+    dgeMatrix = general,
+    dsyMatrix = symmetric,
+    dpoMatrix = as(symmetric, "dpoMatrix"),
+    dspMatrix = Matrix::pack(symmetric),
+    dppMatrix = as(Matrix::pack(symmetric), "dppMatrix"),
+    dgCMatrix = as(general, "CsparseMatrix"),
+    dsCMatrix = as(symmetric, "CsparseMatrix"),
+    dgTMatrix = as(general, "TsparseMatrix"),
+    dgRMatrix = as(general, "RsparseMatrix")
+  )
 }

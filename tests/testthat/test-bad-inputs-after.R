@@ -21,6 +21,8 @@ test_that("row 61: a new level or another type of a fixed variable is named", {
   expect_refused(predict(fit, data.frame(x = 0, f = c("a", "d", "e"), id = "i1")), "new_fixed_level")
   expect_refused(predict(fit, data.frame(x = "0", f = "a", id = "i1")), "variable_type")
   expect_refused(predict(fit, data.frame(x = 0, f = 1, id = "i1")), "variable_type")
+  dated <- fastlmm_fit(y ~ t + (1 | id), transform(small_data()$d, t = as.Date("2020-01-01") + 1:24))
+  expect_refused(predict(dated, data.frame(t = 3, id = "i1")), "variable_type")
   as_character <- predict(fit, data.frame(x = 0, f = "b", id = "i1"))
   expect_equal(predict(fit, data.frame(x = 0, f = factor("b", levels = c("z", "b")), id = "i1")), as_character)
 })
@@ -91,9 +93,20 @@ test_that("row 68: update takes the stored frame and kernel when data and K are 
     ))
     expect_equal(predict(updated, small_data()$d[1:3, ]), predict(smaller, small_data()$d[1:3, ]))
     expect_snapshot(invisible(update(fit, . ~ . - z)))
+    expect_identical(updated$call[c("data", "K", "offset")], fit$call[c("data", "K", "offset")])
     expect_refused(update(transformed, method = "ML"), "data_gone")
     expect_equal(update(fit, evaluate = FALSE)$data, as.name("gone"))
   })
+})
+
+test_that("row 68: update finds data where the formula was written", {
+  inside <- function() {
+    mine <- small_data()$d
+    fastlmm_fit(log(w) + y ~ x + f + (1 | id), subset(mine, x < 1.5), K = small_data()$K)
+  }
+  fit <- inside()
+  expect_silent(updated <- update(fit, . ~ . - f))
+  expect_same_fit(updated, fastlmm_fit(log(w) + y ~ x + (1 | id), subset(small_data()$d, x < 1.5), K = small_data()$K))
 })
 
 test_that("row 69: refit says what is wrong with a new response", {

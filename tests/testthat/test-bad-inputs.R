@@ -21,7 +21,9 @@ test_that("rows 1, 2, 4, 6: NA and NaN in y, x or id drop the row, and the count
   for (column in c("y", "x", "id")) expect_drops_row(with_cells(column, 3, NA))
   expect_drops_row(with_cells("y", 3, NaN))
   expect_snapshot(invisible(small_fit(data = with_cells("y", c(3, 7), NA), control = fastlmm_control(verbose = TRUE))))
-  expect_message(small_fit(data = with_cells("y", 3, NA), control = list(verbose = TRUE)), class = "fastlmm_message_dropped_rows")
+  said <- capture_messages(small_fit(data = with_cells("y", c(3, 7), NA), control = list(verbose = TRUE)))
+  expect_match(said[1], "2 rows of 24 left out")
+  expect_silent(small_fit(data = with_cells("y", 3, NA)))
 })
 
 test_that("row 3: Inf in y names the rows", {
@@ -257,7 +259,8 @@ test_that("row 35: poly(), ns(), scale(), log() and I() predict as they fit", {
   fit <- small_fit(y ~ poly(x, 2) + splines::ns(p, 2) + scale(o) + log(p + 9) + I(x * o) + (1 | id), d)
   some <- d[c(2, 9, 17), ]
   expect_equal(predict(fit, some), fitted(fit)[c(2, 9, 17)], tolerance = 1e-10)
-  slope <- small_fit(y ~ x + (0 + scale(p) | id), d)
+  slope <- small_fit(y ~ f + (0 + scale(x) | id), d)
+  expect_gt(slope$h2, 0)
   expect_equal(predict(slope, some), fitted(slope)[c(2, 9, 17)], tolerance = 1e-10)
 })
 
@@ -370,6 +373,7 @@ test_that("row 49: without data the formula's environment is looked up", {
     expect_same_fit(fastlmm_fit(y ~ x + (1 | id), K = small_data()$K), small_fit())
     expect_same_fit(fastlmm_fit(d$y ~ d$x + (1 | d$id), K = small_data()$K), small_fit())
     expect_same_fit(fastlmm_fit(y ~ x + (1 | id), list2env(d), K = small_data()$K), small_fit())
+    expect_refused(fastlmm_fit(y ~ x + zz + (1 | id)), "missing_variable")
   })
 })
 
@@ -403,7 +407,7 @@ test_that("row 52: a formula may be a string or stand in a variable, and is kept
 test_that("rows 53, 54, 55: odd names are kept as lm keeps them: not syntactic, UTF-8, very long", {
   d <- small_data()$d
   long <- strrep("n", 5000)
-  for (name in c("my x", "\u0394\u03b8", long, "if")) {
+  for (name in c("my x", if (l10n_info()[["UTF-8"]]) "\u0394\u03b8", long, "if")) {
     names(d)[2] <- name
     formula <- reformulate(c(paste0("`", name, "`"), "(1 | id)"), "y")
     fit <- small_fit(formula, d)

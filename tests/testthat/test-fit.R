@@ -70,8 +70,7 @@ test_that("two optima are reported and the better one taken", {
 # ---- independent programs -------------------------------------------------------------------------------------------
 
 test_that("synth500 agrees with the reference fit", {
-  path <- Sys.getenv("FASTLMM_SYNTH500", test_path("../../../shared/data/synth500"))
-  skip_if_not(file.exists(file.path(path, "oracle_null.csv")), "reference data set is not here")
+  path <- test_path("synth500")
   data <- utils::read.csv(file.path(path, "pheno_covar.csv"))
   K <- matrix(0, 500, 500, dimnames = list(data$id, data$id))
   K[lower.tri(K, diag = TRUE)] <- utils::read.csv(gzfile(file.path(path, "K_lower.csv.gz")))[[1]]
@@ -113,6 +112,41 @@ test_that("beta is generalised least squares for random X with three and more co
     V <- fit$sigma2 * d$K[d$data$id, d$data$id] + fit$sigma2_e * diag(30)
     gls <- solve(crossprod(X, solve(V, X)), crossprod(X, solve(V, d$data$y)))
     expect_equal(unname(fixef(fit)), drop(unname(gls)), tolerance = 1e-9)
+  }
+})
+
+test_that("30,000 groups without a kernel are no matrix of 30,000 rows, and equal lme4", {
+  skip_if_not_installed("lme4")
+  set.seed(31)
+  m <- 30000
+  g <- factor(c(seq_len(m), sample(m, 20000, TRUE)))
+  data <- data.frame(g, x = rnorm(50000))
+  data$y <- data$x + rnorm(m)[g] + rnorm(50000)
+  ours <- fastlmm_fit(y ~ x + (1 | g), data)
+  theirs <- lme4::lmer(y ~ x + (1 | g), data)
+  expect_equal(ours$logLik, as.numeric(logLik(theirs)), tolerance = 1e-9)
+  expect_equal(fixef(ours), lme4::fixef(theirs), tolerance = 1e-6)
+  expect_equal(ranef(ours, condVar = FALSE)$g, lme4::ranef(theirs, condVar = FALSE)$g, tolerance = 1e-4, ignore_attr = TRUE)
+})
+
+test_that("kernels of low rank and of widely graded spectra decompose", {
+  set.seed(32)
+  n <- 1500
+  x <- sort(runif(n))
+  kernels <- list(
+    rank = tcrossprod(matrix(rnorm(n * 300), n)) / 300, smooth = exp(-outer(x, x, "-")^2 * 50),
+    graded = diag(10^seq(0, -14, length.out = n)), blocks = kronecker(diag(n / 10), matrix(1, 10, 10))
+  )
+  y <- rnorm(n)
+  X <- cbind(1, rnorm(n))
+  for (K in kernels) {
+    found <- fastlmm:::ffi_fit(y, X, rep(1, n), rep(1, n), seq_len(n), K, seq_len(n), "REML", 2L, 1e-8)
+    Q <- qr.Q(qr(X))
+    trace <- sum(diag(K)) - sum(Q * (K %*% Q))
+    expect_equal(sum(found$rotated$values) * found$rotated$k_scale, trace, tolerance = 1e-10)
+    residual <- y - Q %*% crossprod(Q, y)
+    form <- sum(found$rotated$values * found$rotated$y^2) * found$rotated$k_scale * found$rotated$y_scale^2
+    expect_equal(form, sum(residual * (K %*% residual)), tolerance = 1e-9)
   }
 })
 

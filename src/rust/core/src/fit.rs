@@ -93,11 +93,10 @@ pub struct Fit {
 
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
-    let m = model.index.len() as f64;
-    check_memory(m * m + 3.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
+    check_memory(3.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let workers = Workers::new(options.threads)?;
     let reduction = Reduction::new(model, &workers, monitor)?;
-    check_positive(&reduction, m as usize, options.tolerance)?;
+    check_positive(&reduction, model.index.len(), options.tolerance)?;
     workers.run(|par| estimate(reduction, options.method, model.index.len(), par))
 }
 
@@ -334,7 +333,7 @@ fn interpolated(r: &Reduction, method: Method, groups: usize, par: Par) -> Fit {
         .zip(&projected.values)
         .filter(|(_, v)| null(v))
         .for_each(|(y, _)| *y = 0.0);
-    let tiny = f64::EPSILON * f64::EPSILON;
+    let tiny = f64::EPSILON * projected.largest();
     let criterion = Criterion {
         data: &projected,
         method,

@@ -19,7 +19,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `design` | pivoted Householder QR of X |
-//! | `incidence` | Z: repeats collapsed to what lies between groups and within them |
+//! | `incidence`, `between` | Z: repeats collapsed to what lies between groups and within them |
+//! | `split` | span(X) between and within groups, and the basis of its complement |
 //! | `kernel` | covariances: checks and access |
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
@@ -30,6 +31,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod between;
 pub mod design;
 pub mod error;
 pub mod fit;
@@ -45,3 +47,4 @@ pub mod profile;
 pub mod reduce;
 pub mod rotated;
 pub mod spectrum;
+pub mod split;

@@ -37,6 +37,13 @@ pub fn axpy(a: f64, x: &[f64], y: &mut [f64]) {
     }
 }
 
+/// Linear combination of columns of length n.
+pub fn combine(columns: &[Vec<f64>], v: &[f64], n: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; n];
+    columns.iter().zip(v).for_each(|(column, a)| axpy(*a, column, &mut sum));
+    sum
+}
+
 /// Orthogonal matrix H = H_1 H_2 ... H_r of Householder reflectors H_j = I - tau_j v_j v_j'.
 ///
 /// `v` holds the vectors (zero above the diagonal, one on it).

@@ -1,24 +1,18 @@
 //! From data to the rotated object: X projected out of both sides of the kernel, repeats collapsed, the kernel diagonalised.
 //!
-//! With Q1 an orthonormal basis of span(X), split by Z into a part between groups and a part within them (a cosine-sine
-//! decomposition): `Q1 v_j = s_j Q_Z u_j + c_j w_j`. The complement of X on which the kernel acts is then spanned by
-//! `c_j Q_Z u_j - s_j w_j` and by Q_Z times the complement of the u_j, so that with H the reflectors that hold the u_j
-//!
-//! ```text
-//! M = H' N^(1/2) K N^(1/2) H,   K22 = D M D without the rows where c_j = 0,   D = diag(c, 1)
-//! ```
-//!
-//! Without repeats every c_j is 0 and this is the two-sided Householder projection of K.
+//! `split` says in which basis.
 
+use crate::between::Between;
 use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
-use crate::linalg::{Reflectors, axpy, dot, max_abs, norm, power_of_two};
+use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
 use crate::monitor::Monitor;
-use crate::parallel::Workers;
+use crate::parallel::{Workers, check_memory};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
+use crate::split::{Response, Split};
 use faer::{Mat, Par};
 
 /// One data set and its kernel. Rows are observations.
@@ -41,7 +35,7 @@ pub struct Model<'a> {
 pub struct Reduction {
     pub rotated: Rotated,
     pub design: Design,
-    incidence: Incidence,
+    between: Between,
     split: Split,
     spectrum: Tridiagonal,
     /// y2 before diagonalisation, in units of `y_scale`.
@@ -55,150 +49,24 @@ pub struct Reduction {
     pub smallest: f64,
 }
 
-/// Cosine-sine decomposition of Q1 between and within groups.
-struct Split {
-    /// c_j, ascending, and the signed s_j (0 from `q` on).
-    c: Vec<f64>,
-    s: Vec<f64>,
-    /// V: the rotation of Q1, r x r by columns.
-    v: Vec<Vec<f64>>,
-    /// w_j; empty where c_j = 0.
-    w: Vec<Vec<f64>>,
-    /// H, whose first q columns are the u_j.
-    h: Reflectors,
-}
-
-impl Split {
-    fn new(design: &Design, z: &Incidence) -> Result<Self> {
-        let r = design.rank();
-        let mut within = design.q.thin();
-        let between: Vec<Vec<f64>> = within.iter().map(|column| z.between(column)).collect();
-        within
-            .iter_mut()
-            .zip(&between)
-            .for_each(|(column, b)| z.subtract(b, column));
-        let (c, v, w) = singular(&within, r)?;
-        let mut split = Self {
-            c,
-            s: vec![0.0; r],
-            v,
-            w,
-            h: Reflectors::new(z.m()),
-        };
-        let tolerance = f64::EPSILON * design.q.rows() as f64;
-        for j in 0..r {
-            let mut u = combine(&between, &split.v[j], z.m());
-            split.h.transpose_apply(&mut u);
-            if j < z.m() && norm(&u[j..]) > tolerance {
-                split.s[j] = split.h.push(&u);
-            } else {
-                break;
-            }
-        }
-        Ok(split)
-    }
-
-    fn r(&self) -> usize {
-        self.c.len()
-    }
-
-    /// Number of directions of X that the kernel reaches.
-    fn q(&self) -> usize {
-        self.h.len()
-    }
-
-    /// Number of directions of X that lie wholly between groups.
-    fn q0(&self) -> usize {
-        self.c[..self.q()].iter().take_while(|c| **c == 0.0).count()
-    }
-
-    /// Diagonal of D.
-    fn d(&self, j: usize) -> f64 {
-        if j < self.q() { self.c[j] } else { 1.0 }
-    }
-}
-
-fn combine(columns: &[Vec<f64>], v: &[f64], n: usize) -> Vec<f64> {
-    let mut sum = vec![0.0; n];
-    columns.iter().zip(v).for_each(|(column, a)| axpy(*a, column, &mut sum));
-    sum
-}
-
-type Singular = (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>);
-
-/// Singular values (ascending, rounding cut to 0), right and left vectors of a thin matrix given by columns.
-fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
-    let n = columns.first().map_or(0, Vec::len);
-    let identity = |j: usize| (0..r).map(|i| f64::from(i == j)).collect();
-    if max_abs(columns.iter().map(|c| norm(c))) <= f64::EPSILON * n as f64 {
-        return Ok((vec![0.0; r], (0..r).map(identity).collect(), vec![vec![]; r]));
-    }
-    let svd = Mat::from_fn(n, r, |i, j| columns[j][i]).thin_svd();
-    let svd = svd.map_err(|_| Error::NoConvergence {
-        what: "a singular value decomposition",
-        iterations: 0,
-    })?;
-    let mut c: Vec<f64> = (0..r).rev().map(|j| svd.S()[j]).collect();
-    c.iter_mut()
-        .filter(|c| **c <= f64::EPSILON * n as f64)
-        .for_each(|c| *c = 0.0);
-    let v = (0..r)
-        .rev()
-        .map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect())
-        .collect();
-    let left = |j: usize| (0..n).map(|i| svd.U()[(i, j)]).collect();
-    let w = (0..r)
-        .map(|k| if c[k] > 0.0 { left(r - 1 - k) } else { vec![] })
-        .collect();
-    Ok((c, v, w))
-}
-
-/// Coordinates of the response along the bases of `Split`.
-struct Response {
-    y1: Vec<f64>,
-    y2: Vec<f64>,
-    rho: f64,
-}
-
-impl Response {
-    fn new(y: &[f64], z: &Incidence, split: &Split) -> Self {
-        let mut t = z.between(y);
-        let mut within = y.to_vec();
-        z.subtract(&t, &mut within);
-        split.h.transpose_apply(&mut t);
-        let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
-        // twice is enough: what the first pass leaves is rounding of the first pass
-        for _ in 0..2 {
-            for w in &split.w {
-                axpy(-dot(w, &within), w, &mut within);
-            }
-        }
-        let (q, q0) = (split.q(), split.q0());
-        let y1 = (0..split.r()).map(|j| split.c[j] * along[j] + if j < q { split.s[j] * t[j] } else { 0.0 });
-        let y2 = (q0..z.m()).map(|j| split.d(j) * t[j] - if j < q { split.s[j] * along[j] } else { 0.0 });
-        Self {
-            y1: y1.collect(),
-            y2: y2.collect(),
-            rho: norm(&within).powi(2),
-        }
-    }
-}
-
 impl Reduction {
     pub fn new(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();
         let incidence = Incidence::new(model.group, &z, model.index.len())?;
-        let split = workers.run(|_| Split::new(&design, &incidence))?;
         let (y, y_scale) = scaled_response(model.y, &root);
-        let response = Response::new(&y, &incidence, &split);
+        let q1 = design.q.thin();
+        let reached = incidence.m();
+        let between = coordinates(model, incidence, &q1, &y);
+        let split = workers.run(|_| Split::new(q1, &between))?;
+        let response = Response::new(&y, &between, &split);
         monitor.check()?;
-        let (m, k_scale) = workers.run(|_| kernel_between(model, &incidence));
-        let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
+        check_memory((between.groups().len() as f64).powi(2))?;
+        let (m, k_scale) = workers.run(|_| kernel_between(model, &between));
         let rotated = Rotated {
             rho: response.rho,
-            n_rest: model.y.len() - design.rank() - (incidence.m() - split.q0()),
+            n_rest: model.y.len() - design.rank() - (reached - split.q0()),
             y1: response.y1,
             log_det_x: design.log_det(),
             log_weights: model.weights.iter().map(|w| w.ln()).sum(),
@@ -206,18 +74,18 @@ impl Reduction {
             k_scale,
             ..Rotated::default()
         };
-        let parts = (rotated, design, incidence, split, response.y2);
-        Self::diagonalise(parts, m, norm(&y), trace, workers, monitor)
+        let parts = (rotated, design, between, split, response.y2);
+        Self::diagonalise(parts, m, norm(&y), workers, monitor)
     }
 
     fn diagonalise(
-        (rotated, design, incidence, split, y2): (Rotated, Design, Incidence, Split, Vec<f64>),
+        (rotated, design, between, split, y2): (Rotated, Design, Between, Split, Vec<f64>),
         mut m: Mat<f64>,
         length: f64,
-        trace: f64,
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
         workers.run(|par| split.h.conjugate(m.as_mut(), par));
         let (k11, k12) = fixed_blocks(&mut m, &split);
         monitor.check()?;
@@ -226,7 +94,7 @@ impl Reduction {
         let mut reduction = Self {
             rotated,
             design,
-            incidence,
+            between,
             split,
             spectrum,
             y2,
@@ -254,8 +122,21 @@ impl Reduction {
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
         self.rotated.values = values;
+        self.append_set_aside();
         self.rotated.basis = self.basis(&self.split.v);
         Ok(())
+    }
+
+    /// Eigenvalues of directions that neither X nor y touches.
+    fn append_set_aside(&mut self) {
+        let scale = self.rotated.k_scale.sqrt();
+        for (group, count) in self.between.set_aside() {
+            let value = (self.between.z.root[group] / scale).powi(2);
+            let n = self.rotated.values.len() + count;
+            self.rotated.values.resize(n, value);
+            self.rotated.y.resize(n, 0.0);
+            self.rotated.b.iter_mut().for_each(|row| row.resize(n, 0.0));
+        }
     }
 
     /// Rows of (R diag(scale))^-1 V.
@@ -316,12 +197,13 @@ impl Reduction {
         (0..n).for_each(|i| c[(i, 0)] = solved[i]);
         self.spectrum.apply(c.as_mut(), par);
         let q0 = self.split.q0();
-        let mut between: Vec<f64> = (0..n + q0)
+        let mut kept: Vec<f64> = (0..n + q0)
             .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[(j - q0, 0)] })
             .collect();
-        self.split.h.apply(&mut between);
+        self.split.h.apply(&mut kept);
         let mut alpha = vec![0.0; groups];
-        for ((&label, root), b) in self.incidence.label.iter().zip(&self.incidence.root).zip(between) {
+        let z = &self.between.z;
+        for ((&label, root), b) in z.label.iter().zip(&z.root).zip(self.between.expand(kept)) {
             alpha[label] = h * root * b * self.rotated.y_scale / self.rotated.k_scale;
         }
         alpha
@@ -335,14 +217,27 @@ fn scaled_response(y: &[f64], root: &[f64]) -> (Vec<f64>, f64) {
     (y.iter().map(|v| v / scale).collect(), scale)
 }
 
-/// N^(1/2) K N^(1/2) of the observed groups, divided by a power of two.
-fn kernel_between(model: &Model<'_>, z: &Incidence) -> (Mat<f64>, f64) {
-    let row: Vec<usize> = z.label.iter().map(|&g| model.index[g]).collect();
+/// Coordinates between groups. An identity kernel needs only those that X and y touch.
+fn coordinates(model: &Model<'_>, z: Incidence, q1: &[Vec<f64>], y: &[f64]) -> Between {
+    match model.kernel {
+        Kernel::Dense(_) => Between::all(z),
+        Kernel::Identity => {
+            let vectors: Vec<&[f64]> = q1.iter().map(Vec::as_slice).chain([y]).collect();
+            Between::touched(z, &vectors)
+        }
+    }
+}
+
+/// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.
+fn kernel_between(model: &Model<'_>, between: &Between) -> (Mat<f64>, f64) {
+    let (z, groups) = (&between.z, between.groups());
+    let row: Vec<usize> = groups.iter().map(|&g| model.index[z.label[g]]).collect();
     let root_scale = power_of_two(max_abs(z.root.iter().copied()));
-    let root: Vec<f64> = z.root.iter().map(|v| v / root_scale).collect();
-    let diagonal = (0..z.m()).map(|i| model.kernel.entry(row[i], row[i]) * root[i] * root[i]);
+    let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
+    let m = groups.len();
+    let diagonal = (0..m).map(|i| model.kernel.entry(row[i], row[i]) * root[i] * root[i]);
     let scale = power_of_two(max_abs(diagonal));
-    let m = Mat::from_fn(z.m(), z.m(), |i, j| {
+    let m = Mat::from_fn(m, m, |i, j| {
         model.kernel.entry(row[i], row[j]) / scale * root[i] * root[j]
     });
     (m, scale * root_scale * root_scale)

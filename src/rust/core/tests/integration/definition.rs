@@ -46,6 +46,15 @@ impl Data {
     }
 
     pub fn fit(&self, method: Method) -> fastlmm_core::error::Result<Fit> {
+        self.fit_with(Kernel::Dense(Dense(self.k.as_ref())), method)
+    }
+
+    /// The fit without a kernel matrix.
+    pub fn fit_identity(&self, method: Method) -> fastlmm_core::error::Result<Fit> {
+        self.fit_with(Kernel::Identity, method)
+    }
+
+    fn fit_with(&self, kernel: Kernel<'_>, method: Method) -> fastlmm_core::error::Result<Fit> {
         let index: Vec<usize> = (0..self.k.nrows()).collect();
         let model = Model {
             y: &self.y,
@@ -53,7 +62,7 @@ impl Data {
             weights: &self.weights,
             z: &self.z,
             group: &self.group,
-            kernel: Kernel::Dense(Dense(self.k.as_ref())),
+            kernel,
             index: &index,
         };
         fit(
@@ -116,5 +125,5 @@ impl Data {
 pub const METHODS: [Method; 2] = [Method::Reml, Method::Ml];
 
 pub fn close(a: f64, b: f64, relative: f64) -> bool {
-    (a - b).abs() <= relative * (1.0 + a.abs().max(b.abs()))
+    a == b || (a - b).abs() <= relative * (1.0 + a.abs().max(b.abs()))
 }

@@ -1,4 +1,5 @@
 use crate::definition::{Data, METHODS, close, noise};
+use faer::Mat;
 use fastlmm_core::likelihood::Method;
 
 /// Estimates equal the definition at the fitted delta, and no delta of the definition's grid is better.
@@ -159,4 +160,32 @@ fn standard_errors_are_the_curvature_of_the_definition() {
         (2.0 * aa / det).sqrt(),
         1e-4
     ));
+}
+
+#[test]
+fn an_identity_kernel_equals_the_identity_matrix() {
+    for (seed, n, m, p) in [(71, 60, 20, 2), (72, 60, 20, 0), (73, 90, 40, 3), (74, 30, 28, 1)] {
+        let mut data = Data::new(seed, n, m, p, m);
+        // sizes with many ties, and some groups without
+        data.group = (0..n).map(|i| if i < m { i } else { (i * i) % (m / 2) }).collect();
+        for i in 0..n {
+            data.y[i] += 0.5 * noise(seed, data.group[i], 3);
+        }
+        data.k = Mat::identity(m, m);
+        for weighted in [false, true] {
+            if weighted {
+                data.weights = (0..n).map(|i| 0.5 + (i % 2) as f64).collect();
+            }
+            let (dense, tied) = (
+                data.fit(Method::Reml).unwrap(),
+                data.fit_identity(Method::Reml).unwrap(),
+            );
+            assert_eq!(dense.rotated.values.len(), tied.rotated.values.len());
+            assert!(close(dense.point.log_lik, tied.point.log_lik, 1e-11), "{seed}");
+            assert!(close(dense.point.delta, tied.point.delta, 1e-8), "{seed}");
+            assert!((0..m).all(|g| close(dense.alpha[g], tied.alpha[g], 1e-9)), "{seed}");
+            assert!((0..p).all(|j| close(dense.vcov[j][j], tied.vcov[j][j], 1e-9)), "{seed}");
+        }
+        check(&data, "ties");
+    }
 }
