@@ -215,7 +215,7 @@ pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
 
 fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, groups: usize, par: Par) -> Fit {
     let data = &r.rotated;
-    let inverse = criterion.inverse(h, g.max(if data.full_rank() { 0.0 } else { f64::MIN_POSITIVE }));
+    let inverse = criterion.inverse(h, g);
     let beta = data
         .basis
         .iter()
