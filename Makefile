@@ -48,6 +48,7 @@ document: install
 
 bench: install
 	$(RSCRIPT) bench/dense.R
+	$(RSCRIPT) bench/lowrank.R
 
 clean:
 	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

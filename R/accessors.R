@@ -184,9 +184,10 @@ population_fit <- function(fit) {
   drop(X %*% fit$coefficients[fit$kept]) + fit$offset
 }
 
-# The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K
+# The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K, or W %*% alpha
 blup <- function(fit) {
   random <- fit$random
+  if (is_lowrank(random$kernel)) return(drop(random$kernel$W %*% random$alpha))
   alpha <- numeric(length(random$ids))
   alpha[random$index] <- random$alpha
   effect <- if (is.null(random$kernel)) alpha else drop(random$kernel %*% alpha)

@@ -26,18 +26,14 @@ cross_kernel <- function(fit, source, at) {
   cross <- matrix(0, length(at), length(random$index))
   given <- source$given[at]
   known <- ifelse(is.na(given), source$known[at], NA)
-  cross[!is.na(known), ] <- own_kernel(random, known[!is.na(known)], random$index)
+  cross[!is.na(known), ] <- kernel_block(random, known[!is.na(known)], random$index)
   cross[!is.na(given), ] <- source$K[given[!is.na(given)], random$ids[random$index], drop = FALSE]
   cross
 }
 
-own_kernel <- function(random, rows, columns) {
-  if (is.null(random$kernel)) outer(rows, columns, "==") + 0 else random$kernel[rows, columns, drop = FALSE]
-}
-
 prior_variance <- function(fit, source, k_diag) {
   random <- fit$random
-  prior <- if (is.null(random$kernel)) rep(1, length(source$id)) else diag(random$kernel)[source$known]
+  prior <- kernel_diagonal(random)[source$known]
   prior[is.na(prior)] <- random$mean_diag
   given <- which(!is.na(source$given))
   if (length(given) > 0) prior[given] <- given_prior(source, given, k_diag)
@@ -62,6 +58,7 @@ named_prior <- function(k_diag, id, prior) {
 # ---- checks -------------------------------------------------------------------------------------------
 
 check_cross_kernel <- function(K, fit) {
+  if (is_lowrank(fit$random$kernel)) abort_cross_kernel("the kernel of the fit is a factor: give the rows of the new ids, K = kernel_lowrank(W)")
   K <- as_cross_matrix(K, fit$random$name)
   observed <- fit$random$ids[fit$random$index]
   missing <- setdiff(observed, colnames(K))
@@ -118,7 +115,7 @@ check_same_kernel <- function(K, fit) {
   shared <- match(rownames(K), random$ids)
   rows <- which(!is.na(shared))
   if (length(rows) == 0) return(invisible())
-  own <- own_kernel(random, shared[rows], random$index)
+  own <- kernel_block(random, shared[rows], random$index)
   difference <- abs(K[rows, random$ids[random$index], drop = FALSE] - own)
   if (max(difference) > 1e-6 * max(abs(own), random$mean_diag)) abort_other_kernel(difference)
 }

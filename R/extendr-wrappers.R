@@ -2,7 +2,7 @@
 
 #' Fit one response.
 #' @noRd
-ffi_fit <- function(y, X, weights, z, group, K, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, index, method, threads, tolerance)
+ffi_fit <- function(y, X, weights, z, group, K, factor, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, factor, index, method, threads, tolerance)
 
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
@@ -10,7 +10,7 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 
 #' Variance of predictions.
 #' @noRd
-ffi_variance <- function(K, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads) .Call(wrap__ffi_variance, K, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads)
+ffi_variance <- function(K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads) .Call(wrap__ffi_variance, K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads)
 
 #' Profile of one parameter out to |zeta| = zeta_max.
 #' @noRd

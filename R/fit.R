@@ -11,7 +11,7 @@
 #'   id, in any order. Variables that it lacks are looked up in the formula's environment.
 #' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
 #'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
-#'   `K = list(id = K)`. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
+#'   `K = list(id = K)`; or a factor of it by [kernel_lowrank()]. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
 #'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
 #'   For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
@@ -93,10 +93,10 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 
 estimate <- function(model) {
   random <- model$random
-  announce_decomposition(length(random$index))
+  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, if (is.null(model$weights)) rep(1, length(model$y)) else model$weights,
-    random$z, random$group, if (is.null(random$kernel)) matrix(0, 0, 0) else random$kernel, random$index, model$method,
+    random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
   new_fastlmm(model, found)

@@ -15,16 +15,16 @@ check_kernel <- function(K, ids, control) {
   facts
 }
 
-check_ids_unique <- function(ids) {
+check_ids_unique <- function(ids, what = "K") {
   bad <- which(is.na(ids) | ids == "")
   if (length(bad) > 0) {
-    abort_fastlmm("kernel_ids", paste0("K has no name in ", counted(length(bad), "row"), ": ", first_names(bad), "; name each by its id"))
+    abort_fastlmm("kernel_ids", paste0(what, " has no name in ", counted(length(bad), "row"), ": ", first_names(bad), "; name each by its id"))
   }
   twice <- unique(ids[duplicated(ids)])
   if (length(twice) == 0) return(invisible())
   abort_fastlmm(
     "kernel_ids",
-    paste0("K has ", counted(length(twice), "duplicated id"), ": ", first_names(twice), "; keep one row and column of each"),
+    paste0(what, " has ", counted(length(twice), "duplicated id"), ": ", first_names(twice), "; keep one of each"),
     ids = twice
   )
 }

@@ -3,6 +3,7 @@
 mold_random <- function(K, parts, design, control) {
   K <- choose_kernel(K, parts)
   if (is.null(K)) return(identity_random(parts, design))
+  if (is_lowrank(K)) return(lowrank_random(K, parts, design))
   K <- kernel_matrix_of(K)
   check_kernel_square(K)
   ids <- kernel_ids(K, parts, design)

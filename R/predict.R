@@ -38,6 +38,11 @@
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
                             allow.new.levels = FALSE, ...) {
   check_dots_empty(...)
+  if (is.list(K) && length(K) == 1 && is_lowrank(K[[1]])) K <- K[[1]]
+  if (is_lowrank(K)) {
+    object <- extend_factor(object, K)
+    K <- NULL
+  }
   targets <- prediction_targets(object, newdata, wants_random(object, re.form))
   source <- if (!is.null(targets$id)) kernel_source(object, unique(targets$id), K, allow.new.levels)
   fit <- pad_targets(targets, target_mean(object, targets, source))
@@ -114,6 +119,7 @@ target_variance <- function(fit, targets, source, block = block_rows(fit)) {
   if (is.null(fit$random$kernel) && is.null(source$K)) {
     return(identity_variance(fit, targets$X, targets$z, source$known[at]))
   }
+  if (is_lowrank(fit$random$kernel)) return(factor_variance(fit, targets$X, targets$z, source$known[at]))
   blocks <- split(seq_along(at), (seq_along(at) - 1) %/% block)
   variance <- lapply(blocks, function(rows) {
     cross <- cross_kernel(fit, source, at[rows])
@@ -140,9 +146,8 @@ block_rows <- function(fit) {
 kernel_variance <- function(fit, X, z, cross, prior) {
   random <- fit$random
   given <- sufficient(fit, ncol(X) > 0)
-  K <- if (is.null(random$kernel)) matrix(0, 0, 0) else random$kernel
   call_rust(
-    ffi_variance, K, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
+    ffi_variance, kernel_values(random), FALSE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
     z * cross, z^2 * prior, X, control_threads(fit$control)
   )
 }

@@ -92,6 +92,7 @@ kernel_label <- function(random) {
   if (is.null(random$kernel)) return(sprintf("%s (identity %d x %d)", group_label(random), m, m))
   usual <- random$mean_diag >= 0.01 && random$mean_diag < 1e5
   mean_diag <- if (usual) sprintf("%.2f", random$mean_diag) else format(random$mean_diag, digits = 3)
+  if (is_lowrank(random$kernel)) return(sprintf("%s (W %d x %d, mean diag %s)", group_label(random), m, ncol(random$kernel$W), mean_diag))
   sprintf("%s (K %d x %d, mean diag %s)", group_label(random), m, m, mean_diag)
 }
 

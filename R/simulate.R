@@ -34,9 +34,10 @@ residual_draws <- function(fit, nsim) {
 
 random_draws <- function(fit, nsim) {
   random <- fit$random
-  m <- length(random$index)
-  u <- matrix(rnorm(m * nsim), ncol = nsim)
-  if (!is.null(random$kernel)) u <- kernel_root(random$kernel[random$index, random$index, drop = FALSE], u)
+  normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
+  K <- random$kernel
+  u <- if (is_lowrank(K)) K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W)) else normal(length(random$index))
+  if (is.matrix(K)) u <- kernel_root(K[random$index, random$index, drop = FALSE], u)
   random$z * sqrt(fit$sigma2) * u[random$group, , drop = FALSE]
 }
 

@@ -11,6 +11,7 @@ use fastlmm_core::predict::{Fitted, Targets, variance};
 #[allow(clippy::too_many_arguments)] // a fit and its targets, as R holds them
 fn ffi_variance(
     K: RMatrix<f64>,
+    factor: bool,
     index: &[i32],
     gram: &[f64],
     cross: RMatrix<f64>,
@@ -28,7 +29,11 @@ fn ffi_variance(
         ("rows of cross", cross.nrows(), index.len()),
         ("columns of X_new", X_new.ncols(), cross.ncols()),
         ("vcov", vcov.nrows(), cross.ncols()),
-        ("columns of K_new", K_new.ncols(), index.len()),
+        (
+            "columns of K_new",
+            K_new.ncols(),
+            if factor { K.ncols() } else { index.len() },
+        ),
         ("rows of K_new", K_new.nrows(), k_new.len()),
         ("rows of X_new", X_new.nrows(), k_new.len()),
     ] {
@@ -36,7 +41,7 @@ fn ffi_variance(
     }
     let (cross, vcov) = (view::matrix(&cross), view::matrix(&vcov));
     let fitted = Fitted {
-        kernel: view::kernel(&K),
+        kernel: view::kernel(&K, factor),
         index: &index,
         gram,
         cross,

@@ -6,6 +6,7 @@ use faer::MatRef;
 use fastlmm_core::error::Error;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
+use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::rotated::Rotated;
 
@@ -13,12 +14,12 @@ pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())
 }
 
-/// A 0 x 0 matrix stands for the identity.
-pub fn kernel(k: &RMatrix<f64>) -> Kernel<'_> {
-    if k.nrows() == 0 {
-        Kernel::Identity
-    } else {
-        Kernel::Dense(Dense(matrix(k)))
+/// K itself, or W with K = W W'. A 0 x 0 matrix stands for the identity.
+pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
+    match (k.nrows(), factor) {
+        (0, _) => Kernel::Identity,
+        (_, true) => Kernel::LowRank(LowRank(matrix(k))),
+        (_, false) => Kernel::Dense(Dense(matrix(k))),
     }
 }
 

@@ -97,7 +97,7 @@ pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Re
     let workers = Workers::new(options.threads)?;
     let reduction = Reduction::new(model, &workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
-    workers.run(|par| estimate(reduction, options.method, model.index.len(), par))
+    workers.run(|par| estimate(reduction, options.method, model, par))
 }
 
 fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
@@ -112,17 +112,17 @@ fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Re
     Ok(())
 }
 
-fn estimate(mut reduction: Reduction, method: Method, groups: usize, par: Par) -> Result<Fit> {
+fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
     let status = diagnose(&reduction)?;
     match status {
-        Status::PerfectFit => Ok(degenerate(&reduction, method, status, f64::NAN, groups)),
-        Status::Confounded | Status::OneContrast => Ok(degenerate(&reduction, method, status, 0.0, groups)),
-        Status::ExplainedByKernel => Ok(interpolated(&reduction, method, groups, par)),
+        Status::PerfectFit => Ok(degenerate(&reduction, method, status, f64::NAN, model)),
+        Status::Confounded | Status::OneContrast => Ok(degenerate(&reduction, method, status, 0.0, model)),
+        Status::ExplainedByKernel => Ok(interpolated(&reduction, method, model, par)),
         _ => {
             if reduction.rotated.full_rank() {
                 reduction.separate_null_directions()?;
             }
-            search(&reduction, method, groups, par)
+            search(&reduction, method, model, par)
         }
     }
 }
@@ -155,7 +155,7 @@ fn diagnose(reduction: &Reduction) -> Result<Status> {
 }
 
 /// The search over the whole range of log delta.
-fn search(reduction: &Reduction, method: Method, groups: usize, par: Par) -> Result<Fit> {
+fn search(reduction: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
     let data = &reduction.rotated;
     let criterion = Criterion { data, method };
     let lower = if criterion.is_bounded() {
@@ -171,7 +171,7 @@ fn search(reduction: &Reduction, method: Method, groups: usize, par: Par) -> Res
     );
     let optimum = grid.optimum(&criterion)?.ok_or(Error::MlUnbounded)?;
     let (h, g) = at(optimum.best.place, optimum.best.at);
-    let mut fit = assemble(reduction, criterion, h, g, groups, par);
+    let mut fit = assemble(reduction, criterion, h, g, model, par);
     fit.status = if data.full_rank() && !criterion.is_bounded() {
         Status::MlBorder
     } else {
@@ -213,7 +213,7 @@ pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
     }
 }
 
-fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, groups: usize, par: Par) -> Fit {
+fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, model: &Model<'_>, par: Par) -> Fit {
     let data = &r.rotated;
     let inverse = criterion.inverse(h, g);
     let beta = data
@@ -238,7 +238,7 @@ fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, groups: usi
         optimum: None,
         locals: vec![point],
         profile: vec![point],
-        alpha: r.alpha(h, g, groups, par),
+        alpha: r.alpha(model, h, g, par),
         rotated: data.clone(),
     }
 }
@@ -294,12 +294,12 @@ fn profile(criterion: &Criterion<'_>, grid: &Grid, optimum: &Optimum) -> Vec<Poi
 }
 
 /// Least squares: the kernel takes no part.
-fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, groups: usize) -> Fit {
+fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, model: &Model<'_>) -> Fit {
     let criterion = Criterion {
         data: &r.rotated,
         method,
     };
-    let mut fit = assemble(r, criterion, 0.0, 1.0, groups, Par::Seq);
+    let mut fit = assemble(r, criterion, 0.0, 1.0, model, Par::Seq);
     fit.status = status;
     fit.point = Point {
         h2: f64::NAN,
@@ -322,7 +322,7 @@ fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, gro
 }
 
 /// delta = 0 with a singular kernel whose range holds y - X beta.
-fn interpolated(r: &Reduction, method: Method, groups: usize, par: Par) -> Fit {
+fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Fit {
     let mut projected = r.rotated.clone();
     // the parts of y outside the kernel's range are rounding: leave them out
     projected.rho = 0.0;
@@ -338,7 +338,7 @@ fn interpolated(r: &Reduction, method: Method, groups: usize, par: Par) -> Fit {
         data: &projected,
         method,
     };
-    let mut fit = assemble(r, criterion, 1.0, tiny, groups, par);
+    let mut fit = assemble(r, criterion, 1.0, tiny, model, par);
     fit.status = Status::ExplainedByKernel;
     fit.point = Point {
         delta: 0.0,

@@ -24,6 +24,7 @@
 //! | `kernel` | covariances: checks and access |
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
+//! | `thin` | thin SVD of a projected factor |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
@@ -48,3 +49,4 @@ pub mod reduce;
 pub mod rotated;
 pub mod spectrum;
 pub mod split;
+pub mod thin;

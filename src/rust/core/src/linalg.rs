@@ -150,6 +150,19 @@ impl Reflectors {
     }
 }
 
+impl Reflectors {
+    /// F <- H' F, in matrix products: F - V T' (V' F).
+    pub fn transpose_multiply(&self, mut f: MatMut<'_, f64>, par: Par) {
+        if self.is_empty() {
+            return;
+        }
+        let (v, t) = self.compact();
+        let vf = product(v.transpose(), f.as_ref(), par);
+        let tvf = product(t.transpose(), vf.as_ref(), par);
+        matmul(f.as_mut(), Accum::Add, v.as_ref(), tvf.as_ref(), -1.0, par);
+    }
+}
+
 /// A B as a new matrix.
 pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     let mut c = Mat::zeros(a.nrows(), b.ncols());

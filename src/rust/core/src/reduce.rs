@@ -13,7 +13,8 @@ use crate::parallel::{Workers, check_memory};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
 use crate::split::{Response, Split};
-use faer::{Mat, Par};
+use crate::thin::Thin;
+use faer::{Mat, MatRef, Par};
 
 /// One data set and its kernel. Rows are observations.
 pub struct Model<'a> {
@@ -37,16 +38,21 @@ pub struct Reduction {
     pub design: Design,
     between: Between,
     split: Split,
-    spectrum: Tridiagonal,
-    /// y2 before diagonalisation, in units of `y_scale`.
-    y2: Vec<f64>,
-    k12: Vec<Vec<f64>>,
+    way_back: WayBack,
     /// Length of the scaled response.
     pub length: f64,
     /// Trace of the scaled kernel over the data.
     pub trace: f64,
     /// Smallest eigenvalue before rounding was cut off.
     pub smallest: f64,
+}
+
+/// From the rotated data to random effects.
+enum WayBack {
+    /// Through the ids: the tridiagonal form, and y2 before it was rotated.
+    Ids(Tridiagonal, Vec<f64>),
+    /// Through the columns of a factor, whose unit is the number.
+    Columns(Thin, f64),
 }
 
 impl Reduction {
@@ -62,8 +68,6 @@ impl Reduction {
         let split = workers.run(|_| Split::new(q1, &between))?;
         let response = Response::new(&y, &between, &split);
         monitor.check()?;
-        check_memory((between.groups().len() as f64).powi(2))?;
-        let (m, k_scale) = workers.run(|_| kernel_between(model, &between));
         let rotated = Rotated {
             rho: response.rho,
             n_rest: model.y.len() - design.rank() - (reached - split.q0()),
@@ -71,50 +75,85 @@ impl Reduction {
             log_det_x: design.log_det(),
             log_weights: model.weights.iter().map(|w| w.ln()).sum(),
             y_scale,
-            k_scale,
             ..Rotated::default()
         };
-        let parts = (rotated, design, between, split, response.y2);
-        Self::diagonalise(parts, m, norm(&y), workers, monitor)
-    }
-
-    fn diagonalise(
-        (rotated, design, between, split, y2): (Rotated, Design, Between, Split, Vec<f64>),
-        mut m: Mat<f64>,
-        length: f64,
-        workers: &Workers,
-        monitor: &mut dyn Monitor,
-    ) -> Result<Self> {
-        let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
-        workers.run(|par| split.h.conjugate(m.as_mut(), par));
-        let (k11, k12) = fixed_blocks(&mut m, &split);
-        monitor.check()?;
-        let spectrum = workers.run(|par| Tridiagonal::new(m, split.q0(), par));
-        monitor.check()?;
         let mut reduction = Self {
             rotated,
             design,
             between,
             split,
-            spectrum,
-            y2,
-            k12,
-            length,
-            trace,
+            way_back: WayBack::Ids(Tridiagonal::new(Mat::zeros(0, 0), 0, Par::Seq), vec![]),
+            length: norm(&y),
+            trace: 0.0,
             smallest: 0.0,
         };
-        reduction.rotated.k11 = k11;
-        workers.run(|par| reduction.rotate(par))?;
+        reduction.take_kernel(model, response.y2, workers, monitor)?;
+        reduction.rotated.basis = reduction.basis(&reduction.split.v);
         Ok(reduction)
     }
 
+    /// The cheaper side of a factor is taken: its columns, or the ids that it relates.
+    fn take_kernel(
+        &mut self,
+        model: &Model<'_>,
+        y2: Vec<f64>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<()> {
+        match model.kernel {
+            Kernel::LowRank(w) if w.0.ncols() < y2.len() => self.take_factor(model, w.0, y2, workers),
+            _ => self.take_matrix(model, y2, workers, monitor),
+        }
+    }
+
+    fn take_factor(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
+        check_memory(2.0 * self.between.z.m() as f64 * w.ncols() as f64)?;
+        let (f, unit) = workers.run(|_| factor_between(model, w, &self.between));
+        self.trace = f.squared_norm_l2();
+        let thin = workers.run(|par| Thin::new(f, &self.split, &y2, par))?;
+        self.rotated.k_scale = unit * unit;
+        self.rotated.k11.clone_from(&thin.k11);
+        self.rotated.b.clone_from(&thin.b);
+        self.rotated.values.clone_from(&thin.values);
+        self.rotated.y.clone_from(&thin.y);
+        self.rotated.n_rest += thin.lost;
+        if thin.lost > 0 {
+            self.rotated.rho += thin.rest;
+        }
+        self.way_back = WayBack::Columns(thin, unit);
+        Ok(())
+    }
+
+    fn take_matrix(
+        &mut self,
+        model: &Model<'_>,
+        y2: Vec<f64>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<()> {
+        check_memory((self.between.groups().len() as f64).powi(2))?;
+        let (mut m, k_scale) = workers.run(|_| kernel_between(model, &self.between));
+        self.rotated.k_scale = k_scale;
+        self.trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
+        workers.run(|par| self.split.h.conjugate(m.as_mut(), par));
+        let (k11, k12) = fixed_blocks(&mut m, &self.split);
+        self.rotated.k11 = k11;
+        monitor.check()?;
+        let spectrum = workers.run(|par| Tridiagonal::new(m, self.split.q0(), par));
+        monitor.check()?;
+        workers.run(|par| self.rotate(&spectrum, &k12, &y2, par))?;
+        self.append_set_aside();
+        self.way_back = WayBack::Ids(spectrum, y2);
+        Ok(())
+    }
+
     /// Rotate y2 and K12 to the eigenvectors of K22, and cut the eigenvalues that are rounding to 0.
-    fn rotate(&mut self, par: Par) -> Result<()> {
-        let (n, r) = (self.spectrum.n(), self.k12.len());
-        let mut c = Mat::from_fn(n, r + 1, |i, j| if j < r { self.k12[j][i] } else { self.y2[i] });
-        self.spectrum.transpose_apply(c.as_mut(), par);
+    fn rotate(&mut self, spectrum: &Tridiagonal, k12: &[Vec<f64>], y2: &[f64], par: Par) -> Result<()> {
+        let (n, r) = (spectrum.n(), k12.len());
+        let mut c = Mat::from_fn(n, r + 1, |i, j| if j < r { k12[j][i] } else { y2[i] });
+        spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
-        let mut values = self.spectrum.rotate(&mut rows, r + 1)?;
+        let mut values = spectrum.rotate(&mut rows, r + 1)?;
         let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
         self.rotated.b = (0..r).map(column).collect();
         self.rotated.y = column(r);
@@ -122,8 +161,6 @@ impl Reduction {
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
         self.rotated.values = values;
-        self.append_set_aside();
-        self.rotated.basis = self.basis(&self.split.v);
         Ok(())
     }
 
@@ -151,12 +188,12 @@ impl Reduction {
     /// Turn the basis of span(X) so that null directions of the kernel come last, and count them.
     /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
     pub fn separate_null_directions(&mut self) -> Result<()> {
-        let (n, r) = (self.k12.first().map_or(0, Vec::len), self.k12.len());
+        let data = &self.rotated;
+        let (n, r) = (data.values.len(), data.rank());
         if r == 0 {
             return Ok(());
         }
-        let data = &self.rotated;
-        let columns: Vec<Vec<f64>> = (0..r).map(|j| [&data.k11[j][..], &self.k12[j][..]].concat()).collect();
+        let columns: Vec<Vec<f64>> = (0..r).map(|j| [&data.k11[j][..], &data.b[j][..]].concat()).collect();
         let svd = Mat::from_fn(n + r, r, |i, j| columns[j][i]).thin_svd();
         let svd = svd.map_err(|_| Error::NoConvergence {
             what: "a singular value decomposition",
@@ -186,16 +223,30 @@ impl Reduction {
         self.rotated.basis = self.basis(&v);
     }
 
-    /// alpha with u_hat = K[, index] alpha, at (h, g): N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
-    pub fn alpha(&self, h: f64, g: f64, groups: usize, par: Par) -> Vec<f64> {
-        let n = self.spectrum.n();
+    /// Coefficients of the random effects at (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
+    pub fn alpha(&self, model: &Model<'_>, h: f64, g: f64, par: Par) -> Vec<f64> {
+        let y_scale = self.rotated.y_scale;
+        match (&self.way_back, model.kernel) {
+            (WayBack::Columns(thin, unit), _) => thin.weights(h, g).iter().map(|a| a * y_scale / unit).collect(),
+            (WayBack::Ids(spectrum, y2), Kernel::LowRank(w)) => {
+                let alpha = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
+                let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
+                (0..w.0.ncols()).map(column).collect()
+            }
+            (WayBack::Ids(spectrum, y2), _) => self.id_coefficients(spectrum, y2, model.index.len(), h, g, par),
+        }
+    }
+
+    /// N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
+    fn id_coefficients(&self, spectrum: &Tridiagonal, y2: &[f64], groups: usize, h: f64, g: f64, par: Par) -> Vec<f64> {
+        let n = spectrum.n();
         let floor = n as f64 * f64::EPSILON * self.rotated.largest();
-        let mut c = Mat::from_fn(n, 1, |i, _| self.y2[i]);
-        self.spectrum.transpose_apply(c.as_mut(), par);
+        let mut c = Mat::from_fn(n, 1, |i, _| y2[i]);
+        spectrum.transpose_apply(c.as_mut(), par);
         let mut solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
-        self.spectrum.solve(h, g.max(floor), &mut solved);
+        spectrum.solve(h, g.max(floor), &mut solved);
         (0..n).for_each(|i| c[(i, 0)] = solved[i]);
-        self.spectrum.apply(c.as_mut(), par);
+        spectrum.apply(c.as_mut(), par);
         let q0 = self.split.q0();
         let mut kept: Vec<f64> = (0..n + q0)
             .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[(j - q0, 0)] })
@@ -220,12 +271,22 @@ fn scaled_response(y: &[f64], root: &[f64]) -> (Vec<f64>, f64) {
 /// Coordinates between groups. An identity kernel needs only those that X and y touch.
 fn coordinates(model: &Model<'_>, z: Incidence, q1: &[Vec<f64>], y: &[f64]) -> Between {
     match model.kernel {
-        Kernel::Dense(_) => Between::all(z),
+        Kernel::Dense(_) | Kernel::LowRank(_) => Between::all(z),
         Kernel::Identity => {
             let vectors: Vec<&[f64]> = q1.iter().map(Vec::as_slice).chain([y]).collect();
             Between::touched(z, &vectors)
         }
     }
+}
+
+/// N^(1/2) W of the observed groups over its unit, a power of two.
+fn factor_between(model: &Model<'_>, w: MatRef<'_, f64>, between: &Between) -> (Mat<f64>, f64) {
+    let z = &between.z;
+    let row: Vec<usize> = z.label.iter().map(|&g| model.index[g]).collect();
+    let largest = |i: usize| z.root[i] * max_abs((0..w.ncols()).map(|c| w[(row[i], c)]));
+    let unit = power_of_two(max_abs((0..z.m()).map(largest)));
+    let f = Mat::from_fn(z.m(), w.ncols(), |i, c| w[(row[i], c)] / unit * z.root[i]);
+    (f, unit)
 }
 
 /// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.

@@ -1,8 +1,10 @@
 //! Covariances of the random effect.
 
 pub mod dense;
+pub mod low_rank;
 
 use dense::Dense;
+use low_rank::LowRank;
 
 /// What `u ~ N(0, sigma2 K)` may have for K.
 #[derive(Clone, Copy)]
@@ -11,6 +13,8 @@ pub enum Kernel<'a> {
     Identity,
     /// A positive semidefinite matrix.
     Dense(Dense<'a>),
+    /// K = W W'.
+    LowRank(LowRank<'a>),
 }
 
 impl Kernel<'_> {
@@ -19,6 +23,7 @@ impl Kernel<'_> {
         match self {
             Kernel::Identity => f64::from(i == j),
             Kernel::Dense(k) => k.entry(i, j),
+            Kernel::LowRank(w) => w.entry(i, j),
         }
     }
 }

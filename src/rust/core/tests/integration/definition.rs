@@ -54,7 +54,7 @@ impl Data {
         self.fit_with(Kernel::Identity, method)
     }
 
-    fn fit_with(&self, kernel: Kernel<'_>, method: Method) -> fastlmm_core::error::Result<Fit> {
+    pub fn fit_with(&self, kernel: Kernel<'_>, method: Method) -> fastlmm_core::error::Result<Fit> {
         let index: Vec<usize> = (0..self.k.nrows()).collect();
         let model = Model {
             y: &self.y,

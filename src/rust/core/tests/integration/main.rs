@@ -3,4 +3,5 @@
 mod definition;
 mod edges;
 mod fit;
+mod low_rank;
 mod profile;

@@ -1,0 +1,138 @@
+#' A kernel given by its factor
+#'
+#' `K = W W'` without forming it: markers of individuals, features of documents, a basis of functions. With fewer columns than ids the fit costs
+#' time in proportion to `m k^2` and memory in proportion to `m k` for m ids and k columns, where the matrix K would cost `m^3` and `m^2`.
+#'
+#' @param W factor, m x k: a row for each id, named by id; a numeric matrix, a `Matrix` or a data frame of numbers. Scale and centre its columns
+#'   as the model asks; dividing it by `sqrt(k)`, say, multiplies `sigma2` by k.
+#' @param x a kernel by `kernel_lowrank()`.
+#' @param ... not used; an unknown argument is an error.
+#' @return An object of class `fastlmm_lowrank`, for `K = ` of [fastlmm_fit()] and of [predict.fastlmm()]. A fit with it has the weights of the
+#'   columns of W in `fit$random$alpha`: the predicted effects are `W %*% alpha`.
+#'
+#'   Errors: `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_zero`, as for a matrix.
+#' @seealso [fastlmm_fit()]
+#' @examples
+#' set.seed(1)
+#' ids <- paste0("i", 1:200)
+#' W <- matrix(rnorm(200 * 10), 200, dimnames = list(ids, NULL))
+#' data <- data.frame(id = ids[1:150], y = drop(W[1:150, ] %*% rnorm(10)) + rnorm(150))
+#' fit <- fastlmm_fit(y ~ 1 + (1 | id), data, K = list(id = kernel_lowrank(W)))
+#' fit
+#' fit$random$alpha
+#' predict(fit, data.frame(id = "i151"), se.fit = TRUE)
+#'
+#' # an id that W did not have
+#' new <- matrix(rnorm(10), 1, dimnames = list("new", NULL))
+#' predict(fit, data.frame(id = "new"), K = kernel_lowrank(new))
+#' @export
+kernel_lowrank <- function(W) {
+  if (is.data.frame(W)) W <- kernel_of_frame(W) else if (isS4(W)) W <- kernel_of_s4(W)
+  if (!is.matrix(W) || !(is.numeric(W) || is.logical(W))) abort_factor_class(W)
+  if (nrow(W) == 0 || ncol(W) == 0) {
+    abort_fastlmm("kernel_shape", sprintf("W must have a row for each id and at least one column; it is %d x %d", nrow(W), ncol(W)))
+  }
+  check_factor_values(W)
+  if (is.null(rownames(W))) abort_factor_names()
+  W <- plain_matrix(W)
+  rownames(W) <- full_numbers(rownames(W))
+  check_ids_unique(rownames(W), "W")
+  structure(list(W = W), class = "fastlmm_lowrank")
+}
+
+#' @rdname kernel_lowrank
+#' @export
+print.fastlmm_lowrank <- function(x, ...) {
+  check_dots_empty(...)
+  cat(sprintf("Kernel W W' of %d ids, W %d x %d, mean diag %s\n", nrow(x$W), nrow(x$W), ncol(x$W), format(factor_mean_diag(x$W), digits = 3)))
+  invisible(x)
+}
+
+is_lowrank <- function(K) inherits(K, "fastlmm_lowrank")
+
+factor_mean_diag <- function(W) mean(rowSums(W^2))
+
+lowrank_random <- function(K, parts, design) {
+  ids <- rownames(K$W)
+  check_ids_known(design$id, ids, parts)
+  check_groups(new_random(parts, design, ids = ids, kernel = K, mean_diag = factor_mean_diag(K$W)))
+}
+
+# ---- any kernel, as Rust and the methods need it ----------------------------------------------------------------------
+
+# The matrix that stands for the kernel at the border: K, W, or nothing for the identity.
+kernel_values <- function(random) {
+  if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) random$kernel$W else random$kernel
+}
+
+kernel_block <- function(random, rows, columns) {
+  K <- random$kernel
+  if (is.null(K)) return(outer(rows, columns, "==") + 0)
+  if (is_lowrank(K)) return(tcrossprod(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE]))
+  K[rows, columns, drop = FALSE]
+}
+
+kernel_diagonal <- function(random) {
+  K <- random$kernel
+  if (is.null(K)) rep(1, length(random$ids)) else if (is_lowrank(K)) rowSums(K$W^2) else diag(K)
+}
+
+# ---- prediction ---------------------------------------------------------------------------------------
+
+# The fit with further rows of W, so that their ids are known.
+extend_factor <- function(fit, K) {
+  random <- fit$random
+  if (!is_lowrank(random$kernel)) abort_cross_kernel("K is a factor, but the kernel of the fit is a matrix: give the kernel between new and old ids")
+  old <- random$kernel$W
+  check_same_factor(K$W, old)
+  new <- !rownames(K$W) %in% random$ids
+  fit$random$kernel$W <- rbind(old, K$W[new, , drop = FALSE])
+  fit$random$ids <- c(random$ids, rownames(K$W)[new])
+  fit
+}
+
+check_same_factor <- function(new, old) {
+  if (ncol(new) != ncol(old) || !identical(colnames(new), colnames(old))) {
+    abort_cross_kernel(sprintf("the new factor has other columns (%d) than that of the fit (%d); they must be the same, in the same order", ncol(new), ncol(old)))
+  }
+  shared <- intersect(rownames(new), rownames(old))
+  difference <- abs(new[shared, , drop = FALSE] - old[shared, , drop = FALSE])
+  if (length(difference) > 0 && max(difference) > 1e-6 * max(abs(old))) abort_other_kernel(difference)
+}
+
+# Through the columns of W. Ids that it lacks have effect 0 and the mean prior variance.
+factor_variance <- function(fit, X, z, row) {
+  given <- sufficient(fit, ncol(X) > 0)
+  W <- fit$random$kernel$W
+  unknown <- is.na(row)
+  w <- z * W[ifelse(unknown, 1, row), , drop = FALSE]
+  w[unknown, ] <- 0
+  known <- call_rust(
+    ffi_variance, W, TRUE, fit$random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
+    w, rep(0, length(z)), X, control_threads(fit$control)
+  )
+  known + unknown * z^2 * fit$sigma2 * fit$random$mean_diag
+}
+
+# ---- checks -------------------------------------------------------------------------------------------
+
+check_factor_values <- function(W) {
+  bad <- which(!is.finite(W), arr.ind = TRUE)
+  if (nrow(bad) > 0) {
+    row <- if (is.null(rownames(W))) bad[1, 1] else quoted(rownames(W)[bad[1, 1]])
+    abort_fastlmm("kernel_nonfinite", sprintf(
+      "W has %s that %s not finite, the first in row %s, column %d; compute them or leave these ids out",
+      counted(nrow(bad), "value"), is_are(nrow(bad)), row, bad[1, 2]
+    ))
+  }
+  if (all(W == 0)) abort_fastlmm("kernel_zero", "W is zero everywhere: there is no random effect; leave it out and use lm()")
+}
+
+abort_factor_class <- function(W) {
+  what <- if (is.matrix(W)) paste("a matrix of type", typeof(W)) else paste("of class", class(W)[1])
+  abort_fastlmm("kernel_class", paste0("W must be a numeric matrix, a Matrix or a data frame of numbers, with ids as row names; it is ", what))
+}
+
+abort_factor_names <- function() {
+  abort_fastlmm("kernel_names", "W has no row names, and ids are matched by name, never by position: set rownames(W) to the ids")
+}

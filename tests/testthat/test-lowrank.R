@@ -1,0 +1,112 @@
+# A kernel given by its factor equals the matrix W W' in every answer.
+
+factor_pair <- function(seed, n, m, k, method = "REML") {
+  set.seed(seed)
+  ids <- paste0("i", seq_len(m + 5))
+  W <- matrix(rnorm((m + 5) * k), m + 5, dimnames = list(ids, paste0("f", seq_len(k)))) / sqrt(k)
+  id <- if (n == m) sample(ids[1:m]) else sample(c(ids[1:m], sample(ids[1:m], n - m, TRUE)))
+  data <- data.frame(id, x = rnorm(n), w = runif(n, 0.5, 2))
+  data$y <- 1 + data$x + drop(W %*% rnorm(k))[id] + rnorm(n) / sqrt(data$w)
+  K <- tcrossprod(W)
+  fit <- function(kernel) suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, kernel, method, weights = w))
+  list(W = W, data = data, dense = fit(K), thin = fit(list(id = kernel_lowrank(W))))
+}
+
+test_that("every answer equals that of the dense kernel: k below and above n, repeats, REML and ML", {
+  for (method in c("REML", "ML")) {
+    for (shape in list(c(40, 40, 6), c(60, 20, 4), c(60, 20, 40), c(40, 40, 1), c(30, 30, 90))) {
+      p <- factor_pair(sum(shape), shape[1], shape[2], shape[3], method)
+      expect_equal(p$thin$logLik, p$dense$logLik, tolerance = 1e-8)
+      expect_equal(fixef(p$thin), fixef(p$dense), tolerance = 1e-7)
+      expect_equal(vcov(p$thin), vcov(p$dense), tolerance = 1e-6)
+      expect_equal(c(p$thin$h2, p$thin$sigma2), c(p$dense$h2, p$dense$sigma2), tolerance = 1e-6)
+      expect_equal(ranef(p$thin, which = "all"), ranef(p$dense, which = "all"), tolerance = 1e-5)
+      expect_equal(fitted(p$thin), fitted(p$dense), tolerance = 1e-6)
+      new <- data.frame(id = c("i1", rownames(p$W)[shape[2] + 1:3]), x = c(-1, 0, 1, 2))
+      expect_equal(predict(p$thin, new, se.fit = TRUE), predict(p$dense, new, se.fit = TRUE), tolerance = 1e-5)
+      expect_equal(confint(p$thin), confint(p$dense), tolerance = 1e-5)
+    }
+  }
+})
+
+test_that("the log-likelihood is the definition's from 1e-8 to 1e8 of the largest eigenvalue", {
+  p <- factor_pair(5, 60, 20, 4)
+  Z <- incidence(p$data$id, rownames(p$W))
+  G <- Z %*% tcrossprod(p$W) %*% t(Z)
+  largest <- eigen(G, symmetric = TRUE, only.values = TRUE)$values[1]
+  rows <- p$thin$profile[p$thin$profile$delta > 1e-8 * largest & p$thin$profile$delta < 1e8 * largest, ]
+  slow <- dense_loglik(rows$delta, p$data$y, model.matrix(p$thin), G, "REML", p$data$w)
+  expect_gt(nrow(rows), 70)
+  expect_equal(rows$logLik, slow, tolerance = 1e-8)
+})
+
+test_that("the weights of the columns give the effects, and new rows of W are predicted", {
+  p <- factor_pair(6, 60, 20, 4)
+  expect_equal(drop(p$W %*% p$thin$random$alpha), structure(ranef(p$dense, which = "all")$id[[1]], names = rownames(p$W)), tolerance = 1e-5)
+  set.seed(7)
+  W_new <- matrix(rnorm(3 * 4), 3, dimnames = list(c("a", "b", "i1"), colnames(p$W)))
+  W_new["i1", ] <- p$W["i1", ]
+  joint <- tcrossprod(rbind(p$W, W_new[1:2, ]))
+  new <- data.frame(id = c("a", "b", "i1", NA), x = c(0, 1, 2, 3))
+  thin <- predict(p$thin, new, K = kernel_lowrank(W_new), se.fit = TRUE)
+  expect_equal(thin, predict(p$dense, new, K = joint, se.fit = TRUE), tolerance = 1e-5)
+  expect_error(predict(p$thin, new), class = "fastlmm_error_new_levels")
+  loose <- predict(p$thin, new, allow.new.levels = TRUE, se.fit = TRUE)
+  expect_equal(loose, predict(p$dense, new, allow.new.levels = TRUE, se.fit = TRUE), tolerance = 1e-5)
+  expect_error(predict(p$thin, new, K = joint), class = "fastlmm_error_cross_kernel")
+  expect_error(predict(p$dense, new, K = kernel_lowrank(W_new)), class = "fastlmm_error_cross_kernel")
+  expect_error(predict(p$thin, new, K = kernel_lowrank(W_new[, 1:3])), class = "fastlmm_error_cross_kernel")
+  expect_error(predict(p$thin, new, K = kernel_lowrank(W_new * 2)), class = "fastlmm_error_other_kernel")
+})
+
+test_that("simulate, refit, update and saving work on a factor", {
+  p <- factor_pair(8, 60, 20, 4)
+  expect_equal(refit(p$thin, p$data$y)$logLik, p$thin$logLik)
+  path <- tempfile_with(".rds")
+  saveRDS(p$thin, path)
+  expect_equal(predict(readRDS(path), p$data), fitted(p$thin), ignore_attr = TRUE)
+  fit <- fastlmm_fit(y ~ x + (1 | id), p$data, kernel_lowrank(p$W), weights = w)
+  expect_equal(update(fit, . ~ . - x)$rank, 1)
+  set.seed(9)
+  draws <- as.matrix(simulate(p$thin, 4000))
+  Z <- incidence(p$data$id, rownames(p$W))
+  V <- p$thin$sigma2 * Z %*% tcrossprod(p$W) %*% t(Z) + p$thin$sigma2_e * diag(1 / p$data$w)
+  expect_lt(max(abs(cov(t(draws)) - V)), 6 * max(diag(V)) / sqrt(4000))
+})
+
+test_that("a Matrix and a data frame are factors too, and the kernel prints", {
+  p <- factor_pair(10, 60, 20, 4)
+  sparse <- kernel_lowrank(Matrix::Matrix(p$W * (abs(p$W) > 0.3), sparse = TRUE))
+  expect_equal(sparse$W, p$W * (abs(p$W) > 0.3))
+  expect_equal(kernel_lowrank(as.data.frame(p$W))$W, p$W)
+  expect_snapshot({
+    kernel_lowrank(round(p$W, 2))
+    p$thin
+  })
+})
+
+test_that("factors that cannot be kernels are refused", {
+  W <- matrix(1:6 + 0, 3, dimnames = list(c("a", "b", "c"), NULL))
+  bad <- list(
+    class = "text", class = matrix("a", 2, 2), shape = W[, 0], names = unname(W),
+    nonfinite = replace(W, 5, NA), zero = W * 0, ids = W[c(1, 1, 2), ]
+  )
+  for (i in seq_along(bad)) {
+    expect_error(kernel_lowrank(bad[[i]]), class = paste0("fastlmm_error_kernel_", names(bad)[i]))
+    expect_snapshot(kernel_lowrank(bad[[i]]), error = TRUE)
+  }
+  data <- data.frame(id = c("a", "b", "d", "a"), y = rnorm(4))
+  expect_error(fastlmm_fit(y ~ 1 + (1 | id), data, kernel_lowrank(W)), class = "fastlmm_error_ids_missing")
+})
+
+test_that("100,000 rows and ids with a factor of 50 columns fit without a matrix over ids", {
+  set.seed(11)
+  n <- 1e5
+  W <- matrix(rnorm(n * 50), n, dimnames = list(paste0("i", seq_len(n)), NULL))
+  data <- data.frame(id = rownames(W), x = rnorm(n))
+  data$y <- data$x + drop(W %*% rnorm(50, sd = 0.1)) + rnorm(n)
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, kernel_lowrank(W))
+  expect_equal(fit$sigma2, 0.01, tolerance = 0.5)
+  expect_equal(fit$sigma2_e, 1, tolerance = 0.02)
+  expect_equal(unname(fixef(fit)["x"]), 1, tolerance = 0.02)
+})
