@@ -50,7 +50,8 @@ print.fastlmm_lowrank <- function(x, ...) {
 
 is_lowrank <- function(K) inherits(K, "fastlmm_lowrank")
 
-factor_mean_diag <- function(W) mean(rowSums(W^2))
+# By columns: W^2 would be another W.
+factor_mean_diag <- function(W) sum(vapply(seq_len(ncol(W)), function(j) sum(W[, j]^2), 0)) / nrow(W)
 
 lowrank_random <- function(K, parts, design) {
   ids <- rownames(K$W)

@@ -24,7 +24,7 @@
 //! | `kernel` | covariances: checks and access |
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
-//! | `thin` | thin SVD of a projected factor |
+//! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
@@ -35,6 +35,7 @@
 pub mod between;
 pub mod design;
 pub mod error;
+pub mod factor;
 pub mod fit;
 pub mod incidence;
 pub mod kernel;

@@ -5,6 +5,7 @@
 use crate::between::Between;
 use crate::design::Design;
 use crate::error::{Error, Result};
+use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
@@ -107,10 +108,10 @@ impl Reduction {
     }
 
     fn take_factor(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
-        check_memory(2.0 * self.between.z.m() as f64 * w.ncols() as f64)?;
-        let (f, unit) = workers.run(|_| factor_between(model, w, &self.between));
-        self.trace = f.squared_norm_l2();
-        let thin = workers.run(|par| Thin::new(f, &self.split, &y2, par))?;
+        let factor = Factor::new(w, model.index, &self.between.z);
+        let unit = factor.unit;
+        self.trace = factor.square();
+        let thin = workers.run(|par| Thin::new(&factor, &self.split, &y2, par))?;
         self.rotated.k_scale = unit * unit;
         self.rotated.k11.clone_from(&thin.k11);
         self.rotated.b.clone_from(&thin.b);
@@ -277,16 +278,6 @@ fn coordinates(model: &Model<'_>, z: Incidence, q1: &[Vec<f64>], y: &[f64]) -> B
             Between::touched(z, &vectors)
         }
     }
-}
-
-/// N^(1/2) W of the observed groups over its unit, a power of two.
-fn factor_between(model: &Model<'_>, w: MatRef<'_, f64>, between: &Between) -> (Mat<f64>, f64) {
-    let z = &between.z;
-    let row: Vec<usize> = z.label.iter().map(|&g| model.index[g]).collect();
-    let largest = |i: usize| z.root[i] * max_abs((0..w.ncols()).map(|c| w[(row[i], c)]));
-    let unit = power_of_two(max_abs((0..z.m()).map(largest)));
-    let f = Mat::from_fn(z.m(), w.ncols(), |i, c| w[(row[i], c)] / unit * z.root[i]);
-    (f, unit)
 }
 
 /// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.

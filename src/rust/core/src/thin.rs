@@ -4,9 +4,11 @@
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
 use crate::error::{Error, Result};
+use crate::factor::Factor;
 use crate::linalg::{dot, norm};
+use crate::parallel::check_memory;
 use crate::split::Split;
-use faer::{Mat, Par};
+use faer::{Mat, Par, Side};
 
 pub struct Thin {
     /// s^2, U' y2 and K12 U.
@@ -22,44 +24,97 @@ pub struct Thin {
 }
 
 impl Thin {
+    /// The way that is both fast and accurate enough: cross products when W is tall and well conditioned, else the SVD.
+    pub fn new(factor: &Factor<'_>, split: &Split, y2: &[f64], par: Par) -> Result<Self> {
+        let tall = factor.m() >= 4 * factor.k();
+        let by_gram = if tall {
+            Self::by_gram(factor, split, y2, par)?
+        } else {
+            None
+        };
+        if let Some(thin) = by_gram {
+            return Ok(thin);
+        }
+        check_memory(2.0 * factor.m() as f64 * factor.k() as f64)?;
+        Self::by_svd(factor.matrix(), split, y2, par)
+    }
+
     /// `f`: N^(1/2) W in the coordinates between groups (m x k).
-    pub fn new(mut f: Mat<f64>, split: &Split, y2: &[f64], par: Par) -> Result<Self> {
+    pub fn by_svd(mut f: Mat<f64>, split: &Split, y2: &[f64], par: Par) -> Result<Self> {
         split.h.transpose_multiply(f.as_mut(), par);
-        let (q, q0, r, m, k) = (split.q(), split.q0(), split.r(), f.nrows(), f.ncols());
-        let f1: Vec<Vec<f64>> = (0..q)
-            .map(|i| (0..k).map(|c| split.s[i] * f[(i, c)]).collect())
-            .collect();
+        let (q, q0, m, k) = (split.q(), split.q0(), f.nrows(), f.ncols());
+        let f1: Vec<Vec<f64>> = (0..q).map(|i| (0..k).map(|c| f[(i, c)]).collect()).collect();
         for i in q0..q {
             (0..k).for_each(|c| f[(i, c)] *= split.c[i]);
         }
-        let svd = f.as_ref().subrows(q0, m - q0).thin_svd();
-        let svd = svd.map_err(|_| Error::NoConvergence {
-            what: "a singular value decomposition",
-            iterations: 0,
-        })?;
+        let svd = f.as_ref().subrows(q0, m - q0).thin_svd().map_err(|_| FAILED)?;
         let all: Vec<f64> = (0..k.min(m - q0)).map(|j| svd.S()[j]).collect();
         let cut = all.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
         let s: Vec<f64> = all.into_iter().filter(|s| *s > cut).collect();
-        let (u, v) = (svd.U().subcols(0, s.len()), svd.V().subcols(0, s.len()).to_owned());
-        let (y, rest) = coordinates(u, y2);
+        let (y, rest) = coordinates(svd.U().subcols(0, s.len()), y2);
+        Ok(Self::assemble(
+            split,
+            &f1,
+            svd.V().subcols(0, s.len()).to_owned(),
+            s,
+            y,
+            rest,
+            m - q0,
+        ))
+    }
+
+    /// F2'F2 = V diag(s^2) V' from one pass over W, without a copy of it. Cross products square the condition number: `None` if that matters.
+    pub fn by_gram(factor: &Factor<'_>, split: &Split, y2: &[f64], par: Par) -> Result<Option<Self>> {
+        let (q, q0, m, k) = (split.q(), split.q0(), factor.m(), factor.k());
+        let mut columns = split.h.thin();
+        columns.push(turned_back(split, y2));
+        let (mut gram, cross) = factor.cross_products(&columns, par);
+        let f1: Vec<Vec<f64>> = (0..q).map(|i| cross.col(i).iter().copied().collect()).collect();
+        for (i, f) in f1.iter().enumerate() {
+            let loss = if i < q0 { 1.0 } else { 1.0 - split.c[i] * split.c[i] };
+            for b in 0..k {
+                (b..k).for_each(|a| gram[(a, b)] -= loss * f[a] * f[b]);
+            }
+        }
+        let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| FAILED)?;
+        let values: Vec<f64> = (0..k).rev().map(|j| eigen.S()[j]).collect();
+        if values[k - 1] < WELL_CONDITIONED * values[0] {
+            return Ok(None);
+        }
+        let v = Mat::from_fn(k, k, |i, j| eigen.U()[(i, k - 1 - j)]);
+        let s: Vec<f64> = values.iter().map(|v| v.sqrt()).collect();
+        let along = |x: &[f64], j: usize| (0..k).map(|c| x[c] * v[(c, j)]).sum::<f64>();
+        let z: Vec<f64> = cross.col(q).iter().copied().collect();
+        let y: Vec<f64> = (0..k).map(|j| along(&z, j) / s[j]).collect();
+        let x: Vec<f64> = (0..k).map(|c| (0..k).map(|j| v[(c, j)] * y[j] / s[j]).sum()).collect();
+        let rest = left_over(split, y2, factor.times(&x));
+        Ok(Some(Self::assemble(split, &f1, v, s, y, rest, m - q0)))
+    }
+
+    /// `f1`: the first q rows of H'F.
+    fn assemble(split: &Split, f1: &[Vec<f64>], v: Mat<f64>, s: Vec<f64>, y: Vec<f64>, rest: f64, rows: usize) -> Self {
+        let (r, k) = (split.r(), v.nrows());
         let along = |f: &[f64], j: usize| s[j] * (0..k).map(|c| f[c] * v[(c, j)]).sum::<f64>();
-        let reached = |i: usize| (i < q).then(|| &f1[i]);
-        let b = (0..r)
-            .map(|i| (0..s.len()).map(|j| reached(i).map_or(0.0, |f| along(f, j))).collect())
-            .collect();
-        let entry = |i, j| reached(i).zip(reached(j)).map_or(0.0, |(a, b)| dot(a, b));
+        let row = |i: usize| match f1.get(i) {
+            Some(f) => (0..s.len()).map(|j| split.s[i] * along(f, j)).collect(),
+            None => vec![0.0; s.len()],
+        };
+        let entry = |i: usize, j: usize| match (f1.get(i), f1.get(j)) {
+            (Some(a), Some(b)) => split.s[i] * dot(a, b) * split.s[j],
+            _ => 0.0,
+        };
+        let b = (0..r).map(row).collect();
         let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
-        let values = s.iter().map(|s| s * s).collect();
-        Ok(Self {
-            values,
+        Self {
+            values: s.iter().map(|s| s * s).collect(),
             y,
             b,
             k11,
             rest,
-            lost: m - q0 - s.len(),
+            lost: rows - s.len(),
             s,
             v,
-        })
+        }
     }
 
     /// Best linear unbiased prediction of the weights on the columns of F at (h, g): h V diag(s / (h s^2 + g)) U' y2.
@@ -71,6 +126,35 @@ impl Thin {
             .map(|c| scaled.iter().enumerate().map(|(j, x)| x * self.v[(c, j)]).sum())
             .collect()
     }
+}
+
+/// Smallest eigenvalue over the largest from which cross products lose no more than ten digits' worth.
+const WELL_CONDITIONED: f64 = 1e-6;
+
+const FAILED: Error = Error::NoConvergence {
+    what: "the decomposition of a factor",
+    iterations: 0,
+};
+
+/// H D y2, one entry a coordinate.
+fn turned_back(split: &Split, y2: &[f64]) -> Vec<f64> {
+    let q0 = split.q0();
+    let mut v = vec![0.0; q0 + y2.len()];
+    y2.iter().enumerate().for_each(|(j, y)| v[q0 + j] = split.d(q0 + j) * y);
+    split.h.apply(&mut v);
+    v
+}
+
+/// |y2 - F2 x|^2 from F x.
+fn left_over(split: &Split, y2: &[f64], mut fx: Vec<f64>) -> f64 {
+    let q0 = split.q0();
+    split.h.transpose_apply(&mut fx);
+    let left: Vec<f64> = y2
+        .iter()
+        .enumerate()
+        .map(|(j, y)| y - split.d(q0 + j) * fx[q0 + j])
+        .collect();
+    norm(&left).powi(2)
 }
 
 /// U'y, and the square of what is left of y. Two passes: what the first one leaves is rounding of the first one.

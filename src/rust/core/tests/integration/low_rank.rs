@@ -94,3 +94,14 @@ fn a_factor_of_any_unit_gives_the_same_fit() {
         assert!(close(other.alpha[0] * c, base.alpha[0], 1e-10));
     }
 }
+
+#[test]
+fn cross_products_are_used_only_where_they_are_accurate() {
+    // columns of very different length: the spectrum spans the square of the ratio
+    for ratio in [1.0, 1e-2, 1e-3, 1e-5, 1e-7] {
+        let data = Data::new(13, 60, 60, 3, 4);
+        let w = factor(13, 60, 5);
+        let uneven = Mat::from_fn(60, 5, |i, j| w[(i, j)] * f64::powf(ratio, j as f64 / 4.0));
+        check(&data, &uneven, &format!("ratio {ratio}"));
+    }
+}
