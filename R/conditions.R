@@ -162,6 +162,14 @@ check_weights <- function(weights, rows) {
   if (!is.numeric(weights)) abort_weights(paste("must be numeric, not", class(weights)[1]))
   bad <- !is.finite(weights) | weights < 0
   if (any(bad)) abort_weights(paste0("must be finite and not negative; see ", rows_at(bad, rows)))
+  check_weight_span(weights[weights > 0])
+}
+
+# Double precision is relative to the heaviest row: the lightest would be lost in its rounding.
+check_weight_span <- function(weights) {
+  if (length(weights) == 0 || max(weights) / min(weights) <= 1e11) return(invisible())
+  abort_weights(sprintf("span a factor of %.1e, from %.3g to %.3g, more than double precision can hold apart; leave out rows of next to no weight, or cap the largest",
+    max(weights) / min(weights), min(weights), max(weights)))
 }
 
 abort_weights <- function(message) abort_fastlmm("weights", paste("weights", message))

@@ -185,6 +185,54 @@ test_that("scaling is equivariant from 1e-150 to 1e150", {
   }
 })
 
+test_that("a constant weight changes neither estimates nor standard errors of predictions, at any size", {
+  d <- make_data(41, 40, 20)
+  base <- fastlmm_fit(d$formula, d$data, d$K)
+  new <- data.frame(id = rownames(d$K)[1:3], x1 = 0, x2 = 1)
+  for (a in c(1e-170, 1e-20, 1e20, 1e170)) {
+    d$data$a <- a
+    fit <- fastlmm_fit(d$formula, d$data, d$K, weights = a)
+    expect_equal(c(fit$sigma2, fit$sigma2_e / a), c(base$sigma2, base$sigma2_e), tolerance = 1e-8)
+    expect_equal(predict(fit, new, se.fit = TRUE)$se.fit, predict(base, new, se.fit = TRUE)$se.fit, tolerance = 1e-8)
+  }
+  d$data$a[1] <- 1e185
+  expect_error(fastlmm_fit(d$formula, d$data, d$K, weights = a), class = "fastlmm_error_weights")
+})
+
+test_that("a heavy row leaves the standard errors of other ids right", {
+  d <- make_data(42, 40, 40)
+  d$data$w <- w <- c(1e9, rep(1, 39))
+  fit <- fastlmm_fit(d$formula, d$data, d$K, weights = w)
+  X <- model.matrix(fit)
+  G <- d$K[d$data$id, d$data$id]
+  at <- dense_at(fit$delta, d$data$y, X, G, weights = w)
+  C <- fit$sigma2 * G
+  Vi <- at$Hi / fit$sigma2
+  D <- X - C %*% Vi %*% X
+  se <- sqrt(diag(fit$sigma2 * G - C %*% Vi %*% C + D %*% at$vcov %*% t(D)))
+  found <- predict(fit, d$data, se.fit = TRUE)$se.fit
+  expect_equal(unname(found)[-1], unname(se)[-1], tolerance = 1e-5)
+})
+
+# ML needs log|S|, which cancels as delta -> 0: it reaches less far down than REML.
+test_that("residual noise of any small size is estimated, and its limit is the exact fit", {
+  set.seed(43)
+  g <- rep(letters[1:20], 3)
+  data <- data.frame(g, x = rnorm(60))
+  clean <- 1 + data$x + rnorm(20)[match(g, letters)]
+  noise <- rnorm(60)
+  for (method in c("REML", "ML")) {
+    digits <- if (method == "REML") 4:11 else 3:6
+    fits <- lapply(10^-digits, function(s) fastlmm_fit(y ~ x + (1 | g), transform(data, y = clean + s * noise), method = method))
+    sd <- vapply(fits, sigma, 0) * 10^digits
+    expect_equal(sd, rep(sd[1], length(sd)), tolerance = 1e-3)
+    exact <- suppressWarnings(fastlmm_fit(y ~ x + (1 | g), transform(data, y = clean), method = method))
+    expect_equal(exact$status, "explained_by_kernel")
+    expect_equal(exact$sigma2, fits[[4]]$sigma2, tolerance = 1e-4)
+    expect_equal(vcov(exact)[1, 1], vcov(fits[[4]])[1, 1], tolerance = 1e-3)
+  }
+})
+
 test_that("shifting y by X b moves beta only, recoding X changes nothing else", {
   d <- make_data(23, 40, 15)
   base <- fastlmm_fit(d$formula, d$data, d$K)

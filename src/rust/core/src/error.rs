@@ -33,7 +33,7 @@ pub enum Error {
     #[error("this needs about {needed:.1} GiB of memory but only {available:.1} GiB are available")]
     Memory { needed: f64, available: f64 },
 
-    #[error("{what} did not converge in {iterations} iterations")]
+    #[error("{what} did not converge{}", after(*.iterations))]
     NoConvergence { what: &'static str, iterations: usize },
 
     #[error("interrupted")]
@@ -41,6 +41,14 @@ pub enum Error {
 
     #[error("could not start {threads} threads")]
     Threads { threads: usize },
+}
+
+fn after(iterations: usize) -> String {
+    if iterations == 0 {
+        String::new()
+    } else {
+        format!(" in {iterations} iterations")
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -9,7 +9,7 @@ use crate::optimize::{Grid, Objective, Optimum, Place, grid_points};
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction};
 use crate::rotated::Rotated;
-use faer::Par;
+use faer::{Mat, Par, Side};
 use num_dual::{Dual2_64, Dual64, second_derivative};
 
 impl Objective for Criterion<'_> {
@@ -93,7 +93,7 @@ pub struct Fit {
 
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
-    check_memory(3.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
+    check_memory(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let workers = Workers::new(options.threads)?;
     let reduction = Reduction::new(model, &workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
@@ -117,7 +117,7 @@ fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Pa
     match status {
         Status::PerfectFit => Ok(degenerate(&reduction, method, status, f64::NAN, model)),
         Status::Confounded | Status::OneContrast => Ok(degenerate(&reduction, method, status, 0.0, model)),
-        Status::ExplainedByKernel => Ok(interpolated(&reduction, method, model, par)),
+        Status::ExplainedByKernel => interpolated(&reduction, method, model, par),
         _ => {
             if reduction.rotated.full_rank() {
                 reduction.separate_null_directions()?;
@@ -163,13 +163,8 @@ fn search(reduction: &Reduction, method: Method, model: &Model<'_>, par: Par) ->
     } else {
         f64::INFINITY
     };
-    let grid = Grid::new(
-        &criterion,
-        grid_points(data.largest()),
-        lower,
-        criterion.deviance_at(0.0, 1.0),
-    );
-    let optimum = grid.optimum(&criterion)?.ok_or(Error::MlUnbounded)?;
+    let grid = Grid::new(&criterion, grid_points(data), lower, criterion.deviance_at(0.0, 1.0));
+    let optimum = grid.optimum(&criterion)?.ok_or(nothing_found(&criterion))?;
     let (h, g) = at(optimum.best.place, optimum.best.at);
     let mut fit = assemble(reduction, criterion, h, g, model, par);
     fit.status = if data.full_rank() && !criterion.is_bounded() {
@@ -186,8 +181,18 @@ fn search(reduction: &Reduction, method: Method, model: &Model<'_>, par: Par) ->
         .collect();
     fit.profile = profile(&criterion, &grid, &optimum);
     fit.optimum = Some(optimum);
-    check_scale(&fit.point)?;
+    check_scale(&fit.point, fit.optimum.as_ref().map(|o| o.best.place))?;
     Ok(fit)
+}
+
+fn nothing_found(criterion: &Criterion<'_>) -> Error {
+    if criterion.method == Method::Ml && criterion.data.full_rank() {
+        return Error::MlUnbounded;
+    }
+    Error::NoConvergence {
+        what: "the search for delta, whose optimum lies below the rounding of this likelihood (try REML)",
+        iterations: 0,
+    }
 }
 
 fn at(place: Place, log_delta: f64) -> (f64, f64) {
@@ -322,7 +327,7 @@ fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, mod
 }
 
 /// delta = 0 with a singular kernel whose range holds y - X beta.
-fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Fit {
+fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
     let mut projected = r.rotated.clone();
     // the parts of y outside the kernel's range are rounding: leave them out
     projected.rho = 0.0;
@@ -339,6 +344,10 @@ fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> F
         method,
     };
     let mut fit = assemble(r, criterion, 1.0, tiny, model, par);
+    // the limit for vanishing noise: the directions that the kernel does not reach pay for their own noise
+    let limit = criterion.n() as f64 / reached(&criterion, tiny)? as f64;
+    fit.vcov.iter_mut().flatten().for_each(|v| *v *= limit);
+    fit.point.sigma2 *= limit;
     fit.status = Status::ExplainedByKernel;
     fit.point = Point {
         delta: 0.0,
@@ -349,14 +358,33 @@ fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> F
     };
     fit.locals = vec![fit.point];
     fit.profile = vec![fit.point];
-    fit
+    Ok(fit)
+}
+
+/// Contrasts, and for ML directions of X, in which the kernel alone bounds the likelihood as the noise vanishes.
+fn reached(criterion: &Criterion<'_>, tiny: f64) -> Result<usize> {
+    let data = criterion.data;
+    let contrasts = data.values.iter().filter(|v| **v > 0.0).count();
+    if criterion.method == Method::Reml {
+        return Ok(contrasts);
+    }
+    let s = criterion.schur(1.0, tiny, &criterion.inverse(1.0, tiny), data.rank());
+    let full = Mat::from_fn(s.len(), s.len(), |i, j| s[i.max(j)][i.min(j)]);
+    let values = full
+        .self_adjoint_eigenvalues(Side::Lower)
+        .map_err(|_| Error::NoConvergence {
+            what: "an eigendecomposition",
+            iterations: 0,
+        })?;
+    let small = f64::EPSILON.sqrt() * data.largest();
+    Ok(contrasts + values.into_iter().filter(|v| *v > small).count())
 }
 
 /// A variance below or above what a double holds would be a wrong number.
-fn check_scale(point: &Point) -> Result<()> {
-    let fits = |v: f64| v == 0.0 || v.is_normal();
-    for value in [point.sigma2, point.sigma2_e] {
-        if !fits(value) || (point.sigma2 == 0.0 && point.sigma2_e == 0.0) {
+fn check_scale(point: &Point, place: Option<Place>) -> Result<()> {
+    let fits = |value: f64, border: Place| value.is_normal() || (value == 0.0 && place == Some(border));
+    for (value, border) in [(point.sigma2, Place::Upper), (point.sigma2_e, Place::Lower)] {
+        if !fits(value, border) {
             return Err(Error::Scale { value });
         }
     }

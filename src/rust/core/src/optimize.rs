@@ -1,6 +1,7 @@
 //! Global search for the minimum of a function of log delta: grid, polish of every bracket, both end points.
 
 use crate::error::{Error, Result};
+use crate::rotated::Rotated;
 use argmin::core::{CostFunction, Executor, State};
 use argmin::solver::brent::BrentRoot;
 use num_dual::{Dual2_64, Dual64, first_derivative, second_derivative};
@@ -57,10 +58,20 @@ const STEP: f64 = 0.5;
 /// The grid reaches from rounding (e^-36 of the largest eigenvalue) to where the kernel no longer shows (e^23).
 const REACH: (f64, f64) = (-36.0, 23.0);
 
-/// The points at which every search looks, for a largest eigenvalue.
-pub fn grid_points(largest: f64) -> Vec<f64> {
-    let count = ((REACH.1 - REACH.0) / STEP) as usize;
-    (0..=count).map(|i| largest.ln() + REACH.0 + STEP * i as f64).collect()
+/// The points at which every search looks.
+///
+/// Where the kernel does not reach every contrast, delta can be as small as the square of y there says, however small.
+pub fn grid_points(data: &Rotated) -> Vec<f64> {
+    let largest = data.largest().ln();
+    let (first, last) = (largest + REACH.0, largest + REACH.1);
+    let noise = data.null_square() / (data.contrasts() as f64 * data.square());
+    let first = if noise > 0.0 && !data.full_rank() {
+        first.min(largest + noise.ln() - 4.0)
+    } else {
+        first
+    };
+    let count = ((last - first) / STEP).ceil() as usize;
+    (0..=count).map(|i| last - STEP * (count - i) as f64).collect()
 }
 
 impl Grid {

@@ -1,12 +1,13 @@
 //! Variance of predictions: best linear unbiased prediction with the uncertainty of beta (universal kriging).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernel::Kernel;
-use crate::linalg::{dot, max_abs, product};
+use crate::linalg::product;
 use crate::parallel::{Workers, check_memory};
 use faer::linalg::cholesky::llt;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par};
+use std::cmp::Ordering;
 
 /// A fitted model, as far as prediction variances need it.
 pub struct Fitted<'a> {
@@ -42,100 +43,111 @@ pub fn variance(fitted: &Fitted<'_>, targets: &Targets<'_>, threads: usize) -> R
     let (m, t) = (m as f64, targets.prior.len() as f64);
     check_memory(m * m + 2.0 * m * t)?;
     let workers = Workers::new(threads)?;
-    Ok(match fitted.kernel {
+    match fitted.kernel {
         Kernel::LowRank(w) => workers.run(|par| solve_factor(fitted, w.0, targets, par)),
         _ => workers.run(|par| solve(fitted, targets, par)),
-    })
+    }
 }
 
 /// The same through the k columns of W: with `G = W'NW + delta I`, `Var(u | y, beta) = sigma2_e w'G^-1 w` and `d = x - X'ZW G^-1 w`.
-fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, par: Par) -> Vec<f64> {
-    let (m, k, t, r) = (fitted.index.len(), w.ncols(), targets.k.nrows(), targets.x.ncols());
+fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
+    let (m, k, t) = (fitted.index.len(), w.ncols(), targets.k.nrows());
     // sigma W, so that a variance of zero needs no case of its own
     let sigma = fitted.sigma2.sqrt();
     let own = Mat::from_fn(m, k, |i, c| sigma * w[(fitted.index[i], c)]);
     let weighted = Mat::from_fn(m, k, |i, c| fitted.gram[i] * own[(i, c)]);
     let gram = product(own.transpose(), weighted.as_ref(), par);
-    let scale = (max_abs((0..k).map(|c| gram[(c, c)])) + fitted.sigma2_e).max(f64::MIN_POSITIVE);
-    let lower = Mat::from_fn(k, k, |i, j| if i >= j { gram[(i, j)] / scale } else { 0.0 });
-    let factor = factorise(lower, fitted.sigma2_e / scale, par);
-    let mut c = Mat::from_fn(k, t, |i, j| sigma * targets.k[(j, i)]);
+    let entry = |i: usize, j: usize| gram[(i, j)] + if i == j { fitted.sigma2_e } else { 0.0 };
+    let (factor, inverse) = factorise(k, entry, par)?;
+    let mut c = Mat::from_fn(k, t, |i, j| inverse[i] * sigma * targets.k[(j, i)]);
     let mut x = product(own.transpose(), fitted.cross, par);
+    (0..k).for_each(|i| (0..x.ncols()).for_each(|j| x[(i, j)] *= inverse[i]));
     solve_lower_triangular_in_place(factor.as_ref(), c.as_mut(), par);
     solve_lower_triangular_in_place(factor.as_ref(), x.as_mut(), par);
-    let shrunk = product(c.transpose(), x.as_ref(), par);
-    let d = Mat::from_fn(t, r, |i, j| targets.x[(i, j)] - shrunk[(i, j)] / scale);
-    let dv = product(d.as_ref(), fitted.vcov, par);
-    let one = |i: usize| {
-        let random: f64 = (0..k).map(|l| c[(l, i)] * c[(l, i)]).sum::<f64>() * fitted.sigma2_e / scale;
-        random + (0..r).map(|j| dv[(i, j)] * d[(i, j)]).sum::<f64>()
-    };
-    (0..t).map(one).collect()
+    let fixed = fixed_variance(fitted, targets, &c, &x, par);
+    Ok((0..t).map(|i| fitted.sigma2_e * square(&c, i) + fixed[i]).collect())
 }
 
-fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Vec<f64> {
-    let (lower, scale) = covariance_between(fitted);
-    let factor = factorise(lower, fitted.sigma2_e / scale, par);
+/// Through the m observed ids.
+fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
     let (m, t, r) = (root.len(), targets.prior.len(), targets.x.ncols());
-    // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by L^-1
-    let mut c = Mat::from_fn(m, t, |i, j| fitted.sigma2 / scale * root[i] * targets.k[(j, i)]);
-    let mut x = Mat::from_fn(m, r, |i, j| {
-        if root[i] > 0.0 {
-            fitted.cross[(i, j)] / root[i]
-        } else {
-            0.0
-        }
-    });
-    solve_lower_triangular_in_place(factor.as_ref(), c.as_mut(), par);
-    solve_lower_triangular_in_place(factor.as_ref(), x.as_mut(), par);
-    let shrunk = product(c.transpose(), x.as_ref(), par);
-    let d = Mat::from_fn(t, r, |i, j| targets.x[(i, j)] - shrunk[(i, j)]);
-    let dv = product(d.as_ref(), fitted.vcov, par);
-    let one = |i: usize| {
-        let column: Vec<f64> = c.col(i).iter().copied().collect();
-        let random = fitted.sigma2 * targets.prior[i] - scale * dot(&column, &column);
-        let fixed: f64 = (0..r).map(|j| dv[(i, j)] * d[(i, j)]).sum();
-        random.max(0.0) + fixed
-    };
-    (0..t).map(one).collect()
-}
-
-/// Lower triangle of `sigma2 N^(1/2) K N^(1/2)` over the returned scale.
-fn covariance_between(fitted: &Fitted<'_>) -> (Mat<f64>, f64) {
-    let m = fitted.index.len();
     let Fitted {
         kernel,
         index,
-        gram,
         sigma2,
         sigma2_e,
         ..
     } = fitted;
-    let entry = |i: usize, j: usize| sigma2 * (gram[i] * gram[j]).sqrt() * kernel.entry(index[i], index[j]);
-    let largest = max_abs((0..m).map(|i| entry(i, i)));
-    let scale = (largest + sigma2_e).max(f64::MIN_POSITIVE);
-    (
-        Mat::from_fn(m, m, |i, j| if i >= j { entry(i, j) / scale } else { 0.0 }),
-        scale,
-    )
+    let entry = |i: usize, j: usize| {
+        root[i] * sigma2 * kernel.entry(index[i], index[j]) * root[j] + if i == j { *sigma2_e } else { 0.0 }
+    };
+    let (factor, inverse) = factorise(m, entry, par)?;
+    // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by L^-1 D^-1/2
+    let mut c = Mat::from_fn(m, t, |i, j| inverse[i] * root[i] * sigma2 * targets.k[(j, i)]);
+    let cross = |i: usize, j: usize| {
+        if root[i] > 0.0 {
+            inverse[i] * (fitted.cross[(i, j)] / root[i])
+        } else {
+            0.0
+        }
+    };
+    let mut x = Mat::from_fn(m, r, cross);
+    solve_lower_triangular_in_place(factor.as_ref(), c.as_mut(), par);
+    solve_lower_triangular_in_place(factor.as_ref(), x.as_mut(), par);
+    let fixed = fixed_variance(fitted, targets, &c, &x, par);
+    let random = |i: usize| (sigma2 * targets.prior[i] - square(&c, i)).max(0.0);
+    Ok((0..t).map(|i| random(i) + fixed[i]).collect())
 }
 
-/// Cholesky factor of `plain + nugget I`, given the lower triangle; a nugget of 0 is raised to rounding.
-fn factorise(plain: Mat<f64>, nugget: f64, par: Par) -> Mat<f64> {
-    let m = plain.nrows();
-    let mut nugget = nugget.max(f64::EPSILON * (m as f64).powi(2));
-    let mut v = plain.clone();
-    loop {
-        (0..m).for_each(|i| v[(i, i)] = plain[(i, i)] + nugget);
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(m, par, Default::default());
+/// |column i|^2
+fn square(c: &Mat<f64>, i: usize) -> f64 {
+    c.col(i).iter().map(|x| x * x).sum()
+}
+
+/// d' Var(beta_hat) d of each target, d = x - c'x with both already multiplied by L^-1.
+fn fixed_variance(fitted: &Fitted<'_>, targets: &Targets<'_>, c: &Mat<f64>, x: &Mat<f64>, par: Par) -> Vec<f64> {
+    let shrunk = product(c.transpose(), x.as_ref(), par);
+    let d = Mat::from_fn(shrunk.nrows(), shrunk.ncols(), |i, j| {
+        targets.x[(i, j)] - shrunk[(i, j)]
+    });
+    let dv = product(d.as_ref(), fitted.vcov, par);
+    (0..d.nrows())
+        .map(|i| (0..d.ncols()).map(|j| dv[(i, j)] * d[(i, j)]).sum())
+        .collect()
+}
+
+/// Cholesky factor of `D^-1/2 A D^-1/2` and the diagonal of `D^-1/2`, D the diagonal of A; `entry` gives A.
+///
+/// Scaled to a unit diagonal, groups of very different weight keep their own accuracy. A singular A (no residual variance) gets a
+/// diagonal that is raised to rounding.
+fn factorise(n: usize, entry: impl Fn(usize, usize) -> f64, par: Par) -> Result<(Mat<f64>, Vec<f64>)> {
+    let inverse: Vec<f64> = (0..n)
+        .map(|i| entry(i, i))
+        .map(|d| if d > 0.0 { d.sqrt().recip() } else { 1.0 })
+        .collect();
+    let mut raise = 0.0;
+    while raise < 1e-3 {
+        let scaled = |i: usize, j: usize| match i.cmp(&j) {
+            Ordering::Greater => inverse[i] * entry(i, j) * inverse[j],
+            Ordering::Equal => 1.0 + raise,
+            Ordering::Less => 0.0,
+        };
+        let mut v = Mat::from_fn(n, n, scaled);
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
         let mut memory = dyn_stack::MemBuffer::new(scratch);
         let stack = dyn_stack::MemStack::new(&mut memory);
-        let done = llt::factor::cholesky_in_place(v.as_mut(), Default::default(), par, stack, Default::default());
-        if done.is_ok() {
-            return v;
+        if llt::factor::cholesky_in_place(v.as_mut(), Default::default(), par, stack, Default::default()).is_ok() {
+            return Ok((v, inverse));
         }
-        nugget *= 10.0;
-        v.copy_from(&plain);
+        raise = if raise == 0.0 {
+            n as f64 * f64::EPSILON
+        } else {
+            10.0 * raise
+        };
     }
+    Err(Error::NoConvergence {
+        what: "a Cholesky factorisation",
+        iterations: 0,
+    })
 }

@@ -68,7 +68,7 @@ impl<'a> Profile<'a> {
             method
         };
         let criterion = Criterion { data, method };
-        let at = grid_points(data.largest());
+        let at = grid_points(data);
         let mut profile = Self {
             criterion,
             what,

@@ -62,7 +62,7 @@ impl Reduction {
         let design = Design::new(model.x, &root)?;
         let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();
         let incidence = Incidence::new(model.group, &z, model.index.len())?;
-        let (y, y_scale) = scaled_response(model.y, &root);
+        let (y, y_scale) = scaled_response(model.y, &root)?;
         let q1 = design.q.thin();
         let reached = incidence.m();
         let between = coordinates(model, incidence, &q1, &y);
@@ -263,10 +263,20 @@ impl Reduction {
 }
 
 /// Response times the root of the weights, scaled by a power of two to be of order one.
-fn scaled_response(y: &[f64], root: &[f64]) -> (Vec<f64>, f64) {
-    let y: Vec<f64> = y.iter().zip(root).map(|(y, s)| y * s).collect();
-    let scale = power_of_two(max_abs(y.iter().copied()));
-    (y.iter().map(|v| v / scale).collect(), scale)
+fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
+    let unit = |x: &[f64]| power_of_two(max_abs(x.iter().copied()));
+    let (y_unit, root_unit) = (unit(y), unit(root));
+    let product: Vec<f64> = y
+        .iter()
+        .zip(root)
+        .map(|(y, s)| (y / y_unit) * (s / root_unit))
+        .collect();
+    let rest = unit(&product);
+    let scale = y_unit * root_unit * rest;
+    if !scale.is_normal() {
+        return Err(Error::Scale { value: scale * scale });
+    }
+    Ok((product.iter().map(|v| v / rest).collect(), scale))
 }
 
 /// Coordinates between groups. An identity kernel needs only those that X and y touch.
