@@ -165,10 +165,13 @@ fixed_design <- function(fit) {
 
 # Z with a column for every id of K, so that Z K Z' needs no index.
 random_design <- function(fit) {
-  random <- fit$random
+  do.call(cbind, unname(lapply(fit$random, incidence, rows = rownames(fit$frame))))
+}
+
+incidence <- function(random, rows) {
   Matrix::sparseMatrix(
     i = seq_along(random$group), j = random$index[random$group], x = random$z,
-    dims = c(fit$nobs, length(random$ids)), dimnames = list(rownames(fit$frame), random$ids)
+    dims = c(length(random$group), length(random$ids)), dimnames = list(rows, random$ids)
   )
 }
 
@@ -185,8 +188,7 @@ population_fit <- function(fit) {
 }
 
 # The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K, or W %*% alpha
-blup <- function(fit) {
-  random <- fit$random
+blup <- function(random) {
   if (is_lowrank(random$kernel)) return(drop(random$kernel$W %*% random$alpha))
   alpha <- numeric(length(random$ids))
   alpha[random$index] <- random$alpha
@@ -195,11 +197,23 @@ blup <- function(fit) {
 }
 
 random_fit <- function(fit) {
-  random <- fit$random
-  random$z * unname(blup(fit))[random$index[random$group]]
+  in_rows <- function(random) random$z * unname(blup(random))[random$index[random$group]]
+  Reduce(`+`, lapply(fit$random, in_rows))
 }
 
-# "(Intercept)", or the slope's own name
-random_term <- function(fit) {
-  if (is.null(fit$random$slope)) "(Intercept)" else deparse1(fit$random$slope)
+# The coefficient that an effect adds to: "(Intercept)", or the slope's own name
+coefficient_name <- function(random) {
+  if (is.null(random$slope)) "(Intercept)" else deparse1(random$slope)
+}
+
+# What the effect is called within its grouping factor
+effect_name <- function(random) {
+  if (is.null(random$part)) return(coefficient_name(random))
+  paste(c(if (!is.null(random$slope)) deparse1(random$slope), random$part), collapse = ".")
+}
+
+# Labels of the random effects by grouping factor
+by_group <- function(fit) {
+  name <- vapply(fit$random, `[[`, "", "name")
+  split(names(fit$random), factor(name, levels = unique(name)))
 }

@@ -1,19 +1,24 @@
 # Where the effects of the ids to predict come from: the user's cross kernel, else the fit's own kernel, else nowhere.
 
 # For each id: its row in the user's K, else its row in the fit's kernel, else neither.
-kernel_source <- function(fit, id, K, allow.new.levels) {
-  random <- fit$random
-  if (!is.null(K)) K <- check_cross_kernel(K, fit)
+kernel_source <- function(random, id, K, allow.new.levels) {
+  if (!is.null(K)) K <- check_cross_kernel(K, random)
   source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
   unknown <- is.na(source$given) & is.na(source$known)
   if (any(unknown) && !allow.new.levels) abort_new_levels(id[unknown], random$name)
-  source$effect <- source_effect(fit, source)
+  source$effect <- source_effect(random, source)
+  source$random <- random
   source
 }
 
-source_effect <- function(fit, source) {
-  random <- fit$random
-  effect <- unname(blup(fit))[source$known]
+# Further rows of a factor come with the prediction; a kernel between new and old ids stands beside the fit's own.
+new_source <- function(random, id, K, allow.new.levels) {
+  if (!is_lowrank(K)) return(kernel_source(random, id, K, allow.new.levels))
+  kernel_source(extend_factor(random, K), id, NULL, allow.new.levels)
+}
+
+source_effect <- function(random, source) {
+  effect <- unname(blup(random))[source$known]
   effect[is.na(effect)] <- 0
   given <- !is.na(source$given)
   observed <- random$ids[random$index]
@@ -21,8 +26,7 @@ source_effect <- function(fit, source) {
   effect
 }
 
-cross_kernel <- function(fit, source, at) {
-  random <- fit$random
+cross_kernel <- function(random, source, at) {
   cross <- matrix(0, length(at), length(random$index))
   given <- source$given[at]
   known <- ifelse(is.na(given), source$known[at], NA)
@@ -31,8 +35,7 @@ cross_kernel <- function(fit, source, at) {
   cross
 }
 
-prior_variance <- function(fit, source, k_diag) {
-  random <- fit$random
+prior_variance <- function(random, source, k_diag) {
   prior <- kernel_diagonal(random)[source$known]
   prior[is.na(prior)] <- random$mean_diag
   given <- which(!is.na(source$given))
@@ -57,18 +60,17 @@ named_prior <- function(k_diag, id, prior) {
 
 # ---- checks -------------------------------------------------------------------------------------------
 
-check_cross_kernel <- function(K, fit) {
-  if (is_lowrank(fit$random$kernel)) abort_cross_kernel("the kernel of the fit is a factor: give the rows of the new ids, K = kernel_lowrank(W)")
-  K <- as_cross_matrix(K, fit$random$name)
-  observed <- fit$random$ids[fit$random$index]
+check_cross_kernel <- function(K, random) {
+  if (is_lowrank(random$kernel)) abort_cross_kernel("the kernel of the fit is a factor: give the rows of the new ids, K = kernel_lowrank(W)")
+  K <- as_cross_matrix(K)
+  observed <- random$ids[random$index]
   missing <- setdiff(observed, colnames(K))
   if (length(missing) > 0) abort_cross_columns(missing, length(observed))
-  check_same_kernel(K, fit)
+  check_same_kernel(K, random)
   K
 }
 
-as_cross_matrix <- function(K, name) {
-  if (is.list(K) && !is.data.frame(K)) K <- K[[check_cross_entry(names(K), name)]]
+as_cross_matrix <- function(K) {
   K <- kernel_matrix_of(K)
   check_cross_finite(K)
   check_cross_names(rownames(K), "row")
@@ -77,9 +79,39 @@ as_cross_matrix <- function(K, name) {
   K
 }
 
-check_cross_entry <- function(found, name) {
-  if (identical(found, name)) return(name)
-  abort_cross_kernel(paste0("K is a list and needs one entry, named ", quoted(name), "; it has ", first_names(found)))
+# The user's kernel for each of the random effects: NULL where there is none.
+new_kernels <- function(K, random) {
+  name <- vapply(random, `[[`, "", "name")
+  if (is.null(K)) return(lapply(random, function(one) NULL))
+  if (!is.list(K) || is.data.frame(K) || is.object(K)) K <- bare_kernel(K, unique(name))
+  if (is.null(names(K)) || !all(names(K) %in% name)) abort_cross_entry(names(K), unique(name))
+  lapply(random, function(one) part_kernel(K[[one$name]], one))
+}
+
+bare_kernel <- function(K, name) {
+  if (length(name) != 1) abort_cross_entry(NULL, name)
+  structure(list(K), names = name)
+}
+
+part_kernel <- function(K, random) {
+  if (is.null(K)) return(NULL)
+  if (is_mix(K) == is.null(random$part)) abort_cross_mix(random)
+  if (is_mix(K)) K$kernels[[random$part]] else K
+}
+
+abort_cross_entry <- function(found, name) {
+  abort_cross_kernel(paste0(
+    "K must be a list with entries named by the grouping factors, ", toString(quoted(name)), "; it ",
+    if (is.null(found)) "has no names" else paste("has", first_names(found))
+  ))
+}
+
+abort_cross_mix <- function(random) {
+  abort_cross_kernel(if (is.null(random$part)) {
+    paste0("the kernel of ", quoted(random$name), " in the fit is no mix: give one kernel")
+  } else {
+    paste0("the kernel of ", quoted(random$name), " in the fit is a mix: give kernel_mix() with the same names")
+  })
 }
 
 check_cross_finite <- function(K) {
@@ -110,8 +142,7 @@ abort_cross_columns <- function(missing, m) {
 }
 
 # A joint kernel made on another scale would give wrong predictions without a sign of it.
-check_same_kernel <- function(K, fit) {
-  random <- fit$random
+check_same_kernel <- function(K, random) {
   shared <- match(rownames(K), random$ids)
   rows <- which(!is.na(shared))
   if (length(rows) == 0) return(invisible())

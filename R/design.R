@@ -2,10 +2,10 @@
 # columns for new data. What links them is kept in the fit: terms with `predvars` (so that poly(), ns() and scale() keep the basis of the fit),
 # levels, contrasts, and the names of the variables that are columns of data.
 
-# The design of `newdata` in a fit: list(X, offset, id, z).
+# The design of `newdata` in a fit: list(X, offset, random); `random` holds the random effects of the fit that are wanted.
 # X: all columns in the order of the coefficients, aliased ones too; a row with a missing value is NA. offset: numeric.
-# id: character, the row names where the kernel is over rows; z: multiplier of the random effect. Both NULL unless `random`.
-forge_design <- function(fit, newdata, random = TRUE) {
+# random: for each random effect wanted the id of each row (character; the row names where the kernel is over rows) and its multiplier z.
+forge_design <- function(fit, newdata, random = fit$random) {
   newdata <- as_data_frame(newdata, "newdata")
   if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
   if (nrow(newdata) == 0) return(empty_design(fit, random))
@@ -15,17 +15,16 @@ forge_design <- function(fit, newdata, random = TRUE) {
   frame <- as_fitted(frame, fit)
   X <- design_matrix(terms, frame, fit$contrasts)
   rownames(X) <- rownames(newdata)
-  c(list(X = X, offset = forge_offset(fit, frame, newdata)), if (random) forge_random(fit, newdata))
+  env <- environment(fit$formula)
+  list(X = X, offset = forge_offset(fit, frame, newdata), random = lapply(random, forge_random, newdata = newdata, env = env))
 }
 
 empty_design <- function(fit, random) {
   X <- matrix(0, 0, length(fit$coefficients), dimnames = list(NULL, names(fit$coefficients)))
-  c(list(X = X, offset = numeric()), if (random) list(id = character(), z = numeric()))
+  list(X = X, offset = numeric(), random = lapply(random, function(one) list(id = character(), z = numeric())))
 }
 
-forge_random <- function(fit, newdata) {
-  random <- fit$random
-  env <- environment(fit$formula)
+forge_random <- function(random, newdata, env) {
   if (is.null(random$expr)) return(list(id = rownames(newdata), z = rep(1, nrow(newdata))))
   columns <- lapply(group_leaves(random$expr), evaluate_frame, newdata, env)
   slope <- if (!is.null(random$slope)) evaluate_frame(random$slope_call, newdata, env)
@@ -54,7 +53,7 @@ eval_offset <- function(expr, newdata, env) {
 check_columns <- function(fit, newdata, random) {
   wanted <- expression_variables(attr(stats::delete.response(fit$terms), "predvars"))
   wanted <- c(wanted, expression_variables(fit$call$offset))
-  if (random) wanted <- c(wanted, expression_variables(fit$random$expr), expression_variables(fit$random$slope))
+  for (one in random) wanted <- c(wanted, expression_variables(one$expr), expression_variables(one$slope))
   missing <- setdiff(intersect(wanted, attr(fit$terms, "columns")), names(newdata))
   if (length(missing) > 0) abort_missing_variable(missing[1], names(newdata), "newdata")
 }
@@ -113,11 +112,10 @@ mold_design <- function(parts, data, extras, na.action = stats::na.omit, contras
   terms <- fixed_terms(parts, whole, data, extras)
   y <- mold_response(frame)
   X <- mold_fixed(terms, frame, contrasts)
-  id <- mold_id(parts, frame)
-  z <- slope_values(frame_column(frame, parts$slope), parts$slope, nrow(frame))
+  random <- lapply(parts$random, mold_term, whole = whole, frame = frame)
   new_design(
-    frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y), weights = frame[["(weights)"]], id = id, z = z,
-    slope_call = predict_call(whole, parts$slope), na.action = omitted_rows(whole, frame, na.action), row_ids = all_rows(parts, data)
+    frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y), weights = frame[["(weights)"]], random = random,
+    na.action = omitted_rows(whole, frame, na.action), row_ids = all_rows(parts, data)
   )
 }
 

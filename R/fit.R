@@ -46,7 +46,7 @@
 #' @section Errors, warnings and messages:
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
-#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `double_bar`, `nested`, `several_bars`, `gp`, `no_random`. About data:
+#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
 #' `missing_variable`, `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
 #' row each.
@@ -92,13 +92,15 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 }
 
 estimate <- function(model) {
-  random <- model$random
+  if (length(model$random) > 1) return(new_fastlmm(model, estimate_mix(model)))
+  random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, if (is.null(model$weights)) rep(1, length(model$y)) else model$weights,
     random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
+  found$alpha <- list(found$alpha)
   new_fastlmm(model, found)
 }
 
@@ -111,7 +113,7 @@ announce_decomposition <- function(m) {
 report <- function(fit) {
   aliased <- is.na(fit$coefficients)
   if (any(aliased)) inform_aliased(names(which(aliased)), length(aliased))
-  if (fit$status != "ok") warn_status(fit$status, fit$random$name)
+  if (fit$status != "ok") warn_status(fit$status, names(fit$random))
   if (fit$optimum$dropped > 0) inform_ml_null(fit$optimum$dropped)
   if (fit$status == "ok" && fit$optimum$boundary != "none") inform_boundary(fit$optimum$boundary)
   fit

@@ -1,17 +1,16 @@
-# Split a formula into its fixed part and its random term, by our own walk over the expression.
+# Split a formula into its fixed part and its random terms, by our own walk over the expression.
 
-# list(formula, response, fixed, group, slope): `fixed` is a formula without the random term and with `.` written out; `group` and
-# `slope` are expressions, NULL where there is no bar term or no slope.
+# list(formula, fixed, random): `fixed` is a formula without the random terms and with `.` written out; `random` has an entry for each random
+# effect, list(group, slope) of expressions, NULL where there is no slope. Without a bar term there is one effect, of the rows: its group is NULL.
 split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
   right <- formula[[3]]
   check_no_gp(right)
-  bar <- check_one_bar(find_bars(right))
+  random <- split_bars(find_bars(right))
   fixed <- formula
   fixed[[3]] <- fixed_side(right)
-  random <- if (!is.null(bar)) split_bar(bar) else list()
-  fixed <- expand_dot(fixed, data, random$group)
-  new_parts(formula = formula, fixed = fixed, group = random$group, slope = random$slope)
+  fixed <- expand_dot(fixed, data, lapply(random, `[[`, "group"))
+  new_parts(formula = formula, fixed = fixed, random = random)
 }
 
 check_formula <- function(formula, env) {
@@ -64,23 +63,25 @@ drop_bars <- function(e) {
   kept[[1]]
 }
 
-check_one_bar <- function(bars) {
-  if (length(bars) > 1) abort_several_bars(bars)
-  if (length(bars) == 1) bars[[1]]
-}
-
 check_no_gp <- function(e) {
   if (is_call_to(e, "gp")) abort_gp(e)
   if (is_call_to(e, formula_operators)) lapply(as.list(e)[-1], check_no_gp)
 }
 
-# ---- the bar term -------------------------------------------------------------------------------------
+# ---- the bar terms ------------------------------------------------------------------------------------
 
+split_bars <- function(bars) {
+  if (length(bars) == 0) return(list(new_term(NULL, NULL)))
+  terms <- unlist(lapply(bars, split_bar), recursive = FALSE)
+  check_terms_differ(terms)
+  terms
+}
+
+# One term for each grouping factor that the right side nests and each effect on the left: (1 + x || a / b) has four.
 split_bar <- function(bar) {
-  if (is_call_to(bar, "||")) abort_double_bar(bar)
-  group <- strip_parentheses(bar[[3]])
-  check_group(group, bar)
-  list(group = group, slope = bar_slope(strip_parentheses(bar[[2]]), bar))
+  groups <- nested_groups(bar[[3]], bar)
+  effects <- bar_effects(strip_parentheses(bar[[2]]), bar)
+  unlist(lapply(groups, function(group) lapply(effects, function(slope) new_term(group, slope))), recursive = FALSE)
 }
 
 strip_parentheses <- function(e) {
@@ -88,9 +89,27 @@ strip_parentheses <- function(e) {
   e
 }
 
+# a / b is b:a and a, the inner groups first and under the names that lme4 gives them.
+nested_groups <- function(e, bar) {
+  e <- strip_parentheses(e)
+  if (!is_call_to(e, "/")) {
+    check_group(e, bar)
+    return(list(e))
+  }
+  outer <- nested_groups(e[[2]], bar)
+  inner <- strip_parentheses(e[[3]])
+  check_group(inner, bar)
+  c(call(":", inner, outer[[1]]), outer)
+}
+
 check_group <- function(group, bar) {
-  if (is_call_to(group, c("/", "*", "%in%"))) abort_nested(bar)
-  if (is_call_to(group, c("+", "-", "^", "|", "||")) || is.numeric(group)) abort_group(bar)
+  if (is_call_to(group, c("*", "%in%"))) abort_nested(bar)
+  if (is_call_to(group, c("+", "-", "^", "/", "|", "||")) || is.numeric(group)) abort_group(bar)
+}
+
+check_terms_differ <- function(terms) {
+  twice <- duplicated(lapply(terms, lapply, deparse1))
+  if (any(twice)) abort_same_term(terms[[which(twice)[1]]])
 }
 
 # The variables of a group: a and b of a:b
@@ -100,24 +119,25 @@ group_leaves <- function(group) {
   c(group_leaves(group[[2]]), group_leaves(group[[3]]))
 }
 
-# NULL for (1 | id), x for (0 + x | id) in any spelling
-bar_slope <- function(left, bar) {
+# NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar.
+bar_effects <- function(left, bar) {
   terms <- tryCatch(stats::terms(stats::as.formula(call("~", left))), error = function(e) abort_group(bar))
+  intercept <- attr(terms, "intercept") == 1
   labels <- attr(terms, "term.labels")
-  if (attr(terms, "intercept") == 1) return(if (length(labels) > 0) abort_correlated_slopes(labels, bar))
-  if (length(labels) == 0) abort_group(bar)
-  variables <- as.list(attr(terms, "variables"))[-1]
-  if (length(variables) > 1) abort_one_slope(bar)
-  variables[[1]]
+  slopes <- as.list(attr(terms, "variables"))[-1]
+  if (!intercept && length(labels) == 0) abort_group(bar)
+  if (!is_call_to(bar, "||") && intercept && length(labels) > 0) abort_correlated_slopes(labels, bar)
+  if (length(slopes) != length(labels) || !is_call_to(bar, "||") && length(slopes) > 1) abort_one_slope(bar)
+  c(if (intercept) list(NULL), slopes)
 }
 
 # ---- the fixed part -----------------------------------------------------------------------------------
 
 # `.` stands for every column of data but the response and the grouping variables.
-expand_dot <- function(fixed, data, group) {
+expand_dot <- function(fixed, data, groups) {
   if (!"." %in% all.vars(fixed[[3]])) return(fixed)
   if (is.null(data)) abort_formula("`.` in the formula stands for the columns of data, and there is no data")
-  columns <- setdiff(names(data), expression_variables(group))
+  columns <- setdiff(names(data), unlist(lapply(groups, expression_variables)))
   names_only <- as.data.frame(matrix(0, 0, length(columns), dimnames = list(NULL, columns)), optional = TRUE)
   stats::formula(stats::terms(fixed, data = names_only))
 }
@@ -148,39 +168,35 @@ abort_bar_place <- function(e) {
 abort_correlated_slopes <- function(slopes, bar) {
   group <- deparse1(bar[[3]])
   abort_bar("correlated_slopes", bar, paste0(
-    "asks for an intercept and slopes that are correlated, which is not offered; use (1 | ", group, ") or (0 + ", slopes[1], " | ", group,
+    "asks for an intercept and slopes that are correlated, which is not offered; use independent ones, (1 + ", paste(slopes, collapse = " + "), " || ", group,
     "), or lme4::lmer() where the kernel is the identity"
   ))
 }
 
 abort_one_slope <- function(bar) {
-  abort_bar("one_slope", bar, "has more than one slope; give one numeric variable, (0 + x | id), with I() around arithmetic")
-}
-
-abort_double_bar <- function(bar) {
-  abort_bar("double_bar", bar, paste0(
-    "is several kernels, which come in a later version; use one of (1 | ", deparse1(bar[[3]]), ") and (0 + x | ", deparse1(bar[[3]]), ")"
+  abort_bar("one_slope", bar, paste0(
+    "has several slopes, or one that is no variable; give numeric variables behind a double bar, (0 + x + z || ", deparse1(bar[[3]]), "), with I() around arithmetic"
   ))
 }
 
 abort_nested <- function(bar) {
   group <- bar[[3]]
   abort_bar("nested", bar, paste0(
-    "is several random terms, which come in a later version; for the inner groups alone use (1 | ",
-    deparse1(group[[2]]), ":", deparse1(group[[3]]), ")"
+    "is not a random term; write (1 | a / b) for b within a, or the terms one by one, (1 | ", deparse1(group[[2]]), ") + (1 | ", deparse1(group[[3]]), ")"
   ))
+}
+
+abort_same_term <- function(term) {
+  left <- if (is.null(term$slope)) "1" else paste("0 +", deparse1(term$slope))
+  written <- paste0("(", left, " | ", deparse1(term$group), ")")
+  abort_fastlmm("same_term", paste0(
+    "the formula has the random term ", written, " twice; for several kernels of one grouping factor write it once, with K = list(",
+    deparse1(term$group), " = kernel_mix(...))"
+  ), term = term)
 }
 
 abort_group <- function(bar) {
   abort_bar("group", bar, "is not a random term; write (1 | id) or (0 + x | id), with one grouping variable to the right of the bar")
-}
-
-abort_several_bars <- function(bars) {
-  terms <- paste0("(", vapply(bars, deparse1, ""), ")")
-  abort_fastlmm("several_bars", paste0(
-    "the formula has ", length(bars), " random terms, ", toString(terms),
-    "; several kernels come in a later version, use one of them (lme4::lmer() fits several where kernels are identities)"
-  ), terms = bars)
 }
 
 abort_gp <- function(e) {

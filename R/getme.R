@@ -54,36 +54,42 @@ fit_components <- list(
   weights = function(fit) prior_weights(fit),
   fixef = function(fit) fit$coefficients,
   beta = function(fit) unname(fit$coefficients),
-  b = function(fit) blup(fit),
+  b = function(fit) unlist(unname(lapply(fit$random, blup))),
   mu = function(fit) unname(conditional_fit(fit)),
-  theta = function(fit) structure(relative_sd(fit), names = paste0(fit$random$name, ".", random_term(fit))),
-  lower = function(fit) structure(0, names = paste0(fit$random$name, ".", random_term(fit))),
+  theta = function(fit) structure(relative_sd(fit), names = theta_names(fit)),
+  lower = function(fit) structure(rep(0, length(fit$random)), names = theta_names(fit)),
   sigma = function(fit) sigma(fit),
   sigma2 = function(fit) fit$sigma2,
   sigma2_e = function(fit) fit$sigma2_e,
   delta = function(fit) fit$delta,
   h2 = function(fit) fit$h2,
-  flist = function(fit) grouping_factor(fit),
-  cnms = function(fit) structure(list(random_term(fit)), names = fit$random$name),
+  flist = function(fit) grouping_factors(fit),
+  cnms = function(fit) lapply(fit$random, effect_name),
   n = function(fit) fit$nobs,
   N = function(fit) fit$nobs,
   p = function(fit) length(fit$coefficients),
-  q = function(fit) length(fit$random$ids),
+  q = function(fit) sum(lengths(lapply(fit$random, `[[`, "ids"))),
   rank = function(fit) fit$rank,
   REML = function(fit) if (is_reml(fit)) fit$rank else 0L,
   is_REML = function(fit) is_reml(fit)
 )
 
-relative_sd <- function(fit) sqrt(fit$sigma2 / fit$sigma2_e)
+relative_sd <- function(fit) unname(sqrt(fit$sigma2 / fit$sigma2_e))
 
+theta_names <- function(fit) paste0(names(fit$random), ".", vapply(fit$random, effect_name, ""))
+
+# One kernel, or a list of several
 stored_kernel <- function(fit) {
-  if (is.null(fit$random$kernel)) Matrix::Diagonal(length(fit$random$ids)) else fit$random$kernel
+  kernels <- lapply(fit$random, function(one) if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else one$kernel)
+  if (length(kernels) == 1) kernels[[1]] else kernels
 }
 
-grouping_factor <- function(fit) {
-  random <- fit$random
-  observed <- random$ids[random$index]
-  structure(list(factor(observed[random$group], levels = observed)), names = random$name)
+grouping_factors <- function(fit) {
+  lapply(by_group(fit), function(labels) {
+    random <- fit$random[[labels[1]]]
+    observed <- random$ids[random$index]
+    factor(observed[random$group], levels = observed)
+  })
 }
 
 check_component <- function(name) {
@@ -102,7 +108,7 @@ abort_component <- function(unknown, known) {
   )
 }
 
-#' Is the random effect's variance zero?
+#' Is a random effect's variance zero?
 #'
 #' `TRUE` when the fit lies on the boundary `sigma2 = 0`. Such a fit is valid: the estimates are those of `lm`.
 #'
@@ -125,7 +131,7 @@ isSingular.default <- function(x, tol = 1e-4) {
 #' @rdname isSingular
 #' @export
 isSingular.fastlmm <- function(x, tol = 1e-4) {
-  x$sigma2 == 0 || relative_sd(x) * sqrt(x$random$mean_diag) < tol
+  any(x$sigma2 == 0 | relative_sd(x) * sqrt(vapply(x$random, `[[`, 0, "mean_diag")) < tol)
 }
 
 check_lme4 <- function(object, verb) {

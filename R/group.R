@@ -1,9 +1,14 @@
-# The random term in the data: ids as a factor of labels, and the multiplier of a slope.
+# A random term in the data: ids as a factor of labels, and the multiplier of a slope.
 
-mold_id <- function(parts, frame) {
-  if (is.null(parts$group)) return(factor(rownames(frame), levels = rownames(frame)))
-  id <- group_factor(lapply(group_leaves(parts$group), frame_column, frame = frame))
-  if (anyNA(id)) abort_missing_id(parts$group, is.na(id), rownames(frame))
+mold_term <- function(term, whole, frame) {
+  z <- slope_values(frame_column(frame, term$slope), term$slope, nrow(frame))
+  list(group = term$group, slope = term$slope, id = mold_id(term$group, frame), z = z, slope_call = predict_call(whole, term$slope))
+}
+
+mold_id <- function(group, frame) {
+  if (is.null(group)) return(factor(rownames(frame), levels = rownames(frame)))
+  id <- group_factor(lapply(group_leaves(group), frame_column, frame = frame))
+  if (anyNA(id)) abort_missing_id(group, is.na(id), rownames(frame))
   id
 }
 

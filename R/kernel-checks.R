@@ -49,7 +49,8 @@ check_groups <- function(random) {
   )
 }
 
-abort_no_random <- function(formula) {
+abort_no_random <- function(terms) {
+  formula <- stats::formula(terms)
   abort_fastlmm("no_random", paste0(
     "no random effect: add a term, ", deparse1(formula[[2]]), " ~ ... + (1 | id), or give K over the rows of data; without one use lm()"
   ))
@@ -57,21 +58,27 @@ abort_no_random <- function(formula) {
 
 # ---- the list of kernels ------------------------------------------------------------------------------
 
-abort_kernel_list <- function(n, name) {
-  if (name == ".row") abort_kernel_entry_rows("a list")
+abort_kernel_list <- function(n, known) {
+  if (identical(known, ".row")) abort_kernel_entry_rows("a list")
   abort_fastlmm("kernel_list", paste0(
-    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", name, " = ...), by the grouping factor of the formula"
+    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", known[1], " = ...), by the grouping factors of the formula"
   ))
 }
 
-abort_kernel_entry <- function(what, entries, name) {
-  if (name == ".row") abort_kernel_entry_rows(paste("a list with", first_names(entries)))
-  close <- did_you_mean(name, entries)
+abort_kernel_unnamed <- function(known) {
+  abort_fastlmm("kernel_list", paste0(
+    "the formula has several grouping factors, ", toString(quoted(known)), ", and K is one kernel without a name; write K = list(", known[1], " = ...)"
+  ))
+}
+
+abort_kernel_entry <- function(what, entries, known) {
+  if (identical(known, ".row")) abort_kernel_entry_rows(paste("a list with", first_names(entries)))
+  close <- vapply(known, did_you_mean, "", candidates = entries)
   abort_fastlmm(
     "unused_kernel",
     paste0(
-      "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random term of the formula is of ", quoted(name),
-      ", write K = list(", name, " = ...)", if (nzchar(close)) " and check the spelling"
+      "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random terms of the formula are of ", toString(quoted(known)),
+      ", write K = list(", known[1], " = ...)", if (any(nzchar(close))) " and check the spelling"
     ),
     entries = entries
   )
@@ -118,13 +125,13 @@ abort_kernel_rows <- function(found, wanted) {
   ))
 }
 
-abort_ids_missing <- function(missing, m, ids, levels, parts) {
-  what <- if (is.null(parts$group)) "row names of data" else paste("ids of", quoted(random_name(parts)))
+abort_ids_missing <- function(missing, m, ids, levels, term) {
+  what <- if (is.null(term$group)) "row names of data" else paste("ids of", quoted(term_name(term)))
   abort_fastlmm(
     "ids_missing",
     paste0(
       length(missing), " of ", m, " ", what, " ", is_are(length(missing)), " not in K: ", first_names(missing), " (K has ", first_names(ids), "); ",
-      id_hint(missing, ids, levels, parts)
+      id_hint(missing, ids, levels, term)
     ),
     ids = missing
   )

@@ -1,23 +1,31 @@
-# The kernel of the random term: which matrix it is, as a base matrix of doubles, and where the ids of the data are in it.
+# The kernels of the random terms: which matrix each is, as a base matrix of doubles, and where the ids of the data are in it.
 
+# A named list with an entry for each random effect.
 mold_random <- function(K, parts, design, control) {
-  K <- choose_kernel(K, parts)
-  if (is.null(K)) return(identity_random(parts, design))
-  if (is_lowrank(K)) return(lowrank_random(K, parts, design))
-  K <- kernel_matrix_of(K)
-  check_kernel_square(K)
-  ids <- kernel_ids(K, parts, design)
-  check_ids_known(design$id, ids, parts)
-  facts <- check_kernel(K, ids, control)
-  if (!identical(dimnames(K), list(ids, ids))) dimnames(K) <- list(ids, ids)
-  random <- new_random(parts, design, ids = ids, kernel = K, mean_diag = facts$mean_diag)
-  if (control$verbose) inform_unobserved(length(ids) - length(random$index), random_name(parts))
-  check_groups(random)
+  kernels <- choose_kernels(K, design$random)
+  random <- unlist(Map(term_random, design$random, kernels, MoreArgs = list(design = design, control = control)), recursive = FALSE)
+  structure(random, names = random_labels(random))
 }
 
-identity_random <- function(parts, design) {
-  if (is.null(parts$group)) abort_no_random(parts$formula)
-  check_groups(new_random(parts, design, ids = levels(design$id), kernel = NULL, mean_diag = 1))
+# The effects of one term: several if its kernel is a mix.
+term_random <- function(term, K, design, control) {
+  if (is.null(K) && is.null(term$group)) abort_no_random(design$terms)
+  if (!is_mix(K)) return(list(one_random(term, K, design, control)))
+  Map(function(K, part) one_random(term, K, design, control, part), K$kernels, names(K$kernels), USE.NAMES = FALSE)
+}
+
+one_random <- function(term, K, design, control, part = NULL) {
+  if (is.null(K)) return(check_groups(new_random(term, ids = levels(term$id), kernel = NULL, mean_diag = 1, part = part)))
+  if (is_lowrank(K)) return(lowrank_random(K, term, part))
+  K <- kernel_matrix_of(K)
+  check_kernel_square(K)
+  ids <- kernel_ids(K, term, design)
+  check_ids_known(term$id, ids, term)
+  facts <- check_kernel(K, ids, control)
+  if (!identical(dimnames(K), list(ids, ids))) dimnames(K) <- list(ids, ids)
+  random <- new_random(term, ids = ids, kernel = K, mean_diag = facts$mean_diag, part = part)
+  if (control$verbose) inform_unobserved(length(ids) - length(random$index), random$name)
+  check_groups(random)
 }
 
 # ---- which matrix -------------------------------------------------------------------------------------
@@ -28,20 +36,23 @@ one_kernel <- function(K, relmat) {
   if (is.null(K)) relmat else K
 }
 
-# A list has one entry, named by the grouping factor; anything else is the kernel itself.
-choose_kernel <- function(K, parts) {
-  if (!is.list(K) || is.data.frame(K) || is.object(K)) return(K)
-  name <- random_name(parts)
-  check_kernel_entries(names(K), length(K), name)
-  if (is.null(K[[name]])) abort_kernel_class(NULL)
-  K[[name]]
+# The kernel of each term. A list has entries named by grouping factors; anything else is the kernel of the only one.
+choose_kernels <- function(K, terms) {
+  name <- vapply(terms, term_name, "")
+  if (!is.list(K) || is.data.frame(K) || is.object(K)) {
+    if (!is.null(K) && length(unique(name)) > 1) abort_kernel_unnamed(unique(name))
+    return(lapply(terms, function(term) K))
+  }
+  check_kernel_entries(names(K), length(K), unique(name))
+  if (any(vapply(K, is.null, NA))) abort_kernel_class(NULL)
+  lapply(name, function(name) K[[name]])
 }
 
-check_kernel_entries <- function(names, n, name) {
-  if (n == 0 || is.null(names) || any(names == "")) abort_kernel_list(n, name)
-  if (anyDuplicated(names)) abort_kernel_entry("more than once", names[duplicated(names)], name)
-  unused <- setdiff(names, name)
-  if (length(unused) > 0) abort_kernel_entry("without use", unused, name)
+check_kernel_entries <- function(names, n, known) {
+  if (n == 0 || is.null(names) || any(names == "")) abort_kernel_list(n, known)
+  if (anyDuplicated(names)) abort_kernel_entry("more than once", names[duplicated(names)], known)
+  unused <- setdiff(names, known)
+  if (length(unused) > 0) abort_kernel_entry("without use", unused, known)
 }
 
 # ---- as a matrix --------------------------------------------------------------------------------------
@@ -79,9 +90,9 @@ plain_matrix <- function(K) {
 
 # ---- ids ----------------------------------------------------------------------------------------------
 
-kernel_ids <- function(K, parts, design) {
+kernel_ids <- function(K, term, design) {
   ids <- agreed_names(K)
-  if (is.null(ids)) return(positional_ids(K, parts, design))
+  if (is.null(ids)) return(positional_ids(K, term, design))
   check_ids_unique(ids)
   full_numbers(ids)
 }
@@ -95,8 +106,8 @@ agreed_names <- function(K) {
 }
 
 # Only a kernel over rows may be without names.
-positional_ids <- function(K, parts, design) {
-  if (!is.null(parts$group)) abort_kernel_names(random_name(parts))
+positional_ids <- function(K, term, design) {
+  if (!is.null(term$group)) abort_kernel_names(term_name(term))
   if (nrow(K) != length(design$row_ids)) abort_kernel_rows(nrow(K), length(design$row_ids))
   inform_fastlmm("position", paste0(
     "K has no names: its rows are taken to be the ", counted(nrow(K), "row"), " of data, in their order"
@@ -104,9 +115,9 @@ positional_ids <- function(K, parts, design) {
   design$row_ids
 }
 
-check_ids_known <- function(id, ids, parts) {
+check_ids_known <- function(id, ids, term) {
   missing <- setdiff(levels(id), ids)
-  if (length(missing) > 0) abort_ids_missing(missing, nlevels(id), ids, levels(id), parts)
+  if (length(missing) > 0) abort_ids_missing(missing, nlevels(id), ids, levels(id), term)
 }
 
 # What would make the ids match: each rule is asked whether it brings most of the missing ids into K.
@@ -118,11 +129,11 @@ id_rules <- list(
   "K and data differ in leading zeros: pad one with sprintf()" = function(x) gsub("(^|[^0-9])0+(?=[0-9])", "\\1", x, perl = TRUE)
 )
 
-id_hint <- function(missing, ids, levels, parts) {
+id_hint <- function(missing, ids, levels, term) {
   helps <- function(rule) mean(rule(missing) %in% rule(ids)) > 0.5
   found <- names(Filter(helps, id_rules))
   if (length(found) > 0) return(found[1])
-  if (is.null(parts$group)) return("without a bar term K is matched by the row names of data; name the ids in the formula with (1 | id)")
+  if (is.null(term$group)) return("without a bar term K is matched by the row names of data; name the ids in the formula with (1 | id)")
   code_hint(ids, levels)
 }
 

@@ -8,7 +8,7 @@
 #' @param x a kernel by `kernel_lowrank()`.
 #' @param ... not used; an unknown argument is an error.
 #' @return An object of class `fastlmm_lowrank`, for `K = ` of [fastlmm_fit()] and of [predict.fastlmm()]. A fit with it has the weights of the
-#'   columns of W in `fit$random$alpha`: the predicted effects are `W %*% alpha`.
+#'   columns of W in `fit$random$id$alpha`: the predicted effects are `W %*% alpha`.
 #'
 #'   Errors: `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_zero`, as for a matrix.
 #' @seealso [fastlmm_fit()]
@@ -19,7 +19,7 @@
 #' data <- data.frame(id = ids[1:150], y = drop(W[1:150, ] %*% rnorm(10)) + rnorm(150))
 #' fit <- fastlmm_fit(y ~ 1 + (1 | id), data, K = list(id = kernel_lowrank(W)))
 #' fit
-#' fit$random$alpha
+#' fit$random$id$alpha
 #' predict(fit, data.frame(id = "i151"), se.fit = TRUE)
 #'
 #' # an id that W did not have
@@ -53,10 +53,10 @@ is_lowrank <- function(K) inherits(K, "fastlmm_lowrank")
 # By columns: W^2 would be another W.
 factor_mean_diag <- function(W) sum(vapply(seq_len(ncol(W)), function(j) sum(W[, j]^2), 0)) / nrow(W)
 
-lowrank_random <- function(K, parts, design) {
+lowrank_random <- function(K, term, part = NULL) {
   ids <- rownames(K$W)
-  check_ids_known(design$id, ids, parts)
-  check_groups(new_random(parts, design, ids = ids, kernel = K, mean_diag = factor_mean_diag(K$W)))
+  check_ids_known(term$id, ids, term)
+  check_groups(new_random(term, ids = ids, kernel = K, mean_diag = factor_mean_diag(K$W), part = part))
 }
 
 # ---- any kernel, as Rust and the methods need it ----------------------------------------------------------------------
@@ -80,16 +80,15 @@ kernel_diagonal <- function(random) {
 
 # ---- prediction ---------------------------------------------------------------------------------------
 
-# The fit with further rows of W, so that their ids are known.
-extend_factor <- function(fit, K) {
-  random <- fit$random
+# The random effect with further rows of W, so that their ids are known.
+extend_factor <- function(random, K) {
   if (!is_lowrank(random$kernel)) abort_cross_kernel("K is a factor, but the kernel of the fit is a matrix: give the kernel between new and old ids")
   old <- random$kernel$W
   check_same_factor(K$W, old)
   new <- !rownames(K$W) %in% random$ids
-  fit$random$kernel$W <- rbind(old, K$W[new, , drop = FALSE])
-  fit$random$ids <- c(random$ids, rownames(K$W)[new])
-  fit
+  random$kernel$W <- rbind(old, K$W[new, , drop = FALSE])
+  random$ids <- c(random$ids, rownames(K$W)[new])
+  random
 }
 
 check_same_factor <- function(new, old) {
@@ -102,17 +101,17 @@ check_same_factor <- function(new, old) {
 }
 
 # Through the columns of W. Ids that it lacks have effect 0 and the mean prior variance.
-factor_variance <- function(fit, X, z, row) {
+factor_variance <- function(fit, random, X, z, row) {
   given <- sufficient(fit, ncol(X) > 0)
-  W <- fit$random$kernel$W
+  W <- random$kernel$W
   unknown <- is.na(row)
   w <- z * W[ifelse(unknown, 1, row), , drop = FALSE]
   w[unknown, ] <- 0
   known <- call_rust(
-    ffi_variance, W, TRUE, fit$random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
+    ffi_variance, W, TRUE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
     w, rep(0, length(z)), X, control_threads(fit$control)
   )
-  known + unknown * z^2 * fit$sigma2 * fit$random$mean_diag
+  known + unknown * z^2 * fit$sigma2 * random$mean_diag
 }
 
 # ---- checks -------------------------------------------------------------------------------------------

@@ -1,30 +1,40 @@
 # The shape of every internal list, written once.
 
-# Formula as given, its fixed part, and the expressions of the random term (NULL: none).
-new_parts <- function(formula, fixed, group, slope) {
-  list(formula = formula, fixed = fixed, group = group, slope = slope)
+# Formula as given, its fixed part, and the random terms.
+new_parts <- function(formula, fixed, random) {
+  list(formula = formula, fixed = fixed, random = random)
 }
 
-# What the data say: model frame, fixed terms, X, response, weights, and the id (factor) and multiplier of the random effect in each row;
-# `row_ids` are the names of all rows of data, those that were left out included.
-new_design <- function(frame, terms, X, y, offset, weights, id, z, slope_call, na.action, row_ids) {
+# Expressions of the grouping factor (NULL: the rows) and of the slope (NULL: an intercept).
+new_term <- function(group, slope) {
+  list(group = group, slope = slope)
+}
+
+# What the data say: model frame, fixed terms, X, response, weights, and for each random term the id (factor), the multiplier in each row and the call
+# that makes it from new data; `row_ids` are the names of all rows of data, those that were left out included.
+new_design <- function(frame, terms, X, y, offset, weights, random, na.action, row_ids) {
   list(
-    frame = frame, terms = terms, X = X, y = y, offset = offset, weights = weights, id = id, z = z, slope_call = slope_call,
-    na.action = na.action, row_ids = row_ids
+    frame = frame, terms = terms, X = X, y = y, offset = offset, weights = weights, random = random, na.action = na.action, row_ids = row_ids
   )
 }
 
-# A random term: where its effects are in K (NULL: identity) and in the rows.
-new_random <- function(parts, design, ids, kernel, mean_diag) {
-  at <- match(as.character(design$id), ids)
+# A random effect: where its levels are in K (NULL: identity) and in the rows. `part` is its name in a kernel_mix().
+new_random <- function(term, ids, kernel, mean_diag, part = NULL) {
+  at <- match(as.character(term$id), ids)
   index <- sort(unique(at))
   list(
-    name = random_name(parts), expr = parts$group, slope = parts$slope, slope_call = design$slope_call,
-    ids = ids, index = index, group = match(at, index), z = design$z, kernel = kernel, mean_diag = mean_diag
+    name = term_name(term), part = part, expr = term$group, slope = term$slope, slope_call = term$slope_call,
+    ids = ids, index = index, group = match(at, index), z = term$z, kernel = kernel, mean_diag = mean_diag
   )
 }
 
-random_name <- function(parts) if (is.null(parts$group)) ".row" else deparse1(parts$group)
+# The name of the grouping factor
+term_name <- function(term) if (is.null(term$group)) ".row" else deparse1(term$group)
+
+# One label for each random effect, as lme4 gives them: id, id.1 for a second term of id, and id.A for the part A of a mix.
+random_labels <- function(random) {
+  make.unique(vapply(random, function(one) paste(c(one$name, one$part), collapse = "."), ""))
+}
 
 # Everything that estimation needs; a fit is this and what comes back.
 new_model <- function(parts, design, random, method, control, call) {
@@ -48,9 +58,15 @@ new_fastlmm <- function(model, found) {
       contrasts = model$contrasts, method = model$method, coefficients = found$coefficients, vcov = found$vcov, kept = found$kept,
       rank = found$rank, sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
-      random = c(model$random, list(alpha = found$alpha)), y = model$y, offset = model$offset, weights = model$weights,
-      na.action = model$na.action, control = model$control, nobs = length(model$y), df = found$rank + 2, status = optimum$status
+      random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
+      na.action = model$na.action, control = model$control, nobs = length(model$y), df = found$rank + length(model$random) + 1, status = optimum$status
     ),
     class = "fastlmm"
   )
+}
+
+# The coefficients of each random effect, with which its predictions are K[, index] %*% alpha
+with_alpha <- function(random, alpha) {
+  random[] <- Map(function(one, a) c(one, list(alpha = a)), random, alpha)
+  random
 }

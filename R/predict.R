@@ -38,29 +38,31 @@
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
                             allow.new.levels = FALSE, ...) {
   check_dots_empty(...)
-  if (is.list(K) && length(K) == 1 && is_lowrank(K[[1]])) K <- K[[1]]
-  if (is_lowrank(K)) {
-    object <- extend_factor(object, K)
-    K <- NULL
-  }
-  targets <- prediction_targets(object, newdata, wants_random(object, re.form))
-  source <- if (!is.null(targets$id)) kernel_source(object, unique(targets$id), K, allow.new.levels)
-  fit <- pad_targets(targets, target_mean(object, targets, source))
+  random <- wanted_random(object, re.form)
+  targets <- prediction_targets(object, newdata, random)
+  sources <- Map(
+    function(one, target, K) new_source(one, unique(target$id), K, allow.new.levels),
+    random, targets$random, if (length(random) > 0) new_kernels(K, random)
+  )
+  fit <- pad_targets(targets, target_mean(object, targets, sources))
   if (!se.fit) return(fit)
-  if (!is.null(source)) source$prior <- prior_variance(object, source, k_diag)
-  variance <- target_variance(object, targets, source)
+  variance <- target_variance(object, targets, sources, k_diag)
   list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(variance, 0))), residual.scale = sigma(object))
 }
 
 # ---- what is asked for --------------------------------------------------------------------------------
 
-wants_random <- function(fit, re.form) {
-  if (is.null(re.form)) return(TRUE)
-  if (is_population(re.form)) return(FALSE)
-  if (inherits(re.form, "formula") && same_random(fit, re.form)) return(TRUE)
+# The random effects that are asked for
+wanted_random <- function(fit, re.form) {
+  if (is.null(re.form)) return(fit$random)
+  if (is_population(re.form)) return(list())
+  wanted <- if (inherits(re.form, "formula")) which_random(fit, re.form)
+  if (any(wanted)) return(fit$random[wanted])
   abort_fastlmm(
     "re_form",
-    paste0("re.form must be NULL (with the random effect), NA or ~0 (without), not ", deparse1(re.form))
+    paste0(
+      "re.form must be NULL (with the random effects), NA or ~0 (without), or a formula of random terms of the fit, not ", deparse1(re.form)
+    )
   )
 }
 
@@ -68,36 +70,34 @@ is_population <- function(re.form) {
   if (inherits(re.form, "formula")) identical(re.form[[length(re.form)]], 0) else length(re.form) == 1 && is.na(re.form)
 }
 
-same_random <- function(fit, re.form) {
+# The effects of the terms of a formula; none if one of its terms is not in the fit.
+which_random <- function(fit, re.form) {
   bars <- find_bars(re.form[[length(re.form)]])
-  if (length(bars) != 1) return(FALSE)
-  term <- split_bar(bars[[1]])
-  identical(term$group, fit$random$expr) && identical(term$slope, fit$random$slope)
+  if (length(bars) == 0) return(FALSE)
+  key <- function(group, slope) paste(deparse1(group), deparse1(slope))
+  asked <- vapply(split_bars(bars), function(term) key(term$group, term$slope), "")
+  there <- vapply(fit$random, function(one) key(one$expr, one$slope), "")
+  if (all(asked %in% there)) there %in% asked else FALSE
 }
 
 # Rows to predict: only complete ones go on; `complete` and `names` put the others back.
 prediction_targets <- function(fit, newdata, random) {
-  design <- if (is.null(newdata)) fit_targets(fit) else new_targets(fit, newdata, random)
-  if (!random) design$id <- design$z <- NULL
+  design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
-  if (random) complete <- complete & !is.na(design$id) & !is.na(design$z)
+  for (one in design$random) complete <- complete & !is.na(one$id) & !is.na(one$z)
   list(
-    X = X[complete, , drop = FALSE], offset = design$offset[complete], id = design$id[complete], z = design$z[complete],
+    X = X[complete, , drop = FALSE], offset = design$offset[complete],
+    random = lapply(design$random, function(one) list(id = one$id[complete], z = one$z[complete])),
     complete = complete, names = rownames(design$X), na.action = design$na.action
   )
 }
 
-fit_targets <- function(fit) {
-  random <- fit$random
+fit_targets <- function(fit, random) {
   list(
-    X = fixed_design(fit), offset = fit$offset, id = random$ids[random$index][random$group], z = random$z,
-    na.action = fit$na.action
+    X = fixed_design(fit), offset = fit$offset, na.action = fit$na.action,
+    random = lapply(random, function(one) list(id = one$ids[one$index][one$group], z = one$z))
   )
-}
-
-new_targets <- function(fit, newdata, random) {
-  forge_design(fit, newdata, random = random)
 }
 
 pad_targets <- function(targets, value) {
@@ -108,43 +108,51 @@ pad_targets <- function(targets, value) {
 
 # ---- mean and variance --------------------------------------------------------------------------------
 
-target_mean <- function(fit, targets, source) {
-  fixed <- drop(targets$X %*% fit$coefficients[fit$kept]) + targets$offset
-  if (is.null(source)) fixed else fixed + targets$z * source$effect[match(targets$id, source$id)]
+target_mean <- function(fit, targets, sources) {
+  mean <- drop(targets$X %*% fit$coefficients[fit$kept]) + targets$offset
+  effects <- Map(function(target, source) target$z * source$effect[match(target$id, source$id)], targets$random, sources)
+  Reduce(`+`, effects, mean)
 }
 
-target_variance <- function(fit, targets, source, block = block_rows(fit)) {
-  if (is.null(source)) return(quadratic(targets$X, fit$vcov))
-  at <- match(targets$id, source$id)
-  if (is.null(fit$random$kernel) && is.null(source$K)) {
-    return(identity_variance(fit, targets$X, targets$z, source$known[at]))
-  }
-  if (is_lowrank(fit$random$kernel)) return(factor_variance(fit, targets$X, targets$z, source$known[at]))
-  blocks <- split(seq_along(at), (seq_along(at) - 1) %/% block)
-  variance <- lapply(blocks, function(rows) {
-    cross <- cross_kernel(fit, source, at[rows])
-    kernel_variance(fit, targets$X[rows, , drop = FALSE], targets$z[rows], cross, source$prior[at[rows]])
+target_variance <- function(fit, targets, sources, k_diag = NULL) {
+  if (length(sources) == 0) return(quadratic(targets$X, fit$vcov))
+  if (length(fit$random) > 1) return(mix_variance(fit, targets, sources, k_diag))
+  one_variance(fit, targets$X, targets$random[[1]], sources[[1]], k_diag)
+}
+
+one_variance <- function(fit, X, target, source, k_diag, block = block_rows(random)) {
+  random <- source$random
+  at <- match(target$id, source$id)
+  if (is.null(random$kernel) && is.null(source$K)) return(identity_variance(fit, X, target$z, source$known[at]))
+  if (is_lowrank(random$kernel)) return(factor_variance(fit, random, X, target$z, source$known[at]))
+  prior <- prior_variance(random, source, k_diag)
+  in_blocks(length(at), block, function(rows) {
+    cross <- cross_kernel(random, source, at[rows])
+    kernel_variance(fit, X[rows, , drop = FALSE], target$z[rows], cross, prior[at[rows]])
   })
-  as.numeric(unlist(variance))
 }
 
 # Variance of the ids' own effects given beta: lme4's condVar
-conditional_variance <- function(fit, rows) {
-  ids <- fit$random$ids[rows]
-  targets <- list(X = matrix(0, length(rows), 0), z = rep(1, length(rows)), id = ids)
-  source <- kernel_source(fit, ids, NULL, FALSE)
-  source$prior <- prior_variance(fit, source, NULL)
-  target_variance(fit, targets, source)
+conditional_variance <- function(fit, label, rows) {
+  random <- fit$random[[label]]
+  target <- list(id = random$ids[rows], z = rep(1, length(rows)))
+  targets <- list(X = matrix(0, length(rows), 0), random = structure(list(target), names = label))
+  source <- kernel_source(random, target$id, NULL, FALSE)
+  target_variance(fit, targets, structure(list(source), names = label))
 }
 
 # A block of cross kernel takes no more room than K itself, or 160 MB.
-block_rows <- function(fit) {
-  m <- length(fit$random$index)
+block_rows <- function(random) {
+  m <- length(random$index)
   max(m, 2e7 %/% m)
 }
 
+in_blocks <- function(n, block, variance) {
+  as.numeric(unlist(lapply(split(seq_len(n), (seq_len(n) - 1) %/% block), variance)))
+}
+
 kernel_variance <- function(fit, X, z, cross, prior) {
-  random <- fit$random
+  random <- fit$random[[1]]
   given <- sufficient(fit, ncol(X) > 0)
   call_rust(
     ffi_variance, kernel_values(random), FALSE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
@@ -168,7 +176,7 @@ quadratic <- function(X, vcov) rowSums((X %*% vcov) * X)
 
 # Sums over the rows of each id with a phenotype: Z'WZ (its diagonal is all there is) and Z'WX
 sufficient <- function(fit, with_beta) {
-  random <- fit$random
+  random <- fit$random[[1]]
   weight <- prior_weights(fit) * random$z
   m <- length(random$index)
   gram <- as.numeric(rowsum(weight * random$z, random$group))

@@ -27,7 +27,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   cat("Random effects:\n")
   print(format_var_corr(VarCorr(x), digits), quote = FALSE)
   print_groups(x)
-  cat("h2: ", if (is.na(x$h2)) "not defined" else format(x$h2, digits = digits), "\n", sep = "")
+  cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
   print_fixed(x$coefficients, digits)
   writeLines(as.character(fit_notes(x)))
   invisible(x)
@@ -77,7 +77,8 @@ print_title <- function(fit) {
   cat("Linear mixed model fit by ", how, " ['fastlmm']\n", sep = "")
   cat("Formula: ", paste(deparse(fit$formula), collapse = "\n"), "\n", sep = "")
   for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
-  cat("Kernel: ", kernel_label(fit$random), "\n", sep = "")
+  labels <- vapply(fit$random, kernel_label, "")
+  cat(if (length(labels) > 1) "Kernels: " else "Kernel: ", paste(labels, collapse = "\n         "), "\n", sep = "")
 }
 
 print_call_part <- function(call, part) {
@@ -96,7 +97,9 @@ kernel_label <- function(random) {
   sprintf("%s (K %d x %d, mean diag %s)", group_label(random), m, m, mean_diag)
 }
 
-group_label <- function(random) if (identical(random$name, ".row")) "rows" else random$name
+group_label <- function(random) {
+  paste(c(if (identical(random$name, ".row")) "rows" else random$name, random$part), collapse = ".")
+}
 
 fit_criteria <- function(fit) {
   value <- logLik(fit)
@@ -119,12 +122,15 @@ print_criteria <- function(criteria, reml, digits) {
 }
 
 print_groups <- function(fit) {
-  random <- fit$random
+  random <- fit$random[!duplicated(vapply(fit$random, `[[`, "", "name"))]
+  cat("Number of obs: ", fit$nobs, ", groups:  ", paste(vapply(random, group_size, ""), collapse = "; "), "\n", sep = "")
+}
+
+group_size <- function(random) {
   m <- length(random$index)
   unseen <- length(random$ids) - m
-  cat("Number of obs: ", fit$nobs, ", groups:  ", group_label(random), ", ", m, sep = "")
-  if (unseen > 0) cat("; ids of K without data: ", unseen, sep = "")
-  cat("\n")
+  name <- if (identical(random$name, ".row")) "rows" else random$name
+  paste0(name, ", ", m, if (unseen > 0) paste0("; ids of K without data: ", unseen))
 }
 
 print_fixed <- function(coefficients, digits) {
@@ -168,12 +174,18 @@ print_correlation <- function(vcov) {
 
 # ---- h2 and notes -------------------------------------------------------------------------------------
 
+h2_values <- function(h2, digits) {
+  value <- ifelse(is.na(h2), "not defined", format(h2, digits = digits))
+  if (length(h2) == 1) value else paste(names(h2), value, collapse = ", ")
+}
+
 # Scaling K by c turns h into c h / (1 - h + c h): monotone, so intervals go along and the standard error by its slope.
 h2_table <- function(fit) {
+  if (length(fit$random) > 1) return(share_table(fit))
   defined <- !"h2" %in% undefined_parameters(fit)
   interval <- if (defined) unname(confint(fit, "h2")[1, ]) else c(NA_real_, NA_real_)
   value <- c(fit$h2, interval)
-  c_k <- fit$random$mean_diag
+  c_k <- fit$random[[1]]$mean_diag
   scaled <- c_k * value / (1 - value + c_k * value)
   slope <- c_k / (1 - fit$h2 + c_k * fit$h2)^2
   data.frame(

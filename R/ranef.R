@@ -21,25 +21,43 @@
 #' @export
 ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), ...) {
   check_dots_empty(...)
-  random <- object$random
-  rows <- if (match.arg(which) == "all") seq_along(random$ids) else random$index
-  frame <- data.frame(unname(blup(object))[rows], row.names = random$ids[rows])
-  names(frame) <- random_term(object)
-  if (condVar) attr(frame, "postVar") <- array(conditional_variance(object, rows), c(1, 1, length(rows)))
-  structure(structure(list(frame), names = random$name), class = "ranef.fastlmm")
+  which <- match.arg(which)
+  structure(lapply(by_group(object), group_effects, fit = object, condVar = condVar, which = which), class = "ranef.fastlmm")
+}
+
+# A column for each effect of one grouping factor
+group_effects <- function(labels, fit, condVar, which) {
+  random <- fit$random[labels]
+  rows <- if (which == "all") seq_along(random[[1]]$ids) else random[[1]]$index
+  id <- random[[1]]$ids[rows]
+  frame <- as.data.frame(lapply(random, function(one) blup(one)[id]), row.names = id, col.names = vapply(random, effect_name, ""), optional = TRUE)
+  if (condVar) attr(frame, "postVar") <- post_var(fit, labels, id)
+  frame
+}
+
+# Effects x effects x ids; covariances between effects of one id are not given.
+post_var <- function(fit, labels, id) {
+  variance <- vapply(labels, function(label) conditional_variance(fit, label, match(id, fit$random[[label]]$ids)), numeric(length(id)))
+  diagonal <- function(v) diag(v, length(v))
+  array(apply(matrix(variance, length(id)), 1, diagonal), c(length(labels), length(labels), length(id)))
 }
 
 #' @rdname ranef.fastlmm
 #' @export
 as.data.frame.ranef.fastlmm <- function(x, row.names = NULL, optional = FALSE, ...) {
   check_dots_empty(...)
-  frame <- x[[1]]
+  do.call(rbind, unname(Map(long_effects, x, names(x))))
+}
+
+long_effects <- function(frame, group) {
   id <- rownames(frame)
+  term <- names(frame)
   out <- data.frame(
-    grpvar = names(x), term = factor(names(frame)), grp = factor(id, levels = id), condval = frame[[1]]
+    grpvar = group, term = factor(rep(term, each = length(id)), levels = term), grp = factor(rep(id, length(term)), levels = id),
+    condval = unlist(frame, use.names = FALSE)
   )
   variance <- attr(frame, "postVar")
-  if (!is.null(variance)) out$condsd <- sqrt(variance[1, 1, ])
+  if (!is.null(variance)) out$condsd <- sqrt(unlist(lapply(seq_along(term), function(i) variance[i, i, ])))
   out
 }
 
@@ -47,8 +65,8 @@ as.data.frame.ranef.fastlmm <- function(x, row.names = NULL, optional = FALSE, .
 #' @export
 print.ranef.fastlmm <- function(x, ...) {
   variance <- !is.null(attr(x[[1]], "postVar"))
-  attr(x[[1]], "postVar") <- NULL
-  print(unclass(x), ...)
+  x <- lapply(x, function(frame) structure(frame, postVar = NULL))
+  print(x, ...)
   if (variance) cat("with conditional variances for", quoted(names(x)), "\n")
   invisible(x)
 }
@@ -57,14 +75,19 @@ print.ranef.fastlmm <- function(x, ...) {
 #' @export
 coef.fastlmm <- function(object, ...) {
   check_dots_empty(...)
-  effects <- ranef(object, condVar = FALSE)[[1]]
-  term <- names(effects)
-  fixed <- object$coefficients
-  if (!term %in% names(fixed)) fixed <- c(structure(0, names = term), fixed)
+  structure(lapply(by_group(object), group_coefficients, fit = object), class = "coef.fastlmm")
+}
+
+group_coefficients <- function(labels, fit) {
+  effects <- group_effects(labels, fit, FALSE, "observed")
+  term <- vapply(fit$random[labels], coefficient_name, "")
+  fixed <- fit$coefficients
+  added <- setdiff(term, names(fixed))
+  fixed <- c(structure(numeric(length(added)), names = added), fixed)
   table <- as.data.frame(lapply(fixed, rep, times = nrow(effects)), optional = TRUE)
   dimnames(table) <- list(rownames(effects), names(fixed))
-  table[[term]] <- table[[term]] + effects[[1]]
-  structure(structure(list(table), names = object$random$name), class = "coef.fastlmm")
+  for (i in seq_along(term)) table[[term[i]]] <- table[[term[i]]] + effects[[i]]
+  table
 }
 
 #' @rdname ranef.fastlmm

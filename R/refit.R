@@ -39,7 +39,7 @@ stored_model <- function(fit) {
   model <- fit[c(
     "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "method", "control"
   )]
-  model$random$alpha <- NULL
+  model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
   model$X <- model.matrix(fit)
   model
 }
@@ -89,12 +89,26 @@ with_stored <- function(call, fit, changed, env) {
   call <- with_formula_values(call, fit, changed, env)
   gone <- function(name) !name %in% changed && !can_evaluate(call[[name]], env)
   kernel <- Filter(gone, intersect(c("K", "relmat"), names(call)))
-  if (length(kernel) > 0) call[[kernel[1]]] <- fit$random$kernel
+  if (length(kernel) > 0) call[[kernel[1]]] <- stored_kernels(fit)
   frame <- gone("data") || is.null(call$data) && !variables_exist(call$formula, environment(fit$formula))
   if (frame) call <- with_stored_frame(call, fit, changed)
   stored <- c(if (frame) "model frame", if (length(kernel) > 0) "kernel")
   if (length(stored) > 0) inform_stored(stored, fit)
   call
+}
+
+# The kernels of the fit as K = can be given them: the only one as it is, since it may be over rows
+stored_kernels <- function(fit) {
+  groups <- by_group(fit)
+  kernels <- lapply(groups, function(labels) rebuilt_kernel(fit$random[labels]))
+  if (length(kernels) == 1) kernels[[1]] else Filter(Negate(is.null), kernels)
+}
+
+rebuilt_kernel <- function(random) {
+  part <- vapply(random, function(one) if (is.null(one$part)) "" else one$part, "")
+  if (part[1] == "") return(random[[1]]$kernel)
+  first <- !duplicated(part)
+  do.call(kernel_mix, structure(lapply(random[first], `[[`, "kernel"), names = part[first]))
 }
 
 with_formula_values <- function(call, fit, changed, env) {

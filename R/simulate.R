@@ -18,7 +18,7 @@
 simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
   nsim <- check_nsim(nsim)
-  conditional <- wants_random(object, re.form)
+  conditional <- length(wanted_random(object, re.form)) > 0
   state <- seed_generator(seed)
   on.exit(state$restore())
   centre <- if (conditional) conditional_fit(object) else population_fit(object)
@@ -33,12 +33,15 @@ residual_draws <- function(fit, nsim) {
 }
 
 random_draws <- function(fit, nsim) {
-  random <- fit$random
+  Reduce(`+`, Map(effect_draws, fit$random, fit$sigma2, nsim))
+}
+
+effect_draws <- function(random, sigma2, nsim) {
   normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
   K <- random$kernel
   u <- if (is_lowrank(K)) K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W)) else normal(length(random$index))
   if (is.matrix(K)) u <- kernel_root(K[random$index, random$index, drop = FALSE], u)
-  random$z * sqrt(fit$sigma2) * u[random$group, , drop = FALSE]
+  random$z * sqrt(sigma2) * u[random$group, , drop = FALSE]
 }
 
 # L u with K = L L': a pivoted Cholesky stops at the rank of a singular K.

@@ -18,12 +18,12 @@
 #' @export
 VarCorr.fastlmm <- function(x, sigma = 1, ...) {
   check_dots_empty(...)
-  term <- random_term(x)
-  one <- function(value) matrix(value, 1, 1, dimnames = list(term, term))
-  sd <- sigma * sqrt(x$sigma2)
-  component <- structure(one(sd^2), stddev = structure(sd, names = term), correlation = one(1))
+  component <- function(sd, term) {
+    one <- function(value) matrix(value, 1, 1, dimnames = list(term, term))
+    structure(one(sd^2), stddev = structure(sd, names = term), correlation = one(1))
+  }
   structure(
-    structure(list(component), names = x$random$name),
+    structure(unname(Map(component, sigma * sqrt(unname(x$sigma2)), vapply(x$random, effect_name, ""))), names = names(x$random)),
     sc = sigma * sqrt(x$sigma2_e), useSc = TRUE, class = "VarCorr.fastlmm"
   )
 }
@@ -32,9 +32,9 @@ VarCorr.fastlmm <- function(x, sigma = 1, ...) {
 #' @export
 as.data.frame.VarCorr.fastlmm <- function(x, row.names = NULL, optional = FALSE, order = "cov.last", ...) {
   check_dots_empty(...)
-  sd <- unname(c(attr(x[[1]], "stddev"), attr(x, "sc")))
+  sd <- unname(c(vapply(x, attr, 0, "stddev"), attr(x, "sc")))
   data.frame(
-    grp = c(names(x), "Residual"), var1 = c(rownames(x[[1]]), NA), var2 = NA_character_, vcov = sd^2, sdcor = sd
+    grp = c(names(x), "Residual"), var1 = c(vapply(x, rownames, "", USE.NAMES = FALSE), NA), var2 = NA_character_, vcov = sd^2, sdcor = sd
   )
 }
 

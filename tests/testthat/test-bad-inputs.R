@@ -337,7 +337,7 @@ test_that("row 45: unused levels of groups and of fixed factors are dropped", {
   d$id <- factor(d$id, levels = paste0("i", 15:1))
   fit <- small_fit(y ~ f + (1 | id), d[d$f != "b", ], K = NULL)
   expect_named(fit$coefficients, c("(Intercept)", "fc"))
-  expect_length(fit$random$ids, 8)
+  expect_length(fit$random[[1]]$ids, 8)
   contrasts(d$f) <- contr.sum(3)
   expect_warning(small_fit(y ~ f + (1 | id), d[d$f != "b", ]), class = "fastlmm_warning_contrasts_dropped")
 })

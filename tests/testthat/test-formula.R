@@ -11,14 +11,35 @@ test_that("bars leave the fixed part as it is written otherwise", {
 })
 
 test_that("the random term is found in any spelling", {
-  expect_identical(split(y ~ x + (1 | id))[c("group", "slope")], list(group = quote(id), slope = NULL))
-  expect_identical(split(y ~ x + (1 | (id)))$group, quote(id))
-  expect_identical(split(y ~ (1 | a:b))$group, quote(a:b))
-  expect_identical(split(y ~ (1 | factor(id)))$group, quote(factor(id)))
-  expect_identical(split(y ~ x)["group"], list(group = NULL))
+  only <- function(formula) {
+    terms <- split(formula)$random
+    expect_length(terms, 1)
+    terms[[1]]
+  }
+  expect_identical(only(y ~ x + (1 | id)), list(group = quote(id), slope = NULL))
+  expect_identical(only(y ~ x + (1 | (id)))$group, quote(id))
+  expect_identical(only(y ~ (1 | a:b))$group, quote(a:b))
+  expect_identical(only(y ~ (1 | factor(id)))$group, quote(factor(id)))
+  expect_identical(only(y ~ x), list(group = NULL, slope = NULL))
   spellings <- list(y ~ (0 + x | id), y ~ (x + 0 | id), y ~ (-1 + x | id), y ~ (x - 1 | id), y ~ ((x) - 1 | id))
-  for (formula in spellings) expect_identical(split(formula)$slope, quote(x))
-  expect_identical(split(y ~ (0 + log(x) | id))$slope, quote(log(x)))
+  for (formula in spellings) expect_identical(only(formula)$slope, quote(x))
+  expect_identical(only(y ~ (0 + log(x) | id))$slope, quote(log(x)))
+})
+
+test_that("several terms, double bars and nesting are written out", {
+  written <- function(formula) {
+    vapply(split(formula)$random, function(term) paste(deparse1(term$slope), deparse1(term$group)), "")
+  }
+  expect_identical(written(y ~ x + (1 | id) + (1 | block)), c("NULL id", "NULL block"))
+  expect_identical(written(y ~ (1 | id) + (0 + x | id)), c("NULL id", "x id"))
+  expect_identical(written(y ~ (1 + x + log(z) || id)), c("NULL id", "x id", "log(z) id"))
+  expect_identical(written(y ~ (0 + x + z || id)), c("x id", "z id"))
+  expect_identical(written(y ~ (1 || id)), "NULL id")
+  expect_identical(written(y ~ (1 | a / b)), c("NULL b:a", "NULL a"))
+  expect_identical(written(y ~ (1 | a / b / c)), c("NULL c:(b:a)", "NULL b:a", "NULL a"))
+  expect_identical(written(y ~ (1 + x || a / b)), c("NULL b:a", "x b:a", "NULL a", "x a"))
+  expect_refused(split(y ~ (1 | id) + (1 | id)), "same_term")
+  expect_refused(split(y ~ (1 | a / b) + (1 | a)), "same_term")
 })
 
 test_that("the dot is the columns of data but the response and the groups", {
@@ -40,11 +61,10 @@ test_that("random terms that are not offered are refused, with what to use", {
   expect_refused(split(y ~ x + (1 + x | id)), "correlated_slopes")
   expect_refused(split(y ~ x + (x | id)), "correlated_slopes")
   expect_refused(split(y ~ x + (x + z | id)), "correlated_slopes")
-  expect_refused(split(y ~ x + (1 + x || id)), "double_bar")
-  expect_refused(split(y ~ x + (1 | a / b)), "nested")
   expect_refused(split(y ~ x + (1 | a * b)), "nested")
-  expect_refused(split(y ~ x + (1 | id) + (1 | block)), "several_bars")
-  expect_refused(split(y ~ x + (1 | id) + (0 + x | id)), "several_bars")
+  expect_refused(split(y ~ x + (1 | a %in% b)), "nested")
+  expect_refused(split(y ~ x + (1 | a / (b + c))), "group")
+  expect_refused(split(y ~ x + (1 + x:z || id)), "one_slope")
   expect_refused(split(y ~ x + gp(lon, lat, cov = "matern32")), "gp")
   expect_refused(split(y ~ x + (0 + x + z | id)), "one_slope")
   expect_refused(split(y ~ x + (0 + x:z | id)), "one_slope")

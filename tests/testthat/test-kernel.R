@@ -98,7 +98,7 @@ test_that("row 86: integer, logical and data frame kernels are coerced, others r
   for (K in list(blocks, blocks + 0L, as.data.frame(blocks), as.data.frame(blocks + 0L))) expect_same_fit(quiet_kernel(K), fit)
   classed <- structure(blocks + 0, class = c("kinship", "matrix"), note = "x")
   expect_same_fit(quiet_kernel(classed), fit)
-  expect_identical(attributes(quiet_kernel(classed)$random$kernel), attributes(blocks))
+  expect_identical(attributes(quiet_kernel(classed)$random[[1]]$kernel), attributes(blocks))
   expect_refused(kernel_of(as.dist(1 - blocks)), "kernel_class")
   expect_refused(kernel_of(cbind(id = ids, as.data.frame(blocks), g = "a")), "kernel_class")
   expect_refused(kernel_of(blocks + 0i), "kernel_class")
@@ -230,7 +230,7 @@ test_that("row 92, rule 5: ids are compared as character, and whole numbers in f
     for (id in list(d$id, as.integer(d$id), as.character(d$id), factor(d$id), full[match(small_data()$d$id, ids)])) {
       fit <- kernel_of(named_kernel(names), transform(d, id = id))
       expect_same_fit(fit, baseline())
-      expect_identical(fit$random$ids, full)
+      expect_identical(fit$random$id$ids, full)
       expect_equal(predict(fit, data.frame(x = 0, id = 1e5)), predict(fit, data.frame(x = 0, id = "100000")))
     }
   }
@@ -268,7 +268,7 @@ test_that("without a bar term K is matched by row names, those of other rows sta
   order <- c(9, 15, 1:8, 10:14)
   fit <- kernel_of(small_data()$K[order, order], d, y ~ x)
   expect_same_fit(fit, kernel_of(small_data()$K, small_data()$d[c(1:3, 5:12), ]))
-  expect_identical(fit$random$name, ".row")
+  expect_identical(names(fit$random), ".row")
   expect_equal(predict(fit, data.frame(x = 0, row.names = "i15")), predict(baseline_once(), data.frame(x = 0, id = "i15")), ignore_attr = TRUE)
   expect_refused(kernel_of(small_data()$K, small_data()$d, y ~ x), "ids_missing")
 })

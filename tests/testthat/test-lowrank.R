@@ -42,7 +42,7 @@ test_that("the log-likelihood is the definition's from 1e-8 to 1e8 of the larges
 
 test_that("the weights of the columns give the effects, and new rows of W are predicted", {
   p <- factor_pair(6, 60, 20, 4)
-  expect_equal(drop(p$W %*% p$thin$random$alpha), structure(ranef(p$dense, which = "all")$id[[1]], names = rownames(p$W)), tolerance = 1e-5)
+  expect_equal(drop(p$W %*% p$thin$random$id$alpha), structure(ranef(p$dense, which = "all")$id[[1]], names = rownames(p$W)), tolerance = 1e-5)
   set.seed(7)
   W_new <- matrix(rnorm(3 * 4), 3, dimnames = list(c("a", "b", "i1"), colnames(p$W)))
   W_new["i1", ] <- p$W["i1", ]

@@ -74,10 +74,10 @@ test_that("standard errors without the random effect are those of X beta", {
 test_that("the closed form for independent ids equals the definition, new ids included", {
   given <- kernel_data()
   fit <- fastlmm_fit(y ~ x + (1 | id), given$data, weights = w)
-  I <- diag(length(fit$random$ids))
-  dimnames(I) <- list(fit$random$ids, fit$random$ids)
+  I <- diag(length(fit$random$id$ids))
+  dimnames(I) <- list(fit$random$id$ids, fit$random$id$ids)
   m <- dense_model(fit, given$data, I, weights = given$data$w)
-  new <- data.frame(x = c(0, 2), id = c("new", fit$random$ids[4]))
+  new <- data.frame(x = c(0, 2), id = c("new", fit$random$id$ids[4]))
   expected <- dense_prediction(m, cbind(1, new$x), rbind(0, I[4, ]), c(1, 1))
   found <- predict(fit, new, se.fit = TRUE, allow.new.levels = TRUE)
   expect_equal(found$fit, expected$fit, tolerance = 1e-8, ignore_attr = TRUE)
@@ -136,11 +136,11 @@ test_that("unknown ids may have the effect 0 and the mean prior variance", {
 
 test_that("many rows go through in blocks with the same result", {
   fit <- kernel_fit()
-  targets <- prediction_targets(fit, kernel_data()$data, TRUE)
-  source <- kernel_source(fit, unique(targets$id), NULL, FALSE)
-  source$prior <- prior_variance(fit, source, NULL)
-  expect_equal(target_variance(fit, targets, source, block = 7), target_variance(fit, targets, source), tolerance = 1e-12)
-  expect_length(target_variance(fit, targets, source, block = 7), 75)
+  targets <- prediction_targets(fit, kernel_data()$data, fit$random)
+  source <- kernel_source(fit$random$id, unique(targets$random$id$id), NULL, FALSE)
+  variance <- function(...) one_variance(fit, targets$X, targets$random$id, source, NULL, ...)
+  expect_length(variance(block = 7), 75)
+  expect_equal(variance(block = 7), variance(), tolerance = 1e-12)
 })
 
 test_that("re.form is NULL, NA, ~0 or the random term itself", {
