@@ -8,6 +8,14 @@ ffi_fit <- function(y, X, weights, z, group, K, factor, index, method, threads, 
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)
 
+#' Fit one response with several random effects.
+#' @noRd
+ffi_fit_mix <- function(y, X, weights, effects, method, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, threads)
+
+#' Variance of predictions from several random effects.
+#' @noRd
+ffi_variance_mix <- function(y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads) .Call(wrap__ffi_variance_mix, y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads)
+
 #' Variance of predictions.
 #' @noRd
 ffi_variance <- function(K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads) .Call(wrap__ffi_variance, K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads)

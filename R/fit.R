@@ -96,7 +96,7 @@ estimate <- function(model) {
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   found <- call_rust(
-    ffi_fit, unname(model$y - model$offset), model$X, if (is.null(model$weights)) rep(1, length(model$y)) else model$weights,
+    ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
     random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )

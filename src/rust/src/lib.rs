@@ -9,6 +9,7 @@ mod console;
 mod failure;
 mod fit;
 mod kernel;
+mod mix;
 mod predict;
 mod profile;
 mod reply;
@@ -18,6 +19,7 @@ extendr_module! {
     mod fastlmm;
     use fit;
     use kernel;
+    use mix;
     use predict;
     use profile;
 }

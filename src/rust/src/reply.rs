@@ -3,6 +3,7 @@
 use extendr_api::prelude::*;
 use fastlmm_core::fit::{Errors, Fit, Point, Status};
 use fastlmm_core::kernel::dense::Facts;
+use fastlmm_core::mix;
 use fastlmm_core::optimize::{Optimum, Place};
 use fastlmm_core::profile::CurvePoint;
 use fastlmm_core::rotated::Rotated;
@@ -41,6 +42,42 @@ pub fn fit(fit: &Fit, columns: usize) -> List {
         optimum = optimum(fit),
         profile = points(&fit.profile),
         rotated = rotated(&fit.rotated)
+    )
+}
+
+pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
+    let mut coefficients = vec![f64::na(); columns];
+    fit.kept.iter().zip(&fit.beta).for_each(|(&j, b)| coefficients[j] = *b);
+    let numbers = |x: &[f64]| x.iter().copied().map(na).collect::<Vec<_>>();
+    let errors = list!(
+        sigma2 = numbers(&fit.errors.sigma2),
+        sigma2_e = na(fit.errors.sigma2_e),
+        delta = numbers(&fit.errors.delta),
+        h2 = numbers(&fit.errors.h2)
+    );
+    list!(
+        coefficients = coefficients,
+        vcov = matrix(&fit.vcov, fit.beta.len()),
+        kept = fit.kept.iter().map(|j| *j as i32 + 1).collect::<Vec<_>>(),
+        rank = fit.kept.len() as i32,
+        sigma2 = fit.best.sigma2.clone(),
+        sigma2_e = fit.best.sigma2_e,
+        logLik = fit.best.log_lik,
+        alpha = List::from_values(fit.alpha.iter().cloned()),
+        se = errors,
+        slope = fit.slope,
+        local = components(&fit.locals),
+        grid = components(&fit.grid)
+    )
+}
+
+/// A row for each set of variances, the residual's last.
+fn components(points: &[mix::fit::Components]) -> List {
+    let row = |c: &mix::fit::Components| c.sigma2.iter().copied().chain([c.sigma2_e]).collect::<Vec<_>>();
+    let rows: Vec<Vec<f64>> = points.iter().map(row).collect();
+    list!(
+        sigma2 = matrix(&rows, rows.first().map_or(0, Vec::len)),
+        logLik = points.iter().map(|c| na(c.log_lik)).collect::<Vec<_>>()
     )
 }
 

@@ -8,6 +8,7 @@ use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
+use fastlmm_core::mix::Effect;
 use fastlmm_core::rotated::Rotated;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
@@ -21,6 +22,45 @@ pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
         (_, true) => Kernel::LowRank(LowRank(matrix(k))),
         (_, false) => Kernel::Dense(Dense(matrix(k))),
     }
+}
+
+/// A random effect as R holds it.
+pub struct Held {
+    label: String,
+    z: Robj,
+    group: Vec<usize>,
+    k: RMatrix<f64>,
+    factor: bool,
+    index: Vec<usize>,
+}
+
+impl Held {
+    fn new(effect: &List) -> Reply<Self> {
+        let element = |name: &'static str| effect.dollar(name).map_err(|_| missing(name));
+        let k = RMatrix::<f64>::try_from(element("K")?).map_err(|_| missing("K"))?;
+        let whole = |name| Ok::<_, crate::failure::Failure>(element(name)?.as_integer_vector().ok_or(missing(name))?);
+        let index = whole("index")?;
+        Ok(Self {
+            label: element("label")?.as_str().unwrap_or_default().to_owned(),
+            z: element("z")?,
+            group: indices(&whole("group")?, index.len(), "group")?,
+            index: indices(&index, if k.nrows() == 0 { index.len() } else { k.nrows() }, "index")?,
+            factor: element("factor")?.as_bool().unwrap_or(false),
+            k,
+        })
+    }
+
+    pub fn view(&self, n: usize) -> Reply<Effect<'_>> {
+        let z = self.z.as_real_slice().ok_or(missing("z"))?;
+        same_length("z", z.len(), n)?;
+        same_length("group", self.group.len(), n)?;
+        Ok(Effect { label: &self.label, z, group: &self.group, kernel: kernel(&self.k, self.factor), index: &self.index })
+    }
+}
+
+pub fn effects(list: &List) -> Reply<Vec<Held>> {
+    let one = |effect: Robj| Held::new(&effect.as_list().ok_or(missing("effects"))?);
+    list.values().map(one).collect()
 }
 
 /// R's indices from 1 as indices from 0, each below `bound`.

@@ -24,6 +24,15 @@ pub enum Error {
     #[error("the kernel is not positive semidefinite: smallest eigenvalue {min:.6e}, largest {max:.6e}")]
     NotPositive { min: f64, max: f64 },
 
+    #[error("the variances of {labels} cannot be told apart: once X is removed their covariances depend on each other")]
+    Alike { labels: String },
+
+    #[error("nothing is left of the covariance of \"{label}\" once X is removed: its variance is unknown")]
+    Vanishes { label: String },
+
+    #[error("{by} explain the response exactly: the likelihood has no bound and the variances no estimates")]
+    Explained { by: &'static str },
+
     #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
     MlUnbounded,
 
@@ -61,6 +70,9 @@ impl Error {
             Error::TooFewRows { .. } => "too_few_rows",
             Error::NotIdentifiable { .. } => "not_identifiable",
             Error::NotPositive { .. } => "not_positive",
+            Error::Alike { .. } => "not_identifiable",
+            Error::Vanishes { .. } => "confounded",
+            Error::Explained { .. } => "explained",
             Error::MlUnbounded => "ml_unbounded",
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
@@ -73,6 +85,7 @@ impl Error {
     /// The numbers of the message, by name.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         match *self {
+            Error::Alike { .. } | Error::Vanishes { .. } | Error::Explained { .. } => vec![],
             Error::Shape { found, expected, .. } => vec![("found", found as f64), ("expected", expected as f64)],
             Error::TooFewRows { n, rank } => vec![("n", n as f64), ("rank", rank as f64)],
             Error::NotIdentifiable { scale } => vec![("scale", scale)],

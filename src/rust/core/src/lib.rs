@@ -29,6 +29,7 @@
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
+//! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
 
@@ -41,6 +42,7 @@ pub mod incidence;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;
+pub mod mix;
 pub mod monitor;
 pub mod optimize;
 pub mod parallel;

@@ -263,7 +263,7 @@ impl Reduction {
 }
 
 /// Response times the root of the weights, scaled by a power of two to be of order one.
-fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
+pub fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
     let unit = |x: &[f64]| power_of_two(max_abs(x.iter().copied()));
     let (y_unit, root_unit) = (unit(y), unit(root));
     let product: Vec<f64> = y

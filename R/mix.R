@@ -1,0 +1,79 @@
+# Fits with several random effects: the call to Rust, and what is peculiar to them.
+
+estimate_mix <- function(model) {
+  found <- call_rust(
+    ffi_fit_mix, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(model$random), model$method,
+    control_threads(model$control)
+  )
+  labels <- names(model$random)
+  named <- function(x) structure(x, names = labels)
+  total <- sum(found$sigma2) + found$sigma2_e
+  found$se <- lapply(found$se, function(se) if (length(se) == length(labels)) named(se) else se)
+  found$optimum <- mix_optimum(found, labels)
+  found$profile <- mix_points(found$grid, labels)
+  found$delta <- named(found$sigma2_e / found$sigma2)
+  found$h2 <- named(found$sigma2 / total)
+  found$sigma2 <- named(found$sigma2)
+  found
+}
+
+model_weights <- function(model) if (is.null(model$weights)) rep(1, length(model$y)) else model$weights
+
+rust_effects <- function(random) unname(Map(rust_effect, random, names(random)))
+
+rust_effect <- function(random, label) {
+  list(
+    label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random), factor = is_lowrank(random$kernel),
+    index = as.integer(random$index)
+  )
+}
+
+mix_optimum <- function(found, labels) {
+  zero <- c(labels, "residual")[c(found$sigma2, found$sigma2_e) == 0]
+  list(
+    log_delta = log(found$sigma2_e / structure(found$sigma2, names = labels)), slope = found$slope, curvature = NA_real_, reason = "slope vanishes",
+    boundary = if (length(zero) == 0) "none" else paste0("variance 0: ", toString(zero)), zero = zero, local = mix_points(found$local, labels),
+    dropped = 0L, status = "ok"
+  )
+}
+
+# Shares of the variances and the log-likelihood, a row a point
+mix_points <- function(points, labels) {
+  share <- points$sigma2 / rowSums(points$sigma2)
+  colnames(share) <- paste0("h2.", c(labels, "residual"))
+  data.frame(share[, seq_along(labels), drop = FALSE], sigma2 = rowSums(points$sigma2), logLik = points$logLik, check.names = FALSE)
+}
+
+# ---- prediction ---------------------------------------------------------------------------------------
+
+mix_variance <- function(fit, targets, sources, k_diag) {
+  given_beta <- ncol(targets$X) == 0
+  model <- stored_model(fit)
+  effects <- rust_effects(fit$random)
+  prior <- Reduce(`+`, Map(function(target, source, sigma2) {
+    sigma2 * target$z^2 * prior_variance(source$random, source, k_diag)[match(target$id, source$id)]
+  }, targets$random, sources, fit$sigma2[names(sources)]))
+  in_blocks(nrow(targets$X), max(1, 4e7 %/% fit$nobs), function(rows) {
+    cross <- Reduce(`+`, Map(effect_cross, targets$random, sources, fit$sigma2[names(sources)], MoreArgs = list(rows = rows)))
+    call_rust(
+      ffi_variance_mix, unname(model$y - model$offset), model$X, model_weights(model), effects, c(unname(fit$sigma2), fit$sigma2_e), cross,
+      prior[rows], targets$X[rows, , drop = FALSE], given_beta, control_threads(fit$control)
+    )
+  })
+}
+
+# Covariance of the effects in some targets (columns) with those in the rows of the fit
+effect_cross <- function(target, source, sigma2, rows) {
+  random <- source$random
+  cross <- cross_kernel(random, source, match(target$id[rows], source$id))
+  sigma2 * random$z * t(target$z[rows] * cross)[random$group, , drop = FALSE]
+}
+
+# ---- printing -----------------------------------------------------------------------------------------
+
+# Shares of the total variance, as fitted and with each K scaled to mean diagonal 1
+share_table <- function(fit) {
+  data.frame(
+    estimate = fit$h2, std.error = fit$se$h2, lower = NA_real_, upper = NA_real_, row.names = paste0("h2 (", names(fit$random), ")")
+  )
+}

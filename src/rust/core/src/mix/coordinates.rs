@@ -1,0 +1,234 @@
+//! From rows to few orthonormal coordinates: those of the contrasts that the effects reach, then those of X.
+//!
+//! `H' C = [T1; T2]` turns X onto the first r axes. Where the columns C of all effects are fewer than the contrasts, `T2 = Q R` and the
+//! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
+
+use super::{Effect, Model};
+use crate::design::Design;
+use crate::error::Result;
+use crate::kernel::Kernel;
+use crate::linalg::{max_abs, power_of_two, product};
+use crate::parallel::check_memory;
+use faer::{Mat, MatRef, Par};
+
+pub struct Coordinates {
+    pub design: Design,
+    /// Roots of the weights.
+    root: Vec<f64>,
+    /// Orthonormal basis of the contrasts that are reached, (n - r) x m; absent if that is all of them.
+    q: Option<Mat<f64>>,
+}
+
+/// Matrices of the effects, contrasts first, and the units that were divided out of their kernels.
+pub struct Matrices {
+    pub a: Vec<Mat<f64>>,
+    pub unit: Vec<f64>,
+}
+
+impl Coordinates {
+    pub fn new(model: &Model<'_>, par: Par) -> Result<(Self, Matrices)> {
+        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let design = Design::new(model.x, &root)?;
+        let mut coordinates = Self { design, root, q: None };
+        let columns: Vec<usize> = model.effects.iter().map(columns).collect();
+        let n = model.y.len();
+        let matrices = if shared_columns(model, &columns) < n - coordinates.r() {
+            coordinates.by_columns(model, par)?
+        } else {
+            check_memory((model.effects.len() + 3) as f64 * (n as f64).powi(2))?;
+            coordinates.by_rows(model, par)
+        };
+        Ok((coordinates, matrices))
+    }
+
+    pub fn n(&self) -> usize {
+        self.root.len()
+    }
+
+    pub fn r(&self) -> usize {
+        self.design.rank()
+    }
+
+    /// Number of contrasts that are reached.
+    pub fn m(&self) -> usize {
+        self.q.as_ref().map_or(self.n() - self.r(), Mat::ncols)
+    }
+
+    /// Coordinates of vectors over the rows (already times the roots of the weights), and the square of what they leave out of each.
+    pub fn forward(&self, mut v: Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
+        self.design.q.transpose_multiply(v.as_mut(), par);
+        let (r, m, t) = (self.r(), self.m(), v.ncols());
+        let mut below = v.as_ref().subrows(r, self.n() - r).to_owned();
+        let mut along = Mat::<f64>::zeros(m, t);
+        if let Some(q) = &self.q {
+            // twice is enough: what the first pass leaves is rounding of the first pass
+            for _ in 0..2 {
+                let step = product(q.transpose(), below.as_ref(), par);
+                below -= product(q.as_ref(), step.as_ref(), par);
+                along += step;
+            }
+        } else {
+            std::mem::swap(&mut along, &mut below);
+        }
+        let rest = (0..t).map(|j| below.col(j).squared_norm_l2() * f64::from(self.q.is_some())).collect();
+        let entry = |i: usize, j: usize| if i < m { along[(i, j)] } else { v[(i - m, j)] };
+        (Mat::from_fn(m + r, t, entry), rest)
+    }
+
+    /// The vector over the rows, times the inverse roots of nothing, whose contrasts are `a`.
+    pub fn back(&self, a: &[f64]) -> Vec<f64> {
+        let r = self.r();
+        let mut v = vec![0.0; self.n()];
+        match &self.q {
+            Some(q) => (0..q.nrows()).for_each(|i| v[r + i] = (0..a.len()).map(|j| q[(i, j)] * a[j]).sum()),
+            None => v[r..].copy_from_slice(a),
+        }
+        self.design.q.apply(&mut v);
+        v
+    }
+
+    /// z times the root of the weight, over a power of two.
+    pub fn multiplier(&self, z: &[f64]) -> (Vec<f64>, f64) {
+        let scaled: Vec<f64> = z.iter().zip(&self.root).map(|(z, s)| z * s).collect();
+        let unit = power_of_two(max_abs(scaled.iter().copied()));
+        (scaled.iter().map(|v| v / unit).collect(), unit)
+    }
+
+    pub fn weighted(&self, v: &[f64]) -> Vec<f64> {
+        v.iter().zip(&self.root).map(|(v, s)| v * s).collect()
+    }
+
+    /// Z K Z' entry by entry, both sides turned.
+    fn by_rows(&self, model: &Model<'_>, par: Par) -> Matrices {
+        let (n, r) = (self.n(), self.r());
+        let one = |effect: &Effect<'_>| {
+            let (z, z_unit) = self.multiplier(effect.z);
+            let (inner, k_unit) = inner(effect);
+            let inner = inner.unwrap_or_else(|| Mat::identity(effect.index.len(), effect.index.len()));
+            let inner = match effect.kernel {
+                Kernel::LowRank(_) => product(inner.as_ref(), inner.transpose(), par),
+                _ => inner,
+            };
+            let g = effect.group;
+            let mut k = Mat::from_fn(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
+            self.design.q.conjugate(k.as_mut(), par);
+            let at = |i: usize| if i < n - r { i + r } else { i + r - n };
+            (Mat::from_fn(n, n, |i, j| k[(at(i), at(j))]), z_unit * z_unit * k_unit)
+        };
+        let (a, unit) = model.effects.iter().map(one).unzip();
+        Matrices { a, unit }
+    }
+
+    /// The columns of the effects turned and orthonormalised; effects with the same Z share them.
+    fn by_columns(&mut self, model: &Model<'_>, par: Par) -> Result<Matrices> {
+        let n = self.n();
+        let owner = owners(model);
+        let blocks: Vec<Mat<f64>> = (0..model.effects.len())
+            .filter(|&k| owner[k] == k)
+            .map(|k| self.columns_of(&model.effects[k]))
+            .collect();
+        let first: Vec<usize> = blocks.iter().scan(0, |sum, b| { *sum += b.ncols(); Some(*sum - b.ncols()) }).collect();
+        let total: usize = blocks.iter().map(Mat::ncols).sum();
+        check_memory(3.0 * n as f64 * total as f64 + (model.effects.len() + 4) as f64 * (total as f64).powi(2))?;
+        let mut c = Mat::zeros(n, total);
+        for (block, &first) in blocks.iter().zip(&first) {
+            c.as_mut().subcols_mut(first, block.ncols()).copy_from(block);
+        }
+        drop(blocks);
+        self.design.q.transpose_multiply(c.as_mut(), par);
+        let r = self.r();
+        let qr = c.as_ref().subrows(r, n - r).qr();
+        let t = Mat::from_fn(total + r, total, |i, j| match i.checked_sub(total) {
+            Some(i) => c[(i, j)],
+            None if i <= j => qr.R()[(i, j)],
+            None => 0.0,
+        });
+        self.q = Some(qr.compute_thin_Q());
+        let place: Vec<usize> = owner.iter().map(|&k| (0..k).filter(|&j| owner[j] == j).count()).collect();
+        let one = |(k, effect): (usize, &Effect<'_>)| {
+            let columns = t.as_ref().subcols(first[place[k]], width(effect));
+            let (_, z_unit) = self.multiplier(effect.z);
+            let (inner, k_unit) = inner(effect);
+            (conjugate(columns, effect, inner, par), z_unit * z_unit * k_unit)
+        };
+        let (a, unit) = model.effects.iter().enumerate().map(one).unzip();
+        Ok(Matrices { a, unit })
+    }
+
+    /// Z, or Z W where that has fewer columns.
+    fn columns_of(&self, effect: &Effect<'_>) -> Mat<f64> {
+        let (z, _) = self.multiplier(effect.z);
+        let mut c = Mat::zeros(self.n(), width(effect));
+        match inner(effect).0 {
+            Some(w) if is_narrow(effect) => {
+                for j in 0..w.ncols() {
+                    (0..self.n()).for_each(|i| c[(i, j)] = z[i] * w[(effect.group[i], j)]);
+                }
+            }
+            _ => (0..self.n()).for_each(|i| c[(i, effect.group[i])] = z[i]),
+        }
+        c
+    }
+}
+
+/// Kernel or factor of the observed groups over its unit; nothing for the identity.
+fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
+    let index = effect.index;
+    let m = index.len();
+    match effect.kernel {
+        Kernel::Identity => (None, 1.0),
+        Kernel::LowRank(w) => {
+            let largest = (0..w.0.ncols()).map(|c| max_abs(index.iter().map(|&i| w.0[(i, c)])));
+            let unit = power_of_two(max_abs(largest));
+            (Some(Mat::from_fn(m, w.0.ncols(), |i, c| w.0[(index[i], c)] / unit)), unit * unit)
+        }
+        kernel => {
+            let unit = power_of_two(max_abs(index.iter().map(|&i| kernel.entry(i, i))));
+            (Some(Mat::from_fn(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)), unit)
+        }
+    }
+}
+
+/// Is Z W taken for the columns of an effect?
+fn is_narrow(effect: &Effect<'_>) -> bool {
+    matches!(effect.kernel, Kernel::LowRank(w) if w.0.ncols() < effect.index.len())
+}
+
+fn width(effect: &Effect<'_>) -> usize {
+    match effect.kernel {
+        Kernel::LowRank(w) if is_narrow(effect) => w.0.ncols(),
+        _ => effect.index.len(),
+    }
+}
+
+fn columns(effect: &Effect<'_>) -> usize {
+    width(effect)
+}
+
+/// Number of the first effect that has the same Z.
+fn owners(model: &Model<'_>) -> Vec<usize> {
+    let effects = &model.effects;
+    let same = |a: &Effect<'_>, b: &Effect<'_>| !is_narrow(a) && !is_narrow(b) && a.z == b.z && a.group == b.group;
+    (0..effects.len())
+        .map(|k| (0..k).find(|&j| same(&effects[j], &effects[k])).unwrap_or(k))
+        .collect()
+}
+
+fn shared_columns(model: &Model<'_>, columns: &[usize]) -> usize {
+    owners(model).iter().enumerate().map(|(k, &owner)| if owner == k { columns[k] } else { 0 }).sum()
+}
+
+/// T K T'
+fn conjugate(t: MatRef<'_, f64>, effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
+    match (inner, effect.kernel) {
+        (Some(k), Kernel::Dense(_)) => {
+            let tk = product(t, k.as_ref(), par);
+            product(tk.as_ref(), t.transpose(), par)
+        }
+        (Some(w), _) if !is_narrow(effect) => {
+            let tw = product(t, w.as_ref(), par);
+            product(tw.as_ref(), tw.transpose(), par)
+        }
+        _ => product(t, t.transpose(), par),
+    }
+}

@@ -1,0 +1,180 @@
+//! REML and ML as functions of the variances theta (the residual last), with gradient and Hessian.
+//!
+//! For ML the part of X adds `log|S|`, `S = V11 - V12 V22^-1 V21`. With `w = [-V22^-1 V21; 1]` its derivatives are
+//!
+//! ```text
+//! dS/dk    = w' A_k w
+//! d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k),   N_k the contrasts of A_k w
+//! ```
+
+use super::covariance::{Covariance, Factorised, Traces};
+use crate::likelihood::Method;
+use faer::linalg::solvers::Solve;
+use faer::{Mat, MatRef, Par, Side};
+use std::f64::consts::TAU;
+
+/// The data in the coordinates of `covariance`, in units in which response and kernels are of order one.
+pub struct Problem {
+    pub covariance: Box<dyn Covariance>,
+    pub method: Method,
+    /// Coordinates of the response: contrasts, m x 1, and directions of X.
+    pub y2: Mat<f64>,
+    pub y1: Vec<f64>,
+    /// Sum of squares and number of the contrasts that no effect reaches.
+    pub rho: f64,
+    pub n_rest: usize,
+    pub effects: usize,
+}
+
+/// The likelihood at one set of variances.
+pub struct Point<'a> {
+    pub theta: Vec<f64>,
+    /// -2 log L without the constants of the data.
+    pub deviance: f64,
+    /// y' P y, which is n at the best scale.
+    pub q: f64,
+    factor: Box<dyn Factorised + 'a>,
+    /// a = V22^-1 y2
+    pub a: Mat<f64>,
+    x: Option<Fixed>,
+}
+
+/// The part of X: w and S.
+pub struct Fixed {
+    pub w: Mat<f64>,
+    pub s: Mat<f64>,
+}
+
+/// Gradient and Hessian of the deviance, and twice the expected information.
+pub struct Derivatives {
+    pub gradient: Vec<f64>,
+    pub hessian: Vec<Vec<f64>>,
+}
+
+impl Point<'_> {
+    pub fn traces(&self, par: Par) -> Traces {
+        self.factor.traces(par)
+    }
+}
+
+impl Problem {
+    pub fn r(&self) -> usize {
+        self.y1.len()
+    }
+
+    pub fn contrasts(&self) -> usize {
+        self.covariance.m() + self.n_rest
+    }
+
+    /// Observations that count.
+    pub fn n(&self) -> usize {
+        match self.method {
+            Method::Reml => self.contrasts(),
+            Method::Ml => self.contrasts() + self.r(),
+        }
+    }
+
+    /// `None` where V is not positive definite.
+    pub fn point(&self, theta: &[f64], par: Par) -> Option<Point<'_>> {
+        let residual = theta[self.effects];
+        if residual <= 0.0 && self.n_rest > 0 {
+            return None;
+        }
+        let factor = self.covariance.factorise(theta, par)?;
+        let a = factor.solve(self.y2.as_ref(), par);
+        let mut q = (self.y2.transpose() * &a)[(0, 0)];
+        let mut log_det = factor.log_det();
+        if self.n_rest > 0 {
+            q += self.rho / residual;
+            log_det += self.n_rest as f64 * residual.ln();
+        }
+        let x = (self.method == Method::Ml && self.r() > 0).then(|| self.fixed(theta, &*factor, par));
+        if let Some(x) = &x {
+            log_det += log_det_of(x.s.as_ref())?;
+        }
+        let deviance = log_det + q + self.n() as f64 * TAU.ln();
+        deviance.is_finite().then(|| Point { theta: theta.to_vec(), deviance, q, factor, a, x })
+    }
+
+    /// w = [-V22^-1 V21; 1] and S = w' V w
+    fn fixed(&self, theta: &[f64], factor: &dyn Factorised, par: Par) -> Fixed {
+        let (m, r) = (self.covariance.m(), self.r());
+        let directions = Mat::from_fn(m + r, r, |i, j| f64::from(i == m + j));
+        let v = self.times(theta, directions.as_ref(), par);
+        let above = factor.solve(v.as_ref().subrows(0, m), par);
+        let w = Mat::from_fn(m + r, r, |i, j| if i < m { -above[(i, j)] } else { f64::from(i == m + j) });
+        let s = v.as_ref().subrows(m, r) - v.as_ref().subrows(0, m).transpose() * &above;
+        Fixed { w, s }
+    }
+
+    /// V x
+    pub fn times(&self, theta: &[f64], x: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+        let mut v = Mat::zeros(x.nrows(), x.ncols());
+        for (k, share) in theta.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            v += faer::Scale(*share) * self.covariance.apply(k, x, par);
+        }
+        v
+    }
+
+    pub fn derivatives(&self, point: &Point<'_>, par: Par) -> Derivatives {
+        let count = self.effects + 1;
+        let m = self.covariance.m();
+        let Traces { first, second } = point.factor.traces(par);
+        let aa = self.on_contrasts(point.a.as_ref(), par);
+        let va: Vec<Mat<f64>> = aa.iter().map(|x| point.factor.solve(x.as_ref(), par)).collect();
+        let inner = |x: &Mat<f64>, y: &Mat<f64>| (x.transpose() * y)[(0, 0)];
+        let mut gradient: Vec<f64> = (0..count).map(|k| first[k] - inner(&point.a, &aa[k])).collect();
+        let entry = |k: usize, l: usize| 2.0 * inner(&aa[k], &va[l]) - second[k][l];
+        let mut hessian: Vec<Vec<f64>> = (0..count).map(|k| (0..count).map(|l| entry(k, l)).collect()).collect();
+        if self.n_rest > 0 {
+            let residual = point.theta[self.effects];
+            let (n, q) = (self.n_rest as f64, self.rho / residual);
+            gradient[self.effects] += (n - q) / residual;
+            hessian[self.effects][self.effects] += (2.0 * q - n) / (residual * residual);
+        }
+        if let Some(x) = &point.x {
+            self.add_fixed(x, point, m, par, &mut gradient, &mut hessian);
+        }
+        Derivatives { gradient, hessian }
+    }
+
+    /// The contrasts of A_k [x; 0] for every component.
+    fn on_contrasts(&self, x: MatRef<'_, f64>, par: Par) -> Vec<Mat<f64>> {
+        let m = self.covariance.m();
+        let full = Mat::from_fn(m + self.r(), x.ncols(), |i, j| if i < m { x[(i, j)] } else { 0.0 });
+        let one = |k| self.covariance.apply(k, full.as_ref(), par).subrows(0, m).to_owned();
+        (0..=self.effects).map(one).collect()
+    }
+
+    /// Derivatives of log|S|.
+    fn add_fixed(&self, x: &Fixed, point: &Point<'_>, m: usize, par: Par, gradient: &mut [f64], hessian: &mut [Vec<f64>]) {
+        let Ok(s) = x.s.llt(Side::Lower) else { return };
+        let aw: Vec<Mat<f64>> = (0..=self.effects).map(|k| self.covariance.apply(k, x.w.as_ref(), par)).collect();
+        let n: Vec<MatRef<'_, f64>> = aw.iter().map(|a| a.as_ref().subrows(0, m)).collect();
+        let vn: Vec<Mat<f64>> = n.iter().map(|n| point.factor.solve(*n, par)).collect();
+        let ds: Vec<Mat<f64>> = aw.iter().map(|a| s.solve(x.w.transpose() * a)).collect();
+        let trace = |a: &Mat<f64>| a.diagonal().column_vector().sum();
+        for k in 0..=self.effects {
+            gradient[k] += trace(&ds[k]);
+            for l in 0..=self.effects {
+                let cross = n[k].transpose() * &vn[l];
+                hessian[k][l] -= trace(&(&ds[k] * &ds[l])) + 2.0 * trace(&s.solve(&cross));
+            }
+        }
+    }
+
+    /// beta's part at a point: w and S, whatever the criterion.
+    pub fn fixed_at(&self, point: &Point<'_>, par: Par) -> Fixed {
+        self.fixed(&point.theta, &*point.factor, par)
+    }
+
+    /// V22^-1 b
+    pub fn solve(&self, point: &Point<'_>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+        point.factor.solve(b, par)
+    }
+}
+
+fn log_det_of(s: MatRef<'_, f64>) -> Option<f64> {
+    let llt = s.llt(Side::Lower).ok()?;
+    Some(2.0 * (0..s.nrows()).map(|i| llt.L()[(i, i)].ln()).sum::<f64>())
+}

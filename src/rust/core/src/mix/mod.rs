@@ -1,0 +1,58 @@
+//! Several random effects: `y ~ N(X beta, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
+//!
+//! X is projected out once and everything is expressed in few orthonormal coordinates, as with a single kernel; what is left are the matrices
+//! A_k of the effects in these coordinates. The likelihood is then a function of the variances alone,
+//!
+//! ```text
+//! -2 log L = log|V22| + y2' V22^-1 y2 + ...,   V22 = sum_k sigma2_k A_k + sigma2_e I,   A_e = I
+//! d/dk     = tr(V22^-1 A_k) - a' A_k a,        a = V22^-1 y2
+//! d2/dkdl  = -tr(V22^-1 A_k V22^-1 A_l) + 2 a' A_k V22^-1 A_l a
+//! ```
+//!
+//! (Harville 1977; Patterson and Thompson 1971), with the term of X added for ML.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `coordinates` | from rows to the coordinates of the contrasts and of X, and back |
+//! | `covariance` | what the likelihood asks of V22 |
+//! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
+//! | `likelihood` | REML and ML with gradient and Hessian |
+//! | `search` | simplex grid, trust region, Newton, variances of zero |
+//! | `fit`, `predict`, `profile` | what users ask for |
+
+pub mod coordinates;
+pub mod covariance;
+pub mod dense;
+pub mod fit;
+pub mod likelihood;
+pub mod predict;
+pub mod profile;
+pub mod search;
+pub mod spectral;
+
+use crate::kernel::Kernel;
+use faer::MatRef;
+
+/// One of several random effects, n rows in groups.
+#[derive(Clone, Copy)]
+pub struct Effect<'a> {
+    pub label: &'a str,
+    /// Multiplier of the effect in row i.
+    pub z: &'a [f64],
+    /// Group of row i, below `index.len()`.
+    pub group: &'a [usize],
+    pub kernel: Kernel<'a>,
+    /// Row of the kernel of each group.
+    pub index: &'a [usize],
+}
+
+/// A data set and its random effects. Rows are observations.
+#[derive(Clone)]
+pub struct Model<'a> {
+    pub y: &'a [f64],
+    /// n x p, p = 0 allowed, aliased columns allowed.
+    pub x: MatRef<'a, f64>,
+    /// Residual variance of row i is sigma2_e / weights[i].
+    pub weights: &'a [f64],
+    pub effects: Vec<Effect<'a>>,
+}

@@ -1,0 +1,75 @@
+//! Variance of predictions from several effects, with the uncertainty of beta (universal kriging) unless beta is given.
+//!
+//! A target u with covariance c with the data has, in coordinates, c2 with the contrasts and c1 with X. With d = x' R^-1 - (c1 - V12 V22^-1 c2)
+//!
+//! ```text
+//! var(x' beta_hat + u_hat - x' beta - u) = var(u) - c2' V22^-1 c2 + d' S d
+//! var(u_hat - u | beta)                  = var(u) - c2' V22^-1 c2 - e' S^-1 e,   e = c1 - V12 V22^-1 c2
+//! ```
+
+use super::Model;
+use super::fit::Setup;
+use crate::error::{Error, Result};
+use crate::likelihood::Method;
+use crate::parallel::Workers;
+use faer::linalg::solvers::Solve;
+use faer::{Mat, MatRef, Par, Side};
+
+/// What is predicted: t targets.
+pub struct Targets<'a> {
+    /// Covariance of each target's effects with each row, n x t.
+    pub cross: MatRef<'a, f64>,
+    /// Variance of each target's effects.
+    pub prior: &'a [f64],
+    /// Fixed effects of the targets, t x (kept columns); `None`: beta is given.
+    pub x: Option<MatRef<'a, f64>>,
+}
+
+/// Variance of each prediction at the variances of a fit, the residual's last.
+pub fn variance(model: &Model<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
+    let workers = Workers::new(threads)?;
+    workers.run(|par| {
+        let setup = Setup::new(model, Method::Reml, par)?;
+        setup.variance(sigma2, targets, par)
+    })
+}
+
+impl Setup {
+    fn variance(&self, sigma2: &[f64], targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
+        let theta: Vec<f64> = sigma2.iter().zip(&self.unit).map(|(s, unit)| s / unit).collect();
+        let singular = Error::NoConvergence { what: "the factorisation of V at the fit's variances", iterations: 0 };
+        let point = self.problem.point(&theta, par).ok_or(singular.clone())?;
+        let (m, r, t) = (self.coordinates.m(), self.coordinates.r(), targets.prior.len());
+        let unit = self.y_scale * self.y_scale;
+        let root = self.coordinates.weighted(&vec![1.0; self.coordinates.n()]);
+        let cross = Mat::from_fn(root.len(), t, |i, j| targets.cross[(i, j)] * root[i] / unit);
+        let (c, _) = self.coordinates.forward(cross, par);
+        let c2 = c.as_ref().subrows(0, m);
+        let solved = self.problem.solve(&point, c2, par);
+        let fixed = self.problem.fixed_at(&point, par);
+        let e = c.as_ref().subrows(m, r) + fixed.w.as_ref().subrows(0, m).transpose() * c2;
+        let s = fixed.s.llt(Side::Lower).map_err(|_| singular)?;
+        let informed = |j: usize| (c2.col(j).transpose() * solved.col(j)) * unit;
+        let left = |j: usize| targets.prior[j] - informed(j);
+        let Some(x) = targets.x else {
+            let se = s.solve(&e);
+            return Ok((0..t).map(|j| left(j) - (e.col(j).transpose() * se.col(j)) * unit).collect());
+        };
+        let d = self.turned(x) - e;
+        let sd = &fixed.s * &d;
+        Ok((0..t).map(|j| left(j) + (d.col(j).transpose() * sd.col(j)) * unit).collect())
+    }
+
+    /// R^-T x' by columns.
+    fn turned(&self, x: MatRef<'_, f64>) -> Mat<f64> {
+        let r = self.coordinates.r();
+        let inverse: Vec<Vec<f64>> = (0..r)
+            .map(|j| {
+                let mut column: Vec<f64> = (0..r).map(|i| f64::from(i == j)).collect();
+                self.coordinates.design.solve(&mut column);
+                column
+            })
+            .collect();
+        Mat::from_fn(r, x.nrows(), |i, j| (0..r).map(|l| inverse[i][l] * x[(j, l)]).sum())
+    }
+}

@@ -1,0 +1,347 @@
+//! Where the deviance is least: a coarse grid over the simplex of shares, a trust region from each of its valleys, Newton steps to rounding.
+//!
+//! The variances are written as squares, theta = s^2. In s nothing is bounded and the deviance is smooth and even, so that a variance of zero
+//! is an ordinary stationary point, which the second-order method reaches fast.
+
+use super::likelihood::{Derivatives, Point, Problem};
+use crate::error::{Error, Result};
+use crate::monitor::Monitor;
+use crate::parallel::Workers;
+use argmin::core::{
+    CostFunction, Executor, Gradient, Hessian, IterState, KV, Problem as Counted, Solver, State, TerminationReason, TerminationStatus,
+};
+use argmin::solver::trustregion::{Steihaug, TrustRegion};
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+use std::cell::RefCell;
+
+/// One local optimum: variances, and the deviance there.
+#[derive(Debug, Clone)]
+pub struct Local {
+    pub theta: Vec<f64>,
+    pub deviance: f64,
+}
+
+/// All local optima, best first, and the values on the grid.
+pub struct Found {
+    pub locals: Vec<Local>,
+    pub grid: Vec<Local>,
+}
+
+/// How finely the simplex of shares is divided: the fewer components the finer.
+fn divisions(effects: usize) -> usize {
+    match effects {
+        0..=2 => 5,
+        3 => 4,
+        _ => 3,
+    }
+}
+
+/// A start keeps every variance positive: at zero its derivative in s vanishes.
+const LEAST_SHARE: f64 = 0.02;
+/// A share below this is looked at as zero.
+const SMALL_SHARE: f64 = 1e-7;
+const MAX_STARTS: usize = 6;
+const MAX_ITERATIONS: u64 = 200;
+const MAX_NEWTON: usize = 20;
+
+/// What the search works with: the problem, its workers, and whom to ask whether to stop.
+pub struct Search<'a> {
+    pub problem: &'a Problem,
+    pub workers: &'a Workers,
+    pub monitor: RefCell<&'a mut dyn Monitor>,
+    /// Mean variance that one unit of theta gives a contrast.
+    pub size: Vec<f64>,
+    /// Components that may differ from their value at the start.
+    pub free: Vec<bool>,
+}
+
+impl<'a> Search<'a> {
+    pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
+        self.monitor.borrow_mut().check()?;
+        Ok(self.workers.run(|par| self.problem.point(theta, par)))
+    }
+
+    fn derivatives(&self, point: &Point<'_>) -> Derivatives {
+        self.workers.run(|par| self.problem.derivatives(point, par))
+    }
+
+    /// Every local optimum that the grid shows.
+    pub fn run(&self) -> Result<Found> {
+        let (shares, grid) = self.grid()?;
+        let mut locals: Vec<Local> = vec![];
+        for start in valleys(&shares, &grid).into_iter().take(MAX_STARTS) {
+            let inside: Vec<f64> = shares[start].iter().map(|s| s.max(LEAST_SHARE)).collect();
+            let Some(theta) = self.scaled(&inside)? else { continue };
+            let local = self.descend(&theta.theta)?;
+            if !locals.iter().any(|other| self.same(other, &local)) {
+                locals.push(local);
+            }
+        }
+        locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
+        let grid = grid.into_iter().flatten().collect();
+        Ok(Found { locals, grid })
+    }
+
+    fn grid(&self) -> Result<(Vec<Vec<f64>>, Vec<Option<Local>>)> {
+        let parts = divisions(self.problem.effects);
+        let shares: Vec<Vec<f64>> = compositions(parts, self.problem.effects + 1)
+            .into_iter()
+            .map(|c| c.iter().map(|i| *i as f64 / parts as f64).collect())
+            .collect();
+        let values = shares.iter().map(|s| self.scaled(s)).collect::<Result<_>>()?;
+        Ok((shares, values))
+    }
+
+    /// The point with these shares and the best scale.
+    fn scaled(&self, shares: &[f64]) -> Result<Option<Local>> {
+        let theta: Vec<f64> = shares.iter().zip(&self.size).map(|(s, size)| s / size).collect();
+        let n = self.problem.n() as f64;
+        Ok(self.point(&theta)?.map(|p| {
+            let scale = p.q / n;
+            Local {
+                theta: theta.iter().map(|t| t * scale).collect(),
+                deviance: p.deviance - p.q + n + n * scale.ln(),
+            }
+        }))
+    }
+
+    fn shares(&self, theta: &[f64]) -> Vec<f64> {
+        let parts: Vec<f64> = theta.iter().zip(&self.size).map(|(t, size)| t * size).collect();
+        let sum: f64 = parts.iter().sum();
+        parts.iter().map(|p| p / sum).collect()
+    }
+
+    fn same(&self, a: &Local, b: &Local) -> bool {
+        let near = self.shares(&a.theta).iter().zip(self.shares(&b.theta)).all(|(a, b)| (a - b).abs() < 1e-4);
+        near && (a.deviance - b.deviance).abs() < 1e-5 * (1.0 + a.deviance.abs())
+    }
+
+    /// The local optimum below a start.
+    pub fn descend(&self, theta: &[f64]) -> Result<Local> {
+        let s: Vec<f64> = theta.iter().zip(&self.size).map(|(t, size)| (t * size).sqrt()).collect();
+        let reached = self.trust_region(&s)?;
+        let theta: Vec<f64> = reached.iter().zip(&self.size).map(|(s, size)| s * s / size).collect();
+        self.settle(theta)
+    }
+
+    /// Variances that are next to zero are set to zero if the deviance rises from there, and the others brought to rounding.
+    fn settle(&self, theta: Vec<f64>) -> Result<Local> {
+        let shares = self.shares(&theta);
+        let small = |k: usize| self.free[k] && shares[k] < SMALL_SHARE;
+        let zeroed: Vec<f64> = (0..theta.len()).map(|k| if small(k) { 0.0 } else { theta[k] }).collect();
+        if zeroed != theta
+            && let Some((local, gradient)) = self.newton(zeroed)?
+            && (0..theta.len()).all(|k| !small(k) || gradient[k] >= 0.0)
+        {
+            return Ok(local);
+        }
+        let failed = Error::NoConvergence { what: "the search for the variances", iterations: MAX_NEWTON };
+        Ok(self.newton(theta)?.ok_or(failed)?.0)
+    }
+
+    /// Newton steps in the positive variances while they make the slope smaller; the last gradient too.
+    fn newton(&self, mut theta: Vec<f64>) -> Result<Option<(Local, Vec<f64>)>> {
+        let free: Vec<usize> = (0..theta.len()).filter(|&k| self.free[k] && theta[k] > 0.0).collect();
+        let mut best: Option<(f64, Local, Vec<f64>)> = None;
+        for _ in 0..MAX_NEWTON {
+            let Some(point) = self.point(&theta)? else { break };
+            let d = self.derivatives(&point);
+            let (step, decrement) = newton_step(&d, &theta, &free);
+            if best.as_ref().is_some_and(|(least, ..)| decrement >= 0.25 * least) {
+                break;
+            }
+            let local = Local { theta: theta.clone(), deviance: point.deviance };
+            best = Some((decrement, local, d.gradient));
+            for (&k, step) in free.iter().zip(&step) {
+                theta[k] *= step.clamp(-0.5, 1.0) + 1.0;
+            }
+        }
+        Ok(best.map(|(_, local, gradient)| (local, gradient)))
+    }
+
+    fn trust_region(&self, s: &[f64]) -> Result<Vec<f64>> {
+        let surface = Surface { search: self, last: RefCell::new(None), stopped: RefCell::new(None) };
+        let radius = 0.5 * s.iter().map(|s| s * s).sum::<f64>().sqrt();
+        let failed = |_| Error::NoConvergence { what: "the trust region", iterations: MAX_ITERATIONS as usize };
+        let solver = TrustRegion::new(Steihaug::new()).with_radius(radius).map_err(failed)?;
+        let run = Executor::new(&surface, Settling(solver))
+            .configure(|state| state.param(s.to_vec()).max_iters(MAX_ITERATIONS))
+            .timer(false)
+            .run();
+        if let Some(error) = surface.stopped.borrow_mut().take() {
+            return Err(error);
+        }
+        let state = run.map_err(failed)?;
+        state.state().get_best_param().cloned().ok_or(failed(argmin::core::Error::msg("no parameter")))
+    }
+}
+
+/// Newton's step for log theta of the given components, and half of the decrease that it promises.
+fn newton_step(d: &Derivatives, theta: &[f64], free: &[usize]) -> (Vec<f64>, f64) {
+    let n = free.len();
+    let slope = Mat::from_fn(n, 1, |i, _| -theta[free[i]] * d.gradient[free[i]]);
+    let curvature = Mat::from_fn(n, n, |i, j| {
+        let (k, l) = (free[i], free[j]);
+        theta[k] * theta[l] * d.hessian[k][l] + if k == l { theta[k] * d.gradient[k] } else { 0.0 }
+    });
+    let Ok(llt) = curvature.llt(Side::Lower) else { return (vec![0.0; n], f64::INFINITY) };
+    let step = llt.solve(&slope);
+    ((0..n).map(|i| step[(i, 0)]).collect(), (slope.transpose() * &step)[(0, 0)])
+}
+
+/// The deviance over s, with the last point kept: argmin asks for value, gradient and Hessian one by one.
+struct Surface<'s, 'a> {
+    search: &'s Search<'a>,
+    last: RefCell<Option<(Vec<f64>, Option<Point<'a>>, Option<Derivatives>)>>,
+    stopped: RefCell<Option<Error>>,
+}
+
+type Failed = argmin::core::Error;
+
+impl Surface<'_, '_> {
+    fn theta(&self, s: &[f64]) -> Vec<f64> {
+        s.iter().zip(&self.search.size).map(|(s, size)| s * s / size).collect()
+    }
+
+    fn at(&self, s: &[f64]) -> std::result::Result<(), Failed> {
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_some_and(|(at, ..)| at == s) {
+            return Ok(());
+        }
+        match self.search.point(&self.theta(s)) {
+            Ok(point) => {
+                *last = Some((s.to_vec(), point, None));
+                Ok(())
+            }
+            Err(error) => {
+                *self.stopped.borrow_mut() = Some(error);
+                Err(Failed::msg("stopped"))
+            }
+        }
+    }
+
+    /// ds of a function of theta: theta_k = s_k^2 / size_k.
+    fn with_derivatives<T>(&self, s: &[f64], read: impl Fn(&Derivatives, &[f64]) -> T) -> std::result::Result<T, Failed> {
+        self.at(s)?;
+        let mut last = self.last.borrow_mut();
+        let Some((_, Some(point), derivatives)) = last.as_mut() else {
+            return Err(Failed::msg("no derivatives where V is singular"));
+        };
+        let derivatives = derivatives.get_or_insert_with(|| self.search.derivatives(point));
+        let slope: Vec<f64> = s.iter().zip(&self.search.size).map(|(s, size)| 2.0 * s / size).collect();
+        Ok(read(derivatives, &slope))
+    }
+}
+
+impl CostFunction for &Surface<'_, '_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, s: &Vec<f64>) -> std::result::Result<f64, Failed> {
+        self.at(s)?;
+        let last = self.last.borrow();
+        Ok(last.as_ref().and_then(|(_, point, _)| point.as_ref()).map_or(f64::MAX, |p| p.deviance))
+    }
+}
+
+impl Gradient for &Surface<'_, '_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, s: &Vec<f64>) -> std::result::Result<Vec<f64>, Failed> {
+        let free = &self.search.free;
+        self.with_derivatives(s, |d, slope| {
+            (0..slope.len()).map(|k| if free[k] { d.gradient[k] * slope[k] } else { 0.0 }).collect()
+        })
+    }
+}
+
+impl Hessian for &Surface<'_, '_> {
+    type Param = Vec<f64>;
+    type Hessian = Vec<Vec<f64>>;
+
+    fn hessian(&self, s: &Vec<f64>) -> std::result::Result<Vec<Vec<f64>>, Failed> {
+        let Search { free, size, .. } = self.search;
+        self.with_derivatives(s, |d, slope| {
+            let entry = |k: usize, l: usize| match (free[k] && free[l], k == l) {
+                (true, same) => d.hessian[k][l] * slope[k] * slope[l] + if same { 2.0 * d.gradient[k] / size[k] } else { 0.0 },
+                (false, same) => f64::from(same),
+            };
+            (0..slope.len()).map(|k| (0..slope.len()).map(|l| entry(k, l)).collect()).collect()
+        })
+    }
+}
+
+/// argmin's trust region, which has no end of its own, stopped where a Newton step promises next to nothing.
+struct Settling(TrustRegion<Steihaug<Vec<f64>, f64>, f64>);
+
+type Steps = IterState<Vec<f64>, Vec<f64>, (), Vec<Vec<f64>>, (), f64>;
+
+impl<O> Solver<O, Steps> for Settling
+where
+    TrustRegion<Steihaug<Vec<f64>, f64>, f64>: Solver<O, Steps>,
+{
+    fn name(&self) -> &str {
+        "trust region until it settles"
+    }
+
+    fn init(&mut self, problem: &mut Counted<O>, state: Steps) -> std::result::Result<(Steps, Option<KV>), Failed> {
+        self.0.init(problem, state)
+    }
+
+    fn next_iter(&mut self, problem: &mut Counted<O>, state: Steps) -> std::result::Result<(Steps, Option<KV>), Failed> {
+        self.0.next_iter(problem, state)
+    }
+
+    fn terminate(&mut self, state: &Steps) -> TerminationStatus {
+        let promised = state.get_gradient().zip(state.get_hessian()).and_then(|(g, h)| promise(g, h));
+        match promised {
+            Some(p) if p < 1e-8 => TerminationStatus::Terminated(TerminationReason::SolverConverged),
+            _ => TerminationStatus::NotTerminated,
+        }
+    }
+}
+
+/// g' H^-1 g, if H is positive definite.
+fn promise(g: &[f64], h: &[Vec<f64>]) -> Option<f64> {
+    let n = g.len();
+    let gradient = Mat::from_fn(n, 1, |i, _| g[i]);
+    if g.iter().all(|g| *g == 0.0) {
+        return Some(0.0);
+    }
+    let llt = Mat::from_fn(n, n, |i, j| h[i][j]).llt(Side::Lower).ok()?;
+    Some((gradient.transpose() * llt.solve(&gradient))[(0, 0)])
+}
+
+/// All ways to divide `total` into `parts`.
+fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
+    if parts == 1 {
+        return vec![vec![total]];
+    }
+    let with = |first: usize| compositions(total - first, parts - 1).into_iter().map(move |rest| [vec![first], rest].concat());
+    (0..=total).flat_map(with).collect()
+}
+
+/// Grid points that no neighbour undercuts, lowest first; neighbours differ by one step from one share to another.
+fn valleys(shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<usize> {
+    let step = shares.iter().flatten().copied().filter(|s| *s > 0.0).fold(1.0, f64::min);
+    let near = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() < 2.5 * step;
+    let value = |i: usize| grid[i].as_ref().map_or(f64::INFINITY, |l| l.deviance);
+    let lowest = |&i: &usize| value(i).is_finite() && (0..shares.len()).all(|j| !near(&shares[i], &shares[j]) || value(i) <= value(j));
+    let mut found: Vec<usize> = (0..shares.len()).filter(lowest).collect();
+    found.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compositions_are_all_points_of_the_simplex() {
+        let points = compositions(4, 3);
+        assert_eq!(points.len(), 15);
+        assert!(points.iter().all(|p| p.iter().sum::<usize>() == 4));
+    }
+}

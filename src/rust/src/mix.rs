@@ -1,0 +1,65 @@
+//! Entry points of fits with several random effects.
+
+use crate::failure::Reply;
+use crate::view::Held;
+use crate::console::Console;
+use crate::{reply, view};
+use extendr_api::prelude::*;
+use fastlmm_core::mix::fit::fit;
+use fastlmm_core::mix::predict::{Targets, variance};
+use fastlmm_core::mix::Model;
+
+/// The data of a model with several random effects, as R holds them.
+fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [Held]) -> Reply<Model<'a>> {
+    view::same_length("X", x.nrows(), y.len())?;
+    view::same_length("weights", weights.len(), y.len())?;
+    let effects = held.iter().map(|effect| effect.view(y.len())).collect::<Reply<_>>()?;
+    Ok(Model { y, x: view::matrix(x), weights, effects })
+}
+
+/// Fit one response with several random effects.
+/// @noRd
+#[extendr]
+fn ffi_fit_mix(y: &[f64], X: RMatrix<f64>, weights: &[f64], effects: List, method: &str, threads: i32) -> Reply<List> {
+    let held = view::effects(&effects)?;
+    let model = model(y, &X, weights, &held)?;
+    let found = fit(&model, view::method(method), threads as usize, &mut Console)?;
+    Ok(reply::mix(&found, X.ncols()))
+}
+
+/// Variance of predictions from several random effects.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // a fit and its targets, as R holds them
+fn ffi_variance_mix(
+    y: &[f64],
+    X: RMatrix<f64>,
+    weights: &[f64],
+    effects: List,
+    sigma2: &[f64],
+    cross: RMatrix<f64>,
+    prior: &[f64],
+    X_new: RMatrix<f64>,
+    given_beta: bool,
+    threads: i32,
+) -> Reply<Vec<f64>> {
+    let held = view::effects(&effects)?;
+    let model = model(y, &X, weights, &held)?;
+    for (what, found, expected) in [
+        ("sigma2", sigma2.len(), held.len() + 1),
+        ("rows of cross", cross.nrows(), y.len()),
+        ("columns of cross", cross.ncols(), prior.len()),
+        ("rows of X_new", X_new.nrows(), prior.len()),
+    ] {
+        view::same_length(what, found, expected)?;
+    }
+    let x = (!given_beta).then(|| view::matrix(&X_new));
+    let targets = Targets { cross: view::matrix(&cross), prior, x };
+    Ok(variance(&model, sigma2, &targets, threads as usize)?)
+}
+
+extendr_module! {
+    mod mix;
+    fn ffi_fit_mix;
+    fn ffi_variance_mix;
+}
