@@ -3,13 +3,14 @@
 //! `H' C = [T1; T2]` turns X onto the first r axes. Where the columns C of all effects are fewer than the contrasts, `T2 = Q R` and the
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
 
+use super::part::Part;
 use super::{Effect, Model};
 use crate::design::Design;
 use crate::error::Result;
 use crate::kernel::Kernel;
 use crate::linalg::{max_abs, power_of_two, product};
 use crate::parallel::check_memory;
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatRef, Par, Side};
 
 pub struct Coordinates {
     pub design: Design,
@@ -19,26 +20,22 @@ pub struct Coordinates {
     q: Option<Mat<f64>>,
 }
 
-/// Matrices of the effects, contrasts first, and the units that were divided out of their kernels.
-pub struct Matrices {
-    pub a: Vec<Mat<f64>>,
-    pub unit: Vec<f64>,
-}
+/// Covariances of the effects, contrasts first, and the units that were divided out of their kernels.
+type Parts = (Vec<Part>, Vec<f64>);
 
 impl Coordinates {
-    pub fn new(model: &Model<'_>, par: Par) -> Result<(Self, Matrices)> {
+    pub fn new(model: &Model<'_>, par: Par) -> Result<(Self, Parts)> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let mut coordinates = Self { design, root, q: None };
-        let columns: Vec<usize> = model.effects.iter().map(columns).collect();
         let n = model.y.len();
-        let matrices = if shared_columns(model, &columns) < n - coordinates.r() {
+        let parts = if shared_columns(model) < n - coordinates.r() {
             coordinates.by_columns(model, par)?
         } else {
             check_memory((model.effects.len() + 3) as f64 * (n as f64).powi(2))?;
             coordinates.by_rows(model, par)
         };
-        Ok((coordinates, matrices))
+        Ok((coordinates, parts))
     }
 
     pub fn n(&self) -> usize {
@@ -98,34 +95,53 @@ impl Coordinates {
         v.iter().zip(&self.root).map(|(v, s)| v * s).collect()
     }
 
-    /// Z K Z' entry by entry, both sides turned.
-    fn by_rows(&self, model: &Model<'_>, par: Par) -> Matrices {
-        let (n, r) = (self.n(), self.r());
+    /// Turn the basis of the contrasts by an orthogonal U.
+    pub fn turn(&mut self, u: Mat<f64>, par: Par) {
+        self.q = Some(match &self.q {
+            Some(q) => product(q.as_ref(), u.as_ref(), par),
+            None => u,
+        });
+    }
+
+    fn by_rows(&self, model: &Model<'_>, par: Par) -> Parts {
         let one = |effect: &Effect<'_>| {
-            let (z, z_unit) = self.multiplier(effect.z);
-            let (inner, k_unit) = inner(effect);
-            let inner = inner.unwrap_or_else(|| Mat::identity(effect.index.len(), effect.index.len()));
-            let inner = match effect.kernel {
-                Kernel::LowRank(_) => product(inner.as_ref(), inner.transpose(), par),
-                _ => inner,
+            let (inner, unit) = self.inner(effect);
+            let part = if 3 * width(effect) <= self.n() {
+                Part::Factor(self.turned_factor(effect, root(effect, inner, par)))
+            } else {
+                Part::Full(self.turned_matrix(effect, square(effect, inner, par), par))
             };
-            let g = effect.group;
-            let mut k = Mat::from_fn(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
-            self.design.q.conjugate(k.as_mut(), par);
-            let at = |i: usize| if i < n - r { i + r } else { i + r - n };
-            (Mat::from_fn(n, n, |i, j| k[(at(i), at(j))]), z_unit * z_unit * k_unit)
+            (part, unit)
         };
-        let (a, unit) = model.effects.iter().map(one).unzip();
-        Matrices { a, unit }
+        model.effects.iter().map(one).unzip()
+    }
+
+    /// Z L, turned, with contrasts first.
+    fn turned_factor(&self, effect: &Effect<'_>, inner: Option<Mat<f64>>) -> Mat<f64> {
+        let mut f = self.columns_of(effect, inner.as_ref());
+        self.design.q.transpose_multiply(f.as_mut(), Par::Seq);
+        let (n, r) = (self.n(), self.r());
+        Mat::from_fn(n, f.ncols(), |i, j| f[(if i < n - r { i + r } else { i + r - n }, j)])
+    }
+
+    /// Z K Z' entry by entry, both sides turned, with contrasts first.
+    fn turned_matrix(&self, effect: &Effect<'_>, inner: Mat<f64>, par: Par) -> Mat<f64> {
+        let (n, r) = (self.n(), self.r());
+        let (z, _) = self.multiplier(effect.z);
+        let g = effect.group;
+        let mut k = Mat::from_fn(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
+        self.design.q.conjugate(k.as_mut(), par);
+        let at = |i: usize| if i < n - r { i + r } else { i + r - n };
+        Mat::from_fn(n, n, |i, j| k[(at(i), at(j))])
     }
 
     /// The columns of the effects turned and orthonormalised; effects with the same Z share them.
-    fn by_columns(&mut self, model: &Model<'_>, par: Par) -> Result<Matrices> {
+    fn by_columns(&mut self, model: &Model<'_>, par: Par) -> Result<Parts> {
         let n = self.n();
         let owner = owners(model);
         let blocks: Vec<Mat<f64>> = (0..model.effects.len())
             .filter(|&k| owner[k] == k)
-            .map(|k| self.columns_of(&model.effects[k]))
+            .map(|k| self.columns_of(&model.effects[k], narrow_factor(&model.effects[k]).as_ref()))
             .collect();
         let first: Vec<usize> = blocks.iter().scan(0, |sum, b| { *sum += b.ncols(); Some(*sum - b.ncols()) }).collect();
         let total: usize = blocks.iter().map(Mat::ncols).sum();
@@ -147,28 +163,40 @@ impl Coordinates {
         let place: Vec<usize> = owner.iter().map(|&k| (0..k).filter(|&j| owner[j] == j).count()).collect();
         let one = |(k, effect): (usize, &Effect<'_>)| {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
-            let (_, z_unit) = self.multiplier(effect.z);
-            let (inner, k_unit) = inner(effect);
-            (conjugate(columns, effect, inner, par), z_unit * z_unit * k_unit)
+            let (inner, unit) = self.inner(effect);
+            let inner = if is_narrow(effect) { None } else { inner };
+            let part = if 3 * width(effect) <= total {
+                Part::Factor(times(columns, root(effect, inner, par), par))
+            } else {
+                Part::Full(conjugate(columns, effect, inner, par))
+            };
+            (part, unit)
         };
-        let (a, unit) = model.effects.iter().enumerate().map(one).unzip();
-        Ok(Matrices { a, unit })
+        Ok(model.effects.iter().enumerate().map(one).unzip())
     }
 
-    /// Z, or Z W where that has fewer columns.
-    fn columns_of(&self, effect: &Effect<'_>) -> Mat<f64> {
+    /// The rows' multipliers times a factor of the groups, or Z itself.
+    fn columns_of(&self, effect: &Effect<'_>, factor: Option<&Mat<f64>>) -> Mat<f64> {
         let (z, _) = self.multiplier(effect.z);
-        let mut c = Mat::zeros(self.n(), width(effect));
-        match inner(effect).0 {
-            Some(w) if is_narrow(effect) => {
-                for j in 0..w.ncols() {
-                    (0..self.n()).for_each(|i| c[(i, j)] = z[i] * w[(effect.group[i], j)]);
-                }
-            }
-            _ => (0..self.n()).for_each(|i| c[(i, effect.group[i])] = z[i]),
-        }
-        c
+        let g = effect.group;
+        let Some(w) = factor else {
+            let mut c = Mat::zeros(self.n(), effect.index.len());
+            (0..self.n()).for_each(|i| c[(i, g[i])] = z[i]);
+            return c;
+        };
+        Mat::from_fn(self.n(), w.ncols(), |i, j| z[i] * w[(g[i], j)])
     }
+
+    /// Kernel or factor of the observed groups, and the unit that it and the multipliers were divided by.
+    fn inner(&self, effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
+        let (_, z_unit) = self.multiplier(effect.z);
+        let (inner, unit) = inner(effect);
+        (inner, z_unit * z_unit * unit)
+    }
+}
+
+fn narrow_factor(effect: &Effect<'_>) -> Option<Mat<f64>> {
+    if is_narrow(effect) { inner(effect).0 } else { None }
 }
 
 /// Kernel or factor of the observed groups over its unit; nothing for the identity.
@@ -189,6 +217,27 @@ fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
     }
 }
 
+/// L with K = L L' from what `inner` gives; negative eigenvalues are rounding.
+fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Option<Mat<f64>> {
+    let (Some(k), Kernel::Dense(_)) = (&inner, effect.kernel) else { return inner };
+    let Ok(eigen) = k.self_adjoint_eigen(Side::Lower) else { return Some(square(effect, inner, par)) };
+    let values = eigen.S().column_vector();
+    Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| eigen.U()[(i, j)] * values[j].max(0.0).sqrt()))
+}
+
+/// K itself from what `inner` gives.
+fn square(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
+    match (inner, effect.kernel) {
+        (None, _) => Mat::identity(effect.index.len(), effect.index.len()),
+        (Some(w), Kernel::LowRank(_)) => product(w.as_ref(), w.transpose(), par),
+        (Some(k), _) => k,
+    }
+}
+
+fn times(t: MatRef<'_, f64>, factor: Option<Mat<f64>>, par: Par) -> Mat<f64> {
+    factor.map_or_else(|| t.to_owned(), |f| product(t, f.as_ref(), par))
+}
+
 /// Is Z W taken for the columns of an effect?
 fn is_narrow(effect: &Effect<'_>) -> bool {
     matches!(effect.kernel, Kernel::LowRank(w) if w.0.ncols() < effect.index.len())
@@ -201,10 +250,6 @@ fn width(effect: &Effect<'_>) -> usize {
     }
 }
 
-fn columns(effect: &Effect<'_>) -> usize {
-    width(effect)
-}
-
 /// Number of the first effect that has the same Z.
 fn owners(model: &Model<'_>) -> Vec<usize> {
     let effects = &model.effects;
@@ -214,21 +259,19 @@ fn owners(model: &Model<'_>) -> Vec<usize> {
         .collect()
 }
 
-fn shared_columns(model: &Model<'_>, columns: &[usize]) -> usize {
-    owners(model).iter().enumerate().map(|(k, &owner)| if owner == k { columns[k] } else { 0 }).sum()
+fn shared_columns(model: &Model<'_>) -> usize {
+    let own = |(k, owner): (usize, &usize)| if *owner == k { width(&model.effects[k]) } else { 0 };
+    owners(model).iter().enumerate().map(own).sum()
 }
 
 /// T K T'
 fn conjugate(t: MatRef<'_, f64>, effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
-    match (inner, effect.kernel) {
+    let tk = match (&inner, effect.kernel) {
         (Some(k), Kernel::Dense(_)) => {
             let tk = product(t, k.as_ref(), par);
-            product(tk.as_ref(), t.transpose(), par)
+            return product(tk.as_ref(), t.transpose(), par);
         }
-        (Some(w), _) if !is_narrow(effect) => {
-            let tw = product(t, w.as_ref(), par);
-            product(tw.as_ref(), tw.transpose(), par)
-        }
-        _ => product(t, t.transpose(), par),
-    }
+        _ => times(t, inner, par),
+    };
+    product(tk.as_ref(), tk.transpose(), par)
 }

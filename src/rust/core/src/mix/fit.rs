@@ -1,8 +1,10 @@
 //! The fit of several effects: reduce, search, and say what the optimum means in the user's units.
 
 use super::coordinates::Coordinates;
+use super::covariance::Covariance;
 use super::likelihood::{Derivatives, Point, Problem};
 use super::search::{Found, Local, Search};
+use super::part::Part;
 use super::{Model, dense::Dense, spectral};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
@@ -83,73 +85,41 @@ pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn 
 
 impl Setup {
     pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
-        let (coordinates, mut matrices) = Coordinates::new(model, par)?;
-        let (m, n) = (coordinates.m(), model.y.len());
+        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, par)?;
+        let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
+        let mut size = rescale(&mut parts, &mut unit, model, m, n - r)?;
+        let covariance: Box<dyn Covariance> = match spectral::choose(&parts, m, par) {
+            Some((spectral, u)) => {
+                coordinates.turn(u, par);
+                Box::new(spectral)
+            }
+            None => Box::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m)),
+        };
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let (y, y_scale) = scaled_response(model.y, &root)?;
         let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
-        let mut setup = Self {
-            problem: Problem {
-                covariance: Box::new(Dense::new(vec![], m)),
-                method,
-                y2: along.subrows(0, m).to_owned(),
-                y1: (0..coordinates.r()).map(|j| along[(m + j, 0)]).collect(),
-                rho: rest[0],
-                n_rest: n - coordinates.r() - m,
-                effects: model.effects.len(),
-            },
-            unit: vec![],
-            size: vec![],
-            constant: 0.0,
-            coordinates,
-            y_scale,
+        let problem = Problem {
+            covariance,
+            method,
+            y2: along.subrows(0, m).to_owned(),
+            y1: (0..r).map(|j| along[(m + j, 0)]).collect(),
+            rho: rest[0],
+            n_rest: n - r - m,
+            effects: model.effects.len(),
         };
-        setup.check_explained(norm(&y))?;
-        for (k, a) in matrices.a.iter_mut().enumerate() {
-            let scale = setup.rescale(a, model.effects[k].label)?;
-            setup.unit.push(y_scale / (matrices.unit[k] * scale) * y_scale);
-        }
-        setup.unit.push(y_scale * y_scale);
-        setup.size.push(1.0);
+        check_explained(&problem, norm(&y), n)?;
+        unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
+        unit.push(y_scale * y_scale);
+        size.push(1.0);
+        let mut setup = Self { coordinates, problem, y_scale, unit, size, constant: 0.0 };
         setup.constant = setup.constant(model);
-        setup.problem.covariance = spectral::choose(matrices.a, m, model, par)?;
         Ok(setup)
-    }
-
-    /// Divide by a power of two so that the variance of a contrast is of order one, and note what it is then.
-    fn rescale(&mut self, a: &mut Mat<f64>, label: &str) -> Result<f64> {
-        let m = self.coordinates.m();
-        let trace = |rows: usize| (0..rows).map(|i| a[(i, i)]).sum::<f64>();
-        let (of_contrasts, all) = (trace(m), trace(a.nrows()));
-        if of_contrasts <= 10.0 * f64::EPSILON * a.nrows() as f64 * all {
-            return Err(Error::Vanishes { label: label.to_owned() });
-        }
-        let mean = of_contrasts / self.problem.contrasts() as f64;
-        let scale = power_of_two(mean);
-        *a *= faer::Scale(1.0 / scale);
-        self.size.push(mean / scale);
-        Ok(scale)
     }
 
     fn constant(&self, model: &Model<'_>) -> f64 {
         let x = if self.problem.method == Method::Reml { self.coordinates.design.log_det() } else { 0.0 };
         let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
         2.0 * self.problem.n() as f64 * self.y_scale.ln() + x - weights
-    }
-
-    /// A likelihood without bound has no estimates.
-    fn check_explained(&self, length: f64) -> Result<()> {
-        let problem = &self.problem;
-        let n = self.coordinates.n() as f64;
-        let rounding = 8.0 * f64::EPSILON * n.sqrt() * length;
-        let square = problem.y2.squared_norm_l2() + problem.rho;
-        if square <= rounding * rounding {
-            return Err(Error::Explained { by: "the fixed effects" });
-        }
-        if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
-            return Err(Error::Explained { by: "the random effects" });
-        }
-        Ok(())
     }
 
     /// Matrices that depend linearly on each other, the residual's identity among them, have variances that cannot be told apart.
@@ -270,6 +240,37 @@ impl Setup {
             delta: (0..count - 1).map(delta).collect(),
         }
     }
+}
+
+/// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
+fn rescale(parts: &mut [Part], unit: &mut [f64], model: &Model<'_>, m: usize, contrasts: usize) -> Result<Vec<f64>> {
+    let mut size = vec![];
+    for ((part, unit), effect) in parts.iter_mut().zip(unit).zip(&model.effects) {
+        let (of_contrasts, all) = (part.trace(m), part.trace(part.rows()));
+        if of_contrasts <= 10.0 * f64::EPSILON * part.rows() as f64 * all {
+            return Err(Error::Vanishes { label: effect.label.to_owned() });
+        }
+        let mean = of_contrasts / contrasts as f64;
+        // a power of four, whose root is exact too
+        let scale = power_of_two(mean.sqrt()).powi(2);
+        part.divide(scale);
+        *unit *= scale;
+        size.push(mean / scale);
+    }
+    Ok(size)
+}
+
+/// A likelihood without bound has no estimates.
+fn check_explained(problem: &Problem, length: f64, n: usize) -> Result<()> {
+    let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * length;
+    let square = problem.y2.squared_norm_l2() + problem.rho;
+    if square <= rounding * rounding {
+        return Err(Error::Explained { by: "the fixed effects" });
+    }
+    if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
+        return Err(Error::Explained { by: "the random effects" });
+    }
+    Ok(())
 }
 
 /// A variance below or above what a double holds would be a wrong number.

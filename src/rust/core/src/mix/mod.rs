@@ -14,6 +14,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `coordinates` | from rows to the coordinates of the contrasts and of X, and back |
+//! | `part` | the covariance of one effect |
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
@@ -25,6 +26,7 @@ pub mod covariance;
 pub mod dense;
 pub mod fit;
 pub mod likelihood;
+pub mod part;
 pub mod predict;
 pub mod profile;
 pub mod search;
