@@ -11,7 +11,7 @@
 #' @param level confidence level.
 #' @param method `"profile"` or `"Wald"`.
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix with a row for each parameter, named `.sig01`, `.sigma`, `h2` and as the fixed effects, and two
+#' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two
 #'   columns named by their percentages.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
@@ -43,7 +43,9 @@ confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
 
 profile_interval <- function(fit, parameter, tails) {
   if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
-  call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, qchisq(diff(tails), 1))
+  rise <- qchisq(diff(tails), 1)
+  if (length(fit$random) > 1) return(mix_call(ffi_interval_mix, fit, fit$method, parameter$what, parameter$column, rise))
+  call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, rise)
 }
 
 without_undefined <- function(fit, table) {

@@ -12,6 +12,14 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 #' @noRd
 ffi_fit_mix <- function(y, X, weights, effects, method, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, threads)
 
+#' Profile of one parameter of several random effects out to |zeta| = zeta_max.
+#' @noRd
+ffi_profile_mix <- function(y, X, weights, effects, method, what, number, zeta_max, points, threads) .Call(wrap__ffi_profile_mix, y, X, weights, effects, method, what, number, zeta_max, points, threads)
+
+#' Where the deviance of several random effects has risen by `rise`.
+#' @noRd
+ffi_interval_mix <- function(y, X, weights, effects, method, what, number, rise, threads) .Call(wrap__ffi_interval_mix, y, X, weights, effects, method, what, number, rise, threads)
+
 #' Variance of predictions from several random effects.
 #' @noRd
 ffi_variance_mix <- function(y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads) .Call(wrap__ffi_variance_mix, y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads)

@@ -46,19 +46,22 @@ mix_points <- function(points, labels) {
 
 # ---- prediction ---------------------------------------------------------------------------------------
 
+# An entry point on the model of a fit
+mix_call <- function(entry, fit, ...) {
+  model <- stored_model(fit)
+  call_rust(
+    entry, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(fit$random), ..., control_threads(fit$control)
+  )
+}
+
 mix_variance <- function(fit, targets, sources, k_diag) {
   given_beta <- ncol(targets$X) == 0
-  model <- stored_model(fit)
-  effects <- rust_effects(fit$random)
   prior <- Reduce(`+`, Map(function(target, source, sigma2) {
     sigma2 * target$z^2 * prior_variance(source$random, source, k_diag)[match(target$id, source$id)]
   }, targets$random, sources, fit$sigma2[names(sources)]))
   in_blocks(nrow(targets$X), max(1, 4e7 %/% fit$nobs), function(rows) {
     cross <- Reduce(`+`, Map(effect_cross, targets$random, sources, fit$sigma2[names(sources)], MoreArgs = list(rows = rows)))
-    call_rust(
-      ffi_variance_mix, unname(model$y - model$offset), model$X, model_weights(model), effects, c(unname(fit$sigma2), fit$sigma2_e), cross,
-      prior[rows], targets$X[rows, , drop = FALSE], given_beta, control_threads(fit$control)
-    )
+    mix_call(ffi_variance_mix, fit, c(unname(fit$sigma2), fit$sigma2_e), cross, prior[rows], targets$X[rows, , drop = FALSE], given_beta)
   })
 }
 

@@ -7,9 +7,10 @@
 #' therefore centred at its ML estimate.
 #'
 #' @param fitted a fit by [fastlmm_fit()].
-#' @param which parameters, by name or number: `.sig01` (standard deviation of the random effect), `.sigma` (of the
-#'   residual), `h2`, then the fixed effects; `"theta_"` the first three, `"beta_"` the fixed effects. By name there is
-#'   also `delta`. `NULL`: all but `delta`.
+#' @param which parameters, by name or number: `.sig01`, `.sig02`, ... (standard deviations of the random effects), `.sigma` (of the
+#'   residual), `h2` (with several random effects the share of each in the sum of all variances, `h2.id`, `h2.block`), then the fixed
+#'   effects; `"theta_"` all but the fixed effects, `"beta_"` the fixed effects. With one random effect there is by name also `delta`. `NULL`: all
+#'   but `delta`. With several random effects each point of a curve is an optimisation over the others.
 #' @param alphamax the curves reach the level of simultaneous `1 - alphamax` regions, as in `lme4`.
 #' @param points number of points of a curve.
 #' @param x a profile.
@@ -44,21 +45,27 @@ as.data.frame.fastlmm_profile <- function(x, row.names = NULL, optional = FALSE,
 }
 
 profile_curve <- function(fit, parameter, zeta_max, points) {
-  curve <- call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points)
+  curve <- if (length(fit$random) > 1) {
+    mix_call(ffi_profile_mix, fit, fit$method, parameter$what, parameter$column, zeta_max, points)
+  } else {
+    call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points)
+  }
   data.frame(.par = parameter$name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik)
 }
 
-# One row a parameter: the user's name, the core's name, column among those kept (0: not a fixed effect,
-# NA: aliased), range.
+# One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), range.
 parameter_table <- function(fit) {
   p <- length(fit$coefficients)
-  data.frame(
-    name = make.unique(c(".sig01", ".sigma", "h2", names(fit$coefficients), "delta")),
-    what = c("sigma_u", "sigma_e", "h2", rep("beta", p), "delta"),
-    column = c(0L, 0L, 0L, match(seq_len(p), fit$kept), 0L),
-    lower = c(0, 0, 0, rep(-Inf, p), 0),
-    upper = c(Inf, Inf, 1, rep(Inf, p), Inf)
+  n <- length(fit$random)
+  shares <- if (n == 1) "h2" else paste0("h2.", names(fit$random))
+  table <- data.frame(
+    name = make.unique(c(sprintf(".sig%02d", seq_len(n)), ".sigma", shares, names(fit$coefficients), "delta")),
+    what = rep(c("sigma_u", "sigma_e", "h2", "beta", "delta"), c(n, 1, n, p, 1)),
+    column = c(seq_len(n), 0L, seq_len(n), match(seq_len(p), fit$kept), 0L),
+    lower = rep(c(0, -Inf, 0), c(2 * n + 1, p, 1)),
+    upper = rep(c(Inf, 1, Inf), c(n + 1, n, p + 1))
   )
+  if (n == 1) table else table[table$what != "delta", ]
 }
 
 # A likelihood that is infinite or flat has no profile: of all parameters, or (kernel confounded with X) of those

@@ -8,6 +8,8 @@ use extendr_api::prelude::*;
 use fastlmm_core::mix::fit::fit;
 use fastlmm_core::mix::predict::{Targets, variance};
 use fastlmm_core::mix::Model;
+use fastlmm_core::mix::profile::{Profile, What};
+use fastlmm_core::parallel::Workers;
 
 /// The data of a model with several random effects, as R holds them.
 fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [Held]) -> Reply<Model<'a>> {
@@ -58,8 +60,68 @@ fn ffi_variance_mix(
     Ok(variance(&model, sigma2, &targets, threads as usize)?)
 }
 
+fn parameter(what: &str, number: i32, model: &Model<'_>) -> What {
+    let k = (number - 1).max(0) as usize;
+    match what {
+        "sigma_u" => What::Sigma(k),
+        "sigma_e" => What::Sigma(model.effects.len()),
+        "h2" => What::Share(k),
+        _ => What::Beta(k),
+    }
+}
+
+/// Profile of one parameter of several random effects out to |zeta| = zeta_max.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // a fit as R holds it
+fn ffi_profile_mix(
+    y: &[f64],
+    X: RMatrix<f64>,
+    weights: &[f64],
+    effects: List,
+    method: &str,
+    what: &str,
+    number: i32,
+    zeta_max: f64,
+    points: i32,
+    threads: i32,
+) -> Reply<List> {
+    let held = view::effects(&effects)?;
+    let model = model(y, &X, weights, &held)?;
+    let workers = Workers::new(threads as usize)?;
+    let mut console = Console;
+    let profile = Profile::new(&model, view::method(method), parameter(what, number, &model), &workers, &mut console)?;
+    Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
+}
+
+/// Where the deviance of several random effects has risen by `rise`.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // a fit as R holds it
+fn ffi_interval_mix(
+    y: &[f64],
+    X: RMatrix<f64>,
+    weights: &[f64],
+    effects: List,
+    method: &str,
+    what: &str,
+    number: i32,
+    rise: f64,
+    threads: i32,
+) -> Reply<Vec<f64>> {
+    let held = view::effects(&effects)?;
+    let model = model(y, &X, weights, &held)?;
+    let workers = Workers::new(threads as usize)?;
+    let mut console = Console;
+    let profile = Profile::new(&model, view::method(method), parameter(what, number, &model), &workers, &mut console)?;
+    let (lower, upper) = profile.interval(rise)?;
+    Ok(vec![lower, upper])
+}
+
 extendr_module! {
     mod mix;
     fn ffi_fit_mix;
+    fn ffi_profile_mix;
+    fn ffi_interval_mix;
     fn ffi_variance_mix;
 }

@@ -38,7 +38,7 @@ impl Held {
     fn new(effect: &List) -> Reply<Self> {
         let element = |name: &'static str| effect.dollar(name).map_err(|_| missing(name));
         let k = RMatrix::<f64>::try_from(element("K")?).map_err(|_| missing("K"))?;
-        let whole = |name| Ok::<_, crate::failure::Failure>(element(name)?.as_integer_vector().ok_or(missing(name))?);
+        let whole = |name| element(name).and_then(|x| x.as_integer_vector().ok_or(missing(name)));
         let index = whole("index")?;
         Ok(Self {
             label: element("label")?.as_str().unwrap_or_default().to_owned(),

@@ -16,6 +16,7 @@ use crate::reduce::scaled_response;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Par, Side};
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// Variances of the effects and of the residual, in the user's units, and the likelihood there.
 #[derive(Debug, Clone)]
@@ -76,6 +77,7 @@ pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn 
         monitor: RefCell::new(monitor),
         size: setup.size.clone(),
         free: vec![true; setup.size.len()],
+        tie: None,
     };
     let Found { locals, grid } = search.run()?;
     let none = Error::NoConvergence { what: "the search for the variances: no point of its grid is usable", iterations: 0 };
@@ -88,12 +90,12 @@ impl Setup {
         let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
         let mut size = rescale(&mut parts, &mut unit, model, m, n - r)?;
-        let covariance: Box<dyn Covariance> = match spectral::choose(&parts, m, par) {
+        let covariance: Arc<dyn Covariance> = match spectral::choose(&parts, m, par) {
             Some((spectral, u)) => {
                 coordinates.turn(u, par);
-                Box::new(spectral)
+                Arc::new(spectral)
             }
-            None => Box::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m)),
+            None => Arc::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m)),
         };
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let (y, y_scale) = scaled_response(model.y, &root)?;

@@ -12,10 +12,12 @@ use crate::likelihood::Method;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Par, Side};
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
 /// The data in the coordinates of `covariance`, in units in which response and kernels are of order one.
+#[derive(Clone)]
 pub struct Problem {
-    pub covariance: Box<dyn Covariance>,
+    pub covariance: Arc<dyn Covariance>,
     pub method: Method,
     /// Coordinates of the response: contrasts, m x 1, and directions of X.
     pub y2: Mat<f64>,
@@ -45,7 +47,8 @@ pub struct Fixed {
     pub s: Mat<f64>,
 }
 
-/// Gradient and Hessian of the deviance, and twice the expected information.
+/// Gradient and Hessian of the deviance.
+#[derive(Debug, Clone)]
 pub struct Derivatives {
     pub gradient: Vec<f64>,
     pub hessian: Vec<Vec<f64>>,

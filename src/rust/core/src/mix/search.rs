@@ -54,16 +54,46 @@ pub struct Search<'a> {
     pub size: Vec<f64>,
     /// Components that may differ from their value at the start.
     pub free: Vec<bool>,
+    pub tie: Option<Tie>,
+}
+
+/// theta_k = sum_l c_l theta_l over the other components.
+pub struct Tie {
+    pub k: usize,
+    pub c: Vec<f64>,
+}
+
+impl Tie {
+    fn theta(&self, free: &[f64]) -> Vec<f64> {
+        let mut theta = free.to_vec();
+        theta[self.k] = (0..free.len()).filter(|l| *l != self.k).map(|l| self.c[l] * free[l]).sum();
+        theta
+    }
+
+    /// Derivatives in the other components.
+    fn pull_back(&self, d: &Derivatives) -> Derivatives {
+        let (k, c) = (self.k, &self.c);
+        let entry = |i: usize, j: usize| {
+            d.hessian[i][j] + c[i] * d.hessian[k][j] + c[j] * d.hessian[i][k] + c[i] * c[j] * d.hessian[k][k]
+        };
+        let count = c.len();
+        Derivatives {
+            gradient: (0..count).map(|i| d.gradient[i] + c[i] * d.gradient[k]).collect(),
+            hessian: (0..count).map(|i| (0..count).map(|j| entry(i, j)).collect()).collect(),
+        }
+    }
 }
 
 impl<'a> Search<'a> {
     pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
         self.monitor.borrow_mut().check()?;
-        Ok(self.workers.run(|par| self.problem.point(theta, par)))
+        let tied = self.tie.as_ref().map(|tie| tie.theta(theta));
+        Ok(self.workers.run(|par| self.problem.point(tied.as_deref().unwrap_or(theta), par)))
     }
 
     fn derivatives(&self, point: &Point<'_>) -> Derivatives {
-        self.workers.run(|par| self.problem.derivatives(point, par))
+        let d = self.workers.run(|par| self.problem.derivatives(point, par));
+        self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d))
     }
 
     /// Every local optimum that the grid shows.
