@@ -1,13 +1,13 @@
 //! Entry points of fits with several random effects.
 
+use crate::console::Console;
 use crate::failure::Reply;
 use crate::view::Held;
-use crate::console::Console;
 use crate::{reply, view};
 use extendr_api::prelude::*;
+use fastlmm_core::mix::Model;
 use fastlmm_core::mix::fit::fit;
 use fastlmm_core::mix::predict::{Targets, variance};
-use fastlmm_core::mix::Model;
 use fastlmm_core::mix::profile::{Profile, What};
 use fastlmm_core::parallel::Workers;
 
@@ -16,7 +16,12 @@ fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [H
     view::same_length("X", x.nrows(), y.len())?;
     view::same_length("weights", weights.len(), y.len())?;
     let effects = held.iter().map(|effect| effect.view(y.len())).collect::<Reply<_>>()?;
-    Ok(Model { y, x: view::matrix(x), weights, effects })
+    Ok(Model {
+        y,
+        x: view::matrix(x),
+        weights,
+        effects,
+    })
 }
 
 /// Fit one response with several random effects.
@@ -56,7 +61,11 @@ fn ffi_variance_mix(
         view::same_length(what, found, expected)?;
     }
     let x = (!given_beta).then(|| view::matrix(&X_new));
-    let targets = Targets { cross: view::matrix(&cross), prior, x };
+    let targets = Targets {
+        cross: view::matrix(&cross),
+        prior,
+        x,
+    };
     Ok(variance(&model, sigma2, &targets, threads as usize)?)
 }
 
@@ -90,7 +99,13 @@ fn ffi_profile_mix(
     let model = model(y, &X, weights, &held)?;
     let workers = Workers::new(threads as usize)?;
     let mut console = Console;
-    let profile = Profile::new(&model, view::method(method), parameter(what, number, &model), &workers, &mut console)?;
+    let profile = Profile::new(
+        &model,
+        view::method(method),
+        parameter(what, number, &model),
+        &workers,
+        &mut console,
+    )?;
     Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
 }
 
@@ -113,7 +128,13 @@ fn ffi_interval_mix(
     let model = model(y, &X, weights, &held)?;
     let workers = Workers::new(threads as usize)?;
     let mut console = Console;
-    let profile = Profile::new(&model, view::method(method), parameter(what, number, &model), &workers, &mut console)?;
+    let profile = Profile::new(
+        &model,
+        view::method(method),
+        parameter(what, number, &model),
+        &workers,
+        &mut console,
+    )?;
     let (lower, upper) = profile.interval(rise)?;
     Ok(vec![lower, upper])
 }

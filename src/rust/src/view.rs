@@ -54,7 +54,13 @@ impl Held {
         let z = self.z.as_real_slice().ok_or(missing("z"))?;
         same_length("z", z.len(), n)?;
         same_length("group", self.group.len(), n)?;
-        Ok(Effect { label: &self.label, z, group: &self.group, kernel: kernel(&self.k, self.factor), index: &self.index })
+        Ok(Effect {
+            label: &self.label,
+            z,
+            group: &self.group,
+            kernel: kernel(&self.k, self.factor),
+            index: &self.index,
+        })
     }
 }
 

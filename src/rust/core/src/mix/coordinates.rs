@@ -3,14 +3,19 @@
 //! `H' C = [T1; T2]` turns X onto the first r axes. Where the columns C of all effects are fewer than the contrasts, `T2 = Q R` and the
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
 
+use super::grouped::Grouped;
 use super::part::Part;
 use super::{Effect, Model};
 use crate::design::Design;
 use crate::error::Result;
+use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::linalg::{max_abs, power_of_two, product};
 use crate::parallel::check_memory;
 use faer::{Mat, MatRef, Par, Side};
+
+/// From how many groups on an effect without a kernel makes the coordinates.
+const LEAST_GROUPS: usize = 100;
 
 pub struct Coordinates {
     pub design: Design,
@@ -18,6 +23,8 @@ pub struct Coordinates {
     root: Vec<f64>,
     /// Orthonormal basis of the contrasts that are reached, (n - r) x m; absent if that is all of them.
     q: Option<Mat<f64>>,
+    /// Coordinates of another kind: X is not projected out.
+    grouped: Option<Grouped>,
 }
 
 /// Covariances of the effects, contrasts first, and the units that were divided out of their kernels.
@@ -27,8 +34,17 @@ impl Coordinates {
     pub fn new(model: &Model<'_>, par: Par) -> Result<(Self, Parts)> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
-        let mut coordinates = Self { design, root, q: None };
+        let mut coordinates = Self {
+            design,
+            root,
+            q: None,
+            grouped: None,
+        };
         let n = model.y.len();
+        if let Some(base) = coordinates.base(model) {
+            let parts = coordinates.by_groups(model, base, par)?;
+            return Ok((coordinates, parts));
+        }
         let parts = if shared_columns(model) < n - coordinates.r() {
             coordinates.by_columns(model, par)?
         } else {
@@ -46,13 +62,19 @@ impl Coordinates {
         self.design.rank()
     }
 
-    /// Number of contrasts that are reached.
+    /// Number of coordinates, those along X not counted.
     pub fn m(&self) -> usize {
+        if let Some(grouped) = &self.grouped {
+            return grouped.m();
+        }
         self.q.as_ref().map_or(self.n() - self.r(), Mat::ncols)
     }
 
     /// Coordinates of vectors over the rows (already times the roots of the weights), and the square of what they leave out of each.
     pub fn forward(&self, mut v: Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
+        if let Some(grouped) = &self.grouped {
+            return grouped.forward(v, par);
+        }
         self.design.q.transpose_multiply(v.as_mut(), par);
         let (r, m, t) = (self.r(), self.m(), v.ncols());
         let mut below = v.as_ref().subrows(r, self.n() - r).to_owned();
@@ -67,13 +89,18 @@ impl Coordinates {
         } else {
             std::mem::swap(&mut along, &mut below);
         }
-        let rest = (0..t).map(|j| below.col(j).squared_norm_l2() * f64::from(self.q.is_some())).collect();
+        let rest = (0..t)
+            .map(|j| below.col(j).squared_norm_l2() * f64::from(self.q.is_some()))
+            .collect();
         let entry = |i: usize, j: usize| if i < m { along[(i, j)] } else { v[(i - m, j)] };
         (Mat::from_fn(m + r, t, entry), rest)
     }
 
-    /// The vector over the rows, times the inverse roots of nothing, whose contrasts are `a`.
+    /// The vector over the rows whose coordinates are `a`, and nothing along X.
     pub fn back(&self, a: &[f64]) -> Vec<f64> {
+        if let Some(grouped) = &self.grouped {
+            return grouped.back(a);
+        }
         let r = self.r();
         let mut v = vec![0.0; self.n()];
         match &self.q {
@@ -93,6 +120,80 @@ impl Coordinates {
 
     pub fn weighted(&self, v: &[f64]) -> Vec<f64> {
         v.iter().zip(&self.root).map(|(v, s)| v * s).collect()
+    }
+
+    /// Coordinates of an orthonormal basis of span(X), where X is not projected out.
+    pub fn x(&self, par: Par) -> Option<Mat<f64>> {
+        let grouped = self.grouped.as_ref()?;
+        Some(grouped.forward(self.thin_x(), par).0)
+    }
+
+    fn thin_x(&self) -> Mat<f64> {
+        let thin = self.design.q.thin();
+        Mat::from_fn(self.n(), thin.len(), |i, j| thin[j][i])
+    }
+
+    /// An effect without a kernel whose groups outnumber the columns of all others and of X.
+    fn base(&self, model: &Model<'_>) -> Option<usize> {
+        let identity = |&k: &usize| matches!(model.effects[k].kernel, Kernel::Identity);
+        let base = (0..model.effects.len())
+            .filter(identity)
+            .max_by_key(|&k| width(&model.effects[k]))?;
+        let others: usize = (0..model.effects.len())
+            .filter(|&k| k != base)
+            .map(|k| width(&model.effects[k]))
+            .sum();
+        let groups = width(&model.effects[base]);
+        (groups >= LEAST_GROUPS && 2 * (others + self.r()) <= groups).then_some(base)
+    }
+
+    fn by_groups(&mut self, model: &Model<'_>, base: usize, par: Par) -> Result<Parts> {
+        let n = self.n();
+        let width: usize = model
+            .effects
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| *k != base)
+            .map(|(_, e)| width(e))
+            .sum();
+        check_memory(5.0 * n as f64 * (width + self.r()) as f64)?;
+        let effect = &model.effects[base];
+        let (z, z_unit) = self.multiplier(effect.z);
+        let incidence = Incidence::new(effect.group, &z, effect.index.len())?;
+        let values: Vec<f64> = incidence.root.iter().map(|root| root * root).collect();
+        let factor = |effect: &Effect<'_>| self.columns_of(effect, root(effect, inner(effect).0, par).as_ref());
+        let factors: Vec<Mat<f64>> = model
+            .effects
+            .iter()
+            .enumerate()
+            .filter(|(k, _)| *k != base)
+            .map(|(_, e)| factor(e))
+            .collect();
+        let mut columns = Mat::zeros(n, width + self.r());
+        let mut first = 0;
+        for block in factors.iter().chain([&self.thin_x()]) {
+            columns.as_mut().subcols_mut(first, block.ncols()).copy_from(block);
+            first += block.ncols();
+        }
+        let grouped = Grouped::new(incidence, columns);
+        let mut factors = factors.into_iter().map(|f| Part::Factor(grouped.forward(f, par).0));
+        let diagonal = values
+            .iter()
+            .copied()
+            .chain(std::iter::repeat_n(0.0, grouped.m() - values.len()))
+            .collect();
+        let mut diagonal = Some(Part::Diagonal(diagonal));
+        let own = |k: usize| if k == base { diagonal.take() } else { factors.next() };
+        let parts = (0..model.effects.len()).filter_map(own).collect();
+        self.grouped = Some(grouped);
+        let unit = |(k, effect): (usize, &Effect<'_>)| {
+            if k == base {
+                z_unit * z_unit
+            } else {
+                self.inner(effect).1
+            }
+        };
+        Ok((parts, model.effects.iter().enumerate().map(unit).collect()))
     }
 
     /// Turn the basis of the contrasts by an orthogonal U.
@@ -143,7 +244,13 @@ impl Coordinates {
             .filter(|&k| owner[k] == k)
             .map(|k| self.columns_of(&model.effects[k], narrow_factor(&model.effects[k]).as_ref()))
             .collect();
-        let first: Vec<usize> = blocks.iter().scan(0, |sum, b| { *sum += b.ncols(); Some(*sum - b.ncols()) }).collect();
+        let first: Vec<usize> = blocks
+            .iter()
+            .scan(0, |sum, b| {
+                *sum += b.ncols();
+                Some(*sum - b.ncols())
+            })
+            .collect();
         let total: usize = blocks.iter().map(Mat::ncols).sum();
         check_memory(3.0 * n as f64 * total as f64 + (model.effects.len() + 4) as f64 * (total as f64).powi(2))?;
         let mut c = Mat::zeros(n, total);
@@ -160,7 +267,10 @@ impl Coordinates {
             None => 0.0,
         });
         self.q = Some(qr.compute_thin_Q());
-        let place: Vec<usize> = owner.iter().map(|&k| (0..k).filter(|&j| owner[j] == j).count()).collect();
+        let place: Vec<usize> = owner
+            .iter()
+            .map(|&k| (0..k).filter(|&j| owner[j] == j).count())
+            .collect();
         let one = |(k, effect): (usize, &Effect<'_>)| {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
             let (inner, unit) = self.inner(effect);
@@ -208,21 +318,33 @@ fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
         Kernel::LowRank(w) => {
             let largest = (0..w.0.ncols()).map(|c| max_abs(index.iter().map(|&i| w.0[(i, c)])));
             let unit = power_of_two(max_abs(largest));
-            (Some(Mat::from_fn(m, w.0.ncols(), |i, c| w.0[(index[i], c)] / unit)), unit * unit)
+            (
+                Some(Mat::from_fn(m, w.0.ncols(), |i, c| w.0[(index[i], c)] / unit)),
+                unit * unit,
+            )
         }
         kernel => {
             let unit = power_of_two(max_abs(index.iter().map(|&i| kernel.entry(i, i))));
-            (Some(Mat::from_fn(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)), unit)
+            (
+                Some(Mat::from_fn(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)),
+                unit,
+            )
         }
     }
 }
 
 /// L with K = L L' from what `inner` gives; negative eigenvalues are rounding.
 fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Option<Mat<f64>> {
-    let (Some(k), Kernel::Dense(_)) = (&inner, effect.kernel) else { return inner };
-    let Ok(eigen) = k.self_adjoint_eigen(Side::Lower) else { return Some(square(effect, inner, par)) };
+    let (Some(k), Kernel::Dense(_)) = (&inner, effect.kernel) else {
+        return inner;
+    };
+    let Ok(eigen) = k.self_adjoint_eigen(Side::Lower) else {
+        return Some(square(effect, inner, par));
+    };
     let values = eigen.S().column_vector();
-    Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| eigen.U()[(i, j)] * values[j].max(0.0).sqrt()))
+    Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| {
+        eigen.U()[(i, j)] * values[j].max(0.0).sqrt()
+    }))
 }
 
 /// K itself from what `inner` gives.

@@ -3,10 +3,15 @@
 use faer::{Mat, MatRef, Par};
 
 pub trait Covariance: Send + Sync {
-    /// Number of contrasts that the effects reach.
+    /// Number of coordinates of V22.
     fn m(&self) -> usize;
 
-    /// A_k x, for x with a row for each contrast and then for each direction of X; A_e is the identity.
+    /// How many of them are contrasts: fewer where X is not projected out, and V22^-1 stands for P.
+    fn contrasts(&self) -> usize {
+        self.m()
+    }
+
+    /// A_k x, for x with a row for each coordinate and then, where X is projected out, for each direction of X; A_e is the identity.
     fn apply(&self, k: usize, x: MatRef<'_, f64>, par: Par) -> Mat<f64>;
 
     /// `None` if V22 is not positive definite.
@@ -21,6 +26,17 @@ pub trait Factorised: Send + Sync {
     fn solve(&self, b: MatRef<'_, f64>, par: Par) -> Mat<f64>;
 
     fn traces(&self, par: Par) -> Traces;
+
+    /// w and S of X where it is not projected out.
+    fn fixed(&self, _: Par) -> Option<Fixed> {
+        None
+    }
+}
+
+/// The part of X: w = V^-1 Q1 S and S = (Q1' V^-1 Q1)^-1, with Q1 an orthonormal basis of span(X).
+pub struct Fixed {
+    pub w: Mat<f64>,
+    pub s: Mat<f64>,
 }
 
 /// tr(V22^-1 A_k) and tr(V22^-1 A_k V22^-1 A_l).

@@ -42,14 +42,22 @@ impl Covariance for Dense {
     fn factorise<'a>(&'a self, theta: &[f64], _: Par) -> Option<Box<dyn Factorised + 'a>> {
         let residual = theta[self.a.len()];
         let mut v = Mat::from_fn(self.m, self.m, |i, j| if i == j { residual } else { 0.0 });
-        for (k, share) in theta[..self.a.len()].iter().enumerate().filter(|(_, share)| **share > 0.0) {
+        for (k, share) in theta[..self.a.len()]
+            .iter()
+            .enumerate()
+            .filter(|(_, share)| **share > 0.0)
+        {
             let a = self.a22(k);
             for j in 0..self.m {
                 (j..self.m).for_each(|i| v[(i, j)] += share * a[(i, j)]);
             }
         }
         let llt = v.llt(Side::Lower).ok()?;
-        Some(Box::new(Cholesky { of: self, theta: theta.to_vec(), llt }))
+        Some(Box::new(Cholesky {
+            of: self,
+            theta: theta.to_vec(),
+            llt,
+        }))
     }
 }
 
@@ -66,10 +74,25 @@ impl Factorised for Cholesky<'_> {
     fn traces(&self, par: Par) -> Traces {
         let count = self.theta.len();
         let inverse = self.llt.inverse();
-        let part = |k: usize| self.theta[k] * if k + 1 < count { self.of.a[k].diagonal().column_vector().subrows(0, self.of.m).sum() } else { 0.0 };
-        let largest = (0..count - 1).max_by(|&a, &b| part(a).total_cmp(&part(b))).filter(|&k| part(k) > 0.0);
+        let part = |k: usize| {
+            self.theta[k]
+                * if k + 1 < count {
+                    self.of.a[k].diagonal().column_vector().subrows(0, self.of.m).sum()
+                } else {
+                    0.0
+                }
+        };
+        let largest = (0..count - 1)
+            .max_by(|&a, &b| part(a).total_cmp(&part(b)))
+            .filter(|&k| part(k) > 0.0);
         let mut p: Vec<Mat<f64>> = (0..count - 1)
-            .map(|k| if Some(k) == largest { Mat::zeros(0, 0) } else { product(inverse.as_ref(), self.of.a22(k), par) })
+            .map(|k| {
+                if Some(k) == largest {
+                    Mat::zeros(0, 0)
+                } else {
+                    product(inverse.as_ref(), self.of.a22(k), par)
+                }
+            })
             .collect();
         p.push(inverse);
         if let Some(last) = largest {
@@ -80,7 +103,9 @@ impl Factorised for Cholesky<'_> {
         let second: Vec<Vec<f64>> = (0..count).map(|k| (0..=k).map(|l| pair(k, l)).collect()).collect();
         Traces {
             first: (0..count).map(trace).collect(),
-            second: (0..count).map(|k| (0..count).map(|l| second[k.max(l)][k.min(l)]).collect()).collect(),
+            second: (0..count)
+                .map(|k| (0..count).map(|l| second[k.max(l)][k.min(l)]).collect())
+                .collect(),
         }
     }
 }

@@ -3,9 +3,10 @@
 use super::coordinates::Coordinates;
 use super::covariance::Covariance;
 use super::likelihood::{Derivatives, Point, Problem};
-use super::search::{Found, Local, Search};
 use super::part::Part;
-use super::{Model, dense::Dense, spectral};
+use super::search::{Found, Local, Search};
+use super::spectral::{self, Spectral};
+use super::{Model, dense::Dense};
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::likelihood::Method;
@@ -80,7 +81,10 @@ pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn 
         tie: None,
     };
     let Found { locals, grid } = search.run()?;
-    let none = Error::NoConvergence { what: "the search for the variances: no point of its grid is usable", iterations: 0 };
+    let none = Error::NoConvergence {
+        what: "the search for the variances: no point of its grid is usable",
+        iterations: 0,
+    };
     let best = locals.first().ok_or(none)?.clone();
     workers.run(|par| setup.describe(model, &best, &locals, &grid, par))
 }
@@ -89,37 +93,43 @@ impl Setup {
     pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
         let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
-        let mut size = rescale(&mut parts, &mut unit, model, m, n - r)?;
-        let covariance: Arc<dyn Covariance> = match spectral::choose(&parts, m, par) {
-            Some((spectral, u)) => {
-                coordinates.turn(u, par);
-                Arc::new(spectral)
-            }
-            None => Arc::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m)),
-        };
+        let x = coordinates.x(par);
+        let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
+        let covariance = covariance(&mut coordinates, parts, x, par);
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let (y, y_scale) = scaled_response(model.y, &root)?;
         let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
         let problem = Problem {
-            covariance,
             method,
-            y2: along.subrows(0, m).to_owned(),
-            y1: (0..r).map(|j| along[(m + j, 0)]).collect(),
+            n_rest: n - r - covariance.contrasts(),
+            covariance,
+            y: along,
+            r,
             rho: rest[0],
-            n_rest: n - r - m,
             effects: model.effects.len(),
         };
-        check_explained(&problem, norm(&y), n)?;
+        check_explained(&problem, norm(&y), n, par)?;
         unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
         unit.push(y_scale * y_scale);
         size.push(1.0);
-        let mut setup = Self { coordinates, problem, y_scale, unit, size, constant: 0.0 };
+        let mut setup = Self {
+            coordinates,
+            problem,
+            y_scale,
+            unit,
+            size,
+            constant: 0.0,
+        };
         setup.constant = setup.constant(model);
         Ok(setup)
     }
 
     fn constant(&self, model: &Model<'_>) -> f64 {
-        let x = if self.problem.method == Method::Reml { self.coordinates.design.log_det() } else { 0.0 };
+        let x = if self.problem.method == Method::Reml {
+            self.coordinates.design.log_det()
+        } else {
+            0.0
+        };
         let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
         2.0 * self.problem.n() as f64 * self.y_scale.ln() + x - weights
     }
@@ -128,20 +138,36 @@ impl Setup {
     fn check_identified(&self, model: &Model<'_>, par: Par) -> Result<()> {
         let count = self.size.len();
         let only_residual: Vec<f64> = (0..count).map(|k| f64::from(k + 1 == count)).collect();
-        let Some(point) = self.problem.point(&only_residual, par) else { return Ok(()) };
+        let Some(point) = self.problem.point(&only_residual, par) else {
+            return Ok(());
+        };
         let mut gram = point.traces(par).second;
         gram[count - 1][count - 1] += self.problem.n_rest as f64;
         let cosine = Mat::from_fn(count, count, |k, l| gram[k][l] / (gram[k][k] * gram[l][l]).sqrt());
-        let failed = Error::NoConvergence { what: "an eigendecomposition", iterations: 0 };
+        let failed = Error::NoConvergence {
+            what: "an eigendecomposition",
+            iterations: 0,
+        };
         let eigen = cosine.self_adjoint_eigen(Side::Lower).map_err(|_| failed)?;
         if eigen.S()[0] > 1e-10 {
             return Ok(());
         }
         let mut order: Vec<usize> = (0..count).collect();
         order.sort_by(|&a, &b| eigen.U()[(b, 0)].abs().total_cmp(&eigen.U()[(a, 0)].abs()));
-        let label = |k: usize| model.effects.get(k).map_or("the residual".to_owned(), |e| format!("\"{}\"", e.label));
-        let involved = order.iter().filter(|&&k| eigen.U()[(k, 0)].abs() > 1e-3).map(|&k| label(k)).collect::<Vec<_>>();
-        Err(Error::Alike { labels: involved.join(", ") })
+        let label = |k: usize| {
+            model
+                .effects
+                .get(k)
+                .map_or("the residual".to_owned(), |e| format!("\"{}\"", e.label))
+        };
+        let involved = order
+            .iter()
+            .filter(|&&k| eigen.U()[(k, 0)].abs() > 1e-3)
+            .map(|&k| label(k))
+            .collect::<Vec<_>>();
+        Err(Error::Alike {
+            labels: involved.join(", "),
+        })
     }
 
     pub fn components(&self, local: &Local) -> Components {
@@ -154,10 +180,18 @@ impl Setup {
     }
 
     fn describe(&self, model: &Model<'_>, best: &Local, locals: &[Local], grid: &[Local], par: Par) -> Result<Fit> {
-        let none = Error::NoConvergence { what: "the fit at its optimum", iterations: 0 };
+        let none = Error::NoConvergence {
+            what: "the fit at its optimum",
+            iterations: 0,
+        };
         let point = self.problem.point(&best.theta, par).ok_or(none)?;
         let derivatives = self.problem.derivatives(&point, par);
-        let slope = best.theta.iter().zip(&derivatives.gradient).map(|(t, g)| (t * g).abs()).fold(0.0, f64::max);
+        let slope = best
+            .theta
+            .iter()
+            .zip(&derivatives.gradient)
+            .map(|(t, g)| (t * g).abs())
+            .fold(0.0, f64::max);
         let components = self.components(best);
         check_scale(&components)?;
         let (beta, vcov) = self.fixed_effects(&point, par);
@@ -174,20 +208,31 @@ impl Setup {
         })
     }
 
-    /// beta = R^-1 (y1 - V12 V22^-1 y2) and its covariance R^-1 S R^-T.
+    /// beta = R^-1 w' y and its covariance R^-1 S R^-T.
     pub fn fixed_effects(&self, point: &Point<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let (m, r) = (self.coordinates.m(), self.coordinates.r());
+        let r = self.coordinates.r();
         let fixed = self.problem.fixed_at(point, par);
-        let shift = fixed.w.as_ref().subrows(0, m).transpose() * &self.problem.y2;
+        let along = fixed.w.transpose() * &self.problem.y;
         let design = &self.coordinates.design;
-        let mut beta: Vec<f64> = (0..r).map(|j| (self.problem.y1[j] + shift[(j, 0)]) * self.y_scale).collect();
+        let mut beta: Vec<f64> = (0..r).map(|j| along[(j, 0)] * self.y_scale).collect();
         design.solve(&mut beta);
         let solve_columns = |a: &dyn Fn(usize, usize) -> f64| -> Vec<Vec<f64>> {
-            (0..r).map(|j| { let mut c: Vec<f64> = (0..r).map(|i| a(i, j)).collect(); design.solve(&mut c); c }).collect()
+            (0..r)
+                .map(|j| {
+                    let mut c: Vec<f64> = (0..r).map(|i| a(i, j)).collect();
+                    design.solve(&mut c);
+                    c
+                })
+                .collect()
         };
         let half = solve_columns(&|i, j| fixed.s[(i, j)]);
         let vcov = solve_columns(&|i, j| half[i][j]);
-        (beta, vcov.iter().map(|row| row.iter().map(|v| v * self.y_scale * self.y_scale).collect()).collect())
+        (
+            beta,
+            vcov.iter()
+                .map(|row| row.iter().map(|v| v * self.y_scale * self.y_scale).collect())
+                .collect(),
+        )
     }
 
     /// alpha_k = sigma2_k Z_k' V^-1 (y - X beta), or W' times that.
@@ -218,23 +263,39 @@ impl Setup {
         let half = Mat::from_fn(free.len(), free.len(), |i, j| {
             0.5 * d.hessian[free[i]][free[j]] / self.unit[free[i]] / self.unit[free[j]]
         });
-        let unknown = Errors { sigma2: vec![f64::NAN; count - 1], sigma2_e: f64::NAN, h2: vec![f64::NAN; count - 1], delta: vec![f64::NAN; count - 1] };
+        let unknown = Errors {
+            sigma2: vec![f64::NAN; count - 1],
+            sigma2_e: f64::NAN,
+            h2: vec![f64::NAN; count - 1],
+            delta: vec![f64::NAN; count - 1],
+        };
         // scaled by the variances themselves, so that the factorisation sees numbers of order one
         let value: Vec<f64> = at.sigma2.iter().copied().chain([at.sigma2_e]).collect();
-        let scaled = Mat::from_fn(free.len(), free.len(), |i, j| half[(i, j)] * value[free[i]] * value[free[j]]);
-        let Ok(llt) = scaled.llt(Side::Lower) else { return unknown };
+        let scaled = Mat::from_fn(free.len(), free.len(), |i, j| {
+            half[(i, j)] * value[free[i]] * value[free[j]]
+        });
+        let Ok(llt) = scaled.llt(Side::Lower) else {
+            return unknown;
+        };
         let covariance = llt.inverse();
         // slope of a function in the logarithm of each variance
         let error = |slope: &dyn Fn(usize) -> f64| {
             let s: Vec<f64> = free.iter().map(|&k| slope(k)).collect();
-            let quadratic: f64 = (0..s.len()).map(|i| (0..s.len()).map(|j| s[i] * covariance[(i, j)] * s[j]).sum::<f64>()).sum();
+            let quadratic: f64 = (0..s.len())
+                .map(|i| (0..s.len()).map(|j| s[i] * covariance[(i, j)] * s[j]).sum::<f64>())
+                .sum();
             quadratic.sqrt()
         };
         let total: f64 = value.iter().sum();
         let known = |k: usize, e: f64| if theta[k] > 0.0 { e } else { f64::NAN };
         let sigma2 = |k: usize| known(k, error(&|l| f64::from(l == k) * value[k]));
         let h2 = |k: usize| known(k, error(&|l| value[k] / total * (f64::from(l == k) - value[l] / total)));
-        let delta = |k: usize| known(k, error(&|l| value[count - 1] / value[k] * (f64::from(l + 1 == count) - f64::from(l == k))));
+        let delta = |k: usize| {
+            known(
+                k,
+                error(&|l| value[count - 1] / value[k] * (f64::from(l + 1 == count) - f64::from(l == k))),
+            )
+        };
         Errors {
             sigma2: (0..count - 1).map(sigma2).collect(),
             sigma2_e: sigma2(count - 1),
@@ -245,12 +306,27 @@ impl Setup {
 }
 
 /// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
-fn rescale(parts: &mut [Part], unit: &mut [f64], model: &Model<'_>, m: usize, contrasts: usize) -> Result<Vec<f64>> {
+fn rescale(
+    parts: &mut [Part],
+    unit: &mut [f64],
+    model: &Model<'_>,
+    (m, contrasts): (usize, usize),
+    x: Option<&Mat<f64>>,
+    par: Par,
+) -> Result<Vec<f64>> {
     let mut size = vec![];
     for ((part, unit), effect) in parts.iter_mut().zip(unit).zip(&model.effects) {
-        let (of_contrasts, all) = (part.trace(m), part.trace(part.rows()));
+        let along_x = x.map_or(0.0, |x| {
+            (x.transpose() * part.apply(x.as_ref(), par))
+                .diagonal()
+                .column_vector()
+                .sum()
+        });
+        let (of_contrasts, all) = (part.trace(m) - along_x, part.trace(part.rows()));
         if of_contrasts <= 10.0 * f64::EPSILON * part.rows() as f64 * all {
-            return Err(Error::Vanishes { label: effect.label.to_owned() });
+            return Err(Error::Vanishes {
+                label: effect.label.to_owned(),
+            });
         }
         let mean = of_contrasts / contrasts as f64;
         // a power of four, whose root is exact too
@@ -262,21 +338,45 @@ fn rescale(parts: &mut [Part], unit: &mut [f64], model: &Model<'_>, m: usize, co
     Ok(size)
 }
 
+/// The form of V22 that costs least; it may turn the coordinates.
+fn covariance(coordinates: &mut Coordinates, parts: Vec<Part>, x: Option<Mat<f64>>, par: Par) -> Arc<dyn Covariance> {
+    if let Some(x) = x {
+        return Arc::new(Spectral::grouped(parts, x));
+    }
+    match spectral::choose(&parts, coordinates.m(), par) {
+        Some((spectral, u)) => {
+            coordinates.turn(u, par);
+            Arc::new(spectral)
+        }
+        None => {
+            let m = coordinates.m();
+            Arc::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m))
+        }
+    }
+}
+
 /// A likelihood without bound has no estimates.
-fn check_explained(problem: &Problem, length: f64, n: usize) -> Result<()> {
+fn check_explained(problem: &Problem, length: f64, n: usize, par: Par) -> Result<()> {
     let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * length;
-    let square = problem.y2.squared_norm_l2() + problem.rho;
-    if square <= rounding * rounding {
-        return Err(Error::Explained { by: "the fixed effects" });
+    if problem.unexplained_by_x(par) <= rounding * rounding {
+        return Err(Error::Explained {
+            by: "the fixed effects",
+        });
     }
     if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
-        return Err(Error::Explained { by: "the random effects" });
+        return Err(Error::Explained {
+            by: "the random effects",
+        });
     }
     Ok(())
 }
 
 /// A variance below or above what a double holds would be a wrong number.
 fn check_scale(at: &Components) -> Result<()> {
-    let bad = at.sigma2.iter().chain([&at.sigma2_e]).find(|v| !(v.is_normal() || **v == 0.0));
+    let bad = at
+        .sigma2
+        .iter()
+        .chain([&at.sigma2_e])
+        .find(|v| !(v.is_normal() || **v == 0.0));
     bad.map_or(Ok(()), |value| Err(Error::Scale { value: *value }))
 }

@@ -1,13 +1,13 @@
 //! REML and ML as functions of the variances theta (the residual last), with gradient and Hessian.
 //!
-//! For ML the part of X adds `log|S|`, `S = V11 - V12 V22^-1 V21`. With `w = [-V22^-1 V21; 1]` its derivatives are
+//! For ML the part of X adds `log|S|`, `S = V11 - V12 V22^-1 V21 = w' V w`, `w = [-V22^-1 V21; 1]`. Its derivatives are
 //!
 //! ```text
 //! dS/dk    = w' A_k w
 //! d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k),   N_k the contrasts of A_k w
 //! ```
 
-use super::covariance::{Covariance, Factorised, Traces};
+use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use crate::likelihood::Method;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Par, Side};
@@ -19,9 +19,10 @@ use std::sync::Arc;
 pub struct Problem {
     pub covariance: Arc<dyn Covariance>,
     pub method: Method,
-    /// Coordinates of the response: contrasts, m x 1, and directions of X.
-    pub y2: Mat<f64>,
-    pub y1: Vec<f64>,
+    /// Coordinates of the response: m of them, and then, where X is projected out, those along X.
+    pub y: Mat<f64>,
+    /// Rank of X.
+    pub r: usize,
     /// Sum of squares and number of the contrasts that no effect reaches.
     pub rho: f64,
     pub n_rest: usize,
@@ -41,12 +42,6 @@ pub struct Point<'a> {
     x: Option<Fixed>,
 }
 
-/// The part of X: w and S.
-pub struct Fixed {
-    pub w: Mat<f64>,
-    pub s: Mat<f64>,
-}
-
 /// Gradient and Hessian of the deviance.
 #[derive(Debug, Clone)]
 pub struct Derivatives {
@@ -61,19 +56,31 @@ impl Point<'_> {
 }
 
 impl Problem {
-    pub fn r(&self) -> usize {
-        self.y1.len()
+    pub fn contrasts(&self) -> usize {
+        self.covariance.contrasts() + self.n_rest
     }
 
-    pub fn contrasts(&self) -> usize {
-        self.covariance.m() + self.n_rest
+    /// |y - X (X'X)^-1 X'y|^2
+    pub fn unexplained_by_x(&self, par: Par) -> f64 {
+        let identity: Vec<f64> = (0..=self.effects).map(|k| f64::from(k == self.effects)).collect();
+        let square = |factor: Box<dyn Factorised + '_>| (self.y2().transpose() * factor.solve(self.y2(), par))[(0, 0)];
+        self.covariance.factorise(&identity, par).map_or(f64::INFINITY, square) + self.rho
+    }
+
+    fn y2(&self) -> MatRef<'_, f64> {
+        self.y.as_ref().subrows(0, self.covariance.m())
+    }
+
+    /// Directions of X among the coordinates.
+    fn along_x(&self) -> usize {
+        self.y.nrows() - self.covariance.m()
     }
 
     /// Observations that count.
     pub fn n(&self) -> usize {
         match self.method {
             Method::Reml => self.contrasts(),
-            Method::Ml => self.contrasts() + self.r(),
+            Method::Ml => self.contrasts() + self.r,
         }
     }
 
@@ -84,28 +91,42 @@ impl Problem {
             return None;
         }
         let factor = self.covariance.factorise(theta, par)?;
-        let a = factor.solve(self.y2.as_ref(), par);
-        let mut q = (self.y2.transpose() * &a)[(0, 0)];
+        let a = factor.solve(self.y2(), par);
+        let mut q = (self.y2().transpose() * &a)[(0, 0)];
         let mut log_det = factor.log_det();
         if self.n_rest > 0 {
             q += self.rho / residual;
             log_det += self.n_rest as f64 * residual.ln();
         }
-        let x = (self.method == Method::Ml && self.r() > 0).then(|| self.fixed(theta, &*factor, par));
+        let x = (self.method == Method::Ml && self.r > 0).then(|| self.fixed(theta, &*factor, par));
         if let Some(x) = &x {
             log_det += log_det_of(x.s.as_ref())?;
         }
         let deviance = log_det + q + self.n() as f64 * TAU.ln();
-        deviance.is_finite().then(|| Point { theta: theta.to_vec(), deviance, q, factor, a, x })
+        deviance.is_finite().then(|| Point {
+            theta: theta.to_vec(),
+            deviance,
+            q,
+            factor,
+            a,
+            x,
+        })
     }
 
-    /// w = [-V22^-1 V21; 1] and S = w' V w
+    /// w and S; where X is projected out w = [-V22^-1 V21; 1] and S = w' V w.
     fn fixed(&self, theta: &[f64], factor: &dyn Factorised, par: Par) -> Fixed {
-        let (m, r) = (self.covariance.m(), self.r());
+        if let Some(fixed) = factor.fixed(par) {
+            return fixed;
+        }
+        let (m, r) = (self.covariance.m(), self.r);
         let directions = Mat::from_fn(m + r, r, |i, j| f64::from(i == m + j));
         let v = self.times(theta, directions.as_ref(), par);
         let above = factor.solve(v.as_ref().subrows(0, m), par);
-        let w = Mat::from_fn(m + r, r, |i, j| if i < m { -above[(i, j)] } else { f64::from(i == m + j) });
+        let w = Mat::from_fn(
+            m + r,
+            r,
+            |i, j| if i < m { -above[(i, j)] } else { f64::from(i == m + j) },
+        );
         let s = v.as_ref().subrows(m, r) - v.as_ref().subrows(0, m).transpose() * &above;
         Fixed { w, s }
     }
@@ -144,15 +165,29 @@ impl Problem {
     /// The contrasts of A_k [x; 0] for every component.
     fn on_contrasts(&self, x: MatRef<'_, f64>, par: Par) -> Vec<Mat<f64>> {
         let m = self.covariance.m();
-        let full = Mat::from_fn(m + self.r(), x.ncols(), |i, j| if i < m { x[(i, j)] } else { 0.0 });
+        let full = Mat::from_fn(
+            m + self.along_x(),
+            x.ncols(),
+            |i, j| if i < m { x[(i, j)] } else { 0.0 },
+        );
         let one = |k| self.covariance.apply(k, full.as_ref(), par).subrows(0, m).to_owned();
         (0..=self.effects).map(one).collect()
     }
 
     /// Derivatives of log|S|.
-    fn add_fixed(&self, x: &Fixed, point: &Point<'_>, m: usize, par: Par, gradient: &mut [f64], hessian: &mut [Vec<f64>]) {
+    fn add_fixed(
+        &self,
+        x: &Fixed,
+        point: &Point<'_>,
+        m: usize,
+        par: Par,
+        gradient: &mut [f64],
+        hessian: &mut [Vec<f64>],
+    ) {
         let Ok(s) = x.s.llt(Side::Lower) else { return };
-        let aw: Vec<Mat<f64>> = (0..=self.effects).map(|k| self.covariance.apply(k, x.w.as_ref(), par)).collect();
+        let aw: Vec<Mat<f64>> = (0..=self.effects)
+            .map(|k| self.covariance.apply(k, x.w.as_ref(), par))
+            .collect();
         let n: Vec<MatRef<'_, f64>> = aw.iter().map(|a| a.as_ref().subrows(0, m)).collect();
         let vn: Vec<Mat<f64>> = n.iter().map(|n| point.factor.solve(*n, par)).collect();
         let ds: Vec<Mat<f64>> = aw.iter().map(|a| s.solve(x.w.transpose() * a)).collect();

@@ -14,6 +14,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `coordinates` | from rows to the coordinates of the contrasts and of X, and back |
+//! | `grouped` | coordinates for crossed effects without a kernel |
 //! | `part` | the covariance of one effect |
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
@@ -25,6 +26,7 @@ pub mod coordinates;
 pub mod covariance;
 pub mod dense;
 pub mod fit;
+pub mod grouped;
 pub mod likelihood;
 pub mod part;
 pub mod predict;

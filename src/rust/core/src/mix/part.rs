@@ -7,6 +7,7 @@ use faer::{Mat, MatRef, Par, Scale};
 pub enum Part {
     Full(Mat<f64>),
     Factor(Mat<f64>),
+    Diagonal(Vec<f64>),
 }
 
 impl Part {
@@ -15,12 +16,14 @@ impl Part {
         match self {
             Part::Full(a) => (0..rows).map(|i| a[(i, i)]).sum(),
             Part::Factor(f) => f.as_ref().subrows(0, rows).squared_norm_l2(),
+            Part::Diagonal(values) => values[..rows].iter().sum(),
         }
     }
 
     pub fn rows(&self) -> usize {
         match self {
             Part::Full(a) | Part::Factor(a) => a.nrows(),
+            Part::Diagonal(values) => values.len(),
         }
     }
 
@@ -28,6 +31,7 @@ impl Part {
     pub fn width(&self) -> usize {
         match self {
             Part::Full(a) | Part::Factor(a) => a.ncols(),
+            Part::Diagonal(values) => values.len(),
         }
     }
 
@@ -36,6 +40,7 @@ impl Part {
         match self {
             Part::Full(a) => *a *= Scale(1.0 / scale),
             Part::Factor(f) => *f *= Scale(1.0 / scale.sqrt()),
+            Part::Diagonal(values) => values.iter_mut().for_each(|v| *v /= scale),
         }
     }
 
@@ -44,6 +49,7 @@ impl Part {
         match self {
             Part::Full(a) => product(a.as_ref(), x, par),
             Part::Factor(f) => product(f.as_ref(), product(f.transpose(), x, par).as_ref(), par),
+            Part::Diagonal(values) => Mat::from_fn(values.len(), x.ncols(), |i, j| values[i] * x[(i, j)]),
         }
     }
 
@@ -51,6 +57,9 @@ impl Part {
         match self {
             Part::Full(a) => a,
             Part::Factor(f) => product(f.as_ref(), f.transpose(), par),
+            Part::Diagonal(values) => {
+                Mat::from_fn(values.len(), values.len(), |i, j| if i == j { values[i] } else { 0.0 })
+            }
         }
     }
 }

@@ -37,9 +37,12 @@ pub fn variance(model: &Model<'_>, sigma2: &[f64], targets: &Targets<'_>, thread
 impl Setup {
     fn variance(&self, sigma2: &[f64], targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
         let theta: Vec<f64> = sigma2.iter().zip(&self.unit).map(|(s, unit)| s / unit).collect();
-        let singular = Error::NoConvergence { what: "the factorisation of V at the fit's variances", iterations: 0 };
+        let singular = Error::NoConvergence {
+            what: "the factorisation of V at the fit's variances",
+            iterations: 0,
+        };
         let point = self.problem.point(&theta, par).ok_or(singular.clone())?;
-        let (m, r, t) = (self.coordinates.m(), self.coordinates.r(), targets.prior.len());
+        let (m, t) = (self.coordinates.m(), targets.prior.len());
         let unit = self.y_scale * self.y_scale;
         let root = self.coordinates.weighted(&vec![1.0; self.coordinates.n()]);
         let cross = Mat::from_fn(root.len(), t, |i, j| targets.cross[(i, j)] * root[i] / unit);
@@ -47,17 +50,21 @@ impl Setup {
         let c2 = c.as_ref().subrows(0, m);
         let solved = self.problem.solve(&point, c2, par);
         let fixed = self.problem.fixed_at(&point, par);
-        let e = c.as_ref().subrows(m, r) + fixed.w.as_ref().subrows(0, m).transpose() * c2;
+        let e = fixed.w.transpose() * &c;
         let s = fixed.s.llt(Side::Lower).map_err(|_| singular)?;
         let informed = |j: usize| (c2.col(j).transpose() * solved.col(j)) * unit;
         let left = |j: usize| targets.prior[j] - informed(j);
         let Some(x) = targets.x else {
             let se = s.solve(&e);
-            return Ok((0..t).map(|j| left(j) - (e.col(j).transpose() * se.col(j)) * unit).collect());
+            return Ok((0..t)
+                .map(|j| left(j) - (e.col(j).transpose() * se.col(j)) * unit)
+                .collect());
         };
         let d = self.turned(x) - e;
         let sd = &fixed.s * &d;
-        Ok((0..t).map(|j| left(j) + (d.col(j).transpose() * sd.col(j)) * unit).collect())
+        Ok((0..t)
+            .map(|j| left(j) + (d.col(j).transpose() * sd.col(j)) * unit)
+            .collect())
     }
 
     /// R^-T x' by columns.

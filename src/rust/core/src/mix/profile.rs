@@ -41,12 +41,39 @@ pub struct Profile<'a> {
 }
 
 impl<'a> Profile<'a> {
-    pub fn new(model: &Model<'_>, method: Method, what: What, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Result<Self> {
-        let method = if matches!(what, What::Beta(_)) { Method::Ml } else { method };
+    pub fn new(
+        model: &Model<'_>,
+        method: Method,
+        what: What,
+        workers: &'a Workers,
+        monitor: &'a mut dyn Monitor,
+    ) -> Result<Self> {
+        let method = if matches!(what, What::Beta(_)) {
+            Method::Ml
+        } else {
+            method
+        };
         let setup = workers.run(|par| Setup::new(model, method, par))?;
-        let none = Error::NoConvergence { what: "the search for the variances", iterations: 0 };
-        let best = search(&setup.problem, &setup.size, workers, monitor).run()?.locals.into_iter().next().ok_or(none)?;
-        let mut profile = Self { what, workers, monitor: RefCell::new(monitor), setup, rows: None, best, estimate: 0.0, step: 0.0 };
+        let none = Error::NoConvergence {
+            what: "the search for the variances",
+            iterations: 0,
+        };
+        let best = search(&setup.problem, &setup.size, workers, monitor)
+            .run()?
+            .locals
+            .into_iter()
+            .next()
+            .ok_or(none)?;
+        let mut profile = Self {
+            what,
+            workers,
+            monitor: RefCell::new(monitor),
+            setup,
+            rows: None,
+            best,
+            estimate: 0.0,
+            step: 0.0,
+        };
         match what {
             What::Beta(j) => profile.hold_column(model, j)?,
             What::Sigma(k) => {
@@ -72,8 +99,13 @@ impl<'a> Profile<'a> {
     /// The model without column j of X; the estimate of its coefficient comes from the model with it.
     fn hold_column(&mut self, model: &Model<'_>, j: usize) -> Result<()> {
         let workers = self.workers;
-        let none = Error::NoConvergence { what: "the fit at its optimum", iterations: 0 };
-        let point = workers.run(|par| self.setup.problem.point(&self.best.theta, par)).ok_or(none)?;
+        let none = Error::NoConvergence {
+            what: "the fit at its optimum",
+            iterations: 0,
+        };
+        let point = workers
+            .run(|par| self.setup.problem.point(&self.best.theta, par))
+            .ok_or(none)?;
         let (beta, vcov) = workers.run(|par| self.setup.fixed_effects(&point, par));
         drop(point);
         let kept = &self.setup.coordinates.design.kept;
@@ -84,13 +116,19 @@ impl<'a> Profile<'a> {
         let over = |v: &[f64]| self.setup.coordinates.weighted(v).iter().map(|v| v / scale).collect();
         self.rows = Some((over(model.y), over(&column)));
         (self.estimate, self.step) = (beta[j], vcov[j][j].sqrt());
-        let without = Model { x: x.as_ref(), ..model.clone() };
+        let without = Model {
+            x: x.as_ref(),
+            ..model.clone()
+        };
         let mut setup = workers.run(|par| Setup::new(&without, Method::Ml, par))?;
         // variances keep their meaning: those of the first set-up, in units of the second
         for (k, theta) in self.best.theta.iter_mut().enumerate() {
             *theta *= self.setup.unit[k] / setup.unit[k] * (setup.y_scale / scale).powi(2);
         }
-        setup.unit.iter_mut().for_each(|unit| *unit *= (scale / setup.y_scale).powi(2));
+        setup
+            .unit
+            .iter_mut()
+            .for_each(|unit| *unit *= (scale / setup.y_scale).powi(2));
         (setup.constant, setup.y_scale) = (self.setup.constant, scale);
         self.setup = setup;
         Ok(())
@@ -138,7 +176,11 @@ impl<'a> Profile<'a> {
             search.free[k] = false;
         }
         search.tie = tie;
-        let largest = theta.iter().zip(&search.size).map(|(t, size)| t * size).fold(0.0, f64::max);
+        let largest = theta
+            .iter()
+            .zip(&search.size)
+            .map(|(t, size)| t * size)
+            .fold(0.0, f64::max);
         for k in (0..theta.len()).filter(|k| Some(*k) != held) {
             // a variance of zero may have to become positive
             theta[k] = theta[k].max(1e-3 * largest / search.size[k]);
@@ -151,14 +193,14 @@ impl<'a> Profile<'a> {
 
     /// The problem of the response less `value` times the column.
     fn moved(&self, value: f64) -> Problem {
-        let Some((y, x)) = &self.rows else { return self.setup.problem.clone() };
+        let Some((y, x)) = &self.rows else {
+            return self.setup.problem.clone();
+        };
         let coordinates = &self.setup.coordinates;
         let v = Mat::from_fn(y.len(), 1, |i, _| y[i] - value * x[i]);
         let (along, rest) = self.workers.run(|par| coordinates.forward(v, par));
-        let m = coordinates.m();
         Problem {
-            y2: along.subrows(0, m).to_owned(),
-            y1: (0..coordinates.r()).map(|j| along[(m + j, 0)]).collect(),
+            y: along,
             rho: rest[0],
             ..self.setup.problem.clone()
         }
@@ -216,7 +258,9 @@ impl<'a> Profile<'a> {
     pub fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
         let (a, b) = self.interval(zeta_max * zeta_max)?;
         let steps = count.max(2) - 1;
-        (0..=steps).map(|i| self.curve_point(a + (b - a) * i as f64 / steps as f64)).collect()
+        (0..=steps)
+            .map(|i| self.curve_point(a + (b - a) * i as f64 / steps as f64))
+            .collect()
     }
 
     fn curve_point(&self, value: f64) -> Result<CurvePoint> {
@@ -231,5 +275,12 @@ impl<'a> Profile<'a> {
 }
 
 fn search<'a>(problem: &'a Problem, size: &[f64], workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Search<'a> {
-    Search { problem, workers, monitor: RefCell::new(monitor), size: size.to_vec(), free: vec![true; size.len()], tie: None }
+    Search {
+        problem,
+        workers,
+        monitor: RefCell::new(monitor),
+        size: size.to_vec(),
+        free: vec![true; size.len()],
+        tie: None,
+    }
 }

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::parallel::Workers;
 use argmin::core::{
-    CostFunction, Executor, Gradient, Hessian, IterState, KV, Problem as Counted, Solver, State, TerminationReason, TerminationStatus,
+    CostFunction, Executor, Gradient, Hessian, IterState, KV, Problem as Counted, Solver, State, TerminationReason,
+    TerminationStatus,
 };
 use argmin::solver::trustregion::{Steihaug, TrustRegion};
 use faer::linalg::solvers::Solve;
@@ -66,7 +67,10 @@ pub struct Tie {
 impl Tie {
     fn theta(&self, free: &[f64]) -> Vec<f64> {
         let mut theta = free.to_vec();
-        theta[self.k] = (0..free.len()).filter(|l| *l != self.k).map(|l| self.c[l] * free[l]).sum();
+        theta[self.k] = (0..free.len())
+            .filter(|l| *l != self.k)
+            .map(|l| self.c[l] * free[l])
+            .sum();
         theta
     }
 
@@ -88,7 +92,9 @@ impl<'a> Search<'a> {
     pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
         self.monitor.borrow_mut().check()?;
         let tied = self.tie.as_ref().map(|tie| tie.theta(theta));
-        Ok(self.workers.run(|par| self.problem.point(tied.as_deref().unwrap_or(theta), par)))
+        Ok(self
+            .workers
+            .run(|par| self.problem.point(tied.as_deref().unwrap_or(theta), par)))
     }
 
     fn derivatives(&self, point: &Point<'_>) -> Derivatives {
@@ -143,13 +149,21 @@ impl<'a> Search<'a> {
     }
 
     fn same(&self, a: &Local, b: &Local) -> bool {
-        let near = self.shares(&a.theta).iter().zip(self.shares(&b.theta)).all(|(a, b)| (a - b).abs() < 1e-4);
+        let near = self
+            .shares(&a.theta)
+            .iter()
+            .zip(self.shares(&b.theta))
+            .all(|(a, b)| (a - b).abs() < 1e-4);
         near && (a.deviance - b.deviance).abs() < 1e-5 * (1.0 + a.deviance.abs())
     }
 
     /// The local optimum below a start.
     pub fn descend(&self, theta: &[f64]) -> Result<Local> {
-        let s: Vec<f64> = theta.iter().zip(&self.size).map(|(t, size)| (t * size).sqrt()).collect();
+        let s: Vec<f64> = theta
+            .iter()
+            .zip(&self.size)
+            .map(|(t, size)| (t * size).sqrt())
+            .collect();
         let reached = self.trust_region(&s)?;
         let theta: Vec<f64> = reached.iter().zip(&self.size).map(|(s, size)| s * s / size).collect();
         self.settle(theta)
@@ -159,14 +173,19 @@ impl<'a> Search<'a> {
     fn settle(&self, theta: Vec<f64>) -> Result<Local> {
         let shares = self.shares(&theta);
         let small = |k: usize| self.free[k] && shares[k] < SMALL_SHARE;
-        let zeroed: Vec<f64> = (0..theta.len()).map(|k| if small(k) { 0.0 } else { theta[k] }).collect();
+        let zeroed: Vec<f64> = (0..theta.len())
+            .map(|k| if small(k) { 0.0 } else { theta[k] })
+            .collect();
         if zeroed != theta
             && let Some((local, gradient)) = self.newton(zeroed)?
             && (0..theta.len()).all(|k| !small(k) || gradient[k] >= 0.0)
         {
             return Ok(local);
         }
-        let failed = Error::NoConvergence { what: "the search for the variances", iterations: MAX_NEWTON };
+        let failed = Error::NoConvergence {
+            what: "the search for the variances",
+            iterations: MAX_NEWTON,
+        };
         Ok(self.newton(theta)?.ok_or(failed)?.0)
     }
 
@@ -181,7 +200,10 @@ impl<'a> Search<'a> {
             if best.as_ref().is_some_and(|(least, ..)| decrement >= 0.25 * least) {
                 break;
             }
-            let local = Local { theta: theta.clone(), deviance: point.deviance };
+            let local = Local {
+                theta: theta.clone(),
+                deviance: point.deviance,
+            };
             best = Some((decrement, local, d.gradient));
             for (&k, step) in free.iter().zip(&step) {
                 theta[k] *= step.clamp(-0.5, 1.0) + 1.0;
@@ -191,9 +213,16 @@ impl<'a> Search<'a> {
     }
 
     fn trust_region(&self, s: &[f64]) -> Result<Vec<f64>> {
-        let surface = Surface { search: self, last: RefCell::new(None), stopped: RefCell::new(None) };
+        let surface = Surface {
+            search: self,
+            last: RefCell::new(None),
+            stopped: RefCell::new(None),
+        };
         let radius = 0.5 * s.iter().map(|s| s * s).sum::<f64>().sqrt();
-        let failed = |_| Error::NoConvergence { what: "the trust region", iterations: MAX_ITERATIONS as usize };
+        let failed = |_| Error::NoConvergence {
+            what: "the trust region",
+            iterations: MAX_ITERATIONS as usize,
+        };
         let solver = TrustRegion::new(Steihaug::new()).with_radius(radius).map_err(failed)?;
         let run = Executor::new(&surface, Settling(solver))
             .configure(|state| state.param(s.to_vec()).max_iters(MAX_ITERATIONS))
@@ -203,7 +232,11 @@ impl<'a> Search<'a> {
             return Err(error);
         }
         let state = run.map_err(failed)?;
-        state.state().get_best_param().cloned().ok_or(failed(argmin::core::Error::msg("no parameter")))
+        state
+            .state()
+            .get_best_param()
+            .cloned()
+            .ok_or(failed(argmin::core::Error::msg("no parameter")))
     }
 }
 
@@ -215,9 +248,14 @@ fn newton_step(d: &Derivatives, theta: &[f64], free: &[usize]) -> (Vec<f64>, f64
         let (k, l) = (free[i], free[j]);
         theta[k] * theta[l] * d.hessian[k][l] + if k == l { theta[k] * d.gradient[k] } else { 0.0 }
     });
-    let Ok(llt) = curvature.llt(Side::Lower) else { return (vec![0.0; n], f64::INFINITY) };
+    let Ok(llt) = curvature.llt(Side::Lower) else {
+        return (vec![0.0; n], f64::INFINITY);
+    };
     let step = llt.solve(&slope);
-    ((0..n).map(|i| step[(i, 0)]).collect(), (slope.transpose() * &step)[(0, 0)])
+    (
+        (0..n).map(|i| step[(i, 0)]).collect(),
+        (slope.transpose() * &step)[(0, 0)],
+    )
 }
 
 /// The deviance over s, with the last point kept: argmin asks for value, gradient and Hessian one by one.
@@ -252,14 +290,22 @@ impl Surface<'_, '_> {
     }
 
     /// ds of a function of theta: theta_k = s_k^2 / size_k.
-    fn with_derivatives<T>(&self, s: &[f64], read: impl Fn(&Derivatives, &[f64]) -> T) -> std::result::Result<T, Failed> {
+    fn with_derivatives<T>(
+        &self,
+        s: &[f64],
+        read: impl Fn(&Derivatives, &[f64]) -> T,
+    ) -> std::result::Result<T, Failed> {
         self.at(s)?;
         let mut last = self.last.borrow_mut();
         let Some((_, Some(point), derivatives)) = last.as_mut() else {
             return Err(Failed::msg("no derivatives where V is singular"));
         };
         let derivatives = derivatives.get_or_insert_with(|| self.search.derivatives(point));
-        let slope: Vec<f64> = s.iter().zip(&self.search.size).map(|(s, size)| 2.0 * s / size).collect();
+        let slope: Vec<f64> = s
+            .iter()
+            .zip(&self.search.size)
+            .map(|(s, size)| 2.0 * s / size)
+            .collect();
         Ok(read(derivatives, &slope))
     }
 }
@@ -271,7 +317,10 @@ impl CostFunction for &Surface<'_, '_> {
     fn cost(&self, s: &Vec<f64>) -> std::result::Result<f64, Failed> {
         self.at(s)?;
         let last = self.last.borrow();
-        Ok(last.as_ref().and_then(|(_, point, _)| point.as_ref()).map_or(f64::MAX, |p| p.deviance))
+        Ok(last
+            .as_ref()
+            .and_then(|(_, point, _)| point.as_ref())
+            .map_or(f64::MAX, |p| p.deviance))
     }
 }
 
@@ -282,7 +331,9 @@ impl Gradient for &Surface<'_, '_> {
     fn gradient(&self, s: &Vec<f64>) -> std::result::Result<Vec<f64>, Failed> {
         let free = &self.search.free;
         self.with_derivatives(s, |d, slope| {
-            (0..slope.len()).map(|k| if free[k] { d.gradient[k] * slope[k] } else { 0.0 }).collect()
+            (0..slope.len())
+                .map(|k| if free[k] { d.gradient[k] * slope[k] } else { 0.0 })
+                .collect()
         })
     }
 }
@@ -295,10 +346,14 @@ impl Hessian for &Surface<'_, '_> {
         let Search { free, size, .. } = self.search;
         self.with_derivatives(s, |d, slope| {
             let entry = |k: usize, l: usize| match (free[k] && free[l], k == l) {
-                (true, same) => d.hessian[k][l] * slope[k] * slope[l] + if same { 2.0 * d.gradient[k] / size[k] } else { 0.0 },
+                (true, same) => {
+                    d.hessian[k][l] * slope[k] * slope[l] + if same { 2.0 * d.gradient[k] / size[k] } else { 0.0 }
+                }
                 (false, same) => f64::from(same),
             };
-            (0..slope.len()).map(|k| (0..slope.len()).map(|l| entry(k, l)).collect()).collect()
+            (0..slope.len())
+                .map(|k| (0..slope.len()).map(|l| entry(k, l)).collect())
+                .collect()
         })
     }
 }
@@ -320,12 +375,19 @@ where
         self.0.init(problem, state)
     }
 
-    fn next_iter(&mut self, problem: &mut Counted<O>, state: Steps) -> std::result::Result<(Steps, Option<KV>), Failed> {
+    fn next_iter(
+        &mut self,
+        problem: &mut Counted<O>,
+        state: Steps,
+    ) -> std::result::Result<(Steps, Option<KV>), Failed> {
         self.0.next_iter(problem, state)
     }
 
     fn terminate(&mut self, state: &Steps) -> TerminationStatus {
-        let promised = state.get_gradient().zip(state.get_hessian()).and_then(|(g, h)| promise(g, h));
+        let promised = state
+            .get_gradient()
+            .zip(state.get_hessian())
+            .and_then(|(g, h)| promise(g, h));
         match promised {
             Some(p) if p < 1e-8 => TerminationStatus::Terminated(TerminationReason::SolverConverged),
             _ => TerminationStatus::NotTerminated,
@@ -349,16 +411,27 @@ fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
     if parts == 1 {
         return vec![vec![total]];
     }
-    let with = |first: usize| compositions(total - first, parts - 1).into_iter().map(move |rest| [vec![first], rest].concat());
+    let with = |first: usize| {
+        compositions(total - first, parts - 1)
+            .into_iter()
+            .map(move |rest| [vec![first], rest].concat())
+    };
     (0..=total).flat_map(with).collect()
 }
 
 /// Grid points that no neighbour undercuts, lowest first; neighbours differ by one step from one share to another.
 fn valleys(shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<usize> {
-    let step = shares.iter().flatten().copied().filter(|s| *s > 0.0).fold(1.0, f64::min);
+    let step = shares
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|s| *s > 0.0)
+        .fold(1.0, f64::min);
     let near = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() < 2.5 * step;
     let value = |i: usize| grid[i].as_ref().map_or(f64::INFINITY, |l| l.deviance);
-    let lowest = |&i: &usize| value(i).is_finite() && (0..shares.len()).all(|j| !near(&shares[i], &shares[j]) || value(i) <= value(j));
+    let lowest = |&i: &usize| {
+        value(i).is_finite() && (0..shares.len()).all(|j| !near(&shares[i], &shares[j]) || value(i) <= value(j))
+    };
     let mut found: Vec<usize> = (0..shares.len()).filter(lowest).collect();
     found.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
     found

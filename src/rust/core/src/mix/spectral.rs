@@ -5,9 +5,12 @@
 //! V22^-1 = H^-1 - G G',  G = H^-1 F D^(1/2) C^-T,  C C' = I + D^(1/2) F' H^-1 F D^(1/2)
 //! ```
 //!
+//! Where X is not projected out it is a further factor with infinite variance, D^-1 = 0: then V22^-1 is P = V^-1 - V^-1 X (X'V^-1X)^-1 X'V^-1 and
+//! its log-determinant log|V| + log|X'V^-1X|.
+//!
 //! A set of variances costs m K^2 for K columns of F, and m where all effects commute, instead of the m^3 of a Cholesky decomposition.
 
-use super::covariance::{Covariance, Factorised, Traces};
+use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use super::part::Part;
 use crate::linalg::product;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
@@ -16,13 +19,18 @@ use faer::{Mat, MatRef, Par, Side};
 /// An effect in the eigenbasis, contrasts first, then directions of X.
 enum Turned {
     /// Eigenvalues of the contrasts, and the columns of the effect along X, (m + r) x r.
-    Diagonal { values: Vec<f64>, x: Mat<f64> },
+    Diagonal {
+        values: Vec<f64>,
+        x: Mat<f64>,
+    },
     Factor(Mat<f64>),
 }
 
 pub struct Spectral {
     parts: Vec<Turned>,
     m: usize,
+    /// Orthonormal basis of span(X) in the coordinates, m x r; no columns where X is projected out.
+    x: Mat<f64>,
 }
 
 /// The form and its basis U of the contrasts; `None` where a Cholesky decomposition of V22 costs less.
@@ -43,8 +51,11 @@ fn commuting(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)>
         sum += faer::Scale(weight) * a.as_ref().submatrix(0, 0, m, m);
     }
     let u = sum.self_adjoint_eigen(Side::Lower).ok()?.U().to_owned();
-    let parts = parts.iter().map(|part| diagonal(part, &u, par)).collect::<Option<Vec<_>>>()?;
-    Some((Spectral { parts, m }, u))
+    let parts = parts
+        .iter()
+        .map(|part| diagonal(part, &u, par))
+        .collect::<Option<Vec<_>>>()?;
+    Some((Spectral::projected(parts, m), u))
 }
 
 /// A_k A_l x = A_l A_k x for a vector without structure.
@@ -68,7 +79,11 @@ fn commute(parts: &[Part], m: usize, par: Par) -> bool {
 fn diagonal(part: &Part, u: &Mat<f64>, par: Par) -> Option<Turned> {
     let m = u.nrows();
     let r = part.rows() - m;
-    let padded = Mat::from_fn(m + r, m + r, |i, j| if i < m && j < m { u[(i, j)] } else { f64::from(i == j) });
+    let padded = Mat::from_fn(
+        m + r,
+        m + r,
+        |i, j| if i < m && j < m { u[(i, j)] } else { f64::from(i == j) },
+    );
     let au = part.apply(padded.as_ref(), par);
     let turned = product(padded.transpose(), au.as_ref(), par);
     let values: Vec<f64> = (0..m).map(|i| turned[(i, i)]).collect();
@@ -76,7 +91,10 @@ fn diagonal(part: &Part, u: &Mat<f64>, par: Par) -> Option<Turned> {
     let off = (0..m).any(|j| (0..j).any(|i| turned[(i, j)].abs() > 1e-9 * largest));
     let cut = m as f64 * f64::EPSILON * largest;
     let values = values.into_iter().map(|v| if v <= cut { 0.0 } else { v }).collect();
-    (!off).then(|| Turned::Diagonal { values, x: turned.as_ref().subcols(m, r).to_owned() })
+    (!off).then(|| Turned::Diagonal {
+        values,
+        x: turned.as_ref().subcols(m, r).to_owned(),
+    })
 }
 
 /// The widest effect diagonal, the others as factors, if those are narrow.
@@ -89,19 +107,53 @@ fn bordered(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> 
         return None;
     }
     let a = parts[base].clone().into_full(par);
-    let u = a.as_ref().submatrix(0, 0, m, m).self_adjoint_eigen(Side::Lower).ok()?.U().to_owned();
+    let u = a
+        .as_ref()
+        .submatrix(0, 0, m, m)
+        .self_adjoint_eigen(Side::Lower)
+        .ok()?
+        .U()
+        .to_owned();
     let turn = |part: &Part| match part {
         Part::Factor(f) if !std::ptr::eq(part, &raw const parts[base]) => {
             let above = product(u.transpose(), f.as_ref().subrows(0, m), par);
-            Some(Turned::Factor(Mat::from_fn(f.nrows(), f.ncols(), |i, j| if i < m { above[(i, j)] } else { f[(i, j)] })))
+            Some(Turned::Factor(Mat::from_fn(f.nrows(), f.ncols(), |i, j| {
+                if i < m { above[(i, j)] } else { f[(i, j)] }
+            })))
         }
         _ => diagonal(&Part::Full(a.clone()), &u, par),
     };
     let parts = parts.iter().map(turn).collect::<Option<Vec<_>>>()?;
-    Some((Spectral { parts, m }, u))
+    Some((Spectral::projected(parts, m), u))
 }
 
 impl Spectral {
+    /// Diagonal and factors in coordinates that X is a part of.
+    pub fn grouped(parts: Vec<Part>, x: Mat<f64>) -> Self {
+        let m = x.nrows();
+        let turned = |part| match part {
+            Part::Diagonal(values) => Turned::Diagonal {
+                values,
+                x: Mat::zeros(m, 0),
+            },
+            Part::Factor(f) => Turned::Factor(f),
+            Part::Full(a) => Turned::Factor(a),
+        };
+        Self {
+            parts: parts.into_iter().map(turned).collect(),
+            m,
+            x,
+        }
+    }
+
+    fn projected(parts: Vec<Turned>, m: usize) -> Self {
+        Self {
+            parts,
+            m,
+            x: Mat::zeros(m, 0),
+        }
+    }
+
     /// Eigenvalues of component k; ones for the residual.
     fn values(&self, k: usize) -> Option<Vec<f64>> {
         match self.parts.get(k) {
@@ -122,6 +174,10 @@ impl Spectral {
 impl Covariance for Spectral {
     fn m(&self) -> usize {
         self.m
+    }
+
+    fn contrasts(&self) -> usize {
+        self.m - self.x.ncols()
     }
 
     fn apply(&self, k: usize, x: MatRef<'_, f64>, par: Par) -> Mat<f64> {
@@ -157,40 +213,53 @@ impl Covariance for Spectral {
         let f = self.columns(theta);
         let g = Mat::from_fn(self.m, f.ncols(), |i, j| inverse[i] * f[(i, j)]);
         let mut inner = product(f.transpose(), g.as_ref(), par);
-        (0..f.ncols()).for_each(|j| inner[(j, j)] += 1.0);
+        (0..f.ncols() - self.x.ncols()).for_each(|j| inner[(j, j)] += 1.0);
         let mut gt = g.transpose().to_owned();
+        let mut lower = Mat::zeros(0, 0);
         if f.ncols() > 0 {
             let llt = inner.llt(Side::Lower).ok()?;
             log_det += 2.0 * (0..f.ncols()).map(|j| llt.L()[(j, j)].ln()).sum::<f64>();
             solve_lower_triangular_in_place(llt.L(), gt.as_mut(), par);
+            lower = llt.L().to_owned();
         }
-        Some(Box::new(Woodbury { of: self, inverse, gt, log_det }))
+        Some(Box::new(Woodbury {
+            of: self,
+            inverse,
+            gt,
+            lower,
+            log_det,
+        }))
     }
 }
 
 impl Spectral {
-    /// F D^(1/2) of the effects whose variance is not zero.
+    /// F D^(1/2) of the effects whose variance is not zero, and X.
     fn columns(&self, theta: &[f64]) -> Mat<f64> {
         let active: Vec<(MatRef<'_, f64>, f64)> = (0..self.parts.len())
             .filter(|&k| theta[k] > 0.0)
             .filter_map(|k| self.factor(k).map(|f| (f, theta[k].sqrt())))
+            .chain([(self.x.as_ref(), 1.0)])
             .collect();
         let width = active.iter().map(|(f, _)| f.ncols()).sum();
         let mut columns = Mat::zeros(self.m, width);
         let mut first = 0;
         for (f, root) in active {
-            columns.as_mut().subcols_mut(first, f.ncols()).copy_from(faer::Scale(root) * f);
+            columns
+                .as_mut()
+                .subcols_mut(first, f.ncols())
+                .copy_from(faer::Scale(root) * f);
             first += f.ncols();
         }
         columns
     }
 }
 
-/// H^-1, G' and log|V22|.
+/// H^-1, G', C and log|V22|.
 struct Woodbury<'a> {
     of: &'a Spectral,
     inverse: Vec<f64>,
     gt: Mat<f64>,
+    lower: Mat<f64>,
     log_det: f64,
 }
 
@@ -213,6 +282,19 @@ impl Factorised for Woodbury<'_> {
         Mat::from_fn(b.nrows(), b.ncols(), |i, j| self.inverse[i] * b[(i, j)] - away[(i, j)])
     }
 
+    /// The columns of (C C')^-1 for X hold S, and w = H^-1 [F D^(1/2), X] times them = G C^-1 times the unit vectors of X.
+    fn fixed(&self, par: Par) -> Option<Fixed> {
+        let (r, k) = (self.of.x.ncols(), self.lower.nrows());
+        if r == 0 {
+            return None;
+        }
+        let mut half = Mat::from_fn(k, r, |i, j| f64::from(i == k - r + j));
+        solve_lower_triangular_in_place(self.lower.as_ref(), half.as_mut(), par);
+        let w = product(self.gt.transpose(), half.as_ref(), par);
+        let s = product(half.transpose(), half.as_ref(), par);
+        Some(Fixed { w, s })
+    }
+
     fn traces(&self, par: Par) -> Traces {
         let square: Vec<f64> = (0..self.of.m).map(|i| self.gt.col(i).squared_norm_l2()).collect();
         let forms: Vec<Form> = (0..=self.of.parts.len()).map(|k| self.form(k, par)).collect();
@@ -220,7 +302,9 @@ impl Factorised for Woodbury<'_> {
         let second: Vec<Vec<f64>> = (0..forms.len())
             .map(|k| (0..=k).map(|l| self.pair(&forms[k], &forms[l], &square, par)).collect())
             .collect();
-        let second = (0..forms.len()).map(|k| (0..forms.len()).map(|l| second[k.max(l)][k.min(l)]).collect()).collect();
+        let second = (0..forms.len())
+            .map(|k| (0..forms.len()).map(|l| second[k.max(l)][k.min(l)]).collect())
+            .collect();
         Traces { first, second }
     }
 }
@@ -250,9 +334,10 @@ impl Woodbury<'_> {
                 let own = |i: usize| v[i] * w[i] * self.inverse[i] * (self.inverse[i] - 2.0 * square[i]);
                 (0..v.len()).map(own).sum::<f64>() + entries(e, d)
             }
-            (Form::Diagonal(v, _), Form::Factor(_, vf)) | (Form::Factor(_, vf), Form::Diagonal(v, _)) => {
-                (0..vf.ncols()).map(|j| (0..v.len()).map(|i| v[i] * vf[(i, j)] * vf[(i, j)]).sum::<f64>()).sum()
-            }
+            (Form::Diagonal(v, _), Form::Factor(_, vf)) | (Form::Factor(_, vf), Form::Diagonal(v, _)) => (0..vf
+                .ncols())
+                .map(|j| (0..v.len()).map(|i| v[i] * vf[(i, j)] * vf[(i, j)]).sum::<f64>())
+                .sum(),
             (Form::Factor(f, _), Form::Factor(_, vf)) => product(f.transpose(), vf.as_ref(), par).squared_norm_l2(),
         }
     }
@@ -260,5 +345,7 @@ impl Woodbury<'_> {
 
 /// sum_ij a_ij b_ij
 fn entries(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
-    (0..a.ncols()).map(|j| (0..a.nrows()).map(|i| a[(i, j)] * b[(i, j)]).sum::<f64>()).sum()
+    (0..a.ncols())
+        .map(|j| (0..a.nrows()).map(|i| a[(i, j)] * b[(i, j)]).sum::<f64>())
+        .sum()
 }
