@@ -34,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 pub mod between;
+pub mod compress;
 pub mod design;
 pub mod error;
 pub mod factor;
