@@ -19,7 +19,7 @@ pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
 pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     match (k.nrows(), factor) {
         (0, _) => Kernel::Identity,
-        (_, true) => Kernel::LowRank(LowRank(matrix(k))),
+        (_, true) => Kernel::LowRank(LowRank(matrix(k), false)),
         (_, false) => Kernel::Dense(Dense(matrix(k))),
     }
 }

@@ -25,6 +25,7 @@
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
+//! | `orthogonal`, `compress` | a decomposition made before, X projected out of it |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
@@ -46,6 +47,7 @@ pub mod linalg;
 pub mod mix;
 pub mod monitor;
 pub mod optimize;
+pub mod orthogonal;
 pub mod parallel;
 pub mod predict;
 pub mod profile;
