@@ -2,7 +2,7 @@
 
 #' Fit one response.
 #' @noRd
-ffi_fit <- function(y, X, weights, z, group, K, factor, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, factor, index, method, threads, tolerance)
+ffi_fit <- function(y, X, weights, z, group, K, form, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, form, index, method, threads, tolerance)
 
 #' What is wrong with a square matrix as a kernel.
 #' @noRd

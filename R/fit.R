@@ -95,9 +95,10 @@ estimate <- function(model) {
   if (length(model$random) > 1) return(new_fastlmm(model, estimate_mix(model)))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
-    random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
+    random$z, random$group, kernel_values(random), kernel_form(random), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
   found$alpha <- list(found$alpha)

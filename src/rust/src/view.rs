@@ -24,6 +24,14 @@ pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     }
 }
 
+/// "matrix", "factor", or "orthogonal" for a factor whose columns are so.
+pub fn kernel_as<'a>(k: &'a RMatrix<f64>, form: &str) -> Kernel<'a> {
+    match (k.nrows(), form) {
+        (1.., "orthogonal") => Kernel::LowRank(LowRank(matrix(k), true)),
+        _ => kernel(k, form == "factor"),
+    }
+}
+
 /// A random effect as R holds it.
 pub struct Held {
     label: String,
