@@ -4,5 +4,7 @@ mod definition;
 mod edges;
 mod fit;
 mod low_rank;
+mod mix;
+mod mixed;
 mod orthogonal;
 mod profile;
