@@ -82,10 +82,8 @@ print_coefficient_array <- function(coefficients, n, digits) {
 coefficient_array <- function(fit) {
   se <- coefficient_errors(fit)
   estimate <- fit$coefficients
-  array(
-    rbind(estimate, se, estimate / se)[order(rep(seq_len(nrow(se)), 3)), ], c(3, dim(se)),
-    list(c("Estimate", "Std. Error", "t value"), rownames(se), colnames(se))
-  ) |> aperm(c(2, 1, 3))
+  parts <- array(c(estimate, se, estimate / se), c(dim(se), 3), c(dimnames(se), list(c("Estimate", "Std. Error", "t value"))))
+  aperm(parts, c(1, 3, 2))
 }
 
 # p x q

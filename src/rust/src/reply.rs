@@ -52,7 +52,10 @@ pub fn many(found: &Fits, columns: usize) -> List {
     let fits: Vec<Option<&Fit>> = found.fits.iter().map(|fit| fit.as_ref().ok()).collect();
     let q = fits.len();
     let numbers = |pick: fn(&Fit) -> f64| fits.iter().map(|f| na(f.map_or(f64::NAN, pick))).collect::<Vec<_>>();
-    let whole = |pick: fn(&Fit) -> usize| fits.iter().map(|f| f.map_or(Rint::na(), |f| (pick(f) as i32).into()));
+    let whole = |pick: fn(&Fit) -> usize| {
+        let number = |f: &Option<&Fit>| f.map_or(Rint::na(), |f| (pick(f) as i32).into());
+        fits.iter().map(number).collect::<Integers>()
+    };
     let words = |fitted: fn(&Fit) -> &'static str, refused: fn(&Error) -> String| {
         let word = |fit: &Result<Fit, Error>| fit.as_ref().map_or_else(refused, |fit| fitted(fit).to_owned());
         found.fits.iter().map(word).collect::<Vec<_>>()
@@ -72,7 +75,7 @@ pub fn many(found: &Fits, columns: usize) -> List {
     list!(
         coefficients = coefficients,
         vcov = vcov,
-        rank = whole(|f| f.kept.len()).collect::<Integers>(),
+        rank = whole(|f| f.kept.len()),
         sigma2 = numbers(|f| f.point.sigma2),
         sigma2_e = numbers(|f| f.point.sigma2_e),
         delta = numbers(|f| f.point.delta),
@@ -88,8 +91,8 @@ pub fn many(found: &Fits, columns: usize) -> List {
         status = words(|f| status(f.status), |e| e.class().to_owned()),
         reason = words(|_| "", |e| e.to_string()),
         boundary = words(boundary, |_| "none".to_owned()),
-        optima = whole(|f| f.locals.len()).collect::<Integers>(),
-        dropped = whole(|f| f.dropped).collect::<Integers>(),
+        optima = whole(|f| f.locals.len()),
+        dropped = whole(|f| f.dropped),
         nobs = found.nobs.iter().map(|n| *n as i32).collect::<Vec<_>>(),
         alpha = effects(&fits)
     )
