@@ -8,6 +8,10 @@ ffi_fit <- function(y, X, weights, z, group, K, form, index, method, threads, to
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)
 
+#' Fit each column of Y, missing cells allowed.
+#' @noRd
+ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolerance) .Call(wrap__ffi_fit_many, Y, X, weights, effect, method, effects, threads, tolerance)
+
 #' Fit one response with several random effects.
 #' @noRd
 ffi_fit_mix <- function(y, X, weights, effects, method, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, threads)

@@ -4,7 +4,7 @@
 #' X is projected out, the kernel is decomposed once, and the likelihood of the one parameter `delta` that is left is searched over its
 #' whole range, both ends included.
 #'
-#' @param formula fixed effects, and at most one random term: `(1 | id)`, an effect for each id; or `(0 + x | id)`, a slope for each id. The ids
+#' @param formula response, or a matrix of many (see [fastlmm_mlm]); fixed effects, and at most one random term: `(1 | id)`, an effect for each id; or `(0 + x | id)`, a slope for each id. The ids
 #'   may be `a:b` of two variables. Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
 #'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
@@ -47,7 +47,7 @@
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
 #' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
-#' `missing_variable`, `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
+#' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
 #' row each.
 #'
@@ -88,7 +88,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
-  report(estimate(model))
+  if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
 estimate <- function(model) {

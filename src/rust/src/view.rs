@@ -9,6 +9,7 @@ use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
+use fastlmm_core::reduce::Model;
 use fastlmm_core::rotated::Rotated;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
@@ -70,6 +71,24 @@ impl Held {
             index: &self.index,
         })
     }
+
+    /// The model with this effect only and no response.
+    pub fn model<'a>(&'a self, x: MatRef<'a, f64>, weights: &'a [f64]) -> Reply<Model<'a>> {
+        let effect = self.view(weights.len())?;
+        Ok(Model {
+            y: &[],
+            x,
+            weights,
+            z: effect.z,
+            group: effect.group,
+            kernel: effect.kernel,
+            index: effect.index,
+        })
+    }
+}
+
+pub fn effect(list: &List) -> Reply<Held> {
+    Held::new(list)
 }
 
 pub fn effects(list: &List) -> Reply<Vec<Held>> {

@@ -30,6 +30,7 @@
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
+//! | `many` | many responses on one decomposition |
 //! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ pub mod incidence;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;
+pub mod many;
 pub mod mix;
 pub mod monitor;
 pub mod optimize;

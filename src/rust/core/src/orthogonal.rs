@@ -29,16 +29,24 @@ impl Orthogonal {
     /// `w`: n x k with orthogonal columns, rows in the order of the data; `q1`: orthonormal basis of span(X) by columns.
     pub fn new(w: MatRef<'_, f64>, row: &[usize], q1: &[Vec<f64>], y: &[f64]) -> Self {
         let (n, k) = (row.len(), w.ncols());
-        let lengths: Vec<f64> = (0..k).map(|c| norm(&row.iter().map(|&i| w[(i, c)]).collect::<Vec<_>>())).collect();
+        let lengths: Vec<f64> = (0..k)
+            .map(|c| norm(&row.iter().map(|&i| w[(i, c)]).collect::<Vec<_>>()))
+            .collect();
         let unit = power_of_two(lengths.iter().copied().fold(0.0, f64::max));
         let cut = n as f64 * f64::EPSILON * unit;
         let columns: Vec<usize> = (0..k).filter(|&c| lengths[c] > cut).collect();
         let u = Mat::from_fn(n, columns.len(), |i, c| w[(row[i], columns[c])] / lengths[columns[c]]);
-        let along = |v: &[f64]| -> Vec<f64> { (0..u.ncols()).map(|c| dot(u.col(c).try_as_col_major().map_or(&[], |c| c.as_slice()), v)).collect() };
+        let along = |v: &[f64]| -> Vec<f64> {
+            (0..u.ncols())
+                .map(|c| dot(u.col(c).try_as_col_major().map_or(&[], |c| c.as_slice()), v))
+                .collect()
+        };
         let uq: Vec<Vec<f64>> = q1.iter().map(|q| along(q)).collect();
         let uy = along(y);
         let mut outside = Outside { basis: vec![] };
-        q1.iter().zip(&uq).for_each(|(q, uq)| outside.extend(&without(&u, q, uq)));
+        q1.iter()
+            .zip(&uq)
+            .for_each(|(q, uq)| outside.extend(&without(&u, q, uq)));
         let mut rest = without(&u, y, &uy);
         let join = |inner: &[f64], v: &[f64]| [inner, &outside.along(v)].concat();
         let vectors: Vec<Vec<f64>> = std::iter::once(join(&uy, &rest))
@@ -53,7 +61,10 @@ impl Orthogonal {
         projected.n_rest = n_rest;
         projected.unit = unit;
         projected.root = lengths.iter().map(|l| l / unit).collect();
-        (projected.uy, projected.uq) = (scatter(&uy, &columns, k), uq.iter().map(|q| scatter(q, &columns, k)).collect());
+        (projected.uy, projected.uq) = (
+            scatter(&uy, &columns, k),
+            uq.iter().map(|q| scatter(q, &columns, k)).collect(),
+        );
         projected
     }
 
@@ -74,7 +85,19 @@ impl Orthogonal {
         let mut rows = diagonal.vectors.into_iter();
         let y = rows.next().unwrap_or_default();
         let values: Vec<f64> = diagonal.values.iter().map(|v| v.max(0.0)).collect();
-        Self { values, y, b: rows.collect(), k11, y1, rho: 0.0, n_rest: 0, unit: 1.0, root: vec![], uy: vec![], uq: vec![] }
+        Self {
+            values,
+            y,
+            b: rows.collect(),
+            k11,
+            y1,
+            rho: 0.0,
+            n_rest: 0,
+            unit: 1.0,
+            root: vec![],
+            uy: vec![],
+            uq: vec![],
+        }
     }
 
     /// Best linear unbiased prediction of the weights on the columns of W: h W' H^-1 (y - Q1 c), with c the coordinates of beta.
@@ -82,7 +105,11 @@ impl Orthogonal {
         let residual = |i: usize| self.uy[i] - c.iter().zip(&self.uq).map(|(c, q)| c * q[i]).sum::<f64>();
         let one = |(i, root): (usize, &f64)| {
             let total = h * root * root + g;
-            if total > 0.0 { h * root / total * residual(i) } else { 0.0 }
+            if total > 0.0 {
+                h * root / total * residual(i)
+            } else {
+                0.0
+            }
         };
         self.root.iter().enumerate().map(one).collect()
     }

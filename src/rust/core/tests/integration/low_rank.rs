@@ -9,7 +9,9 @@ fn check(data: &Data, w: &Mat<f64>, label: &str) {
     data.k = w * w.transpose();
     for method in METHODS {
         let dense = data.fit(method).unwrap();
-        let thin = data.fit_with(Kernel::LowRank(LowRank(w.as_ref(), false)), method).unwrap();
+        let thin = data
+            .fit_with(Kernel::LowRank(LowRank(w.as_ref(), false)), method)
+            .unwrap();
         assert_eq!(dense.status, thin.status, "{label}");
         assert!(
             close(dense.point.log_lik, thin.point.log_lik, 1e-9),

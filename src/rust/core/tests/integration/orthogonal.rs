@@ -13,16 +13,43 @@ fn factor(k: &Mat<f64>) -> Mat<f64> {
     let n = k.nrows();
     let largest = eigen.S()[n - 1];
     let kept: Vec<usize> = (0..n).filter(|&j| eigen.S()[j] > 1e-13 * largest).collect();
-    Mat::from_fn(n, kept.len(), |i, j| eigen.U()[(i, kept[j])] * eigen.S()[kept[j]].sqrt())
+    Mat::from_fn(n, kept.len(), |i, j| {
+        eigen.U()[(i, kept[j])] * eigen.S()[kept[j]].sqrt()
+    })
 }
 
 fn same(a: &Fit, b: &Fit, what: &str) {
-    let numbers = |fit: &Fit| [fit.point.log_lik, fit.point.h2, fit.point.sigma2, fit.point.sigma2_e, fit.errors.h2];
+    let numbers = |fit: &Fit| {
+        [
+            fit.point.log_lik,
+            fit.point.h2,
+            fit.point.sigma2,
+            fit.point.sigma2_e,
+            fit.errors.h2,
+        ]
+    };
     for (x, y) in numbers(a).iter().zip(numbers(b)) {
-        assert!(x.is_nan() && y.is_nan() || close(*x, y, 1e-8), "{what}: {:?} {:?}", numbers(a), numbers(b));
+        assert!(
+            x.is_nan() && y.is_nan() || close(*x, y, 1e-8),
+            "{what}: {:?} {:?}",
+            numbers(a),
+            numbers(b)
+        );
     }
-    assert!(a.beta.iter().zip(&b.beta).all(|(x, y)| close(*x, *y, 1e-9)), "{what}: {:?} {:?}", a.beta, b.beta);
-    assert!(a.vcov.concat().iter().zip(b.vcov.concat()).all(|(x, y)| close(*x, y, 1e-8)), "{what}");
+    assert!(
+        a.beta.iter().zip(&b.beta).all(|(x, y)| close(*x, *y, 1e-9)),
+        "{what}: {:?} {:?}",
+        a.beta,
+        b.beta
+    );
+    assert!(
+        a.vcov
+            .concat()
+            .iter()
+            .zip(b.vcov.concat())
+            .all(|(x, y)| close(*x, y, 1e-8)),
+        "{what}"
+    );
 }
 
 fn check(data: &Data, method: Method, what: &str) {
@@ -45,7 +72,14 @@ fn check(data: &Data, method: Method, what: &str) {
 
 #[test]
 fn a_decomposition_gives_the_fit_of_its_matrix() {
-    for (seed, n, p, rank) in [(1, 30, 0, 30), (2, 40, 1, 40), (3, 60, 3, 60), (4, 60, 2, 10), (5, 80, 6, 79), (6, 9, 2, 4)] {
+    for (seed, n, p, rank) in [
+        (1, 30, 0, 30),
+        (2, 40, 1, 40),
+        (3, 60, 3, 60),
+        (4, 60, 2, 10),
+        (5, 80, 6, 79),
+        (6, 9, 2, 4),
+    ] {
         for method in METHODS {
             check(&Data::new(seed, n, n, p, rank), method, &format!("{seed} {method:?}"));
         }
@@ -82,7 +116,9 @@ fn scales_do_not_matter() {
         let mut scaled = data.clone();
         scaled.y.iter_mut().for_each(|y| *y *= t);
         let w = Mat::from_fn(w.nrows(), w.ncols(), |i, j| w[(i, j)] * s);
-        scaled.fit_with(Kernel::LowRank(LowRank(w.as_ref(), true)), Method::Reml).unwrap()
+        scaled
+            .fit_with(Kernel::LowRank(LowRank(w.as_ref(), true)), Method::Reml)
+            .unwrap()
     };
     let base = fit(1.0, 1.0);
     for (s, t) in [(1e-70, 1.0), (1e70, 1e100), (1.0, 1e-120)] {
