@@ -31,6 +31,7 @@
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
 //! | `many` | many responses on one decomposition |
+//! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod between;
 pub mod compress;
 pub mod design;
 pub mod error;
+pub mod exclude;
 pub mod factor;
 pub mod fit;
 pub mod incidence;
