@@ -70,7 +70,7 @@ impl Error {
             Error::TooFewRows { .. } => "too_few_rows",
             Error::NotIdentifiable { .. } => "not_identifiable",
             Error::NotPositive { .. } => "not_positive",
-            Error::Alike { .. } => "not_identifiable",
+            Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
             Error::MlUnbounded => "ml_unbounded",
