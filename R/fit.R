@@ -140,12 +140,13 @@ inform_boundary <- function(optimum) {
 zero_meaning <- function(optimum) {
   zero <- optimum$zero
   effects <- setdiff(zero, "residual")
-  without <- if (length(effects) == length(optimum$log_delta)) "of lm()" else paste("of the model without", if (length(effects) > 1) "them" else "it")
+  several <- length(effects) > 1
+  without <- if (length(effects) == length(optimum$log_delta)) "of lm()" else paste("of the model without", if (several) "them" else "it")
   paste0(c(
     if (length(effects) > 0) {
       paste0(
-        "nothing is left for the ", if (length(effects) > 1) "effects " else "effect ", first_names(effects), " to explain. The fit is valid: the estimates are those ",
-        without, ", the random effects are 0"
+        "nothing is left for the ", if (several) "effects " else "effect ", first_names(effects), " to explain. The fit is valid: the estimates are those ",
+        without, ", ", if (several) "their" else "its", " random effects are 0"
       )
     },
     if ("residual" %in% zero) "the random effects explain all that X leaves, the residual variance is 0. The fit is valid"

@@ -22,6 +22,8 @@ model_weights <- function(model) if (is.null(model$weights)) rep(1, length(model
 rust_effects <- function(random) unname(Map(rust_effect, random, names(random)))
 
 rust_effect <- function(random, label) {
+  # the identity has no rows to point to
+  if (is.null(random$kernel)) random$index <- seq_along(random$index)
   list(
     label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random), factor = is_lowrank(random$kernel),
     index = as.integer(random$index)

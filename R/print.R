@@ -229,9 +229,9 @@ status_note <- function(status) {
   )
 }
 
-optima_note <- function(local, labels) {
+optima_note <- function(local, labels = NULL) {
   if (NROW(local) < 2) return(NULL)
-  share <- if (length(labels) == 1) list("h2" = local$h2) else local[paste0("h2.", labels)]
+  share <- local[if (length(labels) > 1) paste0("h2.", labels) else "h2"]
   share <- do.call(paste, c(unname(Map(function(h2, name) sprintf("%s = %.4f", name, h2), share, names(share))), sep = ", "))
   places <- sprintf("%s (logLik %.3f)", share, local$logLik)
   paste0("The likelihood has ", nrow(local), " local optima, best first: ", paste(places, collapse = ", "), ".")
