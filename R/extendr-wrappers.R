@@ -2,11 +2,15 @@
 
 #' Fit one response.
 #' @noRd
-ffi_fit <- function(y, X, weights, z, group, K, factor, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, factor, index, method, threads, tolerance)
+ffi_fit <- function(y, X, weights, z, group, K, form, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, form, index, method, threads, tolerance)
 
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)
+
+#' Fit each column of Y, missing cells allowed.
+#' @noRd
+ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolerance) .Call(wrap__ffi_fit_many, Y, X, weights, effect, method, effects, threads, tolerance)
 
 #' Fit one response with several random effects.
 #' @noRd

@@ -5,8 +5,9 @@
 #' whole range, both ends included. With several random effects, `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are
 #' searched, zeros included, from each valley of a grid over their shares.
 #'
-#' @param formula fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope for each id; `(1 + x || id)`, both,
-#'   independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested. The ids may be `a:b` of two variables. Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
+#' @param formula response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
+#'   for each id; `(1 + x || id)`, both, independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested. The ids may be `a:b` of two variables.
+#'   Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
 #'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
 #'   id, in any order. Variables that it lacks are looked up in the formula's environment.
@@ -53,7 +54,7 @@
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
 #' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
-#' `missing_variable`, `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
+#' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
 #' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `confounded`, where X leaves
 #' nothing of one, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
@@ -96,16 +97,17 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
-  report(estimate(model))
+  if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
 estimate <- function(model) {
   if (length(model$random) > 1) return(new_fastlmm(model, estimate_mix(model)))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
-    random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
+    random$z, random$group, kernel_values(random), kernel_form(random), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
   found$alpha <- list(found$alpha)

@@ -66,6 +66,11 @@ kernel_values <- function(random) {
   if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) random$kernel$W else random$kernel
 }
 
+# How Rust is to read these values
+kernel_form <- function(random) {
+  if (is_eigen(random$kernel)) "orthogonal" else if (is_lowrank(random$kernel)) "factor" else "matrix"
+}
+
 kernel_block <- function(random, rows, columns) {
   K <- random$kernel
   if (is.null(K)) return(outer(rows, columns, "==") + 0)

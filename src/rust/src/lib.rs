@@ -9,6 +9,7 @@ mod console;
 mod failure;
 mod fit;
 mod kernel;
+mod many;
 mod mix;
 mod predict;
 mod profile;
@@ -19,6 +20,7 @@ extendr_module! {
     mod fastlmm;
     use fit;
     use kernel;
+    use many;
     use mix;
     use predict;
     use profile;

@@ -9,6 +9,7 @@ use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
+use fastlmm_core::reduce::Model;
 use fastlmm_core::rotated::Rotated;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
@@ -19,8 +20,16 @@ pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
 pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     match (k.nrows(), factor) {
         (0, _) => Kernel::Identity,
-        (_, true) => Kernel::LowRank(LowRank(matrix(k))),
+        (_, true) => Kernel::LowRank(LowRank(matrix(k), false)),
         (_, false) => Kernel::Dense(Dense(matrix(k))),
+    }
+}
+
+/// "matrix", "factor", or "orthogonal" for a factor whose columns are so.
+pub fn kernel_as<'a>(k: &'a RMatrix<f64>, form: &str) -> Kernel<'a> {
+    match (k.nrows(), form) {
+        (1.., "orthogonal") => Kernel::LowRank(LowRank(matrix(k), true)),
+        _ => kernel(k, form == "factor"),
     }
 }
 
@@ -62,6 +71,24 @@ impl Held {
             index: &self.index,
         })
     }
+
+    /// The model with this effect only and no response.
+    pub fn model<'a>(&'a self, x: MatRef<'a, f64>, weights: &'a [f64]) -> Reply<Model<'a>> {
+        let effect = self.view(weights.len())?;
+        Ok(Model {
+            y: &[],
+            x,
+            weights,
+            z: effect.z,
+            group: effect.group,
+            kernel: effect.kernel,
+            index: effect.index,
+        })
+    }
+}
+
+pub fn effect(list: &List) -> Reply<Held> {
+    Held::new(list)
 }
 
 pub fn effects(list: &List) -> Reply<Vec<Held>> {

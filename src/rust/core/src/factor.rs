@@ -77,6 +77,28 @@ impl<'a> Factor<'a> {
         (gram, cross)
     }
 
+    /// F' times the given columns (m entries each).
+    pub fn transpose_times(&self, columns: &[Vec<f64>], par: Par) -> Mat<f64> {
+        let mut cross = Mat::zeros(self.k(), columns.len());
+        for (first, last) in self.blocks() {
+            let f = self.rows(first, last);
+            let c = Mat::from_fn(last - first, columns.len(), |i, j| columns[j][first + i]);
+            matmul(cross.as_mut(), Accum::Add, f.transpose(), c.as_ref(), 1.0, par);
+        }
+        cross
+    }
+
+    /// F X
+    pub fn times_each(&self, x: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+        let mut y = Mat::zeros(self.m(), x.ncols());
+        for (first, last) in self.blocks() {
+            let f = self.rows(first, last);
+            let rows = y.as_mut().subrows_mut(first, last - first);
+            matmul(rows, Accum::Replace, f.as_ref(), x, 1.0, par);
+        }
+        y
+    }
+
     /// F x
     pub fn times(&self, x: &[f64]) -> Vec<f64> {
         let mut y = vec![0.0; self.m()];

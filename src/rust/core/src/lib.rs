@@ -25,15 +25,18 @@
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
+//! | `orthogonal`, `compress` | a decomposition made before, X projected out of it |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
+//! | `many` | many responses on one decomposition |
 //! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
 
 pub mod between;
+pub mod compress;
 pub mod design;
 pub mod error;
 pub mod factor;
@@ -42,9 +45,11 @@ pub mod incidence;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;
+pub mod many;
 pub mod mix;
 pub mod monitor;
 pub mod optimize;
+pub mod orthogonal;
 pub mod parallel;
 pub mod predict;
 pub mod profile;

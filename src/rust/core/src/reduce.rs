@@ -8,8 +8,10 @@ use crate::error::{Error, Result};
 use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
+use crate::likelihood::{Criterion, Method};
 use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
 use crate::monitor::Monitor;
+use crate::orthogonal::Orthogonal;
 use crate::parallel::{Workers, check_memory};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
@@ -37,9 +39,11 @@ pub struct Model<'a> {
 pub struct Reduction {
     pub rotated: Rotated,
     pub design: Design,
-    between: Between,
-    split: Split,
-    way_back: WayBack,
+    pub(crate) between: Between,
+    pub(crate) split: Split,
+    pub(crate) way_back: WayBack,
+    /// K12 before it is rotated; empty for a factor.
+    pub(crate) k12: Vec<Vec<f64>>,
     /// Length of the scaled response.
     pub length: f64,
     /// Trace of the scaled kernel over the data.
@@ -49,11 +53,13 @@ pub struct Reduction {
 }
 
 /// From the rotated data to random effects.
-enum WayBack {
+pub(crate) enum WayBack {
     /// Through the ids: the tridiagonal form, and y2 before it was rotated.
     Ids(Tridiagonal, Vec<f64>),
     /// Through the columns of a factor, whose unit is the number.
     Columns(Thin, f64),
+    /// Through the columns of a decomposition.
+    Eigenvectors(Orthogonal),
 }
 
 impl Reduction {
@@ -84,6 +90,7 @@ impl Reduction {
             between,
             split,
             way_back: WayBack::Ids(Tridiagonal::new(Mat::zeros(0, 0), 0, Par::Seq), vec![]),
+            k12: vec![],
             length: norm(&y),
             trace: 0.0,
             smallest: 0.0,
@@ -102,6 +109,10 @@ impl Reduction {
         monitor: &mut dyn Monitor,
     ) -> Result<()> {
         match model.kernel {
+            Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
+                self.take_decomposition(model, w.0, workers);
+                Ok(())
+            }
             Kernel::LowRank(w) if w.0.ncols() < y2.len() => self.take_factor(model, w.0, y2, workers),
             _ => self.take_matrix(model, y2, workers, monitor),
         }
@@ -125,6 +136,24 @@ impl Reduction {
         Ok(())
     }
 
+    fn take_decomposition(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, workers: &Workers) {
+        let row: Vec<usize> = model.group.iter().map(|&g| model.index[g]).collect();
+        let y: Vec<f64> = model.y.iter().map(|y| y / self.rotated.y_scale).collect();
+        let q1 = self.design.q.thin();
+        let taken = workers.run(|_| Orthogonal::new(w, &row, &q1, &y));
+        let r = q1.len();
+        self.rotated.k_scale = taken.unit * taken.unit;
+        self.trace = taken.values.iter().sum::<f64>() + (0..r).map(|j| taken.k11[j][j]).sum::<f64>();
+        self.rotated.values.clone_from(&taken.values);
+        self.rotated.y.clone_from(&taken.y);
+        self.rotated.b.clone_from(&taken.b);
+        self.rotated.k11.clone_from(&taken.k11);
+        self.rotated.y1.clone_from(&taken.y1);
+        (self.rotated.rho, self.rotated.n_rest) = (taken.rho, taken.n_rest);
+        self.split.v = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
+        self.way_back = WayBack::Eigenvectors(taken);
+    }
+
     fn take_matrix(
         &mut self,
         model: &Model<'_>,
@@ -144,6 +173,7 @@ impl Reduction {
         monitor.check()?;
         workers.run(|par| self.rotate(&spectrum, &k12, &y2, par))?;
         self.append_set_aside();
+        self.k12 = k12;
         self.way_back = WayBack::Ids(spectrum, y2);
         Ok(())
     }
@@ -154,15 +184,27 @@ impl Reduction {
         let mut c = Mat::from_fn(n, r + 1, |i, j| if j < r { k12[j][i] } else { y2[i] });
         spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
-        let mut values = spectrum.rotate(&mut rows, r + 1)?;
+        let values = spectrum.rotate(&mut rows, r + 1)?;
         let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
-        self.rotated.b = (0..r).map(column).collect();
         self.rotated.y = column(r);
+        self.set_spectrum(values, (0..r).map(column).collect());
+        Ok(())
+    }
+
+    /// Eigenvalues of K22 and K12 U; eigenvalues that are rounding are cut.
+    fn set_spectrum(&mut self, mut values: Vec<f64>, b: Vec<Vec<f64>>) {
         self.smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
+        let cut = values.len() as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
         self.rotated.values = values;
-        Ok(())
+        self.rotated.b = b;
+    }
+
+    /// The same spectrum in another order or basis, with the eigenvalues set aside put back behind it.
+    pub(crate) fn take_spectrum(&mut self, values: Vec<f64>, b: Vec<Vec<f64>>) {
+        self.set_spectrum(values, b);
+        self.rotated.y.truncate(self.rotated.values.len());
+        self.append_set_aside();
     }
 
     /// Eigenvalues of directions that neither X nor y touches.
@@ -188,11 +230,12 @@ impl Reduction {
 
     /// Turn the basis of span(X) so that null directions of the kernel come last, and count them.
     /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
-    pub fn separate_null_directions(&mut self) -> Result<()> {
+    /// Gives the turn, by rows, if there was one.
+    pub fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
         let data = &self.rotated;
         let (n, r) = (data.values.len(), data.rank());
         if r == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let columns: Vec<Vec<f64>> = (0..r).map(|j| [&data.k11[j][..], &data.b[j][..]].concat()).collect();
         let svd = Mat::from_fn(n + r, r, |i, j| columns[j][i]).thin_svd();
@@ -202,11 +245,12 @@ impl Reduction {
         })?;
         let small = f64::EPSILON.sqrt() * data.largest();
         self.rotated.null = (0..r).filter(|&j| svd.S()[j] <= small).count();
-        if self.rotated.null > 0 {
-            let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
-            self.turn(&turn);
+        if self.rotated.null == 0 {
+            return Ok(None);
         }
-        Ok(())
+        let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
+        self.turn(&turn);
+        Ok(Some(turn))
     }
 
     fn turn(&mut self, by: &[Vec<f64>]) {
@@ -222,6 +266,7 @@ impl Reduction {
         self.rotated.y1 = by.iter().map(|t| dot(t, &self.rotated.y1)).collect();
         let v: Vec<Vec<f64>> = by.iter().map(|t| combine(&self.split.v, t, r)).collect();
         self.rotated.basis = self.basis(&v);
+        self.split.v = v;
     }
 
     /// Coefficients of the random effects at (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
@@ -229,6 +274,14 @@ impl Reduction {
         let y_scale = self.rotated.y_scale;
         match (&self.way_back, model.kernel) {
             (WayBack::Columns(thin, unit), _) => thin.weights(h, g).iter().map(|a| a * y_scale / unit).collect(),
+            (WayBack::Eigenvectors(taken), _) => {
+                let c = self.coordinates_of_beta(h, g);
+                taken
+                    .weights(&c, h, g)
+                    .iter()
+                    .map(|a| a * y_scale / taken.unit)
+                    .collect()
+            }
             (WayBack::Ids(spectrum, y2), Kernel::LowRank(w)) => {
                 let alpha = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
                 let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
@@ -238,19 +291,51 @@ impl Reduction {
         }
     }
 
+    /// y1 - K12 (h K22 + g I)^-1 h y2 along Q1, whatever turned the basis since.
+    fn coordinates_of_beta(&self, h: f64, g: f64) -> Vec<f64> {
+        let criterion = Criterion {
+            data: &self.rotated,
+            method: Method::Reml,
+        };
+        let floor = self.rotated.values.len() as f64 * f64::EPSILON * self.rotated.largest();
+        let inverse = criterion.inverse(h, if g > 0.0 { g } else { floor });
+        let r = self.rotated.rank();
+        let unit = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<_>>();
+        let turned: Vec<f64> = (0..r).map(|i| criterion.beta(&unit(i), h, &inverse)).collect();
+        combine(&self.split.v, &turned, r)
+    }
+
     /// N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
-    fn id_coefficients(&self, spectrum: &Tridiagonal, y2: &[f64], groups: usize, h: f64, g: f64, par: Par) -> Vec<f64> {
+    pub(crate) fn id_coefficients(
+        &self,
+        spectrum: &Tridiagonal,
+        y2: &[f64],
+        groups: usize,
+        h: f64,
+        g: f64,
+        par: Par,
+    ) -> Vec<f64> {
         let n = spectrum.n();
-        let floor = n as f64 * f64::EPSILON * self.rotated.largest();
         let mut c = Mat::from_fn(n, 1, |i, _| y2[i]);
         spectrum.transpose_apply(c.as_mut(), par);
         let mut solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
-        spectrum.solve(h, g.max(floor), &mut solved);
+        spectrum.solve(h, g.max(self.floor(n)), &mut solved);
         (0..n).for_each(|i| c[(i, 0)] = solved[i]);
         spectrum.apply(c.as_mut(), par);
+        let solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
+        self.to_groups(&solved, groups, h)
+    }
+
+    /// Below this g the eigenvalues that are rounding would speak.
+    pub(crate) fn floor(&self, n: usize) -> f64 {
+        n as f64 * f64::EPSILON * self.rotated.largest()
+    }
+
+    /// h N^(1/2) H D c, one entry a group.
+    pub(crate) fn to_groups(&self, c: &[f64], groups: usize, h: f64) -> Vec<f64> {
         let q0 = self.split.q0();
-        let mut kept: Vec<f64> = (0..n + q0)
-            .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[(j - q0, 0)] })
+        let mut kept: Vec<f64> = (0..c.len() + q0)
+            .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[j - q0] })
             .collect();
         self.split.h.apply(&mut kept);
         let mut alpha = vec![0.0; groups];
@@ -260,6 +345,13 @@ impl Reduction {
         }
         alpha
     }
+}
+
+/// Does every row of the data stand for an id of its own, all ids and nothing else?
+fn is_one_to_one(model: &Model<'_>) -> bool {
+    let ones = |x: &[f64]| x.iter().all(|v| *v == 1.0);
+    let all = matches!(model.kernel, Kernel::LowRank(w) if w.0.nrows() == model.y.len());
+    all && model.index.len() == model.y.len() && ones(model.z) && ones(model.weights)
 }
 
 /// Response times the root of the weights, scaled by a power of two to be of order one.

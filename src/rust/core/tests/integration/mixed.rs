@@ -32,7 +32,7 @@ impl Own {
         match self {
             Own::Identity(_) => Kernel::Identity,
             Own::Dense(k) => Kernel::Dense(Dense(k.as_ref())),
-            Own::LowRank(w) => Kernel::LowRank(LowRank(w.as_ref())),
+            Own::LowRank(w) => Kernel::LowRank(LowRank(w.as_ref(), false)),
         }
     }
 
