@@ -17,7 +17,7 @@ estimate_mix <- function(model) {
   found
 }
 
-model_weights <- function(model) if (is.null(model$weights)) rep(1, NROW(model$y)) else model$weights
+model_weights <- function(model) if (is.null(model$weights)) rep(1, nrow(model$X)) else model$weights
 
 rust_effects <- function(random) unname(Map(rust_effect, random, names(random)))
 
