@@ -160,8 +160,8 @@ impl Reduction {
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
         let values = spectrum.rotate(&mut rows, r + 1)?;
         let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
-        self.rotated.y = column(r);
         self.set_spectrum(values, (0..r).map(column).collect());
+        self.rotated.y = column(r);
         Ok(())
     }
 
