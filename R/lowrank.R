@@ -37,8 +37,10 @@ kernel_lowrank <- function(W) {
   W <- plain_matrix(W)
   rownames(W) <- full_numbers(rownames(W))
   check_ids_unique(rownames(W), "W")
-  structure(list(W = W), class = "fastlmm_lowrank")
+  new_lowrank(W)
 }
+
+new_lowrank <- function(W) structure(list(W = W), class = "fastlmm_lowrank")
 
 #' @rdname kernel_lowrank
 #' @export
@@ -64,6 +66,11 @@ lowrank_random <- function(K, term, part = NULL) {
 # The matrix that stands for the kernel at the border: K, W, or nothing for the identity.
 kernel_values <- function(random) {
   if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) random$kernel$W else random$kernel
+}
+
+# How Rust is to read these values
+kernel_form <- function(random) {
+  if (is_eigen(random$kernel)) "orthogonal" else if (is_lowrank(random$kernel)) "factor" else "matrix"
 }
 
 kernel_block <- function(random, rows, columns) {

@@ -18,13 +18,13 @@ fn ffi_fit(
     z: &[f64],
     group: &[i32],
     K: RMatrix<f64>,
-    factor: bool,
+    form: &str,
     index: &[i32],
     method: &str,
     threads: i32,
     tolerance: Rfloat,
 ) -> Reply<List> {
-    let kernel = view::kernel(&K, factor);
+    let kernel = view::kernel_as(&K, form);
     let group = view::indices(group, index.len(), "group")?;
     let index = view::indices(index, if K.nrows() == 0 { index.len() } else { K.nrows() }, "index")?;
     for (what, length) in [

@@ -20,8 +20,16 @@ pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
 pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     match (k.nrows(), factor) {
         (0, _) => Kernel::Identity,
-        (_, true) => Kernel::LowRank(LowRank(matrix(k))),
+        (_, true) => Kernel::LowRank(LowRank(matrix(k), false)),
         (_, false) => Kernel::Dense(Dense(matrix(k))),
+    }
+}
+
+/// "matrix", "factor", or "orthogonal" for a factor whose columns are so.
+pub fn kernel_as<'a>(k: &'a RMatrix<f64>, form: &str) -> Kernel<'a> {
+    match (k.nrows(), form) {
+        (1.., "orthogonal") => Kernel::LowRank(LowRank(matrix(k), true)),
+        _ => kernel(k, form == "factor"),
     }
 }
 
@@ -102,6 +110,16 @@ pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>>
         found: bound.saturating_add(1),
         expected: bound,
     })?)
+}
+
+/// Several vectors of indices, each ascending.
+pub fn index_sets(sets: &List, bound: usize, what: &'static str) -> Reply<Vec<Vec<usize>>> {
+    let one = |set: Robj| {
+        let mut set = indices(&set.as_integer_vector().ok_or(missing(what))?, bound, what)?;
+        set.sort_unstable();
+        Ok(set)
+    };
+    sets.values().map(one).collect()
 }
 
 pub fn same_length(what: &'static str, found: usize, expected: usize) -> Reply<()> {

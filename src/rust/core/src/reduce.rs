@@ -8,8 +8,10 @@ use crate::error::{Error, Result};
 use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
+use crate::likelihood::{Criterion, Method};
 use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
 use crate::monitor::Monitor;
+use crate::orthogonal::Orthogonal;
 use crate::parallel::{Workers, check_memory};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
@@ -56,6 +58,8 @@ pub(crate) enum WayBack {
     Ids(Tridiagonal, Vec<f64>),
     /// Through the columns of a factor, whose unit is the number.
     Columns(Thin, f64),
+    /// Through the columns of a decomposition.
+    Eigenvectors(Orthogonal),
 }
 
 impl Reduction {
@@ -105,6 +109,10 @@ impl Reduction {
         monitor: &mut dyn Monitor,
     ) -> Result<()> {
         match model.kernel {
+            Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
+                self.take_decomposition(model, w.0, workers);
+                Ok(())
+            }
             Kernel::LowRank(w) if w.0.ncols() < y2.len() => self.take_factor(model, w.0, y2, workers),
             _ => self.take_matrix(model, y2, workers, monitor),
         }
@@ -126,6 +134,24 @@ impl Reduction {
         }
         self.way_back = WayBack::Columns(thin, unit);
         Ok(())
+    }
+
+    fn take_decomposition(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, workers: &Workers) {
+        let row: Vec<usize> = model.group.iter().map(|&g| model.index[g]).collect();
+        let y: Vec<f64> = model.y.iter().map(|y| y / self.rotated.y_scale).collect();
+        let q1 = self.design.q.thin();
+        let taken = workers.run(|_| Orthogonal::new(w, &row, &q1, &y));
+        let r = q1.len();
+        self.rotated.k_scale = taken.unit * taken.unit;
+        self.trace = taken.values.iter().sum::<f64>() + (0..r).map(|j| taken.k11[j][j]).sum::<f64>();
+        self.rotated.values.clone_from(&taken.values);
+        self.rotated.y.clone_from(&taken.y);
+        self.rotated.b.clone_from(&taken.b);
+        self.rotated.k11.clone_from(&taken.k11);
+        self.rotated.y1.clone_from(&taken.y1);
+        (self.rotated.rho, self.rotated.n_rest) = (taken.rho, taken.n_rest);
+        self.split.v = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
+        self.way_back = WayBack::Eigenvectors(taken);
     }
 
     fn take_matrix(
@@ -240,6 +266,7 @@ impl Reduction {
         self.rotated.y1 = by.iter().map(|t| dot(t, &self.rotated.y1)).collect();
         let v: Vec<Vec<f64>> = by.iter().map(|t| combine(&self.split.v, t, r)).collect();
         self.rotated.basis = self.basis(&v);
+        self.split.v = v;
     }
 
     /// Coefficients of the random effects at (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
@@ -247,6 +274,14 @@ impl Reduction {
         let y_scale = self.rotated.y_scale;
         match (&self.way_back, model.kernel) {
             (WayBack::Columns(thin, unit), _) => thin.weights(h, g).iter().map(|a| a * y_scale / unit).collect(),
+            (WayBack::Eigenvectors(taken), _) => {
+                let c = self.coordinates_of_beta(h, g);
+                taken
+                    .weights(&c, h, g)
+                    .iter()
+                    .map(|a| a * y_scale / taken.unit)
+                    .collect()
+            }
             (WayBack::Ids(spectrum, y2), Kernel::LowRank(w)) => {
                 let alpha = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
                 let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
@@ -254,6 +289,20 @@ impl Reduction {
             }
             (WayBack::Ids(spectrum, y2), _) => self.id_coefficients(spectrum, y2, model.index.len(), h, g, par),
         }
+    }
+
+    /// y1 - K12 (h K22 + g I)^-1 h y2 along Q1, whatever turned the basis since.
+    fn coordinates_of_beta(&self, h: f64, g: f64) -> Vec<f64> {
+        let criterion = Criterion {
+            data: &self.rotated,
+            method: Method::Reml,
+        };
+        let floor = self.rotated.values.len() as f64 * f64::EPSILON * self.rotated.largest();
+        let inverse = criterion.inverse(h, if g > 0.0 { g } else { floor });
+        let r = self.rotated.rank();
+        let unit = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<_>>();
+        let turned: Vec<f64> = (0..r).map(|i| criterion.beta(&unit(i), h, &inverse)).collect();
+        combine(&self.split.v, &turned, r)
     }
 
     /// N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
@@ -296,6 +345,13 @@ impl Reduction {
         }
         alpha
     }
+}
+
+/// Does every row of the data stand for an id of its own, all ids and nothing else?
+fn is_one_to_one(model: &Model<'_>) -> bool {
+    let ones = |x: &[f64]| x.iter().all(|v| *v == 1.0);
+    let all = matches!(model.kernel, Kernel::LowRank(w) if w.0.nrows() == model.y.len());
+    all && model.index.len() == model.y.len() && ones(model.z) && ones(model.weights)
 }
 
 /// Response times the root of the weights, scaled by a power of two to be of order one.

@@ -17,7 +17,15 @@ pub enum Kernel<'a> {
     LowRank(LowRank<'a>),
 }
 
-impl Kernel<'_> {
+impl<'a> Kernel<'a> {
+    /// The same kernel, nothing said of the columns of its factor.
+    pub fn without_order(self) -> Kernel<'a> {
+        match self {
+            Kernel::LowRank(w) => Kernel::LowRank(LowRank(w.0, false)),
+            other => other,
+        }
+    }
+
     /// K between two of its rows.
     pub fn entry(&self, i: usize, j: usize) -> f64 {
         match self {

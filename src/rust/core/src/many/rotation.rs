@@ -51,6 +51,11 @@ impl<'a> Rotation<'a> {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        // a decomposition rotates one response at a time: many are rotated by that of its factor
+        let model = &Model {
+            kernel: model.kernel.without_order(),
+            ..*model
+        };
         let mut reduction = Reduction::new(model, workers, monitor)?;
         check_positive(&reduction, model.index.len(), options.tolerance)?;
         reduction.rotated.y_scale = 1.0;
@@ -139,7 +144,9 @@ impl<'a> Rotation<'a> {
                 spectrum.rotate(&mut rows, q)?;
                 Ok((self.padded(Mat::from_fn(n, q, |i, j| rows[i * q + j])), none))
             }
-            (_, WayBack::Columns(..)) => Ok((Mat::zeros(self.reduction.rotated.values.len(), y2.ncols()), none)),
+            (_, WayBack::Columns(..) | WayBack::Eigenvectors(_)) => {
+                Ok((Mat::zeros(self.reduction.rotated.values.len(), y2.ncols()), none))
+            }
         }
     }
 
@@ -204,6 +211,7 @@ impl<'a> Rotation<'a> {
                 };
                 return block.par_iter().zip(located).map(one).collect();
             }
+            (_, WayBack::Eigenvectors(_), _) => vec![vec![]; at.len()],
             (_, WayBack::Columns(thin, unit), _) => {
                 let weights = thin.weights_each(rotated, &at, par);
                 (0..at.len())

@@ -130,13 +130,13 @@ fn check_kernels(data: &Data, label: &str) {
         );
         check(
             data,
-            Kernel::LowRank(LowRank(narrow.as_ref())),
+            Kernel::LowRank(LowRank(narrow.as_ref(), false)),
             &y,
             &format!("{label} narrow {q}"),
         );
         check(
             data,
-            Kernel::LowRank(LowRank(wide.as_ref())),
+            Kernel::LowRank(LowRank(wide.as_ref(), false)),
             &y,
             &format!("{label} wide {q}"),
         );
@@ -168,7 +168,7 @@ fn factors_by_cross_products_and_by_svd() {
     for w in [&w, &deficient] {
         check(
             &data,
-            Kernel::LowRank(LowRank(w.as_ref())),
+            Kernel::LowRank(LowRank(w.as_ref(), false)),
             &responses(&data, 12),
             "factor",
         );
