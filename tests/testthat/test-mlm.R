@@ -314,3 +314,15 @@ test_that("permuting rows and columns, and scaling, changes what it must", {
   scaled <- quiet(fastlmm_fit(Y ~ x + (1 | id), g$d, K = g$K))
   expect_equal(scaled$h2, base$h2, tolerance = 1e-6)
 })
+
+test_that("a decomposition made earlier serves many responses", {
+  g <- mlm_data()
+  d <- g$d[!duplicated(g$d$id), ]
+  Y <- g$Y[!duplicated(g$d$id), c("a", "b", "h")]
+  E <- fastlmm_decompose(g$K)
+  many <- quiet(fastlmm_fit(Y ~ x + (1 | id), d, K = list(id = kernel_eigen(E))))
+  plain <- quiet(fastlmm_fit(Y ~ x + (1 | id), d, K = g$K))
+  expect_equal(many$logLik, plain$logLik, tolerance = 1e-9)
+  expect_equal(many$h2, plain$h2, tolerance = 1e-6)
+  expect_equal(fitted(many), fitted(plain), tolerance = 1e-6)
+})
