@@ -44,7 +44,7 @@ fastlmm_exclude <- function(fit, columns) {
 new_excluded <- function(model, found, W) {
   kernel <- new_lowrank(W)
   model$random[[1]]$kernel <- kernel
-  model$random[[1]]$mean_diag <- factor_mean_diag(kernel$W)
+  model$random[[1]]$mean_diag <- kernel$mean_diag
   model$call$relmat <- NULL
   model$call$K <- kernel
   found$alpha <- list(found$alpha)
