@@ -185,9 +185,10 @@ impl Reduction {
         spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
         let values = spectrum.rotate(&mut rows, r + 1)?;
-        let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
-        self.set_spectrum(values, (0..r).map(column).collect());
+        let column = |j: usize| -> Vec<f64> { (0..n).map(|i| rows[i * (r + 1) + j]).collect() };
+        let b = (0..r).map(column).collect();
         self.rotated.y = column(r);
+        self.set_spectrum(values, b);
         Ok(())
     }
 
