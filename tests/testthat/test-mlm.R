@@ -285,6 +285,12 @@ test_that("a row left out for all is left out for all, and padded by na.exclude"
   expect_true(all(is.na(fitted(many)[5, ])))
   expect_columns_equal(many, cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w)
   expect_identical(simulate(many, seed = 1)$sim_1[5, ], c(a = NA_real_, d = NA_real_))
+  d[9, c("a", "d", "w")] <- NA
+  many <- quiet(fastlmm_fit(cbind(a, d) ~ x + (1 | id), d, K = g$K, na.action = na.exclude, weights = w))
+  expect_identical(nrow(many$y), 73L)
+  expect_columns_equal(many, cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w)
+  d$w[11] <- NA
+  expect_error(fastlmm_fit(cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w), class = "fastlmm_error_weights")
 })
 
 test_that("fits without effects are the same otherwise", {

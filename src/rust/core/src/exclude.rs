@@ -4,8 +4,9 @@
 //! that column. A set of c columns costs c k^2 for k columns, whatever the number of rows.
 
 use crate::compress::Diagonal;
+use crate::degenerate::diagnose;
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Options, complete, diagnose, dual_grid, fit_by, locate};
+use crate::fit::{Case, Fit, Options, complete, dual_grid, fit_by, locate};
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
 use crate::likelihood::Criterion;
