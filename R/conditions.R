@@ -132,7 +132,7 @@ abort_many_responses <- function(n) {
 abort_response_type <- function(y, name) {
   abort_fastlmm(
     "response_type",
-    paste0("response must be numeric; ", quoted(name), " is of class ", class(y)[1])
+    paste0("response must be numeric; ", quoted(name), " is ", if (is.matrix(y)) paste("a matrix of type", typeof(y)) else paste("of class", class(y)[1]))
   )
 }
 

@@ -37,8 +37,10 @@ kernel_lowrank <- function(W) {
   W <- plain_matrix(W)
   rownames(W) <- full_numbers(rownames(W))
   check_ids_unique(rownames(W), "W")
-  structure(list(W = W), class = "fastlmm_lowrank")
+  new_lowrank(W)
 }
+
+new_lowrank <- function(W) structure(list(W = W), class = "fastlmm_lowrank")
 
 #' @rdname kernel_lowrank
 #' @export

@@ -41,17 +41,19 @@ column_model <- function(fit, j) {
   left <- column_side(fit, j)
   frame <- structure(fit$frame[used, , drop = FALSE], terms = with_left(attr(fit$frame, "terms"), left))
   y <- fit$y[used, j]
+  omitted <- column_omitted(fit, used)
+  if (!all(used)) attr(frame, "na.action") <- omitted
   frame[[1]] <- unname(y)
   names(frame)[1] <- deparse1(left)
-  model <- unclass(fit)[c("call", "formula", "xlevels", "contrasts", "weights", "method", "control")]
+  model <- unclass(fit)[c("call", "formula", "xlevels", "contrasts", "method", "control")]
   model$formula[[2]] <- left
   if (!is.null(model$call)) model$call$formula <- model$formula
   model$terms <- with_left(fit$terms, left)
   X <- if (is.null(fit$X)) fixed_design(fit) else fit$X
   c(model, list(
     frame = frame, y = structure(y, names = rownames(frame)), offset = fit$offset[used], X = X[used, , drop = FALSE],
-    random = lapply(fit$random, random_in, used = used), na.action = column_omitted(fit, used)
-  ), list(weights = fit$weights[used])[!is.null(fit$weights)])
+    weights = fit$weights[used], random = lapply(fit$random, random_in, used = used), na.action = omitted
+  ))
 }
 
 # What the column is called in a formula: the argument of cbind(), or a column of the matrix
@@ -62,10 +64,14 @@ column_side <- function(fit, j) {
   if (one_each) arguments[[j]] else call("[", left, quote(expr = ), colnames(fit$y)[j])
 }
 
+# Terms with another response; the columns of data that only the old one needed are no longer asked for.
 with_left <- function(terms, left) {
   formula <- stats::formula(terms)
+  needed <- c(expression_variables(left), expression_variables(formula[[3]]))
+  gone <- setdiff(expression_variables(formula[[2]]), needed)
   formula[[2]] <- left
   attributes <- attributes(terms)
+  if (!is.null(attributes$columns)) attributes$columns <- setdiff(attributes$columns, gone)
   attributes$variables[[2]] <- left
   if (!is.null(attributes$predvars)) attributes$predvars[[2]] <- left
   rename <- function(x) replace(x, 1, deparse1(left))

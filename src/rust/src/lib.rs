@@ -6,6 +6,7 @@
 use extendr_api::prelude::*;
 
 mod console;
+mod exclude;
 mod failure;
 mod fit;
 mod kernel;
@@ -18,6 +19,7 @@ mod view;
 
 extendr_module! {
     mod fastlmm;
+    use exclude;
     use fit;
     use kernel;
     use many;

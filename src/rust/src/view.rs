@@ -112,6 +112,16 @@ pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>>
     })?)
 }
 
+/// Several vectors of indices, each ascending.
+pub fn index_sets(sets: &List, bound: usize, what: &'static str) -> Reply<Vec<Vec<usize>>> {
+    let one = |set: Robj| {
+        let mut set = indices(&set.as_integer_vector().ok_or(missing(what))?, bound, what)?;
+        set.sort_unstable();
+        Ok(set)
+    };
+    sets.values().map(one).collect()
+}
+
 pub fn same_length(what: &'static str, found: usize, expected: usize) -> Reply<()> {
     if found == expected {
         Ok(())

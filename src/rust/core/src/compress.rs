@@ -1,12 +1,13 @@
-//! A diagonal kernel with one direction projected out is diagonal again: a decomposition made once serves every X.
+//! A diagonal kernel with one direction projected out, or a rank-one part taken out, is diagonal again: a decomposition made once serves every X,
+//! and every set of columns of a factor that is left out.
 //!
 //! For Lambda = diag(lambda) and a unit vector q the eigenvalues mu of `(I - qq') Lambda (I - qq')` on the complement of q solve the secular
 //! equation `sum_i q_i^2 / (lambda_i - mu) = 0`, one between each pair of neighbours, and the eigenvectors are `v ~ q_i / (lambda_i - mu)`
-//! (Golub 1973). Equal lambda and entries of q that are zero are set aside first. From the mu that were found q is computed anew, so that the
+//! (Golub 1973). For `Lambda - zz'` they solve `sum_i z_i^2 / (lambda_i - mu) = 1`, one below each lambda, with vectors `z_i / (lambda_i - mu)`. Equal lambda and entries of q that are zero are set aside first. From the mu that were found q is computed anew, so that the
 //! eigenvectors are orthogonal to rounding (Gu and Eisenstat 1995). Costs n^2, where a new decomposition would cost n^3.
 
 use crate::linalg::{Reflectors, dot, max_abs, norm};
-use rayon::prelude::*;
+use crate::secular::Secular;
 
 /// lambda and vectors in the basis in which Lambda is diagonal.
 #[derive(Debug, Clone, Default)]
@@ -33,20 +34,22 @@ impl Diagonal {
             along: self.vectors.iter().map(|v| dot(v, &q)).collect(),
             square: q.iter().zip(&self.values).map(|(q, l)| q * q * l).sum(),
         };
-        let mut order: Vec<usize> = (0..q.len()).collect();
-        order.sort_by(|&i, &j| self.values[i].total_cmp(&self.values[j]));
-        let mut sorted = Sorted {
-            values: order.iter().map(|&i| self.values[i]).collect(),
-            q: order.iter().map(|&i| q[i]).collect(),
-            vectors: self
-                .vectors
-                .iter()
-                .map(|v| order.iter().map(|&i| v[i]).collect())
-                .collect(),
-        };
-        let poles = sorted.set_aside();
+        let mut sorted = Sorted::new(self, &q);
+        let poles = sorted.set_aside(f64::EPSILON);
         *self = sorted.project(&poles);
         removed
+    }
+
+    /// Lambda - zz'; it must stay positive semidefinite.
+    pub fn subtract(&mut self, z: &[f64]) {
+        let largest = max_abs(self.values.iter().copied());
+        let length = norm(z);
+        if length * length <= f64::EPSILON * largest {
+            return;
+        }
+        let mut sorted = Sorted::new(self, z);
+        let poles = sorted.set_aside(f64::EPSILON * largest / length);
+        *self = sorted.subtract(&poles);
     }
 }
 
@@ -58,8 +61,19 @@ struct Sorted {
 }
 
 impl Sorted {
+    fn new(diagonal: &Diagonal, q: &[f64]) -> Self {
+        let mut order: Vec<usize> = (0..q.len()).collect();
+        order.sort_by(|&i, &j| diagonal.values[i].total_cmp(&diagonal.values[j]));
+        let pick = |v: &[f64]| order.iter().map(|&i| v[i]).collect();
+        Self {
+            values: pick(&diagonal.values),
+            q: pick(q),
+            vectors: diagonal.vectors.iter().map(|v| pick(v)).collect(),
+        }
+    }
+
     /// Turn q within each cluster of equal values onto its last member; the poles are the members where q is not zero.
-    fn set_aside(&mut self) -> Vec<usize> {
+    fn set_aside(&mut self, small: f64) -> Vec<usize> {
         let n = self.values.len();
         let tie = 8.0 * f64::EPSILON * max_abs(self.values.iter().copied());
         let (mut poles, mut first) = (vec![], 0);
@@ -72,7 +86,7 @@ impl Sorted {
                 self.turn(first, end);
             }
             // a smaller entry moves no eigenvalue by more than rounding
-            if self.q[first].abs() > f64::EPSILON {
+            if self.q[first].abs() > small {
                 poles.push(first);
             } else {
                 self.q[first] = 0.0;
@@ -95,19 +109,33 @@ impl Sorted {
 
     /// The complement of q: what was set aside, and the roots between poles.
     fn project(&self, poles: &[usize]) -> Diagonal {
-        let is_pole = |i: &usize| poles.binary_search(i).is_ok();
-        let aside: Vec<usize> = (0..self.values.len()).filter(|i| !is_pole(i)).collect();
-        let between = Secular::new(
-            poles.iter().map(|&i| self.values[i]).collect(),
-            poles.iter().map(|&i| self.q[i]).collect(),
-        );
+        let (values, q) = self.at(poles);
+        self.join(poles, &Secular::between(values, q), true)
+    }
+
+    /// What was set aside, and the roots below the poles.
+    fn subtract(&self, poles: &[usize]) -> Diagonal {
+        let (values, q) = self.at(poles);
+        let mut found = self.join(poles, &Secular::below(values, q), false);
+        found.values.iter_mut().for_each(|v| *v = v.max(0.0));
+        found
+    }
+
+    fn at(&self, poles: &[usize]) -> (Vec<f64>, Vec<f64>) {
+        poles.iter().map(|&i| (self.values[i], self.q[i])).unzip()
+    }
+
+    fn join(&self, poles: &[usize], roots: &Secular, coupled: bool) -> Diagonal {
+        let aside: Vec<usize> = (0..self.values.len())
+            .filter(|i| poles.binary_search(i).is_err())
+            .collect();
         let at_poles: Vec<Vec<f64>> = self
             .vectors
             .iter()
             .map(|v| poles.iter().map(|&i| v[i]).collect())
             .collect();
-        let (inside, coupling) = between.rotate(&at_poles);
-        let values = aside.iter().map(|&i| self.values[i]).chain(between.roots()).collect();
+        let (inside, coupling) = roots.rotate(&at_poles);
+        let values = aside.iter().map(|&i| self.values[i]).chain(roots.roots()).collect();
         let join =
             |v: &Vec<f64>, inside: &Vec<f64>| aside.iter().map(|&i| v[i]).chain(inside.iter().copied()).collect();
         let mut vectors: Vec<Vec<f64>> = self
@@ -116,157 +144,10 @@ impl Sorted {
             .zip(&inside)
             .map(|(v, inside)| join(v, inside))
             .collect();
-        vectors.push(std::iter::repeat_n(0.0, aside.len()).chain(coupling).collect());
+        if coupled {
+            vectors.push(std::iter::repeat_n(0.0, aside.len()).chain(coupling).collect());
+        }
         Diagonal { values, vectors }
-    }
-}
-
-/// The secular equation between distinct poles.
-struct Secular {
-    poles: Vec<f64>,
-    /// q as it follows from the roots.
-    q: Vec<f64>,
-    /// Root j is `poles[near] + offset`.
-    near: Vec<usize>,
-    offset: Vec<f64>,
-}
-
-impl Secular {
-    fn new(poles: Vec<f64>, q: Vec<f64>) -> Self {
-        let square: Vec<f64> = q.iter().map(|q| q * q).collect();
-        let count = poles.len().saturating_sub(1);
-        let (near, offset) = (0..count).into_par_iter().map(|j| root(&poles, &square, j)).unzip();
-        let mut secular = Self { poles, q, near, offset };
-        secular.q = (0..secular.poles.len())
-            .into_par_iter()
-            .map(|i| secular.consistent(i))
-            .collect();
-        secular
-    }
-
-    fn roots(&self) -> impl Iterator<Item = f64> {
-        self.near
-            .iter()
-            .zip(&self.offset)
-            .map(|(&near, offset)| self.poles[near] + offset)
-    }
-
-    /// lambda_i - mu_j without cancellation.
-    fn gap(&self, i: usize, j: usize) -> f64 {
-        (self.poles[i] - self.poles[self.near[j]]) - self.offset[j]
-    }
-
-    /// q_i^2 = prod_j (mu_j - lambda_i) / prod_(l != i) (lambda_l - lambda_i)
-    fn consistent(&self, i: usize) -> f64 {
-        let ratio = |j: usize| {
-            let other = if j < i { j } else { j + 1 };
-            self.gap(i, j) / (self.poles[i] - self.poles[other])
-        };
-        let square: f64 = (0..self.offset.len()).map(ratio).product();
-        square.abs().sqrt().copysign(self.q[i])
-    }
-
-    /// Components of the vectors along each eigenvector, and `q' Lambda v` for each.
-    fn rotate(&self, vectors: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<f64>) {
-        let one = |j: usize| {
-            let mut sums = vec![0.0; vectors.len()];
-            let mut square = 0.0;
-            for i in 0..self.poles.len() {
-                let entry = self.q[i] / self.gap(i, j);
-                square += entry * entry;
-                sums.iter_mut().zip(vectors).for_each(|(sum, v)| *sum += entry * v[i]);
-            }
-            let length = square.sqrt();
-            sums.iter_mut().for_each(|sum| *sum /= length);
-            (sums, length.recip())
-        };
-        let columns: Vec<(Vec<f64>, f64)> = (0..self.offset.len()).into_par_iter().map(one).collect();
-        let rows = (0..vectors.len())
-            .map(|k| columns.iter().map(|(sums, _)| sums[k]).collect())
-            .collect();
-        (rows, columns.into_iter().map(|(_, coupling)| coupling).collect())
-    }
-}
-
-const MAX_STEPS: usize = 100;
-
-/// Root j of the secular equation, as the nearer of its two poles and the offset from it.
-///
-/// The sums on either side of the root are replaced by `p + s / (pole - mu)` that fit value and slope, whose root is the next point.
-fn root(poles: &[f64], square: &[f64], j: usize) -> (usize, f64) {
-    let width = poles[j + 1] - poles[j];
-    let middle = sides(poles, square, j, poles[j], 0.5 * width);
-    let near = if middle.value() >= 0.0 { j } else { j + 1 };
-    let (mut low, mut high) = if near == j {
-        (0.0, 0.5 * width)
-    } else {
-        (-0.5 * width, 0.0)
-    };
-    let mut offset = 0.5 * (low + high);
-    for _ in 0..MAX_STEPS {
-        let at = sides(poles, square, j, poles[near], offset);
-        let value = at.value();
-        if value > 0.0 {
-            high = offset
-        } else {
-            low = offset
-        }
-        if value == 0.0 || value.abs() <= f64::EPSILON * at.size || high - low <= f64::EPSILON * offset.abs() {
-            break;
-        }
-        let next = offset + at.step(poles[j] - poles[near] - offset, poles[j + 1] - poles[near] - offset);
-        offset = if next > low && next < high {
-            next
-        } else {
-            0.5 * (low + high)
-        };
-    }
-    (near, offset)
-}
-
-/// The secular function at one point: sums over the poles below and above, their slopes, and the sum of absolute values.
-struct Sides {
-    below: f64,
-    above: f64,
-    below_slope: f64,
-    above_slope: f64,
-    size: f64,
-}
-
-fn sides(poles: &[f64], square: &[f64], j: usize, origin: f64, offset: f64) -> Sides {
-    let sum = |range: std::ops::Range<usize>| {
-        range.fold((0.0, 0.0), |(value, slope), i| {
-            let inverse = 1.0 / ((poles[i] - origin) - offset);
-            let term = square[i] * inverse;
-            (value + term, slope + term * inverse)
-        })
-    };
-    let (below, below_slope) = sum(0..j + 1);
-    let (above, above_slope) = sum(j + 1..poles.len());
-    Sides {
-        below,
-        above,
-        below_slope,
-        above_slope,
-        size: above - below,
-    }
-}
-
-impl Sides {
-    fn value(&self) -> f64 {
-        self.below + self.above
-    }
-
-    /// From the point to the root of `(p1 + s1 / (a - t)) + (p2 + s2 / (b - t))`, a < 0 < b the distances of the two poles.
-    fn step(&self, a: f64, b: f64) -> f64 {
-        let (s1, s2) = (self.below_slope * a * a, self.above_slope * b * b);
-        let p = self.value() - s1 / a - s2 / b;
-        // p (a - t)(b - t) + s1 (b - t) + s2 (a - t) = 0
-        let (c2, c1, c0) = (p, -(p * (a + b) + s1 + s2), p * a * b + s1 * b + s2 * a);
-        let root = (c1 * c1 - 4.0 * c2 * c0).max(0.0).sqrt();
-        let large = -0.5 * (c1 + root.copysign(c1));
-        let candidates = [large / c2, c0 / large];
-        candidates.into_iter().find(|t| *t > a && *t < b).unwrap_or(f64::NAN)
     }
 }
 
@@ -334,6 +215,72 @@ mod tests {
             }
         }
         assert!((removed.along[0] - dot(&vectors[0], &unit)).abs() < 1e-14 * n as f64);
+    }
+
+    /// Against the eigenvalues of Lambda - zz' and its resolvents.
+    fn check_subtraction(values: &[f64], z: &[f64]) {
+        let n = values.len();
+        let vectors: Vec<Vec<f64>> = (0..2).map(|s| (0..n).map(|i| noise(s + 7, i)).collect()).collect();
+        let mut fast = Diagonal {
+            values: values.to_vec(),
+            vectors: vectors.clone(),
+        };
+        fast.subtract(z);
+        let largest = max_abs(values.iter().copied());
+        let slow = Mat::from_fn(n, n, |i, j| if i == j { values[i] } else { 0.0 } - z[i] * z[j]);
+        let mut sorted = fast.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        for (a, b) in sorted.iter().zip(slow.self_adjoint_eigenvalues(Side::Lower).unwrap()) {
+            assert!((a - b).abs() <= 1e-14 * n as f64 * largest, "{a} {b}");
+        }
+        for shift in [1e-3, 0.3, 2.0] {
+            let shifted = Mat::from_fn(n, n, |i, j| slow[(i, j)] + if i == j { shift * largest } else { 0.0 });
+            let inverse = faer::linalg::solvers::DenseSolveCore::inverse(&shifted.llt(Side::Lower).unwrap());
+            for (a, b) in [(0, 0), (0, 1), (1, 1)] {
+                let direct: f64 = (0..n)
+                    .map(|i| {
+                        (0..n)
+                            .map(|j| vectors[a][i] * inverse[(i, j)] * vectors[b][j])
+                            .sum::<f64>()
+                    })
+                    .sum();
+                let turned: f64 = (0..n)
+                    .map(|i| fast.vectors[a][i] * fast.vectors[b][i] / (fast.values[i] + shift * largest))
+                    .sum();
+                let size = norm(&vectors[a]) * norm(&vectors[b]) / (shift * largest);
+                assert!(
+                    (direct - turned).abs() <= 1e-12 * n as f64 * size,
+                    "{n} {shift} {a} {b}: {direct} {turned}"
+                );
+            }
+        }
+    }
+
+    /// z'(Lambda)^-1 z = part keeps the difference positive semidefinite; part = 1 takes a whole dimension out.
+    fn within(values: &[f64], direction: &[f64], part: f64) -> Vec<f64> {
+        let z: Vec<f64> = direction.iter().zip(values).map(|(d, l)| d * l.sqrt()).collect();
+        let form: f64 = z
+            .iter()
+            .zip(values)
+            .map(|(z, l)| if *l > 0.0 { z * z / l } else { 0.0 })
+            .sum();
+        z.iter().map(|z| z * (part / form).sqrt()).collect()
+    }
+
+    #[test]
+    fn a_rank_one_part_is_taken_out_of_any_spectrum() {
+        for n in [1, 2, 3, 10, 60, 150] {
+            let direction: Vec<f64> = (0..n).map(|i| noise(13, i)).collect();
+            let spread: Vec<f64> = (0..n).map(|i| (0.1 + noise(3, i).abs()) * 3.0).collect();
+            let graded: Vec<f64> = spread.iter().map(|v| (12.0 * v).exp() * 1e-9).collect();
+            let tied: Vec<f64> = (0..n).map(|i| 1.0 + (i % 4) as f64).collect();
+            let singular: Vec<f64> = (0..n).map(|i| if i < n / 2 { 0.0 } else { 1.0 + i as f64 }).collect();
+            for values in [spread, graded, tied, singular] {
+                for part in [1e-12, 0.1, 0.9, 1.0] {
+                    check_subtraction(&values, &within(&values, &direction, part));
+                }
+            }
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Error {
             Error::Response { class, .. } => class,
             Error::NotIdentifiable { .. } => "not_identifiable",
             Error::NotPositive { .. } => "not_positive",
-            Error::Alike { .. } => "not_identifiable",
+            Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
             Error::MlUnbounded => "ml_unbounded",

@@ -1,7 +1,7 @@
 //! F = N^(1/2) W of the observed groups over its unit, read in blocks of rows: no copy of W is made unless it is asked for.
 
 use crate::incidence::Incidence;
-use crate::linalg::{max_abs, power_of_two};
+use crate::linalg::{clear_registers, max_abs, power_of_two};
 use faer::linalg::matmul::{matmul, triangular};
 use faer::{Accum, Mat, MatRef, Par};
 
@@ -74,6 +74,7 @@ impl<'a> Factor<'a> {
             );
             matmul(cross.as_mut(), Accum::Add, f.transpose(), c.as_ref(), 1.0, par);
         }
+        clear_registers();
         (gram, cross)
     }
 
@@ -85,6 +86,7 @@ impl<'a> Factor<'a> {
             let c = Mat::from_fn(last - first, columns.len(), |i, j| columns[j][first + i]);
             matmul(cross.as_mut(), Accum::Add, f.transpose(), c.as_ref(), 1.0, par);
         }
+        clear_registers();
         cross
     }
 
@@ -96,6 +98,7 @@ impl<'a> Factor<'a> {
             let rows = y.as_mut().subrows_mut(first, last - first);
             matmul(rows, Accum::Replace, f.as_ref(), x, 1.0, par);
         }
+        clear_registers();
         y
     }
 

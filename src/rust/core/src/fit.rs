@@ -143,16 +143,24 @@ fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Pa
         kept: &reduction.design.kept,
     };
     let located = locate(&case, status, || dual_grid(&criterion))?;
-    let Located { mut fit, h, g, grid } = located;
-    fit.alpha = reduction.alpha(model, h, g, par);
-    if let (Some(grid), Some(optimum)) = (grid, &fit.optimum) {
-        fit.profile = profile(&criterion, &grid, optimum);
-    }
-    fit.rotated = data.clone();
-    Ok(fit)
+    let alpha = reduction.alpha(model, located.h, located.g, par);
+    Ok(Fit {
+        alpha,
+        ..complete(located, &criterion)
+    })
 }
 
-fn dual_grid(criterion: &Criterion<'_>) -> Grid {
+/// With profile and rotated data.
+pub(crate) fn complete(located: Located, criterion: &Criterion<'_>) -> Fit {
+    let Located { mut fit, grid, .. } = located;
+    if let (Some(grid), Some(optimum)) = (grid, &fit.optimum) {
+        fit.profile = profile(criterion, &grid, optimum);
+    }
+    fit.rotated = criterion.data.clone();
+    fit
+}
+
+pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
     let (lower, upper) = borders(criterion);
     Grid::new(criterion, grid_points(criterion.data), lower, upper)
 }

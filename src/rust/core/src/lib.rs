@@ -25,12 +25,13 @@
 //! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
-//! | `orthogonal`, `compress` | a decomposition made before, X projected out of it |
+//! | `orthogonal`, `compress`, `secular` | a decomposition made before, X projected out of it; columns left out of a factor |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
 //! | `many` | many responses on one decomposition |
+//! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
@@ -39,6 +40,7 @@ pub mod between;
 pub mod compress;
 pub mod design;
 pub mod error;
+pub mod exclude;
 pub mod factor;
 pub mod fit;
 pub mod incidence;
@@ -55,6 +57,7 @@ pub mod predict;
 pub mod profile;
 pub mod reduce;
 pub mod rotated;
+pub mod secular;
 pub mod spectrum;
 pub mod split;
 pub mod thin;

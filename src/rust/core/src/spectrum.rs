@@ -5,7 +5,7 @@
 //! that the model needs. Against a full eigendecomposition this saves the n x n eigenvectors and half of the time.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Scalar, max_abs};
+use crate::linalg::{Scalar, clear_registers, max_abs};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
@@ -34,6 +34,7 @@ impl Tridiagonal {
         let stack = MemStack::new(&mut memory);
         let trailing = a.as_mut().submatrix_mut(first, first, n, n);
         tridiag::tridiag_in_place(trailing, coefficients.as_mut(), par, stack, Default::default());
+        clear_registers();
         let entry = |i: usize, j: usize| a[(first + i, first + j)];
         let diagonal = (0..n).map(|i| entry(i, i)).collect();
         let coupling = (0..n).map(|i| if i + 1 < n { entry(i + 1, i) } else { 0.0 }).collect();
@@ -95,6 +96,7 @@ impl Tridiagonal {
                 stack,
             );
         }
+        clear_registers();
     }
 
     /// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.

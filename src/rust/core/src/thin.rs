@@ -17,6 +17,8 @@ pub struct Thin {
     pub y: Vec<f64>,
     pub b: Vec<Vec<f64>>,
     pub k11: Vec<Vec<f64>>,
+    /// Q1'F, a row for each direction of X.
+    f1: Vec<Vec<f64>>,
     /// Square of what U does not hold of y2, and the number of directions that U leaves.
     pub rest: f64,
     pub lost: usize,
@@ -101,6 +103,7 @@ impl Thin {
             (Some(a), Some(b)) => split.s[i] * dot(a, b) * split.s[j],
             _ => 0.0,
         };
+        let along_x = |i: usize| f1.get(i).map_or(vec![0.0; k], |f| f.iter().map(|f| split.s[i] * f).collect());
         let b = (0..r).map(row).collect();
         let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
         Self {
@@ -108,6 +111,7 @@ impl Thin {
             y,
             b,
             k11,
+            f1: (0..r).map(along_x).collect(),
             rest,
             lost: rows - s.len(),
             s,
@@ -153,6 +157,18 @@ impl Thin {
         let shrink = |i: usize, (h, g): (f64, f64)| h * self.s[i] / (h * self.s[i] * self.s[i] + g);
         let scaled = Mat::from_fn(self.s.len(), at.len(), |i, j| shrink(i, at[j]) * y[(i, j)]);
         product(self.v.as_ref(), scaled.as_ref(), par)
+    }
+
+    /// Components of column c of the factor along U, diag(s) V'e_c, and along X.
+    pub fn column(&self, c: usize) -> (Vec<f64>, Vec<f64>) {
+        let along = self.s.iter().enumerate().map(|(j, s)| s * self.v[(c, j)]).collect();
+        (along, self.f1.iter().map(|row| row[c]).collect())
+    }
+
+    /// F'U p = V diag(s) p
+    pub fn back(&self, p: &[f64]) -> Vec<f64> {
+        let one = |c: usize| (0..p.len()).map(|j| self.v[(c, j)] * self.s[j] * p[j]).sum();
+        (0..self.v.nrows()).map(one).collect()
     }
 
     /// Best linear unbiased prediction of the weights on the columns of F at (h, g): h V diag(s / (h s^2 + g)) U' y2.

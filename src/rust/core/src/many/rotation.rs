@@ -6,7 +6,7 @@ use crate::factor::Factor;
 use crate::fit::{Case, Fit, Located, Options, check_positive, diagnose, locate};
 use crate::kernel::Kernel;
 use crate::likelihood::{Criterion, Method};
-use crate::linalg::{dot, norm, product};
+use crate::linalg::{clear_registers, dot, norm, product};
 use crate::monitor::Monitor;
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction, WayBack, scaled_response};
@@ -52,7 +52,10 @@ impl<'a> Rotation<'a> {
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
         // a decomposition rotates one response at a time: many are rotated by that of its factor
-        let model = &Model { kernel: model.kernel.without_order(), ..*model };
+        let model = &Model {
+            kernel: model.kernel.without_order(),
+            ..*model
+        };
         let mut reduction = Reduction::new(model, workers, monitor)?;
         check_positive(&reduction, model.index.len(), options.tolerance)?;
         reduction.rotated.y_scale = 1.0;
@@ -91,6 +94,7 @@ impl<'a> Rotation<'a> {
             .map_init(
                 || self.reduction.rotated.clone(),
                 |data, j| {
+                    clear_registers();
                     let y = projected[j].as_ref().map_err(Clone::clone)?;
                     self.fill(data, y, &rotated, rest[j], j);
                     self.locate(data, y.length, &forms, j)
@@ -114,6 +118,7 @@ impl<'a> Rotation<'a> {
     }
 
     fn project(&self, y: &Result<Vec<f64>>) -> Result<Projected> {
+        clear_registers();
         let (y, scale) = scaled_response(y.as_ref().map_err(Clone::clone)?, &self.root)?;
         Ok(Projected {
             parts: Response::new(&y, &self.reduction.between, &self.reduction.split),
@@ -139,7 +144,9 @@ impl<'a> Rotation<'a> {
                 spectrum.rotate(&mut rows, q)?;
                 Ok((self.padded(Mat::from_fn(n, q, |i, j| rows[i * q + j])), none))
             }
-            (_, WayBack::Columns(..) | WayBack::Eigenvectors(_)) => Ok((Mat::zeros(self.reduction.rotated.values.len(), y2.ncols()), none)),
+            (_, WayBack::Columns(..) | WayBack::Eigenvectors(_)) => {
+                Ok((Mat::zeros(self.reduction.rotated.values.len(), y2.ncols()), none))
+            }
         }
     }
 

@@ -58,6 +58,9 @@ pub struct Search<'a> {
     pub tie: Option<Tie>,
 }
 
+/// Shares, and the best point with each.
+type Grid = (Vec<Vec<f64>>, Vec<Option<Local>>);
+
 /// theta_k = sum_l c_l theta_l over the other components.
 pub struct Tie {
     pub k: usize,
@@ -119,7 +122,7 @@ impl<'a> Search<'a> {
         Ok(Found { locals, grid })
     }
 
-    fn grid(&self) -> Result<(Vec<Vec<f64>>, Vec<Option<Local>>)> {
+    fn grid(&self) -> Result<Grid> {
         let parts = divisions(self.problem.effects);
         let shares: Vec<Vec<f64>> = compositions(parts, self.problem.effects + 1)
             .into_iter()
@@ -258,10 +261,13 @@ fn newton_step(d: &Derivatives, theta: &[f64], free: &[usize]) -> (Vec<f64>, f64
     )
 }
 
+/// A place, and what is known there.
+type Seen<'a> = (Vec<f64>, Option<Point<'a>>, Option<Derivatives>);
+
 /// The deviance over s, with the last point kept: argmin asks for value, gradient and Hessian one by one.
 struct Surface<'s, 'a> {
     search: &'s Search<'a>,
-    last: RefCell<Option<(Vec<f64>, Option<Point<'a>>, Option<Derivatives>)>>,
+    last: RefCell<Option<Seen<'a>>>,
     stopped: RefCell<Option<Error>>,
 }
 
