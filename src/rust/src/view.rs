@@ -39,7 +39,12 @@ impl Values {
             let list = k.as_list().ok_or(missing("W"))?;
             let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
             let n = element("n")?.as_integer().ok_or(missing("n"))? as usize;
-            return Ok(Values::Sparse { n, p: element("p")?, i: element("i")?, x: element("x")? });
+            return Ok(Values::Sparse {
+                n,
+                p: element("p")?,
+                i: element("i")?,
+                x: element("x")?,
+            });
         }
         let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
         Ok(match form {
@@ -53,7 +58,10 @@ impl Values {
             Values::Matrix(k) => kernel(k, false),
             Values::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
             Values::Sparse { n, p, i, x } => {
-                let (p, i) = (p.as_integer_slice().ok_or(missing("p"))?, i.as_integer_slice().ok_or(missing("i"))?);
+                let (p, i) = (
+                    p.as_integer_slice().ok_or(missing("p"))?,
+                    i.as_integer_slice().ok_or(missing("i"))?,
+                );
                 Kernel::Sparse(Sparse::new(*n, p, i, x.as_real_slice().ok_or(missing("x"))?)?)
             }
         })

@@ -13,9 +13,10 @@ use crate::likelihood::Criterion;
 use crate::linalg::{axpy, dot};
 use crate::monitor::Monitor;
 use crate::parallel::Workers;
-use crate::reduce::{Model, Reduction, WayBack};
+use crate::reduce::{Model, Reduction};
 use crate::rotated::Rotated;
 use crate::thin::Thin;
+use crate::way_back::WayBack;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 

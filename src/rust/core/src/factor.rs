@@ -26,7 +26,13 @@ impl<'a> Factor<'a> {
         let largest = (0..w.ncols()).map(|c| max_abs((0..row.len()).map(|i| w[(row[i], c)] * z.root[i])));
         let unit = power_of_two(max_abs(largest));
         let root = z.root.iter().map(|root| root / unit).collect();
-        Self { w: Values::Dense(w), k: w.ncols(), row, root, unit }
+        Self {
+            w: Values::Dense(w),
+            k: w.ncols(),
+            row,
+            root,
+            unit,
+        }
     }
 
     pub fn sparse(w: Sparse<'_>, index: &[usize], z: &Incidence) -> Self {
@@ -39,10 +45,19 @@ impl<'a> Factor<'a> {
                 entries[coordinate[r]].push((c, x));
             }
         }
-        let largest = entries.iter().zip(&z.root).map(|(row, root)| root * max_abs(row.iter().map(|(_, x)| *x)));
+        let largest = entries
+            .iter()
+            .zip(&z.root)
+            .map(|(row, root)| root * max_abs(row.iter().map(|(_, x)| *x)));
         let unit = power_of_two(max_abs(largest));
         let root = z.root.iter().map(|root| root / unit).collect();
-        Self { w: Values::Rows(entries), k: w.ncols(), row, root, unit }
+        Self {
+            w: Values::Rows(entries),
+            k: w.ncols(),
+            row,
+            root,
+            unit,
+        }
     }
 
     pub fn m(&self) -> usize {
@@ -56,7 +71,9 @@ impl<'a> Factor<'a> {
     /// Rows `first..last` of F.
     fn rows(&self, first: usize, last: usize) -> Mat<f64> {
         match &self.w {
-            Values::Dense(w) => Mat::from_fn(last - first, self.k, |i, c| w[(self.row[first + i], c)] * self.root[first + i]),
+            Values::Dense(w) => Mat::from_fn(last - first, self.k, |i, c| {
+                w[(self.row[first + i], c)] * self.root[first + i]
+            }),
             Values::Rows(rows) => {
                 let mut f = Mat::zeros(last - first, self.k);
                 for (i, row) in rows[first..last].iter().enumerate() {
@@ -114,7 +131,10 @@ impl<'a> Factor<'a> {
         if let Values::Rows(rows) = &self.w {
             for (i, row) in rows.iter().enumerate() {
                 for &(c, x) in row {
-                    columns.iter().enumerate().for_each(|(j, v)| cross[(c, j)] += x * self.root[i] * v[i]);
+                    columns
+                        .iter()
+                        .enumerate()
+                        .for_each(|(j, v)| cross[(c, j)] += x * self.root[i] * v[i]);
                 }
             }
             return cross;
@@ -172,10 +192,13 @@ impl<'a> Factor<'a> {
         match &self.w {
             Values::Dense(w) => {
                 let entry = |c: usize, i: usize| (w[(self.row[i], c)] * self.root[i]).powi(2);
-                (0..self.k).map(|c| (0..self.m()).map(|i| entry(c, i)).sum::<f64>()).sum()
+                (0..self.k)
+                    .map(|c| (0..self.m()).map(|i| entry(c, i)).sum::<f64>())
+                    .sum()
             }
             Values::Rows(rows) => {
-                let square = |(row, root): (&Vec<(usize, f64)>, &f64)| row.iter().map(|(_, x)| (x * root).powi(2)).sum::<f64>();
+                let square =
+                    |(row, root): (&Vec<(usize, f64)>, &f64)| row.iter().map(|(_, x)| (x * root).powi(2)).sum::<f64>();
                 rows.iter().zip(&self.root).map(square).sum()
             }
         }
@@ -185,7 +208,9 @@ impl<'a> Factor<'a> {
     fn sparse_gram(&self, rows: &[Vec<(usize, f64)>], gram: &mut Mat<f64>) {
         for (row, root) in rows.iter().zip(&self.root) {
             for (at, &(b, x)) in row.iter().enumerate() {
-                row[at..].iter().for_each(|&(a, y)| gram[(a, b)] += (x * root) * (y * root));
+                row[at..]
+                    .iter()
+                    .for_each(|&(a, y)| gram[(a, b)] += (x * root) * (y * root));
             }
         }
     }

@@ -22,7 +22,7 @@
 //! | `incidence`, `between` | Z: repeats collapsed to what lies between groups and within them |
 //! | `split` | span(X) between and within groups, and the basis of its complement |
 //! | `kernel` | covariances: checks and access |
-//! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
+//! | `reduce`, `way_back` | projection of both sides of K, rotation; from there back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
 //! | `orthogonal`, `compress`, `secular` | a decomposition made before, X projected out of it; columns left out of a factor |
@@ -63,3 +63,4 @@ pub mod secular;
 pub mod spectrum;
 pub mod split;
 pub mod thin;
+mod way_back;

@@ -41,7 +41,10 @@ impl Secular {
             square: &square,
             level,
         };
-        let (near, offset) = (0..count).into_par_iter().map_init(clear_registers, |(), j| equation.root(j)).unzip();
+        let (near, offset) = (0..count)
+            .into_par_iter()
+            .map_init(clear_registers, |(), j| equation.root(j))
+            .unzip();
         let mut secular = Self {
             poles,
             q,
@@ -168,7 +171,10 @@ impl Equation<'_> {
     /// Value and slope over some poles, in four lanes.
     fn sum(&self, range: std::ops::Range<usize>, origin: f64, offset: f64) -> (f64, f64) {
         let (mut value, mut slope) = ([0.0; LANES], [0.0; LANES]);
-        let (poles, squares) = (self.poles[range.clone()].chunks_exact(LANES), self.square[range].chunks_exact(LANES));
+        let (poles, squares) = (
+            self.poles[range.clone()].chunks_exact(LANES),
+            self.square[range].chunks_exact(LANES),
+        );
         let term = |pole: f64, square: f64| {
             let inverse = 1.0 / ((pole - origin) - offset);
             (square * inverse, square * inverse * inverse)

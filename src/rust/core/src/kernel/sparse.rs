@@ -17,7 +17,11 @@ impl<'a> Sparse<'a> {
         let ascending = p.first() == Some(&0) && p.windows(2).all(|w| w[0] <= w[1]);
         let inside = i.iter().all(|&i| usize::try_from(i).is_ok_and(|i| i < nrows));
         if !ascending || !inside || i.len() != x.len() || p.last().map(|&last| last as usize) != Some(x.len()) {
-            return Err(Error::Shape { what: "a sparse factor", found: i.len(), expected: x.len() });
+            return Err(Error::Shape {
+                what: "a sparse factor",
+                found: i.len(),
+                expected: x.len(),
+            });
         }
         Ok(Self { nrows, p, i, x })
     }
@@ -29,7 +33,10 @@ impl<'a> Sparse<'a> {
     /// Rows and entries of a column.
     pub fn column(&self, c: usize) -> impl Iterator<Item = (usize, f64)> {
         let range = self.p[c] as usize..self.p[c + 1] as usize;
-        self.i[range.clone()].iter().zip(&self.x[range]).map(|(&i, &x)| (i as usize, x))
+        self.i[range.clone()]
+            .iter()
+            .zip(&self.x[range])
+            .map(|(&i, &x)| (i as usize, x))
     }
 
     pub fn to_dense(self) -> Mat<f64> {
@@ -40,7 +47,9 @@ impl<'a> Sparse<'a> {
 
     /// W' a, for a with an entry for each row.
     pub fn transpose_times(&self, a: &[f64]) -> Vec<f64> {
-        (0..self.ncols()).map(|c| self.column(c).map(|(i, x)| x * a[i]).sum()).collect()
+        (0..self.ncols())
+            .map(|c| self.column(c).map(|(i, x)| x * a[i]).sum())
+            .collect()
     }
 
     /// (W W')_ij

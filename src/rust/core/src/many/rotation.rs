@@ -10,9 +10,10 @@ use crate::likelihood::{Criterion, Method};
 use crate::linalg::{clear_registers, dot, norm, product};
 use crate::monitor::Monitor;
 use crate::parallel::{Workers, check_memory};
-use crate::reduce::{Model, Reduction, WayBack, scaled_response};
+use crate::reduce::{Model, Reduction, scaled_response};
 use crate::rotated::Rotated;
 use crate::split::Response;
+use crate::way_back::WayBack;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
