@@ -189,7 +189,7 @@ population_fit <- function(fit) {
 
 # The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K, or W %*% alpha
 blup <- function(random) {
-  if (is_lowrank(random$kernel)) return(drop(random$kernel$W %*% random$alpha))
+  if (is_lowrank(random$kernel)) return(structure(as.numeric(random$kernel$W %*% random$alpha), names = random$ids))
   alpha <- numeric(length(random$ids))
   alpha[random$index] <- random$alpha
   effect <- if (is.null(random$kernel)) alpha else drop(random$kernel %*% alpha)

@@ -44,7 +44,7 @@ fastlmm_exclude <- function(fit, columns) {
 new_excluded <- function(model, found, W) {
   kernel <- new_lowrank(W)
   model$random[[1]]$kernel <- kernel
-  model$random[[1]]$mean_diag <- factor_mean_diag(kernel$W)
+  model$random[[1]]$mean_diag <- kernel$mean_diag
   model$call$relmat <- NULL
   model$call$K <- kernel
   found$alpha <- list(found$alpha)
@@ -63,7 +63,7 @@ check_excludable <- function(fit) {
 
 excluded_columns <- function(set, W) {
   at <- if (is.character(set)) match(set, colnames(W)) else if (is.logical(set)) which(set) else match(set, seq_len(ncol(W)))
-  if (anyNA(at)) abort_exclude(paste0("W has ", counted(ncol(W), "column"), ", and none is ", first_names(set[is.na(at)])))
+  if (anyNA(at)) abort_exclude(paste0("was asked for columns that W does not have: ", first_names(set[is.na(at)]), "; it has ", counted(ncol(W), "column")))
   at <- unique(at)
   if (length(at) == 0) abort_exclude("needs at least one column to take out")
   if (length(at) == ncol(W)) abort_exclude("cannot take out all columns: there would be no random effect; use lm()")

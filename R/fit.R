@@ -107,7 +107,7 @@ estimate <- function(model) {
   inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
-    random$z, random$group, kernel_values(random), kernel_form(random), random$index, model$method,
+    random$z, random$group, fit_values(random), kernel_form(random), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
   found$alpha <- list(found$alpha)

@@ -4,7 +4,7 @@
 #' is decomposed once for each pattern of missing cells, and all responses with that pattern are rotated and searched together; each optimum is as exact
 #' as that of a single fit. Nothing is assumed or estimated about covariances between responses.
 #'
-#' A missing cell leaves its row out for that response only. Rows with missing values elsewhere are left out for all, as `na.action` says. Columns of X are
+#' A missing cell leaves its row out for that response only. Rows with missing values elsewhere, or without any response, are left out for all, as `na.action` says. Columns of X are
 #' made once, from all rows: where the rows of a response lack a level of a factor, the coefficient of that column is `NA`, as of any aliased one.
 #'
 #' A response that cannot be fitted is told by its `status` and stops nobody: its estimates are `NA`. `status` is that of a single fit (`"ok"`,
@@ -72,12 +72,12 @@ response_names <- function(names, q) {
   make.unique(names)
 }
 
-# Only what all responses share decides about rows; their missing cells are settled one by one.
+# What all responses share decides about rows, and whether there is any response; single missing cells are settled one by one.
 drop_incomplete_many <- function(whole, na.action) {
   Y <- whole[[1]]
-  whole[[1]] <- seq_len(nrow(whole))
+  whole[[1]] <- replace(seq_len(nrow(whole)), rowSums(is.na(Y)) == ncol(Y), NA)
   frame <- na.action(whole)
-  frame[[1]] <- if (nrow(frame) == nrow(whole)) Y else Y[frame[[1]], , drop = FALSE]
+  frame[[1]] <- if (nrow(frame) == nrow(whole)) Y else Y[match(rownames(frame), rownames(whole)), , drop = FALSE]
   frame
 }
 

@@ -38,7 +38,7 @@ random_draws <- function(fit, nsim, which) {
 effect_draws <- function(random, sigma2, nsim) {
   normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
   K <- random$kernel
-  u <- if (is_lowrank(K)) K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W)) else normal(length(random$index))
+  u <- if (is_lowrank(K)) as.matrix(K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W))) else normal(length(random$index))
   if (is.matrix(K)) u <- kernel_root(K[random$index, random$index, drop = FALSE], u)
   random$z * sqrt(sigma2) * u[random$group, , drop = FALSE]
 }

@@ -285,6 +285,12 @@ test_that("a row left out for all is left out for all, and padded by na.exclude"
   expect_true(all(is.na(fitted(many)[5, ])))
   expect_columns_equal(many, cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w)
   expect_identical(simulate(many, seed = 1)$sim_1[5, ], c(a = NA_real_, d = NA_real_))
+  d[9, c("a", "d", "w")] <- NA
+  many <- quiet(fastlmm_fit(cbind(a, d) ~ x + (1 | id), d, K = g$K, na.action = na.exclude, weights = w))
+  expect_identical(nrow(many$y), 73L)
+  expect_columns_equal(many, cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w)
+  d$w[11] <- NA
+  expect_error(fastlmm_fit(cbind(a, d) ~ x + (1 | id), d, K = g$K, weights = w), class = "fastlmm_error_weights")
 })
 
 test_that("fits without effects are the same otherwise", {
@@ -313,4 +319,16 @@ test_that("permuting rows and columns, and scaling, changes what it must", {
   Y <- sweep(g$Y, 2, c(1e-100, 1, 1e100, -1, 2, 3), `*`)
   scaled <- quiet(fastlmm_fit(Y ~ x + (1 | id), g$d, K = g$K))
   expect_equal(scaled$h2, base$h2, tolerance = 1e-6)
+})
+
+test_that("a decomposition made earlier serves many responses", {
+  g <- mlm_data()
+  d <- g$d[!duplicated(g$d$id), ]
+  Y <- g$Y[!duplicated(g$d$id), c("a", "b", "h")]
+  E <- fastlmm_decompose(g$K)
+  many <- quiet(fastlmm_fit(Y ~ x + (1 | id), d, K = list(id = kernel_eigen(E))))
+  plain <- quiet(fastlmm_fit(Y ~ x + (1 | id), d, K = g$K))
+  expect_equal(many$logLik, plain$logLik, tolerance = 1e-9)
+  expect_equal(many$h2, plain$h2, tolerance = 1e-6)
+  expect_equal(fitted(many), fitted(plain), tolerance = 1e-6)
 })

@@ -7,6 +7,7 @@ use fastlmm_core::error::Error;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
+use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
 use fastlmm_core::reduce::Model;
@@ -25,11 +26,46 @@ pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     }
 }
 
-/// "matrix", "factor", or "orthogonal" for a factor whose columns are so.
-pub fn kernel_as<'a>(k: &'a RMatrix<f64>, form: &str) -> Kernel<'a> {
-    match (k.nrows(), form) {
-        (1.., "orthogonal") => Kernel::LowRank(LowRank(matrix(k), true)),
-        _ => kernel(k, form == "factor"),
+/// What stands for a kernel: a matrix K (0 x 0: the identity), a factor W, one with orthogonal columns, or a sparse one as `list(n, p, i, x)`.
+pub enum Values {
+    Matrix(RMatrix<f64>),
+    Factor(RMatrix<f64>, bool),
+    Sparse { n: usize, p: Robj, i: Robj, x: Robj },
+}
+
+impl Values {
+    pub fn new(k: &Robj, form: &str) -> Reply<Self> {
+        if form == "sparse" {
+            let list = k.as_list().ok_or(missing("W"))?;
+            let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
+            let n = element("n")?.as_integer().ok_or(missing("n"))? as usize;
+            return Ok(Values::Sparse { n, p: element("p")?, i: element("i")?, x: element("x")? });
+        }
+        let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
+        Ok(match form {
+            "matrix" => Values::Matrix(matrix),
+            _ => Values::Factor(matrix, form == "orthogonal"),
+        })
+    }
+
+    pub fn kernel(&self) -> Reply<Kernel<'_>> {
+        Ok(match self {
+            Values::Matrix(k) => kernel(k, false),
+            Values::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
+            Values::Sparse { n, p, i, x } => {
+                let (p, i) = (p.as_integer_slice().ok_or(missing("p"))?, i.as_integer_slice().ok_or(missing("i"))?);
+                Kernel::Sparse(Sparse::new(*n, p, i, x.as_real_slice().ok_or(missing("x"))?)?)
+            }
+        })
+    }
+
+    /// Rows of the kernel; the identity has one a group.
+    pub fn rows(&self, groups: usize) -> usize {
+        match self {
+            Values::Matrix(k) if k.nrows() == 0 => groups,
+            Values::Matrix(k) | Values::Factor(k, _) => k.nrows(),
+            Values::Sparse { n, .. } => *n,
+        }
     }
 }
 

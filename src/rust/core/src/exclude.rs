@@ -4,8 +4,9 @@
 //! that column. A set of c columns costs c k^2 for k columns, whatever the number of rows.
 
 use crate::compress::Diagonal;
+use crate::degenerate::diagnose;
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Options, complete, diagnose, dual_grid, fit_by, locate};
+use crate::fit::{Case, Fit, Options, complete, dual_grid, fit_by, locate};
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
 use crate::likelihood::Criterion;
@@ -22,7 +23,12 @@ use faer::{Mat, Side};
 const LEAST_PART: f64 = 1e-6;
 
 /// The fits without each set of columns of W (ascending, fewer than all).
-pub fn exclude(model: &Model<'_>, sets: &[Vec<usize>], options: Options, monitor: &mut dyn Monitor) -> Result<Vec<Fit>> {
+pub fn exclude(
+    model: &Model<'_>,
+    sets: &[Vec<usize>],
+    options: Options,
+    monitor: &mut dyn Monitor,
+) -> Result<Vec<Fit>> {
     let workers = Workers::new(options.threads)?;
     let reduction = Reduction::new(model, &workers, monitor)?;
     let mut fits = vec![];
@@ -49,10 +55,18 @@ fn without(reduction: &Reduction, thin: &Thin, unit: f64, set: &[usize], options
         return Ok(None);
     }
     let status = diagnose(&data, reduction.length, (reduction.trace - taken).max(0.0))?;
-    let criterion = Criterion { data: &data, method: options.method };
-    let case = Case { criterion, kept: &reduction.design.kept };
+    let criterion = Criterion {
+        data: &data,
+        method: options.method,
+    };
+    let case = Case {
+        criterion,
+        kept: &reduction.design.kept,
+    };
     let located = locate(&case, status, || dual_grid(&criterion))?;
-    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else { return Ok(None) };
+    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else {
+        return Ok(None);
+    };
     let mut fit = complete(located, &criterion);
     let kept = (0..weights.len()).filter(|c| set.binary_search(c).is_err());
     fit.alpha = kept.map(|c| weights[c] * data.y_scale / unit).collect();
@@ -64,8 +78,14 @@ pub fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
     let r = data.rank();
     let mut out = data.clone();
     let z = columns.iter().map(|(z, _)| z.clone());
-    let vectors = std::iter::once(data.y.clone()).chain(data.b.iter().cloned()).chain(z).collect();
-    let mut diagonal = Diagonal { values: data.values.clone(), vectors };
+    let vectors = std::iter::once(data.y.clone())
+        .chain(data.b.iter().cloned())
+        .chain(z)
+        .collect();
+    let mut diagonal = Diagonal {
+        values: data.values.clone(),
+        vectors,
+    };
     for (_, f1) in columns {
         let z = diagonal.vectors.remove(1 + r);
         for i in 0..r {
@@ -75,7 +95,11 @@ pub fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
         diagonal.subtract(&z);
     }
     let cut = diagonal.values.len() as f64 * f64::EPSILON * data.largest();
-    out.values = diagonal.values.iter().map(|v| if *v <= cut { 0.0 } else { *v }).collect();
+    out.values = diagonal
+        .values
+        .iter()
+        .map(|v| if *v <= cut { 0.0 } else { *v })
+        .collect();
     let mut rows = diagonal.vectors.into_iter();
     out.y = rows.next().unwrap_or_default();
     out.b = rows.collect();
@@ -91,7 +115,9 @@ fn weights(data: &Rotated, thin: &Thin, columns: &[(Vec<f64>, Vec<f64>)], h: f64
     let z = Mat::from_fn(k, columns.len(), |i, c| columns[c].0[i]);
     let hz = Mat::from_fn(k, columns.len(), |i, c| inverse[i] * columns[c].0[i]);
     let cross = z.transpose() * &hz;
-    let m = Mat::from_fn(columns.len(), columns.len(), |i, j| f64::from(i == j) - h * cross[(i, j)]);
+    let m = Mat::from_fn(columns.len(), columns.len(), |i, j| {
+        f64::from(i == j) - h * cross[(i, j)]
+    });
     let za = Mat::from_fn(columns.len(), 1, |c, _| dot(&columns[c].0, &a));
     let step = &hz * m.llt(Side::Lower).ok()?.solve(&za);
     let p: Vec<f64> = (0..k).map(|i| a[i] + h * step[(i, 0)]).collect();
@@ -99,9 +125,19 @@ fn weights(data: &Rotated, thin: &Thin, columns: &[(Vec<f64>, Vec<f64>)], h: f64
 }
 
 /// The ordinary way: the factor without the columns.
-fn refit(model: &Model<'_>, set: &[usize], options: Options, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+fn refit(
+    model: &Model<'_>,
+    set: &[usize],
+    options: Options,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Fit> {
     let Kernel::LowRank(w) = model.kernel else {
-        return Err(Error::Shape { what: "columns of the kernel", found: 0, expected: set.len() });
+        return Err(Error::Shape {
+            what: "columns of the kernel",
+            found: 0,
+            expected: set.len(),
+        });
     };
     let kept: Vec<usize> = (0..w.0.ncols()).filter(|c| set.binary_search(c).is_err()).collect();
     let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);

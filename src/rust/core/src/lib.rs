@@ -29,6 +29,7 @@
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `optimize` | global search over log delta |
+//! | `degenerate` | data whose likelihood has no ordinary optimum |
 //! | `fit`, `profile`, `predict` | what users ask for |
 //! | `many` | many responses on one decomposition |
 //! | `exclude` | a fit without some columns of its factor |
@@ -38,6 +39,7 @@
 
 pub mod between;
 pub mod compress;
+pub mod degenerate;
 pub mod design;
 pub mod error;
 pub mod exclude;

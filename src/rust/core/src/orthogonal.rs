@@ -3,7 +3,7 @@
 //!
 //! The coordinates are those along U and along what span(X) has outside of it, where the kernel is zero.
 
-use crate::compress::Diagonal;
+use crate::compress::{Diagonal, Removed};
 use crate::linalg::{axpy, dot, norm, power_of_two};
 use faer::{Mat, MatRef};
 
@@ -71,16 +71,16 @@ impl Orthogonal {
     /// Vectors: y, then the r directions of X.
     fn project(mut diagonal: Diagonal, r: usize) -> Self {
         let (mut k11, mut y1) = (vec![vec![0.0; r]; r], vec![]);
+        #[allow(clippy::needless_range_loop)] // j is a row and a column
         for j in 0..r {
             let q = diagonal.vectors.remove(1);
-            let removed = diagonal.remove(&q);
-            y1.push(removed.along[0]);
-            k11[j][j] = removed.square;
+            let Removed { along, square } = diagonal.remove(&q);
+            y1.push(along[0]);
             // after y come the directions that are left, then K12 of those that are gone
-            for i in 0..j {
-                let entry = removed.along[1 + (r - 1 - j) + i];
-                (k11[i][j], k11[j][i]) = (entry, entry);
-            }
+            let gone = &along[r - j..];
+            gone.iter().enumerate().for_each(|(i, entry)| k11[i][j] = *entry);
+            k11[j][..j].copy_from_slice(gone);
+            k11[j][j] = square;
         }
         let mut rows = diagonal.vectors.into_iter();
         let y = rows.next().unwrap_or_default();

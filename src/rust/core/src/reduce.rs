@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
+use crate::kernel::low_rank::LowRank;
 use crate::likelihood::{Criterion, Method};
 use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
 use crate::monitor::Monitor;
@@ -64,6 +65,14 @@ pub(crate) enum WayBack {
 
 impl Reduction {
     pub fn new(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
+        if let Kernel::Sparse(w) = model.kernel
+            && w.ncols() + model.x.ncols() >= model.index.len()
+        {
+            check_memory(w.nrows as f64 * w.ncols() as f64)?;
+            let dense = w.to_dense();
+            let kernel = Kernel::LowRank(LowRank(dense.as_ref(), false));
+            return Self::new(&Model { kernel, ..*model }, workers, monitor);
+        }
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();
@@ -113,13 +122,17 @@ impl Reduction {
                 self.take_decomposition(model, w.0, workers);
                 Ok(())
             }
-            Kernel::LowRank(w) if w.0.ncols() < y2.len() => self.take_factor(model, w.0, y2, workers),
+            Kernel::LowRank(w) if w.0.ncols() < y2.len() => {
+                self.take_factor(Factor::new(w.0, model.index, &self.between.z), y2, workers)
+            }
+            Kernel::Sparse(w) if w.ncols() < y2.len() => {
+                self.take_factor(Factor::sparse(w, model.index, &self.between.z), y2, workers)
+            }
             _ => self.take_matrix(model, y2, workers, monitor),
         }
     }
 
-    fn take_factor(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
-        let factor = Factor::new(w, model.index, &self.between.z);
+    fn take_factor(&mut self, factor: Factor<'_>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
         let unit = factor.unit;
         self.trace = factor.square();
         let thin = workers.run(|par| Thin::new(&factor, &self.split, &y2, par))?;
@@ -185,9 +198,10 @@ impl Reduction {
         spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
         let values = spectrum.rotate(&mut rows, r + 1)?;
-        let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
+        let column = |j: usize| -> Vec<f64> { (0..n).map(|i| rows[i * (r + 1) + j]).collect() };
+        let b = (0..r).map(column).collect();
         self.rotated.y = column(r);
-        self.set_spectrum(values, (0..r).map(column).collect());
+        self.set_spectrum(values, b);
         Ok(())
     }
 
@@ -287,6 +301,12 @@ impl Reduction {
                 let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
                 (0..w.0.ncols()).map(column).collect()
             }
+            (WayBack::Ids(spectrum, y2), Kernel::Sparse(w)) => {
+                let mut alpha = vec![0.0; w.nrows];
+                let observed = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
+                model.index.iter().zip(observed).for_each(|(&i, a)| alpha[i] = a);
+                w.transpose_times(&alpha)
+            }
             (WayBack::Ids(spectrum, y2), _) => self.id_coefficients(spectrum, y2, model.index.len(), h, g, par),
         }
     }
@@ -374,7 +394,7 @@ pub fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
 /// Coordinates between groups. An identity kernel needs only those that X and y touch.
 fn coordinates(model: &Model<'_>, z: Incidence, q1: &[Vec<f64>], y: &[f64]) -> Between {
     match model.kernel {
-        Kernel::Dense(_) | Kernel::LowRank(_) => Between::all(z),
+        Kernel::Dense(_) | Kernel::LowRank(_) | Kernel::Sparse(_) => Between::all(z),
         Kernel::Identity => {
             let vectors: Vec<&[f64]> = q1.iter().map(Vec::as_slice).chain([y]).collect();
             Between::touched(z, &vectors)

@@ -3,7 +3,7 @@
 //! Roots are kept as offsets from their nearest pole, so that differences to poles do not cancel, and the weights are computed anew from the
 //! roots (Gu and Eisenstat 1995): eigenvectors are orthogonal to rounding however close roots and poles lie.
 
-use crate::linalg::dot;
+use crate::linalg::{clear_registers, dot};
 use rayon::prelude::*;
 
 /// The secular equation between distinct poles.
@@ -41,7 +41,7 @@ impl Secular {
             square: &square,
             level,
         };
-        let (near, offset) = (0..count).into_par_iter().map(|j| equation.root(j)).unzip();
+        let (near, offset) = (0..count).into_par_iter().map_init(clear_registers, |(), j| equation.root(j)).unzip();
         let mut secular = Self {
             poles,
             q,
@@ -108,6 +108,7 @@ impl Secular {
 }
 
 const MAX_STEPS: usize = 100;
+const LANES: usize = 4;
 
 /// sum_i square_i / (pole_i - mu) - level
 struct Equation<'a> {
@@ -166,14 +167,20 @@ impl Equation<'_> {
 
     /// Value and slope over some poles, in four lanes.
     fn sum(&self, range: std::ops::Range<usize>, origin: f64, offset: f64) -> (f64, f64) {
-        let (mut value, mut slope) = ([0.0; 4], [0.0; 4]);
-        let (poles, square) = (&self.poles[range.clone()], &self.square[range]);
-        for (poles, square) in poles.chunks(4).zip(square.chunks(4)) {
-            for (l, (pole, square)) in poles.iter().zip(square).enumerate() {
-                let inverse = 1.0 / ((pole - origin) - offset);
-                let term = square * inverse;
-                value[l] += term;
-                slope[l] += term * inverse;
+        let (mut value, mut slope) = ([0.0; LANES], [0.0; LANES]);
+        let (poles, squares) = (self.poles[range.clone()].chunks_exact(LANES), self.square[range].chunks_exact(LANES));
+        let term = |pole: f64, square: f64| {
+            let inverse = 1.0 / ((pole - origin) - offset);
+            (square * inverse, square * inverse * inverse)
+        };
+        for (l, (pole, square)) in poles.remainder().iter().zip(squares.remainder()).enumerate() {
+            (value[l], slope[l]) = term(*pole, *square);
+        }
+        for (poles, squares) in poles.zip(squares) {
+            for l in 0..LANES {
+                let (v, s) = term(poles[l], squares[l]);
+                value[l] += v;
+                slope[l] += s;
             }
         }
         (value.iter().sum(), slope.iter().sum())

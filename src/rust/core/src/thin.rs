@@ -103,7 +103,10 @@ impl Thin {
             (Some(a), Some(b)) => split.s[i] * dot(a, b) * split.s[j],
             _ => 0.0,
         };
-        let along_x = |i: usize| f1.get(i).map_or(vec![0.0; k], |f| f.iter().map(|f| split.s[i] * f).collect());
+        let along_x = |i: usize| {
+            f1.get(i)
+                .map_or(vec![0.0; k], |f| f.iter().map(|f| split.s[i] * f).collect())
+        };
         let b = (0..r).map(row).collect();
         let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
         Self {

@@ -2,9 +2,11 @@
 
 pub mod dense;
 pub mod low_rank;
+pub mod sparse;
 
 use dense::Dense;
 use low_rank::LowRank;
+use sparse::Sparse;
 
 /// What `u ~ N(0, sigma2 K)` may have for K.
 #[derive(Clone, Copy)]
@@ -15,6 +17,8 @@ pub enum Kernel<'a> {
     Dense(Dense<'a>),
     /// K = W W'.
     LowRank(LowRank<'a>),
+    /// K = W W', W of few entries.
+    Sparse(Sparse<'a>),
 }
 
 impl<'a> Kernel<'a> {
@@ -32,6 +36,7 @@ impl<'a> Kernel<'a> {
             Kernel::Identity => f64::from(i == j),
             Kernel::Dense(k) => k.entry(i, j),
             Kernel::LowRank(w) => w.entry(i, j),
+            Kernel::Sparse(w) => w.entry(i, j),
         }
     }
 }

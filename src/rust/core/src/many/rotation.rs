@@ -1,9 +1,10 @@
 //! One decomposition, and the responses that are rotated, searched and led back through it.
 
 use super::grid::Common;
+use crate::degenerate::diagnose;
 use crate::error::Result;
 use crate::factor::Factor;
-use crate::fit::{Case, Fit, Located, Options, check_positive, diagnose, locate};
+use crate::fit::{Case, Fit, Located, Options, Status, check_positive, locate};
 use crate::kernel::Kernel;
 use crate::likelihood::{Criterion, Method};
 use crate::linalg::{clear_registers, dot, norm, product};
@@ -12,7 +13,7 @@ use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction, WayBack, scaled_response};
 use crate::rotated::Rotated;
 use crate::split::Response;
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// How responses reach the eigenvectors.
@@ -83,38 +84,43 @@ impl<'a> Rotation<'a> {
     /// Fit a block of responses.
     pub fn fit(&self, model: &Model<'_>, block: &[Result<Vec<f64>>], effects: bool, par: Par) -> Vec<Result<Fit>> {
         let projected: Vec<Result<Projected>> = block.par_iter().map(|y| self.project(y)).collect();
-        let y2 = columns(&projected);
-        let (rotated, rest) = match self.rotate(&y2, par) {
+        let (rotated, rest) = match self.rotate(&columns(&projected), par) {
             Ok(found) => found,
             Err(error) => return block.iter().map(|_| Err(error.clone())).collect(),
         };
-        let forms = self.common.forms(&rotated, par);
-        let located: Vec<Result<Located>> = (0..block.len())
-            .into_par_iter()
-            .map_init(
-                || self.reduction.rotated.clone(),
-                |data, j| {
-                    clear_registers();
-                    let y = projected[j].as_ref().map_err(Clone::clone)?;
-                    self.fill(data, y, &rotated, rest[j], j);
-                    self.locate(data, y.length, &forms, j)
-                },
-            )
-            .collect();
+        let located = self.search(&projected, &rotated, &rest, par);
         let alpha = if effects {
             self.effects(model, block, &projected, &rotated, &located, par)
         } else {
             vec![vec![]; block.len()]
         };
         let finish = |(located, alpha): (Result<Located>, Vec<f64>)| {
-            let fit = located?.fit;
             Ok(Fit {
                 alpha,
                 profile: vec![],
-                ..fit
+                ..located?.fit
             })
         };
         located.into_iter().zip(alpha).map(finish).collect()
+    }
+
+    /// Each response on its own, in one copy of the rotated data for each thread.
+    fn search(
+        &self,
+        projected: &[Result<Projected>],
+        rotated: &Mat<f64>,
+        rest: &[f64],
+        par: Par,
+    ) -> Vec<Result<Located>> {
+        let forms = self.common.forms(rotated, par);
+        let one = |data: &mut Rotated, j: usize| {
+            clear_registers();
+            let y = projected[j].as_ref().map_err(Clone::clone)?;
+            self.fill(data, y, rotated, rest[j], j);
+            self.locate(data, y.length, &forms, j)
+        };
+        let copy = || self.reduction.rotated.clone();
+        (0..projected.len()).into_par_iter().map_init(copy, one).collect()
     }
 
     fn project(&self, y: &Result<Vec<f64>>) -> Result<Projected> {
@@ -173,7 +179,7 @@ impl<'a> Rotation<'a> {
 
     fn locate(&self, data: &mut Rotated, length: f64, forms: &Mat<f64>, j: usize) -> Result<Located> {
         let (status, null) = (diagnose(data, length, self.reduction.trace)?, data.null);
-        if status != crate::fit::Status::Ok {
+        if status != Status::Ok {
             data.null = 0;
         }
         let criterion = Criterion {
@@ -189,6 +195,7 @@ impl<'a> Rotation<'a> {
         located
     }
 
+    /// Coefficients of the random effects of a block of responses.
     fn effects(
         &self,
         model: &Model<'_>,
@@ -198,52 +205,54 @@ impl<'a> Rotation<'a> {
         located: &[Result<Located>],
         par: Par,
     ) -> Vec<Vec<f64>> {
-        let at: Vec<(f64, f64)> = located
-            .iter()
-            .map(|l| l.as_ref().map_or((0.0, 1.0), |l| (l.h, l.g)))
-            .collect();
-        let scale: Vec<f64> = projected.iter().map(|p| p.as_ref().map_or(1.0, |p| p.scale)).collect();
-        let mut alpha = match (&self.way, &self.reduction.way_back, model.kernel) {
-            (_, _, Kernel::Identity) => {
-                let one = |(y, l): (&Result<Vec<f64>>, &Result<Located>)| match (y, l) {
-                    (Ok(y), Ok(l)) => independent(model, y, &l.fit),
-                    _ => vec![0.0; model.index.len()],
-                };
-                return block.par_iter().zip(located).map(one).collect();
-            }
-            (_, WayBack::Eigenvectors(_), _) => vec![vec![]; at.len()],
-            (_, WayBack::Columns(thin, unit), _) => {
-                let weights = thin.weights_each(rotated, &at, par);
-                (0..at.len())
-                    .map(|j| weights.col(j).iter().map(|a| a / unit).collect())
-                    .collect()
-            }
-            (Way::Vectors(u), WayBack::Ids(..), _) => self.by_vectors(u, rotated, &at, model.index.len(), par),
-            (_, WayBack::Ids(spectrum, _), _) => {
-                let groups = model.index.len();
-                let one = |j: usize| {
-                    let y2 = projected[j].as_ref().map_or(&[][..], |p| &p.parts.y2);
-                    if y2.is_empty() {
-                        return vec![0.0; groups];
-                    }
-                    self.reduction
-                        .id_coefficients(spectrum, y2, groups, at[j].0, at[j].1, Par::Seq)
-                };
-                (0..at.len()).into_par_iter().map(one).collect::<Vec<_>>()
-            }
-        };
-        for (alpha, scale) in alpha.iter_mut().zip(scale) {
+        if matches!(model.kernel, Kernel::Identity) {
+            let one = |(y, l): (&Result<Vec<f64>>, &Result<Located>)| match (y, l) {
+                (Ok(y), Ok(l)) => independent(model, y, &l.fit),
+                _ => vec![],
+            };
+            return block.par_iter().zip(located).map(one).collect();
+        }
+        let place = |l: &Result<Located>| l.as_ref().map_or((0.0, 1.0), |l| (l.h, l.g));
+        let at: Vec<(f64, f64)> = located.iter().map(place).collect();
+        let mut alpha = self.scaled_effects(model.index.len(), projected, rotated, &at, par);
+        for (alpha, y) in alpha.iter_mut().zip(projected) {
+            let scale = y.as_ref().map_or(1.0, |y| y.scale);
             alpha.iter_mut().for_each(|a| *a *= scale);
         }
         match (&self.reduction.way_back, model.kernel) {
             (WayBack::Ids(..), Kernel::LowRank(w)) => {
-                let one = |alpha: &Vec<f64>| {
-                    let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
-                    (0..w.0.ncols()).map(column).collect()
-                };
-                alpha.par_iter().map(one).collect()
+                alpha.par_iter().map(|a| of_columns(w.0, model.index, a)).collect()
             }
             _ => alpha,
+        }
+    }
+
+    /// The same in units of the responses' scales.
+    fn scaled_effects(
+        &self,
+        groups: usize,
+        projected: &[Result<Projected>],
+        rotated: &Mat<f64>,
+        at: &[(f64, f64)],
+        par: Par,
+    ) -> Vec<Vec<f64>> {
+        match (&self.way, &self.reduction.way_back) {
+            (_, WayBack::Eigenvectors(_)) => vec![vec![]; at.len()],
+            (_, WayBack::Columns(thin, unit)) => {
+                let weights = thin.weights_each(rotated, at, par);
+                let one = |j: usize| weights.col(j).iter().map(|a| a / unit).collect();
+                (0..at.len()).map(one).collect()
+            }
+            (Way::Vectors(u), WayBack::Ids(..)) => self.by_vectors(u, rotated, at, groups, par),
+            (_, WayBack::Ids(spectrum, _)) => {
+                let solve = |(y, (h, g)): (&Result<Projected>, &(f64, f64))| match y {
+                    Ok(y) => self
+                        .reduction
+                        .id_coefficients(spectrum, &y.parts.y2, groups, *h, *g, Par::Seq),
+                    Err(_) => vec![],
+                };
+                projected.par_iter().zip(at).map(solve).collect()
+            }
         }
     }
 
@@ -293,6 +302,12 @@ fn columns(projected: &[Result<Projected>]) -> Mat<f64> {
         .collect();
     let n = parts.iter().map(|y| y.len()).max().unwrap_or(0);
     Mat::from_fn(n, parts.len(), |i, j| parts[j].get(i).copied().unwrap_or(0.0))
+}
+
+/// W' alpha over the rows of the groups.
+fn of_columns(w: MatRef<'_, f64>, index: &[usize], alpha: &[f64]) -> Vec<f64> {
+    let column = |c: usize| alpha.iter().zip(index).map(|(a, &i)| a * w[(i, c)]).sum();
+    (0..w.ncols()).map(column).collect()
 }
 
 /// Independent groups: sum of w z (y - X beta) over the group's rows, over N + delta.
