@@ -5,11 +5,13 @@ use crate::failure::Reply;
 use crate::view::Held;
 use crate::{reply, view};
 use extendr_api::prelude::*;
+use fastlmm_core::error::Error;
 use fastlmm_core::mix::Model;
 use fastlmm_core::mix::fit::fit;
 use fastlmm_core::mix::predict::{Targets, variance};
 use fastlmm_core::mix::profile::{Profile, What};
 use fastlmm_core::parallel::Workers;
+use std::result::Result;
 
 /// The data of a model with several random effects, as R holds them.
 fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [Held]) -> Reply<Model<'a>> {
@@ -79,6 +81,23 @@ fn parameter(what: &str, number: i32, model: &Model<'_>) -> What {
     }
 }
 
+fn profiled<T>(
+    model: &Model<'_>,
+    method: &str,
+    what: What,
+    threads: i32,
+    read: impl FnOnce(&Profile<'_>) -> Result<T, Error>,
+) -> Reply<T> {
+    let workers = Workers::new(threads as usize)?;
+    Ok(read(&Profile::new(
+        model,
+        view::method(method),
+        what,
+        &workers,
+        &mut Console,
+    )?)?)
+}
+
 /// Profile of one parameter of several random effects out to |zeta| = zeta_max.
 /// @noRd
 #[extendr]
@@ -97,16 +116,9 @@ fn ffi_profile_mix(
 ) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let workers = Workers::new(threads as usize)?;
-    let mut console = Console;
-    let profile = Profile::new(
-        &model,
-        view::method(method),
-        parameter(what, number, &model),
-        &workers,
-        &mut console,
-    )?;
-    Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
+    let what = parameter(what, number, &model);
+    let curve = |profile: &Profile<'_>| profile.curve(zeta_max, points as usize);
+    Ok(reply::curve(&profiled(&model, method, what, threads, curve)?))
 }
 
 /// Where the deviance of several random effects has risen by `rise`.
@@ -126,16 +138,8 @@ fn ffi_interval_mix(
 ) -> Reply<Vec<f64>> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let workers = Workers::new(threads as usize)?;
-    let mut console = Console;
-    let profile = Profile::new(
-        &model,
-        view::method(method),
-        parameter(what, number, &model),
-        &workers,
-        &mut console,
-    )?;
-    let (lower, upper) = profile.interval(rise)?;
+    let what = parameter(what, number, &model);
+    let (lower, upper) = profiled(&model, method, what, threads, |profile| profile.interval(rise))?;
     Ok(vec![lower, upper])
 }
 

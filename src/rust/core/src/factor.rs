@@ -22,21 +22,20 @@ pub struct Factor<'a> {
 
 impl<'a> Factor<'a> {
     pub fn new(w: MatRef<'a, f64>, index: &[usize], z: &Incidence) -> Self {
-        let row: Vec<usize> = z.label.iter().map(|&g| index[g]).collect();
-        let largest = (0..w.ncols()).map(|c| max_abs((0..row.len()).map(|i| w[(row[i], c)] * z.root[i])));
-        let unit = power_of_two(max_abs(largest));
+        let row = rows_of(index, z);
+        let of_column = |c: usize| max_abs((0..row.len()).map(|i| w[(row[i], c)] * z.root[i]));
+        let largest = max_abs((0..w.ncols()).map(of_column));
+        Self::scaled(Values::Dense(w), w.ncols(), row, z, largest)
+    }
+
+    fn scaled(w: Values<'a>, k: usize, row: Vec<usize>, z: &Incidence, largest: f64) -> Self {
+        let unit = power_of_two(largest);
         let root = z.root.iter().map(|root| root / unit).collect();
-        Self {
-            w: Values::Dense(w),
-            k: w.ncols(),
-            row,
-            root,
-            unit,
-        }
+        Self { w, k, row, root, unit }
     }
 
     pub fn sparse(w: Sparse<'_>, index: &[usize], z: &Incidence) -> Self {
-        let row: Vec<usize> = z.label.iter().map(|&g| index[g]).collect();
+        let row = rows_of(index, z);
         let mut coordinate = vec![usize::MAX; w.nrows];
         row.iter().enumerate().for_each(|(i, &r)| coordinate[r] = i);
         let mut entries = vec![vec![]; row.len()];
@@ -49,15 +48,8 @@ impl<'a> Factor<'a> {
             .iter()
             .zip(&z.root)
             .map(|(row, root)| root * max_abs(row.iter().map(|(_, x)| *x)));
-        let unit = power_of_two(max_abs(largest));
-        let root = z.root.iter().map(|root| root / unit).collect();
-        Self {
-            w: Values::Rows(entries),
-            k: w.ncols(),
-            row,
-            root,
-            unit,
-        }
+        let largest = max_abs(largest);
+        Self::scaled(Values::Rows(entries), w.ncols(), row, z, largest)
     }
 
     pub fn m(&self) -> usize {
@@ -214,6 +206,11 @@ impl<'a> Factor<'a> {
             }
         }
     }
+}
+
+/// Row of W of each coordinate.
+fn rows_of(index: &[usize], z: &Incidence) -> Vec<usize> {
+    z.label.iter().map(|&g| index[g]).collect()
 }
 
 /// W as it was given, or the columns and entries of each coordinate, columns ascending.

@@ -98,6 +98,14 @@ impl<'a> Profile<'a> {
 
     /// The model without column j of X; the estimate of its coefficient comes from the model with it.
     fn hold_column(&mut self, model: &Model<'_>, j: usize) -> Result<()> {
+        let rank = self.setup.coordinates.r();
+        if j >= rank {
+            return Err(Error::Shape {
+                what: "column",
+                found: j + 1,
+                expected: rank,
+            });
+        }
         let workers = self.workers;
         let none = Error::NoConvergence {
             what: "the fit at its optimum",
