@@ -27,6 +27,7 @@
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
+//! | `nufft` | nonuniform fast Fourier transforms of real data |
 //! | `optimize` | global search over log delta |
 //! | `fit`, `profile`, `predict` | what users ask for |
 //! | `mix` | several random effects |
@@ -44,6 +45,7 @@ pub mod likelihood;
 pub mod linalg;
 pub mod mix;
 pub mod monitor;
+pub mod nufft;
 pub mod optimize;
 pub mod parallel;
 pub mod predict;

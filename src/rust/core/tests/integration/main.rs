@@ -4,4 +4,5 @@ mod definition;
 mod edges;
 mod fit;
 mod low_rank;
+mod nufft;
 mod profile;
