@@ -64,7 +64,7 @@ impl Axis {
     pub fn start(&self, position: f64, half: f64) -> (usize, f64) {
         let border = position - half;
         let first = border.ceil();
-        ((first + self.shift as f64) as usize, first - border)
+        ((first + self.shift as f64) as i64 as usize, first - border)
     }
 
     /// Cell and correction of the j-th of all modes.

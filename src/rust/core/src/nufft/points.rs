@@ -3,6 +3,7 @@
 use super::grid::Axis;
 use super::plan::Plan;
 use crate::error::{Error, Result};
+use pulp::Arch;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -25,7 +26,7 @@ impl<'a> Points<'a> {
         let mut keys = vec![0u32; n];
         keys.par_chunks_mut(1 << 12)
             .enumerate()
-            .for_each(|(i, keys)| bins.keys(coordinates, i << 12, keys));
+            .for_each(|(i, keys)| Arch::new().dispatch(|| bins.keys(coordinates, i << 12, keys)));
         let mut counts: Vec<Vec<u32>> = keys.par_chunks(part).map(|keys| bins.count(keys)).collect();
         let starts = bins.starts(&mut counts);
         Ok(Self {
@@ -119,6 +120,7 @@ impl<'p> Bins<'p> {
     }
 
     /// Bins of the points from `first` on, the first axis fastest.
+    #[inline(always)]
     fn keys(&self, coordinates: &[&[f64]], first: usize, keys: &mut [u32]) {
         for (a, x) in coordinates.iter().enumerate().rev() {
             let axis = &self.axes[a];

@@ -68,9 +68,13 @@ const fn fused<S: Simd>() -> bool {
     !S::IS_SCALAR && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
 }
 
+/// a x + y, in registers: values in and out tell the compiler that nothing overlaps.
 #[inline(always)]
-fn multiply_add<const FUSED: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
+fn axpy<const P: usize, const FUSED: bool>(a: f64, x: &[f64; P], mut y: [f64; P]) -> [f64; P] {
+    for j in 0..P {
+        y[j] = if FUSED { a.mul_add(x[j], y[j]) } else { a * x[j] + y[j] };
+    }
+    y
 }
 
 impl Spread<'_> {
@@ -86,11 +90,10 @@ impl Spread<'_> {
                     .zip(order)
                     .for_each(|(s, i)| *s = strengths[*i as usize]);
                 for (touch, strength) in batch[..order.len()].iter().zip(strength) {
+                    let taps = touch.taps[0];
                     stencil.rows(touch, |entry, weight| {
-                        let row = &mut grid[entry - self.base..][..P];
-                        for j in 0..P {
-                            row[j] = multiply_add::<FUSED>(strength * weight, touch.taps[0][j], row[j]);
-                        }
+                        let row = &mut grid[entry - self.base..].as_chunks_mut().0[0];
+                        *row = axpy::<P, FUSED>(strength * weight, &taps, *row);
                     });
                 }
             }
@@ -108,10 +111,7 @@ impl Interpolate<'_> {
                 for touch in &batch[..order.len()] {
                     let mut sum = [0.0; P];
                     stencil.rows(touch, |entry, weight| {
-                        let row = &grid[entry..][..P];
-                        for j in 0..P {
-                            sum[j] = multiply_add::<FUSED>(weight, row[j], sum[j]);
-                        }
+                        sum = axpy::<P, FUSED>(weight, &grid[entry..].as_chunks().0[0], sum);
                     });
                     values.push(sum.iter().zip(&touch.taps[0]).map(|(s, t)| s * t).sum());
                 }
@@ -174,13 +174,8 @@ impl<'a, const P: usize, const FUSED: bool> Stencil<'a, P, FUSED> {
 
     #[inline(always)]
     fn taps(&self, u: f64) -> [f64; P] {
-        let mut taps = [0.0; P];
-        for coefficients in self.polynomials {
-            for j in 0..P {
-                taps[j] = multiply_add::<FUSED>(taps[j], u, coefficients[j]);
-            }
-        }
-        taps
+        let horner = |taps, coefficients: &[f64; P]| axpy::<P, FUSED>(u, &taps, *coefficients);
+        self.polynomials.iter().fold([0.0; P], horner)
     }
 
     /// First entry and weight of each row of the fastest axis.
