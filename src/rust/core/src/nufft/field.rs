@@ -17,7 +17,7 @@ pub struct Field<'p> {
 impl<'p> Field<'p> {
     /// Modes f_k of each field. Call it in a pool of threads.
     pub fn new(plan: &'p Plan, modes: &[&[c64]]) -> Result<Self> {
-        plan.check_vectors("modes", modes, plan.len())?;
+        plan.check_vectors("modes", modes, plan.count())?;
         plan.check_memory(modes.len())?;
         let grids = modes.iter().map(|modes| lines::synthesise(plan, modes)).collect();
         Ok(Self { plan, grids })

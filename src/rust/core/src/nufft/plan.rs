@@ -56,12 +56,8 @@ impl Plan {
     }
 
     /// Length of an array of modes: floor(K_1/2) + 1 times the modes of the other axes.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.axes[0].half() * self.axes[1].modes * self.axes[2].modes
-    }
-
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Mode k of real data, one frequency an axis, with k_1 from -floor(K_1/2) to floor(K_1/2): where -k is held its conjugate is.

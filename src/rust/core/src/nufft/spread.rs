@@ -61,6 +61,9 @@ pub fn interpolate(plan: &Plan, points: &Points<'_>, grids: &[Vec<f64>]) -> Vec<
     values.into_iter().map(plain).collect()
 }
 
+/// Enough for the threads of a workstation; a fixed number, so that sums are the same on all machines.
+const SLABS: usize = 64;
+
 struct Slab {
     /// First entry of the slowest axis.
     first: usize,
@@ -71,7 +74,7 @@ struct Slab {
 fn slabs(plan: &Plan, points: &Points<'_>) -> Vec<Slab> {
     let thickness = Bins::new(plan).thickness();
     let reach = plan.axes[plan.dimension() - 1].reach.div_ceil(thickness);
-    let share = points.len().div_ceil(8 * rayon::current_num_threads());
+    let share = points.len().div_ceil(SLABS);
     let (starts, mut first) = (&points.starts, 0);
     let mut slabs = vec![];
     for end in 1..starts.len() {

@@ -188,3 +188,60 @@ impl<'a, const P: usize, const FUSED: bool> Stencil<'a, P, FUSED> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulp::{Arch, Scalar};
+
+    fn spread(plan: &Plan, x: &[&[f64]], order: &[u32], scalar: bool) -> Vec<f64> {
+        let mut grid = vec![0.0; plan.strides()[2] * plan.axes[2].padded];
+        let task = Spread {
+            plan,
+            coordinates: x,
+            order,
+            strengths: &[x[0]],
+            grids: vec![&mut grid],
+            base: 0,
+        };
+        if scalar {
+            Scalar.vectorize(task)
+        } else {
+            Arch::new().dispatch(task)
+        }
+        grid
+    }
+
+    fn values(plan: &Plan, x: &[&[f64]], order: &[u32], grids: &[Vec<f64>], scalar: bool) -> Vec<f64> {
+        let task = Interpolate {
+            plan,
+            coordinates: x,
+            order,
+            grids,
+            values: vec![vec![]],
+        };
+        if scalar {
+            Scalar.vectorize(task).concat()
+        } else {
+            Arch::new().dispatch(task).concat()
+        }
+    }
+
+    #[test]
+    fn processors_without_vectors_give_the_same() {
+        let x: Vec<f64> = (0..50).map(|i| 0.37 * i as f64).collect();
+        let order: Vec<u32> = (0..50).rev().collect();
+        let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-13 * (1.0 + b.abs()));
+        for digits in [2, 6, 9, 14] {
+            for modes in [&[9][..], &[7, 8], &[3, 4, 5]] {
+                let plan = Plan::new(modes, 10f64.powi(-digits)).unwrap();
+                let x = vec![x.as_slice(); modes.len()];
+                let grid = spread(&plan, &x, &order, true);
+                assert!(grid.iter().any(|v| *v != 0.0) && close(&grid, &spread(&plan, &x, &order, false)));
+                let grids = [grid];
+                let found = values(&plan, &x, &order, &grids, true);
+                assert!(found.len() == 50 && close(&found, &values(&plan, &x, &order, &grids, false)));
+            }
+        }
+    }
+}

@@ -24,23 +24,31 @@ impl<'p> Sums<'p> {
 
     /// Adds a block of points with one strength a point and vector. Call it in a pool of threads.
     pub fn add(&mut self, points: &Points<'_>, strengths: &[&[f64]]) -> Result<()> {
-        if strengths.len() != self.grids.len() {
-            let (found, expected) = (strengths.len(), self.grids.len());
-            return Err(Error::Shape {
-                what: "vectors of strengths",
-                found,
-                expected,
-            });
-        }
+        self.check_count(strengths.len())?;
         self.plan.check_vectors("strengths", strengths, points.len())?;
         spread::spread(self.plan, points, strengths, &mut self.grids);
         Ok(())
     }
 
     /// Adds the sums of another part of the data, of the same plan.
-    pub fn merge(&mut self, other: &Self) {
-        let pairs = self.grids.iter_mut().zip(&other.grids);
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        self.check_count(other.grids.len())?;
+        let grids: Vec<&[f64]> = other.grids.iter().map(Vec::as_slice).collect();
+        self.plan.check_vectors("a grid", &grids, self.plan.entries())?;
+        let pairs = self.grids.iter_mut().zip(grids);
         pairs.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
+        Ok(())
+    }
+
+    fn check_count(&self, found: usize) -> Result<()> {
+        match self.grids.len() {
+            expected if expected == found => Ok(()),
+            expected => Err(Error::Shape {
+                what: "vectors of strengths",
+                found,
+                expected,
+            }),
+        }
     }
 
     /// F_k of each vector. Call it in a pool of threads.
