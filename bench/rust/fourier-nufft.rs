@@ -42,7 +42,10 @@ impl Case {
         Ok(Self {
             coordinates: modes.iter().map(|_| uniform(n, std::f64::consts::TAU)).collect(),
             strengths: (0..4).map(|_| uniform(n, 1.0)).collect(),
-            modes: uniform(plan.count(), 1.0).into_iter().map(|x| c64::new(x, -x)).collect(),
+            modes: uniform(plan.count(), 1.0)
+                .into_iter()
+                .map(|x| c64::new(x, -x))
+                .collect(),
             workers: Workers::new(threads.parse()?)?,
             plan,
         })

@@ -61,7 +61,7 @@ pub fn interpolate(plan: &Plan, points: &Points<'_>, grids: &[Vec<f64>]) -> Vec<
     values.into_iter().map(plain).collect()
 }
 
-/// Enough for the threads of a workstation; a fixed number, so that sums are the same on all machines.
+/// Enough for the threads of a workstation; a fixed number, so that it does not matter how many there are.
 const SLABS: usize = 64;
 
 struct Slab {
