@@ -7,9 +7,9 @@
 #' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`.
 #' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`.
 #' * `logLik()`: the log-likelihood with all its constants. `df` counts the fixed effects that are in the model and the
-#'   two variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
+#'   variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
 #'   it is comparable between fits with the same fixed effects only; packages that subtract `log|X'X|` differ by half of
-#'   that. `REML = FALSE` on a REML fit gives the likelihood at the REML value of `delta`, as `lme4` does. `AIC()` and
+#'   that. `REML = FALSE` on a REML fit gives the likelihood at the REML values of the variances' ratios, as `lme4` does. `AIC()` and
 #'   `BIC()` work from it.
 #' * `deviance()`: minus twice the log-likelihood; for a REML fit the REML criterion, with a warning, as `lme4`.
 #' * `nobs()`, `df.residual()`: rows in the fit; rows minus all parameters.
@@ -136,7 +136,7 @@ other_log_lik <- function(fit) {
   if (!is.finite(fit$logLik)) return(fit$logLik)
   n <- fit$nobs
   r <- fit$rank
-  scale <- if (fit$sigma2 > 0) fit$sigma2 else fit$sigma2_e
+  scale <- max(fit$sigma2, fit$sigma2_e)
   log_det_xx <- r * log(scale) - log_det(fit$vcov)
   from <- if (is_reml(fit)) n - r else n
   to <- if (is_reml(fit)) n else n - r
@@ -189,16 +189,16 @@ population_fit <- function(fit) {
 
 # The BLUP of every id of K: K[, observed] %*% alpha, without copying a part of K, or W %*% alpha
 blup <- function(random) {
-  if (is_lowrank(random$kernel)) return(drop(random$kernel$W %*% random$alpha))
+  if (is_lowrank(random$kernel)) return(structure(as.numeric(random$kernel$W %*% random$alpha), names = random$ids))
   alpha <- numeric(length(random$ids))
   alpha[random$index] <- random$alpha
   effect <- if (is.null(random$kernel)) alpha else drop(random$kernel %*% alpha)
   structure(effect, names = random$ids)
 }
 
-random_fit <- function(fit) {
+random_fit <- function(fit, which = TRUE) {
   in_rows <- function(random) random$z * unname(blup(random))[random$index[random$group]]
-  Reduce(`+`, lapply(fit$random, in_rows))
+  Reduce(`+`, lapply(fit$random[which], in_rows), 0)
 }
 
 # The coefficient that an effect adds to: "(Intercept)", or the slope's own name

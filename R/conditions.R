@@ -121,21 +121,18 @@ check_some_rows <- function(frame, dropped) {
 # ---- response -----------------------------------------------------------------------------------------
 
 check_response <- function(y, name) {
-  if (is.matrix(y) && ncol(y) > 1) abort_many_responses(ncol(y))
+  if (is.matrix(y) && ncol(y) == 0) abort_fastlmm("no_responses", paste0("the response ", quoted(name), " has no columns"))
   if (!is.numeric(y) && !is.logical(y) || inherits(y, c("Date", "POSIXct", "difftime"))) abort_response_type(y, name)
 }
 
 abort_many_responses <- function(n) {
-  abort_fastlmm(
-    "many_responses",
-    paste0("the response has ", n, " columns; models of many responses come in a later version, fit each column on its own")
-  )
+  abort_fastlmm("many_responses", paste0("the new response has ", n, " columns, but the fit is of one; fit cbind() of them with fastlmm_fit()"))
 }
 
 abort_response_type <- function(y, name) {
   abort_fastlmm(
     "response_type",
-    paste0("response must be numeric; ", quoted(name), " is of class ", class(y)[1])
+    paste0("response must be numeric; ", quoted(name), " is ", if (is.matrix(y)) paste("a matrix of type", typeof(y)) else paste("of class", class(y)[1]))
   )
 }
 

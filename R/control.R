@@ -6,19 +6,22 @@
 #'   The fit is the same for any number, to rounding.
 #' @param verbose say how many rows were left out for missing values, and how many ids K has beyond those of the data? Default
 #'   `getOption("fastlmm.verbose", FALSE)`. Messages about the fit itself, as that it lies on a boundary, always come.
+#' @param effects keep the coefficients of the random effects of many responses, m numbers a response for m ids with data (a factor kernel: for its
+#'   columns)? They are what `ranef()`, `fitted()` and `predict()` of such a fit read; without them it is smaller. Fits of one response keep them.
 #' @return A list of class `fastlmm_control`.
 #'
-#' Errors: `fastlmm_error_control` for a tolerance that is not one number from 0 to 1 or a verbose that is not `TRUE` or `FALSE`,
+#' Errors: `fastlmm_error_control` for a tolerance that is not one number from 0 to 1 or a verbose or effects that is not `TRUE` or `FALSE`,
 #' `fastlmm_error_threads` for threads that are not a whole number of at least 1.
 #' @seealso [fastlmm_fit()]
 #' @examples
 #' fastlmm_control(threads = 1)
 #' @export
-fastlmm_control <- function(tolerance = NULL, threads = NULL, verbose = getOption("fastlmm.verbose", FALSE)) {
+fastlmm_control <- function(tolerance = NULL, threads = NULL, verbose = getOption("fastlmm.verbose", FALSE), effects = TRUE) {
   if (!is.null(tolerance)) check_tolerance(tolerance)
   if (!is.null(threads)) threads <- check_threads(threads)
-  check_verbose(verbose)
-  structure(list(tolerance = tolerance, threads = threads, verbose = as.logical(verbose)), class = "fastlmm_control")
+  check_flag(verbose, "verbose")
+  check_flag(effects, "effects")
+  structure(list(tolerance = tolerance, threads = threads, verbose = as.logical(verbose), effects = as.logical(effects)), class = "fastlmm_control")
 }
 
 check_tolerance <- function(tolerance) {
@@ -26,9 +29,9 @@ check_tolerance <- function(tolerance) {
   abort_control(paste("tolerance must be one number from 0 to 1, not", deparse1(tolerance)))
 }
 
-check_verbose <- function(verbose) {
-  if ((is.logical(verbose) || is.numeric(verbose)) && length(verbose) == 1 && !is.na(verbose)) return(invisible())
-  abort_control(paste("verbose must be TRUE or FALSE, not", deparse1(verbose)))
+check_flag <- function(value, name) {
+  if ((is.logical(value) || is.numeric(value)) && length(value) == 1 && !is.na(value)) return(invisible())
+  abort_control(paste(name, "must be TRUE or FALSE, not", deparse1(value)))
 }
 
 # A plain list will do; its names are checked.
@@ -41,7 +44,7 @@ check_control <- function(control) {
 
 abort_unknown_control <- function(control, unknown) {
   found <- if (is.list(control)) toString(c(unknown, if (is.null(names(control))) "entries without names")) else class(control)[1]
-  abort_control(paste0("control must come from fastlmm_control(), with tolerance, threads and verbose; found ", found))
+  abort_control(paste0("control must come from fastlmm_control(), with tolerance, threads, verbose and effects; found ", found))
 }
 
 abort_control <- function(message) abort_fastlmm("control", message)

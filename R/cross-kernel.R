@@ -5,11 +5,14 @@ kernel_source <- function(random, id, K, allow.new.levels) {
   if (!is.null(K)) K <- check_cross_kernel(K, random)
   source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
   unknown <- is.na(source$given) & is.na(source$known)
-  if (any(unknown) && !allow.new.levels) abort_new_levels(id[unknown], random$name)
+  if (any(unknown) && !allow.new.levels && !is_own_part(random)) abort_new_levels(id[unknown], random$name)
   source$effect <- source_effect(random, source)
   source$random <- random
   source
 }
+
+# In a mix the identity leaves it to the other kernels to know an id.
+is_own_part <- function(random) is.null(random$kernel) && !is.null(random$part)
 
 # Further rows of a factor come with the prediction; a kernel between new and old ids stands beside the fit's own.
 new_source <- function(random, id, K, allow.new.levels) {

@@ -110,7 +110,8 @@ mold_design <- function(parts, data, extras, na.action = stats::na.omit, contras
   check_response(whole[[1]], names(whole)[1])
   frame <- settle_rows(whole, na.action)
   terms <- fixed_terms(parts, whole, data, extras)
-  y <- mold_response(frame)
+  y <- if (is_many(frame[[1]])) mold_responses(frame) else mold_response(frame)
+  if (is.matrix(y)) frame[[1]] <- y
   X <- mold_fixed(terms, frame, contrasts)
   random <- lapply(parts$random, mold_term, whole = whole, frame = frame)
   new_design(
@@ -131,7 +132,7 @@ mold_offset <- function(frame, y) {
   offset <- tryCatch(stats::model.offset(frame), error = function(e) abort_fastlmm("offset", conditionMessage(e)))
   if (is.null(offset)) offset <- numeric(nrow(frame))
   check_offset(offset, rownames(frame))
-  check_response_varies(y - offset, names(frame)[1])
+  if (!is.matrix(y)) check_response_varies(y - offset, names(frame)[1])
   as.numeric(offset)
 }
 

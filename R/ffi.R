@@ -16,6 +16,8 @@ raise_rust <- function(failure, call) {
 # What to do about an error that only shows in the numbers
 rust_advice <- function(class) {
   switch(class,
+    alike = "; leave one of them out",
+    confounded = "; leave that effect out, or give a kernel that differs between ids",
     not_identifiable = "; give a K that relates the ids, or several rows for some of them, or use lm()",
     too_few_rows = "; leave terms out of the formula",
     not_positive = "; this shows only once the weights and repeats are in: raise fastlmm_control(tolerance =) if it is rounding, mend K if not",

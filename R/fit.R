@@ -2,16 +2,19 @@
 #'
 #' Fits `y ~ N(X beta + offset, sigma2 (Z K Z' + delta W^-1))` for a known covariance K between ids, by restricted or plain maximum likelihood.
 #' X is projected out, the kernel is decomposed once, and the likelihood of the one parameter `delta` that is left is searched over its
-#' whole range, both ends included.
+#' whole range, both ends included. With several random effects, `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are
+#' searched, zeros included, from each valley of a grid over their shares.
 #'
-#' @param formula fixed effects, and at most one random term: `(1 | id)`, an effect for each id; or `(0 + x | id)`, a slope for each id. The ids
-#'   may be `a:b` of two variables. Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
+#' @param formula response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
+#'   for each id; `(1 + x || id)`, both, independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested. The ids may be `a:b` of two variables.
+#'   Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
 #'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
 #'   id, in any order. Variables that it lacks are looked up in the formula's environment.
 #' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
 #'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
-#'   `K = list(id = K)`; or a factor of it by [kernel_lowrank()]. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
+#'   `K = list(id = K)`; or a factor of it by [kernel_lowrank()]; or several of the same ids by [kernel_mix()]. With several grouping factors the list
+#'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
 #'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
 #'   For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
@@ -30,14 +33,18 @@
 #' \describe{
 #'   \item{coefficients}{p fixed effects, named; `NA` for columns that depend on others (tolerance 1e-7, as `lm()`)}
 #'   \item{vcov}{their covariance, r x r, aliased ones left out}
-#'   \item{sigma2}{variance explained by K, in units of the response squared over those of K}
-#'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`}
+#'   \item{sigma2}{variance explained by K, in units of the response squared over those of K; one for each random effect, named}
+#'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. Of several random effects `delta` and `h2` have one
+#'     value each, `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
 #'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
 #'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
-#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`}
-#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`),
+#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`. Of several random effects: their shares `h2.<name>`, the
+#'     total variance `sigma2` and the log-likelihood at the points of the grid}
+#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`; of several random
+#'     effects `"variance 0: "` and which, which are in `zero` too),
 #'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out), `status`}
-#'   \item{random}{list about the random term: `name`, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
+#'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
+#'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
 #'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
 #'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, nobs, rank, df}{what was fitted}
 #'   \item{status}{`"ok"`, or what is special about the likelihood: `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`, `"ml_border"`}
@@ -47,12 +54,14 @@
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
 #' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
-#' `missing_variable`, `response_type`, `many_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
+#' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
-#' row each.
+#' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `confounded`, where X leaves
+#' nothing of one, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
+#' about one of several kernels says which.
 #'
 #' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
-#' the residual variance is zero.
+#' the residual variance is zero. Of several random effects any may have the variance zero: then the estimates are those of the model without it.
 #'
 #' A decomposition cannot be interrupted; above 5000 ids a message says so beforehand. Between phases the interrupt key works.
 #' @references
@@ -88,16 +97,17 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
-  report(estimate(model))
+  if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
 estimate <- function(model) {
   if (length(model$random) > 1) return(new_fastlmm(model, estimate_mix(model)))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
-    random$z, random$group, kernel_values(random), is_lowrank(random$kernel), random$index, model$method,
+    random$z, random$group, fit_values(random), kernel_form(random), random$index, model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
   found$alpha <- list(found$alpha)
@@ -115,16 +125,34 @@ report <- function(fit) {
   if (any(aliased)) inform_aliased(names(which(aliased)), length(aliased))
   if (fit$status != "ok") warn_status(fit$status, names(fit$random))
   if (fit$optimum$dropped > 0) inform_ml_null(fit$optimum$dropped)
-  if (fit$status == "ok" && fit$optimum$boundary != "none") inform_boundary(fit$optimum$boundary)
+  if (fit$status == "ok" && fit$optimum$boundary != "none") inform_boundary(fit$optimum)
   fit
 }
 
-inform_boundary <- function(boundary) {
-  meaning <- switch(boundary,
+inform_boundary <- function(optimum) {
+  boundary <- optimum$boundary
+  meaning <- if (!is.null(optimum$zero)) zero_meaning(optimum) else switch(boundary,
     `h2 = 0` = "the kernel explains nothing of what X leaves. The fit is valid: coefficients and residual variance are those of lm(), random effects are 0",
     `h2 = 1` = "the kernel explains all that X leaves, the residual variance is 0. The fit is valid"
   )
   inform_fastlmm("boundary", paste0("boundary fit, ", boundary, ": ", meaning), boundary = boundary)
+}
+
+# Which of several variances are zero, and what the fit is then
+zero_meaning <- function(optimum) {
+  zero <- optimum$zero
+  effects <- setdiff(zero, "residual")
+  several <- length(effects) > 1
+  without <- if (length(effects) == length(optimum$log_delta)) "of lm()" else paste("of the model without", if (several) "them" else "it")
+  paste0(c(
+    if (length(effects) > 0) {
+      paste0(
+        "nothing is left for the ", if (several) "effects " else "effect ", first_names(effects), " to explain. The fit is valid: the estimates are those ",
+        without, ", ", if (several) "their" else "its", " random effects are 0"
+      )
+    },
+    if ("residual" %in% zero) "the random effects explain all that X leaves, the residual variance is 0. The fit is valid"
+  ), collapse = "; ")
 }
 
 inform_ml_null <- function(n) {

@@ -90,7 +90,7 @@ drop_incomplete <- function(whole, na.action) {
   if (identical(na.action, stats::na.fail) && anyNA(whole, recursive = TRUE)) abort_missing_values(whole)
   weights <- whole[["(weights)"]]
   whole[["(weights)"]] <- NULL
-  frame <- na.action(whole)
+  frame <- if (is_many(whole[[1]])) drop_incomplete_many(whole, na.action) else na.action(whole)
   if (!is.null(weights)) frame[["(weights)"]] <- weights[match(rownames(frame), rownames(whole))]
   frame
 }

@@ -110,7 +110,8 @@ abort_component <- function(unknown, known) {
 
 #' Is a random effect's variance zero?
 #'
-#' `TRUE` when the fit lies on the boundary `sigma2 = 0`. Such a fit is valid: the estimates are those of `lm`.
+#' `TRUE` when the fit lies on the boundary `sigma2 = 0`, of several random effects when any of them does. Such a fit is valid: the estimates are those of the
+#' model without that effect, of `lm` if none is left.
 #'
 #' @param x a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
 #' @param tol the ratio of standard deviations, random effect (with K scaled to mean diagonal 1) to residual, that

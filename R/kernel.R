@@ -3,19 +3,33 @@
 # A named list with an entry for each random effect.
 mold_random <- function(K, parts, design, control) {
   kernels <- choose_kernels(K, design$random)
-  random <- unlist(Map(term_random, design$random, kernels, MoreArgs = list(design = design, control = control)), recursive = FALSE)
+  several <- length(design$random) > 1
+  random <- unlist(Map(term_random, design$random, kernels, MoreArgs = list(design = design, control = control, several = several)), recursive = FALSE)
   structure(random, names = random_labels(random))
 }
 
 # The effects of one term: several if its kernel is a mix.
-term_random <- function(term, K, design, control) {
+term_random <- function(term, K, design, control, several) {
   if (is.null(K) && is.null(term$group)) abort_no_random(design$terms)
-  if (!is_mix(K)) return(list(one_random(term, K, design, control)))
-  Map(function(K, part) one_random(term, K, design, control, part), K$kernels, names(K$kernels), USE.NAMES = FALSE)
+  if (!is_mix(K)) return(list(naming_kernel(if (several) term_name(term), one_random(term, K, design, control))))
+  ids <- union(unlist(lapply(K$kernels, mix_ids), use.names = FALSE), levels(term$id))
+  one <- function(K, part) naming_kernel(paste0(term_name(term), ".", part), one_random(term, K, design, control, part, ids))
+  Map(one, K$kernels, names(K$kernels), USE.NAMES = FALSE)
 }
 
-one_random <- function(term, K, design, control, part = NULL) {
-  if (is.null(K)) return(check_groups(new_random(term, ids = levels(term$id), kernel = NULL, mean_diag = 1, part = part)))
+# Among several kernels an error says which one it is about.
+naming_kernel <- function(label, random) {
+  if (is.null(label)) return(random)
+  tryCatch(random, fastlmm_error = function(error) {
+    if (inherits(error, "fastlmm_error_one_group")) stop(error)
+    error$message <- paste0("in the kernel of ", quoted(label), ": ", conditionMessage(error))
+    stop(error)
+  })
+}
+
+# `ids`: those of an effect without a kernel
+one_random <- function(term, K, design, control, part = NULL, ids = levels(term$id)) {
+  if (is.null(K)) return(check_groups(new_random(term, ids = ids, kernel = NULL, mean_diag = 1, part = part)))
   if (is_lowrank(K)) return(lowrank_random(K, term, part))
   K <- kernel_matrix_of(K)
   check_kernel_square(K)

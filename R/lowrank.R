@@ -3,7 +3,8 @@
 #' `K = W W'` without forming it: markers of individuals, features of documents, a basis of functions. With fewer columns than ids the fit costs
 #' time in proportion to `m k^2` and memory in proportion to `m k` for m ids and k columns, where the matrix K would cost `m^3` and `m^2`.
 #'
-#' @param W factor, m x k: a row for each id, named by id; a numeric matrix, a `Matrix` or a data frame of numbers. Scale and centre its columns
+#' @param W factor, m x k: a row for each id, named by id; a numeric matrix, a `Matrix` or a data frame of numbers. A sparse `Matrix` stays sparse while it has
+#'   fewer columns than ids and is well conditioned: the fit then costs time in proportion to the squares of the numbers of entries in its rows. Scale and centre its columns
 #'   as the model asks; dividing it by `sqrt(k)`, say, multiplies `sigma2` by k.
 #' @param x a kernel by `kernel_lowrank()`.
 #' @param ... not used; an unknown argument is an error.
@@ -27,55 +28,87 @@
 #' predict(fit, data.frame(id = "new"), K = kernel_lowrank(new))
 #' @export
 kernel_lowrank <- function(W) {
-  if (is.data.frame(W)) W <- kernel_of_frame(W) else if (isS4(W)) W <- kernel_of_s4(W)
-  if (!is.matrix(W) || !(is.numeric(W) || is.logical(W))) abort_factor_class(W)
+  W <- factor_of(W)
   if (nrow(W) == 0 || ncol(W) == 0) {
     abort_fastlmm("kernel_shape", sprintf("W must have a row for each id and at least one column; it is %d x %d", nrow(W), ncol(W)))
   }
   check_factor_values(W)
   if (is.null(rownames(W))) abort_factor_names()
-  W <- plain_matrix(W)
+  if (is.matrix(W)) W <- plain_matrix(W)
   rownames(W) <- full_numbers(rownames(W))
   check_ids_unique(rownames(W), "W")
-  structure(list(W = W), class = "fastlmm_lowrank")
+  new_lowrank(W)
 }
+
+new_lowrank <- function(W) structure(list(W = W, mean_diag = factor_mean_diag(W)), class = "fastlmm_lowrank")
+
+# A base matrix; a sparse one stays so, by columns.
+factor_of <- function(W) {
+  if (inherits(W, "sparseMatrix")) return(sparse_columns(W))
+  if (is.data.frame(W)) W <- kernel_of_frame(W) else if (isS4(W)) W <- kernel_of_s4(W)
+  if (!is.matrix(W) || !(is.numeric(W) || is.logical(W))) abort_factor_class(W)
+  W
+}
+
+sparse_columns <- function(W) {
+  loadNamespace("Matrix")
+  methods::as(methods::as(methods::as(W, "dMatrix"), "generalMatrix"), "CsparseMatrix")
+}
+
+is_sparse <- function(W) !is.matrix(W)
 
 #' @rdname kernel_lowrank
 #' @export
 print.fastlmm_lowrank <- function(x, ...) {
   check_dots_empty(...)
-  cat(sprintf("Kernel W W' of %d ids, W %d x %d, mean diag %s\n", nrow(x$W), nrow(x$W), ncol(x$W), format(factor_mean_diag(x$W), digits = 3)))
+  cat(sprintf("Kernel W W' of %d ids, W %d x %d, mean diag %s\n", nrow(x$W), nrow(x$W), ncol(x$W), format(x$mean_diag, digits = 3)))
   invisible(x)
 }
 
 is_lowrank <- function(K) inherits(K, "fastlmm_lowrank")
 
 # By columns: W^2 would be another W.
-factor_mean_diag <- function(W) sum(vapply(seq_len(ncol(W)), function(j) sum(W[, j]^2), 0)) / nrow(W)
+factor_mean_diag <- function(W) {
+  if (is_sparse(W)) sum(W@x^2) / nrow(W) else sum(vapply(seq_len(ncol(W)), function(j) sum(W[, j]^2), 0)) / nrow(W)
+}
 
 lowrank_random <- function(K, term, part = NULL) {
   ids <- rownames(K$W)
   check_ids_known(term$id, ids, term)
-  check_groups(new_random(term, ids = ids, kernel = K, mean_diag = factor_mean_diag(K$W), part = part))
+  check_groups(new_random(term, ids = ids, kernel = K, mean_diag = K$mean_diag, part = part))
 }
 
 # ---- any kernel, as Rust and the methods need it ----------------------------------------------------------------------
 
 # The matrix that stands for the kernel at the border: K, W, or nothing for the identity.
 kernel_values <- function(random) {
-  if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) random$kernel$W else random$kernel
+  if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) dense_factor(random$kernel$W) else random$kernel
+}
+
+# The same for a fit of one response, which can read a sparse factor
+fit_values <- function(random) {
+  W <- if (is_lowrank(random$kernel)) random$kernel$W
+  if (is.null(W) || is.matrix(W)) kernel_values(random) else list(n = nrow(W), p = W@p, i = W@i, x = W@x)
+}
+
+dense_factor <- function(W) if (is_sparse(W)) as.matrix(W) else W
+
+# How Rust is to read these values
+kernel_form <- function(random) {
+  if (!is_lowrank(random$kernel)) return("matrix")
+  if (is_eigen(random$kernel)) "orthogonal" else if (is_sparse(random$kernel$W)) "sparse" else "factor"
 }
 
 kernel_block <- function(random, rows, columns) {
   K <- random$kernel
   if (is.null(K)) return(outer(rows, columns, "==") + 0)
-  if (is_lowrank(K)) return(tcrossprod(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE]))
+  if (is_lowrank(K)) return(as.matrix(tcrossprod(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE])))
   K[rows, columns, drop = FALSE]
 }
 
 kernel_diagonal <- function(random) {
   K <- random$kernel
-  if (is.null(K)) rep(1, length(random$ids)) else if (is_lowrank(K)) rowSums(K$W^2) else diag(K)
+  if (is.null(K)) rep(1, length(random$ids)) else if (is_lowrank(K)) unname(Matrix::rowSums(K$W^2)) else diag(K)
 }
 
 # ---- prediction ---------------------------------------------------------------------------------------
@@ -105,10 +138,10 @@ factor_variance <- function(fit, random, X, z, row) {
   given <- sufficient(fit, ncol(X) > 0)
   W <- random$kernel$W
   unknown <- is.na(row)
-  w <- z * W[ifelse(unknown, 1, row), , drop = FALSE]
+  w <- z * dense_factor(W[ifelse(unknown, 1, row), , drop = FALSE])
   w[unknown, ] <- 0
   known <- call_rust(
-    ffi_variance, W, TRUE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
+    ffi_variance, dense_factor(W), TRUE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
     w, rep(0, length(z)), X, control_threads(fit$control)
   )
   known + unknown * z^2 * fit$sigma2 * random$mean_diag
@@ -117,6 +150,10 @@ factor_variance <- function(fit, random, X, z, row) {
 # ---- checks -------------------------------------------------------------------------------------------
 
 check_factor_values <- function(W) {
+  if (is_sparse(W)) return(check_sparse_values(W))
+  # by columns: a logical matrix of the size of W would be another half of it
+  finite <- vapply(seq_len(ncol(W)), function(j) all(is.finite(W[, j])), NA)
+  if (all(finite) && any(W[, 1] != 0)) return(invisible())
   bad <- which(!is.finite(W), arr.ind = TRUE)
   if (nrow(bad) > 0) {
     row <- if (is.null(rownames(W))) bad[1, 1] else quoted(rownames(W)[bad[1, 1]])
@@ -126,6 +163,18 @@ check_factor_values <- function(W) {
     ))
   }
   if (all(W == 0)) abort_fastlmm("kernel_zero", "W is zero everywhere: there is no random effect; leave it out and use lm()")
+}
+
+check_sparse_values <- function(W) {
+  bad <- which(!is.finite(W@x))
+  if (length(bad) > 0) {
+    row <- W@i[bad[1]] + 1
+    abort_fastlmm("kernel_nonfinite", sprintf(
+      "W has %s that %s not finite, the first in row %s, column %d; compute them or leave these ids out", counted(length(bad), "value"),
+      is_are(length(bad)), if (is.null(rownames(W))) row else quoted(rownames(W)[row]), findInterval(bad[1] - 1, W@p)
+    ))
+  }
+  if (all(W@x == 0)) abort_fastlmm("kernel_zero", "W is zero everywhere: there is no random effect; leave it out and use lm()")
 }
 
 abort_factor_class <- function(W) {

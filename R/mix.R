@@ -17,11 +17,13 @@ estimate_mix <- function(model) {
   found
 }
 
-model_weights <- function(model) if (is.null(model$weights)) rep(1, length(model$y)) else model$weights
+model_weights <- function(model) if (is.null(model$weights)) rep(1, nrow(model$X)) else model$weights
 
 rust_effects <- function(random) unname(Map(rust_effect, random, names(random)))
 
 rust_effect <- function(random, label) {
+  # the identity has no rows to point to
+  if (is.null(random$kernel)) random$index <- seq_along(random$index)
   list(
     label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random), factor = is_lowrank(random$kernel),
     index = as.integer(random$index)
@@ -74,9 +76,15 @@ effect_cross <- function(target, source, sigma2, rows) {
 
 # ---- printing -----------------------------------------------------------------------------------------
 
-# Shares of the total variance, as fitted and with each K scaled to mean diagonal 1
+# Shares of the total variance, as fitted and, where it makes a difference, with each K scaled to mean diagonal 1
 share_table <- function(fit) {
-  data.frame(
-    estimate = fit$h2, std.error = fit$se$h2, lower = NA_real_, upper = NA_real_, row.names = paste0("h2 (", names(fit$random), ")")
-  )
+  row <- function(estimate, std.error, label) {
+    data.frame(estimate = unname(estimate), std.error = unname(std.error), lower = NA_real_, upper = NA_real_, row.names = label)
+  }
+  labels <- names(fit$random)
+  fitted <- row(fit$h2, fit$se$h2, paste0("h2 (", labels, ")"))
+  part <- fit$sigma2 * vapply(fit$random, `[[`, 0, "mean_diag")
+  scaled <- part / (sum(part) + fit$sigma2_e)
+  if (isTRUE(all.equal(scaled, fit$h2, check.attributes = FALSE))) return(fitted)
+  rbind(fitted, row(scaled, NA_real_, paste0("h2 (", labels, "), each K scaled to mean diagonal 1")))
 }

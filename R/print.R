@@ -2,7 +2,8 @@
 #'
 #' The skeleton is `lme4`'s, with a line about the kernel and one about `h2`. The summary also gives the standard error
 #' and the profile interval of `h2`, and `h2` with K scaled to mean diagonal 1, which is what other packages mean by it
-#' when K is not on that scale.
+#' when K is not on that scale. Of several random effects it gives the shares and their standard errors; intervals, which
+#' take fits of their own, are [confint.fastlmm()]'s.
 #'
 #' @param x,object a fit by [fastlmm_fit()], or its summary.
 #' @param digits significant digits.
@@ -77,7 +78,7 @@ print_title <- function(fit) {
   cat("Linear mixed model fit by ", how, " ['fastlmm']\n", sep = "")
   cat("Formula: ", paste(deparse(fit$formula), collapse = "\n"), "\n", sep = "")
   for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
-  labels <- vapply(fit$random, kernel_label, "")
+  labels <- paste(sub("^\\.row", "rows", names(fit$random)), vapply(fit$random, kernel_label, ""))
   cat(if (length(labels) > 1) "Kernels: " else "Kernel: ", paste(labels, collapse = "\n         "), "\n", sep = "")
 }
 
@@ -90,15 +91,11 @@ print_call_part <- function(call, part) {
 
 kernel_label <- function(random) {
   m <- length(random$ids)
-  if (is.null(random$kernel)) return(sprintf("%s (identity %d x %d)", group_label(random), m, m))
+  if (is.null(random$kernel)) return(sprintf("(identity %d x %d)", m, m))
   usual <- random$mean_diag >= 0.01 && random$mean_diag < 1e5
   mean_diag <- if (usual) sprintf("%.2f", random$mean_diag) else format(random$mean_diag, digits = 3)
-  if (is_lowrank(random$kernel)) return(sprintf("%s (W %d x %d, mean diag %s)", group_label(random), m, ncol(random$kernel$W), mean_diag))
-  sprintf("%s (K %d x %d, mean diag %s)", group_label(random), m, m, mean_diag)
-}
-
-group_label <- function(random) {
-  paste(c(if (identical(random$name, ".row")) "rows" else random$name, random$part), collapse = ".")
+  if (is_lowrank(random$kernel)) return(sprintf("(W %d x %d, mean diag %s)", m, ncol(random$kernel$W), mean_diag))
+  sprintf("(K %d x %d, mean diag %s)", m, m, mean_diag)
 }
 
 fit_criteria <- function(fit) {
@@ -204,18 +201,19 @@ h2_text <- function(h2, digits) {
   number <- function(x, n = digits) vapply(signif(x, n), format, "", digits = n, trim = TRUE)
   se <- ifelse(is.na(h2$std.error), "no SE", paste("SE", number(h2$std.error, 3)))
   interval <- paste("95% profile interval", number(h2$lower), "to", number(h2$upper))
-  interval <- ifelse(is.na(h2$lower), "no profile interval", interval)
-  ifelse(is.na(h2$estimate), "not defined", paste0(number(h2$estimate), " (", se, "; ", interval, ")"))
+  about <- ifelse(is.na(h2$lower), ifelse(is.na(h2$std.error), "", paste0(" (", se, ")")), paste0(" (", se, "; ", interval, ")"))
+  ifelse(is.na(h2$estimate), "not defined", paste0(number(h2$estimate), about))
 }
 
 # What a reader has to know before using the numbers
 fit_notes <- function(fit) {
   degenerate <- status_note(fit$status)
-  c(if (is.null(degenerate)) boundary_note(fit$optimum$boundary), degenerate, optima_note(fit$optimum$local))
+  c(if (is.null(degenerate)) boundary_note(fit$optimum), degenerate, optima_note(fit$optimum$local, names(fit$random)))
 }
 
-boundary_note <- function(boundary) {
-  switch(boundary,
+boundary_note <- function(optimum) {
+  if (length(optimum$zero) > 0) return(paste0("Boundary fit, ", optimum$boundary, ": ", zero_meaning(optimum), "."))
+  switch(optimum$boundary,
     `h2 = 0` = "Boundary fit, h2 = 0: the kernel explains nothing of what X leaves. Valid; the rest is as in lm().",
     `h2 = 1` = "Boundary fit, h2 = 1: the kernel explains all that X leaves. Valid; the residual variance is 0."
   )
@@ -231,8 +229,10 @@ status_note <- function(status) {
   )
 }
 
-optima_note <- function(local) {
+optima_note <- function(local, labels = NULL) {
   if (NROW(local) < 2) return(NULL)
-  places <- sprintf("h2 = %.4f (logLik %.3f)", local$h2, local$logLik)
+  share <- local[if (length(labels) > 1) paste0("h2.", labels) else "h2"]
+  share <- do.call(paste, c(unname(Map(function(h2, name) sprintf("%s = %.4f", name, h2), share, names(share))), sep = ", "))
+  places <- sprintf("%s (logLik %.3f)", share, local$logLik)
   paste0("The likelihood has ", nrow(local), " local optima, best first: ", paste(places, collapse = ", "), ".")
 }

@@ -156,7 +156,7 @@ abort_data_gone <- function(missing, fit) {
 
 inform_stored <- function(what, fit) {
   inform_fastlmm("stored_frame", paste0(
-    "the ", paste(what, collapse = " and "), " stored in the fit ", if (length(what) == 1) "is" else "are", " used (", counted(fit$nobs, "row"),
+    "the ", paste(what, collapse = " and "), " stored in the fit ", if (length(what) == 1) "is" else "are", " used (", counted(nrow(fit$frame), "row"),
     "): what its call names no longer exists"
   ))
 }

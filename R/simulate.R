@@ -2,12 +2,13 @@
 #'
 #' Exact draws of the response. With `re.form = NA` (as in `lme4`) new random effects `u ~ N(0, sigma2 K)` are drawn, so
 #' the draws have covariance `sigma2 Z K Z' + sigma2_e W^-1`; a singular K is no obstacle. With `re.form = NULL` the
-#' draws keep the predicted effects and only the residuals are new. Prior weights and offset are respected.
+#' draws keep the predicted effects and only the residuals are new; with a formula of some of the random terms they keep
+#' the effects of these and draw the others. Prior weights and offset are respected.
 #'
 #' @param object a fit by [fastlmm_fit()].
 #' @param nsim number of draws.
 #' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards.
-#' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit.
+#' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit; a formula of random terms: those of the fit for these.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns
 #'   `sim_1`, `sim_2`, ..., and the seed as attribute `seed`.
@@ -18,12 +19,10 @@
 simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
   nsim <- check_nsim(nsim)
-  conditional <- length(wanted_random(object, re.form)) > 0
+  kept <- names(object$random) %in% names(wanted_random(object, re.form))
   state <- seed_generator(seed)
   on.exit(state$restore())
-  centre <- if (conditional) conditional_fit(object) else population_fit(object)
-  draws <- centre + residual_draws(object, nsim)
-  if (!conditional) draws <- draws + random_draws(object, nsim)
+  draws <- population_fit(object) + random_fit(object, kept) + residual_draws(object, nsim) + random_draws(object, nsim, !kept)
   structure(draws_frame(object, draws), seed = state$seed)
 }
 
@@ -32,14 +31,14 @@ residual_draws <- function(fit, nsim) {
   sd * matrix(rnorm(fit$nobs * nsim), ncol = nsim)
 }
 
-random_draws <- function(fit, nsim) {
-  Reduce(`+`, Map(effect_draws, fit$random, fit$sigma2, nsim))
+random_draws <- function(fit, nsim, which) {
+  Reduce(`+`, Map(effect_draws, fit$random[which], fit$sigma2[which], nsim), 0)
 }
 
 effect_draws <- function(random, sigma2, nsim) {
   normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
   K <- random$kernel
-  u <- if (is_lowrank(K)) K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W)) else normal(length(random$index))
+  u <- if (is_lowrank(K)) as.matrix(K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W))) else normal(length(random$index))
   if (is.matrix(K)) u <- kernel_root(K[random$index, random$index, drop = FALSE], u)
   random$z * sqrt(sigma2) * u[random$group, , drop = FALSE]
 }

@@ -77,7 +77,7 @@ test_that("simulate, refit, update and saving work on a factor", {
 test_that("a Matrix and a data frame are factors too, and the kernel prints", {
   p <- factor_pair(10, 60, 20, 4)
   sparse <- kernel_lowrank(Matrix::Matrix(p$W * (abs(p$W) > 0.3), sparse = TRUE))
-  expect_equal(sparse$W, p$W * (abs(p$W) > 0.3))
+  expect_equal(as.matrix(sparse$W), p$W * (abs(p$W) > 0.3))
   expect_equal(kernel_lowrank(as.data.frame(p$W))$W, p$W)
   expect_snapshot({
     kernel_lowrank(round(p$W, 2))
@@ -109,4 +109,63 @@ test_that("100,000 rows and ids with a factor of 50 columns fit without a matrix
   expect_equal(fit$sigma2, 0.01, tolerance = 0.5)
   expect_equal(fit$sigma2_e, 1, tolerance = 0.02)
   expect_equal(unname(fixef(fit)["x"]), 1, tolerance = 0.02)
+})
+
+test_that("a sparse factor gives the answers of the dense one, and stays sparse", {
+  skip_if_not_installed("Matrix")
+  set.seed(47)
+  for (size in list(c(120, 15, 0.2, 1), c(90, 12, 0.1, 3), c(40, 70, 0.1, 1), c(40, 39, 0.2, 2))) {
+    ids <- paste0("i", seq_len(size[1]))
+    W <- Matrix::rsparsematrix(size[1], size[2], size[3])
+    rownames(W) <- ids
+    d <- data.frame(id = rep(ids[-(1:3)], size[4]), x = rnorm((size[1] - 3) * size[4]))
+    d$y <- d$x + as.numeric(W %*% rnorm(size[2]))[match(d$id, ids)] + rnorm(nrow(d))
+    d$w <- runif(nrow(d), 0.5, 2)
+    for (method in c("REML", "ML")) {
+      sparse <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), d, kernel_lowrank(W), method, weights = w))
+      dense <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), d, kernel_lowrank(as.matrix(W)), method, weights = w))
+      expect_same_fit(sparse, dense)
+      expect_s4_class(sparse$random$id$kernel$W, "dgCMatrix")
+      expect_equal(sparse$random$id$alpha, dense$random$id$alpha, tolerance = 1e-8)
+      expect_equal(ranef(sparse, which = "all"), ranef(dense, which = "all"), tolerance = 1e-8)
+      expect_equal(simulate(sparse, 2, seed = 1), simulate(dense, 2, seed = 1), tolerance = 1e-8)
+      new <- data.frame(id = ids[1:5], x = 1)
+      expect_equal(predict(sparse, new, se.fit = TRUE), predict(dense, new, se.fit = TRUE), tolerance = 1e-8)
+      expect_equal(refit(sparse, sparse$y)$h2, sparse$h2)
+    }
+  }
+})
+
+marked_sparse <- function() {
+  set.seed(48)
+  W <- Matrix::rsparsematrix(80, 10, 0.3)
+  rownames(W) <- paste0("i", 1:80)
+  d <- data.frame(id = rownames(W), x = rnorm(80))
+  d$y <- as.numeric(W %*% rnorm(10)) + rnorm(80)
+  list(W = W, d = d, fit = fastlmm_fit(y ~ x + (1 | id), d, kernel_lowrank(W)))
+}
+
+test_that("sparse factors of any class are taken, in mixes and for many responses too", {
+  skip_if_not_installed("Matrix")
+  given <- marked_sparse()
+  for (class in c("TsparseMatrix", "RsparseMatrix")) {
+    expect_equal(fastlmm_fit(y ~ x + (1 | id), given$d, kernel_lowrank(methods::as(given$W, class)))$h2, given$fit$h2)
+  }
+  two <- kernel_mix(W = kernel_lowrank(given$W), own = NULL)
+  same <- kernel_mix(W = kernel_lowrank(as.matrix(given$W)), own = NULL)
+  twice <- rbind(given$d, transform(given$d, y = rev(y)))
+  expect_equal(fastlmm_fit(y ~ x + (1 | id), twice, two)$sigma2, fastlmm_fit(y ~ x + (1 | id), twice, same)$sigma2, tolerance = 1e-7)
+  both <- fastlmm_fit(cbind(y, x) ~ 1 + (1 | id), given$d, kernel_lowrank(given$W))
+  expect_equal(unname(both$h2[1]), fastlmm_fit(y ~ 1 + (1 | id), given$d, kernel_lowrank(given$W))$h2, tolerance = 1e-7)
+  excluded <- fastlmm_exclude(given$fit, 1:2)
+  expect_equal(excluded$h2, fastlmm_fit(y ~ x + (1 | id), given$d, kernel_lowrank(given$W[, -(1:2)]))$h2, tolerance = 1e-7)
+})
+
+test_that("a sparse factor that is not finite or zero is refused", {
+  skip_if_not_installed("Matrix")
+  W <- marked_sparse()$W
+  expect_refused(kernel_lowrank(replace(W, 7, NA)), "kernel_nonfinite")
+  expect_refused(kernel_lowrank(W * 0), "kernel_zero")
+  expect_refused(kernel_lowrank(unname(W)), "kernel_names")
+  expect_refused(kernel_lowrank(W[, 0]), "kernel_shape")
 })

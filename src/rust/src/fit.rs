@@ -17,16 +17,17 @@ fn ffi_fit(
     weights: &[f64],
     z: &[f64],
     group: &[i32],
-    K: RMatrix<f64>,
-    factor: bool,
+    K: Robj,
+    form: &str,
     index: &[i32],
     method: &str,
     threads: i32,
     tolerance: Rfloat,
 ) -> Reply<List> {
-    let kernel = view::kernel(&K, factor);
+    let values = view::Values::new(&K, form)?;
+    let kernel = values.kernel()?;
     let group = view::indices(group, index.len(), "group")?;
-    let index = view::indices(index, if K.nrows() == 0 { index.len() } else { K.nrows() }, "index")?;
+    let index = view::indices(index, values.rows(index.len()), "index")?;
     for (what, length) in [
         ("X", X.nrows()),
         ("weights", weights.len()),

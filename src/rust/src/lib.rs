@@ -6,9 +6,11 @@
 use extendr_api::prelude::*;
 
 mod console;
+mod exclude;
 mod failure;
 mod fit;
 mod kernel;
+mod many;
 mod mix;
 mod predict;
 mod profile;
@@ -17,8 +19,10 @@ mod view;
 
 extendr_module! {
     mod fastlmm;
+    use exclude;
     use fit;
     use kernel;
+    use many;
     use mix;
     use predict;
     use profile;

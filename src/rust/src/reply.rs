@@ -1,8 +1,10 @@
 //! Core's structs as named lists: one function each, names as R users see them.
 
 use extendr_api::prelude::*;
+use fastlmm_core::error::Error;
 use fastlmm_core::fit::{Errors, Fit, Point, Status};
 use fastlmm_core::kernel::dense::Facts;
+use fastlmm_core::many::Fits;
 use fastlmm_core::mix;
 use fastlmm_core::optimize::{Optimum, Place};
 use fastlmm_core::profile::CurvePoint;
@@ -43,6 +45,75 @@ pub fn fit(fit: &Fit, columns: usize) -> List {
         profile = points(&fit.profile),
         rotated = rotated(&fit.rotated)
     )
+}
+
+/// A column or an entry for each response; what a response has not is missing.
+pub fn many(found: &Fits, columns: usize) -> List {
+    let fits: Vec<Option<&Fit>> = found.fits.iter().map(|fit| fit.as_ref().ok()).collect();
+    let q = fits.len();
+    let numbers = |pick: fn(&Fit) -> f64| fits.iter().map(|f| na(f.map_or(f64::NAN, pick))).collect::<Vec<_>>();
+    let whole = |pick: fn(&Fit) -> usize| {
+        let number = |f: &Option<&Fit>| f.map_or(Rint::na(), |f| (pick(f) as i32).into());
+        fits.iter().map(number).collect::<Integers>()
+    };
+    let words = |fitted: fn(&Fit) -> &'static str, refused: fn(&Error) -> String| {
+        let word = |fit: &Result<Fit, Error>| fit.as_ref().map_or_else(refused, |fit| fitted(fit).to_owned());
+        found.fits.iter().map(word).collect::<Vec<_>>()
+    };
+    let mut coefficients = vec![f64::na(); columns * q];
+    let mut vcov = vec![f64::na(); columns * columns * q];
+    for (j, fit) in fits.iter().enumerate() {
+        fit.inspect(|fit| {
+            spread(
+                fit,
+                &mut coefficients[j * columns..],
+                &mut vcov[j * columns * columns..],
+                columns,
+            )
+        });
+    }
+    list!(
+        coefficients = coefficients,
+        vcov = vcov,
+        rank = whole(|f| f.kept.len()),
+        sigma2 = numbers(|f| f.point.sigma2),
+        sigma2_e = numbers(|f| f.point.sigma2_e),
+        delta = numbers(|f| f.point.delta),
+        h2 = numbers(|f| f.point.h2),
+        logLik = numbers(|f| f.point.log_lik),
+        se = list!(
+            sigma2 = numbers(|f| f.errors.sigma2),
+            sigma2_e = numbers(|f| f.errors.sigma2_e),
+            delta = numbers(|f| f.errors.delta),
+            h2 = numbers(|f| f.errors.h2),
+            log_delta = numbers(|f| f.errors.log_delta)
+        ),
+        status = words(|f| status(f.status), |e| e.class().to_owned()),
+        reason = words(|_| "", |e| e.to_string()),
+        boundary = words(boundary, |_| "none".to_owned()),
+        optima = whole(|f| f.locals.len()),
+        dropped = whole(|f| f.dropped),
+        nobs = found.nobs.iter().map(|n| *n as i32).collect::<Vec<_>>(),
+        alpha = effects(&fits)
+    )
+}
+
+/// Kept coefficients and their covariance at their places among all columns of X.
+fn spread(fit: &Fit, coefficients: &mut [f64], vcov: &mut [f64], columns: usize) {
+    for (a, &i) in fit.kept.iter().enumerate() {
+        coefficients[i] = fit.beta[a];
+        fit.kept
+            .iter()
+            .enumerate()
+            .for_each(|(b, &j)| vcov[i + j * columns] = fit.vcov[a][b]);
+    }
+}
+
+/// A column a response, as long as the longest.
+fn effects(fits: &[Option<&Fit>]) -> RMatrix<f64> {
+    let rows = fits.iter().flatten().map(|fit| fit.alpha.len()).max().unwrap_or(0);
+    let entry = |i: usize, j: usize| fits[j].and_then(|fit| fit.alpha.get(i)).copied();
+    RMatrix::new_matrix(rows, fits.len(), |i, j| entry(i, j).unwrap_or(f64::na()))
 }
 
 pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
@@ -91,7 +162,7 @@ fn optimum(fit: &Fit) -> List {
         boundary = boundary(fit),
         local = points(&fit.locals),
         status = status(fit.status),
-        dropped = fit.rotated.null as i32
+        dropped = fit.dropped as i32
     )
 }
 

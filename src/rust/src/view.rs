@@ -7,8 +7,10 @@ use fastlmm_core::error::Error;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
+use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
+use fastlmm_core::reduce::Model;
 use fastlmm_core::rotated::Rotated;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
@@ -19,8 +21,59 @@ pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
 pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     match (k.nrows(), factor) {
         (0, _) => Kernel::Identity,
-        (_, true) => Kernel::LowRank(LowRank(matrix(k))),
+        (_, true) => Kernel::LowRank(LowRank(matrix(k), false)),
         (_, false) => Kernel::Dense(Dense(matrix(k))),
+    }
+}
+
+/// What stands for a kernel: a matrix K (0 x 0: the identity), a factor W, one with orthogonal columns, or a sparse one as `list(n, p, i, x)`.
+pub enum Values {
+    Matrix(RMatrix<f64>),
+    Factor(RMatrix<f64>, bool),
+    Sparse { n: usize, p: Robj, i: Robj, x: Robj },
+}
+
+impl Values {
+    pub fn new(k: &Robj, form: &str) -> Reply<Self> {
+        if form == "sparse" {
+            let list = k.as_list().ok_or(missing("W"))?;
+            let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
+            let n = element("n")?.as_integer().ok_or(missing("n"))? as usize;
+            return Ok(Values::Sparse {
+                n,
+                p: element("p")?,
+                i: element("i")?,
+                x: element("x")?,
+            });
+        }
+        let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
+        Ok(match form {
+            "matrix" => Values::Matrix(matrix),
+            _ => Values::Factor(matrix, form == "orthogonal"),
+        })
+    }
+
+    pub fn kernel(&self) -> Reply<Kernel<'_>> {
+        Ok(match self {
+            Values::Matrix(k) => kernel(k, false),
+            Values::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
+            Values::Sparse { n, p, i, x } => {
+                let (p, i) = (
+                    p.as_integer_slice().ok_or(missing("p"))?,
+                    i.as_integer_slice().ok_or(missing("i"))?,
+                );
+                Kernel::Sparse(Sparse::new(*n, p, i, x.as_real_slice().ok_or(missing("x"))?)?)
+            }
+        })
+    }
+
+    /// Rows of the kernel; the identity has one a group.
+    pub fn rows(&self, groups: usize) -> usize {
+        match self {
+            Values::Matrix(k) if k.nrows() == 0 => groups,
+            Values::Matrix(k) | Values::Factor(k, _) => k.nrows(),
+            Values::Sparse { n, .. } => *n,
+        }
     }
 }
 
@@ -62,6 +115,24 @@ impl Held {
             index: &self.index,
         })
     }
+
+    /// The model with this effect only and no response.
+    pub fn model<'a>(&'a self, x: MatRef<'a, f64>, weights: &'a [f64]) -> Reply<Model<'a>> {
+        let effect = self.view(weights.len())?;
+        Ok(Model {
+            y: &[],
+            x,
+            weights,
+            z: effect.z,
+            group: effect.group,
+            kernel: effect.kernel,
+            index: effect.index,
+        })
+    }
+}
+
+pub fn effect(list: &List) -> Reply<Held> {
+    Held::new(list)
 }
 
 pub fn effects(list: &List) -> Reply<Vec<Held>> {
@@ -83,6 +154,16 @@ pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>>
         found: bound.saturating_add(1),
         expected: bound,
     })?)
+}
+
+/// Several vectors of indices, each ascending.
+pub fn index_sets(sets: &List, bound: usize, what: &'static str) -> Reply<Vec<Vec<usize>>> {
+    let one = |set: Robj| {
+        let mut set = indices(&set.as_integer_vector().ok_or(missing(what))?, bound, what)?;
+        set.sort_unstable();
+        Ok(set)
+    };
+    sets.values().map(one).collect()
 }
 
 pub fn same_length(what: &'static str, found: usize, expected: usize) -> Reply<()> {

@@ -5,7 +5,7 @@
 //! of 50 sizes is thus reduced to 50 (r + 1) coordinates, exactly.
 
 use crate::incidence::Incidence;
-use crate::linalg::Reflectors;
+use crate::linalg::{Reflectors, norm};
 use std::collections::BTreeMap;
 
 /// The space between groups in the coordinates that are kept.
@@ -42,15 +42,23 @@ impl Between {
 
     /// Parts of a vector between groups, in coordinates, and within groups.
     pub fn split(&self, v: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        self.split_by(v, Ties::compress)
+    }
+
+    /// The same for a response, whether the coordinates were made for it or for another one: likelihoods are the same,
+    /// the way back by `expand` is right only for the first.
+    pub fn split_response(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        self.split_by(y, Ties::fold)
+    }
+
+    fn split_by(&self, v: &[f64], coordinates: fn(&Ties, &[f64]) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
         let between = self.z.between(v);
         let mut within = v.to_vec();
         self.z.subtract(&between, &mut within);
-        (
-            self.ties
-                .as_ref()
-                .map_or_else(|| between.clone(), |t| t.compress(&between)),
-            within,
-        )
+        match &self.ties {
+            Some(ties) => (coordinates(ties, &between), within),
+            None => (between, within),
+        }
     }
 
     /// One entry a group from one a coordinate.
@@ -106,9 +114,22 @@ impl Ties {
     /// Kept coordinates of a vector with one entry a group.
     fn compress(&self, v: &[f64]) -> Vec<f64> {
         let part = |c: &Class| {
-            let mut x: Vec<f64> = c.groups.iter().map(|&g| v[g]).collect();
-            c.turn.transpose_apply(&mut x);
+            let mut x = c.turned(v);
             x.truncate(c.kept);
+            x
+        };
+        self.classes.iter().flat_map(part).collect()
+    }
+
+    /// The last coordinate, which no column of X touches, takes all that the kept ones would lose.
+    fn fold(&self, v: &[f64]) -> Vec<f64> {
+        let part = |c: &Class| {
+            let mut x = c.turned(v);
+            if c.kept < x.len() {
+                let last = c.kept - 1;
+                x[last] = norm(&x[last..]).copysign(x[last]);
+                x.truncate(c.kept);
+            }
             x
         };
         self.classes.iter().flat_map(part).collect()
@@ -149,6 +170,13 @@ impl Class {
             turn,
             kept: columns.len(),
         }
+    }
+
+    /// The class's part of a vector, in turned coordinates.
+    fn turned(&self, v: &[f64]) -> Vec<f64> {
+        let mut x: Vec<f64> = self.groups.iter().map(|&g| v[g]).collect();
+        self.turn.transpose_apply(&mut x);
+        x
     }
 }
 

@@ -15,6 +15,9 @@ pub enum Error {
     #[error("X has rank {rank} but there are only {n} rows: no degrees of freedom are left")]
     TooFewRows { n: usize, rank: usize },
 
+    #[error("the response {why}")]
+    Response { class: &'static str, why: &'static str },
+
     #[error(
         "the kernel cannot be told from the residual: after removing X it is {scale:.4} times the identity \
          (every group has one row and the kernel is proportional to I)"
@@ -68,12 +71,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// Short name of the failure: R's condition class is `fastlmm_error_<class>`.
     pub fn class(&self) -> &'static str {
-        match self {
+        match *self {
             Error::Shape { .. } => "shape",
             Error::TooFewRows { .. } => "too_few_rows",
+            Error::Response { class, .. } => class,
             Error::NotIdentifiable { .. } => "not_identifiable",
             Error::NotPositive { .. } => "not_positive",
-            Error::Alike { .. } => "not_identifiable",
+            Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
             Error::MlUnbounded => "ml_unbounded",
@@ -86,10 +90,18 @@ impl Error {
         }
     }
 
+    /// Does it end a call on many responses, and not only one of them?
+    pub fn concerns_all(&self) -> bool {
+        matches!(
+            self,
+            Error::Shape { .. } | Error::Memory { .. } | Error::Interrupted | Error::Threads { .. }
+        )
+    }
+
     /// The numbers of the message, by name.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         match *self {
-            Error::Alike { .. } | Error::Vanishes { .. } | Error::Explained { .. } => vec![],
+            Error::Alike { .. } | Error::Vanishes { .. } | Error::Explained { .. } | Error::Response { .. } => vec![],
             Error::Shape { found, expected, .. } => vec![("found", found as f64), ("expected", expected as f64)],
             Error::TooFewRows { n, rank } => vec![("n", n as f64), ("rank", rank as f64)],
             Error::NotIdentifiable { scale } => vec![("scale", scale)],

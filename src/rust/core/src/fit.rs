@@ -1,5 +1,6 @@
 //! The fit: reduce, search, and say what the optimum means in the user's units.
 
+use crate::degenerate::{degenerate, diagnose, interpolated};
 use crate::error::{Error, Result};
 use crate::kernel::dense::psd_tolerance;
 use crate::likelihood::{Criterion, Method, proportions};
@@ -9,7 +10,7 @@ use crate::optimize::{Grid, Objective, Optimum, Place, grid_points};
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction};
 use crate::rotated::Rotated;
-use faer::{Mat, Par, Side};
+use faer::Par;
 use num_dual::{Dual2_64, Dual64, second_derivative};
 
 impl Objective for Criterion<'_> {
@@ -82,6 +83,8 @@ pub struct Fit {
     pub errors: Errors,
     /// Where delta lies; absent when there is nothing to search for.
     pub optimum: Option<Optimum>,
+    /// Directions of X that ML leaves out.
+    pub dropped: usize,
     /// All local optima, best first.
     pub locals: Vec<Point>,
     /// The log-likelihood profile, ascending in delta.
@@ -93,14 +96,17 @@ pub struct Fit {
 
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
+    fit_by(model, options, &Workers::new(options.threads)?, monitor)
+}
+
+pub(crate) fn fit_by(model: &Model<'_>, options: Options, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
     check_memory(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
-    let workers = Workers::new(options.threads)?;
-    let reduction = Reduction::new(model, &workers, monitor)?;
+    let reduction = Reduction::new(model, workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
     workers.run(|par| estimate(reduction, options.method, model, par))
 }
 
-fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
+pub(crate) fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
     let (min, max) = (reduction.smallest, reduction.rotated.largest());
     if min < -psd_tolerance(m, tolerance) * max.max(reduction.trace) {
         let scale = reduction.rotated.k_scale;
@@ -112,77 +118,97 @@ fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Re
     Ok(())
 }
 
+/// A response on a reduction, as far as its search needs it.
+pub(crate) struct Case<'a> {
+    pub criterion: Criterion<'a>,
+    pub kept: &'a [usize],
+}
+
+/// A fit without random effects, profile and rotated data; where it lies, and the grid of the search.
+pub(crate) struct Located {
+    pub fit: Fit,
+    pub h: f64,
+    pub g: f64,
+    pub grid: Option<Grid>,
+}
+
 fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
-    let status = diagnose(&reduction)?;
-    match status {
-        Status::PerfectFit => Ok(degenerate(&reduction, method, status, f64::NAN, model)),
-        Status::Confounded | Status::OneContrast => Ok(degenerate(&reduction, method, status, 0.0, model)),
-        Status::ExplainedByKernel => interpolated(&reduction, method, model, par),
-        _ => {
-            if reduction.rotated.full_rank() {
-                reduction.separate_null_directions()?;
-            }
-            search(&reduction, method, model, par)
-        }
+    let status = diagnose(&reduction.rotated, reduction.length, reduction.trace)?;
+    if status == Status::Ok && reduction.rotated.full_rank() {
+        reduction.separate_null_directions()?;
     }
-}
-
-/// Recognise the data sets whose likelihood has no ordinary optimum.
-fn diagnose(reduction: &Reduction) -> Result<Status> {
-    let data = &reduction.rotated;
-    let n = data.contrasts() + data.rank();
-    let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * reduction.length;
-    let largest = data.largest();
-    if data.square() <= rounding.powi(2) {
-        return Ok(Status::PerfectFit);
-    }
-    if largest <= 10.0 * f64::EPSILON * reduction.trace {
-        return Ok(Status::Confounded);
-    }
-    if data.contrasts() == 1 {
-        return Ok(Status::OneContrast);
-    }
-    let smallest = data.values.iter().copied().fold(f64::INFINITY, f64::min);
-    if data.n_rest == 0 && largest - smallest <= f64::EPSILON.sqrt() * largest {
-        return Err(Error::NotIdentifiable {
-            scale: largest * data.k_scale,
-        });
-    }
-    if !data.full_rank() && data.null_square() <= (10.0 * rounding).powi(2) {
-        return Ok(Status::ExplainedByKernel);
-    }
-    Ok(Status::Ok)
-}
-
-/// The search over the whole range of log delta.
-fn search(reduction: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
     let data = &reduction.rotated;
     let criterion = Criterion { data, method };
+    let case = Case {
+        criterion,
+        kept: &reduction.design.kept,
+    };
+    let located = locate(&case, status, || dual_grid(&criterion))?;
+    let alpha = reduction.alpha(model, located.h, located.g, par);
+    Ok(Fit {
+        alpha,
+        ..complete(located, &criterion)
+    })
+}
+
+/// With profile and rotated data.
+pub(crate) fn complete(located: Located, criterion: &Criterion<'_>) -> Fit {
+    let Located { mut fit, grid, .. } = located;
+    if let (Some(grid), Some(optimum)) = (grid, &fit.optimum) {
+        fit.profile = profile(criterion, &grid, optimum);
+    }
+    fit.rotated = criterion.data.clone();
+    fit
+}
+
+pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
+    let (lower, upper) = borders(criterion);
+    Grid::new(criterion, grid_points(criterion.data), lower, upper)
+}
+
+/// The estimates that go with a diagnosis.
+pub(crate) fn locate(case: &Case<'_>, status: Status, grid: impl FnOnce() -> Grid) -> Result<Located> {
+    match status {
+        Status::PerfectFit => Ok(degenerate(case, status, f64::NAN)),
+        Status::Confounded | Status::OneContrast => Ok(degenerate(case, status, 0.0)),
+        Status::ExplainedByKernel => interpolated(case),
+        _ => search(case, grid()),
+    }
+}
+
+/// The deviance's limits for delta -> 0, if it has one, and for delta -> infinity.
+pub(crate) fn borders(criterion: &Criterion<'_>) -> (f64, f64) {
     let lower = if criterion.is_bounded() {
         criterion.deviance_at(1.0, 0.0)
     } else {
         f64::INFINITY
     };
-    let grid = Grid::new(&criterion, grid_points(data), lower, criterion.deviance_at(0.0, 1.0));
-    let optimum = grid.optimum(&criterion)?.ok_or(nothing_found(&criterion))?;
+    (lower, criterion.deviance_at(0.0, 1.0))
+}
+
+/// The search over the whole range of log delta.
+fn search(case: &Case<'_>, grid: Grid) -> Result<Located> {
+    let criterion = &case.criterion;
+    let optimum = grid.optimum(criterion)?.ok_or(nothing_found(criterion))?;
     let (h, g) = at(optimum.best.place, optimum.best.at);
-    let mut fit = assemble(reduction, criterion, h, g, model, par);
-    fit.status = if data.full_rank() && !criterion.is_bounded() {
+    let mut located = assemble(case, criterion, h, g);
+    let fit = &mut located.fit;
+    fit.status = if criterion.data.full_rank() && !criterion.is_bounded() {
         Status::MlBorder
     } else {
         Status::Ok
     };
-    fit.errors = errors(&criterion, &optimum, &fit.point);
+    fit.errors = errors(criterion, &optimum, &fit.point);
     fit.locals = optimum
         .locals
         .iter()
         .map(|l| at(l.place, l.at))
-        .map(|(h, g)| point(&criterion, h, g))
+        .map(|(h, g)| point(criterion, h, g))
         .collect();
-    fit.profile = profile(&criterion, &grid, &optimum);
+    check_scale(&fit.point, Some(optimum.best.place))?;
     fit.optimum = Some(optimum);
-    check_scale(&fit.point, fit.optimum.as_ref().map(|o| o.best.place))?;
-    Ok(fit)
+    located.grid = Some(grid);
+    Ok(located)
 }
 
 fn nothing_found(criterion: &Criterion<'_>) -> Error {
@@ -218,34 +244,37 @@ pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
     }
 }
 
-fn assemble(r: &Reduction, criterion: Criterion<'_>, h: f64, g: f64, model: &Model<'_>, par: Par) -> Fit {
-    let data = &r.rotated;
+/// Estimates at (h, g) by the given criterion.
+pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f64) -> Located {
+    let data = criterion.data;
     let inverse = criterion.inverse(h, g);
     let beta = data
         .basis
         .iter()
         .map(|row| criterion.beta(row, h, &inverse) * data.y_scale)
         .collect();
-    let point = point(&criterion, h, g);
+    let point = point(criterion, h, g);
     let tau2 = criterion.terms(h, g).q / criterion.n() as f64 * data.y_scale * data.y_scale;
     let vcov = criterion
         .vcov(h, g)
         .iter()
         .map(|row| row.iter().map(|v| v * tau2).collect())
         .collect();
-    Fit {
+    let fit = Fit {
         status: Status::Ok,
         beta,
         vcov,
-        kept: r.design.kept.clone(),
+        kept: case.kept.to_vec(),
         point,
         errors: Errors::UNKNOWN,
         optimum: None,
+        dropped: data.null,
         locals: vec![point],
         profile: vec![point],
-        alpha: r.alpha(model, h, g, par),
-        rotated: data.clone(),
-    }
+        alpha: vec![],
+        rotated: Rotated::default(),
+    };
+    Located { fit, h, g, grid: None }
 }
 
 impl Errors {
@@ -296,88 +325,6 @@ fn profile(criterion: &Criterion<'_>, grid: &Grid, optimum: &Optimum) -> Vec<Poi
         .map(|t| proportions(*t))
         .map(|(h, g)| point(criterion, h, g))
         .collect()
-}
-
-/// Least squares: the kernel takes no part.
-fn degenerate(r: &Reduction, method: Method, status: Status, explained: f64, model: &Model<'_>) -> Fit {
-    let criterion = Criterion {
-        data: &r.rotated,
-        method,
-    };
-    let mut fit = assemble(r, criterion, 0.0, 1.0, model, Par::Seq);
-    fit.status = status;
-    fit.point = Point {
-        h2: f64::NAN,
-        sigma2: explained,
-        ..fit.point
-    };
-    if status == Status::PerfectFit {
-        fit.point = Point {
-            delta: f64::NAN,
-            sigma2: 0.0,
-            sigma2_e: 0.0,
-            log_lik: f64::INFINITY,
-            ..fit.point
-        };
-        fit.vcov.iter_mut().flatten().for_each(|v| *v = 0.0);
-    }
-    fit.locals = vec![fit.point];
-    fit.profile = vec![fit.point];
-    fit
-}
-
-/// delta = 0 with a singular kernel whose range holds y - X beta.
-fn interpolated(r: &Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
-    let mut projected = r.rotated.clone();
-    // the parts of y outside the kernel's range are rounding: leave them out
-    projected.rho = 0.0;
-    let null = |v: &f64| *v == 0.0;
-    projected
-        .y
-        .iter_mut()
-        .zip(&projected.values)
-        .filter(|(_, v)| null(v))
-        .for_each(|(y, _)| *y = 0.0);
-    let tiny = f64::EPSILON * projected.largest();
-    let criterion = Criterion {
-        data: &projected,
-        method,
-    };
-    let mut fit = assemble(r, criterion, 1.0, tiny, model, par);
-    // the limit for vanishing noise: the directions that the kernel does not reach pay for their own noise
-    let limit = criterion.n() as f64 / reached(&criterion, tiny)? as f64;
-    fit.vcov.iter_mut().flatten().for_each(|v| *v *= limit);
-    fit.point.sigma2 *= limit;
-    fit.status = Status::ExplainedByKernel;
-    fit.point = Point {
-        delta: 0.0,
-        h2: 1.0,
-        sigma2_e: 0.0,
-        log_lik: f64::INFINITY,
-        ..fit.point
-    };
-    fit.locals = vec![fit.point];
-    fit.profile = vec![fit.point];
-    Ok(fit)
-}
-
-/// Contrasts, and for ML directions of X, in which the kernel alone bounds the likelihood as the noise vanishes.
-fn reached(criterion: &Criterion<'_>, tiny: f64) -> Result<usize> {
-    let data = criterion.data;
-    let contrasts = data.values.iter().filter(|v| **v > 0.0).count();
-    if criterion.method == Method::Reml {
-        return Ok(contrasts);
-    }
-    let s = criterion.schur(1.0, tiny, &criterion.inverse(1.0, tiny), data.rank());
-    let full = Mat::from_fn(s.len(), s.len(), |i, j| s[i.max(j)][i.min(j)]);
-    let values = full
-        .self_adjoint_eigenvalues(Side::Lower)
-        .map_err(|_| Error::NoConvergence {
-            what: "an eigendecomposition",
-            iterations: 0,
-        })?;
-    let small = f64::EPSILON.sqrt() * data.largest();
-    Ok(contrasts + values.into_iter().filter(|v| *v > small).count())
 }
 
 /// A variance below or above what a double holds would be a wrong number.

@@ -22,36 +22,47 @@
 //! | `incidence`, `between` | Z: repeats collapsed to what lies between groups and within them |
 //! | `split` | span(X) between and within groups, and the basis of its complement |
 //! | `kernel` | covariances: checks and access |
-//! | `reduce` | projection of both sides of K, rotation; the way back to random effects |
+//! | `reduce`, `way_back` | projection of both sides of K, rotation; from there back to random effects |
 //! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
 //! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
+//! | `orthogonal`, `compress`, `secular` | a decomposition made before, X projected out of it; columns left out of a factor |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
 //! | `nufft` | nonuniform fast Fourier transforms of real data |
 //! | `optimize` | global search over log delta |
+//! | `degenerate` | data whose likelihood has no ordinary optimum |
 //! | `fit`, `profile`, `predict` | what users ask for |
+//! | `many` | many responses on one decomposition |
+//! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 
 #![forbid(unsafe_code)]
 
 pub mod between;
+pub mod compress;
+pub mod degenerate;
 pub mod design;
 pub mod error;
+pub mod exclude;
 pub mod factor;
 pub mod fit;
 pub mod incidence;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;
+pub mod many;
 pub mod mix;
 pub mod monitor;
 pub mod nufft;
 pub mod optimize;
+pub mod orthogonal;
 pub mod parallel;
 pub mod predict;
 pub mod profile;
 pub mod reduce;
 pub mod rotated;
+pub mod secular;
 pub mod spectrum;
 pub mod split;
 pub mod thin;
+mod way_back;

@@ -1,8 +1,9 @@
 //! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
 
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use num_dual::DualNumCopy;
+use std::hint::black_box;
 
 /// A number that the objective can be evaluated with: `f64` for the value, dual numbers for derivatives.
 pub trait Scalar: DualNumCopy<Primitive = f64> {}
@@ -147,6 +148,7 @@ impl Reflectors {
         matmul(z.as_mut(), Accum::Add, v.as_ref(), g.as_ref(), -0.5, par);
         matmul(m.as_mut(), Accum::Add, z.as_ref(), v.transpose(), -1.0, par);
         matmul(m.as_mut(), Accum::Add, v.as_ref(), z.transpose(), -1.0, par);
+        clear_registers();
     }
 }
 
@@ -160,6 +162,7 @@ impl Reflectors {
         let vf = product(v.transpose(), f.as_ref(), par);
         let tvf = product(t.transpose(), vf.as_ref(), par);
         matmul(f.as_mut(), Accum::Add, v.as_ref(), tvf.as_ref(), -1.0, par);
+        clear_registers();
     }
 }
 
@@ -167,7 +170,15 @@ impl Reflectors {
 pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     let mut c = Mat::zeros(a.nrows(), b.ncols());
     matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
+    clear_registers();
     c
+}
+
+/// Matrix products leave the upper halves of this thread's vector registers in use, and scalar code that follows, logarithms above all, is
+/// then up to 40 times slower. A sum in vector code ends with the instruction that clears them.
+pub fn clear_registers() {
+    let x = [1.0; 64];
+    black_box(ColRef::from_slice(black_box(&x)).norm_l2());
 }
 
 /// log|S| of a small symmetric positive definite S by Cholesky, `None` when a pivot is not positive.

@@ -5,7 +5,7 @@ use faer::Par;
 
 /// A thread pool of one call.
 pub struct Workers {
-    pool: rayon::ThreadPool,
+    pool: Option<rayon::ThreadPool>,
     par: Par,
 }
 
@@ -15,13 +15,24 @@ impl Workers {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|_| Error::Threads { threads })?;
         let par = if threads == 1 { Par::Seq } else { Par::rayon(threads) };
-        Ok(Self { pool, par })
+        Ok(Self { pool: Some(pool), par })
+    }
+
+    /// No threads of their own: for work that is one of many tasks in another pool.
+    pub fn inline() -> Self {
+        Self {
+            pool: None,
+            par: Par::Seq,
+        }
     }
 
     /// Do heavy work inside the pool; `faer` and `rayon` calls in it use these threads only.
     /// Monitors are asked outside, on the thread that the caller came from.
     pub fn run<T: Send>(&self, work: impl FnOnce(Par) -> T + Send) -> T {
-        self.pool.install(|| work(self.par))
+        match &self.pool {
+            Some(pool) => pool.install(|| work(self.par)),
+            None => work(self.par),
+        }
     }
 }
 

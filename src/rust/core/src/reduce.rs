@@ -8,13 +8,16 @@ use crate::error::{Error, Result};
 use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
+use crate::kernel::low_rank::LowRank;
 use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
 use crate::monitor::Monitor;
+use crate::orthogonal::Orthogonal;
 use crate::parallel::{Workers, check_memory};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
 use crate::split::{Response, Split};
 use crate::thin::Thin;
+use crate::way_back::WayBack;
 use faer::{Mat, MatRef, Par};
 
 /// One data set and its kernel. Rows are observations.
@@ -37,9 +40,11 @@ pub struct Model<'a> {
 pub struct Reduction {
     pub rotated: Rotated,
     pub design: Design,
-    between: Between,
-    split: Split,
-    way_back: WayBack,
+    pub(crate) between: Between,
+    pub(crate) split: Split,
+    pub(crate) way_back: WayBack,
+    /// K12 before it is rotated; empty for a factor.
+    pub(crate) k12: Vec<Vec<f64>>,
     /// Length of the scaled response.
     pub length: f64,
     /// Trace of the scaled kernel over the data.
@@ -48,16 +53,16 @@ pub struct Reduction {
     pub smallest: f64,
 }
 
-/// From the rotated data to random effects.
-enum WayBack {
-    /// Through the ids: the tridiagonal form, and y2 before it was rotated.
-    Ids(Tridiagonal, Vec<f64>),
-    /// Through the columns of a factor, whose unit is the number.
-    Columns(Thin, f64),
-}
-
 impl Reduction {
     pub fn new(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
+        if let Kernel::Sparse(w) = model.kernel
+            && w.ncols() + model.x.ncols() >= model.index.len()
+        {
+            check_memory(w.nrows as f64 * w.ncols() as f64)?;
+            let dense = w.to_dense();
+            let kernel = Kernel::LowRank(LowRank(dense.as_ref(), false));
+            return Self::new(&Model { kernel, ..*model }, workers, monitor);
+        }
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();
@@ -84,6 +89,7 @@ impl Reduction {
             between,
             split,
             way_back: WayBack::Ids(Tridiagonal::new(Mat::zeros(0, 0), 0, Par::Seq), vec![]),
+            k12: vec![],
             length: norm(&y),
             trace: 0.0,
             smallest: 0.0,
@@ -102,13 +108,21 @@ impl Reduction {
         monitor: &mut dyn Monitor,
     ) -> Result<()> {
         match model.kernel {
-            Kernel::LowRank(w) if w.0.ncols() < y2.len() => self.take_factor(model, w.0, y2, workers),
+            Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
+                self.take_decomposition(model, w.0, workers);
+                Ok(())
+            }
+            Kernel::LowRank(w) if w.0.ncols() < y2.len() => {
+                self.take_factor(Factor::new(w.0, model.index, &self.between.z), y2, workers)
+            }
+            Kernel::Sparse(w) if w.ncols() < y2.len() => {
+                self.take_factor(Factor::sparse(w, model.index, &self.between.z), y2, workers)
+            }
             _ => self.take_matrix(model, y2, workers, monitor),
         }
     }
 
-    fn take_factor(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
-        let factor = Factor::new(w, model.index, &self.between.z);
+    fn take_factor(&mut self, factor: Factor<'_>, y2: Vec<f64>, workers: &Workers) -> Result<()> {
         let unit = factor.unit;
         self.trace = factor.square();
         let thin = workers.run(|par| Thin::new(&factor, &self.split, &y2, par))?;
@@ -123,6 +137,24 @@ impl Reduction {
         }
         self.way_back = WayBack::Columns(thin, unit);
         Ok(())
+    }
+
+    fn take_decomposition(&mut self, model: &Model<'_>, w: MatRef<'_, f64>, workers: &Workers) {
+        let row: Vec<usize> = model.group.iter().map(|&g| model.index[g]).collect();
+        let y: Vec<f64> = model.y.iter().map(|y| y / self.rotated.y_scale).collect();
+        let q1 = self.design.q.thin();
+        let taken = workers.run(|_| Orthogonal::new(w, &row, &q1, &y));
+        let r = q1.len();
+        self.rotated.k_scale = taken.unit * taken.unit;
+        self.trace = taken.values.iter().sum::<f64>() + (0..r).map(|j| taken.k11[j][j]).sum::<f64>();
+        self.rotated.values.clone_from(&taken.values);
+        self.rotated.y.clone_from(&taken.y);
+        self.rotated.b.clone_from(&taken.b);
+        self.rotated.k11.clone_from(&taken.k11);
+        self.rotated.y1.clone_from(&taken.y1);
+        (self.rotated.rho, self.rotated.n_rest) = (taken.rho, taken.n_rest);
+        self.split.v = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
+        self.way_back = WayBack::Eigenvectors(taken);
     }
 
     fn take_matrix(
@@ -144,6 +176,7 @@ impl Reduction {
         monitor.check()?;
         workers.run(|par| self.rotate(&spectrum, &k12, &y2, par))?;
         self.append_set_aside();
+        self.k12 = k12;
         self.way_back = WayBack::Ids(spectrum, y2);
         Ok(())
     }
@@ -154,15 +187,28 @@ impl Reduction {
         let mut c = Mat::from_fn(n, r + 1, |i, j| if j < r { k12[j][i] } else { y2[i] });
         spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
-        let mut values = spectrum.rotate(&mut rows, r + 1)?;
-        let column = |j: usize| (0..n).map(|i| rows[i * (r + 1) + j]).collect();
-        self.rotated.b = (0..r).map(column).collect();
+        let values = spectrum.rotate(&mut rows, r + 1)?;
+        let column = |j: usize| -> Vec<f64> { (0..n).map(|i| rows[i * (r + 1) + j]).collect() };
+        let b = (0..r).map(column).collect();
         self.rotated.y = column(r);
+        self.set_spectrum(values, b);
+        Ok(())
+    }
+
+    /// Eigenvalues of K22 and K12 U; eigenvalues that are rounding are cut.
+    fn set_spectrum(&mut self, mut values: Vec<f64>, b: Vec<Vec<f64>>) {
         self.smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
+        let cut = values.len() as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
         self.rotated.values = values;
-        Ok(())
+        self.rotated.b = b;
+    }
+
+    /// The same spectrum in another order or basis, with the eigenvalues set aside put back behind it.
+    pub(crate) fn take_spectrum(&mut self, values: Vec<f64>, b: Vec<Vec<f64>>) {
+        self.set_spectrum(values, b);
+        self.rotated.y.truncate(self.rotated.values.len());
+        self.append_set_aside();
     }
 
     /// Eigenvalues of directions that neither X nor y touches.
@@ -188,11 +234,12 @@ impl Reduction {
 
     /// Turn the basis of span(X) so that null directions of the kernel come last, and count them.
     /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
-    pub fn separate_null_directions(&mut self) -> Result<()> {
+    /// Gives the turn, by rows, if there was one.
+    pub fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
         let data = &self.rotated;
         let (n, r) = (data.values.len(), data.rank());
         if r == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let columns: Vec<Vec<f64>> = (0..r).map(|j| [&data.k11[j][..], &data.b[j][..]].concat()).collect();
         let svd = Mat::from_fn(n + r, r, |i, j| columns[j][i]).thin_svd();
@@ -202,11 +249,12 @@ impl Reduction {
         })?;
         let small = f64::EPSILON.sqrt() * data.largest();
         self.rotated.null = (0..r).filter(|&j| svd.S()[j] <= small).count();
-        if self.rotated.null > 0 {
-            let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
-            self.turn(&turn);
+        if self.rotated.null == 0 {
+            return Ok(None);
         }
-        Ok(())
+        let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
+        self.turn(&turn);
+        Ok(Some(turn))
     }
 
     fn turn(&mut self, by: &[Vec<f64>]) {
@@ -222,44 +270,15 @@ impl Reduction {
         self.rotated.y1 = by.iter().map(|t| dot(t, &self.rotated.y1)).collect();
         let v: Vec<Vec<f64>> = by.iter().map(|t| combine(&self.split.v, t, r)).collect();
         self.rotated.basis = self.basis(&v);
+        self.split.v = v;
     }
+}
 
-    /// Coefficients of the random effects at (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
-    pub fn alpha(&self, model: &Model<'_>, h: f64, g: f64, par: Par) -> Vec<f64> {
-        let y_scale = self.rotated.y_scale;
-        match (&self.way_back, model.kernel) {
-            (WayBack::Columns(thin, unit), _) => thin.weights(h, g).iter().map(|a| a * y_scale / unit).collect(),
-            (WayBack::Ids(spectrum, y2), Kernel::LowRank(w)) => {
-                let alpha = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
-                let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
-                (0..w.0.ncols()).map(column).collect()
-            }
-            (WayBack::Ids(spectrum, y2), _) => self.id_coefficients(spectrum, y2, model.index.len(), h, g, par),
-        }
-    }
-
-    /// N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
-    fn id_coefficients(&self, spectrum: &Tridiagonal, y2: &[f64], groups: usize, h: f64, g: f64, par: Par) -> Vec<f64> {
-        let n = spectrum.n();
-        let floor = n as f64 * f64::EPSILON * self.rotated.largest();
-        let mut c = Mat::from_fn(n, 1, |i, _| y2[i]);
-        spectrum.transpose_apply(c.as_mut(), par);
-        let mut solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
-        spectrum.solve(h, g.max(floor), &mut solved);
-        (0..n).for_each(|i| c[(i, 0)] = solved[i]);
-        spectrum.apply(c.as_mut(), par);
-        let q0 = self.split.q0();
-        let mut kept: Vec<f64> = (0..n + q0)
-            .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[(j - q0, 0)] })
-            .collect();
-        self.split.h.apply(&mut kept);
-        let mut alpha = vec![0.0; groups];
-        let z = &self.between.z;
-        for ((&label, root), b) in z.label.iter().zip(&z.root).zip(self.between.expand(kept)) {
-            alpha[label] = h * root * b * self.rotated.y_scale / self.rotated.k_scale;
-        }
-        alpha
-    }
+/// Does every row of the data stand for an id of its own, all ids and nothing else?
+fn is_one_to_one(model: &Model<'_>) -> bool {
+    let ones = |x: &[f64]| x.iter().all(|v| *v == 1.0);
+    let all = matches!(model.kernel, Kernel::LowRank(w) if w.0.nrows() == model.y.len());
+    all && model.index.len() == model.y.len() && ones(model.z) && ones(model.weights)
 }
 
 /// Response times the root of the weights, scaled by a power of two to be of order one.
@@ -282,7 +301,7 @@ pub fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
 /// Coordinates between groups. An identity kernel needs only those that X and y touch.
 fn coordinates(model: &Model<'_>, z: Incidence, q1: &[Vec<f64>], y: &[f64]) -> Between {
     match model.kernel {
-        Kernel::Dense(_) | Kernel::LowRank(_) => Between::all(z),
+        Kernel::Dense(_) | Kernel::LowRank(_) | Kernel::Sparse(_) => Between::all(z),
         Kernel::Identity => {
             let vectors: Vec<&[f64]> = q1.iter().map(Vec::as_slice).chain([y]).collect();
             Between::touched(z, &vectors)

@@ -5,9 +5,9 @@
 //! that the model needs. Against a full eigendecomposition this saves the n x n eigenvectors and half of the time.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Scalar, max_abs};
+use crate::linalg::{Scalar, clear_registers, max_abs};
 use dyn_stack::{MemBuffer, MemStack};
-use faer::linalg::evd::tridiag;
+use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
 use faer::{Conj, Mat, MatMut, Par};
@@ -34,6 +34,7 @@ impl Tridiagonal {
         let stack = MemStack::new(&mut memory);
         let trailing = a.as_mut().submatrix_mut(first, first, n, n);
         tridiag::tridiag_in_place(trailing, coefficients.as_mut(), par, stack, Default::default());
+        clear_registers();
         let entry = |i: usize, j: usize| a[(first + i, first + j)];
         let diagonal = (0..n).map(|i| entry(i, i)).collect();
         let coupling = (0..n).map(|i| if i + 1 < n { entry(i + 1, i) } else { 0.0 }).collect();
@@ -95,6 +96,7 @@ impl Tridiagonal {
                 stack,
             );
         }
+        clear_registers();
     }
 
     /// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.
@@ -116,6 +118,32 @@ impl Tridiagonal {
             deflate(l, floor, &mut values, &mut coupling, rows, width)?;
         }
         Ok(values)
+    }
+
+    /// Eigenvalues of A, ascending, and its eigenvectors P S: by divide and conquer, for those who rotate many vectors.
+    pub fn vectors(&self, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
+        let n = self.n();
+        let mut u = Mat::zeros(n, n);
+        let mut values = faer::diag::Diag::<f64>::zeros(n);
+        let diagonal = faer::diag::DiagRef::from_slice(&self.diagonal);
+        let coupling = faer::diag::DiagRef::from_slice(&self.coupling);
+        let scratch = evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::Yes, par, Default::default());
+        let mut memory = MemBuffer::new(scratch);
+        evd::tridiagonal_self_adjoint_evd(
+            diagonal,
+            coupling,
+            values.as_mut(),
+            Some(u.as_mut()),
+            par,
+            MemStack::new(&mut memory),
+            Default::default(),
+        )
+        .map_err(|_| Error::NoConvergence {
+            what: "an eigendecomposition",
+            iterations: 0,
+        })?;
+        self.apply(u.as_mut(), par);
+        Ok((values.column_vector().iter().copied().collect(), u))
     }
 
     /// (h T + g I)^-1 b by LDL', for h T + g I positive definite.

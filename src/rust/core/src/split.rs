@@ -111,7 +111,7 @@ pub struct Response {
 
 impl Response {
     pub fn new(y: &[f64], space: &Between, split: &Split) -> Self {
-        let (mut t, mut within) = space.split(y);
+        let (mut t, mut within) = space.split_response(y);
         split.h.transpose_apply(&mut t);
         let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
         // twice is enough: what the first pass leaves is rounding of the first pass

@@ -5,10 +5,11 @@
 
 use crate::error::{Error, Result};
 use crate::factor::Factor;
-use crate::linalg::{dot, norm};
+use crate::linalg::{dot, norm, product};
 use crate::parallel::check_memory;
 use crate::split::Split;
-use faer::{Mat, Par, Side};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par, Side};
 
 pub struct Thin {
     /// s^2, U' y2 and K12 U.
@@ -16,11 +17,15 @@ pub struct Thin {
     pub y: Vec<f64>,
     pub b: Vec<Vec<f64>>,
     pub k11: Vec<Vec<f64>>,
+    /// Q1'F, a row for each direction of X.
+    f1: Vec<Vec<f64>>,
     /// Square of what U does not hold of y2, and the number of directions that U leaves.
     pub rest: f64,
     pub lost: usize,
     s: Vec<f64>,
     v: Mat<f64>,
+    /// U, where it was computed.
+    u: Option<Mat<f64>>,
 }
 
 impl Thin {
@@ -52,15 +57,10 @@ impl Thin {
         let cut = all.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
         let s: Vec<f64> = all.into_iter().filter(|s| *s > cut).collect();
         let (y, rest) = coordinates(svd.U().subcols(0, s.len()), y2);
-        Ok(Self::assemble(
-            split,
-            &f1,
-            svd.V().subcols(0, s.len()).to_owned(),
-            s,
-            y,
-            rest,
-            m - q0,
-        ))
+        let v = svd.V().subcols(0, s.len()).to_owned();
+        let u = svd.U().subcols(0, s.len()).to_owned();
+        let thin = Self::assemble(split, &f1, v, s, y, rest, m - q0);
+        Ok(Self { u: Some(u), ..thin })
     }
 
     /// F2'F2 = V diag(s^2) V' from one pass over W, without a copy of it. Cross products square the condition number: `None` if that matters.
@@ -103,6 +103,10 @@ impl Thin {
             (Some(a), Some(b)) => split.s[i] * dot(a, b) * split.s[j],
             _ => 0.0,
         };
+        let along_x = |i: usize| {
+            f1.get(i)
+                .map_or(vec![0.0; k], |f| f.iter().map(|f| split.s[i] * f).collect())
+        };
         let b = (0..r).map(row).collect();
         let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
         Self {
@@ -110,11 +114,64 @@ impl Thin {
             y,
             b,
             k11,
+            f1: (0..r).map(along_x).collect(),
             rest,
             lost: rows - s.len(),
             s,
             v,
+            u: None,
         }
+    }
+
+    /// U'y2 and the square of the rest, for other responses than the one that was decomposed along, a column each.
+    pub fn coordinates(&self, factor: &Factor<'_>, split: &Split, y2: &Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
+        let Some(u) = &self.u else {
+            return self.by_cross_products(factor, split, y2, par);
+        };
+        let mut left = y2.clone();
+        let mut y = Mat::zeros(u.ncols(), y2.ncols());
+        for _ in 0..2 {
+            let part = product(u.transpose(), left.as_ref(), par);
+            matmul(left.as_mut(), Accum::Add, u.as_ref(), part.as_ref(), -1.0, par);
+            y += &part;
+        }
+        let rest = (0..y2.ncols()).map(|j| left.col(j).squared_norm_l2()).collect();
+        (y, rest)
+    }
+
+    /// diag(1/s) V' F2'y2, as `by_gram` has it.
+    fn by_cross_products(&self, factor: &Factor<'_>, split: &Split, y2: &Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
+        let columns: Vec<Vec<f64>> = (0..y2.ncols()).map(|j| y2.col(j).iter().copied().collect()).collect();
+        let back: Vec<Vec<f64>> = columns.iter().map(|y| turned_back(split, y)).collect();
+        let cross = factor.transpose_times(&back, par);
+        let mut y = product(self.v.transpose(), cross.as_ref(), par);
+        let divide =
+            |a: &mut Mat<f64>| (0..a.ncols()).for_each(|j| (0..a.nrows()).for_each(|i| a[(i, j)] /= self.s[i]));
+        divide(&mut y);
+        let mut x = y.clone();
+        divide(&mut x);
+        let fx = factor.times_each(product(self.v.as_ref(), x.as_ref(), par).as_ref(), par);
+        let left = |j: usize| left_over(split, &columns[j], fx.col(j).iter().copied().collect());
+        (y, (0..columns.len()).map(left).collect())
+    }
+
+    /// As `weights`, for columns of U'y2 that each have their own (h, g).
+    pub fn weights_each(&self, y: &Mat<f64>, at: &[(f64, f64)], par: Par) -> Mat<f64> {
+        let shrink = |i: usize, (h, g): (f64, f64)| h * self.s[i] / (h * self.s[i] * self.s[i] + g);
+        let scaled = Mat::from_fn(self.s.len(), at.len(), |i, j| shrink(i, at[j]) * y[(i, j)]);
+        product(self.v.as_ref(), scaled.as_ref(), par)
+    }
+
+    /// Components of column c of the factor along U, diag(s) V'e_c, and along X.
+    pub fn column(&self, c: usize) -> (Vec<f64>, Vec<f64>) {
+        let along = self.s.iter().enumerate().map(|(j, s)| s * self.v[(c, j)]).collect();
+        (along, self.f1.iter().map(|row| row[c]).collect())
+    }
+
+    /// F'U p = V diag(s) p
+    pub fn back(&self, p: &[f64]) -> Vec<f64> {
+        let one = |c: usize| (0..p.len()).map(|j| self.v[(c, j)] * self.s[j] * p[j]).sum();
+        (0..self.v.nrows()).map(one).collect()
     }
 
     /// Best linear unbiased prediction of the weights on the columns of F at (h, g): h V diag(s / (h s^2 + g)) U' y2.

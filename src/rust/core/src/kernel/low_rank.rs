@@ -2,9 +2,9 @@
 
 use faer::MatRef;
 
-/// View of W: one row an id, one column a feature.
+/// View of W: one row an id, one column a feature; are its columns known to be orthogonal, as those of a decomposition?
 #[derive(Clone, Copy)]
-pub struct LowRank<'a>(pub MatRef<'a, f64>);
+pub struct LowRank<'a>(pub MatRef<'a, f64>, pub bool);
 
 impl LowRank<'_> {
     pub fn entry(&self, i: usize, j: usize) -> f64 {

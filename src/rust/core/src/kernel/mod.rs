@@ -2,9 +2,11 @@
 
 pub mod dense;
 pub mod low_rank;
+pub mod sparse;
 
 use dense::Dense;
 use low_rank::LowRank;
+use sparse::Sparse;
 
 /// What `u ~ N(0, sigma2 K)` may have for K.
 #[derive(Clone, Copy)]
@@ -15,15 +17,26 @@ pub enum Kernel<'a> {
     Dense(Dense<'a>),
     /// K = W W'.
     LowRank(LowRank<'a>),
+    /// K = W W', W of few entries.
+    Sparse(Sparse<'a>),
 }
 
-impl Kernel<'_> {
+impl<'a> Kernel<'a> {
+    /// The same kernel, nothing said of the columns of its factor.
+    pub fn without_order(self) -> Kernel<'a> {
+        match self {
+            Kernel::LowRank(w) => Kernel::LowRank(LowRank(w.0, false)),
+            other => other,
+        }
+    }
+
     /// K between two of its rows.
     pub fn entry(&self, i: usize, j: usize) -> f64 {
         match self {
             Kernel::Identity => f64::from(i == j),
             Kernel::Dense(k) => k.entry(i, j),
             Kernel::LowRank(w) => w.entry(i, j),
+            Kernel::Sparse(w) => w.entry(i, j),
         }
     }
 }

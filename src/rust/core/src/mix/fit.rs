@@ -7,6 +7,7 @@ use super::part::Part;
 use super::search::{Found, Local, Search};
 use super::spectral::{self, Spectral};
 use super::{Model, dense::Dense};
+use crate::design::Design;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::likelihood::Method;
@@ -108,7 +109,7 @@ impl Setup {
             rho: rest[0],
             effects: model.effects.len(),
         };
-        check_explained(&problem, norm(&y), n, par)?;
+        check_explained(&problem, &coordinates.design, &y)?;
         unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
         unit.push(y_scale * y_scale);
         size.push(1.0);
@@ -193,7 +194,7 @@ impl Setup {
             .map(|(t, g)| (t * g).abs())
             .fold(0.0, f64::max);
         let components = self.components(best);
-        check_scale(&components)?;
+        check_scale(&components, &best.theta)?;
         let (beta, vcov) = self.fixed_effects(&point, par);
         Ok(Fit {
             beta,
@@ -356,27 +357,27 @@ fn covariance(coordinates: &mut Coordinates, parts: Vec<Part>, x: Option<Mat<f64
 }
 
 /// A likelihood without bound has no estimates.
-fn check_explained(problem: &Problem, length: f64, n: usize, par: Par) -> Result<()> {
-    let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * length;
-    if problem.unexplained_by_x(par) <= rounding * rounding {
-        return Err(Error::Explained {
-            by: "the fixed effects",
-        });
+fn check_explained(problem: &Problem, design: &Design, y: &[f64]) -> Result<()> {
+    let rounding = 8.0 * f64::EPSILON * (y.len() as f64).sqrt() * norm(y);
+    let mut turned = y.to_vec();
+    design.q.transpose_apply(&mut turned);
+    let by = |by| Err(Error::Explained { by });
+    if norm(&turned[design.rank()..]) <= rounding {
+        return by("the fixed effects");
     }
     if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
-        return Err(Error::Explained {
-            by: "the random effects",
-        });
+        return by("the random effects");
     }
     Ok(())
 }
 
-/// A variance below or above what a double holds would be a wrong number.
-fn check_scale(at: &Components) -> Result<()> {
+/// A variance below or above what a double holds would be a wrong number; only one that is zero in any unit may be zero.
+fn check_scale(at: &Components, theta: &[f64]) -> Result<()> {
     let bad = at
         .sigma2
         .iter()
         .chain([&at.sigma2_e])
-        .find(|v| !(v.is_normal() || **v == 0.0));
-    bad.map_or(Ok(()), |value| Err(Error::Scale { value: *value }))
+        .zip(theta)
+        .find(|(v, theta)| !v.is_normal() && **theta != 0.0);
+    bad.map_or(Ok(()), |(value, _)| Err(Error::Scale { value: *value }))
 }

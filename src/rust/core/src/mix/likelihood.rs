@@ -60,13 +60,6 @@ impl Problem {
         self.covariance.contrasts() + self.n_rest
     }
 
-    /// |y - X (X'X)^-1 X'y|^2
-    pub fn unexplained_by_x(&self, par: Par) -> f64 {
-        let identity: Vec<f64> = (0..=self.effects).map(|k| f64::from(k == self.effects)).collect();
-        let square = |factor: Box<dyn Factorised + '_>| (self.y2().transpose() * factor.solve(self.y2(), par))[(0, 0)];
-        self.covariance.factorise(&identity, par).map_or(f64::INFINITY, square) + self.rho
-    }
-
     fn y2(&self) -> MatRef<'_, f64> {
         self.y.as_ref().subrows(0, self.covariance.m())
     }

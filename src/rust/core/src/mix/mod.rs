@@ -19,7 +19,7 @@
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
-//! | `search` | simplex grid, trust region, Newton, variances of zero |
+//! | `search`, `trust` | simplex grid, trust region, Newton, variances of zero |
 //! | `fit`, `predict`, `profile` | what users ask for |
 
 pub mod coordinates;
@@ -33,6 +33,7 @@ pub mod predict;
 pub mod profile;
 pub mod search;
 pub mod spectral;
+mod trust;
 
 use crate::kernel::Kernel;
 use faer::MatRef;

@@ -1,10 +1,10 @@
 //! Variance of predictions from several effects, with the uncertainty of beta (universal kriging) unless beta is given.
 //!
-//! A target u with covariance c with the data has, in coordinates, c2 with the contrasts and c1 with X. With d = x' R^-1 - (c1 - V12 V22^-1 c2)
+//! A target u with covariance c with the data has, in coordinates, c2 with the contrasts and c1 with X. With e = c1 - V12 V22^-1 c2
 //!
 //! ```text
-//! var(x' beta_hat + u_hat - x' beta - u) = var(u) - c2' V22^-1 c2 + d' S d
-//! var(u_hat - u | beta)                  = var(u) - c2' V22^-1 c2 - e' S^-1 e,   e = c1 - V12 V22^-1 c2
+//! var(u_hat - u | beta)                  = var(u) - c2' V22^-1 c2 - e' S^-1 e
+//! var(x' beta_hat + u_hat - x' beta - u) = var(u_hat - u | beta) + d' S d,   d = R^-T x - S^-1 e
 //! ```
 
 use super::Model;
@@ -52,19 +52,18 @@ impl Setup {
         let fixed = self.problem.fixed_at(&point, par);
         let e = fixed.w.transpose() * &c;
         let s = fixed.s.llt(Side::Lower).map_err(|_| singular)?;
-        let informed = |j: usize| (c2.col(j).transpose() * solved.col(j)) * unit;
-        let left = |j: usize| targets.prior[j] - informed(j);
-        let Some(x) = targets.x else {
-            let se = s.solve(&e);
-            return Ok((0..t)
-                .map(|j| left(j) - (e.col(j).transpose() * se.col(j)) * unit)
-                .collect());
-        };
-        let d = self.turned(x) - e;
-        let sd = &fixed.s * &d;
-        Ok((0..t)
-            .map(|j| left(j) + (d.col(j).transpose() * sd.col(j)) * unit)
-            .collect())
+        let se = s.solve(&e);
+        let mut left: Vec<f64> = (0..t)
+            .map(|j| {
+                targets.prior[j] - (c2.col(j).transpose() * solved.col(j) + e.col(j).transpose() * se.col(j)) * unit
+            })
+            .collect();
+        if let Some(x) = targets.x {
+            let d = self.turned(x) - se;
+            let sd = &fixed.s * &d;
+            (0..t).for_each(|j| left[j] += (d.col(j).transpose() * sd.col(j)) * unit);
+        }
+        Ok(left)
     }
 
     /// R^-T x' by columns.

@@ -157,7 +157,10 @@ mod tests {
                 f64::NAN,
             ] {
                 let (start, t) = axis.start(axis.position(phase), 0.5 * kernel.width as f64);
-                assert!(start + axis.reach <= axis.padded && (t.is_nan() || (0.0..=1.0).contains(&t)), "{phase}");
+                assert!(
+                    start + axis.reach <= axis.padded && (t.is_nan() || (0.0..=1.0).contains(&t)),
+                    "{phase}"
+                );
             }
         }
     }

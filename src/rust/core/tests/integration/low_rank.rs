@@ -9,7 +9,9 @@ fn check(data: &Data, w: &Mat<f64>, label: &str) {
     data.k = w * w.transpose();
     for method in METHODS {
         let dense = data.fit(method).unwrap();
-        let thin = data.fit_with(Kernel::LowRank(LowRank(w.as_ref())), method).unwrap();
+        let thin = data
+            .fit_with(Kernel::LowRank(LowRank(w.as_ref(), false)), method)
+            .unwrap();
         assert_eq!(dense.status, thin.status, "{label}");
         assert!(
             close(dense.point.log_lik, thin.point.log_lik, 1e-9),
@@ -83,7 +85,7 @@ fn a_factor_of_any_unit_gives_the_same_fit() {
     let w = factor(12, 20, 4);
     let fit = |c: f64| {
         let scaled = &w * faer::Scale(c);
-        data.fit_with(Kernel::LowRank(LowRank(scaled.as_ref())), METHODS[0])
+        data.fit_with(Kernel::LowRank(LowRank(scaled.as_ref(), false)), METHODS[0])
             .unwrap()
     };
     let base = fit(1.0);

@@ -1,0 +1,253 @@
+#' Read a fit of many responses
+#'
+#' Vectors named by response and matrices with a column a response, in the order of the fit.
+#'
+#' @param object,x,formula a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
+#' @param n how many responses to show.
+#' @param digits significant digits.
+#' @param row.names,optional as in [as.data.frame()], not used.
+#' @param complete give aliased coefficients rows and columns of `NA`? `FALSE` leaves out those that are aliased in all responses.
+#' @param k penalty for a parameter.
+#' @param parm `"h2"`, `"delta"`, or names of coefficients; `NULL`: `"h2"` and all coefficients.
+#' @param level confidence level.
+#' @param method only `"Wald"`: the profiles of single fits, by [extract_fit()], are better.
+#' @param REML as fitted, the only value there is; see [extract_fit()] for the other likelihood.
+#' @param fixed.only,type,... see [fastlmm-accessors].
+#' @return
+#' * `coef()`, `fixef()`: p x q. `vcov()`: p x p x q.
+#' * `sigma()`, `logLik()`, `AIC()`, `BIC()`, `deviance()`, `nobs()`, `df.residual()`: a number for each response.
+#' * `as.data.frame()`: a row for each response, with `response`, `n`, `h2`, `se_h2`, `sigma2`, `sigma2_e`, `delta`, `logLik`, `status`, `boundary`; with several random
+#'   effects `h2`, `se_h2`, `sigma2` and `delta` have a column for each, as `h2.id`.
+#' * `summary()`: a list of class `summary.fastlmm_mlm` with that table, `coefficients` (an array, columns of X x (Estimate, Std. Error, t value) x responses) and counts of
+#'   status and boundary.
+#' * `confint()`: a data frame `response`, `term`, `estimate`, `lower`, `upper`. Intervals of `h2` and `delta` are Wald intervals of log delta; there are none at a boundary.
+#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`, `weights()`: as of a single fit.
+#' @examples
+#' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
+#' summary(fit)
+#' logLik(fit)
+#' confint(fit, "h2")
+#' @name summary.fastlmm_mlm
+NULL
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+print.fastlmm_mlm <- function(x, n = 6, digits = max(3, getOption("digits") - 3), ...) {
+  check_dots_empty(...)
+  print_many(x, as.data.frame(x), n, digits)
+  invisible(x)
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+summary.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  structure(
+    list(
+      fit = unclass(object)[c("call", "formula", "method", "random", "frame", "nobs")], table = as.data.frame(object), coefficients = coefficient_array(object),
+      status = table(object$status, dnn = NULL), boundary = table(object$boundary, dnn = NULL)
+    ),
+    class = "summary.fastlmm_mlm"
+  )
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+print.summary.fastlmm_mlm <- function(x, n = 20, digits = max(3, getOption("digits") - 3), ...) {
+  print_many(x$fit, x$table, n, digits)
+  cat("Status: ", paste0(names(x$status), " ", x$status, collapse = ", "), "\n", sep = "")
+  cat("Boundary: ", paste0(names(x$boundary), " ", x$boundary, collapse = ", "), "\n", sep = "")
+  if (dim(x$coefficients)[1] > 0) print_coefficient_array(x$coefficients, min(n, 5), digits)
+  invisible(x)
+}
+
+print_many <- function(fit, table, n, digits) {
+  print_title(fit)
+  rows <- range(fit$nobs)
+  cat(counted(nrow(table), "response"), ", rows: ", paste(unique(rows), collapse = " to "), "\n", sep = "")
+  print(head(table, n), digits = digits, row.names = FALSE)
+  if (nrow(table) > n) cat("... and ", counted(nrow(table) - n, "more response"), "\n", sep = "")
+}
+
+print_coefficient_array <- function(coefficients, n, digits) {
+  cat("\nFixed effects:\n")
+  for (name in head(dimnames(coefficients)[[3]], n)) {
+    cat(name, ":\n", sep = "")
+    printCoefmat(matrix(coefficients[, , name], ncol = 3, dimnames = dimnames(coefficients)[1:2]), digits = digits, na.print = "NA")
+  }
+  left <- dim(coefficients)[3] - n
+  if (left > 0) cat("... and ", counted(left, "more response"), "\n", sep = "")
+}
+
+coefficient_array <- function(fit) {
+  se <- coefficient_errors(fit)
+  estimate <- fit$coefficients
+  parts <- array(c(estimate, se, estimate / se), c(dim(se), 3), c(dimnames(se), list(c("Estimate", "Std. Error", "t value"))))
+  aperm(parts, c(1, 3, 2))
+}
+
+# p x q
+coefficient_errors <- function(fit) {
+  p <- nrow(fit$coefficients)
+  variance <- matrix(fit$vcov, p * p)[(seq_len(p) - 1) * (p + 1) + 1, , drop = FALSE]
+  matrix(sqrt(pmax(variance, 0)), p, dimnames = dimnames(fit$coefficients))
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+as.data.frame.fastlmm_mlm <- function(x, row.names = NULL, optional = FALSE, ...) {
+  check_dots_empty(...)
+  columns <- function(value) if (is.matrix(value)) as.data.frame(t(value)) else unname(value)
+  table <- c(
+    list(response = names(x$logLik), n = unname(x$nobs)), list(h2 = columns(x$h2), se_h2 = columns(x$se$h2), sigma2 = columns(x$sigma2)),
+    list(sigma2_e = unname(x$sigma2_e), delta = columns(x$delta), logLik = unname(x$logLik), status = unname(x$status), boundary = unname(x$boundary))
+  )
+  structure(do.call(data.frame, c(table, list(check.names = FALSE, stringsAsFactors = FALSE))), row.names = seq_along(x$logLik))
+}
+
+# ---- extractors ---------------------------------------------------------------------------------------
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+coef.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  object$coefficients
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+fixef.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  object$coefficients
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+vcov.fastlmm_mlm <- function(object, complete = TRUE, ...) {
+  check_dots_empty(...)
+  if (complete) object$vcov else object$vcov[object$kept, object$kept, , drop = FALSE]
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+sigma.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  sqrt(object$sigma2_e)
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+logLik.fastlmm_mlm <- function(object, REML = NULL, ...) {
+  check_dots_empty(...)
+  if (wanted_reml(object, REML) == is_reml(object)) return(object$logLik)
+  abort_fastlmm("other_likelihood", paste0("a fit of many responses has the likelihood of method = ", quoted(object$method), " only; use extract_fit() for one response"))
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+AIC.fastlmm_mlm <- function(object, ..., k = 2) {
+  check_dots_empty(...)
+  k * object$df - 2 * object$logLik
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+BIC.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  log(object$nobs) * object$df - 2 * object$logLik
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+deviance.fastlmm_mlm <- function(object, REML = NULL, ...) {
+  check_dots_empty(...)
+  if (is.null(REML) && is_reml(object)) warn_deviance_reml()
+  -2 * logLik(object, REML = REML)
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+nobs.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  object$nobs
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+df.residual.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  object$nobs - object$df
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+formula.fastlmm_mlm <- function(x, fixed.only = FALSE, ...) formula.fastlmm(x, fixed.only, ...)
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+terms.fastlmm_mlm <- function(x, ...) terms.fastlmm(x, ...)
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+model.frame.fastlmm_mlm <- function(formula, fixed.only = FALSE, ...) model.frame.fastlmm(formula, fixed.only, ...)
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+model.matrix.fastlmm_mlm <- function(object, type = c("fixed", "random"), ...) model.matrix.fastlmm(object, match.arg(type), ...)
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+weights.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  naresid(object$na.action, if (is.null(object$weights)) rep(1, nrow(object$frame)) else object$weights)
+}
+
+# ---- intervals and plot -------------------------------------------------------------------------------
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+confint.fastlmm_mlm <- function(object, parm = NULL, level = 0.95, method = "Wald", ...) {
+  check_dots_empty(...)
+  if (!identical(method, "Wald")) abort_fastlmm("method", "intervals of many responses are method = \"Wald\"; use extract_fit() for the profile of one")
+  terms <- rownames(object$coefficients)
+  known <- c("h2", "delta"[is.vector(object$delta)], terms)
+  if (is.null(parm)) parm <- c("h2", terms)
+  if (!all(parm %in% known)) abort_fastlmm("parameter", paste0("no parameter ", first_names(setdiff(parm, known)), "; there are ", first_names(known)))
+  z <- qnorm(both_tails(check_level(level)))
+  do.call(rbind, unlist(lapply(parm, response_intervals, fit = object, z = z), recursive = FALSE))
+}
+
+response_intervals <- function(term, fit, z) {
+  frame <- function(term, estimate, lower, upper) {
+    data.frame(response = names(fit$logLik), term = term, estimate = unname(estimate), lower = unname(lower), upper = unname(upper))
+  }
+  if (term %in% rownames(fit$coefficients)) {
+    estimate <- fit$coefficients[term, ]
+    se <- coefficient_errors(fit)[term, ]
+    return(list(frame(term, estimate, estimate + z[1] * se, estimate + z[2] * se)))
+  }
+  if (is.matrix(fit$h2)) {
+    one <- function(label) {
+      half <- z[2] * fit$se$h2[label, ]
+      frame(paste0("h2.", label), fit$h2[label, ], pmax(0, fit$h2[label, ] - half), pmin(1, fit$h2[label, ] + half))
+    }
+    return(lapply(rownames(fit$h2), one))
+  }
+  lower <- log(fit$delta) + z[1] * fit$se$log_delta
+  upper <- log(fit$delta) + z[2] * fit$se$log_delta
+  if (term == "delta") list(frame("delta", fit$delta, exp(lower), exp(upper))) else list(frame("h2", fit$h2, plogis(-upper), plogis(-lower)))
+}
+
+#' @rdname plot.fastlmm
+#' @param n how many responses of many to show, those with the largest `h2` first.
+#' @export
+plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
+  table <- confint(x, "h2", level)
+  shown <- head(table[order(-table$estimate, na.last = NA), ], n)
+  if (nrow(shown) == 0) abort_fastlmm("no_h2", "no response has an h2 to plot; see as.data.frame(fit)$status")
+  at <- rev(seq_len(nrow(shown)))
+  plot(shown$estimate, at, xlim = c(0, 1), xlab = xlab, ylab = ylab, yaxt = "n", pch = 19, ...)
+  graphics::segments(shown$lower, at, shown$upper, at)
+  graphics::axis(2, at, if (length(unique(shown$term)) > 1) paste(shown$response, shown$term) else shown$response, las = 1, cex.axis = 0.7)
+  invisible(x)
+}

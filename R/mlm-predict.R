@@ -1,0 +1,219 @@
+#' Predictions, random effects and draws of many responses
+#'
+#' What [predict.fastlmm()], [ranef.fastlmm()], [residuals.fastlmm()], [VarCorr.fastlmm()] and [simulate.fastlmm()] do for one response, as matrices with a column a response.
+#'
+#' `fitted()` and `residuals()` are `NA` where the response is missing; `predict()` without new data predicts these cells too.
+#'
+#' @param object,x a fit of many responses ([fastlmm_mlm]).
+#' @param newdata,re.form,se.fit,K,k_diag,allow.new.levels see [predict.fastlmm()].
+#' @param type,scaled see [residuals.fastlmm()].
+#' @param condVar add the conditional variances, ids x responses, as attribute `postVar`? It costs a factorisation of K for each response.
+#' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
+#' @param sigma multiplies the standard deviations.
+#' @param nsim,seed see [simulate.fastlmm()].
+#' @param ... not used; an unknown argument is an error.
+#' @return
+#' * `fitted()`, `residuals()`, `predict()`: rows x responses; with `se.fit` a list of two such matrices, `fit` and `se.fit`, and the vector `residual.scale`. Standard errors take
+#'   a factorisation for each response.
+#' * `ranef()`: a list with a matrix, ids x responses, for each random effect.
+#' * `VarCorr()`: a data frame `response`, `grp`, `var1`, `var2`, `vcov`, `sdcor`, a row a component.
+#' * `simulate()`: a list of `nsim` matrices, rows x responses, `NA` where the response is; responses are independent, as they are in the model.
+#'
+#'   Errors: those of the single methods, and `fastlmm_error_no_effects` for a fit with `fastlmm_control(effects = FALSE)`.
+#' @examples
+#' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
+#' head(fitted(fit))
+#' predict(fit, data.frame(Sepal.Width = 3, Species = "setosa"), se.fit = TRUE)
+#' ranef(fit)$Species
+#' @name predict.fastlmm_mlm
+NULL
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE, ...) {
+  check_dots_empty(...)
+  random <- wanted_random(object, re.form)
+  if (length(random) > 0) check_effects(object)
+  targets <- prediction_targets(object, newdata, random)
+  sources <- Map(
+    function(one, target, K) new_source(first_alpha(one), unique(target$id), K, allow.new.levels),
+    random, targets$random, if (length(random) > 0) new_kernels(K, random)
+  )
+  effects <- Map(function(one, target, source) {
+    target$z * source_effects(one$alpha, source)[match(target$id, source$id), , drop = FALSE]
+  }, random, targets$random, sources)
+  fit <- pad_rows(targets, Reduce(`+`, effects, fixed_part(object, targets$X, targets$offset)))
+  if (!se.fit) return(fit)
+  one <- function(j) {
+    if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(fit)))
+    predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels)$se.fit
+  }
+  se <- if (is.null(newdata)) cell_errors(object, re.form, K, k_diag, fit) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
+  list(fit = fit, se.fit = matrix(se, nrow(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
+}
+
+# Standard errors in the rows of the fit, those with missing cells too: the rows come back as new data.
+cell_errors <- function(object, re.form, K, k_diag, fit) {
+  random <- wanted_random(object, re.form)
+  targets <- prediction_targets(object, NULL, random)
+  one <- function(j) {
+    if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(targets$X)))
+    column <- column_fit(object, j)
+    own <- column$random[names(random)]
+    sources <- Map(function(one, target) kernel_source(one, unique(target$id), NULL, TRUE), own, targets$random)
+    at <- targets
+    at$X <- targets$X[, column$kept, drop = FALSE]
+    sqrt(pmax(target_variance(column, at, sources, k_diag), 0))
+  }
+  pad_rows(targets, vapply(seq_len(ncol(fit)), one, numeric(nrow(targets$X))))
+}
+
+# Coefficients of 0 where a column is aliased; all missing where there is no fit.
+fixed_part <- function(fit, X, offset) {
+  beta <- fit$coefficients[fit$kept, , drop = FALSE]
+  beta[is.na(beta)] <- 0
+  mean <- X[, fit$kept, drop = FALSE] %*% beta + offset
+  mean[, is.na(fit$logLik)] <- NA
+  mean
+}
+
+pad_rows <- function(targets, value) {
+  out <- matrix(NA_real_, length(targets$complete), ncol(value), dimnames = list(targets$names, colnames(value)))
+  out[targets$complete, ] <- value
+  napredict(targets$na.action, out)
+}
+
+# The checks and the places of a source need one set of coefficients.
+first_alpha <- function(random) {
+  random$alpha <- random$alpha[, 1]
+  random
+}
+
+# ids of the source x responses
+source_effects <- function(alpha, source) {
+  effect <- effects_at(source$random, alpha, source$known)
+  given <- which(!is.na(source$given))
+  observed <- source$random$ids[source$random$index]
+  if (length(given) > 0) effect[given, ] <- source$K[source$given[given], observed, drop = FALSE] %*% alpha
+  effect
+}
+
+# K[rows, observed] alpha, or W[rows, ] alpha; 0 where the row is missing
+effects_at <- function(random, alpha, rows) {
+  known <- !is.na(rows)
+  effect <- matrix(0, length(rows), ncol(alpha), dimnames = list(NULL, colnames(alpha)))
+  at <- rows[known]
+  effect[known, ] <- as.matrix(if (is_lowrank(random$kernel)) {
+    random$kernel$W[at, , drop = FALSE] %*% alpha
+  } else if (is.null(random$kernel)) {
+    alpha[match(at, random$index), , drop = FALSE]
+  } else {
+    random$kernel[at, random$index, drop = FALSE] %*% alpha
+  })
+  effect
+}
+
+check_effects <- function(fit) {
+  if (!is.null(fit$random[[1]]$alpha)) return(invisible())
+  abort_fastlmm("no_effects", "the fit was asked for without random effects, fastlmm_control(effects = FALSE); fit with effects = TRUE, or use extract_fit() for one response")
+}
+
+# ---- the rows of the fit ------------------------------------------------------------------------------
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+fitted.fastlmm_mlm <- function(object, ...) {
+  check_dots_empty(...)
+  napredict(object$na.action, fitted_cells(object))
+}
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+residuals.fastlmm_mlm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
+  check_dots_empty(...)
+  residual <- object$y - fitted_cells(object)
+  if (match.arg(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
+  if (scaled) residual <- sweep(residual, 2, sigma(object), `/`)
+  naresid(object$na.action, residual)
+}
+
+fitted_cells <- function(fit) {
+  check_effects(fit)
+  value <- fixed_part(fit, fixed_design(fit), fit$offset)
+  for (one in fit$random) value <- value + one$z * effects_at(one, one$alpha, one$index)[one$group, , drop = FALSE]
+  value[is.na(fit$y)] <- NA
+  dimnames(value) <- dimnames(fit$y)
+  value
+}
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+ranef.fastlmm_mlm <- function(object, condVar = FALSE, which = c("observed", "all"), ...) {
+  check_dots_empty(...)
+  check_effects(object)
+  which <- match.arg(which)
+  effects <- function(label) {
+    random <- object$random[[label]]
+    rows <- if (which == "all") seq_along(random$ids) else random$index
+    value <- effects_at(random, random$alpha, rows)
+    if (is.null(random$kernel)) value[, is.na(object$logLik)] <- NA
+    dimnames(value) <- list(random$ids[rows], names(object$logLik))
+    if (condVar) attr(value, "postVar") <- conditional_variances(object, label, rows, value)
+    value
+  }
+  sapply(names(object$random), effects, simplify = FALSE)
+}
+
+# An id without rows in one response has its prior variance there.
+conditional_variances <- function(fit, label, rows, like) {
+  id <- fit$random[[label]]$ids[rows]
+  one <- function(j) {
+    if (is.na(fit$logLik[j])) return(rep(NA_real_, length(id)))
+    column <- column_fit(fit, j)
+    at <- match(id, column$random[[label]]$ids)
+    variance <- rep(unname(column$sigma2[if (length(column$sigma2) > 1) label else 1]), length(id))
+    variance[!is.na(at)] <- conditional_variance(column, label, at[!is.na(at)])
+    variance
+  }
+  matrix(vapply(seq_len(ncol(like)), one, numeric(length(id))), length(id), dimnames = dimnames(like))
+}
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+VarCorr.fastlmm_mlm <- function(x, sigma = 1, ...) {
+  check_dots_empty(...)
+  q <- length(x$logLik)
+  variance <- sigma^2 * rbind(matrix(x$sigma2, ncol = q), x$sigma2_e)
+  component <- c(names(x$random), "Residual")
+  data.frame(
+    response = rep(names(x$logLik), each = length(component)), grp = rep(component, q),
+    var1 = rep(c(vapply(x$random, effect_name, "", USE.NAMES = FALSE), NA), q), var2 = NA_character_, vcov = c(variance), sdcor = sqrt(c(variance))
+  )
+}
+
+# ---- draws --------------------------------------------------------------------------------------------
+
+#' @rdname predict.fastlmm_mlm
+#' @export
+simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+  check_dots_empty(...)
+  nsim <- check_nsim(nsim)
+  conditional <- length(wanted_random(object, re.form)) > 0
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  centre <- if (conditional) fitted_cells(object) else fixed_part(object, fixed_design(object), object$offset)
+  draws <- replicate(nsim, draw_responses(object, centre, conditional), simplify = FALSE)
+  structure(draws, names = paste0("sim_", seq_len(nsim)), seed = state$seed)
+}
+
+draw_responses <- function(fit, centre, conditional) {
+  n <- nrow(fit$y)
+  weights <- if (is.null(fit$weights)) 1 else fit$weights
+  columns <- function(x) rep(sqrt(x), each = n)
+  value <- centre + matrix(rnorm(length(fit$y)), n) / sqrt(weights) * columns(fit$sigma2_e)
+  sigma2 <- matrix(fit$sigma2, ncol = ncol(fit$y))
+  if (!conditional) for (i in seq_along(fit$random)) value <- value + effect_draws(fit$random[[i]], 1, ncol(fit$y)) * columns(sigma2[i, ])
+  value[is.na(fit$y)] <- NA
+  dimnames(value) <- dimnames(fit$y)
+  napredict(fit$na.action, value)
+}
