@@ -49,6 +49,8 @@ document: install
 bench: install
 	$(RSCRIPT) bench/dense.R
 	$(RSCRIPT) bench/lowrank.R
+	$(RSCRIPT) bench/mix.R
+	$(RSCRIPT) bench/many.R
 
 clean:
 	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

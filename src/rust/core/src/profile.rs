@@ -169,12 +169,14 @@ impl<'a> Profile<'a> {
             return Ok((f64::NAN, f64::NAN));
         };
         let last = inside.iter().rposition(|x| *x).unwrap_or(first);
-        let left = if first == 0 {
+        // held near a border, a variance can have its best delta beyond the grid: the border itself is asked
+        let open = |border: f64| self.border(border).is_some_and(|d| d - self.best <= drop);
+        let left = if first == 0 || open(f64::NEG_INFINITY) {
             f64::NEG_INFINITY
         } else {
             root(excess, points[first - 1], points[first])?
         };
-        let right = if last + 1 == points.len() {
+        let right = if last + 1 == points.len() || open(f64::INFINITY) {
             f64::INFINITY
         } else {
             root(excess, points[last], points[last + 1])?

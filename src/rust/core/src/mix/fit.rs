@@ -153,21 +153,18 @@ impl Setup {
         if eigen.S()[0] > 1e-10 {
             return Ok(());
         }
-        let mut order: Vec<usize> = (0..count).collect();
-        order.sort_by(|&a, &b| eigen.U()[(b, 0)].abs().total_cmp(&eigen.U()[(a, 0)].abs()));
         let label = |k: usize| {
             model
                 .effects
                 .get(k)
                 .map_or("the residual".to_owned(), |e| format!("\"{}\"", e.label))
         };
-        let involved = order
-            .iter()
-            .filter(|&&k| eigen.U()[(k, 0)].abs() > 1e-3)
-            .map(|&k| label(k))
-            .collect::<Vec<_>>();
+        let involved: Vec<String> = (0..count)
+            .filter(|&k| eigen.U()[(k, 0)].abs() > 1e-3)
+            .map(label)
+            .collect();
         Err(Error::Alike {
-            labels: involved.join(", "),
+            labels: listed(&involved),
         })
     }
 
@@ -380,4 +377,12 @@ fn check_scale(at: &Components, theta: &[f64]) -> Result<()> {
         .zip(theta)
         .find(|(v, theta)| !v.is_normal() && **theta != 0.0);
     bad.map_or(Ok(()), |(value, _)| Err(Error::Scale { value: *value }))
+}
+
+/// a, b and c
+fn listed(words: &[String]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
 }

@@ -1,4 +1,5 @@
-use crate::definition::{Data, close};
+use crate::definition::{Data, close, noise};
+use faer::Mat;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::profile::{Profile, What};
 
@@ -96,4 +97,38 @@ fn curves_pass_through_the_interval_and_change_sign_at_the_estimate() {
             "{what:?}"
         );
     }
+}
+
+#[test]
+fn an_interval_of_a_variance_ends_at_zero_where_that_of_h2_ends_at_a_border() {
+    let mut borders = [0, 0];
+    for seed in 0..40 {
+        let mut data = Data::new(seed, 24, 24, 2, 24);
+        // a walk: one eigenvalue is most of the trace
+        data.k = Mat::from_fn(24, 24, |i, j| i.min(j) as f64 + 1.0);
+        let mut at = 0.0;
+        for (i, y) in data.y.iter_mut().enumerate() {
+            at += noise(seed, i, 7) - 0.5;
+            *y = at + 0.3 * (noise(seed, i, 8) - 0.5);
+        }
+        let fit = data.fit(Method::Reml).unwrap();
+        let bounds = |what| {
+            Profile::new(&fit.rotated, Method::Reml, what)
+                .unwrap()
+                .interval(RISE)
+                .unwrap()
+        };
+        let (low, high) = bounds(What::H2);
+        for (k, (at_border, what)) in [(low == 0.0, What::SigmaU), (high == 1.0, What::SigmaE)]
+            .into_iter()
+            .enumerate()
+        {
+            assert_eq!(at_border, bounds(what).0 == 0.0, "{what:?} {seed}");
+            borders[k] += usize::from(at_border);
+        }
+    }
+    assert!(
+        borders[0] > 0 && borders[1] > 0 && borders[0] + borders[1] < 80,
+        "{borders:?}"
+    );
 }
