@@ -48,6 +48,9 @@ pub enum Error {
     #[error("{what} did not converge{}", after(*.iterations))]
     NoConvergence { what: &'static str, iterations: usize },
 
+    #[error("a Fourier transform cannot have the tolerance {value:e}: it must lie between 1e-14 and 0.1")]
+    Tolerance { value: f64 },
+
     #[error("interrupted")]
     Interrupted,
 
@@ -81,6 +84,7 @@ impl Error {
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
             Error::NoConvergence { .. } => "no_convergence",
+            Error::Tolerance { .. } => "tolerance",
             Error::Interrupted => "interrupted",
             Error::Threads { .. } => "threads",
         }
@@ -102,7 +106,7 @@ impl Error {
             Error::TooFewRows { n, rank } => vec![("n", n as f64), ("rank", rank as f64)],
             Error::NotIdentifiable { scale } => vec![("scale", scale)],
             Error::NotPositive { min, max } => vec![("min", min), ("max", max)],
-            Error::Scale { value } => vec![("value", value)],
+            Error::Scale { value } | Error::Tolerance { value } => vec![("value", value)],
             Error::Memory { needed, available } => vec![("needed", needed), ("available", available)],
             Error::NoConvergence { iterations, .. } => vec![("iterations", iterations as f64)],
             Error::Threads { threads } => vec![("threads", threads as f64)],

@@ -28,6 +28,7 @@
 //! | `orthogonal`, `compress`, `secular` | a decomposition made before, X projected out of it; columns left out of a factor |
 //! | `rotated` | the small object in which every kernel ends |
 //! | `likelihood` | profiled REML and ML, generic in the scalar |
+//! | `nufft` | nonuniform fast Fourier transforms of real data |
 //! | `optimize` | global search over log delta |
 //! | `degenerate` | data whose likelihood has no ordinary optimum |
 //! | `fit`, `profile`, `predict` | what users ask for |
@@ -52,6 +53,7 @@ pub mod linalg;
 pub mod many;
 pub mod mix;
 pub mod monitor;
+pub mod nufft;
 pub mod optimize;
 pub mod orthogonal;
 pub mod parallel;

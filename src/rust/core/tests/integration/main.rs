@@ -10,5 +10,6 @@ mod mix_edges;
 mod mix_routes;
 mod mix_same;
 mod mixed;
+mod nufft;
 mod orthogonal;
 mod profile;

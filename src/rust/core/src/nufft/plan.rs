@@ -1,0 +1,100 @@
+//! What does not depend on the data: fine grid, kernel and Fourier transforms for a number of modes and a tolerance.
+
+use super::grid::Axis;
+use super::kernel::Kernel;
+use crate::error::{Error, Result};
+use crate::parallel::check_memory;
+use faer::c64;
+use rustfft::{Fft, FftPlanner};
+use std::sync::Arc;
+
+pub struct Plan {
+    pub(super) axes: [Axis; 3],
+    pub(super) kernel: Kernel,
+    pub(super) forward: Vec<Arc<dyn Fft<f64>>>,
+    pub(super) backward: Vec<Arc<dyn Fft<f64>>>,
+}
+
+impl Plan {
+    /// `modes`: number of modes of each axis, one to three axes. `tolerance`: 0.1 to 1e-14.
+    pub fn new(modes: &[usize], tolerance: f64) -> Result<Self> {
+        if !(1..=3).contains(&modes.len()) {
+            return Err(Error::Shape {
+                what: "modes",
+                found: modes.len(),
+                expected: modes.len().clamp(1, 3),
+            });
+        }
+        if modes.contains(&0) {
+            return Err(Error::Shape {
+                what: "an axis of modes",
+                found: 0,
+                expected: 1,
+            });
+        }
+        if !(1e-14..=0.1).contains(&tolerance) {
+            return Err(Error::Tolerance { value: tolerance });
+        }
+        let kernel = Kernel::new(tolerance);
+        let axis = |a: usize| match modes.get(a) {
+            Some(k) => Axis::new(*k, if a == 0 { kernel.taps } else { kernel.width }, &kernel),
+            None => Axis::none(),
+        };
+        let axes = [axis(0), axis(1), axis(2)];
+        let mut planner = FftPlanner::new();
+        let used = &axes[..modes.len()];
+        Ok(Self {
+            forward: used.iter().map(|a| planner.plan_fft_forward(a.cells)).collect(),
+            backward: used.iter().map(|a| planner.plan_fft_inverse(a.cells)).collect(),
+            axes,
+            kernel,
+        })
+    }
+
+    pub fn dimension(&self) -> usize {
+        self.forward.len()
+    }
+
+    /// Length of an array of modes: floor(K_1/2) + 1 times the modes of the other axes.
+    pub fn count(&self) -> usize {
+        self.axes[0].half() * self.axes[1].modes * self.axes[2].modes
+    }
+
+    /// Mode k of real data, one frequency an axis, with k_1 from -floor(K_1/2) to floor(K_1/2): where -k is held its conjugate is.
+    pub fn mode(&self, modes: &[c64], k: &[i64]) -> c64 {
+        let sign = if k[0] < 0 { -1 } else { 1 };
+        let mut index = (sign * k[0]) as usize;
+        let mut stride = self.axes[0].half();
+        for (axis, k) in self.axes[1..].iter().zip(&k[1..]) {
+            index += stride * (sign * k + (axis.modes / 2) as i64) as usize;
+            stride *= axis.modes;
+        }
+        if sign < 0 { modes[index].conj() } else { modes[index] }
+    }
+
+    pub(super) fn strides(&self) -> [usize; 3] {
+        let [x, y, _] = &self.axes;
+        [1, x.padded, x.padded * y.padded]
+    }
+
+    /// Entries of a padded grid.
+    pub(super) fn entries(&self) -> usize {
+        self.axes.iter().map(|a| a.padded).product()
+    }
+
+    /// Room for so many grids, and for the lines of one.
+    pub(super) fn check_memory(&self, grids: usize) -> Result<()> {
+        check_memory(self.axes.iter().map(|a| a.padded as f64).product::<f64>() * (grids as f64 + 2.0))
+    }
+
+    pub(super) fn check_vectors<T>(&self, what: &'static str, vectors: &[&[T]], expected: usize) -> Result<()> {
+        match vectors.iter().find(|v| v.len() != expected) {
+            Some(v) => Err(Error::Shape {
+                what,
+                found: v.len(),
+                expected,
+            }),
+            None => Ok(()),
+        }
+    }
+}
