@@ -2,6 +2,7 @@
 
 pub mod dense;
 pub mod low_rank;
+pub mod stationary;
 
 use dense::Dense;
 use low_rank::LowRank;
