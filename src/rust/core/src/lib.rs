@@ -38,6 +38,7 @@ pub mod design;
 pub mod error;
 pub mod factor;
 pub mod fit;
+pub mod fourier;
 pub mod incidence;
 pub mod kernel;
 pub mod likelihood;

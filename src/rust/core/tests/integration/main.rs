@@ -3,5 +3,6 @@
 mod definition;
 mod edges;
 mod fit;
+mod fourier;
 mod low_rank;
 mod profile;
