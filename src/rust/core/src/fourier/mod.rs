@@ -3,4 +3,5 @@
 pub mod gram;
 pub mod grid;
 pub mod moments;
+pub mod search;
 pub mod weights;

@@ -11,10 +11,11 @@ use super::moments::Moments;
 use crate::design::ALIAS_TOLERANCE;
 use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
-use crate::linalg::{axpy, combine, dot};
+use crate::linalg::{axpy, combine, dot, product};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
 use faer::{Mat, Par};
+use num_dual::Dual64;
 
 /// The data of one response in weight space, X projected out.
 pub struct WeightSpace {
@@ -25,8 +26,8 @@ pub struct WeightSpace {
     /// Lower triangle of F'PF.
     t: Mat<f64>,
     /// F'Py
-    c: Vec<f64>,
-    rho0: f64,
+    pub c: Vec<f64>,
+    pub rho0: f64,
     n: f64,
     fixed: Fixed,
 }
@@ -50,6 +51,10 @@ impl WeightSpace {
         let (kept, l) = cholesky(&moments.cross, moments.p);
         if kept.len() as f64 >= moments.n {
             return Err(Error::TooFewRows { n: moments.n as usize, rank: kept.len() });
+        }
+        // with more functions than contrasts the Gram matrix is singular, and small eigenvalues cannot be told from rounding
+        if (2 * frequencies.len() - 1 + kept.len()) as f64 >= moments.n {
+            return Err(Error::Shape { what: "the basis", found: 2 * frequencies.len() - 1, expected: moments.n as usize - kept.len() });
         }
         let rows = solve_rows(&l, kept.iter().map(|&j| functions(j)).collect());
         let y1: Vec<f64> = solve_rows(&l, kept.iter().map(|&j| vec![moments.cross[(j, column)]]).collect()).concat();
@@ -83,6 +88,27 @@ impl WeightSpace {
         Mat::from_fn(m, m, |i, j| if i >= j { d[i] * self.t[(i, j)] * d[j] } else { 0.0 })
     }
 
+    /// Lower triangle of D F'F D: X not projected out.
+    pub fn whole(&self, d: &[f64], par: Par) -> Mat<f64> {
+        let r = self.fixed.kept.len();
+        let mut whole = self.a(d);
+        let rows = Mat::from_fn(r, d.len(), |i, j| self.fixed.qf[i][j] * d[j]);
+        whole += product(rows.transpose(), rows.as_ref(), par);
+        whole
+    }
+
+    /// d log D_j / d log ell_i, a row for each axis.
+    pub fn log_weight_slopes(&self, lengths: &[f64]) -> Vec<Vec<f64>> {
+        let d = self.grid.d();
+        let slope = |axis: usize, j: &[i64]| {
+            let rho2 = Dual64::from(self.grid.rho2(j, lengths)).derivative();
+            let along = (lengths[axis] * self.grid.h[axis] * j[axis] as f64).powi(2);
+            0.5 + self.family.log_density(rho2, d).eps * along
+        };
+        let of_functions = |axis: usize| (0..self.t.nrows()).map(|f| slope(axis, &self.frequencies[f.div_ceil(2)])).collect();
+        (0..d).map(of_functions).collect()
+    }
+
     /// The rotated object for these length scales, in units of the response.
     pub fn rotated(&self, lengths: &[f64], par: Par) -> Result<Rotated> {
         let d = self.weights(lengths);
@@ -100,7 +126,7 @@ impl WeightSpace {
         let weighted: Vec<Vec<f64>> = self.fixed.qf.iter().map(|q| q.iter().zip(&d).map(|(q, d)| q * d).collect()).collect();
         Ok(Rotated {
             rho: (self.rho0 - dot(&y, &y)).max(0.0),
-            n_rest: (self.n as usize - r).saturating_sub(reached.len()),
+            n_rest: self.n as usize - r - reached.len(),
             values: reached.iter().map(|&i| values[i]).collect(),
             y,
             y1: self.fixed.y1.clone(),

@@ -8,7 +8,11 @@ use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
 use fastlmm_core::fourier::moments::Moments;
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::kernel::stationary::Family;
+use fastlmm_core::fourier::search::Search;
 use fastlmm_core::likelihood::{Criterion, Method};
+use fastlmm_core::optimize::Place;
+use fastlmm_core::parallel::Workers;
+use std::cell::RefCell;
 use std::f64::consts::PI;
 
 pub struct Field {
@@ -92,7 +96,7 @@ fn dense_deviance(field: &Field, k: &Mat<f64>, delta: f64, method: Method) -> f6
 
 fn check(family: Family, d: usize, n: usize, p: usize, eps: f64, lengths: &[f64]) {
     let field = Field::new(3, n, d, p);
-    let range = Range { shortest: vec![0.3; d], longest: vec![0.6; d] };
+    let range = Range { shortest: vec![if d < 3 { 0.3 } else { 0.5 }; d], longest: vec![0.6; d] };
     let grid = Grid::new(family, &field.bounds(), &range, eps);
     let moments = field.moments(&grid);
     let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
@@ -124,9 +128,47 @@ fn check(family: Family, d: usize, n: usize, p: usize, eps: f64, lengths: &[f64]
 #[test]
 fn the_likelihood_is_that_of_the_dense_truncated_kernel() {
     check(Family::ExpQuad, 1, 60, 2, 1e-8, &[0.3, 0.45, 0.6]);
-    check(Family::ExpQuad, 2, 80, 3, 1e-4, &[0.3, 0.6]);
-    check(Family::Matern52, 1, 60, 0, 1e-5, &[0.3, 0.6]);
-    check(Family::Matern32, 1, 50, 1, 1e-3, &[0.3, 0.5]);
-    check(Family::Matern52, 2, 90, 1, 1e-2, &[0.6]);
-    check(Family::ExpQuad, 3, 70, 1, 1e-2, &[0.5]);
+    check(Family::ExpQuad, 2, 300, 3, 1e-4, &[0.3, 0.6]);
+    check(Family::Matern52, 1, 150, 0, 1e-5, &[0.3, 0.6]);
+    check(Family::Matern32, 1, 120, 1, 1e-3, &[0.3, 0.5]);
+    check(Family::Matern52, 2, 500, 1, 1e-2, &[0.6]);
+    check(Family::ExpQuad, 3, 400, 1, 1e-2, &[0.5]);
+}
+
+/// Derivative along log ell_i: log D_j^2 = log ell_i + ... + log density(rho2), so that e = (1 + 2 ell_i^2 xi_i^2 dlog/drho2) / 2.
+#[test]
+fn the_gradient_is_that_of_the_profile() {
+    for (family, d) in [(Family::ExpQuad, 1), (Family::Matern32, 1), (Family::Matern52, 2)] {
+        let field = Field::new(5, [70, 320][d - 1], d, 2);
+        let range = Range { shortest: vec![0.4; d], longest: vec![0.8; d] };
+        let eps = [1e-3, 1e-2][d - 1];
+        let grid = Grid::new(family, &field.bounds(), &range, eps);
+        let moments = field.moments(&grid);
+        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let workers = Workers::new(1).unwrap();
+        for method in [Method::Reml, Method::Ml] {
+            let mut nobody = ();
+            let search = Search { space: &space, method, workers: &workers, monitor: RefCell::new(&mut nobody) };
+            let lengths = vec![0.45; d];
+            let here = search.at(&lengths).unwrap();
+            assert_eq!(here.place, Place::Interior);
+            for axis in 0..d {
+                let moved = |by: f64| {
+                    let mut l = lengths.clone();
+                    l[axis] *= by.exp();
+                    search.at(&l).unwrap().deviance
+                };
+                let difference = (moved(1e-4) - moved(-1e-4)) / 2e-4;
+                assert!((here.gradient[axis] - difference).abs() < 1e-5 * (1.0 + difference.abs()), "{family:?} {method:?}: {} {difference}", here.gradient[axis]);
+            }
+            let found = search.isotropic(&vec![1.0; d], 0.4, 0.8).unwrap();
+            let best = &found.locals[0];
+            assert!(found.grid.iter().all(|(_, deviance)| *deviance >= best.deviance - 1e-9));
+            if d > 1 {
+                let each = search.each(&best.lengths, &range).unwrap();
+                let settled = |i: usize| each.gradient[i].abs() < 1e-3 || (each.gradient[i] < 0.0 && each.lengths[i] > 0.75);
+                assert!(each.deviance <= best.deviance + 0.1 && (0..d).all(settled), "{:?} {:?}", each.gradient, each.lengths);
+            }
+        }
+    }
 }
