@@ -36,6 +36,9 @@ pub enum Error {
     #[error("{by} explain the response exactly: the likelihood has no bound and the variances no estimates")]
     Explained { by: &'static str },
 
+    #[error("coordinate {axis} of gp() does not vary")]
+    ConstantCoordinate { axis: usize },
+
     #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
     MlUnbounded,
 
@@ -80,6 +83,7 @@ impl Error {
             Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
+            Error::ConstantCoordinate { .. } => "constant_coordinate",
             Error::MlUnbounded => "ml_unbounded",
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
@@ -109,6 +113,7 @@ impl Error {
             Error::Scale { value } | Error::Tolerance { value } => vec![("value", value)],
             Error::Memory { needed, available } => vec![("needed", needed), ("available", available)],
             Error::NoConvergence { iterations, .. } => vec![("iterations", iterations as f64)],
+            Error::ConstantCoordinate { axis } => vec![("axis", axis as f64)],
             Error::Threads { threads } => vec![("threads", threads as f64)],
             Error::MlUnbounded | Error::Interrupted => vec![],
         }

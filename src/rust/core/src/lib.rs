@@ -46,6 +46,7 @@ pub mod error;
 pub mod exclude;
 pub mod factor;
 pub mod fit;
+pub mod fourier;
 pub mod incidence;
 pub mod kernel;
 pub mod likelihood;

@@ -3,6 +3,7 @@
 pub mod dense;
 pub mod low_rank;
 pub mod sparse;
+pub mod stationary;
 
 use dense::Dense;
 use low_rank::LowRank;

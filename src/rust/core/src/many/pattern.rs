@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn columns_with_the_same_holes_are_one_pattern() {
-        let hole = |i: usize, j: usize| (i == 1 && j % 2 == 0) || j == 3;
+        let hole = |i: usize, j: usize| (i == 1 && j.is_multiple_of(2)) || j == 3;
         let y = Mat::from_fn(3, 5, |i, j| if hole(i, j) { f64::NAN } else { (i + j) as f64 });
         let (all, nobs) = patterns(y.as_ref());
         let columns: Vec<_> = all.iter().map(|p| p.columns.clone()).collect();

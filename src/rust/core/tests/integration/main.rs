@@ -3,6 +3,7 @@
 mod definition;
 mod edges;
 mod fit;
+mod fourier;
 mod low_rank;
 mod many;
 mod mix;

@@ -1,0 +1,235 @@
+//! The Fourier route against dense matrices: with the truncated kernel to rounding, with the kernel itself to the tolerance.
+
+use crate::definition::noise;
+use faer::prelude::*;
+use faer::{Mat, Par, Side};
+use fastlmm_core::fourier::gram::Sums;
+use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
+use fastlmm_core::fourier::moments::Moments;
+use fastlmm_core::fourier::search::Search;
+use fastlmm_core::fourier::weights::WeightSpace;
+use fastlmm_core::kernel::stationary::Family;
+use fastlmm_core::likelihood::{Criterion, Method};
+use fastlmm_core::optimize::Place;
+use fastlmm_core::parallel::Workers;
+use std::cell::RefCell;
+use std::f64::consts::PI;
+
+pub struct Field {
+    pub points: Vec<Vec<f64>>,
+    pub x: Mat<f64>,
+    pub y: Vec<f64>,
+}
+
+impl Field {
+    pub fn new(seed: usize, n: usize, d: usize, p: usize) -> Self {
+        let points: Vec<Vec<f64>> = (0..n)
+            .map(|i| (0..d).map(|a| 3.0 + noise(seed, i, a)).collect())
+            .collect();
+        let wave = |q: &Vec<f64>| {
+            q.iter()
+                .enumerate()
+                .map(|(a, v)| (4.0 * v + a as f64).sin())
+                .sum::<f64>()
+        };
+        let y = points
+            .iter()
+            .enumerate()
+            .map(|(i, q)| wave(q) + 0.5 * noise(seed + 1, i, 0))
+            .collect();
+        let x = Mat::from_fn(n, p, |i, j| if j == 0 { 1.0 } else { noise(seed + 2, i, j) });
+        Self { points, x, y }
+    }
+
+    fn n(&self) -> usize {
+        self.y.len()
+    }
+
+    fn bounds(&self) -> Bounds {
+        let d = self.points[0].len();
+        let fold = |a: usize, pick: fn(f64, f64) -> f64| self.points.iter().map(|q| q[a]).reduce(pick).unwrap();
+        Bounds {
+            low: (0..d).map(|a| fold(a, f64::min)).collect(),
+            high: (0..d).map(|a| fold(a, f64::max)).collect(),
+        }
+    }
+
+    fn theta(&self, grid: &Grid, i: usize, j: &[i64]) -> f64 {
+        let phase = |a: usize| grid.h[a] * j[a] as f64 * (self.points[i][a] - grid.centre[a]);
+        2.0 * PI * (0..j.len()).map(phase).sum::<f64>()
+    }
+
+    /// Direct sums of a column over the frequencies -m..m.
+    fn sums(&self, grid: &Grid, m: &[usize], column: impl Fn(usize) -> f64) -> Sums {
+        let mut sums = Sums::zeros(m.to_vec());
+        let count = sums.cos.len();
+        for index in 0..count {
+            let mut rest = index;
+            let j: Vec<i64> = m
+                .iter()
+                .map(|m| {
+                    let k = rest % (2 * m + 1);
+                    rest /= 2 * m + 1;
+                    k as i64 - *m as i64
+                })
+                .collect();
+            for i in 0..self.n() {
+                let (sin, cos) = self.theta(grid, i, &j).sin_cos();
+                sums.cos[index] += column(i) * cos;
+                sums.sin[index] += column(i) * sin;
+            }
+        }
+        sums
+    }
+
+    fn moments(&self, grid: &Grid) -> Moments {
+        let p = self.x.ncols();
+        let column = |c: usize, i: usize| if c < p { self.x[(i, c)] } else { self.y[i] };
+        let twice: Vec<usize> = grid.m.iter().map(|m| 2 * m).collect();
+        let all = Mat::from_fn(self.n(), p + 1, |i, c| column(c, i));
+        Moments {
+            grid: grid.clone(),
+            n: self.n() as f64,
+            ones: self.sums(grid, &twice, |_| 1.0),
+            columns: (0..=p).map(|c| self.sums(grid, &grid.m, |i| column(c, i))).collect(),
+            cross: all.transpose() * &all,
+            p,
+        }
+    }
+}
+
+/// -2 log REML likelihood at the best scale, by the definition.
+fn dense_deviance(field: &Field, k: &Mat<f64>, delta: f64, method: Method) -> f64 {
+    let (n, p) = (field.n(), field.x.ncols());
+    let v = Mat::from_fn(n, n, |i, j| k[(i, j)] + if i == j { delta } else { 0.0 });
+    let llt = v.llt(Side::Lower).unwrap();
+    let log_det = |l: &faer::linalg::solvers::Llt<f64>, n: usize| 2.0 * (0..n).map(|i| l.L()[(i, i)].ln()).sum::<f64>();
+    let y = Mat::from_fn(n, 1, |i, _| field.y[i]);
+    let (vy, vx) = (llt.solve(&y), llt.solve(&field.x));
+    let xvx = field.x.transpose() * &vx;
+    let information = xvx.llt(Side::Lower).unwrap();
+    let xvy = field.x.transpose() * &vy;
+    let q = (y.transpose() * &vy)[(0, 0)] - (xvy.transpose() * information.solve(&xvy))[(0, 0)];
+    let (count, x) = if method == Method::Reml {
+        (n - p, log_det(&information, p))
+    } else {
+        (n, 0.0)
+    };
+    let count = count as f64;
+    count * (2.0 * PI * q / count).ln() + count + log_det(&llt, n) + x
+}
+
+fn check(family: Family, d: usize, n: usize, p: usize, eps: f64, lengths: &[f64]) {
+    let field = Field::new(3, n, d, p);
+    let range = Range {
+        shortest: vec![if d < 3 { 0.3 } else { 0.5 }; d],
+        longest: vec![0.6; d],
+    };
+    let grid = Grid::new(family, &field.bounds(), &range, eps);
+    let moments = field.moments(&grid);
+    let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+    for &length in lengths {
+        let lengths = vec![length; d];
+        let data = space.rotated(&lengths, Par::Seq).unwrap();
+        let squares = grid.squares(family, &space.frequencies, &lengths);
+        let lag = |i: usize, j: usize| {
+            let cos = |f: &Vec<i64>| (field.theta(&grid, i, f) - field.theta(&grid, j, f)).cos();
+            2.0 * squares
+                .iter()
+                .zip(&space.frequencies)
+                .map(|(s, f)| s * cos(f))
+                .sum::<f64>()
+                - squares[0]
+        };
+        let truncated = Mat::from_fn(n, n, lag);
+        let distance = |i: usize, j: usize| {
+            (0..d)
+                .map(|a| ((field.points[i][a] - field.points[j][a]) / length).powi(2))
+                .sum::<f64>()
+                .sqrt()
+        };
+        let exact = Mat::from_fn(n, n, |i, j| family.correlation(distance(i, j)));
+        assert!(
+            (&truncated - &exact).norm_max() < 3.0 * eps,
+            "{family:?} {d} {length}: {}",
+            (&truncated - &exact).norm_max()
+        );
+        assert!(1.0 - space.captured(&lengths) < 1.1 * eps);
+        for method in [Method::Reml, Method::Ml] {
+            for delta in [1e-3, 0.1, 1.0, 30.0] {
+                let fast = Criterion { data: &data, method }.deviance(f64::ln(delta));
+                let slow = dense_deviance(&field, &truncated, delta, method);
+                assert!(
+                    (fast - slow).abs() < 1e-8 * n as f64,
+                    "{family:?} {d} {length} {delta}: {fast} {slow}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_likelihood_is_that_of_the_dense_truncated_kernel() {
+    check(Family::ExpQuad, 1, 60, 2, 1e-8, &[0.3, 0.45, 0.6]);
+    check(Family::ExpQuad, 2, 300, 3, 1e-4, &[0.3, 0.6]);
+    check(Family::Matern52, 1, 150, 0, 1e-5, &[0.3, 0.6]);
+    check(Family::Matern32, 1, 120, 1, 1e-3, &[0.3, 0.5]);
+    check(Family::Matern52, 2, 500, 1, 1e-2, &[0.6]);
+    check(Family::ExpQuad, 3, 400, 1, 1e-2, &[0.5]);
+}
+
+/// Derivative along log ell_i: log D_j^2 = log ell_i + ... + log density(rho2), so that e = (1 + 2 ell_i^2 xi_i^2 dlog/drho2) / 2.
+#[test]
+fn the_gradient_is_that_of_the_profile() {
+    for (family, d) in [(Family::ExpQuad, 1), (Family::Matern32, 1), (Family::Matern52, 2)] {
+        let field = Field::new(5, [70, 320][d - 1], d, 2);
+        let range = Range {
+            shortest: vec![0.4; d],
+            longest: vec![0.8; d],
+        };
+        let eps = [1e-3, 1e-2][d - 1];
+        let grid = Grid::new(family, &field.bounds(), &range, eps);
+        let moments = field.moments(&grid);
+        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let workers = Workers::new(1).unwrap();
+        for method in [Method::Reml, Method::Ml] {
+            let mut nobody = ();
+            let search = Search {
+                space: &space,
+                method,
+                workers: &workers,
+                monitor: RefCell::new(&mut nobody),
+            };
+            let lengths = vec![0.45; d];
+            let here = search.at(&lengths).unwrap();
+            assert_eq!(here.place, Place::Interior);
+            for axis in 0..d {
+                let moved = |by: f64| {
+                    let mut l = lengths.clone();
+                    l[axis] *= by.exp();
+                    search.at(&l).unwrap().deviance
+                };
+                let difference = (moved(1e-4) - moved(-1e-4)) / 2e-4;
+                assert!(
+                    (here.gradient[axis] - difference).abs() < 1e-5 * (1.0 + difference.abs()),
+                    "{family:?} {method:?}: {} {difference}",
+                    here.gradient[axis]
+                );
+            }
+            let found = search.isotropic(&vec![1.0; d], 0.4, 0.8).unwrap();
+            let best = &found.locals[0];
+            assert!(found.grid.iter().all(|(_, deviance)| *deviance >= best.deviance - 1e-9));
+            if d > 1 {
+                let each = search.each(&best.lengths, &range).unwrap();
+                let settled =
+                    |i: usize| each.gradient[i].abs() < 1e-3 || (each.gradient[i] < 0.0 && each.lengths[i] > 0.75);
+                assert!(
+                    each.deviance <= best.deviance + 0.1 && (0..d).all(settled),
+                    "{:?} {:?}",
+                    each.gradient,
+                    each.lengths
+                );
+            }
+        }
+    }
+}
