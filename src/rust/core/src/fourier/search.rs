@@ -141,10 +141,7 @@ impl Search<'_> {
 
 fn profiled(space: &WeightSpace, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
     let rotated = space.rotated(lengths, par)?;
-    let criterion = Criterion {
-        data: &rotated,
-        method,
-    };
+    let criterion = Criterion { data: &rotated, method };
     let upper = criterion.deviance_at(0.0, 1.0);
     let lower = if criterion.is_bounded() {
         criterion.deviance_at(1.0, 0.0)
