@@ -115,7 +115,7 @@ estimate <- function(model) {
 }
 
 announce_decomposition <- function(m) {
-  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix, which cannot be interrupted", m, m), m = m)
+  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix, which cannot be interrupted", m, m), size = m)
 }
 
 # ---- what the user has to know ------------------------------------------------------------------------
@@ -151,7 +151,7 @@ zero_meaning <- function(optimum) {
         without, ", ", if (several) "their" else "its", " random effects are 0"
       )
     },
-    if ("residual" %in% zero) "the random effects explain all that X leaves, the residual variance is 0. The fit is valid"
+    if ("residual" %in% zero) paste0("the random effects explain all that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid")
   ), collapse = "; ")
 }
 

@@ -240,6 +240,7 @@ response_intervals <- function(term, fit, z) {
 
 #' @rdname plot.fastlmm
 #' @param n how many responses of many to show, those with the largest `h2` first.
+#' @param xlab,ylab labels of the axes.
 #' @export
 plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
   table <- confint(x, "h2", level)
