@@ -2,6 +2,7 @@ use crate::definition::{Data, METHODS, close, noise};
 use faer::Mat;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::low_rank::LowRank;
+use fastlmm_core::likelihood::Criterion;
 
 /// A fit by the factor equals the fit by the matrix, random effects included.
 fn check(data: &Data, w: &Mat<f64>, label: &str) {
@@ -105,5 +106,28 @@ fn cross_products_are_used_only_where_they_are_accurate() {
         let w = factor(13, 60, 5);
         let uneven = Mat::from_fn(60, 5, |i, j| w[(i, j)] * f64::powf(ratio, j as f64 / 4.0));
         check(&data, &uneven, &format!("ratio {ratio}"));
+    }
+}
+
+/// Both ways, cross products (m >= 4k) and the SVD, against V written out, over the whole range of delta.
+#[test]
+fn the_likelihood_is_that_of_the_definition_at_any_delta() {
+    for (seed, k) in [(21, 10), (22, 12), (23, 30), (24, 45), (25, 1)] {
+        let mut data = Data::new(seed, 60, 60, 3, 5);
+        let w = factor(seed, 60, k);
+        data.k = &w * w.transpose();
+        for method in METHODS {
+            let fit = data
+                .fit_with(Kernel::LowRank(LowRank(w.as_ref(), false)), method)
+                .unwrap();
+            let rotated = &fit.rotated;
+            let criterion = Criterion { data: rotated, method };
+            for power in -8..=8 {
+                let scaled = rotated.largest() * 10f64.powi(power);
+                let fast = criterion.deviance(scaled.ln());
+                let slow = data.at(scaled * rotated.k_scale, method).3;
+                assert!(close(fast, slow, 1e-8), "{seed} {method:?} 1e{power}: {fast} {slow}");
+            }
+        }
     }
 }
