@@ -197,7 +197,9 @@ blup <- function(random) {
 }
 
 random_fit <- function(fit, which = TRUE) {
-  in_rows <- function(random) random$z * unname(blup(random))[random$index[random$group]]
+  in_rows <- function(random) {
+    if (is_process(random$kernel)) gp_process(fit, model_coordinates(fit)) else random$z * unname(blup(random))[random$index[random$group]]
+  }
   Reduce(`+`, lapply(fit$random[which], in_rows), 0)
 }
 

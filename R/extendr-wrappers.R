@@ -8,6 +8,58 @@ ffi_exclude <- function(y, X, weights, z, group, W, index, sets, method, threads
 #' @noRd
 ffi_fit <- function(y, X, weights, z, group, K, form, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, form, index, method, threads, tolerance)
 
+#' Fit with length scales looked for over their whole range.
+#' @noRd
+ffi_gp_fit <- function(rows, request) .Call(wrap__ffi_gp_fit, rows, request)
+
+#' The frequencies that serve a box, a range of length scales and a part of the variance.
+#' @noRd
+ffi_gp_basis <- function(request, eps) .Call(wrap__ffi_gp_basis, request, eps)
+
+#' The table of some rows on a basis.
+#' @noRd
+ffi_gp_table <- function(rows, basis, shifts, threads) .Call(wrap__ffi_gp_table, rows, basis, shifts, threads)
+
+#' Fit from a table: length scales are looked for in the range of its basis.
+#' @noRd
+ffi_gp_fit_table <- function(moments, basis, request, response) .Call(wrap__ffi_gp_fit_table, moments, basis, request, response)
+
+#' Length scales by the kernel matrix of all rows.
+#' @noRd
+ffi_gp_exact <- function(rows, request) .Call(wrap__ffi_gp_exact, rows, request)
+
+#' Values at points of fields given by coefficients of the basis functions, one column each.
+#' @noRd
+ffi_gp_values <- function(points, basis, coefficients, threads) .Call(wrap__ffi_gp_values, points, basis, coefficients, threads)
+
+#' Weight of each basis function: square root of its part of the variance.
+#' @noRd
+ffi_gp_weights <- function(basis, lengths) .Call(wrap__ffi_gp_weights, basis, lengths)
+
+#' Variances of the predicted mean at points, in units of the residual variance.
+#' @noRd
+ffi_gp_variances <- function(points, X, group, moments, basis, at, delta, threads) .Call(wrap__ffi_gp_variances, points, X, group, moments, basis, at, delta, threads)
+
+#' Interval of one parameter, the length scale at its best.
+#' @noRd
+ffi_gp_interval <- function(moments, basis, request, fit, what, column, rise) .Call(wrap__ffi_gp_interval, moments, basis, request, fit, what, column, rise)
+
+#' The same by the kernel matrix of all rows.
+#' @noRd
+ffi_gp_interval_exact <- function(rows, request, fit, what, column, rise) .Call(wrap__ffi_gp_interval_exact, rows, request, fit, what, column, rise)
+
+#' Correlations of two sets of points, one row for each of the first.
+#' @noRd
+ffi_gp_correlations <- function(a, b, cov, lengths) .Call(wrap__ffi_gp_correlations, a, b, cov, lengths)
+
+#' Curve of one parameter, the length scale at its best.
+#' @noRd
+ffi_gp_curve <- function(moments, basis, request, fit, what, column, zeta_max, points) .Call(wrap__ffi_gp_curve, moments, basis, request, fit, what, column, zeta_max, points)
+
+#' The same by the kernel matrix of all rows.
+#' @noRd
+ffi_gp_curve_exact <- function(rows, request, fit, what, column, zeta_max, points) .Call(wrap__ffi_gp_curve_exact, rows, request, fit, what, column, zeta_max, points)
+
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)

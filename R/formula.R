@@ -5,12 +5,13 @@
 split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
   right <- formula[[3]]
-  check_no_gp(right)
-  random <- split_bars(find_bars(right))
+  gp <- split_gp(right, env)
+  bars <- find_bars(right)
+  random <- if (is.null(gp) || length(bars) > 0) split_bars(bars) else list()
   fixed <- formula
   fixed[[3]] <- fixed_side(right)
-  fixed <- expand_dot(fixed, data, lapply(random, `[[`, "group"))
-  new_parts(formula = formula, fixed = fixed, random = random)
+  fixed <- expand_dot(fixed, data, c(lapply(random, `[[`, "group"), gp$coordinates))
+  new_parts(formula = formula, fixed = fixed, random = random, gp = gp)
 }
 
 check_formula <- function(formula, env) {
@@ -53,19 +54,14 @@ fixed_side <- function(e) {
   if (is.null(fixed)) 1 else fixed
 }
 
-# The expression without its bar terms; NULL if nothing is left
+# The expression without its random terms; NULL if nothing is left
 drop_bars <- function(e) {
-  if (is_bar_term(e)) return(NULL)
+  if (is_bar_term(e) || is_gp(e)) return(NULL)
   if (!is_call_to(e, c("+", "-", "("))) return(e)
   kept <- Filter(Negate(is.null), lapply(as.list(e)[-1], drop_bars))
   if (length(kept) == 0) return(NULL)
   if (length(kept) == length(e) - 1 || is_call_to(e, "-")) return(as.call(c(e[[1]], kept)))
   kept[[1]]
-}
-
-check_no_gp <- function(e) {
-  if (is_call_to(e, "gp")) abort_gp(e)
-  if (is_call_to(e, formula_operators)) lapply(as.list(e)[-1], check_no_gp)
 }
 
 # ---- the bar terms ------------------------------------------------------------------------------------
@@ -197,11 +193,4 @@ abort_same_term <- function(term) {
 
 abort_group <- function(bar) {
   abort_bar("group", bar, "is not a random term; write (1 | id) or (0 + x | id), with one grouping variable to the right of the bar")
-}
-
-abort_gp <- function(e) {
-  abort_fastlmm("gp", paste0(
-    deparse1(e), ": Gaussian processes over data columns come in a later version; ",
-    "make the kernel matrix yourself and give it as K with a term (1 | id)"
-  ), term = e)
 }

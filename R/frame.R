@@ -15,7 +15,7 @@ as_data_frame <- function(data, what = "data") {
 # Model frame of all variables: fixed part, grouping, slope, weights, offset. All rows of the subset, missing values too.
 model_variables <- function(parts, data, extras) {
   formula <- parts$fixed
-  for (variable in random_variables(parts$random)) formula[[3]] <- call("+", formula[[3]], variable)
+  for (variable in c(random_variables(parts$random), parts$gp$coordinates)) formula[[3]] <- call("+", formula[[3]], variable)
   check_variables(stats::terms(formula), data, extras)
   arguments <- c(list(formula = formula, data = data, na.action = stats::na.pass), extras)
   evaluate_frame(as.call(c(quote(stats::model.frame), arguments)), environment(formula))
@@ -127,7 +127,7 @@ omitted_rows <- function(whole, frame, na.action) {
 
 # Names of all rows that a kernel over rows may have; NULL where there is a grouping variable.
 all_rows <- function(parts, data) {
-  if (!is.null(parts$random[[1]]$group)) return(NULL)
+  if (!is.null(parts$gp) || !is.null(parts$random[[1]]$group)) return(NULL)
   if (is.data.frame(data)) return(rownames(data))
   as.character(seq_len(NROW(eval(parts$fixed[[2]], data, environment(parts$fixed)))))
 }

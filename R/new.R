@@ -1,8 +1,8 @@
 # The shape of every internal list, written once.
 
-# Formula as given, its fixed part, and the random terms.
-new_parts <- function(formula, fixed, random) {
-  list(formula = formula, fixed = fixed, random = random)
+# Formula as given, its fixed part, the random terms, and the gp() term if there is one.
+new_parts <- function(formula, fixed, random, gp = NULL) {
+  list(formula = formula, fixed = fixed, random = random, gp = gp)
 }
 
 # Expressions of the grouping factor (NULL: the rows) and of the slope (NULL: an intercept).

@@ -28,6 +28,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   cat("Random effects:\n")
   print(format_var_corr(VarCorr(x), digits), quote = FALSE)
   print_groups(x)
+  if (is_gp_fit(x)) print_lengthscale(x, digits)
   cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
   print_fixed(x$coefficients, digits)
   writeLines(as.character(fit_notes(x)))
@@ -90,6 +91,7 @@ print_call_part <- function(call, part) {
 }
 
 kernel_label <- function(random) {
+  if (is_process(random$kernel)) return(process_label(random$kernel))
   m <- length(random$ids)
   if (is.null(random$kernel)) return(sprintf("(identity %d x %d)", m, m))
   usual <- random$mean_diag >= 0.01 && random$mean_diag < 1e5
@@ -124,6 +126,7 @@ print_groups <- function(fit) {
 }
 
 group_size <- function(random) {
+  if (is_process(random$kernel)) return(paste0(random$name, ", ", format(random$kernel$size), if (random$kernel$route == "exact") " rows" else " functions"))
   m <- length(random$index)
   unseen <- length(random$ids) - m
   name <- if (identical(random$name, ".row")) "rows" else random$name

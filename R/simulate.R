@@ -32,7 +32,8 @@ residual_draws <- function(fit, nsim) {
 }
 
 random_draws <- function(fit, nsim, which) {
-  Reduce(`+`, Map(effect_draws, fit$random[which], fit$sigma2[which], nsim), 0)
+  draws <- function(random, sigma2) if (is_process(random$kernel)) process_draws(fit, sigma2, nsim) else effect_draws(random, sigma2, nsim)
+  Reduce(`+`, Map(draws, fit$random[which], fit$sigma2[which]), 0)
 }
 
 effect_draws <- function(random, sigma2, nsim) {

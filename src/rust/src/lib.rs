@@ -9,6 +9,8 @@ mod console;
 mod exclude;
 mod failure;
 mod fit;
+mod gp;
+mod gp_view;
 mod kernel;
 mod many;
 mod mix;
@@ -21,6 +23,7 @@ extendr_module! {
     mod fastlmm;
     use exclude;
     use fit;
+    use gp;
     use kernel;
     use many;
     use mix;

@@ -16,7 +16,7 @@ fn parameter(what: &str, column: i32) -> What {
     }
 }
 
-fn checked(what: &str, column: i32, rank: usize) -> Reply<What> {
+pub fn checked(what: &str, column: i32, rank: usize) -> Reply<What> {
     match parameter(what, column) {
         What::Beta(j) if j >= rank => Err(Error::Shape {
             what: "column",

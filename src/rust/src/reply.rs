@@ -241,7 +241,7 @@ fn rotated(data: &Rotated) -> List {
 }
 
 /// Undefined numbers are missing in R.
-fn na(x: f64) -> f64 {
+pub fn na(x: f64) -> f64 {
     if x.is_nan() { f64::na() } else { x }
 }
 

@@ -8,6 +8,7 @@ use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::kernel::sparse::Sparse;
+use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
 use fastlmm_core::reduce::Model;
@@ -188,7 +189,7 @@ pub fn rotated(list: &List) -> Reply<Rotated> {
     let values = numbers(list, "values")?;
     let y1 = numbers(list, "y1")?;
     let (r, n) = (y1.len(), values.len());
-    let number = |name| numbers(list, name)?.first().copied().ok_or(missing(name));
+    let number = |name| number(list, name);
     Ok(Rotated {
         y: numbers(list, "y")?,
         rho: number("rho")?,
@@ -206,6 +207,41 @@ pub fn rotated(list: &List) -> Reply<Rotated> {
     })
 }
 
+pub fn element(list: &List, name: &'static str) -> Reply<Robj> {
+    list.dollar(name).map_err(|_| missing(name))
+}
+
+pub fn text(list: &List, name: &'static str) -> Reply<String> {
+    Ok(element(list, name)?.as_str().ok_or(missing(name))?.to_owned())
+}
+
+pub fn number(list: &List, name: &'static str) -> Reply<f64> {
+    numbers(list, name)?.first().copied().ok_or(missing(name))
+}
+
+pub fn real_matrix(list: &List, name: &'static str) -> Reply<RMatrix<f64>> {
+    RMatrix::<f64>::try_from(element(list, name)?).map_err(|_| missing(name))
+}
+
+pub fn family(name: &str) -> Reply<Family> {
+    Ok(match name {
+        "exp_quad" => Family::ExpQuad,
+        "matern12" => Family::Matern12,
+        "matern32" => Family::Matern32,
+        "matern52" => Family::Matern52,
+        _ => return Err(missing("cov")),
+    })
+}
+
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::ExpQuad => "exp_quad",
+        Family::Matern12 => "matern12",
+        Family::Matern32 => "matern32",
+        Family::Matern52 => "matern52",
+    }
+}
+
 fn missing(what: &'static str) -> crate::failure::Failure {
     Error::Shape {
         what,
@@ -215,7 +251,7 @@ fn missing(what: &'static str) -> crate::failure::Failure {
     .into()
 }
 
-fn numbers(list: &List, name: &'static str) -> Reply<Vec<f64>> {
+pub fn numbers(list: &List, name: &'static str) -> Reply<Vec<f64>> {
     let found = list.iter().find(|(key, _)| *key == name);
     found.and_then(|(_, x)| x.as_real_vector()).ok_or(missing(name))
 }

@@ -39,6 +39,24 @@ pub enum Error {
     #[error("coordinate {axis} of gp() does not vary")]
     ConstantCoordinate { axis: usize },
 
+    #[error(
+        "the Fourier basis of gp() has {size} functions for {n} rows, and needs fewer than there are rows: \
+         use basis = \"exact\", a larger tol, or a length scale that is not so short"
+    )]
+    BasisAboveRows { size: usize, n: usize },
+
+    #[error(
+        "the kernel of gp() is too rough for a Fourier basis of {largest} functions: at the length scale {length:.4} all but {missing:.1e} of its variance \
+         takes about {size:.0}. Use a smoother `cov`, fewer coordinates, a larger `tol`, a `range` without such short length scales, a larger `size`, or \
+         basis = \"exact\" for some thousand rows"
+    )]
+    Rough {
+        size: f64,
+        largest: usize,
+        length: f64,
+        missing: f64,
+    },
+
     #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
     MlUnbounded,
 
@@ -84,6 +102,8 @@ impl Error {
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
             Error::ConstantCoordinate { .. } => "constant_coordinate",
+            Error::BasisAboveRows { .. } => "basis",
+            Error::Rough { .. } => "rough",
             Error::MlUnbounded => "ml_unbounded",
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
@@ -114,6 +134,18 @@ impl Error {
             Error::Memory { needed, available } => vec![("needed", needed), ("available", available)],
             Error::NoConvergence { iterations, .. } => vec![("iterations", iterations as f64)],
             Error::ConstantCoordinate { axis } => vec![("axis", axis as f64)],
+            Error::BasisAboveRows { size, n } => vec![("size", size as f64), ("n", n as f64)],
+            Error::Rough {
+                size,
+                largest,
+                length,
+                missing,
+            } => vec![
+                ("size", size),
+                ("largest", largest as f64),
+                ("length", length),
+                ("missing", missing),
+            ],
             Error::Threads { threads } => vec![("threads", threads as f64)],
             Error::MlUnbounded | Error::Interrupted => vec![],
         }

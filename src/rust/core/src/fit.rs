@@ -221,7 +221,7 @@ fn nothing_found(criterion: &Criterion<'_>) -> Error {
     }
 }
 
-fn at(place: Place, log_delta: f64) -> (f64, f64) {
+pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
     match place {
         Place::Interior => proportions(log_delta),
         Place::Lower => (1.0, 0.0),

@@ -35,6 +35,8 @@
 //! | `many` | many responses on one decomposition |
 //! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
+//! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
+//! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
 
 #![forbid(unsafe_code)]
 
@@ -59,6 +61,7 @@ pub mod optimize;
 pub mod orthogonal;
 pub mod parallel;
 pub mod predict;
+pub mod process;
 pub mod profile;
 pub mod reduce;
 pub mod rotated;

@@ -20,10 +20,12 @@ impl Workers {
 
     /// No threads of their own: for work that is one of many tasks in another pool.
     pub fn inline() -> Self {
-        Self {
-            pool: None,
-            par: Par::Seq,
-        }
+        Self::within(Par::Seq)
+    }
+
+    /// For code that a pool runs already.
+    pub fn within(par: Par) -> Self {
+        Self { pool: None, par }
     }
 
     /// Do heavy work inside the pool; `faer` and `rayon` calls in it use these threads only.

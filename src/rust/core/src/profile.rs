@@ -88,6 +88,39 @@ impl<'a> Profile<'a> {
         Ok(profile)
     }
 
+    /// The deviance at its optimum.
+    pub fn best(&self) -> f64 {
+        self.best
+    }
+
+    /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
+    pub fn deviance_at(&self, theta: f64) -> Result<f64> {
+        self.deviance(match self.what {
+            What::Beta(_) => theta / self.unit_of_theta(),
+            _ => theta - self.unit_of_theta(),
+        })
+    }
+
+    /// Such values of theta, ascending, that straddle the ends of the interval.
+    pub fn points(&self, drop: f64) -> Result<Vec<f64>> {
+        let user = |theta: &f64| match self.what {
+            What::Beta(_) => theta * self.unit_of_theta(),
+            _ => theta + self.unit_of_theta(),
+        };
+        Ok(self.search_points(drop)?.iter().map(user).collect())
+    }
+
+    /// Difference of theta in the user's units and on the working scale; for beta their ratio.
+    fn unit_of_theta(&self) -> f64 {
+        let (y, k) = (self.criterion.data.y_scale, self.criterion.data.k_scale);
+        match self.what {
+            What::Delta | What::H2 => k.ln(),
+            What::SigmaU => 2.0 * y.ln() - k.ln(),
+            What::SigmaE => 2.0 * y.ln(),
+            What::Beta(_) => y,
+        }
+    }
+
     fn dual_ingredients(&self, t: f64) -> Ingredients<Dual64> {
         let (h, g) = proportions(Dual64::from(t).derivative());
         ingredients(&self.criterion, self.what, h, g)
@@ -276,6 +309,18 @@ impl<'a> Profile<'a> {
             What::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),
             What::SigmaE => (0.5 * theta).exp() * data.y_scale,
             What::Beta(_) => theta * data.y_scale,
+        }
+    }
+}
+
+impl What {
+    /// The parameter of a theta in the user's units.
+    pub fn in_user_units(self, theta: f64) -> f64 {
+        match self {
+            What::Delta => theta.exp(),
+            What::H2 => 1.0 / (1.0 + theta.exp()),
+            What::SigmaU | What::SigmaE => (0.5 * theta).exp(),
+            What::Beta(_) => theta,
         }
     }
 }

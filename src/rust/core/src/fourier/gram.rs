@@ -8,6 +8,7 @@
 //! ```
 
 use faer::Mat;
+use std::f64::consts::SQRT_2;
 
 /// Sums over the data of cos and sin of the frequencies -m..m of each axis, the first axis fastest.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +28,40 @@ impl Sums {
         }
     }
 
-    fn at(&self, j: impl Iterator<Item = i64>) -> (f64, f64) {
+    /// The frequencies of the table, in its order.
+    pub fn keys(&self) -> Vec<Vec<i64>> {
+        let key = |mut index: usize| {
+            let digit = |m: &usize| {
+                let k = (index % (2 * m + 1)) as i64 - *m as i64;
+                index /= 2 * m + 1;
+                k
+            };
+            self.m.iter().map(digit).collect()
+        };
+        (0..self.cos.len()).map(key).collect()
+    }
+
+    /// Sums of the multiples of some frequencies, -m..m times the stride.
+    pub fn strided(&self, stride: &[usize], m: &[usize]) -> Self {
+        let mut part = Self::zeros(m.to_vec());
+        for (index, k) in part.keys().into_iter().enumerate() {
+            let multiple = k.iter().zip(stride).map(|(k, s)| k * *s as i64);
+            (part.cos[index], part.sin[index]) = self.at(multiple);
+        }
+        part
+    }
+
+    fn index(&self, j: impl Iterator<Item = i64>) -> usize {
         let (mut index, mut stride) = (0, 1);
         for (j, m) in j.zip(&self.m) {
             index += (j + *m as i64) as usize * stride;
             stride *= 2 * m + 1;
         }
+        index
+    }
+
+    fn at(&self, j: impl Iterator<Item = i64>) -> (f64, f64) {
+        let index = self.index(j);
         (self.cos[index], self.sin[index])
     }
 
@@ -40,7 +69,7 @@ impl Sums {
     pub fn functions(&self, frequencies: &[Vec<i64>]) -> Vec<f64> {
         let pair = |j: &Vec<i64>| {
             let (c, s) = self.at(j.iter().copied());
-            [c * std::f64::consts::SQRT_2, s * std::f64::consts::SQRT_2]
+            [c * SQRT_2, s * SQRT_2]
         };
         let first = self.at(frequencies[0].iter().copied()).0;
         std::iter::once(first)
@@ -70,12 +99,49 @@ impl Sums {
             .for_each(|b| gram[(2 * b - 1, 2 * b)] = gram[(2 * b, 2 * b - 1)]);
         gram
     }
+
+    /// Adds amplitudes of cos and sin to a field.
+    fn add(&mut self, j: impl Iterator<Item = i64>, cos: f64, sin: f64) {
+        let index = self.index(j);
+        self.cos[index] += cos;
+        self.sin[index] += sin;
+    }
+
+    /// Amplitudes of the field `sum_f a_f f`, a combination of the basis functions.
+    pub fn combination(m: &[usize], frequencies: &[Vec<i64>], a: &[f64]) -> Self {
+        let mut field = Self::zeros(m.to_vec());
+        field.add(frequencies[0].iter().copied(), a[0], 0.0);
+        for (j, a) in frequencies[1..].iter().zip(a[1..].chunks(2)) {
+            field.add(j.iter().copied(), SQRT_2 * a[0], SQRT_2 * a[1]);
+        }
+        field
+    }
+
+    /// Amplitudes of the field `f' S f`, S given by its lower triangle: the adjoint of the Gram matrix.
+    pub fn quadratic(m: &[usize], frequencies: &[Vec<i64>], s: &Mat<f64>) -> Self {
+        let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
+        let first: Vec<f64> = (0..2 * frequencies.len() - 1)
+            .map(|i| if i == 0 { s[(0, 0)] } else { 2.0 * s[(i, 0)] })
+            .collect();
+        let mut field = Self::combination(&twice, frequencies, &first);
+        for (b, jb) in frequencies.iter().enumerate().skip(1) {
+            for (a, ja) in frequencies.iter().enumerate().skip(b) {
+                let (row, column) = (2 * a - 1, 2 * b - 1);
+                let times = if a == b { 1.0 } else { 2.0 };
+                let (cc, ss) = (times * s[(row, column)], times * s[(row + 1, column + 1)]);
+                let sc = times * s[(row + 1, column)];
+                let cs = if a == b { sc } else { times * s[(row, column + 1)] };
+                field.add(ja.iter().zip(jb).map(|(a, b)| a - b), cc + ss, sc - cs);
+                field.add(ja.iter().zip(jb).map(|(a, b)| a + b), cc - ss, sc + cs);
+            }
+        }
+        field
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::f64::consts::SQRT_2;
 
     /// The definition: functions at each point, multiplied out.
     #[test]

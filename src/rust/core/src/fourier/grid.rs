@@ -7,6 +7,9 @@
 use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 
+/// Largest correlation that images may add, whatever the part of the variance that may be left out.
+const IMAGE: f64 = 1e-3;
+
 /// The box of data and targets, one entry an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
@@ -31,6 +34,14 @@ pub struct Range {
     pub longest: Vec<f64>,
 }
 
+impl Range {
+    /// Geometric mean of the ends of each axis.
+    pub fn middle(&self) -> Vec<f64> {
+        let ends = self.shortest.iter().zip(&self.longest);
+        ends.map(|(a, b)| (a * b).sqrt()).collect()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
     pub centre: Vec<f64>,
@@ -43,7 +54,7 @@ impl Grid {
     /// `eps`: bound of the images' correlation, and of the part of the variance that is left out.
     pub fn new(family: Family, bounds: &Bounds, range: &Range, eps: f64) -> Self {
         let d = bounds.d();
-        let reach = family.reach(eps / (2.0 * d as f64));
+        let reach = family.reach(eps.min(IMAGE) / (2.0 * d as f64));
         let band = family.band(eps, d);
         let h: Vec<f64> = (0..d)
             .map(|i| 1.0 / (bounds.side(i) + range.longest[i] * reach))
@@ -105,6 +116,20 @@ impl Grid {
         frequencies.iter().map(square).collect()
     }
 
+    /// Weight of each real function: one of frequency 0, two of each other one.
+    pub fn weights(&self, family: Family, frequencies: &[Vec<i64>], lengths: &[f64]) -> Vec<f64> {
+        let squares = self.squares(family, frequencies, lengths);
+        (0..2 * squares.len() - 1)
+            .map(|f| squares[f.div_ceil(2)].sqrt())
+            .collect()
+    }
+
+    /// Bound of what the images of the box add to the correlation of two of its points, in units of the variance.
+    pub fn aliasing(&self, family: Family, bounds: &Bounds, lengths: &[f64]) -> f64 {
+        let image = |a: usize| 2.0 * family.correlation((1.0 / self.h[a] - bounds.side(a)) / lengths[a]);
+        (0..self.d()).map(image).sum()
+    }
+
     /// The part of the variance that the frequencies hold; 0 counts once, the others twice.
     pub fn captured(squares: &[f64]) -> f64 {
         2.0 * squares.iter().sum::<f64>() - squares[0]
@@ -120,7 +145,7 @@ fn is_positive(j: &[i64]) -> bool {
 pub fn size(family: Family, bounds: &Bounds, range: &Range, eps: f64) -> f64 {
     let d = bounds.d();
     let grid = (0..d).map(|i| {
-        let h = 1.0 / (bounds.side(i) + range.longest[i] * family.reach(eps / (2.0 * d as f64)));
+        let h = 1.0 / (bounds.side(i) + range.longest[i] * family.reach(eps.min(IMAGE) / (2.0 * d as f64)));
         1.0 / (range.shortest[i] * h)
     });
     let ball = [2.0, std::f64::consts::PI, 4.0 / 3.0 * std::f64::consts::PI][d - 1];

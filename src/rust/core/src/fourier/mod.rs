@@ -1,7 +1,10 @@
 //! Gaussian processes of coordinates in Fourier space.
 
+pub mod explore;
+pub mod field;
 pub mod gram;
 pub mod grid;
+pub mod ladder;
 pub mod moments;
-pub mod search;
+pub mod pass;
 pub mod weights;

@@ -4,29 +4,40 @@ use super::gram::Sums;
 use super::grid::Grid;
 use faer::Mat;
 
-/// Columns are those of X, then those of Y; all are taken about the shifts that the table was begun with.
+/// Columns are those of X, then those of Y, each less its shift; rows count with their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
     pub grid: Grid,
     pub n: f64,
+    /// Sum of the logarithms of the weights.
+    pub log_weights: f64,
+    /// What was taken off each column; nothing but 0 unless X has an intercept.
+    pub shifts: Vec<f64>,
     /// Sums of the frequencies to twice the grid's, for ones.
     pub ones: Sums,
     /// Sums of the grid's frequencies for each column.
     pub columns: Vec<Sums>,
-    /// [X, Y]'[X, Y]
+    /// X'[X, Y]
     pub cross: Mat<f64>,
-    pub p: usize,
+    /// Sum of squares of each column of Y.
+    pub squares: Vec<f64>,
+    pub groups: Groups,
+}
+
+/// A grouping factor of the rows: its incidence matrix Z against everything else. Empty without one.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Groups {
+    /// Diagonal of Z'Z.
+    pub counts: Vec<f64>,
+    /// Z'F: sums of the grid's frequencies for each group.
+    pub sums: Vec<Sums>,
+    /// Z'[X, Y], a row for each group.
+    pub cross: Vec<Vec<f64>>,
 }
 
 impl Moments {
-    /// The table of both parts of the data.
-    pub fn add(&mut self, other: &Self) {
-        self.n += other.n;
-        self.cross += &other.cross;
-        let pairs = std::iter::once((&mut self.ones, &other.ones)).chain(self.columns.iter_mut().zip(&other.columns));
-        for (a, b) in pairs {
-            a.cos.iter_mut().zip(&b.cos).for_each(|(a, b)| *a += b);
-            a.sin.iter_mut().zip(&b.sin).for_each(|(a, b)| *a += b);
-        }
+    /// Columns of X.
+    pub fn p(&self) -> usize {
+        self.cross.nrows()
     }
 }

@@ -5,31 +5,44 @@
 //! T = F'PF,  c = F'Py,  rho0 = y'Py,  P = I - X (X'X)^-1 X'
 //! A = D T D = V diag(lambda) V',  z = V' D c,  the rotated response is z_i / sqrt(lambda_i)
 //! ```
+//!
+//! A grouping factor adds its indicators to the functions, with one weight for all: then D has one more parameter, the ratio of the standard
+//! deviations of groups and process. With `e_j = d log D_j / d log ell` and `w = (A + delta I)^-1 D c`
+//!
+//! ```text
+//! d logdet / d log ell = 2 sum_j e_j (1 - delta [(A + delta I)^-1]_jj),   d Q / d log ell = -2 sum_j e_j w_j^2
+//! ```
+//!
+//! where for ML the log-determinant is that of the matrix without X projected out.
 
 use super::grid::Grid;
 use super::moments::Moments;
-use crate::design::ALIAS_TOLERANCE;
 use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
+use crate::likelihood::Method;
 use crate::linalg::{axpy, combine, dot, product};
+use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
-use faer::{Mat, Par};
+use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
+use faer::{Mat, Par, Side};
 use num_dual::Dual64;
 
 /// The data of one response in weight space, X projected out.
 pub struct WeightSpace {
     pub family: Family,
     pub grid: Grid,
-    /// Frequencies of a half space, 0 first; function f > 0 belongs to frequency (f + 1) / 2.
+    /// Frequencies of a half space, 0 first; function f > 0 belongs to frequency (f + 1) / 2. Indicators of groups follow.
     pub frequencies: Vec<Vec<i64>>,
+    groups: usize,
     /// Lower triangle of F'PF.
     t: Mat<f64>,
     /// F'Py
     pub c: Vec<f64>,
     pub rho0: f64,
     n: f64,
-    fixed: Fixed,
+    log_weights: f64,
+    pub fixed: Fixed,
 }
 
 /// X'X = L L' of the kept columns.
@@ -41,61 +54,83 @@ pub struct Fixed {
     /// Q1'F by rows, and Q1'y: Q1 = X L^-T.
     pub qf: Vec<Vec<f64>>,
     pub y1: Vec<f64>,
+    /// What the columns of X and y are less than they were, in terms of Q1: coordinates of the intercept, which is kept first.
+    shifts: Vec<f64>,
+    y_shift: f64,
 }
+
+/// Squared length, relative to itself, below which a column depends on those before it: cross products know no less.
+const DEPENDS: f64 = 1e-11;
 
 impl WeightSpace {
     /// `response`: which column of Y.
     pub fn new(family: Family, moments: &Moments, frequencies: Vec<Vec<i64>>, response: usize) -> Result<Self> {
-        let column = moments.p + response;
-        let functions = |c: usize| moments.columns[c].functions(&frequencies);
-        let (kept, l) = cholesky(&moments.cross, moments.p);
-        if kept.len() as f64 >= moments.n {
-            return Err(Error::TooFewRows {
-                n: moments.n as usize,
-                rank: kept.len(),
-            });
-        }
-        // with more functions than contrasts the Gram matrix is singular, and small eigenvalues cannot be told from rounding
-        if (2 * frequencies.len() - 1 + kept.len()) as f64 >= moments.n {
-            return Err(Error::Shape {
-                what: "the basis",
-                found: 2 * frequencies.len() - 1,
-                expected: moments.n as usize - kept.len(),
-            });
-        }
-        let rows = solve_rows(&l, kept.iter().map(|&j| functions(j)).collect());
-        let y1: Vec<f64> = solve_rows(&l, kept.iter().map(|&j| vec![moments.cross[(j, column)]]).collect()).concat();
-        let mut t = moments.ones.gram(&frequencies);
-        for row in &rows {
-            for b in 0..t.ncols() {
-                (b..t.nrows()).for_each(|a| t[(a, b)] -= row[a] * row[b]);
+        let p = moments.p();
+        let functions = |c: usize| column(moments, &frequencies, c);
+        let (kept, l) = cholesky(&moments.cross);
+        let groups = moments.groups.counts.len();
+        let size = 2 * frequencies.len() - 1 + groups;
+        check_rows(moments.n, kept.len(), size)?;
+        let qf = solve_rows(&l, kept.iter().map(|&j| functions(j)).collect());
+        let cross = kept.iter().map(|&j| vec![moments.cross[(j, p + response)]]).collect();
+        let y1: Vec<f64> = solve_rows(&l, cross).concat();
+        let mut t = bordered(moments, &frequencies, size);
+        for row in &qf {
+            for b in 0..size {
+                (b..size).for_each(|a| t[(a, b)] -= row[a] * row[b]);
             }
         }
-        let mut c = functions(column);
-        rows.iter().zip(&y1).for_each(|(row, y)| axpy(-y, row, &mut c));
-        let rho0 = moments.cross[(column, column)] - dot(&y1, &y1);
-        let fixed = Fixed { kept, l, qf: rows, y1 };
+        let mut c = functions(p + response);
+        qf.iter().zip(&y1).for_each(|(row, y)| axpy(-y, row, &mut c));
         Ok(Self {
             family,
             grid: moments.grid.clone(),
             frequencies,
+            groups,
             t,
             c,
-            rho0,
+            rho0: moments.squares[response] - dot(&y1, &y1),
             n: moments.n,
-            fixed,
+            log_weights: moments.log_weights,
+            fixed: Fixed {
+                shifts: kept.iter().map(|&j| moments.shifts[j]).collect(),
+                y_shift: moments.shifts[p + response],
+                kept,
+                l,
+                qf,
+                y1,
+            },
         })
     }
 
-    /// Weight of each function for these length scales; 0 beyond the frequencies that matter.
-    pub fn weights(&self, lengths: &[f64]) -> Vec<f64> {
-        let squares = self.grid.squares(self.family, &self.frequencies, lengths);
-        (0..self.t.nrows()).map(|f| squares[f.div_ceil(2)].sqrt()).collect()
+    /// Number of functions.
+    pub fn size(&self) -> usize {
+        self.t.nrows()
+    }
+
+    /// Number of groups.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    fn waves(&self) -> usize {
+        self.size() - self.groups
+    }
+
+    fn d(&self) -> usize {
+        self.grid.d()
+    }
+
+    /// Weight of each function at these length scales, and at this ratio for the groups.
+    pub fn weights(&self, at: &[f64]) -> Vec<f64> {
+        let mut weights = self.grid.weights(self.family, &self.frequencies, &at[..self.d()]);
+        weights.extend((0..self.groups).map(|_| at[self.d()]));
+        weights
     }
 
     /// The part of the kernel's variance that the functions hold.
     pub fn captured(&self, lengths: &[f64]) -> f64 {
-        Grid::captured(&self.grid.squares(self.family, &self.frequencies, lengths))
+        Grid::captured(&self.grid.squares(self.family, &self.frequencies, &lengths[..self.d()]))
     }
 
     /// Lower triangle of A = D T D.
@@ -113,25 +148,80 @@ impl WeightSpace {
         whole
     }
 
-    /// d log D_j / d log ell_i, a row for each axis.
-    pub fn log_weight_slopes(&self, lengths: &[f64]) -> Vec<Vec<f64>> {
-        let d = self.grid.d();
+    /// d log D_j / d log ell_i, a row for each parameter.
+    pub fn log_weight_slopes(&self, at: &[f64]) -> Vec<Vec<f64>> {
+        let d = self.d();
         let slope = |axis: usize, j: &[i64]| {
-            let rho2 = Dual64::from(self.grid.rho2(j, lengths)).derivative();
-            let along = (lengths[axis] * self.grid.h[axis] * j[axis] as f64).powi(2);
+            let rho2 = Dual64::from(self.grid.rho2(j, at)).derivative();
+            let along = (at[axis] * self.grid.h[axis] * j[axis] as f64).powi(2);
             0.5 + self.family.log_density(rho2, d).eps * along
         };
-        let of_functions = |axis: usize| {
-            (0..self.t.nrows())
-                .map(|f| slope(axis, &self.frequencies[f.div_ceil(2)]))
-                .collect()
+        let of_functions = |i: usize| {
+            let function = |f: usize| match (f < self.waves(), i < d) {
+                (true, true) => slope(i, &self.frequencies[f.div_ceil(2)]),
+                (false, false) => 1.0,
+                _ => 0.0,
+            };
+            (0..self.size()).map(function).collect()
         };
-        (0..d).map(of_functions).collect()
+        (0..at.len()).map(of_functions).collect()
     }
 
-    /// The rotated object for these length scales, in units of the response.
-    pub fn rotated(&self, lengths: &[f64], par: Par) -> Result<Rotated> {
-        let d = self.weights(lengths);
+    /// Cholesky decomposition of A + delta I; for ML of D F'F D + delta I.
+    fn shifted(&self, mut a: Mat<f64>, delta: f64) -> Result<Llt<f64>> {
+        (0..a.nrows()).for_each(|i| a[(i, i)] += delta);
+        a.llt(Side::Lower).map_err(|_| Error::NoConvergence {
+            what: "a Cholesky decomposition in weight space",
+            iterations: 0,
+        })
+    }
+
+    /// D (A + delta I)^-1 D c: the predicted process is the functions times these coefficients.
+    pub fn coefficients(&self, at: &[f64], delta: f64) -> Result<Vec<f64>> {
+        let d = self.weights(at);
+        if delta == f64::INFINITY {
+            return Ok(vec![0.0; d.len()]);
+        }
+        let w = self.shifted(self.a(&d), delta)?.solve(&self.right(&d));
+        Ok((0..d.len()).map(|j| d[j] * w[(j, 0)]).collect())
+    }
+
+    /// D (A + delta I)^-1 D, lower triangle; its product with sigma2_e is the covariance of the coefficients given y.
+    pub fn covariance(&self, at: &[f64], delta: f64) -> Result<Mat<f64>> {
+        let d = self.weights(at);
+        let mut inverse = self.shifted(self.a(&d), delta)?.inverse();
+        for j in 0..d.len() {
+            (0..d.len()).for_each(|i| inverse[(i, j)] *= d[i] * d[j]);
+        }
+        Ok(inverse)
+    }
+
+    /// D c
+    fn right(&self, d: &[f64]) -> Mat<f64> {
+        Mat::from_fn(d.len(), 1, |i, _| d[i] * self.c[i])
+    }
+}
+
+impl Process for WeightSpace {
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
+        let d = self.weights(at);
+        let b = self.right(&d);
+        let projected = self.shifted(self.a(&d), delta)?;
+        let w = projected.solve(&b);
+        let q = (self.rho0 - (b.transpose() * &w)[(0, 0)]) / delta;
+        let inverse = match method {
+            Method::Reml => projected.inverse(),
+            Method::Ml => self.shifted(self.whole(&d, par), delta)?.inverse(),
+        };
+        let slope = |e: &Vec<f64>| Slopes {
+            log_det: (0..d.len()).map(|j| 2.0 * e[j] * (1.0 - delta * inverse[(j, j)])).sum(),
+            log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
+        };
+        Ok(self.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
+        let d = self.weights(at);
         let (m, r) = (d.len(), self.fixed.kept.len());
         let spectrum = Tridiagonal::new(self.a(&d), 0, par);
         let mut columns = Mat::from_fn(m, r + 1, |i, j| {
@@ -158,7 +248,7 @@ impl WeightSpace {
             n_rest: self.n as usize - r - reached.len(),
             values: reached.iter().map(|&i| values[i]).collect(),
             y,
-            y1: self.fixed.y1.clone(),
+            y1: self.fixed.unshifted_y1(),
             k11: weighted
                 .iter()
                 .map(|a| weighted.iter().map(|b| dot(a, b)).collect())
@@ -166,6 +256,7 @@ impl WeightSpace {
             b,
             basis: self.fixed.basis(),
             log_det_x: self.fixed.log_det(),
+            log_weights: self.log_weights,
             y_scale: 1.0,
             k_scale: 1.0,
             ..Rotated::default()
@@ -173,13 +264,71 @@ impl WeightSpace {
     }
 }
 
+/// Sums of all functions for a column.
+fn column(moments: &Moments, frequencies: &[Vec<i64>], c: usize) -> Vec<f64> {
+    let mut sums = moments.columns[c].functions(frequencies);
+    sums.extend(moments.groups.cross.iter().map(|row| row[c]));
+    sums
+}
+
+/// Lower triangle of the cross products of all functions, those of the groups last.
+fn bordered(moments: &Moments, frequencies: &[Vec<i64>], size: usize) -> Mat<f64> {
+    let waves = moments.ones.gram(frequencies);
+    let first = waves.nrows();
+    let mut t = Mat::zeros(size, size);
+    t.submatrix_mut(0, 0, first, first).copy_from(&waves);
+    for (g, sums) in moments.groups.sums.iter().enumerate() {
+        let row = first + g;
+        sums.functions(frequencies)
+            .iter()
+            .enumerate()
+            .for_each(|(f, s)| t[(row, f)] = *s);
+        t[(row, row)] = moments.groups.counts[g];
+    }
+    t
+}
+
+/// With more functions than contrasts the Gram matrix is singular, and small eigenvalues cannot be told from rounding.
+fn check_rows(n: f64, rank: usize, size: usize) -> Result<()> {
+    if rank as f64 >= n {
+        return Err(Error::TooFewRows { n: n as usize, rank });
+    }
+    if (size + rank) as f64 >= n {
+        return Err(Error::BasisAboveRows { size, n: n as usize });
+    }
+    Ok(())
+}
+
 impl Fixed {
-    /// L^-T by rows: beta = L^-T (coordinates along Q1).
+    /// L^-T by rows: beta = L^-T (coordinates along Q1); the intercept, kept first, takes the shifts back.
     fn basis(&self) -> Vec<Vec<f64>> {
         let r = self.kept.len();
         let unit = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
         let inverse = solve_rows(&self.l, unit);
-        (0..r).map(|i| (0..r).map(|j| inverse[j][i]).collect()).collect()
+        let mut basis: Vec<Vec<f64>> = (0..r).map(|i| (0..r).map(|j| inverse[j][i]).collect()).collect();
+        for j in 1..r {
+            let (first, row) = basis.split_at_mut(j);
+            axpy(-self.shifts[j], &row[0], &mut first[0]);
+        }
+        basis
+    }
+
+    /// Coordinates of y along Q1, its own shift taken back too.
+    fn unshifted_y1(&self) -> Vec<f64> {
+        let mut y1 = self.y1.clone();
+        if self.y_shift != 0.0 {
+            y1[0] += self.y_shift * self.l[0][0];
+        }
+        y1
+    }
+
+    /// Coordinates of a row of X: L^-1 (x - shifts).
+    pub fn along(&self, x: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut row: Vec<f64> = self.kept.iter().zip(&self.shifts).map(|(&j, s)| x(j) - s).collect();
+        for i in 0..row.len() {
+            row[i] = (row[i] - dot(&self.l[i][..i], &row[..i])) / self.l[i][i];
+        }
+        row
     }
 
     fn log_det(&self) -> f64 {
@@ -187,16 +336,16 @@ impl Fixed {
     }
 }
 
-/// Cholesky decomposition of the first p columns of the cross products, columns that depend on those before them left out.
-fn cholesky(cross: &Mat<f64>, p: usize) -> (Vec<usize>, Vec<Vec<f64>>) {
+/// Cholesky decomposition of X'X, columns that depend on those before them left out.
+fn cholesky(cross: &Mat<f64>) -> (Vec<usize>, Vec<Vec<f64>>) {
     let (mut kept, mut l): (Vec<usize>, Vec<Vec<f64>>) = (vec![], vec![]);
-    for j in 0..p {
+    for j in 0..cross.nrows() {
         let mut row: Vec<f64> = vec![];
         for (i, &k) in kept.iter().enumerate() {
             row.push((cross[(j, k)] - dot(&l[i][..i], &row)) / l[i][i]);
         }
         let rest = cross[(j, j)] - dot(&row, &row);
-        if rest > ALIAS_TOLERANCE * cross[(j, j)] {
+        if rest > DEPENDS * cross[(j, j)] {
             row.push(rest.sqrt());
             kept.push(j);
             l.push(row);

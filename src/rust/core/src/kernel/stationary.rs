@@ -36,6 +36,18 @@ impl Family {
         }
     }
 
+    /// -k'(r) / r: times the square of an axis' part of r, the slope of k in the logarithm of that axis' length scale.
+    pub fn steepness(self, r: f64) -> f64 {
+        let a = |nu: f64| (2.0 * nu).sqrt() * r;
+        match self {
+            Family::ExpQuad => (-0.5 * r * r).exp(),
+            Family::Matern12 if r == 0.0 => 0.0,
+            Family::Matern12 => (-r).exp() / r,
+            Family::Matern32 => 3.0 * (-a(1.5)).exp(),
+            Family::Matern52 => 5.0 / 3.0 * (1.0 + a(2.5)) * (-a(2.5)).exp(),
+        }
+    }
+
     /// Logarithm of the spectral density in d dimensions at the square of rho, for length scales of one.
     pub fn log_density<D: Scalar>(self, rho2: D, d: usize) -> D {
         let half = d as f64 / 2.0;
@@ -168,6 +180,16 @@ mod tests {
                     (transform - density).abs() < 1e-9,
                     "{family:?} {rho}: {transform} {density}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn the_steepness_is_the_slope_of_the_correlation() {
+        for family in ALL {
+            for r in [0.05, 0.7, 3.0] {
+                let slope = (family.correlation(r + 1e-6) - family.correlation(r - 1e-6)) / 2e-6;
+                assert!((family.steepness(r) * r + slope).abs() < 1e-9, "{family:?} {r}");
             }
         }
     }

@@ -62,14 +62,28 @@ impl Plan {
 
     /// Mode k of real data, one frequency an axis, with k_1 from -floor(K_1/2) to floor(K_1/2): where -k is held its conjugate is.
     pub fn mode(&self, modes: &[c64], k: &[i64]) -> c64 {
-        let sign = if k[0] < 0 { -1 } else { 1 };
-        let mut index = (sign * k[0]) as usize;
+        match self.index(k) {
+            Some(index) => modes[index],
+            None => self.mode(modes, &mirror(k)).conj(),
+        }
+    }
+
+    /// Adds to mode k, if it is one of those that are held and not the mirror image of one.
+    pub fn add_mode(&self, modes: &mut [c64], k: &[i64], value: c64) {
+        if let Some(index) = self.index(k) {
+            modes[index] += value;
+        }
+    }
+
+    /// Place of mode k; none if k_1 < 0.
+    fn index(&self, k: &[i64]) -> Option<usize> {
+        let mut index = usize::try_from(k[0]).ok()?;
         let mut stride = self.axes[0].half();
         for (axis, k) in self.axes[1..].iter().zip(&k[1..]) {
-            index += stride * (sign * k + (axis.modes / 2) as i64) as usize;
+            index += stride * (k + (axis.modes / 2) as i64) as usize;
             stride *= axis.modes;
         }
-        if sign < 0 { modes[index].conj() } else { modes[index] }
+        Some(index)
     }
 
     pub(super) fn strides(&self) -> [usize; 3] {
@@ -97,4 +111,8 @@ impl Plan {
             None => Ok(()),
         }
     }
+}
+
+fn mirror(k: &[i64]) -> Vec<i64> {
+    k.iter().map(|k| -k).collect()
 }

@@ -3,15 +3,18 @@
 use crate::definition::noise;
 use faer::prelude::*;
 use faer::{Mat, Par, Side};
+use fastlmm_core::fourier::explore::singles;
 use fastlmm_core::fourier::gram::Sums;
 use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
 use fastlmm_core::fourier::moments::Moments;
-use fastlmm_core::fourier::search::Search;
+use fastlmm_core::fourier::pass::{self, Data};
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::{Criterion, Method};
 use fastlmm_core::optimize::Place;
 use fastlmm_core::parallel::Workers;
+use fastlmm_core::process::Process;
+use fastlmm_core::process::search::Search;
 use std::cell::RefCell;
 use std::f64::consts::PI;
 
@@ -82,7 +85,8 @@ impl Field {
         sums
     }
 
-    fn moments(&self, grid: &Grid) -> Moments {
+    /// The definition of the table, with nothing taken off the columns.
+    fn slow_moments(&self, grid: &Grid) -> Moments {
         let p = self.x.ncols();
         let column = |c: usize, i: usize| if c < p { self.x[(i, c)] } else { self.y[i] };
         let twice: Vec<usize> = grid.m.iter().map(|m| 2 * m).collect();
@@ -90,11 +94,70 @@ impl Field {
         Moments {
             grid: grid.clone(),
             n: self.n() as f64,
+            log_weights: 0.0,
+            shifts: vec![0.0; p + 1],
             ones: self.sums(grid, &twice, |_| 1.0),
             columns: (0..=p).map(|c| self.sums(grid, &grid.m, |i| column(c, i))).collect(),
-            cross: all.transpose() * &all,
-            p,
+            cross: self.x.transpose() * &all,
+            squares: vec![self.y.iter().map(|y| y * y).sum()],
+            groups: Default::default(),
         }
+    }
+
+    pub fn columns(&self) -> Columns {
+        let d = self.points[0].len();
+        Columns {
+            coordinates: (0..d).map(|a| self.points.iter().map(|q| q[a]).collect()).collect(),
+            x: (0..self.x.ncols())
+                .map(|j| self.x.col(j).iter().copied().collect())
+                .collect(),
+        }
+    }
+
+    fn moments(&self, grid: &Grid, shifted: bool) -> Moments {
+        let columns = self.columns();
+        let data = columns.data(self);
+        let shifts = if shifted {
+            data.shifts()
+        } else {
+            vec![0.0; self.x.ncols() + 1]
+        };
+        pass::moments(&data, grid, &shifts, &Workers::new(2).unwrap(), &mut ()).unwrap()
+    }
+}
+
+/// The data column by column.
+pub struct Columns {
+    pub coordinates: Vec<Vec<f64>>,
+    pub x: Vec<Vec<f64>>,
+}
+
+impl Columns {
+    pub fn data<'a>(&'a self, field: &'a Field) -> Data<'a> {
+        Data {
+            coordinates: self.coordinates.iter().map(Vec::as_slice).collect(),
+            x: self.x.iter().map(Vec::as_slice).collect(),
+            y: vec![&field.y],
+            ..Data::default()
+        }
+    }
+}
+
+#[test]
+fn the_pass_gives_the_table_of_its_definition() {
+    for (d, n) in [(1, 57), (2, 90), (3, 60)] {
+        let field = Field::new(1, n, d, 3);
+        let range = Range {
+            shortest: vec![0.5; d],
+            longest: vec![0.8; d],
+        };
+        let grid = Grid::new(Family::ExpQuad, &field.bounds(), &range, 1e-2);
+        let (slow, fast) = (field.slow_moments(&grid), field.moments(&grid, false));
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-10 * n as f64);
+        let same = |a: &Sums, b: &Sums| a.m == b.m && near(&a.cos, &b.cos) && near(&a.sin, &b.sin);
+        assert!(same(&slow.ones, &fast.ones), "{d}");
+        assert!(slow.columns.iter().zip(&fast.columns).all(|(a, b)| same(a, b)), "{d}");
+        assert!((&slow.cross - &fast.cross).norm_max() < 1e-10 && near(&slow.squares, &fast.squares));
     }
 }
 
@@ -126,7 +189,7 @@ fn check(family: Family, d: usize, n: usize, p: usize, eps: f64, lengths: &[f64]
         longest: vec![0.6; d],
     };
     let grid = Grid::new(family, &field.bounds(), &range, eps);
-    let moments = field.moments(&grid);
+    let moments = field.moments(&grid, true);
     let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
     for &length in lengths {
         let lengths = vec![length; d];
@@ -189,13 +252,13 @@ fn the_gradient_is_that_of_the_profile() {
         };
         let eps = [1e-3, 1e-2][d - 1];
         let grid = Grid::new(family, &field.bounds(), &range, eps);
-        let moments = field.moments(&grid);
+        let moments = field.moments(&grid, false);
         let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
         let workers = Workers::new(1).unwrap();
         for method in [Method::Reml, Method::Ml] {
             let mut nobody = ();
             let search = Search {
-                space: &space,
+                process: &space,
                 method,
                 workers: &workers,
                 monitor: RefCell::new(&mut nobody),
@@ -218,9 +281,14 @@ fn the_gradient_is_that_of_the_profile() {
             }
             let found = search.isotropic(&vec![1.0; d], 0.4, 0.8).unwrap();
             let best = &found.locals[0];
-            assert!(found.grid.iter().all(|(_, deviance)| *deviance >= best.deviance - 1e-9));
+            assert!(
+                found
+                    .grid
+                    .iter()
+                    .all(|seen| -2.0 * seen.point.log_lik >= best.deviance - 1e-9)
+            );
             if d > 1 {
-                let each = search.each(&best.lengths, &range).unwrap();
+                let each = search.each(&best.lengths, &range, &singles(d)).unwrap();
                 let settled =
                     |i: usize| each.gradient[i].abs() < 1e-3 || (each.gradient[i] < 0.0 && each.lengths[i] > 0.75);
                 assert!(

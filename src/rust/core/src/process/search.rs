@@ -1,17 +1,11 @@
 //! The length scales: the profile of the likelihood over their logarithms, delta at its best for each, with exact gradients.
 //!
-//! With `e_j = d log D_j / d log ell`, `w = (A + delta I)^-1 D c` and the envelope theorem
-//!
-//! ```text
-//! d logdet / d log ell = 2 sum_j e_j (1 - delta [(A + delta I)^-1]_jj),   d Q / d log ell = -2 sum_j e_j w_j^2
-//! d deviance           = d logdet + n' dQ / Q
-//! ```
-//!
-//! where for ML the log-determinant is that of the matrix without X projected out.
+//! By the envelope theorem the slope at the best delta is that at fixed delta, `d deviance = d logdet + n' d log Q`.
 
-use super::grid::Range;
-use super::weights::WeightSpace;
+use super::Process;
 use crate::error::{Error, Result};
+use crate::fit::{Point, at, borders, point};
+use crate::fourier::grid::Range;
 use crate::likelihood::{Criterion, Method};
 use crate::monitor::Monitor;
 use crate::optimize::{Grid, Place, grid_points, root};
@@ -20,8 +14,7 @@ use crate::rotated::Rotated;
 use argmin::core::{CostFunction, Executor, Gradient, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
-use faer::linalg::solvers::{DenseSolveCore, Solve};
-use faer::{Mat, Par, Side};
+use faer::Par;
 use std::cell::RefCell;
 
 /// The profile at one set of length scales.
@@ -33,20 +26,40 @@ pub struct Profiled {
     pub deviance: f64,
     pub gradient: Vec<f64>,
     pub place: Place,
-    pub log_delta: f64,
+    /// delta in the units of the response: 0 or infinite at an end point.
+    pub delta: f64,
+}
+
+impl Profiled {
+    /// Estimates at these length scales.
+    pub fn seen(&self, method: Method) -> Seen {
+        let criterion = Criterion {
+            data: &self.rotated,
+            method,
+        };
+        let (h, g) = at(self.place, (self.delta / self.rotated.k_scale).ln());
+        Seen {
+            length: self.lengths[0],
+            point: point(&criterion, h, g),
+        }
+    }
+}
+
+/// What the search saw at one length scale.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub length: f64,
+    pub point: Point,
 }
 
 /// Local optima over the length scales, best first; `grid` is the profile as the search saw it.
 pub struct Found {
     pub locals: Vec<Profiled>,
-    pub grid: Vec<(f64, f64)>,
-    /// Is the best one at the end of the range of length scales?
-    pub at_shortest: bool,
-    pub at_longest: bool,
+    pub grid: Vec<Seen>,
 }
 
 pub struct Search<'a> {
-    pub space: &'a WeightSpace,
+    pub process: &'a dyn Process,
     pub method: Method,
     pub workers: &'a Workers,
     pub monitor: RefCell<&'a mut dyn Monitor>,
@@ -55,11 +68,20 @@ pub struct Search<'a> {
 /// Distance of grid points in the logarithm of a length scale.
 const STEP: f64 = 0.45;
 
+impl Found {
+    pub fn one(profiled: Profiled) -> Self {
+        Self {
+            grid: vec![],
+            locals: vec![profiled],
+        }
+    }
+}
+
 impl Search<'_> {
     pub fn at(&self, lengths: &[f64]) -> Result<Profiled> {
         self.monitor.borrow_mut().check()?;
-        let (space, method) = (self.space, self.method);
-        self.workers.run(|par| profiled(space, method, lengths, par))
+        let (process, method) = (self.process, self.method);
+        self.workers.run(|par| profiled(process, method, lengths, par))
     }
 
     /// One length scale for all axes, in proportion to `unit`, between the ends of a range of factors.
@@ -82,14 +104,8 @@ impl Search<'_> {
         let ends = [(0, slope(&seen[0]) >= 0.0), (last, slope(&seen[last]) < 0.0)];
         locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-        let grid = at.iter().zip(&seen).map(|(t, p)| (t.exp(), p.deviance)).collect();
-        let is = |i: usize| locals.first().is_some_and(|best| best.lengths == seen[i].lengths);
-        Ok(Found {
-            at_shortest: is(0),
-            at_longest: is(last),
-            locals,
-            grid,
-        })
+        let grid = seen.iter().chain(&locals).map(|p| p.seen(self.method)).collect();
+        Ok(Found { locals, grid })
     }
 
     fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
@@ -106,12 +122,14 @@ impl Search<'_> {
         self.at(&along(at?))
     }
 
-    /// One length scale an axis, from a start downhill by a quasi-Newton method. The grid of frequencies serves a range of length scales only:
-    /// their logarithms are written as logistic functions of free numbers.
-    pub fn each(&self, start: &[f64], range: &Range) -> Result<Profiled> {
+    /// From a start downhill by a quasi-Newton method, each direction (parameters that move together) within its range. A grid of frequencies serves
+    /// a range of length scales only: logarithms are written as logistic functions of free numbers.
+    pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Profiled> {
         let surface = Surface {
             search: self,
             range,
+            start,
+            directions,
             last: RefCell::new(None),
             stopped: RefCell::new(None),
         };
@@ -122,7 +140,7 @@ impl Search<'_> {
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), 6)
             .with_tolerance_grad(1e-6)
             .map_err(failed)?;
-        let free = surface.free(start);
+        let free = surface.free();
         let run = Executor::new(&surface, solver)
             .configure(|state| state.param(free.clone()).max_iters(100))
             .timer(false)
@@ -139,15 +157,10 @@ impl Search<'_> {
     }
 }
 
-fn profiled(space: &WeightSpace, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
-    let rotated = space.rotated(lengths, par)?;
+fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
+    let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
-    let upper = criterion.deviance_at(0.0, 1.0);
-    let lower = if criterion.is_bounded() {
-        criterion.deviance_at(1.0, 0.0)
-    } else {
-        f64::INFINITY
-    };
+    let (lower, upper) = borders(&criterion);
     let grid = Grid::new(&criterion, grid_points(&rotated), lower, upper);
     let none = Error::NoConvergence {
         what: "the search for delta",
@@ -155,12 +168,12 @@ fn profiled(space: &WeightSpace, method: Method, lengths: &[f64], par: Par) -> R
     };
     let best = grid.optimum(&criterion)?.ok_or(none)?.best;
     let n = criterion.n() as f64;
+    let delta = best.at.exp() * rotated.k_scale;
     let gradient = match best.place {
         Place::Upper => vec![0.0; lengths.len()],
-        // below the rounding of the largest eigenvalue delta no longer shows
         _ => {
-            let floor = 100.0 * f64::EPSILON * rotated.values.len() as f64 * rotated.largest();
-            gradient(space, method, lengths, best.at.exp().max(floor), n, par)?
+            let slopes = process.slopes(method, lengths, delta.max(floor(&rotated)), par)?;
+            slopes.iter().map(|s| s.deviance(n)).collect()
         }
     };
     Ok(Profiled {
@@ -168,44 +181,21 @@ fn profiled(space: &WeightSpace, method: Method, lengths: &[f64], par: Par) -> R
         deviance: best.value,
         gradient,
         place: best.place,
-        log_delta: best.at,
+        delta,
         rotated,
     })
 }
 
-/// Slope of the deviance at fixed delta.
-fn gradient(space: &WeightSpace, method: Method, lengths: &[f64], delta: f64, n: f64, par: Par) -> Result<Vec<f64>> {
-    let d = space.weights(lengths);
-    let b = Mat::from_fn(d.len(), 1, |i, _| d[i] * space.c[i]);
-    let singular = Error::NoConvergence {
-        what: "a Cholesky decomposition in weight space",
-        iterations: 0,
-    };
-    let shifted = |mut a: Mat<f64>| {
-        (0..d.len()).for_each(|i| a[(i, i)] += delta);
-        a.llt(Side::Lower).map_err(|_| singular.clone())
-    };
-    let projected = shifted(space.a(&d))?;
-    let w = projected.solve(&b);
-    let q = (space.rho0 - (b.transpose() * &w)[(0, 0)]) / delta;
-    let inverse = match method {
-        Method::Reml => projected.inverse(),
-        Method::Ml => shifted(space.whole(&d, par))?.inverse(),
-    };
-    let slopes = space.log_weight_slopes(lengths);
-    Ok(slopes
-        .iter()
-        .map(|e| {
-            let log_det: f64 = (0..d.len()).map(|j| 2.0 * e[j] * (1.0 - delta * inverse[(j, j)])).sum();
-            let q_slope: f64 = (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum();
-            log_det + n * q_slope / q
-        })
-        .collect())
+/// Below the rounding of the largest eigenvalue delta no longer shows.
+fn floor(rotated: &Rotated) -> f64 {
+    100.0 * f64::EPSILON * rotated.values.len() as f64 * rotated.largest() * rotated.k_scale
 }
 
 struct Surface<'s, 'a> {
     search: &'s Search<'a>,
     range: &'s Range,
+    start: &'s [f64],
+    directions: &'s [Vec<usize>],
     last: RefCell<Option<(Vec<f64>, Profiled)>>,
     stopped: RefCell<Option<Error>>,
 }
@@ -213,20 +203,31 @@ struct Surface<'s, 'a> {
 type Failed = argmin::core::Error;
 
 impl Surface<'_, '_> {
-    fn span(&self, i: usize) -> (f64, f64) {
+    /// First logarithm of a direction, by its first parameter, and how far it may go.
+    fn span(&self, k: usize) -> (f64, f64) {
+        let i = self.directions[k][0];
         let first = self.range.shortest[i].ln();
         (first, self.range.longest[i].ln() - first)
     }
 
-    fn free(&self, lengths: &[f64]) -> Vec<f64> {
-        let part = |i: usize| ((lengths[i].ln() - self.span(i).0) / self.span(i).1).clamp(0.01, 0.99);
-        (0..lengths.len()).map(|i| (part(i) / (1.0 - part(i))).ln()).collect()
+    fn free(&self) -> Vec<f64> {
+        let part = |k: usize| {
+            let (first, span) = self.span(k);
+            ((self.start[self.directions[k][0]].ln() - first) / span).clamp(0.01, 0.99)
+        };
+        (0..self.directions.len())
+            .map(|k| (part(k) / (1.0 - part(k))).ln())
+            .collect()
     }
 
     fn lengths(&self, free: &[f64]) -> Vec<f64> {
-        (0..free.len())
-            .map(|i| (self.span(i).0 + self.span(i).1 * share(free[i])).exp())
-            .collect()
+        let mut lengths = self.start.to_vec();
+        for (k, direction) in self.directions.iter().enumerate() {
+            let (first, span) = self.span(k);
+            let factor = (first + span * share(free[k])).exp() / self.start[direction[0]];
+            direction.iter().for_each(|&i| lengths[i] *= factor);
+        }
+        lengths
     }
 
     fn read<T>(&self, free: &[f64], of: impl Fn(&Profiled) -> T) -> std::result::Result<T, Failed> {
@@ -268,7 +269,8 @@ impl Gradient for &Surface<'_, '_> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, free: &Vec<f64>) -> std::result::Result<Vec<f64>, Failed> {
-        let slope = |i: usize| self.span(i).1 * share(free[i]) * (1.0 - share(free[i]));
-        self.read(free, |p| (0..free.len()).map(|i| p.gradient[i] * slope(i)).collect())
+        let slope = |k: usize| self.span(k).1 * share(free[k]) * (1.0 - share(free[k]));
+        let along = |p: &Profiled, k: usize| self.directions[k].iter().map(|&i| p.gradient[i]).sum::<f64>();
+        self.read(free, |p| (0..free.len()).map(|k| along(p, k) * slope(k)).collect())
     }
 }

@@ -1,0 +1,176 @@
+#' Methods for Gaussian process fits
+#'
+#' `predict()` gives the mean surface, fixed effects plus process (plus group effects), at the rows of the fit or anywhere else, with the universal kriging standard error: that
+#' of the mean, with the uncertainty of `beta`, given length scale and variances; the residual variance is not in it. A million targets take seconds, by nonuniform Fourier
+#' transforms. Far from the data the process returns to zero, and the mean to the fixed effects.
+#'
+#' A target far outside the box of the data would see the periodic images of the basis: in Fourier space such a prediction is refused. Give `lower` and `upper` to [gp()], or
+#' take `basis = "exact"`.
+#'
+#' @param object,x a fit by [fastlmm_fit()] with a [gp()] term.
+#' @param newdata data frame; `NULL`: the rows of the fit.
+#' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only.
+#' @param se.fit standard errors as well?
+#' @param allow.new.levels give groups that are not in the fit the effect 0?
+#' @param ... not used; an unknown argument is an error.
+#' @return A numeric vector named by the rows; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`.
+#' @examples
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
+#' @export
+predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, ...) {
+  check_dots_empty(...)
+  targets <- gp_targets(object, newdata, !is.null(re.form) && is_population(re.form), allow.new.levels)
+  mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
+  fit <- pad_targets(targets, mean)
+  if (!se.fit) return(fit)
+  list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(gp_variance(object, targets), 0))), residual.scale = sigma(object))
+}
+
+# Complete rows with what they need: X, offset, coordinates and, with groups, the number of each one's group (NA: a new one)
+gp_targets <- function(fit, newdata, population, allow_new = FALSE) {
+  design <- if (is.null(newdata)) list(X = fixed_design(fit), offset = fit$offset, na.action = fit$na.action) else forge_design(fit, newdata, list())
+  frame <- if (is.null(newdata)) fit$frame else as_data_frame(newdata, "newdata")
+  X <- design$X[, fit$kept, drop = FALSE]
+  complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
+  coordinates <- if (!population) target_coordinates(fit, frame, is.null(newdata))
+  if (!population) complete <- complete & rowSums(is.na(coordinates)) == 0
+  group <- if (!population && length(fit$random) > 1) target_groups(fit, frame, is.null(newdata), allow_new)
+  list(
+    X = X[complete, , drop = FALSE], offset = design$offset[complete], coordinates = coordinates[complete, , drop = FALSE], group = group[complete],
+    population = population, complete = complete, names = rownames(design$X), na.action = design$na.action
+  )
+}
+
+target_coordinates <- function(fit, frame, own) {
+  gp <- fit$gp
+  random <- fit$random[[1]]
+  if (own) return(gp_coordinates(lapply(gp$coordinates, frame_column, frame = frame), gp, rownames(frame)))
+  missing <- setdiff(unlist(lapply(gp$coordinates, expression_variables)), names(frame))
+  missing <- intersect(missing, attr(fit$terms, "columns"))
+  if (length(missing) > 0) abort_missing_variable(missing[1], names(frame), "newdata")
+  columns <- lapply(random$calls, evaluate_frame, frame, environment(fit$formula))
+  coordinates <- gp_coordinates(columns, gp, rownames(frame))
+  check_in_box(fit, coordinates)
+  coordinates
+}
+
+# A basis is periodic: a target must not be near the image of the far end of the data.
+check_in_box <- function(fit, coordinates) {
+  process <- fit$random[[1]]$kernel
+  if (process$route != "fourier") return(invisible())
+  box <- fit$gp$box
+  beyond <- pmax(sweep(-coordinates, 2, box[1, ], "+"), sweep(coordinates, 2, box[2, ]), 0)
+  room <- 1 / process$basis$h - (box[2, ] - box[1, ])
+  image <- sweep(sweep(-beyond, 2, room, "+"), 2, process$lengthscale, "/")
+  seen <- gp_correlation(pmax(image, 0), process$cov) > max(1e-3, 10 * process$aliasing)
+  out <- rowSums(seen & beyond > 0, na.rm = TRUE) > 0
+  if (!any(out)) return(invisible())
+  abort_fastlmm("outside_box", paste0(
+    "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ", rows_at(out, rownames(coordinates)),
+    "; fit with gp(..., lower =, upper =), a box that holds all targets, or with basis = \"exact\""
+  ), rows = which(out))
+}
+
+# The kernels as functions of the distance in length scales
+gp_correlation <- function(r, cov) {
+  switch(cov,
+    exp_quad = exp(-r^2 / 2),
+    matern12 = exp(-r),
+    matern32 = (1 + sqrt(3) * r) * exp(-sqrt(3) * r),
+    matern52 = (1 + sqrt(5) * r + 5 * r^2 / 3) * exp(-sqrt(5) * r)
+  )
+}
+
+target_groups <- function(fit, frame, own, allow_new) {
+  random <- fit$random[[2]]
+  if (own) return(random$group)
+  missing <- setdiff(expression_variables(random$expr), names(frame))
+  if (length(missing) > 0) abort_missing_variable(missing[1], names(frame), "newdata")
+  id <- forge_random(random, frame, environment(fit$formula))$id
+  at <- match(id, random$ids)
+  if (anyNA(at) && !allow_new) {
+    abort_fastlmm("new_ids", paste0(
+      "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(unique(id[is.na(at)])), "; allow.new.levels = TRUE gives them the effect 0"
+    ), ids = unique(id[is.na(at)]))
+  }
+  at
+}
+
+# ---- the process --------------------------------------------------------------------------------------
+
+# The predicted process and group effects
+gp_effects <- function(fit, targets) {
+  if (targets$population) return(0)
+  process <- gp_process(fit, targets$coordinates)
+  if (is.null(targets$group)) return(process)
+  effect <- fit$random[[2]]$alpha[targets$group]
+  process + ifelse(is.na(effect), 0, effect)
+}
+
+gp_process <- function(fit, coordinates) {
+  random <- fit$random[[1]]
+  if (random$kernel$route == "exact") return(drop(gp_cross(fit, coordinates) %*% random$alpha))
+  process_values(random$kernel, coordinates, matrix(random$alpha), fit$control)[, 1]
+}
+
+process_values <- function(process, coordinates, coefficients, control) {
+  call_rust(ffi_gp_values, unname(coordinates), process$basis, coefficients, control_threads(control))
+}
+
+# Correlations with the rows of the fit
+gp_cross <- function(fit, coordinates) {
+  own <- unname(model_coordinates(fit))
+  call_rust(ffi_gp_correlations, unname(coordinates), own, fit$gp$cov, fit$random[[1]]$kernel$lengthscale)
+}
+
+gp_variance <- function(fit, targets) {
+  if (targets$population) return(quadratic(targets$X, fit$vcov))
+  process <- fit$random[[1]]$kernel
+  if (process$route == "exact") return(exact_variance(fit, targets))
+  X <- matrix(0, nrow(targets$X), length(fit$coefficients))
+  X[, fit$kept] <- targets$X
+  group <- if (is.null(targets$group)) integer() else ifelse(is.na(targets$group), 0L, targets$group)
+  fit$sigma2_e * call_rust(
+    ffi_gp_variances, unname(targets$coordinates), X, group, process$table, process$basis, fit$gp$parameters, fit$delta[[1]], control_threads(fit$control)
+  )
+}
+
+# The kernel matrix once more, and the universal kriging variance as for any kernel
+exact_variance <- function(fit, targets) {
+  own <- gp_cross(fit, model_coordinates(fit))
+  n <- nrow(own)
+  given <- list(gram = prior_weights(fit), cross = unname(prior_weights(fit) * fixed_design(fit)[, fit$kept, drop = FALSE]))
+  in_blocks(nrow(targets$X), max(n, 2e7 %/% n), function(rows) {
+    call_rust(
+      ffi_variance, own, FALSE, seq_len(n), given$gram, given$cross, fit$sigma2, fit$sigma2_e, unname(fit$vcov),
+      gp_cross(fit, targets$coordinates[rows, , drop = FALSE]), rep(1, length(rows)), targets$X[rows, , drop = FALSE], control_threads(fit$control)
+    )
+  })
+}
+
+# nsim draws of the process at the rows of the fit, a column each
+process_draws <- function(fit, sigma2, nsim) {
+  process <- fit$random[[1]]$kernel
+  coordinates <- model_coordinates(fit)
+  if (process$route == "exact") {
+    return(sqrt(sigma2) * kernel_root(gp_cross(fit, coordinates), matrix(rnorm(nrow(coordinates) * nsim), ncol = nsim)))
+  }
+  weight <- process_weights(process)
+  sqrt(sigma2) * process_values(process, coordinates, weight * matrix(rnorm(length(weight) * nsim), ncol = nsim), fit$control)
+}
+
+process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, process$lengthscale)
+
+#' @rdname predict.fastlmm_gp
+#' @export
+ranef.fastlmm_gp <- function(object, ...) {
+  check_dots_empty(...)
+  effects <- list(data.frame(`(Intercept)` = gp_process(object, model_coordinates(object)), row.names = rownames(object$frame), check.names = FALSE))
+  names(effects) <- object$gp$name
+  if (length(object$random) > 1) {
+    group <- object$random[[2]]
+    effects[[group$name]] <- data.frame(`(Intercept)` = group$alpha, row.names = group$ids, check.names = FALSE)
+  }
+  structure(effects, class = "ranef.fastlmm")
+}

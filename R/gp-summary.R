@@ -1,0 +1,203 @@
+# Intervals, profiles and summaries of Gaussian process fits.
+
+process_label <- function(process) {
+  if (process$route == "exact") return(sprintf("(%s, kernel matrix %d x %d)", process$cov, process$size, process$size))
+  sprintf("(%s, %d functions in Fourier space that hold %s of the variance)", process$cov, process$size, format_share(process$captured))
+}
+
+# 0.9987 as "all but 0.13 %"
+format_share <- function(captured) paste0("all but ", format(100 * max(1 - captured, 0), digits = 2), " %")
+
+print_lengthscale <- function(fit, digits) {
+  estimated <- is.null(fit$gp$lengthscale)
+  label <- if (length(fit$lengthscale) == 1) "" else paste0(names(fit$lengthscale), " ")
+  cat("Length scale: ", paste0(label, format(fit$lengthscale, digits = digits), collapse = ", "), if (!estimated) " (given)", "\n", sep = "")
+}
+
+#' @rdname predict.fastlmm_gp
+#' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimate and standard error of length scales, variances, `delta` and `h2`; those of
+#'   logarithms, scaled, from the observed information), `logLik` and `gp`.
+#' @export
+summary.fastlmm_gp <- function(object, ...) {
+  check_dots_empty(...)
+  kept <- object$kept
+  se <- sqrt(pmax(diag(object$vcov), 0))
+  estimate <- object$coefficients[kept]
+  structure(
+    list(
+      fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset", "gp", "lengthscale")],
+      coefficients = cbind(Estimate = estimate, `Std. Error` = se, `t value` = estimate / se), aliased = is.na(object$coefficients),
+      vcov = object$vcov, varcomp = gp_components(object), logLik = logLik(object), criteria = fit_criteria(object),
+      residuals = residuals(object, "pearson", scaled = TRUE), df = object$df, gp = object$gp
+    ),
+    class = "summary.fastlmm_gp"
+  )
+}
+
+gp_components <- function(fit) {
+  label <- function(what, x) if (length(x) == 1) what else paste0(what, ".", names(x))
+  parts <- c("lengthscale", "sigma2", "sigma2_e", "delta", "h2")
+  rows <- lapply(parts, function(part) {
+    x <- fit[[part]]
+    data.frame(estimate = unname(x), std.error = unname(fit$se[[part]]), row.names = label(if (part == "sigma2_e") ".sigma2" else part, x))
+  })
+  do.call(rbind, rows)
+}
+
+#' @rdname predict.fastlmm_gp
+#' @param digits significant digits.
+#' @export
+print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3), ...) {
+  print_title(x$fit)
+  cat("\n")
+  print_criteria(x$criteria, is_reml(x$fit), 1)
+  print_scaled_residuals(x$residuals, digits)
+  cat("\nLength scale and variances:\n")
+  print(x$varcomp, digits = digits)
+  print_groups(x$fit)
+  print_coefficients(x, digits)
+  notes <- boundary_note(x$fit$optimum)
+  if (length(notes) > 0) writeLines(c("", notes))
+  invisible(x)
+}
+
+# ---- intervals ----------------------------------------------------------------------------------------
+
+#' Confidence intervals and profiles of Gaussian process fits
+#'
+#' Profile intervals: the values that a likelihood ratio test does not reject, with the length scale and all else at their best. The length scale is re-estimated
+#' for each value of another parameter, through 13 decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or with a group term, the
+#' intervals of length scales and variances are Wald's on the logarithmic (`h2`: logistic) scale.
+#'
+#' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
+#' that the basis serves.
+#'
+#' @param object,fitted a fit by [fastlmm_fit()] with a [gp()] term.
+#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`. `NULL`: all of them (profiles: all but the fixed
+#'   effects).
+#' @param level confidence level.
+#' @param method `"profile"` or `"Wald"`.
+#' @param alphamax profiles reach the level of simultaneous `1 - alphamax` regions.
+#' @param points number of points of a curve.
+#' @param ... not used; an unknown argument is an error.
+#' @return `confint()`: a matrix with a row for each parameter. `profile()`: a data frame of class `fastlmm_profile`, as [profile.fastlmm()].
+#' @examples
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' confint(fit, c("depth", "lengthscale"))
+#' @export
+confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
+  check_dots_empty(...)
+  method <- match.arg(method)
+  table <- gp_parameters(object)
+  parm <- gp_selected(table, parm)
+  tails <- both_tails(check_level(level))
+  limits <- vapply(parm, function(name) gp_interval(object, table[table$name == name, ], tails, method), c(0, 0))
+  interval_matrix(limits, parm, tails)
+}
+
+gp_parameters <- function(fit) {
+  p <- length(fit$coefficients)
+  lengths <- if (length(fit$lengthscale) == 1) "lengthscale" else paste0("lengthscale.", names(fit$lengthscale))
+  variance <- if (length(fit$random) == 1) c("sigma2", ".sigma2", "delta", "h2") else ".sigma2"
+  data.frame(
+    name = c(names(fit$coefficients), lengths, variance),
+    what = c(rep("beta", p), rep("lengthscale", length(lengths)), c(sigma2 = "sigma_u", .sigma2 = "sigma_e", delta = "delta", h2 = "h2")[variance]),
+    column = c(match(seq_len(p), fit$kept), seq_along(lengths), rep(0L, length(variance)))
+  )
+}
+
+gp_selected <- function(table, parm) {
+  if (is.null(parm)) return(table$name)
+  if (is.numeric(parm)) parm <- table$name[parm]
+  if (length(parm) == 0 || anyNA(parm) || !all(parm %in% table$name)) abort_parm(parm, table$name)
+  parm
+}
+
+gp_interval <- function(fit, parameter, tails, method) {
+  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
+  given <- parameter$what == "lengthscale" && !is.null(fit$gp$lengthscale)
+  if (given) return(rep(fit$lengthscale[[parameter$column]], 2))
+  profiled <- parameter$what == "beta" || length(fit$random) == 1 && length(fit$lengthscale) == 1
+  if (method == "Wald" || !profiled || fit$optimum$boundary == "h2 = 0" && parameter$what == "lengthscale") return(gp_wald(fit, parameter, tails))
+  value <- gp_ask(ffi_gp_interval, ffi_gp_interval_exact, fit, parameter, qchisq(diff(tails), 1))
+  switch(parameter$what, lengthscale = value * fit$lengthscale[[1]], sigma_u = , sigma_e = value^2, value)
+}
+
+gp_ask <- function(fourier, exact, fit, parameter, ...) {
+  near <- list(parameters = fit$gp$parameters, deviance = -2 * fit$logLik, width = gp_width(fit))
+  request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
+  process <- fit$random[[1]]$kernel
+  if (process$route == "fourier") return(call_rust(fourier, process$wide$table, process$wide$basis, request, near, parameter$what, parameter$column, ...))
+  call_rust(exact, model_rows(stored_gp_model(fit)), request, near, parameter$what, parameter$column, ...)
+}
+
+# How far about the estimate, in log length scales, a profile may reach; none about one that is given.
+gp_width <- function(fit) {
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1
+  if (!is.null(fit$gp$lengthscale) || !one || fit$optimum$boundary == "h2 = 0") return(0)
+  se <- fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
+  if (is.finite(se)) min(max(5 * se, 0.1), 3) else 2
+}
+
+gp_wald <- function(fit, parameter, tails) {
+  z <- qnorm(tails)
+  at <- parameter$column
+  if (parameter$what == "beta") return(unname(fit$coefficients[fit$kept[at]]) + sqrt(max(fit$vcov[at, at], 0)) * z)
+  if (parameter$what == "h2") return(plogis(qlogis(fit$h2[[1]]) + fit$se$log_delta * z))
+  part <- c(lengthscale = "lengthscale", sigma_u = "sigma2", sigma_e = "sigma2_e", delta = "delta")[[parameter$what]]
+  at <- max(at, 1)
+  fit[[part]][[at]] * exp(fit$se[[part]][[at]] / fit[[part]][[at]] * z)
+}
+
+#' @rdname confint.fastlmm_gp
+#' @export
+profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
+  check_dots_empty(...)
+  table <- gp_parameters(fitted)
+  if (is.null(which)) which <- table$name[table$what != "beta"]
+  table <- table[match(gp_selected(table, which), table$name), ]
+  if (length(fitted$lengthscale) > 1 || length(fitted$random) > 1) {
+    abort_fastlmm("no_profile", "profiles are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
+  }
+  zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
+  curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], zeta_max, check_points(points)))
+  curves <- do.call(rbind, curves)
+  curves$.par <- factor(curves$.par, levels = table$name)
+  structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = transform(table, lower = ifelse(what == "beta", -Inf, 0), upper = ifelse(what == "h2", 1, Inf)))
+}
+
+gp_curve <- function(fit, parameter, zeta_max, points) {
+  curve <- gp_ask(ffi_gp_curve, ffi_gp_curve_exact, fit, parameter, zeta_max, points)
+  value <- switch(parameter$what, lengthscale = curve$value * fit$lengthscale[[1]], sigma_u = , sigma_e = curve$value^2, curve$value)
+  data.frame(.par = parameter$name, value = value, .zeta = curve$zeta, logLik = curve$logLik)
+}
+
+# ---- again --------------------------------------------------------------------------------------------
+
+stored_gp_model <- function(fit) {
+  model <- fit[c(
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "na.action", "method", "control", "gp"
+  )]
+  model$X <- fixed_design(fit)
+  model$gp$calls <- fit$random[[1]]$calls
+  if (length(fit$random) > 1) {
+    group <- fit$random[[2]]
+    model$group <- factor(group$ids[group$group], levels = group$ids)
+    model$group_expr <- group$expr
+  }
+  model
+}
+
+#' @rdname predict.fastlmm_gp
+#' @param newresp new response, as long as the rows of the fit.
+#' @export
+refit.fastlmm_gp <- function(object, newresp = NULL, ...) {
+  check_dots_empty(...)
+  model <- stored_gp_model(object)
+  if (!is.null(newresp)) {
+    model$y[] <- check_new_response(newresp, object)
+    model$frame[[1]] <- unname(model$y)
+    check_response_varies(model$y - model$offset, names(model$frame)[1])
+  }
+  report_gp(estimate_gp(model))
+}

@@ -1,0 +1,158 @@
+#' Gaussian processes over columns of data
+#'
+#' A term `gp(lon, lat)` in the formula of [fastlmm_fit()] adds a Gaussian process with a stationary kernel of one to three numeric variables,
+#' `y ~ N(X beta, sigma2 (k(distance / lengthscale) + delta I))`. Length scale, variances and fixed effects are estimated together, by the restricted or
+#' plain likelihood of that model. It is a description for formulas only: it cannot be called by itself.
+#'
+#' @section Kernels:
+#' With `r` the Euclidean distance in length scales: `exp_quad` is `exp(-r^2 / 2)`; `matern12` is `exp(-r)`, the exponential variogram; `matern32` is
+#' `(1 + a) exp(-a)` with `a = sqrt(3) r`; `matern52` is `(1 + a + a^2 / 3) exp(-a)` with `a = sqrt(5) r`. Coordinates are taken as they are, as positions in a plane or
+#' in space: project longitudes and latitudes of a large region first.
+#'
+#' @section How it is computed:
+#' In Fourier space (`fit$gp$route == "fourier"`): equispaced frequencies in a ball represent the kernel (Greengard, Rachh and Barnett), one pass over the data by
+#' nonuniform Fourier transforms leaves a small table of sums, and from then on nothing depends on the number of rows. The basis is fine enough that what it leaves out
+#' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, so `delta` is too large by at most about that much. `fit$gp$captured` and
+#' `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#'
+#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 500 rows, and up to 3000 where the Fourier
+#' basis would be too large: rough kernels have variance at high frequencies, and in two and three dimensions there are many of those.
+#'
+#' @param ... one to three numeric variables, or expressions of such.
+#' @param cov kernel, `"matern52"` if not given.
+#' @param lengthscale in units of the coordinates, if it is known: one number, or one for each coordinate. `NULL`: estimated.
+#' @param ard one length scale for each coordinate?
+#' @param range shortest and longest length scale to consider; with `ard` relative to the sides of the data's box. `NULL`: all that the data can tell apart.
+#' @param tol part of the kernel's variance that the Fourier basis may leave out, relative to `delta`.
+#' @param basis `"auto"`, `"fourier"` or `"exact"`.
+#' @param size largest number of basis functions. Time grows with its cube: 1000 take about a tenth of a second for each length scale that is looked at, 4000 some seconds.
+#' @param lower,upper corners of a box that the basis shall serve beside the data: that of all places to be predicted. One number for each coordinate.
+#' @return Nothing: an error outside a formula.
+#' @references
+#' Greengard, P., Rachh, M. and Barnett, A. (2025) Equispaced Fourier representations for efficient Gaussian process regression from a billion data points. SIAM/ASA JUQ 13, 63-89.
+#'
+#' Rasmussen, C. E. and Williams, C. K. I. (2006) Gaussian processes for machine learning, section 4.2. MIT Press.
+#' @seealso [predict.fastlmm_gp()], [plot.fastlmm_gp()], [gp_accumulate()] for data larger than memory.
+#' @examples
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' fit
+#' confint(fit, "lengthscale")
+#' @export
+gp <- function(..., cov = c("matern52", "exp_quad", "matern12", "matern32"), lengthscale = NULL, ard = FALSE, range = NULL, tol = 0.01,
+               basis = c("auto", "fourier", "exact"), size = 4000, lower = NULL, upper = NULL) {
+  abort_fastlmm("gp", "gp() is a term of a formula, as in fastlmm_fit(y ~ x + gp(lon, lat), data); it cannot be called by itself")
+}
+
+gp_kernels <- c("matern52", "exp_quad", "matern12", "matern32")
+
+# ---- the term -----------------------------------------------------------------------------------------
+
+is_gp <- function(e) is_call_to(e, "gp") || is.call(e) && is_call_to(e[[1]], c("::", ":::")) && identical(e[[1]][[3]], quote(gp))
+
+# The gp() terms of a formula's right side. They can only be added.
+find_gp <- function(e) {
+  if (is_gp(e)) return(list(e))
+  if (!is_call_to(e, formula_operators)) return(list())
+  found <- unlist(lapply(as.list(e)[-1], find_gp), recursive = FALSE)
+  if (length(found) > 0 && !is_call_to(e, c("+", "("))) abort_gp_place(e)
+  found
+}
+
+# What a term says, its settings evaluated where the formula was written
+split_gp <- function(right, env) {
+  terms <- find_gp(right)
+  if (length(terms) == 0) return(NULL)
+  if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
+  call <- match.call(gp, terms[[1]], expand.dots = FALSE)
+  settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], eval, env)
+  coordinates <- unname(as.list(call[["..."]]))
+  new_gp(terms[[1]], coordinates, settings)
+}
+
+new_gp <- function(term, coordinates, settings) {
+  d <- length(coordinates)
+  if (d < 1 || d > 3) abort_gp_term(term, paste("has", counted(d, "coordinate"), "but must have one to three"))
+  defaults <- list(cov = "matern52", ard = FALSE, tol = 0.01, basis = "auto", size = 4000)
+  gp <- utils::modifyList(defaults, settings)
+  gp <- c(gp, list(term = term, coordinates = coordinates, name = gp_label(coordinates)))
+  check_gp(gp, term, d)
+}
+
+gp_label <- function(coordinates) paste0("gp(", toString(vapply(coordinates, deparse1, "")), ")")
+
+check_gp <- function(gp, term, d) {
+  number <- function(x, n = 1) is.numeric(x) && length(x) %in% n && all(is.finite(x) & x > 0)
+  if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels)))
+  if (!isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
+  if (!isTRUE(gp$ard) && !isFALSE(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
+  if (!is.null(gp$lengthscale) && !number(gp$lengthscale, c(1, d))) {
+    abort_gp_term(term, paste0("has lengthscale = ", deparse1(gp$lengthscale), ", which must be one positive number, or one for each of its ", counted(d, "coordinate")))
+  }
+  if (!is.null(gp$range) && !(number(gp$range, 2) && gp$range[1] < gp$range[2])) abort_gp_term(term, "has a range that is not two positive numbers, the shorter first")
+  if (!number(gp$tol) || gp$tol > 1) abort_gp_term(term, "has a tol that is not a number between 0 and 1")
+  corner <- function(x) is.null(x) || is.numeric(x) && length(x) == d && all(is.finite(x))
+  if (!corner(gp$lower) || !corner(gp$upper)) abort_gp_term(term, paste("has a lower or an upper that is not", counted(d, "finite number")))
+  if (!number(gp$size) || gp$size < 10) abort_gp_term(term, "has a size that is not a number of at least 10")
+  gp$ard <- gp$ard && d > 1
+  gp
+}
+
+abort_gp_term <- function(term, message) {
+  abort_fastlmm("gp", paste(deparse1(term), message), term = term)
+}
+
+abort_gp_place <- function(e) {
+  abort_fastlmm("gp", paste0("gp() can only be added to the formula; it stands inside ", deparse1(e)), term = e)
+}
+
+# ---- coordinates --------------------------------------------------------------------------------------
+
+gp_coordinates <- function(columns, gp, rows) {
+  names <- vapply(gp$coordinates, deparse1, "")
+  for (i in seq_along(columns)) check_coordinate(columns[[i]], names[i], rows)
+  matrix(as.numeric(unlist(columns)), ncol = length(columns), dimnames = list(NULL, names))
+}
+
+check_coordinate <- function(x, name, rows) {
+  if (!is.numeric(x) || NCOL(x) != 1) {
+    abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() must be a numeric variable, not of class ", class(x)[1]), coordinate = name)
+  }
+  bad <- !is.na(x) & !is.finite(x)
+  if (any(bad)) abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is not finite in ", rows_at(bad, rows)), coordinate = name)
+}
+
+check_box <- function(box, names) {
+  flat <- !(box[2, ] > box[1, ])
+  if (any(flat)) {
+    abort_fastlmm("constant_coordinate", paste0(
+      "coordinate ", quoted(names[flat][1]), " of gp() is the same in all rows: leave it out"
+    ), coordinate = names[flat][1])
+  }
+}
+
+gp_box <- function(coordinates, gp) {
+  box <- apply(coordinates, 2, range)
+  check_box(box, colnames(coordinates))
+  if (!is.null(gp$lower)) box[1, ] <- pmin(box[1, ], gp$lower)
+  if (!is.null(gp$upper)) box[2, ] <- pmax(box[2, ], gp$upper)
+  box
+}
+
+# ---- what goes to Rust --------------------------------------------------------------------------------
+
+gp_rows <- function(coordinates, X, Y, weights = NULL, group = NULL) {
+  list(
+    coordinates = coordinates, X = X, Y = Y, weights = if (is.null(weights)) numeric() else as.numeric(weights),
+    group = if (is.null(group)) integer() else as.integer(group), groups = if (is.null(group)) 0 else nlevels(group)
+  )
+}
+
+gp_request <- function(gp, box, method, control) {
+  d <- ncol(box)
+  list(
+    cov = gp$cov, ard = gp$ard, tol = gp$tol, size = if (is.null(gp$largest)) gp$size else gp$largest, method = method, threads = as.numeric(control_threads(control)),
+    lengthscale = if (is.null(gp$lengthscale)) numeric() else rep_len(as.numeric(gp$lengthscale), d),
+    shortest = if (is.null(gp$range)) numeric() else gp$range[1], longest = if (is.null(gp$range)) numeric() else gp$range[2],
+    low = box[1, ], high = box[2, ]
+  )
+}

@@ -1,0 +1,108 @@
+//! One table of sums that serves a wide range of length scales, and for each part of the range a basis no larger than that part needs.
+//!
+//! The table's frequencies are close enough for the longest length scale and reach far enough for the shortest. A shorter length scale needs only
+//! every s-th of them, a longer one only the low ones: both are parts of the table.
+
+use super::gram::Sums;
+use super::grid::{Bounds, Grid, Range, size};
+use super::moments::{Groups, Moments};
+use super::weights::WeightSpace;
+use crate::error::{Error, Result};
+use crate::kernel::stationary::Family;
+use crate::process::interval::Near;
+
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    pub family: Family,
+    pub bounds: Bounds,
+    pub range: Range,
+    /// Part of the variance that may be left out.
+    pub eps: f64,
+    pub moments: Moments,
+}
+
+impl Ladder {
+    /// Does the table serve this range?
+    pub fn holds(&self, range: &Range) -> bool {
+        const ROUNDING: f64 = 1e-9;
+        let shorter = |(a, b): (&f64, &f64)| *a >= *b * (1.0 - ROUNDING);
+        range.shortest.iter().zip(&self.range.shortest).all(shorter)
+            && self.range.longest.iter().zip(&range.longest).all(shorter)
+    }
+
+    /// Part of a table for a part of its range; the sums of every s-th frequency.
+    pub fn part(&self, range: &Range) -> Moments {
+        let wanted = Grid::new(self.family, &self.bounds, range, self.eps);
+        let grid = &self.moments.grid;
+        let stride: Vec<usize> = (0..grid.d())
+            .map(|a| ((wanted.h[a] / grid.h[a] * (1.0 + 1e-9)).floor() as usize).clamp(1, grid.m[a]))
+            .collect();
+        let m: Vec<usize> = (0..grid.d())
+            .map(|a| {
+                let reach = wanted.m[a] as f64 * wanted.h[a] / (grid.h[a] * stride[a] as f64);
+                (reach.ceil() as usize).min(grid.m[a] / stride[a])
+            })
+            .collect();
+        self.moments.strided(&stride, m)
+    }
+
+    /// The space of one response for a part of the range, and its table.
+    pub fn space(&self, range: &Range, response: usize) -> Result<(Moments, WeightSpace)> {
+        let part = self.part(range);
+        let frequencies = part.grid.frequencies(self.family, &range.shortest, self.eps);
+        let space = WeightSpace::new(self.family, &part, frequencies, response)?;
+        Ok((part, space))
+    }
+
+    /// A space that reaches as far about an optimum as was asked for, or as the table and the size of the basis allow.
+    pub fn about(&self, near: Near, largest: usize) -> Result<(Near, WeightSpace)> {
+        let mut near = near.within(&self.range);
+        while self.check_size(&near.range(), largest).is_err() && near.high - near.low > 1e-3 {
+            near.low *= 0.8;
+            near.high *= 0.8;
+        }
+        let space = self.space(&near.range(), 0)?.1;
+        Ok((near, space))
+    }
+
+    /// Is the basis of a part of the range small enough?
+    pub fn check_size(&self, range: &Range, largest: usize) -> Result<()> {
+        check_size(self.family, &self.bounds, range, self.eps, largest)
+    }
+}
+
+/// An error for a basis that is too large, with the size that it would have.
+pub fn check_size(family: Family, bounds: &Bounds, range: &Range, eps: f64, largest: usize) -> Result<()> {
+    let size = size(family, bounds, range, eps);
+    if size <= largest as f64 {
+        return Ok(());
+    }
+    Err(Error::Rough {
+        size,
+        largest,
+        length: range.shortest.iter().copied().fold(f64::INFINITY, f64::min),
+        missing: eps,
+    })
+}
+
+impl Moments {
+    fn strided(&self, stride: &[usize], m: Vec<usize>) -> Self {
+        let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
+        let h = self.grid.h.iter().zip(stride).map(|(h, s)| h * *s as f64).collect();
+        let part = |sums: &Sums| sums.strided(stride, &m);
+        Self {
+            ones: self.ones.strided(stride, &twice),
+            columns: self.columns.iter().map(part).collect(),
+            groups: Groups {
+                sums: self.groups.sums.iter().map(part).collect(),
+                ..self.groups.clone()
+            },
+            grid: Grid {
+                h,
+                m,
+                centre: self.grid.centre.clone(),
+            },
+            ..self.clone()
+        }
+    }
+}

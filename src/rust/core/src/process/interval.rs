@@ -1,0 +1,247 @@
+//! Likelihood along one parameter with the length scale, delta and the scale at their best.
+//!
+//! A rotated object a length scale is kept at Chebyshev nodes of log ell about the optimum. With the parameter held, the deviance is profiled over delta at
+//! each node by the code of a fit with a given kernel; between the nodes it is the polynomial through them, which converges geometrically. So an interval
+//! takes no more decompositions than there are nodes.
+
+use super::search::{Profiled, Search};
+use crate::error::{Error, Result};
+use crate::fourier::grid::Range;
+use crate::optimize::root;
+use crate::profile::{CurvePoint, Profile, What};
+use std::f64::consts::PI;
+
+/// The optimum, the parameters that are one length scale, and the range of log ell / ell_hat in which to look.
+pub struct Near {
+    pub lengths: Vec<f64>,
+    pub deviance: f64,
+    pub together: usize,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Near {
+    /// No farther than a range of length scales goes.
+    pub fn within(mut self, range: &Range) -> Self {
+        self.low = self.low.max((range.shortest[0] / self.lengths[0]).ln());
+        self.high = self.high.min((range.longest[0] / self.lengths[0]).ln());
+        self
+    }
+
+    /// The length scales that are looked at.
+    pub fn range(&self) -> Range {
+        let end = |t: f64| self.at(t)[..self.together].to_vec();
+        Range {
+            shortest: end(self.low),
+            longest: end(self.high),
+        }
+    }
+
+    fn at(&self, t: f64) -> Vec<f64> {
+        let scaled = |(i, l): (usize, &f64)| if i < self.together { l * t.exp() } else { *l };
+        self.lengths.iter().enumerate().map(scaled).collect()
+    }
+}
+
+/// Decompositions about the optimum.
+struct Nodes {
+    /// log ell / ell_hat, descending.
+    pub at: Vec<f64>,
+    pub profiled: Vec<Profiled>,
+}
+
+const COUNT: usize = 13;
+
+impl Nodes {
+    fn new(search: &Search<'_>, near: &Near) -> Result<Self> {
+        let (middle, half) = (0.5 * (near.low + near.high), 0.5 * (near.high - near.low));
+        // a length scale that is given has one node
+        let count = if half > 0.0 { COUNT } else { 1 };
+        let place = |i: usize| ((i as f64 + 0.5) * PI / count as f64).cos();
+        let at: Vec<f64> = (0..count).map(|i| middle + half * place(i)).collect();
+        let profiled = at.iter().map(|t| search.at(&near.at(*t))).collect::<Result<_>>()?;
+        Ok(Self { at, profiled })
+    }
+
+    /// Smallest value between the nodes of the polynomial through values at them.
+    fn least(&self, values: &[f64]) -> f64 {
+        const FINE: usize = 200;
+        let count = self.at.len();
+        if count == 1 {
+            return values[0];
+        }
+        let (high, low) = (self.at[0], self.at[count - 1]);
+        let step = (high - low) / FINE as f64;
+        let value = |t: f64| self.between(values, t);
+        let best = (0..=FINE)
+            .map(|i| low + step * i as f64)
+            .min_by(|a, b| value(*a).total_cmp(&value(*b)));
+        let centre = best.unwrap_or(0.5 * (low + high));
+        let (below, at, above) = (value(centre - step), value(centre), value(centre + step));
+        let bend = below - 2.0 * at + above;
+        if centre <= low || centre >= high || bend <= 0.0 {
+            return at;
+        }
+        at - (below - above).powi(2) / (8.0 * bend)
+    }
+
+    /// Barycentric interpolation at Chebyshev points of the first kind.
+    fn between(&self, values: &[f64], t: f64) -> f64 {
+        let (mut top, mut bottom) = (0.0, 0.0);
+        for (i, (node, value)) in self.at.iter().zip(values).enumerate() {
+            if t == *node {
+                return *value;
+            }
+            let sign = if i % 2 == 0 { 1.0 } else { -1.0 };
+            let weight = sign * ((i as f64 + 0.5) * PI / self.at.len() as f64).sin() / (t - node);
+            top += weight * value;
+            bottom += weight;
+        }
+        top / bottom
+    }
+
+    fn held<'n>(&'n self, search: &Search<'_>, what: What) -> Result<Held<'n>> {
+        let profile = |p: &'n Profiled| Profile::new(&p.rotated, search.method, what);
+        let profiles: Vec<Profile<'n>> = self.profiled.iter().map(profile).collect::<Result<_>>()?;
+        let least = self.least(&profiles.iter().map(Profile::best).collect::<Vec<_>>());
+        Ok(Held {
+            nodes: self,
+            what,
+            profiles,
+            least,
+        })
+    }
+}
+
+/// The likelihood with one parameter held.
+struct Held<'n> {
+    nodes: &'n Nodes,
+    what: What,
+    profiles: Vec<Profile<'n>>,
+    least: f64,
+}
+
+impl Held<'_> {
+    /// Rise of the deviance with the parameter at theta.
+    fn rise(&self, theta: f64) -> f64 {
+        let held = |p: &Profile<'_>| p.deviance_at(theta).unwrap_or(f64::NAN);
+        let values: Vec<f64> = self.profiles.iter().map(held).collect();
+        if values.iter().any(|v| !v.is_finite() || *v >= f64::MAX) {
+            return 1e6;
+        }
+        (self.nodes.least(&values) - self.least).min(1e6)
+    }
+
+    /// On the working scale.
+    fn interval(&self, rise: f64) -> Result<(f64, f64)> {
+        let middle = self.nodes.at.iter().position(|t| *t <= 0.0).unwrap_or(0);
+        // the interval at one length scale is shorter than the one that is looked for
+        let points = self.profiles[middle].points(4.0 * rise)?;
+        ends(&points, |theta| self.rise(theta) - rise)
+    }
+
+    fn point(&self, theta: f64, best: f64) -> CurvePoint {
+        let rise = self.rise(theta).max(0.0);
+        let side = if theta < best { -1.0 } else { 1.0 };
+        let side = if self.what == What::H2 { -side } else { side };
+        CurvePoint {
+            value: self.what.in_user_units(theta),
+            zeta: side * rise.sqrt(),
+            log_lik: -0.5 * (self.least + rise),
+        }
+    }
+
+    /// Points evenly spaced on the working scale, and one at the best.
+    fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+        let (a, b) = self.interval(zeta_max * zeta_max)?;
+        let middle = self.nodes.at.iter().position(|t| *t <= 0.0).unwrap_or(0);
+        let points = self.profiles[middle].points(4.0 * zeta_max * zeta_max)?;
+        let (a, b) = (a.max(points[0]), b.min(points[points.len() - 1]));
+        let theta: Vec<f64> = (0..count)
+            .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
+            .collect();
+        let least = theta
+            .iter()
+            .copied()
+            .min_by(|x, y| self.rise(*x).total_cmp(&self.rise(*y)));
+        Ok(theta.iter().map(|t| self.point(*t, least.unwrap_or(a))).collect())
+    }
+}
+
+/// Interval of a variance, of delta, h2 or a fixed effect, in the user's units; a border where the deviance never rises so far.
+pub fn of_variance(search: &Search<'_>, near: &Near, what: What, rise: f64) -> Result<(f64, f64)> {
+    let (a, b) = Nodes::new(search, near)?.held(search, what)?.interval(rise)?;
+    let (a, b) = (what.in_user_units(a), what.in_user_units(b));
+    Ok((a.min(b), a.max(b)))
+}
+
+/// Curve of one parameter out to |zeta| = `zeta_max`; `None`: of the factor of the length scales.
+pub fn curve(
+    search: &Search<'_>,
+    near: &Near,
+    what: Option<What>,
+    zeta_max: f64,
+    count: usize,
+) -> Result<Vec<CurvePoint>> {
+    match what {
+        Some(what) => Nodes::new(search, near)?.held(search, what)?.curve(zeta_max, count),
+        None => length_curve(search, near, zeta_max, count),
+    }
+}
+
+fn length_curve(search: &Search<'_>, near: &Near, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+    let (a, b) = of_length(search, near, zeta_max * zeta_max)?;
+    let (a, b) = (a.ln().max(near.low), b.ln().min(near.high));
+    let point = |i: usize| -> Result<CurvePoint> {
+        let t = a + (b - a) * i as f64 / (count - 1) as f64;
+        let deviance = search.at(&near.at(t))?.deviance;
+        Ok(CurvePoint {
+            value: t.exp(),
+            zeta: (deviance - near.deviance).max(0.0).sqrt().copysign(t),
+            log_lik: -0.5 * deviance,
+        })
+    };
+    (0..count).map(point).collect()
+}
+
+/// Interval of the factor of the length scales; 0 or infinity where the deviance does not rise so far within the range that the search can see.
+pub fn of_length(search: &Search<'_>, near: &Near, rise: f64) -> Result<(f64, f64)> {
+    let excess = |t: f64| -> Result<f64> { Ok(search.at(&near.at(t))?.deviance - near.deviance - rise) };
+    let side = |end: f64| -> Result<f64> {
+        let mut inner = 0.0;
+        for step in 1..=STEPS {
+            let outer = end * (step as f64 / STEPS as f64).powi(2);
+            if excess(outer)? > 0.0 {
+                return root(|t| excess(t).unwrap_or(f64::NAN), inner, outer);
+            }
+            inner = outer;
+        }
+        Ok(f64::INFINITY.copysign(end))
+    };
+    Ok((side(near.low)?.exp(), side(near.high)?.exp()))
+}
+
+const STEPS: usize = 6;
+
+/// First and last root among points that straddle them, on the working scale.
+fn ends(points: &[f64], excess: impl Fn(f64) -> f64) -> Result<(f64, f64)> {
+    let inside: Vec<bool> = points.iter().map(|theta| excess(*theta) <= 0.0).collect();
+    let Some(first) = inside.iter().position(|x| *x) else {
+        return Err(Error::NoConvergence {
+            what: "the search for an interval",
+            iterations: points.len(),
+        });
+    };
+    let last = inside.iter().rposition(|x| *x).unwrap_or(first);
+    let left = if first == 0 {
+        f64::NEG_INFINITY
+    } else {
+        root(&excess, points[first - 1], points[first])?
+    };
+    let right = if last + 1 == points.len() {
+        f64::INFINITY
+    } else {
+        root(&excess, points[last], points[last + 1])?
+    };
+    Ok((left, right))
+}

@@ -1,0 +1,35 @@
+//! Gaussian processes: kernels with parameters of their own, whose logarithms are searched over while delta is at its best.
+
+pub mod answer;
+pub mod exact;
+pub mod information;
+pub mod interval;
+pub mod search;
+
+use crate::error::Result;
+use crate::likelihood::Method;
+use crate::rotated::Rotated;
+use faer::Par;
+
+/// A kernel with parameters: length scales, and whatever else scales a part of it.
+pub trait Process: Sync {
+    /// The rotated object at these parameters.
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated>;
+
+    /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
+}
+
+/// Slopes of the log-determinant and of log Q.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slopes {
+    pub log_det: f64,
+    pub log_q: f64,
+}
+
+impl Slopes {
+    /// Slope of -2 log L with n contrasts.
+    pub fn deviance(self, n: f64) -> f64 {
+        self.log_det + n * self.log_q
+    }
+}

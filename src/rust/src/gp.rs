@@ -1,0 +1,277 @@
+//! Entry points of Gaussian processes: `gp()` terms, their tables, fields and intervals.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::gp_view::{
+    Asked, Basis, Rows, columns, curve, interval, near, reply_lengths, reply_settled, reply_table, table,
+};
+use crate::{profile, view};
+use extendr_api::prelude::*;
+use faer::Mat;
+use fastlmm_core::fourier::explore::{Explorer, Source};
+use fastlmm_core::fourier::field;
+use fastlmm_core::fourier::pass::moments;
+use fastlmm_core::fourier::weights::WeightSpace;
+use fastlmm_core::parallel::Workers;
+use fastlmm_core::process::exact::{Exact, correlations};
+use fastlmm_core::profile::What;
+
+/// Fit with length scales looked for over their whole range.
+/// @noRd
+#[extendr]
+fn ffi_gp_fit(rows: List, request: List) -> Reply<List> {
+    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+    let workers = Workers::new(asked.threads)?;
+    let data = rows.view()?;
+    let explorer = Explorer {
+        source: Source::Rows(&data),
+        bounds: &asked.bounds,
+        request: &asked.request,
+        workers: &workers,
+    };
+    let settled = explorer.settle(&mut Console)?;
+    reply_settled(&asked, &settled, &workers)
+}
+
+/// The frequencies that serve a box, a range of length scales and a part of the variance.
+/// @noRd
+#[extendr]
+fn ffi_gp_basis(request: List, eps: f64) -> Reply<List> {
+    let asked = Asked::new(&request)?;
+    Ok(Basis::new(&asked, eps)?.reply())
+}
+
+/// The table of some rows on a basis.
+/// @noRd
+#[extendr]
+fn ffi_gp_table(rows: List, basis: List, shifts: &[f64], threads: i32) -> Reply<List> {
+    let (rows, basis) = (Rows::new(&rows)?, Basis::read(&basis)?);
+    let data = rows.view()?;
+    let own = data.shifts();
+    let shifts = if shifts.is_empty() { &own } else { shifts };
+    view::same_length("shifts", shifts.len(), own.len())?;
+    let workers = Workers::new(threads as usize)?;
+    Ok(reply_table(&moments(
+        &data,
+        &basis.grid,
+        shifts,
+        &workers,
+        &mut Console,
+    )?))
+}
+
+/// Fit from a table: length scales are looked for in the range of its basis.
+/// @noRd
+#[extendr]
+fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) -> Reply<List> {
+    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
+    let moments = table(&moments, &basis)?;
+    let ladder = basis.ladder(moments);
+    let workers = Workers::new(asked.threads)?;
+    let explorer = Explorer {
+        source: Source::Table(&ladder, (response - 1).max(0) as usize),
+        bounds: &asked.bounds,
+        request: &asked.request,
+        workers: &workers,
+    };
+    let settled = explorer.settle(&mut Console)?;
+    reply_settled(&asked, &settled, &workers)
+}
+
+/// Length scales by the kernel matrix of all rows.
+/// @noRd
+#[extendr]
+fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
+    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+    let data = rows.view()?;
+    let weights = rows.weights_or_ones();
+    let exact = Exact::new(
+        asked.request.family,
+        data.coordinates.clone(),
+        data.y[0],
+        rows.x(),
+        &weights,
+    )?;
+    let workers = Workers::new(asked.threads)?;
+    let mut console = Console;
+    let search = asked.search(&exact, &workers, &mut console);
+    let found = exact.optima(&search, &asked.request, &asked.bounds)?;
+    let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
+    Ok(reply_lengths(&answer, &found))
+}
+
+/// Values at points of fields given by coefficients of the basis functions, one column each.
+/// @noRd
+#[extendr]
+fn ffi_gp_values(points: RMatrix<f64>, basis: List, coefficients: RMatrix<f64>, threads: i32) -> Reply<RMatrix<f64>> {
+    let basis = Basis::read(&basis)?;
+    view::same_length("coefficients", coefficients.nrows(), 2 * basis.frequencies.len() - 1)?;
+    let workers = Workers::new(threads as usize)?;
+    let (points, fields) = (columns(&points), columns(&coefficients));
+    let values = field::values(
+        &basis.grid,
+        &basis.frequencies,
+        &fields,
+        &points,
+        &workers,
+        &mut Console,
+    )?;
+    Ok(RMatrix::new_matrix(points[0].len(), values.len(), |i, j| values[j][i]))
+}
+
+/// Weight of each basis function: square root of its part of the variance.
+/// @noRd
+#[extendr]
+fn ffi_gp_weights(basis: List, lengths: &[f64]) -> Reply<Vec<f64>> {
+    let basis = Basis::read(&basis)?;
+    let weights = basis.grid.weights(basis.family, &basis.frequencies, lengths);
+    Ok(weights)
+}
+
+/// Variances of the predicted mean at points, in units of the residual variance.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // a fit, as R holds it
+fn ffi_gp_variances(
+    points: RMatrix<f64>,
+    X: RMatrix<f64>,
+    group: &[i32],
+    moments: List,
+    basis: List,
+    at: &[f64],
+    delta: f64,
+    threads: i32,
+) -> Reply<Vec<f64>> {
+    let basis = Basis::read(&basis)?;
+    let moments = table(&moments, &basis)?;
+    let space = WeightSpace::new(basis.family, &moments, basis.frequencies.clone(), 0)?;
+    let group = group.iter().map(|g| usize::try_from(*g - 1).ok()).collect::<Vec<_>>();
+    let targets = field::Targets {
+        points: columns(&points),
+        x: view::matrix(&X),
+        group: &group,
+    };
+    let workers = Workers::new(threads as usize)?;
+    Ok(field::variances(&space, at, delta, &targets, &workers, &mut Console)?)
+}
+
+/// Interval of one parameter, the length scale at its best.
+/// @noRd
+#[extendr]
+fn ffi_gp_interval(
+    moments: List,
+    basis: List,
+    request: List,
+    fit: List,
+    what: &str,
+    column: i32,
+    rise: f64,
+) -> Reply<Vec<f64>> {
+    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
+    let moments = table(&moments, &basis)?;
+    let (near, space) = basis
+        .ladder(moments)
+        .about(near(&asked, &fit)?, asked.request.largest)?;
+    let what = parameter(what, column, space.fixed.kept.len())?;
+    interval(&asked, &space, &near, what, rise)
+}
+
+/// The same by the kernel matrix of all rows.
+/// @noRd
+#[extendr]
+fn ffi_gp_interval_exact(rows: List, request: List, fit: List, what: &str, column: i32, rise: f64) -> Reply<Vec<f64>> {
+    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+    let data = rows.view()?;
+    let weights = rows.weights_or_ones();
+    let exact = Exact::new(
+        asked.request.family,
+        data.coordinates.clone(),
+        data.y[0],
+        rows.x(),
+        &weights,
+    )?;
+    let what = parameter(what, column, exact.kept().len())?;
+    interval(&asked, &exact, &near(&asked, &fit)?, what, rise)
+}
+
+/// Curve of one parameter, the length scale at its best.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // a fit, as R holds it
+fn ffi_gp_curve(
+    moments: List,
+    basis: List,
+    request: List,
+    fit: List,
+    what: &str,
+    column: i32,
+    zeta_max: f64,
+    points: i32,
+) -> Reply<List> {
+    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
+    let moments = table(&moments, &basis)?;
+    let (near, space) = basis
+        .ladder(moments)
+        .about(near(&asked, &fit)?, asked.request.largest)?;
+    let what = parameter(what, column, space.fixed.kept.len())?;
+    curve(&asked, &space, &near, what, (zeta_max, points as usize))
+}
+
+/// The same by the kernel matrix of all rows.
+/// @noRd
+#[extendr]
+fn ffi_gp_curve_exact(
+    rows: List,
+    request: List,
+    fit: List,
+    what: &str,
+    column: i32,
+    zeta_max: f64,
+    points: i32,
+) -> Reply<List> {
+    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+    let data = rows.view()?;
+    let weights = rows.weights_or_ones();
+    let exact = Exact::new(
+        asked.request.family,
+        data.coordinates.clone(),
+        data.y[0],
+        rows.x(),
+        &weights,
+    )?;
+    let what = parameter(what, column, exact.kept().len())?;
+    curve(&asked, &exact, &near(&asked, &fit)?, what, (zeta_max, points as usize))
+}
+
+/// None: the length scale.
+fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
+    match what {
+        "lengthscale" => Ok(None),
+        _ => Ok(Some(profile::checked(what, column, rank)?)),
+    }
+}
+
+/// Correlations of two sets of points, one row for each of the first.
+/// @noRd
+#[extendr]
+fn ffi_gp_correlations(a: RMatrix<f64>, b: RMatrix<f64>, cov: &str, lengths: &[f64]) -> Reply<RMatrix<f64>> {
+    let k: Mat<f64> = correlations(view::family(cov)?, &columns(&a), &columns(&b), lengths)?;
+    Ok(RMatrix::new_matrix(k.nrows(), k.ncols(), |i, j| k[(i, j)]))
+}
+
+extendr_module! {
+    mod gp;
+    fn ffi_gp_fit;
+    fn ffi_gp_basis;
+    fn ffi_gp_table;
+    fn ffi_gp_fit_table;
+    fn ffi_gp_exact;
+    fn ffi_gp_values;
+    fn ffi_gp_weights;
+    fn ffi_gp_variances;
+    fn ffi_gp_interval;
+    fn ffi_gp_interval_exact;
+    fn ffi_gp_correlations;
+    fn ffi_gp_curve;
+    fn ffi_gp_curve_exact;
+}

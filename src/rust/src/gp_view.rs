@@ -1,0 +1,405 @@
+//! What R holds of a Gaussian process, as core reads it, and core's answers as lists.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::{reply, view};
+use extendr_api::prelude::*;
+use faer::{Mat, MatRef};
+use fastlmm_core::fourier::explore::{Request, Settled};
+use fastlmm_core::fourier::gram::Sums;
+use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
+use fastlmm_core::fourier::ladder::Ladder;
+use fastlmm_core::fourier::moments::{Groups, Moments};
+use fastlmm_core::fourier::pass::Data;
+use fastlmm_core::fourier::weights::WeightSpace;
+use fastlmm_core::kernel::stationary::Family;
+use fastlmm_core::monitor::Monitor;
+use fastlmm_core::parallel::Workers;
+use fastlmm_core::process::Process;
+use fastlmm_core::process::answer::Answer;
+use fastlmm_core::process::interval::{self, Near};
+use fastlmm_core::process::search::{Found, Search, Seen};
+use fastlmm_core::profile::What;
+use std::cell::RefCell;
+
+pub fn columns(x: &RMatrix<f64>) -> Vec<&[f64]> {
+    let n = x.nrows();
+    (0..x.ncols()).map(|j| &x.data()[j * n..(j + 1) * n]).collect()
+}
+
+// ---- rows of data -------------------------------------------------------------------------------------
+
+pub struct Rows {
+    coordinates: RMatrix<f64>,
+    x: RMatrix<f64>,
+    y: RMatrix<f64>,
+    weights: Vec<f64>,
+    group: Vec<usize>,
+    groups: usize,
+}
+
+impl Rows {
+    pub fn new(list: &List) -> Reply<Self> {
+        let coordinates = view::real_matrix(list, "coordinates")?;
+        let n = coordinates.nrows();
+        let groups = view::number(list, "groups")? as usize;
+        let group = view::element(list, "group")?.as_integer_vector().unwrap_or_default();
+        let rows = Self {
+            x: view::real_matrix(list, "X")?,
+            y: view::real_matrix(list, "Y")?,
+            weights: view::numbers(list, "weights")?,
+            group: view::indices(&group, groups, "group")?,
+            groups,
+            coordinates,
+        };
+        view::same_length("X", rows.x.nrows(), n)?;
+        view::same_length("Y", rows.y.nrows(), n)?;
+        Ok(rows)
+    }
+
+    pub fn view(&self) -> Reply<Data<'_>> {
+        Ok(Data {
+            coordinates: columns(&self.coordinates),
+            x: columns(&self.x),
+            y: columns(&self.y),
+            weights: &self.weights,
+            group: &self.group,
+            groups: self.groups,
+        })
+    }
+
+    pub fn x(&self) -> MatRef<'_, f64> {
+        view::matrix(&self.x)
+    }
+
+    pub fn weights_or_ones(&self) -> Vec<f64> {
+        if self.weights.is_empty() {
+            vec![1.0; self.y.nrows()]
+        } else {
+            self.weights.clone()
+        }
+    }
+}
+
+// ---- what is asked for --------------------------------------------------------------------------------
+
+pub struct Asked {
+    pub request: Request,
+    pub bounds: Bounds,
+    pub threads: usize,
+}
+
+impl Asked {
+    pub fn new(list: &List) -> Reply<Self> {
+        let optional = |name| Ok::<_, crate::failure::Failure>(view::numbers(list, name)?.first().copied());
+        let lengths = view::numbers(list, "lengthscale")?;
+        let request = Request {
+            family: view::family(&view::text(list, "cov")?)?,
+            method: view::method(&view::text(list, "method")?),
+            lengths: Some(lengths).filter(|l| !l.is_empty()),
+            ard: view::element(list, "ard")?.as_bool().unwrap_or(false),
+            shortest: optional("shortest")?,
+            longest: optional("longest")?,
+            tol: view::number(list, "tol")?,
+            largest: view::number(list, "size")? as usize,
+        };
+        Ok(Self {
+            request,
+            bounds: bounds(list)?,
+            threads: view::number(list, "threads")? as usize,
+        })
+    }
+
+    /// Leading parameters that are one length scale; 0 if each is its own.
+    pub fn together(&self) -> usize {
+        if self.request.ard { 0 } else { self.bounds.d() }
+    }
+
+    pub fn given(&self) -> bool {
+        self.request.lengths.is_some()
+    }
+
+    pub fn search<'a>(
+        &self,
+        process: &'a dyn Process,
+        workers: &'a Workers,
+        monitor: &'a mut dyn Monitor,
+    ) -> Search<'a> {
+        Search {
+            process,
+            method: self.request.method,
+            workers,
+            monitor: RefCell::new(monitor),
+        }
+    }
+}
+
+fn bounds(list: &List) -> Reply<Bounds> {
+    Ok(Bounds {
+        low: view::numbers(list, "low")?,
+        high: view::numbers(list, "high")?,
+    })
+}
+
+/// Where the fit lies and how far about it an interval may reach.
+pub fn near(asked: &Asked, fit: &List) -> Reply<Near> {
+    let width = view::number(fit, "width")?;
+    Ok(Near {
+        lengths: view::numbers(fit, "parameters")?,
+        deviance: view::number(fit, "deviance")?,
+        together: asked.bounds.d(),
+        low: -width,
+        high: width,
+    })
+}
+
+pub fn interval(asked: &Asked, process: &dyn Process, near: &Near, what: Option<What>, rise: f64) -> Reply<Vec<f64>> {
+    let workers = Workers::new(asked.threads)?;
+    let mut console = Console;
+    let search = asked.search(process, &workers, &mut console);
+    let (low, high) = match what {
+        Some(what) => interval::of_variance(&search, near, what, rise)?,
+        None => interval::of_length(&search, near, rise)?,
+    };
+    Ok(vec![low, high])
+}
+
+pub fn curve(asked: &Asked, process: &dyn Process, near: &Near, what: Option<What>, out: (f64, usize)) -> Reply<List> {
+    let workers = Workers::new(asked.threads)?;
+    let mut console = Console;
+    let search = asked.search(process, &workers, &mut console);
+    Ok(reply::curve(&interval::curve(&search, near, what, out.0, out.1)?))
+}
+
+// ---- the basis ----------------------------------------------------------------------------------------
+
+pub struct Basis {
+    pub family: Family,
+    pub grid: Grid,
+    pub bounds: Bounds,
+    pub range: Range,
+    pub eps: f64,
+    pub frequencies: Vec<Vec<i64>>,
+}
+
+impl Basis {
+    /// A basis for a range that was asked for.
+    pub fn new(asked: &Asked, eps: f64) -> Reply<Self> {
+        let request = &asked.request;
+        let (shortest, longest) = (
+            request.shortest.unwrap_or(f64::NAN),
+            request.longest.unwrap_or(f64::NAN),
+        );
+        let range = request.range(&asked.bounds, shortest, longest);
+        let grid = Grid::new(request.family, &asked.bounds, &range, eps);
+        Ok(Self {
+            family: request.family,
+            frequencies: vec![],
+            bounds: asked.bounds.clone(),
+            eps,
+            grid,
+            range,
+        })
+    }
+
+    /// The basis of a fit.
+    pub fn of(space: &WeightSpace, range: &Range, ladder: &Ladder) -> Self {
+        Self {
+            family: space.family,
+            grid: space.grid.clone(),
+            bounds: ladder.bounds.clone(),
+            range: range.clone(),
+            eps: ladder.eps,
+            frequencies: space.frequencies.clone(),
+        }
+    }
+
+    /// The basis of a table, without frequencies of its own.
+    pub fn of_table(ladder: &Ladder) -> Self {
+        Self {
+            family: ladder.family,
+            grid: ladder.moments.grid.clone(),
+            bounds: ladder.bounds.clone(),
+            range: ladder.range.clone(),
+            eps: ladder.eps,
+            frequencies: vec![],
+        }
+    }
+
+    pub fn ladder(self, moments: Moments) -> Ladder {
+        Ladder {
+            family: self.family,
+            bounds: self.bounds,
+            range: self.range,
+            eps: self.eps,
+            moments,
+        }
+    }
+
+    pub fn read(list: &List) -> Reply<Self> {
+        let m = view::numbers(list, "m")?;
+        let frequencies = view::real_matrix(list, "frequencies")?;
+        let frequency = |i: usize| (0..m.len()).map(|a| frequencies[[i, a]] as i64).collect();
+        Ok(Self {
+            family: view::family(&view::text(list, "cov")?)?,
+            grid: Grid {
+                centre: view::numbers(list, "centre")?,
+                h: view::numbers(list, "h")?,
+                m: m.iter().map(|m| *m as usize).collect(),
+            },
+            bounds: bounds(list)?,
+            range: Range {
+                shortest: view::numbers(list, "shortest")?,
+                longest: view::numbers(list, "longest")?,
+            },
+            eps: view::number(list, "eps")?,
+            frequencies: (0..frequencies.nrows()).map(frequency).collect(),
+        })
+    }
+
+    pub fn reply(&self) -> List {
+        let d = self.grid.d();
+        list!(
+            low = self.bounds.low.clone(),
+            high = self.bounds.high.clone(),
+            centre = self.grid.centre.clone(),
+            h = self.grid.h.clone(),
+            m = self.grid.m.iter().map(|m| *m as f64).collect::<Vec<_>>(),
+            shortest = self.range.shortest.clone(),
+            longest = self.range.longest.clone(),
+            eps = self.eps,
+            cov = view::family_name(self.family),
+            frequencies = RMatrix::new_matrix(self.frequencies.len(), d, |i, a| self.frequencies[i][a] as f64)
+        )
+    }
+}
+
+// ---- the table ----------------------------------------------------------------------------------------
+
+fn sums_matrix(sums: &[Sums], pick: fn(&Sums) -> &Vec<f64>) -> RMatrix<f64> {
+    let rows = sums.first().map_or(0, |s| pick(s).len());
+    RMatrix::new_matrix(rows, sums.len(), |i, j| pick(&sums[j])[i])
+}
+
+pub fn reply_table(t: &Moments) -> List {
+    let q = t.groups.counts.len();
+    list!(
+        n = t.n,
+        log_weights = t.log_weights,
+        shifts = t.shifts.clone(),
+        ones_cos = t.ones.cos.clone(),
+        ones_sin = t.ones.sin.clone(),
+        cos = sums_matrix(&t.columns, |s| &s.cos),
+        sin = sums_matrix(&t.columns, |s| &s.sin),
+        cross = RMatrix::new_matrix(t.cross.nrows(), t.cross.ncols(), |i, j| t.cross[(i, j)]),
+        squares = t.squares.clone(),
+        group_counts = t.groups.counts.clone(),
+        group_cos = sums_matrix(&t.groups.sums, |s| &s.cos),
+        group_sin = sums_matrix(&t.groups.sums, |s| &s.sin),
+        group_cross = RMatrix::new_matrix(q, t.cross.ncols(), |i, j| t.groups.cross[i][j])
+    )
+}
+
+fn sums(cos: &[f64], sin: &[f64], m: &[usize]) -> Sums {
+    Sums {
+        m: m.to_vec(),
+        cos: cos.to_vec(),
+        sin: sin.to_vec(),
+    }
+}
+
+fn sums_of(list: &List, cos: &'static str, sin: &'static str, m: &[usize]) -> Reply<Vec<Sums>> {
+    let (cos, sin) = (view::real_matrix(list, cos)?, view::real_matrix(list, sin)?);
+    let pairs = columns(&cos)
+        .into_iter()
+        .zip(columns(&sin))
+        .map(|(c, s)| sums(c, s, m))
+        .collect();
+    Ok(pairs)
+}
+
+pub fn table(list: &List, basis: &Basis) -> Reply<Moments> {
+    let m = &basis.grid.m;
+    let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
+    let (cross, group) = (
+        view::real_matrix(list, "cross")?,
+        view::real_matrix(list, "group_cross")?,
+    );
+    Ok(Moments {
+        grid: basis.grid.clone(),
+        n: view::number(list, "n")?,
+        log_weights: view::number(list, "log_weights")?,
+        shifts: view::numbers(list, "shifts")?,
+        ones: sums(
+            &view::numbers(list, "ones_cos")?,
+            &view::numbers(list, "ones_sin")?,
+            &twice,
+        ),
+        columns: sums_of(list, "cos", "sin", m)?,
+        cross: Mat::from_fn(cross.nrows(), cross.ncols(), |i, j| cross[[i, j]]),
+        squares: view::numbers(list, "squares")?,
+        groups: Groups {
+            counts: view::numbers(list, "group_counts")?,
+            sums: sums_of(list, "group_cos", "group_sin", m)?,
+            cross: (0..group.nrows())
+                .map(|i| (0..group.ncols()).map(|j| group[[i, j]]).collect())
+                .collect(),
+        },
+    })
+}
+
+// ---- answers ------------------------------------------------------------------------------------------
+
+/// Length scales, their errors and the search: what both routes have.
+pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
+    let errors = &answer.errors;
+    let mut grid = found.grid.clone();
+    grid.sort_by(|a, b| a.length.total_cmp(&b.length));
+    let seen = |pick: fn(&Seen) -> f64| grid.iter().map(pick).map(reply::na).collect::<Vec<_>>();
+    list!(
+        parameters = answer.lengths.clone(),
+        log_errors = errors.lengths.iter().map(|e| reply::na(*e)).collect::<Vec<_>>(),
+        se = list!(
+            sigma2 = reply::na(errors.sigma2),
+            sigma2_e = reply::na(errors.sigma2_e),
+            log_delta = reply::na(errors.delta)
+        ),
+        searched = list!(
+            lengthscale = seen(|s| s.length),
+            delta = seen(|s| s.point.delta),
+            h2 = seen(|s| s.point.h2),
+            sigma2 = seen(|s| s.point.sigma2),
+            logLik = seen(|s| s.point.log_lik)
+        ),
+        local = list!(
+            lengthscale = found.locals.iter().map(|p| p.lengths[0]).collect::<Vec<_>>(),
+            delta = found.locals.iter().map(|p| p.delta).collect::<Vec<_>>(),
+            logLik = found.locals.iter().map(|p| -0.5 * p.deviance).collect::<Vec<_>>()
+        )
+    )
+}
+
+/// A fit in weight space, with the table of its basis and the wider one that intervals may need.
+pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Reply<List> {
+    let Settled { ladder, space, .. } = settled;
+    let mut console = Console;
+    let search = asked.search(space, workers, &mut console);
+    let answer = search.answer(&settled.found, &space.fixed.kept, asked.together(), asked.given())?;
+    let basis = Basis::of(space, &settled.range, ladder);
+    let columns = settled.moments.p();
+    Ok(list!(
+        fit = reply::fit(&answer.fit, columns),
+        lengths = reply_lengths(&answer, &settled.found),
+        at_end = settled.at_end,
+        coefficients = space.coefficients(&answer.lengths, answer.fit.point.delta)?,
+        size = space.size() as f64,
+        captured = space.captured(&answer.lengths),
+        aliasing = space.grid.aliasing(space.family, &ladder.bounds, &answer.lengths),
+        basis = basis.reply(),
+        table = reply_table(&settled.moments),
+        wide = list!(
+            basis = Basis::of_table(ladder).reply(),
+            table = reply_table(&ladder.moments)
+        )
+    ))
+}
