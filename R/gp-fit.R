@@ -51,14 +51,17 @@ model_coordinates <- function(model) {
 }
 
 model_rows <- function(model) {
-  Y <- model$y - model$offset
+  Y <- as.numeric(model$y) - model$offset
   dim(Y) <- c(length(Y), 1)
   gp_rows(model_coordinates(model), model$X, Y, model$weights, model$group)
 }
 
 gp_fourier <- function(model) {
   request <- gp_request(model$gp, model$gp$box, model$method, model$control)
-  new_gp_fit(model, fourier_fit(call_rust(ffi_gp_fit, model_rows(model), request)))
+  rows <- model_rows(model)
+  # what the model frame left behind is given back before Rust asks for memory
+  if (length(model$y) > 1e5) gc(FALSE)
+  new_gp_fit(model, fourier_fit(call_rust(ffi_gp_fit, rows, request)))
 }
 
 gp_exact <- function(model) {
@@ -72,7 +75,7 @@ gp_exact <- function(model) {
     ffi_fit, rows$Y[, 1], model$X, model_weights(model), rep(1, n), seq_len(n), K, "matrix", seq_len(n), model$method,
     control_threads(model$control), control_tolerance(model$control)
   )
-  process <- list(route = "exact", size = n, captured = 1, aliasing = 0)
+  process <- list(route = "exact", size = n, guard = 0, captured = 1, aliasing = 0)
   new_gp_fit(model, list(found = found, lengths = lengths, process = process, alpha = found$alpha))
 }
 
@@ -88,7 +91,7 @@ check_kernel_memory <- function(n) {
 
 # A fit in weight space, its basis functions' coefficients and what later questions need
 fourier_fit <- function(answer) {
-  process <- c(list(route = "fourier"), answer[c("size", "captured", "aliasing", "basis", "table")])
+  process <- c(list(route = "fourier"), answer[c("size", "guard", "captured", "aliasing", "basis", "table")])
   list(found = answer$fit, lengths = answer$lengths, process = process, alpha = answer$coefficients, at_end = answer$at_end)
 }
 

@@ -143,8 +143,17 @@ gp_units <- function(fit, what, value) {
   )
 }
 
+# Variances and length scale in the space that they were estimated in, fixed effects in the whole basis
 gp_ask <- function(fit, table, rise, points) {
-  near <- list(parameters = fit$gp$parameters, width = gp_width(fit))
+  beta <- table$what == "beta"
+  answer <- vector("list", nrow(table))
+  if (any(beta)) answer[beta] <- gp_ask_in(fit, table[beta, ], rise, points, 0)
+  if (any(!beta)) answer[!beta] <- gp_ask_in(fit, table[!beta, ], rise, points, fit$gp$guard)
+  answer
+}
+
+gp_ask_in <- function(fit, table, rise, points, guard) {
+  near <- list(parameters = fit$gp$parameters, width = gp_width(fit), guard = as.numeric(guard))
   wanted <- list(what = table$what, column = as.numeric(table$column), rise = rise, points = as.numeric(points))
   request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
   process <- fit$random[[1]]$kernel

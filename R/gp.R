@@ -135,7 +135,7 @@ check_box <- function(box, names) {
 }
 
 gp_box <- function(coordinates, gp) {
-  box <- apply(coordinates, 2, range)
+  box <- vapply(seq_len(ncol(coordinates)), function(j) range(coordinates[, j]), c(0, 0))
   check_box(box, colnames(coordinates))
   if (!is.null(gp$lower)) box[1, ] <- pmin(box[1, ], gp$lower)
   if (!is.null(gp$upper)) box[2, ] <- pmax(box[2, ], gp$upper)

@@ -160,7 +160,15 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
     let moments = table(&moments, &basis)?;
     let near = near(&asked, &fit)?.within(&basis.range);
     let space = WeightSpace::new(basis.family, &moments, basis.frequencies, 0)?;
-    Wanted::new(&wanted, space.fixed.kept.len())?.reply(&asked, &space, &near)
+    let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
+    match view::number(&fit, "guard")? as usize {
+        0 => wanted.reply(&asked, &space, &near),
+        guard => {
+            let workers = Workers::new(asked.threads)?;
+            let inner = workers.run(|par| space.guarded(guard, par))?;
+            wanted.reply(&asked, &inner, &near)
+        }
+    }
 }
 
 /// The same by the kernel matrix of all rows.

@@ -344,7 +344,7 @@ impl Explorer<'_> {
         }
         match space.guard(&guess.lengths, guess.delta) {
             0 => Ok(None),
-            guard => space.guarded(guard).map(Some),
+            guard => self.workers.run(|par| space.guarded(guard, par)).map(Some),
         }
     }
 

@@ -126,9 +126,9 @@ impl WeightSpace {
     /// Frequencies beyond the basis are not orthogonal to those within on the box of the data: with many rows they add to the coefficients near the edge of the
     /// basis, and the length scale would lean towards short ones. They hardly reach beyond a guard of some frequencies. What is left is the restricted likelihood of contrasts
     /// free of X and of the guard. (A ridge keeps functions that are nearly dependent on the box.)
-    pub fn guarded(&self, guard: usize) -> Result<Self> {
+    pub fn guarded(&self, guard: usize, par: Par) -> Result<Self> {
         const RIDGE: f64 = 1e-7;
-        let (inner, size) = (self.size() - guard, self.size());
+        let inner = self.size() - guard;
         let shell = self.t.submatrix(inner, inner, guard, guard).to_owned();
         let ridge = RIDGE * (0..guard).map(|i| shell[(i, i)]).fold(0.0, f64::max);
         let llt = self.shifted(shell, ridge)?;
@@ -136,10 +136,8 @@ impl WeightSpace {
             j if j < inner => self.t[(inner + i, j)],
             _ => self.c[inner + i],
         });
-        let solved = llt.solve(&cross);
-        let taken = product(cross.transpose(), solved.as_ref(), Par::Seq);
+        let taken = product(cross.transpose(), llt.solve(&cross).as_ref(), par);
         let frequencies = self.frequencies[..inner.div_ceil(2)].to_vec();
-        debug_assert_eq!(2 * frequencies.len() - 1 + guard, size);
         Ok(Self {
             family: self.family,
             grid: self.grid.clone(),
