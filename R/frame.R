@@ -119,6 +119,8 @@ warn_contrasts_dropped <- function(name) {
 
 # The rows left out, in the form that naresid() understands
 omitted_rows <- function(whole, frame, na.action) {
+  # a million row names are strings as soon as they are compared
+  if (nrow(frame) == nrow(whole)) return(NULL)
   out <- which(!rownames(whole) %in% rownames(frame))
   if (length(out) == 0) return(NULL)
   class <- if (identical(na.action, stats::na.exclude)) "exclude" else "omit"
