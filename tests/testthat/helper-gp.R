@@ -5,8 +5,7 @@ gp_families <- c("exp_quad", "matern12", "matern32", "matern52")
 
 # Correlation at distance r, in length scales
 gp_cor <- function(r, cov) {
-  nu <- c(matern12 = 1, matern32 = 3, matern52 = 5)[cov] / 2
-  a <- sqrt(2 * nu) * r
+  a <- r * sqrt(switch(cov, exp_quad = NA, matern12 = 1, matern32 = 3, matern52 = 5))
   switch(cov,
     exp_quad = exp(-r^2 / 2),
     matern12 = exp(-a),
