@@ -40,25 +40,17 @@ ffi_gp_weights <- function(basis, lengths) .Call(wrap__ffi_gp_weights, basis, le
 #' @noRd
 ffi_gp_variances <- function(points, X, group, moments, basis, at, delta, threads) .Call(wrap__ffi_gp_variances, points, X, group, moments, basis, at, delta, threads)
 
-#' Interval of one parameter, the length scale at its best.
-#' @noRd
-ffi_gp_interval <- function(moments, basis, request, fit, what, column, rise) .Call(wrap__ffi_gp_interval, moments, basis, request, fit, what, column, rise)
-
-#' The same by the kernel matrix of all rows.
-#' @noRd
-ffi_gp_interval_exact <- function(rows, request, fit, what, column, rise) .Call(wrap__ffi_gp_interval_exact, rows, request, fit, what, column, rise)
-
 #' Correlations of two sets of points, one row for each of the first.
 #' @noRd
 ffi_gp_correlations <- function(a, b, cov, lengths) .Call(wrap__ffi_gp_correlations, a, b, cov, lengths)
 
-#' Curve of one parameter, the length scale at its best.
+#' Intervals or curves of parameters, the length scale at its best.
 #' @noRd
-ffi_gp_curve <- function(moments, basis, request, fit, what, column, zeta_max, points) .Call(wrap__ffi_gp_curve, moments, basis, request, fit, what, column, zeta_max, points)
+ffi_gp_profile <- function(moments, basis, request, fit, wanted) .Call(wrap__ffi_gp_profile, moments, basis, request, fit, wanted)
 
 #' The same by the kernel matrix of all rows.
 #' @noRd
-ffi_gp_curve_exact <- function(rows, request, fit, what, column, zeta_max, points) .Call(wrap__ffi_gp_curve_exact, rows, request, fit, what, column, zeta_max, points)
+ffi_gp_profile_exact <- function(rows, request, fit, wanted) .Call(wrap__ffi_gp_profile_exact, rows, request, fit, wanted)
 
 #' What is wrong with a square matrix as a kernel.
 #' @noRd

@@ -86,7 +86,7 @@ check_kernel_memory <- function(n) {
 
 # A fit in weight space, its basis functions' coefficients and what later questions need
 fourier_fit <- function(answer) {
-  process <- c(list(route = "fourier"), answer[c("size", "captured", "aliasing", "basis", "table", "wide")])
+  process <- c(list(route = "fourier"), answer[c("size", "captured", "aliasing", "basis", "table")])
   list(found = answer$fit, lengths = answer$lengths, process = process, alpha = answer$coefficients, at_end = answer$at_end)
 }
 
@@ -100,8 +100,10 @@ new_gp_fit <- function(model, answer) {
   found$alpha <- gp_alpha(model, answer)
   fit <- new_fastlmm(model, found)
   gp$largest <- gp$size
-  fit$gp <- c(gp[setdiff(names(gp), c("calls", "size"))], answer$process[setdiff(names(answer$process), c("basis", "table", "wide"))], answer$process$basis[c("h", "m")])
+  fit$gp <- c(gp[setdiff(names(gp), c("calls", "size"))], answer$process[setdiff(names(answer$process), c("basis", "table"))], answer$process$basis[c("h", "m")])
   fit$gp$parameters <- parameters
+  # to the likelihood what the basis leaves out of the process' variance is residual noise
+  fit$gp$raw_delta <- answer$lengths$delta
   fit <- with_lengthscale(fit, answer$lengths, lengths)
   fit$optimum$at_end <- isTRUE(answer$at_end)
   if (length(model$random) > 1) fit <- with_group_variance(fit, parameters[d + 1])

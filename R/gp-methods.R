@@ -131,8 +131,9 @@ gp_variance <- function(fit, targets) {
   X <- matrix(0, nrow(targets$X), length(fit$coefficients))
   X[, fit$kept] <- targets$X
   group <- if (is.null(targets$group)) integer() else ifelse(is.na(targets$group), 0L, targets$group)
-  fit$sigma2_e * call_rust(
-    ffi_gp_variances, unname(targets$coordinates), X, group, process$table, process$basis, fit$gp$parameters, fit$delta[[1]], control_threads(fit$control)
+  noise <- if (is.finite(fit$gp$raw_delta)) fit$sigma2[[1]] * fit$gp$raw_delta else fit$sigma2_e
+  noise * call_rust(
+    ffi_gp_variances, unname(targets$coordinates), X, group, process$table, process$basis, fit$gp$parameters, fit$gp$raw_delta, control_threads(fit$control)
   )
 }
 
@@ -157,7 +158,10 @@ process_draws <- function(fit, sigma2, nsim) {
     return(sqrt(sigma2) * kernel_root(gp_cross(fit, coordinates), matrix(rnorm(nrow(coordinates) * nsim), ncol = nsim)))
   }
   weight <- process_weights(process)
-  sqrt(sigma2) * process_values(process, coordinates, weight * matrix(rnorm(length(weight) * nsim), ncol = nsim), fit$control)
+  field <- process_values(process, coordinates, weight * matrix(rnorm(length(weight) * nsim), ncol = nsim), fit$control)
+  # what the basis leaves out varies too fast to be told from noise
+  rest <- sqrt(max(1 - process$captured, 0))
+  sqrt(sigma2) * (field + rest * matrix(rnorm(length(field)), ncol = nsim))
 }
 
 process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, process$lengthscale)

@@ -91,7 +91,11 @@ confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("pr
   table <- gp_parameters(object)
   parm <- gp_selected(table, parm)
   tails <- both_tails(check_level(level))
-  limits <- vapply(parm, function(name) gp_interval(object, table[table$name == name, ], tails, method), c(0, 0))
+  table <- table[match(parm, table$name), ]
+  profiled <- method == "profile" & gp_has_profile(object, table)
+  limits <- matrix(NA_real_, 2, nrow(table))
+  for (i in which(!profiled)) limits[, i] <- gp_wald(object, table[i, ], tails)
+  if (any(profiled)) limits[, profiled] <- gp_profile_limits(object, table[profiled, ], qchisq(diff(tails), 1))
   interval_matrix(limits, parm, tails)
 }
 
@@ -113,22 +117,39 @@ gp_selected <- function(table, parm) {
   parm
 }
 
-gp_interval <- function(fit, parameter, tails, method) {
-  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
-  given <- parameter$what == "lengthscale" && !is.null(fit$gp$lengthscale)
-  if (given) return(rep(fit$lengthscale[[parameter$column]], 2))
-  profiled <- parameter$what == "beta" || length(fit$random) == 1 && length(fit$lengthscale) == 1
-  if (method == "Wald" || !profiled || fit$optimum$boundary == "h2 = 0" && parameter$what == "lengthscale") return(gp_wald(fit, parameter, tails))
-  value <- gp_ask(ffi_gp_interval, ffi_gp_interval_exact, fit, parameter, qchisq(diff(tails), 1))
-  switch(parameter$what, lengthscale = value * fit$lengthscale[[1]], sigma_u = , sigma_e = value^2, value)
+# Fixed effects always have one; variances and the length scale where one length scale and one variance are estimated.
+gp_has_profile <- function(fit, table) {
+  simple <- length(fit$random) == 1 && length(fit$lengthscale) == 1
+  length_scale <- is.null(fit$gp$lengthscale) && fit$optimum$boundary != "h2 = 0"
+  !is.na(table$column) & (table$what == "beta" | simple & (table$what != "lengthscale" | length_scale))
 }
 
-gp_ask <- function(fourier, exact, fit, parameter, ...) {
-  near <- list(parameters = fit$gp$parameters, deviance = -2 * fit$logLik, width = gp_width(fit))
+gp_profile_limits <- function(fit, table, rise) {
+  limits <- gp_ask(fit, table, rise, 0)
+  vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
+}
+
+# Rust gives factors of the length scale, standard deviations, and residual noise with what the basis leaves out of the process.
+gp_units <- function(fit, what, value) {
+  missing <- 1 - fit$gp$captured
+  delta <- function(value) pmax(value - missing, 0)
+  switch(what,
+    lengthscale = value * fit$lengthscale[[1]],
+    sigma_u = value^2,
+    sigma_e = pmax(value^2 - missing * fit$sigma2[[1]], 0),
+    delta = delta(value),
+    h2 = 1 / (1 + delta(1 / value - 1)),
+    value
+  )
+}
+
+gp_ask <- function(fit, table, rise, points) {
+  near <- list(parameters = fit$gp$parameters, width = gp_width(fit))
+  wanted <- list(what = table$what, column = as.numeric(table$column), rise = rise, points = as.numeric(points))
   request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
   process <- fit$random[[1]]$kernel
-  if (process$route == "fourier") return(call_rust(fourier, process$wide$table, process$wide$basis, request, near, parameter$what, parameter$column, ...))
-  call_rust(exact, model_rows(stored_gp_model(fit)), request, near, parameter$what, parameter$column, ...)
+  if (process$route == "fourier") return(call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted))
+  call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), request, near, wanted)
 }
 
 # How far about the estimate, in log length scales, a profile may reach; none about one that is given.
@@ -140,6 +161,7 @@ gp_width <- function(fit) {
 }
 
 gp_wald <- function(fit, parameter, tails) {
+  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
   z <- qnorm(tails)
   at <- parameter$column
   if (parameter$what == "beta") return(unname(fit$coefficients[fit$kept[at]]) + sqrt(max(fit$vcov[at, at], 0)) * z)
@@ -160,16 +182,17 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
     abort_fastlmm("no_profile", "profiles are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
   }
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
-  curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], zeta_max, check_points(points)))
+  table <- table[gp_has_profile(fitted, table), ]
+  if (nrow(table) == 0) abort_no_profile(fitted)
+  curves <- gp_ask(fitted, table, zeta_max^2, check_points(points))
+  curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], curves[[i]]))
   curves <- do.call(rbind, curves)
   curves$.par <- factor(curves$.par, levels = table$name)
   structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = transform(table, lower = ifelse(what == "beta", -Inf, 0), upper = ifelse(what == "h2", 1, Inf)))
 }
 
-gp_curve <- function(fit, parameter, zeta_max, points) {
-  curve <- gp_ask(ffi_gp_curve, ffi_gp_curve_exact, fit, parameter, zeta_max, points)
-  value <- switch(parameter$what, lengthscale = curve$value * fit$lengthscale[[1]], sigma_u = , sigma_e = curve$value^2, curve$value)
-  data.frame(.par = parameter$name, value = value, .zeta = curve$zeta, logLik = curve$logLik)
+gp_curve <- function(fit, parameter, curve) {
+  data.frame(.par = parameter$name, value = gp_units(fit, parameter$what, curve$value), .zeta = curve$zeta, logLik = curve$logLik)
 }
 
 # ---- again --------------------------------------------------------------------------------------------

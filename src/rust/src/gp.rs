@@ -2,10 +2,8 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_view::{
-    Asked, Basis, Rows, columns, curve, interval, near, reply_lengths, reply_settled, reply_table, table,
-};
-use crate::{profile, view};
+use crate::gp_view::{Asked, Basis, Rows, Wanted, columns, near, reply_lengths, reply_settled, reply_table, table};
+use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::fourier::explore::{Explorer, Source};
@@ -14,7 +12,6 @@ use fastlmm_core::fourier::pass::moments;
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::parallel::Workers;
 use fastlmm_core::process::exact::{Exact, correlations};
-use fastlmm_core::profile::What;
 
 /// Fit with length scales looked for over their whole range.
 /// @noRd
@@ -155,31 +152,21 @@ fn ffi_gp_variances(
     Ok(field::variances(&space, at, delta, &targets, &workers, &mut Console)?)
 }
 
-/// Interval of one parameter, the length scale at its best.
+/// Intervals or curves of parameters, the length scale at its best.
 /// @noRd
 #[extendr]
-fn ffi_gp_interval(
-    moments: List,
-    basis: List,
-    request: List,
-    fit: List,
-    what: &str,
-    column: i32,
-    rise: f64,
-) -> Reply<Vec<f64>> {
+fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: List) -> Reply<List> {
     let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
     let moments = table(&moments, &basis)?;
-    let (near, space) = basis
-        .ladder(moments)
-        .about(near(&asked, &fit)?, asked.request.largest)?;
-    let what = parameter(what, column, space.fixed.kept.len())?;
-    interval(&asked, &space, &near, what, rise)
+    let near = near(&asked, &fit)?.within(&basis.range);
+    let space = WeightSpace::new(basis.family, &moments, basis.frequencies, 0)?;
+    Wanted::new(&wanted, space.fixed.kept.len())?.reply(&asked, &space, &near)
 }
 
 /// The same by the kernel matrix of all rows.
 /// @noRd
 #[extendr]
-fn ffi_gp_interval_exact(rows: List, request: List, fit: List, what: &str, column: i32, rise: f64) -> Reply<Vec<f64>> {
+fn ffi_gp_profile_exact(rows: List, request: List, fit: List, wanted: List) -> Reply<List> {
     let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
     let data = rows.view()?;
     let weights = rows.weights_or_ones();
@@ -190,65 +177,7 @@ fn ffi_gp_interval_exact(rows: List, request: List, fit: List, what: &str, colum
         rows.x(),
         &weights,
     )?;
-    let what = parameter(what, column, exact.kept().len())?;
-    interval(&asked, &exact, &near(&asked, &fit)?, what, rise)
-}
-
-/// Curve of one parameter, the length scale at its best.
-/// @noRd
-#[extendr]
-#[allow(clippy::too_many_arguments)] // a fit, as R holds it
-fn ffi_gp_curve(
-    moments: List,
-    basis: List,
-    request: List,
-    fit: List,
-    what: &str,
-    column: i32,
-    zeta_max: f64,
-    points: i32,
-) -> Reply<List> {
-    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
-    let moments = table(&moments, &basis)?;
-    let (near, space) = basis
-        .ladder(moments)
-        .about(near(&asked, &fit)?, asked.request.largest)?;
-    let what = parameter(what, column, space.fixed.kept.len())?;
-    curve(&asked, &space, &near, what, (zeta_max, points as usize))
-}
-
-/// The same by the kernel matrix of all rows.
-/// @noRd
-#[extendr]
-fn ffi_gp_curve_exact(
-    rows: List,
-    request: List,
-    fit: List,
-    what: &str,
-    column: i32,
-    zeta_max: f64,
-    points: i32,
-) -> Reply<List> {
-    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
-    let data = rows.view()?;
-    let weights = rows.weights_or_ones();
-    let exact = Exact::new(
-        asked.request.family,
-        data.coordinates.clone(),
-        data.y[0],
-        rows.x(),
-        &weights,
-    )?;
-    let what = parameter(what, column, exact.kept().len())?;
-    curve(&asked, &exact, &near(&asked, &fit)?, what, (zeta_max, points as usize))
-}
-
-/// None: the length scale.
-fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
-    match what {
-        "lengthscale" => Ok(None),
-        _ => Ok(Some(profile::checked(what, column, rank)?)),
-    }
+    Wanted::new(&wanted, exact.kept().len())?.reply(&asked, &exact, &near(&asked, &fit)?)
 }
 
 /// Correlations of two sets of points, one row for each of the first.
@@ -269,9 +198,7 @@ extendr_module! {
     fn ffi_gp_values;
     fn ffi_gp_weights;
     fn ffi_gp_variances;
-    fn ffi_gp_interval;
-    fn ffi_gp_interval_exact;
     fn ffi_gp_correlations;
-    fn ffi_gp_curve;
-    fn ffi_gp_curve_exact;
+    fn ffi_gp_profile;
+    fn ffi_gp_profile_exact;
 }

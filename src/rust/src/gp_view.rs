@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::{reply, view};
+use crate::{profile, reply, view};
 use extendr_api::prelude::*;
 use faer::{Mat, MatRef};
 use fastlmm_core::fourier::explore::{Request, Settled};
@@ -11,13 +11,12 @@ use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
 use fastlmm_core::fourier::ladder::Ladder;
 use fastlmm_core::fourier::moments::{Groups, Moments};
 use fastlmm_core::fourier::pass::Data;
-use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::monitor::Monitor;
 use fastlmm_core::parallel::Workers;
 use fastlmm_core::process::Process;
 use fastlmm_core::process::answer::Answer;
-use fastlmm_core::process::interval::{self, Near};
+use fastlmm_core::process::interval::{Near, Nodes};
 use fastlmm_core::process::search::{Found, Search, Seen};
 use fastlmm_core::profile::What;
 use std::cell::RefCell;
@@ -146,29 +145,53 @@ pub fn near(asked: &Asked, fit: &List) -> Reply<Near> {
     let width = view::number(fit, "width")?;
     Ok(Near {
         lengths: view::numbers(fit, "parameters")?,
-        deviance: view::number(fit, "deviance")?,
         together: asked.bounds.d(),
         low: -width,
         high: width,
     })
 }
 
-pub fn interval(asked: &Asked, process: &dyn Process, near: &Near, what: Option<What>, rise: f64) -> Reply<Vec<f64>> {
-    let workers = Workers::new(asked.threads)?;
-    let mut console = Console;
-    let search = asked.search(process, &workers, &mut console);
-    let (low, high) = match what {
-        Some(what) => interval::of_variance(&search, near, what, rise)?,
-        None => interval::of_length(&search, near, rise)?,
-    };
-    Ok(vec![low, high])
+/// None: the length scale.
+fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
+    match what {
+        "lengthscale" => Ok(None),
+        _ => Ok(Some(profile::checked(what, column, rank)?)),
+    }
 }
 
-pub fn curve(asked: &Asked, process: &dyn Process, near: &Near, what: Option<What>, out: (f64, usize)) -> Reply<List> {
-    let workers = Workers::new(asked.threads)?;
-    let mut console = Console;
-    let search = asked.search(process, &workers, &mut console);
-    Ok(reply::curve(&interval::curve(&search, near, what, out.0, out.1)?))
+/// Which parameters, and how far: the rise of the deviance, or the points of curves and |zeta| at their ends.
+pub struct Wanted {
+    what: Vec<Option<What>>,
+    rise: f64,
+    points: usize,
+}
+
+impl Wanted {
+    pub fn new(list: &List, rank: usize) -> Reply<Self> {
+        let what = view::element(list, "what")?.as_string_vector().unwrap_or_default();
+        let column = view::numbers(list, "column")?;
+        let one = |(what, column): (&String, &f64)| parameter(what, *column as i32, rank);
+        Ok(Self {
+            what: what.iter().zip(&column).map(one).collect::<Reply<_>>()?,
+            rise: view::number(list, "rise")?,
+            points: view::number(list, "points")? as usize,
+        })
+    }
+
+    /// A curve for each parameter, or without points their intervals.
+    pub fn reply(&self, asked: &Asked, process: &dyn Process, near: &Near) -> Reply<List> {
+        let workers = Workers::new(asked.threads)?;
+        let mut console = Console;
+        let nodes = Nodes::new(&asked.search(process, &workers, &mut console), near)?;
+        let one = |what: &Option<What>| -> Reply<Robj> {
+            if self.points > 0 {
+                return Ok(reply::curve(&nodes.curve(*what, self.rise.sqrt(), self.points)?).into());
+            }
+            let (low, high) = nodes.interval(*what, self.rise)?;
+            Ok(Robj::from(vec![low, high]))
+        };
+        Ok(List::from_values(self.what.iter().map(one).collect::<Reply<Vec<_>>>()?))
+    }
 }
 
 // ---- the basis ----------------------------------------------------------------------------------------
@@ -203,26 +226,14 @@ impl Basis {
     }
 
     /// The basis of a fit.
-    pub fn of(space: &WeightSpace, range: &Range, ladder: &Ladder) -> Self {
+    fn of(asked: &Asked, settled: &Settled) -> Self {
         Self {
-            family: space.family,
-            grid: space.grid.clone(),
-            bounds: ladder.bounds.clone(),
-            range: range.clone(),
-            eps: ladder.eps,
-            frequencies: space.frequencies.clone(),
-        }
-    }
-
-    /// The basis of a table, without frequencies of its own.
-    pub fn of_table(ladder: &Ladder) -> Self {
-        Self {
-            family: ladder.family,
-            grid: ladder.moments.grid.clone(),
-            bounds: ladder.bounds.clone(),
-            range: ladder.range.clone(),
-            eps: ladder.eps,
-            frequencies: vec![],
+            family: settled.space.family,
+            grid: settled.space.grid.clone(),
+            bounds: asked.bounds.clone(),
+            range: settled.range.clone(),
+            eps: settled.eps,
+            frequencies: settled.space.frequencies.clone(),
         }
     }
 
@@ -357,6 +368,7 @@ pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
     grid.sort_by(|a, b| a.length.total_cmp(&b.length));
     let seen = |pick: fn(&Seen) -> f64| grid.iter().map(pick).map(reply::na).collect::<Vec<_>>();
     list!(
+        delta = answer.delta,
         parameters = answer.lengths.clone(),
         log_errors = errors.lengths.iter().map(|e| reply::na(*e)).collect::<Vec<_>>(),
         se = list!(
@@ -379,27 +391,23 @@ pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
     )
 }
 
-/// A fit in weight space, with the table of its basis and the wider one that intervals may need.
+/// A fit in weight space, with the table of its basis.
 pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Reply<List> {
-    let Settled { ladder, space, .. } = settled;
+    let space = &settled.space;
     let mut console = Console;
     let search = asked.search(space, workers, &mut console);
     let answer = search.answer(&settled.found, &space.fixed.kept, asked.together(), asked.given())?;
-    let basis = Basis::of(space, &settled.range, ladder);
-    let columns = settled.moments.p();
+    let captured = space.captured(&answer.lengths);
+    let answer = answer.give_back(1.0 - captured);
     Ok(list!(
-        fit = reply::fit(&answer.fit, columns),
+        fit = reply::fit(&answer.fit, settled.moments.p()),
         lengths = reply_lengths(&answer, &settled.found),
         at_end = settled.at_end,
-        coefficients = space.coefficients(&answer.lengths, answer.fit.point.delta)?,
+        coefficients = space.coefficients(&answer.lengths, answer.delta)?,
         size = space.size() as f64,
-        captured = space.captured(&answer.lengths),
-        aliasing = space.grid.aliasing(space.family, &ladder.bounds, &answer.lengths),
-        basis = basis.reply(),
-        table = reply_table(&settled.moments),
-        wide = list!(
-            basis = Basis::of_table(ladder).reply(),
-            table = reply_table(&ladder.moments)
-        )
+        captured = captured,
+        aliasing = space.grid.aliasing(space.family, &asked.bounds, &answer.lengths),
+        basis = Basis::of(asked, settled).reply(),
+        table = reply_table(&settled.moments)
     ))
 }

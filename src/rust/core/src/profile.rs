@@ -101,13 +101,15 @@ impl<'a> Profile<'a> {
         })
     }
 
-    /// Such values of theta, ascending, that straddle the ends of the interval.
-    pub fn points(&self, drop: f64) -> Result<Vec<f64>> {
-        let user = |theta: &f64| match self.what {
-            What::Beta(_) => theta * self.unit_of_theta(),
-            _ => theta + self.unit_of_theta(),
-        };
-        Ok(self.search_points(drop)?.iter().map(user).collect())
+    /// theta at the optimum, and a step that is small beside its uncertainty.
+    pub fn start(&self) -> (f64, f64) {
+        match self.what {
+            What::Beta(_) => (
+                self.estimate * self.unit_of_theta(),
+                0.1 * self.unit * self.unit_of_theta(),
+            ),
+            _ => (self.estimate + self.unit_of_theta(), 1e-3),
+        }
     }
 
     /// Difference of theta in the user's units and on the working scale; for beta their ratio.

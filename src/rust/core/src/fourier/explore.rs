@@ -4,7 +4,7 @@
 //! few functions; then all rows pass over a table for the neighbourhood of what was found, fine enough that what it leaves out of the kernel's variance is small beside
 //! delta, and a narrow window is moved until the optimum lies inside.
 
-use super::grid::{Bounds, Grid, Range};
+use super::grid::{Bounds, Grid, Range, size};
 use super::ladder::{Ladder, check_size};
 use super::moments::Moments;
 use super::pass::{Data, moments};
@@ -39,9 +39,9 @@ pub struct Request {
 /// Ends of the ratio of the standard deviations of groups and process.
 const RATIO: (f64, f64) = (1e-4, 1e4);
 
-/// The process on the basis that serves its optimum: `moments` is the part of the ladder that the space was made of.
+/// The process on the basis that serves its optimum, and the table of that basis.
 pub struct Settled {
-    pub ladder: Ladder,
+    pub eps: f64,
     pub moments: Moments,
     pub space: WeightSpace,
     pub range: Range,
@@ -66,6 +66,11 @@ const FEW: usize = 1000;
 const WINDOW: f64 = 1.7;
 /// Half the width of the last window, in the logarithm of the length scale.
 const HALF: f64 = 0.2;
+/// Standard errors that the last window reaches about the optimum, and its widest.
+const SPREAD: f64 = 5.0;
+const WIDEST: f64 = 1.5;
+/// Functions of a basis that costs so little that it may as well be exact.
+const CHEAP: f64 = 600.0;
 /// Entries of the table of one column.
 const TABLE: f64 = 4e6;
 /// Finest part of the variance that a grid is asked to hold.
@@ -218,9 +223,9 @@ impl Explorer<'_> {
         let space = match (&self.source, &coarse.rows) {
             (Source::Rows(data), Some(rows)) => {
                 let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), COARSE, monitor)?;
-                ladder.space(range, 0)?.1
+                ladder.space(range, COARSE, 0)?.1
             }
-            (Source::Table(ladder, response), _) => ladder.space(range, *response)?.1,
+            (Source::Table(ladder, response), _) => ladder.space(range, coarse.eps, *response)?.1,
             _ => return Err(NOTHING),
         };
         let search = self.search(&space, monitor);
@@ -250,52 +255,92 @@ impl Explorer<'_> {
 
     // ---- the last basis -------------------------------------------------------------------------------
 
-    /// A narrow window is moved, and the table refined, until they serve the optimum.
+    /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
     fn refine(&self, guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
-        let Guess {
-            mut lengths,
-            mut delta,
-            width,
-            ..
-        } = guess;
-        let mut ladder: Option<Ladder> = match &self.source {
-            Source::Table(ladder, _) => Some((*ladder).clone()),
-            Source::Rows(_) => None,
-        };
+        let mut guess = guess;
+        let mut half = HALF;
+        let mut ladder: Option<Ladder> = None;
         for _ in 0..40 {
-            let eps = (self.request.tol * delta).clamp(FINEST, COARSE);
-            let range = self.about(&lengths, HALF);
-            let eps = if let Source::Table(ladder, _) = &self.source {
-                ladder.eps
-            } else {
-                eps
+            let (range, eps) = self.fitting(&guess, half)?;
+            let serves = |l: &Ladder| l.holds(&range) && l.eps <= eps * (1.0 + 1e-9);
+            let served = match (&self.source, ladder.take().filter(serves)) {
+                (Source::Table(table, _), _) => (*table).clone(),
+                (_, Some(ladder)) => ladder,
+                (Source::Rows(data), None) => self.wide(data, &guess, eps, monitor)?,
             };
-            check_size(self.request.family, self.bounds, &range, eps, self.request.largest)?;
-            let serves = |l: &Ladder| l.holds(&range) && l.eps <= eps;
-            let served = match ladder.take().filter(serves) {
-                Some(ladder) => ladder,
-                None => self.wide(&lengths, width, eps, monitor)?,
-            };
-            let (part, space) = served.space(&range, self.response())?;
-            let found = self.optima(&space, &lengths, &range, monitor)?;
+            let (moments, space) = served.space(&range, eps, self.response())?;
+            let found = self.optima(&space, &guess.lengths, &range, monitor)?;
             let best = found.locals.first().ok_or(NOTHING)?;
             if self.is_fine(&space, best, eps) && self.is_inside(best, &range) {
-                let ladder = served;
-                let at_end = self.at_end(best, &range);
-                return Ok(Settled {
-                    ladder,
-                    moments: part,
-                    space,
-                    range,
-                    found,
-                    at_end,
-                });
+                guess = self.measured(&space, best, monitor)?;
+                let wanted = (SPREAD * guess.width).min(WIDEST);
+                if wanted <= half
+                    || half >= WIDEST
+                    || self.is_settled(&found, &range)
+                    || self.fitting(&guess, wanted)?.0 == range
+                {
+                    let at_end = self.at_end(best, &range);
+                    return Ok(Settled {
+                        eps,
+                        moments,
+                        space,
+                        range,
+                        found,
+                        at_end,
+                    });
+                }
+                half = wanted;
+            } else {
+                guess.delta = if best.place == Place::Upper {
+                    guess.delta
+                } else {
+                    best.delta
+                };
+                guess.lengths = best.lengths.clone();
             }
-            lengths = best.lengths.clone();
-            delta = if best.place == Place::Upper { delta } else { best.delta };
             ladder = Some(served);
         }
         Err(NOTHING)
+    }
+
+    /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
+    /// little as costs nothing, since many rows tell much about frequencies that have little variance.
+    fn fitting(&self, guess: &Guess, half: f64) -> Result<(Range, f64)> {
+        let (n, fixed) = match &self.source {
+            Source::Rows(data) => (data.n() as f64, None),
+            Source::Table(ladder, _) => (ladder.moments.n, Some(ladder.eps)),
+        };
+        let size = |range: &Range, eps: f64| size(self.request.family, self.bounds, range, eps);
+        let mut eps = fixed.unwrap_or((self.request.tol * guess.delta).clamp(FINEST, COARSE));
+        let mut half = half;
+        let mut range = self.about(&guess.lengths, half);
+        while half > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
+            half = (0.8 * half).max(HALF);
+            range = self.about(&guess.lengths, half);
+        }
+        check_size(self.request.family, self.bounds, &range, eps, self.request.largest)?;
+        while fixed.is_none()
+            && eps > FINEST
+            && eps * n > self.request.tol * guess.delta
+            && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
+        {
+            eps *= 0.3;
+        }
+        Ok((range, eps))
+    }
+
+    /// The optimum as a guess, its width by differences of slopes.
+    fn measured(&self, space: &WeightSpace, best: &Profiled, monitor: &mut dyn Monitor) -> Result<Guess> {
+        if best.place == Place::Upper || self.request.lengths.is_some() {
+            return Ok(self.given(&best.lengths));
+        }
+        guess(&self.search(space, monitor), best)
+    }
+
+    /// Nothing to widen: the process vanishes, its length scale is given, or there are several.
+    fn is_settled(&self, found: &Found, range: &Range) -> bool {
+        let vanishes = found.locals.first().is_none_or(|best| best.place == Place::Upper);
+        vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
     fn response(&self) -> usize {
@@ -306,17 +351,14 @@ impl Explorer<'_> {
     }
 
     /// All rows in a table that reaches some standard errors about the guess, as far as its size allows.
-    fn wide(&self, lengths: &[f64], width: f64, eps: f64, monitor: &mut dyn Monitor) -> Result<Ladder> {
-        let Source::Rows(data) = &self.source else {
-            return Err(NOTHING);
-        };
+    fn wide(&self, data: &Data<'_>, guess: &Guess, eps: f64, monitor: &mut dyn Monitor) -> Result<Ladder> {
         let mut half = if self.request.lengths.is_some() {
             0.0
         } else {
-            (6.0 * width).clamp(2.0 * HALF, 1.5)
+            (SPREAD * guess.width).clamp(2.0 * HALF, WIDEST)
         };
         loop {
-            let range = self.about(lengths, half);
+            let range = self.about(&guess.lengths, half);
             let grid = Grid::new(self.request.family, self.bounds, &range, eps);
             let entries: f64 = grid.m.iter().map(|m| 4.0 * *m as f64 + 1.0).product();
             if entries <= TABLE || half <= HALF {

@@ -9,7 +9,6 @@ use super::moments::{Groups, Moments};
 use super::weights::WeightSpace;
 use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
-use crate::process::interval::Near;
 
 #[derive(Debug, Clone)]
 pub struct Ladder {
@@ -31,8 +30,8 @@ impl Ladder {
     }
 
     /// Part of a table for a part of its range; the sums of every s-th frequency.
-    pub fn part(&self, range: &Range) -> Moments {
-        let wanted = Grid::new(self.family, &self.bounds, range, self.eps);
+    pub fn part(&self, range: &Range, eps: f64) -> Moments {
+        let wanted = Grid::new(self.family, &self.bounds, range, eps);
         let grid = &self.moments.grid;
         let stride: Vec<usize> = (0..grid.d())
             .map(|a| ((wanted.h[a] / grid.h[a] * (1.0 + 1e-9)).floor() as usize).clamp(1, grid.m[a]))
@@ -46,28 +45,12 @@ impl Ladder {
         self.moments.strided(&stride, m)
     }
 
-    /// The space of one response for a part of the range, and its table.
-    pub fn space(&self, range: &Range, response: usize) -> Result<(Moments, WeightSpace)> {
-        let part = self.part(range);
-        let frequencies = part.grid.frequencies(self.family, &range.shortest, self.eps);
+    /// The space of one response for a part of the range that leaves out no more than `eps` of the variance, and its table.
+    pub fn space(&self, range: &Range, eps: f64, response: usize) -> Result<(Moments, WeightSpace)> {
+        let part = self.part(range, eps);
+        let frequencies = part.grid.frequencies(self.family, &range.shortest, eps);
         let space = WeightSpace::new(self.family, &part, frequencies, response)?;
         Ok((part, space))
-    }
-
-    /// A space that reaches as far about an optimum as was asked for, or as the table and the size of the basis allow.
-    pub fn about(&self, near: Near, largest: usize) -> Result<(Near, WeightSpace)> {
-        let mut near = near.within(&self.range);
-        while self.check_size(&near.range(), largest).is_err() && near.high - near.low > 1e-3 {
-            near.low *= 0.8;
-            near.high *= 0.8;
-        }
-        let space = self.space(&near.range(), 0)?.1;
-        Ok((near, space))
-    }
-
-    /// Is the basis of a part of the range small enough?
-    pub fn check_size(&self, range: &Range, largest: usize) -> Result<()> {
-        check_size(self.family, &self.bounds, range, self.eps, largest)
     }
 }
 

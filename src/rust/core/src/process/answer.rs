@@ -11,6 +11,8 @@ pub struct Answer {
     pub fit: Fit,
     pub lengths: Vec<f64>,
     pub errors: Errors,
+    /// delta of the likelihood: with what the basis leaves out of the process' variance, which is residual noise to it.
+    pub delta: f64,
     /// Combinations of the parameters' logarithms that were estimated.
     pub directions: Vec<Vec<f64>>,
 }
@@ -29,11 +31,29 @@ impl Search<'_> {
         };
         let case = Case { criterion, kept };
         let located = locate(&case, Status::Ok, || dual_grid(&criterion))?;
+        let fit = complete(located, &criterion);
         Ok(Answer {
-            fit: complete(located, &criterion),
+            delta: fit.point.delta,
+            fit,
             lengths: best.lengths.clone(),
             errors: self.errors(best, &directions)?,
             directions,
         })
+    }
+}
+
+impl Answer {
+    /// Takes what a basis leaves out of the variance, relative to sigma2, from the residual back to the process.
+    pub fn give_back(mut self, missing: f64) -> Self {
+        let point = &mut self.fit.point;
+        if missing > 0.0 && missing < self.delta && self.delta.is_finite() {
+            let share = 1.0 - missing / self.delta;
+            point.delta = self.delta - missing;
+            point.sigma2_e *= share;
+            point.h2 = 1.0 / (1.0 + point.delta);
+            self.errors.delta /= share;
+            self.errors.sigma2_e /= share;
+        }
+        self
     }
 }

@@ -7,6 +7,7 @@
 use super::search::{Profiled, Search};
 use crate::error::{Error, Result};
 use crate::fourier::grid::Range;
+use crate::likelihood::Method;
 use crate::optimize::root;
 use crate::profile::{CurvePoint, Profile, What};
 use std::f64::consts::PI;
@@ -14,7 +15,6 @@ use std::f64::consts::PI;
 /// The optimum, the parameters that are one length scale, and the range of log ell / ell_hat in which to look.
 pub struct Near {
     pub lengths: Vec<f64>,
-    pub deviance: f64,
     pub together: usize,
     pub low: f64,
     pub high: f64,
@@ -44,23 +44,33 @@ impl Near {
 }
 
 /// Decompositions about the optimum.
-struct Nodes {
+pub struct Nodes {
     /// log ell / ell_hat, descending.
-    pub at: Vec<f64>,
-    pub profiled: Vec<Profiled>,
+    at: Vec<f64>,
+    profiled: Vec<Profiled>,
+    method: Method,
 }
 
 const COUNT: usize = 13;
+/// Steps outward from the optimum before a border is taken to be reached, and what is drawn of a logarithm without end.
+const DOUBLINGS: usize = 16;
+const WIDE: f64 = 8.0;
+/// A rise of the deviance so large that nothing depends on how large.
+const FAR: f64 = 1e6;
 
 impl Nodes {
-    fn new(search: &Search<'_>, near: &Near) -> Result<Self> {
+    pub fn new(search: &Search<'_>, near: &Near) -> Result<Self> {
         let (middle, half) = (0.5 * (near.low + near.high), 0.5 * (near.high - near.low));
         // a length scale that is given has one node
         let count = if half > 0.0 { COUNT } else { 1 };
         let place = |i: usize| ((i as f64 + 0.5) * PI / count as f64).cos();
         let at: Vec<f64> = (0..count).map(|i| middle + half * place(i)).collect();
         let profiled = at.iter().map(|t| search.at(&near.at(*t))).collect::<Result<_>>()?;
-        Ok(Self { at, profiled })
+        Ok(Self {
+            at,
+            profiled,
+            method: search.method,
+        })
     }
 
     /// Smallest value between the nodes of the polynomial through values at them.
@@ -100,9 +110,14 @@ impl Nodes {
         top / bottom
     }
 
-    fn held<'n>(&'n self, search: &Search<'_>, what: What) -> Result<Held<'n>> {
-        let profile = |p: &'n Profiled| Profile::new(&p.rotated, search.method, what);
-        let profiles: Vec<Profile<'n>> = self.profiled.iter().map(profile).collect::<Result<_>>()?;
+    fn held(&self, what: What) -> Result<Held<'_>> {
+        let profile = |p| Profile::new(p, self.method, what);
+        let profiles: Vec<Profile<'_>> = self
+            .profiled
+            .iter()
+            .map(|p| &p.rotated)
+            .map(profile)
+            .collect::<Result<_>>()?;
         let least = self.least(&profiles.iter().map(Profile::best).collect::<Vec<_>>());
         Ok(Held {
             nodes: self,
@@ -110,6 +125,61 @@ impl Nodes {
             profiles,
             least,
         })
+    }
+}
+
+impl Nodes {
+    /// Where the deviance has risen by `rise`, in the user's units; `None`: of the factor of the length scales. A border where it never rises so far.
+    pub fn interval(&self, what: Option<What>, rise: f64) -> Result<(f64, f64)> {
+        let Some(what) = what else {
+            let (a, b) = self.length_interval(rise)?;
+            return Ok((a.exp(), b.exp()));
+        };
+        let (a, b) = self.held(what)?.interval(rise)?;
+        let (a, b) = (what.in_user_units(a), what.in_user_units(b));
+        Ok((a.min(b), a.max(b)))
+    }
+
+    /// Curve of one parameter out to |zeta| = `zeta_max`.
+    pub fn curve(&self, what: Option<What>, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+        match what {
+            Some(what) => self.held(what)?.curve(zeta_max, count),
+            None => self.length_curve(zeta_max, count),
+        }
+    }
+
+    /// In the logarithm of the factor; infinite where the deviance does not rise so far between the nodes.
+    fn length_interval(&self, rise: f64) -> Result<(f64, f64)> {
+        const FINE: usize = 100;
+        let values: Vec<f64> = self.profiled.iter().map(|p| p.deviance).collect();
+        let least = self.least(&values);
+        let (low, high) = (self.at[self.at.len() - 1], self.at[0]);
+        let points: Vec<f64> = (0..=FINE)
+            .map(|i| low + (high - low) * i as f64 / FINE as f64)
+            .collect();
+        ends(&points, |t| self.between(&values, t) - least - rise)
+    }
+
+    fn length_curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+        let values: Vec<f64> = self.profiled.iter().map(|p| p.deviance).collect();
+        let (a, b) = self.length_interval(zeta_max * zeta_max)?;
+        let (a, b) = (a.max(self.at[self.at.len() - 1]), b.min(self.at[0]));
+        let at: Vec<f64> = (0..count)
+            .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
+            .collect();
+        let deviance = |t: f64| self.between(&values, t);
+        let best = at
+            .iter()
+            .copied()
+            .min_by(|x, y| deviance(*x).total_cmp(&deviance(*y)))
+            .unwrap_or(0.0);
+        let least = self.least(&values);
+        let point = |t: &f64| CurvePoint {
+            value: t.exp(),
+            zeta: (deviance(*t) - least).max(0.0).sqrt().copysign(t - best),
+            log_lik: -0.5 * deviance(*t),
+        };
+        Ok(at.iter().map(point).collect())
     }
 }
 
@@ -126,18 +196,42 @@ impl Held<'_> {
     fn rise(&self, theta: f64) -> f64 {
         let held = |p: &Profile<'_>| p.deviance_at(theta).unwrap_or(f64::NAN);
         let values: Vec<f64> = self.profiles.iter().map(held).collect();
-        if values.iter().any(|v| !v.is_finite() || *v >= f64::MAX) {
-            return 1e6;
+        if values.iter().any(|v| v.is_nan() || *v - self.least > FAR) {
+            return FAR;
         }
-        (self.nodes.least(&values) - self.least).min(1e6)
+        self.nodes.least(&values) - self.least
     }
 
-    /// On the working scale.
+    /// On the working scale: outward in steps that double.
     fn interval(&self, rise: f64) -> Result<(f64, f64)> {
         let middle = self.nodes.at.iter().position(|t| *t <= 0.0).unwrap_or(0);
-        // the interval at one length scale is shorter than the one that is looked for
-        let points = self.profiles[middle].points(4.0 * rise)?;
-        ends(&points, |theta| self.rise(theta) - rise)
+        let (estimate, step) = self.profiles[middle].start();
+        let centre = if estimate.is_finite() {
+            estimate
+        } else {
+            self.inside(rise)
+        };
+        Ok((self.side(centre, -step, rise)?, self.side(centre, step, rise)?))
+    }
+
+    fn side(&self, centre: f64, mut step: f64, rise: f64) -> Result<f64> {
+        let excess = |theta: f64| self.rise(theta) - rise;
+        let mut inner = centre;
+        for _ in 0..DOUBLINGS {
+            let outer = centre + step;
+            if excess(outer) > 0.0 {
+                return root(excess, inner, outer);
+            }
+            inner = outer;
+            step *= 2.0;
+        }
+        Ok(f64::INFINITY.copysign(step))
+    }
+
+    /// Somewhere inside the interval of a parameter whose estimate lies at a border.
+    fn inside(&self, rise: f64) -> f64 {
+        let far = |side: f64| (0..).map(move |i| side * 0.5 * f64::from(i)).take(120);
+        far(-1.0).chain(far(1.0)).find(|t| self.rise(*t) <= rise).unwrap_or(0.0)
     }
 
     fn point(&self, theta: f64, best: f64) -> CurvePoint {
@@ -154,9 +248,8 @@ impl Held<'_> {
     /// Points evenly spaced on the working scale, and one at the best.
     fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
         let (a, b) = self.interval(zeta_max * zeta_max)?;
-        let middle = self.nodes.at.iter().position(|t| *t <= 0.0).unwrap_or(0);
-        let points = self.profiles[middle].points(4.0 * zeta_max * zeta_max)?;
-        let (a, b) = (a.max(points[0]), b.min(points[points.len() - 1]));
+        let inside = if a.is_finite() { a } else { b };
+        let (a, b) = (a.max(inside - WIDE), b.min(inside + WIDE));
         let theta: Vec<f64> = (0..count)
             .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
             .collect();
@@ -167,61 +260,6 @@ impl Held<'_> {
         Ok(theta.iter().map(|t| self.point(*t, least.unwrap_or(a))).collect())
     }
 }
-
-/// Interval of a variance, of delta, h2 or a fixed effect, in the user's units; a border where the deviance never rises so far.
-pub fn of_variance(search: &Search<'_>, near: &Near, what: What, rise: f64) -> Result<(f64, f64)> {
-    let (a, b) = Nodes::new(search, near)?.held(search, what)?.interval(rise)?;
-    let (a, b) = (what.in_user_units(a), what.in_user_units(b));
-    Ok((a.min(b), a.max(b)))
-}
-
-/// Curve of one parameter out to |zeta| = `zeta_max`; `None`: of the factor of the length scales.
-pub fn curve(
-    search: &Search<'_>,
-    near: &Near,
-    what: Option<What>,
-    zeta_max: f64,
-    count: usize,
-) -> Result<Vec<CurvePoint>> {
-    match what {
-        Some(what) => Nodes::new(search, near)?.held(search, what)?.curve(zeta_max, count),
-        None => length_curve(search, near, zeta_max, count),
-    }
-}
-
-fn length_curve(search: &Search<'_>, near: &Near, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
-    let (a, b) = of_length(search, near, zeta_max * zeta_max)?;
-    let (a, b) = (a.ln().max(near.low), b.ln().min(near.high));
-    let point = |i: usize| -> Result<CurvePoint> {
-        let t = a + (b - a) * i as f64 / (count - 1) as f64;
-        let deviance = search.at(&near.at(t))?.deviance;
-        Ok(CurvePoint {
-            value: t.exp(),
-            zeta: (deviance - near.deviance).max(0.0).sqrt().copysign(t),
-            log_lik: -0.5 * deviance,
-        })
-    };
-    (0..count).map(point).collect()
-}
-
-/// Interval of the factor of the length scales; 0 or infinity where the deviance does not rise so far within the range that the search can see.
-pub fn of_length(search: &Search<'_>, near: &Near, rise: f64) -> Result<(f64, f64)> {
-    let excess = |t: f64| -> Result<f64> { Ok(search.at(&near.at(t))?.deviance - near.deviance - rise) };
-    let side = |end: f64| -> Result<f64> {
-        let mut inner = 0.0;
-        for step in 1..=STEPS {
-            let outer = end * (step as f64 / STEPS as f64).powi(2);
-            if excess(outer)? > 0.0 {
-                return root(|t| excess(t).unwrap_or(f64::NAN), inner, outer);
-            }
-            inner = outer;
-        }
-        Ok(f64::INFINITY.copysign(end))
-    };
-    Ok((side(near.low)?.exp(), side(near.high)?.exp()))
-}
-
-const STEPS: usize = 6;
 
 /// First and last root among points that straddle them, on the working scale.
 fn ends(points: &[f64], excess: impl Fn(f64) -> f64) -> Result<(f64, f64)> {
