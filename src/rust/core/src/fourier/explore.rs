@@ -65,9 +65,11 @@ const FEW: usize = 1000;
 /// Ratio of the ends of a window.
 const WINDOW: f64 = 1.7;
 /// Half the width of the last window, in the logarithm of the length scale.
-const HALF: f64 = 0.2;
+const HALF: f64 = 0.1;
 /// Standard errors that the last window reaches about the optimum, and its widest.
-const SPREAD: f64 = 5.0;
+const SPREAD: f64 = 3.5;
+/// Standard errors of the exploration that the first window reaches.
+const FIRST: f64 = 2.0;
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
@@ -258,7 +260,7 @@ impl Explorer<'_> {
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
     fn refine(&self, guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
         let mut guess = guess;
-        let mut half = HALF;
+        let mut half = (FIRST * guess.width).clamp(HALF, WIDEST);
         let mut ladder: Option<Ladder> = None;
         for _ in 0..40 {
             let (range, eps) = self.fitting(&guess, half)?;
@@ -269,12 +271,12 @@ impl Explorer<'_> {
                 (Source::Rows(data), None) => self.wide(data, &guess, eps, monitor)?,
             };
             let (moments, space) = served.space(&range, eps, self.response())?;
-            let found = self.optima(&space, &guess.lengths, &range, monitor)?;
+            let found = self.optima(&space, &guess, &range, monitor)?;
             let best = found.locals.first().ok_or(NOTHING)?;
             if self.is_fine(&space, best, eps) && self.is_inside(best, &range) {
-                guess = self.measured(&space, best, monitor)?;
+                guess = self.measured(&found, best, &guess);
                 let wanted = (SPREAD * guess.width).min(WIDEST);
-                if wanted <= half
+                if wanted <= 1.3 * half
                     || half >= WIDEST
                     || self.is_settled(&found, &range)
                     || self.fitting(&guess, wanted)?.0 == range
@@ -329,12 +331,18 @@ impl Explorer<'_> {
         Ok((range, eps))
     }
 
-    /// The optimum as a guess, its width by differences of slopes.
-    fn measured(&self, space: &WeightSpace, best: &Profiled, monitor: &mut dyn Monitor) -> Result<Guess> {
-        if best.place == Place::Upper || self.request.lengths.is_some() {
-            return Ok(self.given(&best.lengths));
+    /// The optimum as a guess, its width by the slopes that the search saw.
+    fn measured(&self, found: &Found, best: &Profiled, guess: &Guess) -> Guess {
+        Guess {
+            lengths: best.lengths.clone(),
+            delta: if best.place == Place::Upper {
+                guess.delta
+            } else {
+                best.delta
+            },
+            width: found.width.unwrap_or(guess.width),
+            deviance: best.deviance,
         }
-        guess(&self.search(space, monitor), best)
     }
 
     /// Nothing to widen: the process vanishes, its length scale is given, or there are several.
@@ -404,8 +412,12 @@ impl Explorer<'_> {
         )
     }
 
-    fn optima(&self, space: &WeightSpace, start: &[f64], range: &Range, monitor: &mut dyn Monitor) -> Result<Found> {
-        optima(self.request, &self.search(space, monitor), space.groups(), start, range)
+    fn optima(&self, space: &WeightSpace, guess: &Guess, range: &Range, monitor: &mut dyn Monitor) -> Result<Found> {
+        let search = self.search(space, monitor);
+        if self.request.lengths.is_none() && space.groups() == 0 && !self.request.ard && guess.width.is_finite() {
+            return search.close(&guess.lengths, guess.width, range);
+        }
+        optima(self.request, &search, space.groups(), &guess.lengths, range)
     }
 
     /// Does the optimum not lean on an end of the range, other than one that may not be passed or where the process vanishes?
@@ -468,6 +480,7 @@ fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[
     Ok(Found {
         grid: locals.iter().map(|p| p.seen(search.method)).collect(),
         locals,
+        width: None,
     })
 }
 

@@ -56,6 +56,8 @@ pub struct Seen {
 pub struct Found {
     pub locals: Vec<Profiled>,
     pub grid: Vec<Seen>,
+    /// Standard error of the logarithm of the length scale at the best, if the slopes that were seen tell it.
+    pub width: Option<f64>,
 }
 
 pub struct Search<'a> {
@@ -65,6 +67,9 @@ pub struct Search<'a> {
     pub monitor: RefCell<&'a mut dyn Monitor>,
 }
 
+/// Most steps of the secant method, and the part of the standard error below which a step does not matter.
+const STEPS: usize = 12;
+const SMALL: f64 = 1e-3;
 /// Distance of grid points in the logarithm of a length scale.
 const STEP: f64 = 0.45;
 
@@ -73,6 +78,7 @@ impl Found {
         Self {
             grid: vec![],
             locals: vec![profiled],
+            width: None,
         }
     }
 }
@@ -105,7 +111,51 @@ impl Search<'_> {
         locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
         let grid = seen.iter().chain(&locals).map(|p| p.seen(self.method)).collect();
-        Ok(Found { locals, grid })
+        Ok(Found {
+            locals,
+            grid,
+            width: None,
+        })
+    }
+
+    /// From a start whose distance to the optimum is some `width` (in logarithms): secant steps on the slope, until the next would be small beside the
+    /// width that the slopes tell. The whole range is searched where the profile is not convex.
+    pub fn close(&self, start: &[f64], width: f64, range: &Range) -> Result<Found> {
+        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
+        let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
+        let slope = |p: &Profiled| p.gradient.iter().sum::<f64>();
+        let mut seen = vec![(0.0, self.at(start)?)];
+        let mut curvature = 2.0 / (width * width);
+        for _ in 0..STEPS {
+            let (t, last) = &seen[seen.len() - 1];
+            let step = -slope(last) / curvature;
+            let next = (t + step).clamp(ends.0, ends.1);
+            if last.place == Place::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
+                return Ok(self.found(seen));
+            }
+            let (t, before) = (*t, slope(last));
+            let there = self.at(&along(next))?;
+            curvature = (slope(&there) - before) / (next - t);
+            seen.push((next, there));
+            if curvature.is_nan() || curvature <= 0.0 {
+                break;
+            }
+        }
+        let unit: Vec<f64> = start.iter().map(|l| l / start[0]).collect();
+        self.isotropic(&unit, range.shortest[0], range.longest[0])
+    }
+
+    fn found(&self, seen: Vec<(f64, Profiled)>) -> Found {
+        let grid = seen.iter().map(|(_, p)| p.seen(self.method)).collect();
+        let width = match &seen[..] {
+            [.., (a, before), (b, last)] => {
+                let slope = |p: &Profiled| p.gradient.iter().sum::<f64>();
+                Some((2.0 * (b - a) / (slope(last) - slope(before))).sqrt()).filter(|w| w.is_finite())
+            }
+            _ => None,
+        };
+        let locals = seen.into_iter().map(|(_, p)| p).next_back().into_iter().collect();
+        Found { locals, grid, width }
     }
 
     fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
