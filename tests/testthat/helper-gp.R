@@ -51,7 +51,6 @@ dense_gp_fit <- function(y, X, at, cov, method = "REML", weights = rep(1, length
     start <- unlist(starts[i, ])[c(1, if (is.null(lengthscale)) rep(2, length(side)))]
     optim(unname(start), f, method = "BFGS", control = list(reltol = 1e-13, maxit = 200))
   }
-  value <- function(t) tryCatch(f(t), error = function(e) 1e10)
   found <- lapply(seq_len(nrow(starts)), function(i) tryCatch(one(i), error = function(e) list(value = Inf)))
   best <- found[[which.min(vapply(found, `[[`, 0, "value"))]]
   dense_gp_at(own(best$par), exp(best$par[1]), y, X, at, cov, method, weights)
