@@ -5,8 +5,8 @@
 #' whole range, both ends included. With several random effects, `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are
 #' searched, zeros included, from each valley of a grid over their shares.
 #'
-#' @param formula response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
-#'   for each id; `(1 + x || id)`, both, independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested. The ids may be `a:b` of two variables.
+#' @param formula a table by [gp_accumulate()], or a formula: response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
+#'   for each id; `(1 + x || id)`, both, independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested; `gp(lon, lat)`, a Gaussian process over columns of data (see [gp()]). The ids may be `a:b` of two variables.
 #'   Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
 #'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
@@ -89,6 +89,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   call <- match.call()
   method <- match.arg(method)
   control <- check_control(control)
+  if (inherits(formula, "fastlmm_gp_table")) return(fit_gp_table(formula, method, control, call))
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   extras <- Filter(Negate(is.null), list(weights = substitute(weights), offset = substitute(offset), subset = substitute(subset)))

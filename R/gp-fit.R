@@ -1,7 +1,7 @@
 # Fits with a gp() term: a route is chosen, the length scale estimated, and what comes back put into the shape of every other fit.
 
 # Rows up to which the kernel matrix is the first choice, and the last resort.
-gp_few <- 500
+gp_few <- 1000
 gp_exact_limit <- 3000
 
 is_process <- function(kernel) inherits(kernel, "fastlmm_process")

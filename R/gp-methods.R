@@ -20,6 +20,7 @@
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, ...) {
   check_dots_empty(...)
+  if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, !is.null(re.form) && is_population(re.form), allow.new.levels)
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   fit <- pad_targets(targets, mean)
@@ -170,6 +171,7 @@ process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, pr
 #' @export
 ranef.fastlmm_gp <- function(object, ...) {
   check_dots_empty(...)
+  check_has_rows(object, "ranef()")
   effects <- list(data.frame(`(Intercept)` = gp_process(object, model_coordinates(object)), row.names = rownames(object$frame), check.names = FALSE))
   names(effects) <- object$gp$name
   if (length(object$random) > 1) {

@@ -28,7 +28,7 @@ summary.fastlmm_gp <- function(object, ...) {
       fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset", "gp", "lengthscale")],
       coefficients = cbind(Estimate = estimate, `Std. Error` = se, `t value` = estimate / se), aliased = is.na(object$coefficients),
       vcov = object$vcov, varcomp = gp_components(object), logLik = logLik(object), criteria = fit_criteria(object),
-      residuals = residuals(object, "pearson", scaled = TRUE), df = object$df, gp = object$gp
+      residuals = if (!is.null(object$frame)) residuals(object, "pearson", scaled = TRUE), df = object$df, gp = object$gp
     ),
     class = "summary.fastlmm_gp"
   )
@@ -51,7 +51,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
   print_title(x$fit)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)
-  print_scaled_residuals(x$residuals, digits)
+  if (!is.null(x$residuals)) print_scaled_residuals(x$residuals, digits)
   cat("\nLength scale and variances:\n")
   print(x$varcomp, digits = digits)
   print_groups(x$fit)

@@ -15,7 +15,7 @@
 #' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, so `delta` is too large by at most about that much. `fit$gp$captured` and
 #' `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
 #'
-#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 500 rows, and up to 3000 where the Fourier
+#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 1000 rows, and up to 3000 where the Fourier
 #' basis would be too large: rough kernels have variance at high frequencies, and in two and three dimensions there are many of those.
 #'
 #' @param ... one to three numeric variables, or expressions of such.
@@ -143,7 +143,7 @@ gp_box <- function(coordinates, gp) {
 gp_rows <- function(coordinates, X, Y, weights = NULL, group = NULL) {
   list(
     coordinates = coordinates, X = X, Y = Y, weights = if (is.null(weights)) numeric() else as.numeric(weights),
-    group = if (is.null(group)) integer() else as.integer(group), groups = if (is.null(group)) 0 else nlevels(group)
+    group = if (is.null(group)) integer() else as.integer(group), groups = as.numeric(nlevels(group))
   )
 }
 

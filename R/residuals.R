@@ -29,5 +29,6 @@ fitted.fastlmm <- function(object, ...) {
 }
 
 conditional_fit <- function(fit) {
+  check_has_rows(fit, "fitted() or residuals()")
   structure(population_fit(fit) + random_fit(fit), names = rownames(fit$frame))
 }

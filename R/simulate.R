@@ -18,6 +18,7 @@
 #' @export
 simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
+  check_has_rows(object, "simulate()")
   nsim <- check_nsim(nsim)
   kept <- names(object$random) %in% names(wanted_random(object, re.form))
   state <- seed_generator(seed)

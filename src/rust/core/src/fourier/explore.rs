@@ -73,8 +73,6 @@ const FIRST: f64 = 2.0;
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
-/// Entries of the table of one column.
-const TABLE: f64 = 4e6;
 /// Finest part of the variance that a grid is asked to hold.
 const FINEST: f64 = 1e-10;
 
@@ -170,7 +168,7 @@ impl Explorer<'_> {
             } else {
                 FEW.min(coarse.limit)
             };
-            let fits = check_size(self.request.family, self.bounds, &range, coarse.eps, limit);
+            let fits = check_size(self.size(&range, coarse.eps), &range, coarse.eps, limit);
             if fits.is_err() && !guesses.is_empty() {
                 return Ok(plausible(guesses, coarse.ratio));
             }
@@ -215,8 +213,8 @@ impl Explorer<'_> {
             Source::Table(ladder, _) => Coarse {
                 rows: None,
                 ratio: 1.0,
-                eps: ladder.eps,
-                limit: self.request.largest,
+                eps: ladder.eps.max(COARSE),
+                limit: self.request.largest.min(ladder.moments.n as usize / 2),
             },
         }
     }
@@ -268,7 +266,7 @@ impl Explorer<'_> {
             let served = match (&self.source, ladder.take().filter(serves)) {
                 (Source::Table(table, _), _) => (*table).clone(),
                 (_, Some(ladder)) => ladder,
-                (Source::Rows(data), None) => self.wide(data, &guess, eps, monitor)?,
+                (Source::Rows(data), None) => self.pass(data, &data.shifts(), range.clone(), eps, monitor)?,
             };
             let (moments, space) = served.space(&range, eps, self.response())?;
             let found = self.optima(&space, &guess, &range, monitor)?;
@@ -308,21 +306,20 @@ impl Explorer<'_> {
     /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
     /// little as costs nothing, since many rows tell much about frequencies that have little variance.
     fn fitting(&self, guess: &Guess, half: f64) -> Result<(Range, f64)> {
-        let (n, fixed) = match &self.source {
-            Source::Rows(data) => (data.n() as f64, None),
-            Source::Table(ladder, _) => (ladder.moments.n, Some(ladder.eps)),
+        let (n, finest) = match &self.source {
+            Source::Rows(data) => (data.n() as f64, FINEST),
+            Source::Table(ladder, _) => (ladder.moments.n, ladder.eps),
         };
-        let size = |range: &Range, eps: f64| size(self.request.family, self.bounds, range, eps);
-        let mut eps = fixed.unwrap_or((self.request.tol * guess.delta).clamp(FINEST, COARSE));
+        let size = |range: &Range, eps: f64| self.size(range, eps);
+        let mut eps = (self.request.tol * guess.delta).clamp(finest, finest.max(COARSE));
         let mut half = half;
         let mut range = self.about(&guess.lengths, half);
         while half > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
             half = (0.8 * half).max(HALF);
             range = self.about(&guess.lengths, half);
         }
-        check_size(self.request.family, self.bounds, &range, eps, self.request.largest)?;
-        while fixed.is_none()
-            && eps > FINEST
+        check_size(size(&range, eps), &range, eps, self.request.largest)?;
+        while 0.3 * eps >= finest
             && eps * n > self.request.tol * guess.delta
             && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
         {
@@ -351,28 +348,18 @@ impl Explorer<'_> {
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
+    /// How many functions a part of the range will take.
+    fn size(&self, range: &Range, eps: f64) -> f64 {
+        match &self.source {
+            Source::Rows(_) => size(self.request.family, self.bounds, range, eps),
+            Source::Table(ladder, _) => ladder.size(range, eps),
+        }
+    }
+
     fn response(&self) -> usize {
         match &self.source {
             Source::Rows(_) => 0,
             Source::Table(_, response) => *response,
-        }
-    }
-
-    /// All rows in a table that reaches some standard errors about the guess, as far as its size allows.
-    fn wide(&self, data: &Data<'_>, guess: &Guess, eps: f64, monitor: &mut dyn Monitor) -> Result<Ladder> {
-        let mut half = if self.request.lengths.is_some() {
-            0.0
-        } else {
-            (SPREAD * guess.width).clamp(2.0 * HALF, WIDEST)
-        };
-        loop {
-            let range = self.about(&guess.lengths, half);
-            let grid = Grid::new(self.request.family, self.bounds, &range, eps);
-            let entries: f64 = grid.m.iter().map(|m| 4.0 * *m as f64 + 1.0).product();
-            if entries <= TABLE || half <= HALF {
-                return self.pass(data, &data.shifts(), range, eps, monitor);
-            }
-            half = (0.8 * half).max(HALF);
         }
     }
 

@@ -143,13 +143,16 @@ fn is_positive(j: &[i64]) -> bool {
 
 /// How many real functions a grid with these length scales has, before it is made.
 pub fn size(family: Family, bounds: &Bounds, range: &Range, eps: f64) -> f64 {
-    let d = bounds.d();
-    let grid = (0..d).map(|i| {
-        let h = 1.0 / (bounds.side(i) + range.longest[i] * family.reach(eps.min(IMAGE) / (2.0 * d as f64)));
-        1.0 / (range.shortest[i] * h)
-    });
+    let grid = Grid::new(family, bounds, range, eps);
+    ball_size(family, &grid.h, &range.shortest, eps)
+}
+
+/// Number of frequencies at distances h in the ball that holds all but `eps` of the variance.
+pub fn ball_size(family: Family, h: &[f64], shortest: &[f64], eps: f64) -> f64 {
+    let d = h.len();
     let ball = [2.0, std::f64::consts::PI, 4.0 / 3.0 * std::f64::consts::PI][d - 1];
-    ball * family.band(eps, d).powi(d as i32) * grid.product::<f64>()
+    let cells = h.iter().zip(shortest).map(|(h, l)| 1.0 / (h * l));
+    ball * family.band(eps, d).powi(d as i32) * cells.product::<f64>()
 }
 
 /// The box must have an extent along each axis.

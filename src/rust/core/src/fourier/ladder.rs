@@ -4,7 +4,7 @@
 //! every s-th of them, a longer one only the low ones: both are parts of the table.
 
 use super::gram::Sums;
-use super::grid::{Bounds, Grid, Range, size};
+use super::grid::{Bounds, Grid, Range, ball_size};
 use super::moments::{Groups, Moments};
 use super::weights::WeightSpace;
 use crate::error::{Error, Result};
@@ -31,18 +31,23 @@ impl Ladder {
 
     /// Part of a table for a part of its range; the sums of every s-th frequency.
     pub fn part(&self, range: &Range, eps: f64) -> Moments {
+        let (stride, grid) = self.steps(range, eps);
+        self.moments.strided(&stride, grid)
+    }
+
+    /// Which frequencies a part of the range takes, and the grid that they are.
+    fn steps(&self, range: &Range, eps: f64) -> (Vec<usize>, Grid) {
         let wanted = Grid::new(self.family, &self.bounds, range, eps);
-        let grid = &self.moments.grid;
-        let stride: Vec<usize> = (0..grid.d())
-            .map(|a| ((wanted.h[a] / grid.h[a] * (1.0 + 1e-9)).floor() as usize).clamp(1, grid.m[a]))
-            .collect();
-        let m: Vec<usize> = (0..grid.d())
-            .map(|a| {
-                let reach = wanted.m[a] as f64 * wanted.h[a] / (grid.h[a] * stride[a] as f64);
-                (reach.ceil() as usize).min(grid.m[a] / stride[a])
-            })
-            .collect();
-        self.moments.strided(&stride, m)
+        let Grid { h, m, centre } = &self.moments.grid;
+        let step = |a: usize| ((wanted.h[a] / h[a] * (1.0 + 1e-9)).floor() as usize).clamp(1, m[a]);
+        let stride: Vec<usize> = (0..h.len()).map(step).collect();
+        let reach = |a: usize| (wanted.m[a] as f64 * wanted.h[a] / (h[a] * stride[a] as f64)).ceil() as usize;
+        let grid = Grid {
+            centre: centre.clone(),
+            h: (0..h.len()).map(|a| h[a] * stride[a] as f64).collect(),
+            m: (0..h.len()).map(|a| reach(a).min(m[a] / stride[a])).collect(),
+        };
+        (stride, grid)
     }
 
     /// The space of one response for a part of the range that leaves out no more than `eps` of the variance, and its table.
@@ -52,11 +57,16 @@ impl Ladder {
         let space = WeightSpace::new(self.family, &part, frequencies, response)?;
         Ok((part, space))
     }
+
+    /// How many functions a part of the range takes, before they are made.
+    pub fn size(&self, range: &Range, eps: f64) -> f64 {
+        let (_, grid) = self.steps(range, eps);
+        ball_size(self.family, &grid.h, &range.shortest, eps)
+    }
 }
 
 /// An error for a basis that is too large, with the size that it would have.
-pub fn check_size(family: Family, bounds: &Bounds, range: &Range, eps: f64, largest: usize) -> Result<()> {
-    let size = size(family, bounds, range, eps);
+pub fn check_size(size: f64, range: &Range, eps: f64, largest: usize) -> Result<()> {
     if size <= largest as f64 {
         return Ok(());
     }
@@ -69,10 +79,9 @@ pub fn check_size(family: Family, bounds: &Bounds, range: &Range, eps: f64, larg
 }
 
 impl Moments {
-    fn strided(&self, stride: &[usize], m: Vec<usize>) -> Self {
-        let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
-        let h = self.grid.h.iter().zip(stride).map(|(h, s)| h * *s as f64).collect();
-        let part = |sums: &Sums| sums.strided(stride, &m);
+    fn strided(&self, stride: &[usize], grid: Grid) -> Self {
+        let twice: Vec<usize> = grid.m.iter().map(|m| 2 * m).collect();
+        let part = |sums: &Sums| sums.strided(stride, &grid.m);
         Self {
             ones: self.ones.strided(stride, &twice),
             columns: self.columns.iter().map(part).collect(),
@@ -80,11 +89,7 @@ impl Moments {
                 sums: self.groups.sums.iter().map(part).collect(),
                 ..self.groups.clone()
             },
-            grid: Grid {
-                h,
-                m,
-                centre: self.grid.centre.clone(),
-            },
+            grid,
             ..self.clone()
         }
     }

@@ -89,7 +89,8 @@ impl Nodes {
         let centre = best.unwrap_or(0.5 * (low + high));
         let (below, at, above) = (value(centre - step), value(centre), value(centre + step));
         let bend = below - 2.0 * at + above;
-        if centre <= low || centre >= high || bend <= 0.0 {
+        // a parabola whose vertex is the nearest of its three points, else there is only rounding
+        if centre <= low || centre >= high || bend <= 0.0 || (below - above).abs() > bend {
             return at;
         }
         at - (below - above).powi(2) / (8.0 * bend)
