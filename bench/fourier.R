@@ -1,0 +1,124 @@
+# Gaussian processes of many points: transforms, full REML with the length scale, growth with the number of points, and estimates beside a peer's.
+#
+#   Rscript bench/fourier.R [n] [repeats] [largest]
+#
+# n: points of the fits (1e6); largest: points of the last table (1e7). mgcv is part of R. GPBoost and FINUFFT are those of the Python that FOURIER_PYTHON
+# names; the program of fourier-nufft.py is FOURIER_NUFFT. What is not there is left out.
+
+suppressPackageStartupMessages(library(fastlmm))
+folder <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
+source(file.path(folder, "common.R"))
+arguments <- as.numeric(commandArgs(TRUE))
+given <- function(i, default) if (length(arguments) >= i) arguments[i] else default
+n <- given(1, 1e6)
+repeats <- given(2, 3)
+largest <- given(3, 1e7)
+threads <- 2
+options(fastlmm.threads = threads)
+length_scale <- 0.1
+python <- Sys.getenv("FOURIER_PYTHON")
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
+
+correlation <- list(
+  exp_quad = function(r) exp(-(r / length_scale)^2 / 2),
+  matern52 = function(r) {
+    a <- sqrt(5) * r / length_scale
+    (1 + a + a^2 / 3) * exp(-a)
+  }
+)
+
+# A draw of the process at the nodes of a grid over the unit square, exact: circulant embedding on a grid twice as wide
+draw_field <- function(cov, side = 1024) {
+  lag <- c(0:side, (side - 1):1) / side
+  values <- pmax(Re(stats::fft(correlation[[cov]](sqrt(outer(lag^2, lag^2, "+"))))), 0)
+  noise <- matrix(complex(real = rnorm(length(values)), imaginary = rnorm(length(values))), nrow(values))
+  Re(stats::fft(sqrt(values / length(values)) * noise))[seq_len(side), seq_len(side)]
+}
+
+# Points at nodes drawn at random: y = 1 + x / 2 + field + noise of variance 1/4
+draw_points <- function(field, n) {
+  side <- nrow(field)
+  i <- sample.int(length(field), n, replace = TRUE)
+  data <- data.frame(x1 = ((i - 1) %% side) / side, x2 = ((i - 1) %/% side) / side, x = rnorm(n))
+  data$y <- 1 + data$x / 2 + field[i] + rnorm(n) / 2
+  data
+}
+
+set.seed(1)
+fields <- list(exp_quad = draw_field("exp_quad"), matern52 = draw_field("matern52"))
+invisible(gc())
+
+# ---- transforms beside FINUFFT --------------------------------------------------------------------------------------
+
+program <- Sys.getenv("FOURIER_NUFFT")
+if (nzchar(python) && nzchar(program)) {
+  cat(system2(python, c(file.path(folder, "fourier-nufft.py"), program, 9, threads), stdout = TRUE), sep = "\n")
+}
+
+# ---- full REML beside mgcv, which is given the length scale ----------------------------------------------------------
+
+# mgcv's kernels by number: 2 is exp(-(d/r)^power), 4 is Matern 5/2 of d/r; a negative number leaves out the linear trend
+mgcv_kernel <- list(exp_quad = c(-2, sqrt(2) * length_scale, 2), matern52 = c(-4, length_scale / sqrt(5)))
+
+estimates <- function(name, fit, seconds) {
+  cat(sprintf(
+    "%-10s length scale %.4f  sigma2 %.4f  residual variance %.4f  x %.5f (%.5f)   %.2f s\n",
+    name, fit[["lengthscale"]], fit[["sigma2"]], fit[["sigma2_e"]], fit[["x"]], fit[["se"]], seconds
+  ))
+}
+
+of_fit <- function(fit) {
+  c(lengthscale = fit$lengthscale[[1]], sigma2 = fit$sigma2[[1]], sigma2_e = fit$sigma2_e, x = fixef(fit)[["x"]], se = sqrt(fit$vcov[2, 2]))
+}
+
+for (cov in names(fields)) {
+  data <- draw_points(fields[[cov]], n)
+  formula <- as.formula(sprintf("y ~ x + gp(x1, x2, cov = \"%s\")", cov))
+  ours <- function() fastlmm_fit(formula, data)
+  m <- mgcv_kernel[[cov]]
+  theirs <- function() mgcv::bam(y ~ x + s(x1, x2, bs = "gp", k = 200, m = m), data = data, discrete = TRUE, nthreads = threads)
+  fit <- ours()
+  cat(sprintf(
+    "\n%s, %.0e points, %d threads: %d functions, all but %.2g of the variance\n", cov, n, threads, fit$gp$size, 1 - fit$gp$captured
+  ))
+  print_times(paired(list(fastlmm = ours, `bam, k = 200` = theirs), repeats), "bam, k = 200")
+  beyond <- memory_beyond(list(data = data, formula = deparse1(formula)), quote(fastlmm_fit(as.formula(formula), data)))
+  cat(sprintf("peak memory beyond a process that holds the data: %.0f bytes a point\n", beyond / n))
+  gam <- theirs()
+  estimates("fastlmm", of_fit(fit), system.time(ours())[["elapsed"]])
+  cat(sprintf("%-10s %-39s residual variance %.4f  x %.5f (%.5f)\n", "bam", "length scale given", gam$sig2, coef(gam)[["x"]], sqrt(vcov(gam)["x", "x"])))
+  rm(gam, fit)
+}
+
+# ---- growth with the number of points: chunks of a million, one table -------------------------------------------------
+
+basis <- gp_basis(lower = c(0, 0), upper = c(1, 1), lengthscale = c(0.08, 0.125), cov = "matern52")
+cat(sprintf("\nmatern52 by chunks of at most %.0e points\n", min(n, 1e6)))
+for (size in largest / c(100, 10, 1)) {
+  seconds <- 0
+  table <- NULL
+  for (chunk in seq_len(ceiling(size / 1e6))) {
+    data <- draw_points(fields$matern52, min(size, 1e6))
+    seconds <- seconds + system.time({
+      part <- gp_accumulate(y ~ x + gp(x1, x2), data, basis)
+      table <- if (is.null(table)) part else table + part
+    })[["elapsed"]]
+  }
+  last <- system.time(fit <- fastlmm_fit(table))[["elapsed"]]
+  cat(sprintf("%8.0e points  tables %7.2f s (%.2f microseconds a point)  fit of the table %.2f s  length scale %.4f (%.4f)\n", size, seconds, 1e6 * seconds / size, last, fit$lengthscale, fit$se$lengthscale))
+}
+
+# ---- the same model by GPBoost: Vecchia, 20 neighbours ---------------------------------------------------------------
+
+if (nzchar(python)) {
+  few <- min(n, 2e4)
+  file <- tempfile(fileext = ".csv")
+  data <- draw_points(fields$matern52, few)
+  utils::write.csv(data, file, row.names = FALSE)
+  fit <- fastlmm_fit(y ~ x + gp(x1, x2), data)
+  time <- paired(list(fastlmm = function() fastlmm_fit(y ~ x + gp(x1, x2), data)), max(repeats, 3))
+  cat(sprintf("\nmatern52, %.0e points\n", few))
+  estimates("fastlmm", of_fit(fit), stats::median(time$fastlmm))
+  cat(system2(python, c(file.path(folder, "fourier_gpboost.py"), file, threads), stdout = TRUE), sep = "\n")
+}
