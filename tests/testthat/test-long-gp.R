@@ -20,6 +20,14 @@ expect_coverage <- function(inside) {
   }
 }
 
+# A stationary process at 1/n, 2/n, ..., 1, exactly, by circulant embedding twice as long
+draw_on_line <- function(n, correlation) {
+  lag <- c(0:n, (n - 1):1) / n
+  values <- pmax(Re(fft(correlation(lag))), 0)
+  noise <- complex(real = rnorm(2 * n), imaginary = rnorm(2 * n))
+  Re(fft(sqrt(values / (2 * n)) * noise))[seq_len(n)]
+}
+
 # A field of many length scales, so that intervals of asymptotic theory can hold
 field_truth <- c(lengthscale = 0.05, sigma2 = 1, delta = 0.5, .sigma2 = 0.5, x = 0.5, h2 = 2 / 3)
 
@@ -62,14 +70,6 @@ test_that("with a hundred thousand rows what the basis leaves out does not bias 
   })
   expect_coverage(inside)
 })
-
-# A stationary process at 1/n, 2/n, ..., 1, exactly, by circulant embedding twice as long
-draw_on_line <- function(n, correlation) {
-  lag <- c(0:n, (n - 1):1) / n
-  values <- pmax(Re(fft(correlation(lag))), 0)
-  noise <- complex(real = rnorm(2 * n), imaginary = rnorm(2 * n))
-  Re(fft(sqrt(values / (2 * n)) * noise))[seq_len(n)]
-}
 
 test_that("kriging errors are as large as their standard errors say", {
   skip_unless_long_gp()
