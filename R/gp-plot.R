@@ -1,7 +1,7 @@
 #' Plots of Gaussian process fits
 #'
-#' With one coordinate the predicted process and its band of two standard errors, over partial residuals (what the fixed effects and offset leave of the response). With two coordinates a map of the
-#' predicted process, and one of its standard error, with the places of the data. With three a map for the middle of the third.
+#' The predicted mean with all covariates at their means. With one coordinate the curve and its band of two standard errors, over partial residuals (the response less what the covariates' deviations
+#' from their means explain). With two coordinates a map of the mean, and one of its standard error, with the places of the data. With three a map for the middle of the third.
 #'
 #' @param x a fit by [fastlmm_fit()] with a [gp()] term.
 #' @param which with two or three coordinates: `"mean"`, `"se"`, or both, side by side.
@@ -21,7 +21,7 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   name <- vapply(x$gp$coordinates, deparse1, "")
   if (is.null(xlab)) xlab <- name[1]
   if (d == 1) {
-    gp_band(x, grid, points, xlab, if (is.null(ylab)) "process and partial residuals" else ylab, main, ...)
+    gp_band(x, grid, points, xlab, if (is.null(ylab)) "mean and partial residuals" else ylab, main, ...)
     return(invisible(grid))
   }
   which <- match.arg(which, several.ok = TRUE)
@@ -33,33 +33,36 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   invisible(grid)
 }
 
-# The process by itself over the box of the data: its predicted mean and standard error, the fixed effects left out
+# The mean over the box of the data, covariates at their means: the process by itself could not be told from the intercept.
 gp_plot_grid <- function(fit, n) {
   box <- fit$gp$box
   side <- function(j) if (j <= 2) seq(box[1, j], box[2, j], length.out = n) else mean(box[, j])
   coordinates <- as.matrix(expand.grid(lapply(seq_len(ncol(box)), side)))
   targets <- list(
-    X = matrix(0, nrow(coordinates), length(fit$kept)), coordinates = unname(coordinates), population = FALSE,
-    group = if (length(fit$random) > 1) rep(1L, nrow(coordinates))
+    X = matrix(mean_design(fit), nrow(coordinates), length(fit$kept), byrow = TRUE), coordinates = unname(coordinates), population = FALSE,
+    group = if (length(fit$random) > 1) rep(NA_integer_, nrow(coordinates))
   )
   grid <- as.data.frame(coordinates)
   names(grid) <- vapply(fit$gp$coordinates, deparse1, "")
-  grid$fit <- gp_process(fit, targets$coordinates)
-  grid$se <- gp_field_error(fit, targets)
+  grid$fit <- drop(targets$X %*% fit$coefficients[fit$kept]) + gp_process(fit, targets$coordinates)
+  grid$se <- sqrt(pmax(gp_variance(fit, targets), 0))
   grid
 }
 
-# Standard error of the process itself
-gp_field_error <- function(fit, targets) {
-  if (length(fit$random) > 1) return(rep(NA_real_, nrow(targets$X)))
-  sqrt(pmax(gp_variance(fit, targets), 0))
+# Means of the kept columns of X; of a table's by its sums
+mean_design <- function(fit) {
+  if (!is.null(fit$frame)) return(colMeans(fixed_design(fit)[, fit$kept, drop = FALSE]))
+  table <- fit$random[[1]]$kernel$table
+  p <- nrow(table$cross)
+  if (p == 0) return(numeric())
+  (table$cross[1, seq_len(p)] / table$cross[1, 1] + table$shifts[seq_len(p)])[fit$kept]
 }
 
 gp_band <- function(fit, grid, points, xlab, ylab, main, ...) {
   lower <- grid$fit - 2 * grid$se
   upper <- grid$fit + 2 * grid$se
   rows <- if (points && !is.null(fit$frame)) gp_drawn_rows(fit)
-  partial <- if (!is.null(rows)) (response(fit) - population_fit(fit))[rows]
+  partial <- if (!is.null(rows)) (response(fit) - population_fit(fit) + sum(mean_design(fit) * fit$coefficients[fit$kept]))[rows]
   at <- if (!is.null(rows)) model_coordinates(fit)[rows, 1]
   plot(range(grid[[1]]), range(lower, upper, partial, na.rm = TRUE), type = "n", xlab = xlab, ylab = ylab, main = main, ...)
   graphics::polygon(c(grid[[1]], rev(grid[[1]])), c(lower, rev(upper)), col = grDevices::grey(0.85), border = NA)
@@ -71,7 +74,7 @@ gp_map <- function(fit, grid, which, points, xlab, ylab, main, col, ...) {
   x <- unique(grid[[1]])
   y <- unique(grid[[2]])
   z <- matrix(if (which == "mean") grid$fit else grid$se, length(x))
-  title <- paste(if (which == "mean") "predicted" else "standard error of", fit$gp$name)
+  title <- paste(if (which == "mean") "mean, from" else "standard error of the mean, from", fit$gp$name)
   if (!is.null(main)) title <- main
   range <- range(z, na.rm = TRUE)
   graphics::image(x, y, z, col = col, xlab = xlab, ylab = ylab, main = title, asp = 1, ...)

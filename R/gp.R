@@ -54,7 +54,8 @@ find_gp <- function(e) {
   if (is_gp(e)) return(list(e))
   if (!is_call_to(e, formula_operators)) return(list())
   found <- unlist(lapply(as.list(e)[-1], find_gp), recursive = FALSE)
-  if (length(found) > 0 && !is_call_to(e, c("+", "("))) abort_gp_place(e)
+  if (length(found) > 0 && !is_call_to(e, c("+", "-", "("))) abort_gp_place(e)
+  if (is_call_to(e, "-") && length(find_gp(e[[length(e)]])) > 0) abort_gp_place(e)
   found
 }
 
@@ -65,9 +66,12 @@ split_gp <- function(right, env) {
   if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
   call <- match.call(gp, terms[[1]], expand.dots = FALSE)
   settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], eval, env)
-  coordinates <- unname(as.list(call[["..."]]))
+  coordinates <- unname(lapply(as.list(call[["..."]]), as_variable))
   new_gp(terms[[1]], coordinates, settings)
 }
+
+# Arithmetic means something else in a formula
+as_variable <- function(e) if (is_call_to(e, formula_operators)) call("I", e) else e
 
 new_gp <- function(term, coordinates, settings) {
   d <- length(coordinates)

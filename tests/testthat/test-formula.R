@@ -65,7 +65,6 @@ test_that("random terms that are not offered are refused, with what to use", {
   expect_refused(split(y ~ x + (1 | a %in% b)), "nested")
   expect_refused(split(y ~ x + (1 | a / (b + c))), "group")
   expect_refused(split(y ~ x + (1 + x:z || id)), "one_slope")
-  expect_refused(split(y ~ x + gp(lon, lat, cov = "matern32")), "gp")
   expect_refused(split(y ~ x + (0 + x + z | id)), "one_slope")
   expect_refused(split(y ~ x + (0 + x:z | id)), "one_slope")
 })

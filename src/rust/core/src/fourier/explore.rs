@@ -225,7 +225,7 @@ impl Explorer<'_> {
                 let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), COARSE, monitor)?;
                 ladder.space(range, COARSE, 0)?.1
             }
-            (Source::Table(ladder, response), _) => ladder.space(range, coarse.eps, *response)?.1,
+            (Source::Table(ladder, response), _) => ladder.without_groups().space(range, coarse.eps, *response)?.1,
             _ => return Err(NOTHING),
         };
         let search = self.search(&space, monitor);

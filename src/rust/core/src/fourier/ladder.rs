@@ -58,6 +58,18 @@ impl Ladder {
         Ok((part, space))
     }
 
+    /// The table as if there were no groups.
+    pub fn without_groups(&self) -> Self {
+        let moments = Moments {
+            groups: Groups::default(),
+            ..self.moments.clone()
+        };
+        Self {
+            moments,
+            ..self.clone()
+        }
+    }
+
     /// How many functions a part of the range takes, before they are made.
     pub fn size(&self, range: &Range, eps: f64) -> f64 {
         let (_, grid) = self.steps(range, eps);
