@@ -51,7 +51,9 @@ model_coordinates <- function(model) {
 }
 
 model_rows <- function(model) {
-  gp_rows(model_coordinates(model), unname(model$X), matrix(model$y - model$offset), model$weights, model$group)
+  Y <- model$y - model$offset
+  dim(Y) <- c(length(Y), 1)
+  gp_rows(model_coordinates(model), model$X, Y, model$weights, model$group)
 }
 
 gp_fourier <- function(model) {

@@ -114,7 +114,7 @@ abort_gp_place <- function(e) {
 gp_coordinates <- function(columns, gp, rows) {
   names <- vapply(gp$coordinates, deparse1, "")
   for (i in seq_along(columns)) check_coordinate(columns[[i]], names[i], rows)
-  matrix(as.numeric(unlist(columns)), ncol = length(columns), dimnames = list(NULL, names))
+  do.call(cbind, structure(lapply(columns, as.numeric), names = names))
 }
 
 check_coordinate <- function(x, name, rows) {

@@ -85,6 +85,10 @@ for (cov in names(fields)) {
   print_times(paired(list(fastlmm = ours, `bam, k = 200` = theirs), repeats), "bam, k = 200")
   beyond <- memory_beyond(list(data = data, formula = deparse1(formula)), quote(fastlmm_fit(as.formula(formula), data)))
   cat(sprintf("peak memory beyond a process that holds the data: %.0f bytes a point\n", beyond / n))
+  targets <- data.frame(x1 = runif(1e6), x2 = runif(1e6), x = 0)
+  mean_only <- system.time(predict(fit, targets))[["elapsed"]]
+  both <- system.time(predict(fit, targets, se.fit = TRUE))[["elapsed"]]
+  cat(sprintf("mean at a million places %.2f s, with standard errors %.2f s\n", mean_only, both))
   gam <- theirs()
   estimates("fastlmm", of_fit(fit), system.time(ours())[["elapsed"]])
   cat(sprintf("%-10s %-39s residual variance %.4f  x %.5f (%.5f)\n", "bam", "length scale given", gam$sig2, coef(gam)[["x"]], sqrt(vcov(gam)["x", "x"])))

@@ -396,7 +396,15 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
     let space = &settled.space;
     let mut console = Console;
     let search = asked.search(space, workers, &mut console);
-    let answer = search.answer(&settled.found, &space.fixed.kept, asked.together(), asked.given())?;
+    let (found, kept, together, given) = (&settled.found, &space.fixed.kept, asked.together(), asked.given());
+    let answer = match &settled.guarded {
+        None => search.answer(found, kept, together, given)?,
+        Some(guarded) => {
+            let mut console = Console;
+            let other = asked.search(guarded, workers, &mut console);
+            search.answer_of(&other, found, kept, together, given)?
+        }
+    };
     let captured = space.captured(&answer.lengths);
     let answer = answer.give_back(1.0 - captured);
     Ok(list!(
@@ -404,6 +412,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         lengths = reply_lengths(&answer, &settled.found),
         at_end = settled.at_end,
         coefficients = space.coefficients(&answer.lengths, answer.delta)?,
+        guard = settled.guarded.as_ref().map_or(0, |g| space.size() - g.size()) as f64,
         size = space.size() as f64,
         captured = captured,
         aliasing = space.grid.aliasing(space.family, &asked.bounds, &answer.lengths),

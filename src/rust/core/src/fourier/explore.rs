@@ -44,6 +44,8 @@ pub struct Settled {
     pub eps: f64,
     pub moments: Moments,
     pub space: WeightSpace,
+    /// The space that the length scale was estimated in, if it is not `space`.
+    pub guarded: Option<WeightSpace>,
     pub range: Range,
     pub found: Found,
     /// Does the length scale lie at an end that the search could not pass?
@@ -231,7 +233,12 @@ impl Explorer<'_> {
         let search = self.search(&space, monitor);
         let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
         let found = search.isotropic(&unit, first / unit[0], last / unit[0])?;
-        found.locals.iter().map(|p| guess(&search, p)).collect()
+        let one = |p: &Profiled| match p.lengths[0] <= first * 1.001 {
+            // the next window tells more
+            true => Ok(unmeasured(p)),
+            false => guess(&search, p),
+        };
+        found.locals.iter().map(one).collect()
     }
 
     /// A table of some rows for a range.
@@ -269,7 +276,8 @@ impl Explorer<'_> {
                 (Source::Rows(data), None) => self.pass(data, &data.shifts(), range.clone(), eps, monitor)?,
             };
             let (moments, space) = served.space(&range, eps, self.response())?;
-            let found = self.optima(&space, &guess, &range, monitor)?;
+            let guarded = self.guarded(&space, &guess)?;
+            let found = self.optima(guarded.as_ref().unwrap_or(&space), &guess, &range, monitor)?;
             let best = found.locals.first().ok_or(NOTHING)?;
             if self.is_fine(&space, best, eps) && self.is_inside(best, &range) {
                 guess = self.measured(&found, best, &guess);
@@ -284,6 +292,7 @@ impl Explorer<'_> {
                         eps,
                         moments,
                         space,
+                        guarded,
                         range,
                         found,
                         at_end,
@@ -326,6 +335,17 @@ impl Explorer<'_> {
             eps *= 0.3;
         }
         Ok((range, eps))
+    }
+
+    /// The space that the length scale is estimated in, if it is not the basis itself.
+    fn guarded(&self, space: &WeightSpace, guess: &Guess) -> Result<Option<WeightSpace>> {
+        if self.request.method == Method::Ml {
+            return Ok(None);
+        }
+        match space.guard(&guess.lengths, guess.delta) {
+            0 => Ok(None),
+            guard => space.guarded(guard).map(Some),
+        }
     }
 
     /// The optimum as a guess, its width by the slopes that the search saw.
@@ -493,6 +513,15 @@ fn sample(data: &Data<'_>) -> (super::pass::Owned, f64) {
     (ungrouped.rows(&rows), n as f64 / rows.len() as f64)
 }
 
+fn unmeasured(at: &Profiled) -> Guess {
+    Guess {
+        lengths: at.lengths.clone(),
+        delta: at.delta,
+        width: HALF,
+        deviance: at.deviance,
+    }
+}
+
 fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
     const STEP: f64 = 0.05;
     let slope = |t: f64| -> Result<f64> {
@@ -500,15 +529,14 @@ fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
         Ok(search.at(&lengths)?.gradient.iter().sum())
     };
     let curvature = (slope(STEP)? - slope(-STEP)?) / (2.0 * STEP);
+    let width = if curvature > 0.0 {
+        (2.0 / curvature).sqrt()
+    } else {
+        f64::INFINITY
+    };
     Ok(Guess {
-        lengths: at.lengths.clone(),
-        delta: at.delta,
-        width: if curvature > 0.0 {
-            (2.0 / curvature).sqrt()
-        } else {
-            f64::INFINITY
-        },
-        deviance: at.deviance,
+        width,
+        ..unmeasured(at)
     })
 }
 

@@ -1,9 +1,9 @@
 //! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
 
 use super::information::{Errors, directions};
-use super::search::{Found, Search};
+use super::search::{Found, Profiled, Search};
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Status, complete, dual_grid, locate};
+use crate::fit::{Case, Fit, Status, assemble, complete, dual_grid, locate};
 use crate::likelihood::Criterion;
 
 /// A fit at the best length scales.
@@ -25,13 +25,7 @@ impl Search<'_> {
             iterations: 0,
         })?;
         let directions = directions(best.lengths.len(), together, given);
-        let criterion = Criterion {
-            data: &best.rotated,
-            method: self.method,
-        };
-        let case = Case { criterion, kept };
-        let located = locate(&case, Status::Ok, || dual_grid(&criterion))?;
-        let fit = complete(located, &criterion);
+        let fit = self.fit_at(best, kept)?;
         Ok(Answer {
             delta: fit.point.delta,
             fit,
@@ -39,6 +33,46 @@ impl Search<'_> {
             errors: self.errors(best, &directions)?,
             directions,
         })
+    }
+}
+
+impl Search<'_> {
+    /// The fit whose kernel has these length scales.
+    fn fit_at(&self, best: &Profiled, kept: &[usize]) -> Result<Fit> {
+        let criterion = Criterion {
+            data: &best.rotated,
+            method: self.method,
+        };
+        let case = Case { criterion, kept };
+        let located = locate(&case, Status::Ok, || dual_grid(&criterion))?;
+        Ok(complete(located, &criterion))
+    }
+
+    /// The estimates of another space, one without its outermost functions, in this one.
+    pub fn answer_of(
+        &self,
+        other: &Search<'_>,
+        found: &Found,
+        kept: &[usize],
+        together: usize,
+        given: bool,
+    ) -> Result<Answer> {
+        let mut answer = other.answer(found, &[], together, given)?;
+        let (process, lengths) = (self.process, &answer.lengths);
+        let rotated = self.workers.run(|par| process.rotated(lengths, par))?;
+        let criterion = Criterion {
+            data: &rotated,
+            method: self.method,
+        };
+        let (h, g) = (1.0 / (1.0 + answer.delta), answer.delta / (1.0 + answer.delta));
+        let located = assemble(&Case { criterion, kept }, &criterion, h, g);
+        let errors = answer.fit.errors;
+        answer.fit = Fit {
+            errors,
+            optimum: answer.fit.optimum,
+            ..complete(located, &criterion)
+        };
+        Ok(answer)
     }
 }
 
