@@ -1,94 +1,128 @@
-# Gaussian processes in Fourier space: Rscript bench/fourier.R [N] [repeats]
-# Full REML with the length scale estimated, against mgcv::bam() that is given it, and GPBoost (PyPI; GPBOOST_PYTHON names a Python that has it) that
-# estimates it by Vecchia's approximation. Then tables of chunks, to see what grows with the number of rows. The transforms alone: fourier-nufft.py.
-source("bench/common.R")
-suppressPackageStartupMessages({
-  library(fastlmm)
-  library(mgcv)
-})
-options(fastlmm.threads = 2)
+# Gaussian processes of many points: transforms, full REML with the length scale, growth with the number of points, and estimates beside a peer's.
+#
+#   Rscript bench/fourier.R [n] [repeats] [largest]
+#
+# n: points of the fits (1e6); largest: points of the last table (1e7). mgcv is part of R. GPBoost and FINUFFT are those of the Python that FOURIER_PYTHON
+# names; the program of fourier-nufft.py is FOURIER_NUFFT. What is not there is left out.
+
+suppressPackageStartupMessages(library(fastlmm))
+folder <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
+source(file.path(folder, "common.R"))
 arguments <- as.numeric(commandArgs(TRUE))
 given <- function(i, default) if (length(arguments) >= i) arguments[i] else default
 n <- given(1, 1e6)
 repeats <- given(2, 3)
-ell <- 0.1
+largest <- given(3, 1e7)
+threads <- 2
+options(fastlmm.threads = threads)
+length_scale <- 0.1
+python <- Sys.getenv("FOURIER_PYTHON")
 
-# A draw of the process, by thousands of frequencies and the package's own transforms
-draw_field <- function(points, cov, m = 150, h = 1 / 2.2) {
-  half <- as.matrix(expand.grid(-m:m, 0:m))
-  half <- half[half[, 2] > 0 | half[, 1] > 0, ]
-  frequencies <- unname(rbind(0, half[order(rowSums(half^2))[seq_len(30000)], ])) + 0
-  basis <- list(
-    low = c(0, 0), high = c(1, 1), centre = c(0.5, 0.5), h = c(h, h), m = c(m, m), shortest = c(ell, ell), longest = c(ell, ell), eps = 1e-9, cov = cov,
-    frequencies = frequencies
-  )
-  weight <- fastlmm:::ffi_gp_weights(basis, c(ell, ell))
-  fastlmm:::ffi_gp_values(points, basis, matrix(weight * rnorm(length(weight))), 2L)[, 1]
-}
+# ---- fields ---------------------------------------------------------------------------------------------------------
 
-draw_data <- function(n, cov) {
-  points <- cbind(runif(n), runif(n))
-  data.frame(y = 1 + draw_field(points, cov) + rnorm(n, sd = 0.5), lon = points[, 1], lat = points[, 2], x = rnorm(n))
-}
-
-estimates <- function(fit) sprintf("length scale %.4f, sigma2 %.3f, residual variance %.4f", fit$lengthscale, fit$sigma2, fit$sigma2_e)
-
-# ---- against bam --------------------------------------------------------------------------------------
-
-for (cov in c("exp_quad", "matern52")) {
-  set.seed(1)
-  data <- draw_data(n, cov)
-  formula <- if (cov == "exp_quad") y ~ x + gp(lon, lat, cov = "exp_quad") else y ~ x + gp(lon, lat, cov = "matern52")
-  # the range of bam's kernels: exp(-(d / r)^2) and Matern 5/2 in d / r
-  kind <- if (cov == "exp_quad") c(2, sqrt(2) * ell, 2) else c(4, ell / sqrt(5))
-  cat(sprintf("\n%s, N = %g, 2-D, length scale %g, residual variance 0.25, 2 threads\n", cov, n, ell))
-  fit <- NULL
-  time <- paired(list(
-    fastlmm = function() fit <<- fastlmm_fit(formula, data),
-    bam = function() bam(y ~ x + s(lon, lat, bs = "gp", k = 200, m = kind), data = data, discrete = TRUE, nthreads = 2)
-  ), repeats)
-  print_times(time, "bam")
-  cat(estimates(fit), sprintf("; %d functions\n", fit$gp$size))
-  cat(sprintf("peak memory of the fit beyond a process that holds the data: %.0f bytes a row\n", memory_beyond(list(data = data, formula = formula), quote(fastlmm_fit(formula, data))) / n))
-  targets <- data.frame(lon = runif(1e6), lat = runif(1e6), x = 0)
-  cat(sprintf("mean at a million places: %.2f s, with standard errors %.2f s\n", system.time(predict(fit, targets))[[3]], system.time(predict(fit, targets, se.fit = TRUE))[[3]]))
-}
-
-# ---- chunks -------------------------------------------------------------------------------------------
-
-cat("\nTables of chunks of 10^6 rows or less, exp_quad; seconds for all tables, without making the data, and for the fit\n")
-basis <- gp_basis(lower = c(0, 0), upper = c(1, 1), lengthscale = c(0.07, 0.15), cov = "exp_quad", tol = 1e-6)
-for (rows in c(n / 10, n, 10 * n)) {
-  chunk <- min(rows, 1e6)
-  set.seed(2)
-  # one field for all chunks: the state of the generator before its weights are drawn
-  total <- NULL
-  seconds <- 0
-  for (i in seq_len(rows / chunk)) {
-    set.seed(1000 + i)
-    points <- cbind(runif(chunk), runif(chunk))
-    noise <- rnorm(chunk, sd = 0.5)
-    set.seed(3)
-    part <- data.frame(y = 1 + draw_field(points, "exp_quad") + noise, lon = points[, 1], lat = points[, 2])
-    seconds <- seconds + system.time(table <- gp_accumulate(y ~ gp(lon, lat), part, basis))[[3]]
-    total <- if (is.null(total)) table else total + table
+correlation <- list(
+  exp_quad = function(r) exp(-(r / length_scale)^2 / 2),
+  matern52 = function(r) {
+    a <- sqrt(5) * r / length_scale
+    (1 + a + a^2 / 3) * exp(-a)
   }
-  last <- system.time(fit <- fastlmm_fit(total))[[3]]
-  cat(sprintf("N = %8g: tables %6.2f s (%.2f s a million rows), fit %.2f s; %s\n", rows, seconds, seconds / rows * 1e6, last, estimates(fit)))
+)
+
+# A draw of the process at the nodes of a grid over the unit square, exact: circulant embedding on a grid twice as wide
+draw_field <- function(cov, side = 1024) {
+  lag <- c(0:side, (side - 1):1) / side
+  values <- pmax(Re(stats::fft(correlation[[cov]](sqrt(outer(lag^2, lag^2, "+"))))), 0)
+  noise <- matrix(complex(real = rnorm(length(values)), imaginary = rnorm(length(values))), nrow(values))
+  Re(stats::fft(sqrt(values / length(values)) * noise))[seq_len(side), seq_len(side)]
 }
 
-# ---- against GPBoost ----------------------------------------------------------------------------------
+# Points at nodes drawn at random: y = 1 + x / 2 + field + noise of variance 1/4
+draw_points <- function(field, n) {
+  side <- nrow(field)
+  i <- sample.int(length(field), n, replace = TRUE)
+  data <- data.frame(x1 = ((i - 1) %% side) / side, x2 = ((i - 1) %/% side) / side, x = rnorm(n))
+  data$y <- 1 + data$x / 2 + field[i] + rnorm(n) / 2
+  data
+}
 
-python <- Sys.getenv("GPBOOST_PYTHON")
+set.seed(1)
+fields <- list(exp_quad = draw_field("exp_quad"), matern52 = draw_field("matern52"))
+invisible(gc())
+
+# ---- transforms beside FINUFFT --------------------------------------------------------------------------------------
+
+program <- Sys.getenv("FOURIER_NUFFT")
+if (nzchar(python) && nzchar(program)) {
+  cat(system2(python, c(file.path(folder, "fourier-nufft.py"), program, 9, threads), stdout = TRUE), sep = "\n")
+}
+
+# ---- full REML beside mgcv, which is given the length scale ----------------------------------------------------------
+
+# mgcv's kernels by number: 2 is exp(-(d/r)^power), 4 is Matern 5/2 of d/r; a negative number leaves out the linear trend
+mgcv_kernel <- list(exp_quad = c(-2, sqrt(2) * length_scale, 2), matern52 = c(-4, length_scale / sqrt(5)))
+
+estimates <- function(name, fit, seconds) {
+  cat(sprintf(
+    "%-10s length scale %.4f  sigma2 %.4f  residual variance %.4f  x %.5f (%.5f)   %.2f s\n",
+    name, fit[["lengthscale"]], fit[["sigma2"]], fit[["sigma2_e"]], fit[["x"]], fit[["se"]], seconds
+  ))
+}
+
+of_fit <- function(fit) {
+  c(lengthscale = fit$lengthscale[[1]], sigma2 = fit$sigma2[[1]], sigma2_e = fit$sigma2_e, x = fixef(fit)[["x"]], se = sqrt(fit$vcov[2, 2]))
+}
+
+for (cov in names(fields)) {
+  data <- draw_points(fields[[cov]], n)
+  formula <- as.formula(sprintf("y ~ x + gp(x1, x2, cov = \"%s\")", cov))
+  ours <- function() fastlmm_fit(formula, data)
+  m <- mgcv_kernel[[cov]]
+  theirs <- function() mgcv::bam(y ~ x + s(x1, x2, bs = "gp", k = 200, m = m), data = data, discrete = TRUE, nthreads = threads)
+  fit <- ours()
+  cat(sprintf(
+    "\n%s, %.0e points, %d threads: %d functions, all but %.2g of the variance\n", cov, n, threads, fit$gp$size, 1 - fit$gp$captured
+  ))
+  print_times(paired(list(fastlmm = ours, `bam, k = 200` = theirs), repeats), "bam, k = 200")
+  beyond <- memory_beyond(list(data = data, formula = deparse1(formula)), quote(fastlmm_fit(as.formula(formula), data)))
+  cat(sprintf("peak memory beyond a process that holds the data: %.0f bytes a point\n", beyond / n))
+  targets <- data.frame(x1 = runif(1e6), x2 = runif(1e6), x = 0)
+  mean_only <- system.time(predict(fit, targets))[["elapsed"]]
+  both <- system.time(predict(fit, targets, se.fit = TRUE))[["elapsed"]]
+  cat(sprintf("mean at a million places %.2f s, with standard errors %.2f s\n", mean_only, both))
+  gam <- theirs()
+  estimates("fastlmm", of_fit(fit), system.time(ours())[["elapsed"]])
+  cat(sprintf("%-10s %-39s residual variance %.4f  x %.5f (%.5f)\n", "bam", "length scale given", gam$sig2, coef(gam)[["x"]], sqrt(vcov(gam)["x", "x"])))
+  rm(gam, fit)
+}
+
+# ---- growth with the number of points: chunks of a million, one table -------------------------------------------------
+
+basis <- gp_basis(lower = c(0, 0), upper = c(1, 1), lengthscale = c(0.08, 0.125), cov = "matern52")
+cat(sprintf("\nmatern52 by chunks of at most %.0e points\n", min(n, 1e6)))
+for (size in largest / c(100, 10, 1)) {
+  seconds <- 0
+  table <- NULL
+  for (chunk in seq_len(ceiling(size / 1e6))) {
+    data <- draw_points(fields$matern52, min(size, 1e6))
+    seconds <- seconds + system.time({
+      part <- gp_accumulate(y ~ x + gp(x1, x2), data, basis)
+      table <- if (is.null(table)) part else table + part
+    })[["elapsed"]]
+  }
+  last <- system.time(fit <- fastlmm_fit(table))[["elapsed"]]
+  cat(sprintf("%8.0e points  tables %7.2f s (%.2f microseconds a point)  fit of the table %.2f s  length scale %.4f (%.4f)\n", size, seconds, 1e6 * seconds / size, last, fit$lengthscale, fit$se$lengthscale))
+}
+
+# ---- the same model by GPBoost: Vecchia, 20 neighbours ---------------------------------------------------------------
+
 if (nzchar(python)) {
-  set.seed(4)
-  data <- draw_data(2e4, "matern52")
+  few <- min(n, 2e4)
   file <- tempfile(fileext = ".csv")
-  write.csv(data, file, row.names = FALSE)
-  cat("\nN = 2e4, Matern 5/2, length scale 0.1: GPBoost with 20 neighbours\n")
-  time <- median(vapply(seq_len(repeats), function(i) system.time(fit <<- fastlmm_fit(y ~ x + gp(lon, lat), data))[[3]], 0))
-  out <- system2(python, c("bench/gpboost.py", file), stdout = TRUE)
-  peer <- as.numeric(strsplit(tail(out, 1), " ")[[1]])
-  cat(sprintf("fastlmm %8.2f s  %s, x %.4f\n", time, estimates(fit), fit$coefficients[["x"]]))
-  cat(sprintf("gpboost %8.2f s  length scale %.4f, sigma2 %.3f, residual variance %.4f, x %.4f: %.0f times slower\n", peer[1], peer[2], peer[3], peer[4], peer[5], peer[1] / time))
+  data <- draw_points(fields$matern52, few)
+  utils::write.csv(data, file, row.names = FALSE)
+  fit <- fastlmm_fit(y ~ x + gp(x1, x2), data)
+  time <- paired(list(fastlmm = function() fastlmm_fit(y ~ x + gp(x1, x2), data)), max(repeats, 3))
+  cat(sprintf("\nmatern52, %.0e points\n", few))
+  estimates("fastlmm", of_fit(fit), stats::median(time$fastlmm))
+  cat(system2(python, c(file.path(folder, "fourier_gpboost.py"), file, threads), stdout = TRUE), sep = "\n")
 }

@@ -1,0 +1,94 @@
+# Gaussian processes by their definition, dense: y ~ N(X beta, V), V = sigma2 (k(distance / lengthscale) + delta W^-1).
+# k is one of four correlations; REML and ML with all constants, kriging with beta estimated, the optimum by optim() from several starts.
+
+gp_families <- c("exp_quad", "matern12", "matern32", "matern52")
+
+# Correlation at distance r, in length scales
+gp_cor <- function(r, cov) {
+  a <- r * sqrt(switch(cov, exp_quad = NA, matern12 = 1, matern32 = 3, matern52 = 5))
+  switch(cov,
+    exp_quad = exp(-r^2 / 2),
+    matern12 = exp(-a),
+    matern32 = (1 + a) * exp(-a),
+    matern52 = (1 + a + a^2 / 3) * exp(-a)
+  )
+}
+
+# Distances of the rows of two matrices of coordinates, in length scales: one for all, or one a column
+gp_distance <- function(a, b, lengthscale) {
+  lengthscale <- rep_len(lengthscale, ncol(a))
+  square <- 0
+  for (k in seq_len(ncol(a))) square <- square + (outer(a[, k], b[, k], "-") / lengthscale[k])^2
+  sqrt(square)
+}
+
+gp_matrix <- function(a, cov, lengthscale, b = a) gp_cor(gp_distance(a, b, lengthscale), cov)
+
+# The model at a length scale and a delta, beta and sigma2 at their best
+dense_gp_at <- function(lengthscale, delta, y, X, at, cov, method = "REML", weights = rep(1, length(y))) {
+  H <- gp_matrix(at, cov, lengthscale) + diag(delta / weights)
+  R <- chol(H)
+  A <- backsolve(R, X, transpose = TRUE)
+  b <- backsolve(R, y, transpose = TRUE)
+  XHX <- crossprod(A)
+  beta <- drop(solve(XHX, crossprod(A, b)))
+  df <- length(y) - if (method == "REML") ncol(X) else 0
+  sigma2 <- sum((b - A %*% beta)^2) / df
+  log_det <- 2 * sum(log(diag(R))) + if (method == "REML") as.numeric(determinant(XHX)$modulus) else 0
+  list(
+    lengthscale = lengthscale, delta = delta, beta = beta, vcov = sigma2 * solve(XHX), sigma2 = sigma2, sigma2_e = delta * sigma2,
+    logLik = -(df * log(2 * pi * sigma2) + df + log_det) / 2, root = R, residual = drop(y - X %*% beta), X = X, at = at, cov = cov
+  )
+}
+
+# The best of several starts: length scales are parts of the longest side. `lengthscale`: held there.
+dense_gp_fit <- function(y, X, at, cov, method = "REML", weights = rep(1, length(y)), ard = FALSE, lengthscale = NULL) {
+  side <- if (ard) apply(at, 2, function(x) diff(range(x))) else max(apply(at, 2, function(x) diff(range(x))))
+  own <- function(t) if (is.null(lengthscale)) exp(t[-1]) * side else lengthscale
+  f <- function(t) -dense_gp_at(own(t), exp(t[1]), y, X, at, cov, method, weights)$logLik
+  starts <- expand.grid(log_delta = log(c(0.1, 1)), log_length = if (is.null(lengthscale)) log(c(0.05, 0.2, 0.6)) else NA)
+  one <- function(i) {
+    start <- unlist(starts[i, ])[c(1, if (is.null(lengthscale)) rep(2, length(side)))]
+    optim(unname(start), f, method = "BFGS", control = list(reltol = 1e-13, maxit = 200))
+  }
+  found <- lapply(seq_len(nrow(starts)), function(i) tryCatch(one(i), error = function(e) list(value = Inf)))
+  best <- found[[which.min(vapply(found, `[[`, 0, "value"))]]
+  dense_gp_at(own(best$par), exp(best$par[1]), y, X, at, cov, method, weights)
+}
+
+# Universal kriging: mean surface x'beta + f at new places, and its standard error without the residual
+dense_gp_predict <- function(m, X, at) {
+  C <- m$sigma2 * gp_matrix(at, m$cov, m$lengthscale, m$at)
+  solved <- function(B) backsolve(m$root, backsolve(m$root, B, transpose = TRUE)) / m$sigma2
+  D <- X - C %*% solved(m$X)
+  variance <- m$sigma2 - rowSums(t(solved(t(C))) * C) + rowSums((D %*% m$vcov) * D)
+  list(fit = drop(X %*% m$beta + C %*% solved(m$residual)), se.fit = sqrt(pmax(variance, 0)))
+}
+
+# One draw of the process at the rows of `at`: the Cholesky root of its covariance times normal numbers
+draw_gp <- function(at, cov, lengthscale, sigma2 = 1) {
+  R <- chol(gp_matrix(at, cov, lengthscale) + diag(1e-10, nrow(at)))
+  sqrt(sigma2) * drop(crossprod(R, rnorm(nrow(at))))
+}
+
+# Places in the unit cube, a covariate x, and y = 1 + x / 2 + process + noise
+gp_world <- function(n, d, cov, lengthscale, sigma2 = 1, sigma2_e = 0.25, seed = 1) {
+  set.seed(seed)
+  at <- matrix(runif(n * d), n, dimnames = list(NULL, c("u", "v", "w")[seq_len(d)]))
+  data <- data.frame(at, x = rnorm(n))
+  data$y <- 1 + data$x / 2 + draw_gp(at, cov, lengthscale, sigma2) + sqrt(sigma2_e) * rnorm(n)
+  data
+}
+
+gp_places <- function(data) as.matrix(data[intersect(c("u", "v", "w"), names(data))])
+
+# The definition's model at the estimates of a fit
+dense_gp_of <- function(fit, at, weights = rep(1, fit$nobs)) {
+  dense_gp_at(unname(fit$lengthscale), fit$delta, unname(fit$y - fit$offset), unname(model.matrix(fit)), at, fit$gp$cov, fit$method, weights)
+}
+
+gp_formula <- function(d, cov, ..., response = "y", fixed = "x") {
+  settings <- paste0(", ", names(list(...)), " = ", vapply(list(...), deparse1, ""), recycle0 = TRUE)
+  places <- toString(c("u", "v", "w")[seq_len(d)])
+  as.formula(sprintf("%s ~ %s + gp(%s, cov = \"%s\"%s)", response, fixed, places, cov, paste(settings, collapse = "")), globalenv())
+}
