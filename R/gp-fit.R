@@ -24,6 +24,7 @@ gp_model <- function(parts, design, method, control, call) {
   gp$calls <- lapply(gp$coordinates, predict_call, frame = design$frame)
   model <- new_model(parts, design, list(), method, control, call)
   model$gp <- gp
+  model$coordinates <- coordinates
   model$group <- if (length(parts$random) > 0) factor(design$random[[1]]$id)
   model$group_expr <- if (length(parts$random) > 0) parts$random[[1]]$group
   model
@@ -46,12 +47,16 @@ check_gp_exact <- function(model) {
   abort_gp_term(model$gp$term, "with basis = \"exact\" cannot be combined with a term (1 | group); use basis = \"fourier\"")
 }
 
+# Kept by a model, made from the frame of a fit
 model_coordinates <- function(model) {
+  if (!is.null(model$coordinates)) return(model$coordinates)
   gp_coordinates(lapply(model$gp$coordinates, frame_column, frame = model$frame), model$gp, rownames(model$frame))
 }
 
 model_rows <- function(model) {
-  Y <- as.numeric(model$y) - model$offset
+  # as.numeric() would write out the names of all rows
+  Y <- model$y - model$offset
+  names(Y) <- NULL
   dim(Y) <- c(length(Y), 1)
   gp_rows(model_coordinates(model), model$X, Y, model$weights, model$group)
 }

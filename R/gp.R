@@ -121,7 +121,7 @@ check_coordinate <- function(x, name, rows) {
   if (!is.numeric(x) || NCOL(x) != 1) {
     abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() must be a numeric variable, not of class ", class(x)[1]), coordinate = name)
   }
-  bad <- !is.na(x) & !is.finite(x)
+  bad <- is.infinite(x)
   if (any(bad)) abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is not finite in ", rows_at(bad, rows)), coordinate = name)
 }
 

@@ -411,7 +411,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         fit = reply::fit(&answer.fit, settled.moments.p()),
         lengths = reply_lengths(&answer, &settled.found),
         at_end = settled.at_end,
-        coefficients = space.coefficients(&answer.lengths, answer.delta)?,
+        coefficients = workers.run(|par| space.coefficients(&answer.lengths, answer.delta, par))?,
         guard = settled.guarded.as_ref().map_or(0, |g| space.size() - g.size()) as f64,
         size = space.size() as f64,
         captured = captured,

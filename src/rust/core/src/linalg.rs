@@ -1,6 +1,9 @@
 //! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
 
+use faer::dyn_stack;
+use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
+use faer::linalg::triangular_inverse;
 use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use num_dual::DualNumCopy;
 use std::hint::black_box;
@@ -172,6 +175,43 @@ pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
     clear_registers();
     c
+}
+
+/// Cholesky decomposition L L' of a matrix given by its lower triangle, in its own memory.
+pub struct Cholesky {
+    l: Mat<f64>,
+}
+
+impl Cholesky {
+    /// `None` if the matrix is not positive definite to rounding.
+    pub fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), par, Default::default());
+        let mut memory = dyn_stack::MemBuffer::new(scratch);
+        let stack = dyn_stack::MemStack::new(&mut memory);
+        let done = llt::factor::cholesky_in_place(a.as_mut(), Default::default(), par, stack, Default::default());
+        clear_registers();
+        done.ok().map(|_| Self { l: a })
+    }
+
+    /// A^-1 B
+    pub fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
+        let mut memory = dyn_stack::MemBuffer::new(dyn_stack::StackReq::EMPTY);
+        let stack = dyn_stack::MemStack::new(&mut memory);
+        llt::solve::solve_in_place(self.l.as_ref(), b.as_mut(), par, stack);
+        clear_registers();
+        b
+    }
+
+    /// Diagonal of A^-1: sums of squares of the columns of L^-1.
+    pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
+        let n = self.l.nrows();
+        let mut inverse = Mat::zeros(n, n);
+        triangular_inverse::invert_lower_triangular(inverse.as_mut(), self.l.as_ref(), par);
+        clear_registers();
+        (0..n)
+            .map(|j| (j..n).map(|i| inverse[(i, j)] * inverse[(i, j)]).sum())
+            .collect()
+    }
 }
 
 /// Matrix products leave the upper halves of this thread's vector registers in use, and scalar code that follows, logarithms above all, is

@@ -63,7 +63,7 @@ struct Guess {
 /// Rows of the sample, part of the variance left out and number of functions of the exploration.
 const SAMPLE: usize = 20_000;
 const COARSE: f64 = 1e-2;
-const FEW: usize = 1000;
+const FEW: usize = 700;
 /// Ratio of the ends of a window.
 const WINDOW: f64 = 1.7;
 /// Half the width of the last window, in the logarithm of the length scale.

@@ -88,7 +88,7 @@ pub fn variances(
     if delta == f64::INFINITY {
         return Ok((0..n).map(|i| dot(&along(i), &along(i))).collect());
     }
-    let s = workers.run(|_| space.covariance(at, delta))?;
+    let s = workers.run(|par| space.covariance(at, delta, par))?;
     let r = space.fixed.kept.len();
     let e = Mat::from_fn(r, space.size(), |i, f| space.fixed.qf[i][f]);
     let es = workers.run(|par| product(e.as_ref(), s.as_ref(), par));

@@ -20,12 +20,11 @@ use super::moments::Moments;
 use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
-use crate::linalg::{axpy, combine, dot, product};
+use crate::linalg::{Cholesky, axpy, combine, dot, product};
 use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
-use faer::{Mat, Par, Side};
+use faer::{Mat, Par};
 use num_dual::Dual64;
 
 /// The data of one response in weight space, X projected out.
@@ -131,12 +130,12 @@ impl WeightSpace {
         let inner = self.size() - guard;
         let shell = self.t.submatrix(inner, inner, guard, guard).to_owned();
         let ridge = RIDGE * (0..guard).map(|i| shell[(i, i)]).fold(0.0, f64::max);
-        let llt = self.shifted(shell, ridge)?;
+        let llt = self.shifted(shell, ridge, par)?;
         let cross = Mat::from_fn(guard, inner + 1, |i, j| match j {
             j if j < inner => self.t[(inner + i, j)],
             _ => self.c[inner + i],
         });
-        let taken = product(cross.transpose(), llt.solve(&cross).as_ref(), par);
+        let taken = product(cross.transpose(), llt.solve(cross.clone(), par).as_ref(), par);
         let frequencies = self.frequencies[..inner.div_ceil(2)].to_vec();
         Ok(Self {
             family: self.family,
@@ -211,28 +210,30 @@ impl WeightSpace {
     }
 
     /// Cholesky decomposition of A + delta I; for ML of D F'F D + delta I.
-    fn shifted(&self, mut a: Mat<f64>, delta: f64) -> Result<Llt<f64>> {
+    fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
         (0..a.nrows()).for_each(|i| a[(i, i)] += delta);
-        a.llt(Side::Lower).map_err(|_| Error::NoConvergence {
+        Cholesky::new(a, par).ok_or(Error::NoConvergence {
             what: "a Cholesky decomposition in weight space",
             iterations: 0,
         })
     }
 
     /// D (A + delta I)^-1 D c: the predicted process is the functions times these coefficients.
-    pub fn coefficients(&self, at: &[f64], delta: f64) -> Result<Vec<f64>> {
+    pub fn coefficients(&self, at: &[f64], delta: f64, par: Par) -> Result<Vec<f64>> {
         let d = self.weights(at);
         if delta == f64::INFINITY {
             return Ok(vec![0.0; d.len()]);
         }
-        let w = self.shifted(self.a(&d), delta)?.solve(&self.right(&d));
+        let w = self.shifted(self.a(&d), delta, par)?.solve(self.right(&d), par);
         Ok((0..d.len()).map(|j| d[j] * w[(j, 0)]).collect())
     }
 
     /// D (A + delta I)^-1 D, lower triangle; its product with sigma2_e is the covariance of the coefficients given y.
-    pub fn covariance(&self, at: &[f64], delta: f64) -> Result<Mat<f64>> {
+    pub fn covariance(&self, at: &[f64], delta: f64, par: Par) -> Result<Mat<f64>> {
         let d = self.weights(at);
-        let mut inverse = self.shifted(self.a(&d), delta)?.inverse();
+        let mut inverse = self
+            .shifted(self.a(&d), delta, par)?
+            .solve(Mat::identity(d.len(), d.len()), par);
         for j in 0..d.len() {
             (0..d.len()).for_each(|i| inverse[(i, j)] *= d[i] * d[j]);
         }
@@ -249,15 +250,15 @@ impl Process for WeightSpace {
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
         let d = self.weights(at);
         let b = self.right(&d);
-        let projected = self.shifted(self.a(&d), delta)?;
-        let w = projected.solve(&b);
+        let projected = self.shifted(self.a(&d), delta, par)?;
+        let w = projected.solve(b.clone(), par);
         let q = (self.rho0 - (b.transpose() * &w)[(0, 0)]) / delta;
         let inverse = match method {
-            Method::Reml => projected.inverse(),
-            Method::Ml => self.shifted(self.whole(&d, par), delta)?.inverse(),
+            Method::Reml => projected.inverse_diagonal(par),
+            Method::Ml => self.shifted(self.whole(&d, par), delta, par)?.inverse_diagonal(par),
         };
         let slope = |e: &Vec<f64>| Slopes {
-            log_det: (0..d.len()).map(|j| 2.0 * e[j] * (1.0 - delta * inverse[(j, j)])).sum(),
+            log_det: (0..d.len()).map(|j| 2.0 * e[j] * (1.0 - delta * inverse[j])).sum(),
             log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
         };
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
@@ -317,6 +318,9 @@ fn column(moments: &Moments, frequencies: &[Vec<i64>], c: usize) -> Vec<f64> {
 /// Lower triangle of the cross products of all functions, those of the groups last.
 fn bordered(moments: &Moments, frequencies: &[Vec<i64>], size: usize) -> Mat<f64> {
     let waves = moments.ones.gram(frequencies);
+    if moments.groups.counts.is_empty() {
+        return waves;
+    }
     let first = waves.nrows();
     let mut t = Mat::zeros(size, size);
     t.submatrix_mut(0, 0, first, first).copy_from(&waves);

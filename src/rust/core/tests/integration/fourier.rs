@@ -245,7 +245,7 @@ fn the_likelihood_is_that_of_the_dense_truncated_kernel() {
 #[test]
 fn the_gradient_is_that_of_the_profile() {
     for (family, d) in [(Family::ExpQuad, 1), (Family::Matern32, 1), (Family::Matern52, 2)] {
-        let field = Field::new(5, [70, 320][d - 1], d, 2);
+        let field = Field::new(5, [70, 520][d - 1], d, 2);
         let range = Range {
             shortest: vec![0.4; d],
             longest: vec![0.8; d],
