@@ -66,8 +66,10 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' Confidence intervals and profiles of Gaussian process fits
 #'
 #' Profile intervals: the values that a likelihood ratio test does not reject, with the length scale and all else at their best. The length scale is re-estimated
-#' for each value of another parameter, through 13 decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or with a group term, the
+#' for each value of another parameter, through 13 or more decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or with a group term, the
 #' intervals of length scales and variances are Wald's on the logarithmic (`h2`: logistic) scale.
+#'
+#' The nodes reach over the length scale's own interval; where the basis does not serve all of it, bounds that belong to length scales beyond it are `NA`, with a message.
 #'
 #' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
 #' that the basis serves.
@@ -126,7 +128,17 @@ gp_has_profile <- function(fit, table) {
 
 gp_profile_limits <- function(fit, table, rise) {
   limits <- gp_ask(fit, table, rise, 0)
-  vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
+  limits <- vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
+  beyond <- apply(is.nan(limits), 2, any)
+  if (any(beyond)) inform_gp_beyond(fit, table$name[beyond])
+  replace(limits, is.nan(limits), NA)
+}
+
+inform_gp_beyond <- function(fit, names) {
+  inform_fastlmm("gp_range", sprintf(
+    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis serves; give gp() a wider `range`, or a larger `size`",
+    paste(names, collapse = ", "), fit$gp$name
+  ))
 }
 
 # Rust gives factors of the length scale, standard deviations, and residual noise with what the basis leaves out of the process.

@@ -142,13 +142,15 @@ fn bounds(list: &List) -> Reply<Bounds> {
 
 /// Where the fit lies and how far about it an interval may reach.
 pub fn near(asked: &Asked, fit: &List) -> Reply<Near> {
-    let width = view::number(fit, "width")?;
-    Ok(Near {
-        lengths: view::numbers(fit, "parameters")?,
-        together: asked.bounds.d(),
-        low: -width,
-        high: width,
-    })
+    let (lengths, width) = (view::numbers(fit, "parameters")?, view::number(fit, "width")?);
+    let request = &asked.request;
+    Ok(Near::about(
+        lengths,
+        asked.bounds.d(),
+        width,
+        request.shortest,
+        request.longest,
+    ))
 }
 
 /// None: the length scale.
@@ -182,15 +184,20 @@ impl Wanted {
     pub fn reply(&self, asked: &Asked, process: &dyn Process, near: &Near) -> Reply<List> {
         let workers = Workers::new(asked.threads)?;
         let mut console = Console;
-        let nodes = Nodes::new(&asked.search(process, &workers, &mut console), near)?;
-        let one = |what: &Option<What>| -> Reply<Robj> {
-            if self.points > 0 {
-                return Ok(reply::curve(&nodes.curve(*what, self.rise.sqrt(), self.points)?).into());
-            }
-            let (low, high) = nodes.interval(*what, self.rise)?;
-            Ok(Robj::from(vec![low, high]))
-        };
-        Ok(List::from_values(self.what.iter().map(one).collect::<Reply<Vec<_>>>()?))
+        let nodes = Nodes::new(&asked.search(process, &workers, &mut console), near, self.rise)?;
+        if self.points == 0 {
+            return Ok(List::from_values(
+                self.intervals(&nodes)?.iter().map(|(a, b)| vec![*a, *b]),
+            ));
+        }
+        let curve = |what: &Option<What>| nodes.curve(*what, self.rise.sqrt(), self.points);
+        let curves = self.what.iter().map(curve).collect::<Result<Vec<_>, _>>()?;
+        Ok(List::from_values(curves.iter().map(|c| reply::curve(c))))
+    }
+
+    fn intervals(&self, nodes: &Nodes) -> Reply<Vec<(f64, f64)>> {
+        let one = |what: &Option<What>| nodes.interval(*what, self.rise);
+        Ok(self.what.iter().map(one).collect::<Result<_, _>>()?)
     }
 }
 
