@@ -96,7 +96,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   call[names(extras)] <- extras
   design <- mold_design(parts, data, extras, na.action, contrasts)
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
-  if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call))
+  if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))

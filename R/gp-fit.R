@@ -206,8 +206,8 @@ inform_gp_end <- function(fit) {
 }
 
 # What fastlmm_fit() does with a gp() term
-fit_gp <- function(parts, design, K, method, control, call) {
+fit_gp <- function(parts, design, K, method, control, call, na.action) {
   check_gp_random(parts, K)
   model <- gp_model(parts, design, method, control, call)
-  if (is.matrix(model$y)) fit_gp_many(model) else report_gp(estimate_gp(model))
+  if (is.matrix(model$y)) fit_gp_many(model, na.action) else report_gp(estimate_gp(model))
 }

@@ -27,6 +27,7 @@
 #' @param basis `"auto"`, `"fourier"` or `"exact"`.
 #' @param size largest number of basis functions. Time grows with its cube: 1000 take about a tenth of a second for each length scale that is looked at, 4000 some seconds.
 #' @param lower,upper corners of a box that the basis shall serve beside the data: that of all places to be predicted. One number for each coordinate.
+#' @param shared with many responses ([fastlmm_gp_mlm]): one length scale for all of them?
 #' @return Nothing: an error outside a formula.
 #' @references
 #' Greengard, P., Rachh, M. and Barnett, A. (2025) Equispaced Fourier representations for efficient Gaussian process regression from a billion data points. SIAM/ASA JUQ 13, 63-89.
@@ -39,7 +40,7 @@
 #' confint(fit, "lengthscale")
 #' @export
 gp <- function(..., cov = c("matern52", "exp_quad", "matern12", "matern32"), lengthscale = NULL, ard = FALSE, range = NULL, tol = 0.01,
-               basis = c("auto", "fourier", "exact"), size = 4000, lower = NULL, upper = NULL) {
+               basis = c("auto", "fourier", "exact"), size = 4000, lower = NULL, upper = NULL, shared = FALSE) {
   abort_fastlmm("gp", "gp() is a term of a formula, as in fastlmm_fit(y ~ x + gp(lon, lat), data); it cannot be called by itself")
 }
 
@@ -76,7 +77,7 @@ as_variable <- function(e) if (is_call_to(e, formula_operators)) call("I", e) el
 new_gp <- function(term, coordinates, settings) {
   d <- length(coordinates)
   if (d < 1 || d > 3) abort_gp_term(term, paste("has", counted(d, "coordinate"), "but must have one to three"))
-  defaults <- list(cov = "matern52", ard = FALSE, tol = 0.01, basis = "auto", size = 4000)
+  defaults <- list(cov = "matern52", ard = FALSE, tol = 0.01, basis = "auto", size = 4000, shared = FALSE)
   gp <- utils::modifyList(defaults, settings)
   gp <- c(gp, list(term = term, coordinates = coordinates, name = gp_label(coordinates)))
   check_gp(gp, term, d)
@@ -89,6 +90,7 @@ check_gp <- function(gp, term, d) {
   if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels)))
   if (!isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
   if (!isTRUE(gp$ard) && !isFALSE(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
+  if (!isTRUE(gp$shared) && !isFALSE(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")
   if (!is.null(gp$lengthscale) && !number(gp$lengthscale, c(1, d))) {
     abort_gp_term(term, paste0("has lengthscale = ", deparse1(gp$lengthscale), ", which must be one positive number, or one for each of its ", counted(d, "coordinate")))
   }

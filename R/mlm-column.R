@@ -17,7 +17,9 @@
 #' @export
 extract_fit <- function(fit, response) {
   if (!inherits(fit, "fastlmm_mlm")) abort_fastlmm("not_a_fit", paste("extract_fit() needs a fit of many responses, not an object of class", class(fit)[1]))
-  report(estimate(check_column_model(column_model(fit, which_response(fit, response)))))
+  j <- which_response(fit, response)
+  if (inherits(fit, "fastlmm_gp_mlm")) return(report_gp(estimate_gp(gp_column_model(fit, j))))
+  report(estimate(check_column_model(column_model(fit, j))))
 }
 
 #' @rdname extract_fit

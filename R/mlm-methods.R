@@ -44,7 +44,7 @@ summary.fastlmm_mlm <- function(object, ...) {
   check_dots_empty(...)
   structure(
     list(
-      fit = unclass(object)[c("call", "formula", "method", "random", "frame", "nobs")], table = as.data.frame(object), coefficients = coefficient_array(object),
+      fit = structure(unclass(object)[intersect(c("call", "formula", "method", "random", "frame", "nobs", "gp"), names(unclass(object)))], class = setdiff(class(object), "fastlmm_mlm")), table = as.data.frame(object), coefficients = coefficient_array(object),
       status = table(object$status, dnn = NULL), boundary = table(object$boundary, dnn = NULL)
     ),
     class = "summary.fastlmm_mlm"

@@ -79,6 +79,7 @@ print_title <- function(fit) {
   cat("Linear mixed model fit by ", how, " ['fastlmm']\n", sep = "")
   cat("Formula: ", paste(deparse(fit$formula), collapse = "\n"), "\n", sep = "")
   for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
+  if (inherits(fit, "fastlmm_gp_mlm")) return(cat("Kernel: ", gp_many_label(fit), "\n", sep = ""))
   labels <- paste(sub("^\\.row", "rows", names(fit$random)), vapply(fit$random, kernel_label, ""))
   cat(if (length(labels) > 1) "Kernels: " else "Kernel: ", paste(labels, collapse = "\n         "), "\n", sep = "")
 }

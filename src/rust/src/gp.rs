@@ -2,15 +2,19 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_view::{Asked, Basis, Rows, Wanted, columns, near, reply_lengths, reply_settled, reply_table, table};
+use crate::gp_view::{
+    Asked, Basis, Rows, Wanted, columns, near, reply_lengths, reply_many, reply_settled, reply_table, table,
+};
 use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::fourier::explore::{Explorer, Source};
 use fastlmm_core::fourier::field;
+use fastlmm_core::fourier::many::Many;
 use fastlmm_core::fourier::pass::moments;
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::parallel::Workers;
+use fastlmm_core::process;
 use fastlmm_core::process::exact::{Exact, correlations};
 
 /// Fit with length scales looked for over their whole range.
@@ -95,6 +99,33 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
     let found = exact.optima(&search, &asked.request, &asked.bounds)?;
     let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
     Ok(reply_lengths(&answer, &found))
+}
+
+/// Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
+/// @noRd
+#[extendr]
+fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool) -> Reply<List> {
+    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+    let workers = Workers::new(asked.threads)?;
+    let (request, bounds) = (&asked.request, &asked.bounds);
+    let (mut data, y) = (rows.view()?, rows.y());
+    data.y = vec![];
+    let together = if exact {
+        let of = (request, bounds, asked.threads);
+        process::many::exact(&data, y, rows.x(), of, shared, &workers, &mut Console)?
+    } else {
+        let data = &data;
+        let many = Many {
+            data,
+            y,
+            request,
+            bounds,
+            shared,
+            workers: &workers,
+        };
+        many.fit(&mut Console)?
+    };
+    Ok(reply_many(&together, rows.x().ncols()))
 }
 
 /// Values at points of fields given by coefficients of the basis functions, one column each.
@@ -203,6 +234,7 @@ extendr_module! {
     fn ffi_gp_table;
     fn ffi_gp_fit_table;
     fn ffi_gp_exact;
+    fn ffi_gp_many;
     fn ffi_gp_values;
     fn ffi_gp_weights;
     fn ffi_gp_variances;

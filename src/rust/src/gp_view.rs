@@ -5,6 +5,8 @@ use crate::failure::Reply;
 use crate::{profile, reply, view};
 use extendr_api::prelude::*;
 use faer::{Mat, MatRef};
+use fastlmm_core::error::Error;
+use fastlmm_core::fit::Fit;
 use fastlmm_core::fourier::explore::{Request, Settled};
 use fastlmm_core::fourier::gram::Sums;
 use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
@@ -17,6 +19,7 @@ use fastlmm_core::parallel::Workers;
 use fastlmm_core::process::Process;
 use fastlmm_core::process::answer::Answer;
 use fastlmm_core::process::interval::{Near, Nodes};
+use fastlmm_core::process::many::Together;
 use fastlmm_core::process::search::{Found, Search, Seen};
 use fastlmm_core::profile::What;
 use std::cell::RefCell;
@@ -69,6 +72,10 @@ impl Rows {
 
     pub fn x(&self) -> MatRef<'_, f64> {
         view::matrix(&self.x)
+    }
+
+    pub fn y(&self) -> MatRef<'_, f64> {
+        view::matrix(&self.y)
     }
 
     pub fn weights_or_ones(&self) -> Vec<f64> {
@@ -426,4 +433,23 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         basis = Basis::of(asked, settled).reply(),
         table = reply_table(&settled.moments)
     ))
+}
+
+/// The fits of many responses, and what their length scales are.
+pub fn reply_many(together: &Together, columns: usize) -> List {
+    let nothing = |fit: &Result<Fit, Error>| match fit {
+        Ok(Fit {
+            optimum: Some(optimum), ..
+        }) => -0.5 * optimum.nothing,
+        _ => f64::NAN,
+    };
+    list!(
+        fits = reply::many(&together.fits, columns),
+        lengthscale = together.lengths.clone(),
+        arc = together.arcs.clone(),
+        logLik0 = together.fits.fits.iter().map(nothing).collect::<Vec<_>>(),
+        range = vec![together.range.0, together.range.1],
+        size = together.size as f64,
+        captured = together.captured
+    )
 }

@@ -34,6 +34,8 @@ pub struct Optimum {
     pub curvature: f64,
     /// Every local minimum, best first.
     pub locals: Vec<Local>,
+    /// Value at the end point delta = infinity, without the kernel.
+    pub nothing: f64,
 }
 
 /// A function of log delta that can be evaluated with dual numbers.
@@ -135,6 +137,7 @@ impl Grid {
             slope,
             curvature,
             locals,
+            nothing: self.upper,
         }))
     }
 }

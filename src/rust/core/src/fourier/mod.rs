@@ -5,6 +5,7 @@ pub mod field;
 pub mod gram;
 pub mod grid;
 pub mod ladder;
+pub mod many;
 pub mod moments;
 pub mod pass;
 pub mod weights;

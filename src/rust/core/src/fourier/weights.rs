@@ -64,42 +64,56 @@ const DEPENDS: f64 = 1e-11;
 impl WeightSpace {
     /// `response`: which column of Y.
     pub fn new(family: Family, moments: &Moments, frequencies: Vec<Vec<i64>>, response: usize) -> Result<Self> {
-        let p = moments.p();
-        let functions = |c: usize| column(moments, &frequencies, c);
         let (kept, l) = cholesky(&moments.cross);
         let groups = moments.groups.counts.len();
         let size = 2 * frequencies.len() - 1 + groups;
         check_rows(moments.n, kept.len(), size)?;
-        let qf = solve_rows(&l, kept.iter().map(|&j| functions(j)).collect());
-        let cross = kept.iter().map(|&j| vec![moments.cross[(j, p + response)]]).collect();
-        let y1: Vec<f64> = solve_rows(&l, cross).concat();
+        let qf = solve_rows(&l, kept.iter().map(|&j| column(moments, &frequencies, j)).collect());
         let mut t = bordered(moments, &frequencies, size);
         for row in &qf {
             for b in 0..size {
                 (b..size).for_each(|a| t[(a, b)] -= row[a] * row[b]);
             }
         }
-        let mut c = functions(p + response);
-        qf.iter().zip(&y1).for_each(|(row, y)| axpy(-y, row, &mut c));
-        Ok(Self {
+        let mut space = Self {
             family,
             grid: moments.grid.clone(),
             frequencies,
             groups,
             t,
-            c,
-            rho0: moments.squares[response] - dot(&y1, &y1),
+            c: vec![],
+            rho0: 0.0,
             n: moments.n,
             log_weights: moments.log_weights,
             fixed: Fixed {
                 shifts: kept.iter().map(|&j| moments.shifts[j]).collect(),
-                y_shift: moments.shifts[p + response],
+                y_shift: 0.0,
                 kept,
                 l,
                 qf,
-                y1,
+                y1: vec![],
             },
-        })
+        };
+        space.respond(moments, response);
+        Ok(space)
+    }
+
+    /// Takes another response, of the same rows.
+    pub fn respond(&mut self, moments: &Moments, response: usize) {
+        let (at, fixed) = (moments.p() + response, &mut self.fixed);
+        let cross = fixed.kept.iter().map(|&j| vec![moments.cross[(j, at)]]).collect();
+        fixed.y1 = solve_rows(&fixed.l, cross).concat();
+        fixed.y_shift = moments.shifts[at];
+        self.rho0 = moments.squares[response] - dot(&fixed.y1, &fixed.y1);
+        self.c = column(moments, &self.frequencies, at);
+        for (row, y) in fixed.qf.iter().zip(&fixed.y1) {
+            axpy(-y, row, &mut self.c);
+        }
+    }
+
+    /// Coordinates of the response along Q1.
+    pub fn unshifted_y1(&self) -> Vec<f64> {
+        self.fixed.unshifted_y1()
     }
 
     /// Number of functions.
@@ -268,15 +282,21 @@ impl Process for WeightSpace {
         let d = self.weights(at);
         let (m, r) = (d.len(), self.fixed.kept.len());
         let spectrum = Tridiagonal::new(self.a(&d), 0, par);
-        let mut columns = Mat::from_fn(m, r + 1, |i, j| {
-            d[i] * if j < r { self.fixed.qf[j][i] } else { self.c[i] }
-        });
+        let mut columns = self.weighted_columns(&d);
         spectrum.transpose_apply(columns.as_mut(), par);
         let mut rows: Vec<f64> = (0..m * (r + 1)).map(|k| columns[(k / (r + 1), k % (r + 1))]).collect();
         let values = spectrum.rotate(&mut rows, r + 1)?;
+        Ok(self.reduced(&d, &values, |j, i| rows[i * (r + 1) + j]).1)
+    }
+}
+
+impl WeightSpace {
+    /// The rotated object from eigenvalues of A and what the eigenvectors make of `D qf'` and, as the last column, of `D c`: entry i of column j. Eigenvalues of rounding are left
+    /// out; those that are not come first.
+    pub fn reduced(&self, d: &[f64], values: &[f64], turned: impl Fn(usize, usize) -> f64) -> (Vec<usize>, Rotated) {
+        let (m, r) = (d.len(), self.fixed.kept.len());
         let cut = m as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         let reached: Vec<usize> = (0..m).filter(|&i| values[i] > cut).collect();
-        let turned = |j: usize, i: usize| rows[i * (r + 1) + j];
         let y: Vec<f64> = reached.iter().map(|&i| turned(r, i) / values[i].sqrt()).collect();
         let b = (0..r)
             .map(|j| reached.iter().map(|&i| turned(j, i) * values[i].sqrt()).collect())
@@ -285,9 +305,9 @@ impl Process for WeightSpace {
             .fixed
             .qf
             .iter()
-            .map(|q| q.iter().zip(&d).map(|(q, d)| q * d).collect())
+            .map(|q| q.iter().zip(d).map(|(q, d)| q * d).collect())
             .collect();
-        Ok(Rotated {
+        let rotated = Rotated {
             rho: (self.rho0 - dot(&y, &y)).max(0.0),
             n_rest: self.n as usize - r - reached.len(),
             values: reached.iter().map(|&i| values[i]).collect(),
@@ -304,7 +324,36 @@ impl Process for WeightSpace {
             y_scale: 1.0,
             k_scale: 1.0,
             ..Rotated::default()
+        };
+        (reached, rotated)
+    }
+
+    /// D qf' and D c, a column each.
+    pub fn weighted_columns(&self, d: &[f64]) -> Mat<f64> {
+        let r = self.fixed.kept.len();
+        Mat::from_fn(d.len(), r + 1, |i, j| {
+            d[i] * if j < r { self.fixed.qf[j][i] } else { self.c[i] }
         })
+    }
+
+    /// The correlation over contrasts of noise of the score statistics of two length scales: of u'(T o T)v with the squares of the weights, for a scale that is estimated.
+    pub fn score_correlation(&self, a: &[f64], b: &[f64]) -> f64 {
+        let squares = |at: &[f64]| -> Vec<f64> { self.weights(at).iter().map(|d| d * d).collect() };
+        let (u, v) = (squares(a), squares(b));
+        let free = self.n - self.fixed.kept.len() as f64;
+        let product = |x: &[f64], y: &[f64]| {
+            let (mut sum, mut traces) = (0.0, (0.0, 0.0));
+            for j in 0..x.len() {
+                let diagonal = self.t[(j, j)];
+                traces = (traces.0 + diagonal * x[j], traces.1 + diagonal * y[j]);
+                sum += diagonal * diagonal * x[j] * y[j];
+                for i in j + 1..x.len() {
+                    sum += self.t[(i, j)].powi(2) * (x[i] * y[j] + x[j] * y[i]);
+                }
+            }
+            sum - traces.0 * traces.1 / free
+        };
+        product(&u, &v) / (product(&u, &u) * product(&v, &v)).sqrt()
     }
 }
 

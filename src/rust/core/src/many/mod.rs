@@ -15,9 +15,13 @@ use crate::monitor::Monitor;
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::Model;
 use faer::MatRef;
-use pattern::{Part, Pattern, patterns};
+use pattern::Part;
 use rayon::prelude::*;
 use rotation::Rotation;
+pub(crate) use {
+    grid::Common,
+    pattern::{Pattern, patterns},
+};
 
 /// The fits in the order of the responses, and how many rows each has.
 pub struct Fits {

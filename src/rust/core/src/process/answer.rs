@@ -3,7 +3,7 @@
 use super::information::{Errors, directions};
 use super::search::{Found, Profiled, Search};
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Status, assemble, complete, dual_grid, locate};
+use crate::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid, locate};
 use crate::likelihood::Criterion;
 
 /// A fit at the best length scales.
@@ -79,15 +79,22 @@ impl Search<'_> {
 impl Answer {
     /// Takes what a basis leaves out of the variance, relative to sigma2, from the residual back to the process.
     pub fn give_back(mut self, missing: f64) -> Self {
-        let point = &mut self.fit.point;
-        if missing > 0.0 && missing < self.delta && self.delta.is_finite() {
-            let share = 1.0 - missing / self.delta;
-            point.delta = self.delta - missing;
-            point.sigma2_e *= share;
-            point.h2 = 1.0 / (1.0 + point.delta);
-            self.errors.delta /= share;
-            self.errors.sigma2_e /= share;
-        }
+        let share = give_back(&mut self.fit.point, missing);
+        self.errors.delta /= share;
+        self.errors.sigma2_e /= share;
         self
     }
+}
+
+/// The same for estimates; what is left of the residual's share.
+pub fn give_back(point: &mut Point, missing: f64) -> f64 {
+    let delta = point.delta;
+    if !(missing > 0.0 && missing < delta && delta.is_finite()) {
+        return 1.0;
+    }
+    let share = 1.0 - missing / delta;
+    point.delta = delta - missing;
+    point.sigma2_e *= share;
+    point.h2 = 1.0 / (1.0 + point.delta);
+    share
 }

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod exact;
 pub mod information;
 pub mod interval;
+pub mod many;
 pub mod search;
 
 use crate::error::Result;
