@@ -201,7 +201,7 @@ inform_gp_nothing <- function(fit) {
 inform_gp_end <- function(fit) {
   inform_fastlmm("gp_range", paste0(
     "the length scale of ", fit$gp$name, " lies at the end of the range that was searched, ", format(fit$lengthscale[[1]], digits = 4),
-    ": the data cannot tell it from a longer (or shorter) one; give a wider `range` to look there"
+    ": one beyond it fits the data as well, or better; give a wider `range` to look there"
   ))
 }
 

@@ -74,7 +74,7 @@ gp_map <- function(fit, grid, which, points, xlab, ylab, main, col, ...) {
   x <- unique(grid[[1]])
   y <- unique(grid[[2]])
   z <- matrix(if (which == "mean") grid$fit else grid$se, length(x))
-  title <- paste(if (which == "mean") "mean, from" else "standard error of the mean, from", fit$gp$name)
+  title <- if (which == "mean") "mean" else "standard error"
   if (!is.null(main)) title <- main
   range <- range(z, na.rm = TRUE)
   graphics::image(x, y, z, col = col, xlab = xlab, ylab = ylab, main = title, asp = 1, ...)

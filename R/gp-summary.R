@@ -2,11 +2,9 @@
 
 process_label <- function(process) {
   if (process$route == "exact") return(sprintf("(%s, kernel matrix %d x %d)", process$cov, process$size, process$size))
-  sprintf("(%s, %d functions in Fourier space that hold %s of the variance)", process$cov, process$size, format_share(process$captured))
+  left_out <- format(100 * max(1 - process$captured, 0), digits = 2)
+  sprintf("(%s, %d Fourier functions, %s %% of the variance left out)", process$cov, process$size, left_out)
 }
-
-# 0.9987 as "all but 0.13 %"
-format_share <- function(captured) paste0("all but ", format(100 * max(1 - captured, 0), digits = 2), " %")
 
 print_lengthscale <- function(fit, digits) {
   estimated <- is.null(fit$gp$lengthscale)

@@ -37,7 +37,7 @@ gp_basis <- function(lower, upper, lengthscale, cov = c("matern52", "exp_quad", 
   d <- length(lower)
   check_basis_box(lower, upper)
   term <- quote(gp_basis())
-  gp <- check_gp(list(cov = cov, ard = ard, tol = 0.01, basis = "fourier", size = size, range = as.numeric(lengthscale)), term, d)
+  gp <- check_gp(list(cov = cov, ard = ard, tol = 0.01, basis = "fourier", size = size, shared = FALSE, range = as.numeric(lengthscale)), term, d)
   if (!is.numeric(tol) || length(tol) != 1 || !isTRUE(tol > 0 && tol < 1)) abort_gp_term(term, paste("has tol =", deparse1(tol), "which must be a number between 0 and 1"))
   if (is.null(gp$range) || length(lengthscale) != 2) abort_gp_term(term, "needs lengthscale = c(shortest, longest)")
   gp$box <- rbind(as.numeric(lower), as.numeric(upper))

@@ -12,8 +12,9 @@
 #' @section How it is computed:
 #' In Fourier space (`fit$gp$route == "fourier"`): equispaced frequencies in a ball represent the kernel (Greengard, Rachh and Barnett), one pass over the data by
 #' nonuniform Fourier transforms leaves a small table of sums, and from then on nothing depends on the number of rows. The basis is fine enough that what it leaves out
-#' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, so `delta` is too large by at most about that much. `fit$gp$captured` and
-#' `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, and it is given back to the process. Data that are rougher than
+#' their kernel tell it something at the frequencies beyond as well; so as long as up to 2500 functions suffice, the basis is refined until the length scale would move by less than a tenth of its
+#' standard error on a finer one. `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
 #'
 #' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 1000 rows, and up to 3000 where the Fourier
 #' basis would be too large: rough kernels have variance at high frequencies, and in two and three dimensions there are many of those.

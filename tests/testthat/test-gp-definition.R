@@ -145,6 +145,23 @@ test_that("both routes agree", {
   }
 })
 
+test_that("data rougher than their kernel do not make the estimate depend on the basis", {
+  data <- gp_world(1200, 2, "matern12", 0.5, sigma2_e = 0.3, seed = 5)
+  fits <- lapply(c(0.03, 0.01), function(tol) fastlmm_fit(gp_formula(2, "exp_quad", basis = "fourier", tol = tol), data))
+  exact <- fastlmm_fit(gp_formula(2, "exp_quad", basis = "exact"), data)
+  for (fit in fits) {
+    expect_lt(abs(fit$lengthscale - exact$lengthscale), 0.25 * exact$se$lengthscale)
+    expect_lt(abs(fit$logLik - exact$logLik), 0.5)
+  }
+})
+
+test_that("a window of length scales reaches over the interval", {
+  data <- gp_world(1200, 2, "matern12", 0.5, sigma2_e = 0.3, seed = 6)
+  limits <- confint(fastlmm_fit(gp_formula(2, "exp_quad", basis = "fourier"), data), "lengthscale")
+  expect_gt(limits[1], 0)
+  expect_lt(limits[2], Inf)
+})
+
 test_that("profile intervals end where the deviance has risen, everything else at its best", {
   data <- gp_world(150, 1, "exp_quad", 0.15, seed = 8)
   X <- cbind(1, data$x)

@@ -35,7 +35,7 @@ test_that("a table's fit is that of the rows", {
   at <- d[1:5, ]
   expect_equal(predict(whole, at), predict(rows, at), tolerance = 1e-3)
   expect_equal(predict(whole, at, se.fit = TRUE)$se.fit, predict(rows, at, se.fit = TRUE)$se.fit, tolerance = 0.05)
-  expect_output(print(summary(whole)), "functions in Fourier space")
+  expect_output(print(summary(whole)), "Fourier functions")
   expect_refused(fitted(whole), "no_rows_kept")
   expect_refused(predict(whole), "no_rows_kept")
 })

@@ -48,7 +48,7 @@ test_that("printing, summary and plots say what was fitted", {
   exact <- fastlmm_fit(y ~ x + gp(lon, lat), d)
   fourier <- fastlmm_fit(y ~ x + gp(lon, basis = "fourier", cov = "exp_quad"), d)
   expect_output(print(exact), "kernel matrix 80 x 80")
-  expect_output(print(fourier), "functions in Fourier space")
+  expect_output(print(fourier), "Fourier functions")
   expect_output(print(summary(fourier)), "Length scale and variances")
   expect_named(summary(exact)$varcomp, c("estimate", "std.error"))
   grDevices::pdf(NULL)

@@ -4,40 +4,18 @@
 //! few functions; then all rows pass over a table for the neighbourhood of what was found, fine enough that what it leaves out of the kernel's variance is small beside
 //! delta, and a narrow window is moved until the optimum lies inside.
 
-use super::grid::{Bounds, Grid, Range, size};
+use super::grid::{Bounds, Grid, Range};
 use super::ladder::{Ladder, check_size};
 use super::moments::Moments;
 use super::pass::{Data, moments};
+use super::refine::HALF;
+use super::request::Request;
 use super::weights::WeightSpace;
 use crate::error::{Error, Result};
-use crate::kernel::stationary::Family;
-use crate::likelihood::Method;
 use crate::monitor::Monitor;
-use crate::optimize::Place;
 use crate::parallel::Workers;
 use crate::process::search::{Found, Profiled, Search};
 use std::cell::RefCell;
-
-/// What is known of the process.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub family: Family,
-    pub method: Method,
-    /// Given length scales, one an axis.
-    pub lengths: Option<Vec<f64>>,
-    /// One length scale an axis, or one for all.
-    pub ard: bool,
-    /// Ends of the range of length scales.
-    pub shortest: Option<f64>,
-    pub longest: Option<f64>,
-    /// Part of the variance that may be left out, relative to delta.
-    pub tol: f64,
-    /// Most functions that the basis may have.
-    pub largest: usize,
-}
-
-/// Ends of the ratio of the standard deviations of groups and process.
-const RATIO: (f64, f64) = (1e-4, 1e4);
 
 /// The process on the basis that serves its optimum, and the table of that basis.
 pub struct Settled {
@@ -53,53 +31,19 @@ pub struct Settled {
 }
 
 /// A place to look, with the standard deviation of the logarithm of the length scale there.
-struct Guess {
-    lengths: Vec<f64>,
-    delta: f64,
-    width: f64,
-    deviance: f64,
+pub struct Guess {
+    pub lengths: Vec<f64>,
+    pub delta: f64,
+    pub width: f64,
+    pub deviance: f64,
 }
 
 /// Rows of the sample, part of the variance left out and number of functions of the exploration.
 const SAMPLE: usize = 20_000;
-const COARSE: f64 = 1e-2;
+pub const COARSE: f64 = 1e-2;
 const FEW: usize = 700;
 /// Ratio of the ends of a window.
 const WINDOW: f64 = 1.7;
-/// Half the width of the last window, in the logarithm of the length scale.
-const HALF: f64 = 0.1;
-/// Standard errors that the last window reaches about the optimum, and its widest.
-const SPREAD: f64 = 3.5;
-/// Standard errors of the exploration that the first window reaches.
-const FIRST: f64 = 2.0;
-const WIDEST: f64 = 1.5;
-/// Functions of a basis that costs so little that it may as well be exact.
-const CHEAP: f64 = 600.0;
-/// Finest part of the variance that a grid is asked to hold.
-const FINEST: f64 = 1e-10;
-
-impl Request {
-    /// Length scales in proportion: equal ones, or each to its side of the box.
-    pub fn unit(&self, bounds: &Bounds) -> Vec<f64> {
-        let side = |a| if self.ard { bounds.side(a) } else { 1.0 };
-        (0..bounds.d()).map(side).collect()
-    }
-
-    /// Longest side of the box in that proportion.
-    pub fn widest(&self, bounds: &Bounds) -> f64 {
-        let sides = self.unit(bounds).into_iter().enumerate();
-        sides.map(|(a, unit)| bounds.side(a) / unit).fold(0.0, f64::max)
-    }
-
-    /// From one factor of that proportion to another.
-    pub fn range(&self, bounds: &Bounds, shortest: f64, longest: f64) -> Range {
-        let of = |t: f64| self.unit(bounds).iter().map(|u| u * t).collect();
-        Range {
-            shortest: of(shortest),
-            longest: of(longest),
-        }
-    }
-}
 
 /// All rows, or the table that they left.
 pub enum Source<'a> {
@@ -115,11 +59,11 @@ pub struct Explorer<'a> {
 }
 
 impl Explorer<'_> {
-    fn d(&self) -> usize {
+    pub fn d(&self) -> usize {
         self.bounds.d()
     }
 
-    fn search<'s>(&'s self, space: &'s WeightSpace, monitor: &'s mut dyn Monitor) -> Search<'s> {
+    pub fn search<'s>(&'s self, space: &'s WeightSpace, monitor: &'s mut dyn Monitor) -> Search<'s> {
         Search {
             process: space,
             method: self.request.method,
@@ -242,7 +186,7 @@ impl Explorer<'_> {
     }
 
     /// A table of some rows for a range.
-    fn pass(
+    pub fn pass(
         &self,
         data: &Data<'_>,
         shifts: &[f64],
@@ -259,236 +203,6 @@ impl Explorer<'_> {
             range,
         })
     }
-
-    // ---- the last basis -------------------------------------------------------------------------------
-
-    /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
-    fn refine(&self, guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
-        let mut guess = guess;
-        let mut half = (FIRST * guess.width).clamp(HALF, WIDEST);
-        let mut ladder: Option<Ladder> = None;
-        for _ in 0..40 {
-            let (range, eps) = self.fitting(&guess, half)?;
-            let serves = |l: &Ladder| l.holds(&range) && l.eps <= eps * (1.0 + 1e-9);
-            let served = match (&self.source, ladder.take().filter(serves)) {
-                (Source::Table(table, _), _) => (*table).clone(),
-                (_, Some(ladder)) => ladder,
-                (Source::Rows(data), None) => self.pass(data, &data.shifts(), range.clone(), eps, monitor)?,
-            };
-            let (moments, space) = served.space(&range, eps, self.response())?;
-            let guarded = self.guarded(&space, &guess)?;
-            let found = self.optima(guarded.as_ref().unwrap_or(&space), &guess, &range, monitor)?;
-            let best = found.locals.first().ok_or(NOTHING)?;
-            if self.is_fine(&space, best, eps) && self.is_inside(best, &range) {
-                guess = self.measured(&found, best, &guess);
-                let wanted = (SPREAD * guess.width).min(WIDEST);
-                if wanted <= 1.3 * half
-                    || half >= WIDEST
-                    || self.is_settled(&found, &range)
-                    || self.fitting(&guess, wanted)?.0 == range
-                {
-                    let at_end = self.at_end(best, &range);
-                    return Ok(Settled {
-                        eps,
-                        moments,
-                        space,
-                        guarded,
-                        range,
-                        found,
-                        at_end,
-                    });
-                }
-                half = wanted;
-            } else {
-                guess.delta = if best.place == Place::Upper {
-                    guess.delta
-                } else {
-                    best.delta
-                };
-                guess.lengths = best.lengths.clone();
-            }
-            ladder = Some(served);
-        }
-        Err(NOTHING)
-    }
-
-    /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
-    /// little as costs nothing, since many rows tell much about frequencies that have little variance.
-    fn fitting(&self, guess: &Guess, half: f64) -> Result<(Range, f64)> {
-        let (n, finest) = match &self.source {
-            Source::Rows(data) => (data.n() as f64, FINEST),
-            Source::Table(ladder, _) => (ladder.moments.n, ladder.eps),
-        };
-        let size = |range: &Range, eps: f64| self.size(range, eps);
-        let mut eps = (self.request.tol * guess.delta).clamp(finest, finest.max(COARSE));
-        let mut half = half;
-        let mut range = self.about(&guess.lengths, half);
-        while half > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
-            half = (0.8 * half).max(HALF);
-            range = self.about(&guess.lengths, half);
-        }
-        check_size(size(&range, eps), &range, eps, self.request.largest)?;
-        while 0.3 * eps >= finest
-            && eps * n > self.request.tol * guess.delta
-            && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
-        {
-            eps *= 0.3;
-        }
-        Ok((range, eps))
-    }
-
-    /// The space that the length scale is estimated in, if it is not the basis itself.
-    fn guarded(&self, space: &WeightSpace, guess: &Guess) -> Result<Option<WeightSpace>> {
-        if self.request.method == Method::Ml {
-            return Ok(None);
-        }
-        match space.guard(&guess.lengths, guess.delta) {
-            0 => Ok(None),
-            guard => self.workers.run(|par| space.guarded(guard, par)).map(Some),
-        }
-    }
-
-    /// The optimum as a guess, its width by the slopes that the search saw.
-    fn measured(&self, found: &Found, best: &Profiled, guess: &Guess) -> Guess {
-        Guess {
-            lengths: best.lengths.clone(),
-            delta: if best.place == Place::Upper {
-                guess.delta
-            } else {
-                best.delta
-            },
-            width: found.width.unwrap_or(guess.width),
-            deviance: best.deviance,
-        }
-    }
-
-    /// Nothing to widen: the process vanishes, its length scale is given, or there are several.
-    fn is_settled(&self, found: &Found, range: &Range) -> bool {
-        let vanishes = found.locals.first().is_none_or(|best| best.place == Place::Upper);
-        vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
-    }
-
-    /// How many functions a part of the range will take.
-    fn size(&self, range: &Range, eps: f64) -> f64 {
-        match &self.source {
-            Source::Rows(_) => size(self.request.family, self.bounds, range, eps),
-            Source::Table(ladder, _) => ladder.size(range, eps),
-        }
-    }
-
-    fn response(&self) -> usize {
-        match &self.source {
-            Source::Rows(_) => 0,
-            Source::Table(_, response) => *response,
-        }
-    }
-
-    /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
-    fn is_fine(&self, space: &WeightSpace, best: &Profiled, eps: f64) -> bool {
-        let missing = 1.0 - space.captured(&best.lengths);
-        matches!(self.source, Source::Table(..))
-            || best.place == Place::Upper
-            || missing <= 1.5 * self.request.tol * best.delta
-            || eps <= FINEST
-    }
-
-    /// The range about some length scales, within the one that was asked for.
-    fn about(&self, lengths: &[f64], half: f64) -> Range {
-        let ends = |a: usize| match &self.request.lengths {
-            Some(lengths) => (lengths[a], lengths[a]),
-            None => {
-                let (first, last) = self.limits(a);
-                let clamp = |l: f64| l.max(first).min(last);
-                (clamp(lengths[a] * (-half).exp()), clamp(lengths[a] * half.exp()))
-            }
-        };
-        let (shortest, longest) = (0..self.d()).map(ends).unzip();
-        Range { shortest, longest }
-    }
-
-    /// Ends of the length scales of an axis that may not be passed.
-    fn limits(&self, a: usize) -> (f64, f64) {
-        let unit = self.request.unit(self.bounds)[a];
-        let (first, last) = match &self.source {
-            Source::Rows(_) => (0.0, f64::INFINITY),
-            Source::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
-        };
-        (
-            self.request.shortest.map_or(first, |s| (s * unit).max(first)),
-            self.request.longest.map_or(last, |l| (l * unit).min(last)),
-        )
-    }
-
-    fn optima(&self, space: &WeightSpace, guess: &Guess, range: &Range, monitor: &mut dyn Monitor) -> Result<Found> {
-        let search = self.search(space, monitor);
-        if self.request.lengths.is_none() && space.groups() == 0 && !self.request.ard && guess.width.is_finite() {
-            return search.close(&guess.lengths, guess.width, range);
-        }
-        optima(self.request, &search, space.groups(), &guess.lengths, range)
-    }
-
-    /// Does the optimum not lean on an end of the range, other than one that may not be passed or where the process vanishes?
-    fn is_inside(&self, best: &Profiled, range: &Range) -> bool {
-        if self.request.lengths.is_some() || best.place == Place::Upper {
-            return true;
-        }
-        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let (unit, longest) = (self.request.unit(self.bounds), 3.0 * self.request.widest(self.bounds));
-        let leans = |a: usize| {
-            let (l, (first, last)) = (best.lengths[a], self.limits(a));
-            (at(l, range.shortest[a]) && !at(l, first))
-                || (at(l, range.longest[a]) && !at(l, last) && l < longest * unit[a])
-        };
-        !(0..self.d()).any(leans)
-    }
-
-    /// Is the optimum at an end that may not be passed, or so long that nothing changes any more?
-    fn at_end(&self, best: &Profiled, range: &Range) -> bool {
-        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
-        self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)
-    }
-}
-
-/// Optima of the length scales in a range, and of the ratio of the groups if there are any.
-pub fn optima(request: &Request, search: &Search<'_>, groups: usize, start: &[f64], range: &Range) -> Result<Found> {
-    let d = range.shortest.len();
-    let start = &start[..d];
-    match (&request.lengths, groups, request.ard) {
-        (Some(lengths), 0, _) => Ok(Found::one(search.at(lengths)?)),
-        (None, 0, false) => search.isotropic(&vec![1.0; d], range.shortest[0], range.longest[0]),
-        (None, 0, true) => Ok(Found::one(search.each(start, range, &singles(d))?)),
-        (Some(lengths), _, _) => with_groups(search, lengths, range, &[]),
-        (None, _, false) => with_groups(search, start, range, &[(0..d).collect()]),
-        (None, _, true) => with_groups(search, start, range, &singles(d)),
-    }
-}
-
-/// Each parameter by itself.
-pub fn singles(d: usize) -> Vec<Vec<usize>> {
-    (0..d).map(|i| vec![i]).collect()
-}
-
-/// The ratio of the groups is a further parameter, from several starts; zero is looked at by itself.
-fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Found> {
-    let d = start.len();
-    let mut range = range.clone();
-    range.shortest.push(RATIO.0);
-    range.longest.push(RATIO.1);
-    let directions: Vec<Vec<usize>> = directions.iter().cloned().chain([vec![d]]).collect();
-    let mut locals = vec![];
-    for ratio in [0.1, 1.0] {
-        let start: Vec<f64> = start.iter().copied().chain([ratio]).collect();
-        locals.push(search.each(&start, &range, &directions)?);
-    }
-    let nothing: Vec<f64> = locals[0].lengths[..d].iter().copied().chain([0.0]).collect();
-    locals.push(search.at(&nothing)?);
-    locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-    Ok(Found {
-        grid: locals.iter().map(|p| p.seen(search.method)).collect(),
-        locals,
-        width: None,
-    })
 }
 
 /// The rows that the exploration looks at, and how many rows one of them stands for.
@@ -554,7 +268,7 @@ fn plausible(mut guesses: Vec<Guess>, ratio: f64) -> Vec<Guess> {
     kept
 }
 
-const NOTHING: Error = Error::NoConvergence {
+pub const NOTHING: Error = Error::NoConvergence {
     what: "the search for the length scale",
     iterations: 0,
 };

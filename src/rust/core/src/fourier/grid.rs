@@ -35,6 +35,13 @@ pub struct Range {
 }
 
 impl Range {
+    /// Is another range a part of this one, but for rounding?
+    pub fn holds(&self, other: &Self) -> bool {
+        const ROUNDING: f64 = 1e-9;
+        let shorter = |(a, b): (&f64, &f64)| *a >= *b * (1.0 - ROUNDING);
+        other.shortest.iter().zip(&self.shortest).all(shorter) && self.longest.iter().zip(&other.longest).all(shorter)
+    }
+
     /// Geometric mean of the ends of each axis.
     pub fn middle(&self) -> Vec<f64> {
         let ends = self.shortest.iter().zip(&self.longest);

@@ -21,14 +21,6 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// Does the table serve this range?
-    pub fn holds(&self, range: &Range) -> bool {
-        const ROUNDING: f64 = 1e-9;
-        let shorter = |(a, b): (&f64, &f64)| *a >= *b * (1.0 - ROUNDING);
-        range.shortest.iter().zip(&self.range.shortest).all(shorter)
-            && self.range.longest.iter().zip(&range.longest).all(shorter)
-    }
-
     /// Part of a table for a part of its range; the sums of every s-th frequency.
     pub fn part(&self, range: &Range, eps: f64) -> Moments {
         let (stride, grid) = self.steps(range, eps);

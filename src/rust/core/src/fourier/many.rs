@@ -1,9 +1,9 @@
 //! Many responses in Fourier space: for a window of length scales one pass over the data, and at each length scale one decomposition for all of them.
 
-use super::explore::Request;
 use super::grid::{Bounds, Grid, Range, size};
 use super::ladder::check_size;
 use super::pass::{Data, Owned, moments};
+use super::request::Request;
 use super::weights::WeightSpace;
 use crate::error::{Error, Result};
 use crate::fit::{Case, Fit, Status, locate};

@@ -8,4 +8,6 @@ pub mod ladder;
 pub mod many;
 pub mod moments;
 pub mod pass;
+pub mod refine;
+pub mod request;
 pub mod weights;

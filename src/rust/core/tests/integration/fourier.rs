@@ -3,11 +3,11 @@
 use crate::definition::noise;
 use faer::prelude::*;
 use faer::{Mat, Par, Side};
-use fastlmm_core::fourier::explore::singles;
 use fastlmm_core::fourier::gram::Sums;
 use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
 use fastlmm_core::fourier::moments::Moments;
 use fastlmm_core::fourier::pass::{self, Data};
+use fastlmm_core::fourier::refine::singles;
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::{Criterion, Method};
