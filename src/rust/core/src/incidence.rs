@@ -68,6 +68,12 @@ impl Incidence {
         b
     }
 
+    /// Q_Z b
+    pub fn lift(&self, b: &[f64]) -> Vec<f64> {
+        let entry = |(&g, e): (&usize, &f64)| if g == NONE { 0.0 } else { e * b[g] };
+        self.group.iter().zip(&self.entry).map(entry).collect()
+    }
+
     /// v <- v - Q_Z b
     pub fn subtract(&self, b: &[f64], v: &mut [f64]) {
         for ((&g, e), x) in self.group.iter().zip(&self.entry).zip(v) {

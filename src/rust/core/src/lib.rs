@@ -65,6 +65,7 @@ pub mod process;
 pub mod profile;
 pub mod reduce;
 pub mod rotated;
+pub mod scan;
 pub mod secular;
 pub mod spectrum;
 pub mod split;

@@ -108,8 +108,13 @@ impl Criterion<'_> {
         self.data.values.iter().map(|v| (h * *v + g).recip()).collect()
     }
 
+    /// log|h K22 + g I|, and for ML log|h K + g I|.
+    pub fn log_det(&self, h: f64, g: f64) -> f64 {
+        self.terms(h, g).log_det
+    }
+
     /// log|S|, infinite where S is singular to rounding.
-    fn log_det_schur<D: Scalar>(&self, h: D, g: D, inverse: &[D]) -> D {
+    pub fn log_det_schur<D: Scalar>(&self, h: D, g: D, inverse: &[D]) -> D {
         let kept = self.data.rank() - self.data.null;
         log_det(&mut self.schur(h, g, inverse, kept)).unwrap_or(D::from(f64::INFINITY))
     }

@@ -67,6 +67,15 @@ impl Split {
         self.c[..self.q()].iter().take_while(|c| **c == 0.0).count()
     }
 
+    /// H D y2, one entry a coordinate between groups.
+    pub fn between_part(&self, y2: &[f64]) -> Vec<f64> {
+        let q0 = self.q0();
+        let mut v = vec![0.0; q0 + y2.len()];
+        y2.iter().enumerate().for_each(|(j, y)| v[q0 + j] = self.d(q0 + j) * y);
+        self.h.apply(&mut v);
+        v
+    }
+
     /// Diagonal of D.
     pub fn d(&self, j: usize) -> f64 {
         if j < self.q() { self.c[j] } else { 1.0 }

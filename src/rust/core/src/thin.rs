@@ -67,7 +67,7 @@ impl Thin {
     pub fn by_gram(factor: &Factor<'_>, split: &Split, y2: &[f64], par: Par) -> Result<Option<Self>> {
         let (q, q0, m, k) = (split.q(), split.q0(), factor.m(), factor.k());
         let mut columns = split.h.thin();
-        columns.push(turned_back(split, y2));
+        columns.push(split.between_part(y2));
         let (mut gram, cross) = factor.cross_products(&columns, par);
         let f1: Vec<Vec<f64>> = (0..q).map(|i| cross.col(i).iter().copied().collect()).collect();
         for (i, f) in f1.iter().enumerate() {
@@ -139,10 +139,22 @@ impl Thin {
         (y, rest)
     }
 
+    /// U, in the coordinates of y2.
+    pub fn vectors(&self, factor: &Factor<'_>, split: &Split, par: Par) -> Mat<f64> {
+        if let Some(u) = &self.u {
+            return u.clone();
+        }
+        let scaled = Mat::from_fn(self.v.nrows(), self.s.len(), |i, j| self.v[(i, j)] / self.s[j]);
+        let mut f = factor.times_each(scaled.as_ref(), par);
+        split.h.transpose_multiply(f.as_mut(), par);
+        let q0 = split.q0();
+        Mat::from_fn(f.nrows() - q0, f.ncols(), |i, j| split.d(q0 + i) * f[(q0 + i, j)])
+    }
+
     /// diag(1/s) V' F2'y2, as `by_gram` has it.
     fn by_cross_products(&self, factor: &Factor<'_>, split: &Split, y2: &Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
         let columns: Vec<Vec<f64>> = (0..y2.ncols()).map(|j| y2.col(j).iter().copied().collect()).collect();
-        let back: Vec<Vec<f64>> = columns.iter().map(|y| turned_back(split, y)).collect();
+        let back: Vec<Vec<f64>> = columns.iter().map(|y| split.between_part(y)).collect();
         let cross = factor.transpose_times(&back, par);
         let mut y = product(self.v.transpose(), cross.as_ref(), par);
         let divide =
@@ -192,15 +204,6 @@ const FAILED: Error = Error::NoConvergence {
     what: "the decomposition of a factor",
     iterations: 0,
 };
-
-/// H D y2, one entry a coordinate.
-fn turned_back(split: &Split, y2: &[f64]) -> Vec<f64> {
-    let q0 = split.q0();
-    let mut v = vec![0.0; q0 + y2.len()];
-    y2.iter().enumerate().for_each(|(j, y)| v[q0 + j] = split.d(q0 + j) * y);
-    split.h.apply(&mut v);
-    v
-}
 
 /// |y2 - F2 x|^2 from F x.
 fn left_over(split: &Split, y2: &[f64], mut fx: Vec<f64>) -> f64 {

@@ -15,10 +15,11 @@ use crate::process::search::{Found, Profiled, Search};
 pub const HALF: f64 = 0.1;
 /// Standard errors that the last window reaches about the optimum, and its widest.
 const SPREAD: f64 = 3.5;
-/// Standard errors that it must reach to both sides: an interval's.
-const INTERVAL: f64 = 2.4;
+/// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
+const INTERVAL: [f64; 2] = [2.1, 3.2];
 /// Standard errors of the exploration that the first window reaches.
-const FIRST: f64 = 2.0;
+const FARTHER: f64 = 1.02;
+const FIRST: f64 = 3.0;
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
@@ -51,7 +52,7 @@ impl Explorer<'_> {
                 guess = measured(&settled.found, best, &guess);
                 let wanted = (SPREAD * guess.width).clamp(HALF, WIDEST);
                 let finished = self.is_settled(&settled);
-                if !finished && self.is_narrow(&settled.range, &guess, wanted, finest)? {
+                if !finished && self.is_narrow(&settled.range, eps, &guess, wanted, finest)? {
                     half = wanted;
                 } else if let Some(finer) = finer.filter(|_| !finished)
                     && self.shift(&served, &settled, finer, &guess, monitor)? > SHIFT
@@ -85,9 +86,19 @@ impl Explorer<'_> {
         guess: &Guess,
         monitor: &mut dyn Monitor,
     ) -> Result<Settled> {
-        let (moments, space) = table.space(&range, eps, self.response())?;
+        let make = || table.space(&range, eps, self.response());
+        let (mut moments, mut space) = make()?;
         let guarded = self.guarded(&space, guess)?;
-        let found = self.optima(guarded.as_ref().unwrap_or(&space), guess, &range, monitor)?;
+        let found = match &guarded {
+            None => self.optima(&space, guess, &range, monitor)?,
+            Some(inner) => {
+                // it is made again rather than held
+                drop((moments, space));
+                let found = self.optima(inner, guess, &range, monitor)?;
+                (moments, space) = make()?;
+                found
+            }
+        };
         Ok(Settled {
             eps,
             moments,
@@ -100,9 +111,17 @@ impl Explorer<'_> {
     }
 
     /// Does the range end before the interval of the length scale, and would another reach farther?
-    fn is_narrow(&self, range: &Range, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
-        let interval = self.about(&guess.lengths, (INTERVAL * guess.width).min(WIDEST));
-        Ok(!range.holds(&interval) && self.fitting(guess, wanted, finest)?.0.holds(&interval))
+    fn is_narrow(&self, range: &Range, eps: f64, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
+        let cheap = self.size(range, eps) <= CHEAP;
+        let reach = INTERVAL[usize::from(cheap)] * guess.width;
+        let interval = self.about(&guess.lengths, reach.min(WIDEST));
+        let next = self.fitting(guess, wanted, finest)?.0;
+        let farther = |a: usize| {
+            let shorter = interval.shortest[a] < range.shortest[a] && next.shortest[a] < range.shortest[a] / FARTHER;
+            let longer = interval.longest[a] > range.longest[a] && next.longest[a] > range.longest[a] * FARTHER;
+            shorter || longer
+        };
+        Ok((0..self.d()).any(farther))
     }
 
     /// What a finer basis would leave out, if that takes not too many functions.

@@ -1,0 +1,130 @@
+//! The null model as a linear map from rows to rotated data.
+
+use crate::error::Result;
+use crate::factor::Factor;
+use crate::fit::{Options, check_positive};
+use crate::kernel::Kernel;
+use crate::linalg::{axpy, combine, dot, product};
+use crate::monitor::Monitor;
+use crate::parallel::{Workers, check_memory};
+use crate::reduce::{Model, Reduction, scaled_response};
+use crate::rotated::Rotated;
+use crate::way_back::WayBack;
+use faer::{Mat, Par};
+use rayon::prelude::*;
+
+/// What a scan needs of its null model. A cell is a row, or all rows of an id: candidates have one number a cell.
+pub struct Basis {
+    pub rotated: Rotated,
+    /// cells x eigenvalues: the rotated coordinates of a candidate are E'g.
+    pub e: Mat<f64>,
+    /// cells x rank(X): its coordinates along X.
+    pub q: Mat<f64>,
+    /// Sum of the weights of a cell.
+    pub weight: Vec<f64>,
+    /// Response without X, times the weights' root, so that g'v = g'Py in units of `y_scale`.
+    pub v: Vec<f64>,
+    /// Numbers of the columns of X that are kept.
+    pub kept: Vec<usize>,
+}
+
+impl Basis {
+    /// `cell`: the cell of each row, below `cells`.
+    pub fn new(
+        model: &Model<'_>,
+        cell: &[usize],
+        cells: usize,
+        options: Options,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let model = &Model {
+            kernel: model.kernel.without_order(),
+            ..*model
+        };
+        let mut reduction = Reduction::new(model, workers, monitor)?;
+        check_positive(&reduction, model.index.len(), options.tolerance)?;
+        check_memory((cells * reduction.rotated.values.len()) as f64 * 2.0)?;
+        let u = workers.run(|par| vectors(&mut reduction, model, par))?;
+        if reduction.rotated.full_rank() {
+            reduction.separate_null_directions()?;
+        }
+        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let (mut y, _) = scaled_response(model.y, &root)?;
+        let q1 = turned(&reduction);
+        for q in &q1 {
+            axpy(-dot(q, &y), q, &mut y);
+        }
+        let gathered = |x: &[f64]| gather(x, &root, cell, cells);
+        let columns: Vec<Vec<f64>> = workers.run(|_| {
+            let one = |k: usize| gathered(&back(&reduction, &u, k));
+            (0..u.ncols()).into_par_iter().map(one).collect()
+        });
+        let along: Vec<Vec<f64>> = q1.iter().map(|q| gathered(q)).collect();
+        Ok(Self {
+            e: Mat::from_fn(cells, columns.len(), |i, k| columns[k][i]),
+            q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
+            weight: gathered(&root),
+            v: gathered(&y),
+            kept: reduction.design.kept.clone(),
+            rotated: reduction.rotated,
+        })
+    }
+}
+
+/// Eigenvectors in the coordinates of y2, a column each, and the reduction in their order.
+fn vectors(reduction: &mut Reduction, model: &Model<'_>, par: Par) -> Result<Mat<f64>> {
+    let (values, u, y) = match &reduction.way_back {
+        WayBack::Columns(thin, _) => {
+            let factor = match model.kernel {
+                Kernel::LowRank(w) => Factor::new(w.0, model.index, &reduction.between.z),
+                Kernel::Sparse(w) => Factor::sparse(w, model.index, &reduction.between.z),
+                _ => return Ok(Mat::zeros(0, 0)),
+            };
+            return Ok(thin.vectors(&factor, &reduction.split, par));
+        }
+        WayBack::Ids(spectrum, y2) => {
+            check_memory(2.0 * (spectrum.n() as f64).powi(2))?;
+            let (values, u) = spectrum.vectors(par)?;
+            let y2 = Mat::from_fn(y2.len(), 1, |i, _| y2[i]);
+            let y = product(u.transpose(), y2.as_ref(), par);
+            (values, u, y)
+        }
+        WayBack::Eigenvectors(_) => return Ok(Mat::zeros(0, 0)),
+    };
+    let k12 = Mat::from_fn(u.nrows(), reduction.k12.len(), |i, j| reduction.k12[j][i]);
+    let b = product(u.transpose(), k12.as_ref(), par);
+    let rows = (0..b.ncols()).map(|j| b.col(j).iter().copied().collect()).collect();
+    reduction.rotated.y = y.col(0).iter().copied().collect();
+    reduction.take_spectrum(values, rows);
+    Ok(u)
+}
+
+/// The orthonormal basis of span(X) that the rotated data use.
+fn turned(reduction: &Reduction) -> Vec<Vec<f64>> {
+    let q1 = reduction.design.q.thin();
+    let n = q1.first().map_or(0, Vec::len);
+    reduction.split.v.iter().map(|v| combine(&q1, v, n)).collect()
+}
+
+/// Column k of U as a vector of rows: the transpose of `Response`.
+fn back(reduction: &Reduction, u: &Mat<f64>, k: usize) -> Vec<f64> {
+    let split = &reduction.split;
+    let u: Vec<f64> = u.col(k).iter().copied().collect();
+    let mut rows = reduction.between.z.lift(&split.between_part(&u));
+    for j in split.q0()..split.q() {
+        if !split.w[j].is_empty() {
+            axpy(-split.s[j] * u[j - split.q0()], &split.w[j], &mut rows);
+        }
+    }
+    rows
+}
+
+/// Sums over the rows of each cell, times the weights' root.
+fn gather(x: &[f64], root: &[f64], cell: &[usize], cells: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; cells];
+    for ((x, root), &c) in x.iter().zip(root).zip(cell) {
+        sums[c] += x * root;
+    }
+    sums
+}

@@ -1,0 +1,229 @@
+//! The tests of one block of candidates.
+
+use super::basis::Basis;
+use super::candidate::{Candidate, Rotated, Solved, State, criterion};
+use super::refit::Grid;
+use crate::likelihood::Method;
+use crate::linalg::clear_registers;
+use faer::{MatRef, Par};
+use rayon::prelude::*;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// F test at the restricted likelihood's delta.
+    Wald,
+    /// Likelihood ratio, by maximum likelihood of both models.
+    Ratio,
+    /// Score at the null model's delta.
+    Score,
+}
+
+/// Where delta comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refit {
+    /// The null model's.
+    Null,
+    /// Estimated anew with the candidate.
+    Anew,
+}
+
+/// Columns that are tested together; the first `adjust` stay in the model in any case.
+pub struct Set {
+    pub columns: Vec<usize>,
+    pub adjust: usize,
+}
+
+pub struct Ask<'a> {
+    pub test: Test,
+    pub refit: Refit,
+    /// The null fit's likelihood and where it lies.
+    pub method: Method,
+    pub null: (f64, f64),
+    pub sets: &'a [Set],
+    /// Does X explain constants?
+    pub centred: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Outcome {
+    pub state: State,
+    /// Fewest cells that are not missing of any column.
+    pub observed: usize,
+    /// Of a single column under test.
+    pub estimate: f64,
+    pub std_error: f64,
+    pub statistic: f64,
+    pub df: f64,
+    /// Denominator's of an F statistic, infinite for chi-squared ones.
+    pub df2: f64,
+    pub h: f64,
+    pub g: f64,
+    pub log_lik: f64,
+}
+
+impl Outcome {
+    fn none(state: State, observed: usize) -> Self {
+        let nan = f64::NAN;
+        Self {
+            state,
+            observed,
+            estimate: nan,
+            std_error: nan,
+            statistic: nan,
+            df: nan,
+            df2: nan,
+            h: nan,
+            g: nan,
+            log_lik: nan,
+        }
+    }
+}
+
+/// All sets of a block of candidates, cells x columns.
+pub fn block(basis: &Basis, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
+    let rotated = Rotated::new(basis, g, ask.centred, par);
+    let likelihood = match ask.test {
+        Test::Wald => Method::Reml,
+        Test::Ratio => Method::Ml,
+        Test::Score => ask.method,
+    };
+    let anew = ask.refit == Refit::Anew && ask.test != Test::Score;
+    let search = anew.then(|| Search::new(basis, &rotated, ask, likelihood, par));
+    let tester = Tester {
+        basis,
+        rotated: &rotated,
+        ask,
+        likelihood,
+        null: (ask.test == Test::Ratio).then(|| null_deviance(basis, ask)),
+        search,
+    };
+    let one = |set: &Set| {
+        clear_registers();
+        tester.outcome(set)
+    };
+    ask.sets.par_iter().map(one).collect()
+}
+
+/// -2 log L of the null model by maximum likelihood, at its own optimum or at the delta that is kept.
+fn null_deviance(basis: &Basis, ask: &Ask<'_>) -> f64 {
+    let null = criterion(basis, Method::Ml);
+    match ask.refit {
+        Refit::Null => null.deviance_at(ask.null.0, ask.null.1),
+        Refit::Anew => {
+            let grid = crate::fit::dual_grid(&null);
+            let found = grid.optimum(&null).ok().flatten();
+            found.map_or(f64::NAN, |o| o.best.value)
+        }
+    }
+}
+
+/// What a search for delta shares.
+struct Search {
+    grid: Grid,
+    /// Sums of g^2, g y (points x candidates) and y^2, for candidates that are tested one by one.
+    sums: Option<(faer::Mat<f64>, faer::Mat<f64>, Vec<f64>)>,
+}
+
+impl Search {
+    fn new(basis: &Basis, rotated: &Rotated, ask: &Ask<'_>, method: Method, par: Par) -> Self {
+        let grid = Grid::new(basis, method);
+        let singly = ask.sets.iter().all(|set| set.columns.len() == 1);
+        let sums = singly.then(|| {
+            let (gg, gy) = grid.sums(basis, rotated, par);
+            (gg, gy, grid.squares(basis))
+        });
+        Self { grid, sums }
+    }
+}
+
+struct Tester<'a> {
+    basis: &'a Basis,
+    rotated: &'a Rotated,
+    ask: &'a Ask<'a>,
+    likelihood: Method,
+    null: Option<f64>,
+    search: Option<Search>,
+}
+
+impl Tester<'_> {
+    fn outcome(&self, set: &Set) -> Outcome {
+        let columns = || set.columns.iter().map(|&j| &self.rotated.columns[j]);
+        let observed = columns().map(|c| c.observed).min().unwrap_or(0);
+        if let Some(bad) = columns().find(|c| c.state != State::Ok) {
+            return Outcome::none(bad.state, observed);
+        }
+        let model = self.rotated.model(self.basis, &set.columns, set.adjust);
+        if model.tested() == 0 {
+            let constant = columns().all(|c| c.constant);
+            return Outcome::none(if constant { State::Constant } else { State::Collinear }, observed);
+        }
+        if model.contrasts() == 0 {
+            return Outcome::none(State::NoContrast, observed);
+        }
+        let (h, g) = self.place(&model, &set.columns);
+        match model.solve(h, g) {
+            Some(solved) => self.tested(&model, &solved, (h, g), observed),
+            None => Outcome::none(State::Collinear, observed),
+        }
+    }
+
+    /// The (h, g) of the test.
+    fn place(&self, model: &Candidate<'_>, columns: &[usize]) -> (f64, f64) {
+        let Some(Search { grid, sums }) = &self.search else {
+            return self.ask.null;
+        };
+        let values = match (sums, columns) {
+            (Some((gg, gy, yy)), [j]) => {
+                let of = |m: &faer::Mat<f64>| m.col(*j).iter().copied().collect::<Vec<f64>>();
+                grid.deviances_of_one(model, &of(gg), &of(gy), yy)
+            }
+            _ => grid.deviances(model),
+        };
+        let (h, g, _) = grid.optimum(model, &values);
+        (h, g)
+    }
+
+    fn tested(&self, model: &Candidate<'_>, solved: &Solved, (h, g): (f64, f64), observed: usize) -> Outcome {
+        let (q, taken) = solved.squares();
+        let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
+        let deviance = model.deviance(self.likelihood, h, g);
+        let (statistic, df2_of_test) = match self.ask.test {
+            Test::Wald => (taken / df / (q / df2), df2),
+            Test::Score => ((df2 + df) * taken / (taken + q), f64::INFINITY),
+            Test::Ratio => (self.ratio(model, deviance, (h, g)), f64::INFINITY),
+        };
+        let single = model.tested() == 1;
+        let (beta, unit) = solved.last();
+        let scale = self.basis.rotated.y_scale / self.rotated.columns[*model.kept.last().unwrap_or(&0)].scale;
+        let of_one = |x: f64| if single { x * scale } else { f64::NAN };
+        Outcome {
+            state: State::Ok,
+            observed,
+            estimate: of_one(beta),
+            std_error: of_one(unit * (q / df2).sqrt()),
+            statistic,
+            df,
+            df2: df2_of_test,
+            h,
+            g,
+            log_lik: -0.5 * deviance,
+        }
+    }
+
+    /// Against the null model, or the one with what is adjusted for.
+    fn ratio(&self, model: &Candidate<'_>, deviance: f64, (h, g): (f64, f64)) -> f64 {
+        let null = match (model.adjust, &self.search, self.null) {
+            (0, _, Some(null)) => null,
+            (adjust, None, _) => {
+                let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
+                reduced.deviance(Method::Ml, h, g)
+            }
+            (adjust, Some(search), _) => {
+                let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
+                let values = search.grid.deviances(&reduced);
+                search.grid.optimum(&reduced, &values).2
+            }
+        };
+        (null - deviance).max(0.0)
+    }
+}

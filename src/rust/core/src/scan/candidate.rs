@@ -1,0 +1,321 @@
+//! Candidates of a block in rotated coordinates, and models that hold some of them.
+
+use super::basis::Basis;
+use crate::likelihood::{Criterion, Method, proportions};
+use crate::linalg::{Scalar, dot, log_det, max_abs, power_of_two, product};
+use crate::spectrum::weighted;
+use faer::{Mat, MatRef, Par};
+use num_dual::{Dual2_64, DualNum};
+use rayon::prelude::*;
+
+/// Why a candidate has no test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Ok,
+    /// No cell is observed.
+    Missing,
+    Infinite,
+    Constant,
+    /// X, or what is adjusted for, explains the candidate.
+    Collinear,
+    /// No contrast is left.
+    NoContrast,
+}
+
+/// One candidate: its state, its scale, and its square before X is projected out, in that scale.
+pub struct Column {
+    pub state: State,
+    pub scale: f64,
+    pub square: f64,
+    pub constant: bool,
+    /// Number of cells that are not missing.
+    pub observed: usize,
+}
+
+/// A block of candidates.
+pub struct Rotated {
+    pub columns: Vec<Column>,
+    /// Values with missing cells at their mean, scaled to order one.
+    g: Mat<f64>,
+    /// eigenvalues x candidates
+    pub e: Mat<f64>,
+    q: Mat<f64>,
+    /// g'Py
+    pub v: Vec<f64>,
+}
+
+/// Part of a candidate's square that X must leave.
+const LEFT: f64 = 1e-10;
+
+impl Rotated {
+    /// `centred`: X explains constants, so that means may be taken off first.
+    pub fn new(basis: &Basis, g: MatRef<'_, f64>, centred: bool, par: Par) -> Self {
+        let cleaned: Vec<(Vec<f64>, Column)> = (0..g.ncols())
+            .into_par_iter()
+            .map(|j| clean(g.col(j).iter().copied().collect(), &basis.weight, centred))
+            .collect();
+        let g = Mat::from_fn(g.nrows(), g.ncols(), |i, j| cleaned[j].0[i]);
+        let one = |j: usize| dot(&basis.v, &cleaned[j].0);
+        Self {
+            e: product(basis.e.transpose(), g.as_ref(), par),
+            q: product(basis.q.transpose(), g.as_ref(), par),
+            v: (0..g.ncols()).map(one).collect(),
+            columns: cleaned.into_iter().map(|(_, column)| column).collect(),
+            g,
+        }
+    }
+
+    /// g_a'P g_b, X projected out.
+    pub fn projected(&self, basis: &Basis, a: usize, b: usize) -> f64 {
+        let rows = self.g.col(a).iter().zip(self.g.col(b).iter()).zip(&basis.weight);
+        let whole: f64 = rows.map(|((x, y), w)| w * x * y).sum();
+        whole
+            - (0..self.q.nrows())
+                .map(|k| self.q[(k, a)] * self.q[(k, b)])
+                .sum::<f64>()
+    }
+
+    /// What the kernel does not reach of a product, given all of it.
+    pub fn rest(&self, basis: &Basis, whole: f64, rotated: f64) -> f64 {
+        if basis.rotated.n_rest == 0 {
+            0.0
+        } else {
+            whole - rotated
+        }
+    }
+
+    /// The model with some candidates; those that depend on X or on others before them are left out.
+    pub fn model<'a>(&'a self, basis: &'a Basis, candidates: &[usize], adjust: usize) -> Candidate<'a> {
+        let mut kept: Vec<usize> = vec![];
+        let mut factor: Vec<Vec<f64>> = vec![];
+        let mut adjusted = 0;
+        for (place, &j) in candidates.iter().enumerate() {
+            let mut row: Vec<f64> = vec![];
+            for (i, &k) in kept.iter().enumerate() {
+                row.push((self.projected(basis, j, k) - dot(&factor[i][..i], &row)) / factor[i][i]);
+            }
+            let left = self.projected(basis, j, j) - dot(&row, &row);
+            if left > LEFT * self.columns[j].square {
+                row.push(left.sqrt());
+                factor.push(row);
+                kept.push(j);
+                adjusted += usize::from(place < adjust);
+            }
+        }
+        let data = &basis.rotated;
+        let columns: Vec<&[f64]> = kept.iter().map(|&j| self.column(j)).collect();
+        let pair = |a: usize, b: usize| {
+            let whole = self.projected(basis, kept[a], kept[b]);
+            self.rest(basis, whole, dot(columns[a], columns[b]))
+        };
+        let mut rest: Vec<Vec<f64>> = (0..kept.len()).map(|a| (0..=a).map(|b| pair(a, b)).collect()).collect();
+        let with_y = |a: usize| self.rest(basis, self.v[kept[a]], dot(columns[a], &data.y));
+        let last = (0..kept.len()).map(with_y).chain([data.rho]).collect();
+        rest.push(last);
+        Candidate {
+            basis,
+            log_scale: kept.iter().map(|&j| self.columns[j].scale.ln()).sum(),
+            columns,
+            rest,
+            adjust: adjusted,
+            kept,
+        }
+    }
+
+    pub fn column(&self, j: usize) -> &[f64] {
+        let n = self.e.nrows();
+        self.e.col(j).try_as_col_major().map_or(&[][..], |c| &c.as_slice()[..n])
+    }
+}
+
+/// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
+fn clean(mut g: Vec<f64>, weight: &[f64], centred: bool) -> (Vec<f64>, Column) {
+    let observed: Vec<f64> = g.iter().copied().filter(|x| !x.is_nan()).collect();
+    let refused = |state| {
+        let column = Column {
+            state,
+            scale: 1.0,
+            square: 0.0,
+            constant: false,
+            observed: observed.len(),
+        };
+        (vec![0.0; g.len()], column)
+    };
+    if observed.is_empty() {
+        return refused(State::Missing);
+    }
+    let size = power_of_two(max_abs(observed.iter().copied()));
+    if !size.is_finite() || observed.iter().any(|x| x.is_infinite()) {
+        return refused(State::Infinite);
+    }
+    let mean = observed.iter().map(|x| x / size).sum::<f64>() / observed.len() as f64;
+    let constant = observed.iter().all(|x| *x == observed[0]);
+    let shift = if centred { mean } else { 0.0 };
+    let whole: f64 = observed.iter().map(|x| (x / size).powi(2)).sum();
+    for x in &mut g {
+        *x = if x.is_nan() { mean - shift } else { *x / size - shift };
+    }
+    let again = power_of_two(max_abs(g.iter().copied()));
+    g.iter_mut().for_each(|x| *x /= again);
+    let square = g.iter().zip(weight).map(|(x, w)| w * x * x).sum::<f64>();
+    // a shift that leaves only rounding leaves nothing
+    let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
+    let column = Column {
+        state: if square <= rounding { State::Constant } else { State::Ok },
+        scale: size * again,
+        square,
+        constant,
+        observed: observed.len(),
+    };
+    (g, column)
+}
+
+/// The null model with further columns, the first `adjust` of them not under test.
+pub struct Candidate<'a> {
+    basis: &'a Basis,
+    pub kept: Vec<usize>,
+    columns: Vec<&'a [f64]>,
+    /// Lower triangle of what the kernel does not reach of [C y]'[C y].
+    rest: Vec<Vec<f64>>,
+    pub adjust: usize,
+    log_scale: f64,
+}
+
+/// S(delta) by its Cholesky factor, which says all about the model there.
+pub struct Solved {
+    factor: Vec<Vec<f64>>,
+    adjust: usize,
+}
+
+impl Solved {
+    /// log|S|
+    pub fn log_det(&self) -> f64 {
+        2.0 * self.factor.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
+    }
+
+    fn c(&self) -> usize {
+        self.factor.len() - 1
+    }
+
+    /// Residual square, and what the columns under test take from it.
+    pub fn squares(&self) -> (f64, f64) {
+        let y = &self.factor[self.c()];
+        (
+            y[self.c()].powi(2),
+            y[self.adjust..self.c()].iter().map(|l| l * l).sum(),
+        )
+    }
+
+    /// Estimate of the last column, and its standard error for a unit residual variance.
+    pub fn last(&self) -> (f64, f64) {
+        let c = self.c();
+        let pivot = self.factor[c - 1][c - 1];
+        (self.factor[c][c - 1] / pivot, pivot.recip())
+    }
+}
+
+impl Candidate<'_> {
+    pub fn c(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// What the kernel does not reach of a product; y comes last.
+    pub fn rest_of(&self, a: usize, b: usize) -> f64 {
+        self.rest[a][b]
+    }
+
+    pub fn tested(&self) -> usize {
+        self.c() - self.adjust
+    }
+
+    /// Contrasts that are left.
+    pub fn contrasts(&self) -> usize {
+        self.basis.rotated.contrasts().saturating_sub(self.c())
+    }
+
+    /// Lower triangle of S at (h, g).
+    fn s<D: Scalar>(&self, inverse: &[D], g: D) -> Vec<Vec<D>> {
+        let y = &self.basis.rotated.y[..];
+        let column = |a: usize| self.columns.get(a).copied().unwrap_or(y);
+        let entry = |a: usize, b: usize| {
+            let sum = weighted(column(a), column(b), inverse);
+            match self.rest[a][b] {
+                0.0 => sum,
+                rest => sum + g.recip() * rest,
+            }
+        };
+        (0..=self.c()).map(|a| (0..=a).map(|b| entry(a, b)).collect()).collect()
+    }
+
+    pub fn solve(&self, h: f64, g: f64) -> Option<Solved> {
+        let mut factor = self.s(&criterion(self.basis, Method::Reml).inverse(h, g), g);
+        log_det(&mut factor)?;
+        Some(Solved {
+            factor,
+            adjust: self.adjust,
+        })
+    }
+
+    /// -2 log L at (h, g), all constants included.
+    pub fn deviance(&self, method: Method, h: f64, g: f64) -> f64 {
+        let null = criterion(self.basis, method);
+        let mut s = self.s(&null.inverse(h, g), g);
+        match log_det(&mut s) {
+            Some(log_det) => self.deviance_of(method, log_det, s[self.c()][self.c()].powi(2), null.log_det(h, g)),
+            None => f64::INFINITY,
+        }
+    }
+
+    /// From `log|S|`, Q and the null model's log-determinant.
+    pub fn deviance_of(&self, method: Method, log_det: f64, q: f64, null: f64) -> f64 {
+        let n = self.n(method);
+        let data = &self.basis.rotated;
+        let fixed = match method {
+            Method::Reml => log_det - q.ln() + data.log_det_x + 2.0 * self.log_scale,
+            Method::Ml => 0.0,
+        };
+        n * ((q / n).ln() + 1.0 + std::f64::consts::TAU.ln() + 2.0 * data.y_scale.ln()) + fixed + null
+            - data.log_weights
+    }
+
+    /// Observations that count.
+    fn n(&self, method: Method) -> f64 {
+        match method {
+            Method::Reml => self.contrasts() as f64,
+            Method::Ml => criterion(self.basis, method).n() as f64,
+        }
+    }
+
+    /// Slope and curvature of the deviance in log delta.
+    pub fn slopes(&self, method: Method, log_delta: f64) -> (f64, f64) {
+        let null = criterion(self.basis, method);
+        let (h, g) = proportions(Dual2_64::from(log_delta).derivative());
+        let inverse = null.inverse(h, g);
+        let mut s = self.s(&inverse, g);
+        let Some(log_s) = log_det(&mut s) else {
+            return (f64::NAN, f64::NAN);
+        };
+        let log_q = s[self.c()][self.c()].ln() * 2.0;
+        let mut deviance = log_q * self.n(method);
+        match method {
+            Method::Reml => deviance += log_s - log_q,
+            Method::Ml => deviance += null.log_det_schur(h, g, &inverse),
+        }
+        // the slope of ln x is that of x over x: no logarithms
+        let (mut slope, mut curvature) = (deviance.v1, deviance.v2);
+        for u in &inverse {
+            let relative = u.v1 / u.re;
+            slope -= relative;
+            curvature -= u.v2 / u.re - relative * relative;
+        }
+        let log_g = g.ln() * self.basis.rotated.n_rest as f64;
+        (slope + log_g.v1, curvature + log_g.v2)
+    }
+}
+
+pub fn criterion(basis: &Basis, method: Method) -> Criterion<'_> {
+    Criterion {
+        data: &basis.rotated,
+        method,
+    }
+}

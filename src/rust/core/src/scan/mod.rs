@@ -1,0 +1,19 @@
+//! Scans: each of many candidate columns tested against one null model.
+//!
+//! The null model's reduction is written as a linear map from rows to the rotated data, so that a block of candidates is rotated by one matrix product. With X projected out
+//! and everything rotated, a model with c further columns C is known by the (c + 1) x (c + 1) matrix
+//!
+//! ```text
+//! S(delta) = [C y]' (h K + g I)^-1 [C y] = sum_i a_i a_i' / (h lambda_i + g) + rest / g
+//! ```
+//!
+//! whose Cholesky factor holds `log|C' V^-1 C|`, the estimates and Q: a candidate costs O(n) for a value of delta, whatever X is (association.md 1.8).
+
+pub mod basis;
+pub mod block;
+mod candidate;
+mod refit;
+
+pub use basis::Basis;
+pub use block::{Ask, Outcome, Refit, Set, Test, block};
+pub use candidate::State;
