@@ -5,6 +5,7 @@
 
 use extendr_api::prelude::*;
 
+mod bed;
 mod console;
 mod exclude;
 mod failure;
@@ -17,10 +18,12 @@ mod mix;
 mod predict;
 mod profile;
 mod reply;
+mod scan;
 mod view;
 
 extendr_module! {
     mod fastlmm;
+    use bed;
     use exclude;
     use fit;
     use gp;
@@ -29,4 +32,5 @@ extendr_module! {
     use mix;
     use predict;
     use profile;
+    use scan;
 }

@@ -222,7 +222,7 @@ pub fn curve(points: &[CurvePoint]) -> List {
     )
 }
 
-fn rotated(data: &Rotated) -> List {
+pub fn rotated(data: &Rotated) -> List {
     list!(
         values = data.values.clone(),
         y = data.y.clone(),
@@ -247,4 +247,8 @@ pub fn na(x: f64) -> f64 {
 
 fn matrix(rows: &[Vec<f64>], ncol: usize) -> RMatrix<f64> {
     RMatrix::new_matrix(rows.len(), ncol, |i, j| rows[i][j])
+}
+
+pub fn columns(m: &faer::Mat<f64>) -> RMatrix<f64> {
+    RMatrix::new_matrix(m.nrows(), m.ncols(), |i, j| m[(i, j)])
 }

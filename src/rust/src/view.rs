@@ -157,6 +157,12 @@ pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>>
     })?)
 }
 
+/// Several vectors of indices in their order.
+pub fn ordered_sets(sets: &List, bound: usize, what: &'static str) -> Reply<Vec<Vec<usize>>> {
+    let one = |set: Robj| indices(&set.as_integer_vector().ok_or(missing(what))?, bound, what);
+    sets.values().map(one).collect()
+}
+
 /// Several vectors of indices, each ascending.
 pub fn index_sets(sets: &List, bound: usize, what: &'static str) -> Reply<Vec<Vec<usize>>> {
     let one = |set: Robj| {

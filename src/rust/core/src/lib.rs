@@ -40,6 +40,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bed;
 pub mod between;
 pub mod compress;
 pub mod degenerate;

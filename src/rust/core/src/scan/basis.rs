@@ -10,25 +10,42 @@ use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction, scaled_response};
 use crate::rotated::Rotated;
 use crate::way_back::WayBack;
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// What a scan needs of its null model. A cell is a row, or all rows of an id: candidates have one number a cell.
-pub struct Basis {
-    pub rotated: Rotated,
+pub struct Basis<'a> {
+    pub rotated: &'a Rotated,
     /// cells x eigenvalues: the rotated coordinates of a candidate are E'g.
-    pub e: Mat<f64>,
+    pub e: MatRef<'a, f64>,
     /// cells x rank(X): its coordinates along X.
-    pub q: Mat<f64>,
+    pub q: MatRef<'a, f64>,
     /// Sum of the weights of a cell.
-    pub weight: Vec<f64>,
+    pub weight: &'a [f64],
     /// Response without X, times the weights' root, so that g'v = g'Py in units of `y_scale`.
-    pub v: Vec<f64>,
-    /// Numbers of the columns of X that are kept.
-    pub kept: Vec<usize>,
+    pub v: &'a [f64],
 }
 
-impl Basis {
+/// The same in memory of its own.
+pub struct Null {
+    pub rotated: Rotated,
+    pub e: Mat<f64>,
+    pub q: Mat<f64>,
+    pub weight: Vec<f64>,
+    pub v: Vec<f64>,
+}
+
+impl Null {
+    pub fn basis(&self) -> Basis<'_> {
+        Basis {
+            rotated: &self.rotated,
+            e: self.e.as_ref(),
+            q: self.q.as_ref(),
+            weight: &self.weight,
+            v: &self.v,
+        }
+    }
+
     /// `cell`: the cell of each row, below `cells`.
     pub fn new(
         model: &Model<'_>,
@@ -66,7 +83,6 @@ impl Basis {
             q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
             weight: gathered(&root),
             v: gathered(&y),
-            kept: reduction.design.kept.clone(),
             rotated: reduction.rotated,
         })
     }

@@ -42,6 +42,7 @@ pub struct Ask<'a> {
     pub sets: &'a [Set],
     /// Does X explain constants?
     pub centred: bool,
+    pub threads: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +81,7 @@ impl Outcome {
 }
 
 /// All sets of a block of candidates, cells x columns.
-pub fn block(basis: &Basis, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
+pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
     let rotated = Rotated::new(basis, g, ask.centred, par);
     let likelihood = match ask.test {
         Test::Wald => Method::Reml,
@@ -105,7 +106,7 @@ pub fn block(basis: &Basis, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<
 }
 
 /// -2 log L of the null model by maximum likelihood, at its own optimum or at the delta that is kept.
-fn null_deviance(basis: &Basis, ask: &Ask<'_>) -> f64 {
+fn null_deviance(basis: &Basis<'_>, ask: &Ask<'_>) -> f64 {
     let null = criterion(basis, Method::Ml);
     match ask.refit {
         Refit::Null => null.deviance_at(ask.null.0, ask.null.1),
@@ -125,7 +126,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(basis: &Basis, rotated: &Rotated, ask: &Ask<'_>, method: Method, par: Par) -> Self {
+    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, method: Method, par: Par) -> Self {
         let grid = Grid::new(basis, method);
         let singly = ask.sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| {
@@ -137,7 +138,7 @@ impl Search {
 }
 
 struct Tester<'a> {
-    basis: &'a Basis,
+    basis: &'a Basis<'a>,
     rotated: &'a Rotated,
     ask: &'a Ask<'a>,
     likelihood: Method,

@@ -49,13 +49,13 @@ const LEFT: f64 = 1e-10;
 
 impl Rotated {
     /// `centred`: X explains constants, so that means may be taken off first.
-    pub fn new(basis: &Basis, g: MatRef<'_, f64>, centred: bool, par: Par) -> Self {
+    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, centred: bool, par: Par) -> Self {
         let cleaned: Vec<(Vec<f64>, Column)> = (0..g.ncols())
             .into_par_iter()
-            .map(|j| clean(g.col(j).iter().copied().collect(), &basis.weight, centred))
+            .map(|j| clean(g.col(j).iter().copied().collect(), basis.weight, centred))
             .collect();
         let g = Mat::from_fn(g.nrows(), g.ncols(), |i, j| cleaned[j].0[i]);
-        let one = |j: usize| dot(&basis.v, &cleaned[j].0);
+        let one = |j: usize| dot(basis.v, &cleaned[j].0);
         Self {
             e: product(basis.e.transpose(), g.as_ref(), par),
             q: product(basis.q.transpose(), g.as_ref(), par),
@@ -66,8 +66,8 @@ impl Rotated {
     }
 
     /// g_a'P g_b, X projected out.
-    pub fn projected(&self, basis: &Basis, a: usize, b: usize) -> f64 {
-        let rows = self.g.col(a).iter().zip(self.g.col(b).iter()).zip(&basis.weight);
+    pub fn projected(&self, basis: &Basis<'_>, a: usize, b: usize) -> f64 {
+        let rows = self.g.col(a).iter().zip(self.g.col(b).iter()).zip(basis.weight);
         let whole: f64 = rows.map(|((x, y), w)| w * x * y).sum();
         whole
             - (0..self.q.nrows())
@@ -76,7 +76,7 @@ impl Rotated {
     }
 
     /// What the kernel does not reach of a product, given all of it.
-    pub fn rest(&self, basis: &Basis, whole: f64, rotated: f64) -> f64 {
+    pub fn rest(&self, basis: &Basis<'_>, whole: f64, rotated: f64) -> f64 {
         if basis.rotated.n_rest == 0 {
             0.0
         } else {
@@ -85,7 +85,7 @@ impl Rotated {
     }
 
     /// The model with some candidates; those that depend on X or on others before them are left out.
-    pub fn model<'a>(&'a self, basis: &'a Basis, candidates: &[usize], adjust: usize) -> Candidate<'a> {
+    pub fn model<'a>(&'a self, basis: &'a Basis<'a>, candidates: &[usize], adjust: usize) -> Candidate<'a> {
         let mut kept: Vec<usize> = vec![];
         let mut factor: Vec<Vec<f64>> = vec![];
         let mut adjusted = 0;
@@ -102,7 +102,7 @@ impl Rotated {
                 adjusted += usize::from(place < adjust);
             }
         }
-        let data = &basis.rotated;
+        let data = basis.rotated;
         let columns: Vec<&[f64]> = kept.iter().map(|&j| self.column(j)).collect();
         let pair = |a: usize, b: usize| {
             let whole = self.projected(basis, kept[a], kept[b]);
@@ -172,7 +172,7 @@ fn clean(mut g: Vec<f64>, weight: &[f64], centred: bool) -> (Vec<f64>, Column) {
 
 /// The null model with further columns, the first `adjust` of them not under test.
 pub struct Candidate<'a> {
-    basis: &'a Basis,
+    basis: &'a Basis<'a>,
     pub kept: Vec<usize>,
     columns: Vec<&'a [f64]>,
     /// Lower triangle of what the kernel does not reach of [C y]'[C y].
@@ -269,7 +269,7 @@ impl Candidate<'_> {
     /// From `log|S|`, Q and the null model's log-determinant.
     pub fn deviance_of(&self, method: Method, log_det: f64, q: f64, null: f64) -> f64 {
         let n = self.n(method);
-        let data = &self.basis.rotated;
+        let data = self.basis.rotated;
         let fixed = match method {
             Method::Reml => log_det - q.ln() + data.log_det_x + 2.0 * self.log_scale,
             Method::Ml => 0.0,
@@ -313,9 +313,9 @@ impl Candidate<'_> {
     }
 }
 
-pub fn criterion(basis: &Basis, method: Method) -> Criterion<'_> {
+pub fn criterion<'a>(basis: &Basis<'a>, method: Method) -> Criterion<'a> {
     Criterion {
-        data: &basis.rotated,
+        data: basis.rotated,
         method,
     }
 }

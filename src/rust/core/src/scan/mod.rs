@@ -14,6 +14,6 @@ pub mod block;
 mod candidate;
 mod refit;
 
-pub use basis::Basis;
+pub use basis::{Basis, Null};
 pub use block::{Ask, Outcome, Refit, Set, Test, block};
 pub use candidate::State;

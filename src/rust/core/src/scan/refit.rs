@@ -26,9 +26,9 @@ const STEPS: usize = 60;
 const CLOSE: f64 = 1e-7;
 
 impl Grid {
-    pub fn new(basis: &Basis, method: Method) -> Self {
+    pub fn new(basis: &Basis<'_>, method: Method) -> Self {
         let null = criterion(basis, method);
-        let at: Vec<f64> = grid_points(&basis.rotated).into_iter().rev().step_by(EVERY).collect();
+        let at: Vec<f64> = grid_points(basis.rotated).into_iter().rev().step_by(EVERY).collect();
         let at: Vec<f64> = at.into_iter().rev().collect();
         let point = |t: &f64| {
             let (h, g) = proportions(*t);
@@ -49,7 +49,7 @@ impl Grid {
     }
 
     /// Sums over the rotated coordinates at each point, for all candidates of a block: of g^2 and of g y.
-    pub fn sums(&self, basis: &Basis, block: &Rotated, par: Par) -> (Mat<f64>, Mat<f64>) {
+    pub fn sums(&self, basis: &Basis<'_>, block: &Rotated, par: Par) -> (Mat<f64>, Mat<f64>) {
         let y = &basis.rotated.y;
         let e = &block.e;
         let square = Mat::from_fn(e.nrows(), e.ncols(), |i, j| e[(i, j)] * e[(i, j)]);
@@ -61,7 +61,7 @@ impl Grid {
     }
 
     /// Sums of y^2.
-    pub fn squares(&self, basis: &Basis) -> Vec<f64> {
+    pub fn squares(&self, basis: &Basis<'_>) -> Vec<f64> {
         let y = &basis.rotated.y;
         (0..self.at.len())
             .map(|i| (0..y.len()).map(|k| self.weights[(i, k)] * y[k] * y[k]).sum())

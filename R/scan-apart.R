@@ -1,0 +1,65 @@
+# Candidates whose own columns, or whose group's, leave the kernel while they are tested.
+
+# For each distinct null model its candidates, and how the model is made; NULL: one model for all
+apart_sets <- function(fit, source, groups, exclude, kernels) {
+  if (is.null(groups) && is.null(exclude)) {
+    if (!is.null(kernels)) abort_scan("got kernels without groups: give the group of each candidate")
+    return(NULL)
+  }
+  if (!is.null(groups) && !is.null(exclude)) abort_scan("got groups and exclude; give one of them")
+  if (!is.null(exclude)) return(exclude_sets(fit, source, exclude))
+  if (length(groups) != source$m) abort_scan(sprintf("got groups of length %d for %d candidates", length(groups), source$m))
+  if (anyNA(groups)) abort_scan(paste0("got candidates without a group: ", first_names(source$names[is.na(groups)])))
+  at <- split(seq_len(source$m), factor(groups, unique(groups)))
+  if (!is.null(kernels)) return(kernel_sets(fit, at, kernels))
+  columns <- colnames(check_excludable(fit)$kernel$W)
+  if (is.null(columns)) abort_scan("with groups needs a W with column names: those of the candidates")
+  lapply(at, function(j) {
+    out <- intersect(source$names[j], columns)
+    list(candidates = j, null = function() if (length(out) == 0) fit else quiet_fit(fastlmm_exclude(fit, out)))
+  })
+}
+
+quiet_fit <- function(expr) suppressMessages(suppressWarnings(expr))
+
+kernel_sets <- function(fit, at, kernels) {
+  missing <- setdiff(names(at), names(kernels))
+  if (length(missing) > 0) abort_scan(paste0("got no kernel for the groups ", first_names(missing)))
+  Map(function(j, K) list(candidates = j, null = function() quiet_fit(stats::update(fit, K = K))), at, kernels[names(at)])
+}
+
+exclude_sets <- function(fit, source, exclude) {
+  if (!is.list(exclude) || length(exclude) != source$m) abort_scan(sprintf("needs exclude as a list of %d, a set of columns for each candidate", source$m))
+  W <- check_excludable(fit)$kernel$W
+  sets <- lapply(exclude, function(set) if (length(set) == 0) integer() else sort(excluded_columns(set, W)))
+  key <- vapply(sets, paste, "", collapse = " ")
+  lapply(split(seq_along(key), factor(key, unique(key))), function(j) {
+    out <- sets[[j[1]]]
+    list(candidates = j, null = function() if (length(out) == 0) fit else quiet_fit(fastlmm_exclude(fit, out)))
+  })
+}
+
+scan_apart <- function(fit, source, tests, ask, how, apart) {
+  parts <- lapply(seq_along(apart), function(k) {
+    one <- apart[[k]]
+    own <- how
+    if (!is.null(how$checkpoint)) own$checkpoint <- file.path(how$checkpoint, sprintf("part-%06d", k))
+    scan_with(one$null(), source_part(source, one$candidates), tests_part(tests, one$candidates), ask, own)
+  })
+  found <- do.call(rbind, parts)
+  found[order(unlist(lapply(apart, `[[`, "candidates"))), ]
+}
+
+source_part <- function(source, j) {
+  read <- source$read
+  source$read <- function(k) read(j[k])
+  source$names <- source$names[j]
+  source$m <- length(j)
+  source
+}
+
+# Candidates are tested one by one here.
+tests_part <- function(tests, j) {
+  if (is.null(tests$columns)) return(tests)
+  list(columns = as.list(seq_along(j)), adjust = integer(length(j)), names = tests$names[j], with = NULL)
+}

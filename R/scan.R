@@ -1,0 +1,257 @@
+#' Test many candidates against one null model
+#'
+#' Each column of `candidates` is tested as a further fixed effect of `fit`. The null model is reduced once: X projected out, the kernel's eigenvectors found; then each candidate costs little more than
+#' its part of a matrix product. Candidates are read in blocks, so that memory does not depend on how many there are.
+#'
+#' @section Tests:
+#' `"wald"`: the F test of the column by restricted likelihood, with the degrees of freedom of the residual contrasts. `"lrt"`: the likelihood ratio, both models by maximum likelihood. `"score"`: the score
+#' test at the null model's delta.
+#'
+#' `refit = "none"` keeps the null model's delta, which costs nothing and is a little conservative where an effect is large. `"delta"` estimates it anew with each candidate, exactly: over the whole range, both end
+#' points looked at. `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
+#'
+#' @section Rows:
+#' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names they must be as many as the rows of the data,
+#' and are taken in order, with a message.
+#'
+#' @section Kernel columns left out:
+#' A candidate that is also part of the kernel is tested against itself (proximal contamination). With a fit by [kernel_lowrank()], `exclude` names for each candidate the columns of W that leave the kernel while it
+#' is tested, and `groups` leaves out all columns of W that have the names of the candidates of the group. Both by down-dates of the decomposition ([fastlmm_exclude()]), with delta estimated anew for each set. With any other kernel give `kernels`, a list of one kernel
+#' for each group.
+#'
+#' @param fit a null model by [fastlmm_fit()], with one random effect.
+#' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and
+#'   `[ , j]`. One row an id or a row of the data, one column a candidate.
+#' @param test,refit see below.
+#' @param sets columns that are tested together: a list of vectors of names or numbers, or a vector with a set's name for each column.
+#' @param interaction a one-sided formula, `~ sex`: the product of each candidate with these covariates is tested; the candidate and the covariates stay in the model.
+#' @param groups a group for each candidate: a vector as long as there are columns.
+#' @param exclude a list as long as there are columns: numbers or names of columns of W.
+#' @param kernels a named list, a kernel for each of the `groups`.
+#' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows, against the null model of these rows.
+#' @param threshold p-value below which `refit = "hybrid"` estimates anew.
+#' @param data data frame for formulas, the fit's own if not given.
+#' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
+#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was.
+#' @param progress show progress and time left? If not given, in interactive sessions.
+#' @param ... not used; an unknown argument is an error.
+#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`, `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
+#'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
+#'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, and missing numbers.
+#'
+#'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan.
+#' @references
+#' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
+#'
+#' Zhou, X. and Stephens, M. (2012) Genome-wide efficient mixed-model analysis for association studies. Nature Genetics 44, 821-824.
+#' @seealso [fastlmm_exclude()], [plot.fastlmm_scan()]
+#' @examples
+#' set.seed(1)
+#' ids <- paste0("i", 1:200)
+#' G <- matrix(rbinom(200 * 300, 2, 0.4), 200, dimnames = list(ids, paste0("m", 1:300)))
+#' K <- tcrossprod(scale(G)) / 300
+#' data <- data.frame(id = ids, x = rnorm(200))
+#' data$y <- 0.5 * G[, "m7"] + data$x + drop(crossprod(chol(K + diag(1e-6, 200)), rnorm(200))) + rnorm(200)
+#' fit <- fastlmm_fit(y ~ x + (1 | id), data, K)
+#' scan <- fastlmm_scan(fit, G)
+#' scan
+#' head(scan[order(-scan$log10p), c("term", "estimate", "std.error", "p.value")], 3)
+#' @export
+fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c("none", "delta", "hybrid"), sets = NULL, interaction = NULL, groups = NULL,
+                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, data = NULL, block_size = NULL, checkpoint = NULL,
+                         progress = interactive(), ...) {
+  check_dots_empty(...)
+  ask <- list(test = match.arg(test), refit = match.arg(refit), na = match.arg(na), threshold = check_level(threshold, "threshold"))
+  check_scannable(fit)
+  source <- candidate_source(candidates, fit, data)
+  if (source$matched == "order") inform_in_order()
+  tests <- if (is.null(interaction)) scan_sets(sets, source) else interaction_sets(interaction, sets, fit, data)
+  if (!is.null(interaction)) source <- by_rows(source)
+  apart <- apart_sets(fit, source, groups, exclude, kernels)
+  if (!is.null(apart) && !is.null(sets)) abort_scan("sets cannot be combined with groups or exclude; give one of them")
+  how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
+  found <- if (is.null(apart)) scan_with(fit, source, tests, ask, how) else scan_apart(fit, source, tests, ask, how, apart)
+  new_scan(fit, found, source, ask)
+}
+
+check_scannable <- function(fit) {
+  if (inherits(fit, "fastlmm_mlm")) abort_scan("needs the fit of one response; use extract_fit() for one of many")
+  if (!inherits(fit, "fastlmm")) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
+  if (is_gp_fit(fit)) abort_scan("is not offered for fits with a gp() term")
+  if (length(fit$random) > 1) abort_scan("needs a null model with one random effect; put several kernels together by their shares, as K = h1 * K1 + h2 * K2")
+  if (!is.finite(fit$logLik)) abort_scan("needs a null model that leaves something to explain")
+}
+
+abort_scan <- function(message) abort_fastlmm("scan", paste("fastlmm_scan()", message))
+
+# ---- what is tested -----------------------------------------------------------------------------------
+
+# Columns of each test, how many of them are only adjusted for, and its name
+scan_sets <- function(sets, source) {
+  if (is.null(sets)) return(list(columns = as.list(seq_len(source$m)), adjust = integer(source$m), names = source$names, with = NULL))
+  if (!is.list(sets)) {
+    if (length(sets) != source$m) abort_scan(sprintf("got sets of length %d for %d candidates", length(sets), source$m))
+    sets <- split(seq_len(source$m), factor(sets, unique(sets)))
+  }
+  columns <- lapply(sets, set_columns, source = source)
+  names <- names(columns)
+  if (is.null(names)) names <- paste0("set", seq_along(columns))
+  list(columns = unname(columns), adjust = integer(length(columns)), names = names, with = NULL)
+}
+
+set_columns <- function(set, source) {
+  at <- if (is.character(set)) match(set, source$names) else match(set, seq_len(source$m))
+  if (length(at) == 0 || anyNA(at)) abort_scan(paste0("got a set with columns that candidates do not have: ", first_names(set[is.na(at)])))
+  at
+}
+
+# Each candidate with its products with covariates, numbers for each row of the fit
+interaction_sets <- function(interaction, sets, fit, data) {
+  if (!is.null(sets)) abort_scan("sets cannot be combined with interaction; give one of them")
+  Z <- interaction_covariates(interaction, fit, data)
+  list(columns = NULL, adjust = NULL, names = NULL, with = Z)
+}
+
+interaction_covariates <- function(interaction, fit, data) {
+  if (!inherits(interaction, "formula") || length(interaction) != 2) abort_scan("got an interaction that is not a one-sided formula, as ~ sex")
+  if (is.null(data)) data <- tryCatch(eval(fit$call$data, environment(fit$formula)), error = function(e) NULL)
+  if (is.null(data)) abort_scan("needs data = for an interaction: the data frame of the fit")
+  frame <- stats::model.frame(interaction, as_data_frame(data), na.action = stats::na.pass)
+  Z <- stats::model.matrix(interaction, frame)
+  Z <- Z[match(rownames(fit$frame), rownames(frame)), colnames(Z) != "(Intercept)", drop = FALSE]
+  if (anyNA(Z)) abort_scan("got an interaction with missing values in rows of the fit")
+  Z
+}
+
+# One number for each row of the fit
+by_rows <- function(source) {
+  cell <- source$cell
+  read <- source$read
+  source$read <- function(j) read(j)[cell, , drop = FALSE]
+  source$cell <- seq_along(cell)
+  source$cells <- length(cell)
+  source
+}
+
+# ---- the null model -----------------------------------------------------------------------------------
+
+# With everything that a block needs, and nothing else: plain numbers that may go to another process
+scan_null <- function(fit, source, ask) {
+  random <- fit$random[[1]]
+  effect <- rust_effect(random, names(fit$random)[1])
+  if (is.null(random$kernel)) effect$K <- diag(length(random$index))
+  X <- fixed_design(fit)
+  basis <- call_rust(
+    ffi_scan_basis, unname(fit$y - fit$offset), X, model_weights(list(weights = fit$weights, X = X)), effect, source$cell, source$cells,
+    control_threads(fit$control), control_tolerance(fit$control)
+  )
+  ones <- qr.resid(qr(X), rep(1, nrow(X)))
+  list(
+    basis = basis, cell = source$cell, rows = tabulate(source$cell, source$cells),
+    ask = c(ask[c("test", "refit")], list(
+      method = fit$method, delta = fit$delta[[1]], centred = sum(ones^2) < 1e-20 * nrow(X), threads = as.numeric(control_threads(fit$control))
+    ))
+  )
+}
+
+# Tests of a block of columns, a row each
+scan_block <- function(null, G, columns, adjust, ask) {
+  found <- scan_call(null, G, columns, adjust, if (ask$refit == "hybrid") "none" else ask$refit)
+  if (ask$refit == "hybrid" && ask$test != "score") {
+    again <- which(found$log.p < log(ask$threshold))
+    if (length(again) > 0) found[again, ] <- scan_call(null, G, columns[again], adjust[again], "delta")
+  }
+  found
+}
+
+scan_call <- function(null, G, columns, adjust, refit) {
+  null$ask$refit <- refit
+  found <- as.data.frame(call_rust(ffi_scan_block, null$basis, G, columns, as.integer(adjust), null$ask))
+  found$log.p <- ifelse(
+    is.finite(found$df2), stats::pf(found$statistic, found$df, found$df2, lower.tail = FALSE, log.p = TRUE),
+    stats::pchisq(found$statistic, found$df, lower.tail = FALSE, log.p = TRUE)
+  )
+  found$n <- vapply(columns, function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0)
+  found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status")]
+}
+
+observed_rows <- function(G, rows) if (anyNA(G)) sum(rows[rowSums(is.na(G)) == 0]) else sum(rows)
+
+# ---- the scan -----------------------------------------------------------------------------------------
+
+scan_with <- function(fit, source, tests, ask, how) {
+  null <- scan_null(fit, source, ask)
+  names <- if (is.null(tests$names)) source$names else tests$names
+  work <- function(block) cbind(term = names[block], scan_one_block(fit, null, source, tests, block, ask))
+  run_blocks(scan_blocks(source, tests, how$block_size), work, how, list(null = null, names = names, columns = tests$columns, with = tests$with, ask = ask))
+}
+
+# Consecutive tests whose columns are read together
+scan_blocks <- function(source, tests, block_size) {
+  if (is.null(block_size)) block_size <- max(16, min(4096, floor(1.2e7 / max(source$cells, 1))))
+  if (!is_count(block_size)) abort_scan("got a block_size that is not a positive number")
+  width <- if (is.null(tests$columns)) rep(1, source$m) else lengths(tests$columns)
+  split(seq_along(width), ceiling(cumsum(as.numeric(width)) / block_size))
+}
+
+scan_one_block <- function(fit, null, source, tests, block, ask) {
+  if (!is.null(tests$with)) {
+    G <- with_products(source$read(block), tests$with)
+    return(scan_omitting(fit, null, G$values, G$columns, G$adjust, ask))
+  }
+  wanted <- unique(unlist(tests$columns[block]))
+  columns <- lapply(tests$columns[block], match, wanted)
+  scan_omitting(fit, null, source$read(wanted), columns, tests$adjust[block], ask)
+}
+
+# Covariates, candidates and their products; covariates and candidate are adjusted for.
+with_products <- function(G, Z) {
+  k <- ncol(Z)
+  products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) G[, j] * Z))
+  columns <- lapply(seq_len(ncol(G)), function(j) as.integer(c(seq_len(k), k + j, k + ncol(G) + (j - 1) * k + seq_len(k))))
+  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)))
+}
+
+# With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.
+scan_omitting <- function(fit, null, G, columns, adjust, ask) {
+  holes <- if (ask$na == "omit" && anyNA(G)) vapply(columns, function(j) anyNA(G[, j]), NA) else logical(length(columns))
+  if (!any(holes)) return(scan_block(null, G, columns, adjust, ask))
+  found <- scan_block(null, G, columns, adjust, ask)
+  complete <- lapply(columns[holes], function(j) rowSums(is.na(G[, j, drop = FALSE])) == 0)
+  pattern <- vapply(complete, function(rows) paste(which(!rows), collapse = " "), "")
+  for (one in unique(pattern)) {
+    at <- which(holes)[pattern == one]
+    found[at, ] <- scan_complete(fit, null, G, columns[at], adjust[at], ask, complete[[match(one, pattern)]])
+  }
+  found
+}
+
+scan_complete <- function(fit, null, G, columns, adjust, ask, cells) {
+  bad <- function(status) {
+    found <- scan_block(null, matrix(NA_real_, nrow(G), ncol(G)), columns, adjust, ask)
+    transform(found, n = sum(null$rows[cells]), status = status)
+  }
+  if (!any(cells)) return(bad("missing"))
+  used <- cells[null$cell]
+  part <- tryCatch(suppressMessages(suppressWarnings(estimate(rows_of_model(stored_model(fit), used)))), fastlmm_error = identity)
+  if (inherits(part, "condition")) return(bad(error_class(part)))
+  source <- list(cell = match(null$cell[used], which(cells)), cells = sum(cells))
+  scan_block(scan_null(part, source, ask), G[cells, , drop = FALSE], columns, adjust, ask)
+}
+
+rows_of_model <- function(model, used) {
+  model$frame <- structure(model$frame[used, , drop = FALSE], terms = attr(model$frame, "terms"))
+  for (part in c("y", "offset", "weights")) model[[part]] <- model[[part]][used]
+  model$X <- model$X[used, , drop = FALSE]
+  model$random <- lapply(model$random, random_in, used = used)
+  check_column_model(model)
+}
+
+new_scan <- function(fit, found, source, ask) {
+  table <- data.frame(
+    response = names(fit$frame)[1], term = found$term, n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic,
+    df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10), h2 = found$h2, logLik = found$logLik, status = found$status,
+    row.names = NULL, stringsAsFactors = FALSE
+  )
+  structure(table, class = c("fastlmm_scan", "data.frame"), test = ask$test, refit = ask$refit, map = source$map, formula = fit$formula)
+}

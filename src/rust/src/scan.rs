@@ -1,0 +1,160 @@
+//! Entry points of `fastlmm_scan()`: the null model as a linear map, and the tests of a block of candidates.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::{reply, view};
+use extendr_api::prelude::*;
+use fastlmm_core::fit::Options;
+use fastlmm_core::linalg::clear_registers;
+use fastlmm_core::parallel::Workers;
+use fastlmm_core::reduce::Model;
+use fastlmm_core::rotated::Rotated;
+use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Refit, Set, State, Test, block};
+
+/// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
+/// @noRd
+#[extendr]
+#[allow(clippy::too_many_arguments)] // one data set, as R holds it
+fn ffi_scan_basis(
+    y: &[f64],
+    X: RMatrix<f64>,
+    weights: &[f64],
+    effect: List,
+    cell: &[i32],
+    cells: i32,
+    threads: i32,
+    tolerance: Rfloat,
+) -> Reply<List> {
+    let held = view::effect(&effect)?;
+    let model = Model {
+        y,
+        ..held.model(view::matrix(&X), weights)?
+    };
+    view::same_length("cell", cell.len(), y.len())?;
+    let cell = view::indices(cell, cells as usize, "cell")?;
+    let options = Options {
+        method: view::method("REML"),
+        threads: threads as usize,
+        tolerance: view::optional(tolerance),
+    };
+    let workers = Workers::new(options.threads)?;
+    let null = Null::new(&model, &cell, cells as usize, options, &workers, &mut Console)?;
+    Ok(list!(
+        rotated = reply::rotated(&null.rotated),
+        e = reply::columns(&null.e),
+        q = reply::columns(&null.q),
+        weight = null.weight,
+        v = null.v
+    ))
+}
+
+/// A basis as R holds it.
+struct Held {
+    rotated: Rotated,
+    e: RMatrix<f64>,
+    q: RMatrix<f64>,
+    weight: Vec<f64>,
+    v: Vec<f64>,
+}
+
+impl Held {
+    fn new(list: &List) -> Reply<Self> {
+        let rotated = view::element(list, "rotated")?.as_list().unwrap_or_default();
+        Ok(Self {
+            rotated: view::rotated(&rotated)?,
+            e: view::real_matrix(list, "e")?,
+            q: view::real_matrix(list, "q")?,
+            weight: view::numbers(list, "weight")?,
+            v: view::numbers(list, "v")?,
+        })
+    }
+
+    fn basis(&self) -> Basis<'_> {
+        Basis {
+            rotated: &self.rotated,
+            e: view::matrix(&self.e),
+            q: view::matrix(&self.q),
+            weight: &self.weight,
+            v: &self.v,
+        }
+    }
+
+    /// (h, g) of a delta in the user's units.
+    fn place(&self, delta: f64) -> (f64, f64) {
+        let delta = delta / self.rotated.k_scale;
+        if delta == f64::INFINITY {
+            return (0.0, 1.0);
+        }
+        (1.0 / (1.0 + delta), delta / (1.0 + delta))
+    }
+}
+
+/// The tests of the candidates in the columns of G: `sets` are columns that are tested together, their first `adjust` not under test.
+/// @noRd
+#[extendr]
+fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask: List) -> Reply<List> {
+    let held = Held::new(&basis)?;
+    view::same_length("G", G.nrows(), held.e.nrows())?;
+    view::same_length("adjust", adjust.len(), sets.len())?;
+    let columns = view::ordered_sets(&sets, G.ncols(), "sets")?;
+    let sets: Vec<Set> = (columns.into_iter().zip(adjust))
+        .map(|(columns, adjust)| Set {
+            columns,
+            adjust: *adjust as usize,
+        })
+        .collect();
+    let ask = Ask {
+        test: match view::text(&ask, "test")?.as_str() {
+            "lrt" => Test::Ratio,
+            "score" => Test::Score,
+            _ => Test::Wald,
+        },
+        refit: match view::text(&ask, "refit")?.as_str() {
+            "delta" => Refit::Anew,
+            _ => Refit::Null,
+        },
+        method: view::method(&view::text(&ask, "method")?),
+        null: held.place(view::number(&ask, "delta")?),
+        sets: &sets,
+        centred: view::element(&ask, "centred")?.as_bool().unwrap_or(false),
+        threads: view::number(&ask, "threads")? as usize,
+    };
+    let workers = Workers::new(ask.threads)?;
+    let (basis, g) = (held.basis(), view::matrix(&G));
+    let found = workers.run(|par| block(&basis, g, &ask, par));
+    clear_registers();
+    Ok(outcomes(&found, held.rotated.k_scale))
+}
+
+fn outcomes(found: &[Outcome], k_scale: f64) -> List {
+    let column = |pick: fn(&Outcome) -> f64| found.iter().map(pick).map(reply::na).collect::<Vec<_>>();
+    let h2 = |o: &Outcome| reply::na(o.h / k_scale / (o.h / k_scale + o.g));
+    list!(
+        observed = column(|o| o.observed as f64),
+        estimate = column(|o| o.estimate),
+        std_error = column(|o| o.std_error),
+        statistic = column(|o| o.statistic),
+        df = column(|o| o.df),
+        df2 = column(|o| o.df2),
+        h2 = found.iter().map(h2).collect::<Vec<_>>(),
+        logLik = column(|o| o.log_lik),
+        status = found.iter().map(|o| state(o.state)).collect::<Vec<_>>()
+    )
+}
+
+fn state(state: State) -> &'static str {
+    match state {
+        State::Ok => "ok",
+        State::Missing => "missing",
+        State::Infinite => "nonfinite",
+        State::Constant => "constant",
+        State::Collinear => "collinear",
+        State::NoContrast => "no_contrast",
+    }
+}
+
+extendr_module! {
+    mod scan;
+    fn ffi_scan_basis;
+    fn ffi_scan_block;
+}
