@@ -103,3 +103,8 @@ ffi_scan_basis <- function(y, X, weights, effect, cell, cells, threads, toleranc
 #' The tests of the candidates in the columns of G: `sets` are columns that are tested together, their first `adjust` not under test.
 #' @noRd
 ffi_scan_block <- function(basis, G, sets, adjust, ask) .Call(wrap__ffi_scan_block, basis, G, sets, adjust, ask)
+
+#' Tests of the candidates in the columns of G with many responses, whose deltas are kept. `keep`: "all" gives matrices, candidates x responses; "max" the largest statistic of
+#' each response; "threshold" those of at least `least`.
+#' @noRd
+ffi_scan_many <- function(basis, G, responses, centred, keep, least, threads) .Call(wrap__ffi_scan_many, basis, G, responses, centred, keep, least, threads)

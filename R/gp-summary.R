@@ -207,7 +207,13 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], curves[[i]]))
   curves <- do.call(rbind, curves)
   curves$.par <- factor(curves$.par, levels = table$name)
-  structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = transform(table, lower = ifelse(what == "beta", -Inf, 0), upper = ifelse(what == "h2", 1, Inf)))
+  structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = with_limits(table))
+}
+
+with_limits <- function(table) {
+  table$lower <- ifelse(table$what == "beta", -Inf, 0)
+  table$upper <- ifelse(table$what == "h2", 1, Inf)
+  table
 }
 
 gp_curve <- function(fit, parameter, curve) {

@@ -10,6 +10,9 @@
 #' `refit = "none"` keeps the null model's delta, which costs nothing and is a little conservative where an effect is large. `"delta"` estimates it anew with each candidate, exactly: over the whole range, both end
 #' points looked at. `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
 #'
+#' @section Many responses:
+#' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix products for each block. `keep` says what is kept of the results.
+#'
 #' @section Rows:
 #' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names they must be as many as the rows of the data,
 #' and are taken in order, with a message.
@@ -29,7 +32,8 @@
 #' @param exclude a list as long as there are columns: numbers or names of columns of W.
 #' @param kernels a named list, a kernel for each of the `groups`.
 #' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows, against the null model of these rows.
-#' @param threshold p-value below which `refit = "hybrid"` estimates anew.
+#' @param threshold p-value below which `refit = "hybrid"` estimates anew, and `keep = "threshold"` keeps.
+#' @param keep with many responses ([fastlmm_mlm]): all tests, the largest of each response, or those with `p < threshold`.
 #' @param data data frame for formulas, the fit's own if not given.
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
 #' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was.
@@ -58,28 +62,32 @@
 #' head(scan[order(-scan$log10p), c("term", "estimate", "std.error", "p.value")], 3)
 #' @export
 fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c("none", "delta", "hybrid"), sets = NULL, interaction = NULL, groups = NULL,
-                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, data = NULL, block_size = NULL, checkpoint = NULL,
+                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), data = NULL, block_size = NULL, checkpoint = NULL,
                          progress = interactive(), ...) {
   check_dots_empty(...)
-  ask <- list(test = match.arg(test), refit = match.arg(refit), na = match.arg(na), threshold = check_level(threshold, "threshold"))
+  ask <- list(test = match.arg(test), refit = match.arg(refit), na = match.arg(na), keep = match.arg(keep), threshold = check_level(threshold, "threshold"))
   check_scannable(fit)
   source <- candidate_source(candidates, fit, data)
   if (source$matched == "order") inform_in_order()
+  how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
+  if (inherits(fit, "fastlmm_mlm")) {
+    if (!is.null(c(sets, groups, exclude, kernels)) || !is.null(interaction)) abort_scan("with many responses tests columns one by one, against one kernel")
+    return(new_scan(fit, scan_many(fit, source, ask, how), source, ask))
+  }
   tests <- if (is.null(interaction)) scan_sets(sets, source) else interaction_sets(interaction, sets, fit, data)
   if (!is.null(interaction)) source <- by_rows(source)
   apart <- apart_sets(fit, source, groups, exclude, kernels)
   if (!is.null(apart) && !is.null(sets)) abort_scan("sets cannot be combined with groups or exclude; give one of them")
-  how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
   found <- if (is.null(apart)) scan_with(fit, source, tests, ask, how) else scan_apart(fit, source, tests, ask, how, apart)
   new_scan(fit, found, source, ask)
 }
 
 check_scannable <- function(fit) {
-  if (inherits(fit, "fastlmm_mlm")) abort_scan("needs the fit of one response; use extract_fit() for one of many")
-  if (!inherits(fit, "fastlmm")) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
+  if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not offered for fits with a gp() term")
+  if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   if (is_gp_fit(fit)) abort_scan("is not offered for fits with a gp() term")
   if (length(fit$random) > 1) abort_scan("needs a null model with one random effect; put several kernels together by their shares, as K = h1 * K1 + h2 * K2")
-  if (!is.finite(fit$logLik)) abort_scan("needs a null model that leaves something to explain")
+  if (!any(is.finite(fit$logLik))) abort_scan("needs a null model that leaves something to explain")
 }
 
 abort_scan <- function(message) abort_fastlmm("scan", paste("fastlmm_scan()", message))
@@ -137,19 +145,11 @@ by_rows <- function(source) {
 
 # With everything that a block needs, and nothing else: plain numbers that may go to another process
 scan_null <- function(fit, source, ask) {
-  random <- fit$random[[1]]
-  effect <- rust_effect(random, names(fit$random)[1])
-  if (is.null(random$kernel)) effect$K <- diag(length(random$index))
-  X <- fixed_design(fit)
-  basis <- call_rust(
-    ffi_scan_basis, unname(fit$y - fit$offset), X, model_weights(list(weights = fit$weights, X = X)), effect, source$cell, source$cells,
-    control_threads(fit$control), control_tolerance(fit$control)
-  )
-  ones <- qr.resid(qr(X), rep(1, nrow(X)))
+  model <- stored_model(fit)
   list(
-    basis = basis, cell = source$cell, rows = tabulate(source$cell, source$cells),
+    basis = scan_basis(model, source), cell = source$cell, rows = tabulate(source$cell, source$cells),
     ask = c(ask[c("test", "refit")], list(
-      method = fit$method, delta = fit$delta[[1]], centred = sum(ones^2) < 1e-20 * nrow(X), threads = as.numeric(control_threads(fit$control))
+      method = fit$method, delta = fit$delta[[1]], centred = has_constant(model$X), threads = as.numeric(control_threads(fit$control))
     ))
   )
 }
@@ -249,7 +249,7 @@ rows_of_model <- function(model, used) {
 
 new_scan <- function(fit, found, source, ask) {
   table <- data.frame(
-    response = names(fit$frame)[1], term = found$term, n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic,
+    response = if (is.null(found$response)) names(fit$frame)[1] else found$response, term = found$term, n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic,
     df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10), h2 = found$h2, logLik = found$logLik, status = found$status,
     row.names = NULL, stringsAsFactors = FALSE
   )

@@ -2,9 +2,8 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_view::{
-    Asked, Basis, Rows, Wanted, columns, near, reply_lengths, reply_many, reply_settled, reply_table, table,
-};
+use crate::gp_table::{Basis, reply_table, table};
+use crate::gp_view::{Asked, Rows, Wanted, columns, near, reply_lengths, reply_many, reply_settled};
 use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;

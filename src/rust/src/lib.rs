@@ -11,6 +11,7 @@ mod exclude;
 mod failure;
 mod fit;
 mod gp;
+mod gp_table;
 mod gp_view;
 mod kernel;
 mod many;

@@ -9,6 +9,7 @@ use fastlmm_core::linalg::clear_registers;
 use fastlmm_core::parallel::Workers;
 use fastlmm_core::reduce::Model;
 use fastlmm_core::rotated::Rotated;
+use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
 use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Refit, Set, State, Test, block};
 
 /// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
@@ -153,8 +154,63 @@ fn state(state: State) -> &'static str {
     }
 }
 
+/// Tests of the candidates in the columns of G with many responses, whose deltas are kept. `keep`: "all" gives matrices, candidates x responses; "max" the largest statistic of
+/// each response; "threshold" those of at least `least`.
+/// @noRd
+#[extendr]
+fn ffi_scan_many(
+    basis: List,
+    G: RMatrix<f64>,
+    responses: List,
+    centred: bool,
+    keep: &str,
+    least: f64,
+    threads: i32,
+) -> Reply<List> {
+    let held = Held::new(&basis)?;
+    view::same_length("G", G.nrows(), held.e.nrows())?;
+    let (y, v) = (view::real_matrix(&responses, "y")?, view::real_matrix(&responses, "v")?);
+    let (rho, delta) = (view::numbers(&responses, "rho")?, view::numbers(&responses, "delta")?);
+    view::same_length("delta", delta.len(), y.ncols())?;
+    let (h, g): (Vec<f64>, Vec<f64>) = delta.iter().map(|d| held.place(*d)).unzip();
+    let responses = Responses {
+        y: view::matrix(&y),
+        v: view::matrix(&v),
+        rho: &rho,
+        h: &h,
+        g: &g,
+    };
+    let keep = match keep {
+        "all" => Keep::All,
+        "max" => Keep::Largest,
+        _ => Keep::AtLeast(least),
+    };
+    let workers = Workers::new(threads as usize)?;
+    let (basis, candidates) = (held.basis(), view::matrix(&G));
+    let (columns, pairs) = workers.run(|par| {
+        let mut pairs = vec![];
+        let columns = many(&basis, candidates, &responses, centred, par, |tested| {
+            pairs.extend(tested.kept(keep))
+        });
+        (columns, pairs)
+    });
+    clear_registers();
+    let number = |pick: fn(&Pair) -> f64| pairs.iter().map(pick).map(reply::na).collect::<Vec<_>>();
+    let place = |pick: fn(&Pair) -> usize| pairs.iter().map(|p| pick(p) as i32 + 1).collect::<Vec<_>>();
+    Ok(list!(
+        candidate = place(|p| p.candidate),
+        response = place(|p| p.response),
+        statistic = number(|p| p.statistic),
+        estimate = number(|p| p.estimate),
+        std_error = number(|p| p.std_error),
+        scale = columns.iter().map(|c| c.1).collect::<Vec<_>>(),
+        status = columns.iter().map(|c| state(c.0)).collect::<Vec<_>>()
+    ))
+}
+
 extendr_module! {
     mod scan;
     fn ffi_scan_basis;
     fn ffi_scan_block;
+    fn ffi_scan_many;
 }

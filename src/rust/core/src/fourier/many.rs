@@ -289,3 +289,25 @@ impl Space {
         data.y1.clone_from(y1);
     }
 }
+
+impl WeightSpace {
+    /// The correlation over contrasts of noise of the score statistics of two length scales: of u'(T o T)v with the squares of the weights, for a scale that is estimated.
+    fn score_correlation(&self, a: &[f64], b: &[f64]) -> f64 {
+        let squares = |at: &[f64]| -> Vec<f64> { self.weights(at).iter().map(|d| d * d).collect() };
+        let (u, v) = (squares(a), squares(b));
+        let free = self.n - self.fixed.kept.len() as f64;
+        let product = |x: &[f64], y: &[f64]| {
+            let (mut sum, mut traces) = (0.0, (0.0, 0.0));
+            for j in 0..x.len() {
+                let diagonal = self.t[(j, j)];
+                traces = (traces.0 + diagonal * x[j], traces.1 + diagonal * y[j]);
+                sum += diagonal * diagonal * x[j] * y[j];
+                for i in j + 1..x.len() {
+                    sum += self.t[(i, j)].powi(2) * (x[i] * y[j] + x[j] * y[i]);
+                }
+            }
+            sum - traces.0 * traces.1 / free
+        };
+        product(&u, &v) / (product(&u, &u) * product(&v, &v)).sqrt()
+    }
+}

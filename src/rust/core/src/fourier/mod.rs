@@ -4,6 +4,7 @@ pub mod explore;
 pub mod field;
 pub mod gram;
 pub mod grid;
+mod guard;
 pub mod ladder;
 pub mod many;
 pub mod moments;

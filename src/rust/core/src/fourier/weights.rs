@@ -33,14 +33,14 @@ pub struct WeightSpace {
     pub grid: Grid,
     /// Frequencies of a half space, 0 first; function f > 0 belongs to frequency (f + 1) / 2. Indicators of groups follow.
     pub frequencies: Vec<Vec<i64>>,
-    groups: usize,
+    pub(super) groups: usize,
     /// Lower triangle of F'PF.
-    t: Mat<f64>,
+    pub(super) t: Mat<f64>,
     /// F'Py
     pub c: Vec<f64>,
     pub rho0: f64,
-    n: f64,
-    log_weights: f64,
+    pub(super) n: f64,
+    pub(super) log_weights: f64,
     pub fixed: Fixed,
 }
 
@@ -134,49 +134,6 @@ impl WeightSpace {
         self.grid.d()
     }
 
-    /// The space with its outermost functions projected out as if they were columns of X.
-    ///
-    /// Frequencies beyond the basis are not orthogonal to those within on the box of the data: with many rows they add to the coefficients near the edge of the
-    /// basis, and the length scale would lean towards short ones. They hardly reach beyond a guard of some frequencies. What is left is the restricted likelihood of contrasts
-    /// free of X and of the guard. (A ridge keeps functions that are nearly dependent on the box.)
-    pub fn guarded(&self, guard: usize, par: Par) -> Result<Self> {
-        const RIDGE: f64 = 1e-7;
-        let inner = self.size() - guard;
-        let shell = self.t.submatrix(inner, inner, guard, guard).to_owned();
-        let ridge = RIDGE * (0..guard).map(|i| shell[(i, i)]).fold(0.0, f64::max);
-        let llt = self.shifted(shell, ridge, par)?;
-        let cross = Mat::from_fn(guard, inner + 1, |i, j| match j {
-            j if j < inner => self.t[(inner + i, j)],
-            _ => self.c[inner + i],
-        });
-        let taken = product(cross.transpose(), llt.solve(cross.clone(), par).as_ref(), par);
-        let frequencies = self.frequencies[..inner.div_ceil(2)].to_vec();
-        Ok(Self {
-            family: self.family,
-            grid: self.grid.clone(),
-            frequencies,
-            groups: 0,
-            t: Mat::from_fn(inner, inner, |i, j| self.t[(i, j)] - taken[(i, j)]),
-            c: (0..inner).map(|i| self.c[i] - taken[(i, inner)]).collect(),
-            rho0: self.rho0 - taken[(inner, inner)],
-            n: self.n - (self.fixed.kept.len() + guard) as f64,
-            log_weights: self.log_weights,
-            fixed: Fixed::default(),
-        })
-    }
-
-    /// How many functions lie in the outer fifth of the radius, if that many rows see the frequencies at the edge: those with signal above noise, `n D^2 > 2 delta`.
-    pub fn guard(&self, lengths: &[f64], delta: f64) -> usize {
-        let squares = self.grid.squares(self.family, &self.frequencies, lengths);
-        let edge = squares.last().copied().unwrap_or(0.0);
-        if self.groups > 0 || self.n * edge <= 2.0 * delta {
-            return 0;
-        }
-        let rho2 = |j: &Vec<i64>| self.grid.rho2(j, lengths);
-        let outermost = self.frequencies.last().map_or(0.0, rho2);
-        2 * self.frequencies.iter().filter(|j| rho2(j) > 0.64 * outermost).count()
-    }
-
     /// Weight of each function at these length scales, and at this ratio for the groups.
     pub fn weights(&self, at: &[f64]) -> Vec<f64> {
         let mut weights = self.grid.weights(self.family, &self.frequencies, &at[..self.d()]);
@@ -224,7 +181,7 @@ impl WeightSpace {
     }
 
     /// Cholesky decomposition of A + delta I; for ML of D F'F D + delta I.
-    fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
+    pub(super) fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
         (0..a.nrows()).for_each(|i| a[(i, i)] += delta);
         Cholesky::new(a, par).ok_or(Error::NoConvergence {
             what: "a Cholesky decomposition in weight space",
@@ -334,26 +291,6 @@ impl WeightSpace {
         Mat::from_fn(d.len(), r + 1, |i, j| {
             d[i] * if j < r { self.fixed.qf[j][i] } else { self.c[i] }
         })
-    }
-
-    /// The correlation over contrasts of noise of the score statistics of two length scales: of u'(T o T)v with the squares of the weights, for a scale that is estimated.
-    pub fn score_correlation(&self, a: &[f64], b: &[f64]) -> f64 {
-        let squares = |at: &[f64]| -> Vec<f64> { self.weights(at).iter().map(|d| d * d).collect() };
-        let (u, v) = (squares(a), squares(b));
-        let free = self.n - self.fixed.kept.len() as f64;
-        let product = |x: &[f64], y: &[f64]| {
-            let (mut sum, mut traces) = (0.0, (0.0, 0.0));
-            for j in 0..x.len() {
-                let diagonal = self.t[(j, j)];
-                traces = (traces.0 + diagonal * x[j], traces.1 + diagonal * y[j]);
-                sum += diagonal * diagonal * x[j] * y[j];
-                for i in j + 1..x.len() {
-                    sum += self.t[(i, j)].powi(2) * (x[i] * y[j] + x[j] * y[i]);
-                }
-            }
-            sum - traces.0 * traces.1 / free
-        };
-        product(&u, &v) / (product(&u, &u) * product(&v, &v)).sqrt()
     }
 }
 

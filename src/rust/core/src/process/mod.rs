@@ -5,6 +5,7 @@ pub mod exact;
 pub mod information;
 pub mod interval;
 pub mod many;
+pub mod nodes;
 pub mod search;
 
 use crate::error::Result;

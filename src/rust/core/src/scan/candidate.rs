@@ -45,7 +45,7 @@ pub struct Rotated {
 }
 
 /// Part of a candidate's square that X must leave.
-const LEFT: f64 = 1e-10;
+pub const LEFT: f64 = 1e-10;
 
 impl Rotated {
     /// `centred`: X explains constants, so that means may be taken off first.
@@ -63,6 +63,11 @@ impl Rotated {
             columns: cleaned.into_iter().map(|(_, column)| column).collect(),
             g,
         }
+    }
+
+    /// Values with missing cells at their mean, cells x candidates.
+    pub fn values(&self) -> MatRef<'_, f64> {
+        self.g.as_ref()
     }
 
     /// g_a'P g_b, X projected out.

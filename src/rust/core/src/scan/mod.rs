@@ -12,6 +12,7 @@
 pub mod basis;
 pub mod block;
 mod candidate;
+pub mod many;
 mod refit;
 
 pub use basis::{Basis, Null};

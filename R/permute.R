@@ -1,0 +1,102 @@
+#' Thresholds by permutation
+#'
+#' The largest statistic of all candidates when nothing is associated: the response is freed of the fixed effects and whitened by the null model's covariance, so that
+#' its contrasts are exchangeable, permuted, and led back; every permutation is tested against all candidates with the null model's delta. The distribution of the maxima gives thresholds that hold for the
+#' whole scan, whatever the dependence of the candidates.
+#'
+#' All permutations pass over the candidates together: a thousand of them cost some matrix products.
+#'
+#' @param fit a null model, as for [fastlmm_scan()].
+#' @param candidates as for [fastlmm_scan()].
+#' @param n number of permutations.
+#' @param seed a number that makes the result repeatable; the state of R's generator is put back. `NULL`: go on from the state that there is.
+#' @param data,block_size,progress as for [fastlmm_scan()].
+#' @param x,object what `fastlmm_permute()` gave.
+#' @param probs quantiles of the maxima.
+#' @param ... not used; an unknown argument is an error.
+#' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many were tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`
+#'   (minus the decimal logarithm of the p-value of a single test).
+#' @references
+#' Abney, M. (2015) Permutation testing in the presence of polygenic variation. Genetic Epidemiology 39, 249-258.
+#' @examples
+#' set.seed(1)
+#' ids <- paste0("i", 1:100)
+#' G <- matrix(rbinom(100 * 200, 2, 0.4), 100, dimnames = list(ids, paste0("m", 1:200)))
+#' data <- data.frame(id = ids, y = rnorm(100))
+#' fit <- fastlmm_fit(y ~ 1 + (1 | id), data, tcrossprod(scale(G)) / 200)
+#' thresholds <- fastlmm_permute(fit, G, n = 200, seed = 1)
+#' quantile(thresholds)
+#' @export
+fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), ...) {
+  check_dots_empty(...)
+  check_scannable(fit)
+  if (inherits(fit, "fastlmm_mlm")) abort_scan("for permutations needs the fit of one response; use extract_fit()")
+  if (!is_count(n)) abort_scan("for permutations needs a positive number n")
+  source <- candidate_source(candidates, fit, data)
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  null <- permuted_null(fit, source, n)
+  ask <- list(keep = "max", threshold = 0.5)
+  how <- list(progress = isTRUE(progress))
+  found <- run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) many_block(null, source, block, ask), how, NULL)
+  maximum <- tapply(found$statistic, factor(found$response, null$names), max)
+  structure(list(maximum = unname(c(maximum)), df2 = null$df2, candidates = source$m, seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+}
+
+# Responses that are permutations of the fit's own whitened contrasts
+permuted_null <- function(fit, source, n) {
+  model <- stored_model(fit)
+  weights <- model_weights(model)
+  rows <- list(cell = seq_along(fit$y), cells = length(fit$y))
+  basis <- complete_basis(scan_basis(model, rows), weights)
+  y <- drop(crossprod(basis$e, unname(fit$y - fit$offset)))
+  delta <- fit$delta[[1]] / basis$rotated$k_scale
+  root <- if (is.finite(delta)) sqrt(basis$rotated$values + delta) else rep(1, length(y))
+  white <- y / root
+  if (any(root == 0)) abort_scan("for permutations needs a null model with residual variance")
+  draws <- vapply(seq_len(n), function(i) sample(white) * root, y)
+  gather <- function(x) rowsum(x, source$cell)[as.character(seq_len(source$cells)), , drop = FALSE]
+  basis$e <- unname(gather(basis$e))
+  basis$q <- unname(gather(basis$q))
+  basis$weight <- unname(drop(gather(matrix(weights))))
+  basis$v <- numeric(source$cells)
+  list(
+    basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n)), names = as.character(seq_len(n)),
+    h2 = rep(fit$h2[[1]], n), df2 = length(y) - 1, rows = tabulate(source$cell, source$cells), centred = has_constant(model$X),
+    threads = as.integer(control_threads(fit$control))
+  )
+}
+
+# With eigenvectors of eigenvalue 0 for what the kernel does not reach, so that every contrast has a coordinate
+complete_basis <- function(basis, weights) {
+  lost <- basis$rotated$n_rest
+  if (lost == 0) return(basis)
+  root <- sqrt(weights)
+  n <- length(root)
+  known <- cbind(basis$q, basis$e) / root
+  rest <- qr.Q(qr(known), complete = TRUE)[, n - seq_len(lost) + 1, drop = FALSE]
+  basis$e <- cbind(basis$e, rest * root)
+  basis$rotated$values <- c(basis$rotated$values, numeric(lost))
+  basis$rotated$b <- cbind(basis$rotated$b, matrix(0, nrow(basis$rotated$b), lost))
+  basis$rotated$y <- c(basis$rotated$y, numeric(lost))
+  basis$rotated$n_rest <- 0
+  basis$rotated$rho <- 0
+  basis
+}
+
+#' @rdname fastlmm_permute
+#' @export
+quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
+  check_dots_empty(...)
+  statistic <- unname(stats::quantile(x$maximum, probs))
+  data.frame(prob = probs, statistic = statistic, log10p = -stats::pf(statistic, 1, x$df2, lower.tail = FALSE, log.p = TRUE) / log(10))
+}
+
+#' @rdname fastlmm_permute
+#' @export
+print.fastlmm_permute <- function(x, ...) {
+  check_dots_empty(...)
+  cat(counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), ", ", counted(x$candidates, "candidate"), "\nLargest statistics:\n", sep = "")
+  print(stats::quantile(x, probs = c(0.5, 0.9, 0.95, 0.99)), row.names = FALSE)
+  invisible(x)
+}

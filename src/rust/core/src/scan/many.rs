@@ -1,0 +1,198 @@
+//! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
+
+use super::basis::Basis;
+use super::candidate::{Rotated, State};
+use crate::linalg::{dot, product};
+use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// Responses in rotated coordinates, a column each.
+pub struct Responses<'a> {
+    /// U'y, eigenvalues x responses.
+    pub y: MatRef<'a, f64>,
+    /// Py for candidates' cells, cells x responses.
+    pub v: MatRef<'a, f64>,
+    /// What the kernel does not reach of y'Py.
+    pub rho: &'a [f64],
+    pub h: &'a [f64],
+    pub g: &'a [f64],
+}
+
+/// Tests of candidates (rows) with responses (columns): F statistic, estimate and standard error in the scales of the rotated data.
+pub struct Tested {
+    pub first: usize,
+    pub statistic: Mat<f64>,
+    pub estimate: Mat<f64>,
+    pub std_error: Mat<f64>,
+}
+
+/// Responses that are taken together.
+const TILE: usize = 512;
+
+/// Calls `take` with the tests of one tile of responses after the other.
+pub fn many(
+    basis: &Basis<'_>,
+    g: MatRef<'_, f64>,
+    responses: &Responses<'_>,
+    centred: bool,
+    par: Par,
+    mut take: impl FnMut(Tested),
+) -> Vec<(State, f64)> {
+    let block = Rotated::new(basis, g, centred, par);
+    let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
+    let state = |j: usize| match block.columns[j].state {
+        State::Ok if projected[j] <= super::candidate::LEFT * block.columns[j].square => State::Collinear,
+        state => state,
+    };
+    let states: Vec<State> = (0..g.ncols()).map(state).collect();
+    let square = Mat::from_fn(block.e.nrows(), g.ncols(), |i, j| block.e[(i, j)] * block.e[(i, j)]);
+    for first in (0..responses.h.len()).step_by(TILE) {
+        let width = TILE.min(responses.h.len() - first);
+        let tile = Tile {
+            basis,
+            block: &block,
+            square: &square,
+            projected: &projected,
+            states: &states,
+            responses,
+            first,
+            width,
+        };
+        take(tile.tested(par));
+    }
+    let scale = |(j, state): (usize, State)| (state, block.columns[j].scale);
+    states.into_iter().enumerate().map(scale).collect()
+}
+
+/// Which tests are kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Keep {
+    All,
+    /// The largest statistic of each response.
+    Largest,
+    /// Statistics of at least so much.
+    AtLeast(f64),
+}
+
+/// One test: candidate, response, F statistic, estimate and standard error.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    pub candidate: usize,
+    pub response: usize,
+    pub statistic: f64,
+    pub estimate: f64,
+    pub std_error: f64,
+}
+
+impl Tested {
+    pub fn kept(&self, keep: Keep) -> Vec<Pair> {
+        let pair = |j: usize, k: usize| Pair {
+            candidate: j,
+            response: self.first + k,
+            statistic: self.statistic[(j, k)],
+            estimate: self.estimate[(j, k)],
+            std_error: self.std_error[(j, k)],
+        };
+        let of_response = |k: usize| -> Vec<Pair> {
+            let column = self.statistic.col(k);
+            let all = 0..column.nrows();
+            match keep {
+                Keep::All => all.map(|j| pair(j, k)).collect(),
+                Keep::AtLeast(least) => all.filter(|&j| column[j] >= least).map(|j| pair(j, k)).collect(),
+                Keep::Largest => {
+                    let finite = all.filter(|&j| !column[j].is_nan());
+                    let best = finite.max_by(|&a, &b| column[a].total_cmp(&column[b]));
+                    best.map(|j| pair(j, k)).into_iter().collect()
+                }
+            }
+        };
+        (0..self.statistic.ncols())
+            .into_par_iter()
+            .flat_map_iter(of_response)
+            .collect()
+    }
+}
+
+struct Tile<'a> {
+    basis: &'a Basis<'a>,
+    block: &'a Rotated,
+    square: &'a Mat<f64>,
+    projected: &'a [f64],
+    states: &'a [State],
+    responses: &'a Responses<'a>,
+    first: usize,
+    width: usize,
+}
+
+impl Tile<'_> {
+    fn tested(&self, par: Par) -> Tested {
+        let (m, r) = (self.square.nrows(), self.responses);
+        let values = &self.basis.rotated.values;
+        let y = r.y.subcols(self.first, self.width);
+        let weight = |i: usize, k: usize| (r.h[self.first + k] * values[i] + r.g[self.first + k]).recip();
+        let weights = Mat::from_fn(m, self.width, weight);
+        let weighted = Mat::from_fn(m, self.width, |i, k| weights[(i, k)] * y[(i, k)]);
+        let mut gg = product(self.square.transpose(), weights.as_ref(), par);
+        let mut gy = product(self.block.e.transpose(), weighted.as_ref(), par);
+        if self.basis.rotated.n_rest > 0 {
+            self.add_rest(&mut gg, &mut gy, y, par);
+        }
+        let yy = |k: usize| {
+            let reached: f64 = (0..m).map(|i| weighted[(i, k)] * y[(i, k)]).sum();
+            reached
+                + if r.rho[self.first + k] > 0.0 {
+                    r.rho[self.first + k] / r.g[self.first + k]
+                } else {
+                    0.0
+                }
+        };
+        let yy: Vec<f64> = (0..self.width).map(yy).collect();
+        self.finish(gg, gy, &yy)
+    }
+
+    /// What the kernel does not reach of the products.
+    fn add_rest(&self, gg: &mut Mat<f64>, gy: &mut Mat<f64>, y: MatRef<'_, f64>, par: Par) {
+        let r = self.responses;
+        let reached = product(self.block.e.transpose(), y, par);
+        let whole = product(
+            self.block.values().transpose(),
+            r.v.subcols(self.first, self.width),
+            par,
+        );
+        for k in 0..self.width {
+            let g = r.g[self.first + k];
+            for j in 0..gg.nrows() {
+                let e = self.block.column(j);
+                gg[(j, k)] += (self.projected[j] - dot(e, e)).max(0.0) / g;
+                gy[(j, k)] += (whole[(j, k)] - reached[(j, k)]) / g;
+            }
+        }
+    }
+
+    /// F statistics in place of g'Hg, estimates in place of g'Hy.
+    fn finish(&self, mut gg: Mat<f64>, mut gy: Mat<f64>, yy: &[f64]) -> Tested {
+        let df2 = self.basis.rotated.contrasts() as f64 - 1.0;
+        let mut errors = Mat::zeros(gg.nrows(), gg.ncols());
+        let columns = gg
+            .par_col_iter_mut()
+            .zip(gy.par_col_iter_mut())
+            .zip(errors.par_col_iter_mut());
+        columns.zip(yy).for_each(|(((mut gg, mut gy), mut error), yy)| {
+            for j in 0..gg.nrows() {
+                let (square, cross) = (gg[j], gy[j]);
+                let ok = self.states[j] == State::Ok;
+                let taken = cross * cross / square;
+                let variance = (yy - taken) / df2;
+                gg[j] = if ok { taken / variance } else { f64::NAN };
+                gy[j] = if ok { cross / square } else { f64::NAN };
+                error[j] = if ok { (variance / square).sqrt() } else { f64::NAN };
+            }
+        });
+        Tested {
+            first: self.first,
+            statistic: gg,
+            estimate: gy,
+            std_error: errors,
+        }
+    }
+}
