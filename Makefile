@@ -51,6 +51,7 @@ bench: install
 	$(RSCRIPT) bench/lowrank.R
 	$(RSCRIPT) bench/mix.R
 	$(RSCRIPT) bench/many.R
+	$(RSCRIPT) bench/scan.R
 
 clean:
 	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

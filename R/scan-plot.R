@@ -78,7 +78,7 @@ manhattan_data <- function(scan, map) {
   start <- cumsum(c(0, head(width + gap, -1)))
   low <- vapply(within, function(i) min(map$pos[used][i]), 0)
   list(
-    at = map$pos[used] - low[chr] + start[chr], y = scan$log10p[used], band = as.integer(chr), ticks = start + width / 2, groups = levels(chr), label = "position"
+    at = unname(map$pos[used] - low[chr] + start[chr]), y = scan$log10p[used], band = as.integer(chr), ticks = start + width / 2, groups = levels(chr), label = "position"
   )
 }
 
@@ -109,7 +109,7 @@ effects_data <- function(scan, n, level) {
 }
 
 # One point for each cell of a fine grid, and the strongest
-seen <- function(x, y, fine = 1500, always = 1000) {
+seen <- function(x, y, fine = 1000, always = 1000) {
   if (length(x) <= 2e4) return(seq_along(x))
   cell <- function(v) if (diff(range(v)) > 0) round((v - min(v)) / diff(range(v)) * fine) else numeric(length(v))
   first <- !duplicated(cell(x) * (fine + 1) + cell(y))

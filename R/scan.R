@@ -171,7 +171,7 @@ scan_call <- function(null, G, columns, adjust, refit) {
     is.finite(found$df2), stats::pf(found$statistic, found$df, found$df2, lower.tail = FALSE, log.p = TRUE),
     stats::pchisq(found$statistic, found$df, lower.tail = FALSE, log.p = TRUE)
   )
-  found$n <- vapply(columns, function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0)
+  found$n <- if (anyNA(G)) vapply(columns, function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0) else rep(as.numeric(sum(null$rows)), length(columns))
   found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status")]
 }
 
@@ -188,7 +188,7 @@ scan_with <- function(fit, source, tests, ask, how) {
 
 # Consecutive tests whose columns are read together
 scan_blocks <- function(source, tests, block_size) {
-  if (is.null(block_size)) block_size <- max(16, min(4096, floor(1.2e7 / max(source$cells, 1))))
+  if (is.null(block_size)) block_size <- max(16, min(1024, floor(3e6 / max(source$cells, 1))))
   if (!is_count(block_size)) abort_scan("got a block_size that is not a positive number")
   width <- if (is.null(tests$columns)) rep(1, source$m) else lengths(tests$columns)
   split(seq_along(width), ceiling(cumsum(as.numeric(width)) / block_size))

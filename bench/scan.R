@@ -4,9 +4,13 @@
 #
 # One thread throughout. GEMMA is Debian's package; without it that part is left out.
 
-Sys.setenv(OPENBLAS_NUM_THREADS = "1", OMP_NUM_THREADS = "1")
+script <- sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))
+# R's matrix products take their number of threads from the environment that R starts in
+if (Sys.getenv("OPENBLAS_NUM_THREADS") != "1") {
+  quit(status = system2("env", c("OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", file.path(R.home("bin"), "Rscript"), script, commandArgs(TRUE))))
+}
 suppressPackageStartupMessages(library(fastlmm))
-folder <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
+folder <- dirname(script)
 source(file.path(folder, "common.R"))
 arguments <- as.numeric(commandArgs(TRUE))
 given <- function(i, default) if (length(arguments) >= i) arguments[i] else default
@@ -53,7 +57,10 @@ if (nzchar(Sys.which("gemma"))) {
 }
 
 U <- eigen(K, symmetric = TRUE)$vectors
-print_times(paired(list(`delta kept` = function() fastlmm_scan(fit, G, progress = FALSE), `crossprod(U, G)` = function() crossprod(U, G)), repeats), "crossprod(U, G)")
+kept <- function(columns) function() fastlmm_scan(fit, G[, columns, drop = FALSE], progress = FALSE)
+print_times(
+  paired(list(`delta kept` = kept(seq_len(m)), `delta kept, 1 column` = kept(1), `crossprod(U, G)` = function() crossprod(U, G)), repeats), "crossprod(U, G)"
+)
 
 # columns made when they are asked for, so that only the scan takes memory
 made <- function(columns) structure(list(columns = columns, ids = ids), class = "made_up")
@@ -63,7 +70,7 @@ dimnames.made_up <- function(x) list(unclass(x)$ids, as.character(seq_len(unclas
   set.seed(j[1])
   matrix(rnorm(length(unclass(x)$ids) * length(j)), ncol = length(j), dimnames = list(unclass(x)$ids, NULL))
 }
-for (columns in c(2000, 20000)) {
+for (columns in c(5000, 50000)) {
   values <- list(fit = fit, made = made, ids = ids, columns = columns, dim.made_up = dim.made_up, dimnames.made_up = dimnames.made_up, `[.made_up` = `[.made_up`)
   beyond <- memory_beyond(values, quote(fastlmm_scan(fit, made(columns), progress = FALSE)))
   cat(sprintf("memory of a scan of %d candidates that are read by blocks: %.0f MB\n", columns, beyond / 1e6))

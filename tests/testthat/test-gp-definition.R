@@ -155,6 +155,17 @@ test_that("data rougher than their kernel do not make the estimate depend on the
   }
 })
 
+test_that("a long length scale that asks for less noise than rounding leaves does not stop the search", {
+  set.seed(52)
+  n <- 2e4
+  data <- data.frame(u = seq_len(n) / n, x = rnorm(n))
+  angle <- outer(2 * pi * data$u, 1:60)
+  weight <- sqrt(2 * (1 + (2 * pi * 0.02 * (1:60))^2 / 5)^-3)
+  data$y <- 1 + data$x / 2 + drop(cos(angle) %*% (rnorm(60) * weight) + sin(angle) %*% (rnorm(60) * weight)) + rnorm(n) / 2
+  fit <- fastlmm_fit(y ~ x + gp(u, basis = "fourier"), data)
+  expect_lt(fit$lengthscale, 0.1)
+})
+
 test_that("a window of length scales reaches over the interval", {
   data <- gp_world(1200, 2, "matern12", 0.5, sigma2_e = 0.3, seed = 6)
   limits <- confint(fastlmm_fit(gp_formula(2, "exp_quad", basis = "fourier"), data), "lengthscale")

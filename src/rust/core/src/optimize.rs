@@ -120,6 +120,17 @@ impl Grid {
         Ok(minima)
     }
 
+    /// The lowest point of the grid itself.
+    pub fn lowest(&self) -> Option<Local> {
+        let usable = (0..self.at.len()).filter(|&i| self.value[i].is_finite());
+        let best = usable.min_by(|&a, &b| self.value[a].total_cmp(&self.value[b]))?;
+        Some(Local {
+            place: Place::Interior,
+            at: self.at[best],
+            value: self.value[best],
+        })
+    }
+
     /// The global minimum. `None` if no local minimum is usable.
     pub fn optimum(&self, f: &impl Objective) -> Result<Option<Optimum>> {
         let mut locals = self.minima(f)?;

@@ -216,7 +216,11 @@ fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) ->
         what: "the search for delta",
         iterations: 0,
     };
-    let best = grid.optimum(&criterion)?.ok_or(none)?.best;
+    // far too long a length scale may ask for less noise than rounding leaves: others will be better
+    let best = match grid.optimum(&criterion)? {
+        Some(optimum) => optimum.best,
+        None => grid.lowest().ok_or(none)?,
+    };
     let n = criterion.n() as f64;
     let delta = best.at.exp() * rotated.k_scale;
     let gradient = match best.place {

@@ -1,7 +1,7 @@
 //! The tests of one block of candidates.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Rotated, Solved, State, criterion};
+use super::candidate::{Candidate, Place, Rotated, Solved, State, criterion};
 use super::refit::Grid;
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
@@ -96,6 +96,7 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
         ask,
         likelihood,
         null: (ask.test == Test::Ratio).then(|| null_deviance(basis, ask)),
+        kept: Place::new(basis, likelihood, ask.null),
         search,
     };
     let one = |set: &Set| {
@@ -143,6 +144,8 @@ struct Tester<'a> {
     ask: &'a Ask<'a>,
     likelihood: Method,
     null: Option<f64>,
+    /// The null model's place.
+    kept: Place,
     search: Option<Search>,
 }
 
@@ -161,37 +164,38 @@ impl Tester<'_> {
         if model.contrasts() == 0 {
             return Outcome::none(State::NoContrast, observed);
         }
-        let (h, g) = self.place(&model, &set.columns);
-        match model.solve(h, g) {
-            Some(solved) => self.tested(&model, &solved, (h, g), observed),
+        let anew = self
+            .search
+            .as_ref()
+            .map(|search| self.place(search, &model, &set.columns));
+        let place = anew.as_ref().unwrap_or(&self.kept);
+        match model.solve(place) {
+            Some(solved) => self.tested(&model, &solved, place, observed),
             None => Outcome::none(State::Collinear, observed),
         }
     }
 
-    /// The (h, g) of the test.
-    fn place(&self, model: &Candidate<'_>, columns: &[usize]) -> (f64, f64) {
-        let Some(Search { grid, sums }) = &self.search else {
-            return self.ask.null;
-        };
+    /// Where the test is made if delta is estimated anew.
+    fn place(&self, search: &Search, model: &Candidate<'_>, columns: &[usize]) -> Place {
+        let Search { grid, sums } = search;
         let values = match (sums, columns) {
             (Some((gg, gy, yy)), [j]) => {
                 let of = |m: &faer::Mat<f64>| m.col(*j).iter().copied().collect::<Vec<f64>>();
                 grid.deviances_of_one(model, &of(gg), &of(gy), yy)
             }
-            _ => grid.deviances(model),
+            _ => grid.deviances(self.basis, model),
         };
-        let (h, g, _) = grid.optimum(model, &values);
-        (h, g)
+        grid.optimum(self.basis, model, &values).0
     }
 
-    fn tested(&self, model: &Candidate<'_>, solved: &Solved, (h, g): (f64, f64), observed: usize) -> Outcome {
+    fn tested(&self, model: &Candidate<'_>, solved: &Solved, place: &Place, observed: usize) -> Outcome {
         let (q, taken) = solved.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
-        let deviance = model.deviance(self.likelihood, h, g);
+        let deviance = model.deviance_of(self.likelihood, solved.log_det(), q, place.log_det);
         let (statistic, df2_of_test) = match self.ask.test {
             Test::Wald => (taken / df / (q / df2), df2),
             Test::Score => ((df2 + df) * taken / (taken + q), f64::INFINITY),
-            Test::Ratio => (self.ratio(model, deviance, (h, g)), f64::INFINITY),
+            Test::Ratio => (self.ratio(model, deviance, place), f64::INFINITY),
         };
         let single = model.tested() == 1;
         let (beta, unit) = solved.last();
@@ -205,24 +209,24 @@ impl Tester<'_> {
             statistic,
             df,
             df2: df2_of_test,
-            h,
-            g,
+            h: place.h,
+            g: place.g,
             log_lik: -0.5 * deviance,
         }
     }
 
     /// Against the null model, or the one with what is adjusted for.
-    fn ratio(&self, model: &Candidate<'_>, deviance: f64, (h, g): (f64, f64)) -> f64 {
+    fn ratio(&self, model: &Candidate<'_>, deviance: f64, place: &Place) -> f64 {
         let null = match (model.adjust, &self.search, self.null) {
             (0, _, Some(null)) => null,
             (adjust, None, _) => {
                 let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                reduced.deviance(Method::Ml, h, g)
+                reduced.deviance(Method::Ml, place)
             }
             (adjust, Some(search), _) => {
                 let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                let values = search.grid.deviances(&reduced);
-                search.grid.optimum(&reduced, &values).2
+                let values = search.grid.deviances(self.basis, &reduced);
+                search.grid.optimum(self.basis, &reduced, &values).1
             }
         };
         (null - deviance).max(0.0)

@@ -175,6 +175,28 @@ fn clean(mut g: Vec<f64>, weight: &[f64], centred: bool) -> (Vec<f64>, Column) {
     (g, column)
 }
 
+/// What all candidates share at one (h, g).
+#[derive(Clone)]
+pub struct Place {
+    pub h: f64,
+    pub g: f64,
+    inverse: Vec<f64>,
+    /// Of the null model.
+    pub log_det: f64,
+}
+
+impl Place {
+    pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Self {
+        let null = criterion(basis, method);
+        Self {
+            h,
+            g,
+            inverse: null.inverse(h, g),
+            log_det: null.log_det(h, g),
+        }
+    }
+}
+
 /// The null model with further columns, the first `adjust` of them not under test.
 pub struct Candidate<'a> {
     basis: &'a Basis<'a>,
@@ -252,8 +274,8 @@ impl Candidate<'_> {
         (0..=self.c()).map(|a| (0..=a).map(|b| entry(a, b)).collect()).collect()
     }
 
-    pub fn solve(&self, h: f64, g: f64) -> Option<Solved> {
-        let mut factor = self.s(&criterion(self.basis, Method::Reml).inverse(h, g), g);
+    pub fn solve(&self, place: &Place) -> Option<Solved> {
+        let mut factor = self.s(&place.inverse, place.g);
         log_det(&mut factor)?;
         Some(Solved {
             factor,
@@ -261,14 +283,12 @@ impl Candidate<'_> {
         })
     }
 
-    /// -2 log L at (h, g), all constants included.
-    pub fn deviance(&self, method: Method, h: f64, g: f64) -> f64 {
-        let null = criterion(self.basis, method);
-        let mut s = self.s(&null.inverse(h, g), g);
-        match log_det(&mut s) {
-            Some(log_det) => self.deviance_of(method, log_det, s[self.c()][self.c()].powi(2), null.log_det(h, g)),
-            None => f64::INFINITY,
-        }
+    /// -2 log L at a place, all constants included.
+    pub fn deviance(&self, method: Method, place: &Place) -> f64 {
+        let solved = self.solve(place);
+        solved.map_or(f64::INFINITY, |s| {
+            self.deviance_of(method, s.log_det(), s.squares().0, place.log_det)
+        })
     }
 
     /// From `log|S|`, Q and the null model's log-determinant.

@@ -1,7 +1,7 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Rotated, criterion};
+use super::candidate::{Candidate, Place, Rotated, criterion};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
 use crate::optimize::grid_points;
@@ -15,9 +15,8 @@ pub struct Grid {
     points: Vec<(f64, f64, f64)>,
     /// 1 / (h lambda + g), a row a point.
     weights: Mat<f64>,
-    /// log-determinants for delta -> 0, where that is an end point, and for delta -> infinity.
-    lower: Option<f64>,
-    upper: f64,
+    /// delta -> infinity, and delta -> 0 where the likelihood has a limit there.
+    ends: Vec<Place>,
 }
 
 /// Every so many points of the grid of a single fit.
@@ -41,8 +40,11 @@ impl Grid {
             weights: Mat::from_fn(at.len(), values.len(), |i, k| {
                 (points[i].0 * values[k] + points[i].1).recip()
             }),
-            lower: null.is_bounded().then(|| null.log_det(1.0, 0.0)),
-            upper: null.log_det(0.0, 1.0),
+            ends: [Some((0.0, 1.0)), null.is_bounded().then_some((1.0, 0.0))]
+                .into_iter()
+                .flatten()
+                .map(|end| Place::new(basis, method, end))
+                .collect(),
             points,
             at,
         }
@@ -81,20 +83,20 @@ impl Grid {
     }
 
     /// The same by evaluating the model at each point.
-    pub fn deviances(&self, model: &Candidate<'_>) -> Vec<f64> {
-        let one = |(h, g, _): &(f64, f64, f64)| model.deviance(self.method, *h, *g);
+    pub fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
+        let one = |(h, g, _): &(f64, f64, f64)| model.deviance(self.method, &Place::new(basis, self.method, (*h, *g)));
         self.points.iter().map(one).collect()
     }
 
-    /// The best (h, g), from the deviances at the points, and its deviance.
-    pub fn optimum(&self, model: &Candidate<'_>, values: &[f64]) -> (f64, f64, f64) {
-        let mut best = (0.0, 1.0, self.end(model, 0.0, 1.0, self.upper));
-        if let Some(null) = self.lower {
-            let value = self.end(model, 1.0, 0.0, null);
-            if value < best.2 {
-                best = (1.0, 0.0, value);
-            }
-        }
+    /// The best place, from the deviances at the points, and its deviance.
+    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>, values: &[f64]) -> (Place, f64) {
+        let at = |place: (f64, f64)| {
+            let place = Place::new(basis, self.method, place);
+            let value = model.deviance(self.method, &place);
+            (place, value)
+        };
+        let value_of = |place: &Place| model.deviance(self.method, place);
+        let mut best: Option<(Place, f64)> = None;
         let last = values.len() - 1;
         for i in 0..=last {
             let is_low = (i == 0 || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
@@ -102,23 +104,18 @@ impl Grid {
                 continue;
             }
             let (low, high) = (self.at[i.saturating_sub(1)], self.at[(i + 1).min(last)]);
-            let (h, g) = proportions(self.valley(model, low, self.at[i], high));
-            let value = model.deviance(self.method, h, g);
-            if value < best.2 {
-                best = (h, g, value);
+            let found = at(proportions(self.valley(model, low, self.at[i], high)));
+            if best.as_ref().is_none_or(|best| found.1 < best.1) {
+                best = Some(found);
             }
         }
-        best
-    }
-
-    fn end(&self, model: &Candidate<'_>, h: f64, g: f64, null: f64) -> f64 {
-        match model.solve(h, g) {
-            Some(solved) => {
-                let q = solved.squares().0;
-                model.deviance_of(self.method, solved.log_det(), q, null)
+        for end in &self.ends {
+            let value = value_of(end);
+            if best.as_ref().is_none_or(|best| value < best.1) {
+                best = Some((end.clone(), value));
             }
-            None => f64::INFINITY,
         }
+        best.unwrap_or_else(|| at((0.0, 1.0)))
     }
 
     /// Newton's method, halved where it leaves what is known to hold the minimum.

@@ -1,0 +1,62 @@
+# Another program's scan, level and power: make check-long.
+
+skip_unless_long_scan <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+
+test_that("GEMMA's Wald tests of 2000 candidates", {
+  skip_unless_long_scan()
+  skip_if(!nzchar(Sys.which("gemma")), "gemma is not installed")
+  set.seed(61)
+  n <- 500
+  m <- 2000
+  ids <- sprintf("i%03d", seq_len(n))
+  G <- matrix(rbinom(n * m, 2, rep(runif(m, 0.1, 0.9), each = n)) + 0, n, dimnames = list(ids, paste0("m", seq_len(m))))
+  Z <- scale(G[, seq(1, m, 4)])
+  K <- tcrossprod(Z) / ncol(Z)
+  x <- rnorm(n)
+  y <- drop(Z %*% rnorm(ncol(Z), sd = 0.05)) + 0.3 * x + 0.4 * G[, 7] + rnorm(n)
+  work <- tempfile()
+  dir.create(work)
+  put <- function(value, name, ...) {
+    utils::write.table(format(value, digits = 17, trim = TRUE), file.path(work, name), quote = FALSE, row.names = FALSE, col.names = FALSE, ...)
+    file.path(work, name)
+  }
+  g <- file.path(work, "g.txt")
+  utils::write.table(cbind(colnames(G), "A", "C", t(G)), g, quote = FALSE, row.names = FALSE, col.names = FALSE, sep = ", ")
+  arguments <- c("-g", g, "-p", put(y, "y.txt"), "-k", put(K, "k.txt"), "-c", put(cbind(1, x), "c.txt"), "-lmm", "4", "-maf", "0", "-outdir", work, "-o", "scan")
+  expect_identical(system2("gemma", arguments, stdout = FALSE, stderr = FALSE), 0L)
+  theirs <- utils::read.table(file.path(work, "scan.assoc.txt"), header = TRUE)
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data.frame(id = ids, x, y), K))
+  mine <- fastlmm_scan(fit, G, refit = "delta")
+  at <- match(theirs$rs, mine$term)
+  expect_gt(nrow(theirs), 1900)
+  expect_lt(max(abs(-log10(theirs$p_wald) - mine$log10p[at])), 1e-4)
+  expect_equal(theirs$beta, -mine$estimate[at] * sign(stats::cor(theirs$beta, -mine$estimate[at])), tolerance = 1e-4)
+})
+
+test_that("tests keep their level under the null model, and find what is there", {
+  skip_unless_long_scan()
+  set.seed(62)
+  n <- 200
+  ids <- sprintf("i%03d", seq_len(n))
+  W <- matrix(rnorm(n * 60), n, dimnames = list(ids, NULL))
+  K <- tcrossprod(W) / 60
+  root <- chol(K + diag(1e-8, n))
+  rejected <- replicate(100, {
+    G <- matrix(rbinom(n * 50, 2, 0.4) + 0, n, dimnames = list(ids, NULL))
+    data <- data.frame(id = ids, y = drop(crossprod(root, rnorm(n))) + rnorm(n))
+    fit <- suppressMessages(suppressWarnings(fastlmm_fit(y ~ 1 + (1 | id), data, K)))
+    data$y <- data$y + 0.6 * G[, 1]
+    with_effect <- suppressMessages(suppressWarnings(fastlmm_fit(y ~ 1 + (1 | id), data, K)))
+    rate <- function(...) mean(suppressMessages(fastlmm_scan(fit, G, ...))$p.value < 0.05)
+    c(
+      kept = rate(), anew = rate(refit = "delta"), ratio = rate(test = "lrt", refit = "delta"), score = rate(test = "score"),
+      power = suppressMessages(fastlmm_scan(with_effect, G[, 1, drop = FALSE]))$p.value < 0.05
+    )
+  })
+  level <- rowMeans(rejected)
+  for (test in c("kept", "anew", "ratio", "score")) {
+    expect_gt(level[[test]], 0.04)
+    expect_lt(level[[test]], 0.062)
+  }
+  expect_gt(level[["power"]], 0.9)
+})
