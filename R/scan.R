@@ -87,7 +87,7 @@ check_scannable <- function(fit) {
   if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   if (is_gp_fit(fit)) abort_scan("is not offered for fits with a gp() term")
   if (length(fit$random) > 1) abort_scan("needs a null model with one random effect; put several kernels together by their shares, as K = h1 * K1 + h2 * K2")
-  if (!any(is.finite(fit$logLik))) abort_scan("needs a null model that leaves something to explain")
+  if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
 }
 
 abort_scan <- function(message) abort_fastlmm("scan", paste("fastlmm_scan()", message))
@@ -188,7 +188,7 @@ scan_with <- function(fit, source, tests, ask, how) {
 
 # Consecutive tests whose columns are read together
 scan_blocks <- function(source, tests, block_size) {
-  if (is.null(block_size)) block_size <- max(16, min(1024, floor(3e6 / max(source$cells, 1))))
+  if (is.null(block_size)) block_size <- max(16, min(1024, floor(3e6 / max(source$cells, 1)), floor(5e9 / max(source$cells, 1)^2)))
   if (!is_count(block_size)) abort_scan("got a block_size that is not a positive number")
   width <- if (is.null(tests$columns)) rep(1, source$m) else lengths(tests$columns)
   split(seq_along(width), ceiling(cumsum(as.numeric(width)) / block_size))

@@ -33,6 +33,7 @@
 //! | `degenerate` | data whose likelihood has no ordinary optimum |
 //! | `fit`, `profile`, `predict` | what users ask for |
 //! | `many` | many responses on one decomposition |
+//! | `scan`, `bed` | candidates tested one by one or in sets against one null model; PLINK's genotypes |
 //! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 //! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |

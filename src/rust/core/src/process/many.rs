@@ -174,11 +174,7 @@ pub fn exact(
     let rows: Vec<usize> = (0..n).collect();
     let ones = vec![1.0; n];
     let weights = if data.weights.is_empty() { &ones } else { data.weights };
-    let options = Options {
-        method: request.method,
-        threads,
-        tolerance: None,
-    };
+    let asked = asked(request, threads);
     let range = exact_range(request, bounds, n);
     let grid = match &request.lengths {
         Some(lengths) => vec![lengths[0]],
@@ -200,10 +196,6 @@ pub fn exact(
             kernel: Kernel::Dense(Dense(kernel.as_ref())),
             index: &rows,
         };
-        let asked = many::Request {
-            options,
-            effects: false,
-        };
         let found = fit_many(y, &model, asked, monitor)?;
         nobs = found.nobs;
         if steps < grid.len() {
@@ -221,6 +213,18 @@ pub fn exact(
         size: n,
         captured: 1.0,
     })
+}
+
+fn asked(request: &Request, threads: usize) -> many::Request {
+    let options = Options {
+        method: request.method,
+        threads,
+        tolerance: None,
+    };
+    many::Request {
+        options,
+        effects: false,
+    }
 }
 
 /// From half the mean distance of neighbours to the longest side, if not asked otherwise.
