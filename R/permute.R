@@ -15,7 +15,7 @@
 #' @param probs quantiles of the maxima.
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many were tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`
-#'   (minus the decimal logarithm of the p-value of a single test).
+#'   (minus the decimal logarithm of the p-value of a single test). Of many responses ([fastlmm_mlm]) a list of such, one for each that was fitted.
 #' @references
 #' Abney, M. (2015) Permutation testing in the presence of polygenic variation. Genetic Epidemiology 39, 249-258.
 #' @examples
@@ -30,7 +30,7 @@
 fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), ...) {
   check_dots_empty(...)
   check_scannable(fit)
-  if (inherits(fit, "fastlmm_mlm")) abort_scan("for permutations needs the fit of one response; use extract_fit()")
+  if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
   if (!is_count(n)) abort_scan("for permutations needs a positive number n")
   source <- candidate_source(candidates, fit, data)
   state <- seed_generator(seed)
@@ -41,6 +41,31 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
   found <- run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) many_block(null, source, block, ask), how, NULL)
   maximum <- tapply(found$statistic, factor(found$response, null$names), max)
   structure(list(maximum = unname(c(maximum)), df2 = null$df2, candidates = source$m, seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+}
+
+# Each response by itself, with the same permutations where the same rows are observed
+permute_each <- function(fit, candidates, n, seed, data, block_size, progress) {
+  if (is.null(seed)) seed <- sample.int(.Machine$integer.max, 1)
+  responses <- names(fit$logLik)[fit$status == "ok"]
+  one <- function(name) fastlmm_permute(quiet_fit(extract_fit(fit, name)), candidates, n, seed, data, block_size, progress)
+  structure(lapply(structure(responses, names = responses), one), class = "fastlmm_permute_list")
+}
+
+#' @rdname fastlmm_permute
+#' @export
+quantile.fastlmm_permute_list <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
+  check_dots_empty(...)
+  parts <- lapply(names(x), function(name) cbind(response = name, quantile(x[[name]], probs)))
+  do.call(rbind, parts)
+}
+
+#' @rdname fastlmm_permute
+#' @export
+print.fastlmm_permute_list <- function(x, ...) {
+  check_dots_empty(...)
+  cat("Permutations of ", counted(length(x), "response"), ", quantiles of the largest statistics:\n", sep = "")
+  print(stats::quantile(x, probs = 0.95), row.names = FALSE)
+  invisible(x)
 }
 
 # Responses that are permutations of the fit's own whitened contrasts

@@ -75,6 +75,16 @@ test_that("the statistic of unpermuted contrasts is that of the scan, and seeds 
   expect_error(fastlmm_permute(fit, world$G, n = 0), class = "fastlmm_error_scan")
 })
 
+test_that("many responses are permuted one by one", {
+  world <- many_world(q = 3)
+  fit <- suppressMessages(fastlmm_fit(Y ~ x + (1 | id), world$data, tcrossprod(world$W) / 25))
+  each <- fastlmm_permute(fit, world$G, n = 40, seed = 5)
+  expect_named(each, c("t1", "t2", "t3"))
+  expect_identical(each$t2$maximum, fastlmm_permute(suppressMessages(extract_fit(fit, "t2")), world$G, n = 40, seed = 5)$maximum)
+  expect_identical(quantile(each, 0.9)$response, c("t1", "t2", "t3"))
+  expect_output(print(each), "3 responses")
+})
+
 test_that("thresholds hold the level over the whole scan", {
   world <- many_world(n = 60, m = 30)
   K <- tcrossprod(world$W) / 25

@@ -342,6 +342,26 @@ test_that("PLINK files are read by blocks", {
   expect_error(fastlmm_scan(fit, paste0(stem, ".bed")), "bytes", class = "fastlmm_error_candidates")
 })
 
+test_that("snpStats and plink read the same numbers from PLINK files", {
+  skip_if_not_installed("snpStats")
+  set.seed(3)
+  G <- matrix(sample(c(0:2, NA), 61 * 40, replace = TRUE), 61, dimnames = list(paste0("i", 1:61), paste0("m", 1:40)))
+  stem <- tempfile()
+  write_bed(stem, G)
+  mine <- fastlmm:::open_bed(paste0(stem, ".bed"))[, 1:40]
+  theirs <- methods::as(snpStats::read.plink(paste0(stem, ".bed"))$genotypes, "numeric")
+  # snpStats counts the other allele
+  expect_equal(mine, 2 - theirs, ignore_attr = TRUE)
+  world <- scan_world(n = 61)
+  fit <- scan_fit(world, scan_worlds$dense)
+  scan <- fastlmm_scan(fit, snpStats::read.plink(paste0(stem, ".bed"))$genotypes)
+  expect_equal(scan$estimate, -fastlmm_scan(fit, paste0(stem, ".bed"))$estimate)
+  skip_if(!nzchar(Sys.which("plink1.9")), "plink1.9 is not installed")
+  system2("plink1.9", c("--bfile", stem, "--recode", "A", "--allow-no-sex", "--keep-allele-order", "--out", stem), stdout = FALSE, stderr = FALSE)
+  raw <- as.matrix(utils::read.table(paste0(stem, ".raw"), header = TRUE)[, -(1:6)])
+  expect_equal(unname(mine), unname(raw))
+})
+
 # ---- long work -------------------------------------------------------------------------------------------------------
 
 test_that("blocks, directories of finished blocks and other processes give the same numbers", {

@@ -108,9 +108,25 @@ impl Criterion<'_> {
         self.data.values.iter().map(|v| (h * *v + g).recip()).collect()
     }
 
-    /// log|h K22 + g I|, and for ML log|h K + g I|.
+    /// log|h K22 + g I|, and for ML log|h K + g I|: logarithms of products of some values, which do not leave the range of numbers.
     pub fn log_det(&self, h: f64, g: f64) -> f64 {
-        self.terms(h, g).log_det
+        const TOGETHER: usize = 8;
+        let product = |values: &[f64]| values.iter().map(|v| h * v + g).product::<f64>();
+        let sum = |values: &[f64]| match product(values) {
+            p if p > 1e-290 && p < 1e290 => p.ln(),
+            _ => values.iter().map(|v| (h * v + g).ln()).sum(),
+        };
+        let reached: f64 = self.data.values.chunks(TOGETHER).map(sum).sum();
+        let rest = if self.data.n_rest > 0 {
+            g.ln() * self.data.n_rest as f64
+        } else {
+            0.0
+        };
+        let fixed = match self.method {
+            Method::Reml => 0.0,
+            Method::Ml => self.log_det_schur(h, g, &self.inverse(h, g)),
+        };
+        reached + rest + fixed
     }
 
     /// log|S|, infinite where S is singular to rounding.

@@ -22,7 +22,8 @@ pub struct Grid {
 /// Every so many points of the grid of a single fit.
 const EVERY: usize = 2;
 const STEPS: usize = 60;
-const CLOSE: f64 = 1e-7;
+/// Newton's method doubles the digits: after a step as small as this one there is nothing to gain.
+const CLOSE: f64 = 1e-5;
 
 impl Grid {
     pub fn new(basis: &Basis<'_>, method: Method) -> Self {
@@ -104,7 +105,12 @@ impl Grid {
                 continue;
             }
             let (low, high) = (self.at[i.saturating_sub(1)], self.at[(i + 1).min(last)]);
-            let found = at(proportions(self.valley(model, low, self.at[i], high)));
+            let start = if i == 0 || i == last {
+                self.at[i]
+            } else {
+                self.vertex(i, values)
+            };
+            let found = at(proportions(self.valley(model, low, start, high)));
             if best.as_ref().is_none_or(|best| found.1 < best.1) {
                 best = Some(found);
             }
@@ -116,6 +122,22 @@ impl Grid {
             }
         }
         best.unwrap_or_else(|| at((0.0, 1.0)))
+    }
+
+    /// Of the parabola through a low point and its neighbours, which are as far from it.
+    fn vertex(&self, i: usize, values: &[f64]) -> f64 {
+        let step = self.at[i + 1] - self.at[i];
+        let (rise, bend) = (
+            values[i + 1] - values[i - 1],
+            values[i + 1] - 2.0 * values[i] + values[i - 1],
+        );
+        let shift = -0.5 * rise / bend;
+        self.at[i]
+            + if shift.is_finite() {
+                step * shift.clamp(-0.5, 0.5)
+            } else {
+                0.0
+            }
     }
 
     /// Newton's method, halved where it leaves what is known to hold the minimum.
