@@ -11,7 +11,7 @@
 #' @param n number of permutations.
 #' @param seed a number that makes the result repeatable; the state of R's generator is put back. `NULL`: go on from the state that there is.
 #' @param data,block_size,progress as for [fastlmm_scan()].
-#' @param x,object what `fastlmm_permute()` gave.
+#' @param x what `fastlmm_permute()` gave.
 #' @param probs quantiles of the maxima.
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many were tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`

@@ -159,6 +159,11 @@ autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects")
 print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
   check_dots_empty(...)
   table <- as.data.frame(x)
+  # a choice of columns is no list of tests any more
+  if (!all(c("log10p", "status") %in% names(table))) {
+    print(table, digits = digits, row.names = FALSE)
+    return(invisible(x))
+  }
   test <- c(wald = "F tests", lrt = "likelihood ratio tests", score = "score tests")
   how <- c(none = "delta of the null model", delta = "delta estimated anew", hybrid = "delta estimated anew where p is small")
   title <- if (is.null(attr(x, "test"))) "tests" else paste0(test[[attr(x, "test")]], ", ", how[[attr(x, "refit")]])

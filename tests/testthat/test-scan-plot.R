@@ -75,6 +75,7 @@ test_that("effects are the strongest, with intervals of their own degrees of fre
 test_that("a scan prints its strongest and what was not tested", {
   scan <- picture_scan()
   expect_output(print(scan), "m9 ")
+  expect_output(print(scan[1:2, c("term", "estimate")]), "term +estimate")
   scan$status[4] <- "constant"
   expect_output(print(scan), "not tested: constant 1")
   expect_s3_class(as.data.frame(scan), "data.frame", exact = TRUE)
