@@ -13,6 +13,7 @@ use super::request::Request;
 use super::weights::WeightSpace;
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
+use crate::optimize::Place;
 use crate::parallel::Workers;
 use crate::process::search::{Found, Profiled, Search};
 use std::cell::RefCell;
@@ -176,13 +177,18 @@ impl Explorer<'_> {
         };
         let search = self.search(&space, monitor);
         let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
-        let found = search.isotropic(&unit, first / unit[0], last / unit[0])?;
-        let one = |p: &Profiled| match p.lengths[0] <= first * 1.001 {
+        let (at, seen) = search.look(&unit, first / unit[0], last / unit[0])?;
+        let mut guesses: Vec<Guess> = (1..at.len())
+            .filter_map(|i| valley(at[i] - at[i - 1], &seen[i - 1], &seen[i]))
+            .collect();
+        if seen[0].slope() >= 0.0 {
             // the next window tells more
-            true => Ok(unmeasured(p)),
-            false => guess(&search, p),
-        };
-        found.locals.iter().map(one).collect()
+            guesses.push(unmeasured(&seen[0]));
+        }
+        if let Some(last) = seen.last().filter(|last| last.slope() < 0.0) {
+            guesses.push(guess(&search, last)?);
+        }
+        Ok(guesses)
     }
 
     /// A table of some rows for a range.
@@ -236,11 +242,36 @@ fn unmeasured(at: &Profiled) -> Guess {
     }
 }
 
+/// The lowest point of the cubic polynomial through two points and their slopes, if it lies between: near enough to start from.
+fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
+    if a.slope() >= 0.0 || b.slope() < 0.0 {
+        return None;
+    }
+    let mean = (b.deviance - a.deviance) / step;
+    let bend = a.slope() + b.slope() - 3.0 * mean;
+    let root = (bend * bend - a.slope() * b.slope()).sqrt();
+    let part = 1.0 - (b.slope() + root - bend) / (b.slope() - a.slope() + 2.0 * root);
+    let t = part * step;
+    let between = |a: f64, b: f64| (a.ln() + part * (b / a).ln()).exp();
+    Some(Guess {
+        lengths: a.lengths.iter().zip(&b.lengths).map(|(a, b)| between(*a, *b)).collect(),
+        delta: match (a.place, b.place) {
+            (Place::Interior, Place::Interior) => between(a.delta, b.delta),
+            (Place::Interior, _) => a.delta,
+            _ => b.delta,
+        },
+        width: (step / root).sqrt(),
+        deviance: a.deviance
+            + t * (a.slope() + t * (3.0 * mean - 2.0 * a.slope() - b.slope()) / step)
+            + t * t * t * (a.slope() + b.slope() - 2.0 * mean) / (step * step),
+    })
+}
+
 fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
     const STEP: f64 = 0.05;
     let slope = |t: f64| -> Result<f64> {
         let lengths: Vec<f64> = at.lengths.iter().map(|l| l * t.exp()).collect();
-        Ok(search.at(&lengths)?.gradient.iter().sum())
+        Ok(search.at(&lengths)?.slope())
     };
     let curvature = (slope(STEP)? - slope(-STEP)?) / (2.0 * STEP);
     let width = if curvature > 0.0 {

@@ -31,6 +31,11 @@ pub struct Profiled {
 }
 
 impl Profiled {
+    /// Slope of the deviance where all length scales change in proportion.
+    pub fn slope(&self) -> f64 {
+        self.gradient.iter().sum()
+    }
+
     /// Estimates at these length scales.
     pub fn seen(&self, method: Method) -> Seen {
         let criterion = Criterion {
@@ -93,21 +98,15 @@ impl Search<'_> {
     /// One length scale for all axes, in proportion to `unit`, between the ends of a range of factors.
     pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Found> {
         let along = |t: f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
-        let slope = |p: &Profiled| p.gradient.iter().sum::<f64>();
-        let (first, last) = (shortest.ln(), longest.ln());
-        let steps = ((last - first) / STEP).ceil().max(1.0);
-        let at: Vec<f64> = (0..=steps as usize)
-            .map(|i| first + (last - first) * i as f64 / steps)
-            .collect();
-        let seen: Vec<Profiled> = at.iter().map(|t| self.at(&along(*t))).collect::<Result<_>>()?;
+        let (at, seen) = self.look(unit, shortest, longest)?;
         let mut locals = vec![];
         for i in 1..at.len() {
-            if slope(&seen[i - 1]) < 0.0 && slope(&seen[i]) >= 0.0 {
+            if seen[i - 1].slope() < 0.0 && seen[i].slope() >= 0.0 {
                 locals.push(self.between(&along, at[i - 1], at[i])?);
             }
         }
         let last = at.len() - 1;
-        let ends = [(0, slope(&seen[0]) >= 0.0), (last, slope(&seen[last]) < 0.0)];
+        let ends = [(0, seen[0].slope() >= 0.0), (last, seen[last].slope() < 0.0)];
         locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
         let grid = seen.iter().chain(&locals).map(|p| p.seen(self.method)).collect();
@@ -118,24 +117,35 @@ impl Search<'_> {
         })
     }
 
+    /// Logarithms of factors between the ends of a range, and the profile there.
+    pub fn look(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<(Vec<f64>, Vec<Profiled>)> {
+        let (first, last) = (shortest.ln(), longest.ln());
+        let steps = ((last - first) / STEP).ceil().max(1.0);
+        let at: Vec<f64> = (0..=steps as usize)
+            .map(|i| first + (last - first) * i as f64 / steps)
+            .collect();
+        let along = |t: &f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
+        let seen = at.iter().map(|t| self.at(&along(t))).collect::<Result<_>>()?;
+        Ok((at, seen))
+    }
+
     /// From a start whose distance to the optimum is some `width` (in logarithms): secant steps on the slope, until the next would be small beside the
     /// width that the slopes tell. The whole range is searched where the profile is not convex.
     pub fn close(&self, start: &[f64], width: f64, range: &Range) -> Result<Found> {
         let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
-        let slope = |p: &Profiled| p.gradient.iter().sum::<f64>();
         let mut seen = vec![(0.0, self.at(start)?)];
         let mut curvature = 2.0 / (width * width);
         for _ in 0..STEPS {
             let (t, last) = &seen[seen.len() - 1];
-            let step = -slope(last) / curvature;
+            let step = -last.slope() / curvature;
             let next = (t + step).clamp(ends.0, ends.1);
             if last.place == Place::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
                 return Ok(self.found(seen));
             }
-            let (t, before) = (*t, slope(last));
+            let (t, before) = (*t, last.slope());
             let there = self.at(&along(next))?;
-            curvature = (slope(&there) - before) / (next - t);
+            curvature = (there.slope() - before) / (next - t);
             seen.push((next, there));
             if curvature.is_nan() || curvature <= 0.0 {
                 break;
@@ -149,8 +159,7 @@ impl Search<'_> {
         let grid = seen.iter().map(|(_, p)| p.seen(self.method)).collect();
         let width = match &seen[..] {
             [.., (a, before), (b, last)] => {
-                let slope = |p: &Profiled| p.gradient.iter().sum::<f64>();
-                Some((2.0 * (b - a) / (slope(last) - slope(before))).sqrt()).filter(|w| w.is_finite())
+                Some((2.0 * (b - a) / (last.slope() - before.slope())).sqrt()).filter(|w| w.is_finite())
             }
             _ => None,
         };
@@ -161,7 +170,7 @@ impl Search<'_> {
     fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
         let stopped = RefCell::new(None);
         let slope = |t: f64| match self.at(&along(t)) {
-            Ok(p) => p.gradient.iter().sum(),
+            Ok(p) => p.slope(),
             Err(error) => {
                 stopped.borrow_mut().get_or_insert(error);
                 f64::NAN
