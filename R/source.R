@@ -16,7 +16,7 @@ candidate_source <- function(candidates, fit, data = NULL) {
   at <- match_candidates(rownames(candidates), nrow(candidates), fit)
   names <- colnames(candidates)
   if (is.null(names)) names <- paste0("V", seq_len(ncol(candidates)))
-  rows <- at$rows
+  rows <- if (!identical(at$rows, seq_len(nrow(candidates)))) at$rows
   read <- function(j) block_values(candidates, rows, j)
   c(source_of(names, read, at), list(map = candidate_map(candidates)))
 }
@@ -27,11 +27,11 @@ source_of <- function(names, read, at) {
 
 vector_candidate <- function(x) matrix(x, ncol = 1, dimnames = list(names(x), "candidate"))
 
-# Numbers of some columns, in the rows that are wanted
+# Numbers of some columns, in the rows that are wanted; NULL: all, as they are
 block_values <- function(x, rows, j) {
   block <- x[, j, drop = FALSE]
   value <- if (inherits(block, "SnpMatrix")) methods::as(block, "numeric") else as.matrix(block)
-  value <- value[rows, , drop = FALSE]
+  if (!is.null(rows)) value <- value[rows, , drop = FALSE]
   if (storage.mode(value) != "double") storage.mode(value) <- "double"
   unname(value)
 }

@@ -362,6 +362,22 @@ test_that("snpStats and plink read the same numbers from PLINK files", {
   expect_equal(unname(mine), unname(raw))
 })
 
+test_that("matrices that live in files or elsewhere are read as those in memory", {
+  world <- scan_world(m = 20)
+  fit <- scan_fit(world, scan_worlds$dense)
+  here <- fastlmm_scan(fit, world$G)
+  if (requireNamespace("bigmemory", quietly = TRUE)) {
+    expect_identical(fastlmm_scan(fit, bigmemory::as.big.matrix(world$G), block_size = 7), here)
+  }
+  if (requireNamespace("DelayedArray", quietly = TRUE)) {
+    expect_identical(fastlmm_scan(fit, DelayedArray::DelayedArray(world$G), block_size = 7), here)
+  }
+  if (requireNamespace("HDF5Array", quietly = TRUE)) {
+    stored <- suppressMessages(HDF5Array::writeHDF5Array(world$G, with.dimnames = TRUE))
+    expect_identical(fastlmm_scan(fit, stored, block_size = 7), here)
+  }
+})
+
 # ---- long work -------------------------------------------------------------------------------------------------------
 
 test_that("blocks, directories of finished blocks and other processes give the same numbers", {

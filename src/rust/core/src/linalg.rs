@@ -26,7 +26,23 @@ pub fn max_abs(x: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 pub fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(x, y)| x * y).sum()
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    sum_of(n, |i| a[i] * b[i])
+}
+
+/// Sum of terms 0..n, by partial sums: additions need not wait for one another.
+pub fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
+    const LANES: usize = 8;
+    let mut partial = [D::from(0.0); LANES];
+    let whole = n - n % LANES;
+    for first in (0..whole).step_by(LANES) {
+        for (lane, sum) in partial.iter_mut().enumerate() {
+            *sum += term(first + lane);
+        }
+    }
+    let tail = (whole..n).fold(D::from(0.0), |sum, i| sum + term(i));
+    partial.into_iter().fold(tail, |sum, part| sum + part)
 }
 
 pub fn norm(a: &[f64]) -> f64 {

@@ -5,7 +5,7 @@
 //! that the model needs. Against a full eigendecomposition this saves the n x n eigenvectors and half of the time.
 
 use crate::error::{Error, Result};
-use crate::linalg::{Scalar, clear_registers, max_abs};
+use crate::linalg::{Scalar, clear_registers, max_abs, sum_of};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
@@ -212,7 +212,8 @@ fn sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], wid
     let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
     for i in (l..m).rev() {
         let (f, b) = (s * e[i], c * e[i]);
-        let r = f.hypot(g);
+        // T is of order one: what is too small for its square is a coupling that has split off
+        let r = (f * f + g * g).sqrt();
         e[i + 1] = r;
         if r == 0.0 {
             d[i + 1] -= p;
@@ -241,11 +242,9 @@ fn rotate_pair(rows: &mut [f64], width: usize, s: f64, c: f64) {
 
 /// sum_i a_i b_i / (h lambda_i + g): the quadratic form that every likelihood term is made of.
 pub fn weighted<D: Scalar>(a: &[f64], b: &[f64], inverse: &[D]) -> D {
-    let mut sum = D::from(0.0);
-    for ((x, y), w) in a.iter().zip(b).zip(inverse) {
-        sum += *w * (x * y);
-    }
-    sum
+    let n = a.len().min(b.len()).min(inverse.len());
+    let (a, b, inverse) = (&a[..n], &b[..n], &inverse[..n]);
+    sum_of(n, |i| inverse[i] * (a[i] * b[i]))
 }
 
 #[cfg(test)]

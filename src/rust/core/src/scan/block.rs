@@ -2,7 +2,7 @@
 
 use super::basis::Basis;
 use super::candidate::{Candidate, Place, Rotated, Solved, State, criterion};
-use super::refit::Grid;
+use super::refit::{Grid, Sums};
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
 use faer::{MatRef, Par};
@@ -89,7 +89,7 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
         Test::Score => ask.method,
     };
     let anew = ask.refit == Refit::Anew && ask.test != Test::Score;
-    let search = anew.then(|| Search::new(basis, &rotated, ask, likelihood, par));
+    let search = anew.then(|| Search::new(basis, &rotated, ask, likelihood));
     let tester = Tester {
         basis,
         rotated: &rotated,
@@ -122,18 +122,15 @@ fn null_deviance(basis: &Basis<'_>, ask: &Ask<'_>) -> f64 {
 /// What a search for delta shares.
 struct Search {
     grid: Grid,
-    /// Sums of g^2, g y (points x candidates) and y^2, for candidates that are tested one by one.
-    sums: Option<(faer::Mat<f64>, faer::Mat<f64>, Vec<f64>)>,
+    /// Sums of all candidates, and of y^2, for candidates that are tested one by one.
+    sums: Option<(Vec<Sums>, Vec<f64>)>,
 }
 
 impl Search {
-    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, method: Method, par: Par) -> Self {
-        let grid = Grid::new(basis, method);
+    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, method: Method) -> Self {
+        let grid = Grid::new(basis, method, ask.null);
         let singly = ask.sets.iter().all(|set| set.columns.len() == 1);
-        let sums = singly.then(|| {
-            let (gg, gy) = grid.sums(basis, rotated, par);
-            (gg, gy, grid.squares(basis))
-        });
+        let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
         Self { grid, sums }
     }
 }
@@ -178,14 +175,13 @@ impl Tester<'_> {
     /// Where the test is made if delta is estimated anew.
     fn place(&self, search: &Search, model: &Candidate<'_>, columns: &[usize]) -> Place {
         let Search { grid, sums } = search;
-        let values = match (sums, columns) {
-            (Some((gg, gy, yy)), [j]) => {
-                let of = |m: &faer::Mat<f64>| m.col(*j).iter().copied().collect::<Vec<f64>>();
-                grid.deviances_of_one(model, &of(gg), &of(gy), yy)
+        match (sums, columns) {
+            (Some((sums, yy)), [j]) => {
+                let (gg, gy) = Sums::of(sums, *j);
+                grid.optimum_of_one(self.basis, model, (&gg, &gy), yy).0
             }
-            _ => grid.deviances(self.basis, model),
-        };
-        grid.optimum(self.basis, model, &values).0
+            _ => grid.optimum(self.basis, model).0,
+        }
     }
 
     fn tested(&self, model: &Candidate<'_>, solved: &Solved, place: &Place, observed: usize) -> Outcome {
@@ -225,8 +221,7 @@ impl Tester<'_> {
             }
             (adjust, Some(search), _) => {
                 let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                let values = search.grid.deviances(self.basis, &reduced);
-                search.grid.optimum(self.basis, &reduced, &values).1
+                search.grid.optimum(self.basis, &reduced).1
             }
         };
         (null - deviance).max(0.0)

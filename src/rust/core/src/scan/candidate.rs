@@ -2,7 +2,7 @@
 
 use super::basis::Basis;
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::{Scalar, dot, log_det, max_abs, power_of_two, product};
+use crate::linalg::{Scalar, dot, log_det, power_of_two, product, sum_of};
 use crate::spectrum::weighted;
 use faer::{Mat, MatRef, Par};
 use num_dual::{Dual2_64, DualNum};
@@ -35,8 +35,9 @@ pub struct Column {
 /// A block of candidates.
 pub struct Rotated {
     pub columns: Vec<Column>,
-    /// Values with missing cells at their mean, scaled to order one.
-    g: Mat<f64>,
+    /// Values with missing cells at their mean, scaled to order one: cells x candidates.
+    g: Vec<f64>,
+    cells: usize,
     /// eigenvalues x candidates
     pub e: Mat<f64>,
     q: Mat<f64>,
@@ -50,30 +51,38 @@ pub const LEFT: f64 = 1e-10;
 impl Rotated {
     /// `centred`: X explains constants, so that means may be taken off first.
     pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, centred: bool, par: Par) -> Self {
-        let cleaned: Vec<(Vec<f64>, Column)> = (0..g.ncols())
-            .into_par_iter()
-            .map(|j| clean(g.col(j).iter().copied().collect(), basis.weight, centred))
-            .collect();
-        let g = Mat::from_fn(g.nrows(), g.ncols(), |i, j| cleaned[j].0[i]);
-        let one = |j: usize| dot(basis.v, &cleaned[j].0);
+        let cells = g.nrows();
+        let mut values = vec![0.0; cells * g.ncols()];
+        let one = |(j, out): (usize, &mut [f64])| {
+            out.iter_mut().zip(g.col(j).iter()).for_each(|(out, x)| *out = *x);
+            (clean(out, basis.weight, centred), dot(basis.v, out))
+        };
+        // a candidate of no cells has no chunk
+        let (columns, v) = values.par_chunks_mut(cells.max(1)).enumerate().map(one).unzip();
+        let cleaned = MatRef::from_column_major_slice(&values, cells, g.ncols());
         Self {
-            e: product(basis.e.transpose(), g.as_ref(), par),
-            q: product(basis.q.transpose(), g.as_ref(), par),
-            v: (0..g.ncols()).map(one).collect(),
-            columns: cleaned.into_iter().map(|(_, column)| column).collect(),
-            g,
+            e: product(basis.e.transpose(), cleaned, par),
+            q: product(basis.q.transpose(), cleaned, par),
+            v,
+            columns,
+            g: values,
+            cells,
         }
     }
 
     /// Values with missing cells at their mean, cells x candidates.
     pub fn values(&self) -> MatRef<'_, f64> {
-        self.g.as_ref()
+        MatRef::from_column_major_slice(&self.g, self.cells, self.columns.len())
+    }
+
+    fn cleaned(&self, j: usize) -> &[f64] {
+        &self.g[j * self.cells..(j + 1) * self.cells]
     }
 
     /// g_a'P g_b, X projected out.
     pub fn projected(&self, basis: &Basis<'_>, a: usize, b: usize) -> f64 {
-        let rows = self.g.col(a).iter().zip(self.g.col(b).iter()).zip(basis.weight);
-        let whole: f64 = rows.map(|((x, y), w)| w * x * y).sum();
+        let (x, y, w) = (self.cleaned(a), self.cleaned(b), &basis.weight[..self.cells]);
+        let whole: f64 = sum_of(self.cells, |i| w[i] * x[i] * y[i]);
         whole
             - (0..self.q.nrows())
                 .map(|k| self.q[(k, a)] * self.q[(k, b)])
@@ -134,45 +143,46 @@ impl Rotated {
 }
 
 /// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
-fn clean(mut g: Vec<f64>, weight: &[f64], centred: bool) -> (Vec<f64>, Column) {
-    let observed: Vec<f64> = g.iter().copied().filter(|x| !x.is_nan()).collect();
-    let refused = |state| {
-        let column = Column {
-            state,
+fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
+    let n = g.len();
+    let missing = g.iter().filter(|x| x.is_nan()).count();
+    let observed = n - missing;
+    let largest = g.iter().fold(0.0, |m: f64, x| m.max(x.abs())); // passes over NaN
+    let first = g.iter().copied().find(|x| !x.is_nan());
+    let (Some(first), true) = (first, largest.is_finite()) else {
+        g.fill(0.0);
+        return Column {
+            state: if largest.is_finite() {
+                State::Missing
+            } else {
+                State::Infinite
+            },
             scale: 1.0,
             square: 0.0,
             constant: false,
-            observed: observed.len(),
+            observed,
         };
-        (vec![0.0; g.len()], column)
     };
-    if observed.is_empty() {
-        return refused(State::Missing);
-    }
-    let size = power_of_two(max_abs(observed.iter().copied()));
-    if !size.is_finite() || observed.iter().any(|x| x.is_infinite()) {
-        return refused(State::Infinite);
-    }
-    let mean = observed.iter().map(|x| x / size).sum::<f64>() / observed.len() as f64;
-    let constant = observed.iter().all(|x| *x == observed[0]);
+    let size = power_of_two(largest);
+    let scaled = |x: f64| if x.is_nan() { 0.0 } else { x / size };
+    let mean = sum_of(n, |i| scaled(g[i])) / observed as f64;
+    let whole: f64 = sum_of(n, |i| scaled(g[i]) * scaled(g[i]));
+    let constant = g.iter().all(|x| *x == first || x.is_nan());
     let shift = if centred { mean } else { 0.0 };
-    let whole: f64 = observed.iter().map(|x| (x / size).powi(2)).sum();
-    for x in &mut g {
-        *x = if x.is_nan() { mean - shift } else { *x / size - shift };
-    }
-    let again = power_of_two(max_abs(g.iter().copied()));
+    let filled = |x: f64| if x.is_nan() { mean - shift } else { x / size - shift };
+    g.iter_mut().for_each(|x| *x = filled(*x));
+    let again = power_of_two(g.iter().fold(0.0, |m: f64, x| m.max(x.abs())));
     g.iter_mut().for_each(|x| *x /= again);
-    let square = g.iter().zip(weight).map(|(x, w)| w * x * x).sum::<f64>();
+    let square = sum_of(n, |i| weight[i] * g[i] * g[i]);
     // a shift that leaves only rounding leaves nothing
     let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
-    let column = Column {
+    Column {
         state: if square <= rounding { State::Constant } else { State::Ok },
         scale: size * again,
         square,
         constant,
-        observed: observed.len(),
-    };
-    (g, column)
+        observed,
+    }
 }
 
 /// What all candidates share at one (h, g).
@@ -304,7 +314,7 @@ impl Candidate<'_> {
     }
 
     /// Observations that count.
-    fn n(&self, method: Method) -> f64 {
+    pub fn n(&self, method: Method) -> f64 {
         match method {
             Method::Reml => self.contrasts() as f64,
             Method::Ml => criterion(self.basis, method).n() as f64,

@@ -13,6 +13,7 @@ pub mod basis;
 pub mod block;
 mod candidate;
 pub mod many;
+mod near;
 mod refit;
 
 pub use basis::{Basis, Null};

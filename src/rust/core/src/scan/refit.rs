@@ -2,10 +2,12 @@
 
 use super::basis::Basis;
 use super::candidate::{Candidate, Place, Rotated, criterion};
+use super::near::{Near, Series};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
 use crate::optimize::grid_points;
 use faer::{Mat, Par};
+use rayon::prelude::*;
 
 /// The grid that all candidates share.
 pub struct Grid {
@@ -13,20 +15,39 @@ pub struct Grid {
     at: Vec<f64>,
     /// h, g and the null model's log-determinant at each point.
     points: Vec<(f64, f64, f64)>,
-    /// 1 / (h lambda + g), a row a point.
+    /// 1 / (h lambda + g), a row a point, and below them the coefficients of the series near the null model.
     weights: Mat<f64>,
+    near: Option<Near>,
     /// delta -> infinity, and delta -> 0 where the likelihood has a limit there.
     ends: Vec<Place>,
+}
+
+/// Sums of a tile of candidates.
+pub struct Sums {
+    gg: Mat<f64>,
+    gy: Mat<f64>,
+}
+
+impl Sums {
+    /// Those of candidate j of the block: of g^2 and of g y.
+    pub fn of(sums: &[Self], j: usize) -> (Vec<f64>, Vec<f64>) {
+        let column = |m: &Mat<f64>| m.col(j % TILE).iter().copied().collect();
+        let tile = &sums[j / TILE];
+        (column(&tile.gg), column(&tile.gy))
+    }
 }
 
 /// Every so many points of the grid of a single fit.
 const EVERY: usize = 2;
 const STEPS: usize = 60;
+/// Candidates whose sums are made together: few enough for the processor's own memory.
+const TILE: usize = 32;
 /// Newton's method doubles the digits: after a step as small as this one there is nothing to gain.
 const CLOSE: f64 = 1e-5;
 
 impl Grid {
-    pub fn new(basis: &Basis<'_>, method: Method) -> Self {
+    /// `kept`: h and g of the null model.
+    pub fn new(basis: &Basis<'_>, method: Method, kept: (f64, f64)) -> Self {
         let null = criterion(basis, method);
         let at: Vec<f64> = grid_points(basis.rotated).into_iter().rev().step_by(EVERY).collect();
         let at: Vec<f64> = at.into_iter().rev().collect();
@@ -36,31 +57,41 @@ impl Grid {
         };
         let points: Vec<(f64, f64, f64)> = at.iter().map(point).collect();
         let values = &basis.rotated.values;
+        let near = Near::new(basis, method, kept);
+        let terms = near.as_ref().map_or(0, |near| near.weights.nrows());
+        let weight = |i: usize, k: usize| match (points.get(i), &near) {
+            (Some((h, g, _)), _) => (h * values[k] + g).recip(),
+            (None, Some(near)) => near.weights[(i - points.len(), k)],
+            (None, None) => 0.0,
+        };
         Self {
             method,
-            weights: Mat::from_fn(at.len(), values.len(), |i, k| {
-                (points[i].0 * values[k] + points[i].1).recip()
-            }),
+            weights: Mat::from_fn(at.len() + terms, values.len(), weight),
             ends: [Some((0.0, 1.0)), null.is_bounded().then_some((1.0, 0.0))]
                 .into_iter()
                 .flatten()
                 .map(|end| Place::new(basis, method, end))
                 .collect(),
+            near,
             points,
             at,
         }
     }
 
-    /// Sums over the rotated coordinates at each point, for all candidates of a block: of g^2 and of g y.
-    pub fn sums(&self, basis: &Basis<'_>, block: &Rotated, par: Par) -> (Mat<f64>, Mat<f64>) {
-        let y = &basis.rotated.y;
-        let e = &block.e;
-        let square = Mat::from_fn(e.nrows(), e.ncols(), |i, j| e[(i, j)] * e[(i, j)]);
-        let cross = Mat::from_fn(e.nrows(), e.ncols(), |i, j| e[(i, j)] * y[i]);
-        (
-            product(self.weights.as_ref(), square.as_ref(), par),
-            product(self.weights.as_ref(), cross.as_ref(), par),
-        )
+    /// For all candidates of a block, a column each: sums over the rotated coordinates of g^2 and of g y, at each point and as series.
+    pub fn sums(&self, basis: &Basis<'_>, block: &Rotated) -> Vec<Sums> {
+        let (y, e) = (&basis.rotated.y, &block.e);
+        let tile = |first: usize| {
+            let width = TILE.min(e.ncols() - first);
+            let square = Mat::from_fn(e.nrows(), width, |i, j| e[(i, first + j)] * e[(i, first + j)]);
+            let cross = Mat::from_fn(e.nrows(), width, |i, j| e[(i, first + j)] * y[i]);
+            Sums {
+                gg: product(self.weights.as_ref(), square.as_ref(), Par::Seq),
+                gy: product(self.weights.as_ref(), cross.as_ref(), Par::Seq),
+            }
+        };
+        let tiles: Vec<usize> = (0..e.ncols()).step_by(TILE).collect();
+        tiles.into_par_iter().map(tile).collect()
     }
 
     /// Sums of y^2.
@@ -71,8 +102,26 @@ impl Grid {
             .collect()
     }
 
+    /// The best place of a model with one column, and its deviance.
+    pub fn optimum_of_one(
+        &self,
+        basis: &Basis<'_>,
+        model: &Candidate<'_>,
+        (gg, gy): (&[f64], &[f64]),
+        yy: &[f64],
+    ) -> (Place, f64) {
+        let points = self.at.len();
+        let values = self.deviances_of_one(model, &gg[..points], &gy[..points], yy);
+        let near = self.near.as_ref().map(|near| Series {
+            near,
+            gg: &gg[points..],
+            gy: &gy[points..],
+        });
+        self.best(basis, model, &values, near)
+    }
+
     /// Deviances of a model with one column, from sums that are given without what the kernel does not reach.
-    pub fn deviances_of_one(&self, model: &Candidate<'_>, gg: &[f64], gy: &[f64], yy: &[f64]) -> Vec<f64> {
+    fn deviances_of_one(&self, model: &Candidate<'_>, gg: &[f64], gy: &[f64], yy: &[f64]) -> Vec<f64> {
         let one = |i: usize| {
             let (_, g, null) = self.points[i];
             let rest = |a: usize, b: usize| model.rest_of(a, b) / g;
@@ -84,13 +133,22 @@ impl Grid {
     }
 
     /// The same by evaluating the model at each point.
-    pub fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
+    fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
         let one = |(h, g, _): &(f64, f64, f64)| model.deviance(self.method, &Place::new(basis, self.method, (*h, *g)));
         self.points.iter().map(one).collect()
     }
 
-    /// The best place, from the deviances at the points, and its deviance.
-    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>, values: &[f64]) -> (Place, f64) {
+    /// The best place, and its deviance.
+    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> (Place, f64) {
+        self.best(basis, model, &self.deviances(basis, model), None)
+    }
+
+    /// From the deviances at the points.
+    fn best(&self, basis: &Basis<'_>, model: &Candidate<'_>, values: &[f64], near: Option<Series<'_>>) -> (Place, f64) {
+        let slopes = |t: f64| match &near {
+            Some(series) if series.near.holds(t) => series.slopes(model, t),
+            _ => model.slopes(self.method, t),
+        };
         let at = |place: (f64, f64)| {
             let place = Place::new(basis, self.method, place);
             let value = model.deviance(self.method, &place);
@@ -110,7 +168,7 @@ impl Grid {
             } else {
                 self.vertex(i, values)
             };
-            let found = at(proportions(self.valley(model, low, start, high)));
+            let found = at(proportions(valley(slopes, low, start, high)));
             if best.as_ref().is_none_or(|best| found.1 < best.1) {
                 best = Some(found);
             }
@@ -139,32 +197,32 @@ impl Grid {
                 0.0
             }
     }
+}
 
-    /// Newton's method, halved where it leaves what is known to hold the minimum.
-    fn valley(&self, model: &Candidate<'_>, mut low: f64, start: f64, mut high: f64) -> f64 {
-        let mut t = start;
-        for _ in 0..STEPS {
-            let (slope, curvature) = model.slopes(self.method, t);
-            if slope.is_nan() {
-                return start;
-            }
-            if slope > 0.0 {
-                high = t;
-            } else {
-                low = t;
-            }
-            let newton = t - slope / curvature;
-            let next = if curvature > 0.0 && newton > low && newton < high {
-                newton
-            } else {
-                0.5 * (low + high)
-            };
-            let step = (next - t).abs();
-            t = next;
-            if step < CLOSE {
-                break;
-            }
+/// Newton's method, halved where it leaves what is known to hold the minimum.
+fn valley(slopes: impl Fn(f64) -> (f64, f64), mut low: f64, start: f64, mut high: f64) -> f64 {
+    let mut t = start;
+    for _ in 0..STEPS {
+        let (slope, curvature) = slopes(t);
+        if slope.is_nan() {
+            return start;
         }
-        t
+        if slope > 0.0 {
+            high = t;
+        } else {
+            low = t;
+        }
+        let newton = t - slope / curvature;
+        let next = if curvature > 0.0 && newton > low && newton < high {
+            newton
+        } else {
+            0.5 * (low + high)
+        };
+        let step = (next - t).abs();
+        t = next;
+        if step < CLOSE {
+            break;
+        }
     }
+    t
 }
