@@ -51,6 +51,7 @@ pub mod exclude;
 pub mod factor;
 pub mod fit;
 pub mod fourier;
+pub mod gibbs;
 pub mod incidence;
 pub mod kernel;
 pub mod likelihood;

@@ -4,6 +4,7 @@ mod definition;
 mod edges;
 mod fit;
 mod fourier;
+mod gibbs;
 mod low_rank;
 mod many;
 mod mix;

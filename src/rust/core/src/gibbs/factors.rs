@@ -1,0 +1,108 @@
+//! Factors: their coefficients and proportions given F, and F with every U integrated out.
+
+use super::gaussian::Gaussian;
+use super::model::{Coefficient, Model, TILE, columns};
+use super::rng::{Block, Source, Stream, index};
+use super::state::State;
+use super::traits::Gathered;
+use crate::linalg::{axpy, product, sum_of};
+use faer::{Mat, Par};
+use rayon::prelude::*;
+
+/// b_Fm, then h_Fm, of each factor.
+pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
+    let (n, bf, iteration) = (model.n(), model.bf(), state.iteration);
+    let State {
+        f, bf: all, gf, shared, ..
+    } = state;
+    for (m, f) in f.chunks(n).enumerate() {
+        let rng = &mut source.stream(iteration, Block::Coefficients, m);
+        let b = &mut all[m * bf..(m + 1) * bf];
+        draw_coefficients(model, f, gf[m], shared, b, rng);
+        let e = residual(model, f, b);
+        let grid = &model.proportions;
+        let square = |g: usize| sum_of(n, |i| grid.at(g)[i] * e[i] * e[i]);
+        let log = |g: usize| grid.log_factors[g] - 0.5 * grid.log_det[g] - 0.5 * square(g);
+        let logs: Vec<f64> = (0..grid.count()).map(log).collect();
+        gf[m] = index(&logs, rng);
+    }
+}
+
+fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut [f64], rng: &mut Stream) {
+    let (xf, w) = (&model.data.xf, model.proportions.at(g));
+    if b.is_empty() {
+        return;
+    }
+    let along = |l: usize, value: &dyn Fn(usize) -> f64| sum_of(f.len(), |i| w[i] * xf[(i, l)] * value(i));
+    let ridge = |l: usize| precision(model, l, shared);
+    let mut gaussian = Gaussian::new(b.len());
+    let entry = |l: usize, o: usize| along(l, &|i| xf[(i, o)]) + if l == o { ridge(l) } else { 0.0 };
+    gaussian.set(entry, |l| along(l, &|i| f[i]));
+    let before = b.to_vec();
+    if !gaussian.draw(1.0, |_| true, b, rng) {
+        b.copy_from_slice(&before);
+    }
+}
+
+/// Prior precision of a coefficient of X_F.
+pub fn precision(model: &Model, l: usize, shared: &[f64]) -> f64 {
+    match model.data.xf_prior[l] {
+        Coefficient::Flat => 0.0,
+        Coefficient::Normal(variance) => 1.0 / variance,
+        Coefficient::Shared(number) => 1.0 / shared[number],
+    }
+}
+
+/// f - X_F b
+pub fn residual(model: &Model, f: &[f64], b: &[f64]) -> Vec<f64> {
+    let mut e = f.to_vec();
+    for (l, b) in b.iter().enumerate() {
+        let column = model
+            .data
+            .xf
+            .col(l)
+            .try_as_col_major()
+            .map_or(&[][..], |c| c.as_slice());
+        axpy(-b, column, &mut e);
+    }
+    e
+}
+
+/// F, row by row: `f_i ~ N(A_i^-1 c_i, A_i^-1)` with the weights w of row i at the points of traits and factors,
+/// `A_i = sum_j lambda_j lambda_j' w_ij / sigma2_j + diag(w_im)`, `c_i = sum_j lambda_j w_ij (y_ij - x_i'b_j) / sigma2_j + diag(w_im) B_F' x_Fi`.
+pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Source) {
+    let (n, k) = (model.n(), model.k);
+    if k == 0 {
+        return;
+    }
+    let weights = &model.proportions.weights;
+    let mean = product(model.data.xf.as_ref(), columns(&state.bf, model.bf()), Par::Seq);
+    let mean = |i: usize, m: usize| if model.bf() == 0 { 0.0 } else { mean[(i, m)] };
+    let own: Vec<&[f64]> = state.gf.iter().map(|g| model.proportions.at(*g)).collect();
+    let iteration = state.iteration;
+    let tile = |t: usize| -> Vec<f64> {
+        let mut rng = source.stream(iteration, Block::Factors, t);
+        let rows = t * TILE..((t + 1) * TILE).min(n);
+        let some = weights.subrows(rows.start, rows.len());
+        let a = product(gathered.precision.as_ref(), some.transpose(), Par::Seq);
+        let mut gaussian = Gaussian::new(k);
+        let mut drawn = vec![0.0; rows.len() * k];
+        for (at, (i, out)) in rows.zip(drawn.chunks_mut(k)).enumerate() {
+            let entry = |m: usize, o: usize| a[(m * k + o, at)] + if m == o { own[m][i] } else { 0.0 };
+            gaussian.set(entry, |m| gathered.right[(i, m)] + own[m][i] * mean(i, m));
+            if !gaussian.draw(1.0, |_| true, out, &mut rng) {
+                (0..k).for_each(|m| out[m] = state.f[m * n + i]);
+            }
+        }
+        drawn
+    };
+    let rows = (0..n.div_ceil(TILE))
+        .into_par_iter()
+        .map(tile)
+        .collect::<Vec<_>>()
+        .concat();
+    let f: Mat<f64> = Mat::from_fn(n, k, |i, m| rows[i * k + m]);
+    for m in 0..k {
+        (0..n).for_each(|i| state.f[m * n + i] = f[(i, m)]);
+    }
+}

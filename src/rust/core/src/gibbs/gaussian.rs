@@ -1,0 +1,86 @@
+//! Draws from a normal distribution that is given by its precision.
+
+use super::rng::{Stream, normal};
+
+/// A small precision matrix by rows of its lower triangle, and what is multiplied by its inverse.
+pub struct Gaussian {
+    size: usize,
+    p: Vec<f64>,
+    z: Vec<f64>,
+}
+
+impl Gaussian {
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            p: vec![0.0; size * size],
+            z: vec![0.0; size],
+        }
+    }
+
+    /// Precision and right side, the lower triangle by `entry(i, j)`.
+    pub fn set(&mut self, entry: impl Fn(usize, usize) -> f64, right: impl Fn(usize) -> f64) {
+        for i in 0..self.size {
+            (0..=i).for_each(|j| self.p[i * self.size + j] = entry(i, j));
+            self.z[i] = right(i);
+        }
+    }
+
+    /// Fixes an entry of what is drawn.
+    pub fn fix(&mut self, at: usize, value: f64) {
+        let size = self.size;
+        for i in 0..size {
+            let place = if i > at { i * size + at } else { at * size + i };
+            self.z[i] -= self.p[place] * value;
+            self.p[place] = 0.0;
+        }
+        self.p[at * size + at] = 1.0;
+        self.z[at] = value;
+    }
+
+    /// `P^-1 z + sd L'^-1 eps` with P = L L': mean and a draw about it, entries that are fixed left out by `is_free`. False if P is not positive definite.
+    pub fn draw(&mut self, sd: f64, is_free: impl Fn(usize) -> bool, out: &mut [f64], rng: &mut Stream) -> bool {
+        if !self.factor() {
+            return false;
+        }
+        let (size, l) = (self.size, &self.p);
+        for i in 0..size {
+            let row = &l[i * size..i * size + i];
+            let sum: f64 = row.iter().zip(&out[..i]).map(|(a, b)| a * b).sum();
+            out[i] = (self.z[i] - sum) / l[i * size + i];
+        }
+        for (i, value) in out.iter_mut().enumerate() {
+            let eps = normal(rng);
+            if is_free(i) {
+                *value += sd * eps;
+            }
+        }
+        for i in (0..size).rev() {
+            out[i] /= l[i * size + i];
+            let value = out[i];
+            let (above, _) = out.split_at_mut(i);
+            for (x, a) in above.iter_mut().zip(&l[i * size..i * size + i]) {
+                *x -= a * value;
+            }
+        }
+        true
+    }
+
+    fn factor(&mut self) -> bool {
+        let size = self.size;
+        for i in 0..size {
+            let (before, row) = self.p.split_at_mut(i * size);
+            for j in 0..i {
+                let other = &before[j * size..j * size + j];
+                let sum: f64 = row[..j].iter().zip(other).map(|(a, b)| a * b).sum();
+                row[j] = (row[j] - sum) / before[j * size + j];
+            }
+            let pivot = row[i] - row[..i].iter().map(|a| a * a).sum::<f64>();
+            if pivot.is_nan() || pivot <= 0.0 {
+                return false;
+            }
+            row[i] = pivot.sqrt();
+        }
+        true
+    }
+}

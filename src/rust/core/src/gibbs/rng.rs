@@ -1,0 +1,244 @@
+//! Streams of random numbers, named by what they are for: the same numbers whatever the order and the threads in which they are asked for.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Exp1, Gamma, Open01, StandardNormal};
+
+pub type Stream = ChaCha8Rng;
+
+/// Blocks of an iteration.
+#[derive(Debug, Clone, Copy)]
+pub enum Block {
+    Start,
+    Missing,
+    Traits,
+    Coefficients,
+    Factors,
+    Moves,
+    Precisions,
+    Shrinkage,
+    Effects,
+}
+
+/// A seed and the number of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub seed: u64,
+    pub chain: u64,
+}
+
+impl Source {
+    /// The stream of one place of a block in an iteration.
+    pub fn stream(self, iteration: u64, block: Block, place: usize) -> Stream {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&self.seed.to_le_bytes());
+        key[8..16].copy_from_slice(&self.chain.to_le_bytes());
+        key[16..24].copy_from_slice(&iteration.to_le_bytes());
+        let mut stream = Stream::from_seed(key);
+        stream.set_stream(((block as u64) << 56) | place as u64);
+        stream
+    }
+}
+
+pub fn normal(rng: &mut Stream) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+pub fn uniform(rng: &mut Stream) -> f64 {
+    Open01.sample(rng)
+}
+
+/// Gamma with a shape and a rate.
+pub fn gamma(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
+    // the smallest normal number instead of 0 or what is no number: a precision is neither
+    let unit = Gamma::new(shape, 1.0).map_or(f64::NAN, |d| d.sample(rng));
+    (unit / rate).clamp(f64::MIN_POSITIVE, f64::MAX)
+}
+
+pub fn inverse_gamma(shape: f64, scale: f64, rng: &mut Stream) -> f64 {
+    gamma(shape, scale, rng).recip()
+}
+
+/// Gamma beyond 1, its shape at least 1: plainly where that is likely, else by an exponential envelope (Dagpunar 1978).
+pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
+    if rate <= shape {
+        loop {
+            let x = gamma(shape, rate, rng);
+            if x >= 1.0 {
+                return x;
+            }
+        }
+    }
+    // x rate has the shape and rate 1, beyond t = rate
+    let t = rate;
+    let r = (t - shape + ((t - shape).powi(2) + 4.0 * t).sqrt()) / (2.0 * t);
+    let top = ((shape - 1.0) / (1.0 - r)).max(t);
+    loop {
+        let step: f64 = Exp1.sample(rng);
+        let x = t + step / r;
+        let accept = (shape - 1.0) * (x / top).ln() - (1.0 - r) * (x - top);
+        if uniform(rng).ln() <= accept {
+            return x / t;
+        }
+    }
+}
+
+/// One of some indices, by logarithms of weights.
+pub fn index(log_weights: &[f64], rng: &mut Stream) -> usize {
+    let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let total: f64 = log_weights.iter().map(|w| (w - largest).exp()).sum();
+    let mut left = uniform(rng) * total;
+    for (i, w) in log_weights.iter().enumerate() {
+        left -= (w - largest).exp();
+        if left <= 0.0 {
+            return i;
+        }
+    }
+    log_weights.iter().rposition(|w| *w > f64::NEG_INFINITY).unwrap_or(0)
+}
+
+/// Generalised inverse Gaussian, density `x^(lambda - 1) exp(-(psi x + chi / x) / 2)` (Devroye 2014: log x has a log-concave density).
+pub fn generalised_inverse_gaussian(lambda: f64, psi: f64, chi: f64, rng: &mut Stream) -> f64 {
+    let omega = (psi * chi).sqrt();
+    let scale = (chi / psi).sqrt();
+    let x = standard(lambda.abs(), omega, rng);
+    if lambda < 0.0 { scale / x } else { scale * x }
+}
+
+/// psi = chi = omega, lambda not negative.
+fn standard(lambda: f64, omega: f64, rng: &mut Stream) -> f64 {
+    let alpha = (omega * omega + lambda * lambda).sqrt() - lambda;
+    // log density of log x, 0 at its mode, and its slope
+    let psi = |x: f64| -alpha * (x.cosh() - 1.0) - lambda * (x.exp() - x - 1.0);
+    let slope = |x: f64| -alpha * x.sinh() - lambda * x.exp_m1();
+    let t = match -psi(1.0) {
+        v if (0.5..=2.0).contains(&v) => 1.0,
+        v if v > 2.0 => (2.0 / (alpha + lambda)).sqrt(),
+        _ => (4.0 / (alpha + 2.0 * lambda)).ln(),
+    };
+    let s = match -psi(-1.0) {
+        v if (0.5..=2.0).contains(&v) => 1.0,
+        v if v > 2.0 => (4.0 / (alpha * 1f64.cosh() + lambda)).sqrt(),
+        _ => {
+            let tail = (1.0 + 1.0 / alpha + (1.0 / (alpha * alpha) + 2.0 / alpha).sqrt()).ln();
+            if lambda > 0.0 { tail.min(1.0 / lambda) } else { tail }
+        }
+    };
+    let (eta, zeta, theta, xi) = (-psi(t), -slope(t), -psi(-s), slope(-s));
+    let (p, r) = (1.0 / xi, 1.0 / zeta);
+    let (inner, below) = (t - r * eta, s - p * theta);
+    let q = inner + below;
+    loop {
+        let (u, v, w) = (uniform(rng), uniform(rng), uniform(rng));
+        let x = match u * (q + p + r) {
+            part if part < q => -below + q * v,
+            part if part < q + r => inner - r * v.ln(),
+            _ => -below + p * v.ln(),
+        };
+        let envelope = match x {
+            x if x > inner => (-eta - zeta * (x - t)).exp(),
+            x if x < -below => (-theta + xi * (x + s)).exp(),
+            _ => 1.0,
+        };
+        if w * envelope <= psi(x).exp() {
+            let ratio = lambda / omega;
+            return (ratio + (1.0 + ratio * ratio).sqrt()) * x.exp();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Source = Source { seed: 7, chain: 0 };
+
+    /// Mean of draws against the ratio of two integrals over log x.
+    fn check(name: &str, log_density: impl Fn(f64) -> f64, above: f64, mut draw: impl FnMut(&mut Stream) -> f64) {
+        const DRAWS: usize = 40_000;
+        let mut rng = SOURCE.stream(0, Block::Start, 0);
+        let draws: Vec<f64> = (0..DRAWS).map(|_| draw(&mut rng).ln()).collect();
+        // midpoints from the lower end, or from where a density on the whole half line has nothing
+        let (low, high) = if above > 0.0 {
+            (above.ln(), above.ln() + 3.0)
+        } else {
+            (-40.0, 40.0)
+        };
+        let step = (high - low) / 400_000.0;
+        let grid: Vec<f64> = (0..400_000).map(|i| low + step * (f64::from(i) + 0.5)).collect();
+        let logs: Vec<f64> = grid.iter().map(|t| log_density(t.exp()) + t).collect();
+        let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let moment = |k: i32| {
+            grid.iter()
+                .zip(&logs)
+                .map(|(t, l)| t.powi(k) * (l - largest).exp())
+                .sum::<f64>()
+        };
+        let (mean, square) = (moment(1) / moment(0), moment(2) / moment(0));
+        let sd = (square - mean * mean).sqrt();
+        let seen = draws.iter().sum::<f64>() / DRAWS as f64;
+        let spread = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / DRAWS as f64).sqrt();
+        assert!(
+            (seen - mean).abs() < 4.5 * sd / (DRAWS as f64).sqrt(),
+            "{name}: mean {seen} {mean}"
+        );
+        assert!((spread / sd - 1.0).abs() < 0.04, "{name}: spread {spread} {sd}");
+    }
+
+    #[test]
+    fn gammas_above_one_have_the_density() {
+        for (shape, rate) in [
+            (3.0, 1.0),
+            (3.0, 3.0),
+            (3.0, 40.0),
+            (200.0, 205.0),
+            (200.0, 400.0),
+            (5e4, 5.02e4),
+        ] {
+            let density = |x: f64| (shape - 1.0) * x.ln() - rate * x;
+            check("gamma", density, 1.0, |rng| gamma_above_one(shape, rate, rng));
+        }
+    }
+
+    #[test]
+    fn generalised_inverse_gaussians_have_the_density() {
+        for (lambda, psi, chi) in [
+            (2.5, 1.0, 3.0),
+            (-4.0, 0.3, 2.0),
+            (0.5, 1e-3, 1e-3),
+            (0.0, 1.0, 1.0),
+            (150.0, 300.0, 10.0),
+            (-2400.0, 500.0, 5e3),
+            (1.0, 1e-4, 50.0),
+        ] {
+            let density = |x: f64| (lambda - 1.0) * x.ln() - 0.5 * (psi * x + chi / x);
+            check("gig", density, 0.0, |rng| {
+                generalised_inverse_gaussian(lambda, psi, chi, rng)
+            });
+        }
+    }
+
+    #[test]
+    fn indices_follow_their_weights() {
+        let mut rng = SOURCE.stream(3, Block::Traits, 1);
+        let weights = [f64::NEG_INFINITY, 800.0, 800.0 + 3f64.ln(), f64::NEG_INFINITY];
+        let second = (0..4000).filter(|_| index(&weights, &mut rng) == 2).count() as f64 / 4000.0;
+        assert!((second - 0.75).abs() < 0.03);
+    }
+
+    #[test]
+    fn streams_differ_in_every_part_of_their_name() {
+        let first = |s: Source, i, b, p| uniform(&mut s.stream(i, b, p)).to_bits();
+        let other = Source { seed: 7, chain: 1 };
+        let seen = [
+            first(SOURCE, 0, Block::Start, 0),
+            first(SOURCE, 1, Block::Start, 0),
+            first(SOURCE, 0, Block::Traits, 0),
+            first(SOURCE, 0, Block::Start, 1),
+            first(other, 0, Block::Start, 0),
+        ];
+        let distinct: std::collections::HashSet<u64> = seen.into_iter().collect();
+        assert_eq!(distinct.len(), seen.len());
+        assert_eq!(seen[0], first(SOURCE, 0, Block::Start, 0));
+    }
+}

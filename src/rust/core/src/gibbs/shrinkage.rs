@@ -1,0 +1,258 @@
+//! Precisions of the loadings, `1 / v_jm = local_jm column_m`, and variances that coefficients share.
+
+use super::model::{Coefficient, InverseGamma, Loadings, Model, TILE};
+use super::rng::{Block, Source, Stream, gamma, gamma_above_one, inverse_gamma};
+use super::state::State;
+use rayon::prelude::*;
+
+/// Precisions of a gamma process or of a horseshoe, with what they are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shrinkage {
+    /// One precision a loading, k x p: phi, or 1 / phi^2.
+    pub local: Vec<f64>,
+    /// Factors of the columns' precisions; the first of a horseshoe is 1.
+    pub delta: Vec<f64>,
+    /// Helpers of the horseshoe: one a loading (k x p), omega2 and xi. Empty, 1 and 1 for the gamma process.
+    pub helpers: Vec<f64>,
+    pub omega2: f64,
+    pub xi: f64,
+    /// The columns' precisions: tau_m, or `1 / (omega2 Delta_m)`.
+    pub column: Vec<f64>,
+}
+
+/// How often the columns' factors are drawn an iteration: a pass costs nothing beside the loadings.
+const PASSES: usize = 10;
+
+impl Shrinkage {
+    pub fn start(model: &Model, rng: &mut Stream) -> Self {
+        let count = model.k * model.p();
+        let horseshoe = matches!(model.prior.loadings, Loadings::Horseshoe { .. });
+        let delta = match model.prior.loadings {
+            Loadings::Gamma { .. } => (0..model.k).map(|_| 1.0 + gamma(2.0, 4.0, rng)).collect(),
+            Loadings::Horseshoe { .. } => vec![1.0; model.k],
+        };
+        let mut start = Self {
+            local: vec![1.0; count],
+            delta,
+            helpers: if horseshoe { vec![1.0; count] } else { vec![] },
+            omega2: 1.0,
+            xi: 1.0,
+            column: vec![],
+        };
+        start.update_columns(&model.prior.loadings);
+        start
+    }
+
+    fn update_columns(&mut self, loadings: &Loadings) {
+        let mut product = 1.0;
+        let column = |delta: &f64| {
+            product *= delta;
+            match loadings {
+                Loadings::Gamma { .. } => product,
+                Loadings::Horseshoe { .. } => 1.0 / (self.omega2 * product),
+            }
+        };
+        self.column = self.delta.iter().map(column).collect();
+    }
+
+    /// 1 / v_jm
+    pub fn precision(&self, m: usize, j: usize) -> f64 {
+        self.local[j * self.column.len() + m] * self.column[m]
+    }
+
+    pub fn numbers(&self) -> Vec<f64> {
+        let ends = [self.omega2, self.xi];
+        let parts = [&self.local[..], &self.delta, &self.helpers, &ends, &self.column];
+        parts.concat()
+    }
+
+    pub fn count(model: &Model) -> usize {
+        let count = model.k * model.p();
+        let horseshoe = matches!(model.prior.loadings, Loadings::Horseshoe { .. });
+        count * if horseshoe { 2 } else { 1 } + 2 * model.k + 2
+    }
+
+    pub fn from_numbers(model: &Model, numbers: &[f64]) -> Self {
+        let (count, k) = (model.k * model.p(), model.k);
+        let (local, rest) = numbers.split_at(count);
+        let (delta, rest) = rest.split_at(k);
+        let (helpers, rest) = rest.split_at(rest.len() - 2 - k);
+        Self {
+            local: local.to_vec(),
+            delta: delta.to_vec(),
+            helpers: helpers.to_vec(),
+            omega2: rest[0],
+            xi: rest[1],
+            column: rest[2..].to_vec(),
+        }
+    }
+}
+
+/// Squares of loadings in units of their variances' scale, k x p; 0 where they are known.
+fn squares(model: &Model, state: &State) -> Vec<f64> {
+    let k = model.k;
+    let one = |at: usize| {
+        let (j, m) = (at / k, at % k);
+        let lambda = state.lambda(model, j)[m];
+        if model.known(m, j).is_some() {
+            0.0
+        } else {
+            lambda * lambda / state.unit(model, j)
+        }
+    };
+    (0..k * model.p()).map(one).collect()
+}
+
+/// Sums over the traits of squares times local precisions.
+pub fn sums(model: &Model, state: &State) -> Vec<f64> {
+    let (k, local) = (model.k, &state.shrinkage.local);
+    let mut sums = vec![0.0; k];
+    for (at, square) in squares(model, state).into_iter().enumerate() {
+        sums[at % k] += square * local[at];
+    }
+    sums
+}
+
+/// All precisions, given the loadings.
+pub fn draw(model: &Model, state: &mut State, source: Source) {
+    if model.k == 0 {
+        return;
+    }
+    draw_local(model, state, source);
+    let mut rng = source.stream(state.iteration, Block::Shrinkage, 0);
+    let (sums, free) = (sums(model, state), model.free());
+    let shrinkage = &mut state.shrinkage;
+    for _ in 0..PASSES {
+        match model.prior.loadings {
+            Loadings::Gamma {
+                first,
+                others,
+                truncated,
+                ..
+            } => draw_gammas(shrinkage, &sums, &free, [first, others], truncated, &mut rng),
+            Loadings::Horseshoe { tau0, delta } => draw_columns(shrinkage, &sums, &free, tau0, delta, &mut rng),
+        }
+        shrinkage.update_columns(&model.prior.loadings);
+    }
+}
+
+fn draw_local(model: &Model, state: &mut State, source: Source) {
+    let squares = squares(model, state);
+    let (k, iteration) = (model.k, state.iteration);
+    let Shrinkage {
+        local, helpers, column, ..
+    } = &mut state.shrinkage;
+    let prior = model.prior.loadings;
+    // a known loading keeps a precision from the prior's middle, which nothing reads
+    let one = |at: usize, local: &mut f64, helper: Option<&mut f64>, rng: &mut Stream| {
+        let square = squares[at] * column[at % k];
+        match (prior, helper) {
+            (Loadings::Gamma { nu, .. }, _) => *local = gamma(0.5 * (nu + 1.0), 0.5 * (nu + square), rng),
+            (_, Some(helper)) => {
+                *helper = inverse_gamma(1.0, 1.0 + *local, rng);
+                *local = gamma(1.0, 1.0 / *helper + 0.5 * square, rng);
+            }
+            _ => (),
+        }
+    };
+    let tile = k * TILE;
+    let stream = |t: usize| source.stream(iteration, Block::Precisions, t);
+    if helpers.is_empty() {
+        local.par_chunks_mut(tile).enumerate().for_each(|(t, chunk)| {
+            let mut rng = stream(t);
+            chunk
+                .iter_mut()
+                .enumerate()
+                .for_each(|(i, x)| one(t * tile + i, x, None, &mut rng));
+        });
+    } else {
+        let both = local.par_chunks_mut(tile).zip(helpers.par_chunks_mut(tile));
+        both.enumerate().for_each(|(t, (chunk, helpers))| {
+            let mut rng = stream(t);
+            let each = chunk.iter_mut().zip(helpers).enumerate();
+            each.for_each(|(i, (x, helper))| one(t * tile + i, x, Some(helper), &mut rng));
+        });
+    }
+}
+
+/// Factors of a gamma process, one after the other.
+fn draw_gammas(
+    shrinkage: &mut Shrinkage,
+    sums: &[f64],
+    free: &[usize],
+    prior: [(f64, f64); 2],
+    truncated: bool,
+    rng: &mut Stream,
+) {
+    let k = sums.len();
+    for h in 0..k {
+        let (shape, rate) = prior[usize::from(h > 0)];
+        let others: f64 = (h..k).map(|m| shrinkage.column[m] * sums[m]).sum::<f64>() / shrinkage.delta[h];
+        let count: usize = free[h..].iter().sum();
+        let (shape, rate) = (shape + 0.5 * count as f64, rate + 0.5 * others);
+        let new = if h > 0 && truncated {
+            gamma_above_one(shape, rate, rng)
+        } else {
+            gamma(shape, rate, rng)
+        };
+        let change = new / shrinkage.delta[h];
+        shrinkage.delta[h] = new;
+        shrinkage.column[h..].iter_mut().for_each(|tau| *tau *= change);
+    }
+}
+
+/// Scales of a horseshoe's columns (Makalic and Schmidt 2016).
+fn draw_columns(
+    shrinkage: &mut Shrinkage,
+    sums: &[f64],
+    free: &[usize],
+    tau0: f64,
+    prior: InverseGamma,
+    rng: &mut Stream,
+) {
+    let k = sums.len();
+    // S_m / (2 Delta_m)
+    let scaled = |s: &Shrinkage, m: usize| 0.5 * sums[m] * s.column[m] * s.omega2;
+    let all: f64 = (0..k).map(|m| scaled(shrinkage, m)).sum();
+    let count: usize = free.iter().sum();
+    let before = shrinkage.omega2;
+    shrinkage.omega2 = inverse_gamma(0.5 * (count as f64 + 1.0), 1.0 / shrinkage.xi + all, rng);
+    shrinkage.xi = inverse_gamma(1.0, 1.0 / (tau0 * tau0) + 1.0 / shrinkage.omega2, rng);
+    let change = before / shrinkage.omega2;
+    shrinkage.column.iter_mut().for_each(|c| *c *= change);
+    for h in 1..k {
+        let beyond: f64 = (h..k).map(|m| scaled(shrinkage, m)).sum();
+        let count: usize = free[h..].iter().sum();
+        let scale = prior.scale + shrinkage.delta[h] * beyond / shrinkage.omega2;
+        let new = inverse_gamma(prior.shape + 0.5 * count as f64, scale, rng);
+        let change = shrinkage.delta[h] / new;
+        shrinkage.delta[h] = new;
+        shrinkage.column[h..].iter_mut().for_each(|c| *c *= change);
+    }
+}
+
+/// Variances that coefficients of traits and factors share, given the coefficients.
+pub fn draw_shared(model: &Model, state: &mut State, source: Source) {
+    let mut rng = source.stream(state.iteration, Block::Shrinkage, 1);
+    let (b, bf, c) = (model.b(), model.bf(), model.c());
+    for (number, prior) in model.prior.shared.iter().enumerate() {
+        let (mut count, mut square) = (0, 0.0);
+        let mut add = |values: &mut dyn Iterator<Item = f64>| {
+            for x in values {
+                count += 1;
+                square += x * x;
+            }
+        };
+        for l in (0..b).filter(|&l| model.data.x_prior[l] == Coefficient::Shared(number)) {
+            add(&mut (0..model.p()).map(|j| state.theta[j * c + l]));
+        }
+        for l in (0..bf).filter(|&l| model.data.xf_prior[l] == Coefficient::Shared(number)) {
+            add(&mut (0..model.k).map(|m| state.bf[m * bf + l]));
+        }
+        state.shared[number] = inverse_gamma(
+            prior.shape + 0.5 * f64::from(count),
+            prior.scale + 0.5 * square,
+            &mut rng,
+        );
+    }
+}

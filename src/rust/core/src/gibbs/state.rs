@@ -1,0 +1,136 @@
+//! All that an iteration leaves for the next one, and its bytes.
+
+use super::model::Model;
+use super::rng::{Block, Source, index, normal, uniform};
+use super::shrinkage::Shrinkage;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    pub iteration: u64,
+    /// Factors in the rotated basis, n x k.
+    pub f: Vec<f64>,
+    /// Coefficients of X and loadings of each trait, (b + k) x p.
+    pub theta: Vec<f64>,
+    pub sigma2: Vec<f64>,
+    /// Points of the grid of proportions, of traits and of factors.
+    pub g: Vec<usize>,
+    pub gf: Vec<usize>,
+    /// Coefficients of X_F, b_F x k.
+    pub bf: Vec<f64>,
+    /// Variances that coefficients share.
+    pub shared: Vec<f64>,
+    pub shrinkage: Shrinkage,
+    /// Cells that were missing, in the order of traits.
+    pub cells: Vec<f64>,
+}
+
+impl State {
+    /// Somewhere in the prior, factors of unit variance, cells as the data have them.
+    pub fn start(model: &Model, source: Source) -> Self {
+        let mut rng = source.stream(0, Block::Start, 0);
+        let (n, p, k) = (model.n(), model.p(), model.k);
+        let shrinkage = Shrinkage::start(model, &mut rng);
+        let g = (0..p).map(|_| index(&model.proportions.log_traits, &mut rng)).collect();
+        let gf = (0..k)
+            .map(|_| index(&model.proportions.log_factors, &mut rng))
+            .collect();
+        let f = (0..n * k).map(|_| normal(&mut rng)).collect();
+        let mut theta = vec![0.0; model.c() * p];
+        for j in 0..p {
+            for m in 0..k {
+                theta[j * model.c() + model.b() + m] = match model.known(m, j) {
+                    Some(value) => value,
+                    None => 0.1 * normal(&mut rng),
+                };
+            }
+        }
+        let shared = model.prior.shared.iter().map(|prior| prior.scale / (prior.shape + 1.0));
+        Self {
+            iteration: 0,
+            f,
+            theta,
+            sigma2: (0..p).map(|_| 0.5 + 0.5 * uniform(&mut rng)).collect(),
+            g,
+            gf,
+            bf: vec![0.0; model.bf() * k],
+            shared: shared.collect(),
+            shrinkage,
+            cells: vec![0.0; count_missing(model)],
+        }
+    }
+
+    /// Loadings of a trait.
+    pub fn lambda<'a>(&'a self, model: &Model, j: usize) -> &'a [f64] {
+        &self.theta[j * model.c() + model.b()..(j + 1) * model.c()]
+    }
+
+    /// What the loadings' variances of a trait are multiples of.
+    pub fn unit(&self, model: &Model, j: usize) -> f64 {
+        if model.prior.scaled { self.sigma2[j] } else { 1.0 }
+    }
+
+    // ---- bytes ------------------------------------------------------------------------------------
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.iteration.to_le_bytes().to_vec();
+        let points = |g: &[usize]| g.iter().map(|g| *g as f64).collect::<Vec<f64>>();
+        let parts = [
+            self.f.clone(),
+            self.theta.clone(),
+            self.sigma2.clone(),
+            points(&self.g),
+            points(&self.gf),
+            self.bf.clone(),
+            self.shared.clone(),
+            self.shrinkage.numbers(),
+            self.cells.clone(),
+        ];
+        for part in parts {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            part.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// `None` if the bytes are not those of a state of this model.
+    pub fn from_bytes(model: &Model, bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let mut word = || {
+            let (head, tail) = rest.split_at_checked(8)?;
+            rest = tail;
+            head.try_into().ok()
+        };
+        let iteration = u64::from_le_bytes(word()?);
+        let mut part = || -> Option<Vec<f64>> {
+            let length = u64::from_le_bytes(word()?);
+            (0..length).map(|_| Some(f64::from_le_bytes(word()?))).collect()
+        };
+        let (n, p, k) = (model.n(), model.p(), model.k);
+        let mut sized = |length: usize| part().filter(|part| part.len() == length);
+        let points = |g: Vec<f64>| g.into_iter().map(|g| g as usize).collect::<Vec<usize>>();
+        let f = sized(n * k)?;
+        let theta = sized(model.c() * p)?;
+        let sigma2 = sized(p)?;
+        let (g, gf) = (points(sized(p)?), points(sized(k)?));
+        let (bf, shared) = (sized(model.bf() * k)?, sized(model.prior.shared.len())?);
+        let numbers = sized(Shrinkage::count(model))?;
+        let known = |g: &Vec<usize>| g.iter().all(|g| *g < model.proportions.count());
+        let state = Self {
+            shrinkage: Shrinkage::from_numbers(model, &numbers),
+            cells: sized(count_missing(model))?,
+            iteration,
+            f,
+            theta,
+            sigma2,
+            g,
+            gf,
+            bf,
+            shared,
+        };
+        (known(&state.g) && known(&state.gf)).then_some(state)
+    }
+}
+
+fn count_missing(model: &Model) -> usize {
+    model.data.missing.iter().map(Vec::len).sum()
+}

@@ -1,0 +1,219 @@
+//! Traits given the factors, all U integrated out: coefficients and loadings, then proportion and residual variance together.
+
+use super::gaussian::Gaussian;
+use super::model::{Coefficient, Model, TILE, columns};
+use super::rng::{Block, Source, Stream, index, inverse_gamma};
+use super::state::State;
+use crate::linalg::product;
+use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// What the factors need of the traits, summed over them.
+pub struct Gathered {
+    /// `sum_j lambda_j w_ij (y_ij - x_i'b_j) / sigma2_j`, n x k.
+    pub right: Mat<f64>,
+    /// `sum_j lambda_j lambda_j' / sigma2_j` of the traits at each point of the grid, k^2 x points.
+    pub precision: Mat<f64>,
+}
+
+/// Parts of the state that belong to some traits.
+struct Tile<'a> {
+    first: usize,
+    theta: &'a mut [f64],
+    sigma2: &'a mut [f64],
+    g: &'a mut [usize],
+}
+
+/// Draws everything of the traits, by tiles of them.
+pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
+    let (b, c) = (model.b(), model.c());
+    let f = columns(&state.f, model.n());
+    let design = Mat::from_fn(
+        model.n(),
+        c,
+        |i, l| if l < b { model.data.x[(i, l)] } else { f[(i, l - b)] },
+    );
+    let grams = grams(model, &design, &state.g);
+    let iteration = state.iteration;
+    let before = Before {
+        model,
+        y,
+        design: &design,
+        grams: &grams,
+        shrinkage: &state.shrinkage,
+        shared: &state.shared,
+    };
+    let tiles = state
+        .theta
+        .par_chunks_mut((c * TILE).max(1))
+        .zip(state.sigma2.par_chunks_mut(TILE));
+    let tiles = tiles.zip(state.g.par_chunks_mut(TILE)).enumerate();
+    let parts: Vec<Gathered> = tiles
+        .map(|(t, ((theta, sigma2), g))| {
+            let tile = Tile {
+                first: t * TILE,
+                theta,
+                sigma2,
+                g,
+            };
+            before.draw(tile, &mut source.stream(iteration, Block::Traits, t))
+        })
+        .collect();
+    let nothing = Gathered {
+        right: Mat::zeros(model.n(), model.k),
+        precision: Mat::zeros(model.k * model.k, model.proportions.count()),
+    };
+    parts.into_iter().fold(nothing, |mut sum, part| {
+        sum.right += part.right;
+        sum.precision += part.precision;
+        sum
+    })
+}
+
+/// W'W of the design at each point of the grid that some trait is at.
+fn grams(model: &Model, design: &Mat<f64>, g: &[usize]) -> Vec<Option<Mat<f64>>> {
+    let of_point = |point: usize| {
+        g.contains(&point).then(|| {
+            let w = model.proportions.at(point);
+            let weighted = Mat::from_fn(design.nrows(), design.ncols(), |i, l| w[i] * design[(i, l)]);
+            product(design.transpose(), weighted.as_ref(), Par::Seq)
+        })
+    };
+    (0..model.proportions.count()).into_par_iter().map(of_point).collect()
+}
+
+/// What the draws of all tiles start from.
+struct Before<'a> {
+    model: &'a Model,
+    y: MatRef<'a, f64>,
+    design: &'a Mat<f64>,
+    grams: &'a [Option<Mat<f64>>],
+    shrinkage: &'a super::Shrinkage,
+    shared: &'a [f64],
+}
+
+impl Before<'_> {
+    fn draw(&self, mut tile: Tile<'_>, rng: &mut Stream) -> Gathered {
+        let y = self.y.subcols(tile.first, tile.g.len());
+        self.coefficients(&mut tile, y, rng);
+        self.variances(&mut tile, y, rng);
+        self.gathered(&tile, y)
+    }
+
+    /// b_j and lambda_j given h_j and sigma2_j: normal with precision `(W'W + D) / sigma2`.
+    fn coefficients(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) {
+        let (model, c) = (self.model, self.model.c());
+        if c == 0 {
+            return;
+        }
+        let weighted = self.weighted(tile, |i, j| y[(i, j)]);
+        let right = product(self.design.transpose(), weighted.as_ref(), Par::Seq);
+        let mut gaussian = Gaussian::new(c);
+        for (j, theta) in tile.theta.chunks_mut(c).enumerate() {
+            let (trait_, sigma2) = (tile.first + j, tile.sigma2[j]);
+            let Some(gram) = &self.grams[tile.g[j]] else { continue };
+            let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
+            let entry = |l: usize, o: usize| gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
+            gaussian.set(entry, |l| right[(l, j)]);
+            let known = |l: usize| {
+                if l < model.b() {
+                    None
+                } else {
+                    model.known(l - model.b(), trait_)
+                }
+            };
+            (0..c).for_each(|l| {
+                if let Some(value) = known(l) {
+                    gaussian.fix(l, value);
+                }
+            });
+            // columns of X are independent and priors proper: a failure is rounding, and the trait keeps what it has
+            let before = theta.to_vec();
+            if !gaussian.draw(sigma2.sqrt(), |l| known(l).is_none(), theta, rng) {
+                theta.copy_from_slice(&before);
+            }
+        }
+    }
+
+    /// Prior precision of a coefficient, times sigma2.
+    fn ridge(&self, l: usize, trait_: usize, sigma2: f64) -> f64 {
+        let b = self.model.b();
+        if l < b {
+            return match self.model.data.x_prior[l] {
+                Coefficient::Flat => 0.0,
+                Coefficient::Normal(variance) => sigma2 / variance,
+                Coefficient::Shared(number) => sigma2 / self.shared[number],
+            };
+        }
+        let scale = if self.model.prior.scaled { 1.0 } else { sigma2 };
+        scale * self.shrinkage.precision(l - b, trait_)
+    }
+
+    /// (h_j, sigma2_j) given the coefficients: h_j with sigma2_j integrated out, then sigma2_j.
+    fn variances(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) {
+        let (model, grid) = (self.model, &self.model.proportions);
+        let fitted = product(self.design.as_ref(), columns(tile.theta, model.c()), Par::Seq);
+        let square = Mat::from_fn(y.nrows(), y.ncols(), |i, j| {
+            let e = y[(i, j)] - if fitted.ncols() == 0 { 0.0 } else { fitted[(i, j)] };
+            e * e
+        });
+        let sums = product(grid.weights.transpose(), square.as_ref(), Par::Seq);
+        let prior = model.prior.residual;
+        for j in 0..tile.g.len() {
+            let (extra, count) = self.scaled(tile, j);
+            let shape = prior.shape + 0.5 * (model.n() + count) as f64;
+            let scale = |g: usize| prior.scale + 0.5 * (sums[(g, j)] + extra);
+            let log = |g: usize| grid.log_traits[g] - 0.5 * grid.log_det[g] - shape * scale(g).ln();
+            let logs: Vec<f64> = (0..grid.count()).map(log).collect();
+            tile.g[j] = index(&logs, rng);
+            tile.sigma2[j] = inverse_gamma(shape, scale(tile.g[j]), rng);
+        }
+    }
+
+    /// Square in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
+    fn scaled(&self, tile: &Tile<'_>, j: usize) -> (f64, usize) {
+        let (model, trait_) = (self.model, tile.first + j);
+        if !model.prior.scaled {
+            return (0.0, 0);
+        }
+        let loadings = &tile.theta[j * model.c() + model.b()..(j + 1) * model.c()];
+        let free = loadings
+            .iter()
+            .enumerate()
+            .filter(|(m, _)| model.known(*m, trait_).is_none());
+        free.fold((0.0, 0), |(sum, count), (m, x)| {
+            (sum + x * x * self.shrinkage.precision(m, trait_), count + 1)
+        })
+    }
+
+    /// What the factors need of these traits.
+    fn gathered(&self, tile: &Tile<'_>, y: MatRef<'_, f64>) -> Gathered {
+        let (model, b, c, k) = (self.model, self.model.b(), self.model.c(), self.model.k);
+        let coefficient = |l: usize, j: usize| tile.theta[j * c + l];
+        let x = &model.data.x;
+        let fixed = Mat::from_fn(b, tile.g.len(), coefficient);
+        let fixed = product(x.as_ref(), fixed.as_ref(), Par::Seq);
+        let left = |i: usize, j: usize| (y[(i, j)] - fixed[(i, j)]) / tile.sigma2[j];
+        let weighted = self.weighted(tile, left);
+        let lambda = Mat::from_fn(tile.g.len(), k, |j, m| coefficient(b + m, j));
+        let mut precision = Mat::zeros(k * k, model.proportions.count());
+        for j in 0..tile.g.len() {
+            for m in 0..k {
+                let one = coefficient(b + m, j) / tile.sigma2[j];
+                (0..k).for_each(|o| precision[(m * k + o, tile.g[j])] += one * coefficient(b + o, j));
+            }
+        }
+        Gathered {
+            right: product(weighted.as_ref(), lambda.as_ref(), Par::Seq),
+            precision,
+        }
+    }
+
+    /// Values of a tile's traits times the weights of their points.
+    fn weighted(&self, tile: &Tile<'_>, value: impl Fn(usize, usize) -> f64) -> Mat<f64> {
+        let weights = &self.model.proportions.weights;
+        Mat::from_fn(self.model.n(), tile.g.len(), |i, j| {
+            weights[(i, tile.g[j])] * value(i, j)
+        })
+    }
+}
