@@ -10,20 +10,21 @@ use crate::linalg::sum_of;
 /// Scale of each factor, then the order of neighbours. Factors with known loadings stay as they are.
 pub fn draw(model: &Model, state: &mut State, source: Source) {
     let mut rng = source.stream(state.iteration, Block::Moves, 0);
-    let free = model.free();
+    let (free, mut sums) = (model.free(), sums(model, state));
     let is_free = |m: usize| free[m] == model.p();
     for m in (0..model.k).filter(|&m| is_free(m)) {
-        scale(model, state, m, &mut rng);
+        sums[m] /= scale(model, state, m, sums[m], &mut rng);
     }
     for m in 1..model.k {
         if is_free(m - 1) && is_free(m) {
-            swap(model, state, m - 1, &mut rng);
+            swap(model, state, m - 1, &mut sums, &mut rng);
         }
     }
 }
 
 /// `f, b_F <- c f, c b_F` and `lambda <- lambda / c` leave the likelihood as it is; `c^2` is generalised inverse Gaussian (Liu and Sabatti's group move).
-fn scale(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
+/// Gives `c^2`. `sum`: of the squares of the factor's loadings times their local precisions.
+fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
     let (n, bf, c) = (model.n(), model.bf(), model.c());
     let b = &state.bf[m * bf..(m + 1) * bf];
     let e = residual(model, &state.f[m * n..(m + 1) * n], b);
@@ -32,26 +33,28 @@ fn scale(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
         + (0..bf)
             .map(|l| b[l] * b[l] * precision(model, l, &state.shared))
             .sum::<f64>();
-    let chi = sums(model, state)[m] * state.shrinkage.column[m];
+    let chi = sum * state.shrinkage.column[m];
     let lambda = 0.5 * ((n + bf) as f64 - model.p() as f64);
     if !(psi > 0.0 && chi > 0.0 && psi.is_finite() && chi.is_finite()) {
-        return;
+        return 1.0;
     }
-    let factor = generalised_inverse_gaussian(lambda, psi, chi, rng).sqrt();
+    let square = generalised_inverse_gaussian(lambda, psi, chi, rng);
+    let factor = square.sqrt();
     state.f[m * n..(m + 1) * n].iter_mut().for_each(|x| *x *= factor);
     state.bf[m * bf..(m + 1) * bf].iter_mut().for_each(|x| *x *= factor);
     let at = model.b() + m;
     state.theta.chunks_mut(c).for_each(|theta| theta[at] /= factor);
+    square
 }
 
 /// Exchanges two factors with all that is theirs but the column's precision.
-fn swap(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
-    let sums = sums(model, state);
+fn swap(model: &Model, state: &mut State, m: usize, sums: &mut [f64], rng: &mut Stream) {
     let column = &state.shrinkage.column;
     let log_accept = -0.5 * (column[m] - column[m + 1]) * (sums[m + 1] - sums[m]);
     if uniform(rng).ln() > log_accept {
         return;
     }
+    sums.swap(m, m + 1);
     let (n, k, bf, c) = (model.n(), model.k, model.bf(), model.c());
     swap_parts(&mut state.f, n, m);
     swap_parts(&mut state.bf, bf, m);
