@@ -108,3 +108,15 @@ ffi_scan_block <- function(basis, G, sets, adjust, ask) .Call(wrap__ffi_scan_blo
 #' each response; "threshold" those of at least `least`.
 #' @noRd
 ffi_scan_many <- function(basis, G, responses, centred, keep, least, threads) .Call(wrap__ffi_scan_many, basis, G, responses, centred, keep, least, threads)
+
+#' A sampler of some chains, each from its beginning or from a state.
+#' @noRd
+ffi_slam_new <- function(data, prior, factors, seed, chains, states) .Call(wrap__ffi_slam_new, data, prior, factors, seed, chains, states)
+
+#' Some iterations of all chains; draws of each `thin`-th after the first `warmup` of the chain.
+#' @noRd
+ffi_slam_run <- function(sampler, iterations, warmup, thin, threads) .Call(wrap__ffi_slam_run, sampler, iterations, warmup, thin, threads)
+
+#' Bytes of the state of each chain.
+#' @noRd
+ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)

@@ -17,7 +17,7 @@ run_blocks <- function(blocks, work, how, job) {
 # ---- one after the other, or in other processes ----------------------------------------------------------
 
 in_turn <- function(blocks, one, sizes, progress) {
-  meter <- new_meter(sum(sizes), progress)
+  meter <- new_meter(sum(sizes), progress, "tests")
   on.exit(meter$close())
   lapply(blocks, function(i) {
     found <- one(i)
@@ -37,7 +37,7 @@ in_plan <- function(blocks, one) {
 }
 
 # A line with the part that is done and the time left, written at most every half second
-new_meter <- function(total, progress) {
+new_meter <- function(total, progress, what) {
   if (!progress || total == 0) return(list(tick = function(n) invisible(), close = function() invisible()))
   start <- proc.time()[["elapsed"]]
   last <- start
@@ -48,7 +48,7 @@ new_meter <- function(total, progress) {
     if (now - last < 0.5 && done < total) return(invisible())
     last <<- now
     left <- (now - start) * (total - done) / done
-    cat(sprintf("\r%s of %s tests (%.0f %%), %s left   ", format(done, big.mark = ","), format(total, big.mark = ","), 100 * done / total, time_left(left)), file = stderr())
+    cat(sprintf("\r%s of %s %s (%.0f %%), %s left   ", format(done, big.mark = ","), format(total, big.mark = ","), what, 100 * done / total, time_left(left)), file = stderr())
   }
   list(tick = tick, close = function() if (last > start) cat("\n", file = stderr()))
 }

@@ -20,6 +20,7 @@ mod predict;
 mod profile;
 mod reply;
 mod scan;
+mod slam;
 mod view;
 
 extendr_module! {
@@ -34,4 +35,5 @@ extendr_module! {
     use predict;
     use profile;
     use scan;
+    use slam;
 }

@@ -12,6 +12,9 @@ pub enum Error {
         expected: usize,
     },
 
+    #[error("the state of the chain is not one of this model")]
+    State,
+
     #[error("X has rank {rank} but there are only {n} rows: no degrees of freedom are left")]
     TooFewRows { n: usize, rank: usize },
 
@@ -111,6 +114,7 @@ impl Error {
             Error::Tolerance { .. } => "tolerance",
             Error::Interrupted => "interrupted",
             Error::Threads { .. } => "threads",
+            Error::State => "state",
         }
     }
 
@@ -147,7 +151,7 @@ impl Error {
                 ("missing", missing),
             ],
             Error::Threads { threads } => vec![("threads", threads as f64)],
-            Error::MlUnbounded | Error::Interrupted => vec![],
+            Error::MlUnbounded | Error::Interrupted | Error::State => vec![],
         }
     }
 }

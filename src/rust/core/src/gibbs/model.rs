@@ -1,5 +1,6 @@
 //! Data in the rotated basis, and priors.
 
+use crate::error::{Error, Result};
 use crate::linalg::sum_of;
 use faer::{Mat, MatRef};
 
@@ -113,6 +114,32 @@ pub struct Model {
 pub const TILE: usize = 64;
 
 impl Model {
+    /// Do all parts have the sizes that they say?
+    pub fn check(&self) -> Result<()> {
+        let (data, grid) = (&self.data, &self.proportions);
+        let (n, p) = (self.n(), self.p());
+        let known = data.known.ncols() > 0;
+        let lengths = [
+            ("x", data.x.nrows(), n),
+            ("xf", data.xf.nrows(), n),
+            ("x_prior", data.x_prior.len(), self.b()),
+            ("xf_prior", data.xf_prior.len(), self.bf()),
+            ("missing", data.missing.len(), p),
+            ("known", data.known.ncols(), if known { p } else { 0 }),
+            (
+                "known",
+                data.known.nrows(),
+                if known { self.k } else { data.known.nrows() },
+            ),
+            ("traits", grid.log_traits.len(), grid.count()),
+            ("factors", grid.log_factors.len(), grid.count()),
+        ];
+        let wrong = lengths.into_iter().find(|(_, found, expected)| found != expected);
+        wrong.map_or(Ok(()), |(what, found, expected)| {
+            Err(Error::Shape { what, found, expected })
+        })
+    }
+
     pub fn n(&self) -> usize {
         self.data.y.nrows()
     }

@@ -285,7 +285,8 @@ fn geweke_known_loadings() {
 #[test]
 fn geweke_catches_planted_bugs() {
     let mut world = World::new(8, 3, 2, GAMMA, false);
-    let bugs: [(&str, fn(&mut State)); 4] = [
+    type Bug = fn(&mut State);
+    let bugs: [(&str, Bug); 4] = [
         ("residual variance too large", |s| s.sigma2[0] *= 1.1),
         ("proportion kept from zero", |s| s.g[0] = s.g[0].max(1)),
         ("factor scaled without its loadings", |s| {
@@ -313,7 +314,7 @@ fn without_factors_the_posterior_is_known() {
     });
     const DRAWS: usize = 40_000;
     let mut chain = Chain::new(&world.model, Source { seed: 11, chain: 0 });
-    let mut seen = vec![[0.0; 4]; 2];
+    let mut seen = [[0.0; 4]; 2];
     let mut sums = [0.0; 2];
     for _ in 0..DRAWS {
         chain.step();

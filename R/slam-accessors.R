@@ -1,0 +1,227 @@
+# What the draws of a sparse-factor model say, in units of the responses.
+
+# ---- draws, one by one ----------------------------------------------------------------------------------------
+
+# Draw t of a chain: loadings p x k, coefficients of the columns of X and of X_F in all, variances.
+one_draw <- function(fit, draws, t) {
+  b <- ncol(fit$X)
+  k <- fit$n_factors
+  theta <- draws$theta[, , t]
+  dim(theta) <- dim(draws$theta)[1:2]
+  sd <- fit$scale$sd
+  Lambda <- t(theta[b + seq_len(k), , drop = FALSE]) * sd
+  dimnames(Lambda) <- list(names(sd), factor_names(fit))
+  list(Lambda = Lambda, theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = matrix(draws$factors_b[, , t], ncol = k))
+}
+
+factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
+
+# A function of each draw, as an array whose last dimension is the draw, chains one after the other
+each_draw <- function(fit, what) {
+  check_has_draws(fit)
+  of_chain <- function(draws) lapply(seq_len(ncol(draws$sigma2)), function(t) what(one_draw(fit, draws, t)))
+  simplify2array(unlist(lapply(fit$draws, of_chain), recursive = FALSE))
+}
+
+check_has_draws <- function(fit) {
+  if (count_draws(fit) == 0) abort_fastlmm("no_draws", "there are no draws after warmup yet: extend(fit, iter = 0) finishes the run")
+}
+
+count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draws, function(d) ncol(d$sigma2), 0L))
+
+mean_draw <- function(x) {
+  last <- length(dim(x))
+  if (last <= 1) return(mean(x))
+  mean <- rowMeans(x, dims = last - 1)
+  if (last == 2) structure(mean, names = dimnames(x)[[1]]) else mean
+}
+
+# ---- covariances ------------------------------------------------------------------------------------------------
+
+#' Covariances and heritabilities of a sparse-factor model
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param effect name of the random effect; there is one, and it may be left out.
+#' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
+#' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean?
+#' @param ... not used; an unknown argument is an error.
+#' @return `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
+#'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`: correlations of G. `h2()`: a data frame with the posterior mean, standard deviation and 95 percent interval of each response's proportion of variance
+#'   that the random effect explains; of draws a matrix.
+#' @export
+G <- function(object, ...) UseMethod("G")
+
+#' @rdname G
+#' @export
+R <- function(object, ...) UseMethod("R")
+
+#' @rdname G
+#' @export
+P <- function(object, ...) UseMethod("P")
+
+#' @rdname G
+#' @export
+rg <- function(object, ...) UseMethod("rg")
+
+#' @rdname G
+#' @export
+h2 <- function(object, ...) UseMethod("h2")
+
+#' @rdname G
+#' @export
+G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
+  check_dots_empty(...)
+  check_effect(object, effect)
+  covariances(object, traits, draws, function(d, at) genetic(d, at) / object$basis$mean_diag)
+}
+
+#' @rdname G
+#' @export
+R.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+  check_dots_empty(...)
+  covariances(object, traits, draws, function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], 1 - d$hF, (1 - d$h[at]) * d$sigma2[at]))
+}
+
+#' @rdname G
+#' @export
+P.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+  check_dots_empty(...)
+  covariances(object, traits, draws, function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], rep(1, length(d$hF)), d$sigma2[at]))
+}
+
+#' @rdname G
+#' @export
+rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
+  check_dots_empty(...)
+  check_effect(object, effect)
+  # a response without any variance of the effect has no correlation
+  covariances(object, traits, draws, function(d, at) suppressWarnings(stats::cov2cor(genetic(d, at))))
+}
+
+#' @rdname G
+#' @export
+h2.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+  check_dots_empty(...)
+  at <- trait_index(object, traits)
+  all <- each_draw(object, function(d) trait_h2(d)[at])
+  all <- matrix(all, length(at), dimnames = list(colnames(object$Y)[at], NULL))
+  if (draws) return(all)
+  quantile <- apply(all, 1, stats::quantile, c(0.025, 0.975), names = FALSE)
+  data.frame(response = rownames(all), h2 = rowMeans(all), sd = apply(all, 1, stats::sd), low = quantile[1, ], high = quantile[2, ], row.names = NULL)
+}
+
+genetic <- function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], d$hF, d$h[at] * d$sigma2[at])
+
+# Proportion of each response's variance that is the random effect's
+trait_h2 <- function(d) {
+  square <- d$Lambda^2
+  g <- drop(square %*% d$hF) + d$h * d$sigma2
+  g / (rowSums(square) + d$sigma2)
+}
+
+# Lambda diag(weight) Lambda' + diag(own)
+low_rank_plus <- function(Lambda, weight, own) {
+  value <- tcrossprod(Lambda * rep(sqrt(weight), each = nrow(Lambda)))
+  diag(value) <- diag(value) + own
+  value
+}
+
+covariances <- function(object, traits, draws, of) {
+  at <- trait_index(object, traits)
+  if (length(at) > 2000) {
+    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses is asked for; give traits = with at most 2000 of them, and see loadings() for all", length(at)))
+  }
+  if (draws) return(each_draw(object, function(d) of(d, at)))
+  check_has_draws(object)
+  # a running mean: no p x p matrix for each draw
+  sum <- 0
+  for (chain in object$draws) for (t in seq_len(ncol(chain$sigma2))) sum <- sum + of(one_draw(object, chain, t), at)
+  sum / count_draws(object)
+}
+
+trait_index <- function(object, traits) {
+  names <- colnames(object$Y)
+  if (is.null(traits)) return(seq_along(names))
+  at <- if (is.character(traits)) match(traits, names) else as.integer(traits)
+  if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))
+  at
+}
+
+check_effect <- function(object, effect) {
+  name <- object$random[[1]]$name
+  if (!is.null(effect) && !identical(as.character(effect), name)) abort_fastlmm("effect", paste0("the random effect is ", quoted(name), ", not ", quoted(effect), did_you_mean(effect, name)))
+}
+
+# ---- loadings -----------------------------------------------------------------------------------------------------
+
+#' Loadings of factors
+#'
+#' @param x an object with loadings; a fit by [slamglmm_fit()].
+#' @param align bring signs and order of the factors of all draws together, by the correlation of their loadings with those of the draw that is most like the others?
+#' @param draws all draws (responses x factors x draws) instead of their mean?
+#' @param ... not used; an unknown argument is an error. For other objects, as [stats::loadings()].
+#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of the variance that they explain.
+#' @export
+loadings <- function(x, ...) UseMethod("loadings")
+
+#' @rdname loadings
+#' @export
+loadings.default <- function(x, ...) stats::loadings(x, ...)
+
+#' @rdname loadings
+#' @export
+loadings.slamglmm <- function(x, align = TRUE, draws = FALSE, ...) {
+  check_dots_empty(...)
+  all <- each_draw(x, function(d) d$Lambda)
+  dim(all) <- c(ncol(x$Y), x$n_factors, count_draws(x))
+  dimnames(all) <- list(colnames(x$Y), factor_names(x), NULL)
+  if (align && x$n_factors > 0) all <- align_loadings(all)
+  if (draws) all else rowMeans(all, dims = 2)
+}
+
+# Every draw's factors matched to those of a reference: the largest correlations first, each factor once
+align_loadings <- function(all) {
+  names <- dimnames(all)
+  reference <- all[, , dim(all)[3]]
+  for (pass in 1:2) {
+    all <- vapply(seq_len(dim(all)[3]), function(t) match_factors(matrix(all[, , t], dim(all)[1]), matrix(reference, dim(all)[1])), array(0, dim(all)[1:2]))
+    dim(all) <- c(nrow(all), ncol(all), length(all) / nrow(all) / ncol(all))
+    reference <- rowMeans(all, dims = 2)
+  }
+  by_size <- order(-colSums(reference^2))
+  structure(all[, by_size, , drop = FALSE], dimnames = names)
+}
+
+match_factors <- function(Lambda, reference) {
+  product <- crossprod(reference, Lambda)
+  matched <- Lambda
+  left <- abs(product)
+  for (i in seq_len(ncol(Lambda))) {
+    at <- arrayInd(which.max(left), dim(left))
+    sign <- if (product[at] < 0) -1 else 1
+    matched[, at[1]] <- sign * Lambda[, at[2]]
+    left[at[1], ] <- -1
+    left[, at[2]] <- -1
+  }
+  matched
+}
+
+#' Variance explained by factors
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @return A data frame with a row for each factor, ordered as by [loadings.slamglmm()]: part of the total variance of the (scaled) responses, part of it that is the random effect's, and how many
+#'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed.
+#' @export
+factor_summary <- function(object) {
+  k <- object$n_factors
+  if (k == 0) return(data.frame(factor = character(), variance = numeric(), h2 = numeric(), responses = integer()))
+  all <- each_draw(object, function(d) {
+    square <- (d$Lambda / object$scale$sd)^2
+    total <- rowSums(square) + d$sigma2 / object$scale$sd^2
+    # a factor is known by its size, whatever its place in a draw
+    by_size <- order(-colSums(square))
+    rbind(colSums(square) / sum(total), d$hF, colSums(square / total > 0.1))[, by_size, drop = FALSE]
+  })
+  mean <- rowMeans(array(all, c(3, k, count_draws(object))), dims = 2)
+  data.frame(factor = factor_names(object), variance = mean[1, ], h2 = mean[2, ], responses = mean[3, ])
+}

@@ -1,0 +1,142 @@
+# The data of slamglmm_fit() in the sampler's units and basis, and the way back.
+
+# list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
+slam_data <- function(parts, design, random, factors, data) {
+  Y <- as.matrix(design$y)
+  storage.mode(Y) <- "double"
+  if (is.null(colnames(Y))) colnames(Y) <- response_names(NULL, ncol(Y))
+  Y <- minus_offset(Y, design$offset)
+  check_traits(Y)
+  X <- independent_columns(design$X)
+  scale <- slam_scale(Y, has_intercept(X))
+  covariates <- slam_covariates(factors, design, data, parts, has_intercept(X))
+  list(
+    Y = Y, scaled = sweep(sweep(Y, 2, scale$mean), 2, scale$sd, "/"), scale = scale, X = X, fixed = scale_fixed(X, colnames(covariates$XF)),
+    covariates = covariates, missing = lapply(seq_len(ncol(Y)), function(j) which(is.na(Y[, j])))
+  )
+}
+
+slam_scale <- function(Y, centre) {
+  list(mean = if (centre) colMeans(Y, na.rm = TRUE) else structure(numeric(ncol(Y)), names = colnames(Y)), sd = apply(Y, 2, stats::sd, na.rm = TRUE))
+}
+
+has_intercept <- function(X) "(Intercept)" %in% colnames(X)
+
+check_traits <- function(Y) {
+  bad <- function(test) colnames(Y)[apply(Y, 2, test)]
+  refuse <- function(names, why, what) if (length(names) > 0) abort_fastlmm(what, paste0("responses ", why, ": ", first_names(names), "; leave them out"), responses = names)
+  refuse(bad(function(y) any(is.infinite(y))), "have infinite values", "nonfinite")
+  refuse(bad(function(y) all(is.na(y))), "are missing in all rows", "missing_response")
+  constant <- function(y) {
+    y <- y[!is.na(y)]
+    length(y) < 2 || max(y) - min(y) <= 1e-12 * max(abs(y))
+  }
+  refuse(bad(constant), "do not vary", "constant_response")
+}
+
+# Columns that depend on others are left out, as everywhere; the intercept first
+independent_columns <- function(X) {
+  decomposition <- qr(X, tol = 1e-7)
+  kept <- sort(decomposition$pivot[seq_len(decomposition$rank)])
+  if (length(kept) < ncol(X)) inform_aliased(colnames(X)[-kept], ncol(X))
+  X[, kept, drop = FALSE]
+}
+
+# Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled.
+scale_fixed <- function(X, shared) {
+  at <- colnames(X) %in% shared
+  centre <- ifelse(at & has_intercept(X), colMeans(X), 0)
+  size <- ifelse(at, apply(X, 2, stats::sd), 1)
+  list(X = sweep(sweep(X, 2, centre), 2, size, "/"), centre = centre, size = size, shared = at)
+}
+
+# The design of the factors: no intercept, columns centred and scaled.
+slam_covariates <- function(factors, design, data, parts, centred) {
+  if (!inherits(factors, "formula") || length(factors) != 2) abort_fastlmm("formula", "factors must be a formula with one side, as factors = ~ sex")
+  if (length(find_bars(factors[[2]])) > 0) abort_fastlmm("formula", "factors has random terms; the factors have the random effect of the formula")
+  terms <- stats::terms(factors)
+  if (length(attr(terms, "term.labels")) == 0) return(list(XF = matrix(0, nrow(design$frame), 0), centre = numeric(), size = numeric()))
+  frame <- evaluate_frame(quote(stats::model.frame(terms, data, na.action = stats::na.pass)), environment(), environment(parts$formula))
+  frame <- frame[match(rownames(design$frame), rownames(frame)), , drop = FALSE]
+  if (anyNA(frame)) abort_fastlmm("missing_values", paste("variables of factors have missing values in rows of the fit:", first_names(names(frame)[vapply(frame, anyNA, NA)])))
+  XF <- stats::model.matrix(terms, frame)
+  XF <- XF[, colnames(XF) != "(Intercept)", drop = FALSE]
+  size <- apply(XF, 2, stats::sd)
+  if (any(size == 0)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[size == 0])))
+  centre <- if (centred) colMeans(XF) else numeric(ncol(XF))
+  list(
+    XF = sweep(sweep(XF, 2, centre), 2, size, "/"), centre = centre, size = size, terms = stats::delete.response(attr(frame, "terms")),
+    xlevels = stats::.getXlevels(terms, frame)
+  )
+}
+
+# ---- the basis ------------------------------------------------------------------------------------------
+
+# Eigenvalues of Z K Z' with a mean diagonal of one, and all n eigenvectors.
+slam_basis <- function(random, n) {
+  z <- random$z
+  factor <- slam_factor(random)
+  if (!is.null(factor) && ncol(factor) < n / 2) return(thin_basis(factor[random$group, , drop = FALSE] * z, n))
+  S <- if (is.null(factor)) random$kernel[random$index, random$index][random$group, random$group] else tcrossprod(factor)[random$group, random$group]
+  found <- eigen(S * tcrossprod(z), symmetric = TRUE)
+  new_basis(pmax(found$values, 0), found$vectors)
+}
+
+# W with K = W W' for the ids with data, if the kernel is given by one; the identity is its own
+slam_factor <- function(random) {
+  if (is.null(random$kernel)) return(diag(length(random$index)))
+  if (is_lowrank(random$kernel)) as.matrix(random$kernel$W)[random$index, , drop = FALSE]
+}
+
+thin_basis <- function(factor, n) {
+  found <- svd(factor, nv = 0)
+  rank <- sum(found$d > max(dim(factor)) * .Machine$double.eps * found$d[1])
+  u <- found$u[, seq_len(rank), drop = FALSE]
+  Q <- qr.Q(qr(u), complete = TRUE)
+  Q[, seq_len(rank)] <- u
+  new_basis(c(found$d[seq_len(rank)]^2, numeric(n - rank)), Q)
+}
+
+new_basis <- function(values, Q) {
+  mean_diag <- sum(values) / length(values)
+  if (mean_diag <= 0) abort_fastlmm("kernel_zero", "the kernel is zero for all ids with data")
+  list(s = values / mean_diag, Q = unname(Q), mean_diag = mean_diag)
+}
+
+# ---- as the sampler takes them ----------------------------------------------------------------------------
+
+slam_numbers <- function(data, basis, known) {
+  rotate <- function(M) crossprod(basis$Q, unname(M))
+  Y <- data$scaled
+  Y[is.na(Y)] <- 0
+  XF <- data$covariates$XF
+  shared <- shared_numbers(data)
+  list(
+    y = rotate(Y), x = rotate(data$fixed$X), x_prior = as.numeric(shared$x), xf = rotate(XF), xf_prior = as.numeric(shared$xf), s = basis$s,
+    missing = data$missing, rows = if (any(lengths(data$missing) > 0)) t(basis$Q) else matrix(0, 0, 0), known = known
+  )
+}
+
+# Each covariate of the factors has a variance, which its coefficients at the traits share if the fixed effects have it too; 0: flat
+shared_numbers <- function(data) {
+  names <- colnames(data$covariates$XF)
+  x <- match(colnames(data$X), names, nomatch = 0L)
+  list(x = x, xf = seq_along(names), count = length(names))
+}
+
+# Known loadings in the sampler's units, k x p; nothing if there are none
+known_loadings <- function(loadings, k, data) {
+  if (is.null(loadings)) return(matrix(0, 0, 0))
+  p <- ncol(data$Y)
+  if (!is.matrix(loadings) || !is.numeric(loadings) || nrow(loadings) != p || ncol(loadings) > k) {
+    abort_fastlmm("known_loadings", sprintf("known loadings must be a matrix with a row for each of the %d responses and at most %d columns, NA where a loading is to be estimated", p, k))
+  }
+  if (!is.null(rownames(loadings))) {
+    if (!setequal(rownames(loadings), colnames(data$Y))) abort_fastlmm("known_loadings", "row names of the known loadings are not those of the responses")
+    loadings <- loadings[colnames(data$Y), , drop = FALSE]
+  }
+  known <- matrix(NaN, k, p)
+  known[seq_len(ncol(loadings)), ] <- t(loadings / data$scale$sd)
+  known[is.na(known)] <- NaN
+  known
+}

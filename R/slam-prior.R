@@ -1,0 +1,114 @@
+# Priors of slamglmm_fit(): values made by constructors, checked once.
+
+#' Priors of a sparse-factor mixed model
+#'
+#' Responses are centred and scaled to unit variance before the sampler sees them, and so are covariates of factors: priors are in those units.
+#'
+#' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
+#' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`.
+#'
+#' @param residual prior of a trait's variance that the factors do not explain, kernel and residual together.
+#' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.
+#' @param loadings [mgp()] or [horseshoe()].
+#' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
+#' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: a function of the proportions that
+#'   gives weights (not negative, in any unit), or a vector with a weight for each point of the grid.
+#' @param V,nu scale and degrees of freedom, as in MCMCglmm.
+#' @param shape,scale of the inverse gamma distribution.
+#' @return A list of class `slam_prior`, or of the part.
+#' @references
+#' Bhattacharya, A. and Dunson, D. B. (2011) Sparse Bayesian infinite factor models. Biometrika 98, 291-306.
+#'
+#' Runcie, D. E. and Mukherjee, S. (2013) Dissecting high-dimensional phenotypes with Bayesian sparse factor analysis of genetic covariance matrices. Genetics 194, 753-767.
+#' @seealso [slamglmm_fit()]
+#' @examples
+#' slam_prior(h2 = function(h) ifelse(h == 0, 0.5, 0.5 / sum(h > 0)), loadings = horseshoe())
+#' @export
+slam_prior <- function(residual = inverse_wishart(V = 0.5, nu = 5), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
+                       loading_scale = c("unit", "residual"), h2 = function(h) rep(1, length(h)), h2_factors = h2) {
+  loading_scale <- match.arg(loading_scale)
+  check_variance_prior(residual, "residual")
+  check_variance_prior(covariates, "covariates")
+  if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")
+  prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors)
+  structure(prior, class = "slam_prior")
+}
+
+#' @rdname slam_prior
+#' @export
+inverse_wishart <- function(V, nu) {
+  if (!is_positive(V) || !is_positive(nu)) abort_prior("V and nu of inverse_wishart() must be positive numbers; each response has one variance, so V is no matrix")
+  inverse_gamma(nu / 2, nu * V / 2)
+}
+
+#' @rdname slam_prior
+#' @export
+inverse_gamma <- function(shape, scale) {
+  if (!is_positive(shape) || !is_positive(scale)) abort_prior("shape and scale of inverse_gamma() must be positive numbers")
+  structure(list(shape = shape, scale = scale), class = "slam_inverse_gamma")
+}
+
+#' Priors of factor loadings
+#'
+#' `mgp()`: the multiplicative gamma process. Loading j of factor m is normal with precision `phi_jm tau_m`, `phi_jm` gamma distributed with shape and rate `nu / 2`, and
+#' `tau_m` a product of m gamma distributed numbers: the later the factor, the smaller its loadings. `horseshoe()`: the regularised scales of Carvalho and others, with
+#' columns that shrink in the same way.
+#'
+#' @param nu degrees of freedom of the loadings' t distribution.
+#' @param first,others shape and rate of the first number of the product, and of the others.
+#' @param truncated are the others at least 1?
+#' @param p0 expected part of the loadings of the first factor that are not near zero.
+#' @param delta shape and scale of the columns' inverse gamma distributed numbers.
+#' @return A list of class `slam_loadings`.
+#' @seealso [slam_prior()]
+#' @export
+mgp <- function(nu = 3, first = c(shape = 2, rate = 1), others = c(shape = 3, rate = 1), truncated = TRUE) {
+  if (!is_positive(nu) || !is_pair(first) || !is_pair(others)) abort_prior("nu, and shape and rate of first and others of mgp(), must be positive numbers")
+  if (truncated && others[[1]] < 1) abort_prior("the shape of others in a truncated mgp() must be at least 1")
+  if (!truncated && others[[1]] <= 1 + others[[2]]) {
+    warn_fastlmm("prior", "the variances of later factors grow under this mgp(): its shape of others should exceed 1 + rate")
+  }
+  structure(list(kind = "mgp", numbers = c(nu, first, others), truncated = isTRUE(truncated)), class = "slam_loadings")
+}
+
+#' @rdname mgp
+#' @export
+horseshoe <- function(p0 = 0.1, delta = c(shape = 3, scale = 1)) {
+  if (!is_positive(p0) || p0 >= 1 || !is_pair(delta)) abort_prior("p0 of horseshoe() must lie between 0 and 1, and shape and scale of delta be positive")
+  structure(list(kind = "horseshoe", p0 = p0, delta = delta, truncated = FALSE), class = "slam_loadings")
+}
+
+is_positive <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x > 0
+
+is_pair <- function(x) is.numeric(x) && length(x) == 2 && all(is.finite(x)) && all(x > 0)
+
+check_variance_prior <- function(x, name) {
+  if (!inherits(x, "slam_inverse_gamma")) abort_prior(paste0(name, " must come from inverse_wishart() or inverse_gamma()"))
+}
+
+abort_prior <- function(message) abort_fastlmm("prior", message)
+
+# ---- as the sampler takes them ----------------------------------------------------------------------------
+
+# Points of the grid with a weight above zero, of traits or factors, and everything as numbers.
+prior_numbers <- function(prior, grid, n, shared) {
+  if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior()")
+  h <- (seq_len(grid) - 1) / grid
+  weight <- list(traits = grid_weights(prior$h2, h, "h2"), factors = grid_weights(prior$h2_factors, h, "h2_factors"))
+  used <- weight$traits > 0 | weight$factors > 0
+  loadings <- prior$loadings
+  numbers <- if (loadings$kind == "mgp") loadings$numbers else c(loadings$p0 / (1 - loadings$p0) / sqrt(n), loadings$delta)
+  list(
+    h = h[used], traits = weight$traits[used], factors = weight$factors[used], residual = as.numeric(unlist(prior$residual)),
+    kind = loadings$kind, loadings = as.numeric(numbers), truncated = loadings$truncated, scaled = prior$loading_scale == "residual",
+    shared = rep(as.numeric(unlist(prior$covariates)), shared)
+  )
+}
+
+grid_weights <- function(prior, h, name) {
+  weight <- if (is.function(prior)) prior(h) else prior
+  if (!is.numeric(weight) || length(weight) != length(h) || !all(is.finite(weight)) || any(weight < 0) || sum(weight) == 0) {
+    abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, length(h)))
+  }
+  weight / sum(weight)
+}

@@ -1,0 +1,206 @@
+# The chains of a sparse-factor model: bursts of iterations between which R may interrupt, progress, directories, other processes.
+
+# All iterations of the plan that are not done.
+slam_run <- function(fit, progress) {
+  left <- fit$plan$iter - fit$done
+  if (left <= 0) return(fit)
+  if (has_plan() && fit$plan$chains > 1) run_apart(fit, left) else run_here(fit, left, progress)
+}
+
+# Seconds of a burst: an interrupt is heard between bursts
+burst_seconds <- 0.15
+
+# Iterations in a row that a directory gets together
+slam_chunk <- 100
+
+run_here <- function(fit, left, progress) {
+  sampler <- new_sampler(fit, seq_len(fit$plan$chains))
+  meter <- new_meter(left, progress, "iterations")
+  on.exit(meter$close())
+  pieces <- list(fit$draws)
+  unsaved <- list()
+  size <- 1
+  stopped <- FALSE
+  suspendInterrupts(while (left > 0 && !stopped) {
+    burst <- min(size, left, if (is.null(fit$dir)) Inf else slam_chunk - fit$done %% slam_chunk)
+    seconds <- system.time(found <- burst_of(fit, sampler, burst), gcFirst = FALSE)[["elapsed"]]
+    left <- left - burst
+    fit$done <- fit$done + burst
+    unsaved <- c(unsaved, list(found))
+    stopped <- is_interrupted()
+    if (!is.null(fit$dir) && (fit$done %% slam_chunk == 0 || left == 0 || stopped)) {
+      save_chunk(fit, join_draws(unsaved), ffi_slam_states(sampler))
+      pieces <- c(pieces, unsaved)
+      unsaved <- list()
+    }
+    meter$tick(burst)
+    size <- max(1, floor(min(2 * size, size * burst_seconds / max(seconds, 1e-3))))
+  })
+  fit$states <- ffi_slam_states(sampler)
+  fit$draws <- join_draws(c(pieces, unsaved))
+  if (stopped && left > 0) inform_interrupted(fit)
+  fit
+}
+
+burst_of <- function(fit, sampler, iterations) {
+  found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), fit$plan$warmup, as.integer(fit$plan$thin), control_threads(fit$control))
+  lapply(found, shape_draws, slam_dims(fit))
+}
+
+# Interrupts wait until they are asked for, so that none comes between the sampler and its draws.
+is_interrupted <- function() {
+  tryCatch(
+    {
+      allowInterrupts(Sys.sleep(0))
+      FALSE
+    },
+    interrupt = function(condition) TRUE
+  )
+}
+
+# A chain in each process of the plan: the same draws. With a directory in rounds, so that not all is lost at once.
+run_apart <- function(fit, left) {
+  while (left > 0) {
+    round <- if (is.null(fit$dir)) left else min(left, 10 * slam_chunk)
+    found <- in_plan(seq_len(fit$plan$chains), chain_work(fit, round))
+    new <- lapply(found, `[[`, "draws")
+    fit$states <- lapply(found, `[[`, "state")
+    fit$done <- fit$done + round
+    left <- left - round
+    if (!is.null(fit$dir)) save_chunk(fit, new, fit$states)
+    fit$draws <- join_draws(list(fit$draws, new))
+  }
+  fit
+}
+
+# What a process does, with no more of the fit than it takes
+chain_work <- function(fit, iterations) {
+  bare <- fit[c("data", "numbers", "n_factors", "seed", "states", "plan", "control")]
+  dims <- slam_dims(fit)
+  rm(fit)
+  function(chain) {
+    sampler <- new_sampler(bare, chain)
+    found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), bare$plan$warmup, as.integer(bare$plan$thin), control_threads(bare$control))
+    list(draws = shape_draws(found[[1]], dims), state = ffi_slam_states(sampler)[[1]])
+  }
+}
+
+new_sampler <- function(fit, chains) {
+  call_rust(ffi_slam_new, fit$data, fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
+}
+
+inform_interrupted <- function(fit) {
+  inform_fastlmm("interrupted", sprintf("interrupted after %d of %d iterations; extend(fit, iter = 0) goes on", as.integer(fit$done), as.integer(fit$plan$iter)))
+}
+
+# ---- draws --------------------------------------------------------------------------------------------------
+
+slam_dims <- function(fit) {
+  p <- ncol(fit$Y)
+  k <- fit$n_factors
+  list(
+    theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(nrow(fit$Y), k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
+    shared = ncol(fit$covariates$XF), cells = sum(lengths(fit$missing))
+  )
+}
+
+# Of one chain: arrays whose last dimension is the draw
+shape_draws <- function(found, dims) {
+  Map(function(x, dim) array(x, c(dim, found$count)), found[names(dims)], dims)
+}
+
+# A list of chains from a list of lists of chains, one piece after the other
+join_draws <- function(pieces) {
+  pieces <- Filter(Negate(is.null), pieces)
+  if (length(pieces) <= 1) return(if (length(pieces) == 1) pieces[[1]])
+  lapply(seq_along(pieces[[1]]), function(chain) {
+    of_chain <- lapply(pieces, `[[`, chain)
+    sapply(names(of_chain[[1]]), function(name) bind_last(lapply(of_chain, `[[`, name)), simplify = FALSE)
+  })
+}
+
+bind_last <- function(arrays) {
+  dim <- dim(arrays[[1]])
+  last <- length(dim)
+  count <- sum(vapply(arrays, function(a) dim(a)[last], 0L))
+  array(unlist(arrays, use.names = FALSE), c(dim[-last], count))
+}
+
+# ---- directories ----------------------------------------------------------------------------------------------
+
+# A directory belongs to a model, its data, priors and seed; what it has of the chains is taken over.
+open_slam <- function(fit, dir) {
+  dir.create(dir, showWarnings = FALSE, recursive = TRUE)
+  if (!dir.exists(dir)) abort_fastlmm("checkpoint", paste0("cannot make the directory ", quoted(dir)))
+  file <- file.path(dir, "model.rds")
+  fit$dir <- normalizePath(dir)
+  print <- slam_print(fit)
+  if (!file.exists(file)) {
+    write_whole(list(print = print, fit = fit), file)
+    return(fit)
+  }
+  held <- readRDS(file)
+  if (is.null(fit$call$seed)) {
+    fit$seed <- held$fit$seed
+    print <- slam_print(fit)
+  }
+  if (!identical(held$print, print)) {
+    abort_fastlmm("checkpoint", paste0("the directory ", quoted(dir), " belongs to another model, other data, priors, chains or another seed; give an empty one"))
+  }
+  load_chunks(fit)
+}
+
+slam_print <- function(fit) {
+  fingerprint(list(fit$data, fit$numbers, fit$n_factors, fit$seed, fit$plan[c("chains", "warmup", "thin")]))
+}
+
+save_chunk <- function(fit, draws, states) {
+  write_whole(list(done = fit$done, draws = draws, states = states), file.path(fit$dir, sprintf("chunk-%09d.rds", as.integer(fit$done))))
+}
+
+load_chunks <- function(fit) {
+  files <- sort(list.files(fit$dir, "^chunk-[0-9]+[.]rds$", full.names = TRUE))
+  if (length(files) == 0) return(fit)
+  chunks <- lapply(files, readRDS)
+  last <- chunks[[length(chunks)]]
+  fit$done <- last$done
+  fit$states <- last$states
+  fit$draws <- join_draws(lapply(chunks, `[[`, "draws"))
+  fit
+}
+
+#' Go on sampling
+#'
+#' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
+#' @param object a fit by [slamglmm_fit()].
+#' @param iter iterations to add to the plan of each chain; 0 finishes an interrupted run.
+#' @param progress is a line with the time left written?
+#' @param dir the directory that was given to [slamglmm_fit()].
+#' @param ... not used; an unknown argument is an error.
+#' @return A fit of class `slamglmm`.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", 1:30))
+#' data$Y <- matrix(rnorm(90), 30)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, n_factors = 1, chains = 1, iter = 100, seed = 1)
+#' fit <- extend(fit, 100)
+#' fit$done
+#' @export
+extend <- function(object, iter, progress = interactive(), ...) {
+  check_dots_empty(...)
+  if (!inherits(object, "slamglmm")) abort_fastlmm("class", "extend() takes a fit by slamglmm_fit()")
+  if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
+  object$plan$iter <- object$plan$iter + iter
+  check_draws_memory(object)
+  slam_run(object, isTRUE(progress))
+}
+
+#' @rdname extend
+#' @export
+restore <- function(dir) {
+  file <- file.path(dir, "model.rds")
+  if (!is.character(dir) || length(dir) != 1 || !file.exists(file)) abort_fastlmm("checkpoint", paste0("there is no run of slamglmm_fit() in ", deparse1(dir)))
+  fit <- readRDS(file)$fit
+  fit$dir <- normalizePath(dir)
+  load_chunks(fit)
+}

@@ -1,0 +1,130 @@
+#' Many responses by a sparse-factor mixed model
+#'
+#' Samples from the posterior distribution of `Y = F Lambda' + X B + Z U + E`, where the k factors F have covariates and a random effect of their own: the covariance of the
+#' random effects over responses is `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, and that of residuals `R = Lambda diag(1 - h_F) Lambda' + diag((1 - h) sigma2)`. A response's proportion h of
+#' variance that the random effect explains, and each factor's, lie on a grid. Loadings are shrunk, the more the later the factor.
+#'
+#' The chains live in the basis of the eigenvectors of the kernel, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
+#' drawn only when they are asked for. Missing cells of Y are drawn with the rest.
+#'
+#' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions.
+#'
+#' @param formula responses (a matrix, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
+#'   are in `factors` too.
+#' @param data,K as in [fastlmm_fit()].
+#' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`.
+#' @param n_factors number of factors; 0: each response stands alone. The default is a third of the responses, at most 20: too many do no harm but to time.
+#' @param prior by [slam_prior()].
+#' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
+#' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
+#' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
+#' @param seed a whole number; `NULL`: from R's generator.
+#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash.
+#' @param control by [fastlmm_control()].
+#' @param progress is a line with the time left written?
+#' @param ... not used; an unknown argument is an error.
+#' @return A list of class `slamglmm`; see [as_draws()], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()]. `draws` are in the sampler's units (responses scaled to unit variance).
+#'
+#'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
+#'   `missing_response`, `constant_response`, `nonfinite` naming the responses; `checkpoint` for a `dir` of another model; `memory` with the size that the draws would take.
+#' @references
+#' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
+#' @examples
+#' set.seed(1)
+#' ids <- paste0("i", 1:60)
+#' markers <- matrix(rnorm(60 * 100), 60, dimnames = list(ids, NULL))
+#' data <- data.frame(id = ids, sex = rep(0:1, 30))
+#' factor <- drop(markers %*% rnorm(100, sd = 0.1)) + rnorm(60, sd = 0.5)
+#' data$Y <- outer(factor, c(1, 0.8, -0.6, 0, 0)) + data$sex + matrix(rnorm(300), 60)
+#' fit <- slamglmm_fit(Y ~ sex + (1 | id), data, K = tcrossprod(markers) / 100, n_factors = 2, chains = 2, iter = 400, seed = 1)
+#' fit
+#' round(G(fit), 2)
+#' h2(fit)
+#' @export
+slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL,
+                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, seed = NULL, dir = NULL, control = fastlmm_control(),
+                         progress = interactive(), ...) {
+  check_dots_empty(...)
+  call <- match.call()
+  control <- check_control(control)
+  plan <- check_plan(chains, iter, warmup, thin, grid)
+  data <- as_data_frame(data)
+  parts <- split_formula(formula, data, parent.frame())
+  design <- mold_design(parts, data, list(), stats::na.omit, NULL)
+  random <- slam_random(mold_random(K, parts, design, control), parts)
+  values <- slam_data(parts, design, random, factors, data)
+  k <- check_factors(n_factors, ncol(values$Y))
+  fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, control)
+  fit$seed <- check_seed(seed, dir)
+  check_draws_memory(fit)
+  if (!is.null(dir)) fit <- open_slam(fit, dir)
+  slam_run(fit, isTRUE(progress))
+}
+
+new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, control) {
+  n <- nrow(values$Y)
+  basis <- slam_basis(random, n)
+  structure(
+    list(
+      call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
+      contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
+      scale = values$scale, all_columns = colnames(design$X), missing = values$missing, basis = basis, n_factors = k, prior = prior,
+      data = slam_numbers(values, basis, known_loadings(known, k, values)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      plan = plan, control = control, na.action = design$na.action, states = vector("list", plan$chains), done = 0, draws = NULL
+    ),
+    class = "slamglmm"
+  )
+}
+
+# ---- checks -----------------------------------------------------------------------------------------------
+
+check_plan <- function(chains, iter, warmup, thin, grid) {
+  count <- function(x, name, least = 1) {
+    if (!is.numeric(x) || length(x) != 1 || !is.finite(x) || x < least || x != round(x)) {
+      abort_fastlmm("plan", paste0(name, " must be a whole number of at least ", least, ", not ", deparse1(x)))
+    }
+    as.numeric(x)
+  }
+  plan <- list(
+    chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"), grid = count(grid, "grid")
+  )
+  if (plan$iter - plan$warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %s iterations, %s of them warmup, one draw in %s", plan$iter, plan$warmup, plan$thin))
+  plan
+}
+
+slam_random <- function(random, parts) {
+  if (length(random) == 1 && is.null(random[[1]]$part)) return(random[[1]])
+  abort_fastlmm("slam_effects", paste0("slamglmm_fit() takes one random effect with one kernel, and the formula has ", first_names(names(random)), "; leave the others out, or put them into the fixed effects"))
+}
+
+check_factors <- function(k, p) {
+  if (is.null(k)) return(min(20, max(1, p %/% 3)))
+  if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", deparse1(k)))
+  if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%d) than responses (%d): the prior alone decides about most of them", as.integer(k), p))
+  as.numeric(k)
+}
+
+check_seed <- function(seed, dir) {
+  if (is.null(seed)) return(floor(stats::runif(1, 0, 2^31)))
+  if (!is.numeric(seed) || length(seed) != 1 || !is.finite(seed) || seed < 0 || seed != round(seed)) abort_fastlmm("seed", paste("seed must be a whole number that is not negative, not", deparse1(seed)))
+  as.numeric(seed)
+}
+
+# Numbers in a draw
+draw_size <- function(fit) {
+  n <- nrow(fit$Y)
+  p <- ncol(fit$Y)
+  k <- fit$n_factors
+  p * (ncol(fit$X) + k + 2) + k * (n + 2 + ncol(fit$covariates$XF)) + sum(lengths(fit$missing))
+}
+
+kept_draws <- function(plan, done = plan$iter) max(0, (done - plan$warmup) %/% plan$thin)
+
+check_draws_memory <- function(fit, available = available_memory()) {
+  # draws, and a copy of them while they are put together
+  needed <- 2 * 8 * draw_size(fit) * kept_draws(fit$plan) * fit$plan$chains
+  if (!is.na(available) && needed > available) {
+    abort_fastlmm("memory", paste0("the draws would take ", gib(needed), " and there are ", gib(available), "; use a larger thin, fewer chains or factors"), needed = needed, available = available)
+  }
+  if (needed > 2^30) inform_fastlmm("memory", paste("the draws will take", gib(needed)))
+}

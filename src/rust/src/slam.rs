@@ -1,0 +1,170 @@
+//! Entry points of `slamglmm_fit()`: a sampler that R holds while it runs, its draws and its states.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::view;
+use extendr_api::prelude::*;
+use faer::Mat;
+use fastlmm_core::error::Error;
+use fastlmm_core::gibbs::rng::Source;
+use fastlmm_core::gibbs::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler};
+use fastlmm_core::parallel::Workers;
+
+/// A sampler of some chains, each from its beginning or from a state.
+/// @noRd
+#[extendr]
+fn ffi_slam_new(
+    data: List,
+    prior: List,
+    factors: i32,
+    seed: f64,
+    chains: &[i32],
+    states: List,
+) -> Reply<ExternalPtr<Sampler>> {
+    let model = model(&data, &prior, factors as usize)?;
+    let source = |chain: &i32| Source {
+        seed: seed as u64,
+        chain: *chain as u64,
+    };
+    let states: Vec<Robj> = states.values().collect();
+    view::same_length("states", states.len(), chains.len())?;
+    let mut sampler = Sampler::new(model);
+    for (chain, state) in chains.iter().zip(&states) {
+        match state.as_raw_slice() {
+            Some(bytes) => sampler.resume(source(chain), bytes)?,
+            None => sampler.start(source(chain)),
+        }
+    }
+    Ok(ExternalPtr::new(sampler))
+}
+
+/// Some iterations of all chains; draws of each `thin`-th after the first `warmup` of the chain.
+/// @noRd
+#[extendr]
+fn ffi_slam_run(
+    mut sampler: ExternalPtr<Sampler>,
+    iterations: i32,
+    warmup: f64,
+    thin: i32,
+    threads: i32,
+) -> Reply<List> {
+    let workers = Workers::new(threads as usize)?;
+    let kept = sampler.run(iterations as usize, warmup as u64, thin as u64, &workers, &mut Console)?;
+    Ok(List::from_values(kept.into_iter().map(draws)))
+}
+
+/// Bytes of the state of each chain.
+/// @noRd
+#[extendr]
+fn ffi_slam_states(sampler: ExternalPtr<Sampler>) -> List {
+    let bytes = |state: Vec<u8>| Robj::from(Raw::from_bytes(&state));
+    List::from_values(sampler.states().into_iter().map(bytes))
+}
+
+fn draws(draws: Draws) -> List {
+    list!(
+        count = draws.count as i32,
+        theta = draws.theta,
+        sigma2 = draws.sigma2,
+        h = draws.h,
+        factors = draws.f,
+        factors_h = draws.hf,
+        factors_b = draws.bf,
+        precision = draws.column,
+        shared = draws.shared,
+        cells = draws.cells
+    )
+}
+
+fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
+    let owned =
+        |name| Ok::<Mat<f64>, crate::failure::Failure>(view::matrix(&view::real_matrix(data, name)?).to_owned());
+    let y = owned("y")?;
+    let s = view::numbers(data, "s")?;
+    view::same_length("s", s.len(), y.nrows())?;
+    let missing = view::element(data, "missing")?.as_list().unwrap_or_default();
+    let log =
+        |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
+    let model = Model {
+        proportions: Proportions::new(&s, view::numbers(prior, "h")?, log("traits")?, log("factors")?),
+        data: Data {
+            missing: view::ordered_sets(&missing, y.nrows(), "missing")?,
+            x: owned("x")?,
+            x_prior: coefficients(&view::numbers(data, "x_prior")?),
+            xf: owned("xf")?,
+            xf_prior: coefficients(&view::numbers(data, "xf_prior")?),
+            rows: owned("rows")?,
+            known: owned("known")?,
+            y,
+            s,
+        },
+        prior: Prior {
+            residual: inverse_gamma(&view::numbers(prior, "residual")?)?,
+            loadings: loadings(prior)?,
+            scaled: view::element(prior, "scaled")?.as_bool().unwrap_or(false),
+            shared: view::numbers(prior, "shared")?
+                .chunks(2)
+                .map(inverse_gamma)
+                .collect::<Reply<_>>()?,
+        },
+        k,
+    };
+    model.check()?;
+    Ok(model)
+}
+
+/// 0: flat; a positive number: which shared variance.
+fn coefficients(codes: &[f64]) -> Vec<Coefficient> {
+    let one = |code: &f64| match *code as usize {
+        0 => Coefficient::Flat,
+        number => Coefficient::Shared(number - 1),
+    };
+    codes.iter().map(one).collect()
+}
+
+fn inverse_gamma(numbers: &[f64]) -> Reply<InverseGamma> {
+    match numbers {
+        [shape, scale] => Ok(InverseGamma {
+            shape: *shape,
+            scale: *scale,
+        }),
+        _ => Err(prior_shape(numbers.len())),
+    }
+}
+
+/// Gamma process: nu, shape and rate of the first and of the other deltas; horseshoe: tau0, shape and scale of the deltas.
+fn loadings(prior: &List) -> Reply<Loadings> {
+    let numbers = view::numbers(prior, "loadings")?;
+    match (view::text(prior, "kind")?.as_str(), &numbers[..]) {
+        ("horseshoe", [tau0, shape, scale]) => Ok(Loadings::Horseshoe {
+            tau0: *tau0,
+            delta: InverseGamma {
+                shape: *shape,
+                scale: *scale,
+            },
+        }),
+        (_, [nu, a1, b1, a2, b2]) => Ok(Loadings::Gamma {
+            nu: *nu,
+            first: (*a1, *b1),
+            others: (*a2, *b2),
+            truncated: view::element(prior, "truncated")?.as_bool().unwrap_or(true),
+        }),
+        _ => Err(prior_shape(numbers.len())),
+    }
+}
+
+fn prior_shape(found: usize) -> crate::failure::Failure {
+    Error::Shape {
+        what: "prior",
+        found,
+        expected: 2,
+    }
+    .into()
+}
+
+extendr_module! {
+    mod slam;
+    fn ffi_slam_new;
+    fn ffi_slam_run;
+    fn ffi_slam_states;
+}
