@@ -52,6 +52,7 @@ bench: install
 	$(RSCRIPT) bench/mix.R
 	$(RSCRIPT) bench/many.R
 	$(RSCRIPT) bench/scan.R
+	$(RSCRIPT) bench/slam.R
 
 clean:
 	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

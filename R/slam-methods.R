@@ -339,12 +339,15 @@ heat_map <- function(values, title) {
   values[!is.finite(values)] <- 0
   limit <- max(abs(values), 1e-12)
   colours <- grDevices::hcl.colors(101, "Blue-Red 3")
-  old <- graphics::par(mar = c(7, 8, 3, 5))
-  on.exit(graphics::par(old))
   rows <- nrow(values)
   columns <- ncol(values)
-  graphics::image(seq_len(columns), seq_len(rows), t(values[rows:1, , drop = FALSE]), col = colours, zlim = c(-limit, limit), axes = FALSE, xlab = "", ylab = "", main = title)
   small <- function(n) min(1, 26 / n)
+  old <- graphics::par(no.readonly = TRUE)
+  on.exit(graphics::par(old))
+  graphics::plot.new()
+  width <- function(names, n) min(max(graphics::strwidth(names, "inches", cex = small(n))) + 0.3, 3)
+  graphics::par(mai = c(width(colnames(values), columns), width(rownames(values), rows), 0.5, 0.9), new = TRUE)
+  graphics::image(seq_len(columns), seq_len(rows), t(values[rows:1, , drop = FALSE]), col = colours, zlim = c(-limit, limit), axes = FALSE, xlab = "", ylab = "", main = title)
   graphics::axis(1, seq_len(columns), colnames(values), las = 2, tick = FALSE, cex.axis = small(columns))
   graphics::axis(2, seq_len(rows), rev(rownames(values)), las = 1, tick = FALSE, cex.axis = small(rows))
   graphics::box()
@@ -372,4 +375,21 @@ plot_trace <- function(x, traits) {
   old <- graphics::par(mfrow = c(ceiling(length(at) / side), side), mar = c(2, 2, 2, 1))
   on.exit(graphics::par(old))
   for (i in seq_along(at)) graphics::matplot(all[, , i], type = "l", lty = 1, xlab = "", ylab = "", main = dimnames(all)[[3]][i])
+}
+
+#' Responses with their missing cells at their posterior means
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param draws all draws of the missing cells instead of their means?
+#' @return The responses, rows by responses, cells that were missing at the mean of their draws; with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
+#' @export
+posterior_cells <- function(object, draws = FALSE) {
+  check_has_draws(object)
+  cells <- missing_cells(object)
+  all <- do.call(cbind, lapply(object$draws, `[[`, "cells"))
+  value <- all * object$scale$sd[cells[, 2]] + object$scale$mean[cells[, 2]]
+  if (draws) return(unname(value))
+  Y <- object$Y
+  Y[cells] <- rowMeans(value)
+  Y + object$offset
 }

@@ -111,6 +111,11 @@ test_that("missing cells are drawn near what was there", {
   fit <- slam_quick(world, iter = 300)
   expect_equal(nrow(fit$draws[[1]]$cells), 8)
   expect_gt(cor(fitted(fit)[3:8, 1], whole[3:8, 1]), 0.8)
+  filled <- posterior_cells(fit)
+  expect_false(anyNA(filled))
+  expect_equal(filled[!is.na(world$data$Y)], world$data$Y[!is.na(world$data$Y)])
+  expect_gt(cor(filled[3:8, 1], whole[3:8, 1]), 0.8)
+  expect_equal(unname(filled[3, 1]), mean(posterior_cells(fit, draws = TRUE)[1, ]))
   expect_identical(unname(is.na(residuals(fit))), unname(is.na(world$data$Y)))
   # a row without any response is left out
   world$data$Y[10, ] <- NA

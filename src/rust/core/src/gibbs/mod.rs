@@ -18,7 +18,7 @@
 //! |---|---|
 //! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
 //! | `factors` | b_Fm and h_Fm; F with every U integrated out |
-//! | `moves` | the scale of a factor, the order of two factors |
+//! | `moves` | a factor along X, its scale, the order of two factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `missing` | cells of Y that were not observed |
 //! | `effects` | U, for a draw that is kept |

@@ -1,15 +1,19 @@
-//! Exact moves along what the likelihood does not see: the scale of a factor against its loadings, and the order of two factors.
+//! Exact moves along what the likelihood does not see: a factor's part along X against the coefficients of X, its scale against its loadings, and the order of two factors.
 
 use super::factors::{precision, residual};
-use super::model::Model;
+use super::gaussian::Gaussian;
+use super::model::{Coefficient, Model};
 use super::rng::{Block, Source, Stream, generalised_inverse_gaussian, uniform};
 use super::shrinkage::sums;
 use super::state::State;
 use crate::linalg::sum_of;
 
-/// Scale of each factor, then the order of neighbours. Factors with known loadings stay as they are.
+/// Each factor along X, then its scale, then the order of neighbours. Factors with known loadings keep scale and place.
 pub fn draw(model: &Model, state: &mut State, source: Source) {
     let mut rng = source.stream(state.iteration, Block::Moves, 0);
+    for m in 0..model.k {
+        shift(model, state, m, &mut rng);
+    }
     let (free, mut sums) = (model.free(), sums(model, state));
     let is_free = |m: usize| free[m] == model.p();
     for m in (0..model.k).filter(|&m| is_free(m)) {
@@ -19,6 +23,47 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
         if is_free(m - 1) && is_free(m) {
             swap(model, state, m - 1, &mut sums, &mut rng);
         }
+    }
+}
+
+/// `f <- f + X c` and `b_j <- b_j - c lambda_j` leave the likelihood as it is; c is normal, as the priors of f and b are. Without it coefficients with flat priors
+/// follow the factors in small steps only.
+fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
+    let (n, b, c, bf, x) = (model.n(), model.b(), model.c(), model.bf(), &model.data.x);
+    if b == 0 {
+        return;
+    }
+    let e = residual(model, &state.f[m * n..(m + 1) * n], &state.bf[m * bf..(m + 1) * bf]);
+    let w = model.proportions.at(state.gf[m]);
+    let precision: Vec<f64> = (0..b)
+        .map(|l| match model.data.x_prior[l] {
+            Coefficient::Flat => 0.0,
+            Coefficient::Normal(variance) => 1.0 / variance,
+            Coefficient::Shared(number) => 1.0 / state.shared[number],
+        })
+        .collect();
+    let loading = |theta: &[f64]| theta[b + m];
+    let square: f64 = state.theta.chunks(c).map(|theta| loading(theta).powi(2)).sum();
+    let product = |l: usize| {
+        state
+            .theta
+            .chunks(c)
+            .map(|theta| theta[l] * loading(theta))
+            .sum::<f64>()
+    };
+    let along = |l: usize, value: &dyn Fn(usize) -> f64| sum_of(n, |i| w[i] * x[(i, l)] * value(i));
+    let mut gaussian = Gaussian::new(b);
+    let entry = |l: usize, o: usize| along(l, &|i| x[(i, o)]) + if l == o { precision[l] * square } else { 0.0 };
+    gaussian.set(entry, |l| precision[l] * product(l) - along(l, &|i| e[i]));
+    let mut by = vec![0.0; b];
+    if !gaussian.draw(1.0, |_| true, &mut by, rng) {
+        return;
+    }
+    for (i, f) in state.f[m * n..(m + 1) * n].iter_mut().enumerate() {
+        *f += (0..b).map(|l| x[(i, l)] * by[l]).sum::<f64>();
+    }
+    for theta in state.theta.chunks_mut(c) {
+        (0..b).for_each(|l| theta[l] -= by[l] * theta[b + m]);
     }
 }
 

@@ -1,0 +1,67 @@
+# The sparse-factor sampler: milliseconds an iteration, beside the cross product of an n x p matrix; what keeping the draws costs; threads; effective draws a second.
+#
+#   Rscript bench/slam.R [iterations]
+#
+# One thread but where it says two. One chain.
+
+script <- sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))
+if (Sys.getenv("OPENBLAS_NUM_THREADS") != "1") {
+  quit(status = system2("env", c("OPENBLAS_NUM_THREADS=1", "OMP_NUM_THREADS=1", file.path(R.home("bin"), "Rscript"), script, commandArgs(TRUE))))
+}
+suppressPackageStartupMessages(library(fastlmm))
+source(file.path(dirname(script), "common.R"))
+arguments <- as.numeric(commandArgs(TRUE))
+repeats <- if (length(arguments) >= 1) arguments[1] else 5
+
+# Five factors, half-sib families of ten
+simulated <- function(n, p) {
+  set.seed(1)
+  sire <- rep(seq_len(n / 10), each = 10)
+  ids <- sprintf("i%05d", seq_len(n))
+  K <- 0.25 * outer(sire, sire, "==") + diag(0.75, n)
+  dimnames(K) <- list(ids, ids)
+  factors <- crossprod(chol(K), matrix(rnorm(n * 5), n)) + matrix(rnorm(n * 5), n)
+  Y <- factors %*% (matrix(rnorm(5 * p), 5) * rbinom(5 * p, 1, 0.3)) + crossprod(chol(K), matrix(rnorm(n * p), n)) + matrix(rnorm(n * p), n)
+  colnames(Y) <- paste0("t", seq_len(p))
+  list(data = data.frame(id = ids, Y = I(Y)), K = K)
+}
+
+# A sampler past its first steps; milliseconds an iteration of `run(iterations, kept)`
+sampler_of <- function(world, k, threads) {
+  fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = fastlmm_control(threads = threads))
+  sampler <- fastlmm:::new_sampler(fit, 1)
+  function(iterations, thin = 1e9) {
+    1000 / iterations * system.time(fastlmm:::ffi_slam_run(sampler, as.integer(iterations), 0, as.integer(thin), as.integer(threads)))[["elapsed"]]
+  }
+}
+
+cases <- list(c(300, 100, 10, 2), c(500, 1000, 20, 15), c(500, 5000, 20, 80), c(500, 20000, 20, 300))
+cat(sprintf("%6s %6s %4s %18s %8s %24s %22s\n", "n", "p", "k", "ms an iteration", "limit", "ratio to crossprod(Y)", "keeping all, a draw in 10"))
+for (case in cases) {
+  world <- simulated(case[1], case[2])
+  iterations <- max(10, round(2000 / case[4]))
+  run <- sampler_of(world, case[3], 1)
+  plain <- unclass(world$data$Y)
+  # p x p is too much for the widest: the product of its first columns, in proportion
+  width <- min(case[2], 2000)
+  part <- plain[, seq_len(width)]
+  times_over <- max(1, round(1e5 / width^2 * 100))
+  product <- function() 1000 * system.time(for (i in seq_len(times_over)) crossprod(plain, part))[["elapsed"]] * case[2] / width / times_over
+  times <- t(vapply(seq_len(repeats), function(i) c(run(iterations), product(), run(iterations, 10)), numeric(3)))
+  middle <- apply(times, 2, stats::median)
+  cat(sprintf(
+    "%6d %6d %4d %8.2f (%.2f..%.2f) %6d %20.2f %20.1f %%\n", case[1], case[2], case[3], middle[1], min(times[, 1]), max(times[, 1]), case[4],
+    stats::median(times[, 1] / times[, 2]), 100 * stats::median(times[, 3] / times[, 1] - 1)
+  ))
+  if (case[2] == 5000) {
+    two <- sampler_of(world, case[3], 2)
+    pairs <- t(vapply(seq_len(repeats), function(i) c(run(iterations), two(iterations)), numeric(2)))
+    cat(sprintf("%24s two threads: %.2f times faster (%.2f .. %.2f)\n", "", stats::median(pairs[, 1] / pairs[, 2]), min(pairs[, 1] / pairs[, 2]), max(pairs[, 1] / pairs[, 2])))
+  }
+  rm(world, plain, run)
+}
+
+world <- simulated(300, 100)
+seconds <- system.time(fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 10, chains = 2, iter = 3000, seed = 1, control = fastlmm_control(threads = 1)))[["elapsed"]]
+ess <- vapply(colnames(fit$Y), function(j) fastlmm:::effective_size(fastlmm:::invariant_draws(fit, j)[, , 2]), 0)
+cat(sprintf("\nn = 300, p = 100, k = 10: effective draws of the diagonal of G a second: median %.0f (10 %% of responses below %.0f)\n", stats::median(ess) / seconds, stats::quantile(ess, 0.1) / seconds))
