@@ -105,7 +105,7 @@ new_basis <- function(values, Q) {
 
 # ---- as the sampler takes them ----------------------------------------------------------------------------
 
-slam_numbers <- function(data, basis, known) {
+slam_numbers <- function(data, basis, known, sets) {
   rotate <- function(M) crossprod(basis$Q, unname(M))
   Y <- data$scaled
   Y[is.na(Y)] <- 0
@@ -113,7 +113,7 @@ slam_numbers <- function(data, basis, known) {
   shared <- shared_numbers(data)
   list(
     y = rotate(Y), x = rotate(data$fixed$X), x_prior = as.numeric(shared$x), xf = rotate(XF), xf_prior = as.numeric(shared$xf), s = basis$s,
-    missing = data$missing, rows = if (any(lengths(data$missing) > 0)) t(basis$Q) else matrix(0, 0, 0), known = known
+    missing = data$missing, rows = if (any(lengths(data$missing) > 0)) t(basis$Q) else matrix(0, 0, 0), known = known, sets = sets
   )
 }
 
@@ -122,6 +122,31 @@ shared_numbers <- function(data) {
   names <- colnames(data$covariates$XF)
   x <- match(colnames(data$X), names, nomatch = 0L)
   list(x = x, xf = seq_along(names), count = length(names))
+}
+
+# ---- missing cells ------------------------------------------------------------------------------------------
+
+# Responses that were observed in the same rows, each with a basis of its own; an empty list where missing cells are drawn.
+slam_sets <- function(data, basis, k, plan, how) {
+  if (all(lengths(data$missing) == 0) || how == "impute") return(list())
+  traits <- unname(split(seq_along(data$missing), vapply(data$missing, paste, "", collapse = " ")))
+  if (how == "auto" && !sets_are_cheaper(data, traits, k, plan$iter)) return(list())
+  lapply(traits, slam_set, data = data, basis = basis)
+}
+
+# Flops an iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition at the beginning.
+sets_are_cheaper <- function(data, traits, k, iter) {
+  n <- nrow(data$Y)
+  rows <- n - lengths(data$missing[vapply(traits, `[`, 0L, 1)])
+  sets <- sum(2 * rows^2 * (k + lengths(traits)) + 20 * rows^3 / iter) + 4 * n^2 * k
+  sets < 4 * n * sum(lengths(data$missing))
+}
+
+slam_set <- function(traits, data, basis) {
+  rows <- setdiff(seq_len(nrow(data$Y)), data$missing[[traits[1]]])
+  Q <- basis$Q[rows, , drop = FALSE]
+  found <- eigen(tcrossprod(Q * rep(sqrt(basis$s), each = length(rows))), symmetric = TRUE)
+  list(traits = traits, rows = rows, q = found$vectors, s = pmax(found$values, 0), y = unname(data$scaled[rows, traits, drop = FALSE]))
 }
 
 # Known loadings in the sampler's units, k x p; nothing if there are none

@@ -81,10 +81,22 @@ rotated_alpha <- function(fit, chain, t) {
   bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
   b <- ncol(fit$X)
   share <- function(h) outer(fit$basis$s, h, function(s, h) h / (h * s + 1 - h))
-  own <- completed_y(fit, chain, t) - cbind(fit$data$x, F) %*% theta
-  alpha <- share(chain$h[, t]) * own
+  fitted <- cbind(fit$data$x, F) %*% theta
+  alpha <- if (length(fit$data$sets) > 0) alpha_of_sets(fit, chain$h[, t], fitted) else share(chain$h[, t]) * (completed_y(fit, chain, t) - fitted)
   if (fit$n_factors > 0) alpha <- alpha + (share(chain$factors_h[, t]) * (F - fit$data$xf %*% bF)) %*% theta[b + seq_len(fit$n_factors), , drop = FALSE]
   alpha
+}
+
+# The part of each response, in the bases of the sets: rows that were not observed say nothing
+alpha_of_sets <- function(fit, h, fitted) {
+  fitted <- fit$basis$Q %*% fitted
+  alpha <- matrix(0, nrow(fitted), ncol(fitted))
+  for (set in fit$data$sets) {
+    share <- outer(set$s, h[set$traits], function(s, h) h / (h * s + 1 - h))
+    left <- crossprod(set$q, set$y - fitted[set$rows, set$traits, drop = FALSE])
+    alpha[set$rows, set$traits] <- set$q %*% (share * left)
+  }
+  crossprod(fit$basis$Q, alpha)
 }
 
 # Q'Y with the missing cells of a draw
@@ -221,7 +233,7 @@ print.slamglmm <- function(x, ...) {
   cat("Formula: ", deparse1(x$formula), "\n", sep = "")
   cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), format(x$done), format(x$plan$warmup), counted(count_draws(x), "draw")))
   cells <- sum(lengths(x$missing))
-  if (cells > 0) cat(counted(cells, "missing cell"), "drawn\n")
+  if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
     cat("\nProportions of variance of ", quoted(x$random[[1]]$name), ":\n", sep = "")
     print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
@@ -378,6 +390,17 @@ plot_trace <- function(x, traits) {
   for (i in seq_along(at)) graphics::matplot(all[, , i], type = "l", lty = 1, xlab = "", ylab = "", main = dimnames(all)[[3]][i])
 }
 
+# Posterior means of X B + F Lambda' + Z U of each response, in units of the responses: the factors whole, with what is not random effect
+expected_y <- function(fit) {
+  sum <- 0
+  for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) {
+    F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+    fitted <- cbind(fit$data$x, F) %*% array(chain$theta[, , t], dim(chain$theta)[1:2])
+    sum <- sum + fitted + fit$basis$s * alpha_of_sets(fit, chain$h[, t], fitted)
+  }
+  sweep(sweep(fit$basis$Q %*% sum / count_draws(fit), 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
+}
+
 #' Responses with their missing cells at their posterior means
 #'
 #' @param object a fit by [slamglmm_fit()].
@@ -387,10 +410,15 @@ plot_trace <- function(x, traits) {
 posterior_cells <- function(object, draws = FALSE) {
   check_has_draws(object)
   cells <- missing_cells(object)
+  Y <- object$Y
+  if (length(object$data$sets) > 0) {
+    if (draws) abort_fastlmm("no_draws", "missing cells were integrated out, not drawn; fit with missing = \"impute\"")
+    Y[cells] <- expected_y(object)[cells]
+    return(Y + object$offset)
+  }
   all <- do.call(cbind, lapply(object$draws, `[[`, "cells"))
   value <- all * object$scale$sd[cells[, 2]] + object$scale$mean[cells[, 2]]
   if (draws) return(unname(value))
-  Y <- object$Y
   Y[cells] <- rowMeans(value)
   Y + object$offset
 }

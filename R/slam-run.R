@@ -100,7 +100,7 @@ slam_dims <- function(fit) {
   k <- fit$n_factors
   list(
     theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(nrow(fit$Y), k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
-    shared = ncol(fit$covariates$XF), cells = sum(lengths(fit$missing))
+    shared = ncol(fit$covariates$XF), cells = drawn_cells(fit)
   )
 }
 

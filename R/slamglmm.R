@@ -17,6 +17,8 @@
 #' @param prior by [slam_prior()].
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
+#' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
+#'   predicted to take less time. The posterior is the same.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.
 #' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash.
@@ -41,27 +43,28 @@
 #' round(G(fit), 2)
 #' h2(fit)
 #' @export
-slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL,
+slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"),
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, seed = NULL, dir = NULL, control = fastlmm_control(),
                          progress = interactive(), ...) {
   check_dots_empty(...)
   call <- match.call()
   control <- check_control(control)
   plan <- check_plan(chains, iter, warmup, thin, grid)
+  missing <- match.arg(missing)
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   design <- mold_design(parts, data, list(), stats::na.omit, NULL)
   random <- slam_random(mold_random(K, parts, design, control), parts)
   values <- slam_data(parts, design, random, factors, data)
   k <- check_factors(n_factors, ncol(values$Y))
-  fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, control)
+  fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
   fit$seed <- check_seed(seed, dir)
   check_draws_memory(fit)
   if (!is.null(dir)) fit <- open_slam(fit, dir)
   slam_run(fit, isTRUE(progress))
 }
 
-new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, control) {
+new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, missing, control) {
   n <- nrow(values$Y)
   basis <- slam_basis(random, n)
   structure(
@@ -69,7 +72,7 @@ new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, kn
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = slam_numbers(values, basis, known_loadings(known, k, values)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, basis, k, plan, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
       plan = plan, control = control, na.action = design$na.action, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"
@@ -115,8 +118,11 @@ draw_size <- function(fit) {
   n <- nrow(fit$Y)
   p <- ncol(fit$Y)
   k <- fit$n_factors
-  p * (ncol(fit$X) + k + 2) + k * (n + 2 + ncol(fit$covariates$XF)) + sum(lengths(fit$missing))
+  p * (ncol(fit$X) + k + 2) + k * (n + 2 + ncol(fit$covariates$XF)) + drawn_cells(fit)
 }
+
+# Cells of Y that are drawn
+drawn_cells <- function(fit) if (length(fit$data$sets) > 0) 0 else sum(lengths(fit$missing))
 
 kept_draws <- function(plan, done = plan$iter) max(0, (done - plan$warmup) %/% plan$thin)
 

@@ -122,6 +122,31 @@ test_that("missing cells are drawn near what was there", {
   expect_equal(nobs(slam_quick(world)), 79)
 })
 
+test_that("missing cells integrated out give the posterior of missing cells drawn", {
+  world <- slam_world(n = 80)
+  world$data$Y[1:30, 1:2] <- NA
+  world$data$Y[50:55, 3] <- NA
+  drawn <- slam_quick(world, iter = 3000, missing = "impute")
+  out <- slam_quick(world, iter = 3000, missing = "integrate")
+  expect_length(out$data$sets, 3)
+  expect_equal(nrow(out$draws[[1]]$cells), 0)
+  a <- fastlmm:::invariant_draws(drawn)
+  b <- fastlmm:::invariant_draws(out)
+  error <- function(x) apply(x, 3, sd) / sqrt(apply(x, 3, fastlmm:::effective_size))
+  z <- (apply(a, 3, mean) - apply(b, 3, mean)) / sqrt(error(a)^2 + error(b)^2)
+  expect_lt(max(abs(z)), 4)
+  expect_lt(mean(z^2), 2.5)
+  expect_gt(cor(c(ranef(drawn)$id), c(ranef(out)$id)), 0.995)
+  expect_gt(cor(posterior_cells(drawn)[1:30, 1], posterior_cells(out)[1:30, 1]), 0.99)
+  expect_error(posterior_cells(out, draws = TRUE), class = "fastlmm_error_no_draws")
+  # what is chosen: a few cells are drawn, half of the rows of many responses are not
+  few <- list(missing = c(list(1:3), rep(list(integer()), 9)), Y = matrix(0, 80, 10))
+  many <- list(missing = rep(list(1:40), 40), Y = matrix(0, 80, 40))
+  traits <- function(data) unname(split(seq_along(data$missing), lengths(data$missing)))
+  expect_false(fastlmm:::sets_are_cheaper(few, traits(few), 2, 1000))
+  expect_true(fastlmm:::sets_are_cheaper(many, traits(many), 2, 1000))
+})
+
 test_that("known loadings stay as they are", {
   world <- slam_world()
   known <- cbind(c(1, NA, NA, 0, 2))

@@ -7,7 +7,7 @@ use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::error::Error;
 use fastlmm_core::gibbs::rng::Source;
-use fastlmm_core::gibbs::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler};
+use fastlmm_core::gibbs::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set};
 use fastlmm_core::parallel::Workers;
 
 /// A sampler of some chains, each from its beginning or from a state.
@@ -85,7 +85,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let missing = view::element(data, "missing")?.as_list().unwrap_or_default();
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
-    let model = Model {
+    let mut model = Model {
         proportions: Proportions::new(&s, view::numbers(prior, "h")?, log("traits")?, log("factors")?),
         data: Data {
             missing: view::ordered_sets(&missing, y.nrows(), "missing")?,
@@ -108,9 +108,31 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
                 .collect::<Reply<_>>()?,
         },
         k,
+        sets: vec![],
+        place: 0,
     };
     model.check()?;
+    let held = view::element(data, "sets")?.as_list().unwrap_or_default();
+    let sets: Vec<Set> = (held.values().enumerate())
+        .map(|(number, list)| set(&model, &list.as_list().unwrap_or_default(), number))
+        .collect::<Reply<_>>()?;
+    model.sets = sets;
     Ok(model)
+}
+
+/// Traits that were observed in the same rows: their numbers, the rows, eigenvectors and values of the rows' kernel, and the cells.
+fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
+    let whole = |name| view::element(list, name).map(|x| x.as_integer_vector().unwrap_or_default());
+    let matrix = |name| view::real_matrix(list, name).map(|m| view::matrix(&m).to_owned());
+    let traits = view::indices(&whole("traits")?, model.p(), "traits")?;
+    let rows = view::indices(&whole("rows")?, model.n(), "rows")?;
+    let (q, y, s) = (matrix("q")?, matrix("y")?, view::numbers(list, "s")?);
+    view::same_length("q", q.nrows(), rows.len())?;
+    view::same_length("s", s.len(), rows.len())?;
+    view::same_length("y", y.nrows(), rows.len())?;
+    view::same_length("y", y.ncols(), traits.len())?;
+    view::same_length("rows", model.data.rows.nrows(), model.n())?;
+    Ok(Set::new(model, traits, rows, q, s, &y, number))
 }
 
 /// 0: flat; a positive number: which shared variance.

@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::rng::Source;
 use super::state::State;
-use super::{factors, missing, moves, shrinkage, traits};
+use super::{factors, missing, moves, sets, shrinkage, traits};
 use faer::Mat;
 
 pub struct Chain<'a> {
@@ -35,10 +35,16 @@ impl<'a> Chain<'a> {
     pub fn step(&mut self) {
         let (model, source, state) = (self.model, self.source, &mut self.state);
         state.iteration += 1;
-        missing::draw(model, state, &mut self.y, source);
-        let gathered = traits::draw(model, state, self.y.as_ref(), source);
-        factors::draw_parameters(model, state, source);
-        factors::draw(model, state, &gathered, source);
+        if model.sets.is_empty() {
+            missing::draw(model, state, &mut self.y, source);
+            let gathered = traits::draw(model, state, self.y.as_ref(), source);
+            factors::draw_parameters(model, state, source);
+            factors::draw(model, state, &gathered, source);
+        } else {
+            sets::draw_traits(model, state, source);
+            factors::draw_parameters(model, state, source);
+            sets::draw_factors(model, state, source);
+        }
         moves::draw(model, state, source);
         shrinkage::draw(model, state, source);
         shrinkage::draw_shared(model, state, source);

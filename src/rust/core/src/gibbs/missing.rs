@@ -25,6 +25,9 @@ pub fn draw(model: &Model, state: &mut State, y: &mut Mat<f64>, source: Source) 
 
 /// Puts cells into their places: Q'Y is that of the observed cells and, for each missing one, its value times its row of Q.
 pub fn complete(model: &Model, cells: &[f64], y: &mut Mat<f64>) {
+    if cells.is_empty() {
+        return;
+    }
     let mut cells = cells.iter();
     for (j, rows) in model
         .data

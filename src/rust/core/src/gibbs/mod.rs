@@ -21,6 +21,7 @@
 //! | `moves` | a factor along X, its scale, the order of two factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `missing` | cells of Y that were not observed |
+//! | `sets` | traits and F without those cells: they are integrated out |
 //! | `effects` | U, for a draw that is kept |
 //!
 //! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
@@ -34,6 +35,7 @@ mod model;
 mod moves;
 pub mod rng;
 mod sampler;
+mod sets;
 mod shrinkage;
 mod state;
 mod traits;
@@ -42,5 +44,6 @@ pub use chain::Chain;
 pub use effects::effect;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
 pub use sampler::{Draws, Sampler};
+pub use sets::Set;
 pub use shrinkage::Shrinkage;
 pub use state::State;

@@ -1,5 +1,6 @@
 //! Data in the rotated basis, and priors.
 
+use super::sets::Set;
 use crate::error::{Error, Result};
 use crate::linalg::sum_of;
 use faer::{Mat, MatRef};
@@ -108,6 +109,10 @@ pub struct Model {
     pub prior: Prior,
     /// Number of factors.
     pub k: usize,
+    /// Traits by the rows that they were observed in, if missing cells are integrated out; none if they are drawn.
+    pub sets: Vec<Set>,
+    /// Where the names of this model's streams begin.
+    pub place: usize,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.

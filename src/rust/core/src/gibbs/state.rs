@@ -131,6 +131,10 @@ impl State {
     }
 }
 
+/// Cells that are drawn.
 fn count_missing(model: &Model) -> usize {
+    if !model.sets.is_empty() {
+        return 0;
+    }
     model.data.missing.iter().map(Vec::len).sum()
 }

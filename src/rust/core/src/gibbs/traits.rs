@@ -56,7 +56,7 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
                 sigma2,
                 g,
             };
-            before.draw(tile, &mut source.stream(iteration, Block::Traits, t))
+            before.draw(tile, &mut source.stream(iteration, Block::Traits, model.place + t))
         })
         .collect();
     let nothing = Gathered {

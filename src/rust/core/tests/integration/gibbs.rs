@@ -3,7 +3,7 @@
 use crate::definition::noise;
 use faer::{Mat, Side};
 use fastlmm_core::gibbs::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
-use fastlmm_core::gibbs::{Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, State};
+use fastlmm_core::gibbs::{Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, State};
 
 pub struct World {
     pub model: Model,
@@ -68,6 +68,8 @@ impl World {
                 shared: vec![InverseGamma { shape: 5.0, scale: 2.0 }],
             },
             k,
+            sets: vec![],
+            place: 0,
         };
         Self { model, q }
     }
@@ -142,9 +144,32 @@ impl World {
         })
     }
 
+    /// Traits by the rows that they were observed in.
+    fn sets(&self, y: &Mat<f64>) -> Vec<Set> {
+        let (n, missing) = (self.model.n(), &self.model.data.missing);
+        let mut patterns = missing.clone();
+        patterns.sort();
+        patterns.dedup();
+        let set = |(number, pattern): (usize, &Vec<usize>)| {
+            let traits: Vec<usize> = (0..missing.len()).filter(|&j| missing[j] == *pattern).collect();
+            let rows: Vec<usize> = (0..n).filter(|i| !pattern.contains(i)).collect();
+            let k = kernel(n);
+            let part = Mat::from_fn(rows.len(), rows.len(), |i, j| k[(rows[i], rows[j])]);
+            let eigen = part.self_adjoint_eigen(Side::Lower).unwrap();
+            let s = eigen.S().column_vector().iter().map(|s| s.max(0.0)).collect();
+            let observed = Mat::from_fn(rows.len(), traits.len(), |i, j| y[(rows[i], traits[j])]);
+            Set::new(&self.model, traits, rows, eigen.U().to_owned(), s, &observed, number)
+        };
+        patterns.iter().enumerate().map(set).collect()
+    }
+
     /// The data as observed, and what the missing cells hold.
     fn observe(&mut self, y: &Mat<f64>) -> Vec<f64> {
         let whole = &self.q * y;
+        if !self.model.sets.is_empty() {
+            self.model.sets = self.sets(&whole);
+            return vec![];
+        }
         let mut observed = whole.clone();
         let mut cells = vec![];
         for (j, rows) in self.model.data.missing.iter().enumerate() {
@@ -265,6 +290,15 @@ fn geweke_horseshoe() {
 fn geweke_missing_cells() {
     let mut world = World::new(8, 3, 2, GAMMA, false);
     world.model.data.missing = vec![vec![0, 3], vec![5], vec![]];
+    let z = geweke(&mut world, 20_000, |_| ());
+    assert!(z < LIMIT, "{z}");
+}
+
+#[test]
+fn geweke_missing_cells_integrated_out() {
+    let mut world = World::new(8, 3, 2, GAMMA, false);
+    world.model.data.missing = vec![vec![0, 3], vec![5], vec![0, 3]];
+    world.model.sets = world.sets(&Mat::zeros(8, 3));
     let z = geweke(&mut world, 20_000, |_| ());
     assert!(z < LIMIT, "{z}");
 }
