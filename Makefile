@@ -38,6 +38,7 @@ check: setup
 	$(RSCRIPT) dev/check.R
 
 check-long: install
+	$(CARGO) test --locked --release -p fastlmm-core -- --ignored
 	FASTLMM_TEST_LONG=true $(RSCRIPT) dev/test.R
 
 demo: install

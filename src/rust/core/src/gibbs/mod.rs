@@ -27,6 +27,8 @@
 //! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
 
 mod chain;
+#[cfg(test)]
+mod conditionals;
 mod effects;
 mod factors;
 mod gaussian;

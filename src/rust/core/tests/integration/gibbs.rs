@@ -439,3 +439,85 @@ fn threads_do_not_change_the_draws() {
     let other = Chain::new(&world.model, Source { seed: 3, chain: 1 });
     assert_ne!(one.f, other.state.f);
 }
+
+/// Entries of G and R, and fixed effects with what goes through the factors.
+fn estimands(model: &Model, state: &State) -> Vec<f64> {
+    let (c, b, k) = (model.c(), model.b(), model.k);
+    let lambda = |j: usize, m: usize| state.theta[j * c + b + m];
+    let h = |g: usize| model.proportions.h[g];
+    let entry = |i: usize, j: usize, genetic: bool| {
+        let share = |h: f64| if genetic { h } else { 1.0 - h };
+        let common: f64 = (0..k)
+            .map(|m| lambda(i, m) * lambda(j, m) * share(h(state.gf[m])))
+            .sum();
+        common
+            + if i == j {
+                share(h(state.g[i])) * state.sigma2[i]
+            } else {
+                0.0
+            }
+    };
+    let total = |j: usize| state.theta[j * c + 1] + (0..k).map(|m| lambda(j, m) * state.bf[m]).sum::<f64>();
+    vec![
+        entry(0, 0, true),
+        entry(0, 1, true),
+        entry(2, 3, true),
+        entry(1, 1, false),
+        entry(0, 1, false),
+        entry(4, 5, false),
+        total(0),
+        total(5),
+        state.shared[0],
+    ]
+}
+
+/// Ranks of the truth among draws are uniform if the truth is drawn from the prior (Talts and others 2018).
+#[test]
+#[ignore = "slow; make check-long runs it"]
+fn simulation_based_calibration() {
+    const SETS: usize = 600;
+    const BINS: usize = 10;
+    const KEPT: usize = 99;
+    const THIN: usize = 12;
+    for (name, loadings, missing) in [
+        ("gamma", TRUNCATED, false),
+        ("horseshoe", HORSESHOE, false),
+        ("missing", GAMMA, true),
+    ] {
+        let mut world = World::new(40, 6, 2, loadings, false);
+        if missing {
+            world.model.data.missing = (0..6).map(|j| (0..10 * (j % 3)).collect()).collect();
+        }
+        let mut counts = vec![[0.0; BINS]; 9];
+        for set in 0..SETS {
+            let source = Source {
+                seed: set as u64,
+                chain: 0,
+            };
+            let rng = &mut source.stream(u64::MAX, Block::Effects, 0);
+            let truth = world.prior_draw(rng);
+            let y = world.simulate(&truth, rng);
+            world.observe(&y);
+            let mut chain = Chain::new(&world.model, source);
+            (0..300).for_each(|_| chain.step());
+            let below = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| usize::from(a < b)).collect::<Vec<_>>();
+            let exact = estimands(&world.model, &truth);
+            let mut ranks = vec![0; 9];
+            for _ in 0..KEPT {
+                (0..THIN).for_each(|_| chain.step());
+                let smaller = below(&estimands(&world.model, &chain.state), &exact);
+                ranks.iter_mut().zip(smaller).for_each(|(rank, less)| *rank += less);
+            }
+            counts
+                .iter_mut()
+                .zip(ranks)
+                .for_each(|(bins, rank)| bins[rank * BINS / (KEPT + 1)] += 1.0);
+        }
+        let expected = SETS as f64 / BINS as f64;
+        for (which, bins) in counts.iter().enumerate() {
+            let square: f64 = bins.iter().map(|c| (c - expected).powi(2) / expected).sum();
+            // chi-squared with 9 degrees of freedom: above 32 once in 5000
+            assert!(square < 32.0, "{name}, estimand {which}: {square:.1} {bins:?}");
+        }
+    }
+}

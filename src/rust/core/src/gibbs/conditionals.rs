@@ -1,0 +1,357 @@
+//! Each block against an independently written joint density, in rows and with V written out.
+//!
+//! If x is drawn from its conditional density p, the slope s of log p has `E s = 0` and `E (x - x0) s = -1` (x on the whole line: logarithms of what is positive). The slope is a
+//! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
+
+use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
+use super::rng::{Block, Source, Stream, gamma, normal, uniform};
+use super::shrinkage::{self, Shrinkage};
+use super::state::State;
+use super::{factors, traits};
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+
+const N: usize = 6;
+const DRAWS: u64 = 3000;
+
+struct World {
+    model: Model,
+    state: State,
+    /// Kernel, responses, X and X_F in rows.
+    k: Mat<f64>,
+    y: Mat<f64>,
+    x: Mat<f64>,
+    xf: Mat<f64>,
+    q: Mat<f64>,
+}
+
+fn numbers(rows: usize, columns: usize, rng: &mut Stream) -> Mat<f64> {
+    Mat::from_fn(rows, columns, |_, _| normal(rng))
+}
+
+impl World {
+    fn new(loadings: Loadings, scaled: bool) -> Self {
+        let rng = &mut Source { seed: 5, chain: 0 }.stream(0, Block::Start, 9);
+        let w = numbers(N, N, rng);
+        let k = &w * w.transpose() * faer::Scale(0.2);
+        let eigen = k.self_adjoint_eigen(Side::Lower).unwrap();
+        let q = eigen.U().to_owned();
+        let s: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
+        let (y, x, xf) = (numbers(N, 2, rng), numbers(N, 2, rng), numbers(N, 2, rng));
+        let grid = vec![0.0, 0.3, 0.8];
+        let model = Model {
+            proportions: Proportions::new(&s, grid, vec![-1.0, -0.5, -2.0], vec![-0.2, -1.0, -1.0]),
+            data: Data {
+                y: q.transpose() * &y,
+                x: q.transpose() * &x,
+                x_prior: vec![Coefficient::Normal(1.5), Coefficient::Shared(0)],
+                xf: q.transpose() * &xf,
+                xf_prior: vec![Coefficient::Shared(0), Coefficient::Normal(0.7)],
+                s,
+                missing: vec![vec![]; 2],
+                rows: q.transpose().to_owned(),
+                known: Mat::zeros(0, 0),
+            },
+            prior: Prior {
+                residual: InverseGamma { shape: 2.5, scale: 1.7 },
+                loadings,
+                scaled,
+                shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }],
+            },
+            k: 2,
+            sets: vec![],
+            place: 0,
+        };
+        let mut state = State::start(&model, Source { seed: 1, chain: 0 });
+        state
+            .bf
+            .iter_mut()
+            .chain(&mut state.theta)
+            .for_each(|b| *b += 0.5 * normal(rng));
+        state.shrinkage.local.iter_mut().for_each(|x| *x = gamma(2.0, 2.0, rng));
+        state
+            .shrinkage
+            .helpers
+            .iter_mut()
+            .for_each(|x| *x = gamma(2.0, 2.0, rng));
+        (state.shrinkage.omega2, state.shrinkage.xi) = (0.5 + uniform(rng), 0.5 + uniform(rng));
+        Self {
+            model,
+            state,
+            k,
+            y,
+            x,
+            xf,
+            q,
+        }
+    }
+
+    /// log density of N(0, scale V(h)), V written out.
+    fn field(&self, e: &[f64], g: usize, scale: f64) -> f64 {
+        let h = self.model.proportions.h[g];
+        let v = Mat::from_fn(N, N, |i, j| {
+            scale * (h * self.k[(i, j)] + if i == j { 1.0 - h } else { 0.0 })
+        });
+        let inverse = v.partial_piv_lu().inverse();
+        let square: f64 = (0..N)
+            .map(|i| (0..N).map(|j| e[i] * inverse[(i, j)] * e[j]).sum::<f64>())
+            .sum();
+        -0.5 * (v.determinant().ln() + square)
+    }
+
+    /// The joint log density of data and all parameters, up to a constant.
+    fn joint(&self, state: &State) -> f64 {
+        let (model, c) = (&self.model, self.model.c());
+        let f = &self.q * Mat::from_fn(N, 2, |i, m| state.f[m * N + i]);
+        let coefficient = |value: f64, prior: Coefficient| match prior {
+            Coefficient::Flat => 0.0,
+            Coefficient::Normal(v) => -0.5 * value * value / v,
+            Coefficient::Shared(s) => -0.5 * (value * value / state.shared[s] + state.shared[s].ln()),
+        };
+        let inverse_gamma = |x: f64, prior: InverseGamma| -(prior.shape + 1.0) * x.ln() - prior.scale / x;
+        let gamma = |x: f64, shape: f64, rate: f64| (shape - 1.0) * x.ln() - rate * x;
+        let mut log = 0.0;
+        for j in 0..2 {
+            let theta = &state.theta[j * c..(j + 1) * c];
+            let mean = |i: usize| {
+                self.x[(i, 0)] * theta[0] + self.x[(i, 1)] * theta[1] + f[(i, 0)] * theta[2] + f[(i, 1)] * theta[3]
+            };
+            let e: Vec<f64> = (0..N).map(|i| self.y[(i, j)] - mean(i)).collect();
+            log += self.field(&e, state.g[j], state.sigma2[j]) + model.proportions.log_traits[state.g[j]];
+            log += inverse_gamma(state.sigma2[j], model.prior.residual);
+            log += (0..2)
+                .map(|l| coefficient(theta[l], model.data.x_prior[l]))
+                .sum::<f64>();
+            for m in 0..2 {
+                let unit = if model.prior.scaled { state.sigma2[j] } else { 1.0 };
+                let precision = state.shrinkage.local[j * 2 + m] * column(model, &state.shrinkage, m) / unit;
+                log += 0.5 * (precision.ln() - precision * theta[2 + m].powi(2));
+            }
+        }
+        for m in 0..2 {
+            let b = &state.bf[m * 2..m * 2 + 2];
+            let e: Vec<f64> = (0..N)
+                .map(|i| f[(i, m)] - self.xf[(i, 0)] * b[0] - self.xf[(i, 1)] * b[1])
+                .collect();
+            log += self.field(&e, state.gf[m], 1.0) + model.proportions.log_factors[state.gf[m]];
+            log += (0..2).map(|l| coefficient(b[l], model.data.xf_prior[l])).sum::<f64>();
+        }
+        let s = &state.shrinkage;
+        log += match model.prior.loadings {
+            Loadings::Gamma { nu, first, others, .. } => {
+                let locals: f64 = s.local.iter().map(|x| gamma(*x, 0.5 * nu, 0.5 * nu)).sum();
+                locals + gamma(s.delta[0], first.0, first.1) + gamma(s.delta[1], others.0, others.1)
+            }
+            Loadings::Horseshoe { tau0, delta } => {
+                let half = |scale: f64| InverseGamma { shape: 0.5, scale };
+                // local = 1 / phi^2: gamma with shape 1/2 and rate 1 / helper
+                let locals = s.local.iter().zip(&s.helpers);
+                let locals: f64 = locals
+                    .map(|(x, nu)| gamma(*x, 0.5, 1.0 / nu) - 0.5 * nu.ln() + inverse_gamma(*nu, half(1.0)))
+                    .sum();
+                let global = inverse_gamma(s.omega2, half(1.0 / s.xi)) - 0.5 * s.xi.ln()
+                    + inverse_gamma(s.xi, half(1.0 / (tau0 * tau0)));
+                locals + global + inverse_gamma(s.delta[1], delta)
+            }
+        };
+        log + inverse_gamma(state.shared[0], model.prior.shared[0])
+    }
+
+    /// Draws a block again and again from the same state, and holds numbers of it against the joint density. `before` and `after` make the state at which the number was drawn.
+    fn check(&self, name: &str, coordinates: &[Coordinate], draw: impl Fn(&mut State, Source)) {
+        let mut moments = vec![[(0.0, 0.0); 2]; coordinates.len()];
+        for t in 0..DRAWS {
+            let mut state = self.state.clone();
+            state.iteration = t;
+            draw(&mut state, Source { seed: 3, chain: 0 });
+            for (coordinate, moments) in coordinates.iter().zip(&mut moments) {
+                let (mut at, start) = (state.clone(), coordinate.get(&self.state));
+                (coordinate.as_drawn)(&mut at, &self.state);
+                let x = coordinate.get(&at);
+                let shifted = |by: f64| {
+                    let mut there = at.clone();
+                    coordinate.set(&mut there, x + by);
+                    self.joint(&there) + if coordinate.positive { x + by } else { 0.0 }
+                };
+                let slope = (shifted(1e-4) - shifted(-1e-4)) / 2e-4;
+                for (sum, value) in moments.iter_mut().zip([slope, (x - start) * slope + 1.0]) {
+                    sum.0 += value;
+                    sum.1 += value * value;
+                }
+            }
+        }
+        for (i, moments) in moments.into_iter().enumerate() {
+            for (power, (sum, square)) in moments.into_iter().enumerate() {
+                let z = sum / square.sqrt();
+                assert!(z.abs() < 4.5, "{name}, coordinate {i}, identity {power}: {z}");
+            }
+        }
+    }
+}
+
+/// The precision of a column, from what it is made of.
+fn column(model: &Model, s: &Shrinkage, m: usize) -> f64 {
+    let product: f64 = s.delta[..=m].iter().product();
+    match model.prior.loadings {
+        Loadings::Gamma { .. } => product,
+        Loadings::Horseshoe { .. } => 1.0 / (s.omega2 * product),
+    }
+}
+
+/// A number of the state.
+struct Coordinate {
+    at: fn(&mut State) -> &mut f64,
+    /// By its logarithm.
+    positive: bool,
+    /// Puts back what was drawn after the number, which its conditional density did not know.
+    as_drawn: fn(&mut State, &State),
+}
+
+impl Coordinate {
+    fn get(&self, state: &State) -> f64 {
+        let x = *(self.at)(&mut state.clone());
+        if self.positive { x.ln() } else { x }
+    }
+
+    fn set(&self, state: &mut State, x: f64) {
+        *(self.at)(state) = if self.positive { x.exp() } else { x };
+    }
+}
+
+fn free(at: fn(&mut State) -> &mut f64, as_drawn: fn(&mut State, &State)) -> Coordinate {
+    Coordinate {
+        at,
+        positive: false,
+        as_drawn,
+    }
+}
+
+fn positive(at: fn(&mut State) -> &mut f64, as_drawn: fn(&mut State, &State)) -> Coordinate {
+    Coordinate {
+        at,
+        positive: true,
+        as_drawn,
+    }
+}
+
+const GAMMA: Loadings = Loadings::Gamma {
+    nu: 3.0,
+    first: (2.0, 1.0),
+    others: (3.0, 1.5),
+    truncated: false,
+};
+const HORSESHOE: Loadings = Loadings::Horseshoe {
+    tau0: 0.6,
+    delta: InverseGamma { shape: 3.0, scale: 1.2 },
+};
+
+#[test]
+fn traits_follow_the_joint_density() {
+    let earlier = |s: &mut State, before: &State| (s.sigma2, s.g) = (before.sigma2.clone(), before.g.clone());
+    for (loadings, scaled) in [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)] {
+        let world = World::new(loadings, scaled);
+        let coordinates = [
+            free(|s| &mut s.theta[0], earlier),
+            free(|s| &mut s.theta[1], earlier),
+            free(|s| &mut s.theta[3], earlier),
+            free(|s| &mut s.theta[6], earlier),
+            positive(|s| &mut s.sigma2[0], |_, _| ()),
+            positive(|s| &mut s.sigma2[1], |_, _| ()),
+        ];
+        world.check("traits", &coordinates, |state, source| {
+            traits::draw(&world.model, state, world.model.data.y.as_ref(), source);
+        });
+    }
+}
+
+#[test]
+fn factors_follow_the_joint_density() {
+    let world = World::new(GAMMA, false);
+    let earlier = |s: &mut State, before: &State| s.gf = before.gf.clone();
+    let coordinates = [
+        free(|s| &mut s.bf[0], earlier),
+        free(|s| &mut s.bf[1], earlier),
+        free(|s| &mut s.bf[2], earlier),
+    ];
+    world.check("coefficients of factors", &coordinates, |state, source| {
+        factors::draw_parameters(&world.model, state, source);
+    });
+    let none = |_: &mut State, _: &State| ();
+    let coordinates = [
+        free(|s| &mut s.f[0], none),
+        free(|s| &mut s.f[5], none),
+        free(|s| &mut s.f[8], none),
+    ];
+    world.check("factors", &coordinates, |state, source| {
+        let gathered = traits::draw(&world.model, state, world.model.data.y.as_ref(), source);
+        factors::draw(&world.model, state, &gathered, source);
+    });
+}
+
+#[test]
+fn points_of_the_grid_follow_the_joint_density() {
+    let world = World::new(GAMMA, true);
+    let mut excess = [[0.0; 3]; 2];
+    for t in 0..DRAWS {
+        let mut state = world.state.clone();
+        state.iteration = t;
+        let source = Source { seed: 4, chain: 0 };
+        traits::draw(&world.model, &mut state, world.model.data.y.as_ref(), source);
+        factors::draw_parameters(&world.model, &mut state, source);
+        let mut compare = |which: usize, point: usize, set: &dyn Fn(&mut State, usize)| {
+            let log = |g: usize| {
+                let mut there = state.clone();
+                set(&mut there, g);
+                world.joint(&there)
+            };
+            let logs: Vec<f64> = (0..3).map(log).collect();
+            let total: f64 = logs.iter().map(|l| (l - logs[0]).exp()).sum();
+            for g in 0..3 {
+                excess[which][g] += f64::from(u8::from(point == g)) - (logs[g] - logs[0]).exp() / total;
+            }
+        };
+        compare(0, state.g[1], &|s, g| s.g[1] = g);
+        compare(1, state.gf[0], &|s, g| s.gf[0] = g);
+    }
+    for row in excess {
+        for sum in row {
+            // at most the spread of a coin
+            assert!(sum.abs() < 4.5 * 0.5 * (DRAWS as f64).sqrt(), "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn precisions_follow_the_joint_density() {
+    let none = |_: &mut State, _: &State| ();
+    for (loadings, scaled) in [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)] {
+        let world = World::new(loadings, scaled);
+        // locals are drawn before the columns
+        let earlier = |s: &mut State, before: &State| {
+            let local = std::mem::take(&mut s.shrinkage.local);
+            let helpers = std::mem::take(&mut s.shrinkage.helpers);
+            s.shrinkage = Shrinkage {
+                local,
+                helpers,
+                ..before.shrinkage.clone()
+            };
+        };
+        let mut coordinates = vec![
+            positive(|s| &mut s.shrinkage.local[0], earlier),
+            positive(|s| &mut s.shrinkage.local[3], earlier),
+            positive(|s| &mut s.shrinkage.delta[1], none),
+        ];
+        if matches!(loadings, Loadings::Horseshoe { .. }) {
+            coordinates.push(positive(|s| &mut s.shrinkage.omega2, none));
+        } else {
+            coordinates.push(positive(|s| &mut s.shrinkage.delta[0], none));
+        }
+        world.check("precisions", &coordinates, |state, source| {
+            shrinkage::draw(&world.model, state, source)
+        });
+        let coordinates = [positive(|s| &mut s.shared[0], none)];
+        world.check("shared variances", &coordinates, |state, source| {
+            shrinkage::draw_shared(&world.model, state, source)
+        });
+    }
+}
