@@ -63,11 +63,12 @@ impl World {
             place: 0,
         };
         let mut state = State::start(&model, Source { seed: 1, chain: 0 });
+        // loadings that are large enough to be seen in what is drawn given them
         state
             .bf
             .iter_mut()
             .chain(&mut state.theta)
-            .for_each(|b| *b += 0.5 * normal(rng));
+            .for_each(|b| *b += 2.0 * normal(rng));
         state.shrinkage.local.iter_mut().for_each(|x| *x = gamma(2.0, 2.0, rng));
         state
             .shrinkage
