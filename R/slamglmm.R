@@ -25,7 +25,7 @@
 #' @param control by [fastlmm_control()].
 #' @param progress is a line with the time left written?
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `slamglmm`; see [as_draws()], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (responses scaled to unit variance).
+#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (responses scaled to unit variance).
 #'
 #'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite` naming the responses; `checkpoint` for a `dir` of another model; `memory` with the size that the draws would take.

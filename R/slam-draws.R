@@ -1,0 +1,154 @@
+# Draws of a sparse-factor model for other packages, in words and against replicated data.
+
+# ---- draws for other packages -----------------------------------------------------------------------------------------
+
+#' Draws for posterior and coda
+#'
+#' Quantities that do not depend on signs, order and scale of factors: heritabilities, variances of effects and residuals, and fixed effects of each response.
+#' @param x a fit by [slamglmm_fit()].
+#' @param traits responses that are wanted; `NULL`: all.
+#' @param ... not used.
+#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]`, `R[trait]`, `B[coefficient,trait]`. [coda::as.mcmc()]: an `mcmc.list`.
+#' @name slamglmm_draws
+NULL
+
+#' @rdname slamglmm_draws
+#' @exportS3Method posterior::as_draws
+as_draws.slamglmm <- function(x, traits = NULL, ...) {
+  posterior::as_draws_array(invariant_draws(x, traits))
+}
+
+#' @rdname slamglmm_draws
+#' @exportS3Method coda::as.mcmc
+as.mcmc.slamglmm <- function(x, traits = NULL, ...) {
+  all <- invariant_draws(x, traits)
+  thin <- x$plan$thin
+  one <- function(chain) coda::mcmc(array(all[, chain, ], dim(all)[c(1, 3)], dimnames(all)[c(1, 3)]), start = x$plan$warmup + thin, thin = thin)
+  coda::mcmc.list(lapply(seq_len(dim(all)[2]), one))
+}
+
+#' @rdname slamglmm_draws
+#' @exportS3Method coda::as.mcmc.list
+as.mcmc.list.slamglmm <- function(x, traits = NULL, ...) as.mcmc.slamglmm(x, traits)
+
+# iterations x chains x variables
+invariant_draws <- function(fit, traits = NULL) {
+  at <- trait_index(fit, traits)
+  names <- colnames(fit$Y)[at]
+  of <- function(d) {
+    square <- d$Lambda[at, , drop = FALSE]^2
+    g <- drop(square %*% d$hF) + (d$h * d$sigma2)[at]
+    r <- drop(square %*% (1 - d$hF)) + ((1 - d$h) * d$sigma2)[at]
+    c(g / (g + r), g / fit$basis$mean_diag, r, total_fixed(fit, d)[, at])
+  }
+  all <- each_draw(fit, of)
+  coefficients <- union(colnames(fit$X), colnames(fit$covariates$XF))
+  variables <- c(sprintf("h2[%s]", names), sprintf("G[%s]", names), sprintf("R[%s]", names), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
+  chains <- fit$plan$chains
+  all <- array(all, c(length(variables), ncol(all) / chains, chains))
+  array(aperm(all, c(2, 3, 1)), dim(all)[c(2, 3, 1)], list(NULL, NULL, variable = variables))
+}
+
+# ---- in words ------------------------------------------------------------------------------------------------------------
+
+#' @rdname slamglmm_methods
+#' @export
+print.slamglmm <- function(x, ...) {
+  check_dots_empty(...)
+  cat("Sparse-factor mixed model of ", counted(ncol(x$Y), "response"), ", ", counted(nrow(x$Y), "row"), ", ", counted(x$n_factors, "factor"), "\n", sep = "")
+  cat("Formula: ", deparse1(x$formula), "\n", sep = "")
+  cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), format(x$done), format(x$plan$warmup), counted(count_draws(x), "draw")))
+  cells <- sum(lengths(x$missing))
+  if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
+  if (count_draws(x) > 0) {
+    cat("\nProportions of variance of ", quoted(x$random[[1]]$name), ":\n", sep = "")
+    print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
+    if (ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
+  }
+  invisible(x)
+}
+
+#' @rdname slamglmm_methods
+#' @export
+summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
+  check_dots_empty(...)
+  all <- invariant_draws(object, traits)
+  tail <- (1 - level) / 2
+  one <- function(x) c(mean = mean(x), sd = stats::sd(x), stats::quantile(x, c(tail, 1 - tail), names = FALSE))
+  table <- t(apply(all, 3, one))
+  colnames(table)[3:4] <- c("low", "high")
+  table <- data.frame(variable = rownames(table), table, rhat = apply(all, 3, rhat), ess = apply(all, 3, effective_size), row.names = NULL)
+  structure(list(call = object$call, draws = count_draws(object), level = level, table = table, factors = factor_summary(object)), class = "summary.slamglmm")
+}
+
+# By posterior where it is there; else coda's effective size, and no rhat
+rhat <- function(x) if (requireNamespace("posterior", quietly = TRUE)) posterior::rhat(x) else NA_real_
+
+effective_size <- function(x) {
+  if (requireNamespace("posterior", quietly = TRUE)) return(posterior::ess_bulk(x))
+  if (requireNamespace("coda", quietly = TRUE)) return(sum(apply(x, 2, function(chain) coda::effectiveSize(coda::mcmc(chain)))))
+  NA_real_
+}
+
+#' @rdname slamglmm_methods
+#' @export
+print.summary.slamglmm <- function(x, ...) {
+  check_dots_empty(...)
+  cat("Call: ", deparse1(x$call), "\n", counted(x$draws, "draw"), ", intervals of ", format(100 * x$level), " %\n\n", sep = "")
+  print(utils::head(x$table, 30), digits = 3, row.names = FALSE)
+  if (nrow(x$table) > 30) cat("... the first 30 of ", nrow(x$table), " variables, in $table\n", sep = "")
+  poor <- sum(x$table$rhat > 1.05, na.rm = TRUE)
+  if (poor > 0) cat(counted(poor, "variable"), "with rhat above 1.05: extend() the chains\n")
+  if (nrow(x$factors) > 0) {
+    cat("\nFactors, by the part of the responses' variance that they explain:\n")
+    print(x$factors, digits = 3, row.names = FALSE)
+  }
+  invisible(x)
+}
+
+# ---- replicated data --------------------------------------------------------------------------------------------------------
+
+#' @rdname slamglmm_methods
+#' @export
+pp_check <- function(object, ...) UseMethod("pp_check")
+
+#' @rdname slamglmm_methods
+#' @export
+pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
+  check_dots_empty(...)
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  observed <- trait_statistics(object$Y)
+  total <- count_draws(object)
+  check_has_draws(object)
+  larger <- 0
+  for (i in sample.int(total, n, replace = n > total)) larger <- larger + (trait_statistics(replicated(object, i)) >= observed)
+  data.frame(response = colnames(object$Y), t(observed), p = t(larger / n), row.names = NULL)
+}
+
+trait_statistics <- function(Y) {
+  one <- function(y) {
+    y <- y[!is.na(y)]
+    y <- y - mean(y)
+    sd <- sqrt(mean(y^2))
+    c(sd = sd, skewness = mean(y^3) / sd^3, largest = max(abs(y)))
+  }
+  apply(Y, 2, one)
+}
+
+# A data set from draw i: new factors, effects and residuals for the same rows, cells missing where they were
+replicated <- function(fit, i) {
+  per_chain <- ncol(fit$draws[[1]]$sigma2)
+  chain <- fit$draws[[(i - 1) %/% per_chain + 1]]
+  t <- (i - 1) %% per_chain + 1
+  n <- nrow(fit$Y)
+  noise <- function(h) sqrt(outer(fit$basis$s, h, function(s, h) h * s + 1 - h)) * matrix(stats::rnorm(n * length(h)), n)
+  theta <- array(chain$theta[, , t], dim(chain$theta)[1:2])
+  bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
+  F <- fit$data$xf %*% bF + noise(chain$factors_h[, t])
+  Y <- cbind(fit$data$x, F) %*% theta + noise(chain$h[, t]) * rep(sqrt(chain$sigma2[, t]), each = n)
+  Y <- sweep(sweep(fit$basis$Q %*% Y, 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
+  Y[missing_cells(fit)] <- NA
+  dimnames(Y) <- dimnames(fit$Y)
+  Y
+}
