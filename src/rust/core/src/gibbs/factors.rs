@@ -6,8 +6,9 @@ use super::rng::{Block, Source, Stream, index};
 use super::state::State;
 use super::traits::Gathered;
 use crate::linalg::{axpy, product, sum_of};
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// b_Fm, then h_Fm, of each factor.
 pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
@@ -79,30 +80,51 @@ pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Sourc
     let mean = product(model.data.xf.as_ref(), columns(&state.bf, model.bf()), Par::Seq);
     let mean = |i: usize, m: usize| if model.bf() == 0 { 0.0 } else { mean[(i, m)] };
     let own: Vec<&[f64]> = state.gf.iter().map(|g| model.proportions.at(*g)).collect();
-    let iteration = state.iteration;
+    let precisions = |rows: Range<usize>| {
+        let some = weights.subrows(rows.start, rows.len());
+        product(gathered.precision.as_ref(), some.transpose(), Par::Seq)
+    };
+    let set = |a: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian| {
+        let entry = |m: usize, o: usize| a[(m * k + o, at)] + if m == o { own[m][i] } else { 0.0 };
+        gaussian.set(entry, |m| gathered.right[(i, m)] + own[m][i] * mean(i, m));
+    };
+    let before = columns(&state.f, n);
+    let f = draw_rows(before, state.iteration, source, precisions, set);
+    state.f = by_columns(&f);
+}
+
+/// Rows of F, each normal and independent of the others: `set` gives row i, which is row `at` of its tile, its precision and right side, from what `prepare` makes for the
+/// rows of the tile. A row whose precision is not positive to rounding stays as it was `before`.
+pub fn draw_rows<T>(
+    before: MatRef<'_, f64>,
+    iteration: u64,
+    source: Source,
+    prepare: impl Fn(Range<usize>) -> T + Sync,
+    set: impl Fn(&T, usize, usize, &mut Gaussian) + Sync,
+) -> Mat<f64> {
+    let (n, k) = (before.nrows(), before.ncols());
     let tile = |t: usize| -> Vec<f64> {
         let mut rng = source.stream(iteration, Block::Factors, t);
         let rows = t * TILE..((t + 1) * TILE).min(n);
-        let some = weights.subrows(rows.start, rows.len());
-        let a = product(gathered.precision.as_ref(), some.transpose(), Par::Seq);
+        let prepared = prepare(rows.clone());
         let mut gaussian = Gaussian::new(k);
         let mut drawn = vec![0.0; rows.len() * k];
         for (at, (i, out)) in rows.zip(drawn.chunks_mut(k)).enumerate() {
-            let entry = |m: usize, o: usize| a[(m * k + o, at)] + if m == o { own[m][i] } else { 0.0 };
-            gaussian.set(entry, |m| gathered.right[(i, m)] + own[m][i] * mean(i, m));
+            set(&prepared, at, i, &mut gaussian);
             if !gaussian.draw(1.0, |_| true, out, &mut rng) {
-                (0..k).for_each(|m| out[m] = state.f[m * n + i]);
+                (0..k).for_each(|m| out[m] = before[(i, m)]);
             }
         }
         drawn
     };
-    let rows = (0..n.div_ceil(TILE))
-        .into_par_iter()
-        .map(tile)
-        .collect::<Vec<_>>()
-        .concat();
-    let f: Mat<f64> = Mat::from_fn(n, k, |i, m| rows[i * k + m]);
-    for m in 0..k {
-        (0..n).for_each(|i| state.f[m * n + i] = f[(i, m)]);
-    }
+    let tiles: Vec<Vec<f64>> = (0..n.div_ceil(TILE)).into_par_iter().map(tile).collect();
+    let rows = tiles.concat();
+    Mat::from_fn(n, k, |i, m| rows[i * k + m])
+}
+
+/// The columns of a matrix, one after the other.
+pub fn by_columns(f: &Mat<f64>) -> Vec<f64> {
+    f.col_iter()
+        .flat_map(|column| column.iter().copied().collect::<Vec<f64>>())
+        .collect()
 }

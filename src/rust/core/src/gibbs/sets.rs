@@ -4,9 +4,9 @@
 //! row given all U: the traits' (in the bases of their sets) and its own, each drawn just before and forgotten after.
 
 use super::effects::effect;
-use super::factors::residual;
+use super::factors::{by_columns, draw_rows, residual};
 use super::gaussian::Gaussian;
-use super::model::{Data, Model, Proportions, TILE, columns};
+use super::model::{Data, Model, Proportions, columns};
 use super::rng::{Block, Source};
 use super::shrinkage::Shrinkage;
 use super::state::State;
@@ -83,10 +83,7 @@ impl Set {
         };
         State {
             iteration: state.iteration,
-            f: (0..k)
-                .flat_map(|m| (0..self.rows.len()).map(move |i| (i, m)))
-                .map(|at| rotated[at])
-                .collect(),
+            f: by_columns(&rotated),
             theta: gather(&state.theta, c),
             sigma2: gather(&state.sigma2, 1),
             g: self.traits.iter().map(|j| state.g[*j]).collect(),
@@ -178,34 +175,15 @@ pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
             (0..k).for_each(|m| right[(i, m)] += parts[s].1[(at, m)]);
         }
     }
-    let iteration = state.iteration;
-    let tile = |t: usize| -> Vec<f64> {
-        let mut rng = source.stream(iteration, Block::Factors, t);
-        let mut gaussian = Gaussian::new(k);
-        let rows = t * TILE..((t + 1) * TILE).min(n);
-        let mut drawn = vec![0.0; rows.len() * k];
-        for (i, out) in rows.zip(drawn.chunks_mut(k)) {
-            let entry = |m: usize, o: usize| {
-                let shared: f64 = member[i].iter().map(|&s| parts[s].0[(m, o)]).sum();
-                shared + if m == o { own[m] } else { 0.0 }
-            };
-            gaussian.set(entry, |m| right[(i, m)]);
-            if !gaussian.draw(1.0, |_| true, out, &mut rng) {
-                (0..k).for_each(|m| out[m] = f[(i, m)]);
-            }
-        }
-        drawn
+    let set = |_: &(), _: usize, i: usize, gaussian: &mut Gaussian| {
+        let entry = |m: usize, o: usize| {
+            let shared: f64 = member[i].iter().map(|&s| parts[s].0[(m, o)]).sum();
+            shared + if m == o { own[m] } else { 0.0 }
+        };
+        gaussian.set(entry, |m| right[(i, m)]);
     };
-    let rows = (0..n.div_ceil(TILE))
-        .into_par_iter()
-        .map(tile)
-        .collect::<Vec<_>>()
-        .concat();
-    let drawn = Mat::from_fn(n, k, |i, m| rows[i * k + m]);
-    let rotated = product(model.data.rows.as_ref(), drawn.as_ref(), Par::Seq);
-    for m in 0..k {
-        (0..n).for_each(|i| state.f[m * n + i] = rotated[(i, m)]);
-    }
+    let drawn = draw_rows(f.as_ref(), state.iteration, source, |_| (), set);
+    state.f = by_columns(&product(model.data.rows.as_ref(), drawn.as_ref(), Par::Seq));
 }
 
 /// X_F b_F + U_F, rotated, U_F drawn.
