@@ -164,6 +164,53 @@ test_that("aligned loadings have one sign", {
   expect_equal(dimnames(loadings(fit)), list(colnames(world$data$Y), c("factor1", "factor2")))
 })
 
+test_that("units of K and of the responses do not matter", {
+  world <- slam_world()
+  fit <- slam_quick(world)
+  other <- world
+  # powers of two: without rounding the chains are the same
+  other$K <- world$K * 2^-30
+  other$data$Y <- world$data$Y * 2^23
+  scaled <- slam_quick(other)
+  expect_equal(h2(scaled), h2(fit), tolerance = 1e-6)
+  expect_equal(G(scaled), G(fit) * 2^46 * 2^30, tolerance = 1e-6)
+  expect_equal(R(scaled), R(fit) * 2^46, tolerance = 1e-6)
+  expect_equal(fixef(scaled), fixef(fit) * 2^23, tolerance = 1e-6)
+})
+
+test_that("edges: one response, singular and repeated kernels, more factors than rows, h at its ends", {
+  world <- slam_world(n = 24)
+  finite <- function(fit) expect_true(all(is.finite(c(h2(fit)$h2, diag(G(fit)), diag(R(fit)), fixef(fit), ranef(fit)[[1]]))))
+  one <- world
+  one$data$Y <- world$data$Y[, 1, drop = FALSE]
+  finite(slam_quick(one, n_factors = 1))
+  singular <- world
+  W <- matrix(rnorm(24 * 2), 24, dimnames = list(rownames(world$K), NULL))
+  singular$K <- tcrossprod(W)
+  finite(slam_quick(singular))
+  # two individuals that are the same, and unrelated blocks
+  twins <- world
+  twins$K <- kronecker(diag(12), matrix(1, 2, 2))
+  dimnames(twins$K) <- dimnames(world$K)
+  finite(slam_quick(twins))
+  # eigenvalues over twelve orders
+  graded <- world
+  Q <- qr.Q(qr(matrix(rnorm(24^2), 24)))
+  graded$K[] <- Q %*% (10^seq(0, -12, length.out = 24) * t(Q))
+  graded$K <- (graded$K + t(graded$K)) / 2
+  finite(slam_quick(graded))
+  finite(suppressMessages(slam_quick(world, n_factors = 30)))
+  for (end in c(1, 20)) {
+    at_end <- slam_quick(world, prior = slam_prior(h2 = function(h) as.numeric(seq_along(h) == end)))
+    finite(at_end)
+    expect_equal(unique(c(at_end$draws[[1]]$h)), (end - 1) / 20)
+  }
+  # more fixed effects than one would want
+  wide <- world
+  wide$data$x <- matrix(rnorm(24 * 15), 24)
+  finite(slam_quick(wide, Y ~ x + (1 | id)))
+})
+
 # ---- runs ------------------------------------------------------------------------------------------------------------
 
 test_that("a run goes on to the draws of one that was not interrupted", {

@@ -265,42 +265,29 @@ pub fn geweke(world: &mut World, iterations: usize, spoil: impl Fn(&mut State)) 
     (0..marginal[0].len()).map(z).fold(0.0, f64::max)
 }
 
-/// |z| that all of some 30 functionals stay below with probability about 0.999.
-const LIMIT: f64 = 4.3;
+/// |z| that some 700 functionals stay below with probability about 0.99, seeds being fixed.
+const LIMIT: f64 = 4.5;
 
+/// Every prior of loadings, in units of their own and of the residual variance; cells all there, drawn, or integrated out.
 #[test]
-fn geweke_gamma_process() {
-    let z = geweke(&mut World::new(8, 3, 2, GAMMA, false), 20_000, |_| ());
-    assert!(z < LIMIT, "{z}");
-}
-
-#[test]
-fn geweke_truncated_gamma_process_with_scaled_loadings() {
-    let z = geweke(&mut World::new(8, 3, 2, TRUNCATED, true), 20_000, |_| ());
-    assert!(z < LIMIT, "{z}");
-}
-
-#[test]
-fn geweke_horseshoe() {
-    let z = geweke(&mut World::new(8, 3, 2, HORSESHOE, false), 20_000, |_| ());
-    assert!(z < LIMIT, "{z}");
-}
-
-#[test]
-fn geweke_missing_cells() {
-    let mut world = World::new(8, 3, 2, GAMMA, false);
-    world.model.data.missing = vec![vec![0, 3], vec![5], vec![]];
-    let z = geweke(&mut world, 20_000, |_| ());
-    assert!(z < LIMIT, "{z}");
-}
-
-#[test]
-fn geweke_missing_cells_integrated_out() {
-    let mut world = World::new(8, 3, 2, GAMMA, false);
-    world.model.data.missing = vec![vec![0, 3], vec![5], vec![0, 3]];
-    world.model.sets = world.sets(&Mat::zeros(8, 3));
-    let z = geweke(&mut world, 20_000, |_| ());
-    assert!(z < LIMIT, "{z}");
+fn geweke_every_combination() {
+    for (name, loadings) in [("gamma", GAMMA), ("truncated", TRUNCATED), ("horseshoe", HORSESHOE)] {
+        for scaled in [false, true] {
+            for missing in ["none", "drawn", "integrated out"] {
+                // a horseshoe's scales have heavy tails, which a chain crosses in steps of 1 / sqrt(n)
+                let n = if name == "horseshoe" { 3 } else { 8 };
+                let mut world = World::new(n, 3, 2, loadings, scaled);
+                if missing != "none" {
+                    world.model.data.missing = vec![vec![0, 2], vec![1], vec![0, 2]];
+                }
+                if missing == "integrated out" {
+                    world.model.sets = world.sets(&Mat::zeros(n, 3));
+                }
+                let z = geweke(&mut world, 15_000, |_| ());
+                assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
+            }
+        }
+    }
 }
 
 #[test]
