@@ -90,11 +90,11 @@ impl Rotated {
     }
 
     /// What the kernel does not reach of a product, given all of it.
-    pub fn rest(&self, basis: &Basis<'_>, whole: f64, rotated: f64) -> f64 {
+    fn rest(&self, basis: &Basis<'_>, whole: impl FnOnce() -> f64, rotated: impl FnOnce() -> f64) -> f64 {
         if basis.rotated.n_rest == 0 {
             0.0
         } else {
-            whole - rotated
+            whole() - rotated()
         }
     }
 
@@ -119,11 +119,11 @@ impl Rotated {
         let data = basis.rotated;
         let columns: Vec<&[f64]> = kept.iter().map(|&j| self.column(j)).collect();
         let pair = |a: usize, b: usize| {
-            let whole = self.projected(basis, kept[a], kept[b]);
-            self.rest(basis, whole, dot(columns[a], columns[b]))
+            let whole = || self.projected(basis, kept[a], kept[b]);
+            self.rest(basis, whole, || dot(columns[a], columns[b]))
         };
         let mut rest: Vec<Vec<f64>> = (0..kept.len()).map(|a| (0..=a).map(|b| pair(a, b)).collect()).collect();
-        let with_y = |a: usize| self.rest(basis, self.v[kept[a]], dot(columns[a], &data.y));
+        let with_y = |a: usize| self.rest(basis, || self.v[kept[a]], || dot(columns[a], &data.y));
         let last = (0..kept.len()).map(with_y).chain([data.rho]).collect();
         rest.push(last);
         Candidate {

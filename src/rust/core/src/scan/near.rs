@@ -67,17 +67,28 @@ impl Near {
 impl Series<'_> {
     /// Slope and curvature of the deviance in log delta.
     pub fn slopes(&self, model: &Candidate<'_>, t: f64) -> (f64, f64) {
+        let (gg, q, null) = self.parts(model, t);
+        let mut deviance = q.ln() * model.n(self.near.method) + null;
+        if self.near.method == Method::Reml {
+            deviance += gg.ln();
+        }
+        (deviance.v1, deviance.v2)
+    }
+
+    pub fn deviance(&self, model: &Candidate<'_>, t: f64) -> f64 {
+        let (gg, q, null) = self.parts(model, t);
+        model.deviance_of(self.near.method, gg.re.ln() + q.re.ln(), q.re, null.re)
+    }
+
+    /// Sum of g^2, Q, and the null model's log-determinant.
+    fn parts(&self, model: &Candidate<'_>, t: f64) -> (Dual2_64, Dual2_64, Dual2_64) {
         let t = Dual2_64::from(t).derivative();
         let x = (t - self.near.centre) / HALF;
         let rest = (-t).exp() + 1.0; // 1 / g
         let sum = |series: &[f64], a: usize, b: usize| value(series, x) + rest * model.rest_of(a, b);
         let (gg, gy) = (sum(self.gg, 0, 0), sum(self.gy, 1, 0));
         let q = sum(&self.near.yy, 1, 1) - gy * gy / gg;
-        let mut deviance = q.ln() * model.n(self.near.method) + value(&self.near.log_det, x);
-        if self.near.method == Method::Reml {
-            deviance += gg.ln();
-        }
-        (deviance.v1, deviance.v2)
+        (gg, q, value(&self.near.log_det, x))
     }
 }
 

@@ -15,7 +15,7 @@ pub struct Grid {
     at: Vec<f64>,
     /// h, g and the null model's log-determinant at each point.
     points: Vec<(f64, f64, f64)>,
-    /// 1 / (h lambda + g), a row a point, and below them the coefficients of the series near the null model.
+    /// 1 / (h lambda + g), a row a point, then one an end, then the coefficients of the series near the null model.
     weights: Mat<f64>,
     near: Option<Near>,
     /// delta -> infinity, and delta -> 0 where the likelihood has a limit there.
@@ -57,21 +57,22 @@ impl Grid {
         };
         let points: Vec<(f64, f64, f64)> = at.iter().map(point).collect();
         let values = &basis.rotated.values;
+        let ends: Vec<(f64, f64)> = [Some((0.0, 1.0)), null.is_bounded().then_some((1.0, 0.0))]
+            .into_iter()
+            .flatten()
+            .collect();
+        let places: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).chain(ends.iter().copied()).collect();
         let near = Near::new(basis, method, kept);
         let terms = near.as_ref().map_or(0, |near| near.weights.nrows());
-        let weight = |i: usize, k: usize| match (points.get(i), &near) {
-            (Some((h, g, _)), _) => (h * values[k] + g).recip(),
-            (None, Some(near)) => near.weights[(i - points.len(), k)],
+        let weight = |i: usize, k: usize| match (places.get(i), &near) {
+            (Some((h, g)), _) => (h * values[k] + g).recip(),
+            (None, Some(near)) => near.weights[(i - places.len(), k)],
             (None, None) => 0.0,
         };
         Self {
             method,
-            weights: Mat::from_fn(at.len() + terms, values.len(), weight),
-            ends: [Some((0.0, 1.0)), null.is_bounded().then_some((1.0, 0.0))]
-                .into_iter()
-                .flatten()
-                .map(|end| Place::new(basis, method, end))
-                .collect(),
+            weights: Mat::from_fn(places.len() + terms, values.len(), weight),
+            ends: ends.into_iter().map(|end| Place::new(basis, method, end)).collect(),
             near,
             points,
             at,
@@ -97,7 +98,7 @@ impl Grid {
     /// Sums of y^2.
     pub fn squares(&self, basis: &Basis<'_>) -> Vec<f64> {
         let y = &basis.rotated.y;
-        (0..self.at.len())
+        (0..self.at.len() + self.ends.len())
             .map(|i| (0..y.len()).map(|k| self.weights[(i, k)] * y[k] * y[k]).sum())
             .collect()
     }
@@ -110,26 +111,30 @@ impl Grid {
         (gg, gy): (&[f64], &[f64]),
         yy: &[f64],
     ) -> (Place, f64) {
-        let points = self.at.len();
-        let values = self.deviances_of_one(model, &gg[..points], &gy[..points], yy);
+        let places = self.at.len() + self.ends.len();
+        let values = self.deviances_of_one(model, &gg[..places], &gy[..places], yy);
         let near = self.near.as_ref().map(|near| Series {
             near,
-            gg: &gg[points..],
-            gy: &gy[points..],
+            gg: &gg[places..],
+            gy: &gy[places..],
         });
-        self.best(basis, model, &values, near)
+        self.best(basis, model, values.split_at(self.at.len()), near)
     }
 
-    /// Deviances of a model with one column, from sums that are given without what the kernel does not reach.
+    /// Deviances at points and ends of a model with one column, from sums that are given without what the kernel does not reach.
     fn deviances_of_one(&self, model: &Candidate<'_>, gg: &[f64], gy: &[f64], yy: &[f64]) -> Vec<f64> {
-        let one = |i: usize| {
-            let (_, g, null) = self.points[i];
-            let rest = |a: usize, b: usize| model.rest_of(a, b) / g;
+        let points = self.points.iter().map(|(_, g, null)| (*g, *null));
+        let places = points.chain(self.ends.iter().map(|end| (end.g, end.log_det)));
+        let one = |(i, (g, null)): (usize, (f64, f64))| {
+            let rest = |a: usize, b: usize| match model.rest_of(a, b) {
+                0.0 => 0.0,
+                rest => rest / g,
+            };
             let gg = gg[i] + rest(0, 0);
             let q = yy[i] + rest(1, 1) - (gy[i] + rest(1, 0)).powi(2) / gg;
             model.deviance_of(self.method, gg.ln() + q.ln(), q, null)
         };
-        (0..self.at.len()).map(one).collect()
+        places.enumerate().map(one).collect()
     }
 
     /// The same by evaluating the model at each point.
@@ -140,46 +145,55 @@ impl Grid {
 
     /// The best place, and its deviance.
     pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> (Place, f64) {
-        self.best(basis, model, &self.deviances(basis, model), None)
+        let ends: Vec<f64> = self.ends.iter().map(|end| model.deviance(self.method, end)).collect();
+        self.best(basis, model, (&self.deviances(basis, model), &ends), None)
     }
 
-    /// From the deviances at the points.
-    fn best(&self, basis: &Basis<'_>, model: &Candidate<'_>, values: &[f64], near: Option<Series<'_>>) -> (Place, f64) {
+    /// From the deviances at the points and at the ends.
+    fn best(
+        &self,
+        basis: &Basis<'_>,
+        model: &Candidate<'_>,
+        (values, ends): (&[f64], &[f64]),
+        near: Option<Series<'_>>,
+    ) -> (Place, f64) {
+        let place = |t: f64| Place::new(basis, self.method, proportions(t));
         let slopes = |t: f64| match &near {
             Some(series) if series.near.holds(t) => series.slopes(model, t),
             _ => model.slopes(self.method, t),
         };
-        let at = |place: (f64, f64)| {
-            let place = Place::new(basis, self.method, place);
-            let value = model.deviance(self.method, &place);
-            (place, value)
+        let deviance = |t: f64| match &near {
+            Some(series) if series.near.holds(t) => series.deviance(model, t),
+            _ => model.deviance(self.method, &place(t)),
         };
-        let value_of = |place: &Place| model.deviance(self.method, place);
-        let mut best: Option<(Place, f64)> = None;
+        let optima = self
+            .valleys(values)
+            .map(|(low, start, high)| valley(slopes, low, start, high));
+        let best = optima.map(|t| (t, deviance(t))).min_by(|a, b| a.1.total_cmp(&b.1));
+        let end = (0..ends.len())
+            .min_by(|a, b| ends[*a].total_cmp(&ends[*b]))
+            .unwrap_or(0);
+        match best {
+            Some((t, value)) if value <= ends[end] => (place(t), value),
+            _ => (self.ends[end].clone(), ends[end]),
+        }
+    }
+
+    /// Low points with their neighbours, and where to start between them.
+    fn valleys<'v>(&'v self, values: &'v [f64]) -> impl Iterator<Item = (f64, f64, f64)> + 'v {
         let last = values.len() - 1;
-        for i in 0..=last {
-            let is_low = (i == 0 || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
-            if !is_low || !values[i].is_finite() {
-                continue;
-            }
-            let (low, high) = (self.at[i.saturating_sub(1)], self.at[(i + 1).min(last)]);
-            let start = if i == 0 || i == last {
-                self.at[i]
-            } else {
-                self.vertex(i, values)
-            };
-            let found = at(proportions(valley(slopes, low, start, high)));
-            if best.as_ref().is_none_or(|best| found.1 < best.1) {
-                best = Some(found);
-            }
-        }
-        for end in &self.ends {
-            let value = value_of(end);
-            if best.as_ref().is_none_or(|best| value < best.1) {
-                best = Some((end.clone(), value));
-            }
-        }
-        best.unwrap_or_else(|| at((0.0, 1.0)))
+        let is_low =
+            move |i: usize| (i == 0 || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
+        (0..=last)
+            .filter(move |&i| is_low(i) && values[i].is_finite())
+            .map(move |i| {
+                let start = if i == 0 || i == last {
+                    self.at[i]
+                } else {
+                    self.vertex(i, values)
+                };
+                (self.at[i.saturating_sub(1)], start, self.at[(i + 1).min(last)])
+            })
     }
 
     /// Of the parabola through a low point and its neighbours, which are as far from it.
