@@ -11,7 +11,7 @@ one_draw <- function(fit, draws, t) {
   sd <- fit$scale$sd
   Lambda <- t(theta[b + seq_len(k), , drop = FALSE]) * sd
   dimnames(Lambda) <- list(names(sd), factor_names(fit))
-  list(Lambda = Lambda, theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = matrix(draws$factors_b[, , t], ncol = k))
+  list(Lambda = Lambda, theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = array(draws$factors_b[, , t], dim(draws$factors_b)[1:2]))
 }
 
 factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
@@ -20,7 +20,11 @@ factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
 each_draw <- function(fit, what) {
   check_has_draws(fit)
   of_chain <- function(draws) lapply(seq_len(ncol(draws$sigma2)), function(t) what(one_draw(fit, draws, t)))
-  simplify2array(unlist(lapply(fit$draws, of_chain), recursive = FALSE))
+  all <- unlist(lapply(fit$draws, of_chain), recursive = FALSE)
+  first <- all[[1]]
+  dim <- if (is.null(dim(first))) length(first) else dim(first)
+  names <- if (is.null(dim(first))) list(names(first)) else if (is.null(dimnames(first))) rep(list(NULL), length(dim)) else dimnames(first)
+  array(unlist(all, use.names = FALSE), c(dim, length(all)), c(names, list(NULL)))
 }
 
 check_has_draws <- function(fit) {
@@ -28,13 +32,6 @@ check_has_draws <- function(fit) {
 }
 
 count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draws, function(d) ncol(d$sigma2), 0L))
-
-mean_draw <- function(x) {
-  last <- length(dim(x))
-  if (last <= 1) return(mean(x))
-  mean <- rowMeans(x, dims = last - 1)
-  if (last == 2) structure(mean, names = dimnames(x)[[1]]) else mean
-}
 
 # ---- covariances ------------------------------------------------------------------------------------------------
 
@@ -133,16 +130,22 @@ covariances <- function(object, traits, draws, of) {
   }
   if (draws) return(each_draw(object, function(d) of(d, at)))
   check_has_draws(object)
-  # a running mean: no p x p matrix for each draw
-  sum <- 0
-  for (chain in object$draws) for (t in seq_len(ncol(chain$sigma2))) sum <- sum + of(one_draw(object, chain, t), at)
-  sum / count_draws(object)
+  # a running mean: no p x p matrix for each draw; a correlation counts where it is defined
+  sum <- count <- 0
+  for (chain in object$draws) for (t in seq_len(ncol(chain$sigma2))) {
+    value <- of(one_draw(object, chain, t), at)
+    count <- count + !is.na(value)
+    sum <- sum + ifelse(is.na(value), 0, value)
+  }
+  sum / count
 }
 
 trait_index <- function(object, traits) {
   names <- colnames(object$Y)
   if (is.null(traits)) return(seq_along(names))
+  if (is.factor(traits)) traits <- as.character(traits)
   at <- if (is.character(traits)) match(traits, names) else as.integer(traits)
+  if (length(at) == 0) abort_fastlmm("traits", "traits selects no response")
   if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))
   at
 }
@@ -157,10 +160,10 @@ check_effect <- function(object, effect) {
 #' Loadings of factors
 #'
 #' @param x an object with loadings; a fit by [slamglmm_fit()].
-#' @param align bring signs and order of the factors of all draws together, by the correlation of their loadings with those of the draw that is most like the others?
+#' @param align bring signs and order of the factors of all draws together, by the cosines of their loadings (of scaled responses) with their mean?
 #' @param draws all draws (responses x factors x draws) instead of their mean?
 #' @param ... not used; an unknown argument is an error. For other objects, as [stats::loadings()].
-#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of the variance that they explain.
+#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of their loadings' size, those with known loadings in their places.
 #' @export
 loadings <- function(x, ...) UseMethod("loadings")
 
@@ -173,37 +176,56 @@ loadings.default <- function(x, ...) stats::loadings(x, ...)
 loadings.slamglmm <- function(x, align = TRUE, draws = FALSE, ...) {
   check_dots_empty(...)
   all <- each_draw(x, function(d) d$Lambda)
-  dim(all) <- c(ncol(x$Y), x$n_factors, count_draws(x))
-  dimnames(all) <- list(colnames(x$Y), factor_names(x), NULL)
-  if (align && x$n_factors > 0) all <- align_loadings(all)
+  if (align) all <- aligned(all, alignment(x))
   if (draws) all else rowMeans(all, dims = 2)
 }
 
-# Every draw's factors matched to those of a reference: the largest correlations first, each factor once
-align_loadings <- function(all) {
-  names <- dimnames(all)
-  reference <- all[, , dim(all)[3]]
-  for (pass in 1:2) {
-    all <- vapply(seq_len(dim(all)[3]), function(t) match_factors(matrix(all[, , t], dim(all)[1]), matrix(reference, dim(all)[1])), array(0, dim(all)[1:2]))
-    dim(all) <- c(nrow(all), ncol(all), length(all) / nrow(all) / ncol(all))
-    reference <- rowMeans(all, dims = 2)
+# Which factor of each draw is meant by the first, the second, ... of them all, and its sign: k x draws each. Those with known loadings stay where they are.
+alignment <- function(fit) {
+  # a cosine knows neither units of responses nor sizes of factors
+  all <- each_draw(fit, function(d) d$Lambda / fit$scale$sd)
+  k <- fit$n_factors
+  known <- if (ncol(fit$data$known) > 0) which(rowSums(!is.na(fit$data$known)) > 0) else integer()
+  count <- dim(all)[3]
+  found <- list(order = matrix(seq_len(k), k, count), sign = matrix(1, k, count))
+  free <- setdiff(seq_len(k), known)
+  if (length(free) == 0) return(found)
+  reference <- matrix(all[, free, count], dim(all)[1])
+  for (pass in 1:3) {
+    for (t in seq_len(count)) {
+      match <- match_factors(matrix(all[, free, t], dim(all)[1]), reference)
+      found$order[free, t] <- free[match$order]
+      found$sign[free, t] <- match$sign
+    }
+    reference <- rowMeans(aligned(all, found), dims = 2)[, free, drop = FALSE]
   }
-  by_size <- order(-colSums(reference^2))
-  structure(all[, by_size, , drop = FALSE], dimnames = names)
+  by_size <- free[order(-colSums(reference^2))]
+  list(order = replace(found$order, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$order[by_size, ]),
+       sign = replace(found$sign, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$sign[by_size, ]))
 }
 
+aligned <- function(all, alignment) {
+  for (t in seq_len(dim(all)[3])) {
+    value <- matrix(all[, , t], dim(all)[1])[, alignment$order[, t], drop = FALSE]
+    all[, , t] <- value * rep(alignment$sign[, t], each = nrow(value))
+  }
+  all
+}
+
+# The largest cosines first, each factor once
 match_factors <- function(Lambda, reference) {
-  product <- crossprod(reference, Lambda)
-  matched <- Lambda
-  left <- abs(product)
+  unit <- function(M) M / rep(pmax(sqrt(colSums(M^2)), 1e-300), each = nrow(M))
+  cosine <- crossprod(unit(reference), unit(Lambda))
+  left <- abs(cosine)
+  order <- sign <- numeric(ncol(Lambda))
   for (i in seq_len(ncol(Lambda))) {
     at <- arrayInd(which.max(left), dim(left))
-    sign <- if (product[at] < 0) -1 else 1
-    matched[, at[1]] <- sign * Lambda[, at[2]]
+    order[at[1]] <- at[2]
+    sign[at[1]] <- if (cosine[at] < 0) -1 else 1
     left[at[1], ] <- -1
     left[, at[2]] <- -1
   }
-  matched
+  list(order = order, sign = sign)
 }
 
 #' Variance explained by factors
@@ -218,10 +240,9 @@ factor_summary <- function(object) {
   all <- each_draw(object, function(d) {
     square <- (d$Lambda / object$scale$sd)^2
     total <- rowSums(square) + d$sigma2 / object$scale$sd^2
-    # a factor is known by its size, whatever its place in a draw
-    by_size <- order(-colSums(square))
-    rbind(colSums(square) / sum(total), d$hF, colSums(square / total > 0.1))[, by_size, drop = FALSE]
+    rbind(colSums(square) / sum(total), d$hF, colSums(square / total > 0.1))
   })
-  mean <- rowMeans(array(all, c(3, k, count_draws(object))), dims = 2)
+  order <- alignment(object)$order
+  mean <- rowMeans(aligned(all, list(order = order, sign = array(1, dim(order)))), dims = 2)
   data.frame(factor = factor_names(object), variance = mean[1, ], h2 = mean[2, ], responses = mean[3, ])
 }

@@ -4,10 +4,11 @@
 slam_data <- function(parts, design, random, factors, data) {
   Y <- as.matrix(design$y)
   storage.mode(Y) <- "double"
-  if (is.null(colnames(Y))) colnames(Y) <- response_names(NULL, ncol(Y))
+  if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
   Y <- minus_offset(Y, design$offset)
   check_traits(Y)
   X <- independent_columns(design$X)
+  check_observed_rank(Y, X)
   scale <- slam_scale(Y, has_intercept(X))
   covariates <- slam_covariates(factors, design, data, parts, has_intercept(X))
   list(
@@ -15,6 +16,9 @@ slam_data <- function(parts, design, random, factors, data) {
     covariates = covariates, missing = lapply(seq_len(ncol(Y)), function(j) which(is.na(Y[, j])))
   )
 }
+
+# The name of the only response: of the column of a matrix, else of the variable
+single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1] else colnames(frame[[1]])
 
 slam_scale <- function(Y, centre) {
   list(mean = if (centre) colMeans(Y, na.rm = TRUE) else structure(numeric(ncol(Y)), names = colnames(Y)), sd = apply(Y, 2, stats::sd, na.rm = TRUE))
@@ -40,6 +44,19 @@ independent_columns <- function(X) {
   kept <- sort(decomposition$pivot[seq_len(decomposition$rank)])
   if (length(kept) < ncol(X)) inform_aliased(colnames(X)[-kept], ncol(X))
   X[, kept, drop = FALSE]
+}
+
+# With a flat prior a coefficient that the rows of a response cannot tell has no posterior.
+check_observed_rank <- function(Y, X) {
+  patterns <- apply(is.na(Y), 2, function(gone) paste(which(gone), collapse = " "))
+  deficient <- function(pattern) {
+    rows <- !is.na(Y[, match(pattern, patterns)])
+    qr(X[rows, , drop = FALSE], tol = 1e-7)$rank < ncol(X)
+  }
+  bad <- Filter(deficient, setdiff(unique(patterns), ""))
+  if (length(bad) == 0) return(invisible())
+  names <- colnames(Y)[patterns %in% bad]
+  abort_fastlmm("too_few_rows", paste0("the rows in which they are observed do not tell all fixed effects of the responses ", first_names(names), "; leave those responses or terms out"), responses = names)
 }
 
 # Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled.
@@ -77,7 +94,7 @@ slam_basis <- function(random, n) {
   z <- random$z
   factor <- slam_factor(random)
   if (!is.null(factor) && ncol(factor) < n / 2) return(thin_basis(factor[random$group, , drop = FALSE] * z, n))
-  S <- if (is.null(factor)) random$kernel[random$index, random$index][random$group, random$group] else tcrossprod(factor)[random$group, random$group]
+  S <- if (is.null(factor)) random$kernel[random$index[random$group], random$index[random$group], drop = FALSE] else tcrossprod(factor)[random$group, random$group]
   found <- eigen(S * tcrossprod(z), symmetric = TRUE)
   new_basis(pmax(found$values, 0), found$vectors)
 }
@@ -127,18 +144,19 @@ shared_numbers <- function(data) {
 # ---- missing cells ------------------------------------------------------------------------------------------
 
 # Responses that were observed in the same rows, each with a basis of its own; an empty list where missing cells are drawn.
-slam_sets <- function(data, basis, k, plan, how) {
+slam_sets <- function(data, basis, k, how) {
   if (all(lengths(data$missing) == 0) || how == "impute") return(list())
   traits <- unname(split(seq_along(data$missing), vapply(data$missing, paste, "", collapse = " ")))
-  if (how == "auto" && !sets_are_cheaper(data, traits, k, plan$iter)) return(list())
+  if (how == "auto" && !sets_are_cheaper(data, traits, k)) return(list())
   lapply(traits, slam_set, data = data, basis = basis)
 }
 
-# Flops an iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition at the beginning.
-sets_are_cheaper <- function(data, traits, k, iter) {
+# Flops an iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition, told over a thousand iterations whatever
+# their number, since a longer run must not choose otherwise.
+sets_are_cheaper <- function(data, traits, k) {
   n <- nrow(data$Y)
   rows <- n - lengths(data$missing[vapply(traits, `[`, 0L, 1)])
-  sets <- sum(2 * rows^2 * (k + lengths(traits)) + 20 * rows^3 / iter) + 4 * n^2 * k
+  sets <- sum(2 * rows^2 * (k + lengths(traits)) + 20 * rows^3 / 1000) + 4 * n^2 * k
   sets < 4 * n * sum(lengths(data$missing))
 }
 
@@ -159,6 +177,9 @@ known_loadings <- function(loadings, k, data) {
   if (!is.null(rownames(loadings))) {
     if (!setequal(rownames(loadings), colnames(data$Y))) abort_fastlmm("known_loadings", "row names of the known loadings are not those of the responses")
     loadings <- loadings[colnames(data$Y), , drop = FALSE]
+  }
+  if (any(is.infinite(loadings)) || any(abs(loadings) > 1e6 * data$scale$sd, na.rm = TRUE)) {
+    abort_fastlmm("known_loadings", "known loadings must be finite, and no larger than a million standard deviations of their response")
   }
   known <- matrix(NaN, k, p)
   known[seq_len(ncol(loadings)), ] <- t(loadings / data$scale$sd)

@@ -7,7 +7,7 @@ total_fixed <- function(fit, d) {
   b <- ncol(fit$X)
   sd <- fit$scale$sd
   own <- d$theta[seq_len(b), , drop = FALSE] / fit$fixed$size
-  through <- if (nrow(d$bF) > 0) d$bF %*% t(d$Lambda / sd) / fit$covariates$size
+  through <- d$bF %*% t(d$Lambda / sd) / fit$covariates$size
   names <- union(colnames(fit$X), colnames(fit$covariates$XF))
   B <- matrix(0, length(names), length(sd), dimnames = list(names, names(sd)))
   B[colnames(fit$X), ] <- own
@@ -47,7 +47,7 @@ NULL
 fixef.slamglmm <- function(object, draws = FALSE, ...) {
   check_dots_empty(...)
   all <- each_draw(object, function(d) total_fixed(object, d))
-  if (draws) all else mean_draw(all)
+  if (draws) all else rowMeans(all, dims = 2)
 }
 
 #' @rdname slamglmm_methods
@@ -138,7 +138,8 @@ new_covariates <- function(fit, data) {
 new_effects <- function(fit, new, K, allow.new.levels) {
   random <- fit$random[[1]]
   alpha <- slam_alpha(fit)
-  random$alpha <- alpha[, 1]
+  # only where the ids are is asked for: no effects of one response
+  random$alpha <- numeric(if (is_lowrank(random$kernel)) ncol(random$kernel$W) else nrow(alpha))
   source <- new_source(random, unique(new$id), new_kernels(K, list(random))[[1]], allow.new.levels)
   cross <- cross_kernel(source$random, source, seq_along(source$id))
   new$z * (cross %*% alpha)[match(new$id, source$id), , drop = FALSE]
@@ -204,7 +205,7 @@ posterior_cells <- function(object, draws = FALSE) {
   }
   all <- do.call(cbind, lapply(object$draws, `[[`, "cells"))
   value <- all * object$scale$sd[cells[, 2]] + object$scale$mean[cells[, 2]]
-  if (draws) return(unname(value))
+  if (draws) return(unname(value + object$offset[cells[, 1]]))
   Y[cells] <- rowMeans(value)
   Y + object$offset
 }

@@ -7,7 +7,8 @@ plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"),
   switch(match.arg(which),
     covariance = {
       correlations <- rg(x, traits = traits)
-      by_cluster <- stats::hclust(stats::as.dist(1 - abs(correlations)), "average")$order
+      distance <- 1 - abs(replace(correlations, is.na(correlations), 0))
+      by_cluster <- if (nrow(correlations) > 2) stats::hclust(stats::as.dist(distance), "average")$order else seq_len(nrow(correlations))
       heat_map(correlations[by_cluster, by_cluster, drop = FALSE], "genetic correlations")
     },
     loadings = heat_map(loadings(x)[trait_index(x, traits), , drop = FALSE] / x$scale$sd[trait_index(x, traits)], "loadings, in standard deviations"),

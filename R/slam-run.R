@@ -19,6 +19,7 @@ run_here <- function(fit, left, progress) {
   on.exit(meter$close())
   pieces <- list(fit$draws)
   unsaved <- list()
+  saved <- fit$done
   size <- 1
   stopped <- FALSE
   suspendInterrupts(while (left > 0 && !stopped) {
@@ -29,7 +30,8 @@ run_here <- function(fit, left, progress) {
     unsaved <- c(unsaved, list(found))
     stopped <- is_interrupted()
     if (!is.null(fit$dir) && (fit$done %% slam_chunk == 0 || left == 0 || stopped)) {
-      save_chunk(fit, join_draws(unsaved), ffi_slam_states(sampler))
+      save_chunk(fit, join_draws(unsaved), ffi_slam_states(sampler), saved)
+      saved <- fit$done
       pieces <- c(pieces, unsaved)
       unsaved <- list()
     }
@@ -67,7 +69,7 @@ run_apart <- function(fit, left) {
     fit$states <- lapply(found, `[[`, "state")
     fit$done <- fit$done + round
     left <- left - round
-    if (!is.null(fit$dir)) save_chunk(fit, new, fit$states)
+    if (!is.null(fit$dir)) save_chunk(fit, new, fit$states, fit$done - round)
     fit$draws <- join_draws(list(fit$draws, new))
   }
   fit
@@ -140,7 +142,7 @@ open_slam <- function(fit, dir) {
     return(fit)
   }
   held <- readRDS(file)
-  if (is.null(fit$call$seed)) {
+  if (fit$own_seed) {
     fit$seed <- held$fit$seed
     print <- slam_print(fit)
   }
@@ -154,18 +156,29 @@ slam_print <- function(fit) {
   fingerprint(list(fit$data, fit$numbers, fit$n_factors, fit$seed, fit$plan[c("chains", "warmup", "thin")]))
 }
 
-save_chunk <- function(fit, draws, states) {
-  write_whole(list(done = fit$done, draws = draws, states = states), file.path(fit$dir, sprintf("chunk-%09d.rds", as.integer(fit$done))))
+save_chunk <- function(fit, draws, states, from) {
+  write_whole(list(from = from, done = fit$done, draws = draws, states = states), file.path(fit$dir, sprintf("chunk-%09d.rds", as.integer(fit$done))))
 }
 
 load_chunks <- function(fit) {
   files <- sort(list.files(fit$dir, "^chunk-[0-9]+[.]rds$", full.names = TRUE))
   if (length(files) == 0) return(fit)
+  # those that lead from the beginning to the farthest point, each once: two extensions of one fit leave overlapping ones
   chunks <- lapply(files, readRDS)
-  last <- chunks[[length(chunks)]]
-  fit$done <- last$done
-  fit$states <- last$states
-  fit$draws <- join_draws(lapply(chunks, `[[`, "draws"))
+  chain <- list()
+  at <- 0
+  repeat {
+    next_ones <- Filter(function(chunk) chunk$from == at, chunks)
+    if (length(next_ones) == 0) break
+    chunk <- next_ones[[which.max(vapply(next_ones, `[[`, 0, "done"))]]
+    chain <- c(chain, list(chunk))
+    at <- chunk$done
+  }
+  if (length(chain) == 0) return(fit)
+  fit$done <- at
+  fit$plan$iter <- max(fit$plan$iter, at)
+  fit$states <- chain[[length(chain)]]$states
+  fit$draws <- join_draws(lapply(chain, `[[`, "draws"))
   fit
 }
 

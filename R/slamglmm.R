@@ -54,11 +54,13 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   design <- mold_design(parts, data, list(), stats::na.omit, NULL)
+  if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
   values <- slam_data(parts, design, random, factors, data)
   k <- check_factors(n_factors, ncol(values$Y))
   fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
-  fit$seed <- check_seed(seed, dir)
+  fit$seed <- check_seed(seed)
+  fit$own_seed <- is.null(seed)
   check_draws_memory(fit)
   if (!is.null(dir)) fit <- open_slam(fit, dir)
   slam_run(fit, isTRUE(progress))
@@ -72,7 +74,7 @@ new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, kn
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, basis, k, plan, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, basis, k, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
       plan = plan, control = control, na.action = design$na.action, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"
@@ -96,6 +98,7 @@ check_plan <- function(chains, iter, warmup, thin, grid) {
 }
 
 slam_random <- function(random, parts) {
+  if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes a random effect, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
   if (length(random) == 1 && is.null(random[[1]]$part)) return(random[[1]])
   abort_fastlmm("slam_effects", paste0("slamglmm_fit() takes one random effect with one kernel, and the formula has ", first_names(names(random)), "; leave the others out, or put them into the fixed effects"))
 }
@@ -107,7 +110,7 @@ check_factors <- function(k, p) {
   as.numeric(k)
 }
 
-check_seed <- function(seed, dir) {
+check_seed <- function(seed) {
   if (is.null(seed)) return(floor(stats::runif(1, 0, 2^31)))
   if (!is.numeric(seed) || length(seed) != 1 || !is.finite(seed) || seed < 0 || seed != round(seed)) abort_fastlmm("seed", paste("seed must be a whole number that is not negative, not", deparse1(seed)))
   as.numeric(seed)
