@@ -74,16 +74,21 @@ slam_covariates <- function(factors, design, data, parts, centred) {
   terms <- stats::terms(factors)
   if (length(attr(terms, "term.labels")) == 0) return(list(XF = matrix(0, nrow(design$frame), 0), centre = numeric(), size = numeric()))
   frame <- evaluate_frame(quote(stats::model.frame(terms, data, na.action = stats::na.pass)), environment(), environment(parts$formula))
-  frame <- frame[match(rownames(design$frame), rownames(frame)), , drop = FALSE]
+  rows <- setdiff(seq_len(nrow(frame)), as.integer(design$na.action))
+  if (length(rows) != nrow(design$frame)) abort_fastlmm("factors", sprintf("variables of factors have %d rows, the model has %d", nrow(frame), nrow(design$frame) + length(design$na.action)))
+  frame <- frame[rows, , drop = FALSE]
   if (anyNA(frame)) abort_fastlmm("missing_values", paste("variables of factors have missing values in rows of the fit:", first_names(names(frame)[vapply(frame, anyNA, NA)])))
+  frame[] <- Map(drop_levels, frame, names(frame))
+  check_levels(terms, frame)
   XF <- stats::model.matrix(terms, frame)
+  if (!all(is.finite(XF))) abort_fastlmm("nonfinite", paste0("covariates of factors have infinite values: ", first_names(colnames(XF)[!is.finite(colSums(XF))])))
   XF <- XF[, colnames(XF) != "(Intercept)", drop = FALSE]
   size <- apply(XF, 2, stats::sd)
   if (any(size == 0)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[size == 0])))
   centre <- if (centred) colMeans(XF) else numeric(ncol(XF))
   list(
     XF = sweep(sweep(XF, 2, centre), 2, size, "/"), centre = centre, size = size, terms = stats::delete.response(attr(frame, "terms")),
-    xlevels = stats::.getXlevels(terms, frame)
+    xlevels = stats::.getXlevels(terms, frame), variables = intersect(all.vars(factors), names(data))
   )
 }
 

@@ -72,6 +72,7 @@ print.slamglmm <- function(x, ...) {
 #' @export
 summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
   check_dots_empty(...)
+  if (!is_positive(level) || level >= 1) abort_fastlmm("level", paste("level must lie between 0 and 1, not", deparse1(level)))
   all <- invariant_draws(object, traits)
   tail <- (1 - level) / 2
   one <- function(x) c(mean = mean(x), sd = stats::sd(x), stats::quantile(x, c(tail, 1 - tail), names = FALSE))

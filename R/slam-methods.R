@@ -113,12 +113,13 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 #' @export
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, ...) {
   check_dots_empty(...)
-  if (is.null(newdata)) return(if (is.null(re.form)) fitted.slamglmm(object) else slam_fixed(object, cbind(object$X, new_covariates(object, object$frame))) + object$offset)
+  random <- wanted_random(object, re.form)
+  if (is.null(newdata)) return(if (length(random) > 0) fitted.slamglmm(object) else slam_fixed(object, cbind(object$X, slam_extra(object))) + object$offset)
   shape <- structure(object, class = "fastlmm")
   shape$coefficients <- stats::setNames(numeric(length(object$all_columns)), object$all_columns)
-  design <- forge_design(shape, newdata, if (is.null(re.form)) object$random else list())
+  design <- forge_design(shape, newdata, random)
   value <- slam_fixed(object, cbind(design$X, new_covariates(object, as_data_frame(newdata)))) + design$offset
-  if (!is.null(re.form)) return(value)
+  if (length(random) == 0) return(value)
   value + new_effects(object, design$random[[1]], K, allow.new.levels)
 }
 
@@ -131,7 +132,12 @@ slam_fixed <- function(fit, X) {
 new_covariates <- function(fit, data) {
   terms <- fit$covariates$terms
   if (is.null(terms)) return(NULL)
-  X <- stats::model.matrix(terms, stats::model.frame(terms, data, xlev = fit$covariates$xlevels, na.action = stats::na.pass))
+  missing <- setdiff(fit$covariates$variables, names(data))
+  if (length(missing) > 0) abort_missing_variable(missing[1], names(data), "newdata")
+  frame <- evaluate_frame(quote(stats::model.frame(terms, data, na.action = stats::na.pass)), environment())
+  levels <- fit$covariates$xlevels
+  frame[names(levels)] <- Map(as_fitted_factor, frame[names(levels)], levels, names(levels))
+  X <- stats::model.matrix(terms, frame)
   X[, setdiff(colnames(fit$covariates$XF), colnames(fit$X)), drop = FALSE]
 }
 

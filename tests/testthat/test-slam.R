@@ -362,6 +362,27 @@ test_that("offsets belong to missing cells, and effects that no row tells are re
   expect_equal(rownames(G(fit, traits = factor("trait3"))), "trait3")
 })
 
+test_that("covariates of factors alone are those of the rows, and of newdata", {
+  world <- slam_world()
+  world$data$f <- factor(rep(c("a", "b", "c"), 20), levels = c("a", "b", "c", "unused"))
+  fit <- slam_quick(world, factors = ~ f + log(age))
+  expect_equal(predict(fit, re.form = NA), predict(fit, world$data, re.form = NA), ignore_attr = TRUE)
+  expect_equal(fitted(fit), predict(fit, world$data, re.form = ~ (1 | id)), ignore_attr = TRUE)
+  expect_error(predict(fit, world$data[c("id", "sex", "f")]), class = "fastlmm_error_missing_variable")
+  expect_error(predict(fit, transform(world$data[c("id", "sex", "f", "age")], f = "z")), class = "fastlmm_error_new_fixed_level")
+  expect_error(predict(fit, world$data, re.form = "a"), class = "fastlmm_error_re_form")
+  expect_error(summary(fit, level = 2), class = "fastlmm_error_level")
+  # row names of the responses are nothing to go by
+  Y <- world$data$Y
+  rownames(Y) <- 60:1
+  id <- world$data$id
+  age <- world$data$age
+  loose <- slamglmm_fit(Y ~ 1 + (1 | id), K = world$K, factors = ~ age, n_factors = 1, chains = 1, iter = 20, seed = 1, progress = FALSE)
+  expect_equal(unname(loose$covariates$XF[, 1]), c(scale(age)))
+  age[3] <- Inf
+  expect_error(slamglmm_fit(Y ~ 1 + (1 | id), K = world$K, factors = ~ age, n_factors = 1), class = "fastlmm_error_nonfinite")
+})
+
 # ---- bad input ---------------------------------------------------------------------------------------------------------------
 
 test_that("bad input is told by class and name", {

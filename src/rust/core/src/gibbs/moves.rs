@@ -80,7 +80,7 @@ fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream)
             .sum::<f64>();
     let chi = sum * state.shrinkage.column[m];
     let lambda = 0.5 * ((n + bf) as f64 - model.p() as f64);
-    if !(psi > 0.0 && chi > 0.0 && psi.is_finite() && chi.is_finite()) {
+    if !(psi * chi > 0.0 && (psi * chi).is_finite() && (psi / chi).is_normal()) {
         return 1.0;
     }
     let square = generalised_inverse_gaussian(lambda, psi, chi, rng);

@@ -61,6 +61,10 @@ pub fn inverse_gamma(shape: f64, scale: f64, rng: &mut Stream) -> f64 {
 
 /// Gamma beyond 1, its shape at least 1: plainly where that is likely, else by an exponential envelope (Dagpunar 1978).
 pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
+    // all of it lies at 1; and nothing is drawn from what is no number
+    if !rate.is_finite() || shape.is_nan() {
+        return 1.0;
+    }
     if rate <= shape {
         loop {
             let x = gamma(shape, rate, rng);
