@@ -53,6 +53,7 @@ scan_apart <- function(fit, source, tests, ask, how, apart) {
 source_part <- function(source, j) {
   read <- source$read
   source$read <- function(k) read(j[k])
+  source$whole <- NULL
   source$names <- source$names[j]
   source$m <- length(j)
   source

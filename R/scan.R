@@ -136,6 +136,7 @@ by_rows <- function(source) {
   cell <- source$cell
   read <- source$read
   source$read <- function(j) read(j)[cell, , drop = FALSE]
+  source$whole <- NULL
   source$cell <- seq_along(cell)
   source$cells <- length(cell)
   source
@@ -171,7 +172,9 @@ scan_call <- function(null, G, columns, adjust, refit) {
     is.finite(found$df2), stats::pf(found$statistic, found$df, found$df2, lower.tail = FALSE, log.p = TRUE),
     stats::pchisq(found$statistic, found$df, lower.tail = FALSE, log.p = TRUE)
   )
-  found$n <- if (anyNA(G)) vapply(columns, function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0) else rep(as.numeric(sum(null$rows)), length(columns))
+  found$n <- rep(as.numeric(sum(null$rows)), length(columns))
+  holes <- found$observed < nrow(G)
+  found$n[holes] <- vapply(columns[holes], function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0)
   found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status")]
 }
 
@@ -188,7 +191,8 @@ scan_with <- function(fit, source, tests, ask, how) {
 
 # Consecutive tests whose columns are read together
 scan_blocks <- function(source, tests, block_size) {
-  if (is.null(block_size)) block_size <- max(16, min(1024, floor(3e6 / max(source$cells, 1)), floor(5e9 / max(source$cells, 1)^2)))
+  largest <- if (is.null(source$whole)) 1024 else 2048 # what is read is there twice
+  if (is.null(block_size)) block_size <- max(16, min(largest, floor(3e6 / max(source$cells, 1)), floor(5e9 / max(source$cells, 1)^2)))
   if (!is_count(block_size)) abort_scan("got a block_size that is not a positive number")
   width <- if (is.null(tests$columns)) rep(1, source$m) else lengths(tests$columns)
   split(seq_along(width), ceiling(cumsum(as.numeric(width)) / block_size))
@@ -199,9 +203,12 @@ scan_one_block <- function(fit, null, source, tests, block, ask) {
     G <- with_products(source$read(block), tests$with)
     return(scan_omitting(fit, null, G$values, G$columns, G$adjust, ask))
   }
-  wanted <- unique(unlist(tests$columns[block]))
-  columns <- lapply(tests$columns[block], match, wanted)
-  scan_omitting(fit, null, source$read(wanted), columns, tests$adjust[block], ask)
+  columns <- tests$columns[block]
+  if (!is.null(source$whole)) return(scan_omitting(fit, null, source$whole, columns, tests$adjust[block], ask))
+  wanted <- unique(unlist(columns))
+  place <- integer(source$m)
+  place[wanted] <- seq_along(wanted)
+  scan_omitting(fit, null, source$read(wanted), lapply(columns, function(j) place[j]), tests$adjust[block], ask)
 }
 
 # Covariates, candidates and their products; covariates and candidate are adjusted for.
@@ -214,9 +221,9 @@ with_products <- function(G, Z) {
 
 # With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.
 scan_omitting <- function(fit, null, G, columns, adjust, ask) {
-  holes <- if (ask$na == "omit" && anyNA(G)) vapply(columns, function(j) anyNA(G[, j]), NA) else logical(length(columns))
-  if (!any(holes)) return(scan_block(null, G, columns, adjust, ask))
   found <- scan_block(null, G, columns, adjust, ask)
+  holes <- if (ask$na == "omit") vapply(columns, function(j) anyNA(G[, j]), NA) else logical(length(columns))
+  if (!any(holes)) return(found)
   complete <- lapply(columns[holes], function(j) rowSums(is.na(G[, j, drop = FALSE])) == 0)
   pattern <- vapply(complete, function(rows) paste(which(!rows), collapse = " "), "")
   for (one in unique(pattern)) {

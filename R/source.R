@@ -1,6 +1,6 @@
 # Candidates as a scan reads them: anything with rows and columns, a block of columns at a time.
 
-# A list: m columns with names; `read(j)` gives numbers, cells x length(j), NA where missing; `cell` says which cell each row of the fit is in.
+# A list: m columns with names; `read(j)` gives numbers, cells x length(j), NA where missing; `cell` says which cell each row of the fit is in; `whole` is a matrix that needs no reading.
 candidate_source <- function(candidates, fit, data = NULL) {
   if (inherits(candidates, "formula")) return(formula_source(candidates, fit, data))
   if (is.character(candidates)) candidates <- open_bed(candidates)
@@ -18,8 +18,11 @@ candidate_source <- function(candidates, fit, data = NULL) {
   if (is.null(names)) names <- paste0("V", seq_len(ncol(candidates)))
   rows <- if (!identical(at$rows, seq_len(nrow(candidates)))) at$rows
   read <- function(j) block_values(candidates, rows, j)
-  c(source_of(names, read, at), list(map = candidate_map(candidates)))
+  c(source_of(names, read, at), list(map = candidate_map(candidates), whole = if (is.null(rows) && is_plain(candidates)) candidates))
 }
+
+# Is there nothing to do but to look at the numbers?
+is_plain <- function(x) is.matrix(x) && is.double(x) && !is.object(x)
 
 source_of <- function(names, read, at) {
   list(m = length(names), names = names, read = read, cell = as.integer(at$cell), cells = as.integer(length(at$rows)), matched = at$by)

@@ -291,6 +291,22 @@ test_that("candidates of any class give the same numbers", {
   expect_equal(fastlmm_scan(fit, more)$p.value, scan$p.value)
 })
 
+test_that("a matrix that is used where it lies gives what one that is read gives", {
+  world <- scan_world()
+  fit <- scan_fit(world, scan_worlds$repeated_lowrank)
+  G <- world$G
+  G[3, 4] <- NA
+  G[5, 7] <- Inf
+  G <- G[fit$random[[1]]$ids[fit$random[[1]]$index], ]
+  turned <- G[nrow(G):1, ]
+  source <- function(x) fastlmm:::candidate_source(x, fit)
+  expect_true(!is.null(source(G)$whole) && is.null(source(turned)$whole))
+  for (arguments in list(list(), list(refit = "delta"), list(na = "omit"), list(sets = list(a = c(9, 2), b = "m4", c = c("m11", "m7"))), list(block_size = 5, refit = "hybrid", threshold = 0.3))) {
+    scan <- function(x) do.call(fastlmm_scan, c(list(fit, x), arguments))
+    expect_equal(quietly(scan(G)), quietly(scan(turned)), tolerance = 1e-10)
+  }
+})
+
 test_that("candidates that cannot be read or matched are refused", {
   world <- scan_world()
   fit <- scan_fit(world, scan_worlds$dense)

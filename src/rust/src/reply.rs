@@ -250,5 +250,10 @@ fn matrix(rows: &[Vec<f64>], ncol: usize) -> RMatrix<f64> {
 }
 
 pub fn columns(m: &faer::Mat<f64>) -> RMatrix<f64> {
-    RMatrix::new_matrix(m.nrows(), m.ncols(), |i, j| m[(i, j)])
+    let mut copy = RMatrix::new(m.nrows(), m.ncols());
+    let columns = copy.data_mut().chunks_mut(m.nrows().max(1));
+    columns
+        .enumerate()
+        .for_each(|(j, column)| column.copy_from_slice(m.col_as_slice(j)));
+    copy
 }

@@ -9,7 +9,7 @@ use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
-use crate::linalg::{combine, dot, max_abs, norm, power_of_two};
+use crate::linalg::{combine, dot, max_abs, norm, power_of_two, product};
 use crate::monitor::Monitor;
 use crate::orthogonal::Orthogonal;
 use crate::parallel::{Workers, check_memory};
@@ -55,13 +55,20 @@ pub struct Reduction {
 
 impl Reduction {
     pub fn new(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
+        let mut reduction = Self::unrotated(model, workers, monitor)?;
+        workers.run(|par| reduction.rotate(par))?;
+        Ok(reduction)
+    }
+
+    /// A matrix is only made tridiagonal: `rotate` or `rotate_by_vectors` is still to come.
+    pub(crate) fn unrotated(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
         if let Kernel::Sparse(w) = model.kernel
             && w.ncols() + model.x.ncols() >= model.index.len()
         {
             check_memory(w.nrows as f64 * w.ncols() as f64)?;
             let dense = w.to_dense();
             let kernel = Kernel::LowRank(LowRank(dense.as_ref(), false));
-            return Self::new(&Model { kernel, ..*model }, workers, monitor);
+            return Self::unrotated(&Model { kernel, ..*model }, workers, monitor);
         }
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
@@ -174,40 +181,54 @@ impl Reduction {
         monitor.check()?;
         let spectrum = workers.run(|par| Tridiagonal::new(m, self.split.q0(), par));
         monitor.check()?;
-        workers.run(|par| self.rotate(&spectrum, &k12, &y2, par))?;
-        self.append_set_aside();
         self.k12 = k12;
         self.way_back = WayBack::Ids(spectrum, y2);
         Ok(())
     }
 
-    /// Rotate y2 and K12 to the eigenvectors of K22, and cut the eigenvalues that are rounding to 0.
-    fn rotate(&mut self, spectrum: &Tridiagonal, k12: &[Vec<f64>], y2: &[f64], par: Par) -> Result<()> {
-        let (n, r) = (spectrum.n(), k12.len());
-        let mut c = Mat::from_fn(n, r + 1, |i, j| if j < r { k12[j][i] } else { y2[i] });
+    /// y2 and K12 in the coordinates of K22's eigenvectors, without these.
+    pub(crate) fn rotate(&mut self, par: Par) -> Result<()> {
+        let WayBack::Ids(spectrum, y2) = &self.way_back else {
+            return Ok(());
+        };
+        let (n, r) = (spectrum.n(), self.k12.len());
+        let mut c = self.beside_k12(y2);
         spectrum.transpose_apply(c.as_mut(), par);
         let mut rows: Vec<f64> = (0..n * (r + 1)).map(|k| c[(k / (r + 1), k % (r + 1))]).collect();
         let values = spectrum.rotate(&mut rows, r + 1)?;
-        let column = |j: usize| -> Vec<f64> { (0..n).map(|i| rows[i * (r + 1) + j]).collect() };
-        let b = (0..r).map(column).collect();
-        self.rotated.y = column(r);
-        self.set_spectrum(values, b);
+        self.take_spectrum(values, |i, j| rows[i * (r + 1) + j]);
         Ok(())
     }
 
-    /// Eigenvalues of K22 and K12 U; eigenvalues that are rounding are cut.
-    fn set_spectrum(&mut self, mut values: Vec<f64>, b: Vec<Vec<f64>>) {
-        self.smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let cut = values.len() as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
-        values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
-        self.rotated.values = values;
-        self.rotated.b = b;
+    /// The same by the eigenvectors, which are given; none for kernels that have another way.
+    pub(crate) fn rotate_by_vectors(&mut self, par: Par) -> Result<Option<Mat<f64>>> {
+        let WayBack::Ids(spectrum, y2) = &self.way_back else {
+            return Ok(None);
+        };
+        check_memory(2.0 * (spectrum.n() as f64).powi(2))?;
+        let (values, u) = spectrum.vectors(par)?;
+        let c = product(u.transpose(), self.beside_k12(y2).as_ref(), par);
+        self.take_spectrum(values, |i, j| c[(i, j)]);
+        Ok(Some(u))
     }
 
-    /// The same spectrum in another order or basis, with the eigenvalues set aside put back behind it.
-    pub(crate) fn take_spectrum(&mut self, values: Vec<f64>, b: Vec<Vec<f64>>) {
-        self.set_spectrum(values, b);
-        self.rotated.y.truncate(self.rotated.values.len());
+    /// [K12' y2]
+    fn beside_k12(&self, y2: &[f64]) -> Mat<f64> {
+        let r = self.k12.len();
+        Mat::from_fn(y2.len(), r + 1, |i, j| if j < r { self.k12[j][i] } else { y2[i] })
+    }
+
+    /// Eigenvalues of K22 and [K12' y2] rotated to its eigenvectors. Eigenvalues that are rounding are cut to 0.
+    fn take_spectrum(&mut self, mut values: Vec<f64>, rotated: impl Fn(usize, usize) -> f64) {
+        let n = values.len();
+        self.smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
+        values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
+        let column = |j: usize| -> Vec<f64> { (0..n).map(|i| rotated(i, j)).collect() };
+        let r = self.k12.len();
+        self.rotated.values = values;
+        self.rotated.b = (0..r).map(column).collect();
+        self.rotated.y = column(r);
         self.append_set_aside();
     }
 

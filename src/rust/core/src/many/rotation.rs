@@ -9,7 +9,7 @@ use crate::kernel::Kernel;
 use crate::likelihood::{Criterion, Method};
 use crate::linalg::{clear_registers, dot, norm, product};
 use crate::monitor::Monitor;
-use crate::parallel::{Workers, check_memory};
+use crate::parallel::Workers;
 use crate::reduce::{Model, Reduction, scaled_response};
 use crate::rotated::Rotated;
 use crate::split::Response;
@@ -58,10 +58,10 @@ impl<'a> Rotation<'a> {
             kernel: model.kernel.without_order(),
             ..*model
         };
-        let mut reduction = Reduction::new(model, workers, monitor)?;
+        let mut reduction = Reduction::unrotated(model, workers, monitor)?;
+        let way = workers.run(|par| way(&mut reduction, model, responses, par))?;
         check_positive(&reduction, model.index.len(), options.tolerance)?;
         reduction.rotated.y_scale = 1.0;
-        let way = workers.run(|par| way(&mut reduction, model, responses, par))?;
         let turn = if reduction.rotated.full_rank() {
             reduction.separate_null_directions()?
         } else {
@@ -275,24 +275,17 @@ impl<'a> Rotation<'a> {
 
 /// Eigenvectors pay from about n / 8 responses on.
 fn way<'a>(reduction: &mut Reduction, model: &Model<'a>, responses: usize, par: Par) -> Result<Way<'a>> {
-    let found = match (&reduction.way_back, model.kernel) {
+    let vectors = match (&reduction.way_back, model.kernel) {
         (WayBack::Columns(..), Kernel::LowRank(w)) => {
             return Ok(Way::Columns(Factor::new(w.0, model.index, &reduction.between.z)));
         }
-        (WayBack::Ids(spectrum, _), _) if 8 * responses > spectrum.n() => {
-            check_memory(2.0 * (spectrum.n() as f64).powi(2))?;
-            spectrum.vectors(par)?
-        }
-        _ => return Ok(Way::Rotations),
+        (WayBack::Ids(spectrum, _), _) if 8 * responses > spectrum.n() => reduction.rotate_by_vectors(par)?,
+        _ => None,
     };
-    let (values, u) = found;
-    let k12 = Mat::from_fn(u.nrows(), reduction.k12.len(), |i, j| reduction.k12[j][i]);
-    let b = product(u.transpose(), k12.as_ref(), par);
-    reduction.take_spectrum(
-        values,
-        (0..b.ncols()).map(|j| b.col(j).iter().copied().collect()).collect(),
-    );
-    Ok(Way::Vectors(u))
+    match vectors {
+        Some(u) => Ok(Way::Vectors(u)),
+        None => reduction.rotate(par).map(|()| Way::Rotations),
+    }
 }
 
 /// y2 of the responses, zeros for those that have none.

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::factor::Factor;
 use crate::fit::{Options, check_positive};
 use crate::kernel::Kernel;
-use crate::linalg::{axpy, combine, dot, product};
+use crate::linalg::{axpy, combine, dot};
 use crate::monitor::Monitor;
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction, scaled_response};
@@ -59,10 +59,10 @@ impl Null {
             kernel: model.kernel.without_order(),
             ..*model
         };
-        let mut reduction = Reduction::new(model, workers, monitor)?;
-        check_positive(&reduction, model.index.len(), options.tolerance)?;
-        check_memory((cells * reduction.rotated.values.len()) as f64 * 2.0)?;
+        let mut reduction = Reduction::unrotated(model, workers, monitor)?;
         let u = workers.run(|par| vectors(&mut reduction, model, par))?;
+        check_memory((cells * u.ncols()) as f64 * 2.0)?;
+        check_positive(&reduction, model.index.len(), options.tolerance)?;
         if reduction.rotated.full_rank() {
             reduction.separate_null_directions()?;
         }
@@ -72,14 +72,23 @@ impl Null {
         for q in &q1 {
             axpy(-dot(q, &y), q, &mut y);
         }
-        let gathered = |x: &[f64]| gather(x, &root, cell, cells);
-        let columns: Vec<Vec<f64>> = workers.run(|_| {
-            let one = |k: usize| gathered(&back(&reduction, &u, k));
-            (0..u.ncols()).into_par_iter().map(one).collect()
-        });
+        let gathered = |x: &[f64]| {
+            let mut sums = vec![0.0; cells];
+            gather(x, &root, cell, &mut sums);
+            sums
+        };
         let along: Vec<Vec<f64>> = q1.iter().map(|q| gathered(q)).collect();
+        let mut e = Mat::zeros(cells, u.ncols());
+        workers.run(|_| {
+            let columns = e.par_col_iter_mut().enumerate();
+            columns.for_each(|(k, column)| {
+                if let Some(column) = column.try_as_col_major_mut() {
+                    gather(&back(&reduction, &u, k), &root, cell, column.as_slice_mut());
+                }
+            });
+        });
         Ok(Self {
-            e: Mat::from_fn(cells, columns.len(), |i, k| columns[k][i]),
+            e,
             q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
             weight: gathered(&root),
             v: gathered(&y),
@@ -90,30 +99,18 @@ impl Null {
 
 /// Eigenvectors in the coordinates of y2, a column each, and the reduction in their order.
 fn vectors(reduction: &mut Reduction, model: &Model<'_>, par: Par) -> Result<Mat<f64>> {
-    let (values, u, y) = match &reduction.way_back {
-        WayBack::Columns(thin, _) => {
-            let factor = match model.kernel {
-                Kernel::LowRank(w) => Factor::new(w.0, model.index, &reduction.between.z),
-                Kernel::Sparse(w) => Factor::sparse(w, model.index, &reduction.between.z),
-                _ => return Ok(Mat::zeros(0, 0)),
-            };
-            return Ok(thin.vectors(&factor, &reduction.split, par));
-        }
-        WayBack::Ids(spectrum, y2) => {
-            check_memory(2.0 * (spectrum.n() as f64).powi(2))?;
-            let (values, u) = spectrum.vectors(par)?;
-            let y2 = Mat::from_fn(y2.len(), 1, |i, _| y2[i]);
-            let y = product(u.transpose(), y2.as_ref(), par);
-            (values, u, y)
-        }
-        WayBack::Eigenvectors(_) => return Ok(Mat::zeros(0, 0)),
+    if let Some(u) = reduction.rotate_by_vectors(par)? {
+        return Ok(u);
+    }
+    let factor = match model.kernel {
+        Kernel::LowRank(w) => Factor::new(w.0, model.index, &reduction.between.z),
+        Kernel::Sparse(w) => Factor::sparse(w, model.index, &reduction.between.z),
+        _ => return Ok(Mat::zeros(0, 0)),
     };
-    let k12 = Mat::from_fn(u.nrows(), reduction.k12.len(), |i, j| reduction.k12[j][i]);
-    let b = product(u.transpose(), k12.as_ref(), par);
-    let rows = (0..b.ncols()).map(|j| b.col(j).iter().copied().collect()).collect();
-    reduction.rotated.y = y.col(0).iter().copied().collect();
-    reduction.take_spectrum(values, rows);
-    Ok(u)
+    match &reduction.way_back {
+        WayBack::Columns(thin, _) => Ok(thin.vectors(&factor, &reduction.split, par)),
+        _ => Ok(Mat::zeros(0, 0)),
+    }
 }
 
 /// The orthonormal basis of span(X) that the rotated data use.
@@ -136,11 +133,9 @@ fn back(reduction: &Reduction, u: &Mat<f64>, k: usize) -> Vec<f64> {
     rows
 }
 
-/// Sums over the rows of each cell, times the weights' root.
-fn gather(x: &[f64], root: &[f64], cell: &[usize], cells: usize) -> Vec<f64> {
-    let mut sums = vec![0.0; cells];
+/// Adds up the rows of each cell, times the weights' root.
+fn gather(x: &[f64], root: &[f64], cell: &[usize], sums: &mut [f64]) {
     for ((x, root), &c) in x.iter().zip(root).zip(cell) {
         sums[c] += x * root;
     }
-    sums
 }

@@ -28,6 +28,7 @@ pub enum Refit {
 }
 
 /// Columns that are tested together; the first `adjust` stay in the model in any case.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
     pub columns: Vec<usize>,
     pub adjust: usize,
@@ -80,16 +81,31 @@ impl Outcome {
     }
 }
 
-/// All sets of a block of candidates, cells x columns.
+/// Columns that are in some set, ascending, and the sets by their places among them.
+fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
+    let mut which: Vec<usize> = sets.iter().flat_map(|set| set.columns.iter().copied()).collect();
+    which.sort_unstable();
+    which.dedup();
+    let place = |j: &usize| which.partition_point(|k| k < j);
+    let among = |set: &Set| Set {
+        columns: set.columns.iter().map(place).collect(),
+        ..*set
+    };
+    let sets = sets.iter().map(among).collect();
+    (which, sets)
+}
+
+/// All sets of columns of G, cells x candidates; its other columns are not looked at.
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
-    let rotated = Rotated::new(basis, g, ask.centred, par);
+    let (which, sets) = used(ask.sets);
+    let rotated = Rotated::new(basis, g, &which, ask.centred, par);
     let likelihood = match ask.test {
         Test::Wald => Method::Reml,
         Test::Ratio => Method::Ml,
         Test::Score => ask.method,
     };
     let anew = ask.refit == Refit::Anew && ask.test != Test::Score;
-    let search = anew.then(|| Search::new(basis, &rotated, ask, likelihood));
+    let search = anew.then(|| Search::new(basis, &rotated, ask, &sets, likelihood));
     let tester = Tester {
         basis,
         rotated: &rotated,
@@ -103,7 +119,7 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
         clear_registers();
         tester.outcome(set)
     };
-    ask.sets.par_iter().map(one).collect()
+    sets.par_iter().map(one).collect()
 }
 
 /// -2 log L of the null model by maximum likelihood, at its own optimum or at the delta that is kept.
@@ -127,9 +143,9 @@ struct Search {
 }
 
 impl Search {
-    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, method: Method) -> Self {
+    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
         let grid = Grid::new(basis, method, ask.null);
-        let singly = ask.sets.iter().all(|set| set.columns.len() == 1);
+        let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
         Self { grid, sums }
     }
@@ -161,37 +177,36 @@ impl Tester<'_> {
         if model.contrasts() == 0 {
             return Outcome::none(State::NoContrast, observed);
         }
-        let anew = self
-            .search
-            .as_ref()
-            .map(|search| self.place(search, &model, &set.columns));
-        let place = anew.as_ref().unwrap_or(&self.kept);
-        match model.solve(place) {
-            Some(solved) => self.tested(&model, &solved, place, observed),
+        let solved = match &self.search {
+            Some(search) => self.anew(search, &model, &set.columns),
+            None => model.solve(&self.kept),
+        };
+        match solved {
+            Some(solved) => self.tested(&model, &solved, observed),
             None => Outcome::none(State::Collinear, observed),
         }
     }
 
-    /// Where the test is made if delta is estimated anew.
-    fn place(&self, search: &Search, model: &Candidate<'_>, columns: &[usize]) -> Place {
+    /// At the model's own delta.
+    fn anew(&self, search: &Search, model: &Candidate<'_>, columns: &[usize]) -> Option<Solved> {
         let Search { grid, sums } = search;
         match (sums, columns) {
             (Some((sums, yy)), [j]) => {
                 let (gg, gy) = Sums::of(sums, *j);
-                grid.optimum_of_one(self.basis, model, (&gg, &gy), yy).0
+                grid.optimum_of_one(self.basis, model, (gg, gy), yy)
             }
-            _ => grid.optimum(self.basis, model).0,
+            _ => grid.optimum(self.basis, model),
         }
     }
 
-    fn tested(&self, model: &Candidate<'_>, solved: &Solved, place: &Place, observed: usize) -> Outcome {
+    fn tested(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Outcome {
         let (q, taken) = solved.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
-        let deviance = model.deviance_of(self.likelihood, solved.log_det(), q, place.log_det);
+        let deviance = model.deviance(self.likelihood, solved);
         let (statistic, df2_of_test) = match self.ask.test {
             Test::Wald => (taken / df / (q / df2), df2),
             Test::Score => ((df2 + df) * taken / (taken + q), f64::INFINITY),
-            Test::Ratio => (self.ratio(model, deviance, place), f64::INFINITY),
+            Test::Ratio => (self.ratio(model, deviance), f64::INFINITY),
         };
         let single = model.tested() == 1;
         let (beta, unit) = solved.last();
@@ -205,23 +220,23 @@ impl Tester<'_> {
             statistic,
             df,
             df2: df2_of_test,
-            h: place.h,
-            g: place.g,
+            h: solved.h,
+            g: solved.g,
             log_lik: -0.5 * deviance,
         }
     }
 
     /// Against the null model, or the one with what is adjusted for.
-    fn ratio(&self, model: &Candidate<'_>, deviance: f64, place: &Place) -> f64 {
-        let null = match (model.adjust, &self.search, self.null) {
-            (0, _, Some(null)) => null,
-            (adjust, None, _) => {
+    fn ratio(&self, model: &Candidate<'_>, deviance: f64) -> f64 {
+        let null = match (model.adjust, self.null) {
+            (0, Some(null)) => null,
+            (adjust, _) => {
                 let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                reduced.deviance(Method::Ml, place)
-            }
-            (adjust, Some(search), _) => {
-                let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                search.grid.optimum(self.basis, &reduced).1
+                let solved = match &self.search {
+                    Some(search) => search.grid.optimum(self.basis, &reduced),
+                    None => reduced.solve(&self.kept),
+                };
+                solved.map_or(f64::INFINITY, |solved| reduced.deviance(Method::Ml, &solved))
             }
         };
         (null - deviance).max(0.0)

@@ -4,7 +4,8 @@ use super::basis::Basis;
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::linalg::{Scalar, dot, log_det, power_of_two, product, sum_of};
 use crate::spectrum::weighted;
-use faer::{Mat, MatRef, Par};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_dual::{Dual2_64, DualNum};
 use rayon::prelude::*;
 
@@ -39,7 +40,7 @@ pub struct Rotated {
     g: Vec<f64>,
     cells: usize,
     /// eigenvalues x candidates
-    pub e: Mat<f64>,
+    e: Vec<f64>,
     q: Mat<f64>,
     /// g'Py
     pub v: Vec<f64>,
@@ -49,19 +50,24 @@ pub struct Rotated {
 pub const LEFT: f64 = 1e-10;
 
 impl Rotated {
-    /// `centred`: X explains constants, so that means may be taken off first.
-    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, centred: bool, par: Par) -> Self {
+    /// Some columns of G. `centred`: X explains constants, so that means may be taken off first.
+    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], centred: bool, par: Par) -> Self {
         let cells = g.nrows();
-        let mut values = vec![0.0; cells * g.ncols()];
-        let one = |(j, out): (usize, &mut [f64])| {
+        let mut values = vec![0.0; cells * which.len()];
+        let one = |(out, &j): (&mut [f64], &usize)| {
             out.iter_mut().zip(g.col(j).iter()).for_each(|(out, x)| *out = *x);
             (clean(out, basis.weight, centred), dot(basis.v, out))
         };
         // a candidate of no cells has no chunk
-        let (columns, v) = values.par_chunks_mut(cells.max(1)).enumerate().map(one).unzip();
-        let cleaned = MatRef::from_column_major_slice(&values, cells, g.ncols());
+        let chunks = values.par_chunks_mut(cells.max(1));
+        let (columns, v) = chunks.zip(which).map(one).unzip();
+        let cleaned = MatRef::from_column_major_slice(&values, cells, which.len());
+        let count = basis.e.ncols();
+        let mut e = vec![0.0; count * which.len()];
+        let rotated = MatMut::from_column_major_slice_mut(&mut e, count, which.len());
+        matmul(rotated, Accum::Replace, basis.e.transpose(), cleaned, 1.0, par);
         Self {
-            e: product(basis.e.transpose(), cleaned, par),
+            e,
             q: product(basis.q.transpose(), cleaned, par),
             v,
             columns,
@@ -82,7 +88,11 @@ impl Rotated {
     /// g_a'P g_b, X projected out.
     pub fn projected(&self, basis: &Basis<'_>, a: usize, b: usize) -> f64 {
         let (x, y, w) = (self.cleaned(a), self.cleaned(b), &basis.weight[..self.cells]);
-        let whole: f64 = sum_of(self.cells, |i| w[i] * x[i] * y[i]);
+        let whole: f64 = if a == b {
+            self.columns[a].square
+        } else {
+            sum_of(self.cells, |i| w[i] * x[i] * y[i])
+        };
         whole
             - (0..self.q.nrows())
                 .map(|k| self.q[(k, a)] * self.q[(k, b)])
@@ -136,10 +146,30 @@ impl Rotated {
         }
     }
 
-    pub fn column(&self, j: usize) -> &[f64] {
-        let n = self.e.nrows();
-        self.e.col(j).try_as_col_major().map_or(&[][..], |c| &c.as_slice()[..n])
+    /// Rotated coordinates, eigenvalues x candidates.
+    pub fn e(&self) -> MatRef<'_, f64> {
+        let m = self.columns.len();
+        MatRef::from_column_major_slice(&self.e, self.e.len() / m.max(1), m)
     }
+
+    pub fn column(&self, j: usize) -> &[f64] {
+        let n = self.e.len() / self.columns.len();
+        &self.e[j * n..(j + 1) * n]
+    }
+}
+
+/// Largest size of a number, NaN passed over; by partial maxima, as `sum_of`.
+fn largest_of(g: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let larger = |m: f64, x: f64| if x.abs() > m { x.abs() } else { m };
+    let (whole, tail) = g.as_chunks::<LANES>();
+    let mut partial = [0.0; LANES];
+    for chunk in whole {
+        for (m, x) in partial.iter_mut().zip(chunk) {
+            *m = larger(*m, *x);
+        }
+    }
+    partial.iter().chain(tail).fold(0.0, |m, x| larger(m, *x))
 }
 
 /// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
@@ -147,7 +177,7 @@ fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
     let n = g.len();
     let missing = g.iter().filter(|x| x.is_nan()).count();
     let observed = n - missing;
-    let largest = g.iter().fold(0.0, |m: f64, x| m.max(x.abs())); // passes over NaN
+    let largest = largest_of(g);
     let first = g.iter().copied().find(|x| !x.is_nan());
     let (Some(first), true) = (first, largest.is_finite()) else {
         g.fill(0.0);
@@ -164,15 +194,17 @@ fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
         };
     };
     let size = power_of_two(largest);
-    let scaled = |x: f64| if x.is_nan() { 0.0 } else { x / size };
+    let unit = size.recip();
+    let scaled = |x: f64| if x.is_nan() { 0.0 } else { x * unit };
     let mean = sum_of(n, |i| scaled(g[i])) / observed as f64;
     let whole: f64 = sum_of(n, |i| scaled(g[i]) * scaled(g[i]));
     let constant = g.iter().all(|x| *x == first || x.is_nan());
     let shift = if centred { mean } else { 0.0 };
-    let filled = |x: f64| if x.is_nan() { mean - shift } else { x / size - shift };
+    let filled = |x: f64| if x.is_nan() { mean - shift } else { x * unit - shift };
     g.iter_mut().for_each(|x| *x = filled(*x));
-    let again = power_of_two(g.iter().fold(0.0, |m: f64, x| m.max(x.abs())));
-    g.iter_mut().for_each(|x| *x /= again);
+    let again = power_of_two(largest_of(g));
+    let unit = again.recip();
+    g.iter_mut().for_each(|x| *x *= unit);
     let square = sum_of(n, |i| weight[i] * g[i] * g[i]);
     // a shift that leaves only rounding leaves nothing
     let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
@@ -220,6 +252,10 @@ pub struct Candidate<'a> {
 
 /// S(delta) by its Cholesky factor, which says all about the model there.
 pub struct Solved {
+    pub h: f64,
+    pub g: f64,
+    /// The null model's log-determinant.
+    null: f64,
     factor: Vec<Vec<f64>>,
     adjust: usize,
 }
@@ -285,20 +321,30 @@ impl Candidate<'_> {
     }
 
     pub fn solve(&self, place: &Place) -> Option<Solved> {
-        let mut factor = self.s(&place.inverse, place.g);
+        self.solved((place.h, place.g), place.log_det, self.s(&place.inverse, place.g))
+    }
+
+    /// From the lower triangle of S at (h, g), and the null model's log-determinant.
+    pub fn solved(&self, (h, g): (f64, f64), null: f64, s: Vec<Vec<f64>>) -> Option<Solved> {
+        let mut factor = s;
         log_det(&mut factor)?;
         Some(Solved {
+            h,
+            g,
+            null,
             factor,
             adjust: self.adjust,
         })
     }
 
-    /// -2 log L at a place, all constants included.
-    pub fn deviance(&self, method: Method, place: &Place) -> f64 {
+    /// -2 log L, all constants included.
+    pub fn deviance(&self, method: Method, solved: &Solved) -> f64 {
+        self.deviance_of(method, solved.log_det(), solved.squares().0, solved.null)
+    }
+
+    pub fn deviance_at(&self, method: Method, place: &Place) -> f64 {
         let solved = self.solve(place);
-        solved.map_or(f64::INFINITY, |s| {
-            self.deviance_of(method, s.log_det(), s.squares().0, place.log_det)
-        })
+        solved.map_or(f64::INFINITY, |solved| self.deviance(method, &solved))
     }
 
     /// From `log|S|`, Q and the null model's log-determinant.

@@ -38,14 +38,16 @@ pub fn many(
     par: Par,
     mut take: impl FnMut(Tested),
 ) -> Vec<(State, f64)> {
-    let block = Rotated::new(basis, g, centred, par);
+    let all: Vec<usize> = (0..g.ncols()).collect();
+    let block = Rotated::new(basis, g, &all, centred, par);
     let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
     let state = |j: usize| match block.columns[j].state {
         State::Ok if projected[j] <= super::candidate::LEFT * block.columns[j].square => State::Collinear,
         state => state,
     };
     let states: Vec<State> = (0..g.ncols()).map(state).collect();
-    let square = Mat::from_fn(block.e.nrows(), g.ncols(), |i, j| block.e[(i, j)] * block.e[(i, j)]);
+    let e = block.e();
+    let square = Mat::from_fn(e.nrows(), g.ncols(), |i, j| e[(i, j)] * e[(i, j)]);
     for first in (0..responses.h.len()).step_by(TILE) {
         let width = TILE.min(responses.h.len() - first);
         let tile = Tile {
@@ -133,7 +135,7 @@ impl Tile<'_> {
         let weights = Mat::from_fn(m, self.width, weight);
         let weighted = Mat::from_fn(m, self.width, |i, k| weights[(i, k)] * y[(i, k)]);
         let mut gg = product(self.square.transpose(), weights.as_ref(), par);
-        let mut gy = product(self.block.e.transpose(), weighted.as_ref(), par);
+        let mut gy = product(self.block.e().transpose(), weighted.as_ref(), par);
         if self.basis.rotated.n_rest > 0 {
             self.add_rest(&mut gg, &mut gy, y, par);
         }
@@ -153,7 +155,7 @@ impl Tile<'_> {
     /// What the kernel does not reach of the products.
     fn add_rest(&self, gg: &mut Mat<f64>, gy: &mut Mat<f64>, y: MatRef<'_, f64>, par: Par) {
         let r = self.responses;
-        let reached = product(self.block.e.transpose(), y, par);
+        let reached = product(self.block.e().transpose(), y, par);
         let whole = product(
             self.block.values().transpose(),
             r.v.subcols(self.first, self.width),

@@ -5,8 +5,9 @@
 //! small, have their optimum there.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, criterion};
+use super::candidate::{Candidate, Solved, criterion};
 use crate::likelihood::{Method, proportions};
+use crate::linalg::Scalar;
 use faer::Mat;
 use num_dual::{Dual2_64, DualNum};
 use std::f64::consts::PI;
@@ -67,7 +68,8 @@ impl Near {
 impl Series<'_> {
     /// Slope and curvature of the deviance in log delta.
     pub fn slopes(&self, model: &Candidate<'_>, t: f64) -> (f64, f64) {
-        let (gg, q, null) = self.parts(model, t);
+        let ([gg, gy, yy], null) = self.parts(model, Dual2_64::from(t).derivative());
+        let q = yy - gy * gy / gg;
         let mut deviance = q.ln() * model.n(self.near.method) + null;
         if self.near.method == Method::Reml {
             deviance += gg.ln();
@@ -75,20 +77,18 @@ impl Series<'_> {
         (deviance.v1, deviance.v2)
     }
 
-    pub fn deviance(&self, model: &Candidate<'_>, t: f64) -> f64 {
-        let (gg, q, null) = self.parts(model, t);
-        model.deviance_of(self.near.method, gg.re.ln() + q.re.ln(), q.re, null.re)
+    pub fn solve(&self, model: &Candidate<'_>, t: f64) -> Option<Solved> {
+        let ([gg, gy, yy], null) = self.parts(model, t);
+        model.solved(proportions(t), null, vec![vec![gg], vec![gy, yy]])
     }
 
-    /// Sum of g^2, Q, and the null model's log-determinant.
-    fn parts(&self, model: &Candidate<'_>, t: f64) -> (Dual2_64, Dual2_64, Dual2_64) {
-        let t = Dual2_64::from(t).derivative();
+    /// Lower triangle of S, and the null model's log-determinant.
+    fn parts<D: Scalar>(&self, model: &Candidate<'_>, t: D) -> ([D; 3], D) {
         let x = (t - self.near.centre) / HALF;
         let rest = (-t).exp() + 1.0; // 1 / g
         let sum = |series: &[f64], a: usize, b: usize| value(series, x) + rest * model.rest_of(a, b);
-        let (gg, gy) = (sum(self.gg, 0, 0), sum(self.gy, 1, 0));
-        let q = sum(&self.near.yy, 1, 1) - gy * gy / gg;
-        (gg, q, value(&self.near.log_det, x))
+        let s = [sum(self.gg, 0, 0), sum(self.gy, 1, 0), sum(&self.near.yy, 1, 1)];
+        (s, value(&self.near.log_det, x))
     }
 }
 
@@ -107,8 +107,8 @@ fn transform() -> Vec<Vec<f64>> {
 }
 
 /// Clenshaw's sum.
-fn value(series: &[f64], x: Dual2_64) -> Dual2_64 {
-    let (mut b1, mut b2) = (Dual2_64::from(0.0), Dual2_64::from(0.0));
+fn value<D: Scalar>(series: &[f64], x: D) -> D {
+    let (mut b1, mut b2) = (D::from(0.0), D::from(0.0));
     for a in series[1..].iter().rev() {
         (b1, b2) = (x * b1 * 2.0 - b2 + *a, b1);
     }

@@ -1,12 +1,12 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Place, Rotated, criterion};
+use super::candidate::{Candidate, Place, Rotated, Solved, criterion};
 use super::near::{Near, Series};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
 use crate::optimize::grid_points;
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// The grid that all candidates share.
@@ -22,18 +22,15 @@ pub struct Grid {
     ends: Vec<Place>,
 }
 
-/// Sums of a tile of candidates.
-pub struct Sums {
-    gg: Mat<f64>,
-    gy: Mat<f64>,
-}
+/// Sums of a tile of candidates: those of g^2 of all of them, then those of g y.
+pub struct Sums(Mat<f64>);
 
 impl Sums {
     /// Those of candidate j of the block: of g^2 and of g y.
-    pub fn of(sums: &[Self], j: usize) -> (Vec<f64>, Vec<f64>) {
-        let column = |m: &Mat<f64>| m.col(j % TILE).iter().copied().collect();
-        let tile = &sums[j / TILE];
-        (column(&tile.gg), column(&tile.gy))
+    pub fn of(sums: &[Self], j: usize) -> (&[f64], &[f64]) {
+        let Self(tile) = &sums[j / TILE];
+        let place = j % TILE;
+        (tile.col_as_slice(place), tile.col_as_slice(tile.ncols() / 2 + place))
     }
 }
 
@@ -81,15 +78,14 @@ impl Grid {
 
     /// For all candidates of a block, a column each: sums over the rotated coordinates of g^2 and of g y, at each point and as series.
     pub fn sums(&self, basis: &Basis<'_>, block: &Rotated) -> Vec<Sums> {
-        let (y, e) = (&basis.rotated.y, &block.e);
+        let (y, e) = (&basis.rotated.y, block.e());
         let tile = |first: usize| {
-            let width = TILE.min(e.ncols() - first);
-            let square = Mat::from_fn(e.nrows(), width, |i, j| e[(i, first + j)] * e[(i, first + j)]);
-            let cross = Mat::from_fn(e.nrows(), width, |i, j| e[(i, first + j)] * y[i]);
-            Sums {
-                gg: product(self.weights.as_ref(), square.as_ref(), Par::Seq),
-                gy: product(self.weights.as_ref(), cross.as_ref(), Par::Seq),
-            }
+            let columns = || (first..e.ncols().min(first + TILE)).map(|j| block.column(j));
+            let mut values = Vec::with_capacity(2 * e.nrows() * TILE);
+            columns().for_each(|g| values.extend(g.iter().map(|g| g * g)));
+            columns().for_each(|g| values.extend(g.iter().zip(y).map(|(g, y)| g * y)));
+            let values = MatRef::from_column_major_slice(&values, e.nrows(), 2 * columns().len());
+            Sums(product(self.weights.as_ref(), values, Par::Seq))
         };
         let tiles: Vec<usize> = (0..e.ncols()).step_by(TILE).collect();
         tiles.into_par_iter().map(tile).collect()
@@ -103,14 +99,14 @@ impl Grid {
             .collect()
     }
 
-    /// The best place of a model with one column, and its deviance.
+    /// A model with one column at its best place.
     pub fn optimum_of_one(
         &self,
         basis: &Basis<'_>,
         model: &Candidate<'_>,
         (gg, gy): (&[f64], &[f64]),
         yy: &[f64],
-    ) -> (Place, f64) {
+    ) -> Option<Solved> {
         let places = self.at.len() + self.ends.len();
         let values = self.deviances_of_one(model, &gg[..places], &gy[..places], yy);
         let near = self.near.as_ref().map(|near| Series {
@@ -139,13 +135,15 @@ impl Grid {
 
     /// The same by evaluating the model at each point.
     fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
-        let one = |(h, g, _): &(f64, f64, f64)| model.deviance(self.method, &Place::new(basis, self.method, (*h, *g)));
+        let one =
+            |(h, g, _): &(f64, f64, f64)| model.deviance_at(self.method, &Place::new(basis, self.method, (*h, *g)));
         self.points.iter().map(one).collect()
     }
 
-    /// The best place, and its deviance.
-    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> (Place, f64) {
-        let ends: Vec<f64> = self.ends.iter().map(|end| model.deviance(self.method, end)).collect();
+    /// A model at its best place.
+    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Option<Solved> {
+        let at_end = |end: &Place| model.deviance_at(self.method, end);
+        let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
         self.best(basis, model, (&self.deviances(basis, model), &ends), None)
     }
 
@@ -156,27 +154,26 @@ impl Grid {
         model: &Candidate<'_>,
         (values, ends): (&[f64], &[f64]),
         near: Option<Series<'_>>,
-    ) -> (Place, f64) {
-        let place = |t: f64| Place::new(basis, self.method, proportions(t));
-        let slopes = |t: f64| match &near {
-            Some(series) if series.near.holds(t) => series.slopes(model, t),
-            _ => model.slopes(self.method, t),
+    ) -> Option<Solved> {
+        let near = |t: f64| near.as_ref().filter(|series| series.near.holds(t));
+        let slopes = |t: f64| match near(t) {
+            Some(series) => series.slopes(model, t),
+            None => model.slopes(self.method, t),
         };
-        let deviance = |t: f64| match &near {
-            Some(series) if series.near.holds(t) => series.deviance(model, t),
-            _ => model.deviance(self.method, &place(t)),
+        let solve = |t: f64| match near(t) {
+            Some(series) => series.solve(model, t),
+            None => model.solve(&Place::new(basis, self.method, proportions(t))),
         };
+        let deviance = |solved: &Solved| model.deviance(self.method, solved);
         let optima = self
             .valleys(values)
-            .map(|(low, start, high)| valley(slopes, low, start, high));
-        let best = optima.map(|t| (t, deviance(t))).min_by(|a, b| a.1.total_cmp(&b.1));
+            .filter_map(|(low, start, high)| solve(valley(slopes, low, start, high)));
+        let best = optima.min_by(|a, b| deviance(a).total_cmp(&deviance(b)));
         let end = (0..ends.len())
             .min_by(|a, b| ends[*a].total_cmp(&ends[*b]))
             .unwrap_or(0);
-        match best {
-            Some((t, value)) if value <= ends[end] => (place(t), value),
-            _ => (self.ends[end].clone(), ends[end]),
-        }
+        best.filter(|best| deviance(best) <= ends[end])
+            .or_else(|| model.solve(&self.ends[end]))
     }
 
     /// Low points with their neighbours, and where to start between them.
