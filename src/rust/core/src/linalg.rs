@@ -218,6 +218,22 @@ impl Cholesky {
         b
     }
 
+    /// log|A|
+    pub fn log_det(&self) -> f64 {
+        2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
+    }
+
+    /// Lower triangle of A^-1.
+    pub fn inverse(&self, par: Par) -> Mat<f64> {
+        let n = self.l.nrows();
+        let mut inverse = Mat::zeros(n, n);
+        let mut memory = dyn_stack::MemBuffer::new(llt::inverse::inverse_scratch::<f64>(n, par));
+        let stack = dyn_stack::MemStack::new(&mut memory);
+        llt::inverse::inverse(inverse.as_mut(), self.l.as_ref(), par, stack);
+        clear_registers();
+        inverse
+    }
+
     /// Diagonal of A^-1: sums of squares of the columns of L^-1.
     pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
         let n = self.l.nrows();

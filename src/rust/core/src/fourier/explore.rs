@@ -177,7 +177,9 @@ impl Explorer<'_> {
         };
         let search = self.search(&space, monitor);
         let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
-        let (at, seen) = search.look(&unit, first / unit[0], last / unit[0])?;
+        // where a look is expensive the first valley will do
+        let all = space.size() <= FEW;
+        let (at, seen) = search.look(&unit, first / unit[0], last / unit[0], all)?;
         let mut guesses: Vec<Guess> = (1..at.len())
             .filter_map(|i| valley(at[i] - at[i - 1], &seen[i - 1], &seen[i]))
             .collect();

@@ -1,5 +1,6 @@
 //! Gaussian processes of coordinates in Fourier space.
 
+mod curvature;
 pub mod explore;
 pub mod field;
 pub mod gram;

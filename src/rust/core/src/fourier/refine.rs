@@ -262,7 +262,7 @@ impl Explorer<'_> {
     fn optima(&self, space: &WeightSpace, guess: &Guess, range: &Range, monitor: &mut dyn Monitor) -> Result<Found> {
         let search = self.search(space, monitor);
         if self.request.lengths.is_none() && space.groups() == 0 && !self.request.ard && guess.width.is_finite() {
-            return search.close(&guess.lengths, guess.width, range);
+            return search.close(&guess.lengths, guess.delta, guess.width, range);
         }
         optima(self.request, &search, space.groups(), &guess.lengths, range)
     }

@@ -21,11 +21,11 @@ use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, axpy, combine, dot, product};
+use crate::process::near::Local;
 use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
 use faer::{Mat, Par};
-use num_dual::Dual64;
 
 /// The data of one response in weight space, X projected out.
 pub struct WeightSpace {
@@ -126,7 +126,7 @@ impl WeightSpace {
         self.groups
     }
 
-    fn waves(&self) -> usize {
+    pub(super) fn waves(&self) -> usize {
         self.size() - self.groups
     }
 
@@ -161,25 +161,6 @@ impl WeightSpace {
         whole
     }
 
-    /// d log D_j / d log ell_i, a row for each parameter.
-    pub fn log_weight_slopes(&self, at: &[f64]) -> Vec<Vec<f64>> {
-        let d = self.d();
-        let slope = |axis: usize, j: &[i64]| {
-            let rho2 = Dual64::from(self.grid.rho2(j, at)).derivative();
-            let along = (at[axis] * self.grid.h[axis] * j[axis] as f64).powi(2);
-            0.5 + self.family.log_density(rho2, d).eps * along
-        };
-        let of_functions = |i: usize| {
-            let function = |f: usize| match (f < self.waves(), i < d) {
-                (true, true) => slope(i, &self.frequencies[f.div_ceil(2)]),
-                (false, false) => 1.0,
-                _ => 0.0,
-            };
-            (0..self.size()).map(function).collect()
-        };
-        (0..at.len()).map(of_functions).collect()
-    }
-
     /// Cholesky decomposition of A + delta I; for ML of D F'F D + delta I.
     pub(super) fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
         (0..a.nrows()).for_each(|i| a[(i, i)] += delta);
@@ -212,7 +193,7 @@ impl WeightSpace {
     }
 
     /// D c
-    fn right(&self, d: &[f64]) -> Mat<f64> {
+    pub(super) fn right(&self, d: &[f64]) -> Mat<f64> {
         Mat::from_fn(d.len(), 1, |i, _| d[i] * self.c[i])
     }
 }
@@ -233,6 +214,11 @@ impl Process for WeightSpace {
             log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
         };
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Local> {
+        // where rounding leaves no Cholesky decomposition the spectrum still tells
+        self.local(method, at, delta, directions, par).ok()
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {

@@ -1,15 +1,14 @@
 //! Standard errors of length scales and variances from the observed information.
 //!
-//! The scale is profiled out: `g(theta, t) = n log Q + logdet` with theta the logarithms of the length scales and t = log delta. Its second derivatives are
+//! The scale is profiled out: `g(theta, t) = n log Q + logdet` with theta the logarithms of the length scales and t = log delta. Its second derivatives are the process' own, or
 //! differences of exact slopes, but for t alone. `log sigma2 = log(Q / n)` adds its own `2 / n` to the variance that it has through theta and t.
 
+use super::near::Local;
 use super::search::{Profiled, Search};
 use crate::error::Result;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
 use crate::optimize::Place;
-use faer::linalg::solvers::DenseSolveCore;
-use faer::{Mat, Side};
 use num_dual::{Dual2_64, DualNum, second_derivative};
 
 /// Standard errors of logarithms; all missing where the optimum is no stationary point.
@@ -37,14 +36,15 @@ impl Search<'_> {
         if best.place != Place::Interior {
             return Ok(unknown);
         }
-        let local = Local::new(self, best, directions)?;
-        let hessian = Mat::from_fn(local.hessian.len(), local.hessian.len(), |i, j| {
-            0.5 * (local.hessian[i][j] + local.hessian[j][i])
-        });
-        let Ok(llt) = hessian.llt(Side::Lower) else {
+        let (process, method) = (self.process, self.method);
+        let known = |par| process.near(method, &best.lengths, best.delta, directions, par);
+        let local = match self.workers.run(known) {
+            Some(local) => local,
+            None => by_differences(self, best, directions)?,
+        };
+        let Some(covariance) = local.covariance() else {
             return Ok(unknown);
         };
-        let covariance = llt.inverse() * 2.0;
         let last = directions.len();
         let variance = |along: &[f64]| -> f64 {
             let row = |i: usize| (0..=last).map(|j| covariance[(i, j)] * along[j]).sum::<f64>();
@@ -61,57 +61,55 @@ impl Search<'_> {
     }
 }
 
-/// Second derivatives of the profiled deviance, and slopes of log Q, in the directions and in log delta (last).
-struct Local {
-    hessian: Vec<Vec<f64>>,
-    log_q: Vec<f64>,
-    n: f64,
-}
-
-impl Local {
-    fn new(search: &Search<'_>, best: &Profiled, directions: &[Vec<f64>]) -> Result<Self> {
-        let criterion = Criterion {
-            data: &best.rotated,
-            method: search.method,
+/// Second derivatives by differences of exact slopes, but for delta alone.
+fn by_differences(search: &Search<'_>, best: &Profiled, directions: &[Vec<f64>]) -> Result<Local> {
+    let criterion = Criterion {
+        data: &best.rotated,
+        method: search.method,
+    };
+    let n = criterion.n() as f64;
+    let scaled = (best.delta / best.rotated.k_scale).ln();
+    let (slope, curvature) = curve(&criterion, scaled);
+    let (_, g) = proportions(scaled);
+    let shift = |along: &[f64], step: f64| -> Vec<f64> {
+        best.lengths
+            .iter()
+            .zip(along)
+            .map(|(l, a)| l * (step * a).exp())
+            .collect()
+    };
+    let slopes = |at: &[f64], delta: f64| -> Result<Vec<(f64, f64)>> {
+        let (process, method) = (search.process, search.method);
+        let found = search.workers.run(|par| process.slopes(method, at, delta, par))?;
+        let along = |a: &Vec<f64>| {
+            let part = |pick: fn(&super::Slopes) -> f64| dot(a, &found.iter().map(pick).collect::<Vec<_>>());
+            let log_q = part(|s| s.log_q);
+            (part(|s| s.log_det) + n * log_q, log_q)
         };
-        let n = criterion.n() as f64;
-        let scaled = (best.delta / best.rotated.k_scale).ln();
-        let (slope, curvature) = curve(&criterion, scaled);
-        let (_, g) = proportions(scaled);
-        let shift = |along: &[f64], step: f64| -> Vec<f64> {
-            best.lengths
-                .iter()
-                .zip(along)
-                .map(|(l, a)| l * (step * a).exp())
-                .collect()
-        };
-        let slopes = |at: &[f64], delta: f64| -> Result<Vec<(f64, f64)>> {
-            let (process, method) = (search.process, search.method);
-            let found = search.workers.run(|par| process.slopes(method, at, delta, par))?;
-            let along = |a: &Vec<f64>| {
-                let part = |pick: fn(&super::Slopes) -> f64| dot(a, &found.iter().map(pick).collect::<Vec<_>>());
-                let log_q = part(|s| s.log_q);
-                (part(|s| s.log_det) + n * log_q, log_q)
-            };
-            Ok(directions.iter().map(along).collect())
-        };
-        let difference = |up: &[(f64, f64)], down: &[(f64, f64)]| -> Vec<f64> {
-            up.iter().zip(down).map(|(u, d)| (u.0 - d.0) / (2.0 * STEP)).collect()
-        };
-        let mut hessian = vec![];
-        for a in directions {
-            let (up, down) = (shift(a, STEP), shift(a, -STEP));
-            hessian.push(difference(&slopes(&up, best.delta)?, &slopes(&down, best.delta)?));
-        }
-        let here = slopes(&best.lengths, best.delta)?;
-        let (up, down) = (best.delta * STEP.exp(), best.delta * (-STEP).exp());
-        let mixed = difference(&slopes(&best.lengths, up)?, &slopes(&best.lengths, down)?);
-        hessian.iter_mut().zip(&mixed).for_each(|(row, m)| row.push(*m));
-        hessian.push(mixed.into_iter().chain([curvature]).collect());
-        // the scale of the likelihood is tau2 = sigma2 + sigma2_e: d log sigma2 = d log tau2 - g dt
-        let log_q = here.iter().map(|s| s.1).chain([slope - g]).collect();
-        Ok(Self { hessian, log_q, n })
+        Ok(directions.iter().map(along).collect())
+    };
+    let difference = |up: &[(f64, f64)], down: &[(f64, f64)]| -> Vec<f64> {
+        up.iter().zip(down).map(|(u, d)| (u.0 - d.0) / (2.0 * STEP)).collect()
+    };
+    let mut hessian = vec![];
+    for a in directions {
+        let (up, down) = (shift(a, STEP), shift(a, -STEP));
+        hessian.push(difference(&slopes(&up, best.delta)?, &slopes(&down, best.delta)?));
     }
+    let here = slopes(&best.lengths, best.delta)?;
+    let (up, down) = (best.delta * STEP.exp(), best.delta * (-STEP).exp());
+    let mixed = difference(&slopes(&best.lengths, up)?, &slopes(&best.lengths, down)?);
+    hessian.iter_mut().zip(&mixed).for_each(|(row, m)| row.push(*m));
+    hessian.push(mixed.into_iter().chain([curvature]).collect());
+    // the scale of the likelihood is tau2 = sigma2 + sigma2_e: d log sigma2 = d log tau2 - g dt
+    let log_q = here.iter().map(|s| s.1).chain([slope - g]).collect();
+    Ok(Local {
+        n,
+        value: best.deviance,
+        gradient: here.iter().map(|s| s.0).chain([0.0]).collect(),
+        hessian,
+        log_q,
+    })
 }
 
 /// Slope of log Q and curvature of the deviance in log delta.

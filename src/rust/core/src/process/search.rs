@@ -98,7 +98,7 @@ impl Search<'_> {
     /// One length scale for all axes, in proportion to `unit`, between the ends of a range of factors.
     pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Found> {
         let along = |t: f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
-        let (at, seen) = self.look(unit, shortest, longest)?;
+        let (at, seen) = self.look(unit, shortest, longest, true)?;
         let mut locals = vec![];
         for i in 1..at.len() {
             if seen[i - 1].slope() < 0.0 && seen[i].slope() >= 0.0 {
@@ -117,21 +117,33 @@ impl Search<'_> {
         })
     }
 
-    /// Logarithms of factors between the ends of a range, and the profile there.
-    pub fn look(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<(Vec<f64>, Vec<Profiled>)> {
+    /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
+    pub fn look(&self, unit: &[f64], shortest: f64, longest: f64, all: bool) -> Result<(Vec<f64>, Vec<Profiled>)> {
         let (first, last) = (shortest.ln(), longest.ln());
         let steps = ((last - first) / STEP).ceil().max(1.0);
-        let at: Vec<f64> = (0..=steps as usize)
-            .map(|i| first + (last - first) * i as f64 / steps)
-            .collect();
-        let along = |t: &f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
-        let seen = at.iter().map(|t| self.at(&along(t))).collect::<Result<_>>()?;
+        let (mut at, mut seen): (Vec<f64>, Vec<Profiled>) = (vec![], vec![]);
+        for i in (0..=steps as usize).rev() {
+            let t = first + (last - first) * i as f64 / steps;
+            let lengths: Vec<f64> = unit.iter().map(|u| u * t.exp()).collect();
+            let here = self.at(&lengths)?;
+            let passed = here.slope() < 0.0 && seen.last().is_some_and(|longer| longer.slope() >= 0.0);
+            at.push(t);
+            seen.push(here);
+            if passed && !all {
+                break;
+            }
+        }
+        at.reverse();
+        seen.reverse();
         Ok((at, seen))
     }
 
-    /// From a start whose distance to the optimum is some `width` (in logarithms): secant steps on the slope, until the next would be small beside the
-    /// width that the slopes tell. The whole range is searched where the profile is not convex.
-    pub fn close(&self, start: &[f64], width: f64, range: &Range) -> Result<Found> {
+    /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
+    /// beside the width that the slopes tell. The whole range is searched where the profile is not convex.
+    pub fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
+        if let Some(found) = self.newton(start, delta, range)? {
+            return Ok(found);
+        }
         let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
         let mut seen = vec![(0.0, self.at(start)?)];
