@@ -94,6 +94,26 @@ pub struct Fit {
     pub rotated: Rotated,
 }
 
+impl Fit {
+    /// Variances, and nothing else yet.
+    pub(crate) fn at_point(point: Point) -> Self {
+        Self {
+            status: Status::Ok,
+            beta: vec![],
+            vcov: vec![],
+            kept: vec![],
+            point,
+            errors: Errors::UNKNOWN,
+            optimum: None,
+            dropped: 0,
+            locals: vec![point],
+            profile: vec![point],
+            alpha: vec![],
+            rotated: Rotated::default(),
+        }
+    }
+}
+
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
     fit_by(model, options, &Workers::new(options.threads)?, monitor)
@@ -261,18 +281,11 @@ pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f6
         .map(|row| row.iter().map(|v| v * tau2).collect())
         .collect();
     let fit = Fit {
-        status: Status::Ok,
         beta,
         vcov,
         kept: case.kept.to_vec(),
-        point,
-        errors: Errors::UNKNOWN,
-        optimum: None,
         dropped: data.null,
-        locals: vec![point],
-        profile: vec![point],
-        alpha: vec![],
-        rotated: Rotated::default(),
+        ..Fit::at_point(point)
     };
     Located { fit, h, g, grid: None }
 }

@@ -12,11 +12,13 @@
 
 use super::weights::WeightSpace;
 use crate::error::Result;
+use crate::fit::Point;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, dot};
-use crate::process::near::Local;
+use crate::process::near::{Here, Local};
 use faer::{Mat, Par};
 use num_dual::Dual2_64;
+use std::f64::consts::TAU;
 
 /// Slopes and second derivatives of the logarithms of the weights, along some directions and log delta.
 struct Weights {
@@ -63,45 +65,110 @@ impl WeightSpace {
         Weights { first, second }
     }
 
-    /// The deviance about a point, in combinations of the parameters' logarithms and in log delta.
-    pub(super) fn local(
+    /// Estimates at a point, and the deviance about it in combinations of the parameters' logarithms and in log delta.
+    pub(super) fn here(
         &self,
         method: Method,
         at: &[f64],
         delta: f64,
         directions: &[Vec<f64>],
         par: Par,
-    ) -> Result<Local> {
+    ) -> Result<Here> {
         let (d, weights) = (self.weights(at), self.log_weights_along(at, directions));
+        let (n, r) = (self.n.trunc(), self.fixed.kept.len() as f64);
+        let n = if method == Method::Reml { n - r } else { n };
         let projected = self.shifted(self.a(&d), delta, par)?;
         let form = weights.form(&projected, self.right(&d), self.rho0, delta, par);
+        let point = point(form.value, n, delta);
+        let (beta, vcov) = self.coefficients_of_x(&projected, &d, delta, point.sigma2, par);
         let whole = match method {
             Method::Reml => projected,
             Method::Ml => self.shifted(self.whole(&d, par), delta, par)?,
         };
         let log_det = weights.log_det(&whole, delta, par);
-        let r = if method == Method::Reml {
-            self.fixed.kept.len()
-        } else {
-            0
-        };
-        let n = self.n.trunc() - r as f64;
-        let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
-        let count = log_s.len();
-        let bend = |a: usize, b: usize| {
-            let (a, b) = (a.max(b), a.min(b));
-            log_det.second[a][b] + n * (form.second[a][b] / form.value - log_s[a] * log_s[b])
-        };
-        // sigma2 is S / (n delta)
-        let mut log_q = log_s.clone();
-        log_q[count - 1] -= 1.0;
-        Ok(Local {
-            n,
-            value: n * form.value.ln() + log_det.value,
-            gradient: (0..count).map(|a| log_det.first[a] + n * log_s[a]).collect(),
-            hessian: (0..count).map(|a| (0..count).map(|b| bend(a, b)).collect()).collect(),
-            log_q,
+        let deviance = |s: f64, log_det: f64| n * (s / n).ln() + log_det + n + self.constant(method, n);
+        let local = combined(&form, &log_det, n, deviance(form.value, log_det.value));
+        Ok(Here {
+            point: Point {
+                log_lik: -0.5 * local.value,
+                ..point
+            },
+            local,
+            beta,
+            vcov,
+            nothing: deviance(self.rho0, 0.0),
         })
+    }
+
+    /// Part of -2 log L that depends on no parameter.
+    fn constant(&self, method: Method, n: f64) -> f64 {
+        let x = match method {
+            Method::Reml => self.fixed.log_det(),
+            Method::Ml => 0.0,
+        };
+        n * TAU.ln() + x - self.log_weights
+    }
+
+    /// beta and its covariance: with `W = Q1'F D` the estimates along Q1 are `Q1'y - W w`, their covariance `sigma2 delta (I + W C W')`.
+    fn coefficients_of_x(
+        &self,
+        m: &Cholesky,
+        d: &[f64],
+        delta: f64,
+        sigma2: f64,
+        par: Par,
+    ) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let r = self.fixed.kept.len();
+        let columns = self.weighted_columns(d);
+        let solved = m.solve(columns.clone(), par);
+        let cross = |i: usize, j: usize| dot(columns.col_as_slice(i), solved.col_as_slice(j));
+        let y1 = self.fixed.unshifted_y1();
+        let along: Vec<f64> = (0..r).map(|i| y1[i] - cross(i, r)).collect();
+        let unit = |i: usize, j: usize| f64::from(i == j);
+        let s: Vec<Vec<f64>> = (0..r)
+            .map(|i| (0..r).map(|j| sigma2 * delta * (unit(i, j) + cross(i, j))).collect())
+            .collect();
+        let basis = self.fixed.basis();
+        let half: Vec<Vec<f64>> = basis
+            .iter()
+            .map(|b| s.iter().map(|row| dot(row, b)).collect())
+            .collect();
+        (
+            basis.iter().map(|b| dot(b, &along)).collect(),
+            basis.iter().map(|a| half.iter().map(|b| dot(a, b)).collect()).collect(),
+        )
+    }
+}
+
+/// `sigma2 = S / (n delta)`
+fn point(s: f64, n: f64, delta: f64) -> Point {
+    let sigma2_e = s / n;
+    Point {
+        delta,
+        h2: 1.0 / (1.0 + delta),
+        sigma2: sigma2_e / delta,
+        sigma2_e,
+        log_lik: f64::NAN,
+    }
+}
+
+/// `n log S + L`, n contrasts.
+fn combined(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Local {
+    let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
+    let count = log_s.len();
+    let bend = |a: usize, b: usize| {
+        let (a, b) = (a.max(b), a.min(b));
+        log_det.second[a][b] + n * (form.second[a][b] / form.value - log_s[a] * log_s[b])
+    };
+    // sigma2 is S / (n delta)
+    let mut log_q = log_s.clone();
+    log_q[count - 1] -= 1.0;
+    Local {
+        n,
+        value,
+        gradient: (0..count).map(|a| log_det.first[a] + n * log_s[a]).collect(),
+        hessian: (0..count).map(|a| (0..count).map(|b| bend(a, b)).collect()).collect(),
+        log_q,
     }
 }
 

@@ -347,8 +347,9 @@ fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[
     locals.push(search.at(&nothing)?);
     locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
     Ok(Found {
-        grid: locals.iter().map(|p| p.seen(search.method)).collect(),
+        grid: locals.iter().map(Profiled::seen).collect(),
         locals,
         width: None,
+        here: None,
     })
 }

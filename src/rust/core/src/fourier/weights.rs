@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, axpy, combine, dot, product};
-use crate::process::near::Local;
+use crate::process::near::Here;
 use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
@@ -216,9 +216,9 @@ impl Process for WeightSpace {
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Local> {
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
         // where rounding leaves no Cholesky decomposition the spectrum still tells
-        self.local(method, at, delta, directions, par).ok()
+        self.here(method, at, delta, directions, par).ok()
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
@@ -320,7 +320,7 @@ fn check_rows(n: f64, rank: usize, size: usize) -> Result<()> {
 
 impl Fixed {
     /// L^-T by rows: beta = L^-T (coordinates along Q1); the intercept, kept first, takes the shifts back.
-    fn basis(&self) -> Vec<Vec<f64>> {
+    pub(super) fn basis(&self) -> Vec<Vec<f64>> {
         let r = self.kept.len();
         let unit = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
         let inverse = solve_rows(&self.l, unit);
@@ -333,7 +333,7 @@ impl Fixed {
     }
 
     /// Coordinates of y along Q1, its own shift taken back too.
-    fn unshifted_y1(&self) -> Vec<f64> {
+    pub(super) fn unshifted_y1(&self) -> Vec<f64> {
         let mut y1 = self.y1.clone();
         if self.y_shift != 0.0 {
             y1[0] += self.y_shift * self.l[0][0];
@@ -350,7 +350,7 @@ impl Fixed {
         row
     }
 
-    fn log_det(&self) -> f64 {
+    pub(super) fn log_det(&self) -> f64 {
         2.0 * self.l.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
     }
 }

@@ -1,10 +1,12 @@
 //! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
 
 use super::information::{Errors, directions};
+use super::near::{Here, Local};
 use super::search::{Found, Profiled, Search};
 use crate::error::{Error, Result};
 use crate::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid, locate};
 use crate::likelihood::Criterion;
+use crate::optimize::{self, Optimum, Place};
 
 /// A fit at the best length scales.
 pub struct Answer {
@@ -25,22 +27,58 @@ impl Search<'_> {
             iterations: 0,
         })?;
         let directions = directions(best.lengths.len(), together, given);
-        let fit = self.fit_at(best, kept)?;
+        let fit = match &found.here {
+            Some(here) => here.fit(kept),
+            None => self.fit_at(best, kept)?,
+        };
         Ok(Answer {
             delta: fit.point.delta,
             fit,
             lengths: best.lengths.clone(),
-            errors: self.errors(best, &directions)?,
+            errors: self.errors(found, best, &directions)?,
             directions,
         })
+    }
+}
+
+impl Here {
+    /// An ordinary fit, but for the rotated object.
+    fn fit(&self, kept: &[usize]) -> Fit {
+        let Local {
+            value,
+            gradient,
+            hessian,
+            ..
+        } = &self.local;
+        let (at, last) = (self.point.delta.ln(), gradient.len() - 1);
+        let best = optimize::Local {
+            place: Place::Interior,
+            at,
+            value: *value,
+        };
+        let optimum = Optimum {
+            best,
+            slope: gradient[last],
+            curvature: hessian[last][last],
+            locals: vec![best],
+            nothing: self.nothing,
+        };
+        Fit {
+            beta: self.beta.clone(),
+            vcov: self.vcov.clone(),
+            kept: kept.to_vec(),
+            optimum: Some(optimum),
+            ..Fit::at_point(self.point)
+        }
     }
 }
 
 impl Search<'_> {
     /// The fit whose kernel has these length scales.
     fn fit_at(&self, best: &Profiled, kept: &[usize]) -> Result<Fit> {
+        let rotated = self.rotated(best)?;
         let criterion = Criterion {
-            data: &best.rotated,
+            data: &rotated,
             method: self.method,
         };
         let case = Case { criterion, kept };
@@ -58,19 +96,20 @@ impl Search<'_> {
         given: bool,
     ) -> Result<Answer> {
         let mut answer = other.answer(found, &[], together, given)?;
-        let (process, lengths) = (self.process, &answer.lengths);
-        let rotated = self.workers.run(|par| process.rotated(lengths, par))?;
-        let criterion = Criterion {
-            data: &rotated,
-            method: self.method,
+        let (process, method, lengths, delta) = (self.process, self.method, &answer.lengths, answer.delta);
+        let fit = match self.workers.run(|par| process.near(method, lengths, delta, &[], par)) {
+            Some(here) => here.fit(kept),
+            None => {
+                let rotated = self.workers.run(|par| process.rotated(lengths, par))?;
+                let criterion = Criterion { data: &rotated, method };
+                let (h, g) = (1.0 / (1.0 + delta), delta / (1.0 + delta));
+                complete(assemble(&Case { criterion, kept }, &criterion, h, g), &criterion)
+            }
         };
-        let (h, g) = (1.0 / (1.0 + answer.delta), answer.delta / (1.0 + answer.delta));
-        let located = assemble(&Case { criterion, kept }, &criterion, h, g);
-        let errors = answer.fit.errors;
         answer.fit = Fit {
-            errors,
+            errors: answer.fit.errors,
             optimum: answer.fit.optimum,
-            ..complete(located, &criterion)
+            ..fit
         };
         Ok(answer)
     }

@@ -3,13 +3,15 @@
 //! The scale is profiled out: `g(theta, t) = n log Q + logdet` with theta the logarithms of the length scales and t = log delta. Its second derivatives are the process' own, or
 //! differences of exact slopes, but for t alone. `log sigma2 = log(Q / n)` adds its own `2 / n` to the variance that it has through theta and t.
 
-use super::near::Local;
-use super::search::{Profiled, Search};
+use super::near::{Here, Local};
+use super::search::{Found, Profiled, Search};
 use crate::error::Result;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
 use crate::optimize::Place;
+use crate::rotated::Rotated;
 use num_dual::{Dual2_64, DualNum, second_derivative};
+use std::borrow::Cow;
 
 /// Standard errors of logarithms; all missing where the optimum is no stationary point.
 #[derive(Debug, Clone)]
@@ -26,7 +28,7 @@ const STEP: f64 = 1e-3;
 
 impl Search<'_> {
     /// `directions`: each a combination of the parameters' logarithms that was estimated; none if they were given.
-    pub fn errors(&self, best: &Profiled, directions: &[Vec<f64>]) -> Result<Errors> {
+    pub fn errors(&self, found: &Found, best: &Profiled, directions: &[Vec<f64>]) -> Result<Errors> {
         let unknown = Errors {
             lengths: vec![f64::NAN; directions.len()],
             delta: f64::NAN,
@@ -36,10 +38,8 @@ impl Search<'_> {
         if best.place != Place::Interior {
             return Ok(unknown);
         }
-        let (process, method) = (self.process, self.method);
-        let known = |par| process.near(method, &best.lengths, best.delta, directions, par);
-        let local = match self.workers.run(known) {
-            Some(local) => local,
+        let local = match self.here(found, directions) {
+            Some(here) => here.local.clone(),
             None => by_differences(self, best, directions)?,
         };
         let Some(covariance) = local.covariance() else {
@@ -61,14 +61,37 @@ impl Search<'_> {
     }
 }
 
+impl Search<'_> {
+    /// What the search or the process knows of the best.
+    fn here(&self, found: &Found, directions: &[Vec<f64>]) -> Option<Here> {
+        let best = found.locals.first()?;
+        let (process, method) = (self.process, self.method);
+        let near = |par| process.near(method, &best.lengths, best.delta, directions, par);
+        found.here.clone().or_else(|| self.workers.run(near))
+    }
+
+    pub(super) fn rotated<'r>(&self, best: &'r Profiled) -> Result<Cow<'r, Rotated>> {
+        match &best.rotated {
+            Some(rotated) => Ok(Cow::Borrowed(rotated)),
+            None => {
+                let process = self.process;
+                self.workers
+                    .run(|par| process.rotated(&best.lengths, par))
+                    .map(Cow::Owned)
+            }
+        }
+    }
+}
+
 /// Second derivatives by differences of exact slopes, but for delta alone.
 fn by_differences(search: &Search<'_>, best: &Profiled, directions: &[Vec<f64>]) -> Result<Local> {
+    let rotated = search.rotated(best)?;
     let criterion = Criterion {
-        data: &best.rotated,
+        data: &rotated,
         method: search.method,
     };
     let n = criterion.n() as f64;
-    let scaled = (best.delta / best.rotated.k_scale).ln();
+    let scaled = (best.delta / rotated.k_scale).ln();
     let (slope, curvature) = curve(&criterion, scaled);
     let (_, g) = proportions(scaled);
     let shift = |along: &[f64], step: f64| -> Vec<f64> {

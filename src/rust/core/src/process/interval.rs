@@ -20,7 +20,7 @@ impl Nodes {
         let profiles: Vec<Profile<'_>> = self
             .profiled
             .iter()
-            .map(|p| &p.rotated)
+            .filter_map(|p| p.rotated.as_ref())
             .map(profile)
             .collect::<Result<_>>()?;
         let least = self.least(&profiles.iter().map(Profile::best).collect::<Vec<_>>());

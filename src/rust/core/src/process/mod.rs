@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::likelihood::Method;
 use crate::rotated::Rotated;
 use faer::Par;
-use near::Local;
+use near::Here;
 
 /// A kernel with parameters: length scales, and whatever else scales a part of it.
 pub trait Process: Sync {
@@ -23,8 +23,8 @@ pub trait Process: Sync {
     /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
 
-    /// The deviance to second order in some directions of the parameters' logarithms and in log delta, if the process knows it.
-    fn near(&self, _method: Method, _at: &[f64], _delta: f64, _directions: &[Vec<f64>], _par: Par) -> Option<Local> {
+    /// Estimates at a point, and the deviance to second order in some directions of the parameters' logarithms and in log delta, if the process knows it.
+    fn near(&self, _method: Method, _at: &[f64], _delta: f64, _directions: &[Vec<f64>], _par: Par) -> Option<Here> {
         None
     }
 }

@@ -1,7 +1,8 @@
 //! Newton's method for length scale and delta together, where a process knows its deviance to second order.
 
-use super::search::{Found, Search};
+use super::search::{Found, Profiled, Search, Seen};
 use crate::error::Result;
+use crate::fit::Point;
 use crate::fourier::grid::Range;
 use crate::optimize::Place;
 use faer::linalg::solvers::{DenseSolveCore, Solve};
@@ -12,12 +13,22 @@ use faer::{Mat, Side};
 pub struct Local {
     /// Contrasts.
     pub n: f64,
-    /// But for constants.
     pub value: f64,
     pub gradient: Vec<f64>,
     pub hessian: Vec<Vec<f64>>,
     /// Slopes of log sigma2.
     pub log_q: Vec<f64>,
+}
+
+/// A process at a point: what is estimated there, and the deviance about it.
+#[derive(Debug, Clone)]
+pub struct Here {
+    pub local: Local,
+    pub point: Point,
+    pub beta: Vec<f64>,
+    pub vcov: Vec<Vec<f64>>,
+    /// -2 log L without the process.
+    pub nothing: f64,
 }
 
 impl Local {
@@ -42,67 +53,76 @@ impl Local {
 }
 
 /// Most steps, and how long one is at most.
-const STEPS: usize = 8;
+const STEPS: usize = 10;
 const LONGEST: f64 = 1.0;
-/// Length of the last step, in standard errors: what it leaves is as small as its square.
-const SMALL: f64 = 0.1;
-/// By how many standard errors delta may differ from the best of its whole range, and the length scale from where the profile is flat.
-const SAME: f64 = 0.02;
+/// Length of a step that does not matter, in standard errors.
+const SMALL: f64 = 1e-3;
 
 impl Search<'_> {
-    /// From a start near the optimum; none if the process does not know its second derivatives, where the deviance is not convex, and where delta has another optimum.
+    /// From a start near the optimum; none if the process does not know its second derivatives, and where the deviance is not convex.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
-        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
-        let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
-        let together = [vec![1.0; start.len()]];
         if !(delta > 0.0 && delta.is_finite()) {
             return Ok(None);
         }
-        let (mut t, mut log_delta, mut before) = (0.0, delta.ln(), f64::INFINITY);
+        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
+        let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
+        let together = [vec![1.0; start.len()]];
+        let (mut t, mut log_delta, mut seen) = (0.0, delta.ln(), vec![]);
+        let mut before = f64::INFINITY;
         for _ in 0..STEPS {
             self.monitor.borrow_mut().check()?;
             let (process, method) = (self.process, self.method);
-            let here = |par| process.near(method, &along(t), log_delta.exp(), &together, par);
-            let Some(local) = self.workers.run(here) else {
+            let near = |par| process.near(method, &along(t), log_delta.exp(), &together, par);
+            let Some(here) = self.workers.run(near) else {
                 return Ok(None);
             };
-            let outward = |t: f64| (t <= ends.0 && local.gradient[0] > 0.0) || (t >= ends.1 && local.gradient[0] < 0.0);
-            let Some((mut step, mut length)) = local.step(&[outward(t), false]) else {
+            let local = &here.local;
+            let outward = (t <= ends.0 && local.gradient[0] > 0.0) || (t >= ends.1 && local.gradient[0] < 0.0);
+            let rising = local.value > before + 1e-9 * before.abs();
+            let Some((mut step, length)) = local.step(&[outward, false]).filter(|_| !rising) else {
                 return Ok(None);
             };
+            let lengths = along(t);
+            seen.push(Seen {
+                length: lengths[0],
+                point: here.point,
+            });
+            if length < SMALL {
+                return Ok(Some(Found::here(lengths, here, seen)));
+            }
             let next = (t + step[0]).clamp(ends.0, ends.1);
             if next != t + step[0] {
                 // delta at its best for the length scale's end
-                step[1] = -(local.gradient[1] + local.hessian[0][1] * (next - t)) / local.hessian[1][1];
-                length = length.max(2.0 * SMALL);
+                step = vec![
+                    next - t,
+                    -(local.gradient[1] + local.hessian[0][1] * (next - t)) / local.hessian[1][1],
+                ];
             }
-            let rising = local.value > before + 1e-9 * before.abs();
-            if rising || step.iter().any(|s| s.is_nan() || s.abs() > LONGEST) {
+            if step.iter().any(|s| s.is_nan() || s.abs() > LONGEST) {
                 return Ok(None);
             }
-            (t, log_delta, before) = (next, log_delta + step[1], local.value);
-            if length < SMALL {
-                return self.confirmed(&along(t), log_delta, &local, t <= ends.0 || t >= ends.1);
-            }
+            (t, log_delta, before) = (t + step[0], log_delta + step[1], local.value);
         }
         Ok(None)
     }
+}
 
-    /// The profile where Newton's method ended, if delta is the best of its whole range.
-    fn confirmed(&self, lengths: &[f64], log_delta: f64, local: &Local, at_end: bool) -> Result<Option<Found>> {
-        let there = self.at(lengths)?;
-        let Some(width) = local.covariance().map(|c| c[(0, 0)].sqrt()) else {
-            return Ok(None);
+impl Found {
+    fn here(lengths: Vec<f64>, here: Here, grid: Vec<Seen>) -> Self {
+        let best = Profiled {
+            lengths,
+            rotated: None,
+            point: here.point,
+            deviance: here.local.value,
+            gradient: vec![here.local.gradient[0]],
+            place: Place::Interior,
+            delta: here.point.delta,
         };
-        let apart = (there.delta.ln() - log_delta) * (0.5 * local.hessian[1][1]).sqrt();
-        let left = if at_end { 0.0 } else { 0.5 * there.slope() * width };
-        if there.place != Place::Interior || !(apart.abs().max(left.abs()) < SAME) {
-            return Ok(None);
+        Self {
+            locals: vec![best],
+            grid,
+            width: here.local.covariance().map(|c| c[(0, 0)].sqrt()),
+            here: Some(here),
         }
-        Ok(Some(Found {
-            grid: vec![there.seen(self.method)],
-            locals: vec![there],
-            width: Some(width),
-        }))
     }
 }

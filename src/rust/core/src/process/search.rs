@@ -3,6 +3,7 @@
 //! By the envelope theorem the slope at the best delta is that at fixed delta, `d deviance = d logdet + n' d log Q`.
 
 use super::Process;
+use super::near::Here;
 use crate::error::{Error, Result};
 use crate::fit::{Point, at, borders, point};
 use crate::fourier::grid::Range;
@@ -21,7 +22,9 @@ use std::cell::RefCell;
 #[derive(Debug, Clone)]
 pub struct Profiled {
     pub lengths: Vec<f64>,
-    pub rotated: Rotated,
+    /// Not there if a process told its optimum without it.
+    pub rotated: Option<Rotated>,
+    pub point: Point,
     /// -2 log L at the best delta, and its slope in the logarithm of each length scale.
     pub deviance: f64,
     pub gradient: Vec<f64>,
@@ -37,15 +40,10 @@ impl Profiled {
     }
 
     /// Estimates at these length scales.
-    pub fn seen(&self, method: Method) -> Seen {
-        let criterion = Criterion {
-            data: &self.rotated,
-            method,
-        };
-        let (h, g) = at(self.place, (self.delta / self.rotated.k_scale).ln());
+    pub fn seen(&self) -> Seen {
         Seen {
             length: self.lengths[0],
-            point: point(&criterion, h, g),
+            point: self.point,
         }
     }
 }
@@ -63,6 +61,8 @@ pub struct Found {
     pub grid: Vec<Seen>,
     /// Standard error of the logarithm of the length scale at the best, if the slopes that were seen tell it.
     pub width: Option<f64>,
+    /// All about the best, if the process knows it.
+    pub here: Option<Here>,
 }
 
 pub struct Search<'a> {
@@ -84,6 +84,7 @@ impl Found {
             grid: vec![],
             locals: vec![profiled],
             width: None,
+            here: None,
         }
     }
 }
@@ -109,11 +110,12 @@ impl Search<'_> {
         let ends = [(0, seen[0].slope() >= 0.0), (last, seen[last].slope() < 0.0)];
         locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-        let grid = seen.iter().chain(&locals).map(|p| p.seen(self.method)).collect();
+        let grid = seen.iter().chain(&locals).map(|p| p.seen()).collect();
         Ok(Found {
             locals,
             grid,
             width: None,
+            here: None,
         })
     }
 
@@ -168,7 +170,7 @@ impl Search<'_> {
     }
 
     fn found(&self, seen: Vec<(f64, Profiled)>) -> Found {
-        let grid = seen.iter().map(|(_, p)| p.seen(self.method)).collect();
+        let grid = seen.iter().map(|(_, p)| p.seen()).collect();
         let width = match &seen[..] {
             [.., (a, before), (b, last)] => {
                 Some((2.0 * (b - a) / (last.slope() - before.slope())).sqrt()).filter(|w| w.is_finite())
@@ -176,7 +178,12 @@ impl Search<'_> {
             _ => None,
         };
         let locals = seen.into_iter().map(|(_, p)| p).next_back().into_iter().collect();
-        Found { locals, grid, width }
+        Found {
+            locals,
+            grid,
+            width,
+            here: None,
+        }
     }
 
     fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
@@ -251,13 +258,15 @@ fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) ->
             slopes.iter().map(|s| s.deviance(n)).collect()
         }
     };
+    let (h, g) = at(best.place, best.at);
     Ok(Profiled {
         lengths: lengths.to_vec(),
+        point: point(&criterion, h, g),
         deviance: best.value,
         gradient,
         place: best.place,
         delta,
-        rotated,
+        rotated: Some(rotated),
     })
 }
 
