@@ -43,6 +43,9 @@ pub struct Guess {
 const SAMPLE: usize = 20_000;
 pub const COARSE: f64 = 1e-2;
 const FEW: usize = 700;
+/// Part of the variance that a first look at more functions leaves out, and how many times delta must exceed it.
+const COARSER: f64 = 3e-2;
+const ENOUGH: f64 = 4.0;
 /// Ratio of the ends of a window.
 const WINDOW: f64 = 1.7;
 
@@ -103,7 +106,7 @@ impl Explorer<'_> {
 
     /// Local optima over the whole range, best first, those that cannot be the best left out.
     fn explore(&self, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
-        let mut coarse = self.coarse();
+        let coarse = self.coarse();
         let (shortest, mut longest) = self.ends();
         let mut guesses: Vec<Guess> = vec![];
         loop {
@@ -120,7 +123,7 @@ impl Explorer<'_> {
                 return Ok(plausible(guesses, coarse.ratio));
             }
             fits?;
-            guesses.extend(self.window(&mut coarse, &range, monitor)?);
+            guesses.extend(self.guesses(&coarse, &range, monitor)?);
             guesses.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
             if shorter <= shortest {
                 return Ok(plausible(guesses, coarse.ratio));
@@ -166,13 +169,25 @@ impl Explorer<'_> {
         }
     }
 
-    fn window(&self, coarse: &mut Coarse, range: &Range, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+    /// Those of a window. Where functions are many, fewer will do if what they leave out is small beside delta.
+    fn guesses(&self, coarse: &Coarse, range: &Range, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+        if self.size(range, coarse.eps) > FEW as f64 && coarse.eps < COARSER {
+            let found = self.window(coarse, range, COARSER, monitor)?;
+            let told = |g: &Guess| g.delta > ENOUGH * COARSER && g.delta.is_finite();
+            if !found.is_empty() && found.iter().all(told) {
+                return Ok(found);
+            }
+        }
+        self.window(coarse, range, coarse.eps, monitor)
+    }
+
+    fn window(&self, coarse: &Coarse, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
         let space = match (&self.source, &coarse.rows) {
             (Source::Rows(data), Some(rows)) => {
-                let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), COARSE, monitor)?;
-                ladder.space(range, COARSE, 0)?.1
+                let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), eps, monitor)?;
+                ladder.space(range, eps, 0)?.1
             }
-            (Source::Table(ladder, response), _) => ladder.without_groups().space(range, coarse.eps, *response)?.1,
+            (Source::Table(ladder, response), _) => ladder.without_groups().space(range, eps, *response)?.1,
             _ => return Err(NOTHING),
         };
         let search = self.search(&space, monitor);
