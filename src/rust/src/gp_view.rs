@@ -252,13 +252,17 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
             search.answer_of(&other, found, kept, together, given)?
         }
     };
+    let coefficients = match &answer.coefficients {
+        Some(known) => known.clone(),
+        None => workers.run(|par| space.coefficients(&answer.lengths, answer.delta, par))?,
+    };
     let captured = space.captured(&answer.lengths);
     let answer = answer.give_back(1.0 - captured);
     Ok(list!(
         fit = reply::fit(&answer.fit, settled.moments.p()),
         lengths = reply_lengths(&answer, &settled.found),
         at_end = settled.at_end,
-        coefficients = workers.run(|par| space.coefficients(&answer.lengths, answer.delta, par))?,
+        coefficients = coefficients,
         guard = settled.guarded.as_ref().map_or(0, |g| space.size() - g.size()) as f64,
         size = space.size() as f64,
         captured = captured,

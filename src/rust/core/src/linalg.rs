@@ -3,6 +3,7 @@
 use faer::dyn_stack;
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_inverse;
 use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use num_dual::DualNumCopy;
@@ -218,18 +219,33 @@ impl Cholesky {
         b
     }
 
+    pub fn size(&self) -> usize {
+        self.l.nrows()
+    }
+
     /// log|A|
     pub fn log_det(&self) -> f64 {
         2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
     }
 
-    /// Lower triangle of A^-1.
-    pub fn inverse(&self, par: Par) -> Mat<f64> {
+    /// Lower triangle of A^-1, two matrices at a time.
+    pub fn into_inverse(self, par: Par) -> Mat<f64> {
         let n = self.l.nrows();
+        let mut root = Mat::zeros(n, n);
+        triangular_inverse::invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
+        drop(self);
         let mut inverse = Mat::zeros(n, n);
-        let mut memory = dyn_stack::MemBuffer::new(llt::inverse::inverse_scratch::<f64>(n, par));
-        let stack = dyn_stack::MemStack::new(&mut memory);
-        llt::inverse::inverse(inverse.as_mut(), self.l.as_ref(), par, stack);
+        triangular::matmul(
+            inverse.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            root.transpose(),
+            BlockStructure::TriangularUpper,
+            root.as_ref(),
+            BlockStructure::TriangularLower,
+            1.0,
+            par,
+        );
         clear_registers();
         inverse
     }

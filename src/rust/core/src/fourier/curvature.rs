@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::fit::Point;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, dot};
-use crate::process::near::{Here, Local};
+use crate::process::near::{Estimates, Here, Local};
 use faer::{Mat, Par};
 use num_dual::Dual2_64;
 use std::f64::consts::TAU;
@@ -75,81 +75,96 @@ impl WeightSpace {
         par: Par,
     ) -> Result<Here> {
         let (d, weights) = (self.weights(at), self.log_weights_along(at, directions));
-        let (n, r) = (self.n.trunc(), self.fixed.kept.len() as f64);
-        let n = if method == Method::Reml { n - r } else { n };
         let projected = self.shifted(self.a(&d), delta, par)?;
+        let mut estimates = self.estimates_by(&projected, method, &d, delta, par);
         let form = weights.form(&projected, self.right(&d), self.rho0, delta, par);
-        let point = point(form.value, n, delta);
-        let (beta, vcov) = self.coefficients_of_x(&projected, &d, delta, point.sigma2, par);
-        let whole = match method {
-            Method::Reml => projected,
-            Method::Ml => self.shifted(self.whole(&d, par), delta, par)?,
-        };
-        let log_det = weights.log_det(&whole, delta, par);
-        let deviance = |s: f64, log_det: f64| n * (s / n).ln() + log_det + n + self.constant(method, n);
-        let local = combined(&form, &log_det, n, deviance(form.value, log_det.value));
+        let log_det = weights.log_det(self.determining(method, projected, &d, delta, par)?, delta, par);
+        let value = self.deviance(method, form.value, log_det.value);
+        estimates.point.log_lik = -0.5 * value;
         Ok(Here {
-            point: Point {
-                log_lik: -0.5 * local.value,
-                ..point
-            },
-            local,
-            beta,
-            vcov,
-            nothing: deviance(self.rho0, 0.0),
+            local: combined(&form, &log_det, self.contrasts(method), value),
+            estimates,
         })
     }
 
-    /// Part of -2 log L that depends on no parameter.
-    fn constant(&self, method: Method, n: f64) -> f64 {
+    /// Estimates at a point.
+    pub(super) fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Estimates> {
+        let d = self.weights(at);
+        let projected = self.shifted(self.a(&d), delta, par)?;
+        let mut estimates = self.estimates_by(&projected, method, &d, delta, par);
+        let s = estimates.point.sigma2_e * self.contrasts(method);
+        let log_det = log_det(&self.determining(method, projected, &d, delta, par)?, delta);
+        estimates.point.log_lik = -0.5 * self.deviance(method, s, log_det);
+        Ok(estimates)
+    }
+
+    /// Observations that count.
+    fn contrasts(&self, method: Method) -> f64 {
+        match method {
+            Method::Reml => self.n.trunc() - self.fixed.kept.len() as f64,
+            Method::Ml => self.n.trunc(),
+        }
+    }
+
+    /// The matrix whose determinant is the likelihood's: for ML X is not projected out.
+    fn determining(&self, method: Method, projected: Cholesky, d: &[f64], delta: f64, par: Par) -> Result<Cholesky> {
+        match method {
+            Method::Reml => Ok(projected),
+            Method::Ml => {
+                drop(projected);
+                self.shifted(self.whole(d, par), delta, par)
+            }
+        }
+    }
+
+    /// -2 log L at the best scale, from S and `log|A / delta + I|`.
+    fn deviance(&self, method: Method, s: f64, log_det: f64) -> f64 {
+        let n = self.contrasts(method);
         let x = match method {
             Method::Reml => self.fixed.log_det(),
             Method::Ml => 0.0,
         };
-        n * TAU.ln() + x - self.log_weights
+        n * (s / n).ln() + log_det + n * (1.0 + TAU.ln()) + x - self.log_weights
     }
 
-    /// beta and its covariance: with `W = Q1'F D` the estimates along Q1 are `Q1'y - W w`, their covariance `sigma2 delta (I + W C W')`.
-    fn coefficients_of_x(
-        &self,
-        m: &Cholesky,
-        d: &[f64],
-        delta: f64,
-        sigma2: f64,
-        par: Par,
-    ) -> (Vec<f64>, Vec<Vec<f64>>) {
+    /// All but the likelihood: with `W = Q1'F D` the estimates along Q1 are `Q1'y - W w`, their covariance `sigma2 delta (I + W C W')`.
+    fn estimates_by(&self, m: &Cholesky, method: Method, d: &[f64], delta: f64, par: Par) -> Estimates {
         let r = self.fixed.kept.len();
         let columns = self.weighted_columns(d);
         let solved = m.solve(columns.clone(), par);
         let cross = |i: usize, j: usize| dot(columns.col_as_slice(i), solved.col_as_slice(j));
+        // sigma2 is S / (n delta)
+        let sigma2_e = (self.rho0 - cross(r, r)) / self.contrasts(method);
         let y1 = self.fixed.unshifted_y1();
         let along: Vec<f64> = (0..r).map(|i| y1[i] - cross(i, r)).collect();
         let unit = |i: usize, j: usize| f64::from(i == j);
         let s: Vec<Vec<f64>> = (0..r)
-            .map(|i| (0..r).map(|j| sigma2 * delta * (unit(i, j) + cross(i, j))).collect())
+            .map(|i| (0..r).map(|j| sigma2_e * (unit(i, j) + cross(i, j))).collect())
             .collect();
         let basis = self.fixed.basis();
         let half: Vec<Vec<f64>> = basis
             .iter()
             .map(|b| s.iter().map(|row| dot(row, b)).collect())
             .collect();
-        (
-            basis.iter().map(|b| dot(b, &along)).collect(),
-            basis.iter().map(|a| half.iter().map(|b| dot(a, b)).collect()).collect(),
-        )
+        Estimates {
+            point: Point {
+                delta,
+                h2: 1.0 / (1.0 + delta),
+                sigma2: sigma2_e / delta,
+                sigma2_e,
+                log_lik: f64::NAN,
+            },
+            beta: basis.iter().map(|b| dot(b, &along)).collect(),
+            vcov: basis.iter().map(|a| half.iter().map(|b| dot(a, b)).collect()).collect(),
+            coefficients: solved.col_as_slice(r).iter().zip(d).map(|(w, d)| w * d).collect(),
+            nothing: self.deviance(method, self.rho0, 0.0),
+        }
     }
 }
 
-/// `sigma2 = S / (n delta)`
-fn point(s: f64, n: f64, delta: f64) -> Point {
-    let sigma2_e = s / n;
-    Point {
-        delta,
-        h2: 1.0 / (1.0 + delta),
-        sigma2: sigma2_e / delta,
-        sigma2_e,
-        log_lik: f64::NAN,
-    }
+/// log|A / delta + I|
+fn log_det(m: &Cholesky, delta: f64) -> f64 {
+    m.log_det() - m.size() as f64 * delta.ln()
 }
 
 /// `n log S + L`, n contrasts.
@@ -215,15 +230,16 @@ impl Weights {
     }
 
     /// log|A / delta + I|
-    fn log_det(&self, m: &Cholesky, delta: f64, par: Par) -> Expansion {
-        let inverse = m.inverse(par);
+    fn log_det(&self, m: Cholesky, delta: f64, par: Par) -> Expansion {
+        let value = log_det(&m, delta);
+        let inverse = m.into_inverse(par);
         let size = inverse.nrows();
         let diagonal: Vec<f64> = (0..size).map(|j| inverse[(j, j)]).collect();
         let squared: Vec<Vec<f64>> = self.first.iter().map(|e| of_squares(&inverse, e)).collect();
         let left = |e: &[f64]| sum(e.iter().zip(&diagonal).map(|(e, c)| e * (1.0 - delta * c)));
         let both = |a: usize, b: usize| sum((0..size).map(|j| self.first[a][j] * self.first[b][j] * diagonal[j]));
         Expansion::new(
-            m.log_det() - size as f64 * delta.ln(),
+            value,
             self.first.len(),
             |a| 2.0 * left(&self.first[a]),
             |a, b| {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, axpy, combine, dot, product};
-use crate::process::near::Here;
+use crate::process::near::{Estimates, Here};
 use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
 use crate::spectrum::Tridiagonal;
@@ -214,6 +214,10 @@ impl Process for WeightSpace {
             log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
         };
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+        self.estimated(method, at, delta, par).ok()
     }
 
     fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {

@@ -1,7 +1,7 @@
 //! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
 
 use super::information::{Errors, directions};
-use super::near::{Here, Local};
+use super::near::{Estimates, Here, Local};
 use super::search::{Found, Profiled, Search};
 use crate::error::{Error, Result};
 use crate::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid, locate};
@@ -13,6 +13,8 @@ pub struct Answer {
     pub fit: Fit,
     pub lengths: Vec<f64>,
     pub errors: Errors,
+    /// Of the process' functions, if they are known.
+    pub coefficients: Option<Vec<f64>>,
     /// delta of the likelihood: with what the basis leaves out of the process' variance, which is residual noise to it.
     pub delta: f64,
     /// Combinations of the parameters' logarithms that were estimated.
@@ -28,11 +30,15 @@ impl Search<'_> {
         })?;
         let directions = directions(best.lengths.len(), together, given);
         let fit = match &found.here {
-            Some(here) => here.fit(kept),
+            Some(here) => Fit {
+                optimum: Some(here.optimum()),
+                ..here.estimates.fit(kept)
+            },
             None => self.fit_at(best, kept)?,
         };
         Ok(Answer {
             delta: fit.point.delta,
+            coefficients: found.here.as_ref().map(|here| here.estimates.coefficients.clone()),
             fit,
             lengths: best.lengths.clone(),
             errors: self.errors(found, best, &directions)?,
@@ -41,34 +47,38 @@ impl Search<'_> {
     }
 }
 
-impl Here {
+impl Estimates {
     /// An ordinary fit, but for the rotated object.
     fn fit(&self, kept: &[usize]) -> Fit {
+        Fit {
+            beta: self.beta.clone(),
+            vcov: self.vcov.clone(),
+            kept: kept.to_vec(),
+            ..Fit::at_point(self.point)
+        }
+    }
+}
+
+impl Here {
+    fn optimum(&self) -> Optimum {
         let Local {
             value,
             gradient,
             hessian,
             ..
         } = &self.local;
-        let (at, last) = (self.point.delta.ln(), gradient.len() - 1);
+        let last = gradient.len() - 1;
         let best = optimize::Local {
             place: Place::Interior,
-            at,
+            at: self.estimates.point.delta.ln(),
             value: *value,
         };
-        let optimum = Optimum {
+        Optimum {
             best,
             slope: gradient[last],
             curvature: hessian[last][last],
             locals: vec![best],
-            nothing: self.nothing,
-        };
-        Fit {
-            beta: self.beta.clone(),
-            vcov: self.vcov.clone(),
-            kept: kept.to_vec(),
-            optimum: Some(optimum),
-            ..Fit::at_point(self.point)
+            nothing: self.estimates.nothing,
         }
     }
 }
@@ -97,8 +107,9 @@ impl Search<'_> {
     ) -> Result<Answer> {
         let mut answer = other.answer(found, &[], together, given)?;
         let (process, method, lengths, delta) = (self.process, self.method, &answer.lengths, answer.delta);
-        let fit = match self.workers.run(|par| process.near(method, lengths, delta, &[], par)) {
-            Some(here) => here.fit(kept),
+        let known = self.workers.run(|par| process.estimates(method, lengths, delta, par));
+        let fit = match &known {
+            Some(estimates) => estimates.fit(kept),
             None => {
                 let rotated = self.workers.run(|par| process.rotated(lengths, par))?;
                 let criterion = Criterion { data: &rotated, method };
@@ -106,6 +117,7 @@ impl Search<'_> {
                 complete(assemble(&Case { criterion, kept }, &criterion, h, g), &criterion)
             }
         };
+        answer.coefficients = known.map(|estimates| estimates.coefficients);
         answer.fit = Fit {
             errors: answer.fit.errors,
             optimum: answer.fit.optimum,

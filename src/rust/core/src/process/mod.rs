@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::likelihood::Method;
 use crate::rotated::Rotated;
 use faer::Par;
-use near::Here;
+use near::{Estimates, Here};
 
 /// A kernel with parameters: length scales, and whatever else scales a part of it.
 pub trait Process: Sync {
@@ -23,7 +23,12 @@ pub trait Process: Sync {
     /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
 
-    /// Estimates at a point, and the deviance to second order in some directions of the parameters' logarithms and in log delta, if the process knows it.
+    /// Estimates at a point, if the process knows them without its rotated object.
+    fn estimates(&self, _method: Method, _at: &[f64], _delta: f64, _par: Par) -> Option<Estimates> {
+        None
+    }
+
+    /// The same, and the deviance to second order in some directions of the parameters' logarithms and in log delta.
     fn near(&self, _method: Method, _at: &[f64], _delta: f64, _directions: &[Vec<f64>], _par: Par) -> Option<Here> {
         None
     }

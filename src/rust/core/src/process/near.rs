@@ -4,8 +4,9 @@ use super::search::{Found, Profiled, Search, Seen};
 use crate::error::Result;
 use crate::fit::Point;
 use crate::fourier::grid::Range;
+use crate::linalg::max_abs;
 use crate::optimize::Place;
-use faer::linalg::solvers::{DenseSolveCore, Solve};
+use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
 /// -2 log L about a point, its scale profiled out, in some directions of the parameters' logarithms and in log delta (last).
@@ -20,15 +21,23 @@ pub struct Local {
     pub log_q: Vec<f64>,
 }
 
-/// A process at a point: what is estimated there, and the deviance about it.
+/// What is estimated at a point.
 #[derive(Debug, Clone)]
-pub struct Here {
-    pub local: Local,
+pub struct Estimates {
     pub point: Point,
     pub beta: Vec<f64>,
     pub vcov: Vec<Vec<f64>>,
+    /// Of the process' functions.
+    pub coefficients: Vec<f64>,
     /// -2 log L without the process.
     pub nothing: f64,
+}
+
+/// A process at a point, and the deviance about it.
+#[derive(Debug, Clone)]
+pub struct Here {
+    pub local: Local,
+    pub estimates: Estimates,
 }
 
 impl Local {
@@ -39,71 +48,88 @@ impl Local {
         Some(hessian.llt(Side::Lower).ok()?.inverse() * 2.0)
     }
 
-    /// Newton's step, and its length in standard errors; coordinates that are held do not move.
-    fn step(&self, held: &[bool]) -> Option<(Vec<f64>, f64)> {
+    /// Downhill: Newton's step, each curvature taken by its size, no longer than `LONGEST`; and its length in standard errors where the deviance is convex. Coordinates that
+    /// are held do not move.
+    fn step(&self, held: &[bool]) -> Option<(Vec<f64>, Option<f64>)> {
         let free: Vec<usize> = (0..held.len()).filter(|&i| !held[i]).collect();
         let hessian = Mat::from_fn(free.len(), free.len(), |i, j| self.hessian[free[i]][free[j]]);
-        let slope = Mat::from_fn(free.len(), 1, |i, _| -self.gradient[free[i]]);
-        let solved = hessian.llt(Side::Lower).ok()?.solve(&slope);
+        let eigen = hessian.self_adjoint_eigen(Side::Lower).ok()?;
+        let (vectors, values) = (eigen.U(), eigen.S().column_vector());
         let mut step = vec![0.0; held.len()];
-        free.iter().enumerate().for_each(|(k, &i)| step[i] = solved[(k, 0)]);
-        let gain = (slope.transpose() * &solved)[(0, 0)];
-        Some((step, (0.5 * gain).sqrt()))
+        let mut gain = 0.0;
+        for (k, value) in values.iter().enumerate() {
+            let slope: f64 = (0..free.len()).map(|i| vectors[(i, k)] * self.gradient[free[i]]).sum();
+            gain += slope * slope / value;
+            (0..free.len()).for_each(|i| step[free[i]] -= slope / value.abs() * vectors[(i, k)]);
+        }
+        let longest = max_abs(step.iter().copied());
+        if longest > LONGEST {
+            step.iter_mut().for_each(|s| *s *= LONGEST / longest);
+        }
+        let length = values.iter().all(|v| *v > 0.0).then(|| (0.5 * gain).sqrt());
+        longest.is_finite().then_some((step, length))
     }
 }
 
 /// Most steps, and how long one is at most.
-const STEPS: usize = 10;
-const LONGEST: f64 = 1.0;
+const STEPS: usize = 16;
+const LONGEST: f64 = 0.7;
 /// Length of a step that does not matter, in standard errors.
 const SMALL: f64 = 1e-3;
 
+/// Where a step began, the step, and the value there.
+type Begun = ([f64; 2], [f64; 2], f64);
+
 impl Search<'_> {
-    /// From a start near the optimum; none if the process does not know its second derivatives, and where the deviance is not convex.
+    /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
-        if !(delta > 0.0 && delta.is_finite()) {
-            return Ok(None);
-        }
         let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
         let together = [vec![1.0; start.len()]];
-        let (mut t, mut log_delta, mut seen) = (0.0, delta.ln(), vec![]);
-        let mut before = f64::INFINITY;
+        let (mut at, mut last, mut seen) = ([0.0, delta.ln()], None::<Begun>, vec![]);
         for _ in 0..STEPS {
             self.monitor.borrow_mut().check()?;
             let (process, method) = (self.process, self.method);
-            let near = |par| process.near(method, &along(t), log_delta.exp(), &together, par);
-            let Some(here) = self.workers.run(near) else {
+            let near = |par| process.near(method, &along(at[0]), at[1].exp(), &together, par);
+            let Some(here) = self.workers.run(near).filter(|here| here.local.value.is_finite()) else {
                 return Ok(None);
             };
-            let local = &here.local;
-            let outward = (t <= ends.0 && local.gradient[0] > 0.0) || (t >= ends.1 && local.gradient[0] < 0.0);
-            let rising = local.value > before + 1e-9 * before.abs();
-            let Some((mut step, length)) = local.step(&[outward, false]).filter(|_| !rising) else {
-                return Ok(None);
-            };
-            let lengths = along(t);
+            let value = here.local.value;
+            if let Some((from, step, before)) = last.filter(|l| value > l.2 + ROUNDING * l.2.abs()) {
+                let half = step.map(|s| 0.5 * s);
+                at = [from[0] + half[0], from[1] + half[1]];
+                last = Some((from, half, before));
+                continue;
+            }
+            let lengths = along(at[0]);
             seen.push(Seen {
                 length: lengths[0],
-                point: here.point,
+                point: here.estimates.point,
             });
-            if length < SMALL {
+            let Some((step, length)) = here.local.within(at[0], ends) else {
+                return Ok(None);
+            };
+            if length.is_some_and(|l| l < SMALL) {
                 return Ok(Some(Found::here(lengths, here, seen)));
             }
-            let next = (t + step[0]).clamp(ends.0, ends.1);
-            if next != t + step[0] {
-                // delta at its best for the length scale's end
-                step = vec![
-                    next - t,
-                    -(local.gradient[1] + local.hessian[0][1] * (next - t)) / local.hessian[1][1],
-                ];
-            }
-            if step.iter().any(|s| s.is_nan() || s.abs() > LONGEST) {
-                return Ok(None);
-            }
-            (t, log_delta, before) = (t + step[0], log_delta + step[1], local.value);
+            last = Some((at, step, value));
+            at = [at[0] + step[0], at[1] + step[1]];
         }
         Ok(None)
+    }
+}
+
+/// Differences of deviances below this part of them are rounding.
+const ROUNDING: f64 = 1e-9;
+
+impl Local {
+    /// The step from a length scale that may not leave a range, in logarithms; at its ends delta alone moves on.
+    fn within(&self, t: f64, ends: (f64, f64)) -> Option<([f64; 2], Option<f64>)> {
+        let outward = (t <= ends.0 && self.gradient[0] > 0.0) || (t >= ends.1 && self.gradient[0] < 0.0);
+        let (step, length) = self.step(&[outward, false])?;
+        let next = (t + step[0]).clamp(ends.0, ends.1);
+        let stopped = next != t + step[0];
+        Some(([next - t, step[1]], length.filter(|_| !stopped)))
     }
 }
 
@@ -112,11 +138,11 @@ impl Found {
         let best = Profiled {
             lengths,
             rotated: None,
-            point: here.point,
+            point: here.estimates.point,
             deviance: here.local.value,
             gradient: vec![here.local.gradient[0]],
             place: Place::Interior,
-            delta: here.point.delta,
+            delta: here.estimates.point.delta,
         };
         Self {
             locals: vec![best],

@@ -301,3 +301,102 @@ fn the_gradient_is_that_of_the_profile() {
         }
     }
 }
+
+/// The deviance and its slopes are tested above; second derivatives are their differences, and estimates those of the rotated data.
+#[test]
+fn second_derivatives_are_differences_of_slopes() {
+    for (family, d, method) in [
+        (Family::ExpQuad, 1, Method::Reml),
+        (Family::Matern32, 1, Method::Ml),
+        (Family::Matern52, 2, Method::Reml),
+        (Family::Matern52, 2, Method::Ml),
+    ] {
+        let field = Field::new(8, [90, 520][d - 1], d, 2);
+        let range = Range {
+            shortest: vec![0.4; d],
+            longest: vec![0.8; d],
+        };
+        let eps = [1e-3, 1e-2][d - 1];
+        let grid = Grid::new(family, &field.bounds(), &range, eps);
+        let moments = field.moments(&grid, true);
+        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        // each length scale, all in proportion, and log delta
+        let mut directions: Vec<Vec<f64>> = singles(d)
+            .iter()
+            .map(|own| (0..d).map(|i| f64::from(own.contains(&i))).collect())
+            .collect();
+        directions.push(vec![1.0; d]);
+        let near = |moves: &[f64], delta: f64| {
+            let at: Vec<f64> = (0..d)
+                .map(|i| {
+                    (0.5 + 0.1 * i as f64) * directions.iter().zip(moves).map(|(a, m)| a[i] * m).sum::<f64>().exp()
+                })
+                .collect();
+            (space.near(method, &at, delta, &directions, Par::Seq).unwrap(), at)
+        };
+        let (count, delta) = (directions.len() + 1, 0.3);
+        let nowhere = vec![0.0; count - 1];
+        let (here, at) = near(&nowhere, delta);
+        let moved = |k: usize, by: f64| {
+            let mut moves = nowhere.clone();
+            match moves.get_mut(k) {
+                Some(own) => {
+                    *own = by;
+                    near(&moves, delta).0
+                }
+                None => near(&moves, delta * by.exp()).0,
+            }
+        };
+        const STEP: f64 = 1e-5;
+        for k in 0..count {
+            let (up, down) = (moved(k, STEP), moved(k, -STEP));
+            let close = |exact: f64, up: f64, down: f64, scale: f64| {
+                let difference = (up - down) / (2.0 * STEP);
+                assert!(
+                    (exact - difference).abs() < 1e-5 * (scale + difference.abs()),
+                    "{family:?} {method:?} {k}: {exact} {difference}"
+                );
+            };
+            close(here.local.gradient[k], up.local.value, down.local.value, 10.0);
+            close(
+                here.local.log_q[k],
+                up.estimates.point.sigma2.ln(),
+                down.estimates.point.sigma2.ln(),
+                1.0,
+            );
+            for l in 0..count {
+                close(
+                    here.local.hessian[k][l],
+                    up.local.gradient[l],
+                    down.local.gradient[l],
+                    10.0,
+                );
+            }
+        }
+        let alone = space.estimates(method, &at, delta, Par::Seq).unwrap();
+        let pairs = [
+            (alone.point.log_lik, here.estimates.point.log_lik),
+            (alone.point.sigma2, here.estimates.point.sigma2),
+        ];
+        assert!(pairs.iter().all(|(a, b)| (a - b).abs() < 1e-9 * b.abs()));
+        let slow = space.coefficients(&at, delta, Par::Seq).unwrap();
+        assert!(slow.iter().zip(&alone.coefficients).all(|(a, b)| (a - b).abs() < 1e-9));
+        let rotated = space.rotated(&at, Par::Seq).unwrap();
+        let criterion = Criterion { data: &rotated, method };
+        let (h, g) = (1.0 / (1.0 + delta), delta / (1.0 + delta));
+        let inverse = criterion.inverse(h, g);
+        let vcov = criterion.vcov(h, g);
+        let tau2 = here.estimates.point.sigma2 / h;
+        assert!((here.local.value - criterion.deviance_at(h, g)).abs() < 1e-8 * here.local.value.abs());
+        assert!((here.estimates.nothing - criterion.deviance_at(0.0, 1.0)).abs() < 1e-8 * here.estimates.nothing.abs());
+        for (j, row) in rotated.basis.iter().enumerate() {
+            let beta = criterion.beta(row, h, &inverse);
+            assert!(
+                (here.estimates.beta[j] - beta).abs() < 1e-6 * (1.0 + beta.abs()),
+                "{family:?} {method:?} {} {beta}",
+                here.estimates.beta[j]
+            );
+            (0..vcov.len()).for_each(|i| assert!((here.estimates.vcov[i][j] - tau2 * vcov[i][j]).abs() < 1e-6 * tau2));
+        }
+    }
+}
