@@ -28,6 +28,10 @@ impl Workers {
         Self { pool: None, par }
     }
 
+    pub fn threads(&self) -> usize {
+        self.par.degree()
+    }
+
     /// Do heavy work inside the pool; `faer` and `rayon` calls in it use these threads only.
     /// Monitors are asked outside, on the thread that the caller came from.
     pub fn run<T: Send>(&self, work: impl FnOnce(Par) -> T + Send) -> T {

@@ -60,6 +60,8 @@ pub struct Fixed {
 
 /// Squared length, relative to itself, below which a column depends on those before it: cross products know no less.
 const DEPENDS: f64 = 1e-11;
+/// Functions whose matrices take some 20 MB.
+const SMALL: usize = 1500;
 
 impl WeightSpace {
     /// `response`: which column of Y.
@@ -214,6 +216,10 @@ impl Process for WeightSpace {
             log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
         };
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn is_small(&self) -> bool {
+        self.size() <= SMALL
     }
 
     fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {

@@ -20,6 +20,11 @@ pub trait Process: Sync {
     /// The rotated object at these parameters.
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated>;
 
+    /// Is its memory so little that several may be decomposed side by side?
+    fn is_small(&self) -> bool {
+        false
+    }
+
     /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
 

@@ -16,6 +16,7 @@ use argmin::core::{CostFunction, Executor, Gradient, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use faer::Par;
+use rayon::prelude::*;
 use std::cell::RefCell;
 
 /// The profile at one set of length scales.
@@ -122,22 +123,45 @@ impl Search<'_> {
     /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
     pub fn look(&self, unit: &[f64], shortest: f64, longest: f64, all: bool) -> Result<(Vec<f64>, Vec<Profiled>)> {
         let (first, last) = (shortest.ln(), longest.ln());
-        let steps = ((last - first) / STEP).ceil().max(1.0);
+        let steps = ((last - first) / STEP).ceil().max(1.0) as usize;
+        let falling: Vec<f64> = (0..=steps)
+            .rev()
+            .map(|i| first + (last - first) * i as f64 / steps as f64)
+            .collect();
         let (mut at, mut seen): (Vec<f64>, Vec<Profiled>) = (vec![], vec![]);
-        for i in (0..=steps as usize).rev() {
-            let t = first + (last - first) * i as f64 / steps;
-            let lengths: Vec<f64> = unit.iter().map(|u| u * t.exp()).collect();
-            let here = self.at(&lengths)?;
-            let passed = here.slope() < 0.0 && seen.last().is_some_and(|longer| longer.slope() >= 0.0);
-            at.push(t);
-            seen.push(here);
-            if passed && !all {
+        for some in falling.chunks(self.at_once()) {
+            at.extend(some);
+            seen.extend(self.all_at(unit, some)?);
+            let passed = |i: usize| seen[i].slope() < 0.0 && seen[i - 1].slope() >= 0.0;
+            if !all && (1..seen.len()).any(passed) {
                 break;
             }
         }
         at.reverse();
         seen.reverse();
         Ok((at, seen))
+    }
+
+    /// How many places are looked at side by side: a decomposition gains little from further threads.
+    fn at_once(&self) -> usize {
+        if self.process.is_small() {
+            self.workers.threads()
+        } else {
+            1
+        }
+    }
+
+    fn all_at(&self, unit: &[f64], at: &[f64]) -> Result<Vec<Profiled>> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        let one = |t: &f64, par: Par| {
+            let lengths: Vec<f64> = unit.iter().map(|u| u * t.exp()).collect();
+            profiled(process, method, &lengths, par)
+        };
+        self.workers.run(|par| match at {
+            [t] => Ok(vec![one(t, par)?]),
+            _ => at.par_iter().map(|t| one(t, Par::Seq)).collect(),
+        })
     }
 
     /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
