@@ -228,13 +228,12 @@ impl Cholesky {
         2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
     }
 
-    /// Lower triangle of A^-1, two matrices at a time.
+    /// Lower triangle of A^-1, in the memory of the decomposition; above it is what is left of that.
     pub fn into_inverse(self, par: Par) -> Mat<f64> {
         let n = self.l.nrows();
         let mut root = Mat::zeros(n, n);
         triangular_inverse::invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
-        drop(self);
-        let mut inverse = Mat::zeros(n, n);
+        let mut inverse = self.l;
         triangular::matmul(
             inverse.as_mut(),
             BlockStructure::TriangularLower,

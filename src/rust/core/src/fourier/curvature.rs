@@ -18,6 +18,7 @@ use crate::linalg::{Cholesky, dot};
 use crate::process::near::{Estimates, Here, Local};
 use faer::{Mat, Par};
 use num_dual::Dual2_64;
+use rayon::prelude::*;
 use std::f64::consts::TAU;
 
 /// Slopes and second derivatives of the logarithms of the weights, along some directions and log delta.
@@ -235,33 +236,35 @@ impl Weights {
         let inverse = m.into_inverse(par);
         let size = inverse.nrows();
         let diagonal: Vec<f64> = (0..size).map(|j| inverse[(j, j)]).collect();
-        let squared: Vec<Vec<f64>> = self.first.iter().map(|e| of_squares(&inverse, e)).collect();
+        let squared = of_squares(&inverse, &self.first);
         let left = |e: &[f64]| sum(e.iter().zip(&diagonal).map(|(e, c)| e * (1.0 - delta * c)));
         let both = |a: usize, b: usize| sum((0..size).map(|j| self.first[a][j] * self.first[b][j] * diagonal[j]));
         Expansion::new(
             value,
             self.first.len(),
             |a| 2.0 * left(&self.first[a]),
-            |a, b| {
-                2.0 * left(&self.second[a][b]) + 4.0 * delta * both(a, b)
-                    - 4.0 * delta * delta * dot(&self.first[a], &squared[b])
-            },
+            |a, b| 2.0 * left(&self.second[a][b]) + 4.0 * delta * both(a, b) - 4.0 * delta * delta * squared[a][b],
         )
     }
 }
 
-/// sum_k C_jk^2 e_k, C given by its lower triangle.
-fn of_squares(c: &Mat<f64>, e: &[f64]) -> Vec<f64> {
-    let mut sums = vec![0.0; e.len()];
-    for k in 0..e.len() {
-        let column = &c.col_as_slice(k)[k + 1..];
-        let (own, mut above) = (c[(k, k)].powi(2) * e[k], 0.0);
-        for ((c, e_j), sum) in column.iter().zip(&e[k + 1..]).zip(&mut sums[k + 1..]) {
-            let square = c * c;
-            *sum += square * e[k];
-            above += square * e_j;
-        }
-        sums[k] += own + above;
-    }
-    sums
+/// `sum_jk a_j C_jk^2 b_k` for all pairs of vectors, C given by its lower triangle.
+fn of_squares(c: &Mat<f64>, vectors: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    let count = vectors.len();
+    let column = |k: usize| -> Vec<f64> {
+        let own = c[(k, k)].powi(2);
+        let below: Vec<f64> = c.col_as_slice(k)[k + 1..].iter().map(|c| c * c).collect();
+        let sums: Vec<f64> = vectors.iter().map(|v| dot(&v[k + 1..], &below)).collect();
+        let pair = |a: usize, b: usize| {
+            let (x, y) = (vectors[a][k], vectors[b][k]);
+            x * own * y + x * sums[b] + y * sums[a]
+        };
+        (0..count * count).map(|i| pair(i / count, i % count)).collect()
+    };
+    let add = |a: Vec<f64>, b: Vec<f64>| a.iter().zip(&b).map(|(a, b)| a + b).collect();
+    let total = (0..c.ncols())
+        .into_par_iter()
+        .map(column)
+        .reduce(|| vec![0.0; count * count], add);
+    total.chunks(count).map(<[f64]>::to_vec).collect()
 }

@@ -150,8 +150,14 @@ impl WeightSpace {
 
     /// Lower triangle of A = D T D.
     pub fn a(&self, d: &[f64]) -> Mat<f64> {
-        let m = d.len();
-        Mat::from_fn(m, m, |i, j| if i >= j { d[i] * self.t[(i, j)] * d[j] } else { 0.0 })
+        let mut a = Mat::zeros(d.len(), d.len());
+        for j in 0..d.len() {
+            let below = a.col_as_slice_mut(j)[j..].iter_mut();
+            for ((a, t), d_i) in below.zip(&self.t.col_as_slice(j)[j..]).zip(&d[j..]) {
+                *a = d_i * t * d[j];
+            }
+        }
+        a
     }
 
     /// Lower triangle of D F'F D: X not projected out.

@@ -67,8 +67,10 @@ impl Family {
             let at = rho / t;
             self.log_density(at * at, d).exp() * at.powi(d as i32 - 1) * sphere(d) * rho / (t * t)
         };
-        match self {
-            Family::Matern12 if d == 1 => 1.0 - 2.0 / PI * (2.0 * PI * rho).atan(),
+        match (self.nu(), d) {
+            (Some(0.5), 1) => 1.0 - 2.0 / PI * (2.0 * PI * rho).atan(),
+            (None, 2) => (-2.0 * (PI * rho).powi(2)).exp(),
+            (Some(nu), 2) => (2.0 * (PI * rho).powi(2) / nu + 1.0).powf(-nu),
             _ => gauss_legendre(radial, 0.0, 1.0),
         }
     }
