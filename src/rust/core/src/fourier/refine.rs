@@ -17,9 +17,9 @@ pub const HALF: f64 = 0.1;
 const SPREAD: f64 = 3.5;
 /// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
 const INTERVAL: [f64; 2] = [2.1, 3.2];
-/// Standard errors of the exploration that the first window reaches.
+/// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that they lean to short ones.
 const FARTHER: f64 = 1.02;
-const FIRST: f64 = 3.0;
+const FIRST: (f64, f64) = (2.25, 3.0);
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
@@ -37,7 +37,8 @@ const RATIO: (f64, f64) = (1e-4, 1e4);
 impl Explorer<'_> {
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
     pub(super) fn refine(&self, mut guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
-        let mut half = (FIRST * guess.width).clamp(HALF, WIDEST);
+        let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
+        let mut half = (first(FIRST.0), first(FIRST.1));
         let mut finest = f64::INFINITY;
         let mut ladder: Option<Ladder> = None;
         for _ in 0..ROUNDS {
@@ -53,7 +54,7 @@ impl Explorer<'_> {
                 let wanted = (SPREAD * guess.width).clamp(HALF, WIDEST);
                 let finished = self.is_settled(&settled);
                 if !finished && self.is_narrow(&settled.range, eps, &guess, wanted, finest)? {
-                    half = wanted;
+                    half = (wanted, wanted);
                 } else if let Some(finer) = finer.filter(|_| !finished)
                     && self.shift(&served, &settled, finer, &guess, monitor)? > SHIFT
                 {
@@ -114,8 +115,8 @@ impl Explorer<'_> {
     fn is_narrow(&self, range: &Range, eps: f64, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
         let cheap = self.size(range, eps) <= CHEAP;
         let reach = INTERVAL[usize::from(cheap)] * guess.width;
-        let interval = self.about(&guess.lengths, reach.min(WIDEST));
-        let next = self.fitting(guess, wanted, finest)?.0;
+        let interval = self.about(&guess.lengths, (reach.min(WIDEST), reach.min(WIDEST)));
+        let next = self.fitting(guess, (wanted, wanted), finest)?.0;
         let farther = |a: usize| {
             let shorter = interval.shortest[a] < range.shortest[a] && next.shortest[a] < range.shortest[a] / FARTHER;
             let longer = interval.longest[a] > range.longest[a] && next.longest[a] > range.longest[a] * FARTHER;
@@ -164,7 +165,7 @@ impl Explorer<'_> {
 
     /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
     /// little as costs nothing, since many rows tell much about frequencies that have little variance.
-    fn fitting(&self, guess: &Guess, half: f64, coarsest: f64) -> Result<(Range, f64)> {
+    fn fitting(&self, guess: &Guess, half: (f64, f64), coarsest: f64) -> Result<(Range, f64)> {
         let (n, finest) = self.rows();
         let size = |range: &Range, eps: f64| self.size(range, eps);
         let mut eps = (self.request.tol * guess.delta)
@@ -172,8 +173,8 @@ impl Explorer<'_> {
             .min(coarsest);
         let mut half = half;
         let mut range = self.about(&guess.lengths, half);
-        while half > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
-            half = (0.8 * half).max(HALF);
+        while half.0.max(half.1) > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
+            half = ((0.8 * half.0).max(HALF), (0.8 * half.1).max(HALF));
             range = self.about(&guess.lengths, half);
         }
         check_size(size(&range, eps), &range, eps, self.request.largest)?;
@@ -233,13 +234,13 @@ impl Explorer<'_> {
     }
 
     /// The range about some length scales, within the one that was asked for.
-    fn about(&self, lengths: &[f64], half: f64) -> Range {
+    fn about(&self, lengths: &[f64], (shorter, longer): (f64, f64)) -> Range {
         let ends = |a: usize| match &self.request.lengths {
             Some(lengths) => (lengths[a], lengths[a]),
             None => {
                 let (first, last) = self.limits(a);
                 let clamp = |l: f64| l.max(first).min(last);
-                (clamp(lengths[a] * (-half).exp()), clamp(lengths[a] * half.exp()))
+                (clamp(lengths[a] * (-shorter).exp()), clamp(lengths[a] * longer.exp()))
             }
         };
         let (shortest, longest) = (0..self.d()).map(ends).unzip();
