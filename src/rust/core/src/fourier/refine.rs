@@ -19,7 +19,7 @@ const SPREAD: f64 = 3.5;
 const INTERVAL: [f64; 2] = [2.1, 3.2];
 /// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that they lean to short ones.
 const FARTHER: f64 = 1.02;
-const FIRST: (f64, f64) = (2.25, 3.0);
+const FIRST: (f64, f64) = (2.25, 4.0);
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
