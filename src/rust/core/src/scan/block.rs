@@ -1,7 +1,8 @@
 //! The tests of one block of candidates.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Place, Rotated, Solved, State, criterion};
+use super::candidate::{Candidate, Place, Rotated, Solved, criterion};
+use super::clean::State;
 use super::refit::{Grid, Sums};
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;

@@ -1,37 +1,14 @@
 //! Candidates of a block in rotated coordinates, and models that hold some of them.
 
 use super::basis::Basis;
+use super::clean::{Column, clean};
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::{Scalar, dot, log_det, power_of_two, product, sum_of};
+use crate::linalg::{Scalar, dot, log_det, product, sum_of};
 use crate::spectrum::weighted;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_dual::{Dual2_64, DualNum};
 use rayon::prelude::*;
-
-/// Why a candidate has no test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Ok,
-    /// No cell is observed.
-    Missing,
-    Infinite,
-    Constant,
-    /// X, or what is adjusted for, explains the candidate.
-    Collinear,
-    /// No contrast is left.
-    NoContrast,
-}
-
-/// One candidate: its state, its scale, and its square before X is projected out, in that scale.
-pub struct Column {
-    pub state: State,
-    pub scale: f64,
-    pub square: f64,
-    pub constant: bool,
-    /// Number of cells that are not missing.
-    pub observed: usize,
-}
 
 /// A block of candidates.
 pub struct Rotated {
@@ -155,65 +132,6 @@ impl Rotated {
     pub fn column(&self, j: usize) -> &[f64] {
         let n = self.e.len() / self.columns.len();
         &self.e[j * n..(j + 1) * n]
-    }
-}
-
-/// Largest size of a number, NaN passed over; by partial maxima, as `sum_of`.
-fn largest_of(g: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let larger = |m: f64, x: f64| if x.abs() > m { x.abs() } else { m };
-    let (whole, tail) = g.as_chunks::<LANES>();
-    let mut partial = [0.0; LANES];
-    for chunk in whole {
-        for (m, x) in partial.iter_mut().zip(chunk) {
-            *m = larger(*m, *x);
-        }
-    }
-    partial.iter().chain(tail).fold(0.0, |m, x| larger(m, *x))
-}
-
-/// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
-fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
-    let n = g.len();
-    let missing = g.iter().filter(|x| x.is_nan()).count();
-    let observed = n - missing;
-    let largest = largest_of(g);
-    let first = g.iter().copied().find(|x| !x.is_nan());
-    let (Some(first), true) = (first, largest.is_finite()) else {
-        g.fill(0.0);
-        return Column {
-            state: if largest.is_finite() {
-                State::Missing
-            } else {
-                State::Infinite
-            },
-            scale: 1.0,
-            square: 0.0,
-            constant: false,
-            observed,
-        };
-    };
-    let size = power_of_two(largest);
-    let unit = size.recip();
-    let scaled = |x: f64| if x.is_nan() { 0.0 } else { x * unit };
-    let mean = sum_of(n, |i| scaled(g[i])) / observed as f64;
-    let whole: f64 = sum_of(n, |i| scaled(g[i]) * scaled(g[i]));
-    let constant = g.iter().all(|x| *x == first || x.is_nan());
-    let shift = if centred { mean } else { 0.0 };
-    let filled = |x: f64| if x.is_nan() { mean - shift } else { x * unit - shift };
-    g.iter_mut().for_each(|x| *x = filled(*x));
-    let again = power_of_two(largest_of(g));
-    let unit = again.recip();
-    g.iter_mut().for_each(|x| *x *= unit);
-    let square = sum_of(n, |i| weight[i] * g[i] * g[i]);
-    // a shift that leaves only rounding leaves nothing
-    let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
-    Column {
-        state: if square <= rounding { State::Constant } else { State::Ok },
-        scale: size * again,
-        square,
-        constant,
-        observed,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
 
 use super::basis::Basis;
-use super::candidate::{Rotated, State};
+use super::candidate::Rotated;
+use super::clean::State;
 use crate::linalg::{dot, product};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;

@@ -12,10 +12,11 @@
 pub mod basis;
 pub mod block;
 mod candidate;
+mod clean;
 pub mod many;
 mod near;
 mod refit;
 
 pub use basis::{Basis, Null};
 pub use block::{Ask, Outcome, Refit, Set, Test, block};
-pub use candidate::State;
+pub use clean::State;

@@ -400,3 +400,57 @@ fn second_derivatives_are_differences_of_slopes() {
         }
     }
 }
+
+/// From near and far, with delta too large and too small, to where the search of the whole range ends.
+#[test]
+fn newtons_method_ends_where_the_search_of_the_range_does() {
+    for (family, d, method) in [
+        (Family::ExpQuad, 1, Method::Reml),
+        (Family::Matern52, 2, Method::Reml),
+        (Family::Matern52, 2, Method::Ml),
+    ] {
+        let field = Field::new(5, [70, 520][d - 1], d, 2);
+        let range = Range {
+            shortest: vec![0.4; d],
+            longest: vec![0.8; d],
+        };
+        let eps = [1e-3, 1e-2][d - 1];
+        let grid = Grid::new(family, &field.bounds(), &range, eps);
+        let moments = field.moments(&grid, false);
+        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let workers = Workers::new(2).unwrap();
+        let mut nobody = ();
+        let search = Search {
+            process: &space,
+            method,
+            workers: &workers,
+            monitor: RefCell::new(&mut nobody),
+        };
+        let whole = search.isotropic(&vec![1.0; d], 0.4, 0.8).unwrap();
+        let best = &whole.locals[0];
+        let mut ended = 0;
+        for start in [0.42, 0.5, 0.6, 0.75] {
+            for times in [0.2, 1.0, 5.0] {
+                let Some(found) = search.newton(&vec![start; d], times * best.delta, &range).unwrap() else {
+                    continue;
+                };
+                ended += 1;
+                let here = &found.locals[0];
+                let least = whole
+                    .locals
+                    .iter()
+                    .map(|l| (l.deviance - here.deviance).abs())
+                    .fold(f64::INFINITY, f64::min);
+                assert!(
+                    least < 1e-4,
+                    "{family:?} {method:?} {start} {times}: {} {}",
+                    here.deviance,
+                    best.deviance
+                );
+                let width = found.width.unwrap();
+                assert!(width > 0.0 && found.here.is_some());
+            }
+        }
+        assert!(ended >= 9, "{family:?} {method:?} {ended}");
+    }
+}
