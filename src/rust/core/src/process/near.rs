@@ -110,7 +110,9 @@ impl Search<'_> {
                 return Ok(None);
             };
             if length.is_some_and(|l| l < SMALL) {
-                return Ok(Some(Found::here(lengths, here, seen)));
+                // without a process it may be better still: then the whole range is looked at
+                let best = value < here.estimates.nothing;
+                return Ok(best.then(|| Found::here(lengths, here, seen)));
             }
             last = Some((at, step, value));
             at = [at[0] + step[0], at[1] + step[1]];
