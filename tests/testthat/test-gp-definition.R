@@ -92,7 +92,7 @@ test_that("in Fourier space the likelihood is the definition's up to what the ba
     expect_lt(left_out(fit), 0.015)
     expect_lt(fit$gp$size, case$n)
     expect_lt(abs(fit$logLik - pair$dense$logLik), 0.5 * case$n * left_out(fit) + 0.02)
-    expect_lt(max(abs(fixef(fit) - pair$dense$beta) / sqrt(diag(pair$dense$vcov))), 12 * left_out(fit) + 1e-3)
+    expect_lt(max(abs(fixef(fit) - pair$dense$beta) / sqrt(diag(pair$dense$vcov))), 10 * left_out(fit) + 1e-3)
     expect_equal(unname(vcov(fit)), pair$dense$vcov, tolerance = 30 * left_out(fit) + 1e-3, info = pair$label)
   }
 })
@@ -124,7 +124,7 @@ test_that("a smaller tol brings every number closer to the definition", {
   for (case in fourier_cases[c(5, 7, 8)]) {
     pairs <- lapply(c(0.01, 2e-3), fourier_pair, case = case)
     off <- vapply(pairs, function(pair) abs(pair$fit$logLik - pair$dense$logLik), 0)
-    expect_lt(off[2], 0.95 * off[1])
+    expect_lt(off[2], 0.8 * off[1])
     expect_gt(pairs[[2]]$fit$gp$size, pairs[[1]]$fit$gp$size)
     expect_gt(pairs[[2]]$fit$gp$captured, pairs[[1]]$fit$gp$captured)
   }

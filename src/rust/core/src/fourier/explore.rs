@@ -37,6 +37,8 @@ pub struct Guess {
     pub delta: f64,
     pub width: f64,
     pub deviance: f64,
+    /// Was it made with so few functions that it leans to short length scales?
+    pub leans: bool,
 }
 
 /// Rows of the sample, part of the variance left out and number of functions of the exploration.
@@ -99,6 +101,7 @@ impl Explorer<'_> {
             delta: 0.1,
             width: 0.0,
             deviance: 0.0,
+            leans: false,
         }
     }
 
@@ -175,7 +178,7 @@ impl Explorer<'_> {
             let found = self.window(coarse, range, COARSER, monitor)?;
             let told = |g: &Guess| g.delta > ENOUGH * COARSER && g.delta.is_finite();
             if !found.is_empty() && found.iter().all(told) {
-                return Ok(found);
+                return Ok(found.into_iter().map(|g| Guess { leans: true, ..g }).collect());
             }
         }
         self.window(coarse, range, coarse.eps, monitor)
@@ -256,6 +259,7 @@ fn unmeasured(at: &Profiled) -> Guess {
         delta: at.delta,
         width: HALF,
         deviance: at.deviance,
+        leans: false,
     }
 }
 
@@ -278,6 +282,7 @@ fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
             _ => b.delta,
         },
         width: (step / root).sqrt(),
+        leans: false,
         deviance: a.deviance
             + t * (a.slope() + t * (3.0 * mean - 2.0 * a.slope() - b.slope()) / step)
             + t * t * t * (a.slope() + b.slope() - 2.0 * mean) / (step * step),

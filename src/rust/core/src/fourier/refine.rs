@@ -17,9 +17,12 @@ pub const HALF: f64 = 0.1;
 const SPREAD: f64 = 3.5;
 /// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
 const INTERVAL: [f64; 2] = [2.1, 3.2];
-/// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that they lean to short ones.
+/// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that guesses made with them lean
+/// to short scales.
+const FIRST: (f64, f64) = (3.0, 3.0);
+const LEANING: (f64, f64) = (2.25, 4.0);
+/// Widening a window by less than this is not worth another round.
 const FARTHER: f64 = 1.02;
-const FIRST: (f64, f64) = (2.25, 4.0);
 const WIDEST: f64 = 1.5;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
@@ -38,7 +41,8 @@ impl Explorer<'_> {
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
     pub(super) fn refine(&self, mut guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
         let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
-        let mut half = (first(FIRST.0), first(FIRST.1));
+        let reach = if guess.leans { LEANING } else { FIRST };
+        let mut half = (first(reach.0), first(reach.1));
         let mut finest = f64::INFINITY;
         let mut ladder: Option<Ladder> = None;
         for _ in 0..ROUNDS {
