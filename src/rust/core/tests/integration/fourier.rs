@@ -241,19 +241,26 @@ fn the_likelihood_is_that_of_the_dense_truncated_kernel() {
     check(Family::ExpQuad, 3, 400, 1, 1e-2, &[0.5]);
 }
 
+/// A weight space for length scales from 0.4 to 0.8.
+fn between(field: &Field, family: Family, fast: bool) -> (Range, WeightSpace) {
+    let d = field.points[0].len();
+    let range = Range {
+        shortest: vec![0.4; d],
+        longest: vec![0.8; d],
+    };
+    let eps = [1e-3, 1e-2][d - 1];
+    let grid = Grid::new(family, &field.bounds(), &range, eps);
+    let moments = field.moments(&grid, fast);
+    let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+    (range, space)
+}
+
 /// Derivative along log ell_i: log D_j^2 = log ell_i + ... + log density(rho2), so that e = (1 + 2 ell_i^2 xi_i^2 dlog/drho2) / 2.
 #[test]
 fn the_gradient_is_that_of_the_profile() {
     for (family, d) in [(Family::ExpQuad, 1), (Family::Matern32, 1), (Family::Matern52, 2)] {
         let field = Field::new(5, [70, 520][d - 1], d, 2);
-        let range = Range {
-            shortest: vec![0.4; d],
-            longest: vec![0.8; d],
-        };
-        let eps = [1e-3, 1e-2][d - 1];
-        let grid = Grid::new(family, &field.bounds(), &range, eps);
-        let moments = field.moments(&grid, false);
-        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let (range, space) = between(&field, family, false);
         let workers = Workers::new(1).unwrap();
         for method in [Method::Reml, Method::Ml] {
             let mut nobody = ();
@@ -312,14 +319,7 @@ fn second_derivatives_are_differences_of_slopes() {
         (Family::Matern52, 2, Method::Ml),
     ] {
         let field = Field::new(8, [90, 520][d - 1], d, 2);
-        let range = Range {
-            shortest: vec![0.4; d],
-            longest: vec![0.8; d],
-        };
-        let eps = [1e-3, 1e-2][d - 1];
-        let grid = Grid::new(family, &field.bounds(), &range, eps);
-        let moments = field.moments(&grid, true);
-        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let (range, space) = between(&field, family, true);
         // each length scale, all in proportion, and log delta
         let mut directions: Vec<Vec<f64>> = singles(d)
             .iter()
@@ -410,14 +410,7 @@ fn newtons_method_ends_where_the_search_of_the_range_does() {
         (Family::Matern52, 2, Method::Ml),
     ] {
         let field = Field::new(5, [70, 520][d - 1], d, 2);
-        let range = Range {
-            shortest: vec![0.4; d],
-            longest: vec![0.8; d],
-        };
-        let eps = [1e-3, 1e-2][d - 1];
-        let grid = Grid::new(family, &field.bounds(), &range, eps);
-        let moments = field.moments(&grid, false);
-        let space = WeightSpace::new(family, &moments, grid.frequencies(family, &range.shortest, eps), 0).unwrap();
+        let (range, space) = between(&field, family, false);
         let workers = Workers::new(2).unwrap();
         let mut nobody = ();
         let search = Search {
