@@ -319,7 +319,7 @@ fn second_derivatives_are_differences_of_slopes() {
         (Family::Matern52, 2, Method::Ml),
     ] {
         let field = Field::new(8, [90, 520][d - 1], d, 2);
-        let (range, space) = between(&field, family, true);
+        let (_, space) = between(&field, family, true);
         // each length scale, all in proportion, and log delta
         let mut directions: Vec<Vec<f64>> = singles(d)
             .iter()
