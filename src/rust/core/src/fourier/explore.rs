@@ -48,8 +48,8 @@ const FEW: usize = 700;
 /// Part of the variance that a first look at more functions leaves out, and how many times delta must exceed it.
 const COARSER: f64 = 3e-2;
 const ENOUGH: f64 = 4.0;
-/// Ratio of the ends of a window.
-const WINDOW: f64 = 1.7;
+/// Ratio of the ends of a window: they are looked at side by side, and nothing between them.
+const WINDOW: f64 = 1.56;
 
 /// All rows, or the table that they left.
 pub enum Source<'a> {

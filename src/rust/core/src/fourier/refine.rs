@@ -20,7 +20,7 @@ const INTERVAL: [f64; 2] = [2.1, 3.2];
 /// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that guesses made with them lean
 /// to short scales.
 const FIRST: (f64, f64) = (3.0, 3.0);
-const LEANING: (f64, f64) = (2.25, 4.0);
+const LEANING: (f64, f64) = (1.75, 4.0);
 /// Widening a window by less than this is not worth another round.
 const FARTHER: f64 = 1.02;
 const WIDEST: f64 = 1.5;
@@ -152,10 +152,14 @@ impl Explorer<'_> {
         };
         let (_, space) = table.space(&settled.range, finer, self.response())?;
         let guarded = self.guarded(&space, guess)?;
-        let there = self
-            .search(guarded.as_ref().unwrap_or(&space), monitor)
-            .at(&best.lengths)?;
-        let shift = 0.5 * there.gradient.iter().sum::<f64>().abs() * guess.width;
+        let search = self.search(guarded.as_ref().unwrap_or(&space), monitor);
+        let shift = match search
+            .near(&best.lengths, best.delta, self.d())?
+            .and_then(|here| here.local.convex_step())
+        {
+            Some(step) => step[0].abs() / guess.width,
+            None => 0.5 * search.at(&best.lengths)?.slope().abs() * guess.width,
+        };
         Ok(if shift.is_finite() { shift } else { 0.0 })
     }
 

@@ -48,6 +48,12 @@ impl Local {
         Some(hessian.llt(Side::Lower).ok()?.inverse() * 2.0)
     }
 
+    /// Newton's step to the optimum; none where the deviance is not convex.
+    pub fn convex_step(&self) -> Option<Vec<f64>> {
+        let (step, length) = self.step(&vec![false; self.gradient.len()])?;
+        length.map(|_| step)
+    }
+
     /// Downhill: Newton's step, each curvature taken by its size, no longer than `LONGEST`; and its length in standard errors where the deviance is convex. Coordinates that
     /// are held do not move.
     fn step(&self, held: &[bool]) -> Option<(Vec<f64>, Option<f64>)> {
@@ -81,24 +87,30 @@ const SMALL: f64 = 3e-3;
 type Begun = ([f64; 2], [f64; 2], f64);
 
 impl Search<'_> {
+    /// The process about some length scales, the first `d` of which change in proportion.
+    pub fn near(&self, at: &[f64], delta: f64, d: usize) -> Result<Option<Here>> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        let together = [(0..at.len()).map(|i| f64::from(i < d)).collect()];
+        let here = self.workers.run(|par| process.near(method, at, delta, &together, par));
+        Ok(here.filter(|here| here.local.value.is_finite()))
+    }
+
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
         let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
-        let together = [vec![1.0; start.len()]];
         let (mut at, mut last, mut seen) = ([0.0, delta.ln()], None::<Begun>, vec![]);
         for _ in 0..STEPS {
-            self.monitor.borrow_mut().check()?;
-            let (process, method) = (self.process, self.method);
-            let near = |par| process.near(method, &along(at[0]), at[1].exp(), &together, par);
-            let Some(here) = self.workers.run(near).filter(|here| here.local.value.is_finite()) else {
+            let Some(here) = self.near(&along(at[0]), at[1].exp(), start.len())? else {
                 return Ok(None);
             };
             let value = here.local.value;
-            if let Some((from, step, before)) = last.filter(|l| value > l.2 + ROUNDING * l.2.abs()) {
-                let half = step.map(|s| 0.5 * s);
-                at = [from[0] + half[0], from[1] + half[1]];
-                last = Some((from, half, before));
+            if let Some((from, step, before)) = &mut last
+                && value > *before + ROUNDING * before.abs()
+            {
+                *step = step.map(|s| 0.5 * s);
+                at = [from[0] + step[0], from[1] + step[1]];
                 continue;
             }
             let lengths = along(at[0]);
