@@ -45,6 +45,8 @@ pub struct Guess {
 const SAMPLE: usize = 20_000;
 pub const COARSE: f64 = 1e-2;
 const FEW: usize = 700;
+/// Functions of a window beyond a valley that are looked at in search of another.
+const BEYOND: usize = 600;
 /// Part of the variance that a first look at more functions leaves out, and how many times delta must exceed it.
 const COARSER: f64 = 3e-2;
 const ENOUGH: f64 = 4.0;
@@ -119,7 +121,7 @@ impl Explorer<'_> {
             let limit = if guesses.first().is_none_or(still_falling) {
                 coarse.limit
             } else {
-                FEW.min(coarse.limit)
+                BEYOND.min(coarse.limit)
             };
             let fits = check_size(self.size(&range, coarse.eps), &range, coarse.eps, limit);
             if fits.is_err() && !guesses.is_empty() {

@@ -82,6 +82,8 @@ const STEPS: usize = 16;
 const LONGEST: f64 = 0.7;
 /// Length of a step that does not matter, in standard errors: the deviance is within 1e-5 of its lowest.
 const SMALL: f64 = 3e-3;
+/// Length of a step after which the next would be far below that, and along which the curvature changes by less than 1e-3 of itself.
+const CLOSE: f64 = 2e-2;
 
 /// Where a step began, the step, and the value there.
 type Begun = ([f64; 2], [f64; 2], f64);
@@ -94,6 +96,23 @@ impl Search<'_> {
         let together = [(0..at.len()).map(|i| f64::from(i < d)).collect()];
         let here = self.workers.run(|par| process.near(method, at, delta, &together, par));
         Ok(here.filter(|here| here.local.value.is_finite()))
+    }
+
+    /// The process at the end of a step that is so short that the curvature there is that of its beginning.
+    fn ended(&self, here: Here, from: [f64; 2], to: [f64; 2], at: &[f64]) -> Option<Here> {
+        if from == to {
+            return Some(here);
+        }
+        let (process, method) = (self.process, self.method);
+        let estimates = self
+            .workers
+            .run(|par| process.estimates(method, at, to[1].exp(), par))?;
+        let mut local = here.local;
+        local.value = -2.0 * estimates.point.log_lik;
+        for (slope, row) in local.gradient.iter_mut().zip(&local.hessian) {
+            *slope += row[0] * (to[0] - from[0]) + row[1] * (to[1] - from[1]);
+        }
+        Some(Here { local, estimates })
     }
 
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
@@ -113,21 +132,25 @@ impl Search<'_> {
                 at = [from[0] + step[0], from[1] + step[1]];
                 continue;
             }
-            let lengths = along(at[0]);
             seen.push(Seen {
-                length: lengths[0],
+                length: along(at[0])[0],
                 point: here.estimates.point,
             });
             let Some((step, length)) = here.local.within(at[0], ends) else {
                 return Ok(None);
             };
-            if length.is_some_and(|l| l < SMALL) {
-                // without a process it may be better still: then the whole range is looked at
-                let best = value < here.estimates.nothing;
-                return Ok(best.then(|| Found::here(lengths, here, seen)));
+            let from = at;
+            if length.is_none_or(|l| l > SMALL) {
+                at = [at[0] + step[0], at[1] + step[1]];
             }
-            last = Some((at, step, value));
-            at = [at[0] + step[0], at[1] + step[1]];
+            if length.is_none_or(|l| l > CLOSE) {
+                last = Some((from, step, value));
+            } else {
+                let here = self.ended(here, from, at, &along(at[0]));
+                // without a process it may be better still: then the whole range is looked at
+                let best = here.filter(|here| here.local.value < here.estimates.nothing);
+                return Ok(best.map(|here| Found::here(along(at[0]), here, seen)));
+            }
         }
         Ok(None)
     }
