@@ -22,6 +22,7 @@
 #' @param complete give aliased coefficients rows and columns of `NA`?
 #' @param REML restricted likelihood? `NULL`: as the model was fitted.
 #' @param fixed.only leave the random term out?
+#' @param use.fallback not used: `drop1()` gives it.
 #' @param type `"fixed"` for `X`, `"random"` for `Z`.
 #' @param ... not used; an unknown argument is an error.
 #' @return As the generics' own: a named vector, a matrix, a `logLik` object, a number, a formula, a data frame.
@@ -77,7 +78,7 @@ deviance.fastlmm <- function(object, REML = NULL, ...) {
 
 #' @rdname fastlmm-accessors
 #' @export
-nobs.fastlmm <- function(object, ...) {
+nobs.fastlmm <- function(object, use.fallback = FALSE, ...) {
   check_dots_empty(...)
   object$nobs
 }

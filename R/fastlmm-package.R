@@ -5,7 +5,7 @@
 #' @import stats
 #' @importFrom utils head
 #' @importFrom nlme fixef ranef VarCorr
-#' @importFrom generics refit
+#' @importFrom generics refit tidy glance augment
 NULL
 
 #' @export
@@ -19,3 +19,12 @@ nlme::VarCorr
 
 #' @export
 generics::refit
+
+#' @export
+generics::tidy
+
+#' @export
+generics::glance
+
+#' @export
+generics::augment

@@ -1,0 +1,125 @@
+#' Compare fits, or test the terms of one
+#'
+#' @param object,fit a fit by [fastlmm_fit()].
+#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]. `extractAIC()`: not used.
+#' @param refit fit REML fits again by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
+#'   the same fixed effects, so that `FALSE` is refused for others.
+#' @param model.names names for the rows; the names of the arguments if not given.
+#' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the weight of a parameter.
+#' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`'s: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and `Chisq`,
+#'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: the sequential
+#'   decomposition of its terms, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it; without p-values, since no residual degrees of freedom are exact.
+#'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()] works.
+#'
+#' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice.
+#'
+#' Errors: `fastlmm_error_anova` for fits of different rows or responses, for what is no fit, and for restricted likelihoods of different fixed effects.
+#' Message `fastlmm_message_refit_ml` where fits are made again by maximum likelihood.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+#' anova(fit)
+#' anova(fit, update(fit, . ~ . - Sex))
+#' drop1(fit, test = "Chisq")
+#' @export
+anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
+  others <- list(...)
+  if (length(others) == 0) return(anova_of_terms(object))
+  fits <- c(list(object), others)
+  labels <- vapply(as.list(substitute(list(object, ...)))[-1], deparse1, "")
+  names(fits) <- model_names(model.names, fits, labels)
+  check_comparable(fits)
+  anova_of_fits(if (refit) by_ml(fits) else same_fixed(fits))
+}
+
+#' @rdname anova.fastlmm
+#' @export
+extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
+  value <- logLik(as_ml(fit))
+  edf <- attr(value, "df")
+  c(edf, -2 * as.numeric(value) + k * edf)
+}
+
+# ---- several fits -------------------------------------------------------------------------------------
+
+anova_of_fits <- function(fits) {
+  value <- lapply(fits, logLik)
+  npar <- vapply(value, attr, 0, "df")
+  by_size <- order(npar)
+  fits <- fits[by_size]
+  value <- value[by_size]
+  npar <- unname(npar[by_size])
+  log_lik <- unname(vapply(value, as.numeric, 0))
+  df <- c(NA, diff(npar))
+  chisq <- c(NA, 2 * pmax(0, diff(log_lik)))
+  table <- data.frame(
+    npar = npar, AIC = -2 * log_lik + 2 * npar, BIC = vapply(value, BIC, 0), logLik = log_lik, deviance = -2 * log_lik, Chisq = chisq, Df = df,
+    `Pr(>Chisq)` = ifelse(df > 0, pchisq(chisq, df, lower.tail = FALSE), NA), row.names = names(fits), check.names = FALSE
+  )
+  formulas <- vapply(fits, function(fit) deparse1(formula(fit)), "")
+  structure(table, heading = c("Models:", paste0(names(fits), ": ", formulas)), class = c("anova", "data.frame"))
+}
+
+model_names <- function(names, fits, labels) {
+  if (is.null(names)) return(make.unique(labels))
+  if (length(names) == length(fits)) return(make.unique(as.character(names)))
+  abort_anova(sprintf("model.names has %d names for %d fits", length(names), length(fits)))
+}
+
+check_comparable <- function(fits) {
+  known <- vapply(fits, inherits, NA, c("fastlmm", "lm")) & !vapply(fits, inherits, NA, c("mlm", "glm"))
+  if (!all(known)) abort_anova(paste("not a fit by fastlmm_fit() or lm():", first_names(names(fits)[!known])))
+  rows <- vapply(fits, nobs, 0)
+  if (any(rows != rows[1])) {
+    abort_anova(paste0("the fits are not of the same size: ", toString(sprintf("%s has %d rows", names(fits), as.integer(rows)))))
+  }
+  same <- vapply(fits, function(fit) isTRUE(all.equal(fitted_response(fit), fitted_response(fits[[1]]))), NA)
+  if (!all(same)) abort_anova(paste("of another response than", quoted(names(fits)[1]), "or of other rows:", first_names(names(fits)[!same])))
+}
+
+fitted_response <- function(fit) as.numeric(model.response(model.frame(fit)))
+
+same_fixed <- function(fits) {
+  restricted <- vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
+  if (!any(restricted)) return(fits)
+  fixed <- function(fit) qr.Q(qr(model.matrix(fit)[, names(which(!is.na(fixef(fit)))), drop = FALSE]))
+  same <- function(fit) {
+    a <- fixed(fit)
+    b <- fixed(fits[[1]])
+    ncol(a) == ncol(b) && isTRUE(all.equal(a %*% crossprod(a, b), b))
+  }
+  if (all(restricted) && all(vapply(fits, same, NA))) return(fits)
+  abort_anova("restricted likelihoods are comparable only between REML fits with the same fixed effects; leave out `refit = FALSE`")
+}
+
+by_ml <- function(fits) {
+  restricted <- vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
+  if (any(restricted)) inform_fastlmm("refit_ml", "REML fits are made again by maximum likelihood (refit = FALSE keeps them)")
+  fits[restricted] <- lapply(fits[restricted], as_ml)
+  fits
+}
+
+# The same model by maximum likelihood, without another word on what its REML fit has said
+as_ml <- function(fit) {
+  if (!is_reml(fit)) return(fit)
+  fit$method <- "ML"
+  withCallingHandlers(refit(fit), fastlmm_message = function(said) invokeRestart("muffleMessage"))
+}
+
+abort_anova <- function(message) abort_fastlmm("anova", message)
+
+# ---- terms of one fit -----------------------------------------------------------------------------------
+
+# With R'R = vcov^-1 the squares of R beta are the sums of squares in units of the residual variance, each column's after those before it.
+anova_of_terms <- function(fit) {
+  kept <- fit$kept
+  term <- attr(fixed_design(fit), "assign")[kept]
+  inside <- which(term > 0)
+  effects <- if (length(kept) > 0) drop(chol(solve(fit$vcov)) %*% fit$coefficients[kept])
+  sums <- vapply(split(effects[inside]^2, term[inside]), sum, 0)
+  npar <- as.integer(table(term[inside]))
+  table <- data.frame(
+    npar = npar, `Sum Sq` = sums * fit$sigma2_e, `Mean Sq` = sums / npar * fit$sigma2_e, `F value` = sums / npar,
+    row.names = attr(fit$terms, "term.labels")[unique(term[inside])], check.names = FALSE
+  )
+  structure(table, heading = "Analysis of Variance Table", class = c("anova", "data.frame"))
+}

@@ -1,0 +1,150 @@
+#' Fits as data frames
+#'
+#' The verbs of the broom packages, with the columns that `broom.mixed` gives for `lme4`'s fits.
+#'
+#' @param x a fit by [fastlmm_fit()].
+#' @param effects which rows: `"fixed"`, `"ran_pars"` (standard deviations, or variances) and `"ran_vals"` (predicted random effects).
+#' @param scales of `"ran_pars"`: `"sdcor"` for standard deviations, `"vcov"` for variances.
+#' @param conf.int,conf.level,conf.method give intervals? Of which level, and by profile or Wald's? Wald's has none for variances.
+#' @param data data of the fit, whose columns come first; the model frame if not given.
+#' @param newdata data for predictions, instead.
+#' @param se_fit add the standard error of the fitted values, `.se.fit`?
+#' @param ... `augment()`: arguments of `predict()` for `newdata`, as `K`. Otherwise not used; an unknown argument is an error.
+#' @return Data frames. `tidy()`: `effect`, `group`, (`level`,) `term`, `estimate`, `std.error`, `statistic`, and `conf.low`, `conf.high` if asked for; aliased
+#'   coefficients are left out. `glance()`: one row of `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` (of REML fits), `df.residual`, `h2`, `delta`, `method`;
+#'   of several random effects `h2` is the sum of their shares and `delta` is `NA`. `augment()`: the columns of the data, then `.fitted`, `.resid`, and `.fixed`
+#'   (what the fixed effects alone predict); with `newdata` without `.resid`.
+#'
+#' Errors: `fastlmm_error_rows` if `data` has not the rows of the fit.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' tidy(fit, conf.int = TRUE)
+#' glance(fit)
+#' head(augment(fit))
+#' @export
+tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor", "vcov"), conf.int = FALSE, conf.level = 0.95,
+                         conf.method = c("profile", "Wald"), ...) {
+  check_dots_empty(...)
+  effects <- match.arg(effects, c("fixed", "ran_pars", "ran_vals"), several.ok = TRUE)
+  scales <- match.arg(scales)
+  conf.method <- match.arg(conf.method)
+  # NA for what has no interval
+  interval <- function(names) {
+    if (!conf.int) return(NULL)
+    limits <- matrix(NA_real_, length(names), 2)
+    known <- !is.na(names)
+    if (any(known)) limits[known, ] <- confint(x, names[known], conf.level, conf.method)
+    data.frame(conf.low = limits[, 1], conf.high = limits[, 2])
+  }
+  parts <- list(
+    fixed = if ("fixed" %in% effects) tidy_fixed(x, interval),
+    ran_pars = if ("ran_pars" %in% effects) tidy_ran_pars(x, scales, interval),
+    ran_vals = if ("ran_vals" %in% effects) tidy_ran_vals(x, if (conf.int) conf.level)
+  )
+  stacked(parts[lengths(parts) > 0])
+}
+
+#' @rdname tidy.fastlmm
+#' @export
+glance.fastlmm <- function(x, ...) {
+  check_dots_empty(...)
+  value <- logLik(x)
+  out <- data.frame(nobs = x$nobs, sigma = sigma(x), logLik = as.numeric(value), AIC = AIC(value), BIC = BIC(value))
+  if (is_reml(x)) out$REMLcrit <- -2 * as.numeric(value)
+  several <- length(x$sigma2) > 1
+  cbind(out, df.residual = df.residual(x), h2 = sum(x$h2), delta = if (several) NA_real_ else unname(x$delta), method = x$method)
+}
+
+#' @rdname tidy.fastlmm
+#' @export
+augment.fastlmm <- function(x, data = model.frame(x), newdata = NULL, se_fit = FALSE, ...) {
+  if (!is.null(newdata)) return(augment_new(x, newdata, se_fit, ...))
+  check_dots_empty(...)
+  fitted <- conditional_fit(x)
+  out <- data.frame(.fitted = unname(fitted), .resid = response(x) - unname(fitted), .fixed = unname(population_fit(x)))
+  if (se_fit) out$.se.fit <- unname(rows_of_fit(predict(x, se.fit = TRUE)$se.fit, x))
+  cbind(rows_of_fit(as.data.frame(data), x), out)
+}
+
+augment_new <- function(fit, newdata, se_fit, ...) {
+  found <- predict(fit, newdata, se.fit = se_fit, ...)
+  out <- data.frame(.fitted = unname(if (se_fit) found$fit else found), .fixed = unname(predict(fit, newdata, re.form = NA)))
+  if (se_fit) out$.se.fit <- unname(found$se.fit)
+  cbind(as.data.frame(newdata), out)
+}
+
+# Of data or of padded values, without the rows that were left out for missing values
+rows_of_fit <- function(data, fit) {
+  left_out <- length(fit$na.action)
+  n <- NROW(data)
+  if (n == fit$nobs) return(data)
+  if (left_out == 0 || n != fit$nobs + left_out) {
+    abort_fastlmm("rows", sprintf("the data have %d rows, the fit has %d%s", n, fit$nobs, if (left_out > 0) paste(" and left out", left_out) else ""))
+  }
+  if (is.data.frame(data)) data[-fit$na.action, , drop = FALSE] else data[-fit$na.action]
+}
+
+# ---- pieces -------------------------------------------------------------------------------------------
+
+tidy_fixed <- function(fit, interval) {
+  kept <- fit$kept
+  if (length(kept) == 0) return(NULL)
+  estimate <- unname(fit$coefficients[kept])
+  se <- unname(sqrt(diag(fit$vcov)))
+  bound(
+    data.frame(effect = "fixed", group = NA_character_, term = names(fit$coefficients)[kept], estimate = estimate, std.error = se, statistic = estimate / se),
+    interval(names(fit$coefficients)[kept])
+  )
+}
+
+tidy_ran_pars <- function(fit, scales, interval) {
+  table <- as.data.frame(VarCorr(fit))
+  is_sd <- scales == "sdcor"
+  rows <- ran_pars_rows(table$grp, paste0(if (is_sd) "sd__" else "var__", ifelse(is.na(table$var1), "Observation", table$var1)), table[[scales]])
+  if (is_gp_fit(fit)) return(tidy_gp_pars(fit, rows, is_sd, interval))
+  limits <- interval(c(sprintf(".sig%02d", seq_along(fit$random)), ".sigma"))
+  bound(rows, if (is_sd || is.null(limits)) limits else limits^2)
+}
+
+# Intervals are of variances, and a process beside groups has none but the residual's.
+tidy_gp_pars <- function(fit, rows, is_sd, interval) {
+  known <- gp_parameters(fit)
+  limits <- interval(c(if ("sigma2" %in% known$name) "sigma2" else rep(NA, nrow(rows) - 1), ".sigma2"))
+  lengths <- ran_pars_rows(fit$gp$name, known$name[known$what == "lengthscale"], fit$lengthscale)
+  given <- !is.null(fit$gp$lengthscale)
+  if (!given) lengths$std.error <- unname(fit$se$lengthscale)
+  rbind(
+    bound(rows, if (is_sd && !is.null(limits)) sqrt(limits) else limits),
+    bound(lengths, interval(if (given) rep(NA, nrow(lengths)) else lengths$term))
+  )
+}
+
+ran_pars_rows <- function(group, term, estimate) {
+  data.frame(effect = "ran_pars", group = group, term = term, estimate = unname(estimate), std.error = NA_real_, statistic = NA_real_)
+}
+
+tidy_ran_vals <- function(fit, level) {
+  table <- as.data.frame(ranef(fit))
+  se <- if (is.null(table$condsd)) NA_real_ else table$condsd
+  out <- data.frame(
+    effect = "ran_vals", group = table$grpvar, level = as.character(table$grp), term = as.character(table$term), estimate = table$condval, std.error = se,
+    statistic = NA_real_
+  )
+  if (is.null(level)) return(out)
+  reach <- qnorm((1 + check_level(level)) / 2) * out$std.error
+  bound(out, data.frame(conf.low = out$estimate - reach, conf.high = out$estimate + reach))
+}
+
+bound <- function(rows, limits) {
+  if (is.null(limits)) rows else cbind(rows, limits, row.names = NULL)
+}
+
+# One above the other, `level` (of predicted effects) after `group`
+stacked <- function(parts) {
+  if (!any(vapply(parts, function(part) "level" %in% names(part), NA))) return(do.call(rbind, unname(parts)))
+  with_level <- function(part) {
+    if (is.null(part$level)) part$level <- NA_character_
+    part[c("effect", "group", "level", setdiff(names(part), c("effect", "group", "level")))]
+  }
+  do.call(rbind, unname(lapply(parts, with_level)))
+}

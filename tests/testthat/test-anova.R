@@ -1,0 +1,75 @@
+test_that("likelihood-ratio tests of fits without a kernel are lme4's", {
+  skip_if_not_installed("lme4")
+  data <- nlme::Orthodont
+  data$Subject <- factor(data$Subject, ordered = FALSE)
+  ours <- list(fastlmm_fit(distance ~ age + (1 | Subject), data), fastlmm_fit(distance ~ age * Sex + (1 | Subject), data))
+  theirs <- lapply(c(distance ~ age + (1 | Subject), distance ~ age * Sex + (1 | Subject)), lme4::lmer, data = data)
+  expect_message(found <- anova(ours[[2]], ours[[1]], model.names = c("b", "a")), class = "fastlmm_message_refit_ml")
+  wanted <- suppressMessages(anova(theirs[[2]], theirs[[1]], model.names = c("b", "a")))
+  expect_equal(rownames(found), c("a", "b"))
+  expect_named(found, names(wanted))
+  expect_equal(as.matrix(found), as.matrix(wanted), tolerance = 1e-6, ignore_attr = TRUE)
+  expect_s3_class(found, "anova")
+  one <- anova(theirs[[2]])
+  expect_equal(as.data.frame(anova(ours[[2]])), as.data.frame(one), tolerance = 1e-5)
+})
+
+test_that("a fit stands beside lm(), and restricted likelihoods only beside those of the same fixed effects", {
+  data <- nlme::Orthodont
+  one <- fastlmm_fit(distance ~ age + (1 | Subject), data)
+  without <- lm(distance ~ age, data)
+  table <- suppressMessages(anova(one, without))
+  ml <- fastlmm_fit(distance ~ age + (1 | Subject), data, method = "ML")
+  expect_equal(rownames(table), c("without", "one"))
+  expect_equal(table$Chisq[2], 2 * (ml$logLik - as.numeric(logLik(without))))
+  expect_equal(table[["Pr(>Chisq)"]][2], pchisq(table$Chisq[2], 1, lower.tail = FALSE))
+  kernel <- crossprod(matrix(rnorm(27 * 30), 30)) / 30
+  dimnames(kernel) <- rep(list(levels(data$Subject)), 2)
+  two <- fastlmm_fit(distance ~ age + (1 | Subject), data, K = list(Subject = kernel_mix(A = kernel, I = diag(27) + 0 * kernel)))
+  kept <- anova(one, two, refit = FALSE)
+  expect_equal(kept$logLik, c(one$logLik, two$logLik))
+  expect_error(anova(one, update(one, . ~ . + Sex), refit = FALSE), class = "fastlmm_error_anova")
+  expect_error(anova(one, without, refit = FALSE), class = "fastlmm_error_anova")
+})
+
+test_that("fits of other rows or responses, and what is no fit, are refused", {
+  data <- nlme::Orthodont
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), data)
+  expect_error(anova(fit, update(fit, data = data[-1, ])), "fit has 108 rows", class = "fastlmm_error_anova")
+  expect_error(anova(fit, update(fit, log(distance) ~ .)), "another response", class = "fastlmm_error_anova")
+  expect_error(anova(fit, 3), "not a fit", class = "fastlmm_error_anova")
+  expect_error(anova(fit, glm(distance ~ age, data = data)), "not a fit", class = "fastlmm_error_anova")
+  expect_error(anova(fit, fit, model.names = "a"), "1 names for 2 fits", class = "fastlmm_error_anova")
+})
+
+test_that("terms of one fit: aliased columns, no intercept, nothing at all", {
+  data <- nlme::Orthodont
+  data$again <- 2 * data$age
+  plain <- anova(fastlmm_fit(distance ~ age + Sex + (1 | Subject), data))
+  aliased <- anova(suppressMessages(fastlmm_fit(distance ~ age + again + Sex + (1 | Subject), data)))
+  expect_equal(as.data.frame(aliased), as.data.frame(plain), tolerance = 1e-8)
+  expect_equal(nrow(anova(fastlmm_fit(distance ~ 1 + (1 | Subject), data))), 0)
+  only <- fastlmm_fit(distance ~ 0 + age + (1 | Subject), data)
+  expect_equal(anova(only)[["F value"]], unname(fixef(only)^2 / diag(vcov(only))))
+})
+
+test_that("drop1() compares by maximum likelihood, whatever the fit's own method", {
+  data <- nlme::Orthodont
+  fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), data)
+  found <- drop1(fit, test = "Chisq")
+  ml <- update(fit, method = "ML")
+  less <- update(ml, . ~ . - Sex)
+  expect_equal(found["Sex", "AIC"], AIC(less))
+  expect_equal(found["<none>", "AIC"], AIC(ml))
+  expect_equal(found["Sex", "LRT"], 2 * (ml$logLik - less$logLik))
+  expect_equal(extractAIC(fit), c(5, AIC(ml)))
+})
+
+test_that("a Gaussian process is compared as other fits are", {
+  fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+  without <- lm(mag ~ depth, quakes)
+  table <- suppressMessages(anova(fit, without))
+  ml <- update(fit, method = "ML")
+  expect_equal(table$logLik, c(as.numeric(logLik(without)), ml$logLik))
+  expect_equal(table$Df[2], 2)
+})

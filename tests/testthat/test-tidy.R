@@ -1,0 +1,62 @@
+orthodont_fit <- function() fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+
+test_that("tidy() gives effects, standard deviations and predictions with the columns of broom.mixed", {
+  fit <- orthodont_fit()
+  table <- tidy(fit)
+  expect_named(table, c("effect", "group", "term", "estimate", "std.error", "statistic"))
+  expect_equal(table$term, c("(Intercept)", "age", "SexFemale", "sd__(Intercept)", "sd__Observation"))
+  expect_equal(table$estimate[1:3], unname(fixef(fit)))
+  expect_equal(table$std.error[1:3], unname(sqrt(diag(vcov(fit)))))
+  expect_equal(table$estimate[4:5], as.data.frame(VarCorr(fit))$sdcor)
+  variances <- tidy(fit, "ran_pars", scales = "vcov", conf.int = TRUE)
+  deviations <- tidy(fit, "ran_pars", conf.int = TRUE)
+  expect_equal(variances$estimate, deviations$estimate^2)
+  expect_equal(variances$conf.high, deviations$conf.high^2)
+  expect_equal(unname(as.matrix(deviations[c("conf.low", "conf.high")])), unname(confint(fit, c(".sig01", ".sigma"))))
+  wald <- tidy(fit, conf.int = TRUE, conf.method = "Wald", conf.level = 0.9)
+  expect_equal(wald$conf.low[2], fixef(fit)[["age"]] + qnorm(0.05) * wald$std.error[2])
+  values <- tidy(fit, c("fixed", "ran_vals"), conf.int = TRUE)
+  expect_named(values, c("effect", "group", "level", "term", "estimate", "std.error", "statistic", "conf.low", "conf.high"))
+  expect_equal(values$estimate[-(1:3)], as.data.frame(ranef(fit))$condval)
+  expect_error(tidy(fit, effect = "fixed", speed = 3), class = "fastlmm_error_unused_argument")
+})
+
+test_that("glance() is one row", {
+  fit <- orthodont_fit()
+  row <- glance(fit)
+  expect_equal(nrow(row), 1)
+  expect_named(row, c("nobs", "sigma", "logLik", "AIC", "BIC", "REMLcrit", "df.residual", "h2", "delta", "method"))
+  expect_equal(row$REMLcrit, -2 * fit$logLik)
+  expect_null(glance(update(fit, method = "ML"))$REMLcrit)
+})
+
+test_that("augment() adds to the rows of the fit, whatever was left out, and to new rows", {
+  data <- as.data.frame(nlme::Orthodont)
+  data$distance[c(3, 50)] <- NA
+  for (action in list(na.omit, na.exclude)) {
+    fit <- suppressMessages(fastlmm_fit(distance ~ age + (1 | Subject), data, na.action = action))
+    rows <- augment(fit, data, se_fit = TRUE)
+    expect_equal(nrow(rows), 106)
+    expect_equal(rows$.fitted + rows$.resid, rows$distance)
+    expect_equal(rows$.fixed, unname(drop(model.matrix(fit) %*% fixef(fit))))
+    expect_equal(rows$.se.fit, unname(predict(fit, data[-c(3, 50), ], se.fit = TRUE)$se.fit))
+    expect_equal(rows$Sex, data$Sex[-c(3, 50)])
+    expect_equal(augment(fit)$.fitted, rows$.fitted)
+  }
+  new <- augment(fit, newdata = data[c(3, 50), ], se_fit = TRUE)
+  expect_equal(new$.fitted, unname(predict(fit, data[c(3, 50), ])))
+  expect_error(augment(fit, data[1:4, ]), "4 rows", class = "fastlmm_error_rows")
+})
+
+test_that("a Gaussian process has its length scale among the parameters", {
+  fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+  table <- tidy(fit, "ran_pars", conf.int = TRUE)
+  expect_equal(table$term, c("sd__(Intercept)", "sd__Observation", "lengthscale"))
+  expect_equal(table$estimate, unname(c(sqrt(fit$sigma2), sqrt(fit$sigma2_e), fit$lengthscale)))
+  limits <- confint(fit, c("sigma2", ".sigma2", "lengthscale"))
+  expect_equal(table$conf.low, unname(c(sqrt(limits[1:2, 1]), limits[3, 1])))
+  given <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes)
+  expect_true(is.na(tidy(given, "ran_pars", conf.int = TRUE)$std.error[3]))
+  expect_equal(glance(fit)$h2, unname(fit$h2))
+  expect_equal(augment(fit)$.resid, unname(residuals(fit)))
+})
