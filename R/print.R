@@ -5,17 +5,24 @@
 #' when K is not on that scale. Of several random effects it gives the shares and their standard errors; intervals, which
 #' take fits of their own, are [confint.fastlmm()]'s.
 #'
+#' Tests of the fixed effects need degrees of freedom, since the variances are estimated: `df` gives Satterthwaite's (from the observed second
+#' derivatives of the REML criterion, as `lmerTest`) or Kenward and Roger's with their larger standard errors (as `pbkrtest`), for any known kernel, in time
+#' `n p^2`: neither forms a matrix of the size of the data. At a boundary, where one variance is left, they are those of [lm()]. They need a REML fit with one
+#' random effect and without [gp()]; others are refused (`fastlmm_error_ddf`).
+#'
 #' @param x,object a fit by [fastlmm_fit()], or its summary.
+#' @param df degrees of freedom of the t-tests: none (no p-values), `"satterthwaite"` or `"kenward-roger"`.
 #' @param digits significant digits.
 #' @param correlation print the correlation of the fixed effects? `NULL`: when there are at most 20.
 #' @param ... not used; an unknown argument is an error.
-#' @return `summary()`: a list of class `summary.fastlmm`, with `coefficients` (Estimate, Std. Error, t value; aliased
-#'   columns left out), `varcor`, `h2` (data frame of `estimate`, `std.error`, `lower`, `upper`, as fitted and with K
+#' @return `summary()`: a list of class `summary.fastlmm`, with `coefficients` (Estimate, Std. Error, t value, and df, Pr(>|t|) if
+#'   `df` is asked for; aliased columns left out), `varcor`, `h2` (data frame of `estimate`, `std.error`, `lower`, `upper`, as fitted and with K
 #'   scaled), `residuals` (scaled Pearson), `logLik`, `criteria` and more. The print methods return their argument.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' fit
 #' summary(fit)
+#' coef(summary(fit, df = "kenward-roger"))
 #' @name summary.fastlmm
 NULL
 
@@ -37,21 +44,25 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
 
 #' @rdname summary.fastlmm
 #' @export
-summary.fastlmm <- function(object, ...) {
+summary.fastlmm <- function(object, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_dots_empty(...)
-  kept <- object$kept
-  se <- sqrt(pmax(diag(object$vcov), 0))
-  estimate <- object$coefficients[kept]
+  df <- match.arg(df)
   structure(
     list(
       fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset")],
-      coefficients = cbind(Estimate = estimate, `Std. Error` = se, `t value` = estimate / se),
+      coefficients = if (df == "none") estimate_table(object) else test_table(object, df), ddf = df,
       aliased = is.na(object$coefficients), vcov = object$vcov, varcor = VarCorr(object), sigma = sigma(object),
       h2 = h2_table(object), logLik = logLik(object), criteria = fit_criteria(object),
       residuals = residuals(object, "pearson", scaled = TRUE), df = object$df
     ),
     class = "summary.fastlmm"
   )
+}
+
+estimate_table <- function(fit) {
+  se <- sqrt(pmax(diag(fit$vcov), 0))
+  estimate <- fit$coefficients[fit$kept]
+  cbind(Estimate = estimate, `Std. Error` = se, `t value` = estimate / se)
 }
 
 #' @rdname summary.fastlmm
@@ -157,9 +168,11 @@ print_coefficients <- function(x, digits) {
     return(invisible())
   }
   cat("\nFixed effects:", if (n > 0) paste0(" (", n, " not defined because of singularities)"), "\n", sep = "")
-  table <- matrix(NA_real_, length(x$aliased), 3, dimnames = list(names(x$aliased), colnames(x$coefficients)))
+  table <- matrix(NA_real_, length(x$aliased), ncol(x$coefficients), dimnames = list(names(x$aliased), colnames(x$coefficients)))
   table[!x$aliased, ] <- x$coefficients
-  printCoefmat(table, digits = digits, na.print = "NA")
+  tested <- "df" %in% colnames(table)
+  if (tested) cat("t-tests use ", c(satterthwaite = "Satterthwaite's", `kenward-roger` = "Kenward and Roger's")[[x$ddf]], " degrees of freedom\n", sep = "")
+  printCoefmat(table, digits = digits, na.print = "NA", has.Pvalue = tested, P.values = tested, cs.ind = 1:2, tst.ind = if (tested) 4 else 3)
 }
 
 print_correlation <- function(vcov) {

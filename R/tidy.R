@@ -6,11 +6,12 @@
 #' @param effects which rows: `"fixed"`, `"ran_pars"` (standard deviations, or variances) and `"ran_vals"` (predicted random effects).
 #' @param scales of `"ran_pars"`: `"sdcor"` for standard deviations, `"vcov"` for variances.
 #' @param conf.int,conf.level,conf.method give intervals? Of which level, and by profile or Wald's? Wald's has none for variances.
+#' @param df degrees of freedom of tests of fixed effects, as in [summary.fastlmm()]: then there are columns `df` and `p.value`.
 #' @param data data of the fit, whose columns come first; the model frame if not given.
 #' @param newdata data for predictions, instead.
 #' @param se_fit add the standard error of the fitted values, `.se.fit`?
 #' @param ... `augment()`: arguments of `predict()` for `newdata`, as `K`. Otherwise not used; an unknown argument is an error.
-#' @return Data frames. `tidy()`: `effect`, `group`, (`level`,) `term`, `estimate`, `std.error`, `statistic`, and `conf.low`, `conf.high` if asked for; aliased
+#' @return Data frames. `tidy()`: `effect`, `group`, (`level`,) `term`, `estimate`, `std.error`, `statistic`, and `df`, `p.value`, `conf.low`, `conf.high` if asked for; aliased
 #'   coefficients are left out. `glance()`: one row of `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` (of REML fits), `df.residual`, `h2`, `delta`, `method`;
 #'   of several random effects `h2` is the sum of their shares and `delta` is `NA`. `augment()`: the columns of the data, then `.fitted`, `.resid`, and `.fixed`
 #'   (what the fixed effects alone predict); with `newdata` without `.resid`.
@@ -23,7 +24,7 @@
 #' head(augment(fit))
 #' @export
 tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor", "vcov"), conf.int = FALSE, conf.level = 0.95,
-                         conf.method = c("profile", "Wald"), ...) {
+                         conf.method = c("profile", "Wald"), df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_dots_empty(...)
   effects <- match.arg(effects, c("fixed", "ran_pars", "ran_vals"), several.ok = TRUE)
   scales <- match.arg(scales)
@@ -37,7 +38,7 @@ tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor"
     data.frame(conf.low = limits[, 1], conf.high = limits[, 2])
   }
   parts <- list(
-    fixed = if ("fixed" %in% effects) tidy_fixed(x, interval),
+    fixed = if ("fixed" %in% effects) tidy_fixed(x, match.arg(df), interval),
     ran_pars = if ("ran_pars" %in% effects) tidy_ran_pars(x, scales, interval),
     ran_vals = if ("ran_vals" %in% effects) tidy_ran_vals(x, if (conf.int) conf.level)
   )
@@ -86,15 +87,15 @@ rows_of_fit <- function(data, fit) {
 
 # ---- pieces -------------------------------------------------------------------------------------------
 
-tidy_fixed <- function(fit, interval) {
-  kept <- fit$kept
-  if (length(kept) == 0) return(NULL)
-  estimate <- unname(fit$coefficients[kept])
-  se <- unname(sqrt(diag(fit$vcov)))
-  bound(
-    data.frame(effect = "fixed", group = NA_character_, term = names(fit$coefficients)[kept], estimate = estimate, std.error = se, statistic = estimate / se),
-    interval(names(fit$coefficients)[kept])
+tidy_fixed <- function(fit, df, interval) {
+  if (length(fit$kept) == 0) return(NULL)
+  table <- if (df == "none") estimate_table(fit) else test_table(fit, df)
+  out <- data.frame(
+    effect = "fixed", group = NA_character_, term = rownames(table), estimate = table[, "Estimate"], std.error = table[, "Std. Error"],
+    statistic = table[, "t value"], row.names = NULL
   )
+  if (df != "none") out[c("df", "p.value")] <- table[, c("df", "Pr(>|t|)")]
+  bound(out, interval(rownames(table)))
 }
 
 tidy_ran_pars <- function(fit, scales, interval) {
@@ -139,12 +140,13 @@ bound <- function(rows, limits) {
   if (is.null(limits)) rows else cbind(rows, limits, row.names = NULL)
 }
 
-# One above the other, `level` (of predicted effects) after `group`
+# One above the other, NA where a part has not what another has
 stacked <- function(parts) {
-  if (!any(vapply(parts, function(part) "level" %in% names(part), NA))) return(do.call(rbind, unname(parts)))
-  with_level <- function(part) {
-    if (is.null(part$level)) part$level <- NA_character_
-    part[c("effect", "group", "level", setdiff(names(part), c("effect", "group", "level")))]
+  columns <- c("effect", "group", "level", "term", "estimate", "std.error", "statistic", "df", "p.value", "conf.low", "conf.high")
+  columns <- intersect(columns, unlist(lapply(parts, names)))
+  filled <- function(part) {
+    part[setdiff(columns, names(part))] <- NA
+    part[columns]
   }
-  do.call(rbind, unname(lapply(parts, with_level)))
+  do.call(rbind, unname(lapply(parts, filled)))
 }

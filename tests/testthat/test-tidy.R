@@ -18,6 +18,9 @@ test_that("tidy() gives effects, standard deviations and predictions with the co
   values <- tidy(fit, c("fixed", "ran_vals"), conf.int = TRUE)
   expect_named(values, c("effect", "group", "level", "term", "estimate", "std.error", "statistic", "conf.low", "conf.high"))
   expect_equal(values$estimate[-(1:3)], as.data.frame(ranef(fit))$condval)
+  tested <- tidy(fit, c("fixed", "ran_pars"), df = "kenward-roger")
+  expect_equal(tested$p.value, c(unname(coef(summary(fit, df = "kenward-roger"))[, "Pr(>|t|)"]), NA, NA))
+  expect_equal(names(tested)[6:8], c("statistic", "df", "p.value"))
   expect_error(tidy(fit, effect = "fixed", speed = 3), class = "fastlmm_error_unused_argument")
 })
 
