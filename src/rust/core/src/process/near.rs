@@ -82,11 +82,32 @@ const STEPS: usize = 16;
 const LONGEST: f64 = 0.7;
 /// Length of a step that does not matter, in standard errors: the deviance is within 1e-5 of its lowest.
 const SMALL: f64 = 3e-3;
-/// Length of a step after which the next would be far below that, and along which the curvature changes by less than 1e-3 of itself.
+/// Length of a step after which the next would be far below that, and the part of itself by which the curvature may change along it to be taken for that at its end.
 const CLOSE: f64 = 2e-2;
+const STEADY: f64 = 1e-3;
 
-/// Where a step began, the step, and the value there.
-type Begun = ([f64; 2], [f64; 2], f64);
+/// Where a step began, the step, and what was there.
+struct Begun {
+    at: [f64; 2],
+    step: [f64; 2],
+    /// In standard errors, where the deviance was convex.
+    length: Option<f64>,
+    local: Local,
+}
+
+impl Begun {
+    fn halve(&mut self) -> [f64; 2] {
+        self.step = self.step.map(|s| 0.5 * s);
+        self.length = self.length.map(|l| 0.5 * l);
+        [self.at[0] + self.step[0], self.at[1] + self.step[1]]
+    }
+
+    /// By which part of itself the curvature changed for each standard error of this step.
+    fn bent(&self, end: &Local) -> f64 {
+        let change = |i: usize| (self.local.hessian[i][i] / end.hessian[i][i] - 1.0).abs();
+        self.length.map_or(f64::INFINITY, |l| change(0).max(change(1)) / l)
+    }
+}
 
 impl Search<'_> {
     /// The process about some length scales, the first `d` of which change in proportion.
@@ -125,11 +146,10 @@ impl Search<'_> {
                 return Ok(None);
             };
             let value = here.local.value;
-            if let Some((from, step, before)) = &mut last
-                && value > *before + ROUNDING * before.abs()
+            if let Some(last) = &mut last
+                && value > last.local.value + ROUNDING * last.local.value.abs()
             {
-                *step = step.map(|s| 0.5 * s);
-                at = [from[0] + step[0], from[1] + step[1]];
+                at = last.halve();
                 continue;
             }
             seen.push(Seen {
@@ -143,14 +163,20 @@ impl Search<'_> {
             if length.is_none_or(|l| l > SMALL) {
                 at = [at[0] + step[0], at[1] + step[1]];
             }
-            if length.is_none_or(|l| l > CLOSE) {
-                last = Some((from, step, value));
-            } else {
+            let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
+            if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
                 let here = self.ended(here, from, at, &along(at[0]));
                 // without a process it may be better still: then the whole range is looked at
                 let best = here.filter(|here| here.local.value < here.estimates.nothing);
                 return Ok(best.map(|here| Found::here(along(at[0]), here, seen)));
             }
+            let local = here.local;
+            last = Some(Begun {
+                at: from,
+                step,
+                length,
+                local,
+            });
         }
         Ok(None)
     }

@@ -309,15 +309,17 @@ fn the_gradient_is_that_of_the_profile() {
     }
 }
 
+const CASES: [(Family, usize, Method); 4] = [
+    (Family::ExpQuad, 1, Method::Reml),
+    (Family::Matern32, 1, Method::Ml),
+    (Family::Matern52, 2, Method::Reml),
+    (Family::Matern52, 2, Method::Ml),
+];
+
 /// The deviance and its slopes are tested above; second derivatives are their differences, and estimates those of the rotated data.
 #[test]
 fn second_derivatives_are_differences_of_slopes() {
-    for (family, d, method) in [
-        (Family::ExpQuad, 1, Method::Reml),
-        (Family::Matern32, 1, Method::Ml),
-        (Family::Matern52, 2, Method::Reml),
-        (Family::Matern52, 2, Method::Ml),
-    ] {
+    for (family, d, method) in CASES {
         let field = Field::new(8, [90, 520][d - 1], d, 2);
         let (_, space) = between(&field, family, true);
         // each length scale, all in proportion, and log delta
@@ -404,11 +406,7 @@ fn second_derivatives_are_differences_of_slopes() {
 /// From near and far, with delta too large and too small, to where the search of the whole range ends.
 #[test]
 fn newtons_method_ends_where_the_search_of_the_range_does() {
-    for (family, d, method) in [
-        (Family::ExpQuad, 1, Method::Reml),
-        (Family::Matern52, 2, Method::Reml),
-        (Family::Matern52, 2, Method::Ml),
-    ] {
+    for (family, d, method) in CASES {
         let field = Field::new(5, [70, 520][d - 1], d, 2);
         let (range, space) = between(&field, family, false);
         let workers = Workers::new(2).unwrap();
@@ -440,8 +438,21 @@ fn newtons_method_ends_where_the_search_of_the_range_does() {
                     here.deviance,
                     best.deviance
                 );
-                let width = found.width.unwrap();
-                assert!(width > 0.0 && found.here.is_some());
+                assert!(found.width.unwrap() > 0.0);
+                // what a last short step takes over from its beginning is what its end has
+                let there = search.near(&here.lengths, here.delta, d).unwrap().unwrap();
+                let told = found.here.unwrap();
+                assert!((told.local.value - there.local.value).abs() < 1e-9 * there.local.value.abs());
+                assert!((told.estimates.beta[0] - there.estimates.beta[0]).abs() < 1e-9);
+                let inside = here.lengths[0] > range.shortest[0] && here.lengths[0] < range.longest[0];
+                for i in usize::from(!inside)..2 {
+                    let (a, b) = (told.local.hessian[i][i], there.local.hessian[i][i]);
+                    assert!(
+                        (a - b).abs() < 5e-3 * b,
+                        "{family:?} {method:?} {start} {times}: {a} {b}"
+                    );
+                    assert!(there.local.gradient[i].abs() < 1e-2 * b.sqrt());
+                }
             }
         }
         assert!(ended >= 9, "{family:?} {method:?} {ended}");
