@@ -78,7 +78,7 @@ deviance.fastlmm <- function(object, REML = NULL, ...) {
 
 #' @rdname fastlmm-accessors
 #' @export
-nobs.fastlmm <- function(object, use.fallback = FALSE, ...) {
+nobs.fastlmm <- function(object, ..., use.fallback = FALSE) {
   check_dots_empty(...)
   object$nobs
 }
