@@ -78,25 +78,24 @@ check_comparable <- function(fits) {
 
 fitted_response <- function(fit) as.numeric(model.response(model.frame(fit)))
 
+# The restricted likelihood depends on the columns of X, not only on what they span.
 same_fixed <- function(fits) {
-  restricted <- vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
+  restricted <- are_restricted(fits)
   if (!any(restricted)) return(fits)
-  fixed <- function(fit) qr.Q(qr(model.matrix(fit)[, names(which(!is.na(fixef(fit)))), drop = FALSE]))
-  same <- function(fit) {
-    a <- fixed(fit)
-    b <- fixed(fits[[1]])
-    ncol(a) == ncol(b) && isTRUE(all.equal(a %*% crossprod(a, b), b))
-  }
+  columns <- function(fit) unname(fixed_design(fit)[, fit$kept, drop = FALSE])
+  same <- function(fit) isTRUE(all.equal(columns(fit), columns(fits[[1]]), check.attributes = FALSE))
   if (all(restricted) && all(vapply(fits, same, NA))) return(fits)
-  abort_anova("restricted likelihoods are comparable only between REML fits with the same fixed effects; leave out `refit = FALSE`")
+  abort_anova("restricted likelihoods are comparable only between REML fits with the same columns of fixed effects; leave out `refit = FALSE`")
 }
 
 by_ml <- function(fits) {
-  restricted <- vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
+  restricted <- are_restricted(fits)
   if (any(restricted)) inform_fastlmm("refit_ml", "REML fits are made again by maximum likelihood (refit = FALSE keeps them)")
   fits[restricted] <- lapply(fits[restricted], as_ml)
   fits
 }
+
+are_restricted <- function(fits) vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
 
 # The same model by maximum likelihood, without another word on what its REML fit has said
 as_ml <- function(fit) {
@@ -109,12 +108,15 @@ abort_anova <- function(message) abort_fastlmm("anova", message)
 
 # ---- terms of one fit -----------------------------------------------------------------------------------
 
-# With R'R = vcov^-1 the squares of R beta are the sums of squares in units of the residual variance, each column's after those before it.
+# With R'R = vcov^-1 the squares of R beta are the sums of squares in units of the residual variance, each column's after those before it. In units of the
+# standard errors nothing depends on the scale of the columns.
 anova_of_terms <- function(fit) {
   kept <- fit$kept
   term <- attr(fixed_design(fit), "assign")[kept]
   inside <- which(term > 0)
-  effects <- if (length(kept) > 0) drop(chol(solve(fit$vcov)) %*% fit$coefficients[kept])
+  se <- sqrt(diag(fit$vcov))
+  if (!all(se > 0)) abort_anova("the coefficients have no standard errors: the fit is exact")
+  effects <- if (length(kept) > 0) drop(chol(solve(cov2cor(fit$vcov))) %*% (fit$coefficients[kept] / se))
   sums <- vapply(split(effects[inside]^2, term[inside]), sum, 0)
   npar <- as.integer(table(term[inside]))
   table <- data.frame(

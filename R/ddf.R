@@ -7,7 +7,9 @@
 # Estimate, Std. Error, df, t value, Pr(>|t|): a row for each kept coefficient
 test_table <- function(fit, df) {
   check_ddf(fit)
-  found <- if (fit$status != "ok") list(vcov = fit$vcov, df = NA_real_) else if (fit$optimum$boundary != "none") {
+  found <- if (fit$status != "ok") {
+    list(vcov = fit$vcov, df = NA_real_)
+  } else if (fit$optimum$boundary != "none") {
     # one variance is left: the test of lm()
     list(vcov = fit$vcov, df = fit$nobs - fit$rank)
   } else {
@@ -53,9 +55,10 @@ satterthwaite <- function(fit) {
   times <- c(rep(1, length(rotated$values)), rep(rotated$n_rest, rotated$n_rest > 0))
   y2 <- c(rotated$y^2, rep(rotated$rho, rotated$n_rest > 0))
   n <- sum(times)
-  log_q <- sum(y2 * over)
-  q1 <- -delta * sum(y2 * over^2) / log_q
-  q2 <- q1 + 2 * delta^2 * sum(y2 * over^3) / log_q
+  # derivatives of Q relative to Q, and of the log-determinant
+  q <- sum(y2 * over)
+  q1 <- -delta * sum(y2 * over^2) / q
+  q2 <- q1 + 2 * delta^2 * sum(y2 * over^3) / q
   l1 <- delta * sum(times * over)
   l2 <- l1 - delta^2 * sum(times * over^2)
   hessian <- matrix(c(n, -n * q1, -n * q1, n * q2 + l2), 2)

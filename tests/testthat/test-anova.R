@@ -30,6 +30,8 @@ test_that("a fit stands beside lm(), and restricted likelihoods only beside thos
   kept <- anova(one, two, refit = FALSE)
   expect_equal(kept$logLik, c(one$logLik, two$logLik))
   expect_error(anova(one, update(one, . ~ . + Sex), refit = FALSE), class = "fastlmm_error_anova")
+  # the same span by other columns has another restricted likelihood
+  expect_error(anova(one, update(one, . ~ . - age + I(10 * age)), refit = FALSE), class = "fastlmm_error_anova")
   expect_error(anova(one, without, refit = FALSE), class = "fastlmm_error_anova")
 })
 
@@ -49,6 +51,9 @@ test_that("terms of one fit: aliased columns, no intercept, nothing at all", {
   plain <- anova(fastlmm_fit(distance ~ age + Sex + (1 | Subject), data))
   aliased <- anova(suppressMessages(fastlmm_fit(distance ~ age + again + Sex + (1 | Subject), data)))
   expect_equal(as.data.frame(aliased), as.data.frame(plain), tolerance = 1e-8)
+  data$far <- 1e9 * data$age
+  scaled <- anova(fastlmm_fit(distance ~ far + Sex + (1 | Subject), data))
+  expect_equal(scaled[["F value"]], plain[["F value"]], tolerance = 1e-6)
   expect_equal(nrow(anova(fastlmm_fit(distance ~ 1 + (1 | Subject), data))), 0)
   only <- fastlmm_fit(distance ~ 0 + age + (1 | Subject), data)
   expect_equal(anova(only)[["F value"]], unname(fixef(only)^2 / diag(vcov(only))))

@@ -84,6 +84,20 @@ test_that("degrees of freedom are those of the explicit matrices", {
   }
 })
 
+test_that("every route to the rotated object gives the same", {
+  # each id once, so that the decomposition is reused
+  case <- dense_model(5, n = 25, m = 25, rank = 4)
+  root <- eigen(case$kernel)
+  W <- root$vectors[, 1:4] %*% diag(sqrt(root$values[1:4]))
+  rownames(W) <- rownames(case$kernel)
+  routes <- list(case$kernel, kernel_lowrank(W), kernel_eigen(fastlmm_decompose(case$kernel)))
+  for (df in c("satterthwaite", "kenward-roger")) {
+    found <- lapply(routes, function(K) coef(summary(fastlmm_fit(y ~ X1 + X2 + (1 | id), case$data, K = list(id = K)), df = df)))
+    expect_equal(found[[2]], found[[1]], tolerance = 1e-5)
+    expect_equal(found[[3]], found[[1]], tolerance = 1e-5)
+  }
+})
+
 test_that("of a balanced experiment they are those of the analysis of variance", {
   fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
   for (df in c("satterthwaite", "kenward-roger")) {
