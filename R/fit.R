@@ -33,6 +33,8 @@
 #' \describe{
 #'   \item{coefficients}{p fixed effects, named; `NA` for columns that depend on others (tolerance 1e-7, as `lm()`)}
 #'   \item{vcov}{their covariance, r x r, aliased ones left out}
+#'   \item{null_space}{a basis N of the combinations of coefficients that change no fitted value, p x (p - r); `NULL` for X of full rank. A mean `x'beta` is determined
+#'     by the data where `x'N = 0`, see [predict.fastlmm()]}
 #'   \item{sigma2}{variance explained by K, in units of the response squared over those of K; one for each random effect, named}
 #'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. Of several random effects `delta` and `h2` have one
 #'     value each, `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}

@@ -166,7 +166,9 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   check_dots_empty(...)
   new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
   rows <- nrow(new)
-  both <- gp_each(object, function(one) unlist(predict(one, new, re.form, TRUE)[c("fit", "se.fit")]), 2 * rows)
+  warn_not_estimable(gp_targets(object, newdata, TRUE), colnames(object$y))
+  one <- function(fit) unlist(quietly_not_estimable(predict(fit, new, re.form, TRUE))[c("fit", "se.fit")])
+  both <- gp_each(object, one, 2 * rows)
   part <- function(first) {
     value <- structure(both[first + seq_len(rows), , drop = FALSE], dimnames = list(rownames(new), colnames(both)))
     if (is.null(newdata)) napredict(object$na.action, value) else value
@@ -176,7 +178,7 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
 }
 
 gp_fitted_cells <- function(fit) {
-  value <- gp_each(fit, function(one) unname(predict(one, fit$frame)), nrow(fit$frame))
+  value <- gp_each(fit, function(one) unname(quietly_not_estimable(predict(one, fit$frame))), nrow(fit$frame))
   value[is.na(fit$y)] <- NA
   dimnames(value) <- dimnames(fit$y)
   value

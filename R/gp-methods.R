@@ -13,7 +13,7 @@
 #' @param se.fit standard errors as well?
 #' @param allow.new.levels give groups that are not in the fit the effect 0?
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`.
+#' @return A numeric vector named by the rows; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`. `NA` where the mean is not estimable, as in [predict.fastlmm()].
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
@@ -23,6 +23,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, !is.null(re.form) && is_population(re.form), allow.new.levels)
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
+  warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
   if (!se.fit) return(fit)
   list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(gp_variance(object, targets), 0))), residual.scale = sigma(object))
@@ -39,7 +40,8 @@ gp_targets <- function(fit, newdata, population, allow_new = FALSE) {
   group <- if (!population && length(fit$random) > 1) target_groups(fit, frame, is.null(newdata), allow_new)
   list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete], coordinates = coordinates[complete, , drop = FALSE], group = group[complete],
-    population = population, complete = complete, names = rownames(design$X), na.action = design$na.action
+    population = population, estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X),
+    na.action = design$na.action
   )
 }
 

@@ -200,6 +200,8 @@ fit_gp_table <- function(x, method, control, call) {
   answer <- call_rust(ffi_gp_fit_table, x$table, x$basis$frequencies, gp_request(gp, gp$box, method, control), 1L)
   fit <- new_gp_fit(model, fourier_fit(answer))
   fit$nobs <- x$table$n
+  columns <- seq_along(x$columns)
+  fit$null_space <- null_space_of_sums(x$table$cross[columns, columns, drop = FALSE], x$table$shifts[columns], x$table$n, fit$kept)
   report_gp(fit)
 }
 

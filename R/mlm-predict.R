@@ -42,11 +42,12 @@ predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit =
   effects <- Map(function(one, target, source) {
     target$z * source_effects(one$alpha, source)[match(target$id, source$id), , drop = FALSE]
   }, random, targets$random, sources)
+  warn_not_estimable(targets, colnames(object$y))
   fit <- pad_rows(targets, Reduce(`+`, effects, fixed_part(object, targets$X, targets$offset)))
   if (!se.fit) return(fit)
   one <- function(j) {
     if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(fit)))
-    predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels)$se.fit
+    quietly_not_estimable(predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels)$se.fit)
   }
   se <- if (is.null(newdata)) cell_errors(object, re.form, K, k_diag, fit) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
   list(fit = fit, se.fit = matrix(se, nrow(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
@@ -79,6 +80,7 @@ fixed_part <- function(fit, X, offset) {
 
 pad_rows <- function(targets, value) {
   out <- matrix(NA_real_, length(targets$complete), ncol(value), dimnames = list(targets$names, colnames(value)))
+  if (!is.null(targets$estimable)) value[!targets$estimable] <- NA
   out[targets$complete, ] <- value
   napredict(targets$na.action, out)
 }

@@ -158,6 +158,7 @@ new_fastlmm_mlm <- function(model, found) {
       list(coefficients = coefficients, vcov = array(found$vcov, c(p, p, length(responses)), list(colnames(model$X), colnames(model$X), responses))),
       lapply(found[vectors], named),
       list(
+        null_space = null_spaces(model$X, coefficients, !is.na(model$y), !is.na(found$logLik)),
         se = lapply(found$se, named), df = named(found$rank + length(model$random) + 1L), kept = colnames(model$X)[rowSums(!is.na(coefficients)) > 0],
         random = if (is.null(found$alpha)) model$random else with_alpha(model$random, found$alpha)
       ),

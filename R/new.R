@@ -56,7 +56,8 @@ new_fastlmm <- function(model, found) {
     list(
       call = model$call, formula = model$formula, terms = model$terms, frame = model$frame, xlevels = model$xlevels,
       contrasts = model$contrasts, method = model$method, coefficients = found$coefficients, vcov = found$vcov, kept = found$kept,
-      rank = found$rank, sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
+      null_space = null_space(model$X, found$kept), rank = found$rank,
+      sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
       na.action = model$na.action, control = model$control, nobs = length(model$y), df = found$rank + length(model$random) + 1, status = optimum$status

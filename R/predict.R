@@ -22,6 +22,10 @@
 #' @param ... not used; an unknown argument is an error.
 #' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `se.fit` a list of `fit`,
 #'   `se.fit` and `residual.scale`.
+#'
+#'   `NA` too, with the warning `fastlmm_warning_not_estimable`, where the fixed effects are rank deficient and the row asks for a combination of
+#'   coefficients that the data do not determine, as in a cell of an interaction without data: any number there would change with the reference level
+#'   of a factor.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' predict(fit, data.frame(age = 15, Subject = c("M01", "F01")), se.fit = TRUE)
@@ -44,6 +48,7 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
     function(one, target, K) new_source(one, unique(target$id), K, allow.new.levels),
     random, targets$random, if (length(random) > 0) new_kernels(K, random)
   )
+  warn_not_estimable(targets)
   fit <- pad_targets(targets, target_mean(object, targets, sources))
   if (!se.fit) return(fit)
   variance <- target_variance(object, targets, sources, k_diag)
@@ -80,7 +85,7 @@ which_random <- function(fit, re.form) {
   if (all(asked %in% there)) there %in% asked else FALSE
 }
 
-# Rows to predict: only complete ones go on; `complete` and `names` put the others back.
+# Rows to predict: only complete ones go on; `complete` and `names` put the others back. Of these `estimable` says which have a mean.
 prediction_targets <- function(fit, newdata, random) {
   design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
   X <- design$X[, fit$kept, drop = FALSE]
@@ -89,7 +94,7 @@ prediction_targets <- function(fit, newdata, random) {
   list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete],
     random = lapply(design$random, function(one) list(id = one$id[complete], z = one$z[complete])),
-    complete = complete, names = rownames(design$X), na.action = design$na.action
+    estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X), na.action = design$na.action
   )
 }
 
@@ -101,6 +106,7 @@ fit_targets <- function(fit, random) {
 }
 
 pad_targets <- function(targets, value) {
+  if (!is.null(targets$estimable)) value[!targets$estimable] <- NA
   out <- structure(rep(NA_real_, length(targets$complete)), names = targets$names)
   out[targets$complete] <- value
   napredict(targets$na.action, out)

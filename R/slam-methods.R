@@ -119,6 +119,9 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   shape$coefficients <- stats::setNames(numeric(length(object$all_columns)), object$all_columns)
   design <- forge_design(shape, newdata, random)
   value <- slam_fixed(object, cbind(design$X, new_covariates(object, as_data_frame(newdata)))) + design$offset
+  estimable <- estimable_rows(shape, design$X)
+  if (!is.null(estimable)) value[!estimable, ] <- NA
+  warn_not_estimable(list(estimable = estimable, complete = rep(TRUE, nrow(design$X)), names = rownames(design$X)))
   if (length(random) == 0) return(value)
   value + new_effects(object, design$random[[1]], K, allow.new.levels)
 }

@@ -69,7 +69,7 @@ augment.fastlmm <- function(x, data = model.frame(x), newdata = NULL, se_fit = F
 
 augment_new <- function(fit, newdata, se_fit, ...) {
   found <- predict(fit, newdata, se.fit = se_fit, ...)
-  out <- data.frame(.fitted = unname(if (se_fit) found$fit else found), .fixed = unname(predict(fit, newdata, re.form = NA)))
+  out <- data.frame(.fitted = unname(if (se_fit) found$fit else found), .fixed = unname(quietly_not_estimable(predict(fit, newdata, re.form = NA))))
   if (se_fit) out$.se.fit <- unname(found$se.fit)
   cbind(as.data.frame(newdata), out)
 }
