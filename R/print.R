@@ -193,6 +193,8 @@ h2_values <- function(h2, digits) {
   if (length(h2) == 1) value else paste(names(h2), value, collapse = ", ")
 }
 
+one_h2 <- c("h2", "h2, K scaled to mean diagonal 1")
+
 # Scaling K by c turns h into c h / (1 - h + c h): monotone, so intervals go along and the standard error by its slope.
 h2_table <- function(fit) {
   if (length(fit$random) > 1) return(share_table(fit))
@@ -204,12 +206,13 @@ h2_table <- function(fit) {
   slope <- c_k / (1 - fit$h2 + c_k * fit$h2)^2
   data.frame(
     estimate = c(value[1], scaled[1]), std.error = c(1, slope) * fit$se$h2, lower = c(value[2], scaled[2]),
-    upper = c(value[3], scaled[3]), row.names = c("h2", "h2, K scaled to mean diagonal 1")
+    upper = c(value[3], scaled[3]), row.names = one_h2
   )
 }
 
+# A single K of mean diagonal 1 is told once; shares of several kernels are different things, however equal.
 print_h2 <- function(h2, digits) {
-  same <- isTRUE(all.equal(h2[1, ], h2[2, ], check.attributes = FALSE))
+  same <- identical(rownames(h2), one_h2) && isTRUE(all.equal(h2[1, ], h2[2, ], check.attributes = FALSE))
   shown <- if (same) h2[1, ] else h2
   cat(sprintf("%s: %s\n", rownames(shown), h2_text(shown, digits)), sep = "")
 }

@@ -84,3 +84,16 @@ test_that("several optima are reported", {
   expect_null(optima_note(local[1, ]))
   expect_match(optima_note(local), "2 local optima, best first: h2 = 0.5000 (logLik -20.000), h2 = 0.1000", fixed = TRUE)
 })
+
+test_that("every one of several shares is printed, however many are equal", {
+  set.seed(8)
+  d <- expand.grid(a = factor(1:4), b = factor(1:4), c = factor(1:5))
+  d$y <- residuals(lm(rnorm(80) ~ a + b, d)) + 2 * rnorm(5)[d$c]
+  fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | a) + (1 | b) + (1 | c), d))
+  expect_identical(fit$h2[["a"]], fit$h2[["b"]])
+  shown <- grep("^h2", capture.output(print(summary(fit))), value = TRUE)
+  expect_identical(sub(":.*", "", shown), sprintf("h2 (%s)", c("a", "b", "c")))
+  expect_match(shown[3], format(fit$h2[["c"]], digits = 4), fixed = TRUE)
+  one <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | c), d))
+  expect_length(grep("^h2", capture.output(print(summary(one)))), 1)
+})
