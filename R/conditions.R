@@ -108,8 +108,8 @@ abort_list_column <- function(name) {
   )
 }
 
-abort_model_frame <- function(error) {
-  abort_fastlmm("model_frame", paste0("the variables of the model do not fit together: ", conditionMessage(error)))
+abort_model_frame <- function(error, hint = NULL) {
+  abort_fastlmm("model_frame", paste0("the variables of the model do not fit together: ", conditionMessage(error), hint))
 }
 
 check_some_rows <- function(frame, dropped) {

@@ -9,14 +9,10 @@ forge_design <- function(fit, newdata, random = fit$random) {
   newdata <- as_data_frame(newdata, "newdata")
   if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
   if (nrow(newdata) == 0) return(empty_design(fit, random))
-  check_columns(fit, newdata, random)
-  terms <- stats::delete.response(fit$terms)
-  frame <- evaluate_frame(quote(stats::model.frame(terms, newdata, na.action = stats::na.pass)), environment())
-  frame <- as_fitted(frame, fit)
-  X <- design_matrix(terms, frame, fit$contrasts)
+  frame <- as_fitted(forge_frame(fit, stats::delete.response(fit$terms), newdata), fit)
+  X <- design_matrix(stats::delete.response(fit$terms), frame, fit$contrasts)
   rownames(X) <- rownames(newdata)
-  env <- environment(fit$formula)
-  list(X = X, offset = forge_offset(fit, frame, newdata), random = lapply(random, forge_random, newdata = newdata, env = env))
+  list(X = X, offset = forge_offset(fit, frame, newdata), random = lapply(random, forge_random, newdata = newdata, fit = fit))
 }
 
 empty_design <- function(fit, random) {
@@ -24,23 +20,30 @@ empty_design <- function(fit, random) {
   list(X = X, offset = numeric(), random = lapply(random, function(one) list(id = character(), z = numeric())))
 }
 
-forge_random <- function(random, newdata, env) {
+# Variables of the terms in new data
+forge_frame <- function(fit, terms, newdata) {
+  environment(terms) <- newdata_env(fit, newdata)
+  call <- as.call(list(quote(stats::model.frame), terms, newdata, na.action = stats::na.pass))
+  evaluate_frame(call, baseenv(), explain = function(e) explain_new(e, attr(terms, "predvars"), newdata, environment(terms)))
+}
+
+forge_random <- function(random, newdata, fit) {
   if (is.null(random$expr)) return(list(id = rownames(newdata), z = rep(1, nrow(newdata))))
-  columns <- lapply(group_leaves(random$expr), evaluate_frame, newdata, env)
-  slope <- if (!is.null(random$slope)) evaluate_frame(random$slope_call, newdata, env)
+  columns <- lapply(group_leaves(random$expr), evaluate_new, fit, newdata)
+  slope <- if (!is.null(random$slope)) evaluate_new(random$slope_call, fit, newdata)
   list(id = as.character(group_factor(columns)), z = slope_values(slope, random$slope, nrow(newdata)))
 }
 
 # The sum of offset() terms, which are in the frame, and of the offset argument of the fit
 forge_offset <- function(fit, frame, newdata) {
   offset <- stats::model.offset(frame)
-  argument <- eval_offset(fit$call$offset, newdata, environment(fit$formula))
+  argument <- eval_offset(fit$call$offset, newdata, newdata_env(fit, newdata))
   if (is.null(offset)) offset <- numeric(nrow(newdata))
   if (is.null(argument)) offset else offset + argument
 }
 
 eval_offset <- function(expr, newdata, env) {
-  value <- tryCatch(eval(expr, newdata, env), error = function(e) NA_character_)
+  value <- tryCatch(eval(expr, newdata, env), error = function(e) if (inherits(e, "fastlmm_error")) stop(e) else NA_character_)
   if (is.null(value) || is.numeric(value) && length(value) == nrow(newdata)) return(value)
   abort_fastlmm("new_offset", paste0(
     "offset = ", deparse1(expr), " of the fit cannot be evaluated in newdata with its ", counted(nrow(newdata), "row"),
@@ -49,14 +52,6 @@ eval_offset <- function(expr, newdata, env) {
 }
 
 # ---- new data as the data of the fit ------------------------------------------------------------------
-
-check_columns <- function(fit, newdata, random) {
-  wanted <- expression_variables(attr(stats::delete.response(fit$terms), "predvars"))
-  wanted <- c(wanted, expression_variables(fit$call$offset))
-  for (one in random) wanted <- c(wanted, expression_variables(one$expr), expression_variables(one$slope))
-  missing <- setdiff(intersect(wanted, attr(fit$terms, "columns")), names(newdata))
-  if (length(missing) > 0) abort_missing_variable(missing[1], names(newdata), "newdata")
-}
 
 # Columns of the kinds and with the levels of the fit
 as_fitted <- function(frame, fit) {

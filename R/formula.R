@@ -133,9 +133,24 @@ bar_effects <- function(left, bar) {
 expand_dot <- function(fixed, data, groups) {
   if (!"." %in% all.vars(fixed[[3]])) return(fixed)
   if (is.null(data)) abort_formula("`.` in the formula stands for the columns of data, and there is no data")
-  columns <- setdiff(names(data), unlist(lapply(groups, expression_variables)))
-  names_only <- as.data.frame(matrix(0, 0, length(columns), dimnames = list(NULL, columns)), optional = TRUE)
-  stats::formula(stats::terms(fixed, data = names_only))
+  columns <- setdiff(names(data), c(unlist(lapply(groups, expression_variables)), expression_variables(fixed[[2]])))
+  sum <- Reduce(function(left, name) if (is.null(left)) as.name(name) else call("+", left, as.name(name)), columns, NULL)
+  fixed[[3]] <- without_absent(substitute_dot(fixed[[3]], if (is.null(sum)) 1 else sum), columns)
+  fixed
+}
+
+# What `.` does not hold need not be taken out of it again: `. - g + (1 | g)`
+without_absent <- function(e, columns) {
+  if (!is_call_to(e, c("+", "-"))) return(e)
+  e[[2]] <- without_absent(e[[2]], columns)
+  gone <- is_call_to(e, "-") && length(e) == 3 && is.symbol(e[[3]]) && !as.character(e[[3]]) %in% columns
+  if (gone) e[[2]] else e
+}
+
+substitute_dot <- function(e, sum) {
+  if (identical(e, quote(.))) return(sum)
+  if (is_call_to(e, formula_operators)) e[-1] <- lapply(as.list(e)[-1], substitute_dot, sum = sum)
+  e
 }
 
 # Names of the variables in an expression; `d$x` needs d only.

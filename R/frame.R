@@ -9,46 +9,18 @@ as_data_frame <- function(data, what = "data") {
   if (length(unique(rows)) > 1) {
     abort_data(paste0("elements of the list ", what, " have different lengths: ", first_names(sprintf("%s: %d", names(data), rows))))
   }
-  list2DF(data)
+  structure(data, class = "data.frame", row.names = .set_row_names(rows[1]))
 }
 
 # Model frame of all variables: fixed part, grouping, slope, weights, offset. All rows of the subset, missing values too.
 model_variables <- function(parts, data, extras) {
   formula <- parts$fixed
   for (variable in c(random_variables(parts$random), parts$gp$coordinates)) formula[[3]] <- call("+", formula[[3]], variable)
-  check_variables(stats::terms(formula), data, extras)
-  arguments <- c(list(formula = formula, data = data, na.action = stats::na.pass), extras)
-  evaluate_frame(as.call(c(quote(stats::model.frame), arguments)), environment(formula))
+  data_frame_of(formula, data, extras)
 }
 
 random_variables <- function(terms) {
   unique(unlist(lapply(terms, function(term) c(group_leaves(term$group), term$slope)), recursive = FALSE))
-}
-
-evaluate_frame <- function(call, env, enclos = parent.frame()) {
-  tryCatch(eval(call, env, enclos), error = function(e) if (inherits(e, "fastlmm_error")) stop(e) else abort_model_frame(e))
-}
-
-check_variables <- function(terms, data, extras) {
-  env <- environment(terms)
-  used <- used_variables(terms, extras)
-  check_one_name(data, used)
-  for (name in used) {
-    if (is.null(find_variable(name, data, env))) abort_missing_variable(name, names(data), if (is.null(data)) "sight, and there is no data" else "data")
-  }
-  symbols <- Filter(is.symbol, as.list(attr(terms, "variables"))[-1])
-  for (name in as.character(symbols)) check_column(find_variable(name, data, env), name)
-}
-
-used_variables <- function(terms, extras) {
-  unique(unlist(lapply(c(list(attr(terms, "variables")), extras), expression_variables)))
-}
-
-# A column of data, else a variable that the formula sees; functions of that name do not count.
-find_variable <- function(name, data, env) {
-  if (name %in% names(data)) return(data[[name]])
-  value <- get0(name, envir = env)
-  if (!is.function(value)) value
 }
 
 # Terms of the fixed part; everything that depends on the data comes from the frame of all variables.
@@ -60,12 +32,6 @@ fixed_terms <- function(parts, whole, data, extras) {
   attr(terms, "dataClasses") <- attr(all, "dataClasses")[at]
   attr(terms, "columns") <- column_names(all, data, extras, nrow(whole))
   terms
-}
-
-# Variables that are columns of data, or as long as one: new data must have them too.
-column_names <- function(terms, data, extras, n) {
-  is_column <- function(name) name %in% names(data) || NROW(find_variable(name, data, environment(terms))) >= n
-  Filter(is_column, used_variables(terms, extras))
 }
 
 # ---- rows ---------------------------------------------------------------------------------------------

@@ -49,10 +49,7 @@ target_coordinates <- function(fit, frame, own) {
   gp <- fit$gp
   random <- fit$random[[1]]
   if (own) return(gp_coordinates(lapply(gp$coordinates, frame_column, frame = frame), gp, rownames(frame)))
-  missing <- setdiff(unlist(lapply(gp$coordinates, expression_variables)), names(frame))
-  missing <- intersect(missing, attr(fit$terms, "columns"))
-  if (length(missing) > 0) abort_missing_variable(missing[1], names(frame), "newdata")
-  columns <- lapply(random$calls, evaluate_frame, frame, environment(fit$formula))
+  columns <- lapply(random$calls, evaluate_new, fit, frame)
   coordinates <- gp_coordinates(columns, gp, rownames(frame))
   check_in_box(fit, coordinates)
   coordinates
@@ -88,9 +85,7 @@ gp_correlation <- function(r, cov) {
 target_groups <- function(fit, frame, own, allow_new) {
   random <- fit$random[[2]]
   if (own) return(random$group)
-  missing <- setdiff(expression_variables(random$expr), names(frame))
-  if (length(missing) > 0) abort_missing_variable(missing[1], names(frame), "newdata")
-  id <- forge_random(random, frame, environment(fit$formula))$id
+  id <- forge_random(random, frame, fit)$id
   at <- match(id, random$ids)
   if (anyNA(at) && !allow_new) {
     abort_fastlmm("new_ids", paste0(

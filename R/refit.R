@@ -90,7 +90,7 @@ with_stored <- function(call, fit, changed, env) {
   gone <- function(name) !name %in% changed && !can_evaluate(call[[name]], env)
   kernel <- Filter(gone, intersect(c("K", "relmat"), names(call)))
   if (length(kernel) > 0) call[[kernel[1]]] <- stored_kernels(fit)
-  frame <- gone("data") || is.null(call$data) && !variables_exist(call$formula, environment(fit$formula))
+  frame <- gone("data") || is.null(call$data) && !formula_exists(call$formula, environment(fit$formula))
   if (frame) call <- with_stored_frame(call, fit, changed)
   stored <- c(if (frame) "model frame", if (length(kernel) > 0) "kernel")
   if (length(stored) > 0) inform_stored(stored, fit)
@@ -127,6 +127,15 @@ can_evaluate <- function(expr, env) {
   tryCatch(!is.function(eval(expr, env)), error = function(e) FALSE)
 }
 
+# Can all variables of a model formula be found without data?
+formula_exists <- function(formula, env) {
+  if (variables_exist(formula, env)) return(TRUE)
+  parts <- tryCatch(split_formula(formula, NULL, env), fastlmm_error = function(e) NULL)
+  if (is.null(parts)) return(FALSE)
+  variables <- c(as.list(attr(stats::terms(parts$fixed), "variables"))[-1], random_variables(parts$random), parts$gp$coordinates)
+  all(vapply(variables, can_evaluate, NA, env = env))
+}
+
 variables_exist <- function(expr, env) {
   !any(vapply(expression_variables(expr), function(name) is.null(find_variable(name, NULL, env)), NA))
 }
@@ -138,7 +147,7 @@ with_stored_frame <- function(call, fit, changed) {
   for (name in setdiff(intersect(c("weights", "offset"), names(call)), changed)) call[[name]] <- as.name(paste0("(", name, ")"))
   missing <- setdiff(expression_variables(call$formula), c(names(fit$frame), "."))
   env <- environment(fit$formula)
-  missing <- Filter(function(name) is.null(find_variable(name, NULL, env)), missing)
+  missing <- Filter(function(name) !exists(name, envir = env), missing)
   if (length(missing) > 0) abort_data_gone(missing, fit)
   call
 }

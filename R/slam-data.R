@@ -73,7 +73,7 @@ slam_covariates <- function(factors, design, data, parts, centred) {
   if (length(find_bars(factors[[2]])) > 0) abort_fastlmm("formula", "factors has random terms; the factors have the random effect of the formula")
   terms <- stats::terms(factors)
   if (length(attr(terms, "term.labels")) == 0) return(list(XF = matrix(0, nrow(design$frame), 0), centre = numeric(), size = numeric()))
-  frame <- evaluate_frame(quote(stats::model.frame(terms, data, na.action = stats::na.pass)), environment(), environment(parts$formula))
+  frame <- data_frame_of(factors, data)
   rows <- setdiff(seq_len(nrow(frame)), as.integer(design$na.action))
   if (length(rows) != nrow(design$frame)) abort_fastlmm("factors", sprintf("variables of factors have %d rows, the model has %d", nrow(frame), nrow(design$frame) + length(design$na.action)))
   frame <- frame[rows, , drop = FALSE]
@@ -88,7 +88,7 @@ slam_covariates <- function(factors, design, data, parts, centred) {
   centre <- if (centred) colMeans(XF) else numeric(ncol(XF))
   list(
     XF = sweep(sweep(XF, 2, centre), 2, size, "/"), centre = centre, size = size, terms = stats::delete.response(attr(frame, "terms")),
-    xlevels = stats::.getXlevels(terms, frame), variables = intersect(all.vars(factors), names(data))
+    xlevels = stats::.getXlevels(terms, frame), columns = column_names(terms, data, NULL, nrow(frame))
   )
 }
 

@@ -135,9 +135,8 @@ slam_fixed <- function(fit, X) {
 new_covariates <- function(fit, data) {
   terms <- fit$covariates$terms
   if (is.null(terms)) return(NULL)
-  missing <- setdiff(fit$covariates$variables, names(data))
-  if (length(missing) > 0) abort_missing_variable(missing[1], names(data), "newdata")
-  frame <- evaluate_frame(quote(stats::model.frame(terms, data, na.action = stats::na.pass)), environment())
+  attr(terms, "columns") <- fit$covariates$columns
+  frame <- forge_frame(list(formula = fit$formula, terms = terms), terms, data)
   levels <- fit$covariates$xlevels
   frame[names(levels)] <- Map(as_fitted_factor, frame[names(levels)], levels, names(levels))
   X <- stats::model.matrix(terms, frame)
