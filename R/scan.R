@@ -124,7 +124,7 @@ interaction_covariates <- function(interaction, fit, data) {
   if (!inherits(interaction, "formula") || length(interaction) != 2) abort_scan("got an interaction that is not a one-sided formula, as ~ sex")
   if (is.null(data)) data <- tryCatch(eval(fit$call$data, environment(fit$formula)), error = function(e) NULL)
   if (is.null(data)) abort_scan("needs data = for an interaction: the data frame of the fit")
-  frame <- stats::model.frame(interaction, as_data_frame(data), na.action = stats::na.pass)
+  frame <- data_frame_of(interaction, as_data_frame(data))
   Z <- stats::model.matrix(interaction, frame)
   Z <- Z[match(rownames(fit$frame), rownames(frame)), colnames(Z) != "(Intercept)", drop = FALSE]
   if (anyNA(Z)) abort_scan("got an interaction with missing values in rows of the fit")

@@ -54,7 +54,7 @@ formula_source <- function(formula, fit, data) {
   if (length(formula) != 2) abort_candidates("as a formula must have one side, as ~ a + b")
   if (is.null(data)) data <- tryCatch(eval(fit$call$data, environment(fit$formula)), error = function(e) NULL)
   if (is.null(data)) abort_candidates("as a formula need data: give data =, the data frame of the fit")
-  frame <- stats::model.frame(formula, as_data_frame(data), na.action = stats::na.pass)
+  frame <- data_frame_of(formula, as_data_frame(data))
   X <- stats::model.matrix(formula, frame)
   names <- colnames(X)[colnames(X) != "(Intercept)"]
   X <- X[, names, drop = FALSE]

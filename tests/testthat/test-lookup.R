@@ -94,3 +94,10 @@ test_that("a dot without its grouping variable raises no warning of terms(), and
   l <- list(Y = cbind(a = d$y, b = d$z), x = d$x, id = d$g)
   expect_equal(fixef(fastlmm_fit(Y ~ x + (1 | id), l)), fixef(fastlmm_fit(cbind(a = y, b = z) ~ x + (1 | g), d)))
 })
+
+test_that("formulas of a scan name what they lack", {
+  d <- orthodont()
+  fit <- fastlmm_fit(distance ~ 1 + (1 | Subject), d)
+  expect_error(fastlmm_scan(fit, ~ distanse), "did you mean \"distance\"", class = "fastlmm_error_missing_variable")
+  expect_error(fastlmm_scan(fit, ~ age, interaction = ~ sxe), "\"sxe\"", class = "fastlmm_error_missing_variable")
+})
