@@ -35,7 +35,7 @@ fresh: install
 test: rust-test r-test fresh
 
 check: setup
-	$(RSCRIPT) dev/check.R
+	$(RSCRIPT) dev/check.R $(CHECK_ARGS)
 
 check-long: install
 	$(CARGO) test --locked --release -p fastlmm-core -- --ignored

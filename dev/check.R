@@ -1,4 +1,6 @@
 # R CMD build and R CMD check in check/; exit 1 on an ERROR or a WARNING. Without LaTeX there is no PDF manual.
+#   Rscript dev/check.R               the whole check
+#   Rscript dev/check.R --no-tests    without the tests, for .ci/run, which has just run them on the installed package
 R <- function(...) system2(file.path(R.home("bin"), "R"), c("CMD", ...))
 
 # R CMD build copies all that it finds before it drops what .Rbuildignore names: gigabytes of compiled crates
@@ -14,7 +16,8 @@ setwd("check")
 if (R("build", "source/fastlmm") != 0) quit(status = 1)
 Sys.setenv("_R_CHECK_FORCE_SUGGESTS_" = "false", "_R_CHECK_CRAN_INCOMING_" = "false")
 latex <- nzchar(Sys.which("pdflatex"))
-status <- R("check", if (!latex) "--no-manual", Sys.glob("fastlmm_*.tar.gz"))
+# R CMD build has just run the vignettes
+status <- R("check", "--no-vignettes", if (!latex) "--no-manual", intersect("--no-tests", commandArgs(TRUE)), Sys.glob("fastlmm_*.tar.gz"))
 unlink("source", recursive = TRUE)
 
 log <- readLines("fastlmm.Rcheck/00check.log")
