@@ -12,7 +12,7 @@ open_bed <- function(path) {
   if (ncol(fam) < 2 || ncol(bim) < 6) abort_candidates(paste0("as PLINK files: ", quoted(files[if (ncol(fam) < 2) 3 else 2]), " has too few columns"))
   check_bed(files[1], nrow(fam), nrow(bim))
   ids <- if (anyDuplicated(fam[[2]])) paste(fam[[1]], fam[[2]], sep = "_") else fam[[2]]
-  map <- data.frame(chr = bim[[1]], pos = suppressWarnings(as.numeric(bim[[4]])), allele = bim[[5]], other = bim[[6]])
+  map <- new_map(bim[[1]], bim[[4]], bim[[5]], bim[[6]])
   structure(list(file = normalizePath(files[1]), ids = ids, names = bim[[2]]), class = "fastlmm_bed", map = map)
 }
 

@@ -14,7 +14,7 @@
 #' @param x what `fastlmm_permute()` gave.
 #' @param probs quantiles of the maxima.
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many were tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`
+#' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many can be tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`
 #'   (minus the decimal logarithm of the p-value of a single test). Of many responses ([fastlmm_mlm]) a list of such, one for each that was fitted.
 #' @references
 #' Abney, M. (2015) Permutation testing in the presence of polygenic variation. Genetic Epidemiology 39, 249-258.
@@ -32,15 +32,23 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
   check_scannable(fit)
   if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
   if (!is_count(n)) abort_scan("for permutations needs a positive number n")
-  source <- candidate_source(candidates, fit, data)
+  source <- with_units(candidate_source(candidates, fit, data), fit)
   state <- seed_generator(seed)
   on.exit(state$restore())
   null <- permuted_null(fit, source, n)
-  ask <- list(keep = "max", threshold = 0.5)
   how <- list(progress = isTRUE(progress))
-  found <- run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) many_block(null, source, block, ask), how, NULL)
-  maximum <- tapply(found$statistic, factor(found$response, null$names), max)
-  structure(list(maximum = unname(c(maximum)), df2 = null$df2, candidates = source$m, seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+  found <- run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) permuted_block(null, source, block), how, NULL)
+  tested <- sum(found$tested)
+  if (tested == 0) abort_fastlmm("scan", paste0("fastlmm_permute() needs a candidate that can be tested; of ", counted(source$m, "candidate"), ": ", tally_status(unlist(found$status))))
+  maximum <- apply(do.call(rbind, found$largest), 2, max, na.rm = TRUE)
+  structure(list(maximum = maximum, df2 = null$df2, candidates = tested, seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+}
+
+# The largest statistic of each permutation, NA where no candidate of the block can be tested
+permuted_block <- function(null, source, block) {
+  found <- scan_pairs(null, source$read(block), list(keep = "max", threshold = 0.5))
+  largest <- found$statistic[match(seq_along(null$names), found$response)]
+  data.frame(tested = sum(found$status == "ok"), status = I(list(found$status)), largest = I(list(largest)))
 }
 
 # Each response by itself, with the same permutations where the same rows are observed
@@ -87,7 +95,7 @@ permuted_null <- function(fit, source, n) {
   basis$v <- numeric(source$cells)
   list(
     basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n)), names = as.character(seq_len(n)),
-    h2 = rep(fit$h2[[1]], n), df2 = length(y) - 1, rows = tabulate(source$cell, source$cells), centred = has_constant(model$X),
+    h2 = rep(fit$h2[[1]], n), df2 = length(y) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit, centred = has_constant(model$X),
     threads = as.integer(control_threads(fit$control))
   )
 }

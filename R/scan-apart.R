@@ -55,6 +55,7 @@ source_part <- function(source, j) {
   source$read <- function(k) read(j[k])
   source$whole <- NULL
   source$names <- source$names[j]
+  source$map <- source$map[j, ]
   source$m <- length(j)
   source
 }

@@ -7,13 +7,14 @@ scan_many <- function(fit, source, ask, how) {
   missing <- is.na(fit$y[, responses, drop = FALSE])
   pattern <- apply(missing, 2, function(x) paste(which(x), collapse = " "))
   parts <- lapply(split(seq_along(responses), factor(pattern, unique(pattern))), function(at) {
-    null <- many_null(fit, source, responses[at])
-    work <- function(block) many_block(null, source, block, ask)
+    j <- responses[at]
+    null <- many_null(fit, source, j)
+    work <- function(block) many_omitting(fit, j, null, source, block, ask)
     run_blocks(scan_blocks(source, list(columns = NULL), how$block_size), work, pattern_store(how, at[1]), list(null = null, names = source$names, ask = ask))
   })
   found <- do.call(rbind, parts)
   if (ask$keep == "max") found <- largest_of_each(found)
-  found[order(match(found$response, names(fit$logLik)), match(found$term, source$names)), ]
+  found[order(match(found$response, names(fit$logLik)), found$candidate), ]
 }
 
 pattern_store <- function(how, at) {
@@ -22,7 +23,8 @@ pattern_store <- function(how, at) {
 }
 
 largest_of_each <- function(found) {
-  found <- found[order(-found$statistic), ]
+  found <- found[order(found$log.p, -found$statistic), ]
+  found <- found[!is.na(found$log.p), ]
   found[!duplicated(found$response), ]
 }
 
@@ -52,8 +54,33 @@ many_null <- function(fit, source, j) {
   full$delta <- unname(fit$delta[j])
   list(
     basis = basis, responses = full, names = names(fit$logLik)[j], h2 = unname(fit$h2[j]), df2 = length(basis$rotated$values) + basis$rotated$n_rest - 1,
-    rows = tabulate(cell, source$cells), centred = has_constant(model$X), threads = as.integer(control_threads(fit$control))
+    rows = tabulate(cell, source$cells), unit = source$unit, centred = has_constant(model$X), threads = as.integer(control_threads(fit$control)),
+    likelihood = response_likelihoods(basis, full, unname(fit$delta[j]))
   )
+}
+
+# Of each response at its delta: y'V^-1 y with X projected out, and the part of -2 log L (REML) that no candidate changes
+response_likelihoods <- function(basis, responses, delta) {
+  rotated <- basis$rotated
+  delta <- delta / rotated$k_scale
+  h <- 1 / (1 + delta)
+  g <- ifelse(is.infinite(delta), 1, delta / (1 + delta))
+  rest <- rotated$n_rest
+  one <- function(k) {
+    variance <- h[k] * rotated$values + g[k]
+    reached <- sum(responses$y[, k]^2 / variance)
+    c(reached + if (responses$rho[k] > 0) responses$rho[k] / g[k] else 0, sum(log(variance)) + if (rest > 0) rest * log(g[k]) else 0)
+  }
+  sums <- vapply(seq_along(h), one, numeric(2))
+  list(square = sums[1, ], constant = sums[2, ] + rotated$log_det_x - rotated$log_weights)
+}
+
+# REML with the candidate, from its F statistic and standard error: the residual variance s2 gives log|C'V^-1 C| = log(s2 / se^2)
+logLik_of_pairs <- function(null, response, statistic, std_error) {
+  if (is.null(null$likelihood)) return(rep(NA_real_, length(response)))
+  n <- null$df2
+  variance <- null$likelihood$square[response] / (statistic + n)
+  -(n * (log(variance) + 1 + log(2 * pi)) + log(variance) - 2 * log(std_error) + null$likelihood$constant[response]) / 2
 }
 
 random_in_rows <- function(random) random[names(random) != "alpha"]
@@ -78,16 +105,88 @@ rotate_responses <- function(basis, Y, weights) {
   list(y = rotated, v = weights * Y - basis$q %*% along, rho = rest)
 }
 
-many_block <- function(null, source, block, ask) {
-  G <- source$read(block)
-  least <- stats::qf(ask$threshold, 1, null$df2, lower.tail = FALSE)
-  found <- call_rust(ffi_scan_many, null$basis, G, null$responses, null$centred, ask$keep, least, null$threads)
+many_block <- function(null, source, block, ask) many_tests(null, source$read(block), block, source, ask)
+
+# Tests of the columns of G, the candidates `block`
+many_tests <- function(null, G, block, source, ask) {
+  G <- only_cells_with_rows(G, null$rows)
+  found <- scan_pairs(null, G, ask)
   at <- found$candidate
-  n <- vapply(seq_len(ncol(G)), function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0)
-  data.frame(
-    response = null$names[found$response], term = source$names[block][at], n = n[at], estimate = found$estimate / found$scale[at],
-    std_error = found$std_error / found$scale[at], statistic = found$statistic, df = rep(1, length(at)), df2 = rep(null$df2, length(at)),
-    log.p = stats::pf(found$statistic, 1, null$df2, lower.tail = FALSE, log.p = TRUE), h2 = null$h2[found$response], logLik = rep(NA_real_, length(at)),
-    status = found$status[at], stringsAsFactors = FALSE
+  tested <- found$status[at] == "ok"
+  of_tested <- function(x) ifelse(tested, x, NA_real_)
+  std_error <- found$std_error / found$scale[at]
+  columns <- as.list(seq_along(block))
+  table <- data.frame(
+    response = null$names[found$response], candidate = block[at], term = source$names[block][at], n = observed_rows(G, columns, null$rows)[at], estimate = found$estimate / found$scale[at],
+    std_error = std_error, statistic = found$statistic, df = of_tested(1), df2 = of_tested(null$df2),
+    log.p = stats::pf(found$statistic, 1, null$df2, lower.tail = FALSE, log.p = TRUE), h2 = of_tested(null$h2[found$response]),
+    logLik = logLik_of_pairs(null, found$response, found$statistic, std_error), status = found$status[at], stringsAsFactors = FALSE
   )
+  if (!is.null(source$map)) table$freq <- allele_frequency(G, columns, null$unit)[at]
+  table
+}
+
+scan_pairs <- function(null, G, ask) {
+  filled <- if (is.null(unit_of_null(null$unit))) G else impute(G, null$unit)
+  least <- stats::qf(ask$threshold, 1, null$df2, lower.tail = FALSE)
+  call_rust(ffi_scan_many, null$basis, filled, null$responses, null$centred, ask$keep, least, null$threads)
+}
+
+# ---- na = "omit" ----------------------------------------------------------------------------------------
+
+# Candidates with missing cells are tested against the null models of their complete rows, whose deltas are estimated anew, the responses `j` together.
+many_omitting <- function(fit, j, null, source, block, ask) {
+  G <- source$read(block)
+  holes <- if (ask$na == "omit") colSums(is.na(only_used(G, null$rows))) > 0 else logical(length(block))
+  if (!any(holes)) return(many_tests(null, G, block, source, ask))
+  complete <- lapply(which(holes), function(k) !is.na(G[, k]))
+  pattern <- vapply(complete, function(cells) paste(which(!cells), collapse = " "), "")
+  parts <- lapply(unique(pattern), function(one) {
+    at <- which(holes)[pattern == one]
+    many_complete(fit, j, source, G[, at, drop = FALSE], block[at], ask, complete[[match(one, pattern)]])
+  })
+  whole <- if (!all(holes)) many_tests(null, G[, !holes, drop = FALSE], block[!holes], source, ask)
+  found <- do.call(rbind, c(list(whole), parts))
+  found[order(match(found$response, null$names), found$candidate), ]
+}
+
+only_used <- function(G, rows) if (any(rows == 0)) G[rows > 0, , drop = FALSE] else G
+
+many_complete <- function(fit, j, source, G, block, ask, cells) {
+  used <- !is.na(fit$y[, j[1]]) & cells[source$cell]
+  part <- tryCatch(quiet_fit(many_in_rows(fit, used, j)), fastlmm_error = identity)
+  status <- if (inherits(part, "condition")) rep(error_class(part), length(j)) else ifelse(is.na(part$logLik), part$status, "ok")
+  if (!any(used)) status[] <- "missing"
+  fitted <- status == "ok"
+  own <- source
+  own$cell <- match(source$cell[used], which(cells))
+  own$cells <- sum(cells)
+  own$unit <- source$unit[cells]
+  found <- if (any(fitted)) many_tests(many_null(part, own, which(fitted)), G[cells, , drop = FALSE], block, own, ask)
+  if (all(fitted) || ask$keep != "all") return(found)
+  rbind(found, not_tested(names(fit$logLik)[j][!fitted], status[!fitted], block, source, sum(used)))
+}
+
+not_tested <- function(responses, status, block, source, n) {
+  pairs <- expand.grid(k = seq_along(block), response = seq_along(responses))
+  none <- rep(NA_real_, nrow(pairs))
+  table <- data.frame(
+    response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = n, estimate = none, std_error = none, statistic = none, df = none, df2 = none,
+    log.p = none, h2 = none, logLik = none, status = status[pairs$response], stringsAsFactors = FALSE
+  )
+  if (!is.null(source$map)) table$freq <- none
+  table
+}
+
+# The fit of some responses in some of its rows
+many_in_rows <- function(fit, used, j) {
+  model <- unclass(fit)
+  model$X <- fixed_design(fit)[used, , drop = FALSE]
+  model$frame <- structure(model$frame[used, , drop = FALSE], terms = attr(model$frame, "terms"))
+  model$y <- model$y[used, j, drop = FALSE]
+  for (part in c("offset", "weights")) model[[part]] <- model[[part]][used]
+  model$random <- lapply(model$random, function(one) random_in(random_in_rows(one), used))
+  part <- estimate_many(model)
+  part$X <- model$X # as column_model() would make it anew, of factors with fewer levels
+  part
 }

@@ -3,18 +3,23 @@
 #' `"manhattan"`: minus log10 p by position, groups in two colours. `"qq"`: against what is expected without any association, with the 95 percent band of each order statistic and lambda, the median
 #' of the chi-squared values over that of the null distribution. `"effects"`: estimates and intervals of the strongest candidates.
 #'
+#' Positions are the columns `chr` and `pos` of the scan, which PLINK files give, or `map`; without them candidates stand in the order in which they were given, however the rows of the scan are sorted and whatever rows are
+#' left. Tests without a position are not drawn, with the message `not_drawn`. Many responses are drawn on one axis: take the rows of one response, as `scan[scan$response == "height", ]`.
+#'
 #' Of many points those are drawn that can be seen: where points are dense, one for each cell of a fine grid. The strongest thousand are always drawn.
 #'
 #' @param x,object a scan by [fastlmm_scan()].
 #' @param type which picture.
-#' @param map data frame with `chr` and `pos`, a row for each row of the scan; `NULL`: that of PLINK files, else the order of candidates.
-#' @param threshold p-values at which to draw a line.
+#' @param map data frame with `chr` and `pos`, a row for each row of the scan; `NULL`: the columns of the scan.
+#' @param threshold p-values at which to draw a line, above 0 and up to 1.
 #' @param n how many effects.
 #' @param level confidence level of the effects.
 #' @param col two colours of groups.
 #' @param main,xlab,ylab labels.
 #' @param ... further arguments of [plot()]; `autoplot()`: not used.
 #' @return `plot()`: x, invisibly. `autoplot()`: a `ggplot` object.
+#'
+#'   Errors: `scan` where the columns that a picture needs were dropped, or nothing was tested.
 #' @examples
 #' set.seed(1)
 #' ids <- paste0("i", 1:150)
@@ -29,6 +34,7 @@
 plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), main = NULL,
                               xlab = NULL, ylab = NULL, ...) {
   type <- match.arg(type)
+  threshold <- check_line(threshold)
   log10p <- expression(-log[10](p))
   if (type == "manhattan") {
     d <- manhattan_data(x, map)
@@ -63,44 +69,85 @@ first_of <- function(x, default) if (is.null(x)) default else x
 
 # ---- what is drawn --------------------------------------------------------------------------------------
 
-manhattan_data <- function(scan, map) {
-  map <- if (is.null(map)) attr(scan, "map") else map
-  if (!is.null(map) && (!is.data.frame(map) || !all(c("chr", "pos") %in% names(map)) || nrow(map) != nrow(scan))) {
-    abort_scan(sprintf("to be drawn needs a map with chr and pos and %d rows", nrow(scan)))
-  }
+manhattan_data <- function(scan, map = NULL) {
+  need_columns(scan, "log10p")
+  place <- if (is.null(map)) scan_places(scan) else check_map(map, nrow(scan))
   used <- which(is.finite(scan$log10p))
   if (length(used) == 0) abort_scan("to be drawn needs a candidate that was tested")
-  if (is.null(map)) return(list(at = used, y = scan$log10p[used], band = rep(0, length(used)), ticks = numeric(), groups = character(), label = "candidate"))
-  chr <- factor(map$chr[used], levels = unique(map$chr[used]))
-  within <- split(seq_along(used), chr)
-  width <- vapply(within, function(i) diff(range(map$pos[used][i])), 0)
-  gap <- max(sum(width) * 0.01, 1e-9)
+  if (is.null(place)) return(list(at = candidate_order(scan)[used], y = scan$log10p[used], band = rep(0, length(used)), ticks = numeric(), groups = character(), label = "candidate"))
+  lost <- is.na(place$chr[used]) | is.na(place$pos[used])
+  if (all(lost)) abort_scan("to be drawn needs tests with a chromosome and a position; none has them")
+  if (any(lost)) inform_fastlmm("not_drawn", paste("not drawn, without a chromosome or position:", counted(sum(lost), "test")), n = sum(lost))
+  used <- used[!lost]
+  in_line(place[used, ], scan$log10p[used])
+}
+
+# Chromosomes beside each other, in the order of their levels
+in_line <- function(place, y) {
+  chr <- droplevels(if (is.factor(place$chr)) place$chr else factor(place$chr, unique(place$chr)))
+  reach <- vapply(split(place$pos, chr), range, numeric(2))
+  width <- reach[2, ] - reach[1, ]
+  gap <- if (sum(width) > 0) sum(width) * 0.01 else 1
   start <- cumsum(c(0, head(width + gap, -1)))
-  low <- vapply(within, function(i) min(map$pos[used][i]), 0)
   list(
-    at = unname(map$pos[used] - low[chr] + start[chr]), y = scan$log10p[used], band = as.integer(chr), ticks = start + width / 2, groups = levels(chr), label = "position"
+    at = unname(place$pos - reach[1, ][chr] + start[chr]), y = y, band = as.integer(chr), ticks = unname(start + width / 2), groups = levels(chr), label = "position"
   )
+}
+
+check_map <- function(map, n) {
+  if (is.data.frame(map) && all(c("chr", "pos") %in% names(map)) && nrow(map) == n && is.numeric(map$pos)) return(map)
+  abort_scan(sprintf("to be drawn needs a map with chr and pos, which are numbers, and %d rows", n))
+}
+
+# The columns of a scan that has positions; NULL where candidates had none
+scan_places <- function(scan) {
+  found <- c("chr", "pos") %in% names(scan)
+  if (all(found)) return(check_map(as.data.frame(scan)[c("chr", "pos")], nrow(scan)))
+  if (any(found) || is.null(attr(scan, "candidates"))) abort_scan("to be drawn needs its columns chr and pos; keep them, or give map =")
+  NULL
+}
+
+# Whatever rows are left and however they are sorted, candidates stand as they were given.
+candidate_order <- function(scan) {
+  need_columns(scan, "term")
+  at <- match(scan$term, attr(scan, "candidates"))
+  if (anyNA(at)) abort_scan(paste0("to be drawn needs the names of its candidates in the column term, not ", first_names(scan$term[is.na(at)])))
+  at
+}
+
+need_columns <- function(scan, names) {
+  gone <- setdiff(names, names(scan))
+  if (length(gone) > 0) abort_scan(paste0("to be drawn or summarised needs its columns ", first_names(names), "; without ", first_names(gone), " it is a table only"))
+}
+
+check_line <- function(threshold) {
+  if (is.null(threshold) || is.numeric(threshold) && all(!is.na(threshold) & threshold > 0 & threshold <= 1)) return(threshold)
+  abort_scan(paste("draws lines at p-values above 0 and up to 1, not at a threshold of", deparse1(threshold)))
 }
 
 # Rank, band of each order statistic (beta distributed), and lambda
 qq_data <- function(scan) {
+  need_columns(scan, "log10p")
   y <- sort(scan$log10p[is.finite(scan$log10p)], decreasing = TRUE)
   m <- length(y)
   if (m == 0) abort_scan("to be drawn needs a candidate that was tested")
   rank <- seq_len(m)
-  median <- stats::median(stats::qchisq(-y * log(10), 1, lower.tail = FALSE, log.p = TRUE))
   list(
     expected = -log10((rank - 0.5) / m), y = y, low = -log10(stats::qbeta(0.975, rank, m + 1 - rank)), high = -log10(stats::qbeta(0.025, rank, m + 1 - rank)),
-    lambda = median / stats::qchisq(0.5, 1)
+    lambda = inflation(y)
   )
 }
 
+# Median of the chi-squared values over that of the null distribution
+inflation <- function(log10p) stats::median(stats::qchisq(-log10p * log(10), 1, lower.tail = FALSE, log.p = TRUE)) / stats::qchisq(0.5, 1)
+
 effects_data <- function(scan, n, level) {
+  need_columns(scan, c("term", "estimate", "std.error", "df2", "log10p"))
+  if (!is_count(n)) abort_scan(paste("draws a positive number n of effects, not", deparse1(n)))
   used <- which(is.finite(scan$estimate) & is.finite(scan$log10p))
   if (length(used) == 0) abort_scan("to be drawn needs candidates with estimates")
   at <- used[head(order(-scan$log10p[used]), n)]
-  df <- if (any(is.finite(scan$df2[at]))) scan$df2[at] else rep(Inf, length(at))
-  half <- stats::qt(1 - (1 - check_level(level)) / 2, df) * scan$std.error[at]
+  half <- stats::qt(1 - (1 - check_level(level)) / 2, scan$df2[at]) * scan$std.error[at]
   several <- length(unique(scan$response)) > 1
   list(
     estimate = scan$estimate[at], low = scan$estimate[at] - half, high = scan$estimate[at] + half,
@@ -124,6 +171,7 @@ seen <- function(x, y, fine = 1000, always = 1000) {
 autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), ...) {
   check_dots_empty(...)
   type <- match.arg(type)
+  threshold <- check_line(threshold)
   gg <- asNamespace("ggplot2")
   log10p <- expression(-log[10](p))
   if (type == "manhattan") {
@@ -147,38 +195,4 @@ autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects")
   frame <- data.frame(d[c("estimate", "low", "high")], label = factor(d$label, rev(unique(d$label))))
   gg$ggplot(frame, gg$aes(x = !!as.name("estimate"), y = !!as.name("label"))) + gg$geom_vline(xintercept = 0, linetype = 3) +
     gg$geom_pointrange(gg$aes(xmin = !!as.name("low"), xmax = !!as.name("high")), colour = col[1]) + gg$labs(x = "estimate", y = NULL)
-}
-
-# ---- the table ------------------------------------------------------------------------------------------
-
-#' @rdname fastlmm_scan
-#' @param x a scan.
-#' @param n how many of the strongest to show.
-#' @param digits significant digits.
-#' @export
-print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
-  table <- as.data.frame(x)
-  # a choice of columns is no list of tests any more
-  if (!all(c("log10p", "status") %in% names(table))) {
-    print(table, digits = digits, row.names = FALSE)
-    return(invisible(x))
-  }
-  test <- c(wald = "F tests", lrt = "likelihood ratio tests", score = "score tests")
-  how <- c(none = "delta of the null model", delta = "delta estimated anew", hybrid = "delta estimated anew where p is small")
-  title <- if (is.null(attr(x, "test"))) "tests" else paste0(test[[attr(x, "test")]], ", ", how[[attr(x, "refit")]])
-  cat(format(nrow(table), big.mark = ","), " ", title, "\n", sep = "")
-  bad <- table(table$status[table$status != "ok"])
-  if (length(bad) > 0) cat("not tested: ", paste0(names(bad), " ", bad, collapse = ", "), "\n", sep = "")
-  shown <- head(table[order(-table$log10p, na.last = TRUE), ], n)
-  print(shown[setdiff(names(shown), c("df2", "logLik", "status"))], digits = digits, row.names = FALSE)
-  if (nrow(table) > n) cat("... the ", n, " strongest of ", format(nrow(table), big.mark = ","), "\n", sep = "")
-  invisible(x)
-}
-
-#' @rdname fastlmm_scan
-#' @param row.names,optional as in [as.data.frame()], not used.
-#' @export
-as.data.frame.fastlmm_scan <- function(x, row.names = NULL, optional = FALSE, ...) {
-  structure(x, class = "data.frame", test = NULL, refit = NULL, map = NULL, formula = NULL)
 }

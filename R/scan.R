@@ -17,31 +17,44 @@
 #' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names they must be as many as the rows of the data,
 #' and are taken in order, with a message.
 #'
+#' @section Missing cells:
+#' With `na = "impute"` a missing cell of a candidate gets the mean of the candidate over the ids whose rows are in the test: each id counts once, by the mean of its observed cells. So a candidate by ids, the same
+#' candidate by rows of the data, and a response by itself or among others give the same test. For an `interaction` the candidate is imputed first, then multiplied. With `na = "omit"` a candidate with missing cells is
+#' tested on the rows where it is observed, against the null model of these rows, whose delta is estimated anew: of many responses for all of them together.
+#'
+#' @section Genotypes:
+#' The effect is that of one more copy of PLINK's first allele (A1, the fifth column of the `.bim`), as PLINK and GEMMA count, from a `.bed` file and from snpStats alike: a `SnpMatrix` counts the second allele of its
+#' files by itself, and is turned round. Give the whole list of `snpStats::read.plink()` to have its map in the result. Other candidates are taken as they are.
+#'
 #' @section Kernel columns left out:
 #' A candidate that is also part of the kernel is tested against itself (proximal contamination). With a fit by [kernel_lowrank()], `exclude` names for each candidate the columns of W that leave the kernel while it
 #' is tested, and `groups` leaves out all columns of W that have the names of the candidates of the group. Both by down-dates of the decomposition ([fastlmm_exclude()]), with delta estimated anew for each set. With any other kernel give `kernels`, a list of one kernel
 #' for each group.
 #'
 #' @param fit a null model by [fastlmm_fit()], with one random effect.
-#' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and
+#' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix` or the list of `snpStats::read.plink()`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and
 #'   `[ , j]`. One row an id or a row of the data, one column a candidate.
-#' @param test,refit see below.
-#' @param sets columns that are tested together: a list of vectors of names or numbers, or a vector with a set's name for each column.
+#' @param test,refit see below. Score tests keep the null model's delta: with `refit` they are refused.
+#' @param sets columns that are tested together: a list of vectors of names or numbers, or a vector with a set's name for each column, none of them `NA`.
 #' @param interaction a one-sided formula, `~ sex`: the product of each candidate with these covariates is tested; the candidate and the covariates stay in the model.
 #' @param groups a group for each candidate: a vector as long as there are columns.
 #' @param exclude a list as long as there are columns: numbers or names of columns of W.
 #' @param kernels a named list, a kernel for each of the `groups`.
 #' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows, against the null model of these rows.
 #' @param threshold p-value below which `refit = "hybrid"` estimates anew, and `keep = "threshold"` keeps.
-#' @param keep with many responses ([fastlmm_mlm]): all tests, the largest of each response, or those with `p < threshold`.
+#' @param keep which tests: all, the one with the smallest p-value (of each response), or those with `p < threshold`. What cannot be tested is kept with `"all"` only.
 #' @param data data frame for formulas, the fit's own if not given.
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
 #' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was.
 #' @param progress show progress and time left? If not given, in interactive sessions.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`, `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
+#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files `chr`, `pos`, `effect_allele`, `other_allele` and `freq`, the frequency of the effect allele over
+#'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
 #'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
 #'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, and missing numbers.
+#'
+#'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` counts, the inflation
+#'   lambda (median of the chi-squared values over that of the null distribution) and the strongest tests, for each response.
 #'
 #'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan.
 #' @references
@@ -66,20 +79,23 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
                          progress = interactive(), ...) {
   check_dots_empty(...)
   ask <- list(test = match.arg(test), refit = match.arg(refit), na = match.arg(na), keep = match.arg(keep), threshold = check_level(threshold, "threshold"))
+  if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
-  source <- candidate_source(candidates, fit, data)
+  source <- with_units(candidate_source(candidates, fit, data), fit)
   if (source$matched == "order") inform_in_order()
   how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
   if (inherits(fit, "fastlmm_mlm")) {
     if (!is.null(c(sets, groups, exclude, kernels)) || !is.null(interaction)) abort_scan("with many responses tests columns one by one, against one kernel")
-    return(new_scan(fit, scan_many(fit, source, ask, how), source, ask))
+    found <- scan_many(fit, source, ask, how)
+    return(new_scan(fit, found, source, list(columns = as.list(found$candidate), names = source$names), ask))
   }
   tests <- if (is.null(interaction)) scan_sets(sets, source) else interaction_sets(interaction, sets, fit, data)
   if (!is.null(interaction)) source <- by_rows(source)
   apart <- apart_sets(fit, source, groups, exclude, kernels)
   if (!is.null(apart) && !is.null(sets)) abort_scan("sets cannot be combined with groups or exclude; give one of them")
   found <- if (is.null(apart)) scan_with(fit, source, tests, ask, how) else scan_apart(fit, source, tests, ask, how, apart)
-  new_scan(fit, found, source, ask)
+  if (is.null(tests$columns)) tests[c("columns", "names")] <- list(as.list(seq_len(source$m)), source$names)
+  new_scan(fit, found, source, tests, ask)
 }
 
 check_scannable <- function(fit) {
@@ -97,19 +113,26 @@ abort_scan <- function(message) abort_fastlmm("scan", paste("fastlmm_scan()", me
 # Columns of each test, how many of them are only adjusted for, and its name
 scan_sets <- function(sets, source) {
   if (is.null(sets)) return(list(columns = as.list(seq_len(source$m)), adjust = integer(source$m), names = source$names, with = NULL))
-  if (!is.list(sets)) {
-    if (length(sets) != source$m) abort_scan(sprintf("got sets of length %d for %d candidates", length(sets), source$m))
-    sets <- split(seq_len(source$m), factor(sets, unique(sets)))
-  }
+  if (!is.list(sets)) sets <- sets_of_columns(sets, source)
+  if (length(sets) == 0) abort_scan("got a list of no sets; leave sets out to test each column by itself")
   columns <- lapply(sets, set_columns, source = source)
   names <- names(columns)
   if (is.null(names)) names <- paste0("set", seq_along(columns))
   list(columns = unname(columns), adjust = integer(length(columns)), names = names, with = NULL)
 }
 
+sets_of_columns <- function(sets, source) {
+  if (length(sets) != source$m) abort_scan(sprintf("got sets of length %d for %d candidates", length(sets), source$m))
+  if (anyNA(sets)) {
+    abort_scan(paste0("got sets that are NA for ", counted(sum(is.na(sets)), "candidate"), ": ", first_names(source$names[is.na(sets)]), "; give each a set, or sets as a list without them"))
+  }
+  split(seq_len(source$m), factor(sets, unique(sets)))
+}
+
 set_columns <- function(set, source) {
+  if (length(set) == 0) abort_scan("got a set without columns")
   at <- if (is.character(set)) match(set, source$names) else match(set, seq_len(source$m))
-  if (length(at) == 0 || anyNA(at)) abort_scan(paste0("got a set with columns that candidates do not have: ", first_names(set[is.na(at)])))
+  if (anyNA(at)) abort_scan(paste0("got a set with columns that candidates do not have: ", first_names(set[is.na(at)])))
   at
 }
 
@@ -127,6 +150,7 @@ interaction_covariates <- function(interaction, fit, data) {
   frame <- data_frame_of(interaction, as_data_frame(data))
   Z <- stats::model.matrix(interaction, frame)
   Z <- Z[match(rownames(fit$frame), rownames(frame)), colnames(Z) != "(Intercept)", drop = FALSE]
+  if (ncol(Z) == 0) abort_scan("got an interaction without a covariate; give one, as ~ sex")
   if (anyNA(Z)) abort_scan("got an interaction with missing values in rows of the fit")
   Z
 }
@@ -137,6 +161,7 @@ by_rows <- function(source) {
   read <- source$read
   source$read <- function(j) read(j)[cell, , drop = FALSE]
   source$whole <- NULL
+  source$unit <- source$unit[cell]
   source$cell <- seq_along(cell)
   source$cells <- length(cell)
   source
@@ -148,7 +173,7 @@ by_rows <- function(source) {
 scan_null <- function(fit, source, ask) {
   model <- stored_model(fit)
   list(
-    basis = scan_basis(model, source), cell = source$cell, rows = tabulate(source$cell, source$cells),
+    basis = scan_basis(model, source), cell = source$cell, rows = tabulate(source$cell, source$cells), unit = unit_of_null(source$unit),
     ask = c(ask[c("test", "refit")], list(
       method = fit$method, delta = fit$delta[[1]], centred = has_constant(model$X), threads = as.numeric(control_threads(fit$control))
     ))
@@ -167,18 +192,17 @@ scan_block <- function(null, G, columns, adjust, ask) {
 
 scan_call <- function(null, G, columns, adjust, refit) {
   null$ask$refit <- refit
-  found <- as.data.frame(call_rust(ffi_scan_block, null$basis, G, columns, as.integer(adjust), null$ask))
+  filled <- if (is.null(null$unit)) G else impute(G, null$unit)
+  found <- as.data.frame(call_rust(ffi_scan_block, null$basis, filled, columns, as.integer(adjust), null$ask))
   found$log.p <- ifelse(
     is.finite(found$df2), stats::pf(found$statistic, found$df, found$df2, lower.tail = FALSE, log.p = TRUE),
     stats::pchisq(found$statistic, found$df, lower.tail = FALSE, log.p = TRUE)
   )
   found$n <- rep(as.numeric(sum(null$rows)), length(columns))
-  holes <- found$observed < nrow(G)
-  found$n[holes] <- vapply(columns[holes], function(j) observed_rows(G[, j, drop = FALSE], null$rows), 0)
+  holes <- if (is.null(null$unit)) found$observed < nrow(G) else vapply(columns, function(j) anyNA(G[, j]), NA)
+  found$n[holes] <- observed_rows(G, columns[holes], null$rows)
   found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status")]
 }
-
-observed_rows <- function(G, rows) if (anyNA(G)) sum(rows[rowSums(is.na(G)) == 0]) else sum(rows)
 
 # ---- the scan -----------------------------------------------------------------------------------------
 
@@ -199,22 +223,38 @@ scan_blocks <- function(source, tests, block_size) {
 }
 
 scan_one_block <- function(fit, null, source, tests, block, ask) {
+  columns <- if (is.null(tests$columns)) as.list(seq_along(block)) else tests$columns[block]
   if (!is.null(tests$with)) {
-    G <- with_products(source$read(block), tests$with)
-    return(scan_omitting(fit, null, G$values, G$columns, G$adjust, ask))
+    G <- source$read(block)
+    return(with_frequency(scan_products(fit, null, G, source$unit, tests$with, ask), source, G, columns))
   }
-  columns <- tests$columns[block]
   if (!is.null(source$whole)) return(scan_omitting(fit, null, source$whole, columns, tests$adjust[block], ask))
   wanted <- unique(unlist(columns))
   place <- integer(source$m)
   place[wanted] <- seq_along(wanted)
-  scan_omitting(fit, null, source$read(wanted), lapply(columns, function(j) place[j]), tests$adjust[block], ask)
+  columns <- lapply(columns, function(j) place[j])
+  G <- source$read(wanted)
+  with_frequency(scan_omitting(fit, null, G, columns, tests$adjust[block], ask), source, G, columns)
 }
 
-# Covariates, candidates and their products; covariates and candidate are adjusted for.
+with_frequency <- function(found, source, G, columns) {
+  if (!is.null(source$map)) found$freq <- allele_frequency(G, columns, source$unit)
+  found
+}
+
+# Missing cells are those of the candidate: filled before the product, whose mean is another thing.
+scan_products <- function(fit, null, G, unit, Z, ask) {
+  parts <- with_products(if (ask$na == "impute") impute(G, unit) else G, Z)
+  found <- scan_omitting(fit, null, parts$values, parts$columns, parts$adjust, ask)
+  if (ask$na == "impute") found$n <- observed_rows(G, as.list(seq_len(ncol(G))), null$rows)
+  found
+}
+
+# Covariates, candidates and their products; covariates and candidate are adjusted for, so that the candidate's origin does not matter: it is taken near its values.
 with_products <- function(G, Z) {
   k <- ncol(Z)
-  products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) G[, j] * Z))
+  origin <- colMeans(G, na.rm = TRUE)
+  products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) (G[, j] - if (is.finite(origin[j])) origin[j] else 0) * Z))
   columns <- lapply(seq_len(ncol(G)), function(j) as.integer(c(seq_len(k), k + j, k + ncol(G) + (j - 1) * k + seq_len(k))))
   list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)))
 }
@@ -252,13 +292,4 @@ rows_of_model <- function(model, used) {
   model$X <- model$X[used, , drop = FALSE]
   model$random <- lapply(model$random, random_in, used = used)
   check_column_model(model)
-}
-
-new_scan <- function(fit, found, source, ask) {
-  table <- data.frame(
-    response = if (is.null(found$response)) names(fit$frame)[1] else found$response, term = found$term, n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic,
-    df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10), h2 = found$h2, logLik = found$logLik, status = found$status,
-    row.names = NULL, stringsAsFactors = FALSE
-  )
-  structure(table, class = c("fastlmm_scan", "data.frame"), test = ask$test, refit = ask$refit, map = source$map, formula = fit$formula)
 }

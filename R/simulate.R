@@ -64,12 +64,15 @@ seed_generator <- function(seed) {
   if (!exists(".Random.seed", envir = global)) runif(1)
   before <- get(".Random.seed", envir = global)
   if (is.null(seed)) return(list(seed = before, restore = function() NULL))
+  if (!is_seed(seed)) abort_fastlmm("seed", paste("seed must be one whole number, or NULL, not", deparse1(seed)))
   set.seed(seed)
   list(
     seed = structure(seed, kind = as.list(RNGkind())),
     restore = function() assign(".Random.seed", before, envir = global)
   )
 }
+
+is_seed <- function(seed) is.numeric(seed) && length(seed) == 1 && is.finite(seed) && abs(seed) <= .Machine$integer.max
 
 check_nsim <- function(nsim) {
   if (is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1) return(as.integer(nsim))

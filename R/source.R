@@ -4,6 +4,7 @@
 candidate_source <- function(candidates, fit, data = NULL) {
   if (inherits(candidates, "formula")) return(formula_source(candidates, fit, data))
   if (is.character(candidates)) candidates <- open_bed(candidates)
+  if (is_plink_list(candidates)) candidates <- plink_candidates(candidates)
   if (is.numeric(candidates) && is.null(dim(candidates))) candidates <- vector_candidate(candidates)
   if (is.data.frame(candidates)) candidates <- frame_candidates(candidates)
   if (length(dim(candidates)) != 2) {
@@ -33,7 +34,7 @@ vector_candidate <- function(x) matrix(x, ncol = 1, dimnames = list(names(x), "c
 # Numbers of some columns, in the rows that are wanted; NULL: all, as they are
 block_values <- function(x, rows, j) {
   block <- x[, j, drop = FALSE]
-  value <- if (inherits(block, "SnpMatrix")) methods::as(block, "numeric") else as.matrix(block)
+  value <- if (inherits(block, "SnpMatrix")) copies_of_first(block) else as.matrix(block)
   if (!is.null(rows)) value <- value[rows, , drop = FALSE]
   if (storage.mode(value) != "double") storage.mode(value) <- "double"
   unname(value)
@@ -94,6 +95,3 @@ inform_in_order <- function() {
 }
 
 abort_candidates <- function(message, ...) abort_fastlmm("candidates", paste("candidates", message), ...)
-
-# Chromosome and position of each column, where the object knows them
-candidate_map <- function(candidates) attr(candidates, "map")

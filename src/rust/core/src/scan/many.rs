@@ -1,7 +1,7 @@
 //! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
 
 use super::basis::Basis;
-use super::candidate::Rotated;
+use super::candidate::{LEFT, Rotated};
 use super::clean::State;
 use crate::linalg::{dot, product};
 use faer::{Mat, MatRef, Par};
@@ -42,9 +42,15 @@ pub fn many(
     let all: Vec<usize> = (0..g.ncols()).collect();
     let block = Rotated::new(basis, g, &all, centred, par);
     let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
-    let state = |j: usize| match block.columns[j].state {
-        State::Ok if projected[j] <= super::candidate::LEFT * block.columns[j].square => State::Collinear,
-        state => state,
+    let state = |j: usize| {
+        let column = &block.columns[j];
+        let explained = projected[j] <= LEFT * column.square;
+        match column.state {
+            State::Ok if explained && column.constant => State::Constant,
+            State::Ok if explained => State::Collinear,
+            State::Ok if basis.rotated.contrasts() <= 1 => State::NoContrast,
+            state => state,
+        }
     };
     let states: Vec<State> = (0..g.ncols()).map(state).collect();
     let e = block.e();
