@@ -1,10 +1,11 @@
 #' Compare fits, or test the terms of one
 #'
 #' @param object,fit a fit by [fastlmm_fit()].
-#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]. `extractAIC()`: not used.
+#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]; of one fit, `type = 1` is understood, and other types are refused.
+#'   `extractAIC()`: not used.
 #' @param refit fit REML fits again by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
 #'   the same fixed effects, so that `FALSE` is refused for others.
-#' @param model.names names for the rows; the names of the arguments if not given.
+#' @param model.names names for the rows; if not given, the names of the arguments or what was written for them.
 #' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the weight of a parameter.
 #' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`'s: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and `Chisq`,
 #'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: the sequential
@@ -22,11 +23,12 @@
 #' drop1(fit, test = "Chisq")
 #' @export
 anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
-  others <- list(...)
+  others <- check_anova_arguments(list(...))
   if (length(others) == 0) return(anova_of_terms(object))
   fits <- c(list(object), others)
-  labels <- vapply(as.list(substitute(list(object, ...)))[-1], deparse1, "")
-  names(fits) <- model_names(model.names, fits, labels)
+  written <- as.list(substitute(list(object, ...)))[-1]
+  if (!is.null(names(written))) written <- written[names(written) != "type"]
+  names(fits) <- model_names(model.names, fits, model_labels(written))
   check_comparable(fits)
   anova_of_fits(if (refit) by_ml(fits) else same_fixed(fits))
 }
@@ -57,6 +59,41 @@ anova_of_fits <- function(fits) {
   )
   formulas <- vapply(fits, function(fit) deparse1(formula(fit)), "")
   structure(table, heading = c("Models:", paste0(names(fits), ": ", formulas)), class = c("anova", "data.frame"))
+}
+
+# What lmerTest and car are asked for: the table of type 1 is the one that there is.
+check_anova_arguments <- function(others) {
+  named <- names(others)
+  if (is.null(named)) return(others)
+  is_fit <- vapply(others, inherits, NA, c("fastlmm", "lm"))
+  if ("type" %in% named && !is_fit[["type"]]) check_anova_type(others[["type"]])
+  unknown <- named[nzchar(named) & named != "type" & !is_fit]
+  if (any(unknown %in% c("ddf", "df", "test"))) {
+    abort_anova(paste0(
+      "anova() of one fit has no argument ", quoted(unknown[1]), ": it gives the sequential decomposition without p-values, as lme4 does; t-tests with Satterthwaite's or ",
+      "Kenward and Roger's degrees of freedom are summary(fit, df = ), likelihood-ratio tests of terms drop1(fit, test = \"Chisq\")"
+    ))
+  }
+  if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got what is neither a fit nor an argument: ", first_names(unknown), "; check its spelling"))
+  others[named != "type" | is_fit]
+}
+
+check_anova_type <- function(type) {
+  if (length(type) == 1 && type %in% c(1, "1", "I")) return(invisible())
+  abort_anova(paste0(
+    "anova() of one fit gives the sequential decomposition (type 1), each term after those before it, and no type = ", deparse1(type),
+    "; drop1(fit, test = \"Chisq\") tests each term given all others"
+  ))
+}
+
+# The arguments as they were written; a fit that do.call() put there itself has no name.
+model_labels <- function(written) {
+  given <- names(written)
+  label <- function(i) {
+    if (!is.null(given) && nzchar(given[i])) return(given[i])
+    if (is.list(written[[i]])) paste0("model", i) else code_text(written[[i]])
+  }
+  vapply(seq_along(written), label, "")
 }
 
 model_names <- function(names, fits, labels) {

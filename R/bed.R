@@ -2,7 +2,7 @@
 
 # Something with dim(), dimnames() and `[ , j]`
 open_bed <- function(path) {
-  if (length(path) != 1 || is.na(path)) abort_candidates("as a file must be one path of a .bed file")
+  if (length(path) != 1 || is.na(path)) abort_candidates("must be numbers, or the path of a .bed file: one string")
   stem <- sub("\\.bed$", "", path)
   files <- paste0(stem, c(".bed", ".bim", ".fam"))
   absent <- files[!file.exists(files)]

@@ -22,6 +22,12 @@ user_call <- function() {
   }
 }
 
+# Is this function being called, at whatever depth?
+is_running <- function(f) {
+  for (i in seq_len(sys.nframe())) if (identical(sys.function(i), f)) return(TRUE)
+  FALSE
+}
+
 # ---- words --------------------------------------------------------------------------------------------
 
 quoted <- function(x) dQuote(x, FALSE)
@@ -42,6 +48,18 @@ counted <- function(n, what, plural = paste0(what, "s")) {
 rows_at <- function(bad, names) {
   bad <- which(bad)
   sprintf("%s %s (%d of %d)", if (length(bad) == 1) "row" else "rows", first_names(names[bad]), length(bad), length(names))
+}
+
+# Code as it was written; a value that do.call() put in its place is told by its class.
+code_text <- function(expr, width = 60) {
+  if (is.language(expr) || is.atomic(expr) && length(expr) <= 3) strtrim(deparse1(expr), width) else paste0("<", class(expr)[1], ">")
+}
+
+call_text <- function(call) {
+  arguments <- vapply(as.list(call)[-1], code_text, "")
+  name <- names(arguments)
+  if (!is.null(name)) arguments <- paste0(name, ifelse(nzchar(name), " = ", ""), arguments)
+  paste0(code_text(call[[1]]), "(", toString(arguments), ")")
 }
 
 did_you_mean <- function(name, candidates) {
@@ -94,7 +112,7 @@ abort_s4_column <- function(value, name) {
     "s4_column",
     paste0(
       "variable ", quoted(name), " is an S4 object of class ", class(value)[1],
-      ", which a formula cannot hold; use as.matrix() on a few columns, or fastlmm_scan() of a later version to test many"
+      ", which a formula cannot hold; use as.matrix() on a few columns, or give it to fastlmm_scan() as candidates"
     ),
     variable = name
   )

@@ -73,7 +73,8 @@ check_kind <- function(x, class, name) {
 as_fitted_factor <- function(x, levels, name) {
   new <- setdiff(as.character(x), c(levels, NA))
   if (length(new) > 0) abort_new_fixed_level(name, new, levels)
-  factor(as.character(x), levels = levels)
+  # NA is a level where addNA() made it one
+  factor(as.character(x), levels = levels, exclude = if (anyNA(levels)) NULL else NA)
 }
 
 abort_variable_type <- function(name, found, wanted) {

@@ -27,8 +27,15 @@ id_factor <- function(x) {
   if (!is.atomic(x) || NCOL(x) > 1) abort_fastlmm("group", "a grouping variable must be a vector: factor, character or numbers")
   if (is.numeric(x) && !is.object(x)) return(numeric_factor(as.numeric(x)))
   id <- if (is.factor(x)) droplevels(x) else factor(as.character(x))
-  levels(id) <- full_numbers(levels(id))
+  levels(id) <- full_numbers(named_missing(levels(id)))
   id
+}
+
+# The level NA that addNA() makes is the id "NA".
+named_missing <- function(levels) {
+  if (!anyNA(levels)) return(levels)
+  if ("NA" %in% levels) abort_fastlmm("group", "a grouping variable has both the level NA, as addNA() makes it, and a level named \"NA\"; rename the latter")
+  replace(levels, is.na(levels), "NA")
 }
 
 # as.character() would follow getOption("OutDec").

@@ -31,7 +31,7 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
   check_dots_empty(...)
   check_scannable(fit)
   if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
-  if (!is_count(n)) abort_scan("for permutations needs a positive number n")
+  if (!is_count(n)) abort_scan(paste("needs n, a whole number of at least 1, not", code_text(n)))
   source <- with_units(candidate_source(candidates, fit, data), fit)
   state <- seed_generator(seed)
   on.exit(state$restore())
@@ -86,7 +86,7 @@ permuted_null <- function(fit, source, n) {
   delta <- fit$delta[[1]] / basis$rotated$k_scale
   root <- if (is.finite(delta)) sqrt(basis$rotated$values + delta) else rep(1, length(y))
   white <- y / root
-  if (any(root == 0)) abort_scan("for permutations needs a null model with residual variance")
+  if (any(root == 0)) abort_scan("needs a null model with residual variance")
   draws <- vapply(seq_len(n), function(i) sample(white) * root, y)
   gather <- function(x) rowsum(x, source$cell)[as.character(seq_len(source$cells)), , drop = FALSE]
   basis$e <- unname(gather(basis$e))

@@ -99,7 +99,7 @@ print_call_part <- function(call, part) {
   value <- call[[part]]
   if (is.null(value)) return(invisible())
   label <- format(paste0(toupper(substring(part, 1, 1)), substring(part, 2), ":"), width = 8, justify = "right")
-  cat(label, " ", strtrim(deparse1(value), 60), "\n", sep = "")
+  cat(label, " ", code_text(value), "\n", sep = "")
 }
 
 kernel_label <- function(random) {

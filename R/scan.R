@@ -106,7 +106,7 @@ check_scannable <- function(fit) {
   if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
 }
 
-abort_scan <- function(message) abort_fastlmm("scan", paste("fastlmm_scan()", message))
+abort_scan <- function(message) abort_fastlmm("scan", paste(if (is_running(fastlmm_permute)) "fastlmm_permute()" else "fastlmm_scan()", message))
 
 # ---- what is tested -----------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ effective_size <- function(x) {
 #' @export
 print.summary.slamglmm <- function(x, ...) {
   check_dots_empty(...)
-  cat("Call: ", deparse1(x$call), "\n", counted(x$draws, "draw"), ", intervals of ", format(100 * x$level), " %\n\n", sep = "")
+  cat("Call: ", call_text(x$call), "\n", counted(x$draws, "draw"), ", intervals of ", format(100 * x$level), " %\n\n", sep = "")
   print(utils::head(x$table, 30), digits = 3, row.names = FALSE)
   if (nrow(x$table) > 30) cat("... the first 30 of ", nrow(x$table), " variables, in $table\n", sep = "")
   poor <- sum(x$table$rhat > 1.05, na.rm = TRUE)

@@ -3,7 +3,7 @@
 # A list: m columns with names; `read(j)` gives numbers, cells x length(j), NA where missing; `cell` says which cell each row of the fit is in; `whole` is a matrix that needs no reading.
 candidate_source <- function(candidates, fit, data = NULL) {
   if (inherits(candidates, "formula")) return(formula_source(candidates, fit, data))
-  if (is.character(candidates)) candidates <- open_bed(candidates)
+  if (is.character(candidates) && is.null(dim(candidates))) candidates <- open_bed(candidates)
   if (is_plink_list(candidates)) candidates <- plink_candidates(candidates)
   if (is.numeric(candidates) && is.null(dim(candidates))) candidates <- vector_candidate(candidates)
   if (is.data.frame(candidates)) candidates <- frame_candidates(candidates)

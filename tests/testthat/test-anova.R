@@ -79,3 +79,22 @@ test_that("a Gaussian process is compared as other fits are", {
   expect_equal(table$logLik, c(as.numeric(logLik(without)), ml$logLik))
   expect_equal(table$Df[2], 2)
 })
+
+test_that("fits are named as they were written, and not printed whole; other types of tables are refused with the reason", {
+  data <- nlme::Orthodont
+  one <- fastlmm_fit(distance ~ age + (1 | Subject), data)
+  two <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), data)
+  by_call <- suppressMessages(do.call(anova, list(one, two)))
+  written <- suppressMessages(anova(one, b = two))
+  expect_identical(rownames(by_call), c("model1", "model2"))
+  expect_identical(rownames(written), c("one", "b"))
+  expect_equal(by_call, written, ignore_attr = TRUE)
+  expect_lt(max(nchar(attr(by_call, "heading"))), 80)
+  expect_equal(anova(one, type = "I"), anova(one))
+  for (type in list(2, 3, "III")) expect_error(anova(one, type = type), "drop1", class = "fastlmm_error_anova")
+  expect_error(anova(one, ddf = "Kenward-Roger"), "summary\\(fit, df", class = "fastlmm_error_anova")
+  expect_error(anova(one, two, reft = FALSE), "reft", class = "fastlmm_error_unused_argument")
+  printed <- capture.output(print(do.call(fastlmm_fit, list(distance ~ age + (1 | Subject), data = data, weights = rep(2, 108)))))
+  expect_match(printed, "Data: <nfnGroupedData>", fixed = TRUE, all = FALSE)
+  expect_match(printed, "Weights: <numeric>", fixed = TRUE, all = FALSE)
+})

@@ -1,0 +1,22 @@
+# Messages speak of what was called and of what was given.
+
+test_that("genotypes as letters are not taken for paths", {
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  ids <- levels(nlme::Orthodont$Subject)
+  letters <- matrix("AB", length(ids), 2, dimnames = list(ids, NULL))
+  expect_error(fastlmm_scan(fit, letters), "numbers, not of type character", class = "fastlmm_error_candidates")
+  expect_error(fastlmm_scan(fit, c("AA", "AB")), "must be numbers, or the path", class = "fastlmm_error_candidates")
+  expect_error(fastlmm_permute(fit, letters), "numbers, not of type character", class = "fastlmm_error_candidates")
+})
+
+test_that("fastlmm_permute() speaks of itself", {
+  ids <- levels(nlme::Orthodont$Subject)
+  G <- matrix(rnorm(length(ids)), dimnames = list(ids, "a"))
+  several <- suppressMessages(fastlmm_fit(distance ~ age + (1 | Subject) + (1 | Sex), nlme::Orthodont))
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  said <- function(value) conditionMessage(tryCatch(value, fastlmm_error_scan = identity))
+  expect_match(said(fastlmm_permute(several, G)), "^fastlmm_permute\\(\\) needs a null model with one random effect")
+  expect_match(said(fastlmm_permute(fit, G, n = 0)), "^fastlmm_permute\\(\\) needs n, a whole number of at least 1, not 0")
+  expect_match(said(fastlmm_permute(lm(distance ~ age, nlme::Orthodont), G)), "^fastlmm_permute\\(\\) needs a fit")
+  expect_match(said(fastlmm_scan(several, G)), "^fastlmm_scan\\(\\) needs a null model with one random effect")
+})
