@@ -30,7 +30,7 @@ anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
   if (!is.null(names(written))) written <- written[names(written) != "type"]
   names(fits) <- model_names(model.names, fits, model_labels(written))
   check_comparable(fits)
-  anova_of_fits(if (refit) by_ml(fits) else same_fixed(fits))
+  anova_of_fits(same_observations(if (refit) by_ml(fits) else same_fixed(fits)))
 }
 
 #' @rdname anova.fastlmm
@@ -130,6 +130,13 @@ by_ml <- function(fits) {
   if (any(restricted)) inform_fastlmm("refit_ml", "REML fits are made again by maximum likelihood (refit = FALSE keeps them)")
   fits[restricted] <- lapply(fits[restricted], as_ml)
   fits
+}
+
+# Where the density of y has no optimum inside, ML leaves directions of X out: another number of observations counts.
+same_observations <- function(fits) {
+  left_out <- vapply(fits, function(fit) if (inherits(fit, "fastlmm")) as.numeric(sum(fit$optimum$dropped)) else 0, 0)
+  if (all(left_out == left_out[1])) return(fits)
+  abort_anova(paste0("the kernel is zero along a direction of X, which ML leaves out of ", first_names(names(fits)[left_out > 0]), " alone; add a multiple of the identity to K, or test coefficients by summary()"))
 }
 
 are_restricted <- function(fits) vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)

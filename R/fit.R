@@ -18,7 +18,8 @@
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
 #'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
 #'   For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
-#' @param method `"REML"` or `"ML"`.
+#' @param method `"REML"` or `"ML"`. ML is the density of the response. With a kernel that is zero along a direction of X (a centred kernel and an intercept) that density grows without bound as `delta` tends to 0:
+#'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`.
 #' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0
 #'   are left out. Evaluated in `data`, as are `offset` and `subset`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
@@ -40,11 +41,11 @@
 #'     value each, `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
 #'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
 #'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
-#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`. Of several random effects: their shares `h2.<name>`, the
+#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`, from the ridge before the optimum on where ML has no bound as `delta` tends to 0. Of several random effects: their shares `h2.<name>`, the
 #'     total variance `sigma2` and the log-likelihood at the points of the grid}
 #'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`; of several random
 #'     effects `"variance 0: "` and which, which are in `zero` too),
-#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out), `status`}
+#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`}
 #'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
 #'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
 #'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
@@ -163,8 +164,8 @@ inform_ml_null <- function(n) {
   inform_fastlmm(
     "ml_null",
     paste0(
-      "the kernel is zero along ", counted(n, "direction"), " of X (as a centred kernel and an intercept): there maximum likelihood is unbounded as delta ",
-      "tends to 0, and ML leaves that out. REML is not concerned"
+      "the kernel is zero along ", counted(n, "direction"), " of X (as a centred kernel and an intercept): the density of the response grows without bound as delta ",
+      "tends to 0 and has no optimum inside; ML leaves that out. REML is not concerned"
     ),
     n = n
   )

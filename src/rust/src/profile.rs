@@ -4,7 +4,7 @@ use crate::failure::Reply;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::error::Error;
-use fastlmm_core::profile::{Profile, What};
+use fastlmm_core::profile::{Profile, What, profiled};
 
 fn parameter(what: &str, column: i32) -> What {
     match what {
@@ -34,6 +34,7 @@ pub fn checked(what: &str, column: i32, rank: usize) -> Reply<What> {
 fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f64, points: i32) -> Reply<List> {
     let data = view::rotated(&rotated)?;
     let what = checked(what, column, data.rank())?;
+    let data = profiled(data, what)?;
     let profile = Profile::new(&data, view::method(method), what)?;
     Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
 }
@@ -44,6 +45,7 @@ fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f
 fn ffi_interval(rotated: List, method: &str, what: &str, column: i32, rise: f64) -> Reply<Vec<f64>> {
     let data = view::rotated(&rotated)?;
     let what = checked(what, column, data.rank())?;
+    let data = profiled(data, what)?;
     let (lower, upper) = Profile::new(&data, view::method(method), what)?.interval(rise)?;
     Ok(vec![lower, upper])
 }

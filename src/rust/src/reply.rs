@@ -233,6 +233,7 @@ pub fn rotated(data: &Rotated) -> List {
         b = matrix(&data.b, data.values.len()),
         basis = matrix(&data.basis, data.rank()),
         null = data.null as f64,
+        dropped = data.dropped as f64,
         log_det_x = data.log_det_x,
         log_weights = data.log_weights,
         y_scale = data.y_scale,

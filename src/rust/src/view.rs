@@ -204,6 +204,7 @@ pub fn rotated(list: &List) -> Reply<Rotated> {
         b: rows(&numbers(list, "b")?, r, n),
         basis: rows(&numbers(list, "basis")?, r, r),
         null: number("null")? as usize,
+        dropped: number("dropped")? as usize,
         log_det_x: number("log_det_x")?,
         log_weights: number("log_weights")?,
         y_scale: number("y_scale")?,

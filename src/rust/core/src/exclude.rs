@@ -6,7 +6,7 @@
 use crate::compress::Diagonal;
 use crate::degenerate::diagnose;
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Options, complete, dual_grid, fit_by, locate};
+use crate::fit::{Fit, Options, Status, complete, dual_grid, fit_by, locate_inside};
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
 use crate::likelihood::Criterion;
@@ -51,22 +51,21 @@ pub fn exclude(
 fn without(reduction: &Reduction, thin: &Thin, unit: f64, set: &[usize], options: Options) -> Result<Option<Fit>> {
     let columns: Vec<(Vec<f64>, Vec<f64>)> = set.iter().map(|&c| thin.column(c)).collect();
     let taken: f64 = columns.iter().map(|(z, f1)| dot(z, z) + dot(f1, f1)).sum();
-    let data = down_date(&reduction.rotated, &columns);
+    let mut data = down_date(&reduction.rotated, &columns);
     if data.largest() < LEAST_PART * reduction.rotated.largest() {
         return Ok(None);
     }
     let status = diagnose(&data, reduction.length, (reduction.trace - taken).max(0.0))?;
+    if status == Status::Ok && data.full_rank() {
+        data.separate_null_directions()?;
+    }
+    let located = locate_inside(&mut data, options.method, &reduction.design.kept, status, dual_grid)?;
+    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else {
+        return Ok(None);
+    };
     let criterion = Criterion {
         data: &data,
         method: options.method,
-    };
-    let case = Case {
-        criterion,
-        kept: &reduction.design.kept,
-    };
-    let located = locate(&case, status, || dual_grid(&criterion))?;
-    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else {
-        return Ok(None);
     };
     let mut fit = complete(located, &criterion);
     let kept = (0..weights.len()).filter(|c| set.binary_search(c).is_err());

@@ -39,7 +39,7 @@ pub enum Status {
     Confounded,
     /// One contrast is left, which any delta fits equally well.
     OneContrast,
-    /// The border delta = 0 of ML is spurious; the best optimum away from it is given.
+    /// The border delta = 0 of ML is spurious for a direction that X holds in part; the best optimum away from it is given.
     MlBorder,
 }
 
@@ -83,7 +83,7 @@ pub struct Fit {
     pub errors: Errors,
     /// Where delta lies; absent when there is nothing to search for.
     pub optimum: Option<Optimum>,
-    /// Directions of X that ML leaves out.
+    /// Directions of X that ML leaves out, where it has no optimum with them.
     pub dropped: usize,
     /// All local optima, best first.
     pub locals: Vec<Point>,
@@ -157,13 +157,17 @@ fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Pa
     if status == Status::Ok && reduction.rotated.full_rank() {
         reduction.separate_null_directions()?;
     }
-    let data = &reduction.rotated;
-    let criterion = Criterion { data, method };
-    let case = Case {
-        criterion,
-        kept: &reduction.design.kept,
+    let located = locate_inside(
+        &mut reduction.rotated,
+        method,
+        &reduction.design.kept,
+        status,
+        dual_grid,
+    )?;
+    let criterion = Criterion {
+        data: &reduction.rotated,
+        method,
     };
-    let located = locate(&case, status, || dual_grid(&criterion))?;
     let alpha = reduction.alpha(model, located.h, located.g, par);
     Ok(Fit {
         alpha,
@@ -186,7 +190,25 @@ pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
     Grid::new(criterion, grid_points(criterion.data), lower, upper)
 }
 
-/// The estimates that go with a diagnosis.
+/// The estimates that go with a diagnosis. The density of y is taken at its best optimum inside; only where it has none the directions of X that the kernel does not reach are left out.
+pub(crate) fn locate_inside(
+    data: &mut Rotated,
+    method: Method,
+    kept: &[usize],
+    status: Status,
+    grid: impl FnOnce(&Criterion<'_>) -> Grid,
+) -> Result<Located> {
+    let criterion = Criterion { data, method };
+    let located = locate(&Case { criterion, kept }, status, || grid(&criterion));
+    if data.null == 0 || !matches!(located, Err(Error::MlUnbounded)) {
+        return located;
+    }
+    data.dropped = data.null;
+    let criterion = Criterion { data, method };
+    locate(&Case { criterion, kept }, status, || dual_grid(&criterion))
+}
+
+/// The same with the directions that are left out.
 pub(crate) fn locate(case: &Case<'_>, status: Status, grid: impl FnOnce() -> Grid) -> Result<Located> {
     match status {
         Status::PerfectFit => Ok(degenerate(case, status, f64::NAN)),
@@ -213,7 +235,7 @@ fn search(case: &Case<'_>, grid: Grid) -> Result<Located> {
     let (h, g) = at(optimum.best.place, optimum.best.at);
     let mut located = assemble(case, criterion, h, g);
     let fit = &mut located.fit;
-    fit.status = if criterion.data.full_rank() && !criterion.is_bounded() {
+    fit.status = if criterion.misses_part_of_x() {
         Status::MlBorder
     } else {
         Status::Ok
@@ -284,7 +306,7 @@ pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f6
         beta,
         vcov,
         kept: case.kept.to_vec(),
-        dropped: data.null,
+        dropped: data.dropped,
         ..Fit::at_point(point)
     };
     Located { fit, h, g, grid: None }
@@ -324,10 +346,15 @@ fn log_q<D: Scalar>(criterion: &Criterion<'_>, log_delta: D) -> D {
     criterion.terms(h, g).q.ln()
 }
 
-/// The search's grid, refined about an interior optimum.
+/// The search's grid, refined about an interior optimum. Where the likelihood has no bound as delta -> 0, from the ridge before the optimum on.
 fn profile(criterion: &Criterion<'_>, grid: &Grid, optimum: &Optimum) -> Vec<Point> {
     const FINE: i32 = 20;
-    let mut log_delta = grid.at.clone();
+    let first = if criterion.is_unbounded() {
+        grid.ridge(optimum.best.at)
+    } else {
+        0
+    };
+    let mut log_delta = grid.at[first..].to_vec();
     if optimum.best.place == Place::Interior && optimum.curvature > 0.0 {
         let step = 4.0 * (2.0 / optimum.curvature).sqrt() / f64::from(FINE);
         log_delta.extend((-FINE..=FINE).map(|i| optimum.best.at + step * f64::from(i)));

@@ -38,11 +38,11 @@ pub struct Criterion<'a> {
 }
 
 impl Criterion<'_> {
-    /// Observations that count: N' for REML, n without the null directions for ML.
+    /// Observations that count: N' for REML, n for ML, without the directions that are left out.
     pub fn n(&self) -> usize {
         match self.method {
             Method::Reml => self.data.contrasts(),
-            Method::Ml => self.data.contrasts() + self.data.rank() - self.data.null,
+            Method::Ml => self.data.contrasts() + self.kept(),
         }
     }
 
@@ -91,15 +91,31 @@ impl Criterion<'_> {
     /// Does the deviance have a finite limit for delta -> 0?
     ///
     /// It rises to infinity when y has a part that the kernel does not reach, and ML falls without bound when the kernel
-    /// does not reach some direction of X (a null direction inside span(X) is left out of ML, others cannot be).
+    /// does not reach some direction that X holds wholly or partly.
     pub fn is_bounded(&self) -> bool {
-        self.data.full_rank() && (self.method == Method::Reml || self.schur_is_regular())
+        self.data.full_rank()
+            && (self.method == Method::Reml || self.data.null == self.data.dropped && self.schur_is_regular())
     }
 
+    /// Does the deviance of ML fall without bound as delta -> 0?
+    pub fn is_unbounded(&self) -> bool {
+        self.data.full_rank() && !self.is_bounded()
+    }
+
+    /// The same for a direction that lies only partly in X, and cannot be left out?
+    pub fn misses_part_of_x(&self) -> bool {
+        self.is_unbounded() && !self.schur_is_regular()
+    }
+
+    /// Directions of X that ML holds.
+    fn kept(&self) -> usize {
+        self.data.rank() - self.data.dropped
+    }
+
+    /// Is S regular at delta = 0, null directions apart?
     fn schur_is_regular(&self) -> bool {
         let small = f64::EPSILON.sqrt() * self.data.largest();
-        let kept = self.data.rank() - self.data.null;
-        let mut s = self.schur(1.0, 0.0, &self.inverse(1.0, 0.0), kept);
+        let mut s = self.schur(1.0, 0.0, &self.inverse(1.0, 0.0), self.data.rank() - self.data.null);
         log_det(&mut s).is_some() && s.iter().enumerate().all(|(j, row)| row[j] * row[j] > small)
     }
 
@@ -130,9 +146,17 @@ impl Criterion<'_> {
     }
 
     /// log|S|, infinite where S is singular to rounding.
+    ///
+    /// Along null directions S is g: what is computed of the kernel there is rounding, and would pass for an optimum at a delta as small.
     pub fn log_det_schur<D: Scalar>(&self, h: D, g: D, inverse: &[D]) -> D {
-        let kept = self.data.rank() - self.data.null;
-        log_det(&mut self.schur(h, g, inverse, kept)).unwrap_or(D::from(f64::INFINITY))
+        let Rotated { null, dropped, .. } = *self.data;
+        let reached = self.data.rank() - null;
+        let reached = log_det(&mut self.schur(h, g, inverse, reached)).unwrap_or(D::from(f64::INFINITY));
+        if null > dropped {
+            reached + g.ln() * (null - dropped) as f64
+        } else {
+            reached
+        }
     }
 
     /// Lower triangle of S = h K11 + g I - h^2 K12 (h K22 + g I)^-1 K21 = (Q1' (h K + g I)^-1 Q1)^-1, its first `kept` rows.

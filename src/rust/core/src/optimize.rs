@@ -120,6 +120,14 @@ impl Grid {
         Ok(minima)
     }
 
+    /// The highest point before `at`.
+    pub fn ridge(&self, at: f64) -> usize {
+        let before = (0..self.at.len()).filter(|&i| self.at[i] < at);
+        before
+            .max_by(|&a, &b| self.value[a].total_cmp(&self.value[b]))
+            .unwrap_or(0)
+    }
+
     /// The lowest point of the grid itself.
     pub fn lowest(&self) -> Option<Local> {
         let usable = (0..self.at.len()).filter(|&i| self.value[i].is_finite());

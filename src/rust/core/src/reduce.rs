@@ -9,7 +9,7 @@ use crate::factor::Factor;
 use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
-use crate::linalg::{combine, dot, max_abs, norm, power_of_two, product};
+use crate::linalg::{combine, max_abs, norm, power_of_two, product};
 use crate::monitor::Monitor;
 use crate::orthogonal::Orthogonal;
 use crate::parallel::{Workers, check_memory};
@@ -253,45 +253,14 @@ impl Reduction {
             .collect()
     }
 
-    /// Turn the basis of span(X) so that null directions of the kernel come last, and count them.
-    /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
-    /// Gives the turn, by rows, if there was one.
+    /// `Rotated::separate_null_directions`, and the same turn of the way back.
     pub fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
-        let data = &self.rotated;
-        let (n, r) = (data.values.len(), data.rank());
-        if r == 0 {
-            return Ok(None);
+        let turn = self.rotated.separate_null_directions()?;
+        if let Some(turn) = &turn {
+            let r = turn.len();
+            self.split.v = turn.iter().map(|t| combine(&self.split.v, t, r)).collect();
         }
-        let columns: Vec<Vec<f64>> = (0..r).map(|j| [&data.k11[j][..], &data.b[j][..]].concat()).collect();
-        let svd = Mat::from_fn(n + r, r, |i, j| columns[j][i]).thin_svd();
-        let svd = svd.map_err(|_| Error::NoConvergence {
-            what: "a singular value decomposition",
-            iterations: 0,
-        })?;
-        let small = f64::EPSILON.sqrt() * data.largest();
-        self.rotated.null = (0..r).filter(|&j| svd.S()[j] <= small).count();
-        if self.rotated.null == 0 {
-            return Ok(None);
-        }
-        let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
-        self.turn(&turn);
-        Ok(Some(turn))
-    }
-
-    fn turn(&mut self, by: &[Vec<f64>]) {
-        let r = by.len();
-        let rows = |a: &[Vec<f64>]| {
-            by.iter()
-                .map(|t| combine(a, t, a.first().map_or(0, Vec::len)))
-                .collect()
-        };
-        let half: Vec<Vec<f64>> = rows(&self.rotated.k11);
-        self.rotated.k11 = half.iter().map(|a| by.iter().map(|t| dot(a, t)).collect()).collect();
-        self.rotated.b = rows(&self.rotated.b);
-        self.rotated.y1 = by.iter().map(|t| dot(t, &self.rotated.y1)).collect();
-        let v: Vec<Vec<f64>> = by.iter().map(|t| combine(&self.split.v, t, r)).collect();
-        self.rotated.basis = self.basis(&v);
-        self.split.v = v;
+        Ok(turn)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The small rotated object in which every kernel ends.
 
-use crate::linalg::dot;
+use crate::error::{Error, Result};
+use crate::linalg::{combine, dot};
+use faer::Mat;
 
 /// Data projected away from X and rotated to the eigenvectors of the projected kernel.
 ///
@@ -22,8 +24,10 @@ pub struct Rotated {
     pub b: Vec<Vec<f64>>,
     /// beta = basis (y1 - K12 (K22 + delta)^-1 y2), r x r by rows.
     pub basis: Vec<Vec<f64>>,
-    /// Trailing directions of the basis that are null directions of the kernel and are left out of ML.
+    /// Trailing directions of the basis that the kernel does not reach, looked for where it reaches every contrast.
     pub null: usize,
+    /// How many of them ML leaves out: all where the density of y has no optimum inside, else none.
+    pub dropped: usize,
     /// log|X'X| of the kept columns and the sum of the logarithms of the weights.
     pub log_det_x: f64,
     pub log_weights: f64,
@@ -55,6 +59,45 @@ impl Rotated {
     pub fn null_square(&self) -> f64 {
         let zero = |(v, y): (&f64, &f64)| if *v == 0.0 { y * y } else { 0.0 };
         self.rho + self.values.iter().zip(&self.y).map(zero).sum::<f64>()
+    }
+
+    /// Turn the basis of span(X) so that directions that the kernel does not reach come last, and count them.
+    /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
+    /// Gives the turn, by rows, if there was one.
+    pub fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
+        let (n, r) = (self.values.len(), self.rank());
+        if r == 0 {
+            return Ok(None);
+        }
+        let columns: Vec<Vec<f64>> = (0..r).map(|j| [&self.k11[j][..], &self.b[j][..]].concat()).collect();
+        let svd = Mat::from_fn(n + r, r, |i, j| columns[j][i]).thin_svd();
+        let svd = svd.map_err(|_| Error::NoConvergence {
+            what: "a singular value decomposition",
+            iterations: 0,
+        })?;
+        let small = f64::EPSILON.sqrt() * self.largest();
+        self.null = (0..r).filter(|&j| svd.S()[j] <= small).count();
+        if self.null == 0 {
+            return Ok(None);
+        }
+        let turn: Vec<Vec<f64>> = (0..r).map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect()).collect();
+        self.turn(&turn);
+        Ok(Some(turn))
+    }
+
+    fn turn(&mut self, by: &[Vec<f64>]) {
+        let rows = |a: &[Vec<f64>]| {
+            by.iter()
+                .map(|t| combine(a, t, a.first().map_or(0, Vec::len)))
+                .collect()
+        };
+        let half: Vec<Vec<f64>> = rows(&self.k11);
+        self.k11 = half.iter().map(|a| by.iter().map(|t| dot(a, t)).collect()).collect();
+        self.b = rows(&self.b);
+        self.y1 = by.iter().map(|t| dot(t, &self.y1)).collect();
+        self.basis = (self.basis.iter())
+            .map(|row| by.iter().map(|t| dot(t, row)).collect())
+            .collect();
     }
 
     /// |y - X (X'X)^-1 X'y|^2

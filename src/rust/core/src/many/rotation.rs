@@ -4,7 +4,7 @@ use super::grid::Common;
 use crate::degenerate::diagnose;
 use crate::error::Result;
 use crate::factor::Factor;
-use crate::fit::{Case, Fit, Located, Options, Status, check_positive, locate};
+use crate::fit::{Fit, Located, Options, check_positive, locate_inside};
 use crate::kernel::Kernel;
 use crate::likelihood::{Criterion, Method};
 use crate::linalg::{clear_registers, dot, norm, product};
@@ -179,21 +179,12 @@ impl<'a> Rotation<'a> {
     }
 
     fn locate(&self, data: &mut Rotated, length: f64, forms: &Mat<f64>, j: usize) -> Result<Located> {
-        let (status, null) = (diagnose(data, length, self.reduction.trace)?, data.null);
-        if status != Status::Ok {
-            data.null = 0;
-        }
-        let criterion = Criterion {
-            data,
-            method: self.method,
-        };
-        let case = Case {
-            criterion,
-            kept: &self.reduction.design.kept,
-        };
-        let located = locate(&case, status, || self.common.grid(&criterion, forms, j));
-        data.null = null;
-        located
+        let status = diagnose(data, length, self.reduction.trace)?;
+        data.dropped = 0;
+        let kept = &self.reduction.design.kept;
+        locate_inside(data, self.method, kept, status, |criterion| {
+            self.common.grid(criterion, forms, j)
+        })
     }
 
     /// Coefficients of the random effects of a block of responses.

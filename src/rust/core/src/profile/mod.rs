@@ -6,6 +6,7 @@
 mod held;
 
 use crate::error::{Error, Result};
+use crate::fit::dual_grid;
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::optimize::{Place, grid_points, root};
 use crate::rotated::Rotated;
@@ -40,6 +41,20 @@ pub struct Profile<'a> {
     best: f64,
     estimate: f64,
     unit: f64,
+}
+
+/// Data in whose likelihood a parameter can be profiled: a fixed effect is profiled in ML, which can have no optimum inside where the fit's REML has.
+pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
+    if matches!(what, What::Beta(_)) && data.null > data.dropped {
+        let criterion = Criterion {
+            data: &data,
+            method: Method::Ml,
+        };
+        if dual_grid(&criterion).optimum(&criterion)?.is_none() {
+            data.dropped = data.null;
+        }
+    }
+    Ok(data)
 }
 
 /// A point of the curve, in the user's units.
@@ -195,6 +210,7 @@ impl<'a> Profile<'a> {
             return Ok((f64::NAN, f64::NAN));
         };
         let last = inside.iter().rposition(|x| *x).unwrap_or(first);
+        let (first, last) = self.valley(&points, &inside).unwrap_or((first, last));
         // held near a border, a variance can have its best delta beyond the grid: the border itself is asked
         let open = |border: f64| self.border(border).is_some_and(|d| d - self.best <= drop);
         let left = if first == 0 || open(f64::NEG_INFINITY) {
@@ -208,6 +224,17 @@ impl<'a> Profile<'a> {
             root(excess, points[last], points[last + 1])?
         };
         Ok((left, right))
+    }
+
+    /// First and last point of the valley that holds the estimate, where the likelihood has no bound as delta -> 0: beyond its ridge it says nothing.
+    fn valley(&self, points: &[f64], inside: &[bool]) -> Option<(usize, usize)> {
+        let start = points.partition_point(|p| *p < self.estimate).min(points.len() - 1);
+        if !self.criterion.is_unbounded() || !inside[start] {
+            return None;
+        }
+        let before = inside[..start].iter().rev().take_while(|x| **x).count();
+        let behind = inside[start..].iter().take_while(|x| **x).count();
+        Some((start - before, start + behind - 1))
     }
 
     /// Points that straddle the interval's ends, ascending, the estimate among them.
