@@ -40,14 +40,16 @@ plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects"), map = N
     d <- manhattan_data(x, map)
     shown <- seen(d$at, d$y)
     plot(
-      d$at[shown], d$y[shown], col = col[1 + d$band[shown] %% 2], pch = 20, cex = 0.6, xaxt = "n", xlab = first_of(xlab, d$label), ylab = first_of(ylab, log10p), main = main,
+      d$at[shown], d$y[shown], col = col[1 + d$band[shown] %% 2], pch = 20, cex = 0.6, xaxt = "n", xlab = first_of(xlab, d$label), ylab = "", main = main,
       ylim = c(0, 1.05 * max(d$y, 1, if (length(threshold) > 0) -log10(threshold))), ...
     )
+    inner_label(first_of(ylab, log10p))
     graphics::axis(1, d$ticks, d$groups, tick = FALSE, gap.axis = 0.1)
     if (length(threshold) > 0) graphics::abline(h = -log10(threshold), lty = 2)
   } else if (type == "qq") {
     d <- qq_data(x)
-    plot(d$expected, d$y, type = "n", xlab = first_of(xlab, expression(expected ~ -log[10](p))), ylab = first_of(ylab, expression(observed ~ -log[10](p))), main = main, ...)
+    plot(d$expected, d$y, type = "n", xlab = first_of(xlab, expression(expected ~ -log[10](p))), ylab = "", main = main, ...)
+    inner_label(first_of(ylab, expression(observed ~ -log[10](p))))
     graphics::polygon(c(d$expected, rev(d$expected)), c(d$low, rev(d$high)), col = "grey90", border = NA)
     graphics::abline(0, 1)
     shown <- seen(d$expected, d$y)
@@ -64,6 +66,9 @@ plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects"), map = N
   }
   invisible(x)
 }
+
+# Mathematics is taller than text and would reach past the edge.
+inner_label <- function(ylab) graphics::title(ylab = ylab, line = 2.4)
 
 first_of <- function(x, default) if (is.null(x)) default else x
 

@@ -98,10 +98,21 @@ check_shown <- function(n) {
 
 strongest <- function(table, n) head(table[order(-table$log10p, na.last = TRUE), ], n)
 
-# Of all columns those that fit on a line
+# Of all columns those that fit on a line: what all tests share is said once, above.
 show_tests <- function(table, digits) {
-  less <- c("df2", "logLik", "status")
-  print(if (all(c(less, "estimate", "n") %in% names(table))) table[setdiff(names(table), less)] else table, digits = digits, row.names = FALSE)
+  if (!all(c("df2", "logLik", "status", "estimate", "p.value", "log10p") %in% names(table))) return(print(table, digits = digits, row.names = FALSE))
+  shared <- shared_by_all(table)
+  if (length(shared) > 0) cat("all: ", paste(names(shared), vapply(shared, format, "", digits = digits), collapse = ", "), "\n", sep = "")
+  underflow <- any(table$p.value == 0, na.rm = TRUE)
+  long <- if ("chr" %in% names(table)) c("other_allele", if (!all(is.na(table$estimate))) "statistic", if (underflow) "p.value" else "log10p")
+  empty <- names(table)[vapply(table, function(x) all(is.na(x)), NA)]
+  print(table[setdiff(names(table), c("df2", "logLik", "status", long, names(shared), if (nrow(table) > 1) empty))], digits = digits, row.names = FALSE)
+}
+
+shared_by_all <- function(table) {
+  if (nrow(table) < 2) return(NULL)
+  of <- lapply(table[intersect(c("response", "n", "df", "h2"), names(table))], function(x) unique(x[!is.na(table$log10p)]))
+  of[lengths(of) == 1]
 }
 
 # One test, several tests, and how they were made
@@ -126,6 +137,7 @@ summary.fastlmm_scan <- function(object, n = 5, ...) {
   check_shown(n)
   table <- as_plain(object)
   need_columns(table, c("response", "term", "log10p", "status"))
+  if (nrow(table) == 0) abort_scan("to be summarised needs tests; this one has none")
   parts <- split(table, factor(table$response, unique(table$response)))
   structure(
     list(

@@ -183,7 +183,7 @@ scan_null <- function(fit, source, ask) {
 # Tests of a block of columns, a row each
 scan_block <- function(null, G, columns, adjust, ask) {
   found <- scan_call(null, G, columns, adjust, if (ask$refit == "hybrid") "none" else ask$refit)
-  if (ask$refit == "hybrid" && ask$test != "score") {
+  if (ask$refit == "hybrid") {
     again <- which(found$log.p < log(ask$threshold))
     if (length(again) > 0) found[again, ] <- scan_call(null, G, columns[again], adjust[again], "delta")
   }

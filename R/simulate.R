@@ -64,7 +64,7 @@ seed_generator <- function(seed) {
   if (!exists(".Random.seed", envir = global)) runif(1)
   before <- get(".Random.seed", envir = global)
   if (is.null(seed)) return(list(seed = before, restore = function() NULL))
-  if (!is_seed(seed)) abort_fastlmm("seed", paste("seed must be one whole number, or NULL, not", deparse1(seed)))
+  if (!is_seed(seed)) abort_fastlmm("seed", paste("seed must be one number, or NULL, not", deparse1(seed)))
   set.seed(seed)
   list(
     seed = structure(seed, kind = as.list(RNGkind())),

@@ -138,6 +138,7 @@ test_that("pictures and summaries of what lacks their columns are refused", {
   refused(plot(scan[setdiff(names(scan), "df2")], "effects"))
   refused(plot(scan[12, ]))
   refused(summary(scan["term"]))
+  refused(summary(scan[0, ]))
   refused(plot(scan, map = data.frame(chr = 1, pos = letters[1:12])))
   for (threshold in list(0, -1, 2, NA, "a")) {
     refused(plot(scan, threshold = threshold))
@@ -162,6 +163,8 @@ test_that("a whole scan shows its strongest, a part its own rows in order", {
   expect_identical(terms(scan[order(scan$term), ], n = Inf), sort(scan$term))
   expect_output(print(scan[12:1, ], n = 2), "the 2 first of 12")
   expect_output(print(scan[c("term", "logLik", "log10p", "status")]), "logLik")
+  # what all share is said once
+  expect_output(print(scan), "all: response y, df 1, h2 [0-9.]+\n +term +n +estimate +std.error +statistic +p.value +log10p\n")
   ratio <- quiet_scan(plink_world()$fit, plink_world()$G, test = "lrt")
   expect_output(print(rbind(scan, ratio)), "^24 tests\n")
   expect_output(print(rbind(scan, scan)), "^24 F tests, delta of the null model\n")
