@@ -2,7 +2,7 @@
 
 # For each id: its row in the user's K, else its row in the fit's kernel, else neither.
 kernel_source <- function(random, id, K, allow.new.levels) {
-  if (!is.null(K)) K <- check_cross_kernel(K, random)
+  if (!is.null(K)) K <- check_cross_kernel(K, random, id)
   source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
   unknown <- is.na(source$given) & is.na(source$known)
   if (any(unknown) && !allow.new.levels && !is_own_part(random)) abort_new_levels(id[unknown], random$name)
@@ -17,6 +17,7 @@ is_own_part <- function(random) is.null(random$kernel) && !is.null(random$part)
 # Further rows of a factor come with the prediction; a kernel between new and old ids stands beside the fit's own.
 new_source <- function(random, id, K, allow.new.levels) {
   if (!is_lowrank(K)) return(kernel_source(random, id, K, allow.new.levels))
+  if (is.null(random$expr)) rownames(K$W) <- cross_row_names(rownames(K$W), nrow(K$W), id)
   kernel_source(extend_factor(random, K), id, NULL, allow.new.levels)
 }
 
@@ -50,22 +51,22 @@ given_prior <- function(source, given, k_diag) {
   id <- source$id[given]
   joint <- match(id, colnames(source$K))
   prior <- source$K[cbind(source$given[given], joint)]
-  if (!is.null(k_diag)) prior <- named_prior(k_diag, id, prior)
+  if (!is.null(k_diag)) prior <- named_prior(row_diagonal(k_diag, id), id, prior)
   if (anyNA(prior)) abort_k_diag(id[is.na(prior)])
   prior
 }
 
 named_prior <- function(k_diag, id, prior) {
   if (!is.numeric(k_diag) || anyNA(k_diag) || any(k_diag < 0)) abort_k_diag(id)
-  value <- if (is.null(names(k_diag)) && length(k_diag) == 1) rep(k_diag, length(id)) else unname(k_diag[id])
+  value <- if (is.null(names(k_diag)) && length(k_diag) == 1) rep(k_diag, length(id)) else unname(k_diag[match(id, full_numbers(names(k_diag)))])
   ifelse(is.na(prior), value, prior)
 }
 
 # ---- checks -------------------------------------------------------------------------------------------
 
-check_cross_kernel <- function(K, random) {
+check_cross_kernel <- function(K, random, id) {
   if (is_lowrank(random$kernel)) abort_cross_kernel("the kernel of the fit is a factor: give the rows of the new ids, K = kernel_lowrank(W)")
-  K <- as_cross_matrix(K)
+  K <- as_cross_matrix(K, if (is.null(random$expr)) id)
   observed <- random$ids[random$index]
   missing <- setdiff(observed, colnames(K))
   if (length(missing) > 0) abort_cross_columns(missing, length(observed))
@@ -73,9 +74,11 @@ check_cross_kernel <- function(K, random) {
   K
 }
 
-as_cross_matrix <- function(K) {
+# `rows`: ids of new rows, where the kernel of the fit is over rows
+as_cross_matrix <- function(K, rows = NULL) {
   K <- kernel_matrix_of(K)
   check_cross_finite(K)
+  if (!is.null(rows)) rownames(K) <- cross_row_names(rownames(K), nrow(K), rows)
   check_cross_names(rownames(K), "row")
   check_cross_names(colnames(K), "column")
   dimnames(K) <- lapply(dimnames(K), full_numbers)
@@ -170,6 +173,7 @@ abort_other_kernel <- function(difference) {
 }
 
 abort_new_levels <- function(id, name) {
+  if (any(is_new_row(id))) abort_new_rows(id[is_new_row(id)])
   abort_fastlmm(
     "new_levels",
     paste0(

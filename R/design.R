@@ -4,7 +4,7 @@
 
 # The design of `newdata` in a fit: list(X, offset, random); `random` holds the random effects of the fit that are wanted.
 # X: all columns in the order of the coefficients, aliased ones too; a row with a missing value is NA. offset: numeric.
-# random: for each random effect wanted the id of each row (character; the row names where the kernel is over rows) and its multiplier z.
+# random: for each random effect wanted the id of each row (character; that of new_row_ids() where the kernel is over rows) and its multiplier z.
 forge_design <- function(fit, newdata, random = fit$random) {
   newdata <- as_data_frame(newdata, "newdata")
   if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
@@ -28,7 +28,7 @@ forge_frame <- function(fit, terms, newdata) {
 }
 
 forge_random <- function(random, newdata, fit) {
-  if (is.null(random$expr)) return(list(id = rownames(newdata), z = rep(1, nrow(newdata))))
+  if (is.null(random$expr)) return(list(id = new_row_ids(fit, newdata), z = rep(1, nrow(newdata))))
   columns <- lapply(group_leaves(random$expr), evaluate_new, fit, newdata)
   slope <- if (!is.null(random$slope)) evaluate_new(random$slope_call, fit, newdata)
   list(id = as.character(group_factor(columns)), z = slope_values(slope, random$slope, nrow(newdata)))
@@ -112,7 +112,7 @@ mold_design <- function(parts, data, extras, na.action = stats::na.omit, contras
   random <- lapply(parts$random, mold_term, whole = whole, frame = frame)
   new_design(
     frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y), weights = frame[["(weights)"]], random = random,
-    na.action = omitted_rows(whole, frame, na.action), row_ids = all_rows(parts, data)
+    na.action = omitted_rows(whole, frame, na.action), rows = rows_of_data(parts, data, extras, whole, frame), row_ids = all_rows(parts, data)
   )
 }
 

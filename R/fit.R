@@ -17,7 +17,9 @@
 #'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
 #'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
-#'   For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
+#'   Ids that are numbers are exact up to 2^53 and refused beyond. For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
+#'   Automatic row names (of a tibble; `.row_names_info(data) <= 0`) are no names, and names 1 to n of K, as `as.matrix(dist(x))` has them, only count its rows: they are row names of `data` where base R's
+#'   subsetting has kept numbers, else K must have a row for each row of data. Where names could mean two things an error of class `row_names` asks.
 #' @param method `"REML"` or `"ML"`. ML is the density of the response. With a kernel that is zero along a direction of X (a centred kernel and an intercept) that density grows without bound as `delta` tends to 0:
 #'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`.
 #' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0

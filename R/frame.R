@@ -3,13 +3,13 @@
 as_data_frame <- function(data, what = "data") {
   if (is.null(data) || is.environment(data)) return(data)
   if (is.matrix(data) && is.null(colnames(data))) abort_data(paste(what, "is a matrix without column names; name its columns by variable"))
-  if (is.data.frame(data) || is.matrix(data)) return(as.data.frame(data))
+  if (is.data.frame(data) || is.matrix(data)) return(plain_numbers(as.data.frame(data)))
   if (!is.list(data) || is.null(names(data))) abort_data(paste(what, "must be a data frame, not an object of class", class(data)[1]))
   rows <- vapply(data, NROW, 0L)
   if (length(unique(rows)) > 1) {
     abort_data(paste0("elements of the list ", what, " have different lengths: ", first_names(sprintf("%s: %d", names(data), rows))))
   }
-  structure(data, class = "data.frame", row.names = .set_row_names(rows[1]))
+  plain_numbers(structure(data, class = "data.frame", row.names = .set_row_names(rows[1])))
 }
 
 # Model frame of all variables: fixed part, grouping, slope, weights, offset. All rows of the subset, missing values too.
@@ -91,13 +91,6 @@ omitted_rows <- function(whole, frame, na.action) {
   if (length(out) == 0) return(NULL)
   class <- if (identical(na.action, stats::na.exclude)) "exclude" else "omit"
   structure(out, names = rownames(whole)[out], class = class)
-}
-
-# Names of all rows that a kernel over rows may have; NULL where there is a grouping variable.
-all_rows <- function(parts, data) {
-  if (!is.null(parts$gp) || !is.null(parts$random[[1]]$group)) return(NULL)
-  if (is.data.frame(data)) return(rownames(data))
-  as.character(seq_len(NROW(eval(parts$fixed[[2]], data, environment(parts$fixed)))))
 }
 
 # ---- places in the frame ------------------------------------------------------------------------------

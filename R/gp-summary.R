@@ -224,7 +224,7 @@ gp_curve <- function(fit, parameter, curve) {
 
 stored_gp_model <- function(fit) {
   model <- fit[c(
-    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "na.action", "method", "control", "gp"
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "na.action", "rows", "method", "control", "gp"
   )]
   model$X <- fixed_design(fit)
   model$gp$calls <- fit$random[[1]]$calls

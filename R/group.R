@@ -25,6 +25,7 @@ group_factor <- function(columns) {
 # Ids are compared as character, and 100000 is the same id as "1e+05", which R makes of it.
 id_factor <- function(x) {
   if (!is.atomic(x) || NCOL(x) > 1) abort_fastlmm("group", "a grouping variable must be a vector: factor, character or numbers")
+  if (inherits(x, "integer64")) x <- plain_integer64(x)
   if (is.numeric(x) && !is.object(x)) return(numeric_factor(as.numeric(x)))
   id <- if (is.factor(x)) droplevels(x) else factor(as.character(x))
   levels(id) <- full_numbers(named_missing(levels(id)))
@@ -38,18 +39,46 @@ named_missing <- function(levels) {
   replace(levels, is.na(levels), "NA")
 }
 
-# as.character() would follow getOption("OutDec").
+# Whole numbers are exact up to 2^53; beyond, neighbours are the same number. as.character() would give 15 digits, and follow getOption("OutDec").
 numeric_factor <- function(x) {
   value <- sort(unique(x))
-  whole <- value == round(value) & abs(value) < 1e15
+  whole <- value == round(value)
+  large <- whole & abs(value) > 2^53
+  if (any(large)) abort_large_ids(value[large])
   factor(x, levels = value, labels = ifelse(whole, sprintf("%.0f", value + 0), sprintf("%.15g", value)))
 }
 
+abort_large_ids <- function(value) {
+  abort_fastlmm("large_ids", paste0(
+    "ids are numbers beyond 2^53, where a number has lost its last digits: ", first_names(sprintf("%.0f", value)), "; read them as character, with colClasses = \"character\""
+  ))
+}
+
+# "1e+05", which R makes of 100000, in full
 full_numbers <- function(x) {
   scientific <- grepl("^-?[0-9](\\.[0-9]+)?e\\+[0-9]{2}$", x)
   if (!any(scientific)) return(x)
-  full <- replace(x, scientific, sprintf("%.0f", as.numeric(x[scientific])))
+  value <- as.numeric(x[scientific])
+  whole <- value == round(value) & abs(value) <= 2^53
+  full <- replace(x, scientific, ifelse(whole, sprintf("%.0f", value), x[scientific]))
   if (length(unique(full)) < length(unique(x))) x else full
+}
+
+# Columns of bit64's integer64 keep their digits in the bits of a double, which nobody may read as one.
+plain_numbers <- function(data) {
+  wide <- vapply(data, inherits, NA, "integer64")
+  data[wide] <- lapply(data[wide], plain_integer64)
+  data
+}
+
+# Two halves of 32 bits, the lower without a sign; the least of all stands for NA.
+plain_integer64 <- function(x) {
+  half <- matrix(readBin(writeBin(as.numeric(unclass(x)), raw(), endian = "little"), "integer", 2 * length(x), endian = "little"), 2)
+  missing <- is.na(half[2, ])
+  lower <- ifelse(is.na(half[1, ]), 2^31, half[1, ])
+  value <- half[2, ] * 2^32 + ifelse(lower < 0, lower + 2^32, lower)
+  if (any(abs(value[!missing]) > 2^53)) abort_large_ids(value[!missing & abs(value) > 2^53])
+  value
 }
 
 slope_values <- function(x, slope, n) {

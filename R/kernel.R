@@ -12,7 +12,7 @@ mold_random <- function(K, parts, design, control) {
 term_random <- function(term, K, design, control, several) {
   if (is.null(K) && is.null(term$group)) abort_no_random(design$terms)
   if (!is_mix(K)) return(list(naming_kernel(if (several) term_name(term), one_random(term, K, design, control))))
-  ids <- union(unlist(lapply(K$kernels, mix_ids), use.names = FALSE), levels(term$id))
+  ids <- if (is.null(term$group)) design$row_ids else union(unlist(lapply(K$kernels, mix_ids), use.names = FALSE), levels(term$id))
   one <- function(K, part) naming_kernel(paste0(term_name(term), ".", part), one_random(term, K, design, control, part, ids))
   Map(one, K$kernels, names(K$kernels), USE.NAMES = FALSE)
 }
@@ -30,7 +30,7 @@ naming_kernel <- function(label, random) {
 # `ids`: those of an effect without a kernel
 one_random <- function(term, K, design, control, part = NULL, ids = levels(term$id)) {
   if (is.null(K)) return(check_groups(new_random(term, ids = ids, kernel = NULL, mean_diag = 1, part = part)))
-  if (is_lowrank(K)) return(lowrank_random(K, term, part))
+  if (is_lowrank(K)) return(lowrank_random(K, term, design, part))
   K <- kernel_matrix_of(K)
   check_kernel_square(K)
   ids <- kernel_ids(K, term, design)
@@ -106,9 +106,11 @@ plain_matrix <- function(K) {
 
 kernel_ids <- function(K, term, design) {
   ids <- agreed_names(K)
-  if (is.null(ids)) return(positional_ids(K, term, design))
-  check_ids_unique(ids)
-  full_numbers(ids)
+  if (!is.null(ids)) check_ids_unique(ids)
+  ids <- full_numbers(ids)
+  if (is.null(term$group)) return(row_kernel_ids(ids, nrow(K), term, design))
+  if (is.null(ids)) abort_kernel_names(term_name(term))
+  ids
 }
 
 agreed_names <- function(K) {
@@ -117,16 +119,6 @@ agreed_names <- function(K) {
   if (is.null(rows) || is.null(columns)) return(if (is.null(rows)) columns else rows)
   check_names_agree(rows, columns)
   rows
-}
-
-# Only a kernel over rows may be without names.
-positional_ids <- function(K, term, design) {
-  if (!is.null(term$group)) abort_kernel_names(term_name(term))
-  if (nrow(K) != length(design$row_ids)) abort_kernel_rows(nrow(K), length(design$row_ids))
-  inform_fastlmm("position", paste0(
-    "K has no names: its rows are taken to be the ", counted(nrow(K), "row"), " of data, in their order"
-  ))
-  design$row_ids
 }
 
 check_ids_known <- function(id, ids, term) {

@@ -72,8 +72,10 @@ factor_mean_diag <- function(W) {
   if (is_sparse(W)) sum(W@x^2) / nrow(W) else sum(vapply(seq_len(ncol(W)), function(j) sum(W[, j]^2), 0)) / nrow(W)
 }
 
-lowrank_random <- function(K, term, part = NULL) {
+lowrank_random <- function(K, term, design, part = NULL) {
   ids <- rownames(K$W)
+  if (is.null(term$group)) ids <- row_kernel_ids(ids, nrow(K$W), term, design, "W")
+  if (!identical(ids, rownames(K$W))) rownames(K$W) <- ids
   check_ids_known(term$id, ids, term)
   check_groups(new_random(term, ids = ids, kernel = K, mean_diag = K$mean_diag, part = part))
 }

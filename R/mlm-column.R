@@ -54,7 +54,8 @@ column_model <- function(fit, j) {
   X <- if (is.null(fit$X)) fixed_design(fit) else fit$X
   c(model, list(
     frame = frame, y = structure(y, names = rownames(frame)), offset = fit$offset[used], X = X[used, , drop = FALSE],
-    weights = fit$weights[used], random = lapply(fit$random, random_in, used = used), na.action = omitted
+    weights = fit$weights[used], random = lapply(fit$random, random_in, used = used), na.action = omitted,
+    rows = some_rows(fit$rows, used)
   ))
 }
 
@@ -140,13 +141,14 @@ column_effect <- function(one, whole, j) {
 refit.fastlmm_mlm <- function(object, newresp = NULL, ...) {
   check_dots_empty(...)
   model <- unclass(object)[c(
-    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "na_class", "method", "control"
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "na_class", "rows", "method", "control"
   )]
   model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
   model$X <- fixed_design(object)
   if (!is.null(newresp)) {
     model$y <- check_new_responses(newresp, object)
     model$frame[[1]] <- model$y
+    if (!isTRUE(all.equal(model$y, object$y, tolerance = 0, check.attributes = FALSE))) model$rows$response <- FALSE
   }
   report_many(estimate_many(model))
 }

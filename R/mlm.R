@@ -162,7 +162,7 @@ new_fastlmm_mlm <- function(model, found) {
         se = lapply(found$se, named), df = named(found$rank + length(model$random) + 1L), kept = colnames(model$X)[rowSums(!is.na(coefficients)) > 0],
         random = if (is.null(found$alpha)) model$random else with_alpha(model$random, found$alpha)
       ),
-      model[c("y", "offset", "weights", "na.action", "na_class", "control")]
+      model[c("y", "offset", "weights", "na.action", "na_class", "rows", "control")]
     ),
     class = "fastlmm_mlm"
   )

@@ -11,10 +11,10 @@ new_term <- function(group, slope) {
 }
 
 # What the data say: model frame, fixed terms, X, response, weights, and for each random term the id (factor), the multiplier in each row and the call
-# that makes it from new data; `row_ids` are the names of all rows of data, those that were left out included.
-new_design <- function(frame, terms, X, y, offset, weights, random, na.action, row_ids) {
+# that makes it from new data; `rows` tells what the rows of data are (rows_of_data()), `row_ids` are the names of all of them, those that were left out included.
+new_design <- function(frame, terms, X, y, offset, weights, random, na.action, rows, row_ids) {
   list(
-    frame = frame, terms = terms, X = X, y = y, offset = offset, weights = weights, random = random, na.action = na.action, row_ids = row_ids
+    frame = frame, terms = terms, X = X, y = y, offset = offset, weights = weights, random = random, na.action = na.action, rows = rows, row_ids = row_ids
   )
 }
 
@@ -41,7 +41,7 @@ new_model <- function(parts, design, random, method, control, call) {
   list(
     call = call, formula = parts$formula, terms = design$terms, frame = design$frame,
     xlevels = stats::.getXlevels(design$terms, design$frame), contrasts = attr(design$X, "contrasts"), X = design$X, y = design$y,
-    offset = design$offset, weights = design$weights, random = random, na.action = design$na.action, method = method, control = control
+    offset = design$offset, weights = design$weights, random = random, na.action = design$na.action, rows = design$rows, method = method, control = control
   )
 }
 
@@ -60,7 +60,7 @@ new_fastlmm <- function(model, found) {
       sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
-      na.action = model$na.action, control = model$control, nobs = length(model$y), df = found$rank + length(model$random) + 1, status = optimum$status
+      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + length(model$random) + 1, status = optimum$status
     ),
     class = "fastlmm"
   )

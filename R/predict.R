@@ -3,7 +3,8 @@
 #' Fixed effects, offset and, unless `re.form = NA`, the best linear unbiased prediction of the random effect, for the
 #' rows of the fit or of new data. An id is known by name: one that K holds gets its effect through the kernel, whether
 #' it has a row in the data or not; an id outside K needs `K`, or `allow.new.levels = TRUE`. Where the model has no bar
-#' term, the row names of `newdata` are the ids.
+#' term, the row names of `newdata` are the ids. There automatic row names and numbers are those of the data of the fit only if `newdata` has its
+#' response with the same values in these rows; other rows are new and need `K`, whose rows may then be without names, in the order of `newdata`.
 #'
 #' The standard error is that of the predicted mean, with the uncertainty of `beta` (the universal kriging variance) and
 #' given the variance components; the residual variance is not in it.

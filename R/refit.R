@@ -23,8 +23,10 @@ refit.fastlmm <- function(object, newresp = NULL, ...) {
   check_dots_empty(...)
   model <- stored_model(object)
   if (!is.null(newresp)) {
+    old <- model$y
     model$y[] <- check_new_response(newresp, object)
     model$frame[[1]] <- unname(model$y)
+    if (any(model$y != old)) model$rows$response <- FALSE
     check_response_varies(model$y - model$offset, names(model$frame)[1])
   }
   report(estimate(model))
@@ -37,7 +39,7 @@ refit.merMod <- function(object, ...) lme4::refit(object, ...)
 # The model that a fit was estimated from
 stored_model <- function(fit) {
   model <- fit[c(
-    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "method", "control"
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "rows", "method", "control"
   )]
   model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
   model$X <- model.matrix(fit)

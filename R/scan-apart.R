@@ -25,7 +25,18 @@ quiet_fit <- function(expr) suppressMessages(suppressWarnings(expr))
 kernel_sets <- function(fit, at, kernels) {
   missing <- setdiff(names(at), names(kernels))
   if (length(missing) > 0) abort_scan(paste0("got no kernel for the groups ", first_names(missing)))
-  Map(function(j, K) list(candidates = j, null = function() quiet_fit(stats::update(fit, K = K))), at, kernels[names(at)])
+  Map(function(j, K) list(candidates = j, null = function() quiet_fit(with_kernel(fit, K))), at, kernels[names(at)])
+}
+
+# The model of the fit, in its own rows, with another kernel
+with_kernel <- function(fit, K) {
+  model <- stored_model(fit)
+  term <- model$random[[1]]
+  id <- factor(term$ids[term$index][term$group], term$ids[term$index])
+  term <- c(new_term(term$expr, term$slope), list(id = id, z = term$z, slope_call = term$slope_call))
+  design <- list(random = list(term), terms = model$terms, rows = model$rows, row_ids = known_row_ids(fit))
+  model$random <- mold_random(K, NULL, design, model$control)
+  estimate(model)
 }
 
 exclude_sets <- function(fit, source, exclude) {

@@ -14,8 +14,9 @@
 #' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix products for each block. `keep` says what is kept of the results.
 #'
 #' @section Rows:
-#' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names they must be as many as the rows of the data,
-#' and are taken in order, with a message.
+#' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names, or with names 1 to n that only count, they must be
+#' as many as the rows of the data, and are taken in order, with a message. Where names could be ids as well as numbers of rows, and it makes a difference, an error of class `row_names` asks. Rows of a formula are those of the
+#' data, and so are rows of `interaction`: variables that the fit has are read from it, others from its data, which must still have the same values in the same rows (else an error of class `rows`).
 #'
 #' @section Missing cells:
 #' With `na = "impute"` a missing cell of a candidate gets the mean of the candidate over the ids whose rows are in the test: each id counts once, by the mean of its observed cells. So a candidate by ids, the same
@@ -145,11 +146,10 @@ interaction_sets <- function(interaction, sets, fit, data) {
 
 interaction_covariates <- function(interaction, fit, data) {
   if (!inherits(interaction, "formula") || length(interaction) != 2) abort_scan("got an interaction that is not a one-sided formula, as ~ sex")
-  if (is.null(data)) data <- tryCatch(eval(fit$call$data, environment(fit$formula)), error = function(e) NULL)
-  if (is.null(data)) abort_scan("needs data = for an interaction: the data frame of the fit")
-  frame <- data_frame_of(interaction, as_data_frame(data))
+  frame <- frame_of_rows(interaction, fit, data)
+  if (is.null(frame)) abort_scan("needs data = for an interaction: the data frame of the fit")
   Z <- stats::model.matrix(interaction, frame)
-  Z <- Z[match(rownames(fit$frame), rownames(frame)), colnames(Z) != "(Intercept)", drop = FALSE]
+  Z <- Z[, colnames(Z) != "(Intercept)", drop = FALSE]
   if (ncol(Z) == 0) abort_scan("got an interaction without a covariate; give one, as ~ sex")
   if (anyNA(Z)) abort_scan("got an interaction with missing values in rows of the fit")
   Z

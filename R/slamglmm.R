@@ -75,7 +75,7 @@ new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, kn
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
       data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, basis, k, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
-      plan = plan, control = control, na.action = design$na.action, states = vector("list", plan$chains), done = 0, draws = NULL
+      plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"
   )

@@ -7,7 +7,7 @@
 #' @param scales of `"ran_pars"`: `"sdcor"` for standard deviations, `"vcov"` for variances.
 #' @param conf.int,conf.level,conf.method give intervals? Of which level, and by profile or Wald's? Wald's has none for variances.
 #' @param df degrees of freedom of tests of fixed effects, as in [summary.fastlmm()]: then there are columns `df` and `p.value`.
-#' @param data data of the fit, whose columns come first; the model frame if not given.
+#' @param data data of the fit, whose columns come first; the model frame if not given. They may be sorted anew if their row names tell, and must have the values of the fit.
 #' @param newdata data for predictions, instead.
 #' @param se_fit add the standard error of the fitted values, `.se.fit`?
 #' @param ... `augment()`: arguments of `predict()` for `newdata`, as `K`. Otherwise not used; an unknown argument is an error.
@@ -64,7 +64,10 @@ augment.fastlmm <- function(x, data = model.frame(x), newdata = NULL, se_fit = F
   fitted <- conditional_fit(x)
   out <- data.frame(.fitted = unname(fitted), .resid = response(x) - unname(fitted), .fixed = unname(population_fit(x)))
   if (se_fit) out$.se.fit <- unname(rows_of_fit(predict(x, se.fit = TRUE)$se.fit, x))
-  cbind(rows_of_fit(as.data.frame(data), x), out)
+  data <- as.data.frame(data)
+  at <- places_in_data(data, x)
+  # in the order of data, which may be sorted by now
+  cbind(data[sort(at), , drop = FALSE], out[order(at), , drop = FALSE])
 }
 
 augment_new <- function(fit, newdata, se_fit, ...) {
