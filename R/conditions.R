@@ -80,6 +80,12 @@ check_dots_empty <- function(..., call = user_call()) {
   abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), "; check its spelling"), call = call)
 }
 
+# How many rows of a table to show
+check_shown <- function(n) {
+  if (is.numeric(n) && length(n) == 1 && isTRUE(n >= 0)) return(invisible())
+  abort_fastlmm("n", paste("n, how many to show, must be one number that is not negative, not", deparse1(n)))
+}
+
 # ---- data ---------------------------------------------------------------------------------------------
 
 check_one_name <- function(data, used) {

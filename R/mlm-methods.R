@@ -62,6 +62,7 @@ print.summary.fastlmm_mlm <- function(x, n = 20, digits = max(3, getOption("digi
 }
 
 print_many <- function(fit, table, n, digits) {
+  check_shown(n)
   print_title(fit)
   rows <- range(fit$nobs)
   cat(counted(nrow(table), "response"), ", rows: ", paste(unique(rows), collapse = " to "), "\n", sep = "")
@@ -243,6 +244,7 @@ response_intervals <- function(term, fit, z) {
 #' @param xlab,ylab labels of the axes.
 #' @export
 plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
+  check_shown(n)
   table <- confint(x, "h2", level)
   shown <- head(table[order(-table$estimate, na.last = NA), ], n)
   if (nrow(shown) == 0) abort_fastlmm("no_h2", "no response has an h2 to plot; see as.data.frame(fit)$status")

@@ -55,6 +55,7 @@ permuted_block <- function(null, source, block) {
 permute_each <- function(fit, candidates, n, seed, data, block_size, progress) {
   if (is.null(seed)) seed <- sample.int(.Machine$integer.max, 1)
   responses <- names(fit$logLik)[fit$status == "ok"]
+  if (length(responses) == 0) abort_fastlmm("scan", "fastlmm_permute() got no response that was fitted; see as.data.frame(fit)$status")
   one <- function(name) fastlmm_permute(quiet_fit(extract_fit(fit, name)), candidates, n, seed, data, block_size, progress)
   structure(lapply(structure(responses, names = responses), one), class = "fastlmm_permute_list")
 }
@@ -121,6 +122,7 @@ complete_basis <- function(basis, weights) {
 #' @export
 quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
   check_dots_empty(...)
+  if (!is.numeric(probs) || anyNA(probs) || any(probs < 0 | probs > 1)) abort_fastlmm("level", paste("probs must be numbers from 0 to 1, not", deparse1(probs)))
   statistic <- unname(stats::quantile(x$maximum, probs))
   data.frame(prob = probs, statistic = statistic, log10p = -stats::pf(statistic, 1, x$df2, lower.tail = FALSE, log.p = TRUE) / log(10))
 }

@@ -7,6 +7,7 @@ apart_sets <- function(fit, source, groups, exclude, kernels) {
     return(NULL)
   }
   if (!is.null(groups) && !is.null(exclude)) abort_scan("got groups and exclude; give one of them")
+  if (!is.null(exclude) && !is.null(kernels)) abort_scan("got exclude and kernels; give one of them: kernels go with groups")
   if (!is.null(exclude)) return(exclude_sets(fit, source, exclude))
   if (length(groups) != source$m) abort_scan(sprintf("got groups of length %d for %d candidates", length(groups), source$m))
   if (anyNA(groups)) abort_scan(paste0("got candidates without a group: ", first_names(source$names[is.na(groups)])))

@@ -163,16 +163,17 @@ many_complete <- function(fit, j, source, G, block, ask, cells) {
   own$cells <- sum(cells)
   own$unit <- source$unit[cells]
   found <- if (any(fitted)) many_tests(many_null(part, own, which(fitted)), G[cells, , drop = FALSE], block, own, ask)
-  if (all(fitted) || ask$keep != "all") return(found)
-  rbind(found, not_tested(names(fit$logLik)[j][!fitted], status[!fitted], block, source, sum(used)))
+  failed <- if (ask$keep == "all") which(!fitted) else integer()
+  rbind(found, not_tested(names(fit$logLik)[j][failed], status[failed], block, source, sum(used)))
 }
 
+# A row for each of the responses and candidates
 not_tested <- function(responses, status, block, source, n) {
   pairs <- expand.grid(k = seq_along(block), response = seq_along(responses))
   none <- rep(NA_real_, nrow(pairs))
   table <- data.frame(
-    response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = n, estimate = none, std_error = none, statistic = none, df = none, df2 = none,
-    log.p = none, h2 = none, logLik = none, status = status[pairs$response], stringsAsFactors = FALSE
+    response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = rep(n, nrow(pairs)), estimate = none, std_error = none, statistic = none, df = none,
+    df2 = none, log.p = none, h2 = none, logLik = none, status = status[pairs$response], stringsAsFactors = FALSE
   )
   if (!is.null(source$map)) table$freq <- none
   table

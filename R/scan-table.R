@@ -92,10 +92,6 @@ print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 
   invisible(x)
 }
 
-check_shown <- function(n) {
-  if (!is_count(n) && !identical(n, Inf)) abort_scan(paste("shows a positive number n of tests, not", deparse1(n)))
-}
-
 strongest <- function(table, n) head(table[order(-table$log10p, na.last = TRUE), ], n)
 
 # Of all columns those that fit on a line: what all tests share is said once, above.

@@ -99,6 +99,11 @@ test_that("na = omit with many responses: each response's test of the complete r
   largest <- cells_scan(many, G, na = "omit", keep = "max", block_size = 4)
   best <- vapply(c("a", "b", "c"), function(name) all$term[all$response == name][which.max(all$log10p[all$response == name])], "")
   expect_identical(largest$term, unname(best))
+  # where hardly a row is complete no model can be fitted
+  few <- G[, c(3, 6, 6), drop = FALSE]
+  few[1:2, 2:3] <- c(0, 1, 1, 2)
+  for (keep in c("all", "max", "threshold")) expect_identical(nrow(cells_scan(many, few[, 2:3], na = "omit", keep = keep)), if (keep == "all") 6L else 0L)
+  expect_false(any(cells_scan(many, few[, 2:3], na = "omit")$status == "ok"))
   some <- cells_scan(many, G, na = "omit", keep = "threshold", threshold = 0.4)
   expect_equal(some$p.value, all$p.value[which(all$p.value < 0.4)])
 })

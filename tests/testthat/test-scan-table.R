@@ -145,8 +145,12 @@ test_that("pictures and summaries of what lacks their columns are refused", {
     if (requireNamespace("ggplot2", quietly = TRUE)) refused(ggplot2::autoplot(scan, threshold = threshold))
   }
   refused(plot(scan, "effects", n = 0))
-  refused(print(scan, n = -1))
-  refused(summary(scan, n = 1.5))
+  for (n in list(-1, NA, "a", 1:2)) {
+    expect_error(print(scan, n = n), class = "fastlmm_error_n")
+    expect_error(summary(scan, n = n), class = "fastlmm_error_n")
+    expect_error(print(plink_world()$many, n = n), class = "fastlmm_error_n")
+    expect_error(print(summary(plink_world()$many), n = n), class = "fastlmm_error_n")
+  }
   expect_error(tidy(scan, conf.int = TRUE), class = "fastlmm_error_unused_argument")
   expect_identical(tidy(scan), as.data.frame(scan))
 })
