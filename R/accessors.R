@@ -3,8 +3,10 @@
 #' The usual extractors. Numbers, shapes and names follow `lm` and `lme4`: with the identity kernel every one of them
 #' equals its counterpart on an `lmer` fit of the same model.
 #'
-#' * `fixef()`: the fixed effects, `NA` for aliased columns as in `lm`.
-#' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`.
+#' * `fixef()`: the fixed effects, `NA` for aliased columns as in `lm`; `add.dropped = FALSE` leaves these out, as `lme4` does.
+#' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`. `correlation = TRUE` adds the correlations as
+#'   attribute `correlation`. `full = TRUE`: the joint covariance of random and fixed effects, `b - predicted b` (all ids of K, in the order of `getME(fit, "b")`)
+#'   and `beta`, given the variances.
 #' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`.
 #' * `logLik()`: the log-likelihood with all its constants. `df` counts the fixed effects that are in the model and the
 #'   variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
@@ -14,16 +16,22 @@
 #' * `deviance()`: minus twice the log-likelihood; for a REML fit the REML criterion, with a warning, as `lme4`.
 #' * `nobs()`, `df.residual()`: rows in the fit; rows minus all parameters.
 #' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`: what the model was built from; `fixed.only = TRUE`
-#'   leaves the random term out. `terms()` is of the fixed part. `model.matrix(type = "random")` is the sparse incidence
-#'   matrix `Z`.
-#' * `weights()`: prior weights, ones where none were given. The offset is `getME(fit, "offset")`.
+#'   leaves the random terms out, `random.only = TRUE` the fixed ones. `terms()` is of the fixed part, unless `fixed.only = FALSE`. `model.matrix(type = "random")` is the
+#'   sparse incidence matrix `Z`. With `data` frame and matrix are those of other data, with the levels, contrasts and bases of the fit, as for `lm`.
+#' * `weights()`: prior weights, ones where none were given; working weights are the same. The offset is `getME(fit, "offset")`.
+#' * `family()`: [gaussian()]. `isREML()`, `isLMM()`, `ngrps()` (ids with data, by grouping factor), `refitML()` (the same model by maximum likelihood), `REMLcrit()` (minus
+#'   twice the restricted log-likelihood): as `lme4`'s, whose fits are handed on to `lme4`.
 #'
 #' @param object,x,formula a fit by [fastlmm_fit()].
 #' @param complete give aliased coefficients rows and columns of `NA`?
 #' @param REML restricted likelihood? `NULL`: as the model was fitted.
-#' @param fixed.only leave the random term out?
+#' @param full,correlation the joint covariance of random and fixed effects? The correlations as well?
+#' @param add.dropped keep aliased coefficients, as `NA`?
+#' @param fixed.only,random.only leave the random terms out, or the fixed ones?
+#' @param env not used: [as.formula()] gives it. A formula of a fit has the environment that it was written in.
+#' @param data other data for the frame or the matrix.
 #' @param use.fallback not used: `drop1()` gives it.
-#' @param type `"fixed"` for `X`, `"random"` for `Z`.
+#' @param type `"fixed"` for `X`, `"random"` for `Z`; of weights `"prior"` or `"working"`.
 #' @param ... not used; an unknown argument is an error.
 #' @return As the generics' own: a named vector, a matrix, a `logLik` object, a number, a formula, a data frame.
 #' @examples
@@ -40,16 +48,18 @@ NULL
 
 #' @rdname fastlmm-accessors
 #' @export
-fixef.fastlmm <- function(object, ...) {
+fixef.fastlmm <- function(object, ..., add.dropped = TRUE) {
   check_dots_empty(...)
-  object$coefficients
+  if (add.dropped) object$coefficients else object$coefficients[object$kept]
 }
 
 #' @rdname fastlmm-accessors
 #' @export
-vcov.fastlmm <- function(object, complete = TRUE, ...) {
+vcov.fastlmm <- function(object, complete = TRUE, correlation = FALSE, full = FALSE, ...) {
   check_dots_empty(...)
-  .vcov.aliased(is.na(object$coefficients), object$vcov, complete = complete)
+  if (full) return(joint_covariance(object))
+  value <- .vcov.aliased(is.na(object$coefficients), object$vcov, complete = complete)
+  if (correlation) structure(value, correlation = cov2cor(value)) else value
 }
 
 #' @rdname fastlmm-accessors
@@ -92,37 +102,42 @@ df.residual.fastlmm <- function(object, ...) {
 
 #' @rdname fastlmm-accessors
 #' @export
-formula.fastlmm <- function(x, fixed.only = FALSE, ...) {
+formula.fastlmm <- function(x, fixed.only = FALSE, random.only = FALSE, env = NULL, ...) {
   check_dots_empty(...)
-  if (fixed.only) formula(x$terms) else x$formula
+  check_one_part(fixed.only, random.only)
+  if (fixed.only) formula(x$terms) else if (random.only) random_formula(x) else whole_formula(x)
 }
 
 #' @rdname fastlmm-accessors
 #' @export
-terms.fastlmm <- function(x, ...) {
+terms.fastlmm <- function(x, fixed.only = !random.only, random.only = FALSE, ...) {
   check_dots_empty(...)
-  x$terms
+  check_one_part(fixed.only, random.only)
+  if (fixed.only) x$terms else if (random.only) terms(variables_formula(random_formula(x))) else attr(x$frame, "terms")
 }
 
 #' @rdname fastlmm-accessors
 #' @export
-model.frame.fastlmm <- function(formula, fixed.only = FALSE, ...) {
+model.frame.fastlmm <- function(formula, fixed.only = FALSE, data = NULL, ...) {
   check_dots_empty(...)
-  if (!fixed.only) return(formula$frame)
-  formula$frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")]
+  frame <- if (is.null(data)) formula$frame else frame_of(formula, data)
+  if (fixed.only) frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")] else frame
 }
 
 #' @rdname fastlmm-accessors
 #' @export
-model.matrix.fastlmm <- function(object, type = c("fixed", "random"), ...) {
+model.matrix.fastlmm <- function(object, type = c("fixed", "random"), data = NULL, ...) {
   check_dots_empty(...)
-  if (match.arg(type) == "fixed") fixed_design(object) else random_design(object)
+  type <- one_of(type, c("fixed", "random"))
+  if (!is.null(data)) return(design_of(object, type, data))
+  if (type == "fixed") fixed_design(object) else random_design(object)
 }
 
 #' @rdname fastlmm-accessors
 #' @export
-weights.fastlmm <- function(object, ...) {
+weights.fastlmm <- function(object, type = c("prior", "working"), ...) {
   check_dots_empty(...)
+  one_of(type, c("prior", "working"))
   naresid(object$na.action, prior_weights(object))
 }
 

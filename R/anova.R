@@ -2,7 +2,7 @@
 #'
 #' @param object,fit a fit by [fastlmm_fit()].
 #' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]; of one fit, `type = 1` is understood, and other types are refused.
-#'   `extractAIC()`: not used.
+#'   `drop1()`, `add1()`: `test = "Chisq"` and the like. `extractAIC()`: not used.
 #' @param refit fit REML fits again by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
 #'   the same fixed effects, so that `FALSE` is refused for others.
 #' @param model.names names for the rows; if not given, the names of the arguments or what was written for them.
@@ -10,7 +10,7 @@
 #' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`'s: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and `Chisq`,
 #'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: the sequential
 #'   decomposition of its terms, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it; without p-values, since no residual degrees of freedom are exact.
-#'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()] works.
+#'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()], [stats::add1()] and [stats::step()] work, on the fixed effects.
 #'
 #' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice.
 #'
@@ -40,6 +40,57 @@ extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
   edf <- attr(value, "df")
   c(edf, -2 * as.numeric(value) + k * edf)
 }
+
+#' @rdname anova.fastlmm
+#' @param scope terms to consider, as for [stats::drop1()] and [stats::add1()]: fixed effects, by a formula or by their labels.
+#' @export
+drop1.fastlmm <- function(object, scope, ...) {
+  if (missing(scope)) NextMethod() else base_method("drop1")(object, fixed_labels(object, scope), ...)
+}
+
+#' @rdname anova.fastlmm
+#' @export
+add1.fastlmm <- function(object, scope, ...) {
+  if (missing(scope) || is.null(scope)) abort_anova("add1() needs a scope: the terms to add, as scope = ~ . + x")
+  new <- setdiff(fixed_labels(object, scope), attr(terms(object), "term.labels"))
+  if (length(new) == 0) abort_anova("add1() has no terms in its scope that the fit lacks")
+  base_method("add1")(object, new, ...)
+}
+
+# NextMethod() would hand on the scope that was given.
+base_method <- function(verb) utils::getS3method(verb, "default", envir = asNamespace("stats"))
+
+# Labels of the fixed effects among the terms of a scope
+fixed_labels <- function(fit, scope) {
+  labels <- if (is.character(scope)) scope else attr(terms(stats::update.formula(whole_formula(fit), scope)), "term.labels")
+  setdiff(labels, attr(terms(random_or_none(fit)), "term.labels"))
+}
+
+random_or_none <- function(fit) {
+  whole <- random_formula(fit)
+  if (identical(whole[[3]], 0)) ~ 0 else whole
+}
+
+# Of many responses there is no one likelihood.
+abort_one_by_one <- function(verb) {
+  abort_fastlmm("many_responses", paste0(verb, "() is of one response; use extract_fit() for one of many"))
+}
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+drop1.fastlmm_mlm <- function(object, ...) abort_one_by_one("drop1")
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+add1.fastlmm_mlm <- function(object, ...) abort_one_by_one("add1")
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+extractAIC.fastlmm_mlm <- function(fit, ...) abort_one_by_one("extractAIC")
+
+#' @rdname summary.fastlmm_mlm
+#' @export
+anova.fastlmm_mlm <- function(object, ...) abort_one_by_one("anova")
 
 # ---- several fits -------------------------------------------------------------------------------------
 

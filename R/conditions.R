@@ -74,10 +74,10 @@ gib <- function(bytes) paste(format(bytes / 2^30, digits = 3, trim = TRUE), "GiB
 
 check_dots_empty <- function(..., call = user_call()) {
   if (...length() == 0) return(invisible())
-  name <- names(list(...))
+  name <- names(as.list(substitute(list(...)))[-1])
   unnamed <- if (is.null(name)) ...length() else sum(name == "")
   given <- c(name[nzchar(name)], if (unnamed > 0) counted(unnamed, "argument without a name", "arguments without names"))
-  abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), "; check its spelling"), call = call)
+  abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), unused_advice(name, known_arguments(sys.function(-1)))), call = call)
 }
 
 # How many rows of a table to show

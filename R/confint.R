@@ -23,7 +23,7 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   check_dots_empty(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
-  method <- match.arg(method)
+  method <- one_of(method, c("profile", "Wald"), interval_habits)
   if (method == "profile") table <- without_undefined(object, table)
   interval <- switch(method, profile = profile_interval, Wald = wald_interval)
   limits <- vapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails), c(0, 0))

@@ -101,7 +101,7 @@ abort_new_fixed_level <- function(name, new, levels) {
 
 # `extras`: the expressions weights, offset and subset, evaluated in data and then in the formula's environment, as lm() does.
 mold_design <- function(parts, data, extras, na.action = stats::na.omit, contrasts = NULL) {
-  na.action <- match.fun(if (is.null(na.action)) stats::na.pass else na.action)
+  na.action <- as_na_action(na.action)
   whole <- model_variables(parts, data, extras)
   check_response(whole[[1]], names(whole)[1])
   frame <- settle_rows(whole, na.action)

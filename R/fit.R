@@ -26,10 +26,12 @@
 #'   are left out. Evaluated in `data`, as are `offset` and `subset`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
 #' @param subset rows to use.
-#' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()].
+#' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()]. The default is
+#'   `options(na.action =)`, as in `lm()`: [na.omit()] where nobody has set it.
 #' @param contrasts list of contrasts, as for [model.matrix()].
 #' @param control settings by [fastlmm_control()].
 #' @param relmat synonym of `K`.
+#' @param ... not used; an unknown argument is an error.
 #'
 #' @return
 #' A list of class `fastlmm`, of plain values only. With n rows, p columns of X of rank r, m ids with data:
@@ -90,15 +92,17 @@
 #' predict(fit, data.frame(x = 0, id = "i35"), se.fit = TRUE)
 #' @export
 fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
-                        na.action = na.omit, contrasts = NULL, control = fastlmm_control(), relmat = NULL) {
+                        na.action = getOption("na.action"), contrasts = NULL, control = fastlmm_control(), relmat = NULL, ...) {
+  check_dots_empty(...)
   call <- match.call()
-  method <- match.arg(method)
+  method <- one_of(method, c("REML", "ML"))
   control <- check_control(control)
   if (inherits(formula, "fastlmm_gp_table")) return(fit_gp_table(formula, method, control, call))
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   extras <- Filter(Negate(is.null), list(weights = substitute(weights), offset = substitute(offset), subset = substitute(subset)))
   call[names(extras)] <- extras
+  na.action <- as_na_action(na.action)
   design <- mold_design(parts, data, extras, na.action, contrasts)
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))

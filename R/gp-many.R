@@ -21,8 +21,8 @@
 #'
 #' @param object,x a fit of many responses with a [gp()] term.
 #' @param row.names,optional as in [as.data.frame()], not used.
-#' @param newdata,re.form,se.fit,allow.new.levels see [predict.fastlmm_gp()].
-#' @param type,scaled see [residuals.fastlmm()].
+#' @param newdata,re.form,se.fit,allow.new.levels,random.only,na.action see [predict.fastlmm_gp()].
+#' @param type,scaled see [residuals.fastlmm()]; of `predict()` see [predict.fastlmm()].
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param newresp not offered: fit again.
 #' @param ... not used; an unknown argument is an error.
@@ -162,20 +162,25 @@ gp_each <- function(fit, f, rows) {
 
 #' @rdname fastlmm_gp_mlm
 #' @export
-predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, ...) {
+predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
+                                   type = c("response", "link"), na.action = na.pass, ...) {
   check_dots_empty(...)
+  one_of(type, c("response", "link"))
   new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
   rows <- nrow(new)
-  warn_not_estimable(gp_targets(object, newdata, TRUE), colnames(object$y))
-  one <- function(fit) unlist(quietly_not_estimable(predict(fit, new, re.form, TRUE))[c("fit", "se.fit")])
+  if (!random.only) warn_not_estimable(gp_targets(object, newdata, TRUE), colnames(object$y))
+  one <- function(fit) unlist(quietly_not_estimable(predict(fit, new, re.form, TRUE, allow.new.levels, random.only))[c("fit", "se.fit")])
   both <- gp_each(object, one, 2 * rows)
   part <- function(first) {
     value <- structure(both[first + seq_len(rows), , drop = FALSE], dimnames = list(rownames(new), colnames(both)))
-    if (is.null(newdata)) napredict(object$na.action, value) else value
+    if (is.null(newdata)) napredict(object$na.action, value) else value[answered_rows(complete_rows(value, object), na.action, rownames(new)), , drop = FALSE]
   }
   if (!se.fit) return(part(0))
   list(fit = part(0), se.fit = part(rows), residual.scale = sigma(object))
 }
+
+# Rows that some response is predicted in, of those that were fitted
+complete_rows <- function(value, fit) if (all(is.na(fit$logLik))) rep(TRUE, nrow(value)) else rowSums(!is.na(value)) > 0
 
 gp_fitted_cells <- function(fit) {
   value <- gp_each(fit, function(one) unname(quietly_not_estimable(predict(one, fit$frame))), nrow(fit$frame))

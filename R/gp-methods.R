@@ -11,17 +11,24 @@
 #' @param newdata data frame; `NULL`: the rows of the fit.
 #' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only.
 #' @param se.fit standard errors as well?
-#' @param allow.new.levels give groups that are not in the fit the effect 0?
+#' @param allow.new.levels give groups that are not in the fit, or missing, the effect 0?
+#' @param random.only,type,na.action see [predict.fastlmm()].
+#' @param condVar not offered, see the standard errors of `predict()`.
+#' @param drop,whichel see [ranef.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A numeric vector named by the rows; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`. `NA` where the mean is not estimable, as in [predict.fastlmm()].
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
-predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, ...) {
+predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
+                               type = c("response", "link"), na.action = na.pass, ...) {
   check_dots_empty(...)
+  one_of(type, c("response", "link"))
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, !is.null(re.form) && is_population(re.form), allow.new.levels)
+  if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
+  if (random.only) targets <- without_fixed(targets)
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
@@ -38,10 +45,11 @@ gp_targets <- function(fit, newdata, population, allow_new = FALSE) {
   coordinates <- if (!population) target_coordinates(fit, frame, is.null(newdata))
   if (!population) complete <- complete & rowSums(is.na(coordinates)) == 0
   group <- if (!population && length(fit$random) > 1) target_groups(fit, frame, is.null(newdata), allow_new)
+  if (!allow_new && !is.null(group)) complete <- complete & !is.na(group)
   list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete], coordinates = coordinates[complete, , drop = FALSE], group = group[complete],
     population = population, estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X),
-    na.action = design$na.action
+    na.action = design$na.action, answered = rep(TRUE, length(complete))
   )
 }
 
@@ -87,10 +95,11 @@ target_groups <- function(fit, frame, own, allow_new) {
   if (own) return(random$group)
   id <- forge_random(random, frame, fit)$id
   at <- match(id, random$ids)
-  if (anyNA(at) && !allow_new) {
+  new <- is.na(at) & !is.na(id)
+  if (any(new) && !allow_new) {
     abort_fastlmm("new_ids", paste0(
-      "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(unique(id[is.na(at)])), "; allow.new.levels = TRUE gives them the effect 0"
-    ), ids = unique(id[is.na(at)]))
+      "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(unique(id[new])), "; allow.new.levels = TRUE gives them the effect 0"
+    ), ids = unique(id[new]))
   }
   at
 }
@@ -166,8 +175,9 @@ process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, pr
 
 #' @rdname predict.fastlmm_gp
 #' @export
-ranef.fastlmm_gp <- function(object, ...) {
+ranef.fastlmm_gp <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
   check_dots_empty(...)
+  if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   check_has_rows(object, "ranef()")
   effects <- list(data.frame(`(Intercept)` = gp_process(object, model_coordinates(object)), row.names = rownames(object$frame), check.names = FALSE))
   names(effects) <- object$gp$name
@@ -175,5 +185,6 @@ ranef.fastlmm_gp <- function(object, ...) {
     group <- object$random[[2]]
     effects[[group$name]] <- data.frame(`(Intercept)` = group$alpha, row.names = group$ids, check.names = FALSE)
   }
-  structure(effects, class = "ranef.fastlmm")
+  effects <- wanted_groups(effects, whichel)
+  structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
 }

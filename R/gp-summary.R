@@ -87,7 +87,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' @export
 confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
   check_dots_empty(...)
-  method <- match.arg(method)
+  method <- one_of(method, c("profile", "Wald"), interval_habits)
   table <- gp_parameters(object)
   parm <- gp_selected(table, parm)
   tails <- both_tails(check_level(level))

@@ -62,14 +62,14 @@ print.fastlmm_gp_basis <- function(x, ...) {
 
 #' @rdname gp_basis
 #' @export
-gp_accumulate <- function(formula, data, basis, weights = NULL, na.action = na.omit, control = fastlmm_control()) {
+gp_accumulate <- function(formula, data, basis, weights = NULL, na.action = getOption("na.action"), control = fastlmm_control()) {
   if (!inherits(basis, "fastlmm_gp_basis")) abort_fastlmm("gp_table", paste0("basis must come from gp_basis(), not be of class ", class(basis)[1]))
   parts <- split_formula(formula, data, parent.frame())
   if (is.null(parts$gp)) abort_formula("formula has no gp() term")
   check_gp_random(parts, NULL)
   extras <- Filter(Negate(is.null), list(weights = substitute(weights)))
   whole <- model_variables(parts, as_data_frame(data), extras)
-  frame <- drop_incomplete(whole, match.fun(na.action))
+  frame <- drop_incomplete(whole, as_na_action(na.action))
   check_some_rows(frame, nrow(whole))
   chunk_table(parts, whole, frame, data, extras, basis, check_control(control))
 }

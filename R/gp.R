@@ -88,7 +88,7 @@ gp_label <- function(coordinates) paste0("gp(", toString(vapply(coordinates, dep
 
 check_gp <- function(gp, term, d) {
   number <- function(x, n = 1) is.numeric(x) && length(x) %in% n && all(is.finite(x) & x > 0)
-  if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels)))
+  if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov)))
   if (!isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
   if (!isTRUE(gp$ard) && !isFALSE(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
   if (!isTRUE(gp$shared) && !isFALSE(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")

@@ -155,6 +155,9 @@ refit.fastlmm_mlm <- function(object, newresp = NULL, ...) {
 
 check_new_responses <- function(Y, fit) {
   if (is.data.frame(Y)) Y <- as.matrix(Y)
+  # what simulate(fit, 1) gives
+  if (is.list(Y) && length(Y) == 1) Y <- Y[[1]]
+  if (is.list(Y)) abort_new_response(paste("is a list of", length(Y), "draws; give one of them, as draws[[1]]"))
   if (!is.matrix(Y) || !is.numeric(Y) || ncol(Y) != ncol(fit$y)) abort_new_response(sprintf("must be a numeric matrix of %d columns", ncol(fit$y)))
   all_rows <- nrow(fit$frame) + length(fit$na.action)
   if (nrow(Y) == all_rows && length(fit$na.action) > 0) Y <- Y[-fit$na.action, , drop = FALSE]

@@ -2,7 +2,7 @@
 #'
 #' Vectors named by response and matrices with a column a response, in the order of the fit.
 #'
-#' @param object,x,formula a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
+#' @param object,x,formula,fit a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
 #' @param n how many responses to show.
 #' @param digits significant digits.
 #' @param row.names,optional as in [as.data.frame()], not used.
@@ -12,7 +12,7 @@
 #' @param level confidence level.
 #' @param method only `"Wald"`: the profiles of single fits, by [extract_fit()], are better.
 #' @param REML as fitted, the only value there is; see [extract_fit()] for the other likelihood.
-#' @param fixed.only,type,... see [fastlmm-accessors].
+#' @param add.dropped,fixed.only,random.only,env,data,type,... see [fastlmm-accessors]; `add.dropped = FALSE` leaves out what is aliased in all responses.
 #' @return
 #' * `coef()`, `fixef()`: p x q. `vcov()`: p x p x q.
 #' * `sigma()`, `logLik()`, `AIC()`, `BIC()`, `deviance()`, `nobs()`, `df.residual()`: a number for each response.
@@ -21,6 +21,7 @@
 #' * `summary()`: a list of class `summary.fastlmm_mlm` with that table, `coefficients` (an array, columns of X x (Estimate, Std. Error, t value) x responses) and counts of
 #'   status and boundary.
 #' * `confint()`: a data frame `response`, `term`, `estimate`, `lower`, `upper`. Intervals of `h2` and `delta` are Wald intervals of log delta; there are none at a boundary.
+#' * `anova()`, `drop1()`, `add1()`, `extractAIC()`: errors that send to [extract_fit()].
 #' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`, `weights()`: as of a single fit.
 #' @examples
 #' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
@@ -117,9 +118,9 @@ coef.fastlmm_mlm <- function(object, ...) {
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-fixef.fastlmm_mlm <- function(object, ...) {
+fixef.fastlmm_mlm <- function(object, ..., add.dropped = TRUE) {
   check_dots_empty(...)
-  object$coefficients
+  if (add.dropped) object$coefficients else object$coefficients[object$kept, , drop = FALSE]
 }
 
 #' @rdname summary.fastlmm_mlm
@@ -182,24 +183,25 @@ df.residual.fastlmm_mlm <- function(object, ...) {
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-formula.fastlmm_mlm <- function(x, fixed.only = FALSE, ...) formula.fastlmm(x, fixed.only, ...)
+formula.fastlmm_mlm <- function(x, fixed.only = FALSE, random.only = FALSE, env = NULL, ...) formula.fastlmm(x, fixed.only, random.only, ...)
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-terms.fastlmm_mlm <- function(x, ...) terms.fastlmm(x, ...)
+terms.fastlmm_mlm <- function(x, fixed.only = !random.only, random.only = FALSE, ...) terms.fastlmm(x, fixed.only, random.only, ...)
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-model.frame.fastlmm_mlm <- function(formula, fixed.only = FALSE, ...) model.frame.fastlmm(formula, fixed.only, ...)
+model.frame.fastlmm_mlm <- function(formula, fixed.only = FALSE, data = NULL, ...) model.frame.fastlmm(formula, fixed.only, data, ...)
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-model.matrix.fastlmm_mlm <- function(object, type = c("fixed", "random"), ...) model.matrix.fastlmm(object, match.arg(type), ...)
+model.matrix.fastlmm_mlm <- function(object, type = c("fixed", "random"), data = NULL, ...) model.matrix.fastlmm(object, type, data, ...)
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-weights.fastlmm_mlm <- function(object, ...) {
+weights.fastlmm_mlm <- function(object, type = c("prior", "working"), ...) {
   check_dots_empty(...)
+  one_of(type, c("prior", "working"))
   naresid(object$na.action, if (is.null(object$weights)) rep(1, nrow(object$frame)) else object$weights)
 }
 

@@ -5,10 +5,12 @@
 #' `fitted()` and `residuals()` are `NA` where the response is missing; `predict()` without new data predicts these cells too.
 #'
 #' @param object,x a fit of many responses ([fastlmm_mlm]).
-#' @param newdata,re.form,se.fit,K,k_diag,allow.new.levels see [predict.fastlmm()].
-#' @param type,scaled see [residuals.fastlmm()].
+#' @param newdata,re.form,se.fit,K,k_diag,allow.new.levels,random.only,na.action see [predict.fastlmm()].
+#' @param type,scaled see [residuals.fastlmm()]; of `predict()` see [predict.fastlmm()].
 #' @param condVar add the conditional variances, ids x responses, as attribute `postVar`? It costs a factorisation of K for each response.
 #' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
+#' @param drop not used: there are matrices.
+#' @param whichel see [ranef.fastlmm()].
 #' @param sigma multiplies the standard deviations.
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
@@ -30,11 +32,13 @@ NULL
 
 #' @rdname predict.fastlmm_mlm
 #' @export
-predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE, ...) {
+predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE,
+                                random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
   check_dots_empty(...)
+  one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
   if (length(random) > 0) check_effects(object)
-  targets <- prediction_targets(object, newdata, random)
+  targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)
   sources <- Map(
     function(one, target, K) new_source(first_alpha(one), unique(target$id), K, allow.new.levels),
     random, targets$random, if (length(random) > 0) new_kernels(K, random)
@@ -47,16 +51,16 @@ predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit =
   if (!se.fit) return(fit)
   one <- function(j) {
     if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(fit)))
-    quietly_not_estimable(predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels)$se.fit)
+    quietly_not_estimable(predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels, random.only, na.action = na.action)$se.fit)
   }
-  se <- if (is.null(newdata)) cell_errors(object, re.form, K, k_diag, fit) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
+  se <- if (is.null(newdata)) cell_errors(object, re.form, k_diag, fit, random.only) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
   list(fit = fit, se.fit = matrix(se, nrow(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
 }
 
 # Standard errors in the rows of the fit, those with missing cells too: the rows come back as new data.
-cell_errors <- function(object, re.form, K, k_diag, fit) {
+cell_errors <- function(object, re.form, k_diag, fit, random.only) {
   random <- wanted_random(object, re.form)
-  targets <- prediction_targets(object, NULL, random)
+  targets <- prediction_targets(object, NULL, random, random.only = random.only)
   one <- function(j) {
     if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(targets$X)))
     column <- column_fit(object, j)
@@ -82,7 +86,7 @@ pad_rows <- function(targets, value) {
   out <- matrix(NA_real_, length(targets$complete), ncol(value), dimnames = list(targets$names, colnames(value)))
   if (!is.null(targets$estimable)) value[!targets$estimable] <- NA
   out[targets$complete, ] <- value
-  napredict(targets$na.action, out)
+  napredict(targets$na.action, out[targets$answered, , drop = FALSE])
 }
 
 # The checks and the places of a source need one set of coefficients.
@@ -150,10 +154,10 @@ fitted_cells <- function(fit) {
 
 #' @rdname predict.fastlmm_mlm
 #' @export
-ranef.fastlmm_mlm <- function(object, condVar = FALSE, which = c("observed", "all"), ...) {
+ranef.fastlmm_mlm <- function(object, condVar = FALSE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
   check_dots_empty(...)
   check_effects(object)
-  which <- match.arg(which)
+  which <- one_of(which, c("observed", "all"))
   effects <- function(label) {
     random <- object$random[[label]]
     rows <- if (which == "all") seq_along(random$ids) else random$index
@@ -163,7 +167,7 @@ ranef.fastlmm_mlm <- function(object, condVar = FALSE, which = c("observed", "al
     if (condVar) attr(value, "postVar") <- conditional_variances(object, label, rows, value)
     value
   }
-  sapply(names(object$random), effects, simplify = FALSE)
+  sapply(unlist(wanted_groups(by_group(object), whichel), use.names = FALSE), effects, simplify = FALSE)
 }
 
 # An id without rows in one response has its prior variance there.

@@ -19,7 +19,10 @@
 #' @param k_diag prior variance multipliers `K[id, id]` of the new ids: one number, or a vector named by id. Needed only
 #'   for `se.fit` when `K` is not joint.
 #' @param allow.new.levels give ids outside every kernel the effect 0, and the mean diagonal element of K as prior
-#'   variance? Otherwise they are an error.
+#'   variance? Otherwise they are an error. So too a missing id, which otherwise makes the row `NA`.
+#' @param random.only only the random effects, without fixed effects and offset?
+#' @param type `"response"` and `"link"` are the same here: it is there because other classes have it.
+#' @param na.action rows of `newdata` with missing values: `NA` ([na.pass()], [na.exclude()]), left out ([na.omit()]), or an error ([na.fail()]).
 #' @param ... not used; an unknown argument is an error.
 #' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `se.fit` a list of `fit`,
 #'   `se.fit` and `residual.scale`.
@@ -41,10 +44,11 @@
 #' predict(gap, nile[41:45, ], se.fit = TRUE)
 #' @export
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
-                            allow.new.levels = FALSE, ...) {
+                            allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
   check_dots_empty(...)
+  one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
-  targets <- prediction_targets(object, newdata, random)
+  targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)
   sources <- Map(
     function(one, target, K) new_source(one, unique(target$id), K, allow.new.levels),
     random, targets$random, if (length(random) > 0) new_kernels(K, random)
@@ -87,16 +91,26 @@ which_random <- function(fit, re.form) {
 }
 
 # Rows to predict: only complete ones go on; `complete` and `names` put the others back. Of these `estimable` says which have a mean.
-prediction_targets <- function(fit, newdata, random) {
+prediction_targets <- function(fit, newdata, random, allow.new.levels = FALSE, random.only = FALSE, na.action = stats::na.pass) {
   design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
-  for (one in design$random) complete <- complete & !is.na(one$id) & !is.na(one$z)
-  list(
+  for (one in design$random) complete <- complete & (allow.new.levels | !is.na(one$id)) & !is.na(one$z)
+  targets <- list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete],
     random = lapply(design$random, function(one) list(id = one$id[complete], z = one$z[complete])),
-    estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X), na.action = design$na.action
+    estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X), na.action = design$na.action,
+    answered = if (is.null(newdata)) rep(TRUE, length(complete)) else answered_rows(complete, na.action, rownames(design$X))
   )
+  if (random.only) without_fixed(targets) else targets
+}
+
+# The random effects alone; their errors are those beside estimated fixed effects.
+without_fixed <- function(targets) {
+  targets$X[] <- 0
+  targets$offset[] <- 0
+  targets["estimable"] <- list(NULL)
+  targets
 }
 
 fit_targets <- function(fit, random) {
@@ -110,7 +124,7 @@ pad_targets <- function(targets, value) {
   if (!is.null(targets$estimable)) value[!targets$estimable] <- NA
   out <- structure(rep(NA_real_, length(targets$complete)), names = targets$names)
   out[targets$complete] <- value
-  napredict(targets$na.action, out)
+  napredict(targets$na.action, out[targets$answered])
 }
 
 # ---- mean and variance --------------------------------------------------------------------------------

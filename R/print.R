@@ -46,7 +46,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
 #' @export
 summary.fastlmm <- function(object, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_dots_empty(...)
-  df <- match.arg(df)
+  df <- one_of(df, c("none", "satterthwaite", "kenward-roger"), df_habits)
   structure(
     list(
       fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset")],
@@ -88,7 +88,7 @@ print.summary.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), c
 print_title <- function(fit) {
   how <- if (is_reml(fit)) "REML" else "maximum likelihood "
   cat("Linear mixed model fit by ", how, " ['fastlmm']\n", sep = "")
-  cat("Formula: ", paste(deparse(fit$formula), collapse = "\n"), "\n", sep = "")
+  cat("Formula: ", paste(deparse(whole_formula(fit)), collapse = "\n"), "\n", sep = "")
   for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
   if (inherits(fit, "fastlmm_gp_mlm")) return(cat("Kernel: ", gp_many_label(fit), "\n", sep = ""))
   labels <- paste(sub("^\\.row", "rows", names(fit$random)), vapply(fit$random, kernel_label, ""))

@@ -7,6 +7,8 @@
 #' @param condVar add the variance of the effects given the data (and given `beta`, as `lme4` does) as attribute
 #'   `postVar`? It costs a factorisation of K.
 #' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
+#' @param drop give grouping factors with one effect as named vectors, with their variances as attribute `postVar`?
+#' @param whichel names of the grouping factors that are wanted; `NULL`: all.
 #' @param x what `ranef()` or `coef()` gave.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
@@ -19,10 +21,25 @@
 #' head(as.data.frame(ranef(fit)))
 #' head(coef(fit)$Subject)
 #' @export
-ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), ...) {
+ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
   check_dots_empty(...)
-  which <- match.arg(which)
-  structure(lapply(by_group(object), group_effects, fit = object, condVar = condVar, which = which), class = "ranef.fastlmm")
+  which <- one_of(which, c("observed", "all"))
+  groups <- wanted_groups(by_group(object), whichel)
+  effects <- lapply(groups, group_effects, fit = object, condVar = condVar, which = which)
+  structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
+}
+
+wanted_groups <- function(groups, whichel) {
+  if (is.null(whichel)) return(groups)
+  known <- if (is.numeric(whichel)) seq_along(groups) else names(groups)
+  if (!all(whichel %in% known)) abort_fastlmm("group", paste0("no grouping factor ", first_names(setdiff(whichel, known)), "; there are ", first_names(names(groups))))
+  groups[whichel]
+}
+
+dropped_frame <- function(frame) {
+  if (length(frame) != 1) return(frame)
+  variance <- attr(frame, "postVar")
+  structure(frame[[1]], names = rownames(frame), postVar = if (!is.null(variance)) variance[1, 1, ])
 }
 
 # A column for each effect of one grouping factor
@@ -50,6 +67,7 @@ as.data.frame.ranef.fastlmm <- function(x, row.names = NULL, optional = FALSE, .
 }
 
 long_effects <- function(frame, group) {
+  if (!is.data.frame(frame)) frame <- undropped_frame(frame)
   id <- rownames(frame)
   term <- names(frame)
   out <- data.frame(
@@ -59,6 +77,12 @@ long_effects <- function(frame, group) {
   variance <- attr(frame, "postVar")
   if (!is.null(variance)) out$condsd <- sqrt(unlist(lapply(seq_along(term), function(i) variance[i, i, ])))
   out
+}
+
+undropped_frame <- function(x) {
+  variance <- attr(x, "postVar")
+  frame <- data.frame(`(Intercept)` = as.numeric(x), row.names = names(x), check.names = FALSE)
+  structure(frame, postVar = if (!is.null(variance)) array(variance, c(1, 1, length(variance))))
 }
 
 #' @rdname ranef.fastlmm

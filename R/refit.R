@@ -69,7 +69,8 @@ abort_new_response <- function(message) abort_fastlmm("new_response", paste("the
 update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   call <- object$call
   if (is.null(call)) abort_fastlmm("no_call", "the fit has no call to update")
-  call$formula <- if (missing(formula.)) object$formula else stats::update.formula(object$formula, formula.)
+  old <- whole_formula(object)
+  call$formula <- if (missing(formula.)) old else stats::update.formula(old, formula.)
   changes <- as.list(match.call(expand.dots = FALSE)$...)
   check_changes(changes)
   for (name in names(changes)) call[[name]] <- changes[[name]]
@@ -81,9 +82,10 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
 }
 
 check_changes <- function(changes) {
-  unknown <- setdiff(names(changes), names(formals(fastlmm_fit)))
+  known <- known_arguments(fastlmm_fit)
+  unknown <- setdiff(names(changes), known)
   if (length(unknown) == 0 && !any(names(changes) == "")) return(invisible())
-  abort_fastlmm("unused_argument", paste0("update() got what fastlmm_fit() does not know: ", first_names(unknown), "; check the spelling"))
+  abort_fastlmm("unused_argument", paste0("update() got what fastlmm_fit() does not know: ", first_names(unknown), unused_advice(unknown, known)))
 }
 
 # Put what is stored in the fit in place of arguments that can no longer be evaluated, by the caller or where the formula was written.

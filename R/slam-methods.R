@@ -29,6 +29,7 @@ total_fixed <- function(fit, d) {
 #' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()].
 #' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only.
 #' @param allow.new.levels an effect of 0 for ids that no kernel knows?
+#' @param type see [predict.fastlmm()].
 #' @param draws all draws instead of their mean?
 #' @param level probability of the intervals of the summary.
 #' @param n number of replicated data sets.
@@ -111,8 +112,9 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 
 #' @rdname slamglmm_methods
 #' @export
-predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, ...) {
+predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), ...) {
   check_dots_empty(...)
+  one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
   if (is.null(newdata)) return(if (length(random) > 0) fitted.slamglmm(object) else slam_fixed(object, cbind(object$X, slam_extra(object))) + object$offset)
   shape <- structure(object, class = "fastlmm")

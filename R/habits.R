@@ -1,0 +1,65 @@
+# Arguments that other packages have, and values that they use: what to write here instead.
+
+# One of a method's strings, or the first where none was given; `habits` are the names that others give to some of them.
+one_of <- function(value, choices, habits = NULL, name = deparse1(substitute(value))) {
+  if (is.null(value) || identical(value, choices)) return(choices[1])
+  at <- if (is.character(value) && length(value) == 1) pmatch(value, choices)
+  if (length(at) == 1 && !is.na(at)) return(choices[at])
+  abort_fastlmm("argument", paste0(name, " should be one of ", toString(quoted(choices)), ", not ", deparse1(value), meant(value, choices, habits)))
+}
+
+meant <- function(value, choices, habits) {
+  if (!is.character(value) || length(value) != 1) return("")
+  habit <- habits[match(tolower(value), tolower(names(habits)))]
+  if (length(habit) == 1 && !is.na(habit)) paste0("; ", habit) else did_you_mean(value, choices)
+}
+
+df_habits <- c(KR = "write df = \"kenward-roger\"", `Kenward-Roger` = "write df = \"kenward-roger\"", lme4 = "write df = \"none\"")
+
+interval_habits <- c(boot = "a bootstrap is made by simulate() and refit()", quantile = "write method = \"profile\"")
+
+covariance_habits <- c(
+  gaussian = "exp_quad", rbf = "exp_quad", squared_exponential = "exp_quad", se = "exp_quad", exponential = "matern12", exp = "matern12", ou = "matern12",
+  matern = "matern52", matern15 = "matern32", matern25 = "matern52", matern3_2 = "matern32", matern5_2 = "matern52"
+)
+
+covariance_habit <- function(cov) {
+  habit <- if (is.character(cov) && length(cov) == 1) covariance_habits[match(tolower(cov), names(covariance_habits))]
+  if (length(habit) == 1 && !is.na(habit)) paste0("; here it is called ", quoted(habit)) else ""
+}
+
+# By argument: what is offered in its place
+argument_habits <- local({
+  kernel <- "the covariance between ids is K = list(id = matrix)"
+  formula <- "random effects are terms of the formula, as (1 | id)"
+  search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
+  bootstrap <- "a bootstrap is made by simulate() and refit()"
+  c(
+    REML = "write method = \"ML\" for maximum likelihood, method = \"REML\" for restricted", method = "choose it in fastlmm_fit()",
+    family = "only normal responses are offered; for others see lme4::glmer()", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
+    kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel, corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel,
+    random = formula, correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)", varFunc = "give weights =",
+    start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
+    newparams = "not offered: predictions are made at the estimates", terms = "not offered: re.form says which random effects are wanted",
+    interval = "se.fit = TRUE gives standard errors", use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
+    ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar", use.hessian = "not offered: the covariance is exact",
+    sigm = "not offered: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap, parallel = "threads are options(fastlmm.threads =)",
+    ncpus = "threads are options(fastlmm.threads =)", full = "not offered here; a fit of one response has it, as extract_fit() gives",
+    random.only = "not offered here", oldNames = "not offered here: the rows have the names of the parameters"
+  )
+})
+
+# ---- unused arguments ---------------------------------------------------------------------------------
+
+# What is said of arguments that a function does not have: `known` are those that it has.
+unused_advice <- function(names, known) {
+  names <- names[nzchar(names)]
+  habits <- argument_habits[names]
+  advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
+  general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
+  paste0(c(unique(advice), general), collapse = "")
+}
+
+spelling_advice <- function(name, known) if (length(known) == 0) "" else did_you_mean(name, known)
+
+known_arguments <- function(f) setdiff(names(formals(f)), "...")

@@ -1,0 +1,44 @@
+# Arguments and values of other packages get an answer that says what to write here.
+
+small <- data.frame(y = c(1, 3, 2, 5, 4, 6, 8, 7), x = 1:8, id = rep(letters[1:4], 2))
+small_fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), small))
+said <- function(expr, class = "fastlmm_error") tryCatch(expr, error = function(e) {
+  expect_s3_class(e, class)
+  conditionMessage(e)
+})
+
+test_that("arguments of other packages are answered by what is offered", {
+  unused <- function(expr) said(expr, "fastlmm_error_unused_argument")
+  fit <- function(...) fastlmm_fit(y ~ x + (1 | id), small, ...)
+  expect_match(unused(fit(REML = FALSE)), "method = \"ML\"", fixed = TRUE)
+  expect_match(unused(update(small_fit, REML = FALSE)), "method = \"ML\"", fixed = TRUE)
+  expect_match(unused(fit(family = binomial)), "glmer")
+  expect_match(unused(fit(kinship = diag(4))), "K = list(id = matrix)", fixed = TRUE)
+  expect_match(unused(fit(random = ~ 1 | id)), "(1 | id)", fixed = TRUE)
+  expect_match(unused(fit(start = nowhere)), "whole range")
+  for (verb in list(summary, anova, tidy)) expect_match(said(verb(small_fit, ddf = "KR")), "kenward-roger|not a fit")
+  expect_match(unused(predict(small_fit, newparams = 1)), "not offered")
+  expect_match(unused(confint(small_fit, nsim = 100)), "bootstrap")
+  expect_match(unused(simulate(small_fit, use.u = TRUE)), "re.form = NULL", fixed = TRUE)
+})
+
+test_that("other arguments are compared with those that there are", {
+  expect_match(said(residuals(small_fit, scalled = TRUE)), "did you mean \"scaled\"", fixed = TRUE)
+  expect_match(said(fastlmm_fit(y ~ x, small, wights = x)), "did you mean \"weights\"", fixed = TRUE)
+  expect_match(said(sigma(small_fit, speed = 1)), "it takes object", fixed = TRUE)
+  for (expr in list(quote(fixef(small_fit, speed = 1)), quote(fastlmm_fit(y ~ x, small, speed = 1)))) expect_false(grepl("spelling", said(eval(expr))))
+})
+
+test_that("values of other packages are answered by their names here", {
+  argument <- function(expr) said(expr, "fastlmm_error_argument")
+  expect_match(argument(summary(small_fit, df = "KR")), "df = \"kenward-roger\"", fixed = TRUE)
+  expect_match(argument(summary(small_fit, df = "Satterthwaite")), "did you mean \"satterthwaite\"", fixed = TRUE)
+  expect_match(argument(fastlmm_fit(y ~ x + (1 | id), small, method = "ml")), "did you mean \"ML\"", fixed = TRUE)
+  expect_match(argument(confint(small_fit, method = "boot")), "simulate() and refit()", fixed = TRUE)
+  expect_match(argument(confint(small_fit, method = "wald")), "did you mean \"Wald\"", fixed = TRUE)
+  gp_said <- function(cov) said(fastlmm_fit(y ~ gp(x, cov = cov), small), "fastlmm_error_gp")
+  expect_match(gp_said("gaussian"), "here it is called \"exp_quad\"", fixed = TRUE)
+  expect_match(gp_said("exponential"), "here it is called \"matern12\"", fixed = TRUE)
+  expect_false(grepl("called", gp_said("cubic")))
+  expect_equal(summary(small_fit, df = "sat")$ddf, "satterthwaite")
+})
