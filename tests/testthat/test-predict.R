@@ -17,7 +17,7 @@ test_that("new ids, missing values and no rows are treated as lme4 treats them, 
     predict(pair$theirs, new[1:3, ], allow.new.levels = TRUE),
     tolerance = 1e-6
   )
-  expect_identical(is.na(predict(pair$ours, new, allow.new.levels = TRUE)), c(`1` = FALSE, `2` = FALSE, `3` = TRUE, `4` = TRUE))
+  expect_identical(is.na(predict(pair$ours, new, allow.new.levels = TRUE)), c(`1` = FALSE, `2` = FALSE, `3` = TRUE, `4` = FALSE))
   expect_equal(predict(pair$ours, new["Days"], re.form = NA), predict(pair$theirs, new["Days"], re.form = NA), tolerance = 1e-6)
   expect_length(predict(pair$ours, new[0, ]), 0)
   expect_length(predict(pair$ours, new[0, ], se.fit = TRUE)$se.fit, 0)
