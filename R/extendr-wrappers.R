@@ -120,3 +120,7 @@ ffi_slam_run <- function(sampler, iterations, warmup, thin, threads) .Call(wrap_
 #' Bytes of the state of each chain.
 #' @noRd
 ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
+
+#' The words of each choice.
+#' @noRd
+ffi_words <- function() .Call(wrap__ffi_words)

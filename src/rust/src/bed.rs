@@ -11,10 +11,9 @@ use std::io::{Read, Seek, SeekFrom};
 /// @noRd
 #[extendr]
 fn ffi_bed_read(path: &str, n: f64, variants: &[f64]) -> Reply<Vec<f64>> {
-    let unreadable = |_| Error::Shape {
-        what: "the .bed file",
-        found: 0,
-        expected: 1,
+    let unreadable = |error: std::io::Error| Error::File {
+        path: path.to_owned(),
+        why: error.to_string(),
     };
     let n = n as usize;
     let mut file = File::open(path).map_err(unreadable)?;

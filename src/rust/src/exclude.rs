@@ -38,7 +38,7 @@ fn ffi_exclude(
         index: &index,
     };
     let options = Options {
-        method: view::method(method),
+        method: view::method(method)?,
         threads: threads as usize,
         tolerance: view::optional(tolerance),
     };

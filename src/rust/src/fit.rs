@@ -46,7 +46,7 @@ fn ffi_fit(
         index: &index,
     };
     let options = Options {
-        method: view::method(method),
+        method: view::method(method)?,
         threads: threads as usize,
         tolerance: view::optional(tolerance),
     };

@@ -43,7 +43,7 @@ impl Rows {
         let coordinates = view::real_matrix(list, "coordinates")?;
         let n = coordinates.nrows();
         let groups = view::number(list, "groups")? as usize;
-        let group = view::element(list, "group")?.as_integer_vector().unwrap_or_default();
+        let group = view::whole(list, "group")?;
         let rows = Self {
             x: view::real_matrix(list, "X")?,
             y: view::real_matrix(list, "Y")?,
@@ -99,9 +99,9 @@ impl Asked {
         let lengths = view::numbers(list, "lengthscale")?;
         let request = Request {
             family: view::family(&view::text(list, "cov")?)?,
-            method: view::method(&view::text(list, "method")?),
+            method: view::method(&view::text(list, "method")?)?,
             lengths: Some(lengths).filter(|l| !l.is_empty()),
-            ard: view::element(list, "ard")?.as_bool().unwrap_or(false),
+            ard: view::flag(list, "ard")?,
             shortest: optional("shortest")?,
             longest: optional("longest")?,
             tol: view::number(list, "tol")?,
@@ -158,14 +158,6 @@ pub fn near(asked: &Asked, fit: &List) -> Reply<Near> {
     ))
 }
 
-/// None: the length scale.
-fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
-    match what {
-        "lengthscale" => Ok(None),
-        _ => Ok(Some(profile::checked(what, column, rank)?)),
-    }
-}
-
 /// Which parameters, and how far: the rise of the deviance, or the points of curves and |zeta| at their ends.
 pub struct Wanted {
     what: Vec<Option<What>>,
@@ -175,9 +167,9 @@ pub struct Wanted {
 
 impl Wanted {
     pub fn new(list: &List, rank: usize) -> Reply<Self> {
-        let what = view::element(list, "what")?.as_string_vector().unwrap_or_default();
+        let what = view::texts(list, "what")?;
         let column = view::numbers(list, "column")?;
-        let one = |(what, column): (&String, &f64)| parameter(what, *column as i32, rank);
+        let one = |(what, column): (&String, &f64)| profile::parameter(what, *column as i32, rank);
         Ok(Self {
             what: what.iter().zip(&column).map(one).collect::<Reply<_>>()?,
             rise: view::number(list, "rise")?,

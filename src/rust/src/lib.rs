@@ -22,6 +22,7 @@ mod reply;
 mod scan;
 mod slam;
 mod view;
+mod words;
 
 extendr_module! {
     mod fastlmm;
@@ -36,4 +37,5 @@ extendr_module! {
     use profile;
     use scan;
     use slam;
+    use words;
 }

@@ -26,7 +26,7 @@ fn ffi_fit_many(
     let held = view::effect(&effect)?;
     let model = held.model(view::matrix(&X), weights)?;
     let options = Options {
-        method: view::method(method),
+        method: view::method(method)?,
         threads: threads as usize,
         tolerance: view::optional(tolerance),
     };

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::view::Held;
+use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::error::Error;
@@ -32,7 +33,7 @@ fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [H
 fn ffi_fit_mix(y: &[f64], X: RMatrix<f64>, weights: &[f64], effects: List, method: &str, threads: i32) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let found = fit(&model, view::method(method), threads as usize, &mut Console)?;
+    let found = fit(&model, view::method(method)?, threads as usize, &mut Console)?;
     Ok(reply::mix(&found, X.ncols()))
 }
 
@@ -71,14 +72,19 @@ fn ffi_variance_mix(
     Ok(variance(&model, sigma2, &targets, threads as usize)?)
 }
 
-fn parameter(what: &str, number: i32, model: &Model<'_>) -> What {
-    let k = (number - 1).max(0) as usize;
-    match what {
-        "sigma_u" => What::Sigma(k),
-        "sigma_e" => What::Sigma(model.effects.len()),
-        "h2" => What::Share(k),
-        _ => What::Beta(k),
-    }
+/// Core knows the rank, which bounds the number of a coefficient.
+fn parameter(what: &str, number: i32, model: &Model<'_>) -> Reply<What> {
+    let effects = model.effects.len();
+    Ok(match what.parse()? {
+        Parameter::SigmaU => What::Sigma(view::index(number, effects, "number")?),
+        Parameter::SigmaE => What::Sigma(effects),
+        Parameter::H2 => What::Share(view::index(number, effects, "number")?),
+        Parameter::Beta => What::Beta(view::index(number, model.x.ncols(), "column")?),
+        Parameter::Delta | Parameter::Lengthscale => {
+            let why = format!("is \"{what}\", which a model of several effects has not");
+            return Err(Error::Argument { what: "what", why }.into());
+        }
+    })
 }
 
 fn profiled<T>(
@@ -91,7 +97,7 @@ fn profiled<T>(
     let workers = Workers::new(threads as usize)?;
     Ok(read(&Profile::new(
         model,
-        view::method(method),
+        view::method(method)?,
         what,
         &workers,
         &mut Console,
@@ -116,7 +122,7 @@ fn ffi_profile_mix(
 ) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let what = parameter(what, number, &model);
+    let what = parameter(what, number, &model)?;
     let curve = |profile: &Profile<'_>| profile.curve(zeta_max, points as usize);
     Ok(reply::curve(&profiled(&model, method, what, threads, curve)?))
 }
@@ -138,7 +144,7 @@ fn ffi_interval_mix(
 ) -> Reply<Vec<f64>> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let what = parameter(what, number, &model);
+    let what = parameter(what, number, &model)?;
     let (lower, upper) = profiled(&model, method, what, threads, |profile| profile.interval(rise))?;
     Ok(vec![lower, upper])
 }

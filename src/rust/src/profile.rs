@@ -1,31 +1,31 @@
 //! Entry points of `profile()` and `confint()`.
 
 use crate::failure::Reply;
+use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::error::Error;
 use fastlmm_core::profile::{Profile, What, profiled};
 
-fn parameter(what: &str, column: i32) -> What {
-    match what {
-        "sigma_u" => What::SigmaU,
-        "sigma_e" => What::SigmaE,
-        "h2" => What::H2,
-        "delta" => What::Delta,
-        _ => What::Beta((column - 1).max(0) as usize),
-    }
+/// The parameter of that word; None: the length scale.
+pub fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
+    Ok(Some(match what.parse()? {
+        Parameter::SigmaU => What::SigmaU,
+        Parameter::SigmaE => What::SigmaE,
+        Parameter::H2 => What::H2,
+        Parameter::Delta => What::Delta,
+        Parameter::Beta => What::Beta(view::index(column, rank, "column")?),
+        Parameter::Lengthscale => return Ok(None),
+    }))
 }
 
+/// One of a model without a length scale
 pub fn checked(what: &str, column: i32, rank: usize) -> Reply<What> {
-    match parameter(what, column) {
-        What::Beta(j) if j >= rank => Err(Error::Shape {
-            what: "column",
-            found: j + 1,
-            expected: rank,
-        }
-        .into()),
-        other => Ok(other),
-    }
+    let why = || "is \"lengthscale\", which this model has not".to_owned();
+    Ok(parameter(what, column, rank)?.ok_or_else(|| Error::Argument {
+        what: "what",
+        why: why(),
+    })?)
 }
 
 /// Profile of one parameter out to |zeta| = zeta_max.
@@ -35,7 +35,7 @@ fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f
     let data = view::rotated(&rotated)?;
     let what = checked(what, column, data.rank())?;
     let data = profiled(data, what)?;
-    let profile = Profile::new(&data, view::method(method), what)?;
+    let profile = Profile::new(&data, view::method(method)?, what)?;
     Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
 }
 
@@ -46,7 +46,7 @@ fn ffi_interval(rotated: List, method: &str, what: &str, column: i32, rise: f64)
     let data = view::rotated(&rotated)?;
     let what = checked(what, column, data.rank())?;
     let data = profiled(data, what)?;
-    let (lower, upper) = Profile::new(&data, view::method(method), what)?.interval(rise)?;
+    let (lower, upper) = Profile::new(&data, view::method(method)?, what)?.interval(rise)?;
     Ok(vec![lower, upper])
 }
 

@@ -2,15 +2,17 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::words::Kept;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::fit::Options;
+use fastlmm_core::likelihood::Method;
 use fastlmm_core::linalg::clear_registers;
 use fastlmm_core::parallel::Workers;
 use fastlmm_core::reduce::Model;
 use fastlmm_core::rotated::Rotated;
 use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
-use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Refit, Set, State, Test, block};
+use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Set, State, block};
 
 /// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
 /// @noRd
@@ -34,7 +36,7 @@ fn ffi_scan_basis(
     view::same_length("cell", cell.len(), y.len())?;
     let cell = view::indices(cell, cells as usize, "cell")?;
     let options = Options {
-        method: view::method("REML"),
+        method: Method::Reml,
         threads: threads as usize,
         tolerance: view::optional(tolerance),
     };
@@ -60,9 +62,8 @@ struct Held {
 
 impl Held {
     fn new(list: &List) -> Reply<Self> {
-        let rotated = view::element(list, "rotated")?.as_list().unwrap_or_default();
         Ok(Self {
-            rotated: view::rotated(&rotated)?,
+            rotated: view::rotated(&view::sublist(list, "rotated")?)?,
             e: view::real_matrix(list, "e")?,
             q: view::real_matrix(list, "q")?,
             weight: view::numbers(list, "weight")?,
@@ -105,19 +106,12 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
         })
         .collect();
     let ask = Ask {
-        test: match view::text(&ask, "test")?.as_str() {
-            "lrt" => Test::Ratio,
-            "score" => Test::Score,
-            _ => Test::Wald,
-        },
-        refit: match view::text(&ask, "refit")?.as_str() {
-            "delta" => Refit::Anew,
-            _ => Refit::Null,
-        },
-        method: view::method(&view::text(&ask, "method")?),
+        test: view::text(&ask, "test")?.parse()?,
+        refit: view::text(&ask, "refit")?.parse()?,
+        method: view::method(&view::text(&ask, "method")?)?,
         null: held.place(view::number(&ask, "delta")?),
         sets: &sets,
-        centred: view::element(&ask, "centred")?.as_bool().unwrap_or(false),
+        centred: view::flag(&ask, "centred")?,
         threads: view::number(&ask, "threads")? as usize,
     };
     let workers = Workers::new(ask.threads)?;
@@ -180,10 +174,10 @@ fn ffi_scan_many(
         h: &h,
         g: &g,
     };
-    let keep = match keep {
-        "all" => Keep::All,
-        "max" => Keep::Largest,
-        _ => Keep::AtLeast(least),
+    let keep = match keep.parse()? {
+        Kept::All => Keep::All,
+        Kept::Largest => Keep::Largest,
+        Kept::AtLeast => Keep::AtLeast(least),
     };
     let workers = Workers::new(threads as usize)?;
     let (basis, candidates) = (held.basis(), view::matrix(&G));

@@ -3,6 +3,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::view;
+use crate::words::Shrinkage;
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::error::Error;
@@ -82,7 +83,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let y = owned("y")?;
     let s = view::numbers(data, "s")?;
     view::same_length("s", s.len(), y.nrows())?;
-    let missing = view::element(data, "missing")?.as_list().unwrap_or_default();
+    let missing = view::sublist(data, "missing")?;
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
     let mut model = Model {
@@ -101,7 +102,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         prior: Prior {
             residual: inverse_gamma(&view::numbers(prior, "residual")?)?,
             loadings: loadings(prior)?,
-            scaled: view::element(prior, "scaled")?.as_bool().unwrap_or(false),
+            scaled: view::flag(prior, "scaled")?,
             shared: view::numbers(prior, "shared")?
                 .chunks(2)
                 .map(inverse_gamma)
@@ -112,9 +113,9 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         place: 0,
     };
     model.check()?;
-    let held = view::element(data, "sets")?.as_list().unwrap_or_default();
+    let held = view::sublist(data, "sets")?;
     let sets: Vec<Set> = (held.values().enumerate())
-        .map(|(number, list)| set(&model, &list.as_list().unwrap_or_default(), number))
+        .map(|(number, list)| set(&model, &view::as_list(&list, "sets")?, number))
         .collect::<Reply<_>>()?;
     model.sets = sets;
     Ok(model)
@@ -122,7 +123,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
 
 /// Traits that were observed in the same rows: their numbers, the rows, eigenvectors and values of the rows' kernel, and the cells.
 fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
-    let whole = |name| view::element(list, name).map(|x| x.as_integer_vector().unwrap_or_default());
+    let whole = |name| view::whole(list, name);
     let matrix = |name| view::real_matrix(list, name).map(|m| view::matrix(&m).to_owned());
     let traits = view::indices(&whole("traits")?, model.p(), "traits")?;
     let rows = view::indices(&whole("rows")?, model.n(), "rows")?;
@@ -157,31 +158,27 @@ fn inverse_gamma(numbers: &[f64]) -> Reply<InverseGamma> {
 /// Gamma process: nu, shape and rate of the first and of the other deltas; horseshoe: tau0, shape and scale of the deltas.
 fn loadings(prior: &List) -> Reply<Loadings> {
     let numbers = view::numbers(prior, "loadings")?;
-    match (view::text(prior, "kind")?.as_str(), &numbers[..]) {
-        ("horseshoe", [tau0, shape, scale]) => Ok(Loadings::Horseshoe {
+    match (view::text(prior, "kind")?.parse()?, &numbers[..]) {
+        (Shrinkage::Horseshoe, [tau0, shape, scale]) => Ok(Loadings::Horseshoe {
             tau0: *tau0,
             delta: InverseGamma {
                 shape: *shape,
                 scale: *scale,
             },
         }),
-        (_, [nu, a1, b1, a2, b2]) => Ok(Loadings::Gamma {
+        (Shrinkage::Gamma, [nu, a1, b1, a2, b2]) => Ok(Loadings::Gamma {
             nu: *nu,
             first: (*a1, *b1),
             others: (*a2, *b2),
-            truncated: view::element(prior, "truncated")?.as_bool().unwrap_or(true),
+            truncated: view::flag(prior, "truncated")?,
         }),
         _ => Err(prior_shape(numbers.len())),
     }
 }
 
 fn prior_shape(found: usize) -> crate::failure::Failure {
-    Error::Shape {
-        what: "prior",
-        found,
-        expected: 2,
-    }
-    .into()
+    let why = format!("has {found} numbers, which is not what its kind takes");
+    Error::Argument { what: "prior", why }.into()
 }
 
 extendr_module! {

@@ -1,6 +1,7 @@
 //! R's memory as core reads it: views without copies, and indices that start at 0.
 
-use crate::failure::Reply;
+use crate::failure::{Failure, Reply};
+use crate::words::Form;
 use extendr_api::prelude::*;
 use faer::MatRef;
 use fastlmm_core::error::Error;
@@ -36,7 +37,8 @@ pub enum Values {
 
 impl Values {
     pub fn new(k: &Robj, form: &str) -> Reply<Self> {
-        if form == "sparse" {
+        let form: Form = form.parse()?;
+        if form == Form::Sparse {
             let list = k.as_list().ok_or(missing("W"))?;
             let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
             let n = element("n")?.as_integer().ok_or(missing("n"))? as usize;
@@ -49,8 +51,8 @@ impl Values {
         }
         let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
         Ok(match form {
-            "matrix" => Values::Matrix(matrix),
-            _ => Values::Factor(matrix, form == "orthogonal"),
+            Form::Matrix => Values::Matrix(matrix),
+            _ => Values::Factor(matrix, form == Form::Orthogonal),
         })
     }
 
@@ -95,11 +97,11 @@ impl Held {
         let whole = |name| element(name).and_then(|x| x.as_integer_vector().ok_or(missing(name)));
         let index = whole("index")?;
         Ok(Self {
-            label: element("label")?.as_str().unwrap_or_default().to_owned(),
+            label: element("label")?.as_str().ok_or(missing("label"))?.to_owned(),
             z: element("z")?,
             group: indices(&whole("group")?, index.len(), "group")?,
             index: indices(&index, if k.nrows() == 0 { index.len() } else { k.nrows() }, "index")?,
-            factor: element("factor")?.as_bool().unwrap_or(false),
+            factor: element("factor")?.as_bool().ok_or(missing("factor"))?,
             k,
         })
     }
@@ -143,18 +145,16 @@ pub fn effects(list: &List) -> Reply<Vec<Held>> {
 
 /// R's indices from 1 as indices from 0, each below `bound`.
 pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>> {
-    let inside = |i: &i32| {
-        usize::try_from(*i)
-            .ok()
-            .filter(|i| (1..=bound).contains(i))
-            .map(|i| i - 1)
-    };
-    let found: Option<Vec<usize>> = x.iter().map(inside).collect();
-    Ok(found.ok_or(Error::Shape {
-        what,
-        found: bound.saturating_add(1),
-        expected: bound,
-    })?)
+    x.iter().map(|i| index(*i, bound, what)).collect()
+}
+
+/// R's index from 1 as an index from 0.
+pub fn index(i: i32, bound: usize, what: &'static str) -> Reply<usize> {
+    match usize::try_from(i) {
+        Ok(index) if (1..=bound).contains(&index) => Ok(index - 1),
+        _ if i.is_na() => Err(Error::outside(what, "NA", bound).into()),
+        _ => Err(Error::outside(what, i, bound).into()),
+    }
 }
 
 /// Several vectors of indices in their order.
@@ -181,8 +181,8 @@ pub fn same_length(what: &'static str, found: usize, expected: usize) -> Reply<(
     }
 }
 
-pub fn method(name: &str) -> Method {
-    if name == "ML" { Method::Ml } else { Method::Reml }
+pub fn method(name: &str) -> Reply<Method> {
+    Ok(name.parse()?)
 }
 
 /// R's NA as absence.
@@ -218,8 +218,28 @@ pub fn element(list: &List, name: &'static str) -> Reply<Robj> {
     list.dollar(name).map_err(|_| missing(name))
 }
 
+pub fn sublist(list: &List, name: &'static str) -> Reply<List> {
+    as_list(&element(list, name)?, name)
+}
+
+pub fn as_list(x: &Robj, what: &'static str) -> Reply<List> {
+    x.as_list().ok_or(missing(what))
+}
+
+pub fn flag(list: &List, name: &'static str) -> Reply<bool> {
+    element(list, name)?.as_bool().ok_or(missing(name))
+}
+
+pub fn whole(list: &List, name: &'static str) -> Reply<Vec<i32>> {
+    element(list, name)?.as_integer_vector().ok_or(missing(name))
+}
+
 pub fn text(list: &List, name: &'static str) -> Reply<String> {
     Ok(element(list, name)?.as_str().ok_or(missing(name))?.to_owned())
+}
+
+pub fn texts(list: &List, name: &'static str) -> Reply<Vec<String>> {
+    element(list, name)?.as_string_vector().ok_or(missing(name))
 }
 
 pub fn number(list: &List, name: &'static str) -> Reply<f64> {
@@ -231,31 +251,18 @@ pub fn real_matrix(list: &List, name: &'static str) -> Reply<RMatrix<f64>> {
 }
 
 pub fn family(name: &str) -> Reply<Family> {
-    Ok(match name {
-        "exp_quad" => Family::ExpQuad,
-        "matern12" => Family::Matern12,
-        "matern32" => Family::Matern32,
-        "matern52" => Family::Matern52,
-        _ => return Err(missing("cov")),
-    })
+    Ok(name.parse()?)
 }
 
+/// The word that `family()` reads
 pub fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::ExpQuad => "exp_quad",
-        Family::Matern12 => "matern12",
-        Family::Matern32 => "matern32",
-        Family::Matern52 => "matern52",
-    }
+    let same = |name: &&&str| name.parse() == Ok(family);
+    Family::NAMES.iter().find(same).copied().unwrap_or_default()
 }
 
-fn missing(what: &'static str) -> crate::failure::Failure {
-    Error::Shape {
-        what,
-        found: 0,
-        expected: 1,
-    }
-    .into()
+fn missing(what: &'static str) -> Failure {
+    let why = "is missing, or not of the type that is needed".to_owned();
+    Error::Argument { what, why }.into()
 }
 
 pub fn numbers(list: &List, name: &'static str) -> Reply<Vec<f64>> {

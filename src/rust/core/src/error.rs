@@ -12,6 +12,12 @@ pub enum Error {
         expected: usize,
     },
 
+    #[error("{what} {why}")]
+    Argument { what: &'static str, why: String },
+
+    #[error("cannot read \"{path}\": {why}")]
+    File { path: String, why: String },
+
     #[error("the state of the chain is not one of this model")]
     State,
 
@@ -93,10 +99,18 @@ fn after(iterations: usize) -> String {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// A number that should be one of 1, ..., bound.
+    pub fn outside(what: &'static str, value: impl std::fmt::Display, bound: usize) -> Self {
+        let why = format!("is {value}, but must be a whole number from 1 to {bound}");
+        Error::Argument { what, why }
+    }
+
     /// Short name of the failure: R's condition class is `fastlmm_error_<class>`.
     pub fn class(&self) -> &'static str {
         match *self {
             Error::Shape { .. } => "shape",
+            Error::Argument { .. } => "argument",
+            Error::File { .. } => "file",
             Error::TooFewRows { .. } => "too_few_rows",
             Error::Response { class, .. } => class,
             Error::NotIdentifiable { .. } => "not_identifiable",
@@ -122,7 +136,12 @@ impl Error {
     pub fn concerns_all(&self) -> bool {
         matches!(
             self,
-            Error::Shape { .. } | Error::Memory { .. } | Error::Interrupted | Error::Threads { .. }
+            Error::Shape { .. }
+                | Error::Argument { .. }
+                | Error::File { .. }
+                | Error::Memory { .. }
+                | Error::Interrupted
+                | Error::Threads { .. }
         )
     }
 
@@ -152,6 +171,7 @@ impl Error {
             ],
             Error::Threads { threads } => vec![("threads", threads as f64)],
             Error::MlUnbounded | Error::Interrupted | Error::State => vec![],
+            Error::Argument { .. } | Error::File { .. } => vec![],
         }
     }
 }

@@ -133,11 +133,8 @@ fn refit(
     monitor: &mut dyn Monitor,
 ) -> Result<Fit> {
     let Kernel::LowRank(w) = model.kernel else {
-        return Err(Error::Shape {
-            what: "columns of the kernel",
-            found: 0,
-            expected: set.len(),
-        });
+        let why = "is no factor, and has no columns that could be left out".to_owned();
+        return Err(Error::Argument { what: "K", why });
     };
     let kept: Vec<usize> = (0..w.0.ncols()).filter(|c| set.binary_search(c).is_err()).collect();
     let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);

@@ -37,6 +37,7 @@
 //! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 //! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
+//! | `words` | names of choices |
 //! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
 
 #![forbid(unsafe_code)]
@@ -74,3 +75,4 @@ pub mod spectrum;
 pub mod split;
 pub mod thin;
 mod way_back;
+pub mod words;

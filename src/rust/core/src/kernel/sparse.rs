@@ -16,14 +16,15 @@ impl<'a> Sparse<'a> {
     pub fn new(nrows: usize, p: &'a [i32], i: &'a [i32], x: &'a [f64]) -> Result<Self> {
         let ascending = p.first() == Some(&0) && p.windows(2).all(|w| w[0] <= w[1]);
         let inside = i.iter().all(|&i| usize::try_from(i).is_ok_and(|i| i < nrows));
-        if !ascending || !inside || i.len() != x.len() || p.last().map(|&last| last as usize) != Some(x.len()) {
-            return Err(Error::Shape {
-                what: "a sparse factor",
-                found: i.len(),
-                expected: x.len(),
-            });
-        }
-        Ok(Self { nrows, p, i, x })
+        let complete = i.len() == x.len() && p.last().map(|&last| last as usize) == Some(x.len());
+        let why = match (ascending, inside, complete) {
+            (true, true, true) => return Ok(Self { nrows, p, i, x }),
+            (false, ..) => "has column pointers that do not ascend from 0".to_owned(),
+            (_, false, _) => format!("has entries outside its {nrows} rows"),
+            _ => "has not a row and a value for each of its entries".to_owned(),
+        };
+        let what = "the sparse factor W";
+        Err(Error::Argument { what, why })
     }
 
     pub fn ncols(&self) -> usize {

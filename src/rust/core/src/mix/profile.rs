@@ -100,11 +100,7 @@ impl<'a> Profile<'a> {
     fn hold_column(&mut self, model: &Model<'_>, j: usize) -> Result<()> {
         let rank = self.setup.coordinates.r();
         if j >= rank {
-            return Err(Error::Shape {
-                what: "column",
-                found: j + 1,
-                expected: rank,
-            });
+            return Err(Error::outside("column", j + 1, rank));
         }
         let workers = self.workers;
         let none = Error::NoConvergence {

@@ -19,18 +19,12 @@ impl Plan {
     /// `modes`: number of modes of each axis, one to three axes. `tolerance`: 0.1 to 1e-14.
     pub fn new(modes: &[usize], tolerance: f64) -> Result<Self> {
         if !(1..=3).contains(&modes.len()) {
-            return Err(Error::Shape {
-                what: "modes",
-                found: modes.len(),
-                expected: modes.len().clamp(1, 3),
-            });
+            let why = format!("are of {} axes, but must be of one to three", modes.len());
+            return Err(Error::Argument { what: "modes", why });
         }
         if modes.contains(&0) {
-            return Err(Error::Shape {
-                what: "an axis of modes",
-                found: 0,
-                expected: 1,
-            });
+            let why = "has no modes".to_owned();
+            return Err(Error::Argument { what: "an axis", why });
         }
         if !(1e-14..=0.1).contains(&tolerance) {
             return Err(Error::Tolerance { value: tolerance });

@@ -61,7 +61,8 @@ fn length(plan: &Plan, coordinates: &[&[f64]]) -> Result<usize> {
         return shape("a coordinate", x.len(), n);
     }
     if n > u32::MAX as usize {
-        return shape("a block of points", n, u32::MAX as usize);
+        let why = format!("has {n} points, but can have {} at most", u32::MAX);
+        return Err(Error::Argument { what: "a block", why });
     }
     Ok(n)
 }

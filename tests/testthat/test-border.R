@@ -1,0 +1,82 @@
+# What crosses the border to Rust and does not fit is told as it is; no word stands for another.
+
+refused <- function(value) {
+  expect_s3_class(value, "extendr_error")
+  value$value
+}
+
+# Whatever further arguments an entry point has got, they come at their names' places
+interval_mix_of <- function(fit, effects, what, number) {
+  given <- list(
+    y = as.numeric(fit$y), X = model.matrix(fit), weights = fit$weights, effects = effects, method = "REML", what = what, number = number, rise = 4, threads = 1L,
+    known = numeric()
+  )
+  do.call(ffi_interval_mix, given[names(formals(ffi_interval_mix))])
+}
+
+test_that("the words that R uses are those that Rust reads", {
+  words <- ffi_words()
+  choices <- function(f, argument) eval(formals(f)[[argument]])
+  expect_identical(words$method, choices(fastlmm_fit, "method"))
+  expect_identical(words$cov, choices(gp, "cov"))
+  expect_identical(words$cov, gp_kernels)
+  expect_setequal(words$test, choices(fastlmm_scan, "test"))
+  expect_setequal(words$refit, setdiff(choices(fastlmm_scan, "refit"), "hybrid"))
+  expect_setequal(words$what, c("lengthscale", "beta", "sigma_u", "sigma_e", "h2", "delta"))
+  expect_setequal(words$kind, c(mgp()$kind, horseshoe()$kind))
+})
+
+test_that("an unknown word is an error that names those there are", {
+  fit <- kernel_fit()
+  random <- fit$random[[1]]
+  call_fit <- function(form, method, index = random$index) {
+    ffi_fit(
+      as.numeric(fit$y), model.matrix(fit), fit$weights, random$z, random$group, random$kernel, form, index, method, 1L, NA_real_
+    )
+  }
+  expect_type(call_fit("matrix", "ML"), "list")
+  for (method in c("ml", "", "REML ")) {
+    error <- refused(call_fit("matrix", method))
+    expect_identical(error$class, "argument")
+    expect_identical(error$message, sprintf("method is \"%s\", but must be one of \"REML\", \"ML\"", method))
+  }
+  expect_match(refused(call_fit("dense", "ML"))$message, "form is \"dense\", but must be one of \"matrix\", \"factor\"")
+  rank <- length(fit$kept)
+  expect_match(refused(ffi_interval(fit$rotated, "REML", "H2", 1L, 4))$message, "what is \"H2\", but must be one of \"sigma_u\"")
+  expect_match(refused(ffi_interval(fit$rotated, "REML", "lengthscale", 1L, 4))$message, "this model has not")
+  expect_match(refused(ffi_profile(fit$rotated, "REML", "beta", 9L, 2, 5L))$message, sprintf("column is 9, but must be a whole number from 1 to %d", rank))
+  expect_match(refused(ffi_gp_correlations(matrix(0), matrix(1), "gaussian", 1))$message, "cov is \"gaussian\"")
+  effect <- rust_effect(random, "id")
+  mix <- function(what, number) interval_mix_of(fit, list(effect), what, number)
+  for (case in list(list("delta", 1L, "several effects"), list("H2", 1L, "must be one of"), list("h2", 2L, "number is 2"), list("beta", 50L, "column is 50"))) {
+    expect_match(refused(mix(case[[1]], case[[2]]))$message, case[[3]])
+  }
+  scan <- scan_basis(stored_model(fit), list(cell = seq_along(fit$y), cells = length(fit$y)))
+  ask <- list(test = "wald", refit = "none", method = "REML", delta = 1, centred = TRUE, threads = 1)
+  block <- function(...) ffi_scan_block(scan, matrix(rnorm(length(fit$y))), list(1L), 0L, utils::modifyList(ask, list(...)))
+  expect_type(block(), "list")
+  expect_match(refused(block(test = "LRT"))$message, "test is \"LRT\"")
+  expect_match(refused(block(refit = "hybrid"))$message, "refit is \"hybrid\"")
+  expect_match(refused(block(centred = NULL))$message, "centred is missing")
+  expect_match(refused(block(centred = NA))$message, "centred is missing")
+})
+
+test_that("an index that is out of range, and a file that is gone, are told as such", {
+  fit <- kernel_fit()
+  random <- fit$random[[1]]
+  m <- length(random$index)
+  call_fit <- function(group, index) {
+    ffi_fit(as.numeric(fit$y), model.matrix(fit), fit$weights, random$z, group, random$kernel, "matrix", index, "REML", 1L, NA_real_)
+  }
+  error <- refused(call_fit(random$group, replace(random$index, 3, 41L)))
+  expect_identical(error$message, "index is 41, but must be a whole number from 1 to 40")
+  expect_match(refused(call_fit(replace(random$group, 5, 0L), random$index))$message, sprintf("group is 0, but must be a whole number from 1 to %d", m))
+  expect_match(refused(call_fit(replace(random$group, 5, NA), random$index))$message, "group is NA")
+  expect_match(refused(call_fit(random$group[-1], random$index))$message, "group has length 74, expected 75")
+  path <- file.path(tempfile(), "gone.bed")
+  error <- tryCatch(call_rust(ffi_bed_read, path, 4, 0), fastlmm_error_file = identity)
+  expect_match(conditionMessage(error), paste0("cannot read \"", path, "\": No such file"), fixed = TRUE)
+  short <- tempfile_with(".bed")
+  writeBin(as.raw(c(0x6c, 0x1b, 0x01, 0xff)), short)
+  expect_match(refused(ffi_bed_read(short, 4, 1))$message, "cannot read")
+})
