@@ -4,7 +4,7 @@
 #' of the chi-squared values over that of the null distribution. `"effects"`: estimates and intervals of the strongest candidates.
 #'
 #' Positions are the columns `chr` and `pos` of the scan, which PLINK files give, or `map`; without them candidates stand in the order in which they were given, however the rows of the scan are sorted and whatever rows are
-#' left. Tests without a position are not drawn, with the message `not_drawn`. Many responses are drawn on one axis: take the rows of one response, as `scan[scan$response == "height", ]`.
+#' left. Tests without a position are not drawn, with the message `not_drawn`; those with p = 0, which are perfect fits, are drawn at the upper edge, with the message `beyond`. Many responses are drawn on one axis: take the rows of one response, as `scan[scan$response == "height", ]`.
 #'
 #' Of many points those are drawn that can be seen: where points are dense, one for each cell of a fine grid. The strongest thousand are always drawn.
 #'
@@ -77,14 +77,22 @@ first_of <- function(x, default) if (is.null(x)) default else x
 manhattan_data <- function(scan, map = NULL) {
   need_columns(scan, "log10p")
   place <- if (is.null(map)) scan_places(scan) else check_map(map, nrow(scan))
-  used <- which(is.finite(scan$log10p))
+  used <- which(!is.na(scan$log10p))
   if (length(used) == 0) abort_scan("to be drawn needs a candidate that was tested")
-  if (is.null(place)) return(list(at = candidate_order(scan)[used], y = scan$log10p[used], band = rep(0, length(used)), ticks = numeric(), groups = character(), label = "candidate"))
+  if (is.null(place)) return(list(at = candidate_order(scan, used), y = drawable(scan$log10p[used]), band = rep(0, length(used)), ticks = numeric(), groups = character(), label = "candidate"))
   lost <- is.na(place$chr[used]) | is.na(place$pos[used])
   if (all(lost)) abort_scan("to be drawn needs tests with a chromosome and a position; none has them")
   if (any(lost)) inform_fastlmm("not_drawn", paste("not drawn, without a chromosome or position:", counted(sum(lost), "test")), n = sum(lost))
   used <- used[!lost]
-  in_line(place[used, ], scan$log10p[used])
+  in_line(place[used, ], drawable(scan$log10p[used]))
+}
+
+# A perfect fit, with p = 0, stands above all others.
+drawable <- function(log10p) {
+  beyond <- is.infinite(log10p)
+  if (!any(beyond)) return(log10p)
+  inform_fastlmm("beyond", paste("drawn at the upper edge, as p is 0:", counted(sum(beyond), "test")), n = sum(beyond))
+  replace(log10p, beyond, 1.1 * max(log10p[!beyond], 1))
 }
 
 # Chromosomes beside each other, in the order of their levels
@@ -113,10 +121,10 @@ scan_places <- function(scan) {
 }
 
 # Whatever rows are left and however they are sorted, candidates stand as they were given.
-candidate_order <- function(scan) {
+candidate_order <- function(scan, used) {
   need_columns(scan, "term")
-  at <- match(scan$term, attr(scan, "candidates"))
-  if (anyNA(at)) abort_scan(paste0("to be drawn needs the names of its candidates in the column term, not ", first_names(scan$term[is.na(at)])))
+  at <- match(scan$term[used], attr(scan, "candidates"))
+  if (anyNA(at)) abort_scan(paste0("to be drawn needs the names of its candidates in the column term, not ", first_names(scan$term[used][is.na(at)])))
   at
 }
 
@@ -133,13 +141,13 @@ check_line <- function(threshold) {
 # Rank, band of each order statistic (beta distributed), and lambda
 qq_data <- function(scan) {
   need_columns(scan, "log10p")
-  y <- sort(scan$log10p[is.finite(scan$log10p)], decreasing = TRUE)
-  m <- length(y)
+  all <- sort(scan$log10p, decreasing = TRUE)
+  m <- length(all)
   if (m == 0) abort_scan("to be drawn needs a candidate that was tested")
   rank <- seq_len(m)
   list(
-    expected = -log10((rank - 0.5) / m), y = y, low = -log10(stats::qbeta(0.975, rank, m + 1 - rank)), high = -log10(stats::qbeta(0.025, rank, m + 1 - rank)),
-    lambda = inflation(y)
+    expected = -log10((rank - 0.5) / m), y = drawable(all), low = -log10(stats::qbeta(0.975, rank, m + 1 - rank)), high = -log10(stats::qbeta(0.025, rank, m + 1 - rank)),
+    lambda = inflation(all)
   )
 }
 
@@ -149,7 +157,7 @@ inflation <- function(log10p) stats::median(stats::qchisq(-log10p * log(10), 1, 
 effects_data <- function(scan, n, level) {
   need_columns(scan, c("term", "estimate", "std.error", "df2", "log10p"))
   if (!is_count(n)) abort_scan(paste("draws a positive number n of effects, not", deparse1(n)))
-  used <- which(is.finite(scan$estimate) & is.finite(scan$log10p))
+  used <- which(is.finite(scan$estimate) & !is.na(scan$log10p))
   if (length(used) == 0) abort_scan("to be drawn needs candidates with estimates")
   at <- used[head(order(-scan$log10p[used]), n)]
   half <- stats::qt(1 - (1 - check_level(level)) / 2, scan$df2[at]) * scan$std.error[at]

@@ -55,6 +55,9 @@ rbind.fastlmm_scan <- function(..., deparse.level = 1) {
 #' @export
 merge.fastlmm_scan <- function(x, y, ...) part_of(merge(as_plain(x), if (inherits(y, "fastlmm_scan")) as_plain(y) else y, ...), x)
 
+#' @export
+transform.fastlmm_scan <- function(`_data`, ...) part_of(NextMethod(), `_data`)
+
 #' @rdname fastlmm_scan
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @export
@@ -85,8 +88,10 @@ print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 
   whole <- identical(attr(x, "whole"), nrow(x))
   how <- how_tested(x)
   cat(counted(nrow(table), how[1], how[2]), how[3], "\n", sep = "")
-  bad <- table$status[table$status != "ok"]
+  perfect <- table$status == "perfect_fit"
+  bad <- table$status[table$status != "ok" & !perfect]
   if (length(bad) > 0) cat("not tested: ", tally_status(bad), "\n", sep = "")
+  if (any(perfect)) cat("perfect fits: ", sum(perfect), "\n", sep = "")
   show_tests(if (whole) strongest(table, n) else head(table, n), digits)
   if (nrow(table) > n) cat("... the ", n, if (whole) " strongest of " else " first of ", format(nrow(table), big.mark = ","), "\n", sep = "")
   invisible(x)
@@ -138,7 +143,7 @@ summary.fastlmm_scan <- function(object, n = 5, ...) {
   structure(
     list(
       formula = attr(object, "formula"), how = how_tested(object), status = tally_status(table$status), responses = do.call(rbind, unname(lapply(parts, summary_of_response))),
-      tests = nrow(table), strongest = `rownames<-`(strongest(table[is.finite(table$log10p), ], n), NULL)
+      tests = nrow(table), strongest = `rownames<-`(strongest(table[!is.na(table$log10p), ], n), NULL)
     ),
     class = "summary.fastlmm_scan"
   )

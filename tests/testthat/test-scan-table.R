@@ -94,7 +94,12 @@ test_that("rows sorted, left out or put together, columns dropped or added: the 
     same(scan[12:1, c(places[places %in% names(scan)], "term", "log10p")])
     same(rbind(scan[7:12, ], scan[1:6, ]))
     same(merge(scan, data.frame(term = scan$term, gene = rev(letters[1:12])), by = "term")[sample(12), ])
+    same(merge(scan, data.frame(term = c("m3", "elsewhere"), gene = "g"), all = TRUE))
     same(subset(scan, select = -h2))
+    factor <- 2
+    added <- transform(scan, twice = factor * estimate, h2 = NULL)
+    expect_equal(added$twice, 2 * scan$estimate)
+    same(added)
     expect_s3_class(rbind(scan[1:2, ], scan[4, ]), "fastlmm_scan")
     # a part stands on its own, in the same order
     part <- tested(scan[c(9, 2, 6), ])
@@ -106,6 +111,23 @@ test_that("rows sorted, left out or put together, columns dropped or added: the 
     })
   }
   expect_message(into_pdf(plot(quiet_scan(world$fit, world$bed))), class = "fastlmm_message_not_drawn")
+})
+
+test_that("a perfect fit is the strongest test, and is drawn above all others", {
+  scan <- quiet_scan(plink_world()$fit, plink_world()$bed)
+  scan[5, c("std.error", "statistic", "p.value", "log10p")] <- list(0, Inf, 0, Inf)
+  scan$status[5] <- "perfect_fit"
+  expect_identical(summary(scan)$strongest$term[1], "m5")
+  expect_output(print(scan), "perfect fits: 1\n.*\n +m5 .* Inf\n")
+  expect_message(d <- fastlmm:::manhattan_data(scan), class = "fastlmm_message_beyond")
+  expect_identical(which.max(d$y), 5L)
+  expect_message(into_pdf(plot(scan, "qq")), class = "fastlmm_message_beyond")
+  expect_true(all(is.finite(suppressMessages(fastlmm:::qq_data(scan))$y)))
+  into_pdf({
+    suppressMessages(plot(scan))
+    expect_silent(plot(scan, "effects"))
+  })
+  expect_identical(fastlmm:::effects_data(scan, 3, 0.95)$label[1], "m5")
 })
 
 test_that("sets, many responses and interactions of PLINK files are drawn", {
