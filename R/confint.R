@@ -10,6 +10,7 @@
 #' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
 #' @param level confidence level.
 #' @param method `"profile"` or `"Wald"`.
+#' @param oldNames rows named `.sig01`, `.sigma`? `FALSE`: as `lme4` names them then, `sd_(Intercept)|id` and `sigma`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two
 #'   columns named by their percentages.
@@ -19,7 +20,7 @@
 #' confint(fit, "beta_", level = 0.9, method = "Wald")
 #' confint(fit, "delta")
 #' @export
-confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
+confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), oldNames = TRUE, ...) {
   check_dots_empty(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
@@ -27,7 +28,15 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   if (method == "profile") table <- without_undefined(object, table)
   interval <- switch(method, profile = profile_interval, Wald = wald_interval)
   limits <- vapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails), c(0, 0))
-  interval_matrix(limits, table$name, tails)
+  interval_matrix(limits, if (oldNames) table$name else telling_names(object, table$name), tails)
+}
+
+# lme4's names with oldNames = FALSE
+telling_names <- function(fit, names) {
+  group <- vapply(fit$random, `[[`, "", "name")
+  telling <- c(paste0("sd_", vapply(fit$random, effect_name, ""), "|", group), "sigma")
+  known <- match(names, c(sprintf(".sig%02d", seq_along(group)), ".sigma"))
+  ifelse(is.na(known), names, telling[known])
 }
 
 #' @rdname confint.fastlmm

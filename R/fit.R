@@ -63,9 +63,11 @@
 #' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
 #' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
-#' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `confounded`, where X leaves
-#' nothing of one, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
+#' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
 #' about one of several kernels says which.
+#'
+#' An effect of which X leaves nothing, as `(1 | g)` beside a fixed effect `g`, has the warning `confounded`: the fit is that without it. Of several effects
+#' it is not among the random effects of the fit; the only one stays there, with `h2` missing.
 #'
 #' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
 #' the residual variance is zero. Of several random effects any may have the variance zero: then the estimates are those of the model without it.
@@ -112,7 +114,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 }
 
 estimate <- function(model) {
-  if (length(model$random) > 1) return(new_fastlmm(model, estimate_mix(model)))
+  if (length(model$random) > 1) return(without_confounded(model))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
@@ -123,6 +125,25 @@ estimate <- function(model) {
   )
   found$alpha <- list(found$alpha)
   new_fastlmm(model, found)
+}
+
+# An effect of which X leaves nothing is left out with a warning, as the only one is.
+without_confounded <- function(model) {
+  tryCatch(new_fastlmm(model, estimate_mix(model)), fastlmm_error_confounded = function(e) {
+    label <- named_effect(e, names(model$random))
+    warn_confounded(label)
+    model$random <- model$random[names(model$random) != label]
+    estimate(model)
+  })
+}
+
+named_effect <- function(error, labels) labels[vapply(quoted(labels), grepl, NA, x = conditionMessage(error), fixed = TRUE)][1]
+
+warn_confounded <- function(label) {
+  warn_fastlmm("confounded", paste0(
+    "the kernel of ", quoted(label), " is confounded with the fixed effects: once X is taken out nothing is left of it, its variance is unknown and the fit is ",
+    "that without it; leave the random effect out, or give a kernel that differs between ids"
+  ), effect = label)
 }
 
 announce_decomposition <- function(m) {

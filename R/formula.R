@@ -4,6 +4,7 @@
 # effect, list(group, slope) of expressions, NULL where there is no slope. Without a bar term there is one effect, of the rows: its group is NULL.
 split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
+  formula[[3]] <- single_bars(formula[[3]])
   right <- formula[[3]]
   gp <- split_gp(right, env)
   bars <- find_bars(right)
@@ -47,6 +48,29 @@ find_bars <- function(e) {
   if (length(bars) > 0 && !is_call_to(e, c("+", "-", "("))) abort_bar_place(e)
   if (is_call_to(e, "-") && length(find_bars(e[[length(e)]])) > 0) abort_bar_place(e)
   as.list(bars)
+}
+
+# The right side as it is kept: (1 + x || g) is (1 | g) + (0 + x | g), so that update() can take one of them out; a bar
+# that is all there is, 1 | g, stands in parentheses.
+single_bars <- function(e) {
+  if (is_call_to(e, "|") && identical(e[[2]], 1)) return(call("(", e))
+  sum_bars(e)
+}
+
+sum_bars <- function(e) {
+  if (is_bar_term(e)) return(if (is_call_to(e[[2]], "||")) Reduce(plus, split_double(e[[2]])) else e)
+  if (!is_call_to(e, c("+", "-", "("))) return(e)
+  last <- e[[length(e)]]
+  if (is_call_to(e, "+") && length(e) == 3 && is_bar_term(last) && is_call_to(last[[2]], "||")) return(Reduce(plus, split_double(last[[2]]), sum_bars(e[[2]])))
+  e[-1] <- lapply(as.list(e)[-1], sum_bars)
+  e
+}
+
+plus <- function(left, right) call("+", left, right)
+
+split_double <- function(bar) {
+  single <- function(term) call("(", call("|", if (is.null(term$slope)) 1 else call("+", 0, term$slope), term$group))
+  lapply(split_bar(bar), single)
 }
 
 fixed_side <- function(e) {

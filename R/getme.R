@@ -9,12 +9,18 @@
 #' | `y`, `offset`, `weights` | response (offset not subtracted), offset, prior weights |
 #' | `fixef`, `beta` | fixed effects, with and without names |
 #' | `b`, `mu` | random effects of all ids of K; fitted values |
-#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0 |
+#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, with `lme4`'s names |
+#' | `Lambdat`, `Ztlist`, `Gp` | transposed relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`; transposed incidence matrices, one for each random effect; where their columns begin in `Z` |
+#' | `n_rtrms`, `n_rfacs` | random effects; grouping factors |
+#' | `devcomp` | pieces of the criterion and the dimensions, as `lme4` has them: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
 #' | `sigma` | residual standard deviation |
 #' | `sigma2`, `sigma2_e`, `delta`, `h2` | variance components, their ratio, heritability |
 #' | `flist`, `cnms` | grouping factor; name of the random term, by group |
 #' | `n`, `N`, `p`, `q`, `rank` | rows (twice), columns of X and of Z, rank of X |
 #' | `REML`, `is_REML` | rank of X for a REML fit, else 0; `TRUE` or `FALSE` |
+#'
+#' Several random effects stand in the order of the formula; `lme4` sorts them by their number of levels. All components here, and the rows of `VarCorr()`
+#' and `confint()`, keep that order: take them by name.
 #'
 #' @param object a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
 #' @param name one or more of the names below; several, or `"ALL"`, give a list.
@@ -58,6 +64,12 @@ fit_components <- list(
   mu = function(fit) unname(conditional_fit(fit)),
   theta = function(fit) structure(relative_sd(fit), names = theta_names(fit)),
   lower = function(fit) structure(rep(0, length(fit$random)), names = theta_names(fit)),
+  Lambdat = function(fit) relative_factor(fit),
+  Ztlist = function(fit) structure(lapply(fit$random, function(one) Matrix::t(incidence(one, rownames(fit$frame)))), names = theta_names(fit)),
+  Gp = function(fit) as.integer(c(0, cumsum(lengths(lapply(fit$random, `[[`, "ids"))))),
+  n_rtrms = function(fit) length(fit$random),
+  n_rfacs = function(fit) length(by_group(fit)),
+  devcomp = function(fit) criterion_parts(fit),
   sigma = function(fit) sigma(fit),
   sigma2 = function(fit) fit$sigma2,
   sigma2_e = function(fit) fit$sigma2_e,
@@ -76,7 +88,56 @@ fit_components <- list(
 
 relative_sd <- function(fit) unname(sqrt(fit$sigma2 / fit$sigma2_e))
 
-theta_names <- function(fit) paste0(names(fit$random), ".", vapply(fit$random, effect_name, ""))
+theta_names <- function(fit) paste0(vapply(fit$random, `[[`, "", "name"), ".", vapply(fit$random, effect_name, ""))
+
+relative_factor <- function(fit) {
+  check_no_process(fit)
+  Matrix::bdiag(unname(Map(function(one, theta) theta * kernel_factor(one), fit$random, relative_sd(fit))))
+}
+
+# R with R'R = K: as many rows as K has rank
+kernel_factor <- function(random) {
+  K <- random$kernel
+  if (is.null(K)) return(Matrix::Diagonal(length(random$ids)))
+  if (is_lowrank(K)) return(Matrix::t(K$W))
+  root <- suppressWarnings(chol(K, pivot = TRUE))
+  root[seq_len(attr(root, "rank")), order(attr(root, "pivot")), drop = FALSE]
+}
+
+# lme4's devcomp. With r = y - X beta - Z b: wrss = r'Wr, ussq = u'u = alpha'K alpha / theta^2, and what the criterion has beside them is ldL2.
+criterion_parts <- function(fit) {
+  check_no_process(fit)
+  n <- fit$nobs
+  weights <- prior_weights(fit)
+  wrss <- sum(weights * (response(fit) - conditional_fit(fit))^2)
+  ussq <- sum(mapply(squared_effects, fit$random, relative_sd(fit)^2))
+  pwrss <- wrss + ussq
+  ldRX2 <- fit$rank * log(fit$sigma2_e) - log_det(fit$vcov)
+  df <- if (is_reml(fit)) n - fit$rank else n
+  ldL2 <- -2 * fit$logLik - df * (1 + log(2 * pi * pwrss / df)) - (if (is_reml(fit)) ldRX2 else 0) + sum(log(weights))
+  criterion <- function(reml) if (reml == is_reml(fit)) -2 * fit$logLik else NA_real_
+  cmp <- c(
+    ldL2 = ldL2, ldRX2 = ldRX2, wrss = wrss, ussq = ussq, pwrss = pwrss, drsum = NA, REML = criterion(TRUE), dev = criterion(FALSE), sigmaML = sqrt(pwrss / n),
+    sigmaREML = sqrt(pwrss / (n - fit$rank))
+  )
+  q <- sum(lengths(lapply(fit$random, `[[`, "ids")))
+  dims <- c(
+    N = n, n = n, p = fit$rank, nmp = n - fit$rank, q = q, nth = length(fit$random), useSc = 1, reTrms = length(fit$random), spFe = 0,
+    REML = if (is_reml(fit)) fit$rank else 0, GLMM = 0, NLMM = 0
+  )
+  list(cmp = cmp, dims = structure(as.integer(dims), names = names(dims)))
+}
+
+# b'(theta^2 K)^-1 b, with b = K alpha
+squared_effects <- function(random, theta2) {
+  if (theta2 == 0) return(0)
+  if (is_lowrank(random$kernel)) return(sum(random$alpha^2) / theta2)
+  sum(random$alpha * blup(random)[random$index]) / theta2
+}
+
+check_no_process <- function(fit) {
+  if (is_gp_fit(fit)) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")
+}
 
 # One kernel, or a list of several
 stored_kernel <- function(fit) {
@@ -137,5 +198,6 @@ isSingular.fastlmm <- function(x, tol = 1e-4) {
 
 check_lme4 <- function(object, verb) {
   if (inherits(object, "merMod") && requireNamespace("lme4", quietly = TRUE)) return(invisible())
+  if (inherits(object, "fastlmm_mlm")) abort_one_by_one(verb)
   abort_fastlmm("not_a_fit", paste0(verb, "() needs a fit by fastlmm_fit(), not an object of class ", class(object)[1]))
 }

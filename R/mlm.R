@@ -107,7 +107,7 @@ minus_offset <- function(Y, offset) if (any(offset != 0)) Y - offset else Y
 
 # Any model, a response at a time
 estimate_columns <- function(model) {
-  one <- function(j) tryCatch(estimate(check_column_model(column_model(model, j))), fastlmm_error = identity)
+  one <- function(j) tryCatch(estimate_whole(check_column_model(column_model(model, j))), fastlmm_error = identity)
   fits <- lapply(seq_len(ncol(model$y)), one)
   fitted <- vapply(fits, inherits, NA, "fastlmm")
   value <- function(pick, missing) vapply(fits, function(fit) if (inherits(fit, "fastlmm")) pick(fit) else missing, missing)
@@ -129,6 +129,9 @@ estimate_columns <- function(model) {
     sapply(c(components, "logLik"), number, simplify = FALSE)
   )
 }
+
+# With all of its effects: a response that lacks one is told by its status.
+estimate_whole <- function(model) new_fastlmm(model, estimate_mix(model))
 
 error_class <- function(fit) if (inherits(fit, "condition")) sub("fastlmm_error_", "", class(fit)[1], fixed = TRUE) else ""
 

@@ -3,13 +3,15 @@
 #' @param object a fit by [fastlmm_fit()].
 #' @param newresp response for `refit()`: a number for each row of the fit, or for each row of the data before missing values were left out (and then
 #'   missing at most there); a vector, or a data frame of one column, as [simulate()] gives. Not given: the response of the fit.
-#' @param formula. changes to the formula, as in [update.formula()].
+#' @param formula. changes to the formula, as in [update.formula()]; random terms too, `. ~ . - (0 + x | id)`. A double bar is kept as the terms that it stands for.
 #' @param ... `update()`: arguments of [fastlmm_fit()] to change. `refit()`: nothing.
 #' @param evaluate return the fit, or the call?
 #' @return A fit by [fastlmm_fit()]; `update(evaluate = FALSE)`: a call.
 #'
 #' `refit()` uses what is stored in the fit, and works wherever the fit is taken. `update()` evaluates the call anew; where its data or its kernel no longer
 #' exist, it takes those stored in the fit and says so (message `fastlmm_message_stored_frame`).
+#'
+#' Warning `fastlmm_warning_not_removed` where a term is to be taken out that the formula does not have.
 #'
 #' Errors: `fastlmm_error_new_response` for a response of the wrong length or type or with missing values; `fastlmm_error_data_gone` where an update needs
 #' variables that neither the caller nor the stored frame has.
@@ -70,7 +72,7 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   call <- object$call
   if (is.null(call)) abort_fastlmm("no_call", "the fit has no call to update")
   old <- whole_formula(object)
-  call$formula <- if (missing(formula.)) old else stats::update.formula(old, formula.)
+  call$formula <- if (missing(formula.)) old else changed_formula(old, formula.)
   changes <- as.list(match.call(expand.dots = FALSE)$...)
   check_changes(changes)
   for (name in names(changes)) call[[name]] <- changes[[name]]
@@ -79,6 +81,33 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   fit <- eval(with_stored(call, object, names(changes), env), env)
   fit$call <- call
   fit
+}
+
+changed_formula <- function(old, change) {
+  change <- stats::as.formula(change)
+  side <- length(change)
+  change[[side]] <- sum_bars(change[[side]])
+  for (term in subtracted(change[[side]])) if (is_without(old, term)) warn_not_removed(term, old)
+  stats::update.formula(old, change)
+}
+
+# Terms that stand behind a minus
+subtracted <- function(e) {
+  if (!is_call_to(e, c("+", "-", "("))) return(NULL)
+  if (is_bar_term(e)) return(NULL)
+  inner <- unlist(lapply(as.list(e)[-1], subtracted), recursive = FALSE)
+  c(inner, if (is_call_to(e, "-")) list(e[[length(e)]]))
+}
+
+# Does taking a term out leave the formula as it was?
+is_without <- function(formula, term) {
+  parts <- function(formula) attributes(stats::terms(formula, allowDotAsName = TRUE))[c("term.labels", "intercept", "variables")]
+  without <- stats::update.formula(formula, call("~", quote(.), call("-", quote(.), term)))
+  identical(parts(without), parts(stats::update.formula(formula, . ~ .)))
+}
+
+warn_not_removed <- function(term, formula) {
+  warn_fastlmm("not_removed", paste0("update() was to take ", deparse1(term), " out, but the formula has no such term: ", deparse1(formula)), term = term)
 }
 
 check_changes <- function(changes) {

@@ -9,7 +9,7 @@
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `VarCorr.fastlmm` of the shape of `lme4`'s: by group a 1 x 1 covariance matrix with
 #'   attributes `stddev` and `correlation`, and the residual standard deviation as attribute `sc`. The variance of the
-#'   random term is `sigma2`, that is for an id whose diagonal element of K is 1. `as.data.frame()` gives `grp`, `var1`,
+#'   random term is `sigma2` (several stand in the order of the formula, where `lme4` sorts by the number of levels), that is for an id whose diagonal element of K is 1. `as.data.frame()` gives `grp`, `var1`,
 #'   `var2`, `vcov`, `sdcor`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
