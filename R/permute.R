@@ -83,7 +83,8 @@ permuted_null <- function(fit, source, n) {
   weights <- model_weights(model)
   rows <- list(cell = seq_along(fit$y), cells = length(fit$y))
   basis <- complete_basis(scan_basis(model, rows), weights)
-  y <- drop(crossprod(basis$e, unname(fit$y - fit$offset)))
+  y <- unname(fit$y - fit$offset)
+  y <- drop(crossprod(basis$e, if (has_constant(model$X)) y - mean(y) else y))
   delta <- fit$delta[[1]] / basis$rotated$k_scale
   root <- if (is.finite(delta)) sqrt(basis$rotated$values + delta) else rep(1, length(y))
   white <- y / root
@@ -94,8 +95,9 @@ permuted_null <- function(fit, source, n) {
   basis$q <- unname(gather(basis$q))
   basis$weight <- unname(drop(gather(matrix(weights))))
   basis$v <- numeric(source$cells)
+  basis$by_rows <- FALSE
   list(
-    basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n)), names = as.character(seq_len(n)),
+    basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n), length = sqrt(colSums(draws^2))), names = as.character(seq_len(n)),
     h2 = rep(fit$h2[[1]], n), df2 = length(y) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit, centred = has_constant(model$X),
     threads = as.integer(control_threads(fit$control))
   )

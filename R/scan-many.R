@@ -38,7 +38,7 @@ many_null <- function(fit, source, j) {
   weights <- model_weights(model)
   basis <- scan_basis(model, rows)
   Y <- minus_offset(fit$y, fit$offset)[used, j, drop = FALSE]
-  full <- rotate_responses(basis, unname(Y), weights)
+  full <- rotate_responses(basis, unname(Y), weights, has_constant(model$X))
   cell <- source$cell[used]
   gathered <- function(x) {
     out <- matrix(0, source$cells, ncol(x))
@@ -50,6 +50,7 @@ many_null <- function(fit, source, j) {
   basis$q <- gathered(basis$q)
   basis$weight <- drop(gathered(matrix(weights)))
   basis$v <- numeric(source$cells)
+  basis$by_rows <- all(tabulate(cell, source$cells) == 1)
   full$v <- gathered(full$v)
   full$delta <- unname(fit$delta[j])
   list(
@@ -98,11 +99,13 @@ scan_basis <- function(model, source) {
 has_constant <- function(X) sum(qr.resid(qr(X), rep(1, nrow(X)))^2) < 1e-20 * nrow(X)
 
 # U'Y, w Y without X, and y'Py that the kernel does not reach; `basis` has a cell for each row.
-rotate_responses <- function(basis, Y, weights) {
+rotate_responses <- function(basis, Y, weights, centred) {
+  length <- sqrt(colSums(weights * Y^2))
+  if (centred) Y <- sweep(Y, 2, colMeans(Y)) # exact, however far from zero a response is
   rotated <- crossprod(basis$e, Y)
   along <- crossprod(basis$q, Y)
   rest <- if (basis$rotated$n_rest > 0) pmax(colSums(weights * Y^2) - colSums(along^2) - colSums(rotated^2), 0) else numeric(ncol(Y))
-  list(y = rotated, v = weights * Y - basis$q %*% along, rho = rest)
+  list(y = rotated, v = weights * Y - basis$q %*% along, rho = rest, length = length)
 }
 
 many_block <- function(null, source, block, ask) many_tests(null, source$read(block), block, source, ask)
@@ -115,12 +118,13 @@ many_tests <- function(null, G, block, source, ask) {
   tested <- found$status[at] == "ok"
   of_tested <- function(x) ifelse(tested, x, NA_real_)
   std_error <- found$std_error / found$scale[at]
+  perfect <- is.infinite(found$statistic)
   columns <- as.list(seq_along(block))
   table <- data.frame(
     response = null$names[found$response], candidate = block[at], term = source$names[block][at], n = observed_rows(G, columns, null$rows)[at], estimate = found$estimate / found$scale[at],
     std_error = std_error, statistic = found$statistic, df = of_tested(1), df2 = of_tested(null$df2),
     log.p = stats::pf(found$statistic, 1, null$df2, lower.tail = FALSE, log.p = TRUE), h2 = of_tested(null$h2[found$response]),
-    logLik = logLik_of_pairs(null, found$response, found$statistic, std_error), status = found$status[at], stringsAsFactors = FALSE
+    logLik = ifelse(perfect, Inf, logLik_of_pairs(null, found$response, found$statistic, std_error)), status = ifelse(perfect, "perfect_fit", found$status[at]), stringsAsFactors = FALSE
   )
   if (!is.null(source$map)) table$freq <- allele_frequency(G, columns, null$unit)[at]
   table

@@ -7,6 +7,9 @@
 #' `"wald"`: the F test of the column by restricted likelihood, with the degrees of freedom of the residual contrasts. `"lrt"`: the likelihood ratio, both models by maximum likelihood. `"score"`: the score
 #' test at the null model's delta.
 #'
+#' Where a likelihood ratio with `refit = "delta"` has no bound as delta tends to 0 (a centred kernel and an intercept; an id measured twice with candidates that tell its rows apart), both models are taken at their best optimum inside, as
+#' [fastlmm_fit()] does with `method = "ML"`; where one has none, the directions of X that the kernel does not reach are left out of both.
+#'
 #' `refit = "none"` keeps the null model's delta, which costs nothing and is a little conservative where an effect is large. `"delta"` estimates it anew with each candidate, exactly: over the whole range, both end
 #' points looked at. `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
 #'
@@ -52,7 +55,8 @@
 #' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files `chr`, `pos`, `effect_allele`, `other_allele` and `freq`, the frequency of the effect allele over
 #'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
 #'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
-#'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, and missing numbers.
+#'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, `"ml_unbounded"` (no optimum of the likelihood inside), `"explained_by_kernel"` (what it leaves of the response lies
+#'   in the range of a singular kernel), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
 #'
 #'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` counts, the inflation
 #'   lambda (median of the chi-squared values over that of the null distribution) and the strongest tests, for each response.
@@ -201,7 +205,7 @@ scan_call <- function(null, G, columns, adjust, refit) {
   found$n <- rep(as.numeric(sum(null$rows)), length(columns))
   holes <- if (is.null(null$unit)) found$observed < nrow(G) else vapply(columns, function(j) anyNA(G[, j]), NA)
   found$n[holes] <- observed_rows(G, columns[holes], null$rows)
-  found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status")]
+  found[c("n", "estimate", "std_error", "statistic", "df", "df2", "log.p", "h2", "logLik", "status", "again")]
 }
 
 # ---- the scan -----------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ with_products <- function(G, Z) {
 
 # With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.
 scan_omitting <- function(fit, null, G, columns, adjust, ask) {
-  found <- scan_block(null, G, columns, adjust, ask)
+  found <- scan_again(fit, null, G, columns, adjust, ask, scan_block(null, G, columns, adjust, ask))
   holes <- if (ask$na == "omit") vapply(columns, function(j) anyNA(G[, j]), NA) else logical(length(columns))
   if (!any(holes)) return(found)
   complete <- lapply(columns[holes], function(j) rowSums(is.na(G[, j, drop = FALSE])) == 0)
@@ -270,6 +274,18 @@ scan_omitting <- function(fit, null, G, columns, adjust, ask) {
     at <- which(holes)[pattern == one]
     found[at, ] <- scan_complete(fit, null, G, columns[at], adjust[at], ask, complete[[match(one, pattern)]])
   }
+  found
+}
+
+# Ids with several rows hide what a candidate leaves of a response that it explains nearly: such tests are made with a cell for each row.
+scan_again <- function(fit, null, G, columns, adjust, ask, found) {
+  lost <- which(found$again)
+  if (length(lost) == 0) return(found)
+  used <- unique(unlist(columns[lost]))
+  G <- impute(G[, used, drop = FALSE], if (is.null(null$unit)) seq_len(nrow(G)) else null$unit)[null$cell, , drop = FALSE]
+  rows <- list(cell = seq_along(null$cell), cells = length(null$cell), unit = seq_along(null$cell))
+  exact <- scan_block(scan_null(fit, rows, ask), G, lapply(columns[lost], match, used), adjust[lost], ask)
+  found[lost, names(exact) != "n"] <- exact[names(exact) != "n"]
   found
 }
 

@@ -60,3 +60,41 @@ test_that("tests keep their level under the null model, and find what is there",
   }
   expect_gt(level[["power"]], 0.9)
 })
+
+# The table in ?fastlmm_scan: shares of null p-values below 0.05 and 0.001 in small samples.
+small_sample_levels <- function(n, times, columns = 200) {
+  set.seed(n)
+  ids <- sprintf("i%03d", seq_len(n))
+  tests <- list(kept = list(), anew = list(refit = "delta"), score = list(test = "score"), ratio_kept = list(test = "lrt"), ratio = list(test = "lrt", refit = "delta"))
+  below <- replicate(times, {
+    W <- matrix(rnorm(n * 2 * n), n)
+    K <- tcrossprod(W) / (2 * n)
+    dimnames(K) <- list(ids, ids)
+    data <- data.frame(id = ids, y = drop(W %*% rnorm(2 * n)) / sqrt(2 * n) + rnorm(n))
+    G <- matrix(rnorm(n * columns), n, dimnames = list(ids, NULL))
+    fit <- suppressMessages(suppressWarnings(fastlmm_fit(y ~ 1 + (1 | id), data, K)))
+    vapply(tests, function(one) {
+      p <- suppressMessages(do.call(fastlmm_scan, c(list(fit, G), one)))$p.value
+      c(mean(p < 0.05, na.rm = TRUE), mean(p < 0.001, na.rm = TRUE))
+    }, numeric(2))
+  })
+  apply(below, 1:2, mean)
+}
+
+test_that("small samples: Wald tests with delta kept hold their level, tests with delta estimated anew are liberal", {
+  skip_unless_long_scan()
+  sizes <- c(30, 60, 120, 240)
+  levels <- lapply(sizes, small_sample_levels, times = 600)
+  table <- do.call(rbind, lapply(seq_along(sizes), function(i) data.frame(n = sizes[i], level = c(0.05, 0.001), signif(levels[[i]], 3))))
+  cat("\n")
+  print(table, row.names = FALSE)
+  kept <- table$kept / table$level
+  expect_true(all(abs(kept[table$level == 0.05] - 1) < 0.08))
+  expect_true(all(kept[table$level == 0.001] < 1.4))
+  anew <- table$anew / table$level
+  expect_gt(anew[1], 1.15)
+  expect_gt(anew[2], 1.6)
+  # the excess fades with n
+  expect_true(all(diff(table$anew[table$level == 0.05]) < 0.002))
+  expect_lt(anew[7], 1.1)
+})

@@ -47,7 +47,9 @@ fn ffi_scan_basis(
         e = reply::columns(&null.e),
         q = reply::columns(&null.q),
         weight = null.weight,
-        v = null.v
+        v = null.v,
+        length = null.length,
+        by_rows = null.by_rows
     ))
 }
 
@@ -58,6 +60,8 @@ struct Held {
     q: RMatrix<f64>,
     weight: Vec<f64>,
     v: Vec<f64>,
+    length: f64,
+    by_rows: bool,
 }
 
 impl Held {
@@ -68,6 +72,8 @@ impl Held {
             q: view::real_matrix(list, "q")?,
             weight: view::numbers(list, "weight")?,
             v: view::numbers(list, "v")?,
+            length: view::number(list, "length")?,
+            by_rows: view::element(list, "by_rows")?.as_bool().unwrap_or(false),
         })
     }
 
@@ -78,6 +84,8 @@ impl Held {
             q: view::matrix(&self.q),
             weight: &self.weight,
             v: &self.v,
+            length: self.length,
+            by_rows: self.by_rows,
         }
     }
 
@@ -133,6 +141,7 @@ fn outcomes(found: &[Outcome], k_scale: f64) -> List {
         df2 = column(|o| o.df2),
         h2 = found.iter().map(h2).collect::<Vec<_>>(),
         logLik = column(|o| o.log_lik),
+        again = found.iter().map(|o| o.again).collect::<Vec<_>>(),
         status = found.iter().map(|o| state(o.state)).collect::<Vec<_>>()
     )
 }
@@ -145,6 +154,9 @@ fn state(state: State) -> &'static str {
         State::Constant => "constant",
         State::Collinear => "collinear",
         State::NoContrast => "no_contrast",
+        State::PerfectFit => "perfect_fit",
+        State::Explained => "explained_by_kernel",
+        State::Unbounded => "ml_unbounded",
     }
 }
 
@@ -165,6 +177,8 @@ fn ffi_scan_many(
     view::same_length("G", G.nrows(), held.e.nrows())?;
     let (y, v) = (view::real_matrix(&responses, "y")?, view::real_matrix(&responses, "v")?);
     let (rho, delta) = (view::numbers(&responses, "rho")?, view::numbers(&responses, "delta")?);
+    let length = view::numbers(&responses, "length")?;
+    view::same_length("length", length.len(), y.ncols())?;
     view::same_length("delta", delta.len(), y.ncols())?;
     let (h, g): (Vec<f64>, Vec<f64>) = delta.iter().map(|d| held.place(*d)).unzip();
     let responses = Responses {
@@ -173,6 +187,7 @@ fn ffi_scan_many(
         rho: &rho,
         h: &h,
         g: &g,
+        length: &length,
     };
     let keep = match keep.parse()? {
         Kept::All => Keep::All,

@@ -1,10 +1,11 @@
 //! The null model as a linear map from rows to rotated data.
 
+use crate::design::Design;
 use crate::error::Result;
 use crate::factor::Factor;
 use crate::fit::{Options, check_positive};
 use crate::kernel::Kernel;
-use crate::linalg::{axpy, combine, dot};
+use crate::linalg::{axpy, combine, dot, norm};
 use crate::monitor::Monitor;
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction, scaled_response};
@@ -24,6 +25,39 @@ pub struct Basis<'a> {
     pub weight: &'a [f64],
     /// Response without X, times the weights' root, so that g'v = g'Py in units of `y_scale`.
     pub v: &'a [f64],
+    /// Length of the response, X included, which rounding is measured by.
+    pub length: f64,
+    /// Is each cell one row? Then what the kernel does not reach can be written out.
+    pub by_rows: bool,
+}
+
+impl Basis<'_> {
+    /// Contrasts that the kernel does not reach.
+    pub fn free(&self) -> usize {
+        self.rotated.n_rest + self.rotated.values.iter().filter(|v| **v == 0.0).count()
+    }
+
+    /// What the kernel does not reach of the response, where a cell is a row.
+    pub fn unreached(&self) -> Vec<f64> {
+        self.left(self.v, &[], &self.rotated.y)
+    }
+
+    /// A vector of cells, times the weights, without its parts along X and along the eigenvectors.
+    pub fn left(&self, x: &[f64], along_x: &[f64], along_e: &[f64]) -> Vec<f64> {
+        let mut left = x.to_vec();
+        let parts = along_x.iter().enumerate().map(|(k, a)| (self.q.col(k), a));
+        for (column, a) in parts.chain(along_e.iter().enumerate().map(|(k, a)| (self.e.col(k), a))) {
+            left.iter_mut().zip(column.iter()).for_each(|(l, c)| *l -= a * c);
+        }
+        left.iter_mut().zip(self.weight).for_each(|(l, w)| *l /= w.sqrt());
+        left
+    }
+
+    /// Length of rounding: of a response as it is given, and of sums over its contrasts when `taken` is taken off it.
+    pub fn rounding(&self, taken: f64) -> f64 {
+        let n = self.rotated.contrasts() as f64;
+        8.0 * f64::EPSILON * (self.length + n.sqrt() * (self.rotated.square().sqrt() + taken))
+    }
 }
 
 /// The same in memory of its own.
@@ -33,6 +67,8 @@ pub struct Null {
     pub q: Mat<f64>,
     pub weight: Vec<f64>,
     pub v: Vec<f64>,
+    pub length: f64,
+    pub by_rows: bool,
 }
 
 impl Null {
@@ -43,6 +79,8 @@ impl Null {
             q: self.q.as_ref(),
             weight: &self.weight,
             v: &self.v,
+            length: self.length,
+            by_rows: self.by_rows,
         }
     }
 
@@ -55,7 +93,11 @@ impl Null {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let whole = norm(&model.y.iter().zip(&root).map(|(y, s)| y * s).collect::<Vec<_>>());
+        let centred = without_mean(model, &root)?;
         let model = &Model {
+            y: &centred,
             kernel: model.kernel.without_order(),
             ..*model
         };
@@ -66,10 +108,10 @@ impl Null {
         if reduction.rotated.full_rank() {
             reduction.separate_null_directions()?;
         }
-        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
-        let (mut y, _) = scaled_response(model.y, &root)?;
+        let (mut y, y_scale) = scaled_response(model.y, &root)?;
         let q1 = turned(&reduction);
-        for q in &q1 {
+        // twice is enough: what the first pass leaves is rounding of the first pass
+        for q in q1.iter().chain(&q1) {
             axpy(-dot(q, &y), q, &mut y);
         }
         let gathered = |x: &[f64]| {
@@ -78,16 +120,25 @@ impl Null {
             sums
         };
         let along: Vec<Vec<f64>> = q1.iter().map(|q| gathered(q)).collect();
-        let mut e = Mat::zeros(cells, u.ncols());
+        let few = reduction.rotated.n_rest <= FEW;
+        let rest = if few { unreached(&reduction, &q1, &u)? } else { vec![] };
+        let mut e = Mat::zeros(cells, u.ncols() + rest.len());
         workers.run(|_| {
             let columns = e.par_col_iter_mut().enumerate();
             columns.for_each(|(k, column)| {
                 if let Some(column) = column.try_as_col_major_mut() {
-                    gather(&back(&reduction, &u, k), &root, cell, column.as_slice_mut());
+                    let sums = column.as_slice_mut();
+                    match k.checked_sub(u.ncols()) {
+                        None => gather(&back(&reduction, &u, k), &root, cell, sums),
+                        Some(k) => gather(&rest[k], &root, cell, sums),
+                    }
                 }
             });
         });
+        append(&mut reduction.rotated, &rest, &y);
         Ok(Self {
+            length: whole / y_scale,
+            by_rows: one_row_each(cell, cells),
             e,
             q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
             weight: gathered(&root),
@@ -95,6 +146,61 @@ impl Null {
             rotated: reduction.rotated,
         })
     }
+}
+
+/// Directions that the kernel does not reach and that are so few that a candidate may fill them have a coordinate each.
+const FEW: usize = 32;
+
+/// The response without its mean where X holds constants: numbers far from zero are subtracted exactly, and by nothing else.
+fn without_mean(model: &Model<'_>, root: &[f64]) -> Result<Vec<f64>> {
+    let design = Design::new(model.x, root)?;
+    let mut constant = root.to_vec();
+    design.q.transpose_apply(&mut constant);
+    let mean = if norm(&constant[design.rank()..]) <= 1e-10 * norm(root) {
+        model.y.iter().sum::<f64>() / model.y.len() as f64
+    } else {
+        0.0
+    };
+    Ok(model.y.iter().map(|y| y - mean).collect())
+}
+
+/// Orthonormal directions of rows that neither X nor the kernel reaches: from the axes that hold most of them.
+fn unreached(reduction: &Reduction, q1: &[Vec<f64>], u: &Mat<f64>) -> Result<Vec<Vec<f64>>> {
+    let count = reduction.rotated.n_rest;
+    if count == 0 {
+        return Ok(vec![]);
+    }
+    check_memory((u.ncols() * q1.first().map_or(0, Vec::len)) as f64)?;
+    let mut known: Vec<Vec<f64>> = (0..u.ncols()).map(|k| back(reduction, u, k)).collect();
+    known.extend(q1.iter().cloned());
+    let n = known.first().map_or(0, Vec::len);
+    let mut left: Vec<f64> = (0..n)
+        .map(|i| 1.0 - known.iter().map(|e| e[i] * e[i]).sum::<f64>())
+        .collect();
+    for _ in 0..count {
+        let axis = (0..n).max_by(|&a, &b| left[a].total_cmp(&left[b])).unwrap_or(0);
+        let mut next: Vec<f64> = (0..n).map(|i| f64::from(i == axis)).collect();
+        for e in known.iter().chain(&known) {
+            axpy(-dot(e, &next), e, &mut next);
+        }
+        let length = norm(&next);
+        next.iter_mut().for_each(|x| *x /= length);
+        left.iter_mut().zip(&next).for_each(|(l, x)| *l -= x * x);
+        known.push(next);
+    }
+    Ok(known.split_off(known.len() - count))
+}
+
+/// The coordinates of `unreached`: the kernel's eigenvalue there is 0.
+fn append(rotated: &mut Rotated, rest: &[Vec<f64>], y: &[f64]) {
+    if rest.is_empty() {
+        return;
+    }
+    rotated.values.resize(rotated.values.len() + rest.len(), 0.0);
+    rotated.y.extend(rest.iter().map(|e| dot(e, y)));
+    let count = rotated.values.len();
+    rotated.b.iter_mut().for_each(|row| row.resize(count, 0.0));
+    (rotated.n_rest, rotated.rho) = (0, 0.0);
 }
 
 /// Eigenvectors in the coordinates of y2, a column each, and the reduction in their order.
@@ -131,6 +237,11 @@ fn back(reduction: &Reduction, u: &Mat<f64>, k: usize) -> Vec<f64> {
         }
     }
     rows
+}
+
+fn one_row_each(cell: &[usize], cells: usize) -> bool {
+    let mut seen = vec![false; cells];
+    cell.len() == cells && cell.iter().all(|&c| !std::mem::replace(&mut seen[c], true))
 }
 
 /// Adds up the rows of each cell, times the weights' root.

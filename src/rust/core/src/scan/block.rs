@@ -1,13 +1,14 @@
 //! The tests of one block of candidates.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Place, Rotated, Solved, criterion};
+use super::candidate::{CLOSE, Candidate, Place, Rotated, Solved, criterion};
 use super::clean::State;
 use super::refit::{Grid, Sums};
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
 use faer::{MatRef, Par};
 use rayon::prelude::*;
+use std::sync::OnceLock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
@@ -62,6 +63,8 @@ pub struct Outcome {
     pub h: f64,
     pub g: f64,
     pub log_lik: f64,
+    /// Lost in rounding because cells are not rows: to be asked again with a cell for each row.
+    pub again: bool,
 }
 
 impl Outcome {
@@ -78,6 +81,7 @@ impl Outcome {
             h: nan,
             g: nan,
             log_lik: nan,
+            again: false,
         }
     }
 }
@@ -100,40 +104,31 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
     let (which, sets) = used(ask.sets);
     let rotated = Rotated::new(basis, g, &which, ask.centred, par);
-    let likelihood = match ask.test {
-        Test::Wald => Method::Reml,
-        Test::Ratio => Method::Ml,
-        Test::Score => ask.method,
+    let data = crate::rotated::Rotated {
+        dropped: basis.rotated.null,
+        ..basis.rotated.clone()
     };
-    let anew = ask.refit == Refit::Anew && ask.test != Test::Score;
-    let search = anew.then(|| Search::new(basis, &rotated, ask, &sets, likelihood));
-    let tester = Tester {
-        basis,
-        rotated: &rotated,
-        ask,
-        likelihood,
-        null: (ask.test == Test::Ratio).then(|| null_deviance(basis, ask)),
-        kept: Place::new(basis, likelihood, ask.null),
-        search,
+    let without = Basis {
+        rotated: &data,
+        ..*basis
+    };
+    let tester = Tester::new(basis, &rotated, ask, &sets);
+    // where the density has no optimum inside, both models without the directions of X that the kernel does not reach
+    let spare = OnceLock::new();
+    let again = |set: &Set| {
+        let spare = spare.get_or_init(|| Tester::new(&without, &rotated, ask, &sets));
+        spare.outcome(set)
     };
     let one = |set: &Set| {
         clear_registers();
-        tester.outcome(set)
+        let outcome = tester.outcome(set);
+        if outcome.state == State::Unbounded && basis.rotated.null > basis.rotated.dropped {
+            again(set)
+        } else {
+            outcome
+        }
     };
     sets.par_iter().map(one).collect()
-}
-
-/// -2 log L of the null model by maximum likelihood, at its own optimum or at the delta that is kept.
-fn null_deviance(basis: &Basis<'_>, ask: &Ask<'_>) -> f64 {
-    let null = criterion(basis, Method::Ml);
-    match ask.refit {
-        Refit::Null => null.deviance_at(ask.null.0, ask.null.1),
-        Refit::Anew => {
-            let grid = crate::fit::dual_grid(&null);
-            let found = grid.optimum(&null).ok().flatten();
-            found.map_or(f64::NAN, |o| o.best.value)
-        }
-    }
 }
 
 /// What a search for delta shares.
@@ -141,6 +136,8 @@ struct Search {
     grid: Grid,
     /// Sums of all candidates, and of y^2, for candidates that are tested one by one.
     sums: Option<(Vec<Sums>, Vec<f64>)>,
+    /// -2 log L of the null model at its own optimum, of a likelihood ratio.
+    null: Result<f64, State>,
 }
 
 impl Search {
@@ -148,8 +145,20 @@ impl Search {
         let grid = Grid::new(basis, method, ask.null);
         let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
-        Self { grid, sums }
+        let null = if ask.test == Test::Ratio {
+            null_deviance(basis)
+        } else {
+            Ok(f64::NAN)
+        };
+        Self { grid, sums, null }
     }
+}
+
+/// -2 log L of the null model by maximum likelihood.
+fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
+    let null = criterion(basis, Method::Ml);
+    let found = crate::fit::dual_grid(&null).optimum(&null).ok().flatten();
+    found.map(|o| o.best.value).ok_or(State::Unbounded)
 }
 
 struct Tester<'a> {
@@ -157,13 +166,29 @@ struct Tester<'a> {
     rotated: &'a Rotated,
     ask: &'a Ask<'a>,
     likelihood: Method,
-    null: Option<f64>,
     /// The null model's place.
     kept: Place,
     search: Option<Search>,
 }
 
-impl Tester<'_> {
+impl<'a> Tester<'a> {
+    fn new(basis: &'a Basis<'a>, rotated: &'a Rotated, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
+        let likelihood = match ask.test {
+            Test::Wald => Method::Reml,
+            Test::Ratio => Method::Ml,
+            Test::Score => ask.method,
+        };
+        let anew = ask.refit == Refit::Anew && ask.test != Test::Score;
+        Self {
+            basis,
+            rotated,
+            ask,
+            likelihood,
+            kept: Place::new(basis, likelihood, ask.null),
+            search: anew.then(|| Search::new(basis, rotated, ask, sets, likelihood)),
+        }
+    }
+
     fn outcome(&self, set: &Set) -> Outcome {
         let columns = || set.columns.iter().map(|&j| &self.rotated.columns[j]);
         let observed = columns().map(|c| c.observed).min().unwrap_or(0);
@@ -178,42 +203,49 @@ impl Tester<'_> {
         if model.contrasts() == 0 {
             return Outcome::none(State::NoContrast, observed);
         }
-        let solved = match &self.search {
-            Some(search) => self.anew(search, &model, &set.columns),
-            None => model.solve(&self.kept),
+        self.tested(&model, &set.columns, observed)
+            .unwrap_or_else(|state| Outcome::none(state, observed))
+    }
+
+    fn tested(&self, model: &Candidate<'_>, columns: &[usize], observed: usize) -> Result<Outcome, State> {
+        let Some(search) = &self.search else {
+            let solved = model.solve(&self.kept).ok_or(State::Collinear)?;
+            return self.described(model, &solved, observed);
+        };
+        let solved = match (&search.sums, columns) {
+            (Some((sums, yy)), [j]) => search.grid.optimum_of_one(self.basis, model, Sums::of(sums, *j), yy),
+            _ => search.grid.optimum(self.basis, model),
         };
         match solved {
-            Some(solved) => self.tested(&model, &solved, observed),
-            None => Outcome::none(State::Collinear, observed),
-        }
-    }
-
-    /// At the model's own delta.
-    fn anew(&self, search: &Search, model: &Candidate<'_>, columns: &[usize]) -> Option<Solved> {
-        let Search { grid, sums } = search;
-        match (sums, columns) {
-            (Some((sums, yy)), [j]) => {
-                let (gg, gy) = Sums::of(sums, *j);
-                grid.optimum_of_one(self.basis, model, (gg, gy), yy)
+            Ok(solved) if solved.left() >= CLOSE && !solved.is_shifted() => self.described(model, &solved, observed),
+            // a response that is explained exactly has no optimum: the null model's place is asked first
+            solved => {
+                let kept = model.solve(&self.kept).ok_or(State::Collinear)?;
+                if model.is_perfect(&kept, &self.kept) {
+                    return self.described(model, &kept, observed);
+                }
+                self.described(model, &solved?, observed)
             }
-            _ => grid.optimum(self.basis, model),
         }
     }
 
-    fn tested(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Outcome {
+    fn described(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Result<Outcome, State> {
         let (q, taken) = solved.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
         let deviance = model.deviance(self.likelihood, solved);
+        let perfect = solved.is_at(&self.kept) && model.is_perfect(solved, &self.kept);
         let (statistic, df2_of_test) = match self.ask.test {
-            Test::Wald => (taken / df / (q / df2), df2),
             Test::Score => ((df2 + df) * taken / (taken + q), f64::INFINITY),
-            Test::Ratio => (self.ratio(model, deviance), f64::INFINITY),
+            Test::Wald if perfect => (f64::INFINITY, df2),
+            Test::Wald => (taken / df / (q / df2), df2),
+            Test::Ratio if perfect => (f64::INFINITY, f64::INFINITY),
+            Test::Ratio => (self.ratio(model, (q, taken), deviance)?, f64::INFINITY),
         };
         let single = model.tested() == 1;
         let (beta, unit) = solved.last();
         let scale = self.basis.rotated.y_scale / self.rotated.columns[*model.kept.last().unwrap_or(&0)].scale;
         let of_one = |x: f64| if single { x * scale } else { f64::NAN };
-        Outcome {
+        let outcome = Outcome {
             state: State::Ok,
             observed,
             estimate: of_one(beta),
@@ -224,22 +256,38 @@ impl Tester<'_> {
             h: solved.h,
             g: solved.g,
             log_lik: -0.5 * deviance,
+            again: model.is_lost(solved),
+        };
+        Ok(if perfect { self.perfect(outcome) } else { outcome })
+    }
+
+    /// No variance is left.
+    fn perfect(&self, outcome: Outcome) -> Outcome {
+        let of_null = |x: f64| if self.search.is_some() { f64::NAN } else { x };
+        Outcome {
+            state: State::PerfectFit,
+            std_error: 0.0 * outcome.estimate,
+            h: of_null(outcome.h),
+            g: of_null(outcome.g),
+            log_lik: f64::INFINITY,
+            ..outcome
         }
     }
 
     /// Against the null model, or the one with what is adjusted for.
-    fn ratio(&self, model: &Candidate<'_>, deviance: f64) -> f64 {
-        let null = match (model.adjust, self.null) {
-            (0, Some(null)) => null,
-            (adjust, _) => {
-                let reduced = self.rotated.model(self.basis, &model.kept[..adjust], adjust);
-                let solved = match &self.search {
-                    Some(search) => search.grid.optimum(self.basis, &reduced),
-                    None => reduced.solve(&self.kept),
-                };
-                solved.map_or(f64::INFINITY, |solved| reduced.deviance(Method::Ml, &solved))
-            }
+    fn ratio(&self, model: &Candidate<'_>, (q, taken): (f64, f64), deviance: f64) -> Result<f64, State> {
+        let Some(search) = &self.search else {
+            return Ok(model.n(Method::Ml) * (taken / q).ln_1p());
         };
-        (null - deviance).max(0.0)
+        let null = if model.adjust == 0 {
+            search.null?
+        } else {
+            let reduced = self
+                .rotated
+                .model(self.basis, &model.kept[..model.adjust], model.adjust);
+            let solved = search.grid.optimum(self.basis, &reduced)?;
+            reduced.deviance(Method::Ml, &solved)
+        };
+        Ok((null - deviance).max(0.0))
     }
 }

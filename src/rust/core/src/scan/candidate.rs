@@ -3,12 +3,13 @@
 use super::basis::Basis;
 use super::clean::{Column, clean};
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::{Scalar, dot, log_det, product, sum_of};
+use crate::linalg::{Scalar, axpy, dot, log_det, product, sum_of};
 use crate::spectrum::weighted;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_dual::{Dual2_64, DualNum};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// A block of candidates.
 pub struct Rotated {
@@ -25,6 +26,12 @@ pub struct Rotated {
 
 /// Part of a candidate's square that X must leave.
 pub const LEFT: f64 = 1e-10;
+/// Part of a candidate's square that is rounding where the kernel does not reach it.
+const REACHED: f64 = 1e-12;
+/// Part of a response's square below which what candidates leave of it is not taken as a difference: four digits are lost there.
+pub const CLOSE: f64 = 1e-4;
+/// Each time the response is freed of the candidates the part that is left grows by many digits.
+const PASSES: usize = 4;
 
 impl Rotated {
     /// Some columns of G. `centred`: X explains constants, so that means may be taken off first.
@@ -76,13 +83,25 @@ impl Rotated {
                 .sum::<f64>()
     }
 
-    /// What the kernel does not reach of a product, given all of it.
-    fn rest(&self, basis: &Basis<'_>, whole: impl FnOnce() -> f64, rotated: impl FnOnce() -> f64) -> f64 {
+    /// What the kernel does not reach of a candidate's square; rounding is nothing.
+    pub fn rest(&self, basis: &Basis<'_>, j: usize) -> f64 {
         if basis.rotated.n_rest == 0 {
-            0.0
-        } else {
-            whole() - rotated()
+            return 0.0;
         }
+        let rest = self.projected(basis, j, j) - dot(self.column(j), self.column(j));
+        if rest > REACHED * self.columns[j].square {
+            rest
+        } else {
+            0.0
+        }
+    }
+
+    /// The same written out, where a cell is a row.
+    pub fn unreached(&self, basis: &Basis<'_>, j: usize) -> Vec<f64> {
+        let along: Vec<f64> = (0..self.q.nrows()).map(|k| self.q[(k, j)]).collect();
+        let g = self.cleaned(j);
+        let x: Vec<f64> = (0..self.cells).map(|i| basis.weight[i] * g[i]).collect();
+        basis.left(&x, &along, self.column(j))
     }
 
     /// The model with some candidates; those that depend on X or on others before them are left out.
@@ -105,17 +124,25 @@ impl Rotated {
         }
         let data = basis.rotated;
         let columns: Vec<&[f64]> = kept.iter().map(|&j| self.column(j)).collect();
-        let pair = |a: usize, b: usize| {
-            let whole = || self.projected(basis, kept[a], kept[b]);
-            self.rest(basis, whole, || dot(columns[a], columns[b]))
+        let own: Vec<f64> = kept.iter().map(|&j| self.rest(basis, j)).collect();
+        let pair = |a: usize, b: usize| match (own[a], own[b]) {
+            (0.0, _) | (_, 0.0) => 0.0,
+            _ if a == b => own[a],
+            _ => self.projected(basis, kept[a], kept[b]) - dot(columns[a], columns[b]),
         };
         let mut rest: Vec<Vec<f64>> = (0..kept.len()).map(|a| (0..=a).map(|b| pair(a, b)).collect()).collect();
-        let with_y = |a: usize| self.rest(basis, || self.v[kept[a]], || dot(columns[a], &data.y));
+        let with_y = |a: usize| match own[a] {
+            0.0 => 0.0,
+            _ => self.v[kept[a]] - dot(columns[a], &data.y),
+        };
         let last = (0..kept.len()).map(with_y).chain([data.rho]).collect();
         rest.push(last);
         Candidate {
             basis,
             log_scale: kept.iter().map(|&j| self.columns[j].scale.ln()).sum(),
+            y: Cow::Borrowed(&data.y),
+            along: vec![0.0; kept.len()],
+            block: self,
             columns,
             rest,
             adjust: adjusted,
@@ -143,25 +170,38 @@ pub struct Place {
     inverse: Vec<f64>,
     /// Of the null model.
     pub log_det: f64,
+    /// Mean of the weights of all contrasts.
+    pub mean: f64,
 }
 
 impl Place {
     pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Self {
         let null = criterion(basis, method);
+        let inverse = null.inverse(h, g);
+        let rest = match basis.rotated.n_rest {
+            0 => 0.0,
+            count => count as f64 / g,
+        };
         Self {
             h,
             g,
-            inverse: null.inverse(h, g),
+            mean: (inverse.iter().sum::<f64>() + rest) / basis.rotated.contrasts() as f64,
+            inverse,
             log_det: null.log_det(h, g),
         }
     }
 }
 
 /// The null model with further columns, the first `adjust` of them not under test.
+#[derive(Clone)]
 pub struct Candidate<'a> {
     basis: &'a Basis<'a>,
+    block: &'a Rotated,
     pub kept: Vec<usize>,
     columns: Vec<&'a [f64]>,
+    /// The response without `along` times the columns: the same model, and no cancellation where they explain nearly all of it.
+    y: Cow<'a, [f64]>,
+    along: Vec<f64>,
     /// Lower triangle of what the kernel does not reach of [C y]'[C y].
     rest: Vec<Vec<f64>>,
     pub adjust: usize,
@@ -176,6 +216,7 @@ pub struct Solved {
     null: f64,
     factor: Vec<Vec<f64>>,
     adjust: usize,
+    along: Vec<f64>,
 }
 
 impl Solved {
@@ -190,18 +231,49 @@ impl Solved {
 
     /// Residual square, and what the columns under test take from it.
     pub fn squares(&self) -> (f64, f64) {
+        let c = self.c();
+        let taken = (self.adjust..c).map(|j| self.score(j).powi(2)).sum();
+        (self.factor[c][c].powi(2), taken)
+    }
+
+    /// Entry j of the factor's last row for the whole response: L'beta.
+    fn score(&self, j: usize) -> f64 {
+        let c = self.c();
+        self.factor[c][j] + (j..c).map(|k| self.factor[k][j] * self.along[k]).sum::<f64>()
+    }
+
+    /// The part of the square of the response, as it is in the model, that is left.
+    pub fn left(&self) -> f64 {
         let y = &self.factor[self.c()];
-        (
-            y[self.c()].powi(2),
-            y[self.adjust..self.c()].iter().map(|l| l * l).sum(),
-        )
+        let left = y[self.c()].powi(2);
+        left / y.iter().map(|l| l * l).sum::<f64>()
+    }
+
+    pub fn is_at(&self, place: &Place) -> bool {
+        (self.h, self.g) == (place.h, place.g)
+    }
+
+    /// Does the response differ from the data's?
+    pub fn is_shifted(&self) -> bool {
+        self.along.iter().any(|a| *a != 0.0)
+    }
+
+    /// Estimates with the response as it is in the model.
+    fn step(&self) -> Vec<f64> {
+        let c = self.c();
+        let mut beta = self.factor[c][..c].to_vec();
+        for j in (0..c).rev() {
+            let above: f64 = (j + 1..c).map(|k| self.factor[k][j] * beta[k]).sum();
+            beta[j] = (beta[j] - above) / self.factor[j][j];
+        }
+        beta
     }
 
     /// Estimate of the last column, and its standard error for a unit residual variance.
     pub fn last(&self) -> (f64, f64) {
         let c = self.c();
         let pivot = self.factor[c - 1][c - 1];
-        (self.factor[c][c - 1] / pivot, pivot.recip())
+        (self.factor[c][c - 1] / pivot + self.along[c - 1], pivot.recip())
     }
 }
 
@@ -226,7 +298,7 @@ impl Candidate<'_> {
 
     /// Lower triangle of S at (h, g).
     fn s<D: Scalar>(&self, inverse: &[D], g: D) -> Vec<Vec<D>> {
-        let y = &self.basis.rotated.y[..];
+        let y = &self.y[..];
         let column = |a: usize| self.columns.get(a).copied().unwrap_or(y);
         let entry = |a: usize, b: usize| {
             let sum = weighted(column(a), column(b), inverse);
@@ -239,19 +311,96 @@ impl Candidate<'_> {
     }
 
     pub fn solve(&self, place: &Place) -> Option<Solved> {
+        let solved = self.solve_as_it_is(place)?;
+        if solved.left() >= CLOSE {
+            return Some(solved);
+        }
+        self.settled(place)?.solve_as_it_is(place)
+    }
+
+    fn solve_as_it_is(&self, place: &Place) -> Option<Solved> {
         self.solved((place.h, place.g), place.log_det, self.s(&place.inverse, place.g))
+    }
+
+    /// The same model with a response of which the columns explain little at a place: what is left is a sum of squares there.
+    fn settled(&self, place: &Place) -> Option<Self> {
+        let mut model = self.clone();
+        for _ in 0..PASSES {
+            let solved = model.solve_as_it_is(place)?;
+            if solved.left() >= CLOSE {
+                break;
+            }
+            model = model.without(&solved.step());
+        }
+        Some(model)
+    }
+
+    /// With `step` times the columns taken off the response.
+    fn without(mut self, step: &[f64]) -> Self {
+        for (column, b) in self.columns.iter().zip(step) {
+            axpy(-b, column, self.y.to_mut());
+        }
+        self.along.iter_mut().zip(step).for_each(|(a, b)| *a += b);
+        if self.basis.rotated.n_rest > 0 {
+            self.rest_without(step);
+        }
+        self
+    }
+
+    /// What the kernel does not reach of the response: written out if it can be.
+    fn rest_without(&mut self, step: &[f64]) {
+        let c = self.c();
+        if self.basis.by_rows {
+            let columns: Vec<Vec<f64>> = self.kept.iter().map(|&j| self.block.unreached(self.basis, j)).collect();
+            let mut y = self.basis.unreached();
+            columns.iter().zip(&self.along).for_each(|(u, a)| axpy(-a, u, &mut y));
+            let products: Vec<f64> = columns.iter().map(|u| dot(u, &y)).collect();
+            self.rest[c] = products.into_iter().chain([dot(&y, &y)]).collect();
+            return;
+        }
+        let full = |a: usize, b: usize| self.rest[a.max(b)][a.min(b)];
+        let times: Vec<f64> = (0..c).map(|a| (0..c).map(|b| full(a, b) * step[b]).sum()).collect();
+        let cross: f64 = (0..c).map(|a| step[a] * (times[a] - 2.0 * self.rest[c][a])).sum();
+        for (y, t) in self.rest[c].iter_mut().zip(&times) {
+            *y -= t;
+        }
+        self.rest[c][c] = (self.rest[c][c] + cross).max(0.0);
+    }
+
+    /// Is what is left of the response lost in rounding because cells are not rows?
+    pub fn is_lost(&self, solved: &Solved) -> bool {
+        let hidden = self.basis.rotated.n_rest > 0 && !self.basis.by_rows;
+        hidden && solved.is_shifted() && (0..self.c()).any(|a| self.rest[a][a] > 0.0)
+    }
+
+    /// Is it rounding anyway, of the response and of what is taken off it?
+    pub fn is_perfect(&self, solved: &Solved, place: &Place) -> bool {
+        if !solved.is_shifted() {
+            return false;
+        }
+        let parts = solved.step().into_iter().zip(&solved.along).map(|(b, a)| (b + a).abs());
+        let sizes = self.kept.iter().map(|&j| self.block.columns[j].square.sqrt());
+        let taken: f64 = parts.zip(sizes).map(|(b, size)| b * size).sum();
+        solved.squares().0 <= place.mean * self.basis.rounding(taken).powi(2)
     }
 
     /// From the lower triangle of S at (h, g), and the null model's log-determinant.
     pub fn solved(&self, (h, g): (f64, f64), null: f64, s: Vec<Vec<f64>>) -> Option<Solved> {
-        let mut factor = s;
-        log_det(&mut factor)?;
+        let (mut factor, c) = (s, self.c());
+        if log_det(&mut factor).is_none() {
+            // nothing left of the response is no failure of the columns
+            if !(0..c).all(|j| factor[j][j] > 0.0) || factor[c][c].is_nan() {
+                return None;
+            }
+            factor[c][c] = 0.0;
+        }
         Some(Solved {
             h,
             g,
             null,
             factor,
             adjust: self.adjust,
+            along: self.along.clone(),
         })
     }
 
@@ -287,14 +436,28 @@ impl Candidate<'_> {
 
     /// Slope and curvature of the deviance in log delta.
     pub fn slopes(&self, method: Method, log_delta: f64) -> (f64, f64) {
+        if let Some(slopes) = self.slopes_as_it_is(method, log_delta) {
+            return slopes;
+        }
+        let place = Place::new(self.basis, method, proportions(log_delta));
+        let settled = self.settled(&place);
+        let slopes = settled.and_then(|model| model.slopes_as_it_is(method, log_delta));
+        slopes.unwrap_or((f64::NAN, f64::NAN))
+    }
+
+    /// `None` where the columns explain nearly all of the response.
+    fn slopes_as_it_is(&self, method: Method, log_delta: f64) -> Option<(f64, f64)> {
         let null = criterion(self.basis, method);
         let (h, g) = proportions(Dual2_64::from(log_delta).derivative());
         let inverse = null.inverse(h, g);
         let mut s = self.s(&inverse, g);
-        let Some(log_s) = log_det(&mut s) else {
-            return (f64::NAN, f64::NAN);
-        };
-        let log_q = s[self.c()][self.c()].ln() * 2.0;
+        let whole = s[self.c()][self.c()].re;
+        let log_s = log_det(&mut s)?;
+        let left = s[self.c()][self.c()];
+        if left.re * left.re < CLOSE * whole {
+            return None;
+        }
+        let log_q = left.ln() * 2.0;
         let mut deviance = log_q * self.n(method);
         match method {
             Method::Reml => deviance += log_s - log_q,
@@ -308,7 +471,7 @@ impl Candidate<'_> {
             curvature -= u.v2 / u.re - relative * relative;
         }
         let log_g = g.ln() * self.basis.rotated.n_rest as f64;
-        (slope + log_g.v1, curvature + log_g.v2)
+        Some((slope + log_g.v1, curvature + log_g.v2))
     }
 }
 

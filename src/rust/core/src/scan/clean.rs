@@ -14,6 +14,12 @@ pub enum State {
     Collinear,
     /// No contrast is left.
     NoContrast,
+    /// Candidates explain the response to rounding.
+    PerfectFit,
+    /// What candidates leave of the response lies in the range of a singular kernel: the likelihood grows without bound as delta -> 0.
+    Explained,
+    /// Maximum likelihood has no optimum inside.
+    Unbounded,
 }
 
 /// One candidate: its state, its scale, and its square before X is projected out, in that scale.

@@ -1,9 +1,10 @@
 //! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
 
 use super::basis::Basis;
-use super::candidate::{LEFT, Rotated};
+use super::candidate::{CLOSE, LEFT, Rotated};
 use super::clean::State;
-use crate::linalg::{dot, product};
+use crate::linalg::{axpy, dot, product};
+use crate::spectrum::weighted;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -17,6 +18,8 @@ pub struct Responses<'a> {
     pub rho: &'a [f64],
     pub h: &'a [f64],
     pub g: &'a [f64],
+    /// Lengths of the responses, X included.
+    pub length: &'a [f64],
 }
 
 /// Tests of candidates (rows) with responses (columns): F statistic, estimate and standard error in the scales of the rotated data.
@@ -61,7 +64,6 @@ pub fn many(
             basis,
             block: &block,
             square: &square,
-            projected: &projected,
             states: &states,
             responses,
             first,
@@ -126,7 +128,6 @@ struct Tile<'a> {
     basis: &'a Basis<'a>,
     block: &'a Rotated,
     square: &'a Mat<f64>,
-    projected: &'a [f64],
     states: &'a [State],
     responses: &'a Responses<'a>,
     first: usize,
@@ -156,12 +157,13 @@ impl Tile<'_> {
                 }
         };
         let yy: Vec<f64> = (0..self.width).map(yy).collect();
-        self.finish(gg, gy, &yy)
+        self.finish(gg, gy, &yy, &weights)
     }
 
     /// What the kernel does not reach of the products.
     fn add_rest(&self, gg: &mut Mat<f64>, gy: &mut Mat<f64>, y: MatRef<'_, f64>, par: Par) {
         let r = self.responses;
+        let rest: Vec<f64> = (0..gg.nrows()).map(|j| self.block.rest(self.basis, j)).collect();
         let reached = product(self.block.e().transpose(), y, par);
         let whole = product(
             self.block.values().transpose(),
@@ -171,32 +173,83 @@ impl Tile<'_> {
         for k in 0..self.width {
             let g = r.g[self.first + k];
             for j in 0..gg.nrows() {
-                let e = self.block.column(j);
-                gg[(j, k)] += (self.projected[j] - dot(e, e)).max(0.0) / g;
+                gg[(j, k)] += rest[j] / g;
                 gy[(j, k)] += (whole[(j, k)] - reached[(j, k)]) / g;
             }
         }
     }
 
+    /// Estimate and residual square of a response that a candidate explains nearly: as a sum of squares, after a first estimate is taken off.
+    fn close(&self, j: usize, k: usize, (square, first): (f64, f64), weights: &[f64]) -> (f64, f64) {
+        let (e, r) = (self.block.column(j), self.responses);
+        let (at, g) = (self.first + k, r.g[self.first + k]);
+        let reached: Vec<f64> = r.y.col(at).iter().copied().collect();
+        let (mut u, mut u_y) = (vec![], vec![]);
+        if self.basis.rotated.n_rest > 0 && self.basis.by_rows {
+            let v: Vec<f64> = r.v.col(at).iter().copied().collect();
+            u = self.block.unreached(self.basis, j);
+            u_y = self.basis.left(&v, &[], &reached);
+        }
+        let mut y = reached;
+        axpy(-first, e, &mut y);
+        axpy(-first, &u, &mut u_y);
+        let rest = |x: &[f64], y: &[f64]| if x.is_empty() { 0.0 } else { dot(x, y) / g };
+        let step = (weighted(e, &y, weights) + rest(&u, &u_y)) / square;
+        axpy(-step, e, &mut y);
+        axpy(-step, &u, &mut u_y);
+        // without the rows a candidate is taken to leave the rest of the response as it is
+        let hidden = if u.is_empty() && r.rho[at] > 0.0 {
+            r.rho[at] / g
+        } else {
+            0.0
+        };
+        (first + step, weighted(&y, &y, weights) + rest(&u_y, &u_y) + hidden)
+    }
+
+    /// Is what is left rounding?
+    fn is_rounding(&self, j: usize, k: usize, (estimate, left): (f64, f64), weights: &[f64]) -> bool {
+        let (r, at) = (self.responses, self.first + k);
+        let n = self.basis.rotated.contrasts() as f64;
+        let taken = estimate.abs() * self.block.columns[j].square.sqrt();
+        let rounding = 8.0 * f64::EPSILON * (r.length[at] + n.sqrt() * (r.y.col(at).norm_l2() + taken));
+        let rest = match self.basis.rotated.n_rest {
+            0 => 0.0,
+            count => count as f64 / r.g[at],
+        };
+        left <= (weights.iter().sum::<f64>() + rest) / n * rounding.powi(2)
+    }
+
     /// F statistics in place of g'Hg, estimates in place of g'Hy.
-    fn finish(&self, mut gg: Mat<f64>, mut gy: Mat<f64>, yy: &[f64]) -> Tested {
+    fn finish(&self, mut gg: Mat<f64>, mut gy: Mat<f64>, yy: &[f64], weights: &Mat<f64>) -> Tested {
         let df2 = self.basis.rotated.contrasts() as f64 - 1.0;
         let mut errors = Mat::zeros(gg.nrows(), gg.ncols());
         let columns = gg
             .par_col_iter_mut()
             .zip(gy.par_col_iter_mut())
             .zip(errors.par_col_iter_mut());
-        columns.zip(yy).for_each(|(((mut gg, mut gy), mut error), yy)| {
-            for j in 0..gg.nrows() {
-                let (square, cross) = (gg[j], gy[j]);
-                let ok = self.states[j] == State::Ok;
-                let taken = cross * cross / square;
-                let variance = (yy - taken) / df2;
-                gg[j] = if ok { taken / variance } else { f64::NAN };
-                gy[j] = if ok { cross / square } else { f64::NAN };
-                error[j] = if ok { (variance / square).sqrt() } else { f64::NAN };
-            }
-        });
+        columns
+            .zip(yy)
+            .enumerate()
+            .for_each(|(k, (((mut gg, mut gy), mut error), yy))| {
+                for j in 0..gg.nrows() {
+                    let (square, cross) = (gg[j], gy[j]);
+                    let ok = self.states[j] == State::Ok;
+                    let mut estimate = cross / square;
+                    let taken = cross * estimate;
+                    let mut left = yy - taken;
+                    if ok && left < CLOSE * yy {
+                        let weights = weights.col_as_slice(k);
+                        (estimate, left) = self.close(j, k, (square, estimate), weights);
+                        if self.is_rounding(j, k, (estimate, left), weights) {
+                            left = 0.0;
+                        }
+                    }
+                    let variance = left / df2;
+                    gg[j] = if ok { taken / variance } else { f64::NAN };
+                    gy[j] = if ok { estimate } else { f64::NAN };
+                    error[j] = if ok { (variance / square).sqrt() } else { f64::NAN };
+                }
+            });
         Tested {
             first: self.first,
             statistic: gg,

@@ -1,7 +1,8 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::Basis;
-use super::candidate::{Candidate, Place, Rotated, Solved, criterion};
+use super::candidate::{CLOSE as NEARLY_ALL, Candidate, Place, Rotated, Solved, criterion};
+use super::clean::State;
 use super::near::{Near, Series};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
@@ -20,6 +21,10 @@ pub struct Grid {
     near: Option<Near>,
     /// delta -> infinity, and delta -> 0 where the likelihood has a limit there.
     ends: Vec<Place>,
+    /// Does the null model's likelihood grow without bound as delta -> 0?
+    unbounded: bool,
+    /// Contrasts that the kernel does not reach.
+    free: usize,
 }
 
 /// Sums of a tile of candidates: those of g^2 of all of them, then those of g y.
@@ -73,6 +78,8 @@ impl Grid {
             near,
             points,
             at,
+            unbounded: null.is_unbounded(),
+            free: basis.free(),
         }
     }
 
@@ -106,9 +113,11 @@ impl Grid {
         model: &Candidate<'_>,
         (gg, gy): (&[f64], &[f64]),
         yy: &[f64],
-    ) -> Option<Solved> {
+    ) -> Result<Solved, State> {
         let places = self.at.len() + self.ends.len();
-        let values = self.deviances_of_one(model, &gg[..places], &gy[..places], yy);
+        let Some(values) = self.deviances_of_one(model, &gg[..places], &gy[..places], yy) else {
+            return self.optimum(basis, model);
+        };
         let near = self.near.as_ref().map(|near| Series {
             near,
             gg: &gg[places..],
@@ -118,7 +127,8 @@ impl Grid {
     }
 
     /// Deviances at points and ends of a model with one column, from sums that are given without what the kernel does not reach.
-    fn deviances_of_one(&self, model: &Candidate<'_>, gg: &[f64], gy: &[f64], yy: &[f64]) -> Vec<f64> {
+    /// `None` where the column explains nearly all of the response.
+    fn deviances_of_one(&self, model: &Candidate<'_>, gg: &[f64], gy: &[f64], yy: &[f64]) -> Option<Vec<f64>> {
         let points = self.points.iter().map(|(_, g, null)| (*g, *null));
         let places = points.chain(self.ends.iter().map(|end| (end.g, end.log_det)));
         let one = |(i, (g, null)): (usize, (f64, f64))| {
@@ -127,8 +137,9 @@ impl Grid {
                 rest => rest / g,
             };
             let gg = gg[i] + rest(0, 0);
-            let q = yy[i] + rest(1, 1) - (gy[i] + rest(1, 0)).powi(2) / gg;
-            model.deviance_of(self.method, gg.ln() + q.ln(), q, null)
+            let yy = yy[i] + rest(1, 1);
+            let q = yy - (gy[i] + rest(1, 0)).powi(2) / gg;
+            (q > NEARLY_ALL * yy).then(|| model.deviance_of(self.method, gg.ln() + q.ln(), q, null))
         };
         places.enumerate().map(one).collect()
     }
@@ -141,7 +152,7 @@ impl Grid {
     }
 
     /// A model at its best place.
-    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Option<Solved> {
+    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Result<Solved, State> {
         let at_end = |end: &Place| model.deviance_at(self.method, end);
         let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
         self.best(basis, model, (&self.deviances(basis, model), &ends), None)
@@ -154,7 +165,7 @@ impl Grid {
         model: &Candidate<'_>,
         (values, ends): (&[f64], &[f64]),
         near: Option<Series<'_>>,
-    ) -> Option<Solved> {
+    ) -> Result<Solved, State> {
         let near = |t: f64| near.as_ref().filter(|series| series.near.holds(t));
         let slopes = |t: f64| match near(t) {
             Some(series) => series.slopes(model, t),
@@ -165,23 +176,59 @@ impl Grid {
             None => model.solve(&Place::new(basis, self.method, proportions(t))),
         };
         let deviance = |solved: &Solved| model.deviance(self.method, solved);
-        let optima = self
-            .valleys(values)
-            .filter_map(|(low, start, high)| solve(valley(slopes, low, start, high)));
-        let best = optima.min_by(|a, b| deviance(a).total_cmp(&deviance(b)));
+        let unbounded = self.is_unbounded(model);
+        let better = |a: &Solved, b: &Solved| deviance(a).total_cmp(&deviance(b));
+        let first = if unbounded { 1 } else { 0 };
+        let optima = self.valleys(values, first);
+        let mut best = optima
+            .filter_map(|(low, start, high)| solve(valley(slopes, low, start, high)))
+            .min_by(better);
+        if best.is_none() && unbounded {
+            best = self
+                .descents(basis, &slopes)
+                .into_iter()
+                .filter_map(solve)
+                .min_by(better);
+        }
         let end = (0..ends.len())
             .min_by(|a, b| ends[*a].total_cmp(&ends[*b]))
             .unwrap_or(0);
-        best.filter(|best| deviance(best) <= ends[end])
-            .or_else(|| model.solve(&self.ends[end]))
+        match best {
+            Some(best) if self.ran_away(model, &best) => Err(State::Explained),
+            Some(best) if deviance(&best) <= ends[end] => Ok(best),
+            // the end counts only where the likelihood falls from there on
+            None if unbounded && slopes(self.at[self.at.len() - 1]).0 > 0.0 => Err(State::Unbounded),
+            _ => model.solve(&self.ends[end]).ok_or(State::Collinear),
+        }
     }
 
-    /// Low points with their neighbours, and where to start between them.
-    fn valleys<'v>(&'v self, values: &'v [f64]) -> impl Iterator<Item = (f64, f64, f64)> + 'v {
+    /// Does the deviance fall without bound as delta -> 0? That of ML does where the kernel misses a direction of X, or one that the candidates may fill.
+    fn is_unbounded(&self, model: &Candidate<'_>) -> bool {
+        self.method == Method::Ml && (self.unbounded || self.free > 0 && self.free <= model.c())
+    }
+
+    /// Has the search run away, because candidates leave nothing of the response that the kernel does not reach?
+    fn ran_away(&self, model: &Candidate<'_>, solved: &Solved) -> bool {
+        self.free > model.c() && solved.g > 0.0 && (solved.g / solved.h).ln() < self.at[0] + 0.5
+    }
+
+    /// Every point where the slope changes sign from below, on the grid of a single fit.
+    fn descents(&self, basis: &Basis<'_>, slopes: &impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
+        let at = grid_points(basis.rotated);
+        let slope: Vec<f64> = at.iter().map(|t| slopes(*t).0).collect();
+        let falls = |i: &usize| slope[*i] < 0.0 && slope[i + 1] >= 0.0;
+        (0..at.len() - 1)
+            .filter(falls)
+            .map(|i| valley(slopes, at[i], 0.5 * (at[i] + at[i + 1]), at[i + 1]))
+            .collect()
+    }
+
+    /// Low points from the given one on with their neighbours, and where to start between them.
+    fn valleys<'v>(&'v self, values: &'v [f64], first: usize) -> impl Iterator<Item = (f64, f64, f64)> + 'v {
         let last = values.len() - 1;
         let is_low =
             move |i: usize| (i == 0 || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
-        (0..=last)
+        (first..=last)
             .filter(move |&i| is_low(i) && values[i].is_finite())
             .map(move |i| {
                 let start = if i == 0 || i == last {
