@@ -101,6 +101,7 @@ strongest <- function(table, n) head(table[order(-table$log10p, na.last = TRUE),
 
 # Of all columns those that fit on a line: what all tests share is said once, above.
 show_tests <- function(table, digits) {
+  if (nrow(table) == 0) return(invisible())
   if (!all(c("df2", "logLik", "status", "estimate", "p.value", "log10p") %in% names(table))) return(print(table, digits = digits, row.names = FALSE))
   shared <- shared_by_all(table)
   if (length(shared) > 0) cat("all: ", paste(names(shared), vapply(shared, format, "", digits = digits), collapse = ", "), "\n", sep = "")

@@ -187,6 +187,7 @@ test_that("a whole scan shows its strongest, a part its own rows in order", {
   expect_identical(terms(head(scan)), paste0("m", 1:6))
   expect_identical(terms(tail(scan, 2)), c("m11", "m12"))
   expect_identical(terms(scan[order(scan$term), ], n = Inf), sort(scan$term))
+  expect_output(print(scan[0, ]), "^0 F tests, delta of the null model$")
   expect_output(print(scan[12:1, ], n = 2), "the 2 first of 12")
   expect_output(print(scan[c("term", "logLik", "log10p", "status")]), "logLik")
   # what all share is said once
