@@ -181,6 +181,7 @@ fixed_design <- function(fit) {
 
 # Z with a column for every id of K, so that Z K Z' needs no index.
 random_design <- function(fit) {
+  check_no_process(fit)
   do.call(cbind, unname(lapply(fit$random, incidence, rows = rownames(fit$frame))))
 }
 

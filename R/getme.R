@@ -136,7 +136,7 @@ squared_effects <- function(random, theta2) {
 }
 
 check_no_process <- function(fit) {
-  if (is_gp_fit(fit)) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")
+  if (inherits(fit, c("fastlmm_gp", "fastlmm_gp_mlm"))) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")
 }
 
 # One kernel, or a list of several

@@ -67,7 +67,8 @@ split_gp <- function(right, env) {
   if (length(terms) == 0) return(NULL)
   if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
   call <- match.call(gp, terms[[1]], expand.dots = FALSE)
-  settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], eval, env)
+  unknown <- function(e) abort_gp_term(terms[[1]], paste("has a setting that cannot be evaluated where the formula was written:", conditionMessage(e)))
+  settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], evaluate_frame, env, explain = unknown)
   coordinates <- unname(lapply(as.list(call[["..."]]), as_variable))
   new_gp(terms[[1]], coordinates, settings)
 }

@@ -28,17 +28,23 @@ covariance_habit <- function(cov) {
   if (length(habit) == 1 && !is.na(habit)) paste0("; here it is called ", quoted(habit)) else ""
 }
 
-# By argument: what is offered in its place
-argument_habits <- local({
+# By argument: what is offered in its place, of a fit
+fit_habits <- local({
   kernel <- "the covariance between ids is K = list(id = matrix)"
   formula <- "random effects are terms of the formula, as (1 | id)"
+  c(
+    family = "only normal responses are offered; for others see lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
+    corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel, random = formula, varFunc = "give weights =",
+    correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)"
+  )
+})
+
+# Of any function
+argument_habits <- local({
   search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
   bootstrap <- "a bootstrap is made by simulate() and refit()"
   c(
-    REML = "write method = \"ML\" for maximum likelihood, method = \"REML\" for restricted", method = "choose it in fastlmm_fit()",
-    family = "only normal responses are offered; for others see lme4::glmer()", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
-    kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel, corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel,
-    random = formula, correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)", varFunc = "give weights =",
+    REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
     start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
     newparams = "not offered: predictions are made at the estimates", terms = "not offered: re.form says which random effects are wanted",
     interval = "se.fit = TRUE gives standard errors", use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
@@ -54,7 +60,7 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  habits <- argument_habits[names]
+  habits <- c(argument_habits, if ("formula" %in% known) fit_habits)[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
   paste0(c(unique(advice), general), collapse = "")

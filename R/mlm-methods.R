@@ -12,6 +12,7 @@
 #' @param level confidence level.
 #' @param method only `"Wald"`: the profiles of single fits, by [extract_fit()], are better.
 #' @param REML as fitted, the only value there is; see [extract_fit()] for the other likelihood.
+#' @param use.fallback not used: [stats::step()] gives it.
 #' @param add.dropped,fixed.only,random.only,env,data,type,... see [fastlmm-accessors]; `add.dropped = FALSE` leaves out what is aliased in all responses.
 #' @return
 #' * `coef()`, `fixef()`: p x q. `vcov()`: p x p x q.
@@ -169,7 +170,7 @@ deviance.fastlmm_mlm <- function(object, REML = NULL, ...) {
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-nobs.fastlmm_mlm <- function(object, ...) {
+nobs.fastlmm_mlm <- function(object, ..., use.fallback = FALSE) {
   check_dots_empty(...)
   object$nobs
 }

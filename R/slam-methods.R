@@ -24,12 +24,15 @@ total_fixed <- function(fit, d) {
 
 #' Estimates and predictions of a sparse-factor model
 #'
-#' @param object,x a fit by [slamglmm_fit()].
+#' @param object,x,formula,fit a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
 #' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()].
 #' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only.
 #' @param allow.new.levels an effect of 0 for ids that no kernel knows?
-#' @param type see [predict.fastlmm()].
+#' @param type,na.action see [predict.fastlmm()]; `type` of a model matrix `"fixed"` or `"random"`.
+#' @param fixed.only,random.only,env,data see [fastlmm-accessors].
+#' @param add.dropped give columns that depend on others, which are left out of the model, as `NA`?
+#' @param whichel see [ranef.fastlmm()].
 #' @param draws all draws instead of their mean?
 #' @param level probability of the intervals of the summary.
 #' @param n number of replicated data sets.
@@ -40,15 +43,21 @@ total_fixed <- function(fit, d) {
 #' @return `fixef()`: coefficients by responses, total effects, factors included. `ranef()`: a list with a matrix of predicted effects, all ids of the kernel by responses: posterior means.
 #'   `fitted()`, `residuals()`, `predict()`: rows by responses; a missing cell has a fitted value, and no residual. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
 #'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`.
+#'
+#'   `vcov()`, `confint()`, `logLik()`, `extractAIC()`, `anova()`, `simulate()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
 #' @name slamglmm_methods
 NULL
 
 #' @rdname slamglmm_methods
 #' @export
-fixef.slamglmm <- function(object, draws = FALSE, ...) {
+fixef.slamglmm <- function(object, draws = FALSE, ..., add.dropped = FALSE) {
   check_dots_empty(...)
   all <- each_draw(object, function(d) total_fixed(object, d))
-  if (draws) all else rowMeans(all, dims = 2)
+  if (draws) return(all)
+  mean <- rowMeans(all, dims = 2)
+  if (!add.dropped) return(mean)
+  names <- union(object$all_columns, rownames(mean))
+  structure(mean[match(names, rownames(mean)), , drop = FALSE], dimnames = list(names, colnames(mean)))
 }
 
 #' @rdname slamglmm_methods
@@ -57,12 +66,13 @@ coef.slamglmm <- function(object, ...) fixef.slamglmm(object, ...)
 
 #' @rdname slamglmm_methods
 #' @export
-ranef.slamglmm <- function(object, ...) {
+ranef.slamglmm <- function(object, ..., whichel = NULL) {
+  check_dots_empty(...)
   check_dots_empty(...)
   random <- object$random[[1]]
   effects <- kernel_block(random, seq_along(random$ids), random$index) %*% slam_alpha(object)
   dimnames(effects) <- list(random$ids, colnames(object$Y))
-  structure(list(effects), names = random$name)
+  wanted_groups(structure(list(effects), names = random$name), whichel)
 }
 
 # Numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of factors and of what is left of each response
@@ -112,7 +122,7 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 
 #' @rdname slamglmm_methods
 #' @export
-predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), ...) {
+predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
   check_dots_empty(...)
   one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
@@ -124,8 +134,8 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   estimable <- estimable_rows(shape, design$X)
   if (!is.null(estimable)) value[!estimable, ] <- NA
   warn_not_estimable(list(estimable = estimable, complete = rep(TRUE, nrow(design$X)), names = rownames(design$X)))
-  if (length(random) == 0) return(value)
-  value + new_effects(object, design$random[[1]], K, allow.new.levels)
+  if (length(random) > 0) value <- value + new_effects(object, design$random[[1]], K, allow.new.levels)
+  value[answered_rows(stats::complete.cases(value), na.action, rownames(design$X)), , drop = FALSE]
 }
 
 # Columns of X and those of X_F that X lacks, times all fixed effects
