@@ -13,6 +13,19 @@
 #' `refit = "none"` keeps the null model's delta, which costs nothing and is a little conservative where an effect is large. `"delta"` estimates it anew with each candidate, exactly: over the whole range, both end
 #' points looked at. `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
 #'
+#' @section Small samples:
+#' A test with delta estimated anew uses the candidate twice and is liberal in small samples, as is the likelihood ratio; the F test with delta kept holds its level. Of 120,000 candidates without effect (600 data sets, an
+#' intercept, a kernel of 2 n normal variables that explains half of the variance; the test "small samples" in `tests/testthat/test-long-scan.R` makes the table) these shares had p-values below 0.05 and below 0.001:
+#'
+#' | ids | `refit = "none"` | `"delta"` | score | `"lrt"`, `"none"` | `"lrt"`, `"delta"` |
+#' |---|---|---|---|---|---|
+#' | 30 | 0.048, 0.0010 | 0.067, 0.0027 | 0.046, 0.0003 | 0.058, 0.0016 | 0.070, 0.0024 |
+#' | 60 | 0.049, 0.0009 | 0.059, 0.0018 | 0.048, 0.0005 | 0.054, 0.0012 | 0.060, 0.0016 |
+#' | 120 | 0.049, 0.0012 | 0.053, 0.0014 | 0.049, 0.0010 | 0.051, 0.0012 | 0.054, 0.0015 |
+#' | 240 | 0.050, 0.0009 | 0.052, 0.0010 | 0.050, 0.0008 | 0.051, 0.0009 | 0.052, 0.0009 |
+#'
+#' Below a hundred ids keep delta, or take thresholds by [fastlmm_permute()].
+#'
 #' @section Many responses:
 #' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix products for each block. `keep` says what is kept of the results.
 #'

@@ -143,3 +143,33 @@ test_that("likelihood ratios compare densities of y at their own optima", {
   without <- suppressMessages(fastlmm_exclude(factor, 1:3))
   expect_equal(without$logLik, best_inside(world$data$y, world$X, tcrossprod(W[, -(1:3)]))$logLik, tolerance = 1e-7)
 })
+
+test_that("several centred kernels: an optimum inside is the density's, and without one there is an error instead of the border", {
+  world <- function(seed, n = 60) {
+    set.seed(seed)
+    ids <- paste0("i", seq_len(n))
+    centred <- function() {
+      W <- scale(matrix(rbinom(n * 3 * n, 2, 0.4), n), scale = FALSE)
+      K <- tcrossprod(W) / (3 * n)
+      dimnames(K) <- list(ids, ids)
+      K
+    }
+    draw <- function(K) drop(crossprod(chol(K + diag(1e-8, n)), rnorm(n)))
+    A <- centred()
+    B <- centred()
+    list(data = data.frame(id = ids, y = draw(A) + 0.7 * draw(B) + 0.5 * rnorm(n)), A = A, B = B)
+  }
+  fitted <- function(w, method) suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), w$data, list(id = kernel_mix(a = w$A, b = w$B)), method = method))
+  inside <- world(3)
+  fit <- fitted(inside, "ML")
+  density <- function(theta) {
+    V <- theta[1] * inside$A + theta[2] * inside$B + theta[3] * diag(60)
+    at <- dense_at(1e-300, inside$data$y, matrix(1, 60), V, "ML")
+    at$logLik
+  }
+  at <- c(fit$sigma2, fit$sigma2_e)
+  expect_equal(density(at), fit$logLik, tolerance = 1e-8)
+  for (k in 1:3) for (factor in c(0.9, 1.1)) expect_lt(density(replace(at, k, at[k] * factor)), fit$logLik)
+  expect_error(fitted(world(1), "ML"), class = "fastlmm_error_ml_unbounded")
+  expect_gt(fitted(world(1), "REML")$sigma2_e, -1e-8)
+})

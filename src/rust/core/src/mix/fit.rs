@@ -82,9 +82,12 @@ pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn 
         tie: None,
     };
     let Found { locals, grid } = search.run()?;
-    let none = Error::NoConvergence {
-        what: "the search for the variances: no point of its grid is usable",
-        iterations: 0,
+    let none = match setup.problem.missed() {
+        0 => Error::NoConvergence {
+            what: "the search for the variances: no point of its grid is usable",
+            iterations: 0,
+        },
+        _ => Error::MlUnbounded,
     };
     let best = locals.first().ok_or(none)?.clone();
     workers.run(|par| setup.describe(model, &best, &locals, &grid, par))
@@ -100,7 +103,7 @@ impl Setup {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let (y, y_scale) = scaled_response(model.y, &root)?;
         let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
-        let problem = Problem {
+        let mut problem = Problem {
             method,
             n_rest: n - r - covariance.contrasts(),
             covariance,
@@ -108,7 +111,9 @@ impl Setup {
             r,
             rho: rest[0],
             effects: model.effects.len(),
+            reached: None,
         };
+        problem.find_missed(&size, par);
         check_explained(&problem, &coordinates.design, &y)?;
         unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
         unit.push(y_scale * y_scale);

@@ -27,6 +27,8 @@ pub struct Problem {
     pub rho: f64,
     pub n_rest: usize,
     pub effects: usize,
+    /// Orthonormal combinations of the directions of X that some effect reaches, r rows, where the effects miss others: there S is the residual variance.
+    pub reached: Option<Mat<f64>>,
 }
 
 /// The likelihood at one set of variances.
@@ -69,6 +71,47 @@ impl Problem {
         self.y.nrows() - self.covariance.m()
     }
 
+    /// Directions of X that no effect reaches: along them ML grows without bound as the residual variance tends to 0, if the effects reach all contrasts.
+    pub fn missed(&self) -> usize {
+        match (&self.reached, self.method) {
+            (Some(reached), Method::Ml) => self.r - reached.ncols(),
+            _ => 0,
+        }
+    }
+
+    /// Looks for such directions.
+    pub fn find_missed(&mut self, size: &[f64], par: Par) {
+        let (m, r) = (self.covariance.m(), self.along_x());
+        if r == 0 || self.n_rest > 0 {
+            return;
+        }
+        let directions = Mat::from_fn(m + r, r, |i, j| f64::from(i == m + j));
+        let mut square = Mat::zeros(r, r);
+        for (k, size) in size.iter().enumerate() {
+            let a = self.covariance.apply(k, directions.as_ref(), par);
+            square += faer::Scale(size.powi(-2)) * (a.transpose() * &a);
+        }
+        let Ok(eigen) = square.self_adjoint_eigen(Side::Lower) else {
+            return;
+        };
+        // of a sum of squares, in units in which an effect gives a contrast the variance 1
+        let count = (0..r).filter(|&j| eigen.S()[j] > f64::EPSILON).count();
+        if count < r {
+            self.reached = Some(eigen.U().subcols(r - count, count).to_owned());
+        }
+    }
+
+    /// The part of X that effects reach.
+    fn reached_part(&self, fixed: Fixed) -> Fixed {
+        match &self.reached {
+            Some(t) => Fixed {
+                w: &fixed.w * t,
+                s: t.transpose() * &fixed.s * t,
+            },
+            None => fixed,
+        }
+    }
+
     /// Observations that count.
     pub fn n(&self) -> usize {
         match self.method {
@@ -80,7 +123,7 @@ impl Problem {
     /// `None` where V is not positive definite.
     pub fn point(&self, theta: &[f64], par: Par) -> Option<Point<'_>> {
         let residual = theta[self.effects];
-        if residual <= 0.0 && self.n_rest > 0 {
+        if residual <= 0.0 && (self.n_rest > 0 || self.missed() > 0) {
             return None;
         }
         let factor = self.covariance.factorise(theta, par)?;
@@ -91,9 +134,12 @@ impl Problem {
             q += self.rho / residual;
             log_det += self.n_rest as f64 * residual.ln();
         }
-        let x = (self.method == Method::Ml && self.r > 0).then(|| self.fixed(theta, &*factor, par));
+        let x = (self.method == Method::Ml && self.r > 0).then(|| self.reached_part(self.fixed(theta, &*factor, par)));
         if let Some(x) = &x {
             log_det += log_det_of(x.s.as_ref())?;
+        }
+        if self.missed() > 0 {
+            log_det += self.missed() as f64 * residual.ln();
         }
         let deviance = log_det + q + self.n() as f64 * TAU.ln();
         deviance.is_finite().then(|| Point {
@@ -149,7 +195,12 @@ impl Problem {
             gradient[self.effects] += (n - q) / residual;
             hessian[self.effects][self.effects] += (2.0 * q - n) / (residual * residual);
         }
-        if let Some(x) = &point.x {
+        if self.missed() > 0 {
+            let (residual, count) = (point.theta[self.effects], self.missed() as f64);
+            gradient[self.effects] += count / residual;
+            hessian[self.effects][self.effects] -= count / (residual * residual);
+        }
+        if let Some(x) = point.x.as_ref().filter(|x| x.s.nrows() > 0) {
             self.add_fixed(x, point, m, par, &mut gradient, &mut hessian);
         }
         Derivatives { gradient, hessian }
@@ -206,6 +257,9 @@ impl Problem {
 }
 
 fn log_det_of(s: MatRef<'_, f64>) -> Option<f64> {
+    if s.nrows() == 0 {
+        return Some(0.0);
+    }
     let llt = s.llt(Side::Lower).ok()?;
     Some(2.0 * (0..s.nrows()).map(|i| llt.L()[(i, i)].ln()).sum::<f64>())
 }

@@ -105,7 +105,14 @@ impl<'a> Search<'a> {
         for start in valleys(&shares, &grid).into_iter().take(MAX_STARTS) {
             let inside: Vec<f64> = shares[start].iter().map(|s| s.max(LEAST_SHARE)).collect();
             let Some(theta) = self.scaled(&inside)? else { continue };
-            let local = self.descend(&theta.theta)?;
+            let local = match self.descend(&theta.theta) {
+                // where the likelihood has no bound a search may run away
+                Err(Error::NoConvergence { .. }) if self.problem.missed() > 0 => continue,
+                found => found?,
+            };
+            if self.problem.missed() > 0 && self.shares(&local.theta)[self.problem.effects] < SMALL_SHARE {
+                continue;
+            }
             if !locals.iter().any(|other| self.same(other, &local)) {
                 locals.push(local);
             }
