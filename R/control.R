@@ -1,7 +1,7 @@
 #' Settings of a fit
 #'
-#' @param tolerance relative size of a negative eigenvalue of K, against the largest, up to which it counts as rounding and K as positive
-#'   semidefinite. `NULL`: `10 n eps` for an n x n kernel, with `eps` the machine's 2.2e-16.
+#' @param tolerance relative size of a negative eigenvalue of K, against the largest, up to which it is set to zero: the fit is that of the nearest positive semidefinite matrix, and a message tells the size where it
+#'   is more than rounding, `10 n eps` for an n x n kernel. Beyond it K is an error. `NULL`: `1e-6`, which takes kernels from files of ten digits (GEMMA's `.cXX.txt`) and in single precision (GCTA's `.grm.bin`).
 #' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")`, and where that is not set 2, or 1 on a machine with one core.
 #'   The fit is the same for any number, to rounding.
 #' @param verbose say how many rows were left out for missing values, and how many ids K has beyond those of the data? Default

@@ -154,7 +154,7 @@ check_same_kernel <- function(K, random) {
   if (length(rows) == 0) return(invisible())
   own <- kernel_block(random, shared[rows], random$index)
   difference <- abs(K[rows, random$ids[random$index], drop = FALSE] - own)
-  if (max(difference) > 1e-6 * max(abs(own), random$mean_diag)) abort_other_kernel(difference)
+  if (max(difference) > 1e-6 * max(abs(own), random$mean_diag) + sum(random$changed)) abort_other_kernel(difference)
 }
 
 abort_other_kernel <- function(difference) {

@@ -8,7 +8,7 @@
 #' message `fastlmm_message_decomposed_anew`.
 #'
 #' @param K kernel between ids as for [fastlmm_fit()], m x m with dimnames; or a factor by [kernel_lowrank()].
-#' @param tolerance relative size of a negative eigenvalue that counts as rounding, as in [fastlmm_control()].
+#' @param tolerance relative size of a negative eigenvalue up to which it is set to zero, as in [fastlmm_control()].
 #' @param E a decomposition: by `fastlmm_decompose()`, by [eigen()] with row names set on the vectors, or a list of `values` and `vectors`. There may be fewer vectors
 #'   than ids: the kernel is zero along all others.
 #' @param x a decomposition.
@@ -37,7 +37,7 @@ fastlmm_decompose <- function(K, tolerance = NULL) {
   ids <- agreed_names(K)
   if (is.null(ids)) abort_fastlmm("kernel_names", "K has no dimnames, and ids are matched by name: set rownames(K) to the ids")
   check_ids_unique(ids)
-  check_kernel(K, ids, fastlmm_control(tolerance = tolerance))
+  K <- check_kernel(K, ids, fastlmm_control(tolerance = tolerance))$kernel
   announce_decomposition(nrow(K))
   found <- eigen((K + t(K)) / 2, symmetric = TRUE)
   new_decomposition(pmax(found$values, 0), found$vectors, ids)
@@ -110,9 +110,10 @@ check_decomposition <- function(E) {
 check_eigenvalues <- function(values) {
   largest <- max(values)
   if (largest <= 0) abort_eigen("has no positive eigenvalue: there is no random effect; leave it out and use lm()")
-  if (min(values) < -1e-8 * largest) {
+  if (min(values) < -1e-6 * largest) {
     abort_eigen(paste0("has a negative eigenvalue, ", format(min(values), digits = 4), ", so it is of no covariance; the largest is ", format(largest, digits = 4)))
   }
+  if (min(values) < -10 * length(values) * .Machine$double.eps * largest) inform_set_to_zero(min(values), largest)
 }
 
 # U'U x = x for vectors without structure: all of U'U would cost as much as the decomposition.

@@ -15,8 +15,8 @@
 #'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
 #'   `K = list(id = K)`; or a factor of it by [kernel_lowrank()]; or several of the same ids by [kernel_mix()]. With several grouping factors the list
 #'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
-#'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-8` of its largest value, and positive
-#'   semidefinite up to `control$tolerance`; it may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
+#'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-6` of its largest value (beyond rounding the mean of both halves is
+#'   used, with a message), and positive semidefinite: negative eigenvalues down to `control$tolerance` of the largest are set to zero. It may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
 #'   Ids that are numbers are exact up to 2^53 and refused beyond. For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
 #'   Automatic row names (of a tibble; `.row_names_info(data) <= 0`) are no names, and names 1 to n of K, as `as.matrix(dist(x))` has them, only count its rows: they are row names of `data` where base R's
 #'   subsetting has kept numbers, else K must have a row for each row of data. Where names could mean two things an error of class `row_names` asks.

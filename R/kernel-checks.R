@@ -5,14 +5,41 @@ check_kernel_square <- function(K) {
   abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d", nrow(K), ncol(K)))
 }
 
-# Values of K: finite, symmetric, not zero, positive semidefinite. The matrix is read once, in Rust.
+# Values of K: finite, symmetric, not zero, positive semidefinite. The matrix is read once, in Rust. `kernel` of the answer is K, without the small faults of a matrix from a file.
 check_kernel <- function(K, ids, control) {
   facts <- call_rust(ffi_kernel_facts, K, control_tolerance(control), control_threads(control))
   if (facts$n_nonfinite > 0) abort_kernel_nonfinite(K, ids, facts)
-  if (facts$asymmetry > 1e-8) abort_kernel_asymmetric(K, ids, facts)
+  if (facts$asymmetry > 1e-6) abort_kernel_asymmetric(K, ids, facts)
   if (facts$max_abs == 0) abort_fastlmm("kernel_zero", "K is zero everywhere: there is no random effect; leave it out and use lm()")
   if (!facts$positive) abort_kernel_not_positive(K, ids, facts)
+  facts$kernel <- settled_kernel(K, ids, facts)
+  # by how much the fit's own kernel differs from the one that was given
+  if (!identical(facts$kernel, K)) facts[c("mean_diag", "changed")] <- list(mean(diag(facts$kernel)), max(abs(facts$kernel - K)))
   facts
+}
+
+# Files hold ten digits or single precision: the two halves are averaged and small negative eigenvalues set to zero, with a message beyond rounding.
+settled_kernel <- function(K, ids, facts) {
+  if (facts$asymmetry > 1e-8) inform_averaged(K, ids, facts)
+  if (!is.null(facts$projected)) {
+    inform_set_to_zero(facts$min_eigen, facts$max_eigen)
+    return(structure(facts$projected, dimnames = dimnames(K)))
+  }
+  if (facts$asymmetry > 10 * nrow(K) * .Machine$double.eps) K / 2 + t(K) / 2 else K
+}
+
+inform_averaged <- function(K, ids, facts) {
+  at <- facts$asymmetry_at
+  inform_fastlmm("kernel_averaged", paste0(
+    "K is symmetric only up to a relative difference of ", format(facts$asymmetry, digits = 2), ", at ", cell_name(ids, at), ", as a matrix from a file may be: ",
+    "the mean of K and t(K) is used"
+  ), asymmetry = facts$asymmetry)
+}
+
+inform_set_to_zero <- function(min, max) {
+  inform_fastlmm("kernel_negative", paste0(
+    "K has negative eigenvalues, the smallest ", format(min, digits = 3), " against ", format(max, digits = 3), " of the largest, as a matrix from a file may have: they are set to zero"
+  ), min_eigen = min, max_eigen = max)
 }
 
 check_ids_unique <- function(ids, what = "K") {

@@ -36,8 +36,10 @@ one_random <- function(term, K, design, control, part = NULL, ids = levels(term$
   ids <- kernel_ids(K, term, design)
   check_ids_known(term$id, ids, term)
   facts <- check_kernel(K, ids, control)
+  K <- facts$kernel
   if (!identical(dimnames(K), list(ids, ids))) dimnames(K) <- list(ids, ids)
   random <- new_random(term, ids = ids, kernel = K, mean_diag = facts$mean_diag, part = part)
+  random$changed <- facts$changed
   if (control$verbose) inform_unobserved(length(ids) - length(random$index), random$name)
   check_groups(random)
 }

@@ -28,7 +28,7 @@ test_that("row 76: values that are not finite are located", {
   expect_refused(kernel_of(with_cell(4, 4, NaN)), "kernel_nonfinite")
 })
 
-test_that("row 77: an asymmetric K is refused above 1e-8, and symmetrised below", {
+test_that("row 77: an asymmetric K is refused above 1e-6, and symmetrised below", {
   expect_refused(kernel_of(with_cell(2, 3, 9, FALSE)), "kernel_asymmetric")
   K <- small_data()$K
   slightly <- K
@@ -52,9 +52,9 @@ test_that("row 78: only rounding is clipped, and the tolerance can be set", {
   W <- matrix(sin(1:45), 15, dimnames = list(ids, NULL))
   singular <- tcrossprod(W)
   expect_s3_class(quiet_kernel(singular), "fastlmm")
-  negative <- singular - 1e-6 * diag(15)
+  negative <- singular - 1e-4 * diag(15)
   expect_error(kernel_of(negative), class = "fastlmm_error_kernel_not_positive")
-  expect_s3_class(quiet_kernel(negative, control = fastlmm_control(tolerance = 1e-4)), "fastlmm")
+  expect_s3_class(quiet_kernel(negative, control = fastlmm_control(tolerance = 1e-3)), "fastlmm")
 })
 
 test_that("row 84: clones make K singular, which is allowed", {

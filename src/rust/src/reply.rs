@@ -22,7 +22,8 @@ pub fn facts(facts: &Facts) -> List {
         mean_diag = facts.mean_diag,
         positive = facts.positive.map_or(Rbool::na_value(), Rbool::from),
         min_eigen = extreme(|e| e.0),
-        max_eigen = extreme(|e| e.1)
+        max_eigen = extreme(|e| e.1),
+        projected = facts.projected.as_ref().map_or(Robj::from(()), |k| columns(k).into())
     )
 }
 

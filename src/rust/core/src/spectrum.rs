@@ -169,11 +169,6 @@ impl Tridiagonal {
     }
 }
 
-/// Eigenvalues of a symmetric matrix, in no order.
-pub fn eigenvalues(a: Mat<f64>, par: Par) -> Result<Vec<f64>> {
-    Tridiagonal::new(a, 0, par).rotate(&mut [], 0)
-}
-
 fn reverse_rows(rows: &mut [f64], width: usize) {
     if width > 0 {
         rows.reverse();

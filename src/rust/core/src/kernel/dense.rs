@@ -1,14 +1,17 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
 use crate::error::Result;
-use crate::linalg::{max_abs, power_of_two};
+use crate::linalg::{clear_registers, max_abs, power_of_two, product};
 use crate::parallel::{Workers, check_memory};
-use crate::spectrum;
+use crate::spectrum::Tridiagonal;
 use faer::linalg::cholesky::llt;
 use faer::{Mat, MatRef, Par};
 
-/// Largest relative asymmetry that is taken for rounding.
-pub const ASYMMETRY_TOLERANCE: f64 = 1e-8;
+/// Largest relative asymmetry of a symmetric matrix: files hold ten digits, or numbers in single precision.
+pub const ASYMMETRY_TOLERANCE: f64 = 1e-6;
+
+/// Relative size of a negative eigenvalue, for the same reason, that is set to zero.
+pub const NEGATIVE_TOLERANCE: f64 = 1e-6;
 
 /// View of a square matrix, read through its symmetric part.
 #[derive(Clone, Copy)]
@@ -42,17 +45,19 @@ pub struct Facts {
     pub mean_diag: f64,
     /// Positive semidefinite up to the tolerance; `None` when that was not asked because something above is wrong.
     pub positive: Option<bool>,
-    /// Extreme eigenvalues, computed only for a matrix that is not positive semidefinite.
+    /// Extreme eigenvalues, computed only for a matrix that is not positive semidefinite up to rounding.
     pub extremes: Option<(f64, f64)>,
+    /// The nearest positive semidefinite matrix, where negative eigenvalues are larger than rounding and not than the tolerance.
+    pub projected: Option<Mat<f64>>,
 }
 
-/// Examine a square matrix; `tolerance` is relative to its largest eigenvalue.
+/// Examine a square matrix; `tolerance`, by default `NEGATIVE_TOLERANCE`, is relative to its largest eigenvalue.
 pub fn examine(k: MatRef<'_, f64>, tolerance: Option<f64>, threads: usize) -> Result<Facts> {
     let mut facts = scan(k);
     let usable = facts.non_finite == 0 && facts.asymmetry <= ASYMMETRY_TOLERANCE;
     if usable && facts.max_abs > 0.0 {
         check_memory((k.nrows() as f64).powi(2))?;
-        let tolerance = psd_tolerance(k.nrows(), tolerance);
+        let tolerance = tolerance.unwrap_or(NEGATIVE_TOLERANCE);
         let scale = power_of_two(facts.max_abs);
         Workers::new(threads)?.run(|par| positive(Dense(k), scale, tolerance, par, &mut facts))?;
     }
@@ -85,11 +90,12 @@ fn scan(k: MatRef<'_, f64>) -> Facts {
     facts
 }
 
-/// Cholesky of K + tolerance |K| I: succeeds just when no eigenvalue lies below -tolerance |K|.
+/// Cholesky of K + e |K| I, for rounding e: succeeds just when no eigenvalue lies below -e |K|. Else the eigenvalues tell.
 fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Facts) -> Result<()> {
     let n = k.n();
+    let rounding = psd_tolerance(n, None);
     let mut factor = Mat::from_fn(n, n, |i, j| if i >= j { k.entry(i, j) / scale } else { 0.0 });
-    let shift = tolerance * norm_bound(factor.as_ref());
+    let shift = rounding * norm_bound(factor.as_ref());
     (0..n).for_each(|i| factor[(i, i)] += shift);
     let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
     let mut memory = dyn_stack::MemBuffer::new(scratch);
@@ -97,14 +103,27 @@ fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Fact
     let done = llt::factor::cholesky_in_place(factor.as_mut(), Default::default(), par, stack, Default::default());
     facts.positive = Some(done.is_ok());
     if done.is_err() {
-        factor = Mat::from_fn(n, n, |i, j| k.entry(i, j) / scale);
-        let values = spectrum::eigenvalues(factor, par)?;
-        let extreme = |pick: fn(f64, f64) -> f64| values.iter().copied().reduce(pick).unwrap_or(0.0) * scale;
-        let (min, max) = (extreme(f64::min), extreme(f64::max));
-        facts.positive = Some(min >= -tolerance * max);
-        facts.extremes = Some((min, max));
+        check_memory(3.0 * (n as f64).powi(2))?;
+        let whole = Mat::from_fn(n, n, |i, j| k.entry(i, j) / scale);
+        let (values, vectors) = Tridiagonal::new(whole, 0, par).vectors(par)?;
+        let (min, max) = (values[0], values[n - 1]);
+        facts.positive = Some(min >= -tolerance.max(rounding) * max);
+        facts.extremes = Some((min * scale, max * scale));
+        if facts.positive == Some(true) && min < -rounding * max {
+            facts.projected = Some(without_negative(k, scale, &values, vectors.as_ref(), par));
+        }
     }
     Ok(())
+}
+
+/// K less its negative part, sum of lambda v v' over lambda < 0; values ascending.
+fn without_negative(k: Dense<'_>, scale: f64, values: &[f64], vectors: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    let n = k.n();
+    let negative = values.partition_point(|v| *v < 0.0);
+    let root = Mat::from_fn(n, negative, |i, j| vectors[(i, j)] * (-values[j]).sqrt());
+    let part = product(root.as_ref(), root.transpose(), par);
+    clear_registers();
+    Mat::from_fn(n, n, |i, j| k.entry(i, j) + scale * part[(i.max(j), i.min(j))])
 }
 
 /// Upper bound of the largest eigenvalue: the smaller of the row-sum and Frobenius norms of the lower triangle's matrix.
@@ -138,6 +157,39 @@ mod tests {
         assert_eq!(f.positive, Some(false));
         let (min, max) = f.extremes.unwrap();
         assert!((min + 1.0).abs() < 1e-12 && (max - 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn small_negative_eigenvalues_are_set_to_zero_and_larger_ones_are_not() {
+        let x = |i: usize, j: usize| f64::sin((1 + 7 * i + 13 * j + i * j) as f64);
+        for (size, scale) in [(1e-7, 1.0), (1e-7, 1e140), (1e-9, 1e-140)] {
+            let w = Mat::from_fn(30, 10, x);
+            let clean = &w * w.transpose();
+            let max = Tridiagonal::new(clean.clone(), 0, Par::Seq)
+                .vectors(Par::Seq)
+                .unwrap()
+                .0[29];
+            let shifted = Mat::from_fn(30, 30, |i, j| {
+                scale * (clean[(i, j)] - if i == j { size * max } else { 0.0 })
+            });
+            let f = facts(shifted.clone());
+            let (min, _) = f.extremes.unwrap();
+            assert_eq!(f.positive, Some(true));
+            assert!((min / (scale * max) + size).abs() < 1e-13);
+            let k = f.projected.unwrap();
+            assert_eq!(facts(k.clone()).projected, None);
+            assert!((0..30).all(|j| (0..j).all(|i| k[(i, j)] == k[(j, i)])));
+            let back = |i: usize, j: usize| k[(i, j)] / scale - shifted[(i, j)] / scale;
+            let norm: f64 = (0..30)
+                .flat_map(|j| (0..30).map(move |i| (i, j)))
+                .map(|(i, j)| back(i, j).powi(2))
+                .sum();
+            assert!((norm.sqrt() - 20_f64.sqrt() * size * max).abs() < 1e-12 * max);
+            assert_eq!(
+                examine(shifted.as_ref(), Some(size / 2.0), 1).unwrap().positive,
+                Some(false)
+            );
+        }
     }
 
     #[test]
