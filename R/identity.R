@@ -251,11 +251,11 @@ same_values <- function(a, b) {
 # ---- rows of candidates -----------------------------------------------------------------------------------
 
 # Each reading of the names is a way to say which row of the candidates a row of the fit has. `real`: names that are ids for certain, as of genotype files; `model`: rows of a model matrix
-match_candidates <- function(names, n, fit, real = FALSE, model = FALSE) {
+match_candidates <- function(names, n, fit, real = FALSE, model = FALSE, columns = NULL) {
   names <- full_numbers(names)
   found <- list(ids = candidate_ids(names, fit), rows = candidate_rows(names, n, fit, real), order = if (!real) order_of_data(names, n, fit))
   found <- Filter(Negate(is.null), found)
-  if (length(found) == 0) abort_unmatched(names, n, fit)
+  if (length(found) == 0) abort_unmatched(names, n, fit, columns)
   if (length(found) > 1 && !is.null(found$ids) && (model || names_no_ids(names, fit))) found$ids <- NULL
   place <- lapply(found, function(one) one$rows[one$cell])
   if (length(unique(place)) > 1) abort_two_readings(names, names(found))
@@ -291,16 +291,20 @@ order_of_data <- function(names, n, fit) {
 # Are there names that no id has, so that these are not names of ids?
 names_no_ids <- function(names, fit) !all(names %in% fit$random[[1]]$ids)
 
-abort_unmatched <- function(names, n, fit) {
-  if (is.null(names)) abort_candidates(sprintf("have no row names and %d rows, but the fit has %d; name the rows by id", n, nrow(fit$frame)))
+abort_unmatched <- function(names, n, fit, columns) {
   random <- fit$random[[1]]
   ids <- random$ids[random$index]
+  hint <- transposed_hint(ids, columns, "candidates")
+  if (is.null(names)) {
+    what <- if (nzchar(hint)) hint else "name the rows by id"
+    abort_candidates(sprintf("have no row names and %d rows, but the fit has %d; %s", n, nrow(fit$frame), what))
+  }
   twice <- names[duplicated(names)]
   if (any(ids %in% twice)) abort_candidates(paste0("have several rows for the same id: ", first_names(intersect(twice, ids))), ids = intersect(twice, ids))
   missing <- setdiff(ids, names)
-  abort_candidates(paste0(
-    "lack rows for ", counted(length(missing), "id"), " of the fit: ", first_names(missing), "; their row names must be ids, or the row names of the data"
-  ), ids = missing)
+  hint <- c(hint, gsub("\\bK\\b", "candidates", rule_hint(missing, names)))
+  hint <- c(hint[nzchar(hint)], "their row names must be ids, or the row names of the data")[1]
+  abort_candidates(paste0("lack rows for ", counted(length(missing), "id"), " of the fit: ", first_names(missing), "; ", hint), ids = missing)
 }
 
 abort_two_readings <- function(names, ways) {

@@ -2,7 +2,8 @@
 
 check_kernel_square <- function(K) {
   if (nrow(K) == ncol(K) && nrow(K) > 0) return(invisible())
-  abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d", nrow(K), ncol(K)))
+  markers <- if (nrow(K) > 0) "; markers, a row an id, are given as kernel_lowrank(W)" else ""
+  abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d%s", nrow(K), ncol(K), markers))
 }
 
 # Values of K: finite, symmetric, not zero, positive semidefinite. The matrix is read once, in Rust. `kernel` of the answer is K, without the small faults of a matrix from a file.
@@ -130,11 +131,11 @@ abort_kernel_columns <- function(bad) {
   ))
 }
 
-abort_kernel_class <- function(K) {
+abort_kernel_class <- function(K, hint = "") {
   what <- if (is.matrix(K)) paste("a matrix of type", typeof(K)) else paste("of class", class(K)[1])
   abort_fastlmm("kernel_class", paste0(
     "K must be a numeric matrix, a Matrix or a data frame of numbers, with ids as dimnames; it is ", what,
-    if (isS4(K)) "; try as.matrix(K)"
+    if (nzchar(hint)) paste0("; ", hint) else if (isS4(K)) "; try as.matrix(K)"
   ))
 }
 
@@ -152,13 +153,13 @@ abort_kernel_rows <- function(found, wanted) {
   ))
 }
 
-abort_ids_missing <- function(missing, m, ids, levels, term) {
+abort_ids_missing <- function(missing, m, ids, levels, term, columns = NULL) {
   what <- if (is.null(term$group)) "row names of data" else paste("ids of", quoted(term_name(term)))
   abort_fastlmm(
     "ids_missing",
     paste0(
       length(missing), " of ", m, " ", what, " ", is_are(length(missing)), " not in K: ", first_names(missing), " (K has ", first_names(ids), "); ",
-      id_hint(missing, ids, levels, term)
+      id_hint(missing, ids, levels, term, columns)
     ),
     ids = missing
   )

@@ -37,6 +37,7 @@ one_random <- function(term, K, design, control, part = NULL, ids = levels(term$
   check_ids_known(term$id, ids, term)
   facts <- check_kernel(K, ids, control)
   K <- facts$kernel
+  warn_inverse(K)
   if (!identical(dimnames(K), list(ids, ids))) dimnames(K) <- list(ids, ids)
   random <- new_random(term, ids = ids, kernel = K, mean_diag = facts$mean_diag, part = part)
   random$changed <- facts$changed
@@ -59,6 +60,7 @@ choose_kernels <- function(K, terms) {
     if (!is.null(K) && length(unique(name)) > 1) abort_kernel_unnamed(unique(name))
     return(lapply(terms, function(term) K))
   }
+  if (nzchar(object_hint(K)) && !all(names(K) %in% name)) abort_kernel_class(K, object_hint(K))
   check_kernel_entries(names(K), length(K), unique(name))
   if (any(vapply(K, is.null, NA))) abort_kernel_class(NULL)
   lapply(name, function(name) K[[name]])
@@ -75,6 +77,7 @@ check_kernel_entries <- function(names, n, known) {
 
 kernel_matrix_of <- function(K) {
   if (inherits(K, "dist")) abort_dist()
+  if (nzchar(object_hint(K))) abort_kernel_class(K, object_hint(K))
   values <- if (is.data.frame(K)) kernel_of_frame(K) else if (isS4(K)) kernel_of_s4(K) else K
   if (!is.matrix(values) || !(is.numeric(values) || is.logical(values))) abort_kernel_class(K)
   plain_matrix(values)
@@ -123,33 +126,7 @@ agreed_names <- function(K) {
   rows
 }
 
-check_ids_known <- function(id, ids, term) {
+check_ids_known <- function(id, ids, term, columns = NULL) {
   missing <- setdiff(levels(id), ids)
-  if (length(missing) > 0) abort_ids_missing(missing, nlevels(id), ids, levels(id), term)
-}
-
-# What would make the ids match: each rule is asked whether it brings most of the missing ids into K.
-id_rules <- list(
-  "K and data differ in blanks around the names: use trimws()" = trimws,
-  "K and data differ in upper and lower case: use tolower() or toupper() on one of them" = tolower,
-  "K or data went through make.names(), which turns 12 into X12: read it with check.names = FALSE" = make.names,
-  "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^[^_]*_", "", x),
-  "K and data differ in leading zeros: pad one with sprintf()" = function(x) gsub("(^|[^0-9])0+(?=[0-9])", "\\1", x, perl = TRUE)
-)
-
-id_hint <- function(missing, ids, levels, term) {
-  helps <- function(rule) mean(rule(missing) %in% rule(ids)) > 0.5
-  found <- names(Filter(helps, id_rules))
-  if (length(found) > 0) return(found[1])
-  if (is.null(term$group)) return("without a bar term K is matched by the row names of data; name the ids in the formula with (1 | id)")
-  code_hint(ids, levels)
-}
-
-# Numbers on one side and labels on the other: as.integer() of a factor
-code_hint <- function(ids, levels) {
-  numbers <- function(x) all(grepl("^[0-9]+$", x))
-  codes <- as.character(seq_along(levels))
-  if (!numbers(levels) && all(codes %in% ids)) return("K seems to be named by the codes of the factor, not by its labels: name it by levels()")
-  if (numbers(levels) && !any(grepl("^[0-9]+$", ids))) return("the ids of data may be the codes of a factor, not its labels: use as.character() on it")
-  "give K all ids of the data, or leave those rows out"
+  if (length(missing) > 0) abort_ids_missing(missing, nlevels(id), ids, levels(id), term, columns)
 }

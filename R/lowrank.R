@@ -76,7 +76,7 @@ lowrank_random <- function(K, term, design, part = NULL) {
   ids <- rownames(K$W)
   if (is.null(term$group)) ids <- row_kernel_ids(ids, nrow(K$W), term, design, "W")
   if (!identical(ids, rownames(K$W))) rownames(K$W) <- ids
-  check_ids_known(term$id, ids, term)
+  check_ids_known(term$id, ids, term, colnames(K$W))
   check_groups(new_random(term, ids = ids, kernel = K, mean_diag = K$mean_diag, part = part))
 }
 

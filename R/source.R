@@ -14,7 +14,7 @@ candidate_source <- function(candidates, fit, data = NULL) {
     abort_candidates(paste0("must be numbers, not of type ", typeof(candidates)))
   }
   real <- inherits(candidates, c("fastlmm_bed", "SnpMatrix"))
-  matrix_source(candidates, match_candidates(rownames(candidates), nrow(candidates), fit, real, !is.null(attr(candidates, "assign"))))
+  matrix_source(candidates, match_candidates(rownames(candidates), nrow(candidates), fit, real, !is.null(attr(candidates, "assign")), colnames(candidates)))
 }
 
 # `at`: which row of the candidates each cell is, and in which cell each row of the fit

@@ -35,6 +35,7 @@ expect_same_fit <- function(a, b, tolerance = 1e-8) {
 baseline_once <- function() once("baseline, once each", fastlmm_fit(y ~ x + (1 | id), small_data()$d[c(1:3, 5:12), ], small_data()$K))
 
 as_matrix_class <- function(K, class) {
+  loadNamespace("Matrix")
   general <- as(as(as(K, "dMatrix"), "generalMatrix"), "unpackedMatrix")
   symmetric <- Matrix::forceSymmetric(general)
   switch(class,
