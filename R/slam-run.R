@@ -4,7 +4,27 @@
 slam_run <- function(fit, progress) {
   left <- fit$plan$iter - fit$done
   if (left <= 0) return(fit)
-  if (has_plan() && fit$plan$chains > 1) run_apart(fit, left) else run_here(fit, left, progress)
+  before <- fit$failed
+  fit <- if (has_plan() && fit$plan$chains > 1) run_apart(fit, left) else run_here(fit, left, progress)
+  warn_failed_draws(fit, before)
+  fit
+}
+
+# Draws that the sampler could not make, a row a chain, from the beginning of the chain on. They kept the value before: many of them bias what is drawn.
+failed_draws <- function(counts) {
+  matrix(unlist(counts), ncol = 4, byrow = TRUE, dimnames = list(NULL, c("responses", "coefficients of factors", "factors", "moves")))
+}
+
+warn_failed_draws <- function(fit, before = NULL) {
+  new <- fit$failed - if (is.null(before)) 0 else before
+  if (sum(new) == 0) return(invisible())
+  where <- colSums(new)
+  where <- where[where > 0]
+  chains <- which(rowSums(new) > 0)
+  warn_fastlmm("failed_draws", sprintf(
+    "%s failed and kept the value before (%s; %s %s): the precision of what is drawn was not positive. Scale responses and covariates, or use a tighter prior",
+    counted(sum(new), "draw"), paste0(names(where), " ", where, collapse = ", "), if (length(chains) > 1) "chains" else "chain", toString(chains)
+  ), count = sum(new), failed = new)
 }
 
 # Seconds of a burst: an interrupt is heard between bursts
@@ -39,6 +59,7 @@ run_here <- function(fit, left, progress) {
     size <- max(1, floor(min(2 * size, size * burst_seconds / max(seconds, 1e-3))))
   })
   fit$states <- ffi_slam_states(sampler)
+  fit$failed <- failed_draws(ffi_slam_failed(sampler))
   fit$draws <- join_draws(c(pieces, unsaved))
   if (stopped && left > 0) inform_interrupted(fit)
   fit
@@ -67,6 +88,7 @@ run_apart <- function(fit, left) {
     found <- in_plan(seq_len(fit$plan$chains), chain_work(fit, round))
     new <- lapply(found, `[[`, "draws")
     fit$states <- lapply(found, `[[`, "state")
+    fit$failed <- failed_draws(lapply(found, `[[`, "failed"))
     fit$done <- fit$done + round
     left <- left - round
     if (!is.null(fit$dir)) save_chunk(fit, new, fit$states, fit$done - round)
@@ -83,7 +105,7 @@ chain_work <- function(fit, iterations) {
   function(chain) {
     sampler <- new_sampler(bare, chain)
     found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), bare$plan$warmup, as.integer(bare$plan$thin), control_threads(bare$control))
-    list(draws = shape_draws(found[[1]], dims), state = ffi_slam_states(sampler)[[1]])
+    list(draws = shape_draws(found[[1]], dims), state = ffi_slam_states(sampler)[[1]], failed = ffi_slam_failed(sampler)[[1]])
   }
 }
 

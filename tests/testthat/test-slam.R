@@ -421,3 +421,9 @@ test_that("bad input is told by class and name", {
   expect_error(G(fit, "animal"), class = "fastlmm_error_effect")
   expect_error(G(fit, traits = "trait9"), class = "fastlmm_error_traits")
 })
+
+test_that("draws that failed are counted and warned of", {
+  fit <- list(failed = failed_draws(list(c(0, 0, 0, 0), c(2, 0, 1, 0))))
+  expect_warning(warn_failed_draws(fit), "3 draws failed .*responses 2, factors 1; chain 2", class = "fastlmm_warning_failed_draws")
+  expect_silent(warn_failed_draws(fit, fit$failed))
+})

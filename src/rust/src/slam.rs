@@ -62,6 +62,13 @@ fn ffi_slam_states(sampler: ExternalPtr<Sampler>) -> List {
     List::from_values(sampler.states().into_iter().map(bytes))
 }
 
+/// Numbers of draws of each chain that failed: of traits, of coefficients of factors, of rows of factors, of moves.
+/// @noRd
+#[extendr]
+fn ffi_slam_failed(sampler: ExternalPtr<Sampler>) -> List {
+    List::from_values(sampler.failed().iter().map(|failed| failed.numbers().to_vec()))
+}
+
 fn draws(draws: Draws) -> List {
     list!(
         count = draws.count as i32,
@@ -186,4 +193,5 @@ extendr_module! {
     fn ffi_slam_new;
     fn ffi_slam_run;
     fn ffi_slam_states;
+    fn ffi_slam_failed;
 }

@@ -14,12 +14,17 @@ use std::ops::Range;
 pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
     let (n, bf, iteration) = (model.n(), model.bf(), state.iteration);
     let State {
-        f, bf: all, gf, shared, ..
+        f,
+        bf: all,
+        gf,
+        shared,
+        failed,
+        ..
     } = state;
     for (m, f) in f.chunks(n).enumerate() {
         let rng = &mut source.stream(iteration, Block::Coefficients, m);
         let b = &mut all[m * bf..(m + 1) * bf];
-        draw_coefficients(model, f, gf[m], shared, b, rng);
+        failed.coefficients += u64::from(!draw_coefficients(model, f, gf[m], shared, b, rng));
         let e = residual(model, f, b);
         let grid = &model.proportions;
         let square = |g: usize| sum_of(n, |i| grid.at(g)[i] * e[i] * e[i]);
@@ -29,10 +34,11 @@ pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
     }
 }
 
-fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut [f64], rng: &mut Stream) {
+/// False if the coefficients stay as they were.
+fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut [f64], rng: &mut Stream) -> bool {
     let (xf, w) = (&model.data.xf, model.proportions.at(g));
     if b.is_empty() {
-        return;
+        return true;
     }
     let along = |l: usize, value: &dyn Fn(usize) -> f64| sum_of(f.len(), |i| w[i] * xf[(i, l)] * value(i));
     let ridge = |l: usize| precision(model, l, shared);
@@ -40,9 +46,11 @@ fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut
     let entry = |l: usize, o: usize| along(l, &|i| xf[(i, o)]) + if l == o { ridge(l) } else { 0.0 };
     gaussian.set(entry, |l| along(l, &|i| f[i]));
     let before = b.to_vec();
-    if !gaussian.draw(1.0, |_| true, b, rng) {
+    let drawn = gaussian.draw(1.0, |_| true, b, rng);
+    if !drawn {
         b.copy_from_slice(&before);
     }
+    drawn
 }
 
 /// Prior precision of a coefficient of X_F.
@@ -89,37 +97,39 @@ pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Sourc
         gaussian.set(entry, |m| gathered.right[(i, m)] + own[m][i] * mean(i, m));
     };
     let before = columns(&state.f, n);
-    let f = draw_rows(before, state.iteration, source, precisions, set);
+    let (f, failed) = draw_rows(before, state.iteration, source, precisions, set);
     state.f = by_columns(&f);
+    state.failed.factors += failed;
 }
 
 /// Rows of F, each normal and independent of the others: `set` gives row i, which is row `at` of its tile, its precision and right side, from what `prepare` makes for the
-/// rows of the tile. A row whose precision is not positive to rounding stays as it was `before`.
+/// rows of the tile. A row whose precision is not positive to rounding stays as it was `before`; how many do so is told.
 pub fn draw_rows<T>(
     before: MatRef<'_, f64>,
     iteration: u64,
     source: Source,
     prepare: impl Fn(Range<usize>) -> T + Sync,
     set: impl Fn(&T, usize, usize, &mut Gaussian) + Sync,
-) -> Mat<f64> {
+) -> (Mat<f64>, u64) {
     let (n, k) = (before.nrows(), before.ncols());
-    let tile = |t: usize| -> Vec<f64> {
+    let tile = |t: usize| -> (Vec<f64>, u64) {
         let mut rng = source.stream(iteration, Block::Factors, t);
         let rows = t * TILE..((t + 1) * TILE).min(n);
         let prepared = prepare(rows.clone());
         let mut gaussian = Gaussian::new(k);
-        let mut drawn = vec![0.0; rows.len() * k];
+        let (mut drawn, mut failed) = (vec![0.0; rows.len() * k], 0);
         for (at, (i, out)) in rows.zip(drawn.chunks_mut(k)).enumerate() {
             set(&prepared, at, i, &mut gaussian);
             if !gaussian.draw(1.0, |_| true, out, &mut rng) {
                 (0..k).for_each(|m| out[m] = before[(i, m)]);
+                failed += 1;
             }
         }
-        drawn
+        (drawn, failed)
     };
-    let tiles: Vec<Vec<f64>> = (0..n.div_ceil(TILE)).into_par_iter().map(tile).collect();
+    let (tiles, failed): (Vec<Vec<f64>>, Vec<u64>) = (0..n.div_ceil(TILE)).into_par_iter().map(tile).unzip();
     let rows = tiles.concat();
-    Mat::from_fn(n, k, |i, m| rows[i * k + m])
+    (Mat::from_fn(n, k, |i, m| rows[i * k + m]), failed.iter().sum())
 }
 
 /// The columns of a matrix, one after the other.

@@ -48,4 +48,4 @@ pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proport
 pub use sampler::{Draws, Sampler};
 pub use sets::Set;
 pub use shrinkage::Shrinkage;
-pub use state::State;
+pub use state::{Failed, State};

@@ -57,6 +57,7 @@ fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
     gaussian.set(entry, |l| precision[l] * product(l) - along(l, &|i| e[i]));
     let mut by = vec![0.0; b];
     if !gaussian.draw(1.0, |_| true, &mut by, rng) {
+        state.failed.moves += 1;
         return;
     }
     for (i, f) in state.f[m * n..(m + 1) * n].iter_mut().enumerate() {

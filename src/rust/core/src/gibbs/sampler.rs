@@ -3,7 +3,7 @@
 use super::chain::Chain;
 use super::model::Model;
 use super::rng::Source;
-use super::state::State;
+use super::state::{Failed, State};
 use crate::error::{Error, Result};
 use crate::monitor::Monitor;
 use crate::parallel::Workers;
@@ -64,6 +64,11 @@ impl Sampler {
         let state = State::from_bytes(&self.model, bytes).ok_or(Error::State)?;
         self.chains.push((source, state));
         Ok(())
+    }
+
+    /// Draws of each chain that failed, from its beginning on.
+    pub fn failed(&self) -> Vec<Failed> {
+        self.chains.iter().map(|(_, state)| state.failed).collect()
     }
 
     pub fn states(&self) -> Vec<Vec<u8>> {

@@ -9,7 +9,7 @@ use super::gaussian::Gaussian;
 use super::model::{Data, Model, Proportions, columns};
 use super::rng::{Block, Source};
 use super::shrinkage::Shrinkage;
-use super::state::State;
+use super::state::{Failed, State};
 use super::traits;
 use crate::linalg::product;
 use faer::{Mat, MatRef, Par};
@@ -96,6 +96,7 @@ impl Set {
                 ..state.shrinkage.clone()
             },
             cells: vec![],
+            failed: Failed::default(),
         }
     }
 
@@ -141,6 +142,7 @@ pub fn draw_traits(model: &Model, state: &mut State, source: Source) {
     for set in &model.sets {
         let mut part = set.part(model, state, &f);
         traits::draw(&set.model, &mut part, set.model.data.y.as_ref(), source);
+        state.failed.traits += part.failed.traits;
         let c = model.c();
         for (at, &j) in set.traits.iter().enumerate() {
             state.theta[j * c..(j + 1) * c].copy_from_slice(&part.theta[at * c..(at + 1) * c]);
@@ -182,7 +184,8 @@ pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
         };
         gaussian.set(entry, |m| right[(i, m)]);
     };
-    let drawn = draw_rows(f.as_ref(), state.iteration, source, |_| (), set);
+    let (drawn, failed) = draw_rows(f.as_ref(), state.iteration, source, |_| (), set);
+    state.failed.factors += failed;
     state.f = by_columns(&product(model.data.rows.as_ref(), drawn.as_ref(), Par::Seq));
 }
 

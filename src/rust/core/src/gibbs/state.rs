@@ -4,6 +4,35 @@ use super::model::Model;
 use super::rng::{Block, Source, index, normal, uniform};
 use super::shrinkage::Shrinkage;
 
+/// Draws whose precision matrix is not positive definite to rounding: they keep the value before, and are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Failed {
+    /// Coefficients and loadings of a trait.
+    pub traits: u64,
+    /// Coefficients of a factor.
+    pub coefficients: u64,
+    /// Rows of F.
+    pub factors: u64,
+    /// Moves of a factor along X.
+    pub moves: u64,
+}
+
+impl Failed {
+    pub fn numbers(&self) -> [f64; 4] {
+        [self.traits, self.coefficients, self.factors, self.moves].map(|count| count as f64)
+    }
+
+    fn from_numbers(numbers: &[f64]) -> Self {
+        let count = |i: usize| numbers[i] as u64;
+        Self {
+            traits: count(0),
+            coefficients: count(1),
+            factors: count(2),
+            moves: count(3),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     pub iteration: u64,
@@ -22,6 +51,7 @@ pub struct State {
     pub shrinkage: Shrinkage,
     /// Cells that were missing, in the order of traits.
     pub cells: Vec<f64>,
+    pub failed: Failed,
 }
 
 impl State {
@@ -56,6 +86,7 @@ impl State {
             shared: shared.collect(),
             shrinkage,
             cells: vec![0.0; count_missing(model)],
+            failed: Failed::default(),
         }
     }
 
@@ -84,6 +115,7 @@ impl State {
             self.shared.clone(),
             self.shrinkage.numbers(),
             self.cells.clone(),
+            self.failed.numbers().to_vec(),
         ];
         for part in parts {
             bytes.extend((part.len() as u64).to_le_bytes());
@@ -115,9 +147,11 @@ impl State {
         let (bf, shared) = (sized(model.bf() * k)?, sized(model.prior.shared.len())?);
         let numbers = sized(Shrinkage::count(model))?;
         let known = |g: &Vec<usize>| g.iter().all(|g| *g < model.proportions.count());
+        let cells = sized(count_missing(model))?;
         let state = Self {
             shrinkage: Shrinkage::from_numbers(model, &numbers),
-            cells: sized(count_missing(model))?,
+            failed: Failed::from_numbers(&sized(4)?),
+            cells,
             iteration,
             f,
             theta,

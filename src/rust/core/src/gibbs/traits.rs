@@ -14,6 +14,8 @@ pub struct Gathered {
     pub right: Mat<f64>,
     /// `sum_j lambda_j lambda_j' / sigma2_j` of the traits at each point of the grid, k^2 x points.
     pub precision: Mat<f64>,
+    /// Traits that kept their coefficients.
+    failed: u64,
 }
 
 /// Parts of the state that belong to some traits.
@@ -62,12 +64,16 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
     let nothing = Gathered {
         right: Mat::zeros(model.n(), model.k),
         precision: Mat::zeros(model.k * model.k, model.proportions.count()),
+        failed: 0,
     };
-    parts.into_iter().fold(nothing, |mut sum, part| {
+    let gathered = parts.into_iter().fold(nothing, |mut sum, part| {
         sum.right += part.right;
         sum.precision += part.precision;
+        sum.failed += part.failed;
         sum
-    })
+    });
+    state.failed.traits += gathered.failed;
+    gathered
 }
 
 /// W'W of the design at each point of the grid that some trait is at.
@@ -95,23 +101,30 @@ struct Before<'a> {
 impl Before<'_> {
     fn draw(&self, mut tile: Tile<'_>, rng: &mut Stream) -> Gathered {
         let y = self.y.subcols(tile.first, tile.g.len());
-        self.coefficients(&mut tile, y, rng);
+        let failed = self.coefficients(&mut tile, y, rng);
         self.variances(&mut tile, y, rng);
-        self.gathered(&tile, y)
+        Gathered {
+            failed,
+            ..self.gathered(&tile, y)
+        }
     }
 
-    /// b_j and lambda_j given h_j and sigma2_j: normal with precision `(W'W + D) / sigma2`.
-    fn coefficients(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) {
+    /// b_j and lambda_j given h_j and sigma2_j: normal with precision `(W'W + D) / sigma2`. How many traits kept what they had.
+    fn coefficients(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) -> u64 {
         let (model, c) = (self.model, self.model.c());
+        let mut failed = 0;
         if c == 0 {
-            return;
+            return failed;
         }
         let weighted = self.weighted(tile, |i, j| y[(i, j)]);
         let right = product(self.design.transpose(), weighted.as_ref(), Par::Seq);
         let mut gaussian = Gaussian::new(c);
         for (j, theta) in tile.theta.chunks_mut(c).enumerate() {
             let (trait_, sigma2) = (tile.first + j, tile.sigma2[j]);
-            let Some(gram) = &self.grams[tile.g[j]] else { continue };
+            let Some(gram) = &self.grams[tile.g[j]] else {
+                failed += 1;
+                continue;
+            };
             let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
             let entry = |l: usize, o: usize| gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
             gaussian.set(entry, |l| right[(l, j)]);
@@ -131,8 +144,10 @@ impl Before<'_> {
             let before = theta.to_vec();
             if !gaussian.draw(sigma2.sqrt(), |l| known(l).is_none(), theta, rng) {
                 theta.copy_from_slice(&before);
+                failed += 1;
             }
         }
+        failed
     }
 
     /// Prior precision of a coefficient, times sigma2.
@@ -206,6 +221,7 @@ impl Before<'_> {
         Gathered {
             right: product(weighted.as_ref(), lambda.as_ref(), Par::Seq),
             precision,
+            failed: 0,
         }
     }
 
