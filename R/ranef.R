@@ -14,7 +14,7 @@
 #' @param ... not used; an unknown argument is an error.
 #' @return `ranef()`: a list of class `ranef.fastlmm` with one data frame, named by the grouping factor, with a row for
 #'   each id and a column `(Intercept)` (or the name of the slope); with `condVar` the data frame carries `postVar`, an
-#'   array 1 x 1 x ids. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval` and, with `condVar`, `condsd`.
+#'   array effects x effects x ids, which holds the covariances between the effects of one id too. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval` and, with `condVar`, `condsd`.
 #'   `coef()`: the same shape, fixed effects plus random effects.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
@@ -52,11 +52,37 @@ group_effects <- function(labels, fit, condVar, which) {
   frame
 }
 
-# Effects x effects x ids; covariances between effects of one id are not given.
+# Effects x effects x ids
 post_var <- function(fit, labels, id) {
-  variance <- vapply(labels, function(label) conditional_variance(fit, label, match(id, fit$random[[label]]$ids)), numeric(length(id)))
-  diagonal <- function(v) diag(v, length(v))
-  array(apply(matrix(variance, length(id)), 1, diagonal), c(length(labels), length(labels), length(id)))
+  count <- length(labels)
+  constant <- function(weights) matrix(weights, length(id), length(weights), byrow = TRUE)
+  variance <- sum_variance(fit, labels, id, lapply(seq_len(count), function(i) constant(as.numeric(seq_len(count) == i))))
+  out <- array(0, c(count, count, length(id)))
+  for (i in seq_len(count)) out[i, i, ] <- variance[, i]
+  pairs <- which(upper.tri(diag(count)), arr.ind = TRUE)
+  if (nrow(pairs) == 0) return(out)
+  covariance <- pair_covariance(fit, labels, id, pairs, sqrt(pmax(variance, 0)))
+  for (p in seq_len(nrow(pairs))) out[pairs[p, 1], pairs[p, 2], ] <- out[pairs[p, 2], pairs[p, 1], ] <- covariance[, p]
+  out
+}
+
+# 4 cov(a, b) = var(a + b) - var(a - b), of effects in units of their standard deviations so that neither drowns the other
+pair_covariance <- function(fit, labels, id, pairs, sd) {
+  unit <- ifelse(sd > 0, 1 / sd, 0)
+  one <- function(i, sign) unit[, i] * outer(rep(1, length(id)), (pairs[, 1] == i) + sign * (pairs[, 2] == i))
+  weights <- lapply(seq_along(labels), function(i) cbind(one(i, 1), one(i, -1)))
+  sums <- sum_variance(fit, labels, id, weights)
+  plus <- seq_len(nrow(pairs))
+  (sums[, plus, drop = FALSE] - sums[, -plus, drop = FALSE]) / 4 * sd[, pairs[, 1], drop = FALSE] * sd[, pairs[, 2], drop = FALSE]
+}
+
+# Variances, given the data and beta, of weighted sums of the effects of each id: ids x sums. `weights` has such a matrix for each effect.
+sum_variance <- function(fit, labels, id, weights) {
+  random <- fit$random[labels]
+  target <- lapply(weights, function(w) list(id = rep(id, ncol(w)), z = c(w)))
+  sources <- lapply(random, kernel_source, id = id, K = NULL, allow.new.levels = FALSE)
+  targets <- list(X = matrix(0, length(weights[[1]]), 0), random = structure(target, names = labels))
+  matrix(target_variance(fit, targets, sources), length(id))
 }
 
 #' @rdname ranef.fastlmm

@@ -57,3 +57,25 @@ test_that("random effects print", {
   expect_snapshot(print(ranef(lme4_pair("Dyestuff")$ours), digits = 3))
   expect_snapshot(print(coef(lme4_pair("Dyestuff")$ours), digits = 6))
 })
+
+test_that("conditional covariances between the effects of one id are lme4's, and those of the definition with kernels", {
+  skip_if_not_installed("lme4")
+  ours <- fastlmm_fit(Reaction ~ Days + (Days || Subject), lme4::sleepstudy)
+  theirs <- lme4::lmer(Reaction ~ Days + (Days || Subject), lme4::sleepstudy)
+  found <- attr(ranef(ours)$Subject, "postVar")
+  expect_equal(found[, , 1], matrix(c(149.79, -22.23, -22.23, 5.454), 2), tolerance = 1e-3)
+  # lme4 gives the terms of a || one by one, or together in one array
+  expected <- attr(lme4::ranef(theirs)$Subject, "postVar")
+  if (is.list(expected)) for (i in 1:2) expect_equal(found[i, i, ], c(expected[[i]]), tolerance = 1e-4) else expect_equal(found, expected, tolerance = 1e-4, ignore_attr = TRUE)
+  fit <- mix_fit()
+  m <- mix_dense(fit, mix_terms(), mix_data()$data$w)
+  C <- lapply(1:3, function(k) fit$sigma2[[k]] * mix_terms()[[k]]$K %*% t(m$Z[[k]]))
+  found <- attr(ranef(fit)$id, "postVar")
+  id <- match(rownames(ranef(fit)$id)[1:5], mix_data()$ids)
+  for (i in 1:3) {
+    for (j in 1:3) {
+      prior <- if (i == j) fit$sigma2[[i]] * diag(mix_terms()[[i]]$K)[id] else 0
+      expect_equal(found[i, j, 1:5], unname(prior - rowSums((C[[i]] %*% m$inverse * C[[j]])[id, ])), tolerance = 1e-6, info = paste(i, j))
+    }
+  }
+})
