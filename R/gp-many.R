@@ -202,7 +202,7 @@ residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "wo
   check_dots_empty(...)
   residual <- object$y - gp_fitted_cells(object)
   if (match.arg(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
-  if (scaled) residual <- sweep(residual, 2, sigma(object), `/`)
+  if (scaled) residual <- sweep(residual, 2, positive_sigma(object), `/`)
   naresid(object$na.action, residual)
 }
 

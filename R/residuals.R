@@ -5,7 +5,7 @@
 #' @param object a fit by [fastlmm_fit()].
 #' @param type `"response"` (or `"working"`): the response minus the fitted value; `"pearson"` (or `"deviance"`): the
 #'   same times the square root of the prior weight.
-#' @param scaled divide by the residual standard deviation?
+#' @param scaled divide by the residual standard deviation? Where that is zero, at `h2 = 1`, scaled residuals are `NA`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A numeric vector named by the rows of the data.
 #' @examples
@@ -17,8 +17,15 @@ residuals.fastlmm <- function(object, type = c("response", "pearson", "working",
   check_dots_empty(...)
   residual <- response(object) - conditional_fit(object)
   if (match.arg(type) %in% c("pearson", "deviance")) residual <- residual * sqrt(prior_weights(object))
-  if (scaled) residual <- residual / sigma(object)
+  if (scaled) residual <- residual / positive_sigma(object)
   naresid(object$na.action, residual)
+}
+
+# Without residual variance the residuals are rounding, and so is their ratio to it.
+positive_sigma <- function(fit) {
+  value <- sigma(fit)
+  value[!is.na(value) & value <= 0] <- NA
+  value
 }
 
 #' @rdname residuals.fastlmm
