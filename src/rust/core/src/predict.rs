@@ -6,8 +6,13 @@ use crate::linalg::product;
 use crate::parallel::{Workers, check_memory};
 use faer::linalg::cholesky::llt;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatRef, Par, Side};
 use std::cmp::Ordering;
+
+const DECOMPOSITION: Error = Error::NoConvergence {
+    what: "a decomposition of the covariance of the data",
+    iterations: 0,
+};
 
 /// A fitted model, as far as prediction variances need it.
 pub struct Fitted<'a> {
@@ -49,29 +54,55 @@ pub fn variance(fitted: &Fitted<'_>, targets: &Targets<'_>, threads: usize) -> R
     }
 }
 
-/// The same through the k columns of W: with `G = W'NW + delta I`, `Var(u | y, beta) = sigma2_e w'G^-1 w` and `d = x - X'ZW G^-1 w`.
+/// The same through the k columns of W, with the thin SVD `sigma N^(1/2) W = U diag(s) V'` of the observed rows:
+///
+/// ```text
+/// Var(u | y, beta) = sigma2 w' (I - V diag(s^2 / (s^2 + sigma2_e)) V') w
+/// d                = x - X'Z N^(-1/2) U diag(s / (s^2 + sigma2_e)) V' sigma w
+/// ```
+///
+/// Sums of squares, which tend to `sigma2 w' (I - V V') w` with sigma2_e: what the observed rows of W do not span keeps its prior variance.
 fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
     let (m, k, t) = (fitted.index.len(), w.ncols(), targets.k.nrows());
-    // sigma W, so that a variance of zero needs no case of its own
-    let sigma = fitted.sigma2.sqrt();
-    let own = Mat::from_fn(m, k, |i, c| sigma * w[(fitted.index[i], c)]);
-    let weighted = Mat::from_fn(m, k, |i, c| fitted.gram[i] * own[(i, c)]);
-    let gram = product(own.transpose(), weighted.as_ref(), par);
-    let entry = |i: usize, j: usize| gram[(i, j)] + if i == j { fitted.sigma2_e } else { 0.0 };
-    let (factor, inverse) = factorise(k, entry, par)?;
-    let mut c = Mat::from_fn(k, t, |i, j| inverse[i] * sigma * targets.k[(j, i)]);
-    let mut x = product(own.transpose(), fitted.cross, par);
-    (0..k).for_each(|i| (0..x.ncols()).for_each(|j| x[(i, j)] *= inverse[i]));
-    solve_lower_triangular_in_place(factor.as_ref(), c.as_mut(), par);
-    solve_lower_triangular_in_place(factor.as_ref(), x.as_mut(), par);
-    let fixed = fixed_variance(fitted, targets, &c, &x, par);
-    Ok((0..t).map(|i| fitted.sigma2_e * square(&c, i) + fixed[i]).collect())
+    let (sigma, noise) = (fitted.sigma2.sqrt(), fitted.sigma2_e);
+    let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
+    let own = Mat::from_fn(m, k, |i, c| root[i] * sigma * w[(fitted.index[i], c)]);
+    let svd = own.thin_svd().map_err(|_| DECOMPOSITION)?;
+    let s = svd.S().column_vector();
+    let cut = m.max(k) as f64 * f64::EPSILON * s.iter().copied().fold(0.0, f64::max);
+    let rank = s.iter().take_while(|s| **s > cut).count();
+    let (u, v) = (svd.U().subcols(0, rank), svd.V().subcols(0, rank));
+    let mut free = Mat::from_fn(k, t, |c, j| sigma * targets.k[(j, c)]);
+    let mut along = product(v.transpose(), free.as_ref(), par);
+    free -= product(v, along.as_ref(), par);
+    let shrunk = |i: usize, along: f64| along * along * noise / (s[i] * s[i] + noise);
+    let random: Vec<f64> = (0..t)
+        .map(|j| square(&free, j) + (0..rank).map(|i| shrunk(i, along[(i, j)])).sum::<f64>())
+        .collect();
+    let x = product(u.transpose(), whitened(fitted, &root).as_ref(), par);
+    for i in 0..rank {
+        let weight = s[i] / (s[i] * s[i] + noise);
+        (0..t).for_each(|j| along[(i, j)] *= weight);
+    }
+    let fixed = fixed_variance(fitted, targets, &along, &x, par);
+    Ok(random.iter().zip(fixed).map(|(random, fixed)| random + fixed).collect())
+}
+
+/// N^(-1/2) Z'WX
+fn whitened(fitted: &Fitted<'_>, root: &[f64]) -> Mat<f64> {
+    Mat::from_fn(root.len(), fitted.cross.ncols(), |i, j| {
+        if root[i] > 0.0 {
+            fitted.cross[(i, j)] / root[i]
+        } else {
+            0.0
+        }
+    })
 }
 
 /// Through the m observed ids.
 fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
-    let (m, t, r) = (root.len(), targets.prior.len(), targets.x.ncols());
+    let (m, t) = (root.len(), targets.prior.len());
     let Fitted {
         kernel,
         index,
@@ -82,19 +113,10 @@ fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64
     let entry = |i: usize, j: usize| {
         root[i] * sigma2 * kernel.entry(index[i], index[j]) * root[j] + if i == j { *sigma2_e } else { 0.0 }
     };
-    let (factor, inverse) = factorise(m, entry, par)?;
-    // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by L^-1 D^-1/2
-    let mut c = Mat::from_fn(m, t, |i, j| inverse[i] * root[i] * sigma2 * targets.k[(j, i)]);
-    let cross = |i: usize, j: usize| {
-        if root[i] > 0.0 {
-            inverse[i] * (fitted.cross[(i, j)] / root[i])
-        } else {
-            0.0
-        }
-    };
-    let mut x = Mat::from_fn(m, r, cross);
-    solve_lower_triangular_in_place(factor.as_ref(), c.as_mut(), par);
-    solve_lower_triangular_in_place(factor.as_ref(), x.as_mut(), par);
+    // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by V^(-1/2)
+    let half = Half::new(m, entry, par)?;
+    let c = half.times(Mat::from_fn(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
+    let x = half.times(whitened(fitted, &root), par);
     let fixed = fixed_variance(fitted, targets, &c, &x, par);
     let random = |i: usize| (sigma2 * targets.prior[i] - square(&c, i)).max(0.0);
     Ok((0..t).map(|i| random(i) + fixed[i]).collect())
@@ -117,37 +139,73 @@ fn fixed_variance(fitted: &Fitted<'_>, targets: &Targets<'_>, c: &Mat<f64>, x: &
         .collect()
 }
 
-/// Cholesky factor of `D^-1/2 A D^-1/2` and the diagonal of `D^-1/2`, D the diagonal of A; `entry` gives A.
+/// Half of the inverse of a covariance A: C with C'C = A^-1, through `D^-1/2 A D^-1/2`, D the diagonal of A.
 ///
-/// Scaled to a unit diagonal, groups of very different weight keep their own accuracy. A singular A (no residual variance) gets a
-/// diagonal that is raised to rounding.
-fn factorise(n: usize, entry: impl Fn(usize, usize) -> f64, par: Par) -> Result<(Mat<f64>, Vec<f64>)> {
-    let inverse: Vec<f64> = (0..n)
-        .map(|i| entry(i, i))
-        .map(|d| if d > 0.0 { d.sqrt().recip() } else { 1.0 })
-        .collect();
-    let mut raise = 0.0;
-    while raise < 1e-3 {
+/// Scaled to a unit diagonal, groups of very different weight keep their own accuracy. A singular A (no residual variance) has its eigenvectors
+/// instead of a Cholesky factor, those of rounding left out: what is multiplied lies in its range.
+struct Half {
+    inverse: Vec<f64>,
+    form: Form,
+}
+
+enum Form {
+    /// Lower triangle of the Cholesky factor.
+    Factor(Mat<f64>),
+    /// Rows of diag(lambda^(-1/2)) Q'.
+    Eigen(Mat<f64>),
+}
+
+impl Half {
+    fn new(n: usize, entry: impl Fn(usize, usize) -> f64, par: Par) -> Result<Self> {
+        let inverse: Vec<f64> = (0..n)
+            .map(|i| entry(i, i))
+            .map(|d| if d > 0.0 { d.sqrt().recip() } else { 1.0 })
+            .collect();
         let scaled = |i: usize, j: usize| match i.cmp(&j) {
             Ordering::Greater => inverse[i] * entry(i, j) * inverse[j],
-            Ordering::Equal => 1.0 + raise,
+            Ordering::Equal => 1.0,
             Ordering::Less => 0.0,
         };
-        let mut v = Mat::from_fn(n, n, scaled);
+        let form = match Self::factor(Mat::from_fn(n, n, scaled), par) {
+            Some(factor) => Form::Factor(factor),
+            None => Form::Eigen(Self::eigen(Mat::from_fn(n, n, scaled))?),
+        };
+        Ok(Self { inverse, form })
+    }
+
+    /// None where a pivot is rounding.
+    fn factor(mut v: Mat<f64>, par: Par) -> Option<Mat<f64>> {
+        let n = v.nrows();
         let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
         let mut memory = dyn_stack::MemBuffer::new(scratch);
         let stack = dyn_stack::MemStack::new(&mut memory);
-        if llt::factor::cholesky_in_place(v.as_mut(), Default::default(), par, stack, Default::default()).is_ok() {
-            return Ok((v, inverse));
-        }
-        raise = if raise == 0.0 {
-            n as f64 * f64::EPSILON
-        } else {
-            10.0 * raise
-        };
+        llt::factor::cholesky_in_place(v.as_mut(), Default::default(), par, stack, Default::default()).ok()?;
+        let least = n as f64 * f64::EPSILON;
+        (0..n).all(|i| v[(i, i)] * v[(i, i)] > least).then_some(v)
     }
-    Err(Error::NoConvergence {
-        what: "a Cholesky factorisation",
-        iterations: 0,
-    })
+
+    fn eigen(v: Mat<f64>) -> Result<Mat<f64>> {
+        let n = v.nrows();
+        let eigen = v.self_adjoint_eigen(Side::Lower).map_err(|_| DECOMPOSITION)?;
+        let (values, q) = (eigen.S().column_vector(), eigen.U());
+        let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
+        let kept: Vec<usize> = (0..n).filter(|&k| values[k] > cut).collect();
+        Ok(Mat::from_fn(kept.len(), n, |k, i| {
+            q[(i, kept[k])] / values[kept[k]].sqrt()
+        }))
+    }
+
+    /// C B
+    fn times(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
+        for (i, scale) in self.inverse.iter().enumerate() {
+            (0..b.ncols()).for_each(|j| b[(i, j)] *= scale);
+        }
+        match &self.form {
+            Form::Factor(factor) => {
+                solve_lower_triangular_in_place(factor.as_ref(), b.as_mut(), par);
+                b
+            }
+            Form::Eigen(rows) => product(rows.as_ref(), b.as_ref(), par),
+        }
+    }
 }
