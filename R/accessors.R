@@ -147,13 +147,13 @@ wanted_reml <- function(fit, REML) {
   if (is.null(REML)) is_reml(fit) else isTRUE(as.logical(REML))
 }
 
-# The two criteria differ by log|X'V^-1 X|, which vcov holds, and by the divisor of the variance: no matrix is needed.
+# The two criteria differ by log|X'V^-1 X| and by the divisor of the variance.
 other_log_lik <- function(fit) {
   if (!is.finite(fit$logLik)) return(fit$logLik)
   n <- fit$nobs
   r <- fit$rank
   scale <- max(fit$sigma2, fit$sigma2_e)
-  log_det_xx <- r * log(scale) - log_det(fit$vcov)
+  log_det_xx <- r * log(scale) + log_det_fixed(fit)
   from <- if (is_reml(fit)) n - r else n
   to <- if (is_reml(fit)) n else n - r
   log_det_v <- -2 * fit$logLik - from * (log(2 * pi * scale) + 1) - if (is_reml(fit)) log_det_xx else 0
@@ -161,8 +161,26 @@ other_log_lik <- function(fit) {
   -(to * (log(2 * pi * scale * from / to) + 1) + log_det_v + restricted) / 2
 }
 
+# log|X'V^-1 X| = log|X'X| - log|S|, S the covariance of the coefficients of an orthonormal basis of X: from vcov itself digits would be lost where columns
+# of X are nearly dependent, as age and an intercept are in years AD.
+log_det_fixed <- function(fit) {
+  part <- along_x(fit)
+  part$log_det_x - log_det(part$covariance)
+}
+
 log_det <- function(x) {
   if (nrow(x) == 0) 0 else as.numeric(determinant(x)$modulus)
+}
+
+# X in an orthonormal basis of its span: beta = basis along, vcov = basis covariance basis'
+along_x <- function(fit) {
+  if (length(fit$random) > 1) return(fit$rotated)
+  rotated <- fit$rotated
+  v <- arrow(fit)
+  along <- rotated$y1 - v$su2 * drop(rotated$b %*% (rotated$y / v$v22))
+  list(
+    along = along * rotated$y_scale, covariance = v$S * rotated$y_scale^2, basis = rotated$basis, log_det_x = rotated$log_det_x
+  )
 }
 
 warn_deviance_reml <- function() {

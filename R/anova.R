@@ -203,15 +203,13 @@ abort_anova <- function(message) abort_fastlmm("anova", message)
 
 # ---- terms of one fit -----------------------------------------------------------------------------------
 
-# With R'R = vcov^-1 the squares of R beta are the sums of squares in units of the residual variance, each column's after those before it. In units of the
-# standard errors nothing depends on the scale of the columns.
+# With R'R = vcov^-1 the squares of R beta are the sums of squares in units of the residual variance, each column's after those before it.
 anova_of_terms <- function(fit) {
   kept <- fit$kept
   term <- attr(fixed_design(fit), "assign")[kept]
   inside <- which(term > 0)
-  se <- sqrt(diag(fit$vcov))
-  if (!all(se > 0)) abort_anova("the coefficients have no standard errors: the fit is exact")
-  effects <- if (length(kept) > 0) drop(chol(solve(cov2cor(fit$vcov))) %*% (fit$coefficients[kept] / se))
+  if (length(kept) > 0 && all(fit$vcov == 0)) abort_anova("the coefficients have no standard errors: the fit is exact")
+  effects <- if (length(kept) > 0) sequential_effects(fit)
   sums <- vapply(split(effects[inside]^2, term[inside]), sum, 0)
   npar <- as.integer(table(term[inside]))
   table <- data.frame(
@@ -219,4 +217,26 @@ anova_of_terms <- function(fit) {
     row.names = attr(fit$terms, "term.labels")[unique(term[inside])], check.names = FALSE
   )
   structure(table, heading = "Analysis of Variance Table", class = c("anova", "data.frame"))
+}
+
+# R beta without vcov^-1: L = R^-1 is the triangular factor of vcov = L L', here from an orthogonal decomposition of a root of vcov, so that neither the scale nor
+# the origin of a column matters. An effect without variance (no residual variance, V singular) is infinite.
+sequential_effects <- function(fit) {
+  part <- along_x(fit)
+  r <- length(part$along)
+  eigen <- eigen(part$covariance, symmetric = TRUE)
+  values <- eigen$values
+  values[values < r * 100 * .Machine$double.eps * values[1]] <- 0
+  root <- part$basis %*% (eigen$vectors * rep(sqrt(values), each = r))
+  last_first <- r:1
+  R <- qr.R(qr(t(root[last_first, , drop = FALSE]), tol = 0))
+  beta <- drop(part$basis %*% part$along)[last_first]
+  effects <- numeric(r)
+  for (j in seq_len(r)) {
+    before <- seq_len(j - 1)
+    left <- beta[j] - sum(R[before, j][is.finite(effects[before])] * effects[before][is.finite(effects[before])])
+    known <- abs(R[j, j]) <= 1e-13 * sqrt(sum(R[seq_len(j), j]^2)) || all(R[, j] == 0)
+    effects[j] <- if (known) sign(left) * Inf else left / R[j, j]
+  }
+  effects[last_first]
 }

@@ -27,8 +27,12 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   method <- one_of(method, c("profile", "Wald"), interval_habits)
   if (method == "profile") table <- without_undefined(object, table)
   interval <- switch(method, profile = profile_interval, Wald = wald_interval)
-  limits <- vapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails), c(0, 0))
-  interval_matrix(limits, if (oldNames) table$name else telling_names(object, table$name), tails)
+  limits <- lapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails))
+  better <- better_variances(limits)
+  if (!is.null(better)) {
+    return(profile_again(object, better, function(fit) confint(fit, table$name, level = level, method = method, oldNames = oldNames)))
+  }
+  interval_matrix(unlist(limits), if (oldNames) table$name else telling_names(object, table$name), tails)
 }
 
 # lme4's names with oldNames = FALSE
@@ -53,7 +57,10 @@ confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
 profile_interval <- function(fit, parameter, tails) {
   if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
   rise <- qchisq(diff(tails), 1)
-  if (length(fit$random) > 1) return(mix_call(ffi_interval_mix, fit, fit$method, parameter$what, parameter$column, rise))
+  if (length(fit$random) > 1) {
+    found <- mix_profile(ffi_interval_mix, fit, parameter, rise)
+    return(structure(found$limits, better = found$better))
+  }
   call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, rise)
 }
 

@@ -68,17 +68,17 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 #' @noRd
 ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolerance) .Call(wrap__ffi_fit_many, Y, X, weights, effect, method, effects, threads, tolerance)
 
-#' Fit one response with several random effects.
+#' Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
 #' @noRd
-ffi_fit_mix <- function(y, X, weights, effects, method, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, threads)
+ffi_fit_mix <- function(y, X, weights, effects, method, start, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, start, threads)
 
 #' Profile of one parameter of several random effects out to |zeta| = zeta_max.
 #' @noRd
-ffi_profile_mix <- function(y, X, weights, effects, method, what, number, zeta_max, points, threads) .Call(wrap__ffi_profile_mix, y, X, weights, effects, method, what, number, zeta_max, points, threads)
+ffi_profile_mix <- function(y, X, weights, effects, method, what, number, known, zeta_max, points, threads) .Call(wrap__ffi_profile_mix, y, X, weights, effects, method, what, number, known, zeta_max, points, threads)
 
 #' Where the deviance of several random effects has risen by `rise`.
 #' @noRd
-ffi_interval_mix <- function(y, X, weights, effects, method, what, number, rise, threads) .Call(wrap__ffi_interval_mix, y, X, weights, effects, method, what, number, rise, threads)
+ffi_interval_mix <- function(y, X, weights, effects, method, what, number, known, rise, threads) .Call(wrap__ffi_interval_mix, y, X, weights, effects, method, what, number, known, rise, threads)
 
 #' Variance of predictions from several random effects.
 #' @noRd
@@ -120,6 +120,10 @@ ffi_slam_run <- function(sampler, iterations, warmup, thin, threads) .Call(wrap_
 #' Bytes of the state of each chain.
 #' @noRd
 ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
+
+#' Numbers of draws of each chain that failed: of traits, of coefficients of factors, of rows of factors, of moves.
+#' @noRd
+ffi_slam_failed <- function(sampler) .Call(wrap__ffi_slam_failed, sampler)
 
 #' The words of each choice.
 #' @noRd

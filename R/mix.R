@@ -1,9 +1,10 @@
 # Fits with several random effects: the call to Rust, and what is peculiar to them.
 
-estimate_mix <- function(model) {
+# `start`: variances near an optimum that is known, the residual's last
+estimate_mix <- function(model, start = numeric(0)) {
   found <- call_rust(
     ffi_fit_mix, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(model$random), model$method,
-    control_threads(model$control)
+    start, control_threads(model$control)
   )
   labels <- names(model$random)
   named <- function(x) structure(x, names = labels)

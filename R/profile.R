@@ -16,6 +16,9 @@
 #' @param x a profile.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
+#' A profile that comes upon a larger likelihood than that of the fit says so, with the warning `fastlmm_warning_better_optimum`, and is made of the fit
+#' that starts from there, which is its attribute `"fit"`.
+#'
 #' @return A data frame of class `fastlmm_profile`, with columns `.par` (factor), `value`, `.zeta` and `logLik`.
 #' @seealso [confint.fastlmm()] and, for plots, [plot.fastlmm_profile()]. The profile over `h2` that the search itself
 #'   made is `fit$profile`.
@@ -30,7 +33,10 @@ profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, 
   table <- select_parameters(fitted, which)
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
-  curves <- lapply(seq_len(nrow(table)), function(i) profile_curve(fitted, table[i, ], zeta_max, check_points(points)))
+  points <- check_points(points)
+  curves <- lapply(seq_len(nrow(table)), function(i) profile_curve(fitted, table[i, ], zeta_max, points))
+  better <- better_variances(curves)
+  if (!is.null(better)) return(profile_again(fitted, better, function(fit) profile(fit, which, alphamax, points)))
   curves <- do.call(rbind, curves)
   curves$.par <- factor(curves$.par, levels = unique(table$name))
   structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = table)
@@ -45,12 +51,53 @@ as.data.frame.fastlmm_profile <- function(x, row.names = NULL, optional = FALSE,
 }
 
 profile_curve <- function(fit, parameter, zeta_max, points) {
-  curve <- if (length(fit$random) > 1) {
-    mix_call(ffi_profile_mix, fit, fit$method, parameter$what, parameter$column, zeta_max, points)
+  found <- if (length(fit$random) > 1) {
+    mix_profile(ffi_profile_mix, fit, parameter, zeta_max, points)
   } else {
-    call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points)
+    list(curve = call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points))
   }
-  data.frame(.par = parameter$name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik)
+  curve <- found$curve
+  structure(data.frame(.par = parameter$name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik), better = found$better)
+}
+
+# ---- a better optimum -------------------------------------------------------------------------------------
+
+# The curve or interval of several effects, and variances with a larger likelihood if it found them. A fixed effect of a REML fit is profiled by ML, which
+# says nothing about the fit: there the search is made again.
+mix_profile <- function(entry, fit, parameter, ...) {
+  known <- c(unname(fit$sigma2), fit$sigma2_e)
+  of_fit <- parameter$what != "beta" || !is_reml(fit)
+  repeat {
+    found <- mix_call(entry, fit, fit$method, parameter$what, parameter$column, known, ...)
+    if (length(found$better) == 0) return(found["better" != names(found)])
+    if (of_fit) return(found)
+    known <- found$better
+  }
+}
+
+better_variances <- function(found) {
+  better <- Filter(Negate(is.null), lapply(found, attr, "better"))
+  if (length(better) > 0) better[[1]]
+}
+
+# What `read` makes of the fit that starts from these variances, with that fit
+profile_again <- function(fit, better, read) {
+  again <- fit_again(fit, better)
+  found <- read(again)
+  if (is.null(attr(found, "fit"))) attr(found, "fit") <- again
+  found
+}
+
+fit_again <- function(fit, start) {
+  model <- stored_model(fit)
+  again <- new_fastlmm(model, estimate_mix(model, start))
+  if (!(again$logLik > fit$logLik)) abort_fastlmm("no_convergence", "the profile found a larger likelihood than the fit, but no optimum beside it")
+  again$call <- fit$call
+  warn_fastlmm("better_optimum", sprintf(
+    "the profile found a larger likelihood, %s, than that of the fit, %s; the fit is made again from there, and is attr(, \"fit\") of what this gives",
+    format(again$logLik, digits = 8), format(fit$logLik, digits = 8)
+  ), logLik = again$logLik, sigma2 = again$sigma2, sigma2_e = again$sigma2_e)
+  again
 }
 
 # One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), range.

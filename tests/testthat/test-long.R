@@ -60,3 +60,8 @@ test_that("a parametric bootstrap is centred at the fit", {
   expect_lt(max(abs(rowMeans(boot) - fixef(fit)) / se), 4 / sqrt(400))
   expect_equal(apply(boot, 1, sd), se, tolerance = 0.15)
 })
+
+test_that("no dense search and no profile finds a better optimum than 500 small fits of two effects", {
+  skip_unless_long()
+  for (seed in 1001:1500) expect_mix_optimum(seed)
+})

@@ -8,7 +8,7 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::error::Error;
 use fastlmm_core::mix::Model;
-use fastlmm_core::mix::fit::fit;
+use fastlmm_core::mix::fit::fit_from;
 use fastlmm_core::mix::predict::{Targets, variance};
 use fastlmm_core::mix::profile::{Profile, What};
 use fastlmm_core::parallel::Workers;
@@ -27,13 +27,22 @@ fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [H
     })
 }
 
-/// Fit one response with several random effects.
+/// Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
 /// @noRd
 #[extendr]
-fn ffi_fit_mix(y: &[f64], X: RMatrix<f64>, weights: &[f64], effects: List, method: &str, threads: i32) -> Reply<List> {
+fn ffi_fit_mix(
+    y: &[f64],
+    X: RMatrix<f64>,
+    weights: &[f64],
+    effects: List,
+    method: &str,
+    start: &[f64],
+    threads: i32,
+) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let found = fit(&model, view::method(method)?, threads as usize, &mut Console)?;
+    known_variances(start, &held)?;
+    let found = fit_from(&model, view::method(method)?, start, threads as usize, &mut Console)?;
     Ok(reply::mix(&found, X.ncols()))
 }
 
@@ -87,10 +96,19 @@ fn parameter(what: &str, number: i32, model: &Model<'_>) -> Reply<What> {
     })
 }
 
+/// One variance an effect and the residual's, or none at all.
+fn known_variances(variances: &[f64], held: &[Held]) -> Reply<()> {
+    if variances.is_empty() {
+        return Ok(());
+    }
+    view::same_length("variances", variances.len(), held.len() + 1)
+}
+
 fn profiled<T>(
     model: &Model<'_>,
     method: &str,
     what: What,
+    known: &[f64],
     threads: i32,
     read: impl FnOnce(&Profile<'_>) -> Result<T, Error>,
 ) -> Reply<T> {
@@ -99,6 +117,7 @@ fn profiled<T>(
         model,
         view::method(method)?,
         what,
+        known,
         &workers,
         &mut Console,
     )?)?)
@@ -116,6 +135,7 @@ fn ffi_profile_mix(
     method: &str,
     what: &str,
     number: i32,
+    known: &[f64],
     zeta_max: f64,
     points: i32,
     threads: i32,
@@ -123,8 +143,13 @@ fn ffi_profile_mix(
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
     let what = parameter(what, number, &model)?;
-    let curve = |profile: &Profile<'_>| profile.curve(zeta_max, points as usize);
-    Ok(reply::curve(&profiled(&model, method, what, threads, curve)?))
+    known_variances(known, &held)?;
+    let curve = |profile: &Profile<'_>| Ok((profile.curve(zeta_max, points as usize)?, profile.better()));
+    let (points, better) = profiled(&model, method, what, known, threads, curve)?;
+    Ok(list!(
+        curve = reply::curve(&points),
+        better = better.unwrap_or_default()
+    ))
 }
 
 /// Where the deviance of several random effects has risen by `rise`.
@@ -139,14 +164,17 @@ fn ffi_interval_mix(
     method: &str,
     what: &str,
     number: i32,
+    known: &[f64],
     rise: f64,
     threads: i32,
-) -> Reply<Vec<f64>> {
+) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
     let what = parameter(what, number, &model)?;
-    let (lower, upper) = profiled(&model, method, what, threads, |profile| profile.interval(rise))?;
-    Ok(vec![lower, upper])
+    known_variances(known, &held)?;
+    let interval = |profile: &Profile<'_>| Ok((profile.interval(rise)?, profile.better()));
+    let ((lower, upper), better) = profiled(&model, method, what, known, threads, interval)?;
+    Ok(list!(limits = vec![lower, upper], better = better.unwrap_or_default()))
 }
 
 extendr_module! {

@@ -135,11 +135,23 @@ pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
         sigma2 = fit.best.sigma2.clone(),
         sigma2_e = fit.best.sigma2_e,
         logLik = fit.best.log_lik,
+        rotated = fixed_part(&fit.fixed),
         alpha = List::from_values(fit.alpha.iter().cloned()),
         se = errors,
         slope = fit.slope,
         local = components(&fit.locals),
         grid = components(&fit.grid)
+    )
+}
+
+/// What a fit of several effects keeps of its rotated data.
+fn fixed_part(part: &mix::fit::FixedPart) -> List {
+    let r = part.along.len();
+    list!(
+        along = part.along.clone(),
+        covariance = matrix(&part.covariance, r),
+        basis = matrix(&part.basis, r),
+        log_det_x = part.log_det_x
     )
 }
 

@@ -4,6 +4,7 @@
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
 
 use super::grouped::Grouped;
+use super::inner::{inner, is_narrow, narrow_factor, root, square, width};
 use super::part::Part;
 use super::{Effect, Model};
 use crate::design::Design;
@@ -12,7 +13,7 @@ use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::linalg::{max_abs, power_of_two, product};
 use crate::parallel::check_memory;
-use faer::{Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Par};
 
 /// From how many groups on an effect without a kernel makes the coordinates.
 const LEAST_GROUPS: usize = 100;
@@ -31,7 +32,8 @@ pub struct Coordinates {
 type Parts = (Vec<Part>, Vec<f64>);
 
 impl Coordinates {
-    pub fn new(model: &Model<'_>, par: Par) -> Result<(Self, Parts)> {
+    /// `plain`: X is projected out whatever the effects are.
+    pub fn new(model: &Model<'_>, plain: bool, par: Par) -> Result<(Self, Parts)> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let mut coordinates = Self {
@@ -41,7 +43,7 @@ impl Coordinates {
             grouped: None,
         };
         let n = model.y.len();
-        if let Some(base) = coordinates.base(model) {
+        if let Some(base) = coordinates.base(model).filter(|_| !plain) {
             let parts = coordinates.by_groups(model, base, par)?;
             return Ok((coordinates, parts));
         }
@@ -49,7 +51,7 @@ impl Coordinates {
             coordinates.by_columns(model, par)?
         } else {
             check_memory((model.effects.len() + 3) as f64 * (n as f64).powi(2))?;
-            coordinates.by_rows(model, par)
+            coordinates.by_rows(model, par)?
         };
         Ok((coordinates, parts))
     }
@@ -161,14 +163,14 @@ impl Coordinates {
         let (z, z_unit) = self.multiplier(effect.z);
         let incidence = Incidence::new(effect.group, &z, effect.index.len())?;
         let values: Vec<f64> = incidence.root.iter().map(|root| root * root).collect();
-        let factor = |effect: &Effect<'_>| self.columns_of(effect, root(effect, inner(effect).0, par).as_ref());
+        let factor = |effect: &Effect<'_>| Ok(self.columns_of(effect, root(effect, inner(effect).0)?.as_ref()));
         let factors: Vec<Mat<f64>> = model
             .effects
             .iter()
             .enumerate()
             .filter(|(k, _)| *k != base)
             .map(|(_, e)| factor(e))
-            .collect();
+            .collect::<Result<_>>()?;
         let mut columns = Mat::zeros(n, width + self.r());
         let mut first = 0;
         for block in factors.iter().chain([&self.thin_x()]) {
@@ -204,17 +206,18 @@ impl Coordinates {
         });
     }
 
-    fn by_rows(&self, model: &Model<'_>, par: Par) -> Parts {
-        let one = |effect: &Effect<'_>| {
+    fn by_rows(&self, model: &Model<'_>, par: Par) -> Result<Parts> {
+        let one = |effect: &Effect<'_>| -> Result<(Part, f64)> {
             let (inner, unit) = self.inner(effect);
             let part = if 3 * width(effect) <= self.n() {
-                Part::Factor(self.turned_factor(effect, root(effect, inner, par)))
+                Part::Factor(self.turned_factor(effect, root(effect, inner)?))
             } else {
                 Part::Full(self.turned_matrix(effect, square(effect, inner, par), par))
             };
-            (part, unit)
+            Ok((part, unit))
         };
-        model.effects.iter().map(one).unzip()
+        let parts = model.effects.iter().map(one).collect::<Result<Vec<_>>>()?;
+        Ok(parts.into_iter().unzip())
     }
 
     /// Z L, turned, with contrasts first.
@@ -271,18 +274,19 @@ impl Coordinates {
             .iter()
             .map(|&k| (0..k).filter(|&j| owner[j] == j).count())
             .collect();
-        let one = |(k, effect): (usize, &Effect<'_>)| {
+        let one = |(k, effect): (usize, &Effect<'_>)| -> Result<(Part, f64)> {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
             let (inner, unit) = self.inner(effect);
             let inner = if is_narrow(effect) { None } else { inner };
             let part = if 3 * width(effect) <= total {
-                Part::Factor(times(columns, root(effect, inner, par), par))
+                Part::Factor(times(columns, root(effect, inner)?, par))
             } else {
                 Part::Full(conjugate(columns, effect, inner, par))
             };
-            (part, unit)
+            Ok((part, unit))
         };
-        Ok(model.effects.iter().enumerate().map(one).unzip())
+        let parts = model.effects.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
+        Ok(parts.into_iter().unzip())
     }
 
     /// The rows' multipliers times a factor of the groups, or Z itself.
@@ -305,71 +309,8 @@ impl Coordinates {
     }
 }
 
-fn narrow_factor(effect: &Effect<'_>) -> Option<Mat<f64>> {
-    if is_narrow(effect) { inner(effect).0 } else { None }
-}
-
-/// Kernel or factor of the observed groups over its unit; nothing for the identity.
-fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
-    let index = effect.index;
-    let m = index.len();
-    match effect.kernel {
-        Kernel::Identity => (None, 1.0),
-        Kernel::LowRank(w) => {
-            let largest = (0..w.0.ncols()).map(|c| max_abs(index.iter().map(|&i| w.0[(i, c)])));
-            let unit = power_of_two(max_abs(largest));
-            (
-                Some(Mat::from_fn(m, w.0.ncols(), |i, c| w.0[(index[i], c)] / unit)),
-                unit * unit,
-            )
-        }
-        kernel => {
-            let unit = power_of_two(max_abs(index.iter().map(|&i| kernel.entry(i, i))));
-            (
-                Some(Mat::from_fn(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)),
-                unit,
-            )
-        }
-    }
-}
-
-/// L with K = L L' from what `inner` gives; negative eigenvalues are rounding.
-fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Option<Mat<f64>> {
-    let (Some(k), Kernel::Dense(_)) = (&inner, effect.kernel) else {
-        return inner;
-    };
-    let Ok(eigen) = k.self_adjoint_eigen(Side::Lower) else {
-        return Some(square(effect, inner, par));
-    };
-    let values = eigen.S().column_vector();
-    Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| {
-        eigen.U()[(i, j)] * values[j].max(0.0).sqrt()
-    }))
-}
-
-/// K itself from what `inner` gives.
-fn square(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
-    match (inner, effect.kernel) {
-        (None, _) => Mat::identity(effect.index.len(), effect.index.len()),
-        (Some(w), Kernel::LowRank(_)) => product(w.as_ref(), w.transpose(), par),
-        (Some(k), _) => k,
-    }
-}
-
 fn times(t: MatRef<'_, f64>, factor: Option<Mat<f64>>, par: Par) -> Mat<f64> {
     factor.map_or_else(|| t.to_owned(), |f| product(t, f.as_ref(), par))
-}
-
-/// Is Z W taken for the columns of an effect?
-fn is_narrow(effect: &Effect<'_>) -> bool {
-    matches!(effect.kernel, Kernel::LowRank(w) if w.0.ncols() < effect.index.len())
-}
-
-fn width(effect: &Effect<'_>) -> usize {
-    match effect.kernel {
-        Kernel::LowRank(w) if is_narrow(effect) => w.0.ncols(),
-        _ => effect.index.len(),
-    }
 }
 
 /// Number of the first effect that has the same Z.

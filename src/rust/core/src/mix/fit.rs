@@ -1,24 +1,17 @@
 //! The fit of several effects: reduce, search, and say what the optimum means in the user's units.
 
-use super::coordinates::Coordinates;
-use super::covariance::Covariance;
-use super::likelihood::{Derivatives, Point, Problem};
-use super::part::Part;
-use super::search::{Found, Local, Search};
-use super::spectral::{self, Spectral};
-use super::{Model, dense::Dense};
-use crate::design::Design;
+use super::Model;
+use super::likelihood::{Derivatives, Point};
+use super::search::{Found, Local, SMALL_SHARE, Search};
+pub use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::likelihood::Method;
-use crate::linalg::{norm, power_of_two};
 use crate::monitor::Monitor;
 use crate::parallel::Workers;
-use crate::reduce::scaled_response;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Par, Side};
 use std::cell::RefCell;
-use std::sync::Arc;
 
 /// Variances of the effects and of the residual, in the user's units, and the likelihood there.
 #[derive(Debug, Clone)]
@@ -38,7 +31,17 @@ pub struct Errors {
     pub delta: Vec<f64>,
 }
 
+/// X in an orthonormal basis of its span: `beta = basis along`, `Var(beta_hat) = basis covariance basis'`.
+pub struct FixedPart {
+    pub along: Vec<f64>,
+    pub covariance: Vec<Vec<f64>>,
+    pub basis: Vec<Vec<f64>>,
+    /// log|X'WX| of the kept columns.
+    pub log_det_x: f64,
+}
+
 pub struct Fit {
+    pub fixed: FixedPart,
     /// Coefficients of the kept columns of X, their covariance, and which columns those are.
     pub beta: Vec<f64>,
     pub vcov: Vec<Vec<f64>>,
@@ -54,34 +57,24 @@ pub struct Fit {
     pub slope: f64,
 }
 
-/// A model in its coordinates, and the way back to the user's units.
-pub struct Setup {
-    pub coordinates: Coordinates,
-    pub problem: Problem,
-    pub y_scale: f64,
-    /// sigma2_k = theta_k unit_k; the residual last.
-    pub unit: Vec<f64>,
-    /// Mean variance that one unit of theta gives a contrast.
-    pub size: Vec<f64>,
-    /// What -2 log L has beyond the deviance of the problem.
-    pub constant: f64,
-}
-
 /// Fit `y ~ N(X beta, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
 pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn Monitor) -> Result<Fit> {
+    fit_from(model, method, &[], threads, monitor)
+}
+
+/// The same with variances, the residual's last, below which an optimum is known to lie.
+pub fn fit_from(
+    model: &Model<'_>,
+    method: Method,
+    start: &[f64],
+    threads: usize,
+    monitor: &mut dyn Monitor,
+) -> Result<Fit> {
     let workers = Workers::new(threads)?;
     monitor.check()?;
     let setup = workers.run(|par| Setup::new(model, method, par))?;
     workers.run(|par| setup.check_identified(model, par))?;
-    let search = Search {
-        problem: &setup.problem,
-        workers: &workers,
-        monitor: RefCell::new(monitor),
-        size: setup.size.clone(),
-        free: vec![true; setup.size.len()],
-        tie: None,
-    };
-    let Found { locals, grid } = search.run()?;
+    let Found { mut locals, grid } = setup.search(&workers, monitor).run(&setup.theta(start))?;
     let none = match setup.problem.missed() {
         0 => Error::NoConvergence {
             what: "the search for the variances: no point of its grid is usable",
@@ -90,54 +83,55 @@ pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn 
         _ => Error::MlUnbounded,
     };
     let best = locals.first().ok_or(none)?.clone();
-    workers.run(|par| setup.describe(model, &best, &locals, &grid, par))
+    let grid: Vec<Components> = grid.iter().map(|l| setup.components(l)).collect();
+    if !setup.residual_vanishes(&best) {
+        return workers.run(|par| setup.describe(model, &best, &locals, grid, par));
+    }
+    // where the residual variance vanishes only the plain form can tell whether it is zero
+    let plain = workers.run(|par| Setup::plain(model, method, par))?;
+    let start = plain.theta(&setup.components(&best).variances());
+    let best = plain.search(&workers, monitor).descend(&start)?;
+    locals.iter_mut().for_each(|local| *local = setup.moved(local, &plain));
+    locals[0] = best.clone();
+    workers.run(|par| plain.describe(model, &best, &locals, grid, par))
+}
+
+impl Components {
+    /// All of them, the residual's last.
+    pub fn variances(&self) -> Vec<f64> {
+        self.sigma2.iter().copied().chain([self.sigma2_e]).collect()
+    }
 }
 
 impl Setup {
-    pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
-        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, par)?;
-        let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
-        let x = coordinates.x(par);
-        let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
-        let covariance = covariance(&mut coordinates, parts, x, par);
-        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
-        let (y, y_scale) = scaled_response(model.y, &root)?;
-        let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
-        let mut problem = Problem {
-            method,
-            n_rest: n - r - covariance.contrasts(),
-            covariance,
-            y: along,
-            r,
-            rho: rest[0],
-            effects: model.effects.len(),
-            reached: None,
-        };
-        problem.find_missed(&size, par);
-        check_explained(&problem, &coordinates.design, &y)?;
-        unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
-        unit.push(y_scale * y_scale);
-        size.push(1.0);
-        let mut setup = Self {
-            coordinates,
-            problem,
-            y_scale,
-            unit,
-            size,
-            constant: 0.0,
-        };
-        setup.constant = setup.constant(model);
-        Ok(setup)
+    pub fn search<'a>(&'a self, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Search<'a> {
+        Search {
+            problem: &self.problem,
+            workers,
+            monitor: RefCell::new(monitor),
+            size: self.size.clone(),
+            free: vec![true; self.size.len()],
+            tie: None,
+        }
     }
 
-    fn constant(&self, model: &Model<'_>) -> f64 {
-        let x = if self.problem.method == Method::Reml {
-            self.coordinates.design.log_det()
-        } else {
-            0.0
-        };
-        let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
-        2.0 * self.problem.n() as f64 * self.y_scale.ln() + x - weights
+    /// Variances in the units of the problem.
+    pub fn theta(&self, sigma2: &[f64]) -> Vec<f64> {
+        sigma2.iter().zip(&self.unit).map(|(s, unit)| s / unit).collect()
+    }
+
+    /// A point of this set-up in the units of another.
+    fn moved(&self, local: &Local, other: &Setup) -> Local {
+        Local {
+            theta: other.theta(&self.components(local).variances()),
+            deviance: local.deviance + self.constant - other.constant,
+        }
+    }
+
+    fn residual_vanishes(&self, local: &Local) -> bool {
+        let share = |k: usize| local.theta[k] * self.size[k];
+        let total: f64 = (0..self.size.len()).map(share).sum();
+        share(self.size.len() - 1) < SMALL_SHARE * total && !self.is_plain
     }
 
     /// Matrices that depend linearly on each other, the residual's identity among them, have variances that cannot be told apart.
@@ -182,7 +176,14 @@ impl Setup {
         }
     }
 
-    fn describe(&self, model: &Model<'_>, best: &Local, locals: &[Local], grid: &[Local], par: Par) -> Result<Fit> {
+    fn describe(
+        &self,
+        model: &Model<'_>,
+        best: &Local,
+        locals: &[Local],
+        grid: Vec<Components>,
+        par: Par,
+    ) -> Result<Fit> {
         let none = Error::NoConvergence {
             what: "the fit at its optimum",
             iterations: 0,
@@ -199,13 +200,14 @@ impl Setup {
         check_scale(&components, &best.theta)?;
         let (beta, vcov) = self.fixed_effects(&point, par);
         Ok(Fit {
+            fixed: self.fixed_part(&point, par),
             beta,
             vcov,
             kept: self.coordinates.design.kept.clone(),
             errors: self.errors(&components, &derivatives, &best.theta),
             alpha: self.alpha(model, &components, &point),
             locals: locals.iter().map(|l| self.components(l)).collect(),
-            grid: grid.iter().map(|l| self.components(l)).collect(),
+            grid,
             best: components,
             slope,
         })
@@ -236,6 +238,27 @@ impl Setup {
                 .map(|row| row.iter().map(|v| v * self.y_scale * self.y_scale).collect())
                 .collect(),
         )
+    }
+
+    fn fixed_part(&self, point: &Point<'_>, par: Par) -> FixedPart {
+        let (r, scale) = (self.coordinates.r(), self.y_scale);
+        let fixed = self.problem.fixed_at(point, par);
+        let along = fixed.w.transpose() * &self.problem.y;
+        let design = &self.coordinates.design;
+        let column = |j: usize| {
+            let mut column: Vec<f64> = (0..r).map(|i| f64::from(i == j)).collect();
+            design.solve(&mut column);
+            column
+        };
+        let columns: Vec<Vec<f64>> = (0..r).map(column).collect();
+        FixedPart {
+            along: (0..r).map(|i| along[(i, 0)] * scale).collect(),
+            covariance: (0..r)
+                .map(|i| (0..r).map(|j| fixed.s[(i, j)] * scale * scale).collect())
+                .collect(),
+            basis: (0..r).map(|i| (0..r).map(|j| columns[j][i]).collect()).collect(),
+            log_det_x: design.log_det(),
+        }
     }
 
     /// alpha_k = sigma2_k Z_k' V^-1 (y - X beta), or W' times that.
@@ -306,71 +329,6 @@ impl Setup {
             delta: (0..count - 1).map(delta).collect(),
         }
     }
-}
-
-/// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
-fn rescale(
-    parts: &mut [Part],
-    unit: &mut [f64],
-    model: &Model<'_>,
-    (m, contrasts): (usize, usize),
-    x: Option<&Mat<f64>>,
-    par: Par,
-) -> Result<Vec<f64>> {
-    let mut size = vec![];
-    for ((part, unit), effect) in parts.iter_mut().zip(unit).zip(&model.effects) {
-        let along_x = x.map_or(0.0, |x| {
-            (x.transpose() * part.apply(x.as_ref(), par))
-                .diagonal()
-                .column_vector()
-                .sum()
-        });
-        let (of_contrasts, all) = (part.trace(m) - along_x, part.trace(part.rows()));
-        if of_contrasts <= 10.0 * f64::EPSILON * part.rows() as f64 * all {
-            return Err(Error::Vanishes {
-                label: effect.label.to_owned(),
-            });
-        }
-        let mean = of_contrasts / contrasts as f64;
-        // a power of four, whose root is exact too
-        let scale = power_of_two(mean.sqrt()).powi(2);
-        part.divide(scale);
-        *unit *= scale;
-        size.push(mean / scale);
-    }
-    Ok(size)
-}
-
-/// The form of V22 that costs least; it may turn the coordinates.
-fn covariance(coordinates: &mut Coordinates, parts: Vec<Part>, x: Option<Mat<f64>>, par: Par) -> Arc<dyn Covariance> {
-    if let Some(x) = x {
-        return Arc::new(Spectral::grouped(parts, x));
-    }
-    match spectral::choose(&parts, coordinates.m(), par) {
-        Some((spectral, u)) => {
-            coordinates.turn(u, par);
-            Arc::new(spectral)
-        }
-        None => {
-            let m = coordinates.m();
-            Arc::new(Dense::new(parts.into_iter().map(|p| p.into_full(par)).collect(), m))
-        }
-    }
-}
-
-/// A likelihood without bound has no estimates.
-fn check_explained(problem: &Problem, design: &Design, y: &[f64]) -> Result<()> {
-    let rounding = 8.0 * f64::EPSILON * (y.len() as f64).sqrt() * norm(y);
-    let mut turned = y.to_vec();
-    design.q.transpose_apply(&mut turned);
-    let by = |by| Err(Error::Explained { by });
-    if norm(&turned[design.rank()..]) <= rounding {
-        return by("the fixed effects");
-    }
-    if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
-        return by("the random effects");
-    }
-    Ok(())
 }
 
 /// A variance below or above what a double holds would be a wrong number; only one that is zero in any unit may be zero.

@@ -8,8 +8,9 @@
 //! ```
 
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
+use crate::error::{Error, Result};
 use crate::likelihood::Method;
-use faer::linalg::solvers::Solve;
+use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Par, Side};
 use std::f64::consts::TAU;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub struct Point<'a> {
     factor: Box<dyn Factorised + 'a>,
     /// a = V22^-1 y2
     pub a: Mat<f64>,
-    x: Option<Fixed>,
+    /// For ML the part of X, and the Cholesky factor of S.
+    x: Option<(Fixed, Llt<f64>)>,
 }
 
 /// Gradient and Hessian of the deviance.
@@ -80,10 +82,10 @@ impl Problem {
     }
 
     /// Looks for such directions.
-    pub fn find_missed(&mut self, size: &[f64], par: Par) {
+    pub fn find_missed(&mut self, size: &[f64], par: Par) -> Result<()> {
         let (m, r) = (self.covariance.m(), self.along_x());
         if r == 0 || self.n_rest > 0 {
-            return;
+            return Ok(());
         }
         let directions = Mat::from_fn(m + r, r, |i, j| f64::from(i == m + j));
         let mut square = Mat::zeros(r, r);
@@ -91,14 +93,17 @@ impl Problem {
             let a = self.covariance.apply(k, directions.as_ref(), par);
             square += faer::Scale(size.powi(-2)) * (a.transpose() * &a);
         }
-        let Ok(eigen) = square.self_adjoint_eigen(Side::Lower) else {
-            return;
+        let failed = |_| Error::NoConvergence {
+            what: "the eigendecomposition of the effects along X",
+            iterations: 0,
         };
+        let eigen = square.self_adjoint_eigen(Side::Lower).map_err(failed)?;
         // of a sum of squares, in units in which an effect gives a contrast the variance 1
         let count = (0..r).filter(|&j| eigen.S()[j] > f64::EPSILON).count();
         if count < r {
             self.reached = Some(eigen.U().subcols(r - count, count).to_owned());
         }
+        Ok(())
     }
 
     /// The part of X that effects reach.
@@ -134,9 +139,12 @@ impl Problem {
             q += self.rho / residual;
             log_det += self.n_rest as f64 * residual.ln();
         }
-        let x = (self.method == Method::Ml && self.r > 0).then(|| self.reached_part(self.fixed(theta, &*factor, par)));
-        if let Some(x) = &x {
-            log_det += log_det_of(x.s.as_ref())?;
+        let mut x = None;
+        if self.method == Method::Ml && self.r > self.missed() {
+            let fixed = self.reached_part(self.fixed(theta, &*factor, par));
+            let llt = fixed.s.llt(Side::Lower).ok()?;
+            log_det += 2.0 * (0..fixed.s.nrows()).map(|i| llt.L()[(i, i)].ln()).sum::<f64>();
+            x = Some((fixed, llt));
         }
         if self.missed() > 0 {
             log_det += self.missed() as f64 * residual.ln();
@@ -200,7 +208,7 @@ impl Problem {
             gradient[self.effects] += count / residual;
             hessian[self.effects][self.effects] -= count / (residual * residual);
         }
-        if let Some(x) = point.x.as_ref().filter(|x| x.s.nrows() > 0) {
+        if let Some(x) = &point.x {
             self.add_fixed(x, point, m, par, &mut gradient, &mut hessian);
         }
         Derivatives { gradient, hessian }
@@ -221,14 +229,13 @@ impl Problem {
     /// Derivatives of log|S|.
     fn add_fixed(
         &self,
-        x: &Fixed,
+        (x, s): &(Fixed, Llt<f64>),
         point: &Point<'_>,
         m: usize,
         par: Par,
         gradient: &mut [f64],
         hessian: &mut [Vec<f64>],
     ) {
-        let Ok(s) = x.s.llt(Side::Lower) else { return };
         let aw: Vec<Mat<f64>> = (0..=self.effects)
             .map(|k| self.covariance.apply(k, x.w.as_ref(), par))
             .collect();
@@ -254,12 +261,4 @@ impl Problem {
     pub fn solve(&self, point: &Point<'_>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
         point.factor.solve(b, par)
     }
-}
-
-fn log_det_of(s: MatRef<'_, f64>) -> Option<f64> {
-    if s.nrows() == 0 {
-        return Some(0.0);
-    }
-    let llt = s.llt(Side::Lower).ok()?;
-    Some(2.0 * (0..s.nrows()).map(|i| llt.L()[(i, i)].ln()).sum::<f64>())
 }

@@ -14,12 +14,14 @@
 //! | module | holds |
 //! |---|---|
 //! | `coordinates` | from rows to the coordinates of the contrasts and of X, and back |
+//! | `inner` | the kernel of the observed groups |
 //! | `grouped` | coordinates for crossed effects without a kernel |
 //! | `part` | the covariance of one effect |
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
 //! | `search`, `trust` | simplex grid, trust region, Newton, variances of zero |
+//! | `setup` | a model in its coordinates and units |
 //! | `fit`, `predict`, `profile` | what users ask for |
 
 pub mod coordinates;
@@ -27,11 +29,13 @@ pub mod covariance;
 pub mod dense;
 pub mod fit;
 pub mod grouped;
+mod inner;
 pub mod likelihood;
 pub mod part;
 pub mod predict;
 pub mod profile;
 pub mod search;
+pub mod setup;
 pub mod spectral;
 mod trust;
 

@@ -11,8 +11,8 @@ use super::Model;
 use super::fit::Setup;
 use crate::error::{Error, Result};
 use crate::likelihood::Method;
+use crate::linalg::product;
 use crate::parallel::Workers;
-use faer::linalg::solvers::Solve;
 use faer::{Mat, MatRef, Par, Side};
 
 /// What is predicted: t targets.
@@ -29,19 +29,35 @@ pub struct Targets<'a> {
 pub fn variance(model: &Model<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
     let workers = Workers::new(threads)?;
     workers.run(|par| {
-        let setup = Setup::new(model, Method::Reml, par)?;
+        let setup = Setup::at(model, Method::Reml, sigma2, par)?;
         setup.variance(sigma2, targets, par)
     })
 }
 
+/// Inverse of S, directions of rounding left out. V may be singular where there is no residual variance; S is then zero along a combination of X that is known exactly,
+/// and no target covaries with it. `total`: the variance of a contrast.
+fn generalised_inverse(s: &Mat<f64>, total: f64) -> Result<Mat<f64>> {
+    let failed = |_| Error::NoConvergence {
+        what: "the eigendecomposition of the covariance of the fixed effects",
+        iterations: 0,
+    };
+    let eigen = s.self_adjoint_eigen(Side::Lower).map_err(failed)?;
+    let (values, u) = (eigen.S().column_vector(), eigen.U());
+    let largest = values.iter().copied().fold(total, f64::max);
+    let cut = 100.0 * f64::EPSILON * s.nrows() as f64 * largest;
+    let kept: Vec<usize> = (0..s.nrows()).filter(|&k| values[k] > cut).collect();
+    let half = Mat::from_fn(s.nrows(), kept.len(), |i, k| u[(i, kept[k])] / values[kept[k]].sqrt());
+    Ok(&half * half.transpose())
+}
+
 impl Setup {
     fn variance(&self, sigma2: &[f64], targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
-        let theta: Vec<f64> = sigma2.iter().zip(&self.unit).map(|(s, unit)| s / unit).collect();
+        let theta = self.theta(sigma2);
         let singular = Error::NoConvergence {
             what: "the factorisation of V at the fit's variances",
             iterations: 0,
         };
-        let point = self.problem.point(&theta, par).ok_or(singular.clone())?;
+        let point = self.problem.point(&theta, par).ok_or(singular)?;
         let (m, t) = (self.coordinates.m(), targets.prior.len());
         let unit = self.y_scale * self.y_scale;
         let root = self.coordinates.weighted(&vec![1.0; self.coordinates.n()]);
@@ -51,11 +67,12 @@ impl Setup {
         let solved = self.problem.solve(&point, c2, par);
         let fixed = self.problem.fixed_at(&point, par);
         let e = fixed.w.transpose() * &c;
-        let s = fixed.s.llt(Side::Lower).map_err(|_| singular)?;
-        let se = s.solve(&e);
+        let total: f64 = theta.iter().zip(&self.size).map(|(theta, size)| theta * size).sum();
+        let se = product(generalised_inverse(&fixed.s, total)?.as_ref(), e.as_ref(), par);
         let mut left: Vec<f64> = (0..t)
             .map(|j| {
-                targets.prior[j] - (c2.col(j).transpose() * solved.col(j) + e.col(j).transpose() * se.col(j)) * unit
+                let known = c2.col(j).transpose() * solved.col(j) + e.col(j).transpose() * se.col(j);
+                (targets.prior[j] - known * unit).max(0.0)
             })
             .collect();
         if let Some(x) = targets.x {

@@ -27,6 +27,9 @@ pub enum What {
     Beta(usize),
 }
 
+/// A deviance that is lower by this share of it is lower by more than rounding.
+const BETTER: f64 = 1e-7;
+
 pub struct Profile<'a> {
     what: What,
     workers: &'a Workers,
@@ -35,35 +38,42 @@ pub struct Profile<'a> {
     /// The response and the column that is held, over the rows and in units of the response: for a coefficient.
     rows: Option<(Vec<f64>, Vec<f64>)>,
     best: Local,
+    /// A point below the best one that the profile came upon.
+    better: RefCell<Option<Local>>,
     estimate: f64,
     /// A step along the parameter of the order of its uncertainty.
     step: f64,
 }
 
 impl<'a> Profile<'a> {
+    /// `known`: variances of the fit, the residual's last; empty if there is none.
     pub fn new(
         model: &Model<'_>,
         method: Method,
         what: What,
+        known: &[f64],
         workers: &'a Workers,
         monitor: &'a mut dyn Monitor,
     ) -> Result<Self> {
+        let asked = method;
         let method = if matches!(what, What::Beta(_)) {
             Method::Ml
         } else {
             method
         };
-        let setup = workers.run(|par| Setup::new(model, method, par))?;
+        let of_fit = asked == method;
+        let setup = workers.run(|par| Setup::at(model, method, known, par))?;
         let none = Error::NoConvergence {
             what: "the search for the variances",
             iterations: 0,
         };
-        let best = search(&setup.problem, &setup.size, workers, monitor)
-            .run()?
-            .locals
-            .into_iter()
-            .next()
-            .ok_or(none)?;
+        let known = setup.theta(known);
+        let best = if of_fit && !known.is_empty() {
+            setup.search(workers, monitor).descend(&known)?
+        } else {
+            let found = setup.search(workers, monitor).run(&known)?;
+            found.locals.into_iter().next().ok_or(none)?
+        };
         let mut profile = Self {
             what,
             workers,
@@ -71,6 +81,7 @@ impl<'a> Profile<'a> {
             setup,
             rows: None,
             best,
+            better: RefCell::new(None),
             estimate: 0.0,
             step: 0.0,
         };
@@ -192,7 +203,40 @@ impl<'a> Profile<'a> {
         if search.point(&theta)?.is_none() {
             return Ok(f64::INFINITY);
         }
-        Ok(search.descend(&theta)?.deviance)
+        let found = search.descend(&theta)?;
+        let tie = search.tie.take();
+        self.remember(&found, tie.as_ref());
+        Ok(found.deviance)
+    }
+
+    /// A profile lies above its optimum: one that does not has found a better one.
+    fn remember(&self, found: &Local, tie: Option<&Tie>) {
+        let least = self
+            .better
+            .borrow()
+            .as_ref()
+            .map_or(self.best.deviance, |better| better.deviance);
+        if found.deviance < least - BETTER * (1.0 + least.abs()) {
+            let theta = tie.map_or_else(|| found.theta.clone(), |tie| tie.theta(&found.theta));
+            *self.better.borrow_mut() = Some(Local {
+                theta,
+                deviance: found.deviance,
+            });
+        }
+    }
+
+    /// Variances, the residual's last, at which the likelihood is larger than at the optimum that the profile started from.
+    pub fn better(&self) -> Option<Vec<f64>> {
+        let better = self.better.borrow();
+        let better = better.as_ref()?;
+        Some(
+            better
+                .theta
+                .iter()
+                .zip(&self.setup.unit)
+                .map(|(t, unit)| t * unit)
+                .collect(),
+        )
     }
 
     /// The problem of the response less `value` times the column.

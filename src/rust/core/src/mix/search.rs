@@ -23,20 +23,28 @@ pub struct Found {
     pub grid: Vec<Local>,
 }
 
-/// How finely the simplex of shares is divided: the fewer components the finer.
-fn divisions(effects: usize) -> usize {
-    match effects {
-        0..=2 => 5,
-        3 => 4,
+/// How finely the simplex of shares is divided: the fewer components the finer. Few contrasts make rough likelihoods, and their points cost little.
+fn divisions(effects: usize, contrasts: usize) -> usize {
+    match (effects, contrasts <= FEW) {
+        (0..=2, true) => 10,
+        (0..=2, false) | (3, true) => 5,
+        (3, false) | (4, true) => 4,
         _ => 3,
     }
 }
 
+/// As many contrasts are few.
+const FEW: usize = 250;
+
 /// A start keeps every variance positive: at zero its derivative in s vanishes.
 const LEAST_SHARE: f64 = 0.02;
 /// A share below this is looked at as zero.
-const SMALL_SHARE: f64 = 1e-7;
+pub const SMALL_SHARE: f64 = 1e-7;
+/// A start away from a corner: all zeros, or one of them, raised so far.
+const INSIDE: f64 = 0.1;
+const AWAY: f64 = 0.25;
 const MAX_STARTS: usize = 6;
+const INTERIOR_STARTS: usize = 2;
 const MAX_NEWTON: usize = 20;
 
 /// What the search works with: the problem, its workers, and whom to ask whether to stop.
@@ -61,7 +69,7 @@ pub struct Tie {
 }
 
 impl Tie {
-    fn theta(&self, free: &[f64]) -> Vec<f64> {
+    pub(super) fn theta(&self, free: &[f64]) -> Vec<f64> {
         let mut theta = free.to_vec();
         theta[self.k] = (0..free.len())
             .filter(|l| *l != self.k)
@@ -98,13 +106,15 @@ impl<'a> Search<'a> {
         self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d))
     }
 
-    /// Every local optimum that the grid shows.
-    pub fn run(&self) -> Result<Found> {
+    /// Every local optimum that the grid shows, and the one below `known`, which may be empty.
+    pub fn run(&self, known: &[f64]) -> Result<Found> {
         let (shares, grid) = self.grid()?;
         let mut locals: Vec<Local> = vec![];
-        for start in valleys(&shares, &grid).into_iter().take(MAX_STARTS) {
-            let inside: Vec<f64> = shares[start].iter().map(|s| s.max(LEAST_SHARE)).collect();
-            let Some(theta) = self.scaled(&inside)? else { continue };
+        if !known.is_empty() {
+            locals.push(self.descend(known)?);
+        }
+        for start in self.starts(&shares, &grid) {
+            let Some(theta) = self.scaled(&start)? else { continue };
             let local = match self.descend(&theta.theta) {
                 // where the likelihood has no bound a search may run away
                 Err(Error::NoConvergence { .. }) if self.problem.missed() > 0 => continue,
@@ -122,8 +132,31 @@ impl<'a> Search<'a> {
         Ok(Found { locals, grid })
     }
 
+    /// Shares from which to go downhill: the valleys of the grid, and where the lowest of them is a corner also a point well inside, since a valley beside
+    /// the corner may be narrower than the grid. Where points cost little the lowest interior ones too.
+    fn starts(&self, shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<Vec<f64>> {
+        let raised = |i: usize, least: f64| shares[i].iter().map(|s| s.max(least)).collect::<Vec<f64>>();
+        let found = valleys(shares, grid);
+        let mut starts: Vec<Vec<f64>> = found.iter().take(MAX_STARTS).map(|&i| raised(i, LEAST_SHARE)).collect();
+        if let Some(&lowest) = found.first().filter(|&&i| shares[i].contains(&0.0)) {
+            starts.push(raised(lowest, INSIDE));
+            let away = |k: usize| {
+                let mut start = raised(lowest, LEAST_SHARE);
+                start[k] = AWAY;
+                start
+            };
+            starts.extend((0..self.size.len()).filter(|&k| shares[lowest][k] == 0.0).map(away));
+        }
+        if self.problem.contrasts() <= FEW {
+            let mut interior: Vec<usize> = (0..shares.len()).filter(|&i| !shares[i].contains(&0.0)).collect();
+            interior.sort_by(|&a, &b| deviance_of(grid, a).total_cmp(&deviance_of(grid, b)));
+            starts.extend(interior.into_iter().take(INTERIOR_STARTS).map(|i| shares[i].clone()));
+        }
+        starts
+    }
+
     fn grid(&self) -> Result<Grid> {
-        let parts = divisions(self.problem.effects);
+        let parts = divisions(self.problem.effects, self.problem.contrasts());
         let shares: Vec<Vec<f64>> = compositions(parts, self.problem.effects + 1)
             .into_iter()
             .map(|c| c.iter().map(|i| *i as f64 / parts as f64).collect())
@@ -172,24 +205,46 @@ impl<'a> Search<'a> {
         self.settle(theta)
     }
 
-    /// Variances that are next to zero are set to zero if the deviance rises from there, and the others brought to rounding.
-    fn settle(&self, theta: Vec<f64>) -> Result<Local> {
+    /// Variances that are next to zero are set to zero if the deviance rises from there, and the others brought to rounding. All of them, or else one by one:
+    /// V may need the one, as the residual where it is singular without, and not the other.
+    fn settle(&self, mut theta: Vec<f64>) -> Result<Local> {
         let shares = self.shares(&theta);
-        let small = |k: usize| self.free[k] && shares[k] < SMALL_SHARE;
-        let zeroed: Vec<f64> = (0..theta.len())
-            .map(|k| if small(k) { 0.0 } else { theta[k] })
+        let mut small: Vec<usize> = (0..theta.len())
+            .filter(|&k| self.free[k] && theta[k] > 0.0 && shares[k] < SMALL_SHARE)
             .collect();
-        if zeroed != theta
-            && let Some((local, gradient)) = self.newton(zeroed)?
-            && (0..theta.len()).all(|k| !small(k) || gradient[k] >= 0.0)
-        {
-            return Ok(local);
+        small.sort_by(|&a, &b| shares[a].total_cmp(&shares[b]));
+        let one_by_one: Vec<Vec<usize>> = small.iter().map(|&k| vec![k]).collect();
+        let mut settled = None;
+        for zero in [vec![small.clone()], one_by_one].concat() {
+            if let Some((at, local)) = self.without(&theta, &zero)? {
+                (theta, settled) = (at, Some(local));
+            }
+            if small.iter().all(|&k| theta[k] == 0.0) {
+                break;
+            }
         }
         let failed = Error::NoConvergence {
             what: "the search for the variances",
             iterations: MAX_NEWTON,
         };
-        Ok(self.newton(theta)?.ok_or(failed)?.0)
+        match settled {
+            Some(local) => Ok(local),
+            None => Ok(self.newton(theta)?.ok_or(failed)?.0),
+        }
+    }
+
+    /// The optimum with some variances at zero, if the deviance rises from zero in each of them; and where it was looked for.
+    fn without(&self, theta: &[f64], zero: &[usize]) -> Result<Option<(Vec<f64>, Local)>> {
+        if zero.is_empty() {
+            return Ok(None);
+        }
+        let mut at = theta.to_vec();
+        zero.iter().for_each(|&k| at[k] = 0.0);
+        let found = self.newton(at.clone())?;
+        let rises = |gradient: &[f64]| zero.iter().all(|&k| gradient[k] >= 0.0);
+        Ok(found
+            .filter(|(_, gradient)| rises(gradient))
+            .map(|(local, _)| (at, local)))
     }
 
     /// Newton steps in the positive variances while they make the slope smaller; the last gradient too.
@@ -247,6 +302,11 @@ fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
     (0..=total).flat_map(with).collect()
 }
 
+/// Infinite where a point of the grid is not usable.
+fn deviance_of(grid: &[Option<Local>], i: usize) -> f64 {
+    grid[i].as_ref().map_or(f64::INFINITY, |l| l.deviance)
+}
+
 /// Grid points that no neighbour undercuts, lowest first; neighbours differ by one step from one share to another.
 fn valleys(shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<usize> {
     let step = shares
@@ -256,7 +316,7 @@ fn valleys(shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<usize> {
         .filter(|s| *s > 0.0)
         .fold(1.0, f64::min);
     let near = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() < 2.5 * step;
-    let value = |i: usize| grid[i].as_ref().map_or(f64::INFINITY, |l| l.deviance);
+    let value = |i: usize| deviance_of(grid, i);
     let lowest = |&i: &usize| {
         value(i).is_finite() && (0..shares.len()).all(|j| !near(&shares[i], &shares[j]) || value(i) <= value(j))
     };

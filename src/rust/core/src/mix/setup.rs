@@ -1,0 +1,175 @@
+//! A model with several effects in its coordinates and in units of order one.
+
+use super::Model;
+use super::coordinates::Coordinates;
+use super::covariance::Covariance;
+use super::dense::Dense;
+use super::likelihood::Problem;
+use super::part::Part;
+use super::spectral::{self, Spectral};
+use crate::design::Design;
+use crate::error::{Error, Result};
+use crate::likelihood::Method;
+use crate::linalg::{norm, power_of_two};
+use crate::parallel::check_memory;
+use crate::reduce::scaled_response;
+use faer::{Mat, Par};
+use std::sync::Arc;
+
+/// A model in its coordinates, and the way back to the user's units.
+pub struct Setup {
+    pub coordinates: Coordinates,
+    pub problem: Problem,
+    pub y_scale: f64,
+    /// sigma2_k = theta_k unit_k; the residual last.
+    pub unit: Vec<f64>,
+    /// Mean variance that one unit of theta gives a contrast.
+    pub size: Vec<f64>,
+    /// Is V22 a matrix?
+    pub is_plain: bool,
+    /// What -2 log L has beyond the deviance of the problem.
+    pub constant: f64,
+}
+
+impl Setup {
+    /// With V22 in the form that costs least.
+    pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
+        Self::build(model, method, false, par)
+    }
+
+    /// With V22 as a matrix, which needs no residual variance: the other forms divide by the sum of the residual and of one effect alone.
+    pub fn plain(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
+        Self::build(model, method, true, par)
+    }
+
+    /// The form in which these variances can be looked at.
+    pub fn at(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
+        Self::build(
+            model,
+            method,
+            sigma2.last().is_some_and(|residual| *residual <= 0.0),
+            par,
+        )
+    }
+
+    fn build(model: &Model<'_>, method: Method, plain: bool, par: Par) -> Result<Self> {
+        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, plain, par)?;
+        let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
+        let x = coordinates.x(par);
+        let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
+        let covariance = covariance(&mut coordinates, parts, x, plain, par)?;
+        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let (y, y_scale) = scaled_response(model.y, &root)?;
+        let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
+        let mut problem = Problem {
+            method,
+            n_rest: n - r - covariance.contrasts(),
+            covariance,
+            y: along,
+            r,
+            rho: rest[0],
+            effects: model.effects.len(),
+            reached: None,
+        };
+        problem.find_missed(&size, par)?;
+        check_explained(&problem, &coordinates.design, &y)?;
+        unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
+        unit.push(y_scale * y_scale);
+        size.push(1.0);
+        let mut setup = Self {
+            coordinates,
+            problem,
+            y_scale,
+            unit,
+            size,
+            is_plain: plain,
+            constant: 0.0,
+        };
+        setup.constant = setup.constant(model);
+        Ok(setup)
+    }
+
+    fn constant(&self, model: &Model<'_>) -> f64 {
+        let x = if self.problem.method == Method::Reml {
+            self.coordinates.design.log_det()
+        } else {
+            0.0
+        };
+        let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
+        2.0 * self.problem.n() as f64 * self.y_scale.ln() + x - weights
+    }
+}
+
+/// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
+fn rescale(
+    parts: &mut [Part],
+    unit: &mut [f64],
+    model: &Model<'_>,
+    (m, contrasts): (usize, usize),
+    x: Option<&Mat<f64>>,
+    par: Par,
+) -> Result<Vec<f64>> {
+    let mut size = vec![];
+    for ((part, unit), effect) in parts.iter_mut().zip(unit).zip(&model.effects) {
+        let along_x = x.map_or(0.0, |x| {
+            (x.transpose() * part.apply(x.as_ref(), par))
+                .diagonal()
+                .column_vector()
+                .sum()
+        });
+        let (of_contrasts, all) = (part.trace(m) - along_x, part.trace(part.rows()));
+        if of_contrasts <= 10.0 * f64::EPSILON * part.rows() as f64 * all {
+            return Err(Error::Vanishes {
+                label: effect.label.to_owned(),
+            });
+        }
+        let mean = of_contrasts / contrasts as f64;
+        // a power of four, whose root is exact too
+        let scale = power_of_two(mean.sqrt()).powi(2);
+        part.divide(scale);
+        *unit *= scale;
+        size.push(mean / scale);
+    }
+    Ok(size)
+}
+
+/// The form of V22 that costs least; it may turn the coordinates.
+fn covariance(
+    coordinates: &mut Coordinates,
+    parts: Vec<Part>,
+    x: Option<Mat<f64>>,
+    plain: bool,
+    par: Par,
+) -> Result<Arc<dyn Covariance>> {
+    if let Some(x) = x {
+        return Ok(Arc::new(Spectral::grouped(parts, x)));
+    }
+    let m = coordinates.m();
+    let turned = if plain { None } else { spectral::choose(&parts, m, par) };
+    if let Some((spectral, u)) = turned {
+        coordinates.turn(u, par);
+        return Ok(Arc::new(spectral));
+    }
+    if plain {
+        check_memory((parts.len() + 3) as f64 * (m as f64).powi(2))?;
+    }
+    Ok(Arc::new(Dense::new(
+        parts.into_iter().map(|p| p.into_full(par)).collect(),
+        m,
+    )))
+}
+
+/// A likelihood without bound has no estimates.
+fn check_explained(problem: &Problem, design: &Design, y: &[f64]) -> Result<()> {
+    let rounding = 8.0 * f64::EPSILON * (y.len() as f64).sqrt() * norm(y);
+    let mut turned = y.to_vec();
+    design.q.transpose_apply(&mut turned);
+    let by = |by| Err(Error::Explained { by });
+    if norm(&turned[design.rank()..]) <= rounding {
+        return by("the fixed effects");
+    }
+    if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
+        return by("the random effects");
+    }
+    Ok(())
+}
