@@ -57,8 +57,9 @@ summary.fastlmm_mlm <- function(object, ...) {
 #' @export
 print.summary.fastlmm_mlm <- function(x, n = 20, digits = max(3, getOption("digits") - 3), ...) {
   print_many(x$fit, x$table, n, digits)
-  cat("Status: ", paste0(names(x$status), " ", x$status, collapse = ", "), "\n", sep = "")
-  cat("Boundary: ", paste0(names(x$boundary), " ", x$boundary, collapse = ", "), "\n", sep = "")
+  # a count beside "h2 = 0" must not read as its digits
+  cat("Status: ", paste0(quoted(names(x$status)), " in ", x$status, collapse = ", "), "\n", sep = "")
+  cat("Boundary: ", paste0(quoted(names(x$boundary)), " in ", x$boundary, collapse = ", "), "\n", sep = "")
   if (dim(x$coefficients)[1] > 0) print_coefficient_array(x$coefficients, min(n, 5), digits)
   invisible(x)
 }

@@ -231,12 +231,10 @@ fit_notes <- function(fit) {
   c(if (is.null(degenerate)) boundary_note(fit$optimum), degenerate, optima_note(fit$optimum$local, names(fit$random)))
 }
 
+# What it means is said by the message of the fit, and not again at each look.
 boundary_note <- function(optimum) {
-  if (length(optimum$zero) > 0) return(paste0("Boundary fit, ", optimum$boundary, ": ", zero_meaning(optimum), "."))
-  switch(optimum$boundary,
-    `h2 = 0` = "Boundary fit, h2 = 0: the kernel explains nothing of what X leaves. Valid; the rest is as in lm().",
-    `h2 = 1` = "Boundary fit, h2 = 1: the kernel explains all that X leaves. Valid; the residual variance is 0."
-  )
+  what <- if (length(optimum$zero) > 0) paste("variance 0 of", toString(optimum$zero)) else optimum$boundary
+  if (optimum$boundary != "none") paste0("Boundary fit: ", what, ". It is valid.")
 }
 
 status_note <- function(status) {

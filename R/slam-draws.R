@@ -64,6 +64,7 @@ print.slamglmm <- function(x, ...) {
     cat("\nProportions of variance of ", quoted(x$random[[1]]$name), ":\n", sep = "")
     print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
     if (ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
+    print_convergence(x)
   }
   invisible(x)
 }

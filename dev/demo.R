@@ -39,15 +39,15 @@ picture <- function(name, draw) {
   path <- file.path(folder, name)
   png(path, 900, 700, res = 130)
   on.exit(dev.off())
-  par(mar = c(4.5, 4.5, 2.5, 1))
+  par(mar = c(4.5, 4.5, 3.5, 1))
   draw()
   cat("wrote", normalizePath(path), "\n")
 }
-picture("profile.png", function() plot(fit, which = "profile"))
+picture("profile.png", function() plot(fit, which = "profile", main = "likelihood of the heritability", cex.main = 1))
 picture("predicted.png", function() {
   plot(predicted, seen$X6.Methylsulfinylhexyl,
     pch = 19, col = "#00000070", xlab = "predicted from the other lines", ylab = "observed",
-    main = sprintf("log(X6.Methylsulfinylhexyl), five-fold predictions, r = %.2f", r)
+    main = sprintf("log(X6.Methylsulfinylhexyl)\nfive-fold predictions, r = %.2f", r), cex.main = 1
   )
   abline(0, 1, lty = 2)
 })
