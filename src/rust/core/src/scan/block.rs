@@ -1,9 +1,10 @@
 //! The tests of one block of candidates.
 
 use super::basis::Basis;
-use super::candidate::{CLOSE, Candidate, Place, Rotated, Solved, criterion};
+use super::candidate::{CLOSE, Candidate, Place, Solved, criterion};
 use super::clean::State;
 use super::refit::{Grid, Sums};
+use super::rotate::RotatedBlock;
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
 use faer::{MatRef, Par};
@@ -103,7 +104,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 /// All sets of columns of G, cells x candidates; its other columns are not looked at.
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
     let (which, sets) = used(ask.sets);
-    let rotated = Rotated::new(basis, g, &which, ask.centred, par);
+    let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par);
     let data = crate::rotated::Rotated {
         dropped: basis.rotated.null,
         ..basis.rotated.clone()
@@ -141,7 +142,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(basis: &Basis<'_>, rotated: &Rotated, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
+    fn new(basis: &Basis<'_>, rotated: &RotatedBlock, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
         let grid = Grid::new(basis, method, ask.null);
         let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
@@ -163,7 +164,7 @@ fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
 
 struct Tester<'a> {
     basis: &'a Basis<'a>,
-    rotated: &'a Rotated,
+    rotated: &'a RotatedBlock,
     ask: &'a Ask<'a>,
     likelihood: Method,
     /// The null model's place.
@@ -172,7 +173,7 @@ struct Tester<'a> {
 }
 
 impl<'a> Tester<'a> {
-    fn new(basis: &'a Basis<'a>, rotated: &'a Rotated, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
+    fn new(basis: &'a Basis<'a>, rotated: &'a RotatedBlock, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
         let likelihood = match ask.test {
             Test::Wald => Method::Reml,
             Test::Ratio => Method::Ml,

@@ -1,109 +1,21 @@
-//! Candidates of a block in rotated coordinates, and models that hold some of them.
+//! The null model with some candidates: S(delta), its Cholesky factor, and what follows from it.
 
 use super::basis::Basis;
-use super::clean::{Column, clean};
+use super::rotate::RotatedBlock;
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::{Scalar, axpy, dot, log_det, product, sum_of};
+use crate::linalg::{Scalar, axpy, dot, log_det};
 use crate::spectrum::weighted;
-use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
 use num_dual::{Dual2_64, DualNum};
-use rayon::prelude::*;
 use std::borrow::Cow;
-
-/// A block of candidates.
-pub struct Rotated {
-    pub columns: Vec<Column>,
-    /// Values with missing cells at their mean, scaled to order one: cells x candidates.
-    g: Vec<f64>,
-    cells: usize,
-    /// eigenvalues x candidates
-    e: Vec<f64>,
-    q: Mat<f64>,
-    /// g'Py
-    pub v: Vec<f64>,
-}
 
 /// Part of a candidate's square that X must leave.
 pub const LEFT: f64 = 1e-10;
-/// Part of a candidate's square that is rounding where the kernel does not reach it.
-const REACHED: f64 = 1e-12;
 /// Part of a response's square below which what candidates leave of it is not taken as a difference: four digits are lost there.
 pub const CLOSE: f64 = 1e-4;
 /// Each time the response is freed of the candidates the part that is left grows by many digits.
 const PASSES: usize = 4;
 
-impl Rotated {
-    /// Some columns of G. `centred`: X explains constants, so that means may be taken off first.
-    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], centred: bool, par: Par) -> Self {
-        let cells = g.nrows();
-        let mut values = vec![0.0; cells * which.len()];
-        let one = |(out, &j): (&mut [f64], &usize)| {
-            out.iter_mut().zip(g.col(j).iter()).for_each(|(out, x)| *out = *x);
-            (clean(out, basis.weight, centred), dot(basis.v, out))
-        };
-        // a candidate of no cells has no chunk
-        let chunks = values.par_chunks_mut(cells.max(1));
-        let (columns, v) = chunks.zip(which).map(one).unzip();
-        let cleaned = MatRef::from_column_major_slice(&values, cells, which.len());
-        let count = basis.e.ncols();
-        let mut e = vec![0.0; count * which.len()];
-        let rotated = MatMut::from_column_major_slice_mut(&mut e, count, which.len());
-        matmul(rotated, Accum::Replace, basis.e.transpose(), cleaned, 1.0, par);
-        Self {
-            e,
-            q: product(basis.q.transpose(), cleaned, par),
-            v,
-            columns,
-            g: values,
-            cells,
-        }
-    }
-
-    /// Values with missing cells at their mean, cells x candidates.
-    pub fn values(&self) -> MatRef<'_, f64> {
-        MatRef::from_column_major_slice(&self.g, self.cells, self.columns.len())
-    }
-
-    fn cleaned(&self, j: usize) -> &[f64] {
-        &self.g[j * self.cells..(j + 1) * self.cells]
-    }
-
-    /// g_a'P g_b, X projected out.
-    pub fn projected(&self, basis: &Basis<'_>, a: usize, b: usize) -> f64 {
-        let (x, y, w) = (self.cleaned(a), self.cleaned(b), &basis.weight[..self.cells]);
-        let whole: f64 = if a == b {
-            self.columns[a].square
-        } else {
-            sum_of(self.cells, |i| w[i] * x[i] * y[i])
-        };
-        whole
-            - (0..self.q.nrows())
-                .map(|k| self.q[(k, a)] * self.q[(k, b)])
-                .sum::<f64>()
-    }
-
-    /// What the kernel does not reach of a candidate's square; rounding is nothing.
-    pub fn rest(&self, basis: &Basis<'_>, j: usize) -> f64 {
-        if basis.rotated.n_rest == 0 {
-            return 0.0;
-        }
-        let rest = self.projected(basis, j, j) - dot(self.column(j), self.column(j));
-        if rest > REACHED * self.columns[j].square {
-            rest
-        } else {
-            0.0
-        }
-    }
-
-    /// The same written out, where a cell is a row.
-    pub fn unreached(&self, basis: &Basis<'_>, j: usize) -> Vec<f64> {
-        let along: Vec<f64> = (0..self.q.nrows()).map(|k| self.q[(k, j)]).collect();
-        let g = self.cleaned(j);
-        let x: Vec<f64> = (0..self.cells).map(|i| basis.weight[i] * g[i]).collect();
-        basis.left(&x, &along, self.column(j))
-    }
-
+impl RotatedBlock {
     /// The model with some candidates; those that depend on X or on others before them are left out.
     pub fn model<'a>(&'a self, basis: &'a Basis<'a>, candidates: &[usize], adjust: usize) -> Candidate<'a> {
         let mut kept: Vec<usize> = vec![];
@@ -149,17 +61,6 @@ impl Rotated {
             kept,
         }
     }
-
-    /// Rotated coordinates, eigenvalues x candidates.
-    pub fn e(&self) -> MatRef<'_, f64> {
-        let m = self.columns.len();
-        MatRef::from_column_major_slice(&self.e, self.e.len() / m.max(1), m)
-    }
-
-    pub fn column(&self, j: usize) -> &[f64] {
-        let n = self.e.len() / self.columns.len();
-        &self.e[j * n..(j + 1) * n]
-    }
 }
 
 /// What all candidates share at one (h, g).
@@ -196,7 +97,7 @@ impl Place {
 #[derive(Clone)]
 pub struct Candidate<'a> {
     basis: &'a Basis<'a>,
-    block: &'a Rotated,
+    block: &'a RotatedBlock,
     pub kept: Vec<usize>,
     columns: Vec<&'a [f64]>,
     /// The response without `along` times the columns: the same model, and no cancellation where they explain nearly all of it.

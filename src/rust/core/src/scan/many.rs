@@ -1,8 +1,9 @@
 //! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
 
 use super::basis::Basis;
-use super::candidate::{CLOSE, LEFT, Rotated};
+use super::candidate::{CLOSE, LEFT};
 use super::clean::State;
+use super::rotate::RotatedBlock;
 use crate::linalg::{axpy, dot, product};
 use crate::spectrum::weighted;
 use faer::{Mat, MatRef, Par};
@@ -43,7 +44,7 @@ pub fn many(
     mut take: impl FnMut(Tested),
 ) -> Vec<(State, f64)> {
     let all: Vec<usize> = (0..g.ncols()).collect();
-    let block = Rotated::new(basis, g, &all, centred, par);
+    let block = RotatedBlock::new(basis, g, &all, centred, par);
     let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
     let state = |j: usize| {
         let column = &block.columns[j];
@@ -126,7 +127,7 @@ impl Tested {
 
 struct Tile<'a> {
     basis: &'a Basis<'a>,
-    block: &'a Rotated,
+    block: &'a RotatedBlock,
     square: &'a Mat<f64>,
     states: &'a [State],
     responses: &'a Responses<'a>,

@@ -16,6 +16,7 @@ mod clean;
 pub mod many;
 mod near;
 mod refit;
+mod rotate;
 
 pub use basis::{Basis, Null};
 pub use block::{Ask, Outcome, Refit, Set, Test, block};

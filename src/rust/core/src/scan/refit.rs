@@ -1,9 +1,10 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::Basis;
-use super::candidate::{CLOSE as NEARLY_ALL, Candidate, Place, Rotated, Solved, criterion};
+use super::candidate::{CLOSE as NEARLY_ALL, Candidate, Place, Solved, criterion};
 use super::clean::State;
 use super::near::{Near, Series};
+use super::rotate::RotatedBlock;
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
 use crate::optimize::grid_points;
@@ -84,7 +85,7 @@ impl Grid {
     }
 
     /// For all candidates of a block, a column each: sums over the rotated coordinates of g^2 and of g y, at each point and as series.
-    pub fn sums(&self, basis: &Basis<'_>, block: &Rotated) -> Vec<Sums> {
+    pub fn sums(&self, basis: &Basis<'_>, block: &RotatedBlock) -> Vec<Sums> {
         let (y, e) = (&basis.rotated.y, block.e());
         let tile = |first: usize| {
             let columns = || (first..e.ncols().min(first + TILE)).map(|j| block.column(j));
