@@ -2,7 +2,8 @@
 #'
 #' @param tolerance relative size of a negative eigenvalue of K, against the largest, up to which it is set to zero: the fit is that of the nearest positive semidefinite matrix, and a message tells the size where it
 #'   is more than rounding, `10 n eps` for an n x n kernel. Beyond it K is an error. `NULL`: `1e-6`, which takes kernels from files of ten digits (GEMMA's `.cXX.txt`) and in single precision (GCTA's `.grm.bin`).
-#' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")`, and where that is not set 2, or 1 on a machine with one core.
+#' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")`, and where that is not set 2, or 1 on a machine with one core. More than there are
+#'   cores are taken as the cores, with the message `threads`.
 #'   The fit is the same for any number, to rounding.
 #' @param verbose say how many rows were left out for missing values, and how many ids K has beyond those of the data? Default
 #'   `getOption("fastlmm.verbose", FALSE)`. Messages about the fit itself, as that it lies on a boundary, always come.
@@ -11,7 +12,7 @@
 #' @return A list of class `fastlmm_control`.
 #'
 #' Errors: `fastlmm_error_control` for a tolerance that is not one number from 0 to 1 or a verbose or effects that is not `TRUE` or `FALSE`,
-#' `fastlmm_error_threads` for threads that are not a whole number of at least 1.
+#' `fastlmm_error_threads` for threads that are not a whole number of at least 1, or more than any machine has (65535).
 #' @seealso [fastlmm_fit()]
 #' @examples
 #' fastlmm_control(threads = 1)
@@ -49,6 +50,7 @@ abort_unknown_control <- function(control, unknown) {
 
 abort_control <- function(message) abort_fastlmm("control", message)
 
-control_threads <- function(control) if (is.null(control$threads)) fastlmm_threads() else control$threads
+# A control may come from another machine.
+control_threads <- function(control) if (is.null(control$threads)) fastlmm_threads() else min(control$threads, cores())
 
 control_tolerance <- function(control) if (is.null(control$tolerance)) NA_real_ else control$tolerance

@@ -8,7 +8,7 @@ call_rust <- function(entry, ..., call = user_call()) {
 }
 
 raise_rust <- function(failure, call) {
-  if (identical(failure$class, "interrupted")) interrupt()
+  if (identical(failure$class, "interrupted")) raise_again(failure$raised, call)
   message <- paste0(failure$message, rust_advice(failure$class))
   do.call(abort_fastlmm, c(list(failure$class, message, call = call), failure$data), quote = TRUE)
 }
@@ -26,19 +26,45 @@ rust_advice <- function(class) {
   )
 }
 
-interrupt <- function() {
+# What R raised while Rust was at work: an interrupt, or the error of a time limit
+raise_again <- function(raised, call) {
+  if (inherits(raised, "error")) {
+    raised$call <- call
+    stop(raised)
+  }
   signalCondition(structure(class = c("interrupt", "condition"), list(message = "interrupted", call = NULL)))
   invokeRestart("abort")
 }
 
-fastlmm_threads <- function(threads = getOption("fastlmm.threads")) {
-  if (is.null(threads)) threads <- min(2, parallel::detectCores(), na.rm = TRUE)
-  check_threads(threads)
+# A session has read the number of its cores once.
+machine <- new.env(parent = emptyenv())
+
+cores <- function() {
+  if (is.null(machine$cores)) machine$cores <- max(1L, parallel::detectCores(), na.rm = TRUE)
+  machine$cores
 }
 
-check_threads <- function(threads, call = user_call()) {
-  if (is_count(threads)) return(as.integer(threads))
-  abort_fastlmm("threads", paste("threads must be a whole number of at least 1, not", deparse1(threads)), call = call)
+fastlmm_threads <- function(threads = getOption("fastlmm.threads")) {
+  if (is.null(threads)) return(min(2L, cores()))
+  check_threads(threads, once = TRUE)
+}
+
+# No machine runs more than these.
+most_threads <- 65535L
+
+# More threads than cores only cost: they are the cores, said once a session where an option asks for them.
+check_threads <- function(threads, call = user_call(), once = FALSE) {
+  if (!is_count(threads)) abort_threads(paste("must be a whole number of at least 1, not", code_text(threads)), call)
+  if (threads > most_threads) abort_threads(sprintf("must be the cores to use, at most %d, not %.0f", most_threads, threads), call)
+  if (threads > cores() && !(once && identical(machine$told, threads))) inform_threads(threads)
+  if (once) machine$told <- threads
+  min(as.integer(threads), cores())
+}
+
+abort_threads <- function(message, call) abort_fastlmm("threads", paste("threads", message), call = call)
+
+inform_threads <- function(threads) {
+  inform_fastlmm("threads", sprintf("threads = %.0f, and this machine has %s: as many are used", threads, counted(cores(), "core")), threads = threads)
 }
 
 is_count <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x >= 1 && x == round(x)

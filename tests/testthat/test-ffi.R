@@ -44,6 +44,47 @@ test_that("the number of threads comes from the option and must be a number", {
   expect_error(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont), class = "fastlmm_error_threads")
 })
 
+test_that("more threads than cores are the cores, with a message; what is no number of threads is refused", {
+  expect_message(held <- fastlmm_control(threads = 3000), "threads = 3000, and this machine has", class = "fastlmm_message_threads")
+  expect_identical(held$threads, cores())
+  expect_silent(expect_identical(fastlmm_control(threads = 1)$threads, 1L))
+  for (bad in list(NA, NA_integer_, 1e9, Inf, -1, 1.5, "2", 1:2, list(2))) {
+    expect_error(fastlmm_control(threads = bad), class = "fastlmm_error_threads")
+    expect_error(fastlmm_fit(distance ~ 1 + (1 | Subject), nlme::Orthodont, control = list(threads = bad)), class = "fastlmm_error_threads")
+  }
+  # a control of a larger machine
+  expect_identical(control_threads(structure(list(threads = 64000L), class = "fastlmm_control")), cores())
+  old <- options(fastlmm.threads = NULL)
+  on.exit(options(old))
+  expect_lte(fastlmm_threads(), 2)
+  options(fastlmm.threads = 2999)
+  expect_message(one <- fastlmm_threads(), class = "fastlmm_message_threads")
+  expect_silent(expect_identical(fastlmm_threads(), one)) # once a session
+})
+
+test_that("a time limit of R is an error in the user's call, again and again, and an interrupt none", {
+  set.seed(1)
+  data <- data.frame(u = runif(2e4), v = runif(2e4))
+  data$y <- sin(9 * data$u) * data$v + rnorm(2e4)
+  on.exit(setTimeLimit())
+  within <- function(seconds, expr) {
+    setTimeLimit(elapsed = seconds)
+    on.exit(setTimeLimit())
+    tryCatch(expr, error = identity, interrupt = function(condition) "interrupt")
+  }
+  for (i in 1:2) {
+    error <- within(0.4, for (k in 1:100) suppressMessages(fastlmm_fit(y ~ gp(u, v), data)))
+    expect_s3_class(error, "simpleError")
+    expect_match(conditionMessage(error), "time limit")
+  }
+  Y <- matrix(rnorm(400), 100)
+  ids <- data.frame(id = seq_len(100))
+  error <- within(0.4, slamglmm_fit(Y ~ 1 + (1 | id), ids, n_factors = 1, chains = 1, iter = 1e6, thin = 1000, seed = 1))
+  expect_match(conditionMessage(error), "time limit")
+  fit <- suppressMessages(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont))
+  expect_equal(logLik(fit)[1], -223.5013, tolerance = 1e-6)
+})
+
 test_that("an error of the core carries its class, its numbers and the user's call", {
   data <- data.frame(id = letters, y = rnorm(26))
   error <- tryCatch(fastlmm_fit(y ~ 1 + (1 | id), data), fastlmm_error = identity)

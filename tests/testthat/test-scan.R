@@ -140,6 +140,25 @@ test_that("columns tested together", {
   expect_equal(ratio$statistic[1], 2 * (ml$logLik - scan_fit(world, case, method = "ML")$logLik), tolerance = 1e-5)
 })
 
+test_that("a constant column of a set is left out as a collinear one, and the others are tested", {
+  world <- scan_world()
+  world$G <- cbind(world$G, mono = 2, none = 0, gap = c(NA, rep(1, 59)))
+  plain <- c("statistic", "df", "df2", "p.value", "logLik", "status")
+  with_mono <- list(a = c("mono", "m1", "m2"), b = c("m1", "none", "m2", "gap"), c = c("m3", "mono"), d = c("mono", "none"), e = c("mono", "mono"))
+  without <- list(a = c("m1", "m2"), b = c("m1", "m2"), c = "m3")
+  for (formula in c(y ~ x + f + (1 | id), y ~ 0 + f + (1 | id))) {
+    fit <- scan_fit(world, scan_worlds$dense, formula)
+    for (refit in c("none", "delta")) {
+      for (test in c("wald", "lrt")) {
+        found <- fastlmm_scan(fit, world$G, sets = with_mono, refit = refit, test = test)
+        expect_equal(as.data.frame(found)[1:3, plain], as.data.frame(fastlmm_scan(fit, world$G, sets = without, refit = refit, test = test))[plain], tolerance = 1e-6)
+        expect_identical(found$status[4:5], c("constant", "constant"))
+      }
+    }
+  }
+  expect_identical(fastlmm_scan(fit, world$G[, c("mono", "m1")], interaction = ~x)$status, c("constant", "ok"))
+})
+
 test_that("interactions are tested with both main effects in the model", {
   for (name in c("dense", "repeats")) {
     case <- scan_worlds[[name]]

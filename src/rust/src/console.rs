@@ -1,17 +1,58 @@
-//! The user at the console: has Ctrl-C been pressed? The only unsafe code of the package.
+//! The user at the console: has Ctrl-C been pressed, or a time limit of R been reached? The only unsafe code of the package.
 
+use extendr_api::SEXP;
+use extendr_api::prelude::*;
 use fastlmm_core::monitor::Monitor;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::time::{Duration, Instant};
 
-unsafe extern "C" {
+type Body = extern "C-unwind" fn(*mut c_void) -> SEXP;
+type Handler = extern "C-unwind" fn(SEXP, *mut c_void) -> SEXP;
+
+#[allow(improper_ctypes)] // R's values are pointers that only R looks behind
+unsafe extern "C-unwind" {
+    static R_NilValue: SEXP;
     fn R_CheckUserInterrupt();
-    fn R_ToplevelExec(function: extern "C" fn(*mut c_void), data: *mut c_void) -> i32;
+    fn R_tryCatch(
+        body: Body,
+        data: *mut c_void,
+        classes: SEXP,
+        handler: Handler,
+        handler_data: *mut c_void,
+        finally: Option<extern "C-unwind" fn(*mut c_void)>,
+        finally_data: *mut c_void,
+    ) -> SEXP;
 }
 
-extern "C" fn check(_: *mut c_void) {
-    // SAFETY: called by R_ToplevelExec on R's own thread; the longjmp of an interrupt ends there, above no Rust frame
+/// Time between two questions to R, each of which takes some microseconds.
+const PAUSE: Duration = Duration::from_millis(20);
+
+thread_local! {
+    static ASKED: Cell<Option<Instant>> = const { Cell::new(None) };
+    static RAISED: RefCell<Option<Robj>> = const { RefCell::new(None) };
+}
+
+extern "C-unwind" fn check(_: *mut c_void) -> SEXP {
+    // SAFETY: called by R_tryCatch on R's own thread; the jump of an interrupt or an error ends there, above no Rust frame
     // that owns anything.
-    unsafe { R_CheckUserInterrupt() }
+    unsafe {
+        R_CheckUserInterrupt();
+        R_NilValue
+    }
+}
+
+extern "C-unwind" fn keep(condition: SEXP, _: *mut c_void) -> SEXP {
+    // SAFETY: R hands the condition over alive; the value keeps it so.
+    let condition = unsafe { Robj::from_sexp(condition) };
+    RAISED.with(|raised| raised.replace(Some(condition)));
+    // SAFETY: a constant of R
+    unsafe { R_NilValue }
+}
+
+/// What R raised when a computation was last stopped: an interrupt, or the error of a time limit.
+pub fn raised() -> Robj {
+    RAISED.with(|raised| raised.take()).unwrap_or_else(|| r!(NULL))
 }
 
 /// Asks R between blocks of work. To be used on R's thread only.
@@ -19,7 +60,14 @@ pub struct Console;
 
 impl Monitor for Console {
     fn stop(&mut self) -> bool {
+        if ASKED.get().is_some_and(|asked| asked.elapsed() < PAUSE) {
+            return false;
+        }
+        ASKED.set(Some(Instant::now()));
+        let classes = r!(["interrupt", "error"]);
+        let none = std::ptr::null_mut();
         // SAFETY: entry points run on R's thread, and core asks monitors there.
-        unsafe { R_ToplevelExec(check, std::ptr::null_mut()) == 0 }
+        unsafe { R_tryCatch(check, none, classes.get(), keep, none, None, none) };
+        RAISED.with(|raised| raised.borrow().is_some())
     }
 }

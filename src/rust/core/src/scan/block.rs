@@ -191,21 +191,27 @@ impl<'a> Tester<'a> {
     }
 
     fn outcome(&self, set: &Set) -> Outcome {
-        let columns = || set.columns.iter().map(|&j| &self.rotated.columns[j]);
-        let observed = columns().map(|c| c.observed).min().unwrap_or(0);
-        if let Some(bad) = columns().find(|c| c.state != State::Ok) {
-            return Outcome::none(bad.state, observed);
+        let column = |j: usize| &self.rotated.columns[j];
+        let observed = set.columns.iter().map(|&j| column(j).observed).min().unwrap_or(0);
+        let none = |state| Outcome::none(state, observed);
+        let varies = |&j: &usize| column(j).state != State::Constant;
+        if let Some(&bad) = set.columns.iter().find(|j| varies(j) && column(**j).state != State::Ok) {
+            return none(column(bad).state);
         }
-        let model = self.rotated.model(self.basis, &set.columns, set.adjust);
+        // a constant column depends on X, as a collinear one: it is left out, and the others are tested
+        let (adjusted, tested) = set.columns.split_at(set.adjust.min(set.columns.len()));
+        let kept = |columns: &[usize]| columns.iter().copied().filter(varies).collect::<Vec<_>>();
+        let (mut columns, adjust) = (kept(adjusted), kept(adjusted).len());
+        columns.extend(kept(tested));
+        let model = self.rotated.model(self.basis, &columns, adjust);
         if model.tested() == 0 {
-            let constant = columns().all(|c| c.constant);
-            return Outcome::none(if constant { State::Constant } else { State::Collinear }, observed);
+            let constant = tested.iter().all(|&j| !varies(&j) || column(j).constant);
+            return none(if constant { State::Constant } else { State::Collinear });
         }
         if model.contrasts() == 0 {
-            return Outcome::none(State::NoContrast, observed);
+            return none(State::NoContrast);
         }
-        self.tested(&model, &set.columns, observed)
-            .unwrap_or_else(|state| Outcome::none(state, observed))
+        self.tested(&model, &columns, observed).unwrap_or_else(none)
     }
 
     fn tested(&self, model: &Candidate<'_>, columns: &[usize], observed: usize) -> Result<Outcome, State> {
