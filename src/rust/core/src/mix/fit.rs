@@ -176,7 +176,7 @@ impl Setup {
         }
     }
 
-    fn describe(
+    pub(crate) fn describe(
         &self,
         model: &Model<'_>,
         best: &Local,

@@ -4,10 +4,12 @@ pub mod answer;
 pub mod exact;
 pub mod information;
 pub mod interval;
+pub mod joint;
 pub mod many;
 pub mod near;
 pub mod nodes;
 pub mod search;
+pub mod turned;
 
 use crate::error::Result;
 use crate::likelihood::Method;
@@ -23,6 +25,11 @@ pub trait Process: Sync {
     /// Is its memory so little that several may be decomposed side by side?
     fn is_small(&self) -> bool {
         false
+    }
+
+    /// The smallest delta whose likelihood can be told: below it the condition of K + delta I leaves no digits.
+    fn floor(&self) -> f64 {
+        0.0
     }
 
     /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
