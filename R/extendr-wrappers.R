@@ -60,6 +60,14 @@ ffi_gp_profile <- function(moments, basis, request, fit, wanted) .Call(wrap__ffi
 #' @noRd
 ffi_gp_profile_exact <- function(rows, request, fit, wanted) .Call(wrap__ffi_gp_profile_exact, rows, request, fit, wanted)
 
+#' Fit a process and other effects together.
+#' @noRd
+ffi_gp_joint <- function(rows, effects, request) .Call(wrap__ffi_gp_joint, rows, effects, request)
+
+#' The interval of one parameter, or with `points` its curve.
+#' @noRd
+ffi_gp_joint_profile <- function(rows, effects, request, fit, wanted) .Call(wrap__ffi_gp_joint_profile, rows, effects, request, fit, wanted)
+
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)

@@ -9,14 +9,13 @@ is_process <- function(kernel) inherits(kernel, "fastlmm_process")
 is_gp_fit <- function(fit) inherits(fit, "fastlmm_gp")
 
 check_gp_random <- function(parts, K) {
-  if (!is.null(K)) abort_gp_term(parts$gp$term, "and K cannot be combined; leave one of them out")
-  if (length(parts$random) == 0) return(invisible())
-  plain <- length(parts$random) == 1 && is.null(parts$random[[1]]$slope)
-  if (!plain) abort_gp_term(parts$gp$term, "can be combined with one term (1 | group) only")
+  if (!is.null(K) && length(parts$random) == 0) {
+    abort_gp_term(parts$gp$term, "beside K needs a term that says whose kernel K is, as (1 | id)")
+  }
 }
 
 # The model of a formula with a gp() term
-gp_model <- function(parts, design, method, control, call) {
+gp_model <- function(parts, design, K, method, control, call) {
   gp <- parts$gp
   columns <- lapply(gp$coordinates, frame_column, frame = design$frame)
   coordinates <- gp_coordinates(columns, gp, rownames(design$frame))
@@ -25,26 +24,33 @@ gp_model <- function(parts, design, method, control, call) {
   model <- new_model(parts, design, list(), method, control, call)
   model$gp <- gp
   model$coordinates <- coordinates
-  model$group <- if (length(parts$random) > 0) factor(design$random[[1]]$id)
-  model$group_expr <- if (length(parts$random) > 0) parts$random[[1]]$group
+  model$others <- if (length(parts$random) > 0) mold_random(K, parts, design, control) else list()
+  # one plain grouping factor also has a place in Fourier space
+  if (length(model$others) == 1 && is.null(K) && is.null(parts$random[[1]]$slope)) {
+    model$group <- factor(design$random[[1]]$id)
+    model$group_expr <- parts$random[[1]]$group
+  }
   model
 }
 
 estimate_gp <- function(model) {
   gp <- model$gp
   n <- length(model$y)
-  exact <- gp$basis == "exact" || gp$basis == "auto" && n <= gp_few && is.null(model$group)
-  if (exact) {
-    check_gp_exact(model)
-    return(gp_exact(model))
-  }
-  if (gp$basis == "fourier" || n > gp_exact_limit || !is.null(model$group)) return(gp_fourier(model))
+  if (length(model$others) > 0) return(estimate_gp_beside(model, n))
+  if (gp$basis == "exact" || gp$basis == "auto" && n <= gp_few) return(gp_exact(model))
+  if (gp$basis == "fourier" || n > gp_exact_limit) return(gp_fourier(model))
   tryCatch(gp_fourier(model), fastlmm_error_rough = function(e) gp_exact(model), fastlmm_error_basis = function(e) gp_exact(model))
 }
 
-check_gp_exact <- function(model) {
-  if (is.null(model$group)) return(invisible())
-  abort_gp_term(model$gp$term, "with basis = \"exact\" cannot be combined with a term (1 | group); use basis = \"fourier\"")
+# Beside other effects: Fourier space knows one plain grouping factor, the kernel matrix all there are.
+estimate_gp_beside <- function(model, n) {
+  gp <- model$gp
+  if (is.null(model$group) && gp$basis == "fourier") {
+    abort_gp_term(gp$term, "with basis = \"fourier\" can be combined with one term (1 | group) only; leave basis out")
+  }
+  if (is.null(model$group) || gp$basis == "exact" || gp$basis == "auto" && n <= gp_few) return(gp_joint(model))
+  if (gp$basis == "fourier") return(gp_fourier(model))
+  tryCatch(gp_fourier(model), fastlmm_error_rough = function(e) gp_joint(model), fastlmm_error_basis = function(e) gp_joint(model))
 }
 
 # Kept by a model, made from the frame of a fit
@@ -73,20 +79,14 @@ gp_exact <- function(model) {
   request <- gp_request(model$gp, model$gp$box, model$method, model$control)
   rows <- model_rows(model)
   check_kernel_memory(nrow(rows$coordinates))
-  lengths <- call_rust(ffi_gp_exact, rows, request)
-  K <- call_rust(ffi_gp_correlations, rows$coordinates, rows$coordinates, model$gp$cov, lengths$parameters)
-  n <- nrow(K)
-  found <- call_rust(
-    ffi_fit, rows$Y[, 1], model$X, model_weights(model), rep(1, n), seq_len(n), K, "matrix", seq_len(n), model$method,
-    control_threads(model$control), control_tolerance(model$control)
-  )
-  process <- list(route = "exact", size = n, guard = 0, captured = 1, aliasing = 0)
-  new_gp_fit(model, list(found = found, lengths = lengths, process = process, alpha = found$alpha))
+  found <- call_rust(ffi_gp_exact, rows, request)
+  process <- exact_process(length(model$y))
+  new_gp_fit(model, list(found = found$fit, lengths = found$lengths, process = process, alpha = found$fit$alpha, at_end = found$at_end))
 }
 
 # n x n numbers, and a few copies of them
-check_kernel_memory <- function(n) {
-  needed <- 8 * 6 * n^2
+check_kernel_memory <- function(n, copies = 6) {
+  needed <- 8 * copies * n^2
   available <- available_memory()
   if (is.na(available) || needed <= available) return(invisible())
   abort_fastlmm("memory", sprintf(
@@ -124,11 +124,7 @@ new_gp_fit <- function(model, answer) {
 gp_random <- function(model, answer, lengths) {
   gp <- model$gp
   process <- structure(c(list(cov = gp$cov, lengthscale = lengths), answer$process), class = "fastlmm_process")
-  one <- list(
-    name = gp$name, part = NULL, expr = gp$term, slope = NULL, slope_call = NULL, calls = gp$calls, ids = NULL, index = NULL, group = NULL, z = 1,
-    kernel = process, mean_diag = 1
-  )
-  random <- structure(list(one), names = gp$name)
+  random <- structure(list(new_process_term(gp, process)), names = gp$name)
   if (is.null(model$group)) return(random)
   ids <- levels(model$group)
   group <- list(
@@ -136,6 +132,14 @@ gp_random <- function(model, answer, lengths) {
     group = as.integer(model$group), z = rep(1, length(model$y)), kernel = NULL, mean_diag = 1
   )
   c(random, structure(list(group), names = group$name))
+}
+
+# The process as a random effect
+new_process_term <- function(gp, process) {
+  list(
+    name = gp$name, part = NULL, expr = gp$term, slope = NULL, slope_call = NULL, calls = gp$calls, ids = NULL, index = NULL, group = NULL, z = 1,
+    kernel = process, mean_diag = 1
+  )
 }
 
 # Coefficients of the basis functions, and the effects of the groups, which come after them
@@ -146,17 +150,23 @@ gp_alpha <- function(model, answer) {
 }
 
 with_lengthscale <- function(fit, lengths, value) {
+  fit <- with_lengths(fit, value, lengths$log_errors)
+  fit$se <- gp_errors(fit, lengths)
+  fit$optimum$local_lengthscale <- as.data.frame(lengths$local)
+  fit$profile <- as.data.frame(lengths$searched)
+  fit
+}
+
+# Length scales, one for all axes or each its own, their standard errors and their degrees of freedom
+with_lengths <- function(fit, value, log_errors) {
   gp <- fit$gp
   d <- length(gp$coordinates)
   own <- gp$ard || length(unique(value)) > 1
   used <- if (own) seq_len(d) else 1
   fit$lengthscale <- structure(value[used], names = if (own) vapply(gp$coordinates, deparse1, "") else gp$name)
   estimated <- is.null(gp$lengthscale)
-  fit$se$lengthscale <- structure(if (estimated) value[used] * lengths$log_errors[used] else rep(0, length(used)), names = names(fit$lengthscale))
-  fit$se <- gp_errors(fit, lengths)
+  fit$se$lengthscale <- structure(if (estimated) value[used] * log_errors[used] else rep(0, length(used)), names = names(fit$lengthscale))
   if (estimated) fit$df <- fit$df + length(used)
-  fit$optimum$local_lengthscale <- as.data.frame(lengths$local)
-  fit$profile <- as.data.frame(lengths$searched)
   fit
 }
 
@@ -186,9 +196,19 @@ with_group_variance <- function(fit, ratio) {
 report_gp <- function(fit) {
   aliased <- is.na(fit$coefficients)
   if (any(aliased)) inform_aliased(names(which(aliased)), length(aliased))
-  if (identical(fit$optimum$boundary, "h2 = 0")) inform_gp_nothing(fit)
-  if (fit$optimum$at_end && fit$optimum$boundary == "none") inform_gp_end(fit)
+  boundary <- fit$optimum$boundary
+  if (boundary == "h2 = 0") inform_gp_nothing(fit)
+  if (boundary == "delta at its floor") inform_gp_floor(fit)
+  if (length(fit$optimum$zero) > 0) inform_boundary(fit$optimum)
+  if (fit$optimum$at_end && fit$sigma2[[1]] > 0) inform_gp_end(fit)
   fit
+}
+
+inform_gp_floor <- function(fit) {
+  inform_fastlmm("boundary", paste0(
+    "boundary fit: ", fit$gp$name, " explains all that X leaves, and less noise than sigma2_e = ", format(fit$sigma2_e, digits = 3), " cannot be told at the condition of the ",
+    "kernel. The fit goes through the data to that accuracy; its residual variance is an upper bound"
+  ), boundary = "delta at its floor")
 }
 
 inform_gp_nothing <- function(fit) {
@@ -199,15 +219,24 @@ inform_gp_nothing <- function(fit) {
 }
 
 inform_gp_end <- function(fit) {
+  long <- gp_is_long(fit)
   inform_fastlmm("gp_range", paste0(
-    "the length scale of ", fit$gp$name, " lies at the end of the range that was searched, ", format(fit$lengthscale[[1]], digits = 4),
-    ": one beyond it fits the data as well, or better; give a wider `range` to look there"
+    "the length scale of ", fit$gp$name, " lies at the ", if (long) "long" else "short", " end of the range that was searched, ", format(fit$lengthscale[[1]], digits = 4),
+    ": one beyond it fits the data as well, or better; ",
+    if (long) "over so long a scale the process is a trend: put the trend into the formula, or give a wider `range` to look there" else "give a wider `range` to look there"
   ))
+}
+
+# At an end: is it the long one?
+gp_is_long <- function(fit) {
+  side <- max(fit$gp$box[2, ] - fit$gp$box[1, ])
+  if (!is.null(fit$gp$range)) return(fit$lengthscale[[1]] > sqrt(prod(fit$gp$range)))
+  max(fit$lengthscale) > side
 }
 
 # What fastlmm_fit() does with a gp() term
 fit_gp <- function(parts, design, K, method, control, call, na.action) {
   check_gp_random(parts, K)
-  model <- gp_model(parts, design, method, control, call)
+  model <- gp_model(parts, design, K, method, control, call)
   if (is.matrix(model$y)) fit_gp_many(model, na.action) else report_gp(estimate_gp(model))
 }

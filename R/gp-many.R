@@ -60,7 +60,7 @@ fit_gp_many <- function(model, na.action) {
 
 check_gp_many <- function(model) {
   gp <- model$gp
-  if (!is.null(model$group)) abort_gp_term(gp$term, "with many responses cannot be combined with a term (1 | group); fit one response at a time")
+  if (length(model$others) > 0) abort_gp_term(gp$term, "with many responses cannot be combined with other random effects; fit one response at a time")
   if (gp$ard && is.null(gp$lengthscale)) abort_gp_term(gp$term, "with many responses has one length scale for all coordinates; leave out ard, or give lengthscale")
 }
 
@@ -168,7 +168,7 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   one_of(type, c("response", "link"))
   new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
   rows <- nrow(new)
-  if (!random.only) warn_not_estimable(gp_targets(object, newdata, TRUE), colnames(object$y))
+  if (!random.only) warn_not_estimable(gp_targets(object, newdata, FALSE), colnames(object$y))
   one <- function(fit) unlist(quietly_not_estimable(predict(fit, new, re.form, TRUE, allow.new.levels, random.only))[c("fit", "se.fit")])
   both <- gp_each(object, one, 2 * rows)
   part <- function(first) {

@@ -9,7 +9,7 @@
 #'
 #' @param object,x a fit by [fastlmm_fit()] with a [gp()] term.
 #' @param newdata data frame; `NULL`: the rows of the fit.
-#' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only.
+#' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only; a formula of terms of the fit, as `~ (1 | g)`: with those effects only.
 #' @param se.fit standard errors as well?
 #' @param allow.new.levels give groups that are not in the fit, or missing, the effect 0?
 #' @param random.only,type,na.action see [predict.fastlmm()].
@@ -26,7 +26,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   check_dots_empty(...)
   one_of(type, c("response", "link"))
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
-  targets <- gp_targets(object, newdata, !is.null(re.form) && is_population(re.form), allow.new.levels)
+  targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
   if (random.only) targets <- without_fixed(targets)
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
@@ -36,20 +36,41 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(gp_variance(object, targets), 0))), residual.scale = sigma(object))
 }
 
-# Complete rows with what they need: X, offset, coordinates and, with groups, the number of each one's group (NA: a new one)
-gp_targets <- function(fit, newdata, population, allow_new = FALSE) {
-  design <- if (is.null(newdata)) list(X = fixed_design(fit), offset = fit$offset, na.action = fit$na.action) else forge_design(fit, newdata, list())
-  frame <- if (is.null(newdata)) fit$frame else as_data_frame(newdata, "newdata")
+# Which of the random effects are asked for
+gp_wanted <- function(fit, re.form) {
+  if (is.null(re.form)) return(rep(TRUE, length(fit$random)))
+  if (is_population(re.form)) return(rep(FALSE, length(fit$random)))
+  right <- if (inherits(re.form, "formula")) re.form[[length(re.form)]]
+  process <- length(find_gp(right)) > 0
+  wanted <- if (length(find_bars(right)) > 0) which_random(fit, re.form) else rep(FALSE, length(fit$random))
+  known <- process || any(wanted)
+  if (!is.null(right) && known && (any(wanted) || length(find_bars(right)) == 0)) return(c(process, wanted[-1]))
+  abort_fastlmm("re_form", paste0(
+    "re.form must be NULL (with all random effects), NA or ~0 (without), or a formula of terms of the fit, as ~ ", deparse1(fit$gp$term), ", not ", deparse1(re.form)
+  ))
+}
+
+# Complete rows with what they need: X, offset, coordinates, and ids and multipliers (in Fourier space numbers, NA: a new one) of groups
+gp_targets <- function(fit, newdata, wanted, allow_new = FALSE) {
+  own <- is.null(newdata)
+  asked <- if (is_joint_gp(fit)) fit$random[-1][wanted[-1]] else list()
+  design <- if (own) fit_targets(fit, asked) else forge_design(fit, newdata, asked)
+  frame <- if (own) fit$frame else as_data_frame(newdata, "newdata")
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
-  coordinates <- if (!population) target_coordinates(fit, frame, is.null(newdata))
-  if (!population) complete <- complete & rowSums(is.na(coordinates)) == 0
-  group <- if (!population && length(fit$random) > 1) target_groups(fit, frame, is.null(newdata), allow_new)
+  coordinates <- if (wanted[1]) target_coordinates(fit, frame, own)
+  if (wanted[1]) complete <- complete & rowSums(is.na(coordinates)) == 0
+  for (i in seq_along(asked)) check_gp_groups(asked[[i]], design$random[[i]]$id, allow_new)
+  for (one in design$random) complete <- complete & (allow_new | !is.na(one$id)) & !is.na(one$z)
+  others <- lapply(structure(design$random, names = names(asked)), function(one) list(id = one$id[complete], z = one$z[complete]))
+  group <- if (!is_joint_gp(fit) && any(wanted[-1])) target_groups(fit, frame, own, allow_new)
   if (!allow_new && !is.null(group)) complete <- complete & !is.na(group)
   list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete], coordinates = coordinates[complete, , drop = FALSE], group = group[complete],
-    population = population, estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X),
-    na.action = design$na.action, answered = rep(TRUE, length(complete))
+    process = wanted[1], all = all(wanted), population = !any(wanted), others = others,
+    sources = Map(function(one, target) new_source(one, unique(target$id), NULL, allow_new), asked, others),
+    estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X), na.action = design$na.action,
+    answered = rep(TRUE, length(complete))
   )
 }
 
@@ -94,25 +115,27 @@ target_groups <- function(fit, frame, own, allow_new) {
   random <- fit$random[[2]]
   if (own) return(random$group)
   id <- forge_random(random, frame, fit)$id
-  at <- match(id, random$ids)
-  new <- is.na(at) & !is.na(id)
-  if (any(new) && !allow_new) {
-    abort_fastlmm("new_ids", paste0(
-      "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(unique(id[new])), "; allow.new.levels = TRUE gives them the effect 0"
-    ), ids = unique(id[new]))
-  }
-  at
+  check_gp_groups(random, id, allow_new)
+  match(id, random$ids)
+}
+
+check_gp_groups <- function(random, id, allow_new) {
+  new <- setdiff(as.character(id), c(random$ids, NA))
+  if (length(new) == 0 || allow_new || !is.null(random$kernel)) return(invisible())
+  abort_fastlmm("new_ids", paste0(
+    "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(new), "; allow.new.levels = TRUE gives them the effect 0"
+  ), ids = new)
 }
 
 # ---- the process --------------------------------------------------------------------------------------
 
 # The predicted process and group effects
 gp_effects <- function(fit, targets) {
-  if (targets$population) return(0)
-  process <- gp_process(fit, targets$coordinates)
-  if (is.null(targets$group)) return(process)
+  effects <- if (targets$process) gp_process(fit, targets$coordinates) else 0
+  for (label in names(targets$others)) effects <- effects + joint_effect(targets$others[[label]], targets$sources[[label]])
+  if (is.null(targets$group)) return(effects)
   effect <- fit$random[[2]]$alpha[targets$group]
-  process + ifelse(is.na(effect), 0, effect)
+  effects + ifelse(is.na(effect), 0, effect)
 }
 
 gp_process <- function(fit, coordinates) {
@@ -134,6 +157,8 @@ gp_cross <- function(fit, coordinates) {
 gp_variance <- function(fit, targets) {
   if (targets$population) return(quadratic(targets$X, fit$vcov))
   process <- fit$random[[1]]$kernel
+  if (is_joint_gp(fit)) return(joint_variance(fit, targets))
+  if (!targets$all) abort_fastlmm("re_form", "standard errors of some of the random effects are offered by basis = \"exact\" only")
   if (process$route == "exact") return(exact_variance(fit, targets))
   X <- matrix(0, nrow(targets$X), length(fit$coefficients))
   X[, fit$kept] <- targets$X
@@ -179,12 +204,27 @@ ranef.fastlmm_gp <- function(object, condVar = FALSE, drop = FALSE, whichel = NU
   check_dots_empty(...)
   if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   check_has_rows(object, "ranef()")
-  effects <- list(data.frame(`(Intercept)` = gp_process(object, model_coordinates(object)), row.names = rownames(object$frame), check.names = FALSE))
-  names(effects) <- object$gp$name
-  if (length(object$random) > 1) {
-    group <- object$random[[2]]
-    effects[[group$name]] <- data.frame(`(Intercept)` = group$alpha, row.names = group$ids, check.names = FALSE)
-  }
+  effects <- c(structure(list(process_effects(object)), names = object$gp$name), other_effects(object))
   effects <- wanted_groups(effects, whichel)
   structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
+}
+
+process_effects <- function(fit) {
+  data.frame(`(Intercept)` = gp_process(fit, model_coordinates(fit)), row.names = rownames(fit$frame), check.names = FALSE)
+}
+
+# Those of groups, as for any fit
+other_effects <- function(fit) {
+  labels <- Filter(length, lapply(by_group(fit), setdiff, fit$gp$name))
+  lapply(labels, group_effects, fit = fit, condVar = FALSE, which = "observed")
+}
+
+#' @rdname predict.fastlmm_gp
+#' @return `coef()`: for each row, or each level of a grouping factor, the fixed effects and the effect added to its coefficient, as [coef.fastlmm()].
+#' @export
+coef.fastlmm_gp <- function(object, ...) {
+  check_dots_empty(...)
+  effects <- ranef(object)
+  term <- c(list("(Intercept)"), lapply(by_group(object)[-1], function(labels) vapply(object$random[labels], coefficient_name, "")))
+  structure(Map(added_coefficients, effects, term[seq_along(effects)], MoreArgs = list(fixed = object$coefficients)), class = "coef.fastlmm")
 }

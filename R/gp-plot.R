@@ -1,7 +1,9 @@
 #' Plots of Gaussian process fits
 #'
-#' The predicted mean with all covariates at their means. With one coordinate the curve and its band of two standard errors, over partial residuals (the response less what the covariates' deviations
-#' from their means explain). With two coordinates a map of the mean, and one of its standard error, with the places of the data. With three a map for the middle of the third.
+#' The prediction along the coordinates. Covariates that are functions of the coordinates, as a trend in them, move with them; all others are held: numbers at their means, factors at their most
+#' frequent level, groups at an effect of zero. The plot says what is held, and so does the attribute `held` of the value. With one coordinate the curve and its band of two standard errors, over the
+#' data, or where something is held over partial residuals: the curve plus the residuals. With two coordinates a map of the mean, and one of its standard error, with the places of the
+#' data. With three a map for the middle of the third.
 #'
 #' @param x a fit by [fastlmm_fit()] with a [gp()] term.
 #' @param which with two or three coordinates: `"mean"`, `"se"`, or both, side by side.
@@ -21,7 +23,7 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   name <- vapply(x$gp$coordinates, deparse1, "")
   if (is.null(xlab)) xlab <- name[1]
   if (d == 1) {
-    gp_band(x, grid, points, xlab, if (is.null(ylab)) "mean and partial residuals" else ylab, main, ...)
+    gp_band(x, grid, points, xlab, if (is.null(ylab)) gp_plot_label(grid) else ylab, main, ...)
     return(invisible(grid))
   }
   which <- match.arg(which, several.ok = TRUE)
@@ -33,41 +35,121 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   invisible(grid)
 }
 
-# The mean over the box of the data, covariates at their means: the process by itself could not be told from the intercept.
+gp_plot_label <- function(grid) if (length(attr(grid, "held")) > 0) "prediction and partial residuals" else "prediction"
+
+# The prediction over the box of the data
 gp_plot_grid <- function(fit, n) {
   box <- fit$gp$box
   side <- function(j) if (j <= 2) seq(box[1, j], box[2, j], length.out = n) else mean(box[, j])
   coordinates <- as.matrix(expand.grid(lapply(seq_len(ncol(box)), side)))
-  targets <- list(
-    X = matrix(mean_design(fit), nrow(coordinates), length(fit$kept), byrow = TRUE), coordinates = unname(coordinates), population = FALSE,
-    group = if (length(fit$random) > 1) rep(NA_integer_, nrow(coordinates))
-  )
+  colnames(coordinates) <- vapply(fit$gp$coordinates, deparse1, "")
+  targets <- gp_plot_targets(fit, coordinates)
   grid <- as.data.frame(coordinates)
-  names(grid) <- vapply(fit$gp$coordinates, deparse1, "")
-  grid$fit <- drop(targets$X %*% fit$coefficients[fit$kept]) + gp_process(fit, targets$coordinates)
+  grid$fit <- gp_plot_mean(fit, targets)
   grid$se <- sqrt(pmax(gp_variance(fit, targets), 0))
-  grid
+  structure(grid, held = c(attr(targets$X, "held"), gp_held_others(fit)))
 }
 
-# Means of the kept columns of X; of a table's by its sums
-mean_design <- function(fit) {
-  if (!is.null(fit$frame)) return(colMeans(fixed_design(fit)[, fit$kept, drop = FALSE]))
+gp_plot_mean <- function(fit, targets) drop(targets$X %*% fit$coefficients[fit$kept]) + targets$offset + gp_process(fit, targets$coordinates)
+
+gp_plot_targets <- function(fit, coordinates) {
+  list(
+    X = gp_plot_design(fit, coordinates), offset = if (length(fit$offset) > 0) mean(fit$offset) else 0, coordinates = unname(coordinates), process = TRUE, all = TRUE,
+    population = FALSE, others = list(), group = if (length(fit$random) > 1 && !is_joint_gp(fit)) rep(NA_integer_, nrow(coordinates))
+  )
+}
+
+# Groups, an offset that varies, and the third axis
+gp_held_others <- function(fit) {
+  groups <- names(fit$random)[-1]
+  third <- fit$gp$coordinates[-(1:2)]
+  c(
+    if (length(groups) > 0) paste("no effect of", groups), if (any(fit$offset != fit$offset[1])) "offset at its mean",
+    if (length(third) > 0) sprintf("%s = %s", deparse1(third[[1]]), format(mean(fit$gp$box[, 3]), digits = 3))
+  )
+}
+
+# The fixed effects at some coordinates; the attribute says what is held
+gp_plot_design <- function(fit, coordinates) {
+  if (is.null(fit$frame)) return(gp_table_design(fit, coordinates))
+  terms <- delete.response(fit$terms)
+  names <- vapply(as.list(attr(terms, "variables"))[-1], deparse1, "")
+  calls <- as.list(if (is.null(attr(terms, "predvars"))) attr(terms, "variables") else attr(terms, "predvars"))[-1]
+  used <- which(names %in% rownames(attr(terms, "factors")))
+  moving <- gp_moving(fit, coordinates)
+  columns <- lapply(calls[used], gp_moved, moving = moving, n = nrow(coordinates), env = environment(fit$formula))
+  held <- vapply(columns, is.null, NA)
+  columns[held] <- lapply(fit$frame[names[used][held]], typical, n = nrow(coordinates))
+  frame <- structure(columns, names = names[used], class = "data.frame", row.names = seq_len(nrow(coordinates)), terms = terms)
+  X <- design_matrix(terms, frame, fit$contrasts)[, fit$kept, drop = FALSE]
+  structure(X, held = sprintf("%s = %s", names[used][held], vapply(columns[held], typical_label, "")))
+}
+
+# A variable of the formula at the coordinates; NULL if it is none of their functions
+gp_moved <- function(call, moving, n, env) {
+  if (!any(all.vars(call) %in% names(moving))) return(NULL)
+  value <- tryCatch(eval(call, moving, env), error = function(e) NULL)
+  if (NROW(value) == n) value
+}
+
+# Variables that the coordinates are made of, where those are given: an expression of one variable is inverted between the data.
+gp_moving <- function(fit, coordinates) {
+  one <- function(expr, at) {
+    if (is.name(expr)) return(structure(list(at), names = deparse1(expr)))
+    variable <- all.vars(expr)
+    if (length(variable) != 1 || !variable %in% names(fit$frame)) return(NULL)
+    structure(list(stats::approx(fit$frame[[deparse1(expr)]], fit$frame[[variable]], at, rule = 2, ties = "ordered")$y), names = variable)
+  }
+  unlist(lapply(seq_along(fit$gp$coordinates), function(j) one(fit$gp$coordinates[[j]], coordinates[, j])), recursive = FALSE)
+}
+
+# n times the mean of numbers, or the most frequent of levels
+typical <- function(x, n) {
+  if (is.matrix(x)) return(matrix(colMeans(x), n, ncol(x), byrow = TRUE, dimnames = list(NULL, colnames(x))))
+  if (is.numeric(x)) return(rep(mean(x), n))
+  rep(x[match(names(which.max(table(x))), as.character(x))], n)
+}
+
+typical_label <- function(x) if (is.matrix(x)) "its mean" else if (is.numeric(x)) format(x[1], digits = 3) else as.character(x[1])
+
+# Of a table only the means of its columns are known; a column that is a coordinate moves.
+gp_table_design <- function(fit, coordinates) {
+  X <- matrix(table_means(fit), nrow(coordinates), length(fit$kept), byrow = TRUE, dimnames = list(NULL, names(fit$coefficients)[fit$kept]))
+  moving <- intersect(colnames(X), colnames(coordinates))
+  X[, moving] <- coordinates[, moving]
+  held <- setdiff(colnames(X), c("(Intercept)", moving))
+  structure(X, held = sprintf("%s = %s", held, format(X[1, held], digits = 3)))
+}
+
+table_means <- function(fit) {
   table <- fit$random[[1]]$kernel$table
   p <- nrow(table$cross)
   if (p == 0) return(numeric())
   (table$cross[1, seq_len(p)] / table$cross[1, 1] + table$shifts[seq_len(p)])[fit$kept]
 }
 
+# The data, or where something is held the curve at their places plus the residuals
+gp_partial <- function(fit, grid, rows) {
+  if (length(attr(grid, "held")) == 0) return(response(fit)[rows])
+  at <- model_coordinates(fit)[rows, , drop = FALSE]
+  gp_plot_mean(fit, gp_plot_targets(fit, at)) + (response(fit) - conditional_fit(fit))[rows]
+}
+
 gp_band <- function(fit, grid, points, xlab, ylab, main, ...) {
   lower <- grid$fit - 2 * grid$se
   upper <- grid$fit + 2 * grid$se
   rows <- if (points && !is.null(fit$frame)) gp_drawn_rows(fit)
-  partial <- if (!is.null(rows)) (response(fit) - population_fit(fit) + sum(mean_design(fit) * fit$coefficients[fit$kept]))[rows]
-  at <- if (!is.null(rows)) model_coordinates(fit)[rows, 1]
+  partial <- if (!is.null(rows)) gp_partial(fit, grid, rows)
   plot(range(grid[[1]]), range(lower, upper, partial, na.rm = TRUE), type = "n", xlab = xlab, ylab = ylab, main = main, ...)
   graphics::polygon(c(grid[[1]], rev(grid[[1]])), c(lower, rev(upper)), col = grDevices::grey(0.85), border = NA)
-  if (!is.null(rows)) graphics::points(at, partial, pch = 20, cex = 0.4, col = grDevices::grey(0.5))
+  if (!is.null(rows)) graphics::points(model_coordinates(fit)[rows, 1], partial, pch = 20, cex = 0.4, col = grDevices::grey(0.5))
   graphics::lines(grid[[1]], grid$fit, lwd = 2)
+  say_held(grid)
+}
+
+say_held <- function(grid) {
+  held <- attr(grid, "held")
+  if (length(held) > 0) graphics::mtext(paste("held:", toString(held)), side = 3, line = 0.3, cex = 0.7)
 }
 
 gp_map <- function(fit, grid, which, points, xlab, ylab, main, col, ...) {
@@ -78,6 +160,7 @@ gp_map <- function(fit, grid, which, points, xlab, ylab, main, col, ...) {
   if (!is.null(main)) title <- main
   range <- range(z, na.rm = TRUE)
   graphics::image(x, y, z, col = col, xlab = xlab, ylab = ylab, main = title, asp = 1, ...)
+  say_held(grid)
   if (diff(range) > 0) graphics::contour(x, y, z, add = TRUE, col = grDevices::grey(0.3), lwd = 0.5)
   if (!points || is.null(fit$frame)) return(invisible())
   at <- model_coordinates(fit)[gp_drawn_rows(fit), , drop = FALSE]

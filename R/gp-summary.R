@@ -64,8 +64,9 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' Confidence intervals and profiles of Gaussian process fits
 #'
 #' Profile intervals: the values that a likelihood ratio test does not reject, with the length scale and all else at their best. The length scale is re-estimated
-#' for each value of another parameter, through 13 or more decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or with a group term, the
-#' intervals of length scales and variances are Wald's on the logarithmic (`h2`: logistic) scale.
+#' for each value of another parameter, through 13 or more decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or beside other effects, by the
+#' kernel matrix, all other parameters are estimated anew for each value; shares then have Wald's intervals on the logistic scale. In Fourier space such length scales and variances have Wald's on the
+#' logarithmic scale.
 #'
 #' The nodes reach over the length scale's own interval; where the basis does not serve all of it, bounds that belong to length scales beyond it are `NA`, with a message.
 #'
@@ -73,7 +74,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' that the basis serves.
 #'
 #' @param object,fitted a fit by [fastlmm_fit()] with a [gp()] term.
-#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`. `NULL`: all of them (profiles: all but the fixed
+#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`; with several effects `"sigma2.gp(x)"`, `"sigma2.g"`, `"h2.g"`. `NULL`: all of them (profiles: all but the fixed
 #'   effects).
 #' @param level confidence level.
 #' @param method `"profile"` or `"Wald"`.
@@ -102,11 +103,24 @@ confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("pr
 gp_parameters <- function(fit) {
   p <- length(fit$coefficients)
   lengths <- if (length(fit$lengthscale) == 1) "lengthscale" else paste0("lengthscale.", names(fit$lengthscale))
-  variance <- if (length(fit$random) == 1) c("sigma2", ".sigma2", "delta", "h2") else ".sigma2"
+  variance <- gp_variances(fit)
   data.frame(
-    name = c(names(fit$coefficients), lengths, variance),
-    what = c(rep("beta", p), rep("lengthscale", length(lengths)), c(sigma2 = "sigma_u", .sigma2 = "sigma_e", delta = "delta", h2 = "h2")[variance]),
-    column = c(match(seq_len(p), fit$kept), seq_along(lengths), rep(0L, length(variance)))
+    name = c(names(fit$coefficients), lengths, variance$name),
+    what = c(rep("beta", p), rep("lengthscale", length(lengths)), variance$what),
+    column = c(match(seq_len(p), fit$kept), seq_along(lengths), variance$column)
+  )
+}
+
+# One process: its variance, delta and h2. Beside other effects: the variance and share of each, where their errors are known.
+gp_variances <- function(fit) {
+  if (length(fit$random) == 1) {
+    return(data.frame(name = c("sigma2", ".sigma2", "delta", "h2"), what = c("sigma_u", "sigma_e", "delta", "h2"), column = 0L))
+  }
+  if (!is_joint_gp(fit)) return(data.frame(name = ".sigma2", what = "sigma_e", column = 0L))
+  labels <- names(fit$random)
+  k <- seq_along(labels)
+  data.frame(
+    name = c(paste0("sigma2.", labels), ".sigma2", paste0("h2.", labels)), what = c(rep("sigma_u", length(k)), "sigma_e", rep("h2", length(k))), column = c(k, 0L, k)
   )
 }
 
@@ -117,14 +131,22 @@ gp_selected <- function(table, parm) {
   parm
 }
 
-# Fixed effects always have one; variances and the length scale where one length scale and one variance are estimated.
+# By the kernel matrix with all parameters free, not along the nodes of one length scale
+is_profiled_jointly <- function(fit) fit$random[[1]]$kernel$route == "exact" && (length(fit$random) > 1 || length(fit$lengthscale) > 1)
+
+# Fixed effects always have one; variances and the length scale where one length scale and one variance are estimated, or by the kernel matrix.
 gp_has_profile <- function(fit, table) {
+  if (is_profiled_jointly(fit)) {
+    known <- table$what %in% c("beta", "sigma_u", "sigma_e") | table$what == "lengthscale" & is.null(fit$gp$lengthscale) & fit$sigma2[[1]] > 0
+    return(!is.na(table$column) & known)
+  }
   simple <- length(fit$random) == 1 && length(fit$lengthscale) == 1
   length_scale <- is.null(fit$gp$lengthscale) && fit$optimum$boundary != "h2 = 0"
   !is.na(table$column) & (table$what == "beta" | simple & (table$what != "lengthscale" | length_scale))
 }
 
 gp_profile_limits <- function(fit, table, rise) {
+  if (is_profiled_jointly(fit)) return(vapply(seq_len(nrow(table)), function(i) joint_ask(fit, table[i, ], rise, 0), c(0, 0)))
   limits <- gp_ask(fit, table, rise, 0)
   limits <- vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
   beyond <- apply(is.nan(limits), 2, any)
@@ -184,10 +206,16 @@ gp_wald <- function(fit, parameter, tails) {
   z <- qnorm(tails)
   at <- parameter$column
   if (parameter$what == "beta") return(unname(fit$coefficients[fit$kept[at]]) + sqrt(max(fit$vcov[at, at], 0)) * z)
-  if (parameter$what == "h2") return(plogis(qlogis(fit$h2[[1]]) + fit$se$log_delta * z))
+  if (parameter$what == "h2") return(gp_wald_share(fit, max(at, 1), z))
   part <- c(lengthscale = "lengthscale", sigma_u = "sigma2", sigma_e = "sigma2_e", delta = "delta")[[parameter$what]]
   at <- max(at, 1)
   fit[[part]][[at]] * exp(fit$se[[part]][[at]] / fit[[part]][[at]] * z)
+}
+
+# On the logistic scale
+gp_wald_share <- function(fit, k, z) {
+  h2 <- fit$h2[[k]]
+  plogis(qlogis(h2) + fit$se$h2[[k]] / (h2 * (1 - h2)) * z)
 }
 
 #' @rdname confint.fastlmm_gp
@@ -197,13 +225,18 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   table <- gp_parameters(fitted)
   if (is.null(which)) which <- table$name[table$what != "beta"]
   table <- table[match(gp_selected(table, which), table$name), ]
-  if (length(fitted$lengthscale) > 1 || length(fitted$random) > 1) {
-    abort_fastlmm("no_profile", "profiles are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
+  if (!is_profiled_jointly(fitted) && (length(fitted$lengthscale) > 1 || length(fitted$random) > 1)) {
+    abort_fastlmm("no_profile", "profiles in Fourier space are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
   }
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   table <- table[gp_has_profile(fitted, table), ]
   if (nrow(table) == 0) abort_no_profile(fitted)
-  curves <- gp_ask(fitted, table, zeta_max^2, check_points(points))
+  points <- check_points(points)
+  curves <- if (is_profiled_jointly(fitted)) {
+    lapply(seq_len(nrow(table)), function(i) joint_ask(fitted, table[i, ], zeta_max^2, points))
+  } else {
+    gp_ask(fitted, table, zeta_max^2, points)
+  }
   curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], curves[[i]]))
   curves <- do.call(rbind, curves)
   curves$.par <- factor(curves$.par, levels = table$name)
@@ -217,7 +250,8 @@ with_limits <- function(table) {
 }
 
 gp_curve <- function(fit, parameter, curve) {
-  data.frame(.par = parameter$name, value = gp_units(fit, parameter$what, curve$value), .zeta = curve$zeta, logLik = curve$logLik)
+  value <- if (is_profiled_jointly(fit)) curve$value else gp_units(fit, parameter$what, curve$value)
+  data.frame(.par = parameter$name, value = value, .zeta = curve$zeta, logLik = curve$logLik)
 }
 
 # ---- again --------------------------------------------------------------------------------------------
@@ -228,7 +262,8 @@ stored_gp_model <- function(fit) {
   )]
   model$X <- fixed_design(fit)
   model$gp$calls <- fit$random[[1]]$calls
-  if (length(fit$random) > 1) {
+  model$others <- lapply(fit$random[-1], function(one) one[names(one) != "alpha"])
+  if (length(fit$random) > 1 && !is_joint_gp(fit)) {
     group <- fit$random[[2]]
     model$group <- factor(group$ids[group$group], levels = group$ids)
     model$group_expr <- group$expr

@@ -6,7 +6,11 @@ estimate_mix <- function(model, start = numeric(0)) {
     ffi_fit_mix, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(model$random), model$method,
     start, control_threads(model$control)
   )
-  labels <- names(model$random)
+  mix_found(found, names(model$random))
+}
+
+# What Rust found, named by the effects
+mix_found <- function(found, labels) {
   named <- function(x) structure(x, names = labels)
   total <- sum(found$sigma2) + found$sigma2_e
   found$se <- lapply(found$se, function(se) if (length(se) == length(labels)) named(se) else se)

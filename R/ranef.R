@@ -129,9 +129,11 @@ coef.fastlmm <- function(object, ...) {
 }
 
 group_coefficients <- function(labels, fit) {
-  effects <- group_effects(labels, fit, FALSE, "observed")
-  term <- vapply(fit$random[labels], coefficient_name, "")
-  fixed <- fit$coefficients
+  added_coefficients(group_effects(labels, fit, FALSE, "observed"), vapply(fit$random[labels], coefficient_name, ""), fit$coefficients)
+}
+
+# The fixed effects a row a level, each effect added to its coefficient
+added_coefficients <- function(effects, term, fixed) {
   added <- setdiff(term, names(fixed))
   fixed <- c(structure(numeric(length(added)), names = added), fixed)
   table <- as.data.frame(lapply(fixed, rep, times = nrow(effects)), optional = TRUE)

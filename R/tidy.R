@@ -110,10 +110,11 @@ tidy_ran_pars <- function(fit, scales, interval) {
   bound(rows, if (is_sd || is.null(limits)) limits else limits^2)
 }
 
-# Intervals are of variances, and a process beside groups has none but the residual's.
+# Intervals are of variances; in Fourier space a process beside groups has none but the residual's.
 tidy_gp_pars <- function(fit, rows, is_sd, interval) {
   known <- gp_parameters(fit)
-  limits <- interval(c(if ("sigma2" %in% known$name) "sigma2" else rep(NA, nrow(rows) - 1), ".sigma2"))
+  variances <- known$name[known$what == "sigma_u"]
+  limits <- interval(c(if (length(variances) > 0) variances else rep(NA, nrow(rows) - 1), ".sigma2"))
   lengths <- ran_pars_rows(fit$gp$name, known$name[known$what == "lengthscale"], fit$lengthscale)
   given <- !is.null(fit$gp$lengthscale)
   if (!given) lengths$std.error <- unname(fit$se$lengthscale)

@@ -92,3 +92,46 @@ gp_formula <- function(d, cov, ..., response = "y", fixed = "x") {
   places <- toString(c("u", "v", "w")[seq_len(d)])
   as.formula(sprintf("%s ~ %s + gp(%s, cov = \"%s\"%s)", response, fixed, places, cov, paste(settings, collapse = "")), globalenv())
 }
+
+# A process beside other effects by its definition: `parts` are their matrices Z K Z'
+dense_joint_at <- function(lengthscale, sigma2, sigma2_e, y, X, at, cov, parts, method = "REML", weights = rep(1, length(y))) {
+  V <- sigma2[1] * gp_matrix(at, cov, lengthscale) + Reduce(`+`, Map(`*`, sigma2[-1], parts)) + diag(sigma2_e / weights)
+  R <- chol(V)
+  A <- backsolve(R, X, transpose = TRUE)
+  b <- backsolve(R, y, transpose = TRUE)
+  XVX <- crossprod(A)
+  beta <- drop(solve(XVX, crossprod(A, b)))
+  df <- length(y) - if (method == "REML") ncol(X) else 0
+  log_det <- 2 * sum(log(diag(R))) + if (method == "REML") as.numeric(determinant(XVX)$modulus) else 0
+  list(logLik = -(df * log(2 * pi) + log_det + sum((b - A %*% beta)^2)) / 2, beta = beta, vcov = solve(XVX), V = V, residual = drop(y - X %*% beta))
+}
+
+# The best of several starts over logarithms of the length scale, the variances and the residual's
+dense_joint_fit <- function(y, X, at, cov, parts, method = "REML", weights = rep(1, length(y)), range = c(1e-3, 3)) {
+  side <- max(apply(at, 2, function(x) diff(range(x))))
+  k <- length(parts) + 1
+  f <- function(t) {
+    if (t[1] < log(range[1] * side) || t[1] > log(range[2] * side)) return(1e10)
+    tryCatch(-dense_joint_at(exp(t[1]), exp(t[1 + seq_len(k)]), exp(t[k + 2]), y, X, at, cov, parts, method, weights)$logLik, error = function(e) 1e10)
+  }
+  scale <- log(var(y) / (k + 1))
+  one <- function(length, others) optim(c(log(length * side), scale, rep(scale + others, k - 1), scale), f, control = list(reltol = 1e-12, maxit = 2000))
+  found <- c(lapply(c(0.02, 0.1, 0.3, 1), one, others = 0), lapply(c(0.05, 0.3), one, others = -6))
+  best <- found[[which.min(vapply(found, `[[`, 0, "value"))]]
+  list(logLik = -best$value, lengthscale = exp(best$par[1]), sigma2 = exp(best$par[1 + seq_len(k)]), sigma2_e = exp(best$par[k + 2]), f = f, par = best$par)
+}
+
+# Small data of some layout, kernel and effects, and the fits of the models without one of them: none is better.
+expect_no_submodel_better <- function(seed) {
+  set.seed(seed)
+  n <- sample(12:60, 1)
+  d <- data.frame(u = runif(n), v = runif(n), g = sample(letters[1:sample(2:8, 1)], n, TRUE), h = sample(LETTERS[1:4], n, TRUE))
+  d$y <- sample(0:1, 1) * sin(sample(2:9, 1) * d$u) + sample(0:1, 1) * rnorm(26)[match(d$g, letters)] + sample(c(0.01, 0.3, 1), 1) * rnorm(n)
+  gp <- sprintf("gp(u%s, cov = \"%s\")", sample(c("", ", v"), 1), sample(gp_families, 1))
+  effects <- c(gp, "(1 | g)", if (seed %% 3 == 0) "(1 | h)")
+  method <- if (seed %% 2 == 0) "ML" else "REML"
+  fit <- function(keep) suppressMessages(fastlmm_fit(stats::reformulate(effects[keep], "y"), d, method = method))$logLik
+  whole <- fit(seq_along(effects))
+  for (out in seq_along(effects)) expect_gt(whole, fit(-out) - 1e-4, label = paste("seed", seed, "with", effects[out]))
+  expect_gt(whole, fit(1) - 1e-4, label = paste("seed", seed, "with the groups"))
+}

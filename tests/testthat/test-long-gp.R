@@ -102,3 +102,8 @@ test_that("without a process half of the fits end at the boundary, or nearly so 
   expect_gt(mean(none), 0.4)
   expect_lt(mean(none), 0.65)
 })
+
+test_that("a process beside groups is never worse than a model without one of the effects (100 small data sets)", {
+  skip_unless_long_gp()
+  for (seed in 101:200) expect_no_submodel_better(seed)
+})

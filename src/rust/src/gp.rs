@@ -4,17 +4,18 @@ use crate::console::Console;
 use crate::failure::Reply;
 use crate::gp_table::{Basis, reply_table, table};
 use crate::gp_view::{Asked, Rows, Wanted, columns, near, reply_lengths, reply_many, reply_settled};
-use crate::view;
+use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::fourier::explore::{Explorer, Source};
 use fastlmm_core::fourier::field;
 use fastlmm_core::fourier::many::Many;
 use fastlmm_core::fourier::pass::moments;
+use fastlmm_core::fourier::refine::SIDES;
 use fastlmm_core::fourier::weights::WeightSpace;
 use fastlmm_core::parallel::Workers;
 use fastlmm_core::process;
-use fastlmm_core::process::exact::{Exact, correlations};
+use fastlmm_core::process::exact::{Exact, correlations, default_range};
 
 /// Fit with length scales looked for over their whole range.
 /// @noRd
@@ -97,7 +98,12 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
     let search = asked.search(&exact, &workers, &mut console);
     let found = exact.optima(&search, &asked.request, &asked.bounds)?;
     let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
-    Ok(reply_lengths(&answer, &found))
+    let fit = exact.fit(asked.request.method, &answer.lengths, &workers)?;
+    Ok(list!(
+        fit = reply::fit(&fit, rows.x().ncols()),
+        lengths = reply_lengths(&answer, &found),
+        at_end = exact.at_end(&answer.lengths, &asked.request, &asked.bounds)
+    ))
 }
 
 /// Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
@@ -188,7 +194,11 @@ fn ffi_gp_variances(
 fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: List) -> Reply<List> {
     let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
     let moments = table(&moments, &basis)?;
-    let near = near(&asked, &fit)?.within(&basis.range);
+    let longest = asked
+        .request
+        .longest
+        .unwrap_or(SIDES * asked.request.widest(&asked.bounds));
+    let near = near(&asked, &fit, (asked.request.shortest, longest))?.within(&basis.range);
     let space = WeightSpace::new(basis.family, &moments, basis.frequencies, 0)?;
     let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
     match view::number(&fit, "guard")? as usize {
@@ -215,7 +225,9 @@ fn ffi_gp_profile_exact(rows: List, request: List, fit: List, wanted: List) -> R
         rows.x(),
         &weights,
     )?;
-    Wanted::new(&wanted, exact.kept().len())?.reply(&asked, &exact, &near(&asked, &fit)?)
+    let (shortest, longest) = default_range(&asked.request, &asked.bounds, &data.coordinates);
+    let near = near(&asked, &fit, (Some(shortest), longest))?;
+    Wanted::new(&wanted, exact.kept().len())?.reply(&asked, &exact, &near)
 }
 
 /// Correlations of two sets of points, one row for each of the first.

@@ -145,17 +145,10 @@ pub fn bounds(list: &List) -> Reply<Bounds> {
     })
 }
 
-/// Where the fit lies and how far about it an interval may reach.
-pub fn near(asked: &Asked, fit: &List) -> Reply<Near> {
+/// Where the fit lies and how far about it an interval may reach: at most to the ends of the range of the search.
+pub fn near(asked: &Asked, fit: &List, (shortest, longest): (Option<f64>, f64)) -> Reply<Near> {
     let (lengths, width) = (view::numbers(fit, "parameters")?, view::number(fit, "width")?);
-    let request = &asked.request;
-    Ok(Near::about(
-        lengths,
-        asked.bounds.d(),
-        width,
-        request.shortest,
-        request.longest,
-    ))
+    Ok(Near::about(lengths, asked.bounds.d(), width, shortest, Some(longest)))
 }
 
 /// Which parameters, and how far: the rise of the deviance, or the points of curves and |zeta| at their ends.

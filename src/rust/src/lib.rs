@@ -11,6 +11,7 @@ mod exclude;
 mod failure;
 mod fit;
 mod gp;
+mod gp_joint;
 mod gp_table;
 mod gp_view;
 mod kernel;
@@ -30,6 +31,7 @@ extendr_module! {
     use exclude;
     use fit;
     use gp;
+    use gp_joint;
     use kernel;
     use many;
     use mix;

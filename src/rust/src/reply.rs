@@ -183,6 +183,7 @@ fn reason(optimum: &Optimum) -> &'static str {
     match optimum.best.place {
         Place::Interior => "slope vanishes",
         Place::Lower => "likelihood rises towards delta = 0",
+        Place::Floor => "likelihood rises towards the smallest delta that the condition of K allows",
         Place::Upper => "likelihood rises towards delta = Inf",
     }
 }
@@ -190,6 +191,7 @@ fn reason(optimum: &Optimum) -> &'static str {
 fn boundary(fit: &Fit) -> &'static str {
     match (fit.status, fit.optimum.as_ref().map(|o| o.best.place)) {
         (_, Some(Place::Upper)) => "h2 = 0",
+        (_, Some(Place::Floor)) => "delta at its floor",
         (_, Some(Place::Lower)) | (Status::ExplainedByKernel, _) => "h2 = 1",
         _ => "none",
     }

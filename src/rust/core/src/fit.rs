@@ -123,7 +123,13 @@ pub(crate) fn fit_by(model: &Model<'_>, options: Options, workers: &Workers, mon
     check_memory(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let reduction = Reduction::new(model, workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
-    workers.run(|par| estimate(reduction, options.method, model, par))
+    workers.run(|par| estimate(reduction, options.method, model, 0.0, par))
+}
+
+/// A fit whose delta is at least `floor`.
+pub(crate) fn fit_above(model: &Model<'_>, method: Method, floor: f64, workers: &Workers) -> Result<Fit> {
+    let reduction = Reduction::new(model, workers, &mut ())?;
+    workers.run(|par| estimate(reduction, method, model, floor, par))
 }
 
 pub(crate) fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
@@ -152,17 +158,22 @@ pub(crate) struct Located {
     pub grid: Option<Grid>,
 }
 
-fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, par: Par) -> Result<Fit> {
+fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, floor: f64, par: Par) -> Result<Fit> {
     let status = diagnose(&reduction.rotated, reduction.length, reduction.trace)?;
     if status == Status::Ok && reduction.rotated.full_rank() {
         reduction.separate_null_directions()?;
     }
+    let status = if floor > 0.0 && status == Status::ExplainedByKernel {
+        Status::Ok
+    } else {
+        status
+    };
     let located = locate_inside(
         &mut reduction.rotated,
         method,
         &reduction.design.kept,
         status,
-        dual_grid,
+        |criterion| dual_grid_above(criterion, floor),
     )?;
     let criterion = Criterion {
         data: &reduction.rotated,
@@ -188,6 +199,24 @@ pub(crate) fn complete(located: Located, criterion: &Criterion<'_>) -> Fit {
 pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
     let (lower, upper) = borders(criterion);
     Grid::new(criterion, grid_points(criterion.data), lower, upper)
+}
+
+/// With no delta below `floor`, unless the kernel is so far from singular that delta may be 0.
+pub(crate) fn dual_grid_above(criterion: &Criterion<'_>, floor: f64) -> Grid {
+    const REGULAR: f64 = 100.0;
+    let data = criterion.data;
+    let (lower, upper) = borders(criterion);
+    let least = floor / data.k_scale;
+    let smallest = data.values.iter().copied().fold(f64::INFINITY, f64::min);
+    if data.n_rest == 0 && smallest > REGULAR * least {
+        return Grid::new(criterion, grid_points(data), lower, upper);
+    }
+    let above = grid_points(data).into_iter().filter(|t| *t > least.ln());
+    let at = std::iter::once(least.ln()).chain(above).collect();
+    Grid {
+        floored: true,
+        ..Grid::new(criterion, at, f64::INFINITY, upper)
+    }
 }
 
 /// The estimates that go with a diagnosis. The density of y is taken at its best optimum inside; only where it has none the directions of X that the kernel does not reach are left out.
@@ -265,7 +294,7 @@ fn nothing_found(criterion: &Criterion<'_>) -> Error {
 
 pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
     match place {
-        Place::Interior => proportions(log_delta),
+        Place::Interior | Place::Floor => proportions(log_delta),
         Place::Lower => (1.0, 0.0),
         Place::Upper => (0.0, 1.0),
     }

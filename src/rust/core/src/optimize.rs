@@ -12,6 +12,8 @@ pub enum Place {
     Interior,
     /// delta = 0, h2 = 1.
     Lower,
+    /// The smallest delta whose likelihood can be told.
+    Floor,
     /// delta = infinity, h2 = 0.
     Upper,
 }
@@ -53,6 +55,8 @@ pub struct Grid {
     /// Limits for delta -> 0 and delta -> infinity; infinite if that end point is not to be used.
     pub lower: f64,
     pub upper: f64,
+    /// Is the first point the smallest that can be told, a minimum if the function falls towards it?
+    pub floored: bool,
 }
 
 /// Distance of grid points in log delta; each eigenvalue's term changes over about one unit.
@@ -85,6 +89,7 @@ impl Grid {
             slope,
             lower,
             upper,
+            floored: false,
         }
     }
 
@@ -93,6 +98,13 @@ impl Grid {
         let last = self.at.len() - 1;
         let usable = |i: usize| self.value[i].is_finite() && self.slope[i].is_finite();
         let mut minima = vec![];
+        if self.floored && usable(0) && self.slope[0] >= 0.0 {
+            minima.push(Local {
+                place: Place::Floor,
+                at: self.at[0],
+                value: self.value[0],
+            });
+        }
         if self.lower < f64::INFINITY && usable(0) && self.slope[0] >= 0.0 {
             minima.push(Local {
                 place: Place::Lower,
@@ -235,6 +247,7 @@ mod tests {
             slope: vec![-1.0, -0.2],
             lower: 2.0,
             upper: 0.3,
+            floored: false,
         };
         assert_eq!(falling.optimum(&Double).unwrap().unwrap().best.place, Place::Upper);
     }

@@ -34,6 +34,9 @@ const ROUNDS: usize = 40;
 /// Finest part of the variance that a grid is asked to hold.
 const FINEST: f64 = 1e-10;
 
+/// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
+pub const SIDES: f64 = 3.0;
+
 /// Ends of the ratio of the standard deviations of groups and process.
 const RATIO: (f64, f64) = (1e-4, 1e4);
 
@@ -259,7 +262,7 @@ impl Explorer<'_> {
     fn limits(&self, a: usize) -> (f64, f64) {
         let unit = self.request.unit(self.bounds)[a];
         let (first, last) = match &self.source {
-            Source::Rows(_) => (0.0, f64::INFINITY),
+            Source::Rows(_) => (0.0, SIDES * self.request.widest(self.bounds) * unit),
             Source::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
         };
         (
@@ -282,11 +285,9 @@ impl Explorer<'_> {
             return true;
         }
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let (unit, longest) = (self.request.unit(self.bounds), 3.0 * self.request.widest(self.bounds));
         let leans = |a: usize| {
             let (l, (first, last)) = (best.lengths[a], self.limits(a));
-            (at(l, range.shortest[a]) && !at(l, first))
-                || (at(l, range.longest[a]) && !at(l, last) && l < longest * unit[a])
+            (at(l, range.shortest[a]) && !at(l, first)) || (at(l, range.longest[a]) && !at(l, last))
         };
         !(0..self.d()).any(leans)
     }

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, axpy, combine, dot, product};
+use crate::process::exact::condition_floor;
 use crate::process::near::{Estimates, Here};
 use crate::process::{Process, Slopes};
 use crate::rotated::Rotated;
@@ -222,6 +223,11 @@ impl Process for WeightSpace {
             log_q: (0..d.len()).map(|j| -2.0 * e[j] * w[(j, 0)] * w[(j, 0)]).sum::<f64>() / q,
         };
         Ok(self.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn floor(&self) -> f64 {
+        let largest = (0..self.waves()).map(|j| self.t[(j, j)]).fold(0.0, f64::max);
+        condition_floor(self.size()) * largest
     }
 
     fn is_small(&self) -> bool {

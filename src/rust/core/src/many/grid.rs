@@ -65,6 +65,7 @@ impl Common {
             slope,
             lower,
             upper,
+            floored: false,
         }
     }
 

@@ -4,7 +4,7 @@ use super::information::{Errors, directions};
 use super::near::{Estimates, Here, Local};
 use super::search::{Found, Profiled, Search};
 use crate::error::{Error, Result};
-use crate::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid, locate};
+use crate::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid_above, locate};
 use crate::likelihood::Criterion;
 use crate::optimize::{self, Optimum, Place};
 
@@ -92,7 +92,8 @@ impl Search<'_> {
             method: self.method,
         };
         let case = Case { criterion, kept };
-        let located = locate(&case, Status::Ok, || dual_grid(&criterion))?;
+        let floor = self.process.floor();
+        let located = locate(&case, Status::Ok, || dual_grid_above(&criterion, floor))?;
         Ok(complete(located, &criterion))
     }
 

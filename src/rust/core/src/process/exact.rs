@@ -10,8 +10,9 @@ use super::search::{Found, Search};
 use super::turned::Turned;
 use super::{Process, Slopes};
 use crate::error::{Error, Result};
+use crate::fit::{Fit, fit_above};
 use crate::fourier::grid::Bounds;
-use crate::fourier::refine::singles;
+use crate::fourier::refine::{SIDES, singles};
 use crate::fourier::request::Request;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
@@ -92,11 +93,13 @@ pub(super) fn singular() -> Error {
 pub fn default_range(request: &Request, bounds: &Bounds, coordinates: &[&[f64]]) -> (f64, f64) {
     let unit = request.unit(bounds);
     let side = |a: usize| {
-        let ends = coordinates[a].iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+        let ends = coordinates[a]
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
         (ends.1 - ends.0) / unit[a]
     };
     let widest = (0..coordinates.len()).map(side).fold(0.0, f64::max);
-    let longest = request.longest.unwrap_or(3.0 * widest);
+    let longest = request.longest.unwrap_or(SIDES * widest);
     let shortest = request.shortest.unwrap_or_else(|| 0.5 * neighbours(coordinates, &unit));
     (shortest.min(0.5 * longest), longest)
 }
@@ -153,8 +156,30 @@ impl<'a> Exact<'a> {
         }
     }
 
+    /// Does a length scale that was looked for lie at an end of its range?
+    pub fn at_end(&self, lengths: &[f64], request: &Request, bounds: &Bounds) -> bool {
+        const NEAR: f64 = 0.02;
+        let (unit, ends) = (
+            request.unit(bounds),
+            default_range(request, bounds, &self.places.coordinates),
+        );
+        let at = |end: f64| (0..lengths.len()).any(|a| (lengths[a] / (unit[a] * end)).ln().abs() < NEAR);
+        request.lengths.is_none() && (at(ends.0) || at(ends.1))
+    }
+
     fn n(&self) -> usize {
         self.y.len()
+    }
+
+    /// The fit with these length scales, its coefficients included.
+    pub fn fit(&self, method: Method, lengths: &[f64], workers: &Workers) -> Result<Fit> {
+        let n = self.n();
+        let (k, ones, rows) = (
+            self.places.kernel(lengths),
+            vec![1.0; n],
+            (0..n).collect::<Vec<usize>>(),
+        );
+        fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)
     }
 
     /// The model whose kernel is that of these length scales.

@@ -11,6 +11,7 @@ use crate::profile::{CurvePoint, Profile, What};
 /// Steps outward from the optimum before a border is taken to be reached, and what is drawn of a logarithm without end.
 const DOUBLINGS: usize = 16;
 const WIDE: f64 = 8.0;
+const FARTHEST: f64 = 40.0;
 /// A rise of the deviance so large that nothing depends on how large.
 const FAR: f64 = 1e6;
 
@@ -105,10 +106,14 @@ impl Held<'_> {
     /// Rise of the deviance with the parameter at theta.
     fn rise(&self, theta: f64) -> f64 {
         let values = self.values(theta);
-        if values.iter().any(|v| v.is_nan() || *v - self.least > FAR) {
-            return FAR;
+        let told = |v: &f64| *v - self.least <= FAR;
+        if values.iter().all(told) {
+            return self.nodes.least(&values) - self.least;
         }
-        self.nodes.least(&values) - self.least
+        // a polynomial through all nodes would not survive one that cannot be told
+        self.nodes
+            .least_near(&values, told)
+            .map_or(FAR, |least| least - self.least)
     }
 
     /// On the working scale; not a number where the best length scale is not among the nodes.
@@ -123,14 +128,23 @@ impl Held<'_> {
 
     /// Where the deviance has risen, among the nodes: outward in steps that double.
     fn ends(&self, rise: f64) -> Result<(f64, f64)> {
+        let (centre, step) = (self.centre(rise), self.start().1);
+        Ok((self.side(centre, -step, rise)?, self.side(centre, step, rise)?))
+    }
+
+    /// The estimate, and a step of the order of its uncertainty, at the length scale of the fit.
+    fn start(&self) -> (f64, f64) {
         let middle = self.nodes.at.iter().position(|t| *t <= 0.0).unwrap_or(0);
-        let (estimate, step) = self.profiles[middle].start();
-        let centre = if estimate.is_finite() {
+        self.profiles[middle].start()
+    }
+
+    fn centre(&self, rise: f64) -> f64 {
+        let estimate = self.start().0;
+        if estimate.is_finite() {
             estimate
         } else {
             self.inside(rise)
-        };
-        Ok((self.side(centre, -step, rise)?, self.side(centre, step, rise)?))
+        }
     }
 
     fn side(&self, centre: f64, mut step: f64, rise: f64) -> Result<f64> {
@@ -138,6 +152,10 @@ impl Held<'_> {
         let mut inner = centre;
         for _ in 0..DOUBLINGS {
             let outer = centre + step;
+            // so far out a logarithm is at its border, and the likelihood there rounding
+            if step.abs() > FARTHEST && !matches!(self.what, What::Beta(_)) {
+                break;
+            }
             if excess(outer) > 0.0 {
                 return root(excess, inner, outer);
             }
@@ -167,8 +185,14 @@ impl Held<'_> {
     /// Points evenly spaced on the working scale, and one at the best.
     fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
         let (a, b) = self.ends(zeta_max * zeta_max)?;
-        let inside = if a.is_finite() { a } else { b };
-        let (a, b) = (a.max(inside - WIDE), b.min(inside + WIDE));
+        let centre = match (a.is_finite(), b.is_finite()) {
+            (true, true) => 0.5 * (a + b),
+            (true, false) => a + 0.5 * WIDE,
+            (false, true) => b - 0.5 * WIDE,
+            (false, false) => self.centre(zeta_max * zeta_max),
+        };
+        let a = if a.is_finite() { a } else { centre - 0.5 * WIDE };
+        let b = if b.is_finite() { b } else { centre + 0.5 * WIDE };
         let theta: Vec<f64> = (0..count)
             .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
             .collect();

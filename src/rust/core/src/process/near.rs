@@ -163,6 +163,9 @@ impl Search<'_> {
             if length.is_none_or(|l| l > SMALL) {
                 at = [at[0] + step[0], at[1] + step[1]];
             }
+            if at[1].exp() < self.process.floor() {
+                return Ok(None);
+            }
             let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
             if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
                 let here = self.ended(here, from, at, &along(at[0]));

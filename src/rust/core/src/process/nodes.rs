@@ -193,6 +193,37 @@ impl Nodes {
         self.lowest(values).1
     }
 
+    /// Smallest value of the polynomial through the lowest of the nodes that are told and their neighbours; none if there is no such node.
+    pub fn least_near(&self, values: &[f64], told: impl Fn(&f64) -> bool) -> Option<f64> {
+        const REACH: usize = 3;
+        const FINE: usize = 60;
+        let usable = |i: &usize| told(&values[*i]);
+        let lowest = (0..values.len())
+            .filter(usable)
+            .min_by(|a, b| values[*a].total_cmp(&values[*b]))?;
+        let first = (0..lowest)
+            .rev()
+            .take(REACH)
+            .take_while(usable)
+            .last()
+            .unwrap_or(lowest);
+        let last = (lowest + 1..values.len())
+            .take(REACH)
+            .take_while(usable)
+            .last()
+            .unwrap_or(lowest);
+        let window = first..=last;
+        let (high, low) = (
+            self.at[first.max(lowest.saturating_sub(1))],
+            self.at[last.min(lowest + 1)],
+        );
+        let fine = (0..=FINE).map(|i| low + (high - low) * i as f64 / FINE as f64);
+        let least = fine
+            .map(|t| lagrange(&self.at[window.clone()], &values[window.clone()], t))
+            .fold(f64::INFINITY, f64::min);
+        Some(least.min(values[lowest]))
+    }
+
     /// Does the best length scale lie at an end beyond which it may be better still?
     pub fn leans(&self, values: &[f64]) -> bool {
         let count = self.at.len();
@@ -241,4 +272,13 @@ impl Nodes {
         }
         top / bottom
     }
+}
+
+/// The polynomial through some values, at t.
+fn lagrange(at: &[f64], values: &[f64], t: f64) -> f64 {
+    let weight = |i: usize| -> f64 {
+        let factor = |j: usize| if i == j { 1.0 } else { (t - at[j]) / (at[i] - at[j]) };
+        (0..at.len()).map(factor).product()
+    };
+    (0..at.len()).map(|i| weight(i) * values[i]).sum()
 }

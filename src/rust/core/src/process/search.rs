@@ -5,11 +5,11 @@
 use super::Process;
 use super::near::Here;
 use crate::error::{Error, Result};
-use crate::fit::{Point, at, borders, point};
+use crate::fit::{Point, at, dual_grid_above, point};
 use crate::fourier::grid::Range;
 use crate::likelihood::{Criterion, Method};
 use crate::monitor::Monitor;
-use crate::optimize::{Grid, Place, grid_points, root};
+use crate::optimize::{Place, root};
 use crate::parallel::Workers;
 use crate::rotated::Rotated;
 use argmin::core::{CostFunction, Executor, Gradient, State};
@@ -262,8 +262,7 @@ impl Search<'_> {
 fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
     let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
-    let (lower, upper) = borders(&criterion);
-    let grid = Grid::new(&criterion, grid_points(&rotated), lower, upper);
+    let grid = dual_grid_above(&criterion, process.floor());
     let none = Error::NoConvergence {
         what: "the search for delta",
         iterations: 0,

@@ -93,6 +93,7 @@ impl Held<'_, '_> {
             slope: dual.iter().map(|d| d.eps).collect(),
             lower: lower.as_ref().map_or(f64::INFINITY, |part| usable(end(part))),
             upper: usable(end(upper)),
+            floored: false,
         }
     }
 }

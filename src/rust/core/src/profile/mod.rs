@@ -143,7 +143,7 @@ impl<'a> Profile<'a> {
         let optimum = free.grid().optimum(&free)?.ok_or(Error::MlUnbounded)?;
         self.best = optimum.best.value;
         let part = match optimum.best.place {
-            Place::Interior => {
+            Place::Interior | Place::Floor => {
                 let (h, g) = proportions(optimum.best.at);
                 ingredients(&self.criterion, self.what, h, g)
             }

@@ -27,6 +27,23 @@ impl Start {
     }
 }
 
+impl Start {
+    /// What is held as in `self`, all else as in another start.
+    pub fn merged(&self, other: Self) -> Self {
+        let variances = self.theta.len();
+        let pick = |held: bool, own: f64, other: f64| if held { own } else { other };
+        Self {
+            theta: (0..variances)
+                .map(|i| pick(self.held[i], self.theta[i], other.theta[i]))
+                .collect(),
+            steps: (0..self.steps.len())
+                .map(|i| pick(self.held[variances + i], self.steps[i], other.steps[i]))
+                .collect(),
+            held: self.held.clone(),
+        }
+    }
+}
+
 /// The model of the deviance about a point, in s and the steps.
 struct Local {
     gradient: Vec<f64>,
@@ -35,19 +52,30 @@ struct Local {
 }
 
 fn roots(problem: &Problem<'_>, theta: &[f64]) -> Vec<f64> {
-    theta.iter().zip(&problem.size).map(|(t, size)| (t * size).sqrt()).collect()
+    theta
+        .iter()
+        .zip(&problem.size)
+        .map(|(t, size)| (t * size).sqrt())
+        .collect()
 }
 
 impl Local {
-    fn new(problem: &Problem<'_>, point: &Point) -> Self {
+    fn new(problem: &Problem<'_>, point: &Point, tie: Option<&[f64]>) -> Self {
         let s = roots(problem, &point.theta);
         let slope = |i: usize| s.get(i).map_or(1.0, |s| 2.0 * s / problem.size[i]);
-        let count = point.gradient.len();
-        let bend = |i: usize| s.get(i).map_or(0.0, |_| 2.0 * point.gradient[i] / problem.size[i]);
+        let (count, last) = (point.gradient.len(), s.len() - 1);
+        // a residual that is tied to the other variances, theta_e = sum_k c_k theta_k, moves with them
+        let c = |i: usize| tie.and_then(|c| c.get(i)).copied().unwrap_or(0.0);
+        let gradient = |i: usize| point.gradient[i] + c(i) * point.gradient[last];
+        let information = |i: usize, j: usize| {
+            let own = &point.information;
+            own[(i, j)] + c(i) * own[(last, j)] + c(j) * own[(i, last)] + c(i) * c(j) * own[(last, last)]
+        };
+        let bend = |i: usize| s.get(i).map_or(0.0, |_| 2.0 * gradient(i) / problem.size[i]);
         Self {
-            gradient: (0..count).map(|i| point.gradient[i] * slope(i)).collect(),
+            gradient: (0..count).map(|i| gradient(i) * slope(i)).collect(),
             hessian: Mat::from_fn(count, count, |i, j| {
-                point.information[(i, j)] * slope(i) * slope(j) + if i == j { bend(i) } else { 0.0 }
+                information(i, j) * slope(i) * slope(j) + if i == j { bend(i) } else { 0.0 }
             }),
             scale: s.iter().map(|s| s * s).sum::<f64>().sqrt(),
         }
@@ -62,13 +90,20 @@ impl Local {
     fn step(&self, free: &[usize], variances: usize, radius: f64) -> Option<Vec<f64>> {
         let unit = |i: usize| self.unit(variances, free[i]);
         let count = free.len();
-        let h = Mat::from_fn(count, count, |i, j| self.hessian[(free[i], free[j])] * unit(i) * unit(j));
+        let h = Mat::from_fn(count, count, |i, j| {
+            self.hessian[(free[i], free[j])] * unit(i) * unit(j)
+        });
         let eigen = h.self_adjoint_eigen(Side::Lower).ok()?;
         let (u, values) = (eigen.U(), eigen.S().column_vector());
         let slope: Vec<f64> = (0..count)
             .map(|k| (0..count).map(|i| u[(i, k)] * self.gradient[free[i]] * unit(i)).sum())
             .collect();
-        let length = |mu: f64| (0..count).map(|k| (slope[k] / (values[k] + mu)).powi(2)).sum::<f64>().sqrt();
+        let length = |mu: f64| {
+            (0..count)
+                .map(|k| (slope[k] / (values[k] + mu)).powi(2))
+                .sum::<f64>()
+                .sqrt()
+        };
         let least = (0..count).map(|k| values[k]).fold(f64::INFINITY, f64::min);
         let largest = (0..count).map(|k| values[k].abs()).fold(0.0, f64::max);
         let mut low = (-least).max(0.0) + 1e-12 * largest + f64::MIN_POSITIVE;
@@ -93,7 +128,9 @@ impl Local {
     /// How far the model falls along a step.
     fn promise(&self, step: &[f64]) -> f64 {
         let row = |i: usize| -> f64 { (0..step.len()).map(|j| self.hessian[(i, j)] * step[j]).sum() };
-        -(0..step.len()).map(|i| step[i] * (self.gradient[i] + 0.5 * row(i))).sum::<f64>()
+        -(0..step.len())
+            .map(|i| step[i] * (self.gradient[i] + 0.5 * row(i)))
+            .sum::<f64>()
     }
 }
 
@@ -103,19 +140,25 @@ pub fn descend(problem: &Problem<'_>, start: &Start, most: usize, par: Par) -> O
     let mut here = problem.point(&start.theta, &start.steps, par)?;
     let mut radius = 0.5;
     for _ in 0..most.min(STEPS) {
-        let local = Local::new(problem, &here);
-        let free = free(problem, start, &here);
+        let tie = problem.tie(&here).filter(|_| !start.held[variances - 1]);
+        let local = Local::new(problem, &here, tie.as_deref());
+        let mut free = free(problem, start, &here);
+        free.retain(|i| tie.is_none() || *i != variances - 1);
         if free.is_empty() {
             break;
         }
-        let Some(wanted) = local.step(&free, variances, radius) else { break };
-        let (theta, steps, taken) = problem.moved(&here, &wanted);
+        let Some(wanted) = local.step(&free, variances, radius) else {
+            break;
+        };
+        let (theta, steps, taken) = problem.moved(&here, &wanted, tie.as_deref());
         let promise = local.promise(&taken);
         if promise < SMALL {
             break;
         }
         let next = problem.point(&theta, &steps, par);
-        let gain = next.as_ref().map_or(f64::NEG_INFINITY, |next| here.deviance - next.deviance);
+        let gain = next
+            .as_ref()
+            .map_or(f64::NEG_INFINITY, |next| here.deviance - next.deviance);
         let quality = gain / promise;
         radius = match quality {
             q if q < 0.25 => 0.3 * radius,
@@ -151,14 +194,41 @@ fn free(problem: &Problem<'_>, start: &Start, here: &Point) -> Vec<usize> {
 }
 
 impl Problem<'_> {
+    /// The smallest residual variance beside others.
+    fn wall(&self, theta: &[f64]) -> f64 {
+        self.shares_of_wall().iter().zip(theta).map(|(c, t)| c * t).sum()
+    }
+
+    fn shares_of_wall(&self) -> Vec<f64> {
+        let unit = self.floor() * self.turned.contrasts() as f64;
+        self.size[..self.size.len() - 1]
+            .iter()
+            .map(|size| unit * size)
+            .collect()
+    }
+
+    /// How the residual's variance follows the others where it is as small as it may be and would be smaller.
+    fn tie(&self, here: &Point) -> Option<Vec<f64>> {
+        let last = here.theta.len() - 1;
+        let at = here.theta[last] <= 1.01 * self.wall(&here.theta) && here.gradient[last] > 0.0;
+        at.then(|| self.shares_of_wall())
+    }
+
     /// Parameters after a step, steps of log ell within their ends; and the step that was taken.
-    fn moved(&self, from: &Point, step: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    fn moved(&self, from: &Point, step: &[f64], tie: Option<&[f64]>) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let variances = self.variances();
-        let s: Vec<f64> = roots(self, &from.theta).iter().zip(step).map(|(s, d)| s + d).collect();
-        let theta = s.iter().zip(&self.size).map(|(s, size)| s * s / size).collect();
+        let before = roots(self, &from.theta);
+        let s: Vec<f64> = before.iter().zip(step).map(|(s, d)| s + d).collect();
+        let mut theta: Vec<f64> = s.iter().zip(&self.size).map(|(s, size)| s * s / size).collect();
+        let wall = self.wall(&theta);
+        let last = variances - 1;
+        theta[last] = if tie.is_some() { wall } else { theta[last].max(wall) };
         let inside = |i: usize| (from.steps[i] + step[variances + i]).clamp(self.ends[i].0, self.ends[i].1);
         let steps: Vec<f64> = (0..from.steps.len()).map(inside).collect();
         let mut taken = step.to_vec();
+        if tie.is_none() {
+            taken[last] = (theta[last] * self.size[last]).sqrt() - before[last];
+        }
         (0..steps.len()).for_each(|i| taken[variances + i] = steps[i] - from.steps[i]);
         (theta, steps, taken)
     }

@@ -54,7 +54,15 @@ impl<'a> Model<'a> {
         check_memory((self.effects.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
         let turned = Turned::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
-        Problem::new(family, self.coordinates.clone(), turned, &self.effects, method, self.lengths(), par)
+        Problem::new(
+            family,
+            self.coordinates.clone(),
+            turned,
+            &self.effects,
+            method,
+            self.lengths(),
+            par,
+        )
     }
 
     /// Steps of log ell start at the longest length scales of the range.
@@ -136,7 +144,12 @@ impl Problem<'_> {
         let setup = Setup::new(&whole, self.method, par)?;
         let scale = self.turned.y_scale * self.turned.y_scale;
         let local = |p: &Point| Local {
-            theta: p.theta.iter().zip(&setup.unit).map(|(t, unit)| t * scale / unit).collect(),
+            theta: p
+                .theta
+                .iter()
+                .zip(&setup.unit)
+                .map(|(t, unit)| t * scale / unit)
+                .collect(),
             deviance: p.deviance - setup.constant,
         };
         let locals: Vec<Local> = found.locals.iter().map(local).collect();
@@ -178,7 +191,13 @@ impl Problem<'_> {
         let variances = self.variances();
         let inside = |i: usize| at.steps[i] > self.ends[i].0 && at.steps[i] < self.ends[i].1;
         (0..at.gradient.len())
-            .filter(|&i| if i < variances { at.theta[i] > 0.0 } else { at.theta[0] > 0.0 && inside(i - variances) })
+            .filter(|&i| {
+                if i < variances {
+                    at.theta[i] > 0.0
+                } else {
+                    at.theta[0] > 0.0 && inside(i - variances)
+                }
+            })
             .collect()
     }
 
@@ -190,7 +209,11 @@ impl Problem<'_> {
     fn shifted(&self, at: &Point, which: &[usize], by: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (mut theta, mut steps, variances) = (at.theta.clone(), at.steps.clone(), self.variances());
         for (&i, by) in which.iter().zip(by) {
-            if i < variances { theta[i] *= by.exp() } else { steps[i - variances] += by }
+            if i < variances {
+                theta[i] *= by.exp()
+            } else {
+                steps[i - variances] += by
+            }
         }
         (theta, steps)
     }

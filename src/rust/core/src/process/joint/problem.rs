@@ -95,7 +95,15 @@ impl<'a> Problem<'a> {
             ends: self.ends.clone(),
         };
         let Places { family, coordinates } = &self.places;
-        Self::new(*family, coordinates.clone(), turned, effects, self.method, lengths, Par::Seq)
+        Self::new(
+            *family,
+            coordinates.clone(),
+            turned,
+            effects,
+            self.method,
+            lengths,
+            Par::Seq,
+        )
     }
 
     fn check(&self, effects: &[Effect<'_>]) -> Result<()> {

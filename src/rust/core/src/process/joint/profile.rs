@@ -6,7 +6,6 @@ use super::problem::{Point, Problem};
 use crate::error::Result;
 use crate::likelihood::Method;
 use crate::monitor::Monitor;
-use crate::optimize::root;
 use crate::parallel::Workers;
 use crate::process::turned::Turned;
 use crate::profile::CurvePoint;
@@ -64,7 +63,16 @@ impl<'p, 'a> Profile<'p, 'a> {
         let start = Start::free(&problem, theta, steps);
         let best = workers.run(|par| descend(&problem, &start, usize::MAX, par));
         let best = best.ok_or(super::super::exact::singular())?;
-        let wide = if estimate.abs() > 0.0 { 0.5 * estimate.abs() } else { 1.0 };
+        let estimate = match what {
+            What::Sigma(k) => sigma2[k].sqrt(),
+            What::Step(d) => best.steps[d],
+            What::Beta(_) => estimate,
+        };
+        let wide = if estimate.abs() > 0.0 {
+            0.5 * estimate.abs()
+        } else {
+            1.0
+        };
         Ok(Self {
             model,
             problem,
@@ -92,7 +100,18 @@ impl<'p, 'a> Profile<'p, 'a> {
             What::Sigma(k) => problem.held_variance(&last, k, value),
             What::Step(d) => problem.held_step(&last, d, value),
         };
-        let found = self.workers.run(|par| descend(problem, &start, usize::MAX, par));
+        let again = Start {
+            theta: problem.lift(&self.best).theta,
+            steps: self.best.steps.clone(),
+            ..start.clone()
+        };
+        let again = Start::merged(&start, again);
+        let found = self.workers.run(|par| {
+            let both = [&start, &again].map(|start| descend(problem, start, usize::MAX, par));
+            both.into_iter()
+                .flatten()
+                .min_by(|a, b| a.deviance.total_cmp(&b.deviance))
+        });
         Ok(found.map_or(FAR, |point| {
             let rise = point.deviance - self.best.deviance;
             self.last.replace(point);
@@ -107,7 +126,9 @@ impl<'p, 'a> Profile<'p, 'a> {
         let kept = self.problem.turned.design.kept.iter().copied();
         let rest: Vec<usize> = kept.filter(|c| *c != column).collect();
         let x = Mat::from_fn(model.x.nrows(), rest.len(), |i, c| model.x[(i, rest[c])]);
-        let y: Vec<f64> = (0..model.y.len()).map(|i| model.y[i] - value * model.x[(i, column)]).collect();
+        let y: Vec<f64> = (0..model.y.len())
+            .map(|i| model.y[i] - value * model.x[(i, column)])
+            .collect();
         let turned = Turned::new(x.as_ref(), &y, model.weights)?;
         self.problem.with(turned, &model.effects)
     }
@@ -115,31 +136,53 @@ impl<'p, 'a> Profile<'p, 'a> {
     fn border(&self, side: f64) -> f64 {
         match (self.what, side < 0.0) {
             (What::Sigma(_), true) => 0.0,
-            (What::Step(d), low) => if low { self.problem.ends[d].0 } else { self.problem.ends[d].1 },
+            (What::Step(d), low) => {
+                if low {
+                    self.problem.ends[d].0
+                } else {
+                    self.problem.ends[d].1
+                }
+            }
             _ => side * f64::INFINITY,
         }
     }
 
     /// Where the deviance has risen by `rise`; an infinite number, or a variance of zero, where it never rises so far.
     pub fn interval(&self, rise: f64) -> Result<(f64, f64)> {
-        Ok((self.end(-1.0, rise)?, self.end(1.0, rise)?))
+        Ok((
+            self.in_user_units(self.end(-1.0, rise)?),
+            self.in_user_units(self.end(1.0, rise)?),
+        ))
+    }
+
+    /// A step as the length scale that it leads to.
+    fn in_user_units(&self, value: f64) -> f64 {
+        let What::Step(d) = self.what else { return value };
+        let direction = &self.problem.directions[d];
+        let axis = direction.iter().position(|v| *v != 0.0).unwrap_or(0);
+        self.problem.unit[axis] * (value * direction[axis]).exp()
     }
 
     fn end(&self, side: f64, rise: f64) -> Result<f64> {
         self.last.replace(self.best.clone());
         let (border, target) = (self.border(side), rise.sqrt());
-        let open = if matches!(self.what, What::Sigma(_)) && side < 0.0 { 0.0 } else { side * f64::INFINITY };
-        let (mut inner, mut step) = (self.estimate, target * self.step);
+        let open = if matches!(self.what, What::Sigma(_)) && side < 0.0 {
+            0.0
+        } else {
+            side * f64::INFINITY
+        };
+        let (mut inner, mut step, mut inside) = (self.estimate, target * self.step, 0.0_f64);
         for _ in 0..DOUBLINGS {
             let next = self.estimate + side * step;
             let outer = if side < 0.0 { next.max(border) } else { next.min(border) };
             if outer == inner {
                 return Ok(open);
             }
-            if self.rise(outer)? >= rise {
-                let excess = |value: f64| self.rise(value).map_or(f64::NAN, |r| r.sqrt() - target);
-                return root(excess, inner, outer);
+            let there = self.rise(outer)?;
+            if there >= rise {
+                return self.between((inner, inside.sqrt() - target), (outer, there.sqrt() - target), target);
             }
+            inside = there;
             if outer == border {
                 return Ok(open);
             }
@@ -148,19 +191,49 @@ impl<'p, 'a> Profile<'p, 'a> {
         Ok(open)
     }
 
+    /// Where zeta passes the target between two places, by regula falsi that halves the weight of an end that stays (the Illinois method).
+    fn between(&self, mut a: (f64, f64), mut b: (f64, f64), target: f64) -> Result<f64> {
+        const MOST: usize = 60;
+        const SMALL: f64 = 1e-7;
+        for _ in 0..MOST {
+            let at = a.0 - a.1 * (b.0 - a.0) / (b.1 - a.1);
+            let value = self.rise(at)?.sqrt() - target;
+            let close = (b.0 - a.0).abs() <= SMALL * (a.0.abs() + b.0.abs());
+            if value.abs() <= SMALL * target || close {
+                return Ok(at);
+            }
+            if value.signum() == b.1.signum() {
+                a.1 *= 0.5;
+            } else {
+                a = b;
+            }
+            b = (at, value);
+        }
+        Ok(b.0)
+    }
+
     /// `count` points of the curve out to |zeta| = `zeta_max`, evenly spaced.
     pub fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
-        let (a, b) = self.interval(zeta_max * zeta_max)?;
+        let rise = zeta_max * zeta_max;
+        let (a, b) = (self.end(-1.0, rise)?, self.end(1.0, rise)?);
         let far = 8.0 * self.step;
-        let a = a.max(self.border(-1.0)).max(self.estimate - if a.is_finite() { f64::INFINITY } else { far });
-        let b = b.min(self.border(1.0)).min(self.estimate + if b.is_finite() { f64::INFINITY } else { far });
+        let a = a
+            .max(self.border(-1.0))
+            .max(self.estimate - if a.is_finite() { f64::INFINITY } else { far });
+        let b = b
+            .min(self.border(1.0))
+            .min(self.estimate + if b.is_finite() { f64::INFINITY } else { far });
         self.last.replace(self.best.clone());
         let point = |i: usize| {
             let value = a + (b - a) * i as f64 / (count.max(2) - 1) as f64;
             let rise = self.rise(value)?;
             let zeta = rise.sqrt().copysign(value - self.estimate);
             let log_lik = -0.5 * (self.best.deviance + rise);
-            Ok(CurvePoint { value, zeta, log_lik })
+            Ok(CurvePoint {
+                value: self.in_user_units(value),
+                zeta,
+                log_lik,
+            })
         };
         (0..count).map(point).collect()
     }
@@ -183,7 +256,12 @@ impl Problem<'_> {
     /// From an optimum, each variance large enough to move.
     fn lift(&self, last: &Point) -> Start {
         let all: f64 = last.theta.iter().zip(&self.size).map(|(t, s)| t * s).sum();
-        let theta = last.theta.iter().zip(&self.size).map(|(t, s)| t.max(LIFTED * all / s)).collect();
+        let theta = last
+            .theta
+            .iter()
+            .zip(&self.size)
+            .map(|(t, s)| t.max(LIFTED * all / s))
+            .collect();
         Start::free(self, theta, last.steps.clone())
     }
 

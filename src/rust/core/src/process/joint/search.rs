@@ -55,6 +55,9 @@ impl Search<'_, '_> {
             }
         }
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
+        let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
+        // the optimum without an effect is none where the deviance falls as soon as that has some variance
+        locals.retain(|p| p.deviance == best || p.theta.iter().zip(&p.gradient).all(|(t, g)| *t > 0.0 || *g >= 0.0));
         match locals.is_empty() {
             true => Err(Error::NoConvergence {
                 what: "the search for the length scale and the variances",
@@ -135,8 +138,16 @@ impl Search<'_, '_> {
 
 fn keep(locals: &mut Vec<Point>, point: Point) {
     let same = |other: &Point| {
-        let steps = other.steps.iter().zip(&point.steps).all(|(a, b)| (a - b).abs() < 100.0 * SAME);
-        let variances = other.theta.iter().zip(&point.theta).all(|(a, b)| (a - b).abs() <= 100.0 * SAME * (a + b));
+        let steps = other
+            .steps
+            .iter()
+            .zip(&point.steps)
+            .all(|(a, b)| (a - b).abs() < 100.0 * SAME);
+        let variances = other
+            .theta
+            .iter()
+            .zip(&point.theta)
+            .all(|(a, b)| (a - b).abs() <= 100.0 * SAME * (a + b));
         (other.deviance - point.deviance).abs() < SAME && steps && variances
     };
     match locals.iter_mut().find(|other| same(other)) {
@@ -153,7 +164,9 @@ fn subsets(effects: usize) -> Vec<Vec<bool>> {
         let bit = |set: usize| (0..effects).map(|k| set >> k & 1 == 1).collect();
         (1..(1usize << effects) - 1).map(bit).collect()
     } else {
-        (0..effects).map(|out| (0..effects).map(|k| k != out).collect()).collect()
+        (0..effects)
+            .map(|out| (0..effects).map(|k| k != out).collect())
+            .collect()
     };
     std::iter::once(all).chain(smaller).collect()
 }
@@ -161,9 +174,8 @@ fn subsets(effects: usize) -> Vec<Vec<bool>> {
 /// Points of a line that no neighbour undercuts, lowest first.
 fn valleys(points: &[Point]) -> Vec<usize> {
     let value = |i: usize| points[i].deviance;
-    let lowest = |&i: &usize| {
-        (i == 0 || value(i) <= value(i - 1)) && (i + 1 == points.len() || value(i) <= value(i + 1))
-    };
+    let lowest =
+        |&i: &usize| (i == 0 || value(i) <= value(i - 1)) && (i + 1 == points.len() || value(i) <= value(i + 1));
     let mut found: Vec<usize> = (0..points.len()).filter(lowest).collect();
     found.sort_by(|&a, &b| value(a).total_cmp(&value(b)));
     found

@@ -1,0 +1,87 @@
+//! Entry points of a process with other random effects, by the kernel matrix of all rows.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::gp_view::{Asked, Rows};
+use crate::{reply, view};
+use extendr_api::prelude::*;
+use fastlmm_core::parallel::Workers;
+use fastlmm_core::process::joint::fit::{Model, fit};
+use fastlmm_core::process::joint::profile::{Profile, What};
+
+fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Held], asked: &'a Asked) -> Reply<Model<'a>> {
+    let data = rows.view()?;
+    let effects = held.iter().map(|effect| effect.view(data.n())).collect::<Reply<_>>()?;
+    Ok(Model {
+        coordinates: data.coordinates.clone(),
+        y: data.y[0],
+        x: rows.x(),
+        weights,
+        effects,
+        request: &asked.request,
+        bounds: &asked.bounds,
+    })
+}
+
+/// Fit a process and other effects together.
+/// @noRd
+#[extendr]
+fn ffi_gp_joint(rows: List, effects: List, request: List) -> Reply<List> {
+    let (rows, asked, held) = (Rows::new(&rows)?, Asked::new(&request)?, view::effects(&effects)?);
+    let weights = rows.weights_or_ones();
+    let model = model(&rows, &weights, &held, &asked)?;
+    let workers = Workers::new(asked.threads)?;
+    let found = fit(&model, &workers, &mut Console)?;
+    Ok(list!(
+        mix = reply::mix(&found.mix, model.x.ncols()),
+        parameters = found.lengths.clone(),
+        log_errors = found.log_errors.iter().map(|e| reply::na(*e)).collect::<Vec<_>>(),
+        local_lengths = found.local_lengths.clone(),
+        grid_lengths = found.grid_lengths.clone(),
+        at_end = found.at_end,
+        at_floor = found.at_floor
+    ))
+}
+
+fn parameter(what: &str, number: usize) -> What {
+    match what {
+        "sigma" => What::Sigma(number),
+        "lengthscale" => What::Step(number),
+        _ => What::Beta(number),
+    }
+}
+
+/// The interval of one parameter, or with `points` its curve.
+/// @noRd
+#[extendr]
+fn ffi_gp_joint_profile(rows: List, effects: List, request: List, fit: List, wanted: List) -> Reply<List> {
+    let (rows, asked, held) = (Rows::new(&rows)?, Asked::new(&request)?, view::effects(&effects)?);
+    let weights = rows.weights_or_ones();
+    let model = model(&rows, &weights, &held, &asked)?;
+    let workers = Workers::new(asked.threads)?;
+    let (sigma2, lengths) = (view::numbers(&fit, "sigma2")?, view::numbers(&fit, "parameters")?);
+    let number = |name| view::number(&wanted, name);
+    let what = parameter(
+        &view::text(&wanted, "what")?,
+        (number("column")? as usize).saturating_sub(1),
+    );
+    let about = (number("estimate")?, number("error")?);
+    let mut console = Console;
+    let profile = Profile::new(&model, what, (&sigma2, &lengths), about, &workers, &mut console)?;
+    let (rise, points) = (number("rise")?, number("points")? as usize);
+    answer(&profile, rise, points)
+}
+
+fn answer(profile: &Profile<'_, '_>, rise: f64, points: usize) -> Reply<List> {
+    if points > 0 {
+        return Ok(reply::curve(&profile.curve(rise.sqrt(), points)?));
+    }
+    let (lower, upper) = profile.interval(rise)?;
+    Ok(list!(limits = vec![lower, upper]))
+}
+
+extendr_module! {
+    mod gp_joint;
+    fn ffi_gp_joint;
+    fn ffi_gp_joint_profile;
+}
