@@ -132,7 +132,7 @@ table_means <- function(fit) {
 gp_partial <- function(fit, grid, rows) {
   if (length(attr(grid, "held")) == 0) return(response(fit)[rows])
   at <- model_coordinates(fit)[rows, , drop = FALSE]
-  gp_plot_mean(fit, gp_plot_targets(fit, at)) + unname(response(fit) - conditional_fit(fit))[rows]
+  unname(gp_plot_mean(fit, gp_plot_targets(fit, at)) + (response(fit) - conditional_fit(fit))[rows])
 }
 
 gp_band <- function(fit, grid, points, xlab, ylab, main, ...) {
