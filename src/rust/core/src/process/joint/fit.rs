@@ -153,7 +153,7 @@ impl Problem<'_> {
             deviance: p.deviance - setup.constant,
         };
         let locals: Vec<Local> = found.locals.iter().map(local).collect();
-        let seen: Vec<Local> = found.seen.iter().map(local).collect();
+        let seen = found.seen.iter().map(|p| setup.components(&local(p))).collect();
         let at = local(best);
         let again = setup.problem.point(&at.theta, par).map(|p| p.deviance + setup.constant);
         if again.is_none_or(|again| (again - best.deviance).abs() > 2.0 * AGREE) {
@@ -162,7 +162,7 @@ impl Problem<'_> {
                 iterations: 0,
             });
         }
-        setup.describe(&whole, &at, &locals, &seen, par)
+        setup.describe(&whole, &at, &locals, seen, par)
     }
 
     /// After a Newton step with the Hessian by differences of slopes; the covariance of what is free.
