@@ -292,7 +292,7 @@ fn misfits_are_refused() {
         assert!(matches!(Plan::new(&[4], tolerance), Err(Error::Tolerance { .. })));
     }
     for modes in [&[][..], &[2, 2, 2, 2], &[3, 0]] {
-        assert!(matches!(Plan::new(modes, 1e-3), Err(Error::Shape { .. })));
+        assert!(matches!(Plan::new(modes, 1e-3), Err(Error::Argument { .. })));
     }
     let plan = Plan::new(&[4, 4], 1e-3).unwrap();
     let refused =
