@@ -68,6 +68,14 @@ ffi_gp_joint <- function(rows, effects, request) .Call(wrap__ffi_gp_joint, rows,
 #' @noRd
 ffi_gp_joint_profile <- function(rows, effects, request, fit, wanted) .Call(wrap__ffi_gp_joint_profile, rows, effects, request, fit, wanted)
 
+#' Hash of a raw vector or of numbers, as 32 hexadecimal digits.
+#' @noRd
+ffi_hash <- function(x) .Call(wrap__ffi_hash, x)
+
+#' Writes a file; `fresh`: only where there is none of this name, else FALSE.
+#' @noRd
+ffi_keep <- function(path, bytes, fresh) .Call(wrap__ffi_keep, path, bytes, fresh)
+
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)

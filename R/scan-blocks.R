@@ -1,17 +1,39 @@
 # Long work in blocks: progress, interruption, directories of finished blocks, other processes.
 
-# `job` is all that the results depend on, but for the candidates' values: a directory belongs to one job.
-run_blocks <- function(blocks, work, how, job) {
-  store <- if (!is.null(how$checkpoint)) open_checkpoint(how$checkpoint, job, blocks)
-  one <- function(i) {
-    kept <- read_block(store, i)
-    if (!is.null(kept)) return(kept)
-    found <- work(blocks[[i]])
-    write_block(store, i, found)
-    found
-  }
+# `job` is all that the results depend on, but for the candidates' values, `values(block)`: a directory belongs to one job, and a block in it to its values.
+run_blocks <- function(blocks, work, how, job, values) {
+  store <- if (!is.null(how$checkpoint)) scan_store(how$checkpoint, content_hash(list(job, blocks)))
+  one <- function(i) if (is.null(store)) work(blocks[[i]]) else kept_block(store, i, content_hash(values(blocks[[i]])), function() work(blocks[[i]]))
   found <- if (has_plan()) in_plan(seq_along(blocks), one) else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
   do.call(rbind, found)
+}
+
+# A block is read once, for its hash and for its tests.
+read_once <- function(read) {
+  force(read)
+  last <- value <- NULL
+  function(j) {
+    if (!identical(j, last)) {
+      value <<- read(j)
+      last <<- j
+    }
+    value
+  }
+}
+
+scan_store <- function(directory, print) {
+  store <- new_store(directory, "scan", print)
+  check_job(store, claim_job(store, NULL))
+  store
+}
+
+kept_block <- function(store, i, made_from, work) {
+  name <- sprintf("block-%06d", i)
+  kept <- read_kept(store, name, made_from)
+  if (!is.null(kept)) return(kept)
+  found <- work()
+  write_kept(store, name, found, made_from)
+  found
 }
 
 # ---- one after the other, or in other processes ----------------------------------------------------------
@@ -57,42 +79,4 @@ time_left <- function(seconds) {
   if (seconds < 90) return(sprintf("%.0f s", seconds))
   if (seconds < 5400) return(sprintf("%.0f min", seconds / 60))
   sprintf("%.1f h", seconds / 3600)
-}
-
-# ---- directories ----------------------------------------------------------------------------------------
-
-open_checkpoint <- function(directory, job, blocks) {
-  dir.create(directory, showWarnings = FALSE, recursive = TRUE)
-  if (!dir.exists(directory)) abort_fastlmm("checkpoint", paste0("cannot make the directory ", quoted(directory)))
-  file <- file.path(directory, "job.rds")
-  print <- fingerprint(list(job, blocks))
-  if (!file.exists(file)) {
-    write_whole(print, file)
-  } else if (!identical(readRDS(file), print)) {
-    abort_fastlmm("checkpoint", paste0("the directory ", quoted(directory), " belongs to another scan: another null model, other candidates, tests or blocks; give an empty one"))
-  }
-  directory
-}
-
-fingerprint <- function(x) {
-  file <- tempfile()
-  on.exit(unlink(file))
-  saveRDS(x, file, compress = FALSE, version = 3)
-  unname(tools::md5sum(file))
-}
-
-block_file <- function(store, i) file.path(store, sprintf("block-%06d.rds", i))
-
-read_block <- function(store, i) {
-  if (is.null(store) || !file.exists(block_file(store, i))) return(NULL)
-  readRDS(block_file(store, i))
-}
-
-write_block <- function(store, i, found) if (!is.null(store)) write_whole(found, block_file(store, i))
-
-# A file is there whole or not at all.
-write_whole <- function(x, file) {
-  part <- tempfile("part-", dirname(file))
-  saveRDS(x, part)
-  file.rename(part, file)
 }

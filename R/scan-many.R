@@ -10,7 +10,8 @@ scan_many <- function(fit, source, ask, how) {
     j <- responses[at]
     null <- many_null(fit, source, j)
     work <- function(block) many_omitting(fit, j, null, source, block, ask)
-    run_blocks(scan_blocks(source, list(columns = NULL), how$block_size), work, pattern_store(how, at[1]), list(null = null, names = source$names, ask = ask))
+    job <- function() list(model_inputs(column_model(unclass(fit), j[1])), fit$y[, j, drop = FALSE], fit$offset, source[c("cell", "unit")], source$names, ask)
+    run_blocks(scan_blocks(source, list(columns = NULL), how$block_size), work, pattern_store(how, at[1]), job(), source$read)
   })
   found <- do.call(rbind, parts)
   if (ask$keep == "max") found <- largest_of_each(found)

@@ -62,7 +62,8 @@
 #' @param keep which tests: all, the one with the smallest p-value (of each response), or those with `p < threshold`. What cannot be tested is kept with `"all"` only.
 #' @param data data frame for formulas, the fit's own if not given.
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
-#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was.
+#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names and blocks
+#'   of candidates; a block whose candidates have other values than when it was made, or whose file is damaged, is made again, with the message `checkpoint`.
 #' @param progress show progress and time left? If not given, in interactive sessions.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files `chr`, `pos`, `effect_allele`, `other_allele` and `freq`, the frequency of the effect allele over
@@ -74,7 +75,7 @@
 #'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` counts, the inflation
 #'   lambda (median of the chi-squared values over that of the null distribution) and the strongest tests, for each response.
 #'
-#'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan.
+#'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan or of an earlier version of the package, and for one that cannot be written.
 #' @references
 #' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
 #'
@@ -100,6 +101,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
   source <- with_units(candidate_source(candidates, fit, data), fit)
+  if (!is.null(checkpoint)) source$read <- read_once(source$read)
   if (source$matched == "order") inform_in_order()
   how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
   if (inherits(fit, "fastlmm_mlm")) {
@@ -227,7 +229,8 @@ scan_with <- function(fit, source, tests, ask, how) {
   null <- scan_null(fit, source, ask)
   names <- if (is.null(tests$names)) source$names else tests$names
   work <- function(block) cbind(term = names[block], scan_one_block(fit, null, source, tests, block, ask))
-  run_blocks(scan_blocks(source, tests, how$block_size), work, how, list(null = null, names = names, columns = tests$columns, with = tests$with, ask = ask))
+  job <- function() list(model_inputs(stored_model(fit)), source[c("cell", "unit")], is.null(source$map), names, tests[c("columns", "adjust", "with")], ask)
+  run_blocks(scan_blocks(source, tests, how$block_size), work, how, job(), function(block) values_of_block(source, tests, block))
 }
 
 # Consecutive tests whose columns are read together
@@ -239,6 +242,14 @@ scan_blocks <- function(source, tests, block_size) {
   split(seq_along(width), ceiling(cumsum(as.numeric(width)) / block_size))
 }
 
+# Candidates of some tests
+wanted_of_block <- function(tests, block) if (is.null(tests$columns)) block else unique(unlist(tests$columns[block]))
+
+values_of_block <- function(source, tests, block) {
+  wanted <- wanted_of_block(tests, block)
+  if (is.null(source$whole)) source$read(wanted) else source$whole[, wanted, drop = FALSE]
+}
+
 scan_one_block <- function(fit, null, source, tests, block, ask) {
   columns <- if (is.null(tests$columns)) as.list(seq_along(block)) else tests$columns[block]
   if (!is.null(tests$with)) {
@@ -246,7 +257,7 @@ scan_one_block <- function(fit, null, source, tests, block, ask) {
     return(with_frequency(scan_products(fit, null, G, source$unit, tests$with, ask), source, G, columns))
   }
   if (!is.null(source$whole)) return(scan_omitting(fit, null, source$whole, columns, tests$adjust[block], ask))
-  wanted <- unique(unlist(columns))
+  wanted <- wanted_of_block(tests, block)
   place <- integer(source$m)
   place[wanted] <- seq_along(wanted)
   columns <- lapply(columns, function(j) place[j])

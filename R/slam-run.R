@@ -152,55 +152,58 @@ bind_last <- function(arrays) {
 
 # ---- directories ----------------------------------------------------------------------------------------------
 
-# A directory belongs to a model, its data, priors and seed; what it has of the chains is taken over.
+# A directory belongs to a model, its data, priors and seed; what it has of the chains is taken over, and the basis that they are in: another machine would find another one.
 open_slam <- function(fit, dir) {
-  dir.create(dir, showWarnings = FALSE, recursive = TRUE)
-  if (!dir.exists(dir)) abort_fastlmm("checkpoint", paste0("cannot make the directory ", quoted(dir)))
-  file <- file.path(dir, "model.rds")
-  fit$dir <- normalizePath(dir)
-  print <- slam_print(fit)
-  if (!file.exists(file)) {
-    write_whole(list(print = print, fit = fit), file)
-    return(fit)
+  fit$dir <- checkpoint_directory(dir)
+  fit$print <- slam_print(fit)
+  held <- claim_job(slam_store(fit), fit)
+  if (fit$own_seed && identical(held$what, "slam")) {
+    fit$seed <- held$value$seed
+    fit$print <- slam_print(fit)
   }
-  held <- readRDS(file)
-  if (fit$own_seed) {
-    fit$seed <- held$fit$seed
-    print <- slam_print(fit)
-  }
-  if (!identical(held$print, print)) {
-    abort_fastlmm("checkpoint", paste0("the directory ", quoted(dir), " belongs to another model, other data, priors, chains or another seed; give an empty one"))
-  }
+  check_job(slam_store(fit), held)
+  fit[c("data", "basis", "numbers", "scale")] <- held$value[c("data", "basis", "numbers", "scale")]
   load_chunks(fit)
 }
 
-slam_print <- function(fit) {
-  fingerprint(list(fit$data, fit$numbers, fit$n_factors, fit$seed, fit$plan[c("chains", "warmup", "thin")]))
+slam_store <- function(fit) {
+  if (is.null(fit$print)) abort_checkpoint("the fit is of an earlier version of fastlmm, whose directories are not read any more")
+  list(directory = fit$dir, what = "slam", print = fit$print)
 }
+
+# Of what was given, not of what was computed from it
+slam_print <- function(fit) {
+  random <- fit$random[[1]][c("index", "group", "z", "kernel")]
+  integrated <- length(fit$data$sets) > 0
+  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin")]))
+}
+
+chunk_name <- function(from, done) sprintf("chunk-%09d-%09d", as.integer(from), as.integer(done))
 
 save_chunk <- function(fit, draws, states, from) {
-  write_whole(list(from = from, done = fit$done, draws = draws, states = states), file.path(fit$dir, sprintf("chunk-%09d.rds", as.integer(fit$done))))
+  write_kept(slam_store(fit), chunk_name(from, fit$done), list(draws = draws, states = states), content_hash(fit$data))
 }
 
+# The chunks that lead from the beginning to the farthest point, each draw once: extensions of one fit leave overlapping ones.
 load_chunks <- function(fit) {
-  files <- sort(list.files(fit$dir, "^chunk-[0-9]+[.]rds$", full.names = TRUE))
-  if (length(files) == 0) return(fit)
-  # those that lead from the beginning to the farthest point, each once: two extensions of one fit leave overlapping ones
-  chunks <- lapply(files, readRDS)
-  chain <- list()
-  at <- 0
-  repeat {
-    next_ones <- Filter(function(chunk) chunk$from == at, chunks)
-    if (length(next_ones) == 0) break
-    chunk <- next_ones[[which.max(vapply(next_ones, `[[`, 0, "done"))]]
-    chain <- c(chain, list(chunk))
-    at <- chunk$done
+  names <- list.files(fit$dir, "^chunk-[0-9]{9}-[0-9]{9}$")
+  ends <- data.frame(name = names, from = as.numeric(substr(names, 7, 15)), done = as.numeric(substr(names, 17, 25)))
+  basis <- content_hash(fit$data)
+  at <- list(list(done = 0, chunks = list()))
+  for (i in order(ends$from, ends$done)) {
+    before <- Find(function(one) one$done == ends$from[i], at)
+    chunk <- if (!is.null(before)) read_kept(slam_store(fit), ends$name[i], basis)
+    if (!is.null(chunk)) at <- c(at, list(list(done = ends$done[i], chunks = c(before$chunks, list(chunk)))))
   }
-  if (length(chain) == 0) return(fit)
-  fit$done <- at
-  fit$plan$iter <- max(fit$plan$iter, at)
-  fit$states <- chain[[length(chain)]]$states
-  fit$draws <- join_draws(lapply(chain, `[[`, "draws"))
+  with_chunks(fit, at[[which.max(vapply(at, `[[`, 0, "done"))]])
+}
+
+with_chunks <- function(fit, found) {
+  if (found$done == 0) return(fit)
+  fit$done <- found$done
+  fit$plan$iter <- max(fit$plan$iter, found$done)
+  fit$states <- found$chunks[[length(found$chunks)]]$states
+  fit$draws <- join_draws(lapply(found$chunks, `[[`, "draws"))
   fit
 }
 
@@ -233,9 +236,13 @@ extend <- function(object, iter, progress = interactive(), ...) {
 #' @rdname extend
 #' @export
 restore <- function(dir) {
-  file <- file.path(dir, "model.rds")
-  if (!is.character(dir) || length(dir) != 1 || !file.exists(file)) abort_fastlmm("checkpoint", paste0("there is no run of slamglmm_fit() in ", deparse1(dir)))
-  fit <- readRDS(file)$fit
-  fit$dir <- normalizePath(dir)
+  file <- if (is.character(dir) && length(dir) == 1) file.path(dir, "job")
+  if (!is.null(file)) check_format(dir)
+  if (is.null(file) || !file.exists(file)) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir)))
+  held <- read_sealed(file)
+  if (is.null(held)) abort_checkpoint(paste0(quoted(file), " is damaged; call slamglmm_fit() as before: it keeps what is whole"))
+  if (!identical(held$what, "slam")) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir), ", but a scan"))
+  fit <- held$value
+  fit[c("dir", "print")] <- list(normalizePath(dir), held$print)
   load_chunks(fit)
 }

@@ -21,14 +21,15 @@
 #'   predicted to take less time. The posterior is the same.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.
-#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash.
+#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash or on another machine. A damaged file
+#'   counts as absent: its iterations are made again, with the message `checkpoint`.
 #' @param control by [fastlmm_control()].
 #' @param progress is a line with the time left written?
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (responses scaled to unit variance).
 #'
 #'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
-#'   `missing_response`, `constant_response`, `nonfinite` naming the responses; `checkpoint` for a `dir` of another model; `memory` with the size that the draws would take.
+#'   `missing_response`, `constant_response`, `nonfinite` naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
 #' @examples

@@ -14,6 +14,7 @@ mod gp;
 mod gp_joint;
 mod gp_table;
 mod gp_view;
+mod keep;
 mod kernel;
 mod many;
 mod mix;
@@ -32,6 +33,7 @@ extendr_module! {
     use fit;
     use gp;
     use gp_joint;
+    use keep;
     use kernel;
     use many;
     use mix;

@@ -38,6 +38,7 @@
 //! | `mix` | several random effects |
 //! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
 //! | `words` | names of choices |
+//! | `hash` | tells whether files are what was written |
 //! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
 
 #![forbid(unsafe_code)]
@@ -53,6 +54,7 @@ pub mod factor;
 pub mod fit;
 pub mod fourier;
 pub mod gibbs;
+pub mod hash;
 pub mod incidence;
 pub mod kernel;
 pub mod likelihood;
