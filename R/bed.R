@@ -7,13 +7,26 @@ open_bed <- function(path) {
   files <- paste0(stem, c(".bed", ".bim", ".fam"))
   absent <- files[!file.exists(files)]
   if (length(absent) > 0) abort_candidates(paste0("as PLINK files need .bed, .bim and .fam; not found: ", first_names(absent)))
-  fam <- utils::read.table(files[3], colClasses = "character", comment.char = "", quote = "")
-  bim <- utils::read.table(files[2], colClasses = "character", comment.char = "", quote = "")
-  if (ncol(fam) < 2 || ncol(bim) < 6) abort_candidates(paste0("as PLINK files: ", quoted(files[if (ncol(fam) < 2) 3 else 2]), " has too few columns"))
+  if (any(dir.exists(files))) abort_candidates(paste0("as PLINK files: a directory and no file is ", first_names(files[dir.exists(files)])))
+  fam <- read_plink(files[3], 2)
+  bim <- read_plink(files[2], 6)
   check_bed(files[1], nrow(fam), nrow(bim))
   ids <- if (anyDuplicated(fam[[2]])) paste(fam[[1]], fam[[2]], sep = "_") else fam[[2]]
   map <- new_map(bim[[1]], bim[[4]], bim[[5]], bim[[6]])
   structure(list(file = normalizePath(files[1]), ids = ids, names = bim[[2]]), class = "fastlmm_bed", map = map)
+}
+
+# The table of a text file whose lines have the same number of words
+read_plink <- function(file, columns) {
+  unreadable <- function(condition) abort_candidates(paste0("as PLINK files: ", quoted(file), " is no table: ", conditionMessage(condition)))
+  table <- tryCatch(
+    utils::read.table(file, colClasses = "character", comment.char = "", quote = "", na.strings = character(), fill = FALSE),
+    error = unreadable, warning = unreadable
+  )
+  if (ncol(table) < columns) abort_candidates(paste0("as PLINK files: ", quoted(file), " has too few columns"))
+  bad <- !Reduce(`&`, lapply(table, validUTF8))
+  if (any(bad)) abort_candidates(paste0("as PLINK files: ", quoted(file), " is not UTF-8 in line ", which(bad)[1]))
+  table
 }
 
 check_bed <- function(file, n, m) {

@@ -86,6 +86,13 @@ check_shown <- function(n) {
   abort_fastlmm("n", paste("n, how many to show, must be one number that is not negative, not", deparse1(n)))
 }
 
+# Compiled code trusts the slots of an S4 object; one that lies about them may end R.
+check_valid <- function(x, name, class) {
+  why <- if (isS4(x)) tryCatch(methods::validObject(x, test = TRUE, complete = TRUE), error = conditionMessage)
+  if (is.null(why) || isTRUE(why)) return(invisible(x))
+  abort_fastlmm(class, paste0(name, " is not a valid object of class ", class(x)[1], ": ", paste(why, collapse = "; "), "; make it anew"))
+}
+
 # ---- data ---------------------------------------------------------------------------------------------
 
 check_one_name <- function(data, used) {

@@ -84,8 +84,9 @@ kernel_matrix_of <- function(K) {
 }
 
 # A Matrix may come from a file, before its package was loaded.
-kernel_of_s4 <- function(K) {
+kernel_of_s4 <- function(K, name = "K") {
   loadNamespace("Matrix")
+  check_valid(K, name, "kernel_class")
   tryCatch(as.matrix(K), error = function(e) NULL)
 }
 

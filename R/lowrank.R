@@ -45,13 +45,14 @@ new_lowrank <- function(W) structure(list(W = W, mean_diag = factor_mean_diag(W)
 # A base matrix; a sparse one stays so, by columns.
 factor_of <- function(W) {
   if (inherits(W, "sparseMatrix")) return(sparse_columns(W))
-  if (is.data.frame(W)) W <- kernel_of_frame(W) else if (isS4(W)) W <- kernel_of_s4(W)
+  if (is.data.frame(W)) W <- kernel_of_frame(W) else if (isS4(W)) W <- kernel_of_s4(W, "W")
   if (!is.matrix(W) || !(is.numeric(W) || is.logical(W))) abort_factor_class(W)
   W
 }
 
 sparse_columns <- function(W) {
   loadNamespace("Matrix")
+  check_valid(W, "W", "kernel_class")
   methods::as(methods::as(methods::as(W, "dMatrix"), "generalMatrix"), "CsparseMatrix")
 }
 

@@ -4,6 +4,7 @@
 candidate_source <- function(candidates, fit, data = NULL) {
   if (inherits(candidates, "formula")) return(formula_source(candidates, fit, data))
   if (is.character(candidates) && is.null(dim(candidates))) candidates <- open_bed(candidates)
+  check_valid(candidates, "candidates", "candidates")
   if (is_plink_list(candidates)) candidates <- plink_candidates(candidates)
   if (is.numeric(candidates) && is.null(dim(candidates))) candidates <- vector_candidate(candidates)
   if (is.data.frame(candidates)) candidates <- frame_candidates(candidates)
