@@ -54,7 +54,7 @@ permuted_block <- function(null, source, block) {
 # Each response by itself, with the same permutations where the same rows are observed
 permute_each <- function(fit, candidates, n, seed, data, block_size, progress) {
   if (is.null(seed)) seed <- sample.int(.Machine$integer.max, 1)
-  responses <- names(fit$logLik)[fit$status == "ok"]
+  responses <- names(fit$logLik)[fit$status %in% c("ok", "ml_border")]
   if (length(responses) == 0) abort_fastlmm("scan", "fastlmm_permute() got no response that was fitted; see as.data.frame(fit)$status")
   one <- function(name) fastlmm_permute(quiet_fit(extract_fit(fit, name)), candidates, n, seed, data, block_size, progress)
   structure(lapply(structure(responses, names = responses), one), class = "fastlmm_permute_list")

@@ -2,7 +2,7 @@
 
 scan_many <- function(fit, source, ask, how) {
   if (ask$test != "wald" || ask$refit != "none") abort_scan("with many responses offers test = \"wald\" and refit = \"none\"; use extract_fit() for one response")
-  responses <- which(!is.na(fit$logLik) & fit$status == "ok")
+  responses <- which(!is.na(fit$logLik) & fit$status %in% c("ok", "ml_border"))
   if (length(responses) == 0) abort_scan("got no response that was fitted; see as.data.frame(fit)$status")
   missing <- is.na(fit$y[, responses, drop = FALSE])
   pattern <- apply(missing, 2, function(x) paste(which(x), collapse = " "))

@@ -70,7 +70,7 @@
 #'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
 #'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
 #'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, `"ml_unbounded"` (no optimum of the likelihood inside), `"explained_by_kernel"` (what it leaves of the response lies
-#'   in the range of a singular kernel), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
+#'   in the range of a singular kernel; or delta estimated anew is 0 and a singular kernel leaves the tested column without error), `"no_convergence"` (of the null model's search), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
 #'
 #'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` counts, the inflation
 #'   lambda (median of the chi-squared values over that of the null distribution) and the strongest tests, for each response.

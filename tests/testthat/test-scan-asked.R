@@ -68,3 +68,16 @@ test_that("permutations count what can be tested, and say when nothing can", {
   for (seed in list("a", NA, c(1, 2), TRUE, Inf, 1e10)) expect_error(permute(world$G, seed = seed), class = "fastlmm_error_seed")
   expect_error(simulate(world$one, seed = "a"), class = "fastlmm_error_seed")
 })
+
+test_that("responses at an optimum inside, where maximum likelihood has no bound, are tested and permuted like others", {
+  world <- asked_world()
+  K <- tcrossprod(scale(matrix(rnorm(50 * 80), 50), scale = FALSE)) / 80
+  dimnames(K) <- list(world$ids, world$ids)
+  fit <- suppressMessages(suppressWarnings(fastlmm_fit(Y ~ 0 + x + (1 | id), world$data, K, method = "ML")))
+  expect_identical(unname(fit$status), c("ml_border", "ok")) # of the rows of b no direction is missed
+  all <- suppressMessages(fastlmm_scan(fit, world$G[, 1:3]))
+  one <- suppressMessages(fastlmm_scan(suppressWarnings(extract_fit(fit, "a")), world$G[, 1:3]))
+  expect_equal(all$statistic[all$response == "a"], one$statistic, tolerance = 1e-6)
+  expect_identical(unique(all$response), c("a", "b"))
+  expect_named(suppressMessages(fastlmm_permute(fit, world$G[, 1:3], n = 5, seed = 1)), c("a", "b"))
+})

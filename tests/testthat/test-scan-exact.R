@@ -260,3 +260,81 @@ test_that("likelihood ratios with a centred kernel compare densities at their be
     expect_equal(kept$logLik[j], at, tolerance = 1e-8)
   }
 })
+
+# Restricted likelihood of y with V = K + delta I, by QR of whitened columns, and the F test of the last columns at its best delta
+reml_by_qr <- function(y, X, tested, K) {
+  scale <- mean(diag(K))
+  at <- function(t) {
+    root <- chol((K + diag(exp(t) * scale, length(y))) / (1 + exp(t)))
+    white <- function(x) backsolve(root, x, transpose = TRUE)
+    q <- qr(white(X))
+    df2 <- length(y) - ncol(X)
+    left <- function(q) sum(qr.resid(q, qr.resid(q, white(y)))^2)
+    square <- left(q)
+    log_lik <- -(df2 * (log(2 * pi * square / df2) + 1) + 2 * sum(log(diag(root))) + 2 * sum(log(abs(diag(qr.R(q)))))) / 2
+    taken <- left(qr(white(X[, seq_len(ncol(X) - tested)]))) - square
+    c(log_lik = log_lik, f = taken / tested / (square / df2))
+  }
+  grid <- seq(-18, 16, 0.5)
+  value <- vapply(grid, function(t) at(t)[["log_lik"]], 0)
+  best <- which.max(value)
+  t <- if (best %in% c(1, length(grid))) grid[best] else optimize(function(t) at(t)[["log_lik"]], grid[best + c(-1, 1)], maximum = TRUE, tol = 1e-9)$maximum
+  c(at(t), t = t)
+}
+
+twin_world <- function(seed, twins) {
+  set.seed(seed)
+  ids <- paste0("i", 1:12)
+  K <- tcrossprod(matrix(rnorm(12 * 30), 12)) / 30
+  dimnames(K) <- list(ids, ids)
+  data <- data.frame(id = c(ids, ids[seq_len(twins)]), x = rnorm(12 + twins), z = rnorm(12 + twins))
+  data$y <- drop(t(chol(K)) %*% rnorm(12))[match(data$id, ids)] + 0.3 * rnorm(nrow(data))
+  list(data = data, K = K, G = matrix(rnorm(3 * nrow(data)), ncol = 3), row = K[data$id, data$id])
+}
+
+test_that("X holds what tells the rows of an id apart: delta anew is that of the restricted likelihood, delta = 0 included", {
+  zeros <- 0
+  for (seed in 1:8) {
+    world <- twin_world(seed, 1)
+    fit <- hush(fastlmm_fit(y ~ x + (1 | id), world$data, world$K))
+    zeros <- zeros + (fit$sigma2_e == 0)
+    both <- hush(fastlmm_fit(cbind(a = y, b = 2 * y) ~ x + (1 | id), world$data, world$K))
+    expect_equal(both$h2, c(a = fit$h2, b = fit$h2), tolerance = 1e-6)
+    scan <- hush(fastlmm_scan(fit, world$G, refit = "delta"))
+    expect_identical(scan$status, rep("ok", 3))
+    for (j in 1:3) {
+      slow <- reml_by_qr(world$data$y, cbind(1, world$data$x, world$G[, j]), 1, world$row)
+      expect_equal(scan$statistic[j], slow[["f"]], tolerance = 1e-4)
+      expect_equal(scan$logLik[j], slow[["log_lik"]], tolerance = 1e-6)
+    }
+  }
+  expect_gt(zeros, 0) # exactly, not a number of the order of rounding
+})
+
+test_that("candidates that tell the rows of an id apart: a finite F test with delta anew, or a status that says why there is none", {
+  pinned <- 0
+  for (seed in 1:12) {
+    world <- twin_world(seed, 1 + seed %% 2)
+    data <- world$data
+    fit <- hush(fastlmm_fit(y ~ 1 + (1 | id), data, world$K))
+    scan <- hush(fastlmm_scan(fit, world$G, sets = list(one = 1, two = 1:2, three = 1:3), refit = "delta"))
+    for (k in 1:3) {
+      slow <- reml_by_qr(data$y, cbind(1, world$G[, seq_len(k)]), k, world$row)
+      if (slow[["t"]] < -12) {
+        expect_identical(scan$status[k], "explained_by_kernel")
+        pinned <- pinned + 1
+      } else {
+        expect_equal(scan$statistic[k], slow[["f"]], tolerance = 1e-4)
+        expect_lt(scan$log10p[k], 6)
+      }
+    }
+    # what is adjusted for tells them apart: the test has a limit
+    product <- hush(fastlmm_scan(fit, world$G, interaction = ~z, refit = "delta", data = data))
+    for (j in 1:3) {
+      g <- world$G[, j]
+      slow <- reml_by_qr(data$y, cbind(1, data$z, g, g * data$z), 1, world$row)
+      expect_equal(product$statistic[j], slow[["f"]], tolerance = 1e-4)
+    }
+  }
+  expect_gt(pinned, 0)
+})

@@ -157,6 +157,7 @@ fn state(state: State) -> &'static str {
         State::PerfectFit => "perfect_fit",
         State::Explained => "explained_by_kernel",
         State::Unbounded => "ml_unbounded",
+        State::NotConverged => "no_convergence",
     }
 }
 

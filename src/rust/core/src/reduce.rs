@@ -102,6 +102,7 @@ impl Reduction {
             smallest: 0.0,
         };
         reduction.take_kernel(model, response.y2, workers, monitor)?;
+        reduction.rotated.drop_rounding();
         reduction.rotated.basis = reduction.basis(&reduction.split.v);
         Ok(reduction)
     }

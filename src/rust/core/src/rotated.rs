@@ -55,6 +55,13 @@ impl Rotated {
         self.n_rest == 0 && self.values.iter().all(|v| *v > 0.0)
     }
 
+    /// Where the kernel reaches every contrast, what is computed beyond them is rounding, and would hide the limit at delta = 0.
+    pub fn drop_rounding(&mut self) {
+        if self.n_rest == 0 {
+            self.rho = 0.0;
+        }
+    }
+
     /// Sum of squares of y in the null space of the projected kernel.
     pub fn null_square(&self) -> f64 {
         let zero = |(v, y): (&f64, &f64)| if *v == 0.0 { y * y } else { 0.0 };

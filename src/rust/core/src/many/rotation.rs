@@ -170,6 +170,7 @@ impl<'a> Rotation<'a> {
             .zip(rotated.col(j).iter())
             .for_each(|(to, from)| *to = *from);
         data.rho = y.parts.rho + rest;
+        data.drop_rounding();
         data.y_scale = y.scale;
         let y1 = &y.parts.y1;
         data.y1 = match &self.turn {

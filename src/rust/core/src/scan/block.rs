@@ -158,8 +158,10 @@ impl Search {
 /// -2 log L of the null model by maximum likelihood.
 fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
     let null = criterion(basis, Method::Ml);
-    let found = crate::fit::dual_grid(&null).optimum(&null).ok().flatten();
-    found.map(|o| o.best.value).ok_or(State::Unbounded)
+    match crate::fit::dual_grid(&null).optimum(&null) {
+        Ok(found) => found.map(|o| o.best.value).ok_or(State::Unbounded),
+        Err(_) => Err(State::NotConverged),
+    }
 }
 
 struct Tester<'a> {

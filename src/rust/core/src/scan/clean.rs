@@ -20,6 +20,8 @@ pub enum State {
     Explained,
     /// Maximum likelihood has no optimum inside.
     Unbounded,
+    /// The search for the null model's delta failed.
+    NotConverged,
 }
 
 /// One candidate: its state, its scale, and its square before X is projected out, in that scale.

@@ -10,6 +10,7 @@ use crate::linalg::product;
 use crate::optimize::grid_points;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
+use std::f64::consts::E;
 
 /// The grid that all candidates share.
 pub struct Grid {
@@ -26,6 +27,8 @@ pub struct Grid {
     unbounded: bool,
     /// Contrasts that the kernel does not reach.
     free: usize,
+    /// Logarithm of the kernel's smallest eigenvalue above zero.
+    smallest: f64,
 }
 
 /// Sums of a tile of candidates: those of g^2 of all of them, then those of g y.
@@ -47,6 +50,8 @@ const STEPS: usize = 60;
 const TILE: usize = 32;
 /// Newton's method doubles the digits: after a step as small as this one there is nothing to gain.
 const CLOSE: f64 = 1e-5;
+/// Below the smallest eigenvalue: where the likelihood is level, and where it is as near its limit as rounding lets it be (both errors e^-18).
+const PLATEAU: (f64, f64) = (10.0, 18.0);
 
 impl Grid {
     /// `kept`: h and g of the null model.
@@ -81,6 +86,12 @@ impl Grid {
             at,
             unbounded: null.is_unbounded(),
             free: basis.free(),
+            smallest: values
+                .iter()
+                .filter(|v| **v > 0.0)
+                .copied()
+                .fold(f64::INFINITY, f64::min)
+                .ln(),
         }
     }
 
@@ -179,8 +190,12 @@ impl Grid {
         let deviance = |solved: &Solved| model.deviance(self.method, solved);
         let unbounded = self.is_unbounded(model);
         let better = |a: &Solved, b: &Solved| deviance(a).total_cmp(&deviance(b));
-        let first = if unbounded { 1 } else { 0 };
-        let optima = self.valleys(values, first);
+        let first = match (unbounded, self.is_filled(model)) {
+            (true, _) => 1,
+            (_, true) => self.at.partition_point(|t| *t < self.smallest - PLATEAU.1),
+            _ => 0,
+        };
+        let optima = self.valleys(values, first, !unbounded);
         let mut best = optima
             .filter_map(|(low, start, high)| solve(valley(slopes, low, start, high)))
             .min_by(better);
@@ -196,6 +211,7 @@ impl Grid {
             .unwrap_or(0);
         match best {
             Some(best) if self.ran_away(model, &best) => Err(State::Explained),
+            Some(best) if self.is_filled(model) && self.is_pinned(&best, solve) => Err(State::Explained),
             Some(best) if deviance(&best) <= ends[end] => Ok(best),
             // the end counts only where the likelihood falls from there on
             None if unbounded && slopes(self.at[self.at.len() - 1]).0 > 0.0 => Err(State::Unbounded),
@@ -206,6 +222,24 @@ impl Grid {
     /// Does the deviance fall without bound as delta -> 0? That of ML does where the kernel misses a direction of X, or one that the candidates may fill.
     fn is_unbounded(&self, model: &Candidate<'_>) -> bool {
         self.method == Method::Ml && (self.unbounded || self.free > 0 && self.free <= model.c())
+    }
+
+    /// May the candidates fill what the kernel does not reach? Then the restricted likelihood levels off as delta -> 0.
+    fn is_filled(&self, model: &Candidate<'_>) -> bool {
+        self.method == Method::Reml && self.free > 0 && self.free <= model.c()
+    }
+
+    /// Is delta as good as 0, and does the statistic grow without bound towards it, because candidates under test have no error there?
+    fn is_pinned(&self, best: &Solved, solve: impl Fn(f64) -> Option<Solved>) -> bool {
+        let at = (best.g / best.h).ln();
+        if best.g == 0.0 || at > self.smallest - PLATEAU.0 {
+            return false;
+        }
+        let ratio = |solved: &Solved| {
+            let (q, taken) = solved.squares();
+            taken / q
+        };
+        solve(at + 2.0).is_none_or(|further| ratio(best) > E * ratio(&further))
     }
 
     /// Has the search run away, because candidates leave nothing of the response that the kernel does not reach?
@@ -224,20 +258,30 @@ impl Grid {
             .collect()
     }
 
-    /// Low points from the given one on with their neighbours, and where to start between them.
-    fn valleys<'v>(&'v self, values: &'v [f64], first: usize) -> impl Iterator<Item = (f64, f64, f64)> + 'v {
+    /// Low points from the given one on with their neighbours, and where to start between them. `edge`: is the first one low if the likelihood falls from there on?
+    fn valleys<'v>(
+        &'v self,
+        values: &'v [f64],
+        first: usize,
+        edge: bool,
+    ) -> impl Iterator<Item = (f64, f64, f64)> + 'v {
         let last = values.len() - 1;
+        let is_left = move |i: usize| i == 0 || edge && i == first;
         let is_low =
-            move |i: usize| (i == 0 || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
+            move |i: usize| (is_left(i) || values[i] <= values[i - 1]) && (i == last || values[i] <= values[i + 1]);
         (first..=last)
             .filter(move |&i| is_low(i) && values[i].is_finite())
             .map(move |i| {
-                let start = if i == 0 || i == last {
+                let start = if is_left(i) || i == last {
                     self.at[i]
                 } else {
                     self.vertex(i, values)
                 };
-                (self.at[i.saturating_sub(1)], start, self.at[(i + 1).min(last)])
+                (
+                    self.at[if is_left(i) { i } else { i - 1 }],
+                    start,
+                    self.at[(i + 1).min(last)],
+                )
             })
     }
 
