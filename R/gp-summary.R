@@ -12,6 +12,16 @@ print_lengthscale <- function(fit, digits) {
   cat("Length scale: ", paste0(label, format(fit$lengthscale, digits = digits), collapse = ", "), if (!estimated) " (given)", "\n", sep = "")
 }
 
+# Of a fit, or what its summary keeps of one
+gp_end_note <- function(fit) {
+  if (!isTRUE(fit$optimum$at_end) || !(fit$h2[[1]] > 0)) return(NULL)
+  long <- gp_is_long(fit)
+  paste0(
+    "The length scale is at the ", if (long) "long" else "short", " end of the range that was searched: ", if (long) "put the trend into the formula, or ",
+    "give gp() a wider `range`."
+  )
+}
+
 #' @rdname predict.fastlmm_gp
 #' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimate and standard error of length scales, variances, `delta` and `h2`; those of
 #'   logarithms, scaled, from the observed information), `logLik` and `gp`.
@@ -54,7 +64,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
   print(x$varcomp, digits = digits)
   print_groups(x$fit)
   print_coefficients(x, digits)
-  notes <- boundary_note(x$fit$optimum)
+  notes <- c(boundary_note(x$fit$optimum), gp_end_note(x$fit))
   if (length(notes) > 0) writeLines(c("", notes))
   invisible(x)
 }

@@ -13,7 +13,8 @@
 #' @param tol part of the kernel's variance that the basis may leave out. To the likelihood that part is residual noise, and it is given back to the process afterwards; a hundredth of `delta` is
 #'   small enough.
 #' @param formula as in [fastlmm_fit()], with a term `gp(lon, lat)`, whose settings are those of the basis, and maybe one term `(1 | group)`. Factors need all their levels in
-#'   every chunk.
+#'   every chunk, in the same order. What takes its values from the rows that it sees, as `scale(x)`, `poly(x, 2)` or `ns(x, 3)`, would be another column in each chunk and is refused when tables are
+#'   added: fix the values beforehand, as in `scale(x, center = 10, scale = 2)`, `poly(x, 2, raw = TRUE)` or `ns(x, knots = , Boundary.knots = )`.
 #' @param data a chunk of the data.
 #' @param basis a basis by `gp_basis()`.
 #' @param weights,na.action as in [fastlmm_fit()].
@@ -137,10 +138,38 @@ check_same_table <- function(a, b) {
   if (!inherits(a, "fastlmm_gp_table") || !inherits(b, "fastlmm_gp_table")) abort_fastlmm("gp_table", "tables of gp_accumulate() can only be added to each other")
   if (!identical(a$basis$frequencies, b$basis$frequencies)) abort_fastlmm("gp_table", "the tables have different bases; make one by gp_basis() and use it for all chunks")
   if (!identical(deparse1(a$formula), deparse1(b$formula))) abort_fastlmm("gp_table", "the tables have different formulas")
-  if (identical(a$columns, b$columns)) return(invisible())
+  if (!identical(a$columns, b$columns)) {
+    abort_fastlmm("gp_table", paste0(
+      "the tables have different columns of fixed effects, ", first_names(a$columns), " and ", first_names(b$columns), "; give factors all their levels in every chunk"
+    ))
+  }
+  check_same_levels(a, b)
+  check_same_calls(a, b)
+}
+
+# Columns of the same name may still be contrasts of other levels.
+check_same_levels <- function(a, b) {
+  other <- names(a$xlevels)[!mapply(identical, a$xlevels, b$xlevels[names(a$xlevels)])]
+  if (length(other) > 0) {
+    abort_fastlmm("gp_table", paste0(
+      "the tables have different levels of ", quoted(other[1]), ", ", first_names(a$xlevels[[other[1]]]), " and ", first_names(b$xlevels[[other[1]]]),
+      "; make it a factor with the same levels in every chunk"
+    ), variable = other[1])
+  }
+  if (!identical(a$contrasts, b$contrasts)) abort_fastlmm("gp_table", "the tables have different contrasts of factors; set the same in every chunk")
+}
+
+# Variables whose calls for new data, as predvars, differ: they took values from the rows of their chunk.
+check_same_calls <- function(a, b) {
+  written <- as.list(attr(a$terms, "variables"))[-1]
+  calls <- function(x) c(as.list(attr(x$terms, "predvars"))[-1], x$gp$calls)
+  other <- which(!mapply(identical, calls(a), calls(b)))
+  if (length(other) == 0) return(invisible())
+  name <- deparse1(c(written, a$gp$coordinates)[[other[1]]])
   abort_fastlmm("gp_table", paste0(
-    "the tables have different columns of fixed effects, ", first_names(a$columns), " and ", first_names(b$columns), "; give factors all their levels in every chunk"
-  ))
+    name, " takes its values from the rows of each chunk, so the tables have different columns of that name; fix them beforehand, as in scale(x, center = 10, scale = 2), ",
+    "poly(x, 2, raw = TRUE) or ns(x, knots = , Boundary.knots = ), or add the columns to the data"
+  ), variable = name)
 }
 
 # The table with a row, or column, for each of these groups

@@ -66,11 +66,33 @@ split_gp <- function(right, env) {
   terms <- find_gp(right)
   if (length(terms) == 0) return(NULL)
   if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
-  call <- match.call(gp, terms[[1]], expand.dots = FALSE)
+  call <- match_gp(terms[[1]])
   unknown <- function(e) abort_gp_term(terms[[1]], paste("has a setting that cannot be evaluated where the formula was written:", conditionMessage(e)))
   settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], evaluate_frame, env, explain = unknown)
   coordinates <- unname(lapply(as.list(call[["..."]]), as_variable))
   new_gp(terms[[1]], coordinates, settings)
+}
+
+# The term's arguments by name. What is named or a constant among the coordinates is a setting that gp() has not, or one without its name.
+match_gp <- function(term) {
+  said <- function(e) abort_gp_term(term, paste("cannot be read:", conditionMessage(e)))
+  call <- tryCatch(match.call(gp, term, expand.dots = FALSE), error = said)
+  coordinates <- as.list(call[["..."]])
+  given <- names(coordinates)[nzchar(names(coordinates))]
+  if (length(given) > 0) abort_gp_term(term, paste0("has an argument ", quoted(given[1]), ", which gp() has not", gp_habit(given[1])))
+  constant <- Filter(function(e) !is.language(e), coordinates)
+  if (length(constant) > 0) abort_gp_constant(term, constant[[1]])
+  call
+}
+
+gp_habit <- function(name) {
+  offered <- setdiff(names(formals(gp)), "...")
+  if (name %in% names(gp_habits)) paste0("; ", gp_habits[[name]]) else if (nzchar(near <- did_you_mean(name, offered))) near else paste0("; it has ", toString(offered))
+}
+
+abort_gp_constant <- function(term, value) {
+  advice <- if (is.character(value)) paste0("; a kernel is named, as cov = ", deparse1(value)) else "; settings are named, as lengthscale = 0.3"
+  abort_gp_term(term, paste0("has ", deparse1(value), " among its coordinates, which must be variables", advice))
 }
 
 # Arithmetic means something else in a formula

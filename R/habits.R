@@ -28,6 +28,14 @@ covariance_habit <- function(cov) {
   if (length(habit) == 1 && !is.na(habit)) paste0("; here it is called ", quoted(habit)) else ""
 }
 
+# By argument of gp(): what is offered in its place
+gp_habits <- c(
+  by = "a process for each level or slope is not offered: fit the levels apart, or give a term a kernel K", weights = "give weights = to the fitting function",
+  k = "the basis is chosen by tol and size", bs = "the kernel is cov =, the basis is basis =", kernel = "the kernel is cov =", model = "the kernel is cov =",
+  kern = "the kernel is cov =", nugget = "the residual variance is the nugget", scale = "the length scale is lengthscale =", rho = "the length scale is lengthscale =",
+  ls = "the length scale is lengthscale =", iso = "one length scale for each coordinate is ard = TRUE"
+)
+
 # By argument: what is offered in its place, of a fit
 fit_habits <- local({
   kernel <- "the covariance between ids is K = list(id = matrix)"

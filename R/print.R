@@ -228,7 +228,7 @@ h2_text <- function(h2, digits) {
 # What a reader has to know before using the numbers
 fit_notes <- function(fit) {
   degenerate <- status_note(fit$status)
-  c(if (is.null(degenerate)) boundary_note(fit$optimum), degenerate, optima_note(fit$optimum$local, names(fit$random)))
+  c(if (is.null(degenerate)) boundary_note(fit$optimum), gp_end_note(fit), degenerate, optima_note(fit$optimum$local, names(fit$random)))
 }
 
 # What it means is said by the message of the fit, and not again at each look.

@@ -7,7 +7,8 @@ table_data <- function(n = 900) {
   d
 }
 
-basis <- gp_basis(lower = c(10, -2), upper = c(13, 0), lengthscale = c(0.3, 1.5), cov = "exp_quad")
+box_basis <- function(lengthscale) gp_basis(lower = c(10, -2), upper = c(13, 0), lengthscale = lengthscale, cov = "exp_quad")
+basis <- box_basis(c(0.3, 1.5))
 
 numbers <- function(fit) unlist(fit[c("coefficients", "vcov", "sigma2", "sigma2_e", "delta", "lengthscale", "logLik")])
 
@@ -15,8 +16,9 @@ test_that("tables add up in any order to the table of all rows, with factors, we
   d <- table_data()
   d$w <- rep(1:3, 300)
   chunk <- rep(c(1, 2, 2, 3, 1), length.out = nrow(d))
+  smooth <- box_basis(c(0.5, 1.5))
   for (formula in list(y ~ x + f + gp(lon, lat), y ~ 0 + x + gp(lon, lat), y ~ x + gp(lon, lat) + (1 | g))) {
-    table <- function(rows) gp_accumulate(formula, d[rows, ], basis, weights = w)
+    table <- function(rows) gp_accumulate(formula, d[rows, ], smooth, weights = w)
     whole <- fastlmm_fit(table(seq_len(nrow(d))))
     parts <- lapply(1:3, function(i) table(chunk == i))
     expect_equal(numbers(fastlmm_fit(parts[[1]] + parts[[2]] + parts[[3]])), numbers(whole), tolerance = 1e-6)
@@ -53,6 +55,26 @@ test_that("tables that do not belong together are refused", {
   expect_refused(gp_accumulate(y ~ gp(lon, lat), transform(d, lon = lon + 1), basis), "outside_box")
   expect_refused(gp_basis(lower = 1, upper = 0, lengthscale = c(1, 2)), "gp")
   expect_refused(gp_basis(lower = 0, upper = 1, lengthscale = 1), "gp")
+})
+
+test_that("columns that take values from the rows of their chunk are refused by name, with values fixed beforehand they add up", {
+  set.seed(4)
+  d <- data.frame(u = runif(200), x = rnorm(200, 5), f = rep(c("a", "b", "c", "c"), 50))
+  d$y <- d$x + sin(9 * d$u) + 0.3 * rnorm(200)
+  line <- gp_basis(lower = 0, upper = 1, lengthscale = c(0.1, 0.5), cov = "exp_quad")
+  added <- function(formula, chunk = rep(1:2, 100)) {
+    parts <- lapply(base::split(d, chunk), function(rows) gp_accumulate(formula, rows, line))
+    parts[[1]] + parts[[2]]
+  }
+  learnt <- list(
+    "poly(x, 2)" = y ~ poly(x, 2) + gp(u), "scale(x)" = y ~ scale(x) + gp(u), "ns(x, 3)" = y ~ splines::ns(x, 3) + gp(u), "scale(y)" = scale(y) ~ x + gp(u)
+  )
+  for (name in names(learnt)) expect_error(added(learnt[[name]]), name, fixed = TRUE, class = "fastlmm_error_gp_table")
+  for (formula in c(y ~ poly(x, 2, raw = TRUE) + scale(x^3, center = 125, scale = 50) + gp(u), y ~ splines::ns(x, knots = 5, Boundary.knots = c(1, 9)) + gp(u))) {
+    expect_equal(numbers(fastlmm_fit(added(formula))), numbers(fastlmm_fit(gp_accumulate(formula, d, line))), tolerance = 1e-6)
+  }
+  # rows of a and c beside rows of b and c: both have one column fc, against another level
+  expect_error(added(y ~ f + gp(u), ifelse(d$f == "a" | seq_len(200) %% 4 == 0, 1, 2)), "levels of \"f\"", class = "fastlmm_error_gp_table")
 })
 
 test_that("chunks may come from workers of the user's future plan", {

@@ -52,13 +52,14 @@ test_that("augment() adds to the rows of the fit, whatever was left out, and to 
 })
 
 test_that("a Gaussian process has its length scale among the parameters", {
-  fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+  some <- quakes[1:150, ]
+  fit <- fastlmm_fit(mag ~ depth + gp(long, lat), some)
   table <- tidy(fit, "ran_pars", conf.int = TRUE)
   expect_equal(table$term, c("sd__(Intercept)", "sd__Observation", "lengthscale"))
   expect_equal(table$estimate, unname(c(sqrt(fit$sigma2), sqrt(fit$sigma2_e), fit$lengthscale)))
   limits <- confint(fit, c("sigma2", ".sigma2", "lengthscale"))
   expect_equal(table$conf.low, unname(c(sqrt(limits[1:2, 1]), limits[3, 1])))
-  given <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes)
+  given <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), some)
   expect_true(is.na(tidy(given, "ran_pars", conf.int = TRUE)$std.error[3]))
   expect_equal(glance(fit)$h2, unname(fit$h2))
   expect_equal(augment(fit)$.resid, unname(residuals(fit)))
