@@ -201,14 +201,15 @@ pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
     Grid::new(criterion, grid_points(criterion.data), lower, upper)
 }
 
-/// With no delta below `floor`, unless the kernel is so far from singular that delta may be 0.
+/// With no delta below `floor` (0: none), unless the kernel is so far from singular that delta may be 0.
 pub(crate) fn dual_grid_above(criterion: &Criterion<'_>, floor: f64) -> Grid {
     const REGULAR: f64 = 100.0;
     let data = criterion.data;
     let (lower, upper) = borders(criterion);
     let least = floor / data.k_scale;
     let smallest = data.values.iter().copied().fold(f64::INFINITY, f64::min);
-    if data.n_rest == 0 && smallest > REGULAR * least {
+    let regular = data.n_rest == 0 && smallest > REGULAR * least;
+    if floor <= 0.0 || regular {
         return Grid::new(criterion, grid_points(data), lower, upper);
     }
     let above = grid_points(data).into_iter().filter(|t| *t > least.ln());
