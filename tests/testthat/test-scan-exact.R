@@ -338,3 +338,25 @@ test_that("candidates that tell the rows of an id apart: a finite F test with de
   }
   expect_gt(pinned, 0)
 })
+
+test_that("likelihood ratios where a singular kernel misses a part of X: the optimum inside, or the status of the fit that has none", {
+  none <- 0
+  for (seed in c(10, 15, 19, 29)) {
+    set.seed(seed)
+    ids <- paste0("i", 1:12)
+    W <- matrix(rnorm(12 * 8), 12, dimnames = list(ids, NULL))
+    data <- data.frame(id = ids, x = rnorm(12), f = factor(rep(c("a", "b", "c"), 4)), y = rnorm(12))
+    fit <- hush(fastlmm_fit(y ~ x + f + (1 | id), data, kernel_lowrank(W)))
+    G <- matrix(rnorm(36), 12, dimnames = list(ids, NULL))
+    scan <- hush(fastlmm_scan(fit, G, test = "lrt", refit = "delta"))
+    for (j in 1:3) {
+      data$g <- G[, j]
+      one <- tryCatch(hush(fastlmm_fit(y ~ x + f + g + (1 | id), data, kernel_lowrank(W), method = "ML")), fastlmm_error_ml_unbounded = identity)
+      refused <- inherits(one, "condition")
+      none <- none + refused
+      if (refused) expect_identical(scan$status[j], "ml_unbounded")
+      if (!refused && scan$status[j] == "ok") expect_equal(scan$logLik[j], one$logLik, tolerance = 1e-7)
+    }
+  }
+  expect_gt(none, 0)
+})

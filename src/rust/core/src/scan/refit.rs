@@ -50,6 +50,8 @@ const STEPS: usize = 60;
 const TILE: usize = 32;
 /// Newton's method doubles the digits: after a step as small as this one there is nothing to gain.
 const CLOSE: f64 = 1e-5;
+/// So far before an optimum inside the likelihood rises towards it.
+const ASIDE: f64 = 0.1;
 /// Below the smallest eigenvalue: where the likelihood is level, and where it is as near its limit as rounding lets it be (both errors e^-18).
 const PLATEAU: (f64, f64) = (10.0, 18.0);
 
@@ -197,7 +199,10 @@ impl Grid {
         };
         let optima = self.valleys(values, first, !unbounded);
         let mut best = optima
-            .filter_map(|(low, start, high)| solve(valley(slopes, low, start, high)))
+            .map(|(low, start, high)| valley(slopes, low, start, high))
+            // far from the kernel's eigenvalues the likelihood is level to rounding, and any point of it looks low
+            .filter(|t| !unbounded || slopes(t - ASIDE).0 < 0.0)
+            .filter_map(solve)
             .min_by(better);
         if best.is_none() && unbounded {
             best = self
