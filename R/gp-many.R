@@ -201,7 +201,7 @@ fitted.fastlmm_gp_mlm <- function(object, ...) {
 residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
   check_dots_empty(...)
   residual <- object$y - gp_fitted_cells(object)
-  if (match.arg(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
+  if (one_of(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
   if (scaled) residual <- sweep(residual, 2, positive_sigma(object), `/`)
   naresid(object$na.action, residual)
 }

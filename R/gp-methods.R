@@ -96,7 +96,7 @@ check_in_box <- function(fit, coordinates) {
   out <- rowSums(seen & beyond > 0, na.rm = TRUE) > 0
   if (!any(out)) return(invisible())
   abort_fastlmm("outside_box", paste0(
-    "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ", rows_at(out, rownames(coordinates)),
+    "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ", rows_at(out, if (is.null(rownames(coordinates))) seq_along(out) else rownames(coordinates)),
     "; fit with gp(..., lower =, upper =), a box that holds all targets, or with basis = \"exact\""
   ), rows = which(out))
 }

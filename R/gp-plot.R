@@ -26,7 +26,7 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
     gp_band(x, grid, points, xlab, if (is.null(ylab)) gp_plot_label(grid) else ylab, main, ...)
     return(invisible(grid))
   }
-  which <- match.arg(which, several.ok = TRUE)
+  which <- one_of(which, several = TRUE)
   if (length(which) > 1) {
     old <- graphics::par(mfrow = c(1, 2))
     on.exit(graphics::par(old))

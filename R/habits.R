@@ -1,10 +1,11 @@
 # Arguments that other packages have, and values that they use: what to write here instead.
 
 # One of a method's strings, or the first where none was given; `habits` are the names that others give to some of them.
-one_of <- function(value, choices, habits = NULL, name = deparse1(substitute(value))) {
-  if (is.null(value) || identical(value, choices)) return(choices[1])
-  at <- if (is.character(value) && length(value) == 1) pmatch(value, choices)
-  if (length(at) == 1 && !is.na(at)) return(choices[at])
+# Without `choices` they are the default of the caller's argument of that name.
+one_of <- function(value, choices = eval(formals(sys.function(sys.parent()))[[name]]), habits = NULL, name = deparse1(substitute(value)), several = FALSE) {
+  if (is.null(value) || identical(value, choices)) return(if (several) choices else choices[1])
+  at <- if (is.character(value) && (length(value) == 1 || several && length(value) > 1)) pmatch(value, choices, duplicates.ok = TRUE)
+  if (length(at) > 0 && !anyNA(at)) return(choices[at])
   abort_fastlmm("argument", paste0(name, " should be one of ", toString(quoted(choices)), ", not ", deparse1(value), meant(value, choices, habits)))
 }
 

@@ -65,7 +65,7 @@ check_names_agree <- function(rows, columns) {
   same <- setequal(rows, columns)
   abort_fastlmm("kernel_names", paste0(
     "row and column names of K differ in ", counted(length(bad), "place"), ": ", toString(utils::head(shown, 5)), if (length(bad) > 5) ", ...",
-    if (same) "; they are the same ids in another order: use K[ids, ids]" else "; both must name the ids"
+    if (same) "; they are the same ids in another order: use K[ids, ids]" else if (identical(columns, make.names(rows))) "; read it with check.names = FALSE" else "; both must name the ids"
   ))
 }
 

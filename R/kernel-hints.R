@@ -61,6 +61,7 @@ id_hint <- function(missing, ids, levels, term, columns = NULL) {
 
 # Numbers on one side and labels on the other: as.integer() of a factor
 code_hint <- function(ids, levels) {
+  if (identical(ids, paste0("V", seq_along(ids)))) return("K was read without names, which V1, V2, ... only count: set its row names to the ids")
   numbers <- function(x) all(grepl("^[0-9]+$", x))
   codes <- as.character(seq_along(levels))
   if (!numbers(levels) && all(codes %in% ids)) return("K seems to be named by the codes of the factor, not by its labels: name it by levels()")

@@ -19,7 +19,7 @@
 #' plot(profile(fit, c(".sig01", "age")))
 #' @export
 plot.fastlmm <- function(x, which = c("residuals", "observed", "qq", "profile"), level = 0.95, ...) {
-  draw <- switch(match.arg(which),
+  draw <- switch(one_of(which),
     residuals = plot_residuals, observed = plot_observed, qq = plot_quantiles,
     profile = function(fit, ...) plot_h2_profile(fit, check_level(level), ...)
   )
@@ -65,7 +65,7 @@ plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", ty
 #' @rdname plot.fastlmm
 #' @export
 plot.fastlmm_profile <- function(x, level = c(0.5, 0.8, 0.9, 0.95, 0.99), type = c("zeta", "logLik"), ...) {
-  type <- match.arg(type)
+  type <- one_of(type)
   lapply(level, check_level)
   names <- levels(x$.par)
   if (length(names) > 1) {

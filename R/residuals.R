@@ -16,7 +16,7 @@
 residuals.fastlmm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
   check_dots_empty(...)
   residual <- response(object) - conditional_fit(object)
-  if (match.arg(type) %in% c("pearson", "deviance")) residual <- residual * sqrt(prior_weights(object))
+  if (one_of(type) %in% c("pearson", "deviance")) residual <- residual * sqrt(prior_weights(object))
   if (scaled) residual <- residual / positive_sigma(object)
   naresid(object$na.action, residual)
 }

@@ -10,7 +10,7 @@
 #'
 #' @param x,object a scan by [fastlmm_scan()].
 #' @param type which picture.
-#' @param map data frame with `chr` and `pos`, a row for each row of the scan; `NULL`: the columns of the scan.
+#' @param map data frame with `chr` and `pos`; with a column `term` or row names, the names of candidates, its rows are found by them; else it has a row for each row of the scan as it was made. `NULL`: the columns of the scan.
 #' @param threshold p-values at which to draw a line, above 0 and up to 1.
 #' @param n how many effects.
 #' @param level confidence level of the effects.
@@ -33,7 +33,7 @@
 #' @export
 plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), main = NULL,
                               xlab = NULL, ylab = NULL, ...) {
-  type <- match.arg(type)
+  type <- one_of(type)
   threshold <- check_line(threshold)
   log10p <- expression(-log[10](p))
   if (type == "manhattan") {
@@ -76,10 +76,11 @@ first_of <- function(x, default) if (is.null(x)) default else x
 
 manhattan_data <- function(scan, map = NULL) {
   need_columns(scan, "log10p")
-  place <- if (is.null(map)) scan_places(scan) else check_map(map, nrow(scan))
+  place <- if (is.null(map)) scan_places(scan) else map_places(map, scan)
   used <- which(!is.na(scan$log10p))
   if (length(used) == 0) abort_scan("to be drawn needs a candidate that was tested")
   if (is.null(place)) return(list(at = candidate_order(scan, used), y = drawable(scan$log10p[used]), band = rep(0, length(used)), ticks = numeric(), groups = character(), label = "candidate"))
+  place$chr <- chromosomes(scan, place$chr)
   lost <- is.na(place$chr[used]) | is.na(place$pos[used])
   if (all(lost)) abort_scan("to be drawn needs tests with a chromosome and a position; none has them")
   if (any(lost)) inform_fastlmm("not_drawn", paste("not drawn, without a chromosome or position:", counted(sum(lost), "test")), n = sum(lost))
@@ -97,7 +98,7 @@ drawable <- function(log10p) {
 
 # Chromosomes beside each other, in the order of their levels
 in_line <- function(place, y) {
-  chr <- droplevels(if (is.factor(place$chr)) place$chr else factor(place$chr, unique(place$chr)))
+  chr <- droplevels(place$chr)
   reach <- vapply(split(place$pos, chr), range, numeric(2))
   width <- reach[2, ] - reach[1, ]
   gap <- if (sum(width) > 0) sum(width) * 0.01 else 1
@@ -107,9 +108,37 @@ in_line <- function(place, y) {
   )
 }
 
+# In the order of the levels or, however the scan is sorted, of the candidates as they were given
+chromosomes <- function(scan, chr) {
+  if (is.factor(chr)) return(chr)
+  given <- attr(scan, "candidates")
+  factor(chr, unique(if (is.null(given)) chr else chr[order(match(scan$term, given))]))
+}
+
 check_map <- function(map, n) {
   if (is.data.frame(map) && all(c("chr", "pos") %in% names(map)) && nrow(map) == n && is.numeric(map$pos)) return(map)
   abort_scan(sprintf("to be drawn needs a map with chr and pos, which are numbers, and %d rows", n))
+}
+
+# A map by the names of its rows or in its column `term`, else with a row for each row of a scan that is as it was made.
+map_places <- function(map, scan) {
+  names <- if (!is.data.frame(map)) NULL else if ("term" %in% names(map)) as.character(map$term) else if (has_row_names(map)) rownames(map)
+  if (!is.null(names) && all(scan$term %in% names)) {
+    check_map(map, nrow(map))
+    if (anyDuplicated(names)) abort_scan(paste0("to be drawn needs a map with one row a candidate; several have ", first_names(unique(names[duplicated(names)]))))
+    return(map[match(scan$term, names), , drop = FALSE])
+  }
+  if (!identical(attr(scan, "whole"), nrow(scan)) || !in_given_order(scan)) {
+    abort_scan("was sorted or subset: give the map a column term, the names of the candidates, so that its rows can be found")
+  }
+  check_map(map, nrow(scan))
+}
+
+# Are the rows of each response as the candidates were given?
+in_given_order <- function(scan) {
+  given <- attr(scan, "candidates")
+  if (is.null(given)) return(TRUE)
+  all(vapply(split(match(scan$term, given), scan$response), function(at) !is.unsorted(at), NA))
 }
 
 # The columns of a scan that has positions; NULL where candidates had none
@@ -183,7 +212,7 @@ seen <- function(x, y, fine = 1000, always = 1000) {
 #' @exportS3Method ggplot2::autoplot fastlmm_scan
 autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), ...) {
   check_dots_empty(...)
-  type <- match.arg(type)
+  type <- one_of(type)
   threshold <- check_line(threshold)
   gg <- asNamespace("ggplot2")
   log10p <- expression(-log[10](p))

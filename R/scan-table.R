@@ -11,7 +11,7 @@ new_scan <- function(fit, found, source, tests, ask) {
   ))
   rownames(table) <- NULL
   if (!inherits(fit, "fastlmm_mlm")) table <- kept_tests(table, ask)
-  about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, candidates = if (is.null(source$map)) tests$names, whole = nrow(table))
+  about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names, whole = nrow(table))
   with_about(table, about)
 }
 
@@ -21,7 +21,7 @@ kept_tests <- function(table, ask) {
   if (ask$keep == "all") table else `rownames<-`(table[kept, ], NULL)
 }
 
-scan_about <- function(x) sapply(c("test", "refit", "formula", "candidates"), function(name) attr(x, name, exact = TRUE), simplify = FALSE)
+scan_about <- function(x) sapply(c("test", "refit", "formula", "interaction", "candidates"), function(name) attr(x, name, exact = TRUE), simplify = FALSE)
 
 with_about <- function(table, about) {
   for (name in names(about)) attr(table, name) <- about[[name]]
@@ -48,7 +48,7 @@ rbind.fastlmm_scan <- function(..., deparse.level = 1) {
   scans <- Filter(function(x) inherits(x, "fastlmm_scan"), parts)
   about <- lapply(scans, scan_about)
   same <- function(name) if (length(unique(lapply(about, `[[`, name))) == 1) about[[1]][[name]]
-  common <- sapply(c("test", "refit", "formula"), same, simplify = FALSE)
+  common <- sapply(c("test", "refit", "formula", "interaction"), same, simplify = FALSE)
   with_about(value, c(common, list(candidates = unique(unlist(lapply(about, `[[`, "candidates"))))))
 }
 
@@ -122,7 +122,8 @@ how_tested <- function(x) {
   if (is.null(attr(x, "test")) || is.null(attr(x, "refit"))) return(c("test", "tests", ""))
   test <- c(wald = "F test", lrt = "likelihood ratio test", score = "score test")[[attr(x, "test")]]
   how <- c(none = "delta of the null model", delta = "delta estimated anew", hybrid = "delta estimated anew where p is small")
-  c(test, paste0(test, "s"), paste0(", ", how[[attr(x, "refit")]]))
+  product <- if (!is.null(attr(x, "interaction"))) paste(" of products with", attr(x, "interaction"))
+  c(test, paste0(test, "s"), paste0(product, ", ", how[[attr(x, "refit")]]))
 }
 
 tally_status <- function(status) {

@@ -97,7 +97,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
                          exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), data = NULL, block_size = NULL, checkpoint = NULL,
                          progress = interactive(), ...) {
   check_dots_empty(...)
-  ask <- list(test = match.arg(test), refit = match.arg(refit), na = match.arg(na), keep = match.arg(keep), threshold = check_level(threshold, "threshold"))
+  ask <- list(test = one_of(test), refit = one_of(refit), na = one_of(na), keep = one_of(keep), threshold = check_level(threshold, "threshold"))
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
   source <- with_units(candidate_source(candidates, fit, data), fit)
@@ -115,6 +115,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   if (!is.null(apart) && !is.null(sets)) abort_scan("sets cannot be combined with groups or exclude; give one of them")
   found <- if (is.null(apart)) scan_with(fit, source, tests, ask, how) else scan_apart(fit, source, tests, ask, how, apart)
   if (is.null(tests$columns)) tests[c("columns", "names")] <- list(as.list(seq_len(source$m)), source$names)
+  if (!is.null(interaction)) ask$interaction <- deparse1(interaction[[2]])
   new_scan(fit, found, source, tests, ask)
 }
 

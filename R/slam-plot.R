@@ -4,7 +4,7 @@
 #' @export
 plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, ...) {
   check_dots_empty(...)
-  switch(match.arg(which),
+  switch(one_of(which),
     covariance = {
       correlations <- rg(x, traits = traits)
       distance <- 1 - abs(replace(correlations, is.na(correlations), 0))

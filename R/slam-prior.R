@@ -26,7 +26,7 @@
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.5, nu = 5), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
                        loading_scale = c("unit", "residual"), h2 = function(h) rep(1, length(h)), h2_factors = h2) {
-  loading_scale <- match.arg(loading_scale)
+  loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
   if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")

@@ -37,6 +37,10 @@ vcov.slamglmm <- function(object, ...) abort_sampler("vcov", "fixef(fit, draws =
 
 #' @rdname slamglmm_methods
 #' @export
+sigma.slamglmm <- function(object, ...) abort_sampler("sigma", "R(fit) has the residual covariance of the traits")
+
+#' @rdname slamglmm_methods
+#' @export
 confint.slamglmm <- function(object, ...) abort_sampler("confint", "summary(fit) and h2(fit) have intervals")
 
 #' @rdname slamglmm_methods

@@ -51,7 +51,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   call <- match.call()
   control <- check_control(control)
   plan <- check_plan(chains, iter, warmup, thin, grid)
-  missing <- match.arg(missing)
+  missing <- one_of(missing)
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   design <- mold_design(parts, data, list(), stats::na.omit, NULL)

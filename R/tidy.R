@@ -26,9 +26,9 @@
 tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor", "vcov"), conf.int = FALSE, conf.level = 0.95,
                          conf.method = c("profile", "Wald"), df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_dots_empty(...)
-  effects <- match.arg(effects, c("fixed", "ran_pars", "ran_vals"), several.ok = TRUE)
-  scales <- match.arg(scales)
-  conf.method <- match.arg(conf.method)
+  effects <- one_of(effects, c("fixed", "ran_pars", "ran_vals"), several = TRUE)
+  scales <- one_of(scales)
+  conf.method <- one_of(conf.method)
   # NA for what has no interval
   interval <- function(names) {
     if (!conf.int) return(NULL)

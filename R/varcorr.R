@@ -46,7 +46,7 @@ print.VarCorr.fastlmm <- function(x, digits = max(3, getOption("digits") - 2), c
 }
 
 format_var_corr <- function(x, digits, comp = "Std.Dev.") {
-  comp <- match.arg(comp, c("Variance", "Std.Dev."), several.ok = TRUE)
+  comp <- one_of(comp, c("Variance", "Std.Dev."), several = TRUE)
   table <- as.data.frame(x)
   value <- cbind(Variance = format(table$vcov, digits = digits), Std.Dev. = format(table$sdcor, digits = digits))
   name <- ifelse(is.na(table$var1), "", table$var1)
