@@ -11,6 +11,7 @@
 #'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: the sequential
 #'   decomposition of its terms, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it; without p-values, since no residual degrees of freedom are exact.
 #'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()], [stats::add1()] and [stats::step()] work, on the fixed effects.
+#'   `drop1()` and `add1()` compare fits of the rows and kernels that are stored in the fit, whatever has become of the data since.
 #'
 #' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice.
 #'
@@ -45,7 +46,8 @@ extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
 #' @param scope terms to consider, as for [stats::drop1()] and [stats::add1()]: fixed effects, by a formula or by their labels.
 #' @export
 drop1.fastlmm <- function(object, scope, ...) {
-  if (missing(scope)) NextMethod() else base_method("drop1")(object, fixed_labels(object, scope), ...)
+  labels <- if (missing(scope)) stats::drop.scope(terms(object)) else fixed_labels(object, scope)
+  base_method("drop1")(if (is.null(object$gp)) as_stored(object) else object, labels, ...)
 }
 
 #' @rdname anova.fastlmm
@@ -54,7 +56,8 @@ add1.fastlmm <- function(object, scope, ...) {
   if (missing(scope) || is.null(scope)) abort_anova("add1() needs a scope: the terms to add, as scope = ~ . + x")
   new <- setdiff(fixed_labels(object, scope), attr(terms(object), "term.labels"))
   if (length(new) == 0) abort_anova("add1() has no terms in its scope that the fit lacks")
-  base_method("add1")(object, new, ...)
+  columns <- if (is.null(object$gp)) added_columns(object, new)
+  base_method("add1")(if (is.null(columns)) object else as_stored(object, columns), new, ...)
 }
 
 # NextMethod() would hand on the scope that was given.

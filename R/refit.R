@@ -147,9 +147,19 @@ rebuilt_kernel <- function(random) {
 with_formula_values <- function(call, fit, changed, env) {
   there <- environment(fit$formula)
   for (name in setdiff(intersect(c("data", "K", "relmat"), names(call)), changed)) {
-    if (!can_evaluate(call[[name]], env) && can_evaluate(call[[name]], there)) call[[name]] <- eval(call[[name]], there)
+    if (!can_evaluate(call[[name]], there)) next
+    if (!can_evaluate(call[[name]], env) || name == "data" && is_another(call[[name]], fit, env, there)) call[[name]] <- eval(call[[name]], there)
   }
   call
+}
+
+# Are the data of the fit where its formula was written, and has the caller others of the same name?
+is_another <- function(expr, fit, env, there) {
+  if (identical(env, there)) return(FALSE)
+  is_data_of <- function(env) {
+    tryCatch(length(suppressMessages(places_in_data(as_data_frame(eval(expr, env)), fit))) > 0, error = function(e) FALSE)
+  }
+  !is_data_of(env) && is_data_of(there)
 }
 
 # Evaluation, which may take long, is only tried where a variable seems to be missing: it may be a column, as in subset(data, x > 0).

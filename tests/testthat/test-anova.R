@@ -99,3 +99,44 @@ test_that("fits are named as they were written, and not printed whole; other typ
   expect_match(printed, "Data: <nfnGroupedData>", fixed = TRUE, all = FALSE)
   expect_match(printed, "Weights: <numeric>", fixed = TRUE, all = FALSE)
 })
+
+test_that("drop1() and add1() compare fits of the same data, whatever has become of these since", {
+  set.seed(7)
+  D <- data.frame(id = rep(letters[1:10], 4), x = rnorm(40), z = rnorm(40), g = factor(rep(1:4, each = 10)), w = runif(40, 0.3, 3), o = rnorm(40))
+  D$y <- D$x + D$o + rnorm(10)[match(D$id, letters)] + rnorm(40) / sqrt(D$w)
+  K <- diag(10) + 0.5
+  dimnames(K) <- rep(list(letters[1:10]), 2)
+  fit <- fastlmm_fit(y ~ x * z + g + offset(o) + (1 | id), D, K, weights = w, contrasts = list(g = "contr.sum"))
+  # without g its contrasts are said to be ignored, as lm() says
+  ml <- function(change) suppressWarnings(update(fit, change, method = "ML"))
+  AIC <- function(fit) -2 * fit$logLik + 2 * attr(logLik(fit), "df")
+  dropped <- vapply(list(ml(. ~ .), ml(. ~ . - g), ml(. ~ . - x:z)), AIC, 0)
+  added <- vapply(list(ml(. ~ .), ml(. ~ . + I(x^2)), ml(. ~ . + x:g)), AIC, 0)
+  later <- AIC(ml(. ~ . + w))
+  sorted <- D[order(D$x), ]
+  check <- function() {
+    expect_equal(drop1(fit)$AIC, dropped, tolerance = 1e-7)
+    expect_equal(add1(fit, ~ . + I(x^2) + x:g)$AIC, added, tolerance = 1e-7)
+  }
+  D$y <- rev(D$y)
+  K[1, 2] <- K[2, 1] <- 0.9
+  check()
+  # what the frame lacks is looked up in data that are still those of the fit
+  expect_error(add1(fit, ~ . + log(w)), class = "fastlmm_error_rows")
+  D <- sorted
+  expect_equal(add1(fit, ~ . + w)$AIC[2], later, tolerance = 1e-7)
+  rm(D, K)
+  check()
+})
+
+test_that("update() takes the data of the fit where the caller has others of the same name", {
+  D <- nlme::Orthodont[1:40, ]
+  made <- function() {
+    D <- nlme::Orthodont
+    fastlmm_fit(distance ~ age + Sex + (1 | Subject), D)
+  }
+  expect_equal(nobs(update(made(), . ~ . - Sex)), 108)
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), D)
+  D <- nlme::Orthodont
+  expect_equal(nobs(update(fit, . ~ .)), 108)
+})
