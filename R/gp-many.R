@@ -50,7 +50,7 @@ fit_gp_many <- function(model, na.action) {
   check_gp_many(model)
   model$na_class <- if (identical(na.action, stats::na.exclude)) "exclude" else "omit"
   # rough kernels need more functions than rows before they are short
-  few <- nrow(model$y) <= if (gp$cov == "exp_quad") gp_few else gp_exact_limit
+  few <- nrow(model$y) <= if (gp$cov == "exp_quad") gp_few_rich else gp_exact_limit
   exact <- gp$basis == "exact" || gp$basis == "auto" && few
   if (exact) check_kernel_memory(nrow(model$y))
   fit <- report_many(new_gp_mlm(model, gp_together(model, exact)))

@@ -16,8 +16,20 @@
 #' their kernel tell it something at the frequencies beyond as well; so as long as up to 2500 functions suffice, the basis is refined until the length scale would move by less than a tenth of its
 #' standard error on a finer one. `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
 #'
-#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 1000 rows, and up to 3000 where the Fourier
-#' basis would be too large: rough kernels have variance at high frequencies, and in two and three dimensions there are many of those.
+#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 500 rows, up to 1000 with `ard`,
+#' beside other random effects, and for many responses with `exp_quad`, and up to 3000 where the Fourier basis would be too large: rough kernels have variance at high frequencies, and in two and three
+#' dimensions there are many of those. Below 1000 rows it takes seconds, beyond minutes, since time grows with the cube of the rows.
+#'
+#' Beside other random effects, `y ~ gp(lon, lat) + (1 | g) + (x | h)`, the kernel matrix takes any number of terms, slopes, and kernels `K` of their own, and all variances have standard errors and profiles;
+#' beyond 1000 rows one plain term `(1 | g)` is taken into Fourier space, where its variance has no standard error.
+#'
+#' @section Range of the search:
+#' If `range` is not given, length scales are looked for up to three times the longest side of the data's box: a process over longer scales is a trend, and belongs into the formula. The kernel matrix
+#' looks down to half the distance of nearest neighbours (of the closest twentieth of the rows). A length scale at an end of the range is told by a message, in `print()` and `summary()`, and by
+#' `fit$optimum$at_end`.
+#'
+#' By the kernel matrix there is also a smallest `delta`, at which the condition of the covariance leaves no more digits (about 1e-15 times the square of the number of rows, with weights of one). Data with next to no
+#' noise are then interpolated to that accuracy, `fit$optimum$boundary` is `"delta at its floor"`, and the residual variance is an upper bound.
 #'
 #' @param ... one to three numeric variables, or expressions of such.
 #' @param cov kernel, `"matern52"` if not given.

@@ -78,3 +78,16 @@ test_that("the shortest length scale that is looked at follows the distances of 
   best <- starts[[which.min(vapply(starts, `[[`, 0, "value"))]]
   expect_equal(fit$logLik, -best$value, tolerance = 1e-5)
 })
+
+test_that("beyond 500 rows a Fourier basis is taken where one is accurate enough, and it finds what the kernel matrix finds", {
+  smooth <- gp_world(520, 2, "exp_quad", 0.3, seed = 3)
+  fit <- fastlmm_fit(gp_formula(2, "exp_quad"), smooth)
+  expect_identical(fit$gp$route, "fourier")
+  m <- dense_gp_of(fit, gp_places(smooth))
+  expect_equal(fit$logLik, m$logLik, tolerance = 1e-4)
+  for (lengthscale in c(0.9, 1.1) * m$lengthscale) expect_lt(dense_gp_at(lengthscale, fit$delta, smooth$y, m$X, m$at, "exp_quad")$logLik, m$logLik + 0.01)
+  rough <- gp_world(520, 2, "matern12", 0.3, seed = 3)
+  settings <- function(...) suppressMessages(fastlmm_fit(gp_formula(2, "matern12", lengthscale = 0.3, ...), rough))
+  expect_identical(settings()$gp$route, "exact")
+  expect_identical(suppressMessages(fastlmm_fit(gp_formula(2, "exp_quad", lengthscale = 0.3), smooth[1:500, ]))$gp$route, "exact")
+})

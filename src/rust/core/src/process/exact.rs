@@ -220,6 +220,11 @@ impl Process for Exact<'_> {
         Ok(Reduction::new(&self.model(&k, &ones, &rows), &Workers::within(par), &mut ())?.rotated)
     }
 
+    fn is_small(&self) -> bool {
+        const ROWS: usize = 2000;
+        self.n() <= ROWS
+    }
+
     fn floor(&self) -> f64 {
         condition_floor(self.n()) * self.weights.iter().sum::<f64>()
     }
