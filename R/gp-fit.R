@@ -1,7 +1,7 @@
 # Fits with a gp() term: a route is chosen, the length scale estimated, and what comes back put into the shape of every other fit.
 
 # Rows up to which the kernel matrix is the first choice, and the last resort. Beyond some hundred a Fourier basis that is accurate enough takes a tenth of the time, and one that is not says so at
-# once. Beside groups, with a length scale for each coordinate and for many responses the kernel matrix has more to say: standard errors and profiles.
+# once. Beside groups, with a length scale for each coordinate and for many responses the kernel matrix has more to say: profiles of every parameter.
 gp_few <- 500
 gp_few_rich <- 1000
 gp_exact_limit <- 3000
@@ -119,7 +119,7 @@ new_gp_fit <- function(model, answer) {
   fit$gp$raw_delta <- answer$lengths$delta
   fit <- with_lengthscale(fit, answer$lengths, lengths)
   fit$optimum$at_end <- isTRUE(answer$at_end)
-  if (length(model$random) > 1) fit <- with_group_variance(fit, parameters[d + 1])
+  if (length(model$random) > 1) fit <- with_group_variance(fit, parameters[d + 1], answer$lengths$se$covariance)
   class(fit) <- c("fastlmm_gp", "fastlmm")
   fit
 }
@@ -186,14 +186,30 @@ gp_errors <- function(fit, lengths) {
 }
 
 # The groups' variance is the square of their ratio times that of the process.
-with_group_variance <- function(fit, ratio) {
+with_group_variance <- function(fit, ratio, covariance) {
   label <- names(fit$random)
   fit$sigma2 <- structure(fit$sigma2 * c(1, ratio^2), names = label)
   fit$delta <- fit$sigma2_e / fit$sigma2
   fit$h2 <- fit$sigma2 / (sum(fit$sigma2) + fit$sigma2_e)
-  for (name in c("sigma2", "delta", "h2")) fit$se[[name]] <- structure(rep(NA_real_, 2), names = label)
   fit$optimum$boundary <- if (ratio == 0) paste("variance 0:", label[2]) else "none"
+  errors <- group_log_errors(fit$h2, if (ratio > 0) covariance)
+  for (name in names(errors)) fit$se[[name]] <- structure(fit[[name]] * errors[[name]], names = label)
   fit
+}
+
+# Standard errors of the logarithms of both variances, of their ratios to the residual's, and of the shares, by the delta method: `covariance` is that of the logarithms of
+# length scales, ratio of standard deviations, delta and sigma2.
+group_log_errors <- function(h2, covariance) {
+  m <- round(sqrt(length(covariance)))
+  if (m == 0) return(list(sigma2 = c(NA_real_, NA_real_), delta = c(NA_real_, NA_real_), h2 = c(NA_real_, NA_real_)))
+  last <- matrix(covariance, m)[m - 2:0, m - 2:0]
+  error <- function(along) sqrt(pmax(rowSums((along %*% last) * along), 0))
+  group <- c(2, 0, 0)
+  delta <- c(0, 1, 0)
+  total <- h2[[2]] * group + (1 - sum(h2)) * delta
+  list(
+    sigma2 = error(rbind(c(0, 0, 1), group + c(0, 0, 1))), delta = error(rbind(delta, delta - group)), h2 = error(rbind(-total, group - total))
+  )
 }
 
 report_gp <- function(fit) {

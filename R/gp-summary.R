@@ -121,12 +121,11 @@ gp_parameters <- function(fit) {
   )
 }
 
-# One process: its variance, delta and h2. Beside other effects: the variance and share of each, where their errors are known.
+# One process: its variance, delta and h2. Beside other effects: the variance and share of each.
 gp_variances <- function(fit) {
   if (length(fit$random) == 1) {
     return(data.frame(name = c("sigma2", ".sigma2", "delta", "h2"), what = c("sigma_u", "sigma_e", "delta", "h2"), column = 0L))
   }
-  if (!is_joint_gp(fit)) return(data.frame(name = ".sigma2", what = "sigma_e", column = 0L))
   labels <- names(fit$random)
   k <- seq_along(labels)
   data.frame(

@@ -21,7 +21,7 @@
 #' dimensions there are many of those. Below 1000 rows it takes seconds, beyond minutes, since time grows with the cube of the rows.
 #'
 #' Beside other random effects, `y ~ gp(lon, lat) + (1 | g) + (x | h)`, the kernel matrix takes any number of terms, slopes, and kernels `K` of their own, and all variances have standard errors and profiles;
-#' beyond 1000 rows one plain term `(1 | g)` is taken into Fourier space, where its variance has no standard error.
+#' beyond 1000 rows one plain term `(1 | g)` is taken into Fourier space.
 #'
 #' @section Range of the search:
 #' If `range` is not given, length scales are looked for up to three times the longest side of the data's box: a process over longer scales is a trend, and belongs into the formula. The kernel matrix

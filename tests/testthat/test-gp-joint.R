@@ -127,3 +127,17 @@ test_that("a grouping factor that explains nothing gives the fit without it, and
   expect_equal(fit$logLik, quiet_fit(y ~ gp(u, v, cov = "exp_quad"), d)$logLik, tolerance = 1e-8)
   expect_identical(unname(confint(fit, "sigma2.g")[1]), 0)
 })
+
+test_that("in Fourier space a group's variance, share and ratio have the standard errors of the kernel matrix", {
+  set.seed(31)
+  d <- data.frame(u = runif(300), g = sample(letters[1:15], 300, TRUE))
+  d$y <- draw_gp(cbind(d$u), "exp_quad", 0.1) + rnorm(26)[match(d$g, letters)] / 2 + rnorm(300) / 2
+  fits <- lapply(c("exact", "fourier"), function(basis) {
+    suppressMessages(fastlmm_fit(as.formula(sprintf("y ~ gp(u, cov = \"exp_quad\", basis = \"%s\", tol = 1e-4) + (1 | g)", basis)), d))
+  })
+  expect_identical(fits[[2]]$gp$route, "fourier")
+  for (part in c("sigma2", "sigma2_e", "lengthscale", "h2", "delta")) {
+    expect_equal(fits[[2]][[part]], fits[[1]][[part]], tolerance = 0.01, info = part, ignore_attr = TRUE)
+    expect_equal(fits[[2]]$se[[part]], fits[[1]]$se[[part]], tolerance = 0.05, info = part, ignore_attr = TRUE)
+  }
+})

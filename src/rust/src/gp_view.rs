@@ -206,7 +206,8 @@ pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
         se = list!(
             sigma2 = reply::na(errors.sigma2),
             sigma2_e = reply::na(errors.sigma2_e),
-            log_delta = reply::na(errors.delta)
+            log_delta = reply::na(errors.delta),
+            covariance = errors.covariance.clone()
         ),
         searched = list!(
             lengthscale = seen(|s| s.length),

@@ -10,6 +10,7 @@ use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
 use crate::optimize::Place;
 use crate::rotated::Rotated;
+use faer::Mat;
 use num_dual::{Dual2_64, DualNum, second_derivative};
 use std::borrow::Cow;
 
@@ -21,6 +22,8 @@ pub struct Errors {
     pub delta: f64,
     pub sigma2: f64,
     pub sigma2_e: f64,
+    /// Covariance of the logarithms that were searched over, of log delta and of log sigma2, row by row; nothing where it is not known.
+    pub covariance: Vec<f64>,
 }
 
 /// Step of the differences: slopes are exact to about 1e-9.
@@ -34,6 +37,7 @@ impl Search<'_> {
             delta: f64::NAN,
             sigma2: f64::NAN,
             sigma2_e: f64::NAN,
+            covariance: vec![],
         };
         if best.place != Place::Interior {
             return Ok(unknown);
@@ -52,13 +56,33 @@ impl Search<'_> {
         };
         let mut residual = local.log_q.clone();
         residual[last] += 1.0;
+        let scaled = with_scale(&covariance, &local);
         Ok(Errors {
             lengths: (0..last).map(|i| covariance[(i, i)].sqrt()).collect(),
             delta: covariance[(last, last)].sqrt(),
             sigma2: (2.0 / local.n + variance(&local.log_q)).sqrt(),
             sigma2_e: (2.0 / local.n + variance(&residual)).sqrt(),
+            covariance: scaled,
         })
     }
+}
+
+/// The covariance with a row and a column for log sigma2, which follows the others by `log_q` and has its own `2 / n`.
+fn with_scale(covariance: &Mat<f64>, local: &Local) -> Vec<f64> {
+    let m = covariance.nrows();
+    let along = |i: usize, k: usize| if i < m { f64::from(i == k) } else { local.log_q[k] };
+    let entry = |i: usize, j: usize| -> f64 {
+        let part = |k: usize| {
+            (0..m)
+                .map(|l| along(i, k) * covariance[(k, l)] * along(j, l))
+                .sum::<f64>()
+        };
+        let own = if i == m && j == m { 2.0 / local.n } else { 0.0 };
+        own + (0..m).map(part).sum::<f64>()
+    };
+    (0..(m + 1) * (m + 1))
+        .map(|at| entry(at / (m + 1), at % (m + 1)))
+        .collect()
 }
 
 impl Search<'_> {
