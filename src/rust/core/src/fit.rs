@@ -2,16 +2,17 @@
 
 use crate::degenerate::{degenerate, diagnose, interpolated};
 use crate::error::{Error, Result};
+pub use crate::information::Errors;
+use crate::information::errors;
 use crate::kernel::dense::psd_tolerance;
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::Scalar;
 use crate::monitor::Monitor;
 use crate::optimize::{Grid, Objective, Optimum, Place, grid_points};
 use crate::parallel::{Workers, check_memory};
 use crate::reduce::{Model, Reduction};
 use crate::rotated::Rotated;
 use faer::Par;
-use num_dual::{Dual2_64, Dual64, second_derivative};
+use num_dual::{Dual2_64, Dual64};
 
 impl Objective for Criterion<'_> {
     fn dual(&self, at: Dual64) -> Dual64 {
@@ -50,16 +51,6 @@ pub struct Options {
     pub threads: usize,
     /// Relative tolerance of the kernel's smallest eigenvalue; `None`: 10 n eps.
     pub tolerance: Option<f64>,
-}
-
-/// Standard errors from the observed information; NaN at a boundary.
-#[derive(Debug, Clone, Copy)]
-pub struct Errors {
-    pub log_delta: f64,
-    pub delta: f64,
-    pub h2: f64,
-    pub sigma2: f64,
-    pub sigma2_e: f64,
 }
 
 /// Estimates that go with one value of delta.
@@ -340,40 +331,6 @@ pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f6
         ..Fit::at_point(point)
     };
     Located { fit, h, g, grid: None }
-}
-
-impl Errors {
-    const UNKNOWN: Self = Self {
-        log_delta: f64::NAN,
-        delta: f64::NAN,
-        h2: f64::NAN,
-        sigma2: f64::NAN,
-        sigma2_e: f64::NAN,
-    };
-}
-
-/// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
-fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> Errors {
-    if optimum.best.place != Place::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
-        return Errors::UNKNOWN;
-    }
-    let log_q = |t: Dual2_64| log_q(criterion, t);
-    let (_, slope, _) = second_derivative(log_q, optimum.best.at);
-    let (h, g) = proportions(optimum.best.at);
-    let variance = 2.0 / optimum.curvature;
-    let log_error = |slope: f64| (2.0 / criterion.n() as f64 + slope * slope * variance).sqrt();
-    Errors {
-        log_delta: variance.sqrt(),
-        delta: point.delta * variance.sqrt(),
-        h2: point.h2 * (1.0 - point.h2) * variance.sqrt(),
-        sigma2: point.sigma2 * log_error(slope - g),
-        sigma2_e: point.sigma2_e * log_error(slope + h),
-    }
-}
-
-fn log_q<D: Scalar>(criterion: &Criterion<'_>, log_delta: D) -> D {
-    let (h, g) = proportions(log_delta);
-    criterion.terms(h, g).q.ln()
 }
 
 /// The search's grid, refined about an interior optimum. Where the likelihood has no bound as delta -> 0, from the ridge before the optimum on.

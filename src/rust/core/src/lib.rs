@@ -31,7 +31,7 @@
 //! | `nufft` | nonuniform fast Fourier transforms of real data |
 //! | `optimize` | global search over log delta |
 //! | `degenerate` | data whose likelihood has no ordinary optimum |
-//! | `fit`, `profile`, `predict` | what users ask for |
+//! | `fit`, `information`, `profile`, `predict` | what users ask for, and standard errors |
 //! | `many` | many responses on one decomposition |
 //! | `scan`, `bed` | candidates tested one by one or in sets against one null model; PLINK's genotypes |
 //! | `exclude` | a fit without some columns of its factor |
@@ -56,6 +56,7 @@ pub mod fourier;
 pub mod gibbs;
 pub mod hash;
 pub mod incidence;
+mod information;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;

@@ -108,12 +108,8 @@ impl Null {
         if reduction.rotated.full_rank() {
             reduction.separate_null_directions()?;
         }
-        let (mut y, y_scale) = scaled_response(model.y, &root)?;
         let q1 = turned(&reduction);
-        // twice is enough: what the first pass leaves is rounding of the first pass
-        for q in q1.iter().chain(&q1) {
-            axpy(-dot(q, &y), q, &mut y);
-        }
+        let (y, y_scale) = projected_response(model.y, &root, &q1)?;
         let gathered = |x: &[f64]| {
             let mut sums = vec![0.0; cells];
             gather(x, &root, cell, &mut sums);
@@ -146,6 +142,16 @@ impl Null {
             rotated: reduction.rotated,
         })
     }
+}
+
+/// The scaled response without X, and its scale.
+fn projected_response(y: &[f64], root: &[f64], q1: &[Vec<f64>]) -> Result<(Vec<f64>, f64)> {
+    let (mut y, scale) = scaled_response(y, root)?;
+    // twice is enough: what the first pass leaves is rounding of the first pass
+    for q in q1.iter().chain(q1) {
+        axpy(-dot(q, &y), q, &mut y);
+    }
+    Ok((y, scale))
 }
 
 /// Directions that the kernel does not reach and that are so few that a candidate may fill them have a coordinate each.
