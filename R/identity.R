@@ -253,10 +253,11 @@ same_values <- function(a, b) {
 # Each reading of the names is a way to say which row of the candidates a row of the fit has. `real`: names that are ids for certain, as of genotype files; `model`: rows of a model matrix
 match_candidates <- function(names, n, fit, real = FALSE, model = FALSE, columns = NULL) {
   names <- full_numbers(names)
-  found <- list(ids = candidate_ids(names, fit), rows = candidate_rows(names, n, fit, real), order = if (!real) order_of_data(names, n, fit))
+  found <- list(ids = candidate_ids(names, fit), rows = candidate_rows(names, fit, real, model), order = if (!real) order_of_data(names, n, fit))
   found <- Filter(Negate(is.null), found)
   if (length(found) == 0) abort_unmatched(names, n, fit, columns)
-  if (length(found) > 1 && !is.null(found$ids) && (model || names_no_ids(names, fit))) found$ids <- NULL
+  of_rows <- model && (isTRUE(fit_rows(fit)$named) || are_kept_numbers(names))
+  if (length(found) > 1 && !is.null(found$ids) && (of_rows || names_no_ids(names, fit))) found$ids <- NULL
   place <- lapply(found, function(one) one$rows[one$cell])
   if (length(unique(place)) > 1) abort_two_readings(names, names(found))
   c(found[[1]], by = names(found)[1])
@@ -274,10 +275,11 @@ candidate_ids <- function(names, fit) {
   if (!is.null(at)) list(cell = random$group, rows = at)
 }
 
-# By the names of rows of data; by numbers only if they are those that rows have kept.
-candidate_rows <- function(names, n, fit, real) {
+# By the names of rows of data; by numbers only if they are those that rows have kept, of a model matrix in any order.
+candidate_rows <- function(names, fit, real, model) {
   rows <- rownames(fit$frame)
-  if (!isTRUE(fit_rows(fit)$named) && (real || is.null(names) || counts_rows(names) || !are_kept_numbers(names))) return(NULL)
+  may_be_kept <- !real && !is.null(names) && !counts_rows(names) && (are_kept_numbers(names) || model && all(are_numbers(names)))
+  if (!isTRUE(fit_rows(fit)$named) && !may_be_kept) return(NULL)
   at <- named_places(rows, names)
   if (!is.null(at)) list(cell = seq_along(rows), rows = at)
 }

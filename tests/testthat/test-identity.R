@@ -312,3 +312,19 @@ test_that("64-bit integers are read as the numbers that they are, in data, new d
   expect_identical(plain_integer64(structure(readBin(as.raw(c(0, 0, 0, 0, 0, 0, 0, 128)), "double", endian = "little"), class = "integer64")), NA_real_)
   expect_error(plain_integer64(as_wide(2^60)), class = "fastlmm_error_large_ids")
 })
+
+test_that("a model matrix whose rows have kept numbers in another order than ids that are these numbers is asked about", {
+  set.seed(12)
+  D <- data.frame(id = sample(30), a = rnorm(30))
+  D$y <- D$a + rnorm(30)
+  K <- crossprod(matrix(rnorm(900), 30)) / 30
+  dimnames(K) <- rep(list(1:30), 2)
+  fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), D, K))
+  sorted <- model.matrix(~a, D[order(D$a), ])
+  expect_error(fastlmm_scan(fit, sorted), class = "fastlmm_error_row_names")
+  # ids that are no row numbers are no question, neither are rows where ids are not numbers
+  D$id <- paste0("i", D$id)
+  dimnames(K) <- rep(list(paste0("i", 1:30)), 2)
+  fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), D, K))
+  expect_equal(fastlmm_scan(fit, sorted)$estimate[2], fastlmm_scan(fit, ~a)$estimate, tolerance = 1e-8)
+})
