@@ -21,7 +21,8 @@
 #'   Automatic row names (of a tibble; `.row_names_info(data) <= 0`) are no names, and names 1 to n of K, as `as.matrix(dist(x))` has them, only count its rows: they are row names of `data` where base R's
 #'   subsetting has kept numbers, else K must have a row for each row of data. Where names could mean two things an error of class `row_names` asks.
 #' @param method `"REML"` or `"ML"`. ML is the density of the response. With a kernel that is zero along a direction of X (a centred kernel and an intercept) that density grows without bound as `delta` tends to 0:
-#'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`.
+#'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`; with several random effects, or with weights by which the direction
+#'   lies only partly in X, it is an error of class `ml_unbounded`: REML has a bound.
 #' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0
 #'   are left out. Evaluated in `data`, as are `offset` and `subset`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
