@@ -78,7 +78,8 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' kernel matrix, all other parameters are estimated anew for each value; shares then have Wald's intervals on the logistic scale. In Fourier space such length scales and variances have Wald's on the
 #' logarithmic scale.
 #'
-#' The nodes reach over the length scale's own interval; where the basis does not serve all of it, bounds that belong to length scales beyond it are `NA`, with a message.
+#' The nodes reach over the length scale's own interval. Where a Fourier basis does not serve all of it, the kernel matrix of all rows is used up to 1000 rows (as slow as a fit with
+#' `basis = "exact"`), unless `basis = "fourier"` was asked for; else bounds that belong to length scales beyond it are `NA`, with a message.
 #'
 #' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
 #' that the basis serves.
@@ -93,7 +94,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
 #' @param ... not used; an unknown argument is an error.
 #' @return `confint()`: a matrix with a row for each parameter. `profile()`: a data frame of class `fastlmm_profile`, as [profile.fastlmm()].
 #' @examples
-#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
 #' confint(fit, c("depth", "lengthscale"))
 #' @export
 confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
@@ -156,6 +157,7 @@ gp_has_profile <- function(fit, table) {
 
 gp_profile_limits <- function(fit, table, rise) {
   if (is_profiled_jointly(fit)) return(vapply(seq_len(nrow(table)), function(i) joint_ask(fit, table[i, ], rise, 0), c(0, 0)))
+  fit <- as_asked(fit, rise)
   limits <- gp_ask(fit, table, rise, 0)
   limits <- vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
   beyond <- apply(is.nan(limits), 2, any)
@@ -165,7 +167,7 @@ gp_profile_limits <- function(fit, table, rise) {
 
 inform_gp_beyond <- function(fit, names) {
   inform_fastlmm("gp_range", sprintf(
-    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis serves; give gp() a wider `range`, or a larger `size`",
+    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis serves; method = \"Wald\" has approximate limits, gp(..., basis = \"exact\") those of the profile",
     paste(names, collapse = ", "), fit$gp$name
   ))
 }
@@ -200,6 +202,25 @@ gp_ask_in <- function(fit, table, rise, points, guard) {
   process <- fit$random[[1]]$kernel
   if (process$route == "fourier") return(call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted))
   call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), request, near, wanted)
+}
+
+# Where a Fourier basis that was not asked for does not serve the length scales of an interval, the kernel matrix of all rows does, as long as they are few.
+as_asked <- function(fit, rise) {
+  process <- fit$random[[1]]$kernel
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale) && fit$nobs <= FEW_ROWS
+  if (process$route != "fourier" || !identical(fit$gp$basis, "auto") || !one || NROW(fit$frame) == 0 || serves(fit, rise)) return(fit)
+  fit$random[[1]]$kernel$route <- "exact"
+  fit$gp$captured <- 1
+  fit
+}
+
+FEW_ROWS <- 1000
+
+# By Wald's interval of the length scale
+serves <- function(fit, rise) {
+  basis <- fit$random[[1]]$kernel$basis
+  reach <- sqrt(rise) * fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
+  is.na(reach) || basis$shortest[1] <= fit$lengthscale[[1]] * exp(-reach) && fit$lengthscale[[1]] * exp(reach) <= basis$longest[1]
 }
 
 # How far about the estimate, in log length scales, a profile may reach; none about one that is given.
@@ -241,6 +262,7 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   table <- table[gp_has_profile(fitted, table), ]
   if (nrow(table) == 0) abort_no_profile(fitted)
   points <- check_points(points)
+  fitted <- as_asked(fitted, zeta_max^2)
   curves <- if (is_profiled_jointly(fitted)) {
     lapply(seq_len(nrow(table)), function(i) joint_ask(fitted, table[i, ], zeta_max^2, points))
   } else {

@@ -81,6 +81,11 @@ impl Problem {
         }
     }
 
+    /// By ML, where the effects reach all contrasts but perhaps not all of X.
+    pub fn may_be_unbounded(&self) -> bool {
+        self.method == Method::Ml && self.n_rest == 0 && self.r > 0
+    }
+
     /// Looks for such directions.
     pub fn find_missed(&mut self, size: &[f64], par: Par) -> Result<()> {
         let (m, r) = (self.covariance.m(), self.along_x());

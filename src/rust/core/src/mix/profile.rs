@@ -62,7 +62,7 @@ impl<'a> Profile<'a> {
             method
         };
         let of_fit = asked == method;
-        let setup = workers.run(|par| Setup::at(model, method, known, par))?;
+        let setup = workers.run(|par| Setup::of_profile(model, method, known, par))?;
         let none = Error::NoConvergence {
             what: "the search for the variances",
             iterations: 0,
@@ -135,7 +135,7 @@ impl<'a> Profile<'a> {
             x: x.as_ref(),
             ..model.clone()
         };
-        let mut setup = workers.run(|par| Setup::new(&without, Method::Ml, par))?;
+        let mut setup = workers.run(|par| Setup::of_profile(&without, Method::Ml, &[], par))?;
         // variances keep their meaning: those of the first set-up, in units of the second
         for (k, theta) in self.best.theta.iter_mut().enumerate() {
             *theta *= self.setup.unit[k] / setup.unit[k] * (setup.y_scale / scale).powi(2);
@@ -203,7 +203,14 @@ impl<'a> Profile<'a> {
         if search.point(&theta)?.is_none() {
             return Ok(f64::INFINITY);
         }
-        let found = search.descend(&theta)?;
+        let found = match search.descend(&theta) {
+            Err(Error::NoConvergence { .. }) if problem.may_be_unbounded() => return Ok(f64::INFINITY),
+            found => found?,
+        };
+        // the optimum's valley has ended
+        if search.runs_away(&found)? {
+            return Ok(f64::INFINITY);
+        }
         let tie = search.tie.take();
         self.remember(&found, tie.as_ref());
         Ok(found.deviance)

@@ -34,7 +34,7 @@ fn divisions(effects: usize, contrasts: usize) -> usize {
 }
 
 /// As many contrasts are few.
-const FEW: usize = 250;
+pub(super) const FEW: usize = 250;
 
 /// A start keeps every variance positive: at zero its derivative in s vanishes.
 const LEAST_SHARE: f64 = 0.02;
@@ -92,6 +92,16 @@ impl Tie {
     }
 }
 
+/// Small shares of one component with which valleys beside a face are looked for.
+const BESIDE: [f64; 2] = [1e-2, 1e-3];
+
+/// Component k with a small share, the others in their proportions.
+fn beside(shares: &[f64], k: usize, least: f64) -> Vec<f64> {
+    let mut start: Vec<f64> = shares.iter().map(|s| s * (1.0 - least)).collect();
+    start[k] = least;
+    start
+}
+
 impl<'a> Search<'a> {
     pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
         self.monitor.borrow_mut().check()?;
@@ -114,22 +124,47 @@ impl<'a> Search<'a> {
             locals.push(self.descend(known)?);
         }
         for start in self.starts(&shares, &grid) {
-            let Some(theta) = self.scaled(&start)? else { continue };
-            let local = match self.descend(&theta.theta) {
-                // where the likelihood has no bound a search may run away
-                Err(Error::NoConvergence { .. }) if self.problem.missed() > 0 => continue,
-                found => found?,
-            };
-            if self.problem.missed() > 0 && self.shares(&local.theta)[self.problem.effects] < SMALL_SHARE {
-                continue;
-            }
-            if !locals.iter().any(|other| self.same(other, &local)) {
-                locals.push(local);
-            }
+            let found = self.valley(&start)?;
+            locals.extend(found.filter(|local| !locals.iter().any(|other| self.same(other, local))));
+        }
+        // beside a face a valley counts only if it is the deepest
+        for start in self.beside_faces(&shares)? {
+            let least = locals.iter().map(|local| local.deviance).fold(f64::INFINITY, f64::min);
+            let found = self.valley(&start)?;
+            locals.extend(
+                found.filter(|local| local.deviance < least && !locals.iter().any(|other| self.same(other, local))),
+            );
         }
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
         let grid = grid.into_iter().flatten().collect();
         Ok(Found { locals, grid })
+    }
+
+    /// The optimum below some shares; none where the likelihood has no bound and the search runs away.
+    fn valley(&self, shares: &[f64]) -> Result<Option<Local>> {
+        let Some(start) = self.scaled(shares)? else {
+            return Ok(None);
+        };
+        let local = match self.descend(&start.theta) {
+            Err(Error::NoConvergence { .. }) if self.problem.may_be_unbounded() => return Ok(None),
+            found => found?,
+        };
+        Ok((!self.runs_away(&local)?).then_some(local))
+    }
+
+    /// Has a search gone where the likelihood has no bound, the residual variance tending to 0 and V to a matrix that is singular along X?
+    pub(super) fn runs_away(&self, local: &Local) -> Result<bool> {
+        let residual = self.problem.effects;
+        let theta = self
+            .tie
+            .as_ref()
+            .map_or_else(|| local.theta.clone(), |tie| tie.theta(&local.theta));
+        if !self.problem.may_be_unbounded() || self.shares(&theta)[residual] >= SMALL_SHARE {
+            return Ok(false);
+        }
+        let mut at = local.theta.clone();
+        at[residual] = 0.0;
+        Ok(self.problem.missed() > 0 || self.point(&at)?.is_none())
     }
 
     /// Shares from which to go downhill: the valleys of the grid, and where the lowest of them is a corner also a point well inside, since a valley beside
@@ -153,6 +188,25 @@ impl<'a> Search<'a> {
             starts.extend(interior.into_iter().take(INTERIOR_STARTS).map(|i| shares[i].clone()));
         }
         starts
+    }
+
+    /// The lowest point beside each face, where one component has a small share: a valley there is narrower than the grid. Where points cost little.
+    fn beside_faces(&self, shares: &[Vec<f64>]) -> Result<Vec<Vec<f64>>> {
+        let mut starts = vec![];
+        if self.problem.contrasts() > FEW {
+            return Ok(starts);
+        }
+        for (k, least) in (0..self.size.len()).flat_map(|k| BESIDE.map(|least| (k, least))) {
+            let on_face = shares.iter().filter(|s| s[k] == 0.0);
+            let mut lowest = (f64::INFINITY, None);
+            for start in on_face.map(|s| beside(s, k, least)) {
+                if let Some(local) = self.scaled(&start)?.filter(|local| local.deviance < lowest.0) {
+                    lowest = (local.deviance, Some(start));
+                }
+            }
+            starts.extend(lowest.1);
+        }
+        Ok(starts)
     }
 
     fn grid(&self) -> Result<Grid> {

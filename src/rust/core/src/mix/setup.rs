@@ -6,6 +6,7 @@ use super::covariance::Covariance;
 use super::dense::Dense;
 use super::likelihood::Problem;
 use super::part::Part;
+use super::search::FEW;
 use super::spectral::{self, Spectral};
 use crate::design::Design;
 use crate::error::{Error, Result};
@@ -50,6 +51,14 @@ impl Setup {
             sigma2.last().is_some_and(|residual| *residual <= 0.0),
             par,
         )
+    }
+
+    /// The form for a profile, which may lead to where the residual variance vanishes: with few rows as a matrix.
+    pub fn of_profile(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
+        if model.y.len() <= FEW {
+            return Self::plain(model, method, par);
+        }
+        Self::at(model, method, sigma2, par)
     }
 
     fn build(model: &Model<'_>, method: Method, plain: bool, par: Par) -> Result<Self> {

@@ -38,7 +38,8 @@ impl Nodes {
     pub fn interval(&self, what: Option<What>, rise: f64) -> Result<(f64, f64)> {
         let Some(what) = what else {
             let (a, b) = self.length_interval(rise)?;
-            return Ok((a.exp(), b.exp()));
+            let told = |end: f64, open: bool| if open && end.is_infinite() { f64::NAN } else { end.exp() };
+            return Ok((told(a, self.open.0), told(b, self.open.1)));
         };
         let (a, b) = self.held(what)?.interval(rise)?;
         let (a, b) = (what.in_user_units(a), what.in_user_units(b));

@@ -79,7 +79,7 @@ pub struct Nodes {
     pub profiled: Vec<Profiled>,
     pub method: Method,
     /// Ends of the range beyond which there may be more.
-    open: (bool, bool),
+    pub(super) open: (bool, bool),
 }
 
 /// Fewest and most nodes, and the part of the rise that the last coefficients of the polynomial may have.
