@@ -154,17 +154,28 @@ impl<'a> Search<'a> {
 
     /// Has a search gone where the likelihood has no bound, the residual variance tending to 0 and V to a matrix that is singular along X?
     pub(super) fn runs_away(&self, local: &Local) -> Result<bool> {
-        let residual = self.problem.effects;
-        let theta = self
-            .tie
-            .as_ref()
-            .map_or_else(|| local.theta.clone(), |tie| tie.theta(&local.theta));
-        if !self.problem.may_be_unbounded() || self.shares(&theta)[residual] >= SMALL_SHARE {
+        let tied = self.tie.as_ref().map(|tie| tie.theta(&local.theta));
+        let shares = self.shares(tied.as_ref().unwrap_or(&local.theta));
+        if !self.problem.may_be_unbounded() || shares[self.problem.effects] >= SMALL_SHARE {
             return Ok(false);
         }
-        let mut at = local.theta.clone();
-        at[residual] = 0.0;
-        Ok(self.problem.missed() > 0 || self.point(&at)?.is_none())
+        Ok(self.problem.missed() > 0 || self.falls_for_ever(&local.theta)?)
+    }
+
+    /// Does the deviance fall by log delta, not towards a limit? Rounding hides that V is singular.
+    fn falls_for_ever(&self, theta: &[f64]) -> Result<bool> {
+        const DECADES: [f64; 2] = [1e-6, 1e-8];
+        let residual = self.problem.effects;
+        let total: f64 = theta.iter().zip(&self.size).map(|(t, size)| t * size).sum();
+        let deviance = |share: f64| {
+            let mut at = theta.to_vec();
+            at[residual] = share * total / self.size[residual];
+            Ok::<_, Error>(self.point(&at)?.map(|point| point.deviance))
+        };
+        let [Some(before), Some(after)] = [deviance(DECADES[0])?, deviance(DECADES[1])?] else {
+            return Ok(true);
+        };
+        Ok(before - after > 10.0f64.ln())
     }
 
     /// Shares from which to go downhill: the valleys of the grid, and where the lowest of them is a corner also a point well inside, since a valley beside
