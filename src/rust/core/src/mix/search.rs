@@ -130,7 +130,11 @@ impl<'a> Search<'a> {
         // beside a face a valley counts only if it is the deepest
         for start in self.beside_faces(&shares)? {
             let least = locals.iter().map(|local| local.deviance).fold(f64::INFINITY, f64::min);
-            let found = self.valley(&start)?;
+            let found = match self.valley(&start) {
+                // a further look only
+                Err(Error::NoConvergence { .. }) => None,
+                found => found?,
+            };
             locals.extend(
                 found.filter(|local| local.deviance < least && !locals.iter().any(|other| self.same(other, local))),
             );
@@ -162,7 +166,7 @@ impl<'a> Search<'a> {
         Ok(self.problem.missed() > 0 || self.falls_for_ever(&local.theta)?)
     }
 
-    /// Does the deviance fall by log delta, not towards a limit? Rounding hides that V is singular.
+    /// Does the deviance fall by log delta for some directions of X, not towards a limit? Rounding hides that V is singular along them.
     fn falls_for_ever(&self, theta: &[f64]) -> Result<bool> {
         const DECADES: [f64; 2] = [1e-6, 1e-8];
         let residual = self.problem.effects;
@@ -175,7 +179,8 @@ impl<'a> Search<'a> {
         let [Some(before), Some(after)] = [deviance(DECADES[0])?, deviance(DECADES[1])?] else {
             return Ok(true);
         };
-        Ok(before - after > 10.0f64.ln())
+        let directions = (before - after) / 100.0f64.ln();
+        Ok(directions > 0.5 && directions < self.problem.r as f64 + 0.5)
     }
 
     /// Shares from which to go downhill: the valleys of the grid, and where the lowest of them is a corner also a point well inside, since a valley beside
