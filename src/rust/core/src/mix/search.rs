@@ -135,9 +135,11 @@ impl<'a> Search<'a> {
                 Err(Error::NoConvergence { .. }) => None,
                 found => found?,
             };
-            locals.extend(
-                found.filter(|local| local.deviance < least && !locals.iter().any(|other| self.same(other, local))),
-            );
+            locals.extend(found.filter(|local| {
+                self.shares(&local.theta)[self.problem.effects] >= SMALL_SHARE
+                    && local.deviance < least
+                    && !locals.iter().any(|other| self.same(other, local))
+            }));
         }
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
         let grid = grid.into_iter().flatten().collect();
