@@ -37,9 +37,9 @@
 //! | `exclude` | a fit without some columns of its factor |
 //! | `mix` | several random effects |
 //! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
+//! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
 //! | `words` | names of choices |
 //! | `hash` | tells whether files are what was written |
-//! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
 
 #![forbid(unsafe_code)]
 
