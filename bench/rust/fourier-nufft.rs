@@ -4,7 +4,7 @@
 
 use faer::c64;
 use fastlmm_core::nufft::Plan;
-use fastlmm_core::parallel::Workers;
+use fastlmm_core::runtime::parallel::Workers;
 use std::hint::black_box;
 use std::io::stdin;
 use std::time::Instant;

@@ -2,8 +2,8 @@
 
 use crate::failure::Reply;
 use extendr_api::prelude::*;
-use fastlmm_core::bed::{bytes, decode};
-use fastlmm_core::error::Error;
+use fastlmm_core::runtime::error::Error;
+use fastlmm_core::scan::bed::{bytes, decode};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 

@@ -2,7 +2,7 @@
 
 use extendr_api::SEXP;
 use extendr_api::prelude::*;
-use fastlmm_core::monitor::Monitor;
+use fastlmm_core::runtime::monitor::Monitor;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};

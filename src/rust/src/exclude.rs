@@ -4,9 +4,9 @@ use crate::console::Console;
 use crate::failure::Reply;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::exclude::exclude;
-use fastlmm_core::fit::Options;
-use fastlmm_core::reduce::Model;
+use fastlmm_core::lmm::exclude::exclude;
+use fastlmm_core::lmm::fit::Options;
+use fastlmm_core::rotation::Model;
 
 /// Fit one response without sets of columns of its factor.
 /// @noRd

@@ -2,7 +2,7 @@
 
 use crate::console;
 use extendr_api::prelude::*;
-use fastlmm_core::error::Error;
+use fastlmm_core::runtime::error::Error;
 
 /// An error on its way to R: `list(class =, message =, data =, raised =)`, the last of them what R raised, if that ended the work.
 #[derive(Debug)]

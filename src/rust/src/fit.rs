@@ -4,8 +4,8 @@ use crate::console::Console;
 use crate::failure::Reply;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::fit::{Options, fit};
-use fastlmm_core::reduce::Model;
+use fastlmm_core::lmm::fit::{Options, fit};
+use fastlmm_core::rotation::Model;
 
 /// Fit one response.
 /// @noRd

@@ -7,15 +7,15 @@ use crate::gp_view::{Asked, Rows, Wanted, columns, near, reply_lengths, reply_ma
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
-use fastlmm_core::fourier::explore::{Explorer, Source};
-use fastlmm_core::fourier::field;
-use fastlmm_core::fourier::many::Many;
-use fastlmm_core::fourier::pass::moments;
-use fastlmm_core::fourier::refine::SIDES;
-use fastlmm_core::fourier::weights::WeightSpace;
-use fastlmm_core::parallel::Workers;
-use fastlmm_core::process;
-use fastlmm_core::process::exact::{Exact, correlations, default_range};
+use fastlmm_core::gp;
+use fastlmm_core::gp::exact::{Exact, correlations, default_range};
+use fastlmm_core::gp::fourier::explore::{Explorer, Source};
+use fastlmm_core::gp::fourier::field;
+use fastlmm_core::gp::fourier::many::Many;
+use fastlmm_core::gp::fourier::refine::SIDES;
+use fastlmm_core::gp::fourier::sufficient::moments;
+use fastlmm_core::gp::fourier::weights::WeightSpace;
+use fastlmm_core::runtime::parallel::Workers;
 
 /// Fit with length scales looked for over their whole range.
 /// @noRd
@@ -117,7 +117,7 @@ fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool) -> Reply<Li
     data.y = vec![];
     let together = if exact {
         let of = (request, bounds, asked.threads);
-        process::many::exact(&data, y, rows.x(), of, shared, &workers, &mut Console)?
+        gp::many::exact(&data, y, rows.x(), of, shared, &workers, &mut Console)?
     } else {
         let data = &data;
         let many = Many {

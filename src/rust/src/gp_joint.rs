@@ -5,9 +5,9 @@ use crate::failure::Reply;
 use crate::gp_view::{Asked, Rows};
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::parallel::Workers;
-use fastlmm_core::process::joint::fit::{Model, fit};
-use fastlmm_core::process::joint::profile::{Profile, What};
+use fastlmm_core::gp::joint::fit::{Model, fit};
+use fastlmm_core::gp::joint::profile::{Profile, What};
+use fastlmm_core::runtime::parallel::Workers;
 
 fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Held], asked: &'a Asked) -> Reply<Model<'a>> {
     let data = rows.view()?;

@@ -5,11 +5,12 @@ use crate::gp_view::{Asked, bounds, columns};
 use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;
-use fastlmm_core::fourier::explore::Settled;
-use fastlmm_core::fourier::gram::Sums;
-use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
-use fastlmm_core::fourier::ladder::Ladder;
-use fastlmm_core::fourier::moments::{Groups, Moments};
+use fastlmm_core::gp::bounds::{Bounds, Range};
+use fastlmm_core::gp::fourier::explore::Settled;
+use fastlmm_core::gp::fourier::gram::Sums;
+use fastlmm_core::gp::fourier::grid::Grid;
+use fastlmm_core::gp::fourier::moments::{Groups, Moments};
+use fastlmm_core::gp::fourier::nested::Ladder;
 use fastlmm_core::kernel::stationary::Family;
 
 // ---- the basis ----------------------------------------------------------------------------------------

@@ -2,8 +2,8 @@
 
 use crate::failure::Reply;
 use extendr_api::prelude::*;
-use fastlmm_core::error::Error;
-use fastlmm_core::hash;
+use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::hash;
 use std::fs::{File, OpenOptions};
 use std::io::{Error as Fault, ErrorKind, Result as Done, Write};
 use std::path::{Path, PathBuf};

@@ -4,8 +4,8 @@ use crate::console::Console;
 use crate::failure::Reply;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::fit::Options;
-use fastlmm_core::many::{Request, fit_many};
+use fastlmm_core::lmm::fit::Options;
+use fastlmm_core::lmm::many::{Request, fit_many};
 
 /// Fit each column of Y, missing cells allowed.
 /// @noRd

@@ -6,12 +6,12 @@ use crate::view::Held;
 use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::error::Error;
 use fastlmm_core::mix::Model;
 use fastlmm_core::mix::fit::fit_from;
 use fastlmm_core::mix::predict::{Targets, variance};
 use fastlmm_core::mix::profile::{Profile, What};
-use fastlmm_core::parallel::Workers;
+use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::parallel::Workers;
 use std::result::Result;
 
 /// The data of a model with several random effects, as R holds them.

@@ -3,7 +3,7 @@
 use crate::failure::Reply;
 use crate::view;
 use extendr_api::prelude::*;
-use fastlmm_core::predict::{Fitted, Targets, variance};
+use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 
 /// Variance of predictions.
 /// @noRd

@@ -4,8 +4,8 @@ use crate::failure::Reply;
 use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::error::Error;
-use fastlmm_core::profile::{Profile, What, profiled};
+use fastlmm_core::likelihood::profile::{Profile, What, profiled};
+use fastlmm_core::runtime::error::Error;
 
 /// The parameter of that word; None: the length scale.
 pub fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {

@@ -1,14 +1,14 @@
 //! Core's structs as named lists: one function each, names as R users see them.
 
 use extendr_api::prelude::*;
-use fastlmm_core::error::Error;
-use fastlmm_core::fit::{Errors, Fit, Point, Status};
 use fastlmm_core::kernel::dense::Facts;
-use fastlmm_core::many::Fits;
+use fastlmm_core::likelihood::optimize::{Optimum, Place};
+use fastlmm_core::likelihood::profile::CurvePoint;
+use fastlmm_core::lmm::fit::{Errors, Fit, Point, Status};
+use fastlmm_core::lmm::many::Fits;
 use fastlmm_core::mix;
-use fastlmm_core::optimize::{Optimum, Place};
-use fastlmm_core::profile::CurvePoint;
-use fastlmm_core::rotated::Rotated;
+use fastlmm_core::rotation::rotated::Rotated;
+use fastlmm_core::runtime::error::Error;
 
 pub fn facts(facts: &Facts) -> List {
     let position = |(row, column): (usize, usize)| Robj::from(vec![row as i32 + 1, column as i32 + 1]);

@@ -5,12 +5,12 @@ use crate::failure::Reply;
 use crate::words::Kept;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::fit::Options;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::linalg::clear_registers;
-use fastlmm_core::parallel::Workers;
-use fastlmm_core::reduce::Model;
-use fastlmm_core::rotated::Rotated;
+use fastlmm_core::lmm::fit::Options;
+use fastlmm_core::rotation::Model;
+use fastlmm_core::rotation::rotated::Rotated;
+use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
 use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Set, State, block};
 

@@ -6,10 +6,10 @@ use crate::view;
 use crate::words::Shrinkage;
 use extendr_api::prelude::*;
 use faer::Mat;
-use fastlmm_core::error::Error;
-use fastlmm_core::gibbs::rng::Source;
-use fastlmm_core::gibbs::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set};
-use fastlmm_core::parallel::Workers;
+use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::parallel::Workers;
+use fastlmm_core::slam::rng::Source;
+use fastlmm_core::slam::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set};
 
 /// A sampler of some chains, each from its beginning or from a state.
 /// @noRd

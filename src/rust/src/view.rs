@@ -4,7 +4,6 @@ use crate::failure::{Failure, Reply};
 use crate::words::Form;
 use extendr_api::prelude::*;
 use faer::MatRef;
-use fastlmm_core::error::Error;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
@@ -12,8 +11,9 @@ use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::Effect;
-use fastlmm_core::reduce::Model;
-use fastlmm_core::rotated::Rotated;
+use fastlmm_core::rotation::Model;
+use fastlmm_core::rotation::rotated::Rotated;
+use fastlmm_core::runtime::error::Error;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())

@@ -16,66 +16,33 @@
 //! | S = (Q1' H^-1 Q1)^-1 | `schur` | |
 //! | N' = n - rank(X) | `contrasts` | |
 //!
-//! | module | holds |
+//! A folder uses only those above it in this table.
+//!
+//! | folder | holds |
 //! |---|---|
-//! | `design` | pivoted Householder QR of X |
-//! | `incidence`, `between` | Z: repeats collapsed to what lies between groups and within them |
-//! | `split` | span(X) between and within groups, and the basis of its complement |
-//! | `kernel` | covariances: checks and access |
-//! | `reduce`, `way_back` | projection of both sides of K, rotation; from there back to random effects |
-//! | `spectrum` | tridiagonal form, eigenvalues, rotation of a few vectors |
-//! | `factor`, `thin` | a factor W in blocks, and its spectrum: cross products or thin SVD |
-//! | `orthogonal`, `compress`, `secular` | a decomposition made before, X projected out of it; columns left out of a factor |
-//! | `rotated` | the small object in which every kernel ends |
-//! | `likelihood` | profiled REML and ML, generic in the scalar |
+//! | `runtime` | errors, monitor, threads, names of choices, hashes of what is stored |
+//! | `linalg` | small dense helpers, tridiagonal form, secular equation, rank-one updates of a spectrum |
 //! | `nufft` | nonuniform fast Fourier transforms of real data |
-//! | `optimize` | global search over log delta |
-//! | `degenerate` | data whose likelihood has no ordinary optimum |
-//! | `fit`, `information`, `profile`, `predict` | what users ask for, and standard errors |
-//! | `many` | many responses on one decomposition |
-//! | `scan`, `bed` | candidates tested one by one or in sets against one null model; PLINK's genotypes |
-//! | `exclude` | a fit without some columns of its factor |
+//! | `kernel` | covariances: checks and access |
+//! | `rotation` | X and Z projected out of both sides of K, rotation, `Rotated`; from there back to random effects (`blup`) |
+//! | `likelihood` | profiled REML and ML, generic in the scalar; global search over log delta; profiles, standard errors |
+//! | `lmm` | one kernel: fit, degenerate data, many responses, predictions, a fit without some columns of its factor |
 //! | `mix` | several random effects |
-//! | `process` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
-//! | `fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
-//! | `words` | names of choices |
-//! | `hash` | tells whether files are what was written |
+//! | `scan` | candidates tested one by one or in sets against one null model; PLINK's genotypes |
+//! | `gp` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
+//! | `gp::fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
+//! | `slam` | many responses that share sparse factors: Gibbs sampler |
 
 #![forbid(unsafe_code)]
 
-pub mod bed;
-pub mod between;
-pub mod compress;
-pub mod degenerate;
-pub mod design;
-pub mod error;
-pub mod exclude;
-pub mod factor;
-pub mod fit;
-pub mod fourier;
-pub mod gibbs;
-pub mod hash;
-pub mod incidence;
-mod information;
+pub mod gp;
 pub mod kernel;
 pub mod likelihood;
 pub mod linalg;
-pub mod many;
+pub mod lmm;
 pub mod mix;
-pub mod monitor;
 pub mod nufft;
-pub mod optimize;
-pub mod orthogonal;
-pub mod parallel;
-pub mod predict;
-pub mod process;
-pub mod profile;
-pub mod reduce;
-pub mod rotated;
+pub mod rotation;
+pub mod runtime;
 pub mod scan;
-pub mod secular;
-pub mod spectrum;
-pub mod split;
-pub mod thin;
-mod way_back;
-pub mod words;
+pub mod slam;

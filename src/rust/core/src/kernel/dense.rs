@@ -1,9 +1,9 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
-use crate::error::Result;
+use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, max_abs, power_of_two, product};
-use crate::parallel::{Workers, check_memory};
-use crate::spectrum::Tridiagonal;
+use crate::runtime::error::Result;
+use crate::runtime::parallel::{Workers, check_memory};
 use faer::linalg::cholesky::llt;
 use faer::{Mat, MatRef, Par};
 

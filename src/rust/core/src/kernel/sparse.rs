@@ -1,6 +1,6 @@
 //! A factor W of few entries, by columns: `x[p[c]..p[c + 1]]` are those of column c, in the rows that `i` says.
 
-use crate::error::{Error, Result};
+use crate::runtime::error::{Error, Result};
 use faer::Mat;
 
 #[derive(Clone, Copy)]

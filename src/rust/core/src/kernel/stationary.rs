@@ -4,6 +4,7 @@
 //! transform, as `rho = |ell_i xi_i|`; the density in the user's units is `prod_i ell_i` times that in these units.
 
 use crate::linalg::Scalar;
+use crate::words;
 use std::f64::consts::PI;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +14,11 @@ pub enum Family {
     Matern32,
     Matern52,
 }
+
+words!(
+    Family, "cov",
+    "matern52" => Family::Matern52, "exp_quad" => Family::ExpQuad, "matern12" => Family::Matern12, "matern32" => Family::Matern32
+);
 
 impl Family {
     /// Smoothness of the Matern family; `None` for the squared exponential.

@@ -3,16 +3,16 @@
 //! `H' C = [T1; T2]` turns X onto the first r axes. Where the columns C of all effects are fewer than the contrasts, `T2 = Q R` and the
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
 
+use super::covariance_term::Part;
 use super::grouped::Grouped;
 use super::inner::{inner, is_narrow, narrow_factor, root, square, width};
-use super::part::Part;
 use super::{Effect, Model};
-use crate::design::Design;
-use crate::error::Result;
-use crate::incidence::Incidence;
 use crate::kernel::Kernel;
 use crate::linalg::{max_abs, power_of_two, product};
-use crate::parallel::check_memory;
+use crate::rotation::fixed_qr::Design;
+use crate::rotation::incidence::Incidence;
+use crate::runtime::error::Result;
+use crate::runtime::parallel::check_memory;
 use faer::{Mat, MatRef, Par};
 
 /// From how many groups on an effect without a kernel makes the coordinates.

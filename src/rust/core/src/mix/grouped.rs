@@ -4,8 +4,8 @@
 //! and those of X need a basis within groups. X is not projected out of these coordinates, which would destroy the diagonal; it goes along as
 //! a factor with infinite variance instead (`spectral`).
 
-use crate::incidence::Incidence;
 use crate::linalg::product;
+use crate::rotation::incidence::Incidence;
 use faer::reborrow::*;
 use faer::{Mat, MatRef, Par};
 

@@ -1,9 +1,9 @@
 //! The kernel of the groups of one effect that are observed: K, a factor of it, or nothing for the identity.
 
 use super::Effect;
-use crate::error::{Error, Result};
 use crate::kernel::Kernel;
 use crate::linalg::{max_abs, power_of_two, product};
+use crate::runtime::error::{Error, Result};
 use faer::{Mat, Par, Side};
 
 /// Kernel or factor of the observed groups over its unit; nothing for the identity.

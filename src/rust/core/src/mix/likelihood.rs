@@ -8,8 +8,8 @@
 //! ```
 
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
-use crate::error::{Error, Result};
 use crate::likelihood::Method;
+use crate::runtime::error::{Error, Result};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Par, Side};
 use std::f64::consts::TAU;

@@ -26,12 +26,12 @@
 
 pub mod coordinates;
 pub mod covariance;
+pub mod covariance_term;
 pub mod dense;
 pub mod fit;
 pub mod grouped;
 mod inner;
 pub mod likelihood;
-pub mod part;
 pub mod predict;
 pub mod profile;
 pub mod search;

@@ -9,10 +9,10 @@
 
 use super::Model;
 use super::fit::Setup;
-use crate::error::{Error, Result};
 use crate::likelihood::Method;
 use crate::linalg::product;
-use crate::parallel::Workers;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par, Side};
 
 /// What is predicted: t targets.

@@ -7,12 +7,12 @@ use super::Model;
 use super::fit::Setup;
 use super::likelihood::Problem;
 use super::search::{Local, Search, Tie};
-use crate::error::{Error, Result};
 use crate::likelihood::Method;
-use crate::monitor::Monitor;
-use crate::optimize::root;
-use crate::parallel::Workers;
-use crate::profile::CurvePoint;
+use crate::likelihood::optimize::root;
+use crate::likelihood::profile::CurvePoint;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
 use faer::Mat;
 use std::cell::RefCell;
 

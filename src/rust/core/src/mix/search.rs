@@ -3,9 +3,9 @@
 //! `trust` has the trust region.
 
 use super::likelihood::{Derivatives, Point, Problem};
-use crate::error::{Error, Result};
-use crate::monitor::Monitor;
-use crate::parallel::Workers;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use std::cell::RefCell;

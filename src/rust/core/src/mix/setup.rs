@@ -3,17 +3,17 @@
 use super::Model;
 use super::coordinates::Coordinates;
 use super::covariance::Covariance;
+use super::covariance_term::Part;
 use super::dense::Dense;
 use super::likelihood::Problem;
-use super::part::Part;
 use super::search::FEW;
 use super::spectral::{self, Spectral};
-use crate::design::Design;
-use crate::error::{Error, Result};
 use crate::likelihood::Method;
 use crate::linalg::{norm, power_of_two};
-use crate::parallel::check_memory;
-use crate::reduce::scaled_response;
+use crate::rotation::fixed_qr::Design;
+use crate::rotation::scaled_response;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::parallel::check_memory;
 use faer::{Mat, Par};
 use std::sync::Arc;
 

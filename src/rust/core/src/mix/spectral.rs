@@ -11,7 +11,7 @@
 //! A set of variances costs m K^2 for K columns of F, and m where all effects commute, instead of the m^3 of a Cholesky decomposition.
 
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
-use super::part::Part;
+use super::covariance_term::Part;
 use crate::linalg::product;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};

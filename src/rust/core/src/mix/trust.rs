@@ -5,7 +5,7 @@
 
 use super::likelihood::{Derivatives, Point};
 use super::search::Search;
-use crate::error::{Error, Result};
+use crate::runtime::error::{Error, Result};
 use argmin::core::{
     CostFunction, Executor, Gradient, Hessian, IterState, KV, Problem as Counted, Solver, State, TerminationReason,
     TerminationStatus,

@@ -3,9 +3,9 @@
 use super::plan::Plan;
 use super::points::Points;
 use super::{BLOCK, block, lines, spread};
-use crate::error::Result;
-use crate::monitor::Monitor;
-use crate::parallel::Workers;
+use crate::runtime::error::Result;
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
 use faer::c64;
 
 /// One padded grid of values a field.

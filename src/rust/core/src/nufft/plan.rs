@@ -2,8 +2,8 @@
 
 use super::grid::Axis;
 use super::kernel::Kernel;
-use crate::error::{Error, Result};
-use crate::parallel::check_memory;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::parallel::check_memory;
 use faer::c64;
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::grid::Axis;
 use super::plan::Plan;
-use crate::error::{Error, Result};
+use crate::runtime::error::{Error, Result};
 use pulp::Arch;
 use rayon::prelude::*;
 use std::ops::Range;

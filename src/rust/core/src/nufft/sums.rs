@@ -3,9 +3,9 @@
 use super::plan::Plan;
 use super::points::Points;
 use super::{BLOCK, block, lines, spread};
-use crate::error::{Error, Result};
-use crate::monitor::Monitor;
-use crate::parallel::Workers;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
 use faer::c64;
 
 /// One padded grid a vector; the Fourier transform waits until the data have ended.

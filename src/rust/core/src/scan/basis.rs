@@ -1,16 +1,16 @@
 //! The null model as a linear map from rows to rotated data.
 
-use crate::design::Design;
-use crate::error::Result;
-use crate::factor::Factor;
-use crate::fit::{Options, check_positive};
 use crate::kernel::Kernel;
 use crate::linalg::{axpy, combine, dot, norm};
-use crate::monitor::Monitor;
-use crate::parallel::{Workers, check_memory};
-use crate::reduce::{Model, Reduction, scaled_response};
-use crate::rotated::Rotated;
-use crate::way_back::WayBack;
+use crate::lmm::fit::{Options, check_positive};
+use crate::rotation::blup::WayBack;
+use crate::rotation::factor::Factor;
+use crate::rotation::fixed_qr::Design;
+use crate::rotation::rotated::Rotated;
+use crate::rotation::{Model, Reduction, scaled_response};
+use crate::runtime::error::Result;
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::{Workers, check_memory};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 

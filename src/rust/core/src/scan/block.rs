@@ -2,11 +2,12 @@
 
 use super::basis::Basis;
 use super::candidate::{CLOSE, Candidate, Place, Solved, criterion};
-use super::clean::State;
 use super::refit::{Grid, Sums};
 use super::rotate::RotatedBlock;
+use super::standardise::State;
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
+use crate::words;
 use faer::{MatRef, Par};
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -29,6 +30,10 @@ pub enum Refit {
     /// Estimated anew with the candidate.
     Anew,
 }
+
+words!(Test, "test", "wald" => Test::Wald, "lrt" => Test::Ratio, "score" => Test::Score);
+
+words!(Refit, "refit", "none" => Refit::Null, "delta" => Refit::Anew);
 
 /// Columns that are tested together; the first `adjust` stay in the model in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +110,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
     let (which, sets) = used(ask.sets);
     let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par);
-    let data = crate::rotated::Rotated {
+    let data = crate::rotation::rotated::Rotated {
         dropped: basis.rotated.null,
         ..basis.rotated.clone()
     };
@@ -158,7 +163,7 @@ impl Search {
 /// -2 log L of the null model by maximum likelihood.
 fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
     let null = criterion(basis, Method::Ml);
-    match crate::fit::dual_grid(&null).optimum(&null) {
+    match crate::lmm::fit::dual_grid(&null).optimum(&null) {
         Ok(found) => found.map(|o| o.best.value).ok_or(State::Unbounded),
         Err(_) => Err(State::NotConverged),
     }

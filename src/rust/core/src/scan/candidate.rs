@@ -3,8 +3,8 @@
 use super::basis::Basis;
 use super::rotate::RotatedBlock;
 use crate::likelihood::{Criterion, Method, proportions};
+use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{Scalar, axpy, dot, log_det};
-use crate::spectrum::weighted;
 use num_dual::{Dual2_64, DualNum};
 use std::borrow::Cow;
 

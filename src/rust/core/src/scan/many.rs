@@ -2,10 +2,10 @@
 
 use super::basis::Basis;
 use super::candidate::{CLOSE, LEFT};
-use super::clean::State;
 use super::rotate::RotatedBlock;
+use super::standardise::State;
+use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{axpy, dot, product};
-use crate::spectrum::weighted;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 

@@ -10,14 +10,15 @@
 //! whose Cholesky factor holds `log|C' V^-1 C|`, the estimates and Q: a candidate costs O(n) for a value of delta, whatever X is (association.md 1.8).
 
 pub mod basis;
+pub mod bed;
 pub mod block;
 mod candidate;
-mod clean;
 pub mod many;
-mod near;
 mod refit;
 mod rotate;
+mod series;
+mod standardise;
 
 pub use basis::{Basis, Null};
 pub use block::{Ask, Outcome, Refit, Set, Test, block};
-pub use clean::State;
+pub use standardise::State;

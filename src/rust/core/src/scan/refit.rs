@@ -2,12 +2,12 @@
 
 use super::basis::Basis;
 use super::candidate::{CLOSE as NEARLY_ALL, Candidate, Place, Solved, criterion};
-use super::clean::State;
-use super::near::{Near, Series};
 use super::rotate::RotatedBlock;
+use super::series::{Near, Series};
+use super::standardise::State;
+use crate::likelihood::optimize::grid_points;
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
-use crate::optimize::grid_points;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 use std::f64::consts::E;

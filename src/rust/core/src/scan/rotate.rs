@@ -1,7 +1,7 @@
 //! A block of candidates in rotated coordinates, X projected out.
 
 use super::basis::Basis;
-use super::clean::{Column, clean};
+use super::standardise::{Column, clean};
 use crate::linalg::{dot, product, sum_of};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};

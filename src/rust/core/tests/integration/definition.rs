@@ -2,11 +2,11 @@
 
 use faer::prelude::*;
 use faer::{Mat, Side};
-use fastlmm_core::fit::{Fit, Options, fit};
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::reduce::Model;
+use fastlmm_core::lmm::fit::{Fit, Options, fit};
+use fastlmm_core::rotation::Model;
 
 /// Numbers in (0, 1) that look random and need no generator.
 pub fn noise(seed: usize, i: usize, j: usize) -> f64 {
@@ -45,16 +45,16 @@ impl Data {
         }
     }
 
-    pub fn fit(&self, method: Method) -> fastlmm_core::error::Result<Fit> {
+    pub fn fit(&self, method: Method) -> fastlmm_core::runtime::error::Result<Fit> {
         self.fit_with(Kernel::Dense(Dense(self.k.as_ref())), method)
     }
 
     /// The fit without a kernel matrix.
-    pub fn fit_identity(&self, method: Method) -> fastlmm_core::error::Result<Fit> {
+    pub fn fit_identity(&self, method: Method) -> fastlmm_core::runtime::error::Result<Fit> {
         self.fit_with(Kernel::Identity, method)
     }
 
-    pub fn fit_with(&self, kernel: Kernel<'_>, method: Method) -> fastlmm_core::error::Result<Fit> {
+    pub fn fit_with(&self, kernel: Kernel<'_>, method: Method) -> fastlmm_core::runtime::error::Result<Fit> {
         let index: Vec<usize> = (0..self.k.nrows()).collect();
         let model = Model {
             y: &self.y,

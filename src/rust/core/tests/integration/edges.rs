@@ -1,9 +1,9 @@
 use crate::definition::{Data, close, noise};
 use faer::Mat;
-use fastlmm_core::error::Error;
-use fastlmm_core::fit::Status;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::optimize::Place;
+use fastlmm_core::likelihood::optimize::Place;
+use fastlmm_core::lmm::fit::Status;
+use fastlmm_core::runtime::error::Error;
 
 #[test]
 fn an_identity_without_repeats_is_not_identifiable() {

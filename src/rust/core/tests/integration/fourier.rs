@@ -3,18 +3,19 @@
 use crate::definition::noise;
 use faer::prelude::*;
 use faer::{Mat, Par, Side};
-use fastlmm_core::fourier::gram::Sums;
-use fastlmm_core::fourier::grid::{Bounds, Grid, Range};
-use fastlmm_core::fourier::moments::Moments;
-use fastlmm_core::fourier::pass::{self, Data};
-use fastlmm_core::fourier::refine::singles;
-use fastlmm_core::fourier::weights::WeightSpace;
+use fastlmm_core::gp::Process;
+use fastlmm_core::gp::bounds::{Bounds, Range};
+use fastlmm_core::gp::fourier::gram::Sums;
+use fastlmm_core::gp::fourier::grid::Grid;
+use fastlmm_core::gp::fourier::moments::Moments;
+use fastlmm_core::gp::fourier::refine::singles;
+use fastlmm_core::gp::fourier::sufficient::{self, Data};
+use fastlmm_core::gp::fourier::weights::WeightSpace;
+use fastlmm_core::gp::search::Search;
 use fastlmm_core::kernel::stationary::Family;
+use fastlmm_core::likelihood::optimize::Place;
 use fastlmm_core::likelihood::{Criterion, Method};
-use fastlmm_core::optimize::Place;
-use fastlmm_core::parallel::Workers;
-use fastlmm_core::process::Process;
-use fastlmm_core::process::search::Search;
+use fastlmm_core::runtime::parallel::Workers;
 use std::cell::RefCell;
 use std::f64::consts::PI;
 
@@ -122,7 +123,7 @@ impl Field {
         } else {
             vec![0.0; self.x.ncols() + 1]
         };
-        pass::moments(&data, grid, &shifts, &Workers::new(2).unwrap(), &mut ()).unwrap()
+        sufficient::moments(&data, grid, &shifts, &Workers::new(2).unwrap(), &mut ()).unwrap()
     }
 }
 

@@ -2,15 +2,15 @@
 
 use crate::definition::{Data, METHODS, close, noise};
 use faer::Mat;
-use fastlmm_core::error::Result;
-use fastlmm_core::fit::{Fit, Options, Status, fit};
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::many::{Fits, Request, fit_many};
-use fastlmm_core::optimize::Place;
-use fastlmm_core::reduce::Model;
+use fastlmm_core::likelihood::optimize::Place;
+use fastlmm_core::lmm::fit::{Fit, Options, Status, fit};
+use fastlmm_core::lmm::many::{Fits, Request, fit_many};
+use fastlmm_core::rotation::Model;
+use fastlmm_core::runtime::error::Result;
 
 /// Responses of every kind: signal, noise, no noise, tiny and large units, X alone.
 fn responses(data: &Data, q: usize) -> Mat<f64> {
@@ -241,7 +241,12 @@ fn a_bad_response_stops_nobody() {
     }
     y[(4, 3)] = f64::INFINITY;
     let found = many(&data, Kernel::Dense(Dense(data.k.as_ref())), &y, Method::Reml);
-    let class = |j: usize| found.fits[j].as_ref().err().map(fastlmm_core::error::Error::class);
+    let class = |j: usize| {
+        found.fits[j]
+            .as_ref()
+            .err()
+            .map(fastlmm_core::runtime::error::Error::class)
+    };
     assert_eq!(
         [class(1), class(2), class(3)],
         [Some("constant_response"), Some("no_rows"), Some("nonfinite")]
@@ -264,7 +269,7 @@ fn both_borders_are_found() {
 #[test]
 fn an_interrupt_ends_the_call() {
     struct Impatient;
-    impl fastlmm_core::monitor::Monitor for Impatient {
+    impl fastlmm_core::runtime::monitor::Monitor for Impatient {
         fn stop(&mut self) -> bool {
             true
         }

@@ -4,8 +4,8 @@ use crate::definition::{METHODS, close, noise};
 use crate::mix_routes::routes;
 use crate::mixed::{Mixed, Own, Term, dense, low_rank, same_fit};
 use faer::Mat;
-use fastlmm_core::error::Error;
 use fastlmm_core::likelihood::Method;
+use fastlmm_core::runtime::error::Error;
 
 #[test]
 fn a_variance_of_zero_is_exactly_zero_and_leaves_the_model_without_it() {

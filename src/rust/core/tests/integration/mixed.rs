@@ -3,13 +3,13 @@
 use crate::definition::{close, noise};
 use faer::prelude::*;
 use faer::{Mat, Side};
-use fastlmm_core::error::Result;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::fit::{Fit, Setup, fit};
 use fastlmm_core::mix::{Effect, Model};
+use fastlmm_core::runtime::error::Result;
 
 /// A kernel that owns its numbers.
 #[derive(Clone)]

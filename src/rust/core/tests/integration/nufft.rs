@@ -1,8 +1,8 @@
 use crate::definition::noise;
 use faer::c64;
-use fastlmm_core::error::Error;
 use fastlmm_core::nufft::{Field, Plan, Points, Sums};
-use fastlmm_core::parallel::Workers;
+use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::parallel::Workers;
 use std::f64::consts::{PI, TAU};
 
 const SHAPES: [&[usize]; 9] = [
@@ -315,7 +315,7 @@ fn misfits_are_refused() {
 #[test]
 fn a_stop_is_heeded() {
     struct Stop;
-    impl fastlmm_core::monitor::Monitor for Stop {
+    impl fastlmm_core::runtime::monitor::Monitor for Stop {
         fn stop(&mut self) -> bool {
             true
         }

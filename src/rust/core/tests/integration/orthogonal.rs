@@ -2,10 +2,10 @@
 
 use crate::definition::{Data, METHODS, close, noise};
 use faer::{Mat, Side};
-use fastlmm_core::fit::Fit;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
+use fastlmm_core::lmm::fit::Fit;
 
 /// U diag(lambda)^(1/2) of the columns whose lambda is not rounding.
 fn factor(k: &Mat<f64>) -> Mat<f64> {

@@ -1,7 +1,7 @@
 use crate::definition::{Data, close, noise};
 use faer::Mat;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::profile::{Profile, What};
+use fastlmm_core::likelihood::profile::{Profile, What};
 
 const RISE: f64 = 3.841458820694124;
 

@@ -1,0 +1,152 @@
+//! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
+
+use super::information::{Errors, directions};
+use super::newton::{Estimates, Here, Local};
+use super::search::{Found, Profiled, Search};
+use crate::likelihood::Criterion;
+use crate::likelihood::optimize::{self, Optimum, Place};
+use crate::lmm::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid_above, locate};
+use crate::runtime::error::{Error, Result};
+
+/// A fit at the best length scales.
+pub struct Answer {
+    pub fit: Fit,
+    pub lengths: Vec<f64>,
+    pub errors: Errors,
+    /// Of the process' functions, if they are known.
+    pub coefficients: Option<Vec<f64>>,
+    /// delta of the likelihood: with what the basis leaves out of the process' variance, which is residual noise to it.
+    pub delta: f64,
+    /// Combinations of the parameters' logarithms that were estimated.
+    pub directions: Vec<Vec<f64>>,
+}
+
+impl Search<'_> {
+    /// `kept`: columns of X; `together`: how many leading parameters are one length scale (0: each its own); `given`: none is estimated.
+    pub fn answer(&self, found: &Found, kept: &[usize], together: usize, given: bool) -> Result<Answer> {
+        let best = found.locals.first().ok_or(Error::NoConvergence {
+            what: "the search for the length scale",
+            iterations: 0,
+        })?;
+        let directions = directions(best.lengths.len(), together, given);
+        let fit = match &found.here {
+            Some(here) => Fit {
+                optimum: Some(here.optimum()),
+                ..here.estimates.fit(kept)
+            },
+            None => self.fit_at(best, kept)?,
+        };
+        Ok(Answer {
+            delta: fit.point.delta,
+            coefficients: found.here.as_ref().map(|here| here.estimates.coefficients.clone()),
+            fit,
+            lengths: best.lengths.clone(),
+            errors: self.errors(found, best, &directions)?,
+            directions,
+        })
+    }
+}
+
+impl Estimates {
+    /// An ordinary fit, but for the rotated object.
+    fn fit(&self, kept: &[usize]) -> Fit {
+        Fit {
+            beta: self.beta.clone(),
+            vcov: self.vcov.clone(),
+            kept: kept.to_vec(),
+            ..Fit::at_point(self.point)
+        }
+    }
+}
+
+impl Here {
+    fn optimum(&self) -> Optimum {
+        let Local {
+            value,
+            gradient,
+            hessian,
+            ..
+        } = &self.local;
+        let last = gradient.len() - 1;
+        let best = optimize::Local {
+            place: Place::Interior,
+            at: self.estimates.point.delta.ln(),
+            value: *value,
+        };
+        Optimum {
+            best,
+            slope: gradient[last],
+            curvature: hessian[last][last],
+            locals: vec![best],
+            nothing: self.estimates.nothing,
+        }
+    }
+}
+
+impl Search<'_> {
+    /// The fit whose kernel has these length scales.
+    fn fit_at(&self, best: &Profiled, kept: &[usize]) -> Result<Fit> {
+        let rotated = self.rotated(best)?;
+        let criterion = Criterion {
+            data: &rotated,
+            method: self.method,
+        };
+        let case = Case { criterion, kept };
+        let floor = self.process.floor();
+        let located = locate(&case, Status::Ok, || dual_grid_above(&criterion, floor))?;
+        Ok(complete(located, &criterion))
+    }
+
+    /// The estimates of another space, one without its outermost functions, in this one.
+    pub fn answer_of(
+        &self,
+        other: &Search<'_>,
+        found: &Found,
+        kept: &[usize],
+        together: usize,
+        given: bool,
+    ) -> Result<Answer> {
+        let mut answer = other.answer(found, &[], together, given)?;
+        let (process, method, lengths, delta) = (self.process, self.method, &answer.lengths, answer.delta);
+        let known = self.workers.run(|par| process.estimates(method, lengths, delta, par));
+        let fit = match &known {
+            Some(estimates) => estimates.fit(kept),
+            None => {
+                let rotated = self.workers.run(|par| process.rotated(lengths, par))?;
+                let criterion = Criterion { data: &rotated, method };
+                let (h, g) = (1.0 / (1.0 + delta), delta / (1.0 + delta));
+                complete(assemble(&Case { criterion, kept }, &criterion, h, g), &criterion)
+            }
+        };
+        answer.coefficients = known.map(|estimates| estimates.coefficients);
+        answer.fit = Fit {
+            errors: answer.fit.errors,
+            optimum: answer.fit.optimum,
+            ..fit
+        };
+        Ok(answer)
+    }
+}
+
+impl Answer {
+    /// Takes what a basis leaves out of the variance, relative to sigma2, from the residual back to the process.
+    pub fn give_back(mut self, missing: f64) -> Self {
+        let share = give_back(&mut self.fit.point, missing);
+        self.errors.delta /= share;
+        self.errors.sigma2_e /= share;
+        self
+    }
+}
+
+/// The same for estimates; what is left of the residual's share.
+pub fn give_back(point: &mut Point, missing: f64) -> f64 {
+    let delta = point.delta;
+    if !(missing > 0.0 && missing < delta && delta.is_finite()) {
+        return 1.0;
+    }
+    let share = 1.0 - missing / delta;
+    point.delta = delta - missing;
+    point.sigma2_e *= share;
+    point.h2 = 1.0 / (1.0 + point.delta);
+    share
+}

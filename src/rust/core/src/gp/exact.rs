@@ -1,0 +1,275 @@
+//! Gaussian processes of some thousand rows by their kernel matrix, without any approximation.
+//!
+//! In the coordinates of `Turned`, with V22 the contrasts' block of `V = K + delta I`, `a = V22^-1 y2` and dK the slope of K in the logarithm of a length scale
+//!
+//! ```text
+//! d logdet = tr(V22^-1 dK22)  (ML: tr(V^-1 dK)),   d Q = -a' dK22 a
+//! ```
+
+use super::search::{Found, Search};
+use super::turned::Turned;
+use super::{Process, Slopes};
+use crate::gp::bounds::Bounds;
+use crate::gp::fourier::refine::{SIDES, singles};
+use crate::gp::settings::Request;
+use crate::kernel::Kernel;
+use crate::kernel::dense::Dense;
+use crate::kernel::stationary::Family;
+use crate::likelihood::Method;
+use crate::linalg::Cholesky;
+use crate::lmm::fit::{Fit, fit_above};
+use crate::rotation::rotated::Rotated;
+use crate::rotation::{Model, Reduction};
+use crate::runtime::error::{Error, Result};
+use crate::runtime::parallel::{Workers, check_memory};
+use faer::{Mat, MatRef, Par};
+
+/// Where the rows lie, and the family of the kernel between them.
+pub struct Places<'a> {
+    pub family: Family,
+    /// A slice for each coordinate.
+    pub coordinates: Vec<&'a [f64]>,
+}
+
+pub struct Exact<'a> {
+    pub places: Places<'a>,
+    turned: Turned,
+    y: &'a [f64],
+    x: MatRef<'a, f64>,
+    /// One for each row.
+    weights: &'a [f64],
+}
+
+impl<'a> Places<'a> {
+    fn n(&self) -> usize {
+        self.coordinates[0].len()
+    }
+
+    /// Squares of the lag of two rows along each axis, in length scales.
+    fn squares(&self, i: usize, j: usize, at: &[f64]) -> [f64; 3] {
+        squares(&self.coordinates, &self.coordinates, (i, j), at)
+    }
+
+    fn symmetric(&self, entry: impl Fn(usize, usize) -> f64) -> Mat<f64> {
+        let mut k = Mat::zeros(self.n(), self.n());
+        for j in 0..self.n() {
+            for i in j..self.n() {
+                k[(i, j)] = entry(i, j);
+                k[(j, i)] = k[(i, j)];
+            }
+        }
+        k
+    }
+
+    pub fn kernel(&self, at: &[f64]) -> Mat<f64> {
+        let distance = |i, j| self.squares(i, j, at).iter().sum::<f64>().sqrt();
+        self.symmetric(|i, j| self.family.correlation(distance(i, j)))
+    }
+
+    /// Slope of the kernel along a combination of the logarithms of the length scales.
+    pub fn slope_along(&self, direction: &[f64], at: &[f64]) -> Mat<f64> {
+        self.symmetric(|i, j| {
+            let u = self.squares(i, j, at);
+            let along: f64 = direction.iter().zip(u).map(|(d, u)| d * u).sum();
+            self.family.steepness(u.iter().sum::<f64>().sqrt()) * along
+        })
+    }
+}
+
+/// The part of the trace of a covariance that its noise must be for a decomposition to have digits left.
+pub fn condition_floor(n: usize) -> f64 {
+    4.0 * f64::EPSILON * n as f64
+}
+
+pub(super) fn singular() -> Error {
+    Error::NoConvergence {
+        what: "a Cholesky decomposition of the covariance",
+        iterations: 0,
+    }
+}
+
+/// Factors of `unit` between which length scales are looked for, if not asked otherwise: from half the distance of the nearest neighbours, of the closest twentieth of the rows, to
+/// three times the longest side of the data's box.
+pub fn default_range(request: &Request, bounds: &Bounds, coordinates: &[&[f64]]) -> (f64, f64) {
+    let unit = request.unit(bounds);
+    let side = |a: usize| {
+        let ends = coordinates[a]
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+        (ends.1 - ends.0) / unit[a]
+    };
+    let widest = (0..coordinates.len()).map(side).fold(0.0, f64::max);
+    let longest = request.longest.unwrap_or(SIDES * widest);
+    let shortest = request.shortest.unwrap_or_else(|| 0.5 * neighbours(coordinates, &unit));
+    (shortest.min(0.5 * longest), longest)
+}
+
+/// The distance of nearest neighbours that a twentieth of the rows has at most; rows at the same place count as one.
+fn neighbours(coordinates: &[&[f64]], unit: &[f64]) -> f64 {
+    const CLOSEST: usize = 20;
+    let n = coordinates[0].len();
+    let distance = |i: usize, j: usize| squares(coordinates, coordinates, (i, j), unit).iter().sum::<f64>();
+    let nearest = |i: usize| {
+        let others = (0..n).filter(|j| *j != i).map(|j| distance(i, j));
+        others.filter(|d| *d > 0.0).fold(f64::INFINITY, f64::min)
+    };
+    let mut all: Vec<f64> = (0..n).map(nearest).filter(|d| d.is_finite()).collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / CLOSEST).map_or(f64::NAN, |d| d.sqrt())
+}
+
+impl<'a> Exact<'a> {
+    pub fn new(
+        family: Family,
+        coordinates: Vec<&'a [f64]>,
+        y: &'a [f64],
+        x: MatRef<'a, f64>,
+        weights: &'a [f64],
+    ) -> Result<Self> {
+        Ok(Self {
+            places: Places { family, coordinates },
+            turned: Turned::new(x, y, weights)?,
+            y,
+            x,
+            weights,
+        })
+    }
+
+    pub fn kept(&self) -> &[usize] {
+        &self.turned.design.kept
+    }
+
+    /// Optima of the length scales over their range.
+    pub fn optima(&self, search: &Search<'_>, request: &Request, bounds: &Bounds) -> Result<Found> {
+        if let Some(lengths) = &request.lengths {
+            return Ok(Found::one(search.at(lengths)?));
+        }
+        let unit = request.unit(bounds);
+        let ends = default_range(request, bounds, &self.places.coordinates);
+        let found = search.isotropic(&unit, ends.0, ends.1)?;
+        match found.locals.first() {
+            Some(best) if request.ard => {
+                let range = request.range(bounds, ends.0, ends.1);
+                Ok(Found::one(search.each(&best.lengths, &range, &singles(bounds.d()))?))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Does a length scale that was looked for lie at an end of its range?
+    pub fn at_end(&self, lengths: &[f64], request: &Request, bounds: &Bounds) -> bool {
+        const NEAR: f64 = 0.02;
+        let (unit, ends) = (
+            request.unit(bounds),
+            default_range(request, bounds, &self.places.coordinates),
+        );
+        let at = |end: f64| (0..lengths.len()).any(|a| (lengths[a] / (unit[a] * end)).ln().abs() < NEAR);
+        request.lengths.is_none() && (at(ends.0) || at(ends.1))
+    }
+
+    fn n(&self) -> usize {
+        self.y.len()
+    }
+
+    /// The fit with these length scales, its coefficients included.
+    pub fn fit(&self, method: Method, lengths: &[f64], workers: &Workers) -> Result<Fit> {
+        let n = self.n();
+        let (k, ones, rows) = (
+            self.places.kernel(lengths),
+            vec![1.0; n],
+            (0..n).collect::<Vec<usize>>(),
+        );
+        fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)
+    }
+
+    /// The model whose kernel is that of these length scales.
+    fn model<'m>(&'m self, k: &'m Mat<f64>, ones: &'m [f64], rows: &'m [usize]) -> Model<'m> {
+        Model {
+            y: self.y,
+            x: self.x,
+            weights: self.weights,
+            z: ones,
+            group: rows,
+            kernel: Kernel::Dense(Dense(k.as_ref())),
+            index: rows,
+        }
+    }
+}
+
+fn squares(a: &[&[f64]], b: &[&[f64]], (i, j): (usize, usize), at: &[f64]) -> [f64; 3] {
+    let mut u = [0.0; 3];
+    for (u, ((a, b), length)) in u.iter_mut().zip(a.iter().zip(b).zip(at)) {
+        *u = ((a[i] - b[j]) / length).powi(2);
+    }
+    u
+}
+
+/// Correlations of two sets of points, one row for each of the first.
+pub fn correlations(family: Family, a: &[&[f64]], b: &[&[f64]], lengths: &[f64]) -> Result<Mat<f64>> {
+    let (n, m) = (a[0].len(), b[0].len());
+    check_memory(n as f64 * m as f64)?;
+    let distance = |i, j| squares(a, b, (i, j), lengths).iter().sum::<f64>().sqrt();
+    Ok(Mat::from_fn(n, m, |i, j| family.correlation(distance(i, j))))
+}
+
+impl Process for Exact<'_> {
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
+        let n = self.n();
+        check_memory(4.0 * (n * n) as f64)?;
+        let (k, ones, rows) = (self.places.kernel(at), vec![1.0; n], (0..n).collect::<Vec<usize>>());
+        Ok(Reduction::new(&self.model(&k, &ones, &rows), &Workers::within(par), &mut ())?.rotated)
+    }
+
+    fn is_small(&self) -> bool {
+        const ROWS: usize = 2000;
+        self.n() <= ROWS
+    }
+
+    fn floor(&self) -> f64 {
+        condition_floor(self.n()) * self.weights.iter().sum::<f64>()
+    }
+
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
+        let (n, m) = (self.n(), self.turned.contrasts());
+        let k = self.turned.matrix(self.places.kernel(at), par);
+        let noisy = |size: usize| {
+            let mut v = k.as_ref().submatrix(0, 0, size, size).to_owned();
+            (0..size).for_each(|i| v[(i, i)] += delta);
+            Cholesky::new(v, par).ok_or(singular())
+        };
+        let contrasts = noisy(m)?;
+        let y = MatRef::from_column_major_slice(&self.turned.y[..m], m, 1);
+        let a = contrasts.solve(y.to_owned(), par);
+        let q = (y.transpose() * &a)[(0, 0)];
+        let inverse = match method {
+            Method::Reml => contrasts.into_inverse(par),
+            Method::Ml => noisy(n)?.into_inverse(par),
+        };
+        let axis = |axis: usize| {
+            let direction: Vec<f64> = (0..at.len()).map(|i| f64::from(i == axis)).collect();
+            let dk = self.turned.matrix(self.places.slope_along(&direction, at), par);
+            Slopes {
+                log_det: product_trace(&inverse, &dk),
+                log_q: -form(&dk, &a) / q,
+            }
+        };
+        Ok((0..at.len()).map(axis).collect())
+    }
+}
+
+/// tr(P A) of symmetric matrices, P by its lower triangle.
+pub(super) fn product_trace(p: &Mat<f64>, a: &Mat<f64>) -> f64 {
+    let n = p.nrows();
+    let column = |j: usize| {
+        let below: f64 = (j + 1..n).map(|i| p[(i, j)] * a[(i, j)]).sum();
+        p[(j, j)] * a[(j, j)] + 2.0 * below
+    };
+    (0..n).map(column).sum()
+}
+
+/// a' A a, of the first rows and columns of A.
+fn form(matrix: &Mat<f64>, a: &Mat<f64>) -> f64 {
+    let m = a.nrows();
+    let column = |j: usize| a[(j, 0)] * (0..m).map(|i| matrix[(i, j)] * a[(i, 0)]).sum::<f64>();
+    (0..m).map(column).sum()
+}

@@ -1,0 +1,330 @@
+//! From rough knowledge of the length scale to a basis that serves it.
+//!
+//! The fewer functions the narrower the range of length scales that a basis serves. So the whole range is first explored window by window, on a sample of rows and with
+//! few functions; then all rows pass over a table for the neighbourhood of what was found, fine enough that what it leaves out of the kernel's variance is small beside
+//! delta, and a narrow window is moved until the optimum lies inside.
+
+use super::grid::Grid;
+use super::moments::Moments;
+use super::nested::{Ladder, check_size};
+use super::refine::HALF;
+use super::sufficient::{Data, moments};
+use super::weights::WeightSpace;
+use crate::gp::bounds::{Bounds, Range};
+use crate::gp::search::{Found, Profiled, Search};
+use crate::gp::settings::Request;
+use crate::likelihood::optimize::Place;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use std::cell::RefCell;
+
+/// The process on the basis that serves its optimum, and the table of that basis.
+pub struct Settled {
+    pub eps: f64,
+    pub moments: Moments,
+    pub space: WeightSpace,
+    /// The space that the length scale was estimated in, if it is not `space`.
+    pub guarded: Option<WeightSpace>,
+    pub range: Range,
+    pub found: Found,
+    /// Does the length scale lie at an end that the search could not pass?
+    pub at_end: bool,
+}
+
+/// A place to look, with the standard deviation of the logarithm of the length scale there.
+pub struct Guess {
+    pub lengths: Vec<f64>,
+    pub delta: f64,
+    pub width: f64,
+    pub deviance: f64,
+    /// Was it made with so few functions that it leans to short length scales?
+    pub leans: bool,
+}
+
+/// Rows of the sample, part of the variance left out and number of functions of the exploration.
+const SAMPLE: usize = 20_000;
+pub const COARSE: f64 = 1e-2;
+const FEW: usize = 700;
+/// Functions of a window beyond a valley that are looked at in search of another.
+const BEYOND: usize = 600;
+/// Part of the variance that a first look at more functions leaves out, and how many times delta must exceed it.
+const COARSER: f64 = 3e-2;
+const ENOUGH: f64 = 4.0;
+/// Ratio of the ends of a window: they are looked at side by side, and nothing between them.
+const WINDOW: f64 = 1.56;
+
+/// All rows, or the table that they left.
+pub enum Source<'a> {
+    Rows(&'a Data<'a>),
+    Table(&'a Ladder, usize),
+}
+
+pub struct Explorer<'a> {
+    pub source: Source<'a>,
+    pub bounds: &'a Bounds,
+    pub request: &'a Request,
+    pub workers: &'a Workers,
+}
+
+impl Explorer<'_> {
+    pub fn d(&self) -> usize {
+        self.bounds.d()
+    }
+
+    pub fn search<'s>(&'s self, space: &'s WeightSpace, monitor: &'s mut dyn Monitor) -> Search<'s> {
+        Search {
+            process: space,
+            method: self.request.method,
+            workers: self.workers,
+            monitor: RefCell::new(monitor),
+        }
+    }
+
+    /// The fit on a grid that serves it.
+    pub fn settle(&self, monitor: &mut dyn Monitor) -> Result<Settled> {
+        let guesses = match &self.request.lengths {
+            Some(lengths) => vec![self.given(lengths)],
+            None => self.explore(monitor)?,
+        };
+        let mut best: Option<Settled> = None;
+        for guess in guesses {
+            let settled = self.refine(guess, monitor)?;
+            let deviance = |s: &Settled| s.found.locals[0].deviance;
+            if best.as_ref().is_none_or(|b| deviance(&settled) < deviance(b)) {
+                best = Some(settled);
+            }
+        }
+        best.ok_or(NOTHING)
+    }
+
+    fn given(&self, lengths: &[f64]) -> Guess {
+        Guess {
+            lengths: lengths.to_vec(),
+            delta: 0.1,
+            width: 0.0,
+            deviance: 0.0,
+            leans: false,
+        }
+    }
+
+    // ---- exploration ----------------------------------------------------------------------------------
+
+    /// Local optima over the whole range, best first, those that cannot be the best left out.
+    fn explore(&self, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+        let coarse = self.coarse();
+        let (shortest, mut longest) = self.ends();
+        let mut guesses: Vec<Guess> = vec![];
+        loop {
+            let shorter = (longest / WINDOW).max(shortest);
+            let range = self.request.range(self.bounds, shorter, longest);
+            let still_falling = |g: &Guess| g.delta.is_finite() && g.lengths[0] <= range.longest[0] * 1.001;
+            let limit = if guesses.first().is_none_or(still_falling) {
+                coarse.limit
+            } else {
+                BEYOND.min(coarse.limit)
+            };
+            let fits = check_size(self.size(&range, coarse.eps), &range, coarse.eps, limit);
+            if fits.is_err() && !guesses.is_empty() {
+                return Ok(plausible(guesses, coarse.ratio));
+            }
+            fits?;
+            guesses.extend(self.guesses(&coarse, &range, monitor)?);
+            guesses.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
+            if shorter <= shortest {
+                return Ok(plausible(guesses, coarse.ratio));
+            }
+            longest = shorter;
+        }
+    }
+
+    /// Ends of the factors of the length scales' proportion that are looked at; the shortest is 0 where the size of the basis is the limit.
+    fn ends(&self) -> (f64, f64) {
+        let widest = self.request.widest(self.bounds);
+        let (shortest, longest) = match &self.source {
+            Source::Rows(_) => (0.0, widest),
+            Source::Table(ladder, _) => {
+                let unit = self.request.unit(self.bounds)[0];
+                (ladder.range.shortest[0] / unit, ladder.range.longest[0] / unit)
+            }
+        };
+        (
+            self.request.shortest.map_or(shortest, |s| s.max(shortest)),
+            self.request.longest.unwrap_or(longest),
+        )
+    }
+
+    fn coarse(&self) -> Coarse {
+        match &self.source {
+            Source::Rows(data) => {
+                let (rows, ratio) = sample(data);
+                let n = rows.view().n();
+                Coarse {
+                    rows: Some(rows),
+                    ratio,
+                    eps: COARSE,
+                    limit: self.request.largest.min(n / 2),
+                }
+            }
+            Source::Table(ladder, _) => Coarse {
+                rows: None,
+                ratio: 1.0,
+                eps: ladder.eps.max(COARSE),
+                limit: self.request.largest.min(ladder.moments.n as usize / 2),
+            },
+        }
+    }
+
+    /// Those of a window. Where functions are many, fewer will do if what they leave out is small beside delta.
+    fn guesses(&self, coarse: &Coarse, range: &Range, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+        if self.size(range, coarse.eps) > FEW as f64 && coarse.eps < COARSER {
+            let found = self.window(coarse, range, COARSER, monitor)?;
+            let told = |g: &Guess| g.delta > ENOUGH * COARSER && g.delta.is_finite();
+            if !found.is_empty() && found.iter().all(told) {
+                return Ok(found.into_iter().map(|g| Guess { leans: true, ..g }).collect());
+            }
+        }
+        self.window(coarse, range, coarse.eps, monitor)
+    }
+
+    fn window(&self, coarse: &Coarse, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+        let space = match (&self.source, &coarse.rows) {
+            (Source::Rows(data), Some(rows)) => {
+                let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), eps, monitor)?;
+                ladder.space(range, eps, 0)?.1
+            }
+            (Source::Table(ladder, response), _) => ladder.without_groups().space(range, eps, *response)?.1,
+            _ => return Err(NOTHING),
+        };
+        let search = self.search(&space, monitor);
+        let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
+        // where a look is expensive the first valley will do
+        let all = space.size() <= FEW;
+        let (at, seen) = search.look(&unit, first / unit[0], last / unit[0], all)?;
+        let mut guesses: Vec<Guess> = (1..at.len())
+            .filter_map(|i| valley(at[i] - at[i - 1], &seen[i - 1], &seen[i]))
+            .collect();
+        if seen[0].slope() >= 0.0 {
+            // the next window tells more
+            guesses.push(unmeasured(&seen[0]));
+        }
+        if let Some(last) = seen.last().filter(|last| last.slope() < 0.0) {
+            guesses.push(guess(&search, last)?);
+        }
+        Ok(guesses)
+    }
+
+    /// A table of some rows for a range.
+    pub fn pass(
+        &self,
+        data: &Data<'_>,
+        shifts: &[f64],
+        range: Range,
+        eps: f64,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Ladder> {
+        let grid = Grid::new(self.request.family, self.bounds, &range, eps);
+        Ok(Ladder {
+            family: self.request.family,
+            bounds: self.bounds.clone(),
+            eps,
+            moments: moments(data, &grid, shifts, self.workers, monitor)?,
+            range,
+        })
+    }
+}
+
+/// The rows that the exploration looks at, and how many rows one of them stands for.
+struct Coarse {
+    rows: Option<super::sufficient::Owned>,
+    ratio: f64,
+    eps: f64,
+    limit: usize,
+}
+
+/// Rows of a scattered order, groups left out.
+fn sample(data: &Data<'_>) -> (super::sufficient::Owned, f64) {
+    let n = data.n();
+    let keep = (SAMPLE as f64 / n as f64).min(1.0);
+    let golden = 0.618_033_988_749_894_9;
+    let rows: Vec<usize> = (0..n).filter(|&i| (i as f64 * golden).fract() < keep).collect();
+    let ungrouped = Data {
+        group: &[],
+        groups: 0,
+        ..data.clone()
+    };
+    (ungrouped.rows(&rows), n as f64 / rows.len() as f64)
+}
+
+fn unmeasured(at: &Profiled) -> Guess {
+    Guess {
+        lengths: at.lengths.clone(),
+        delta: at.delta,
+        width: HALF,
+        deviance: at.deviance,
+        leans: false,
+    }
+}
+
+/// The lowest point of the cubic polynomial through two points and their slopes, if it lies between: near enough to start from.
+fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
+    if a.slope() >= 0.0 || b.slope() < 0.0 {
+        return None;
+    }
+    let mean = (b.deviance - a.deviance) / step;
+    let bend = a.slope() + b.slope() - 3.0 * mean;
+    let root = (bend * bend - a.slope() * b.slope()).sqrt();
+    let part = 1.0 - (b.slope() + root - bend) / (b.slope() - a.slope() + 2.0 * root);
+    let t = part * step;
+    let between = |a: f64, b: f64| (a.ln() + part * (b / a).ln()).exp();
+    Some(Guess {
+        lengths: a.lengths.iter().zip(&b.lengths).map(|(a, b)| between(*a, *b)).collect(),
+        delta: match (a.place, b.place) {
+            (Place::Interior, Place::Interior) => between(a.delta, b.delta),
+            (Place::Interior, _) => a.delta,
+            _ => b.delta,
+        },
+        width: (step / root).sqrt(),
+        leans: false,
+        deviance: a.deviance
+            + t * (a.slope() + t * (3.0 * mean - 2.0 * a.slope() - b.slope()) / step)
+            + t * t * t * (a.slope() + b.slope() - 2.0 * mean) / (step * step),
+    })
+}
+
+fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
+    const STEP: f64 = 0.05;
+    let slope = |t: f64| -> Result<f64> {
+        let lengths: Vec<f64> = at.lengths.iter().map(|l| l * t.exp()).collect();
+        Ok(search.at(&lengths)?.slope())
+    };
+    let curvature = (slope(STEP)? - slope(-STEP)?) / (2.0 * STEP);
+    let width = if curvature > 0.0 {
+        (2.0 / curvature).sqrt()
+    } else {
+        f64::INFINITY
+    };
+    Ok(Guess {
+        width,
+        ..unmeasured(at)
+    })
+}
+
+/// Differences of deviances grow with the number of rows; what lies far above the best is no candidate.
+fn plausible(mut guesses: Vec<Guess>, ratio: f64) -> Vec<Guess> {
+    let best = guesses[0].deviance;
+    guesses.retain(|g| (g.deviance - best) * ratio.sqrt() < 20.0);
+    let mut kept: Vec<Guess> = vec![];
+    for guess in guesses {
+        let near = |k: &Guess| (k.lengths[0] / guess.lengths[0]).ln().abs() < 0.6;
+        if !kept.iter().any(near) && kept.len() < 3 {
+            kept.push(guess);
+        }
+    }
+    kept
+}
+
+pub const NOTHING: Error = Error::NoConvergence {
+    what: "the search for the length scale",
+    iterations: 0,
+};

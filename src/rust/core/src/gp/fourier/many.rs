@@ -1,0 +1,316 @@
+//! Many responses in Fourier space: for a window of length scales one pass over the data, and at each length scale one decomposition for all of them.
+
+use super::grid::{Grid, size};
+use super::nested::check_size;
+use super::sufficient::{Data, Owned, moments};
+use super::weights::WeightSpace;
+use crate::gp::answer::give_back;
+use crate::gp::bounds::{Bounds, Range};
+use crate::gp::many::{Best, Line, Together, angle, descending};
+use crate::gp::settings::Request;
+use crate::likelihood::Criterion;
+use crate::linalg::tridiagonal::Tridiagonal;
+use crate::linalg::{clear_registers, dot, product};
+use crate::lmm::fit::{Case, Fit, Status, locate};
+use crate::lmm::many::Fits;
+use crate::lmm::missing_pattern::{Pattern, patterns};
+use crate::lmm::shared_grid::Common;
+use crate::rotation::rotated::Rotated;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::{Workers, check_memory};
+use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// Ratio of the ends of a window of length scales.
+const WINDOW: f64 = 1.7;
+/// Part of the variance that may be left out: relative to a delta of a tenth, and no more than this.
+const USUAL: f64 = 0.1;
+const COARSE: f64 = 1e-2;
+/// Functions of a basis that costs so little that it may as well be finer, and how fine.
+const CHEAP: f64 = 400.0;
+const FINEST: f64 = 1e-6;
+/// Functions beyond which a length scale that was not asked for is not looked at.
+const FEW: usize = 2000;
+/// Numbers in the Fourier sums of responses that are passed over together.
+const TOGETHER: f64 = 1.6e7;
+
+/// Data without responses, and what is known of the process.
+pub struct Many<'a> {
+    pub data: &'a Data<'a>,
+    /// n x q, NaN where missing.
+    pub y: MatRef<'a, f64>,
+    pub request: &'a Request,
+    pub bounds: &'a Bounds,
+    pub shared: bool,
+    pub workers: &'a Workers,
+}
+
+/// The responses of a pattern that can be fitted, and their rows.
+struct Columns {
+    rows: Owned,
+    responses: Vec<Vec<f64>>,
+    /// Their places among all.
+    places: Vec<usize>,
+}
+
+impl Many<'_> {
+    pub fn fit(&self, monitor: &mut dyn Monitor) -> Result<Together> {
+        let q = self.y.ncols();
+        let (all, nobs) = patterns(self.y);
+        let windows = self.windows(nobs.iter().copied().max().unwrap_or(0))?;
+        let mut best = Best::new(q, self.shared);
+        let mut found = Together {
+            arcs: vec![0.0; q],
+            fits: Fits { fits: vec![], nobs },
+            lengths: vec![],
+            range: ends(&windows),
+            size: 0,
+            captured: 1.0,
+        };
+        let (columns, refused) = self.columns(&all);
+        let mut last: Vec<Option<Vec<f64>>> = vec![None; columns.len()];
+        for (range, eps) in &windows {
+            let spaces: Vec<Result<Space>> = columns.iter().map(|c| self.space(c, range, *eps, monitor)).collect();
+            let mut left = 0;
+            let grid = self.grid(range);
+            let at = |length: f64| {
+                monitor.check()?;
+                let at = self.lengths(length);
+                let mut fits: Vec<Result<Fit>> = refused.iter().map(|e| Err(e.clone())).collect();
+                for (k, space) in spaces.iter().enumerate() {
+                    let places = &columns[k].places;
+                    let space = match space {
+                        Ok(space) => space,
+                        Err(error) if error.concerns_all() => return Err(error.clone()),
+                        Err(error) => {
+                            places.iter().for_each(|place| fits[*place] = Err(error.clone()));
+                            continue;
+                        }
+                    };
+                    let some = self.workers.run(|par| space.fits(self.request, &at, par))?;
+                    places.iter().zip(some).for_each(|(place, fit)| fits[*place] = fit);
+                    found.captured = found.captured.min(space.space.captured(&at));
+                    if left < grid.len() {
+                        let arc = last[k]
+                            .replace(at.clone())
+                            .map_or(0.0, |before| space.arc(&before, &at));
+                        places.iter().for_each(|place| found.arcs[*place] += arc);
+                    }
+                }
+                left += 1;
+                Ok(fits)
+            };
+            Line::look(&mut best, &grid, at)?;
+            let sizes = spaces.iter().flatten().map(|s| s.space.size());
+            found.size = sizes.fold(found.size, usize::max);
+        }
+        (found.fits.fits, found.lengths) = (best.fits, best.lengths);
+        Ok(found)
+    }
+
+    /// Patterns as columns, and for the other responses what is wrong with them.
+    fn columns(&self, all: &[Pattern]) -> (Vec<Columns>, Vec<Error>) {
+        let mut refused = vec![Error::Interrupted; self.y.ncols()];
+        let mut columns = vec![];
+        for pattern in all {
+            let mut some = Columns {
+                rows: self.data.rows(&pattern.rows),
+                responses: vec![],
+                places: vec![],
+            };
+            for &j in &pattern.columns {
+                match pattern.response(self.y, j) {
+                    Ok(y) => {
+                        some.responses.push(y);
+                        some.places.push(j);
+                    }
+                    Err(error) => refused[j] = error,
+                }
+            }
+            if !some.places.is_empty() {
+                columns.push(some);
+            }
+        }
+        (columns, refused)
+    }
+
+    /// Windows of the range, the longest length scales first, until the basis grows too large, and the part of the variance that each leaves out.
+    fn windows(&self, n: usize) -> Result<Vec<(Range, f64)>> {
+        let request = self.request;
+        let few = if request.shortest.is_some() || request.lengths.is_some() {
+            request.largest
+        } else {
+            FEW.min(request.largest)
+        };
+        let limit = few.min(n / 2);
+        let mut longest = request.longest.unwrap_or(request.widest(self.bounds));
+        let shortest = request.shortest.unwrap_or(0.0);
+        let mut windows = vec![];
+        loop {
+            let shorter = (longest / WINDOW).max(shortest);
+            let range = match &request.lengths {
+                Some(lengths) => Range {
+                    shortest: lengths.clone(),
+                    longest: lengths.clone(),
+                },
+                None => request.range(self.bounds, shorter, longest),
+            };
+            let size = |eps: f64| size(request.family, self.bounds, &range, eps);
+            let mut eps = (USUAL * request.tol).min(COARSE);
+            let fits = check_size(size(eps), &range, eps, limit);
+            if fits.is_err() && !windows.is_empty() && request.shortest.is_none() {
+                return Ok(windows);
+            }
+            fits?;
+            while eps > FINEST && size(0.3 * eps) <= CHEAP.min(0.4 * n as f64) {
+                eps *= 0.3;
+            }
+            windows.push((range, eps));
+            if shorter <= shortest || request.lengths.is_some() {
+                return Ok(windows);
+            }
+            longest = shorter;
+        }
+    }
+
+    /// The first length scales of a window.
+    fn grid(&self, range: &Range) -> Vec<f64> {
+        match self.request.lengths {
+            Some(_) => vec![range.shortest[0]],
+            None => descending(range.shortest[0], range.longest[0]),
+        }
+    }
+
+    /// Of all axes.
+    fn lengths(&self, length: f64) -> Vec<f64> {
+        let all = vec![length; self.bounds.d()];
+        self.request.lengths.clone().unwrap_or(all)
+    }
+
+    fn space(&self, columns: &Columns, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Space> {
+        let grid = Grid::new(self.request.family, self.bounds, range, eps);
+        let frequencies = grid.frequencies(self.request.family, &range.shortest, eps);
+        check_memory((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
+        let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();
+        let together = ((TOGETHER / numbers) as usize).max(1);
+        let mut space: Option<WeightSpace> = None;
+        let mut responses = vec![];
+        for block in columns.responses.chunks(together) {
+            let mut data = columns.rows.view();
+            data.y = block.iter().map(Vec::as_slice).collect();
+            let table = moments(&data, &grid, &data.shifts(), self.workers, monitor)?;
+            let space = match &mut space {
+                Some(space) => space,
+                None => space.insert(WeightSpace::new(self.request.family, &table, frequencies.clone(), 0)?),
+            };
+            for k in 0..block.len() {
+                space.respond(&table, k);
+                responses.push((space.c.clone(), space.unshifted_y1(), space.rho0));
+            }
+        }
+        let space = space.ok_or(Error::TooFewRows { n: 0, rank: 0 })?;
+        Ok(Space { space, responses })
+    }
+}
+
+fn ends(windows: &[(Range, f64)]) -> (f64, f64) {
+    let shortest = windows.last().map_or(f64::NAN, |(range, _)| range.shortest[0]);
+    (
+        shortest,
+        windows.first().map_or(f64::NAN, |(range, _)| range.longest[0]),
+    )
+}
+
+/// The space of a window with F'Py, Q1'y and y'Py of each response.
+struct Space {
+    space: WeightSpace,
+    responses: Vec<(Vec<f64>, Vec<f64>, f64)>,
+}
+
+impl Space {
+    fn arc(&self, before: &[f64], at: &[f64]) -> f64 {
+        angle(self.space.score_correlation(before, at))
+    }
+
+    fn fits(&self, request: &Request, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
+        let (space, d) = (&self.space, self.space.weights(at));
+        let (m, r) = (d.len(), space.fixed.kept.len());
+        let (values, u) = Tridiagonal::new(space.a(&d), 0, par).vectors(par)?;
+        let fixed = product(u.transpose(), space.weighted_columns(&d).as_ref(), par);
+        let (reached, data) = space.reduced(&d, &values, |j, i| if j < r { fixed[(i, j)] } else { 0.0 });
+        let cross = Mat::from_fn(m, self.responses.len(), |i, j| d[i] * self.responses[j].0[i]);
+        let turned = product(u.transpose(), cross.as_ref(), par);
+        let rotated = Mat::from_fn(reached.len(), turned.ncols(), |i, j| {
+            turned[(reached[i], j)] / values[reached[i]].sqrt()
+        });
+        let criterion = Criterion {
+            data: &data,
+            method: request.method,
+        };
+        let common = Common::new(&criterion);
+        let forms = common.forms(&rotated, par);
+        let missing = 1.0 - space.captured(at);
+        let one = |data: &mut Rotated, j: usize| {
+            clear_registers();
+            self.check(j)?;
+            self.fill(data, &rotated, j);
+            let criterion = Criterion {
+                data,
+                method: request.method,
+            };
+            let case = Case {
+                criterion,
+                kept: &space.fixed.kept,
+            };
+            let mut fit = locate(&case, Status::Ok, || common.grid(&criterion, &forms, j))?.fit;
+            fit.profile = vec![];
+            give_back(&mut fit.point, missing);
+            Ok(fit)
+        };
+        let all = 0..self.responses.len();
+        Ok(all.into_par_iter().map_init(|| data.clone(), one).collect())
+    }
+
+    /// Sums of squares know nothing of what X leaves below their rounding.
+    fn check(&self, j: usize) -> Result<()> {
+        let (_, y1, rho0) = &self.responses[j];
+        if *rho0 > 1e-11 * dot(y1, y1) {
+            return Ok(());
+        }
+        Err(Error::Response {
+            class: "perfect_fit",
+            why: "is explained by X to rounding",
+        })
+    }
+
+    /// Put response `j` in place of the one in `data`.
+    fn fill(&self, data: &mut Rotated, rotated: &Mat<f64>, j: usize) {
+        let (_, y1, rho0) = &self.responses[j];
+        data.y = rotated.col(j).iter().copied().collect();
+        data.rho = (rho0 - dot(&data.y, &data.y)).max(0.0);
+        data.y1.clone_from(y1);
+    }
+}
+
+impl WeightSpace {
+    /// The correlation over contrasts of noise of the score statistics of two length scales: of u'(T o T)v with the squares of the weights, for a scale that is estimated.
+    fn score_correlation(&self, a: &[f64], b: &[f64]) -> f64 {
+        let squares = |at: &[f64]| -> Vec<f64> { self.weights(at).iter().map(|d| d * d).collect() };
+        let (u, v) = (squares(a), squares(b));
+        let free = self.n - self.fixed.kept.len() as f64;
+        let product = |x: &[f64], y: &[f64]| {
+            let (mut sum, mut traces) = (0.0, (0.0, 0.0));
+            for j in 0..x.len() {
+                let diagonal = self.t[(j, j)];
+                traces = (traces.0 + diagonal * x[j], traces.1 + diagonal * y[j]);
+                sum += diagonal * diagonal * x[j] * y[j];
+                for i in j + 1..x.len() {
+                    sum += self.t[(i, j)].powi(2) * (x[i] * y[j] + x[j] * y[i]);
+                }
+            }
+            sum - traces.0 * traces.1 / free
+        };
+        product(&u, &v) / (product(&u, &u) * product(&v, &v)).sqrt()
+    }
+}

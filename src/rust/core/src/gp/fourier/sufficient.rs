@@ -1,0 +1,211 @@
+//! One pass over the data, block by block: Fourier sums by nonuniform transforms, and cross products. After it nothing depends on the number of rows.
+
+use super::gram::Sums;
+use super::grid::Grid;
+use super::moments::{Groups, Moments};
+use crate::linalg::dot;
+use crate::nufft::{Plan, Points, Sums as Transform};
+use crate::runtime::error::Result;
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use faer::{Mat, c64};
+use std::f64::consts::TAU;
+
+/// A chunk of data: a slice for each coordinate and each column of X and Y. Weights may be empty, and so may groups.
+#[derive(Debug, Clone, Default)]
+pub struct Data<'a> {
+    pub coordinates: Vec<&'a [f64]>,
+    pub x: Vec<&'a [f64]>,
+    pub y: Vec<&'a [f64]>,
+    pub weights: &'a [f64],
+    /// Group of each row, below `groups`.
+    pub group: &'a [usize],
+    pub groups: usize,
+}
+
+/// Error of the transforms relative to the largest possible sum.
+const TOLERANCE: f64 = 1e-12;
+/// Rows of a block.
+const BLOCK: usize = 1 << 16;
+/// Numbers in the grids of the vectors that are transformed together.
+const TOGETHER: usize = 1 << 25;
+
+impl<'a> Data<'a> {
+    pub fn n(&self) -> usize {
+        self.coordinates[0].len()
+    }
+
+    fn columns(&self) -> impl Iterator<Item = &&'a [f64]> {
+        self.x.iter().chain(&self.y)
+    }
+
+    /// Means of the columns after an intercept, which does not change; without one nothing may be taken off.
+    pub fn shifts(&self) -> Vec<f64> {
+        let intercept = self.x.first().is_some_and(|x| x.iter().all(|v| *v == 1.0));
+        let mean = |x: &[f64]| x.iter().map(|v| v / x.len() as f64).sum();
+        let shift = |(j, x): (usize, &&[f64])| if intercept && j > 0 { mean(x) } else { 0.0 };
+        self.columns().enumerate().map(shift).collect()
+    }
+
+    /// The rows whose numbers are given.
+    pub fn rows(&self, rows: &[usize]) -> Owned {
+        let take = |x: &&[f64]| rows.iter().filter_map(|&i| x.get(i).copied()).collect::<Vec<f64>>();
+        Owned {
+            coordinates: self.coordinates.iter().map(take).collect(),
+            x: self.x.iter().map(take).collect(),
+            y: self.y.iter().map(take).collect(),
+            weights: take(&self.weights),
+            group: rows.iter().filter_map(|&i| self.group.get(i).copied()).collect(),
+            groups: self.groups,
+        }
+    }
+}
+
+/// Data that are held.
+pub struct Owned {
+    coordinates: Vec<Vec<f64>>,
+    x: Vec<Vec<f64>>,
+    y: Vec<Vec<f64>>,
+    weights: Vec<f64>,
+    group: Vec<usize>,
+    groups: usize,
+}
+
+impl Owned {
+    pub fn view(&self) -> Data<'_> {
+        Data {
+            coordinates: self.coordinates.iter().map(Vec::as_slice).collect(),
+            x: self.x.iter().map(Vec::as_slice).collect(),
+            y: self.y.iter().map(Vec::as_slice).collect(),
+            weights: &self.weights,
+            group: &self.group,
+            groups: self.groups,
+        }
+    }
+}
+
+/// The table of these data on this grid.
+pub fn moments(
+    data: &Data<'_>,
+    grid: &Grid,
+    shifts: &[f64],
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Moments> {
+    let twice: Vec<usize> = grid.m.iter().map(|m| 2 * m).collect();
+    let plan = Plan::new(&twice.iter().map(|m| 2 * m + 1).collect::<Vec<_>>(), TOLERANCE)?;
+    let mut ones = None;
+    let mut columns = vec![];
+    let all: Vec<(&[f64], f64)> = data.columns().copied().zip(shifts.iter().copied()).collect();
+    let together = (TOGETHER / plan.count()).max(2) - 1;
+    for part in all.chunks(together) {
+        let mut sums = Transform::new(&plan, part.len() + 1)?;
+        for first in (0..data.n()).step_by(BLOCK) {
+            monitor.check()?;
+            workers.run(|_| add_block(data, grid, &plan, part, first, &mut sums))?;
+        }
+        let modes = workers.run(|_| sums.modes());
+        ones.get_or_insert_with(|| table(&plan, &modes[0], &twice));
+        columns.extend(modes[1..].iter().map(|modes| table(&plan, modes, &grid.m)));
+    }
+    let (cross, squares) = products(data, shifts);
+    Ok(Moments {
+        grid: grid.clone(),
+        n: data.n() as f64,
+        log_weights: data.weights.iter().map(|w| w.ln()).sum(),
+        shifts: shifts.to_vec(),
+        ones: ones.unwrap_or_else(|| Sums::zeros(twice)),
+        columns,
+        cross,
+        squares,
+        groups: groups(data, grid, shifts, workers, monitor)?,
+    })
+}
+
+/// Ones and some columns of a block of rows.
+fn add_block(
+    data: &Data<'_>,
+    grid: &Grid,
+    plan: &Plan,
+    columns: &[(&[f64], f64)],
+    first: usize,
+    sums: &mut Transform<'_>,
+) -> Result<()> {
+    let rows = first..(first + BLOCK).min(data.n());
+    let weight = |i: usize| data.weights.get(i).copied().unwrap_or(1.0);
+    let phases = grid.phases(&data.coordinates, rows.clone());
+    let ones = rows.clone().map(weight).collect();
+    let column = |(x, shift): &(&[f64], f64)| rows.clone().map(|i| weight(i) * (x[i] - shift)).collect();
+    let strengths: Vec<Vec<f64>> = std::iter::once(ones).chain(columns.iter().map(column)).collect();
+    let phases: Vec<&[f64]> = phases.iter().map(Vec::as_slice).collect();
+    let strengths: Vec<&[f64]> = strengths.iter().map(Vec::as_slice).collect();
+    sums.add(&Points::new(plan, &phases)?, &strengths)
+}
+
+impl Grid {
+    /// 2 pi h (x - centre) of each axis.
+    pub fn phases(&self, coordinates: &[&[f64]], rows: std::ops::Range<usize>) -> Vec<Vec<f64>> {
+        let phase = |(a, x): (usize, &&[f64])| {
+            x[rows.clone()]
+                .iter()
+                .map(|x| TAU * self.h[a] * (x - self.centre[a]))
+                .collect()
+        };
+        coordinates.iter().enumerate().map(phase).collect()
+    }
+}
+
+/// Sums of cosines and sines of the frequencies -m..m.
+fn table(plan: &Plan, modes: &[c64], m: &[usize]) -> Sums {
+    let mut sums = Sums::zeros(m.to_vec());
+    for (index, k) in sums.keys().into_iter().enumerate() {
+        let mode = plan.mode(modes, &k);
+        (sums.cos[index], sums.sin[index]) = (mode.re, -mode.im);
+    }
+    sums
+}
+
+/// X'[X, Y], and the sums of squares of Y.
+fn products(data: &Data<'_>, shifts: &[f64]) -> (Mat<f64>, Vec<f64>) {
+    let columns: Vec<&&[f64]> = data.columns().collect();
+    let weight = |i: usize| data.weights.get(i).copied().unwrap_or(1.0);
+    let product = |a: usize, b: usize| -> f64 {
+        let term = |i: usize| weight(i) * (columns[a][i] - shifts[a]) * (columns[b][i] - shifts[b]);
+        (0..data.n()).map(term).sum()
+    };
+    let p = data.x.len();
+    let cross = Mat::from_fn(p, columns.len(), product);
+    let squares = (p..columns.len()).map(|j| product(j, j)).collect();
+    (cross, squares)
+}
+
+/// Indicators of groups against everything: the transforms of the rows of one group at a time.
+fn groups(
+    data: &Data<'_>,
+    grid: &Grid,
+    shifts: &[f64],
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Groups> {
+    let mut rows: Vec<Vec<usize>> = vec![vec![]; data.groups];
+    data.group.iter().enumerate().for_each(|(i, &g)| rows[g].push(i));
+    let plan = Plan::new(&grid.m.iter().map(|m| 2 * m + 1).collect::<Vec<_>>(), TOLERANCE)?;
+    let mut groups = Groups::default();
+    for rows in &rows {
+        let part = data.rows(rows);
+        let ones = if part.weights.is_empty() {
+            vec![1.0; rows.len()]
+        } else {
+            part.weights.clone()
+        };
+        let phases = grid.phases(&part.view().coordinates, 0..rows.len());
+        let phases: Vec<&[f64]> = phases.iter().map(Vec::as_slice).collect();
+        let modes = plan.type1(&phases, &[&ones], workers, monitor)?;
+        groups.sums.push(table(&plan, &modes[0], &grid.m));
+        groups.counts.push(ones.iter().sum());
+        let total = |x: &Vec<f64>, shift: f64| dot(x, &ones) - shift * ones.iter().sum::<f64>();
+        let columns = part.x.iter().chain(&part.y).zip(shifts);
+        groups.cross.push(columns.map(|(x, s)| total(x, *s)).collect());
+    }
+    Ok(groups)
+}

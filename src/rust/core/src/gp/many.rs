@@ -1,0 +1,281 @@
+//! Many responses, each with its own length scale or all with one, on a grid that they share.
+//!
+//! What a length scale makes of the kernel serves all responses: at each every response is searched over delta by the code of a single fit. From a coarse grid on, length
+//! scales are put between others until no response would gain by more of them, as the parabola through its best three tells.
+//!
+//! A length scale that was looked for makes the likelihood ratio of no process larger than the boundary mixture of one variance knows. Under that hypothesis the
+//! signed root of the ratio is nearly a standard normal process Z along the length scale, and (Davies 1977, by Rice's formula)
+//!
+//! ```text
+//! P(max Z > c) <= P(Z > c) + arc / (2 pi) exp(-c^2 / 2),   arc = sum over neighbours of arccos cor(Z_i, Z_i+1)
+//! ```
+
+use super::exact::correlations;
+use crate::gp::bounds::Bounds;
+use crate::gp::fourier::sufficient::Data;
+use crate::gp::settings::Request;
+use crate::kernel::Kernel;
+use crate::kernel::dense::Dense;
+use crate::linalg::product;
+use crate::lmm::fit::{Fit, Options};
+use crate::lmm::many::{self, Fits, fit_many};
+use crate::rotation::Model;
+use crate::rotation::fixed_qr::Design;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::{Workers, check_memory};
+use faer::{Mat, MatRef, Par};
+
+/// Distance of length scales in the logarithm, before some are put between.
+const STEP: f64 = 0.2;
+/// What a response's log-likelihood may gain between length scales that were looked at, and how often a step is halved at most.
+const GAIN: f64 = 0.01;
+const HALVINGS: usize = 6;
+
+/// The fits in the order of the responses, their length scales, and the length of the arc of each.
+pub struct Together {
+    pub fits: Fits,
+    pub lengths: Vec<f64>,
+    pub arcs: Vec<f64>,
+    /// The range that was looked at.
+    pub range: (f64, f64),
+    /// Basis functions, at most, and the smallest part of the variance that they hold.
+    pub size: usize,
+    pub captured: f64,
+}
+
+/// The grid from the longest length scale down to the shortest.
+pub fn descending(shortest: f64, longest: f64) -> Vec<f64> {
+    let steps = ((longest / shortest).ln() / STEP).ceil() as usize;
+    (0..=steps)
+        .map(|i| longest * (shortest / longest).powf(i as f64 / steps.max(1) as f64))
+        .collect()
+}
+
+/// The best of the length scales that were looked at.
+pub struct Best {
+    shared: bool,
+    pub fits: Vec<Result<Fit>>,
+    pub lengths: Vec<f64>,
+    deviance: f64,
+}
+
+impl Best {
+    pub fn new(responses: usize, shared: bool) -> Self {
+        Self {
+            shared,
+            fits: (0..responses).map(|_| Err(Error::Interrupted)).collect(),
+            lengths: vec![f64::NAN; responses],
+            deviance: f64::INFINITY,
+        }
+    }
+
+    /// The log-likelihoods that decide: of each response, or their sum.
+    fn deciding(&self, fits: &[Result<Fit>]) -> Vec<f64> {
+        let log_lik = |fit: &Result<Fit>| fit.as_ref().map_or(0.0, |fit| fit.point.log_lik);
+        match self.shared {
+            true => vec![fits.iter().map(log_lik).sum()],
+            false => fits.iter().map(log_lik).collect(),
+        }
+    }
+
+    /// Each response by itself, or all if the sum of their deviances falls.
+    pub fn take(&mut self, length: f64, fits: Vec<Result<Fit>>) {
+        let log_lik = |fit: &Result<Fit>| fit.as_ref().map_or(0.0, |fit| fit.point.log_lik);
+        let deviance: f64 = -2.0 * fits.iter().map(log_lik).sum::<f64>();
+        let better = |new: &Result<Fit>, old: &Result<Fit>| match (new, old) {
+            (Ok(new), Ok(old)) => new.point.log_lik > old.point.log_lik,
+            (_, Err(Error::Interrupted)) | (Ok(_), Err(_)) => true,
+            (Err(_), _) => false,
+        };
+        let all = deviance < self.deviance;
+        for ((new, old), at) in fits.into_iter().zip(&mut self.fits).zip(&mut self.lengths) {
+            let first = matches!(old, Err(Error::Interrupted));
+            if first || (if self.shared { all } else { better(&new, old) }) {
+                *at = if new.is_ok() { length } else { f64::NAN };
+                *old = new;
+            }
+        }
+        self.deviance = self.deviance.min(deviance);
+    }
+}
+
+/// Length scales of a window, and what each response makes of them.
+pub struct Line {
+    /// log ell, ascending, with the log-likelihoods that decide.
+    seen: Vec<(f64, Vec<f64>)>,
+}
+
+impl Line {
+    /// Looks along a grid, and then between its points.
+    pub fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Vec<Result<Fit>>>) -> Result<()> {
+        let mut line = Self { seen: vec![] };
+        let mut wanted: Vec<f64> = grid.to_vec();
+        for _ in 0..=HALVINGS {
+            for length in wanted {
+                let fits = at(length)?;
+                let place = line.seen.partition_point(|(t, _)| *t < length.ln());
+                line.seen.insert(place, (length.ln(), best.deciding(&fits)));
+                best.take(length, fits);
+            }
+            wanted = line.wanted();
+            if wanted.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Length scales between those that were seen, towards the optimum of some response.
+    fn wanted(&self) -> Vec<f64> {
+        let responses = self.seen.first().map_or(0, |(_, values)| values.len());
+        let mut wanted: Vec<f64> = (0..responses).filter_map(|j| self.between(j)).collect();
+        wanted.sort_by(f64::total_cmp);
+        wanted.dedup();
+        wanted.into_iter().map(f64::exp).collect()
+    }
+
+    /// The middle of the interval that holds the vertex of the parabola through the best point of a response and its neighbours, if there is much to gain.
+    fn between(&self, j: usize) -> Option<f64> {
+        let value = |i: usize| self.seen[i].1[j];
+        let top = (0..self.seen.len()).max_by(|a, b| value(*a).total_cmp(&value(*b)))?;
+        let (before, after) = (top.checked_sub(1)?, Some(top + 1).filter(|i| *i < self.seen.len())?);
+        let (left, right) = (
+            self.seen[top].0 - self.seen[before].0,
+            self.seen[after].0 - self.seen[top].0,
+        );
+        let (rise, fall) = ((value(top) - value(before)) / left, (value(after) - value(top)) / right);
+        let curvature = 2.0 * (rise - fall) / (left + right);
+        let slope = (rise * right + fall * left) / (left + right);
+        let half = 0.5 * if slope > 0.0 { right } else { left };
+        // half a step away the log-likelihood may be higher by as much
+        let gain = 0.5 * curvature * half * half;
+        (gain > GAIN).then_some(self.seen[top].0 + half.copysign(slope))
+    }
+}
+
+/// The angle between neighbours of a process with unit variance.
+pub fn angle(correlation: f64) -> f64 {
+    correlation.clamp(-1.0, 1.0).acos()
+}
+
+/// By the kernel matrix of all rows; `y` may have missing cells.
+pub fn exact(
+    data: &Data<'_>,
+    y: MatRef<'_, f64>,
+    x: MatRef<'_, f64>,
+    (request, bounds, threads): (&Request, &Bounds, usize),
+    shared: bool,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Together> {
+    let n = data.n();
+    check_memory(6.0 * (n as f64).powi(2))?;
+    let rows: Vec<usize> = (0..n).collect();
+    let ones = vec![1.0; n];
+    let weights = if data.weights.is_empty() { &ones } else { data.weights };
+    let asked = asked(request, threads);
+    let range = exact_range(request, bounds, n);
+    let grid = match &request.lengths {
+        Some(lengths) => vec![lengths[0]],
+        None => descending(range.0, range.1),
+    };
+    let mut best = Best::new(y.ncols(), shared);
+    let mut scores = Scores::new(x, weights)?;
+    let (mut nobs, mut steps) = (vec![], 0);
+    let at = |length: f64| {
+        monitor.check()?;
+        let lengths = request.lengths.clone().unwrap_or(vec![length; 3]);
+        let kernel = correlations(request.family, &data.coordinates, &data.coordinates, &lengths)?;
+        let model = Model {
+            y: &ones,
+            x,
+            weights,
+            z: &ones,
+            group: &rows,
+            kernel: Kernel::Dense(Dense(kernel.as_ref())),
+            index: &rows,
+        };
+        let found = fit_many(y, &model, asked, monitor)?;
+        nobs = found.nobs;
+        if steps < grid.len() {
+            workers.run(|par| scores.take(kernel, par));
+        }
+        steps += 1;
+        Ok(found.fits)
+    };
+    Line::look(&mut best, &grid, at)?;
+    Ok(Together {
+        arcs: vec![scores.arc; y.ncols()],
+        fits: Fits { fits: best.fits, nobs },
+        lengths: best.lengths,
+        range,
+        size: n,
+        captured: 1.0,
+    })
+}
+
+fn asked(request: &Request, threads: usize) -> many::Request {
+    let options = Options {
+        method: request.method,
+        threads,
+        tolerance: None,
+    };
+    many::Request {
+        options,
+        effects: false,
+    }
+}
+
+/// From half the mean distance of neighbours to the longest side, if not asked otherwise.
+fn exact_range(request: &Request, bounds: &Bounds, n: usize) -> (f64, f64) {
+    let side = request.widest(bounds);
+    let neighbours = side / (n as f64).powf(1.0 / bounds.d() as f64);
+    let longest = request.longest.unwrap_or(side);
+    (request.shortest.unwrap_or(0.5 * neighbours).min(longest), longest)
+}
+
+/// Score statistics of neighbouring kernels: tr(PK PK') for a scale that is estimated.
+struct Scores {
+    /// An orthonormal basis of span(X), rows times root weights.
+    q: Mat<f64>,
+    root: Vec<f64>,
+    last: Option<Mat<f64>>,
+    arc: f64,
+}
+
+impl Scores {
+    fn new(x: MatRef<'_, f64>, weights: &[f64]) -> Result<Self> {
+        let root: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
+        let kept = Design::new(x, &root)?.kept;
+        let columns = Mat::from_fn(x.nrows(), kept.len(), |i, j| root[i] * x[(i, kept[j])]);
+        Ok(Self {
+            q: columns.qr().compute_thin_Q(),
+            root,
+            last: None,
+            arc: 0.0,
+        })
+    }
+
+    fn take(&mut self, mut kernel: Mat<f64>, par: Par) {
+        let n = kernel.nrows();
+        for j in 0..n {
+            (0..n).for_each(|i| kernel[(i, j)] *= self.root[i] * self.root[j]);
+        }
+        // P K P, and of it what is not a multiple of P
+        let right = product(kernel.as_ref(), self.q.as_ref(), par);
+        kernel -= product(right.as_ref(), self.q.transpose(), par);
+        let left = product(self.q.transpose(), kernel.as_ref(), par);
+        kernel -= product(self.q.as_ref(), left.as_ref(), par);
+        let mean = (0..n).map(|i| kernel[(i, i)]).sum::<f64>() / (n - self.q.ncols()) as f64;
+        kernel += product(self.q.as_ref(), self.q.transpose(), par) * faer::Scale(mean);
+        (0..n).for_each(|i| kernel[(i, i)] -= mean);
+        let size = kernel.norm_l2();
+        kernel *= faer::Scale(1.0 / size);
+        if let Some(last) = &self.last {
+            let entries = |j: usize| -> f64 { kernel.col(j).iter().zip(last.col(j).iter()).map(|(a, b)| a * b).sum() };
+            self.arc += angle((0..n).map(entries).sum());
+        }
+        self.last = Some(kernel);
+    }
+}

@@ -1,0 +1,64 @@
+//! Gaussian processes: kernels with parameters of their own, whose logarithms are searched over while delta is at its best.
+
+pub mod answer;
+pub mod bounds;
+pub mod chebyshev;
+pub mod exact;
+pub mod fourier;
+pub mod information;
+pub mod interval;
+pub mod joint;
+pub mod many;
+pub mod newton;
+pub mod search;
+pub mod settings;
+pub mod turned;
+
+use crate::likelihood::Method;
+use crate::rotation::rotated::Rotated;
+use crate::runtime::error::Result;
+use faer::Par;
+use newton::{Estimates, Here};
+
+/// A kernel with parameters: length scales, and whatever else scales a part of it.
+pub trait Process: Sync {
+    /// The rotated object at these parameters.
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated>;
+
+    /// Is its memory so little that several may be decomposed side by side?
+    fn is_small(&self) -> bool {
+        false
+    }
+
+    /// The smallest delta whose likelihood can be told: below it the condition of K + delta I leaves no digits.
+    fn floor(&self) -> f64 {
+        0.0
+    }
+
+    /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
+
+    /// Estimates at a point, if the process knows them without its rotated object.
+    fn estimates(&self, _method: Method, _at: &[f64], _delta: f64, _par: Par) -> Option<Estimates> {
+        None
+    }
+
+    /// The same, and the deviance to second order in some directions of the parameters' logarithms and in log delta.
+    fn near(&self, _method: Method, _at: &[f64], _delta: f64, _directions: &[Vec<f64>], _par: Par) -> Option<Here> {
+        None
+    }
+}
+
+/// Slopes of the log-determinant and of log Q.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slopes {
+    pub log_det: f64,
+    pub log_q: f64,
+}
+
+impl Slopes {
+    /// Slope of -2 log L with n contrasts.
+    pub fn deviance(self, n: f64) -> f64 {
+        self.log_det + n * self.log_q
+    }
+}

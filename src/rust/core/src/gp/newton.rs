@@ -1,0 +1,220 @@
+//! Newton's method for length scale and delta together, where a process knows its deviance to second order.
+
+use super::search::{Found, Profiled, Search, Seen};
+use crate::gp::bounds::Range;
+use crate::likelihood::optimize::Place;
+use crate::linalg::max_abs;
+use crate::lmm::fit::Point;
+use crate::runtime::error::Result;
+use faer::linalg::solvers::DenseSolveCore;
+use faer::{Mat, Side};
+
+/// -2 log L about a point, its scale profiled out, in some directions of the parameters' logarithms and in log delta (last).
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// Contrasts.
+    pub n: f64,
+    pub value: f64,
+    pub gradient: Vec<f64>,
+    pub hessian: Vec<Vec<f64>>,
+    /// Slopes of log sigma2.
+    pub log_q: Vec<f64>,
+}
+
+/// What is estimated at a point.
+#[derive(Debug, Clone)]
+pub struct Estimates {
+    pub point: Point,
+    pub beta: Vec<f64>,
+    pub vcov: Vec<Vec<f64>>,
+    /// Of the process' functions.
+    pub coefficients: Vec<f64>,
+    /// -2 log L without the process.
+    pub nothing: f64,
+}
+
+/// A process at a point, and the deviance about it.
+#[derive(Debug, Clone)]
+pub struct Here {
+    pub local: Local,
+    pub estimates: Estimates,
+}
+
+impl Local {
+    /// Covariance of the estimates: twice the inverse of the Hessian. None where that is not positive definite.
+    pub fn covariance(&self) -> Option<Mat<f64>> {
+        let half = |i: usize, j: usize| 0.5 * (self.hessian[i][j] + self.hessian[j][i]);
+        let hessian = Mat::from_fn(self.hessian.len(), self.hessian.len(), half);
+        Some(hessian.llt(Side::Lower).ok()?.inverse() * 2.0)
+    }
+
+    /// Newton's step to the optimum; none where the deviance is not convex.
+    pub fn convex_step(&self) -> Option<Vec<f64>> {
+        let (step, length) = self.step(&vec![false; self.gradient.len()])?;
+        length.map(|_| step)
+    }
+
+    /// Downhill: Newton's step, each curvature taken by its size, no longer than `LONGEST`; and its length in standard errors where the deviance is convex. Coordinates that
+    /// are held do not move.
+    fn step(&self, held: &[bool]) -> Option<(Vec<f64>, Option<f64>)> {
+        let free: Vec<usize> = (0..held.len()).filter(|&i| !held[i]).collect();
+        let hessian = Mat::from_fn(free.len(), free.len(), |i, j| self.hessian[free[i]][free[j]]);
+        let eigen = hessian.self_adjoint_eigen(Side::Lower).ok()?;
+        let (vectors, values) = (eigen.U(), eigen.S().column_vector());
+        let mut step = vec![0.0; held.len()];
+        let mut gain = 0.0;
+        for (k, value) in values.iter().enumerate() {
+            let slope: f64 = (0..free.len()).map(|i| vectors[(i, k)] * self.gradient[free[i]]).sum();
+            gain += slope * slope / value;
+            (0..free.len()).for_each(|i| step[free[i]] -= slope / value.abs() * vectors[(i, k)]);
+        }
+        let longest = max_abs(step.iter().copied());
+        if longest > LONGEST {
+            step.iter_mut().for_each(|s| *s *= LONGEST / longest);
+        }
+        let length = values.iter().all(|v| *v > 0.0).then(|| (0.5 * gain).sqrt());
+        longest.is_finite().then_some((step, length))
+    }
+}
+
+/// Most steps, and how long one is at most.
+const STEPS: usize = 16;
+const LONGEST: f64 = 0.7;
+/// Length of a step that does not matter, in standard errors: the deviance is within 1e-5 of its lowest.
+const SMALL: f64 = 3e-3;
+/// Length of a step after which the next would be far below that, and the part of itself by which the curvature may change along it to be taken for that at its end.
+const CLOSE: f64 = 2e-2;
+const STEADY: f64 = 1e-3;
+
+/// Where a step began, the step, and what was there.
+struct Begun {
+    at: [f64; 2],
+    step: [f64; 2],
+    /// In standard errors, where the deviance was convex.
+    length: Option<f64>,
+    local: Local,
+}
+
+impl Begun {
+    fn halve(&mut self) -> [f64; 2] {
+        self.step = self.step.map(|s| 0.5 * s);
+        self.length = self.length.map(|l| 0.5 * l);
+        [self.at[0] + self.step[0], self.at[1] + self.step[1]]
+    }
+
+    /// By which part of itself the curvature changed for each standard error of this step.
+    fn bent(&self, end: &Local) -> f64 {
+        let change = |i: usize| (self.local.hessian[i][i] / end.hessian[i][i] - 1.0).abs();
+        self.length.map_or(f64::INFINITY, |l| change(0).max(change(1)) / l)
+    }
+}
+
+impl Search<'_> {
+    /// The process about some length scales, the first `d` of which change in proportion.
+    pub fn near(&self, at: &[f64], delta: f64, d: usize) -> Result<Option<Here>> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        let together = [(0..at.len()).map(|i| f64::from(i < d)).collect()];
+        let here = self.workers.run(|par| process.near(method, at, delta, &together, par));
+        Ok(here.filter(|here| here.local.value.is_finite()))
+    }
+
+    /// The process at the end of a step that is so short that the curvature there is that of its beginning.
+    fn ended(&self, here: Here, from: [f64; 2], to: [f64; 2], at: &[f64]) -> Option<Here> {
+        if from == to {
+            return Some(here);
+        }
+        let (process, method) = (self.process, self.method);
+        let estimates = self
+            .workers
+            .run(|par| process.estimates(method, at, to[1].exp(), par))?;
+        let mut local = here.local;
+        local.value = -2.0 * estimates.point.log_lik;
+        for (slope, row) in local.gradient.iter_mut().zip(&local.hessian) {
+            *slope += row[0] * (to[0] - from[0]) + row[1] * (to[1] - from[1]);
+        }
+        Some(Here { local, estimates })
+    }
+
+    /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
+    pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
+        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
+        let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
+        let (mut at, mut last, mut seen) = ([0.0, delta.ln()], None::<Begun>, vec![]);
+        for _ in 0..STEPS {
+            let Some(here) = self.near(&along(at[0]), at[1].exp(), start.len())? else {
+                return Ok(None);
+            };
+            let value = here.local.value;
+            if let Some(last) = &mut last
+                && value > last.local.value + ROUNDING * last.local.value.abs()
+            {
+                at = last.halve();
+                continue;
+            }
+            seen.push(Seen {
+                length: along(at[0])[0],
+                point: here.estimates.point,
+            });
+            let Some((step, length)) = here.local.within(at[0], ends) else {
+                return Ok(None);
+            };
+            let from = at;
+            if length.is_none_or(|l| l > SMALL) {
+                at = [at[0] + step[0], at[1] + step[1]];
+            }
+            if at[1].exp() < self.process.floor() {
+                return Ok(None);
+            }
+            let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
+            if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
+                let here = self.ended(here, from, at, &along(at[0]));
+                // without a process it may be better still: then the whole range is looked at
+                let best = here.filter(|here| here.local.value < here.estimates.nothing);
+                return Ok(best.map(|here| Found::here(along(at[0]), here, seen)));
+            }
+            let local = here.local;
+            last = Some(Begun {
+                at: from,
+                step,
+                length,
+                local,
+            });
+        }
+        Ok(None)
+    }
+}
+
+/// Differences of deviances below this part of them are rounding.
+const ROUNDING: f64 = 1e-9;
+
+impl Local {
+    /// The step from a length scale that may not leave a range, in logarithms; at its ends delta alone moves on.
+    fn within(&self, t: f64, ends: (f64, f64)) -> Option<([f64; 2], Option<f64>)> {
+        let outward = (t <= ends.0 && self.gradient[0] > 0.0) || (t >= ends.1 && self.gradient[0] < 0.0);
+        let (step, length) = self.step(&[outward, false])?;
+        let next = (t + step[0]).clamp(ends.0, ends.1);
+        let stopped = next != t + step[0];
+        Some(([next - t, step[1]], length.filter(|_| !stopped)))
+    }
+}
+
+impl Found {
+    fn here(lengths: Vec<f64>, here: Here, grid: Vec<Seen>) -> Self {
+        let best = Profiled {
+            lengths,
+            rotated: None,
+            point: here.estimates.point,
+            deviance: here.local.value,
+            gradient: vec![here.local.gradient[0]],
+            place: Place::Interior,
+            delta: here.estimates.point.delta,
+        };
+        Self {
+            locals: vec![best],
+            grid,
+            width: here.local.covariance().map(|c| c[(0, 0)].sqrt()),
+            here: Some(here),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The length scales: the profile of the likelihood over their logarithms, delta at its best for each, with exact gradients.
+//!
+//! By the envelope theorem the slope at the best delta is that at fixed delta, `d deviance = d logdet + n' d log Q`.
+
+use super::Process;
+use super::newton::Here;
+use crate::gp::bounds::Range;
+use crate::likelihood::optimize::{Place, root};
+use crate::likelihood::{Criterion, Method};
+use crate::lmm::fit::{Point, at, dual_grid_above, point};
+use crate::rotation::rotated::Rotated;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use argmin::core::{CostFunction, Executor, Gradient, State};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+use faer::Par;
+use rayon::prelude::*;
+use std::cell::RefCell;
+
+/// The profile at one set of length scales.
+#[derive(Debug, Clone)]
+pub struct Profiled {
+    pub lengths: Vec<f64>,
+    /// Not there if a process told its optimum without it.
+    pub rotated: Option<Rotated>,
+    pub point: Point,
+    /// -2 log L at the best delta, and its slope in the logarithm of each length scale.
+    pub deviance: f64,
+    pub gradient: Vec<f64>,
+    pub place: Place,
+    /// delta in the units of the response: 0 or infinite at an end point.
+    pub delta: f64,
+}
+
+impl Profiled {
+    /// Slope of the deviance where all length scales change in proportion.
+    pub fn slope(&self) -> f64 {
+        self.gradient.iter().sum()
+    }
+
+    /// Estimates at these length scales.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            length: self.lengths[0],
+            point: self.point,
+        }
+    }
+}
+
+/// What the search saw at one length scale.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub length: f64,
+    pub point: Point,
+}
+
+/// Local optima over the length scales, best first; `grid` is the profile as the search saw it.
+pub struct Found {
+    pub locals: Vec<Profiled>,
+    pub grid: Vec<Seen>,
+    /// Standard error of the logarithm of the length scale at the best, if the slopes that were seen tell it.
+    pub width: Option<f64>,
+    /// All about the best, if the process knows it.
+    pub here: Option<Here>,
+}
+
+pub struct Search<'a> {
+    pub process: &'a dyn Process,
+    pub method: Method,
+    pub workers: &'a Workers,
+    pub monitor: RefCell<&'a mut dyn Monitor>,
+}
+
+/// Most steps of the secant method, and the part of the standard error below which a step does not matter.
+const STEPS: usize = 12;
+const SMALL: f64 = 1e-3;
+/// Distance of grid points in the logarithm of a length scale.
+const STEP: f64 = 0.45;
+
+impl Found {
+    pub fn one(profiled: Profiled) -> Self {
+        Self {
+            grid: vec![],
+            locals: vec![profiled],
+            width: None,
+            here: None,
+        }
+    }
+}
+
+impl Search<'_> {
+    pub fn at(&self, lengths: &[f64]) -> Result<Profiled> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        self.workers.run(|par| profiled(process, method, lengths, par))
+    }
+
+    /// One length scale for all axes, in proportion to `unit`, between the ends of a range of factors.
+    pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Found> {
+        let along = |t: f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
+        let (at, seen) = self.look(unit, shortest, longest, true)?;
+        let mut locals = vec![];
+        for i in 1..at.len() {
+            if seen[i - 1].slope() < 0.0 && seen[i].slope() >= 0.0 {
+                locals.push(self.between(&along, at[i - 1], at[i])?);
+            }
+        }
+        let last = at.len() - 1;
+        let ends = [(0, seen[0].slope() >= 0.0), (last, seen[last].slope() < 0.0)];
+        locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
+        locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
+        let grid = seen.iter().chain(&locals).map(|p| p.seen()).collect();
+        Ok(Found {
+            locals,
+            grid,
+            width: None,
+            here: None,
+        })
+    }
+
+    /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
+    pub fn look(&self, unit: &[f64], shortest: f64, longest: f64, all: bool) -> Result<(Vec<f64>, Vec<Profiled>)> {
+        let (first, last) = (shortest.ln(), longest.ln());
+        let steps = ((last - first) / STEP).ceil().max(1.0) as usize;
+        let falling: Vec<f64> = (0..=steps)
+            .rev()
+            .map(|i| first + (last - first) * i as f64 / steps as f64)
+            .collect();
+        let (mut at, mut seen): (Vec<f64>, Vec<Profiled>) = (vec![], vec![]);
+        for some in falling.chunks(self.at_once()) {
+            at.extend(some);
+            seen.extend(self.all_at(unit, some)?);
+            let passed = |i: usize| seen[i].slope() < 0.0 && seen[i - 1].slope() >= 0.0;
+            if !all && (1..seen.len()).any(passed) {
+                break;
+            }
+        }
+        at.reverse();
+        seen.reverse();
+        Ok((at, seen))
+    }
+
+    /// How many places are looked at side by side: a decomposition gains little from further threads.
+    fn at_once(&self) -> usize {
+        if self.process.is_small() {
+            self.workers.threads()
+        } else {
+            1
+        }
+    }
+
+    fn all_at(&self, unit: &[f64], at: &[f64]) -> Result<Vec<Profiled>> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        let one = |t: &f64, par: Par| {
+            let lengths: Vec<f64> = unit.iter().map(|u| u * t.exp()).collect();
+            profiled(process, method, &lengths, par)
+        };
+        self.workers.run(|par| match at {
+            [t] => Ok(vec![one(t, par)?]),
+            _ => at.par_iter().map(|t| one(t, Par::Seq)).collect(),
+        })
+    }
+
+    /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
+    /// beside the width that the slopes tell. The whole range is searched where the profile is not convex.
+    pub fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
+        if let Some(found) = self.newton(start, delta, range)? {
+            return Ok(found);
+        }
+        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
+        let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
+        let mut seen = vec![(0.0, self.at(start)?)];
+        let mut curvature = 2.0 / (width * width);
+        for _ in 0..STEPS {
+            let (t, last) = &seen[seen.len() - 1];
+            let step = -last.slope() / curvature;
+            let next = (t + step).clamp(ends.0, ends.1);
+            if last.place == Place::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
+                return Ok(self.found(seen));
+            }
+            let (t, before) = (*t, last.slope());
+            let there = self.at(&along(next))?;
+            curvature = (there.slope() - before) / (next - t);
+            seen.push((next, there));
+            if curvature.is_nan() || curvature <= 0.0 {
+                break;
+            }
+        }
+        let unit: Vec<f64> = start.iter().map(|l| l / start[0]).collect();
+        self.isotropic(&unit, range.shortest[0], range.longest[0])
+    }
+
+    fn found(&self, seen: Vec<(f64, Profiled)>) -> Found {
+        let grid = seen.iter().map(|(_, p)| p.seen()).collect();
+        let width = match &seen[..] {
+            [.., (a, before), (b, last)] => {
+                Some((2.0 * (b - a) / (last.slope() - before.slope())).sqrt()).filter(|w| w.is_finite())
+            }
+            _ => None,
+        };
+        let locals = seen.into_iter().map(|(_, p)| p).next_back().into_iter().collect();
+        Found {
+            locals,
+            grid,
+            width,
+            here: None,
+        }
+    }
+
+    fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
+        let stopped = RefCell::new(None);
+        let slope = |t: f64| match self.at(&along(t)) {
+            Ok(p) => p.slope(),
+            Err(error) => {
+                stopped.borrow_mut().get_or_insert(error);
+                f64::NAN
+            }
+        };
+        let at = root(slope, a, b);
+        stopped.into_inner().map_or(Ok(()), Err)?;
+        self.at(&along(at?))
+    }
+
+    /// From a start downhill by a quasi-Newton method, each direction (parameters that move together) within its range. A grid of frequencies serves
+    /// a range of length scales only: logarithms are written as logistic functions of free numbers.
+    pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Profiled> {
+        let surface = Surface {
+            search: self,
+            range,
+            start,
+            directions,
+            last: RefCell::new(None),
+            stopped: RefCell::new(None),
+        };
+        let failed = |_| Error::NoConvergence {
+            what: "the search for the length scales",
+            iterations: 100,
+        };
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), 6)
+            .with_tolerance_grad(1e-6)
+            .map_err(failed)?;
+        let free = surface.free();
+        let run = Executor::new(&surface, solver)
+            .configure(|state| state.param(free.clone()).max_iters(100))
+            .timer(false)
+            .run();
+        if let Some(error) = surface.stopped.borrow_mut().take() {
+            return Err(error);
+        }
+        // a line search that cannot improve any more ends with an error; what was reached counts
+        let best = run
+            .ok()
+            .and_then(|run| run.state().get_best_param().cloned())
+            .unwrap_or(free);
+        self.at(&surface.lengths(&best))
+    }
+}
+
+fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
+    let rotated = process.rotated(lengths, par)?;
+    let criterion = Criterion { data: &rotated, method };
+    let grid = dual_grid_above(&criterion, process.floor());
+    let none = Error::NoConvergence {
+        what: "the search for delta",
+        iterations: 0,
+    };
+    // far too long a length scale may ask for less noise than rounding leaves: others will be better
+    let best = match grid.optimum(&criterion)? {
+        Some(optimum) => optimum.best,
+        None => grid.lowest().ok_or(none)?,
+    };
+    let n = criterion.n() as f64;
+    let delta = best.at.exp() * rotated.k_scale;
+    let gradient = match best.place {
+        Place::Upper => vec![0.0; lengths.len()],
+        _ => {
+            let slopes = process.slopes(method, lengths, delta.max(floor(&rotated)), par)?;
+            slopes.iter().map(|s| s.deviance(n)).collect()
+        }
+    };
+    let (h, g) = at(best.place, best.at);
+    Ok(Profiled {
+        lengths: lengths.to_vec(),
+        point: point(&criterion, h, g),
+        deviance: best.value,
+        gradient,
+        place: best.place,
+        delta,
+        rotated: Some(rotated),
+    })
+}
+
+/// Below the rounding of the largest eigenvalue delta no longer shows.
+fn floor(rotated: &Rotated) -> f64 {
+    100.0 * f64::EPSILON * rotated.values.len() as f64 * rotated.largest() * rotated.k_scale
+}
+
+struct Surface<'s, 'a> {
+    search: &'s Search<'a>,
+    range: &'s Range,
+    start: &'s [f64],
+    directions: &'s [Vec<usize>],
+    last: RefCell<Option<(Vec<f64>, Profiled)>>,
+    stopped: RefCell<Option<Error>>,
+}
+
+type Failed = argmin::core::Error;
+
+impl Surface<'_, '_> {
+    /// First logarithm of a direction, by its first parameter, and how far it may go.
+    fn span(&self, k: usize) -> (f64, f64) {
+        let i = self.directions[k][0];
+        let first = self.range.shortest[i].ln();
+        (first, self.range.longest[i].ln() - first)
+    }
+
+    fn free(&self) -> Vec<f64> {
+        let part = |k: usize| {
+            let (first, span) = self.span(k);
+            ((self.start[self.directions[k][0]].ln() - first) / span).clamp(0.01, 0.99)
+        };
+        (0..self.directions.len())
+            .map(|k| (part(k) / (1.0 - part(k))).ln())
+            .collect()
+    }
+
+    fn lengths(&self, free: &[f64]) -> Vec<f64> {
+        let mut lengths = self.start.to_vec();
+        for (k, direction) in self.directions.iter().enumerate() {
+            let (first, span) = self.span(k);
+            let factor = (first + span * share(free[k])).exp() / self.start[direction[0]];
+            direction.iter().for_each(|&i| lengths[i] *= factor);
+        }
+        lengths
+    }
+
+    fn read<T>(&self, free: &[f64], of: impl Fn(&Profiled) -> T) -> std::result::Result<T, Failed> {
+        let mut last = self.last.borrow_mut();
+        if let Some((at, profiled)) = last.as_ref()
+            && at == free
+        {
+            return Ok(of(profiled));
+        }
+        match self.search.at(&self.lengths(free)) {
+            Ok(profiled) => {
+                let value = of(&profiled);
+                *last = Some((free.to_vec(), profiled));
+                Ok(value)
+            }
+            Err(error) => {
+                *self.stopped.borrow_mut() = Some(error);
+                Err(Failed::msg("stopped"))
+            }
+        }
+    }
+}
+
+fn share(u: f64) -> f64 {
+    1.0 / (1.0 + (-u).exp())
+}
+
+impl CostFunction for &Surface<'_, '_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, free: &Vec<f64>) -> std::result::Result<f64, Failed> {
+        self.read(free, |p| p.deviance)
+    }
+}
+
+impl Gradient for &Surface<'_, '_> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, free: &Vec<f64>) -> std::result::Result<Vec<f64>, Failed> {
+        let slope = |k: usize| self.span(k).1 * share(free[k]) * (1.0 - share(free[k]));
+        let along = |p: &Profiled, k: usize| self.directions[k].iter().map(|&i| p.gradient[i]).sum::<f64>();
+        self.read(free, |p| (0..free.len()).map(|k| along(p, k) * slope(k)).collect())
+    }
+}

@@ -1,0 +1,113 @@
+//! The deviance with one parameter held, as a function of log delta.
+
+use super::profile::{Profile, What};
+use crate::likelihood::optimize::{Grid, Objective};
+use crate::likelihood::{Criterion, Terms, proportions};
+use crate::linalg::tridiagonal::weighted;
+use crate::linalg::{Scalar, axpy, dot};
+use num_dual::{Dual2_64, Dual64};
+
+/// What the profile of any parameter is made of at one (h, g).
+#[derive(Debug, Clone, Copy)]
+pub struct Ingredients<D> {
+    pub terms: Terms<D>,
+    pub log_h: D,
+    pub log_g: D,
+    pub beta: D,
+    /// Var(beta) / tau2
+    pub variance: D,
+}
+
+pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: What, h: D, g: D) -> Ingredients<D> {
+    let mut part = Ingredients {
+        terms: criterion.terms(h, g),
+        log_h: h.ln(),
+        log_g: g.ln(),
+        beta: D::from(0.0),
+        variance: D::from(0.0),
+    };
+    if let What::Beta(j) = what {
+        let inverse = criterion.inverse(h, g);
+        let row = &criterion.data.basis[j];
+        part.beta = criterion.beta(row, h, &inverse);
+        part.variance = variance_along(criterion, row, h, g, &inverse);
+    }
+    part
+}
+
+/// row' S row
+fn variance_along<D: Scalar>(criterion: &Criterion<'_>, row: &[f64], h: D, g: D, inverse: &[D]) -> D {
+    let data = criterion.data;
+    let k: f64 = row.iter().zip(&data.k11).map(|(a, k)| a * dot(k, row)).sum();
+    let mut cross = vec![0.0; data.values.len()];
+    row.iter().zip(&data.b).for_each(|(a, b)| axpy(*a, b, &mut cross));
+    h * k + g * dot(row, row) - h * h * weighted(&cross, &cross, inverse)
+}
+
+/// Deviance at one delta with the parameter held at `theta`, or free.
+pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: What, part: &Ingredients<D>, theta: Option<f64>) -> D {
+    let n = criterion.n() as f64;
+    let Terms { q, log_det } = part.terms;
+    let scale_free = |q: D| (q / n).ln() * n + log_det + (n + criterion.constant());
+    let scale_held = |log_tau2: D| log_tau2 * n + log_det + q * (-log_tau2).exp() + criterion.constant();
+    match (what, theta) {
+        (What::SigmaU, Some(theta)) => scale_held(-part.log_h + theta),
+        (What::SigmaE, Some(theta)) => scale_held(-part.log_g + theta),
+        (What::Beta(_), Some(theta)) => scale_free(q + (part.beta - theta).powi(2) / part.variance),
+        _ => scale_free(q),
+    }
+}
+
+/// The deviance as a function of log delta, with the parameter held.
+pub struct Held<'p, 'a> {
+    pub profile: &'p Profile<'a>,
+    pub theta: Option<f64>,
+}
+
+impl Held<'_, '_> {
+    fn evaluate<D: Scalar>(&self, at: D) -> D {
+        let (h, g) = proportions(at);
+        let Profile { criterion, what, .. } = self.profile;
+        combine(criterion, *what, &ingredients(criterion, *what, h, g), self.theta)
+    }
+
+    pub fn grid(&self) -> Grid {
+        let Profile {
+            criterion,
+            what,
+            at,
+            terms,
+            lower,
+            upper,
+            ..
+        } = self.profile;
+        let dual: Vec<Dual64> = terms
+            .iter()
+            .map(|part| combine(criterion, *what, part, self.theta))
+            .collect();
+        let end = |part: &Ingredients<f64>| combine(criterion, *what, part, self.theta);
+        let usable = |value: f64| if value.is_finite() { value } else { f64::INFINITY };
+        Grid {
+            at: at.clone(),
+            value: dual.iter().map(|d| d.re).collect(),
+            slope: dual.iter().map(|d| d.eps).collect(),
+            lower: lower.as_ref().map_or(f64::INFINITY, |part| usable(end(part))),
+            upper: usable(end(upper)),
+            floored: false,
+        }
+    }
+}
+
+impl Objective for Held<'_, '_> {
+    fn dual(&self, at: Dual64) -> Dual64 {
+        self.evaluate(at)
+    }
+
+    fn dual2(&self, at: Dual2_64) -> Dual2_64 {
+        self.evaluate(at)
+    }
+
+    fn value(&self, at: f64) -> f64 {
+        self.evaluate(at)
+    }
+}

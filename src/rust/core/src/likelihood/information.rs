@@ -1,0 +1,51 @@
+//! Standard errors of variances and their ratios from the observed information.
+
+use crate::likelihood::optimize::{Optimum, Place};
+use crate::likelihood::{Criterion, proportions};
+use crate::linalg::Scalar;
+use crate::lmm::fit::Point;
+use num_dual::{Dual2_64, second_derivative};
+
+/// Standard errors from the observed information; NaN at a boundary.
+#[derive(Debug, Clone, Copy)]
+pub struct Errors {
+    pub log_delta: f64,
+    pub delta: f64,
+    pub h2: f64,
+    pub sigma2: f64,
+    pub sigma2_e: f64,
+}
+
+impl Errors {
+    pub(crate) const UNKNOWN: Self = Self {
+        log_delta: f64::NAN,
+        delta: f64::NAN,
+        h2: f64::NAN,
+        sigma2: f64::NAN,
+        sigma2_e: f64::NAN,
+    };
+}
+
+/// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
+pub(crate) fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> Errors {
+    if optimum.best.place != Place::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
+        return Errors::UNKNOWN;
+    }
+    let log_q = |t: Dual2_64| log_q(criterion, t);
+    let (_, slope, _) = second_derivative(log_q, optimum.best.at);
+    let (h, g) = proportions(optimum.best.at);
+    let variance = 2.0 / optimum.curvature;
+    let log_error = |slope: f64| (2.0 / criterion.n() as f64 + slope * slope * variance).sqrt();
+    Errors {
+        log_delta: variance.sqrt(),
+        delta: point.delta * variance.sqrt(),
+        h2: point.h2 * (1.0 - point.h2) * variance.sqrt(),
+        sigma2: point.sigma2 * log_error(slope - g),
+        sigma2_e: point.sigma2_e * log_error(slope + h),
+    }
+}
+
+fn log_q<D: Scalar>(criterion: &Criterion<'_>, log_delta: D) -> D {
+    let (h, g) = proportions(log_delta);
+    criterion.terms(h, g).q.ln()
+}

@@ -1,0 +1,344 @@
+//! Likelihood along one parameter, all others at their best: curves and intervals.
+//!
+//! Variances are profiled in the fit's own likelihood. A fixed effect is profiled in ML, since REML does not contain it (lme4 does
+//! the same).
+
+use super::constrained::{Held, Ingredients, combine, ingredients};
+use crate::likelihood::optimize::{Place, grid_points, root};
+use crate::likelihood::{Criterion, Method, proportions};
+use crate::lmm::fit::dual_grid;
+use crate::rotation::rotated::Rotated;
+use crate::runtime::error::{Error, Result};
+use num_dual::Dual64;
+
+/// The parameter that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Delta,
+    H2,
+    /// Standard deviation of the random effect.
+    SigmaU,
+    /// Standard deviation of the residual.
+    SigmaE,
+    /// Coefficient of a kept column of X.
+    Beta(usize),
+}
+
+/// Profile of one parameter of one rotated data set.
+///
+/// Parameters are held on a working scale: log delta, log sigma2, log sigma2_e, or beta, in scaled units.
+pub struct Profile<'a> {
+    pub(super) criterion: Criterion<'a>,
+    pub(super) what: What,
+    pub(super) at: Vec<f64>,
+    /// Terms of the likelihood on the grid, computed once.
+    pub(super) terms: Vec<Ingredients<Dual64>>,
+    /// Terms in the limits delta -> 0 (if that limit is finite) and delta -> infinity.
+    pub(super) lower: Option<Ingredients<f64>>,
+    pub(super) upper: Ingredients<f64>,
+    best: f64,
+    estimate: f64,
+    unit: f64,
+}
+
+/// Data in whose likelihood a parameter can be profiled: a fixed effect is profiled in ML, which can have no optimum inside where the fit's REML has.
+pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
+    if matches!(what, What::Beta(_)) && data.null > data.dropped {
+        let criterion = Criterion {
+            data: &data,
+            method: Method::Ml,
+        };
+        if dual_grid(&criterion).optimum(&criterion)?.is_none() {
+            data.dropped = data.null;
+        }
+    }
+    Ok(data)
+}
+
+/// A point of the curve, in the user's units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    pub value: f64,
+    /// Signed root of the loss of deviance.
+    pub zeta: f64,
+    pub log_lik: f64,
+}
+
+impl<'a> Profile<'a> {
+    pub fn new(data: &'a Rotated, method: Method, what: What) -> Result<Self> {
+        let method = if matches!(what, What::Beta(_)) {
+            Method::Ml
+        } else {
+            method
+        };
+        let criterion = Criterion { data, method };
+        let at = grid_points(data);
+        let mut profile = Self {
+            criterion,
+            what,
+            terms: vec![],
+            lower: None,
+            upper: ingredients(&criterion, what, 0.0, 1.0),
+            best: f64::NAN,
+            estimate: f64::NAN,
+            unit: 1.0,
+            at,
+        };
+        profile.terms = profile.at.iter().map(|t| profile.dual_ingredients(*t)).collect();
+        if criterion.is_bounded() {
+            profile.lower = Some(ingredients(&criterion, what, 1.0, 0.0));
+        }
+        profile.locate()?;
+        Ok(profile)
+    }
+
+    /// The deviance at its optimum.
+    pub fn best(&self) -> f64 {
+        self.best
+    }
+
+    /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
+    pub fn deviance_at(&self, theta: f64) -> Result<f64> {
+        self.deviance(match self.what {
+            What::Beta(_) => theta / self.unit_of_theta(),
+            _ => theta - self.unit_of_theta(),
+        })
+    }
+
+    /// theta at the optimum, and a step that is small beside its uncertainty.
+    pub fn start(&self) -> (f64, f64) {
+        match self.what {
+            What::Beta(_) => (
+                self.estimate * self.unit_of_theta(),
+                0.1 * self.unit * self.unit_of_theta(),
+            ),
+            _ => (self.estimate + self.unit_of_theta(), 1e-3),
+        }
+    }
+
+    /// Difference of theta in the user's units and on the working scale; for beta their ratio.
+    fn unit_of_theta(&self) -> f64 {
+        let (y, k) = (self.criterion.data.y_scale, self.criterion.data.k_scale);
+        match self.what {
+            What::Delta | What::H2 => k.ln(),
+            What::SigmaU => 2.0 * y.ln() - k.ln(),
+            What::SigmaE => 2.0 * y.ln(),
+            What::Beta(_) => y,
+        }
+    }
+
+    fn dual_ingredients(&self, t: f64) -> Ingredients<Dual64> {
+        let (h, g) = proportions(Dual64::from(t).derivative());
+        ingredients(&self.criterion, self.what, h, g)
+    }
+
+    /// The optimum of the criterion and the parameter's estimate there.
+    fn locate(&mut self) -> Result<()> {
+        let free = Held {
+            profile: self,
+            theta: None,
+        };
+        let optimum = free.grid().optimum(&free)?.ok_or(Error::MlUnbounded)?;
+        self.best = optimum.best.value;
+        let part = match optimum.best.place {
+            Place::Interior | Place::Floor => {
+                let (h, g) = proportions(optimum.best.at);
+                ingredients(&self.criterion, self.what, h, g)
+            }
+            Place::Upper => self.upper,
+            Place::Lower => self.lower.ok_or(Error::MlUnbounded)?,
+        };
+        let tau2 = part.terms.q / self.criterion.n() as f64;
+        self.unit = (tau2 * part.variance).sqrt();
+        self.estimate = match self.what {
+            What::Delta | What::H2 => optimum.best.at,
+            What::SigmaU => tau2.ln() + part.log_h,
+            What::SigmaE => tau2.ln() + part.log_g,
+            What::Beta(_) => part.beta,
+        };
+        Ok(())
+    }
+
+    /// Deviance with the parameter held at `theta` on the working scale.
+    fn deviance(&self, theta: f64) -> Result<f64> {
+        if let Some(value) = self.border(theta) {
+            return Ok(value);
+        }
+        match self.what {
+            What::Delta | What::H2 => Ok(self.criterion.deviance(theta)),
+            _ => {
+                let held = Held {
+                    profile: self,
+                    theta: Some(theta),
+                };
+                let optimum = held.grid().optimum(&held)?;
+                Ok(optimum.map_or(f64::MAX, |o| o.best.value))
+            }
+        }
+    }
+
+    /// Deviance at an infinite `theta`: the model without one of its variances.
+    fn border(&self, theta: f64) -> Option<f64> {
+        let free = |part: &Ingredients<f64>| combine(&self.criterion, self.what, part, None);
+        let no_kernel = free(&self.upper);
+        let no_residual = self.lower.as_ref().map_or(f64::MAX, free);
+        match (self.what, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
+            (_, false, false) => None,
+            (What::Delta | What::H2, true, _) | (What::SigmaU, _, true) => Some(no_kernel),
+            (What::Delta | What::H2, _, true) | (What::SigmaE, _, true) => Some(no_residual),
+            _ => Some(f64::MAX),
+        }
+    }
+
+    /// Where the deviance has risen by `drop`, in the user's units; a border when it never rises so far.
+    pub fn interval(&self, drop: f64) -> Result<(f64, f64)> {
+        let (a, b) = self.working_interval(drop)?;
+        let (a, b) = (self.to_user(a), self.to_user(b));
+        Ok((a.min(b), a.max(b)))
+    }
+
+    fn working_interval(&self, drop: f64) -> Result<(f64, f64)> {
+        let points = self.search_points(drop)?;
+        let excess = |theta: f64| {
+            self.deviance(theta)
+                .map_or(f64::NAN, |d| (d - self.best - drop).min(1e6 + drop))
+        };
+        let inside: Vec<bool> = points.iter().map(|theta| excess(*theta) <= 0.0).collect();
+        let Some(first) = inside.iter().position(|x| *x) else {
+            return Ok((f64::NAN, f64::NAN));
+        };
+        let last = inside.iter().rposition(|x| *x).unwrap_or(first);
+        let (first, last) = self.valley(&points, &inside).unwrap_or((first, last));
+        // held near a border, a variance can have its best delta beyond the grid: the border itself is asked
+        let open = |border: f64| self.border(border).is_some_and(|d| d - self.best <= drop);
+        let left = if first == 0 || open(f64::NEG_INFINITY) {
+            f64::NEG_INFINITY
+        } else {
+            root(excess, points[first - 1], points[first])?
+        };
+        let right = if last + 1 == points.len() || open(f64::INFINITY) {
+            f64::INFINITY
+        } else {
+            root(excess, points[last], points[last + 1])?
+        };
+        Ok((left, right))
+    }
+
+    /// First and last point of the valley that holds the estimate, where the likelihood has no bound as delta -> 0: beyond its ridge it says nothing.
+    fn valley(&self, points: &[f64], inside: &[bool]) -> Option<(usize, usize)> {
+        let start = points.partition_point(|p| *p < self.estimate).min(points.len() - 1);
+        if !self.criterion.is_unbounded() || !inside[start] {
+            return None;
+        }
+        let before = inside[..start].iter().rev().take_while(|x| **x).count();
+        let behind = inside[start..].iter().take_while(|x| **x).count();
+        Some((start - before, start + behind - 1))
+    }
+
+    /// Points that straddle the interval's ends, ascending, the estimate among them.
+    fn search_points(&self, drop: f64) -> Result<Vec<f64>> {
+        let mut points = match self.what {
+            What::Delta | What::H2 => self.at.clone(),
+            What::SigmaU => self.around_total(-self.at[self.at.len() - 1], 25.0 - self.criterion.data.largest().ln()),
+            What::SigmaE => self.around_total(self.at[0] - self.criterion.data.largest().ln(), 15.0),
+            What::Beta(_) => return self.outward(drop),
+        };
+        if self.estimate.is_finite() {
+            points.push(self.estimate);
+            points.sort_by(f64::total_cmp);
+        }
+        Ok(points)
+    }
+
+    /// Logarithms of a variance from as far below the residual variance without a kernel as the grid of delta can follow.
+    fn around_total(&self, below: f64, above: f64) -> Vec<f64> {
+        let total = (self.upper.terms.q / self.criterion.n() as f64).ln();
+        let (first, step) = (total + below + 2.0, 0.5);
+        (0..=((above - below) / step) as usize)
+            .map(|i| first + step * i as f64)
+            .collect()
+    }
+
+    /// Steps away from beta_hat, doubling, until the deviance has risen enough on both sides.
+    fn outward(&self, drop: f64) -> Result<Vec<f64>> {
+        let mut points = vec![self.estimate];
+        for side in [-1.0, 1.0] {
+            let mut step = drop.sqrt() * self.unit;
+            loop {
+                let theta = self.estimate + side * step;
+                points.push(theta);
+                if !(step.is_normal() && self.deviance(theta)? - self.best < drop) {
+                    break;
+                }
+                step *= 2.0;
+            }
+        }
+        points.sort_by(f64::total_cmp);
+        Ok(points)
+    }
+
+    /// `count` points of the curve out to |zeta| = `zeta_max`, evenly spaced in the parameter (delta: in its logarithm).
+    pub fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+        let (a, b) = self.working_interval(zeta_max * zeta_max)?;
+        let (a, b) = (self.finite(a), self.finite(b));
+        let steps = count.max(2) - 1;
+        let point = |i: usize| self.curve_point(self.between(a, b, i as f64 / steps as f64));
+        (0..=steps).map(point).collect()
+    }
+
+    fn curve_point(&self, theta: f64) -> Result<CurvePoint> {
+        let deviance = self.deviance(theta)?;
+        let side = if theta < self.estimate { -1.0 } else { 1.0 };
+        // h2 falls as delta rises
+        let side = if self.what == What::H2 { -side } else { side };
+        let zeta = side * (deviance - self.best).max(0.0).sqrt();
+        Ok(CurvePoint {
+            value: self.to_user(theta),
+            zeta,
+            log_lik: -0.5 * deviance,
+        })
+    }
+
+    /// An infinite border of delta is drawn at the end of the grid.
+    fn finite(&self, theta: f64) -> f64 {
+        match self.what {
+            What::Delta => theta.clamp(self.at[0], self.at[self.at.len() - 1]),
+            _ => theta,
+        }
+    }
+
+    fn between(&self, a: f64, b: f64, fraction: f64) -> f64 {
+        let mix = |a: f64, b: f64| a + (b - a) * fraction;
+        match self.what {
+            What::Delta | What::Beta(_) => mix(a, b),
+            What::H2 => {
+                let h2 = mix(self.to_user(b), self.to_user(a));
+                (((1.0 - h2) / h2) / self.criterion.data.k_scale).ln()
+            }
+            What::SigmaU | What::SigmaE => 2.0 * mix((0.5 * a).exp(), (0.5 * b).exp()).ln(),
+        }
+    }
+
+    fn to_user(&self, theta: f64) -> f64 {
+        let data = self.criterion.data;
+        match self.what {
+            What::Delta => theta.exp() * data.k_scale,
+            What::H2 => 1.0 / (1.0 + theta.exp() * data.k_scale),
+            What::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),
+            What::SigmaE => (0.5 * theta).exp() * data.y_scale,
+            What::Beta(_) => theta * data.y_scale,
+        }
+    }
+}
+
+impl What {
+    /// The parameter of a theta in the user's units.
+    pub fn in_user_units(self, theta: f64) -> f64 {
+        match self {
+            What::Delta => theta.exp(),
+            What::H2 => 1.0 / (1.0 + theta.exp()),
+            What::SigmaU | What::SigmaE => (0.5 * theta).exp(),
+            What::Beta(_) => theta,
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
+
+pub mod rank_one;
+pub mod secular;
+pub mod tridiagonal;
+
+use faer::dyn_stack;
+use faer::linalg::cholesky::llt;
+use faer::linalg::matmul::matmul;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::triangular_inverse;
+use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
+use num_dual::DualNumCopy;
+use std::hint::black_box;
+
+/// A number that the objective can be evaluated with: `f64` for the value, dual numbers for derivatives.
+pub trait Scalar: DualNumCopy<Primitive = f64> {}
+impl<T: DualNumCopy<Primitive = f64>> Scalar for T {}
+
+/// Largest power of two not above `x`: multiplying by it or its inverse is exact. 1 for 0.
+pub fn power_of_two(x: f64) -> f64 {
+    if x > 0.0 && x.is_finite() {
+        x.log2().floor().clamp(-1022.0, 1023.0).exp2()
+    } else {
+        1.0
+    }
+}
+
+pub fn max_abs(x: impl IntoIterator<Item = f64>) -> f64 {
+    x.into_iter().fold(0.0, |m, v| v.abs().max(m))
+}
+
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len().min(b.len());
+    let (a, b) = (&a[..n], &b[..n]);
+    sum_of(n, |i| a[i] * b[i])
+}
+
+/// Sum of terms 0..n, by partial sums: additions need not wait for one another.
+pub fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
+    const LANES: usize = 8;
+    let mut partial = [D::from(0.0); LANES];
+    let whole = n - n % LANES;
+    for first in (0..whole).step_by(LANES) {
+        for (lane, sum) in partial.iter_mut().enumerate() {
+            *sum += term(first + lane);
+        }
+    }
+    let tail = (whole..n).fold(D::from(0.0), |sum, i| sum + term(i));
+    partial.into_iter().fold(tail, |sum, part| sum + part)
+}
+
+pub fn norm(a: &[f64]) -> f64 {
+    let scale = power_of_two(max_abs(a.iter().copied()));
+    scale * a.iter().map(|x| (x / scale).powi(2)).sum::<f64>().sqrt()
+}
+
+/// y <- y + a x
+pub fn axpy(a: f64, x: &[f64], y: &mut [f64]) {
+    for (yi, xi) in y.iter_mut().zip(x) {
+        *yi += a * xi;
+    }
+}
+
+/// Linear combination of columns of length n.
+pub fn combine(columns: &[Vec<f64>], v: &[f64], n: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; n];
+    columns.iter().zip(v).for_each(|(column, a)| axpy(*a, column, &mut sum));
+    sum
+}
+
+/// Orthogonal matrix H = H_1 H_2 ... H_r of Householder reflectors H_j = I - tau_j v_j v_j'.
+///
+/// `v` holds the vectors (zero above the diagonal, one on it).
+#[derive(Debug, Clone, Default)]
+pub struct Reflectors {
+    n: usize,
+    v: Vec<Vec<f64>>,
+    tau: Vec<f64>,
+}
+
+impl Reflectors {
+    pub fn new(n: usize) -> Self {
+        Self { n, ..Self::default() }
+    }
+
+    /// Length of the vectors that H acts on.
+    pub fn rows(&self) -> usize {
+        self.n
+    }
+
+    /// Number of reflectors.
+    pub fn len(&self) -> usize {
+        self.v.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.v.is_empty()
+    }
+
+    /// Reflect the entries from `len()` on of `x` (already multiplied by the transpose) onto the next axis.
+    pub fn push(&mut self, x: &[f64]) -> f64 {
+        let j = self.len();
+        let length = norm(&x[j..]);
+        let alpha = if x[j] > 0.0 { -length } else { length };
+        let mut v = vec![0.0; self.n];
+        let head = x[j] - alpha;
+        let mut tau = 0.0;
+        v[j] = 1.0;
+        if head != 0.0 {
+            for (vi, xi) in v[j + 1..].iter_mut().zip(&x[j + 1..]) {
+                *vi = xi / head;
+            }
+            tau = 2.0 / dot(&v[j..], &v[j..]);
+        }
+        self.v.push(v);
+        self.tau.push(tau);
+        alpha
+    }
+
+    fn reflect(&self, j: usize, x: &mut [f64]) {
+        let v = &self.v[j][j..];
+        axpy(-self.tau[j] * dot(v, &x[j..]), v, &mut x[j..]);
+    }
+
+    /// x <- H' x
+    pub fn transpose_apply(&self, x: &mut [f64]) {
+        (0..self.len()).for_each(|j| self.reflect(j, x));
+    }
+
+    /// x <- H x
+    pub fn apply(&self, x: &mut [f64]) {
+        (0..self.len()).rev().for_each(|j| self.reflect(j, x));
+    }
+
+    /// First `len()` columns of H.
+    pub fn thin(&self) -> Vec<Vec<f64>> {
+        let column = |j| {
+            let mut e = vec![0.0; self.n];
+            e[j] = 1.0;
+            self.apply(&mut e);
+            e
+        };
+        (0..self.len()).map(column).collect()
+    }
+
+    /// Compact form H = I - V T V' with T upper triangular.
+    fn compact(&self) -> (Mat<f64>, Mat<f64>) {
+        let r = self.len();
+        let v = Mat::from_fn(self.n, r, |i, j| self.v[j][i]);
+        let mut t = Mat::<f64>::zeros(r, r);
+        for j in 0..r {
+            t[(j, j)] = self.tau[j];
+            let cross: Vec<f64> = (0..j).map(|i| dot(&self.v[i], &self.v[j])).collect();
+            for i in 0..j {
+                let sum: f64 = (i..j).map(|l| t[(i, l)] * cross[l]).sum();
+                t[(i, j)] = -self.tau[j] * sum;
+            }
+        }
+        (v, t)
+    }
+
+    /// M <- H' M H for a symmetric M, in matrix products: M - Z V' - V Z' with Z = M V T - V (T' V' M V T) / 2.
+    pub fn conjugate(&self, mut m: MatMut<'_, f64>, par: Par) {
+        if self.is_empty() {
+            return;
+        }
+        let (v, t) = self.compact();
+        let mut z = product(product(m.as_ref(), v.as_ref(), par).as_ref(), t.as_ref(), par);
+        let vz = product(v.transpose(), z.as_ref(), par);
+        let g = product(t.transpose(), vz.as_ref(), par);
+        matmul(z.as_mut(), Accum::Add, v.as_ref(), g.as_ref(), -0.5, par);
+        matmul(m.as_mut(), Accum::Add, z.as_ref(), v.transpose(), -1.0, par);
+        matmul(m.as_mut(), Accum::Add, v.as_ref(), z.transpose(), -1.0, par);
+        clear_registers();
+    }
+}
+
+impl Reflectors {
+    /// F <- H' F, in matrix products: F - V T' (V' F).
+    pub fn transpose_multiply(&self, mut f: MatMut<'_, f64>, par: Par) {
+        if self.is_empty() {
+            return;
+        }
+        let (v, t) = self.compact();
+        let vf = product(v.transpose(), f.as_ref(), par);
+        let tvf = product(t.transpose(), vf.as_ref(), par);
+        matmul(f.as_mut(), Accum::Add, v.as_ref(), tvf.as_ref(), -1.0, par);
+        clear_registers();
+    }
+}
+
+/// A B as a new matrix.
+pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    let mut c = Mat::zeros(a.nrows(), b.ncols());
+    matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
+    clear_registers();
+    c
+}
+
+/// Cholesky decomposition L L' of a matrix given by its lower triangle, in its own memory.
+pub struct Cholesky {
+    l: Mat<f64>,
+}
+
+impl Cholesky {
+    /// `None` if the matrix is not positive definite to rounding.
+    pub fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
+        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), par, Default::default());
+        let mut memory = dyn_stack::MemBuffer::new(scratch);
+        let stack = dyn_stack::MemStack::new(&mut memory);
+        let done = llt::factor::cholesky_in_place(a.as_mut(), Default::default(), par, stack, Default::default());
+        clear_registers();
+        done.ok().map(|_| Self { l: a })
+    }
+
+    /// A^-1 B
+    pub fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
+        let mut memory = dyn_stack::MemBuffer::new(dyn_stack::StackReq::EMPTY);
+        let stack = dyn_stack::MemStack::new(&mut memory);
+        llt::solve::solve_in_place(self.l.as_ref(), b.as_mut(), par, stack);
+        clear_registers();
+        b
+    }
+
+    pub fn size(&self) -> usize {
+        self.l.nrows()
+    }
+
+    /// log|A|
+    pub fn log_det(&self) -> f64 {
+        2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
+    }
+
+    /// Lower triangle of A^-1, in the memory of the decomposition; above it is what is left of that.
+    pub fn into_inverse(self, par: Par) -> Mat<f64> {
+        let n = self.l.nrows();
+        let mut root = Mat::zeros(n, n);
+        triangular_inverse::invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
+        let mut inverse = self.l;
+        triangular::matmul(
+            inverse.as_mut(),
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            root.transpose(),
+            BlockStructure::TriangularUpper,
+            root.as_ref(),
+            BlockStructure::TriangularLower,
+            1.0,
+            par,
+        );
+        clear_registers();
+        inverse
+    }
+
+    /// Diagonal of A^-1: sums of squares of the columns of L^-1.
+    pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
+        let n = self.l.nrows();
+        let mut inverse = Mat::zeros(n, n);
+        triangular_inverse::invert_lower_triangular(inverse.as_mut(), self.l.as_ref(), par);
+        clear_registers();
+        (0..n)
+            .map(|j| (j..n).map(|i| inverse[(i, j)] * inverse[(i, j)]).sum())
+            .collect()
+    }
+}
+
+/// Matrix products leave the upper halves of this thread's vector registers in use, and scalar code that follows, logarithms above all, is
+/// then up to 40 times slower. A sum in vector code ends with the instruction that clears them.
+pub fn clear_registers() {
+    let x = [1.0; 64];
+    black_box(ColRef::from_slice(black_box(&x)).norm_l2());
+}
+
+/// log|S| of a small symmetric positive definite S by Cholesky, `None` when a pivot is not positive.
+///
+/// `s` is the lower triangle by rows: `s[i][j]`, j <= i. It is overwritten with the factor.
+pub fn log_det<D: Scalar>(s: &mut [Vec<D>]) -> Option<D> {
+    let mut sum = D::from(0.0);
+    for j in 0..s.len() {
+        for i in j..s.len() {
+            let mut entry = s[i][j];
+            for (a, b) in s[i][..j].iter().zip(&s[j]) {
+                entry -= *a * *b;
+            }
+            s[i][j] = if i > j { entry / s[j][j] } else { entry };
+            if i == j {
+                if entry.re().is_nan() || entry.re() <= 0.0 {
+                    return None;
+                }
+                sum += entry.ln();
+                s[j][j] = entry.sqrt();
+            }
+        }
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_det_of_a_known_matrix() {
+        // det [4 2 1; 2 5 3; 1 3 6] = 67
+        let mut s = vec![vec![4.0], vec![2.0, 5.0], vec![1.0, 3.0, 6.0]];
+        assert!((log_det(&mut s).unwrap() - f64::ln(67.0)).abs() < 1e-14);
+        assert!(log_det(&mut [vec![1.0], vec![2.0, 1.0]]).is_none());
+    }
+
+    #[test]
+    fn conjugation_equals_reflecting_rows_then_columns() {
+        let mut h = Reflectors::new(6);
+        for k in 0..3 {
+            let mut x: Vec<f64> = (0..6).map(|i| f64::sin((1 + i * (k + 2)) as f64)).collect();
+            h.transpose_apply(&mut x);
+            h.push(&x);
+        }
+        let mut m = Mat::from_fn(6, 6, |i, j| 1.0 / (1 + i + j) as f64);
+        let mut slow = m.clone();
+        for _ in 0..2 {
+            for j in 0..6 {
+                let mut column: Vec<f64> = slow.col(j).iter().copied().collect();
+                h.transpose_apply(&mut column);
+                (0..6).for_each(|i| slow[(i, j)] = column[i]);
+            }
+            slow = slow.transpose().to_owned();
+        }
+        h.conjugate(m.as_mut(), Par::Seq);
+        assert!((&m - &slow).norm_max() < 1e-14);
+    }
+}

@@ -1,0 +1,143 @@
+//! Proximal contamination: the fit without some columns of a factor, from the decomposition with all of them.
+//!
+//! With z_c = U'F2[, c] the rotated kernel without a column is `Lambda - z_c z_c'`, diagonal again after `compress`, and K11 and K12 lose their parts of
+//! that column. A set of c columns costs c k^2 for k columns, whatever the number of rows.
+
+use crate::kernel::Kernel;
+use crate::kernel::low_rank::LowRank;
+use crate::likelihood::Criterion;
+use crate::linalg::rank_one::Diagonal;
+use crate::linalg::{axpy, dot};
+use crate::lmm::degenerate::diagnose;
+use crate::lmm::fit::{Fit, Options, Status, complete, dual_grid, fit_by, locate_inside};
+use crate::rotation::blup::WayBack;
+use crate::rotation::rotated::Rotated;
+use crate::rotation::thin_svd::Thin;
+use crate::rotation::{Model, Reduction};
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+
+/// What is left of a kernel must not be smaller than this part of it: its eigenvalues are as exact as those of the whole.
+const LEAST_PART: f64 = 1e-6;
+
+/// The fits without each set of columns of W (ascending, fewer than all).
+pub fn exclude(
+    model: &Model<'_>,
+    sets: &[Vec<usize>],
+    options: Options,
+    monitor: &mut dyn Monitor,
+) -> Result<Vec<Fit>> {
+    let workers = Workers::new(options.threads)?;
+    let reduction = Reduction::new(model, &workers, monitor)?;
+    let mut fits = vec![];
+    for set in sets {
+        monitor.check()?;
+        let fit = match &reduction.way_back {
+            WayBack::Columns(thin, unit) => workers.run(|_| without(&reduction, thin, *unit, set, options))?,
+            _ => None,
+        };
+        fits.push(match fit {
+            Some(fit) => fit,
+            None => refit(model, set, options, &workers, monitor)?,
+        });
+    }
+    Ok(fits)
+}
+
+/// `None` where too little of the kernel is left to take it from the whole.
+fn without(reduction: &Reduction, thin: &Thin, unit: f64, set: &[usize], options: Options) -> Result<Option<Fit>> {
+    let columns: Vec<(Vec<f64>, Vec<f64>)> = set.iter().map(|&c| thin.column(c)).collect();
+    let taken: f64 = columns.iter().map(|(z, f1)| dot(z, z) + dot(f1, f1)).sum();
+    let mut data = down_date(&reduction.rotated, &columns);
+    if data.largest() < LEAST_PART * reduction.rotated.largest() {
+        return Ok(None);
+    }
+    let status = diagnose(&data, reduction.length, (reduction.trace - taken).max(0.0))?;
+    if status == Status::Ok && data.full_rank() {
+        data.separate_null_directions()?;
+    }
+    let located = locate_inside(&mut data, options.method, &reduction.design.kept, status, dual_grid)?;
+    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else {
+        return Ok(None);
+    };
+    let criterion = Criterion {
+        data: &data,
+        method: options.method,
+    };
+    let mut fit = complete(located, &criterion);
+    let kept = (0..weights.len()).filter(|c| set.binary_search(c).is_err());
+    fit.alpha = kept.map(|c| weights[c] * data.y_scale / unit).collect();
+    Ok(Some(fit))
+}
+
+/// The rotated data without columns, each given by its components along U and along X.
+pub fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
+    let r = data.rank();
+    let mut out = data.clone();
+    let z = columns.iter().map(|(z, _)| z.clone());
+    let vectors = std::iter::once(data.y.clone())
+        .chain(data.b.iter().cloned())
+        .chain(z)
+        .collect();
+    let mut diagonal = Diagonal {
+        values: data.values.clone(),
+        vectors,
+    };
+    for (_, f1) in columns {
+        let z = diagonal.vectors.remove(1 + r);
+        for i in 0..r {
+            axpy(-f1[i], &z, &mut diagonal.vectors[1 + i]);
+            (0..r).for_each(|j| out.k11[i][j] -= f1[i] * f1[j]);
+        }
+        diagonal.subtract(&z);
+    }
+    let cut = diagonal.values.len() as f64 * f64::EPSILON * data.largest();
+    out.values = diagonal
+        .values
+        .iter()
+        .map(|v| if *v <= cut { 0.0 } else { *v })
+        .collect();
+    let mut rows = diagonal.vectors.into_iter();
+    out.y = rows.next().unwrap_or_default();
+    out.b = rows.collect();
+    out
+}
+
+/// Predicted weights of all columns: h V diag(s) p with `p = H^-1 y + h H^-1 Z M^-1 Z' H^-1 y`, `M = I - h Z' H^-1 Z`, H with all columns.
+fn weights(data: &Rotated, thin: &Thin, columns: &[(Vec<f64>, Vec<f64>)], h: f64, g: f64) -> Option<Vec<f64>> {
+    let floor = data.values.len() as f64 * f64::EPSILON * data.largest();
+    let inverse: Vec<f64> = data.values.iter().map(|v| (h * v + g.max(floor)).recip()).collect();
+    let k = inverse.len();
+    let a: Vec<f64> = data.y.iter().zip(&inverse).map(|(y, i)| y * i).collect();
+    let z = Mat::from_fn(k, columns.len(), |i, c| columns[c].0[i]);
+    let hz = Mat::from_fn(k, columns.len(), |i, c| inverse[i] * columns[c].0[i]);
+    let cross = z.transpose() * &hz;
+    let m = Mat::from_fn(columns.len(), columns.len(), |i, j| {
+        f64::from(i == j) - h * cross[(i, j)]
+    });
+    let za = Mat::from_fn(columns.len(), 1, |c, _| dot(&columns[c].0, &a));
+    let step = &hz * m.llt(Side::Lower).ok()?.solve(&za);
+    let p: Vec<f64> = (0..k).map(|i| a[i] + h * step[(i, 0)]).collect();
+    Some(thin.back(&p).iter().map(|w| h * w).collect())
+}
+
+/// The ordinary way: the factor without the columns.
+fn refit(
+    model: &Model<'_>,
+    set: &[usize],
+    options: Options,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Fit> {
+    let Kernel::LowRank(w) = model.kernel else {
+        let why = "is no factor, and has no columns that could be left out".to_owned();
+        return Err(Error::Argument { what: "K", why });
+    };
+    let kept: Vec<usize> = (0..w.0.ncols()).filter(|c| set.binary_search(c).is_err()).collect();
+    let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);
+    let kernel = Kernel::LowRank(LowRank(left.as_ref(), false));
+    fit_by(&Model { kernel, ..*model }, options, workers, monitor)
+}

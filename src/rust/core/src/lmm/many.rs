@@ -1,0 +1,164 @@
+//! Many responses, each on its own, on one decomposition for each pattern of missing cells.
+//!
+//! What the kernel, X and the rows say is worked out once for a pattern: the projection, the spectrum, and on a grid of log delta that all
+//! responses share the weights 1 / (h lambda + g) and the log-determinants. Rotation and quadratic forms of all responses are matrix
+//! products. From the grid on each response is searched by the code of a single fit, so that its optimum is as exact.
+
+use super::many_rotation::Rotation;
+use super::missing_pattern::Part;
+use super::missing_pattern::{Pattern, patterns};
+use crate::kernel::Kernel;
+use crate::lmm::fit::{Fit, Options, fit_by};
+use crate::rotation::Model;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::{Workers, check_memory};
+use faer::MatRef;
+use rayon::prelude::*;
+
+/// The fits in the order of the responses, and how many rows each has.
+pub struct Fits {
+    /// Without profile and rotated data; `alpha` is over the groups of the whole model, and empty if it was not asked for.
+    pub fits: Vec<Result<Fit>>,
+    pub nobs: Vec<usize>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    pub options: Options,
+    /// Coefficients of the random effects as well?
+    pub effects: bool,
+}
+
+/// A pattern with fewer responses than this is one task among others; with more it has all threads.
+const FEW: usize = 64;
+/// Tasks between two looks at the monitor.
+const BATCH: usize = 64;
+/// Numbers in a block of responses: large enough for matrix products, small against the responses.
+const BLOCK: usize = 1 << 20;
+
+/// Fit each column of `y` (n x q, NaN where missing); `model.y` is not read.
+pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor: &mut dyn Monitor) -> Result<Fits> {
+    let alpha = if request.effects { model.index.len() } else { 0 };
+    check_memory(y.ncols() as f64 * (alpha + model.x.ncols().pow(2)) as f64)?;
+    let workers = Workers::new(request.options.threads)?;
+    let (all, nobs) = patterns(y);
+    let (few, many): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.columns.len() < FEW);
+    let mut found = vec![];
+    for pattern in &many {
+        found.push((pattern, fit_pattern(y, model, pattern, request, &workers, monitor)?));
+    }
+    for batch in few.chunks(BATCH) {
+        monitor.check()?;
+        found.extend(fit_batch(y, model, batch, request, &workers)?);
+    }
+    let mut fits: Vec<Result<Fit>> = (0..y.ncols()).map(|_| Err(Error::Interrupted)).collect();
+    for (pattern, some) in found {
+        pattern.columns.iter().zip(some).for_each(|(&j, fit)| fits[j] = fit);
+    }
+    Ok(Fits { fits, nobs })
+}
+
+type Found<'a> = Vec<(&'a Pattern, Vec<Result<Fit>>)>;
+
+fn fit_batch<'a>(
+    y: MatRef<'_, f64>,
+    model: &Model<'_>,
+    batch: &'a [Pattern],
+    request: Request,
+    workers: &Workers,
+) -> Result<Found<'a>> {
+    if let [one] = batch {
+        return Ok(vec![(one, fit_pattern(y, model, one, request, workers, &mut ())?)]);
+    }
+    let task = |pattern: &'a Pattern| {
+        let fits = fit_pattern(y, model, pattern, request, &Workers::inline(), &mut ())?;
+        Ok((pattern, fits))
+    };
+    workers.run(|_| batch.par_iter().map(task).collect())
+}
+
+/// The fits of one pattern: what is wrong with its rows or its kernel is said of each of its responses.
+fn fit_pattern(
+    y: MatRef<'_, f64>,
+    model: &Model<'_>,
+    pattern: &Pattern,
+    request: Request,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Vec<Result<Fit>>> {
+    let part = Part::new(model, &pattern.rows);
+    let fits = match check_groups(&part) {
+        Err(error) => Err(error),
+        Ok(()) if pattern.columns.len() == 1 => Ok(vec![fit_one(y, model, pattern, &part, request, workers, monitor)]),
+        Ok(()) => fit_columns(y, model, pattern, &part, request, workers, monitor),
+    };
+    let mut fits = match fits {
+        Err(error) if error.concerns_all() => return Err(error),
+        Err(error) => pattern.columns.iter().map(|_| Err(error.clone())).collect(),
+        Ok(fits) => fits,
+    };
+    if !matches!(model.kernel, Kernel::LowRank(_)) {
+        fits.iter_mut()
+            .flatten()
+            .for_each(|fit| fit.alpha = part.spread(&fit.alpha, model.index.len()));
+    }
+    match fits.iter().position(|fit| fit.as_ref().is_err_and(Error::concerns_all)) {
+        Some(at) => Err(fits.swap_remove(at).err().unwrap_or(Error::Interrupted)),
+        None => Ok(fits),
+    }
+}
+
+/// Independent groups need at least two.
+fn check_groups(part: &Part<'_>) -> Result<()> {
+    match part.kernel {
+        Kernel::Identity if part.index.len() == 1 => Err(Error::Response {
+            class: "one_group",
+            why: "has rows of a single id only: a variance between ids needs at least two",
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A pattern of one response is an ordinary fit.
+fn fit_one(
+    y: MatRef<'_, f64>,
+    model: &Model<'_>,
+    pattern: &Pattern,
+    part: &Part<'_>,
+    request: Request,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Fit> {
+    let column = pattern.response(y, pattern.columns[0])?;
+    let mut fit = fit_by(&part.model(model, &column), request.options, workers, monitor)?;
+    (fit.profile, fit.rotated) = (vec![], Default::default());
+    if !request.effects {
+        fit.alpha = vec![];
+    }
+    Ok(fit)
+}
+
+fn fit_columns(
+    y: MatRef<'_, f64>,
+    model: &Model<'_>,
+    pattern: &Pattern,
+    part: &Part<'_>,
+    request: Request,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Vec<Result<Fit>>> {
+    let n = pattern.rows.len();
+    let nothing = vec![0.0; n];
+    let model = part.model(model, &nothing);
+    let rotation = Rotation::new(&model, pattern.columns.len(), request.options, workers, monitor)?;
+    let width = (BLOCK / n).max(FEW);
+    let mut fits = vec![];
+    for columns in pattern.columns.chunks(width) {
+        monitor.check()?;
+        let block: Vec<Result<Vec<f64>>> = columns.iter().map(|&j| pattern.response(y, j)).collect();
+        fits.extend(workers.run(|par| rotation.fit(&model, &block, request.effects, par)));
+    }
+    Ok(fits)
+}

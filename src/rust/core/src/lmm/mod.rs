@@ -1,0 +1,10 @@
+//! One kernel: fit, many responses, predictions, a fit without some columns of its factor.
+
+pub mod degenerate;
+pub mod exclude;
+pub mod fit;
+pub mod many;
+mod many_rotation;
+pub(crate) mod missing_pattern;
+pub mod predict;
+pub(crate) mod shared_grid;

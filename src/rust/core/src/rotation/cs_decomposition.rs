@@ -1,0 +1,141 @@
+//! Which part of span(X) lies between groups, which within, and the basis of its complement.
+//!
+//! With Q1 an orthonormal basis of span(X), split by Z into a part between groups and a part within them (a cosine-sine
+//! decomposition): `Q1 v_j = s_j Q_Z u_j + c_j w_j`. The complement of X on which the kernel acts is then spanned by
+//! `c_j Q_Z u_j - s_j w_j` and by Q_Z times the complement of the u_j, so that with H the reflectors that hold the u_j
+//!
+//! ```text
+//! M = H' N^(1/2) K N^(1/2) H,   K22 = D M D without the rows where c_j = 0,   D = diag(c, 1)
+//! ```
+//!
+//! Without repeats every c_j is 0 and this is the two-sided Householder projection of K.
+
+use crate::linalg::{Reflectors, axpy, combine, dot, max_abs, norm};
+use crate::rotation::groups::Between;
+use crate::runtime::error::{Error, Result};
+use faer::Mat;
+
+/// Cosine-sine decomposition of Q1 between and within groups.
+pub struct Split {
+    /// c_j, ascending, and the signed s_j (0 from `q` on).
+    pub c: Vec<f64>,
+    pub s: Vec<f64>,
+    /// V: the rotation of Q1, r x r by columns.
+    pub v: Vec<Vec<f64>>,
+    /// w_j; empty where c_j = 0.
+    pub w: Vec<Vec<f64>>,
+    /// H, whose first q columns are the u_j.
+    pub h: Reflectors,
+}
+
+impl Split {
+    /// Split an orthonormal basis of span(X), given by columns.
+    pub fn new(q1: Vec<Vec<f64>>, space: &Between) -> Result<Self> {
+        let (r, n) = (q1.len(), q1.first().map_or(0, Vec::len));
+        let (between, within): (Vec<_>, Vec<_>) = q1.iter().map(|column| space.split(column)).unzip();
+        let (c, v, w) = singular(&within, r)?;
+        let m = between.first().map_or(space.groups().len(), Vec::len);
+        let mut split = Self {
+            c,
+            s: vec![0.0; r],
+            v,
+            w,
+            h: Reflectors::new(m),
+        };
+        for j in 0..r.min(m) {
+            let mut u = combine(&between, &split.v[j], m);
+            split.h.transpose_apply(&mut u);
+            if norm(&u[j..]) <= f64::EPSILON * n as f64 {
+                break;
+            }
+            split.s[j] = split.h.push(&u);
+        }
+        Ok(split)
+    }
+
+    pub fn r(&self) -> usize {
+        self.c.len()
+    }
+
+    /// Number of directions of X that the kernel reaches.
+    pub fn q(&self) -> usize {
+        self.h.len()
+    }
+
+    /// Number of directions of X that lie wholly between groups.
+    pub fn q0(&self) -> usize {
+        self.c[..self.q()].iter().take_while(|c| **c == 0.0).count()
+    }
+
+    /// H D y2, one entry a coordinate between groups.
+    pub fn between_part(&self, y2: &[f64]) -> Vec<f64> {
+        let q0 = self.q0();
+        let mut v = vec![0.0; q0 + y2.len()];
+        y2.iter().enumerate().for_each(|(j, y)| v[q0 + j] = self.d(q0 + j) * y);
+        self.h.apply(&mut v);
+        v
+    }
+
+    /// Diagonal of D.
+    pub fn d(&self, j: usize) -> f64 {
+        if j < self.q() { self.c[j] } else { 1.0 }
+    }
+}
+
+type Singular = (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>);
+
+/// Singular values (ascending, rounding cut to 0), right and left vectors of a thin matrix given by columns.
+fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
+    let n = columns.first().map_or(0, Vec::len);
+    let identity = |j: usize| (0..r).map(|i| f64::from(i == j)).collect();
+    if max_abs(columns.iter().map(|c| norm(c))) <= f64::EPSILON * n as f64 {
+        return Ok((vec![0.0; r], (0..r).map(identity).collect(), vec![vec![]; r]));
+    }
+    let svd = Mat::from_fn(n, r, |i, j| columns[j][i]).thin_svd();
+    let svd = svd.map_err(|_| Error::NoConvergence {
+        what: "a singular value decomposition",
+        iterations: 0,
+    })?;
+    let mut c: Vec<f64> = (0..r).rev().map(|j| svd.S()[j]).collect();
+    c.iter_mut()
+        .filter(|c| **c <= f64::EPSILON * n as f64)
+        .for_each(|c| *c = 0.0);
+    let v = (0..r)
+        .rev()
+        .map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect())
+        .collect();
+    let left = |j: usize| (0..n).map(|i| svd.U()[(i, j)]).collect();
+    let w = (0..r)
+        .map(|k| if c[k] > 0.0 { left(r - 1 - k) } else { vec![] })
+        .collect();
+    Ok((c, v, w))
+}
+
+/// Coordinates of the response along the bases of `Split`.
+pub struct Response {
+    pub y1: Vec<f64>,
+    pub y2: Vec<f64>,
+    pub rho: f64,
+}
+
+impl Response {
+    pub fn new(y: &[f64], space: &Between, split: &Split) -> Self {
+        let (mut t, mut within) = space.split_response(y);
+        split.h.transpose_apply(&mut t);
+        let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
+        // twice is enough: what the first pass leaves is rounding of the first pass
+        for _ in 0..2 {
+            for w in &split.w {
+                axpy(-dot(w, &within), w, &mut within);
+            }
+        }
+        let (q, q0) = (split.q(), split.q0());
+        let y1 = (0..split.r()).map(|j| split.c[j] * along[j] + if j < q { split.s[j] * t[j] } else { 0.0 });
+        let y2 = (q0..t.len()).map(|j| split.d(j) * t[j] - if j < q { split.s[j] * along[j] } else { 0.0 });
+        Self {
+            y1: y1.collect(),
+            y2: y2.collect(),
+            rho: norm(&within).powi(2),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Fixed effects: Householder QR of X with the limited pivoting of R's `lm`, never an n x n basis.
+
+use crate::linalg::{Reflectors, max_abs, norm, power_of_two};
+use crate::runtime::error::{Error, Result};
+use faer::MatRef;
+
+/// A column whose part outside the span of the columns before it is below this fraction of its length is aliased (as in `qr()`).
+pub const ALIAS_TOLERANCE: f64 = 1e-7;
+
+/// Thin QR of the kept columns of `diag(s) X`: `X[, kept] = Q1 R diag(scale)`.
+#[derive(Debug, Clone)]
+pub struct Design {
+    /// Orthogonal matrix whose first `rank` columns span the columns of X.
+    pub q: Reflectors,
+    /// R by columns: `r[j]` holds its j + 1 entries.
+    r: Vec<Vec<f64>>,
+    /// Powers of two taken out of the kept columns.
+    scale: Vec<f64>,
+    /// Kept (not aliased) columns of X, ascending.
+    pub kept: Vec<usize>,
+}
+
+impl Design {
+    /// QR of `diag(row_scale) X` (n x p, p = 0 allowed).
+    pub fn new(x: MatRef<'_, f64>, row_scale: &[f64]) -> Result<Self> {
+        let n = x.nrows();
+        let mut design = Self {
+            q: Reflectors::new(n),
+            r: vec![],
+            scale: vec![],
+            kept: vec![],
+        };
+        for j in 0..x.ncols() {
+            let mut column: Vec<f64> = (0..n).map(|i| x[(i, j)] * row_scale[i]).collect();
+            let scale = power_of_two(max_abs(column.iter().copied()));
+            column.iter_mut().for_each(|v| *v /= scale);
+            design.append(j, column, scale)?;
+        }
+        if design.rank() >= n {
+            return Err(Error::TooFewRows { n, rank: design.rank() });
+        }
+        Ok(design)
+    }
+
+    fn append(&mut self, j: usize, mut column: Vec<f64>, scale: f64) -> Result<()> {
+        let r = self.rank();
+        let length = norm(&column);
+        self.q.transpose_apply(&mut column);
+        if length == 0.0 || r >= column.len() || norm(&column[r..]) < ALIAS_TOLERANCE * length {
+            return Ok(());
+        }
+        let diagonal = self.q.push(&column);
+        column.truncate(r);
+        column.push(diagonal);
+        self.r.push(column);
+        self.scale.push(scale);
+        self.kept.push(j);
+        Ok(())
+    }
+
+    pub fn rank(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// log|X'X| of the kept columns.
+    pub fn log_det(&self) -> f64 {
+        let entry = |(r, s): (&Vec<f64>, &f64)| r.last().map_or(0.0, |d| d.abs().ln()) + s.ln();
+        2.0 * self.r.iter().zip(&self.scale).map(entry).sum::<f64>()
+    }
+
+    /// b <- (R diag(scale))^-1 b
+    pub fn solve(&self, b: &mut [f64]) {
+        for j in (0..self.rank()).rev() {
+            b[j] /= self.r[j][j];
+            for i in 0..j {
+                b[i] -= self.r[j][i] * b[j];
+            }
+        }
+        b.iter_mut().zip(&self.scale).for_each(|(v, s)| *v /= s);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faer::Mat;
+
+    fn fit(x: &Mat<f64>) -> Design {
+        Design::new(x.as_ref(), &vec![1.0; x.nrows()]).unwrap()
+    }
+
+    #[test]
+    fn aliased_columns_are_the_later_ones() {
+        let x = Mat::from_fn(5, 4, |i, j| match j {
+            0 => 1.0,
+            1 => i as f64,
+            2 => 2.0 - 3.0 * i as f64,
+            _ => (i * i) as f64,
+        });
+        assert_eq!(fit(&x).kept, [0, 1, 3]);
+    }
+
+    #[test]
+    fn log_det_and_solve_match_the_normal_equations_at_any_scale() {
+        let x = Mat::from_fn(4, 2, |i, j| if j == 0 { 1e-120 } else { 1e90 * (i as f64 - 0.5) });
+        let design = fit(&x);
+        let (a, b, c) = (4.0e-240, 4.0e-30, 1e180 * (0.25 + 0.25 + 2.25 + 6.25));
+        let expected = f64::ln(a) + f64::ln(c - b / a * b);
+        assert!((design.log_det() - expected).abs() < 1e-10);
+        let mut y = vec![3e-120 + 0.0, 3e-120, 3e-120, 3e-120];
+        design.q.transpose_apply(&mut y);
+        y.truncate(2);
+        design.solve(&mut y);
+        assert!((y[0] - 3.0).abs() < 1e-12 && y[1].abs() < 1e-200);
+    }
+
+    #[test]
+    fn as_many_columns_as_rows_is_refused() {
+        let x = Mat::from_fn(3, 3, |i, j| if i == j { 1.0 } else { 0.0 });
+        assert_eq!(
+            Design::new(x.as_ref(), &[1.0; 3]).unwrap_err(),
+            Error::TooFewRows { n: 3, rank: 3 }
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! What every engine needs to run: errors, threads, a look at the caller between blocks, names, hashes.
+
+pub mod error;
+pub mod hash;
+pub mod monitor;
+pub mod parallel;
+pub mod words;

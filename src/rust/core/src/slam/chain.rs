@@ -1,0 +1,57 @@
+//! One chain: the order of the blocks, and where it stands.
+
+use super::model::Model;
+use super::rng::Source;
+use super::state::State;
+use super::{factors, group_moves, missing, missing_patterns, shrinkage, traits};
+use faer::Mat;
+
+pub struct Chain<'a> {
+    pub model: &'a Model,
+    pub source: Source,
+    pub state: State,
+    /// Q'Y, cells that were missing as the state has them.
+    y: Mat<f64>,
+}
+
+impl<'a> Chain<'a> {
+    pub fn new(model: &'a Model, source: Source) -> Self {
+        Self::from(model, source, State::start(model, source))
+    }
+
+    /// From a state on: the draws are those of a chain that was never interrupted.
+    pub fn from(model: &'a Model, source: Source, state: State) -> Self {
+        let mut y = model.data.y.clone();
+        missing::complete(model, &state.cells, &mut y);
+        Self {
+            y,
+            model,
+            source,
+            state,
+        }
+    }
+
+    /// One iteration. Whatever is drawn with U integrated out is drawn before anything could read a U.
+    pub fn step(&mut self) {
+        let (model, source, state) = (self.model, self.source, &mut self.state);
+        state.iteration += 1;
+        if model.sets.is_empty() {
+            missing::draw(model, state, &mut self.y, source);
+            let gathered = traits::draw(model, state, self.y.as_ref(), source);
+            factors::draw_parameters(model, state, source);
+            factors::draw(model, state, &gathered, source);
+        } else {
+            missing_patterns::draw_traits(model, state, source);
+            factors::draw_parameters(model, state, source);
+            missing_patterns::draw_factors(model, state, source);
+        }
+        group_moves::draw(model, state, source);
+        shrinkage::draw(model, state, source);
+        shrinkage::draw_shared(model, state, source);
+    }
+
+    /// Q'Y, completed.
+    pub fn y(&self) -> &Mat<f64> {
+        &self.y
+    }
+}

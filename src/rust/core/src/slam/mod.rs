@@ -1,0 +1,51 @@
+//! Many responses at once: a sparse-factor mixed model by Gibbs sampling.
+//!
+//! ```text
+//! Y = F Lambda' + X B + Z U + E            n x p
+//! F = X_F B_F + Z U_F + E_F                n x k
+//! ```
+//!
+//! A trait's part that the factors do not explain, and each factor, has its own proportion h of variance from the random effect: with V(h) = h Z K Z' + (1 - h) I
+//!
+//! ```text
+//! y_j - F lambda_j - X b_j ~ N(0, sigma2_j V(h_j)),   f_m - X_F b_Fm ~ N(0, V(h_Fm))
+//! ```
+//!
+//! Everything lives in the basis of the eigenvectors of Z K Z', where V(h) is diagonal: its inverse is a column of weights for each point of the grid of proportions, and no
+//! step of an iteration works on n x n numbers. U is integrated out throughout; it is drawn only where somebody asks for it. Each block of the sampler is a file:
+//!
+//! | file | draws |
+//! |---|---|
+//! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
+//! | `factors` | b_Fm and h_Fm; F with every U integrated out |
+//! | `moves` | a factor along X, its scale, the order of two factors |
+//! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
+//! | `missing` | cells of Y that were not observed |
+//! | `sets` | traits and F without those cells: they are integrated out |
+//! | `effects` | U, for a draw that is kept |
+//!
+//! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
+
+mod chain;
+#[cfg(test)]
+mod conditionals;
+mod effects;
+mod factors;
+mod gaussian;
+mod group_moves;
+mod missing;
+mod missing_patterns;
+mod model;
+pub mod rng;
+mod sampler;
+mod shrinkage;
+mod state;
+mod traits;
+
+pub use chain::Chain;
+pub use effects::effect;
+pub use missing_patterns::Set;
+pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
+pub use sampler::{Draws, Sampler};
+pub use shrinkage::Shrinkage;
+pub use state::{Failed, State};

@@ -1,0 +1,187 @@
+//! Data in the rotated basis, and priors.
+
+use super::missing_patterns::Set;
+use crate::linalg::sum_of;
+use crate::runtime::error::{Error, Result};
+use faer::{Mat, MatRef};
+
+/// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InverseGamma {
+    pub shape: f64,
+    pub scale: f64,
+}
+
+/// Prior of a coefficient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Coefficient {
+    Flat,
+    /// Normal about 0 with a given variance.
+    Normal(f64),
+    /// Normal about 0 with a variance of this number, which other coefficients share.
+    Shared(usize),
+}
+
+/// Prior of the precisions `1 / v_jm` of loadings.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loadings {
+    /// `phi_jm tau_m`, phi gamma distributed with shape and rate nu / 2, tau_m the product of the first m of gamma distributed deltas (shape, rate): the first, the others.
+    Gamma {
+        nu: f64,
+        first: (f64, f64),
+        others: (f64, f64),
+        /// Are all deltas but the first at least 1?
+        truncated: bool,
+    },
+    /// `1 / (phi2_jm omega2 Delta_m)`: phi half Cauchy, omega half Cauchy with scale tau0, Delta_m the product of all but the first of the first m deltas, inverse gamma.
+    Horseshoe { tau0: f64, delta: InverseGamma },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prior {
+    pub residual: InverseGamma,
+    pub loadings: Loadings,
+    /// Are the loadings' variances multiples of the residual variance?
+    pub scaled: bool,
+    /// Variances that coefficients share.
+    pub shared: Vec<InverseGamma>,
+}
+
+/// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`.
+pub struct Proportions {
+    pub h: Vec<f64>,
+    /// Logarithms of prior weights, of traits and of factors.
+    pub log_traits: Vec<f64>,
+    pub log_factors: Vec<f64>,
+    /// 1 / v, n x points.
+    pub weights: Mat<f64>,
+    /// log|V|
+    pub log_det: Vec<f64>,
+}
+
+impl Proportions {
+    /// `s`: eigenvalues of Z K Z'.
+    pub fn new(s: &[f64], h: Vec<f64>, log_traits: Vec<f64>, log_factors: Vec<f64>) -> Self {
+        let v = |i: usize, g: usize| h[g] * s[i] + (1.0 - h[g]);
+        let log_det = (0..h.len()).map(|g| sum_of(s.len(), |i| v(i, g).ln())).collect();
+        Self {
+            weights: Mat::from_fn(s.len(), h.len(), |i, g| v(i, g).recip()),
+            log_det,
+            log_traits,
+            log_factors,
+            h,
+        }
+    }
+
+    /// Number of points.
+    pub fn count(&self) -> usize {
+        self.h.len()
+    }
+
+    /// Weights of one point.
+    pub fn at(&self, g: usize) -> &[f64] {
+        self.weights.col(g).try_as_col_major().map_or(&[], |c| c.as_slice())
+    }
+}
+
+/// What is given, rotated by the eigenvectors Q of Z K Z'.
+pub struct Data {
+    /// Q'Y, n x p, of Y with 0 in the cells that are missing.
+    pub y: Mat<f64>,
+    /// Q'X, n x b, and the prior of each column's coefficients.
+    pub x: Mat<f64>,
+    pub x_prior: Vec<Coefficient>,
+    /// Q'X_F, n x b_F.
+    pub xf: Mat<f64>,
+    pub xf_prior: Vec<Coefficient>,
+    /// Eigenvalues of Z K Z'.
+    pub s: Vec<f64>,
+    /// Rows that are missing, for each trait; Q' where there are any, so that column i is row i of Q.
+    pub missing: Vec<Vec<usize>>,
+    pub rows: Mat<f64>,
+    /// Known loadings, k x p, those to be estimated not numbers; empty if none is known.
+    pub known: Mat<f64>,
+}
+
+pub struct Model {
+    pub data: Data,
+    pub proportions: Proportions,
+    pub prior: Prior,
+    /// Number of factors.
+    pub k: usize,
+    /// Traits by the rows that they were observed in, if missing cells are integrated out; none if they are drawn.
+    pub sets: Vec<Set>,
+    /// Where the names of this model's streams begin.
+    pub place: usize,
+}
+
+/// Traits, and rows of F, that one stream of random numbers serves.
+pub const TILE: usize = 64;
+
+impl Model {
+    /// Do all parts have the sizes that they say?
+    pub fn check(&self) -> Result<()> {
+        let (data, grid) = (&self.data, &self.proportions);
+        let (n, p) = (self.n(), self.p());
+        let known = data.known.ncols() > 0;
+        let lengths = [
+            ("x", data.x.nrows(), n),
+            ("xf", data.xf.nrows(), n),
+            ("x_prior", data.x_prior.len(), self.b()),
+            ("xf_prior", data.xf_prior.len(), self.bf()),
+            ("missing", data.missing.len(), p),
+            ("known", data.known.ncols(), if known { p } else { 0 }),
+            (
+                "known",
+                data.known.nrows(),
+                if known { self.k } else { data.known.nrows() },
+            ),
+            ("traits", grid.log_traits.len(), grid.count()),
+            ("factors", grid.log_factors.len(), grid.count()),
+        ];
+        let wrong = lengths.into_iter().find(|(_, found, expected)| found != expected);
+        wrong.map_or(Ok(()), |(what, found, expected)| {
+            Err(Error::Shape { what, found, expected })
+        })
+    }
+
+    pub fn n(&self) -> usize {
+        self.data.y.nrows()
+    }
+
+    pub fn p(&self) -> usize {
+        self.data.y.ncols()
+    }
+
+    /// Number of columns of X.
+    pub fn b(&self) -> usize {
+        self.data.x.ncols()
+    }
+
+    pub fn bf(&self) -> usize {
+        self.data.xf.ncols()
+    }
+
+    /// Coefficients of a trait: of X, and its loadings.
+    pub fn c(&self) -> usize {
+        self.b() + self.k
+    }
+
+    /// A known loading.
+    pub fn known(&self, m: usize, j: usize) -> Option<f64> {
+        let known = &self.data.known;
+        (known.ncols() > 0).then(|| known[(m, j)]).filter(|x| !x.is_nan())
+    }
+
+    /// How many loadings of each factor are to be estimated.
+    pub fn free(&self) -> Vec<usize> {
+        let count = |m: usize| (0..self.p()).filter(|&j| self.known(m, j).is_none()).count();
+        (0..self.k).map(count).collect()
+    }
+}
+
+/// Columns of a matrix that is stored by columns.
+pub fn columns(values: &[f64], rows: usize) -> MatRef<'_, f64> {
+    let count = values.len().checked_div(rows).unwrap_or(0);
+    MatRef::from_column_major_slice(values, rows, count)
+}

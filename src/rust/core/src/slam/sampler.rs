@@ -1,0 +1,105 @@
+//! Several chains of one model, and the draws that are kept.
+
+use super::chain::Chain;
+use super::model::Model;
+use super::rng::Source;
+use super::state::{Failed, State};
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use rayon::prelude::*;
+
+pub struct Sampler {
+    model: Model,
+    chains: Vec<(Source, State)>,
+}
+
+/// Draws of one chain, one after the other.
+#[derive(Debug, Default)]
+pub struct Draws {
+    pub count: usize,
+    /// Coefficients of X and loadings, (b + k) x p a draw.
+    pub theta: Vec<f64>,
+    pub sigma2: Vec<f64>,
+    /// Proportions of traits and of factors.
+    pub h: Vec<f64>,
+    pub hf: Vec<f64>,
+    /// Q'F, n x k a draw.
+    pub f: Vec<f64>,
+    pub bf: Vec<f64>,
+    /// Precisions of the columns of loadings.
+    pub column: Vec<f64>,
+    pub shared: Vec<f64>,
+    pub cells: Vec<f64>,
+}
+
+impl Draws {
+    fn keep(&mut self, model: &Model, state: &State) {
+        let h = |g: &usize| model.proportions.h[*g];
+        self.count += 1;
+        self.theta.extend(&state.theta);
+        self.sigma2.extend(&state.sigma2);
+        self.h.extend(state.g.iter().map(h));
+        self.hf.extend(state.gf.iter().map(h));
+        self.f.extend(&state.f);
+        self.bf.extend(&state.bf);
+        self.column.extend(&state.shrinkage.column);
+        self.shared.extend(&state.shared);
+        self.cells.extend(&state.cells);
+    }
+}
+
+impl Sampler {
+    pub fn new(model: Model) -> Self {
+        Self { model, chains: vec![] }
+    }
+
+    /// A chain from its beginning.
+    pub fn start(&mut self, source: Source) {
+        self.chains.push((source, State::start(&self.model, source)));
+    }
+
+    /// A chain from where it was.
+    pub fn resume(&mut self, source: Source, bytes: &[u8]) -> Result<()> {
+        let state = State::from_bytes(&self.model, bytes).ok_or(Error::State)?;
+        self.chains.push((source, state));
+        Ok(())
+    }
+
+    /// Draws of each chain that failed, from its beginning on.
+    pub fn failed(&self) -> Vec<Failed> {
+        self.chains.iter().map(|(_, state)| state.failed).collect()
+    }
+
+    pub fn states(&self) -> Vec<Vec<u8>> {
+        self.chains.iter().map(|(_, state)| state.to_bytes()).collect()
+    }
+
+    /// Some iterations of every chain; of iterations after `warmup` each `thin`-th is kept. Chains and traits share the threads.
+    pub fn run(
+        &mut self,
+        iterations: usize,
+        warmup: u64,
+        thin: u64,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<Draws>> {
+        monitor.check()?;
+        let model = &self.model;
+        let one = |(source, state): &mut (Source, State)| {
+            let mut draws = Draws::default();
+            let mut chain = Chain::from(model, *source, state.clone());
+            for _ in 0..iterations {
+                chain.step();
+                let done = chain.state.iteration;
+                if done > warmup && (done - warmup).is_multiple_of(thin.max(1)) {
+                    draws.keep(model, &chain.state);
+                }
+            }
+            *state = chain.state;
+            draws
+        };
+        let chains = &mut self.chains;
+        Ok(workers.run(|_| chains.par_iter_mut().map(one).collect()))
+    }
+}
