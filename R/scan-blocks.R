@@ -1,10 +1,10 @@
-# Long work in blocks: progress, interruption, directories of finished blocks, other processes.
+# Long work in blocks: directories of finished blocks, other processes.
 
 # `job` is all that the results depend on, but for the candidates' values, `values(block)`: a directory belongs to one job, and a block in it to its values.
 run_blocks <- function(blocks, work, how, job, values) {
   store <- if (!is.null(how$checkpoint)) scan_store(how$checkpoint, content_hash(list(job, blocks)))
   one <- function(i) if (is.null(store)) work(blocks[[i]]) else kept_block(store, i, content_hash(values(blocks[[i]])), function() work(blocks[[i]]))
-  found <- if (has_plan()) in_plan(seq_along(blocks), one) else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
+  found <- if (has_plan()) in_plan(seq_along(blocks), one, lengths(blocks), "tests") else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
   do.call(rbind, found)
 }
 
@@ -54,29 +54,13 @@ has_plan <- function() {
   future::nbrOfWorkers() > 1
 }
 
-in_plan <- function(blocks, one) {
-  future.apply::future_lapply(blocks, one, future.seed = NULL, future.packages = "fastlmm", future.globals = FALSE)
-}
-
-# A line with the part that is done and the time left, written at most every half second
-new_meter <- function(total, progress, what) {
-  if (!progress || total == 0) return(list(tick = function(n) invisible(), close = function() invisible()))
-  start <- proc.time()[["elapsed"]]
-  last <- start
-  done <- 0
-  tick <- function(n) {
-    done <<- done + n
-    now <- proc.time()[["elapsed"]]
-    if (now - last < 0.5 && done < total) return(invisible())
-    last <<- now
-    left <- (now - start) * (total - done) / done
-    cat(sprintf("\r%s of %s %s (%.0f %%), %s left   ", format(done, big.mark = ","), format(total, big.mark = ","), what, 100 * done / total, time_left(left)), file = stderr())
+# `sizes`: how much of the work each block is; its process tells when it is done.
+in_plan <- function(blocks, one, sizes, what) {
+  signal <- new_signal(sum(sizes), what)
+  told <- function(i) {
+    found <- one(i)
+    signal(sizes[match(i, blocks)])
+    found
   }
-  list(tick = tick, close = function() if (last > start) cat("\n", file = stderr()))
-}
-
-time_left <- function(seconds) {
-  if (seconds < 90) return(sprintf("%.0f s", seconds))
-  if (seconds < 5400) return(sprintf("%.0f min", seconds / 60))
-  sprintf("%.1f h", seconds / 3600)
+  future.apply::future_lapply(blocks, told, future.seed = NULL, future.packages = "fastlmm", future.globals = FALSE)
 }

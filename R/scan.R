@@ -64,7 +64,8 @@
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
 #' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names and blocks
 #'   of candidates; a block whose candidates have other values than when it was made, or whose file is damaged, is made again, with the message `checkpoint`.
-#' @param progress show progress and time left? If not given, in interactive sessions.
+#' @param progress show a bar (by cli, of work of more than two seconds) with the time left? If not given, in interactive sessions. Where package progressr is
+#'   loaded its signals are sent instead, from other processes too, and [progressr::handlers()] says how they look.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files `chr`, `pos`, `effect_allele`, `other_allele` and `freq`, the frequency of the effect allele over
 #'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested

@@ -85,7 +85,7 @@ is_interrupted <- function() {
 run_apart <- function(fit, left) {
   while (left > 0) {
     round <- if (is.null(fit$dir)) left else min(left, 10 * slam_chunk)
-    found <- in_plan(seq_len(fit$plan$chains), chain_work(fit, round))
+    found <- in_plan(seq_len(fit$plan$chains), chain_work(fit, round), rep(round, fit$plan$chains), "iterations")
     new <- lapply(found, `[[`, "draws")
     fit$states <- lapply(found, `[[`, "state")
     fit$failed <- failed_draws(lapply(found, `[[`, "failed"))
@@ -212,7 +212,7 @@ with_chunks <- function(fit, found) {
 #' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
 #' @param object a fit by [slamglmm_fit()].
 #' @param iter iterations to add to the plan of each chain; 0 finishes an interrupted run.
-#' @param progress is a line with the time left written?
+#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param dir the directory that was given to [slamglmm_fit()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A fit of class `slamglmm`.

@@ -24,7 +24,7 @@
 #' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash or on another machine. A damaged file
 #'   counts as absent: its iterations are made again, with the message `checkpoint`.
 #' @param control by [fastlmm_control()].
-#' @param progress is a line with the time left written?
+#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (responses scaled to unit variance).
 #'
