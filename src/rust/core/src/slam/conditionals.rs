@@ -4,8 +4,9 @@
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
 use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
+use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
-use super::shrinkage::{self, Shrinkage};
+use super::shrinkage;
 use super::state::State;
 use super::{factors, traits};
 use faer::linalg::solvers::DenseSolveCore;

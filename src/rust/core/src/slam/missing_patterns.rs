@@ -6,72 +6,16 @@
 use super::effects::effect;
 use super::factors::{by_columns, draw_rows, residual};
 use super::gaussian::Gaussian;
-use super::model::{Data, Model, Proportions, columns};
+use super::model::{Model, Set, columns};
+use super::precisions::Shrinkage;
 use super::rng::{Block, Source};
-use super::shrinkage::Shrinkage;
 use super::state::{Failed, State};
 use super::traits;
 use crate::linalg::product;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
-/// Traits that were observed in the same rows.
-pub struct Set {
-    pub traits: Vec<usize>,
-    pub rows: Vec<usize>,
-    /// Eigenvectors of the rows of Z K Z'.
-    q: Mat<f64>,
-    /// The model of these traits in these rows, rotated.
-    model: Model,
-}
-
 impl Set {
-    /// `y`: the observed cells, rows x traits; `x`: X of all rows; `number`: which set it is.
-    pub fn new(
-        whole: &Model,
-        traits: Vec<usize>,
-        rows: Vec<usize>,
-        q: Mat<f64>,
-        s: Vec<f64>,
-        y: &Mat<f64>,
-        number: usize,
-    ) -> Self {
-        let rotated = |m: MatRef<'_, f64>| product(q.transpose(), m, Par::Seq);
-        let grid = &whole.proportions;
-        let x = product(whole.data.rows.transpose(), whole.data.x.as_ref(), Par::Seq);
-        let x = Mat::from_fn(rows.len(), whole.b(), |i, l| x[(rows[i], l)]);
-        let known = &whole.data.known;
-        let data = Data {
-            y: rotated(y.as_ref()),
-            x: rotated(x.as_ref()),
-            x_prior: whole.data.x_prior.clone(),
-            xf: Mat::zeros(rows.len(), 0),
-            xf_prior: vec![],
-            missing: vec![vec![]; traits.len()],
-            rows: Mat::zeros(0, 0),
-            known: if known.ncols() == 0 {
-                Mat::zeros(0, 0)
-            } else {
-                Mat::from_fn(whole.k, traits.len(), |m, j| known[(m, traits[j])])
-            },
-            s: s.clone(),
-        };
-        let proportions = Proportions::new(&s, grid.h.clone(), grid.log_traits.clone(), grid.log_factors.clone());
-        Self {
-            model: Model {
-                data,
-                proportions,
-                prior: whole.prior.clone(),
-                k: whole.k,
-                sets: vec![],
-                place: (number + 1) << 24,
-            },
-            traits,
-            rows,
-            q,
-        }
-    }
-
     /// The state of these traits, F in the basis of the set.
     fn part(&self, whole: &Model, state: &State, f: &Mat<f64>) -> State {
         let (c, k) = (whole.c(), whole.k);

@@ -18,10 +18,10 @@
 //! |---|---|
 //! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
 //! | `factors` | b_Fm and h_Fm; F with every U integrated out |
-//! | `moves` | a factor along X, its scale, the order of two factors |
+//! | `group_moves` | a factor along X, its scale, the order of two factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `missing` | cells of Y that were not observed |
-//! | `sets` | traits and F without those cells: they are integrated out |
+//! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `effects` | U, for a draw that is kept |
 //!
 //! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
@@ -36,6 +36,7 @@ mod group_moves;
 mod missing;
 mod missing_patterns;
 mod model;
+mod precisions;
 pub mod rng;
 mod sampler;
 mod shrinkage;
@@ -44,8 +45,7 @@ mod traits;
 
 pub use chain::Chain;
 pub use effects::effect;
-pub use missing_patterns::Set;
-pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
+pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set};
+pub use precisions::Shrinkage;
 pub use sampler::{Draws, Sampler};
-pub use shrinkage::Shrinkage;
 pub use state::{Failed, State};

@@ -1,9 +1,8 @@
 //! Data in the rotated basis, and priors.
 
-use super::missing_patterns::Set;
-use crate::linalg::sum_of;
+use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Par};
 
 /// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -177,6 +176,64 @@ impl Model {
     pub fn free(&self) -> Vec<usize> {
         let count = |m: usize| (0..self.p()).filter(|&j| self.known(m, j).is_none()).count();
         (0..self.k).map(count).collect()
+    }
+}
+
+/// Traits that were observed in the same rows.
+pub struct Set {
+    pub traits: Vec<usize>,
+    pub rows: Vec<usize>,
+    /// Eigenvectors of the rows of Z K Z'.
+    pub(super) q: Mat<f64>,
+    /// The model of these traits in these rows, rotated.
+    pub(super) model: Model,
+}
+
+impl Set {
+    /// `y`: the observed cells, rows x traits; `x`: X of all rows; `number`: which set it is.
+    pub fn new(
+        whole: &Model,
+        traits: Vec<usize>,
+        rows: Vec<usize>,
+        q: Mat<f64>,
+        s: Vec<f64>,
+        y: &Mat<f64>,
+        number: usize,
+    ) -> Self {
+        let rotated = |m: MatRef<'_, f64>| product(q.transpose(), m, Par::Seq);
+        let grid = &whole.proportions;
+        let x = product(whole.data.rows.transpose(), whole.data.x.as_ref(), Par::Seq);
+        let x = Mat::from_fn(rows.len(), whole.b(), |i, l| x[(rows[i], l)]);
+        let known = &whole.data.known;
+        let data = Data {
+            y: rotated(y.as_ref()),
+            x: rotated(x.as_ref()),
+            x_prior: whole.data.x_prior.clone(),
+            xf: Mat::zeros(rows.len(), 0),
+            xf_prior: vec![],
+            missing: vec![vec![]; traits.len()],
+            rows: Mat::zeros(0, 0),
+            known: if known.ncols() == 0 {
+                Mat::zeros(0, 0)
+            } else {
+                Mat::from_fn(whole.k, traits.len(), |m, j| known[(m, traits[j])])
+            },
+            s: s.clone(),
+        };
+        let proportions = Proportions::new(&s, grid.h.clone(), grid.log_traits.clone(), grid.log_factors.clone());
+        Self {
+            model: Model {
+                data,
+                proportions,
+                prior: whole.prior.clone(),
+                k: whole.k,
+                sets: vec![],
+                place: (number + 1) << 24,
+            },
+            traits,
+            rows,
+            q,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
 use super::model::Model;
+use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
-use super::shrinkage::Shrinkage;
 
 /// Draws whose precision matrix is not positive definite to rounding: they keep the value before, and are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
