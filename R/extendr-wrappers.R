@@ -34,7 +34,7 @@ ffi_gp_exact <- function(rows, request) .Call(wrap__ffi_gp_exact, rows, request)
 
 #' Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
 #' @noRd
-ffi_gp_many <- function(rows, request, exact, shared) .Call(wrap__ffi_gp_many, rows, request, exact, shared)
+ffi_gp_many <- function(rows, request, exact, shared, effects) .Call(wrap__ffi_gp_many, rows, request, exact, shared, effects)
 
 #' Values at points of fields given by coefficients of the basis functions, one column each.
 #' @noRd

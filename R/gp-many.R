@@ -4,10 +4,11 @@
 #' whether there is a process at all: which of thousands of genes vary over a tissue, say. All responses share the passes over the data and, at each length scale, one decomposition.
 #'
 #' @section Length scales:
-#' They are looked for on a grid that all responses share, refined until none would gain more than about 0.01 of log-likelihood, from the longest side of the box, or of `range`,
-#' downwards: with the kernel matrix to half the mean distance of neighbours, in Fourier space as far as 2000 basis functions, or half as many as rows, serve, unless `range` asks for more. `basis = "auto"` takes
+#' They are looked for on a grid that all responses share, refined until none would gain more than about 0.01 of log-likelihood, over the range of a single fit: from three times the longest side of the box, or the end of `range`,
+#' downwards, with the kernel matrix to half the distance of nearest neighbours (of the closest twentieth of the rows), in Fourier space as far as 2000 basis functions, or half as many as rows, serve, unless `range` asks for more: a
+#' process over shorter scales is not seen, and a message says from which length on the basis can tell. `basis = "auto"` takes
 #' the kernel matrix up to 3000 rows, for `exp_quad`, which takes by far the fewest functions, up to 1000. At each length scale variances and fixed effects are as exact as in a single fit. With `gp(..., shared = TRUE)` all responses have the one length scale for which the sum of their log-likelihoods is largest; with
-#' `lengthscale` it is given. [extract_fit()] gives one response as an ordinary fit, whose length scale is free and which has standard errors, profile and predictions.
+#' `lengthscale` it is given. `at_end` tells of each response whether its length scale lies at the `"short"` or the `"long"` end of what was looked at. [extract_fit()] gives one response as an ordinary fit, whose length scale is free and which has standard errors, profile and predictions.
 #'
 #' @section Test:
 #' `statistic` is twice the difference of the log-likelihoods with and without the process. Without one, and at a given length scale, it is 0 or, with probability one half,
@@ -15,9 +16,13 @@
 #' over length scales, `P(Z > c) + arc / (2 pi) exp(-c^2 / 2)` with `c` the root of the statistic and the arc that its null process describes over the length scales that
 #' were looked at. It is close for small p-values, and errs to the side of no process. With a shared length scale it is used as well. `q.value` is [p.adjust()]'s `"BH"`.
 #'
+#' All this holds for residuals that are normal. A warning, `fastlmm_warning_few_values`, names responses with fewer than ten distinct values of which one fills more than nine tenths of the rows, as sparse counts;
+#' `anova(fit, test = "permutation")` has p-values for those ([anova.fastlmm_gp_mlm()], which also explains `fsv`, the fraction of spatial variance).
+#'
 #' @section Rows and status:
 #' As in [fastlmm_mlm]: a missing cell leaves its row out for that response only (each pattern of missing cells takes a pass and a decomposition of its own), and a response that
-#' cannot be fitted is told by its `status`. Where a response has `h2 = 0` its length scale is `NA`.
+#' cannot be fitted is told by its `status`. Where a response has `h2 = 0` its length scale is `NA`. As in a single fit there is a smallest `delta` that the condition of the covariance can tell:
+#' a response with less noise has the `boundary` `"delta at its floor"`, and its residual variance is an upper bound.
 #'
 #' @param object,x a fit of many responses with a [gp()] term.
 #' @param row.names,optional as in [as.data.frame()], not used.
@@ -26,10 +31,13 @@
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param newresp not offered: fit again.
 #' @param ... not used; an unknown argument is an error.
-#' @return `fastlmm_fit()`: a list of class `fastlmm_gp_mlm`, which is a `fastlmm_mlm` with `lengthscale`, `logLik0` (without the process), `statistic`, `p.value`, `log.p`
-#'   (natural logarithm, which does not underflow) and `q.value`, a number for each response. Standard errors of variances are given where the length scale is.
+#' @param condVar not offered, see the standard errors of `predict()`.
+#' @param drop,whichel see [ranef.fastlmm()].
+#' @return `fastlmm_fit()`: a list of class `fastlmm_gp_mlm`, which is a `fastlmm_mlm` with `lengthscale`, `at_end`, `fsv`, `logLik0` (without the process), `statistic`, `p.value`, `log.p`
+#'   (natural logarithm, which does not underflow), `q.value` and `rank` (by p-value), a value for each response. Standard errors of variances are given where the length scale is; that of `fsv` takes it as known.
 #'
-#'   `as.data.frame()`: a row a response. `predict()`, `fitted()`, `residuals()` and `simulate()`: rows x responses, each response fitted again at its length scale.
+#'   `as.data.frame()`: a row a response. `predict()`, `fitted()`, `residuals()` and `simulate()`: rows x responses. `ranef()`: a list with the process at the rows, rows x responses. They read coefficients that the fit keeps
+#'   (8 bytes for each row, or function of the basis, and response; `fastlmm_control(effects = FALSE)` keeps none); only standard errors and draws fit each response again at its length scale.
 #' @references
 #' Davies, R. B. (1977) Hypothesis testing when a nuisance parameter is present only under the alternative. Biometrika 64, 247-254.
 #'
@@ -55,6 +63,7 @@ fit_gp_many <- function(model, na.action) {
   if (exact) check_kernel_memory(nrow(model$y))
   fit <- report_many(new_gp_mlm(model, gp_together(model, exact)))
   inform_gp_ends(fit)
+  warn_few_values(fit)
   fit
 }
 
@@ -65,34 +74,67 @@ check_gp_many <- function(model) {
 }
 
 gp_together <- function(model, exact) {
-  request <- gp_request(model$gp, model$gp$box, model$method, model$control)
-  Y <- unname(minus_offset(model$y, model$offset))
-  rows <- gp_rows(model_coordinates(model), model$X, Y, model$weights)
-  found <- call_rust(ffi_gp_many, rows, request, exact, isTRUE(model$gp$shared))
+  found <- call_gp_many(model, minus_offset(model$y, model$offset), exact, model$control$effects)
   found$route <- if (exact) "exact" else "fourier"
   found
 }
 
+call_gp_many <- function(model, Y, exact, effects) {
+  request <- gp_request(model$gp, model$gp$box, model$method, model$control)
+  rows <- gp_rows(model_coordinates(model), model$X, unname(Y), model$weights)
+  call_rust(ffi_gp_many, rows, request, exact, isTRUE(model$gp$shared), effects)
+}
+
 new_gp_mlm <- function(model, found) {
   gp <- model$gp
-  name <- gp$name
-  model$random <- structure(list(list(name = name, ids = character(), kernel = NULL)), names = name)
-  found$fits["alpha"] <- list(list(NULL))
+  model$random <- structure(list(new_process_term(gp, NULL)), names = gp$name)
+  found$fits["alpha"] <- list(list(if (model$control$effects) found$fits$alpha))
   fit <- new_fastlmm_mlm(model, found$fits)
+  gp$largest <- gp$size
+  fit$gp <- c(gp[setdiff(names(gp), c("calls", "size"))], list(
+    route = found$route, looked_at = found$range, size = found$size, captured = found$captured, arc = found$arc, bases = found$bases, window = found$window
+  ))
+  fit <- with_gp_test(with_gp_lengths(fit, found), found)
+  class(fit) <- c("fastlmm_gp_mlm", "fastlmm_mlm")
+  fit
+}
+
+# Length scales, and what is told at them: the share of the variance over the places, whose error takes the length scale as known.
+with_gp_lengths <- function(fit, found) {
   named <- function(x) structure(x, names = names(fit$logLik))
-  given <- !is.null(gp$lengthscale)
+  given <- !is.null(fit$gp$lengthscale)
   fit$lengthscale <- named(replace(found$lengthscale, fit$boundary == "h2 = 0", NA))
+  part <- found$spread * fit$sigma2
+  fit$fsv <- named(ifelse(fit$boundary == "h2 = 0", 0, part / (part + fit$sigma2_e)))
+  fit$at_end <- named(gp_many_ends(fit))
+  fit$se$fsv <- fit$fsv * (1 - fit$fsv) * fit$se$log_delta
+  if (given) return(fit)
+  fit$df <- fit$df + 1L
+  others <- setdiff(names(fit$se), "fsv")
+  fit$se[others] <- lapply(fit$se[others], function(se) replace(se, TRUE, NA_real_))
+  fit
+}
+
+with_gp_test <- function(fit, found) {
+  named <- function(x) structure(x, names = names(fit$logLik))
   fit$logLik0 <- named(found$logLik0)
   fit$statistic <- pmax(2 * (fit$logLik - fit$logLik0), 0)
   fit$log.p <- log_p_process(fit$statistic, found$arc)
   fit$p.value <- exp(fit$log.p)
   fit$q.value <- named(stats::p.adjust(fit$p.value, "BH"))
-  if (!given) fit$df <- fit$df + 1L
-  if (!given) fit$se <- lapply(fit$se, function(se) replace(se, TRUE, NA_real_))
-  gp$largest <- gp$size
-  fit$gp <- c(gp[setdiff(names(gp), c("calls", "size"))], list(route = found$route, looked_at = found$range, size = found$size, captured = found$captured, arc = found$arc))
-  class(fit) <- c("fastlmm_gp_mlm", "fastlmm_mlm")
+  fit$rank <- named(ranked(fit$log.p, fit$fsv))
   fit
+}
+
+# 1 for the smallest, ties by the largest share; NA for what has none
+ranked <- function(value, share) replace(integer(length(value)), order(value, -share), seq_along(value)) + ifelse(is.na(value), NA_integer_, 0L)
+
+# At which end of the range each length scale lies: "none", "short", "long"; NA without one
+gp_many_ends <- function(fit) {
+  near <- function(end) abs(log(fit$lengthscale / end)) < 0.02
+  looked <- fit$gp$looked_at
+  if (!is.null(fit$gp$lengthscale)) return(rep(NA_character_, length(fit$lengthscale)))
+  ifelse(near(looked[1]), "short", ifelse(near(looked[2]), "long", "none"))
 }
 
 # log of P(Z > c) + arc / (2 pi) exp(-c^2 / 2), at most 0; 1 at c = 0
@@ -108,13 +150,18 @@ log_p_process <- function(statistic, arc) {
 inform_gp_ends <- function(fit) {
   gp <- fit$gp
   if (!is.null(gp$lengthscale)) return(invisible())
-  for (i in 1:2) {
-    at <- which(abs(fit$lengthscale / gp$looked_at[i] - 1) < 1e-6 & fit$statistic > qchisq(0.95, 1))
+  for (end in c("short", "long")) {
+    at <- which(fit$at_end == end & fit$statistic > qchisq(0.95, 1))
     if (length(at) > 0) inform_fastlmm("gp_range", sprintf(
-      "the length scale of %s lies at the %s end of what was looked at, %s: %s. Look farther by gp(range =, size =), or with basis = \"exact\"",
-      counted(length(at), "response"), c("short", "long")[i], format(gp$looked_at[i], digits = 4), first_names(names(at))
+      "the length scale of %s lies at the %s end of what was looked at, %s: %s. %s", counted(length(at), "response"), end,
+      format(gp$looked_at[if (end == "short") 1 else 2], digits = 4), first_names(names(at)), gp_end_advice(fit, end)
     ))
   }
+}
+
+gp_end_advice <- function(fit, end) {
+  if (end == "long") return("Over so long a scale a process is a trend: put the trend into the formula, or look farther by gp(range =)")
+  if (fit$gp$route == "exact") "Look farther by gp(range =)" else "Look farther by gp(range =, size =), or with basis = \"exact\""
 }
 
 # ---- what there is --------------------------------------------------------------------------------------
@@ -123,7 +170,10 @@ inform_gp_ends <- function(fit) {
 #' @export
 as.data.frame.fastlmm_gp_mlm <- function(x, row.names = NULL, optional = FALSE, ...) {
   check_dots_empty(...)
-  columns <- unclass(x)[c("lengthscale", "h2", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "status", "boundary")]
+  columns <- unclass(x)[c(
+    "lengthscale", "at_end", "h2", "fsv", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "rank", "status", "boundary"
+  )]
+  columns <- append(columns, list(se_fsv = x$se$fsv), match("fsv", names(columns)))
   table <- c(list(response = names(x$logLik), n = unname(x$nobs)), lapply(columns, unname))
   structure(do.call(data.frame, c(table, list(stringsAsFactors = FALSE))), row.names = seq_along(x$logLik))
 }
@@ -140,98 +190,8 @@ gp_column_model <- function(fit, j) {
   whole <- unclass(fit)
   whole$random <- list()
   model <- check_column_model(column_model(whole, j))
-  model$gp <- fit$gp[setdiff(names(fit$gp), c("route", "looked_at", "captured", "arc"))]
+  model$gp <- fit$gp[setdiff(names(fit$gp), c("route", "looked_at", "captured", "arc", "bases", "window"))]
   model$gp$calls <- lapply(model$gp$coordinates, predict_call, frame = fit$frame)
   model
 }
 
-# With the length scale that the fit of many has
-gp_column_fit <- function(fit, j) {
-  model <- gp_column_model(fit, j)
-  length <- fit$lengthscale[[j]]
-  model$gp$lengthscale <- if (is.null(fit$gp$lengthscale)) rep(if (is.na(length)) fit$gp$looked_at[2] else length, ncol(fit$gp$box)) else fit$gp$lengthscale
-  estimate_gp(model)
-}
-
-# f of each response that could be fitted, rows x responses; NA for the others
-gp_each <- function(fit, f, rows) {
-  one <- function(j) if (is.na(fit$logLik[j])) rep(NA_real_, rows) else f(gp_column_fit(fit, j))
-  value <- vapply(seq_len(ncol(fit$y)), one, numeric(rows))
-  matrix(value, rows, dimnames = list(NULL, colnames(fit$y)))
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
-                                   type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
-  one_of(type, c("response", "link"))
-  new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
-  rows <- nrow(new)
-  if (!random.only) warn_not_estimable(gp_targets(object, newdata, FALSE), colnames(object$y))
-  one <- function(fit) unlist(quietly_not_estimable(predict(fit, new, re.form, TRUE, allow.new.levels, random.only))[c("fit", "se.fit")])
-  both <- gp_each(object, one, 2 * rows)
-  part <- function(first) {
-    value <- structure(both[first + seq_len(rows), , drop = FALSE], dimnames = list(rownames(new), colnames(both)))
-    if (is.null(newdata)) napredict(object$na.action, value) else value[answered_rows(complete_rows(value, object), na.action, rownames(new)), , drop = FALSE]
-  }
-  if (!se.fit) return(part(0))
-  list(fit = part(0), se.fit = part(rows), residual.scale = sigma(object))
-}
-
-# Rows that some response is predicted in, of those that were fitted
-complete_rows <- function(value, fit) if (all(is.na(fit$logLik))) rep(TRUE, nrow(value)) else rowSums(!is.na(value)) > 0
-
-gp_fitted_cells <- function(fit) {
-  value <- gp_each(fit, function(one) unname(quietly_not_estimable(predict(one, fit$frame))), nrow(fit$frame))
-  value[is.na(fit$y)] <- NA
-  dimnames(value) <- dimnames(fit$y)
-  value
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-fitted.fastlmm_gp_mlm <- function(object, ...) {
-  check_dots_empty(...)
-  napredict(object$na.action, gp_fitted_cells(object))
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
-  check_dots_empty(...)
-  residual <- object$y - gp_fitted_cells(object)
-  if (one_of(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
-  if (scaled) residual <- sweep(residual, 2, positive_sigma(object), `/`)
-  naresid(object$na.action, residual)
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-ranef.fastlmm_gp_mlm <- function(object, ...) {
-  abort_fastlmm("no_effects", "a gp() term of many responses keeps no effects; use extract_fit() for one response, or predict()")
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
-  check_dots_empty(...)
-  nsim <- check_nsim(nsim)
-  state <- seed_generator(seed)
-  on.exit(state$restore())
-  draws <- rep(list(matrix(NA_real_, nrow(object$y), ncol(object$y), dimnames = dimnames(object$y))), nsim)
-  for (j in which(!is.na(object$logLik))) {
-    one <- gp_column_fit(object, j)
-    one$na.action <- NULL
-    column <- simulate(one, nsim, re.form = re.form)
-    for (s in seq_len(nsim)) draws[[s]][!is.na(object$y[, j]), j] <- column[[s]]
-  }
-  structure(lapply(draws, function(draw) napredict(object$na.action, draw)), names = paste0("sim_", seq_len(nsim)), seed = state$seed)
-}
-
-#' @rdname fastlmm_gp_mlm
-#' @export
-#' @exportS3Method lme4::refit fastlmm_gp_mlm
-refit.fastlmm_gp_mlm <- function(object, newresp = NULL, ...) {
-  abort_fastlmm("refit", "refit() is not offered for many responses with a gp() term; call fastlmm_fit() with the new responses")
-}

@@ -124,7 +124,8 @@ test_that("methods", {
   expect_output(print(fit), "length scale of each response")
   expect_output(print(summary(fit)), "Fixed effects")
   expect_named(as.data.frame(fit), c(
-    "response", "n", "lengthscale", "h2", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "status", "boundary"
+    "response", "n", "lengthscale", "at_end", "h2", "fsv", "se_fsv", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "rank", "status",
+    "boundary"
   ))
   one <- suppressMessages(extract_fit(fit, "g2"))
   expect_s3_class(one, "fastlmm_gp")
@@ -140,7 +141,6 @@ test_that("methods", {
   expect_equal(dim(draws[[2]]), dim(data$Y))
   expect_identical(which(is.na(draws[[1]])), 4L)
   expect_equal(dim(coef(fit)), c(2, 3))
-  expect_error(ranef(fit), class = "fastlmm_error_no_effects")
   expect_error(refit(fit, data$Y), class = "fastlmm_error_refit")
 })
 

@@ -109,28 +109,30 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
 /// Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
 /// @noRd
 #[extendr]
-fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool) -> Reply<List> {
+fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bool) -> Reply<List> {
     let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
     let workers = Workers::new(asked.threads)?;
-    let (request, bounds) = (&asked.request, &asked.bounds);
     let (mut data, y) = (rows.view()?, rows.y());
     data.y = vec![];
+    let of = gp::many::Asked {
+        request: &asked.request,
+        bounds: &asked.bounds,
+        shared,
+        effects,
+        threads: asked.threads,
+    };
     let together = if exact {
-        let of = (request, bounds, asked.threads);
-        gp::many::exact(&data, y, rows.x(), of, shared, &workers, &mut Console)?
+        gp::many::exact(&data, y, rows.x(), of, &workers, &mut Console)?
     } else {
-        let data = &data;
         let many = Many {
-            data,
+            data: &data,
             y,
-            request,
-            bounds,
-            shared,
+            asked: of,
             workers: &workers,
         };
         many.fit(&mut Console)?
     };
-    Ok(reply_many(&together, rows.x().ncols()))
+    Ok(reply_many(&together, &asked, rows.x().ncols()))
 }
 
 /// Values at points of fields given by coefficients of the basis functions, one column each.

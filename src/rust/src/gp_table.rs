@@ -9,6 +9,7 @@ use fastlmm_core::gp::bounds::{Bounds, Range};
 use fastlmm_core::gp::fourier::explore::Settled;
 use fastlmm_core::gp::fourier::gram::Sums;
 use fastlmm_core::gp::fourier::grid::Grid;
+use fastlmm_core::gp::fourier::many;
 use fastlmm_core::gp::fourier::moments::{Groups, Moments};
 use fastlmm_core::gp::fourier::nested::Ladder;
 use fastlmm_core::kernel::stationary::Family;
@@ -53,6 +54,18 @@ impl Basis {
             range: settled.range.clone(),
             eps: settled.eps,
             frequencies: settled.space.frequencies.clone(),
+        }
+    }
+
+    /// The basis of a window of length scales of many responses.
+    pub fn of_window(asked: &Asked, basis: &many::Basis) -> Self {
+        Self {
+            family: asked.request.family,
+            grid: basis.grid.clone(),
+            bounds: asked.bounds.clone(),
+            range: basis.range.clone(),
+            eps: basis.eps,
+            frequencies: basis.frequencies.clone(),
         }
     }
 

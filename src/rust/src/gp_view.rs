@@ -259,7 +259,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
 }
 
 /// The fits of many responses, and what their length scales are.
-pub fn reply_many(together: &Together, columns: usize) -> List {
+pub fn reply_many(together: &Together, asked: &Asked, columns: usize) -> List {
     let nothing = |fit: &Result<Fit, Error>| match fit {
         Ok(Fit {
             optimum: Some(optimum), ..
@@ -268,7 +268,19 @@ pub fn reply_many(together: &Together, columns: usize) -> List {
     };
     list!(
         fits = reply::many(&together.fits, columns),
-        lengthscale = together.lengths.clone(),
+        lengthscale = together.places.iter().map(|place| place.length).collect::<Vec<_>>(),
+        spread = together.places.iter().map(|place| place.spread).collect::<Vec<_>>(),
+        window = together
+            .places
+            .iter()
+            .map(|place| place.window as i32 + 1)
+            .collect::<Vec<_>>(),
+        bases = List::from_values(
+            together
+                .bases
+                .iter()
+                .map(|basis| Basis::of_window(asked, basis).reply())
+        ),
         arc = together.arcs.clone(),
         logLik0 = together.fits.fits.iter().map(nothing).collect::<Vec<_>>(),
         range = vec![together.range.0, together.range.1],

@@ -30,7 +30,11 @@ fn ffi_fit_many(
         threads: threads as usize,
         tolerance: view::optional(tolerance),
     };
-    let request = Request { options, effects };
+    let request = Request {
+        options,
+        effects,
+        floored: false,
+    };
     let found = fit_many(view::matrix(&Y), &model, request, &mut Console)?;
     Ok(reply::many(&found, X.ncols()))
 }

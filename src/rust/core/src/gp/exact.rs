@@ -17,7 +17,7 @@ use crate::kernel::dense::Dense;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::Cholesky;
-use crate::lmm::fit::{Fit, fit_above};
+use crate::lmm::fit::{Fit, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, Reduction};
 use crate::runtime::error::{Error, Result};
@@ -74,11 +74,6 @@ impl<'a> Places<'a> {
             self.family.steepness(u.iter().sum::<f64>().sqrt()) * along
         })
     }
-}
-
-/// The part of the trace of a covariance that its noise must be for a decomposition to have digits left.
-pub fn condition_floor(n: usize) -> f64 {
-    4.0 * f64::EPSILON * n as f64
 }
 
 pub(super) fn singular() -> Error {

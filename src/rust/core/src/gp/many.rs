@@ -10,21 +10,24 @@
 //! P(max Z > c) <= P(Z > c) + arc / (2 pi) exp(-c^2 / 2),   arc = sum over neighbours of arccos cor(Z_i, Z_i+1)
 //! ```
 
-use super::exact::correlations;
+use super::exact::{correlations, default_range};
+use super::fourier::many::Basis;
 use crate::gp::bounds::Bounds;
 use crate::gp::fourier::sufficient::Data;
 use crate::gp::settings::Request;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
-use crate::linalg::product;
+use crate::linalg::{dot, product};
 use crate::lmm::fit::{Fit, Options};
 use crate::lmm::many::{self, Fits, fit_many};
+use crate::lmm::missing_pattern::{Pattern, patterns};
 use crate::rotation::Model;
 use crate::rotation::fixed_qr::Design;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::{Workers, check_memory};
 use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
 
 /// Distance of length scales in the logarithm, before some are put between.
 const STEP: f64 = 0.2;
@@ -34,14 +37,54 @@ const HALVINGS: usize = 6;
 
 /// The fits in the order of the responses, their length scales, and the length of the arc of each.
 pub struct Together {
+    /// `alpha`: coefficients of the rows, or of the functions of the window's basis.
     pub fits: Fits,
-    pub lengths: Vec<f64>,
+    pub places: Vec<Place>,
     pub arcs: Vec<f64>,
     /// The range that was looked at.
     pub range: (f64, f64),
     /// Basis functions, at most, and the smallest part of the variance that they hold.
     pub size: usize,
     pub captured: f64,
+    /// In Fourier space the basis of each window.
+    pub bases: Vec<Basis>,
+}
+
+/// What is asked for: of the process, and of the fits.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub request: &'a Request,
+    pub bounds: &'a Bounds,
+    /// One length scale for all responses?
+    pub shared: bool,
+    /// Coefficients as well?
+    pub effects: bool,
+    pub threads: usize,
+}
+
+/// Where a response is fitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub length: f64,
+    /// The variance that a process of variance one is expected to have over the rows: (w'1 - w'K w / w'1) / (n - 1) with weights w.
+    pub spread: f64,
+    /// Number of the window of length scales.
+    pub window: usize,
+}
+
+impl Place {
+    const NOWHERE: Self = Self {
+        length: f64::NAN,
+        spread: f64::NAN,
+        window: 0,
+    };
+}
+
+/// Fits of all responses with a kernel, and what its spread over the rows of each is.
+pub struct Looked {
+    pub fits: Vec<Result<Fit>>,
+    pub spreads: Vec<f64>,
+    pub window: usize,
 }
 
 /// The grid from the longest length scale down to the shortest.
@@ -56,7 +99,7 @@ pub fn descending(shortest: f64, longest: f64) -> Vec<f64> {
 pub struct Best {
     shared: bool,
     pub fits: Vec<Result<Fit>>,
-    pub lengths: Vec<f64>,
+    pub places: Vec<Place>,
     deviance: f64,
 }
 
@@ -65,7 +108,7 @@ impl Best {
         Self {
             shared,
             fits: (0..responses).map(|_| Err(Error::Interrupted)).collect(),
-            lengths: vec![f64::NAN; responses],
+            places: vec![Place::NOWHERE; responses],
             deviance: f64::INFINITY,
         }
     }
@@ -80,7 +123,8 @@ impl Best {
     }
 
     /// Each response by itself, or all if the sum of their deviances falls.
-    pub fn take(&mut self, length: f64, fits: Vec<Result<Fit>>) {
+    pub fn take(&mut self, length: f64, looked: Looked) {
+        let (fits, window) = (looked.fits, looked.window);
         let log_lik = |fit: &Result<Fit>| fit.as_ref().map_or(0.0, |fit| fit.point.log_lik);
         let deviance: f64 = -2.0 * fits.iter().map(log_lik).sum::<f64>();
         let better = |new: &Result<Fit>, old: &Result<Fit>| match (new, old) {
@@ -89,10 +133,14 @@ impl Best {
             (Err(_), _) => false,
         };
         let all = deviance < self.deviance;
-        for ((new, old), at) in fits.into_iter().zip(&mut self.fits).zip(&mut self.lengths) {
+        let current = self.fits.iter_mut().zip(&mut self.places);
+        for ((new, spread), (old, at)) in fits.into_iter().zip(looked.spreads).zip(current) {
             let first = matches!(old, Err(Error::Interrupted));
             if first || (if self.shared { all } else { better(&new, old) }) {
-                *at = if new.is_ok() { length } else { f64::NAN };
+                *at = match new {
+                    Ok(_) => Place { length, spread, window },
+                    Err(_) => Place::NOWHERE,
+                };
                 *old = new;
             }
         }
@@ -108,15 +156,15 @@ pub struct Line {
 
 impl Line {
     /// Looks along a grid, and then between its points.
-    pub fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Vec<Result<Fit>>>) -> Result<()> {
+    pub fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Looked>) -> Result<()> {
         let mut line = Self { seen: vec![] };
         let mut wanted: Vec<f64> = grid.to_vec();
         for _ in 0..=HALVINGS {
             for length in wanted {
-                let fits = at(length)?;
+                let looked = at(length)?;
                 let place = line.seen.partition_point(|(t, _)| *t < length.ln());
-                line.seen.insert(place, (length.ln(), best.deciding(&fits)));
-                best.take(length, fits);
+                line.seen.insert(place, (length.ln(), best.deciding(&looked.fits)));
+                best.take(length, looked);
             }
             wanted = line.wanted();
             if wanted.is_empty() {
@@ -164,24 +212,23 @@ pub fn exact(
     data: &Data<'_>,
     y: MatRef<'_, f64>,
     x: MatRef<'_, f64>,
-    (request, bounds, threads): (&Request, &Bounds, usize),
-    shared: bool,
+    asked: Asked<'_>,
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Together> {
-    let n = data.n();
+    let (n, request) = (data.n(), asked.request);
     check_memory(6.0 * (n as f64).powi(2))?;
     let rows: Vec<usize> = (0..n).collect();
     let ones = vec![1.0; n];
     let weights = if data.weights.is_empty() { &ones } else { data.weights };
-    let asked = asked(request, threads);
-    let range = exact_range(request, bounds, n);
+    let range = default_range(request, asked.bounds, &data.coordinates);
     let grid = match &request.lengths {
         Some(lengths) => vec![lengths[0]],
         None => descending(range.0, range.1),
     };
-    let mut best = Best::new(y.ncols(), shared);
+    let mut best = Best::new(y.ncols(), asked.shared);
     let mut scores = Scores::new(x, weights)?;
+    let spread = Spread::new(y, weights);
     let (mut nobs, mut steps) = (vec![], 0);
     let at = |length: f64| {
         monitor.check()?;
@@ -196,43 +243,96 @@ pub fn exact(
             kernel: Kernel::Dense(Dense(kernel.as_ref())),
             index: &rows,
         };
-        let found = fit_many(y, &model, asked, monitor)?;
+        let found = fit_many(y, &model, asked.of_many(), monitor)?;
         nobs = found.nobs;
+        let spreads = spread.of(&kernel, y.ncols());
         if steps < grid.len() {
             workers.run(|par| scores.take(kernel, par));
         }
         steps += 1;
-        Ok(found.fits)
+        Ok(Looked {
+            fits: found.fits,
+            spreads,
+            window: 0,
+        })
     };
     Line::look(&mut best, &grid, at)?;
     Ok(Together {
         arcs: vec![scores.arc; y.ncols()],
         fits: Fits { fits: best.fits, nobs },
-        lengths: best.lengths,
+        places: best.places,
         range,
         size: n,
         captured: 1.0,
+        bases: vec![],
     })
 }
 
-fn asked(request: &Request, threads: usize) -> many::Request {
-    let options = Options {
-        method: request.method,
-        threads,
-        tolerance: None,
-    };
-    many::Request {
-        options,
-        effects: false,
+impl Asked<'_> {
+    fn of_many(&self) -> many::Request {
+        let options = Options {
+            method: self.request.method,
+            threads: self.threads,
+            tolerance: None,
+        };
+        many::Request {
+            options,
+            effects: self.effects,
+            floored: true,
+        }
     }
 }
 
-/// From half the mean distance of neighbours to the longest side, if not asked otherwise.
-fn exact_range(request: &Request, bounds: &Bounds, n: usize) -> (f64, f64) {
-    let side = request.widest(bounds);
-    let neighbours = side / (n as f64).powf(1.0 / bounds.d() as f64);
-    let longest = request.longest.unwrap_or(side);
-    (request.shortest.unwrap_or(0.5 * neighbours).min(longest), longest)
+/// Rows and weights of the patterns of missing cells.
+struct Spread<'a> {
+    patterns: Vec<Pattern>,
+    weights: &'a [f64],
+}
+
+impl<'a> Spread<'a> {
+    fn new(y: MatRef<'_, f64>, weights: &'a [f64]) -> Self {
+        Self {
+            patterns: patterns(y).0,
+            weights,
+        }
+    }
+
+    /// Of each response.
+    fn of(&self, kernel: &Mat<f64>, responses: usize) -> Vec<f64> {
+        let mut all = vec![f64::NAN; responses];
+        let n = kernel.nrows();
+        let w = self.weights;
+        let along: Vec<f64> = (0..n).into_par_iter().map(|j| dot(kernel.col_as_slice(j), w)).collect();
+        let whole = dot(&along, w);
+        for pattern in &self.patterns {
+            let value = self.of_rows(kernel, &along, whole, &pattern.rows);
+            pattern.columns.iter().for_each(|&j| all[j] = value);
+        }
+        all
+    }
+
+    /// w'K w over some rows: that over all less that of the others.
+    fn of_rows(&self, kernel: &Mat<f64>, along: &[f64], whole: f64, rows: &[usize]) -> f64 {
+        let w = self.weights;
+        let form = |rows: &[usize]| -> f64 {
+            let row = |&i: &usize| w[i] * rows.iter().map(|&j| w[j] * kernel[(i, j)]).sum::<f64>();
+            rows.iter().map(row).sum()
+        };
+        let mut used = vec![false; w.len()];
+        rows.iter().for_each(|&i| used[i] = true);
+        let others: Vec<usize> = (0..w.len()).filter(|&i| !used[i]).collect();
+        let inside = if others.len() < rows.len() {
+            whole - 2.0 * others.iter().map(|&i| w[i] * along[i]).sum::<f64>() + form(&others)
+        } else {
+            form(rows)
+        };
+        spread(inside, rows.iter().map(|&i| w[i]).sum(), rows.len() as f64)
+    }
+}
+
+/// From w'K w, w'1 and n.
+pub fn spread(form: f64, total: f64, n: f64) -> f64 {
+    (total - form / total) / (n - 1.0)
 }
 
 /// Score statistics of neighbouring kernels: tr(PK PK') for a scale that is estimated.

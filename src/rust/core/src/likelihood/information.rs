@@ -24,6 +24,17 @@ impl Errors {
         sigma2: f64::NAN,
         sigma2_e: f64::NAN,
     };
+
+    /// Of estimates whose delta and residual variance were multiplied by `share`, an amount being taken off them.
+    pub(crate) fn given_back(self, share: f64, point: &Point) -> Self {
+        let log_delta = self.log_delta / share;
+        Self {
+            log_delta,
+            delta: point.delta * log_delta,
+            h2: point.h2 * (1.0 - point.h2) * log_delta,
+            ..self
+        }
+    }
 }
 
 /// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.

@@ -93,6 +93,21 @@ impl Grid {
         }
     }
 
+    /// From `least` on, which becomes the first point.
+    pub fn above(self, f: &impl Objective, least: f64) -> Self {
+        let first = self.at.partition_point(|t| *t <= least);
+        let (value, slope) = first_derivative(|x| f.dual(x), least);
+        let joined = |head: f64, tail: &[f64]| std::iter::once(head).chain(tail[first..].iter().copied()).collect();
+        Self {
+            at: joined(least, &self.at),
+            value: joined(value, &self.value),
+            slope: joined(slope, &self.slope),
+            lower: f64::INFINITY,
+            floored: true,
+            upper: self.upper,
+        }
+    }
+
     /// Every local minimum, each bracket polished to rounding.
     fn minima(&self, f: &impl Objective) -> Result<Vec<Local>> {
         let last = self.at.len() - 1;

@@ -139,5 +139,5 @@ fn refit(
     let kept: Vec<usize> = (0..w.0.ncols()).filter(|c| set.binary_search(c).is_err()).collect();
     let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);
     let kernel = Kernel::LowRank(LowRank(left.as_ref(), false));
-    fit_by(&Model { kernel, ..*model }, options, workers, monitor)
+    fit_by(&Model { kernel, ..*model }, options, 0.0, workers, monitor)
 }

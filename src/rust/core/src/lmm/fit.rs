@@ -107,14 +107,21 @@ impl Fit {
 
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
-    fit_by(model, options, &Workers::new(options.threads)?, monitor)
+    fit_by(model, options, 0.0, &Workers::new(options.threads)?, monitor)
 }
 
-pub(crate) fn fit_by(model: &Model<'_>, options: Options, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+/// On some threads, with delta at least `floor`.
+pub(crate) fn fit_by(
+    model: &Model<'_>,
+    options: Options,
+    floor: f64,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
+) -> Result<Fit> {
     check_memory(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let reduction = Reduction::new(model, workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
-    workers.run(|par| estimate(reduction, options.method, model, 0.0, par))
+    workers.run(|par| estimate(reduction, options.method, model, floor, par))
 }
 
 /// A fit whose delta is at least `floor`.
@@ -154,11 +161,7 @@ fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, floor: 
     if status == Status::Ok && reduction.rotated.full_rank() {
         reduction.separate_null_directions()?;
     }
-    let status = if floor > 0.0 && status == Status::ExplainedByKernel {
-        Status::Ok
-    } else {
-        status
-    };
+    let status = above_floor(status, floor);
     let located = locate_inside(
         &mut reduction.rotated,
         method,
@@ -175,6 +178,14 @@ fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, floor: 
         alpha,
         ..complete(located, &criterion)
     })
+}
+
+/// Above a floor of delta an explained response is searched like any other.
+pub(crate) fn above_floor(status: Status, floor: f64) -> Status {
+    match status {
+        Status::ExplainedByKernel if floor > 0.0 => Status::Ok,
+        other => other,
+    }
 }
 
 /// With profile and rotated data.
@@ -194,21 +205,29 @@ pub(crate) fn dual_grid(criterion: &Criterion<'_>) -> Grid {
 
 /// With no delta below `floor` (0: none), unless the kernel is so far from singular that delta may be 0.
 pub(crate) fn dual_grid_above(criterion: &Criterion<'_>, floor: f64) -> Grid {
+    let Some(least) = log_least(criterion.data, floor) else {
+        return dual_grid(criterion);
+    };
+    let above = grid_points(criterion.data).into_iter().filter(|t| *t > least);
+    let at = std::iter::once(least).chain(above).collect();
+    Grid {
+        floored: true,
+        ..Grid::new(criterion, at, f64::INFINITY, borders(criterion).1)
+    }
+}
+
+/// log delta at a floor, if there is one that the kernel needs.
+pub(crate) fn log_least(data: &Rotated, floor: f64) -> Option<f64> {
     const REGULAR: f64 = 100.0;
-    let data = criterion.data;
-    let (lower, upper) = borders(criterion);
     let least = floor / data.k_scale;
     let smallest = data.values.iter().copied().fold(f64::INFINITY, f64::min);
     let regular = data.n_rest == 0 && smallest > REGULAR * least;
-    if floor <= 0.0 || regular {
-        return Grid::new(criterion, grid_points(data), lower, upper);
-    }
-    let above = grid_points(data).into_iter().filter(|t| *t > least.ln());
-    let at = std::iter::once(least.ln()).chain(above).collect();
-    Grid {
-        floored: true,
-        ..Grid::new(criterion, at, f64::INFINITY, upper)
-    }
+    (floor > 0.0 && !regular).then(|| least.ln())
+}
+
+/// The part of the trace of a covariance that its noise must be for a decomposition to have digits left.
+pub fn condition_floor(n: usize) -> f64 {
+    4.0 * f64::EPSILON * n as f64
 }
 
 /// The estimates that go with a diagnosis. The density of y is taken at its best optimum inside; only where it has none the directions of X that the kernel does not reach are left out.

@@ -8,7 +8,7 @@ use super::many_rotation::Rotation;
 use super::missing_pattern::Part;
 use super::missing_pattern::{Pattern, patterns};
 use crate::kernel::Kernel;
-use crate::lmm::fit::{Fit, Options, fit_by};
+use crate::lmm::fit::{Fit, Options, condition_floor, fit_by};
 use crate::rotation::Model;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -29,6 +29,19 @@ pub struct Request {
     pub options: Options,
     /// Coefficients of the random effects as well?
     pub effects: bool,
+    /// Is delta at least what the condition of the covariance can tell?
+    pub floored: bool,
+}
+
+impl Request {
+    /// The smallest delta for rows with these weights; 0: none.
+    fn floor(&self, weights: &[f64]) -> f64 {
+        if self.floored {
+            condition_floor(weights.len()) * weights.iter().sum::<f64>()
+        } else {
+            0.0
+        }
+    }
 }
 
 /// A pattern with fewer responses than this is one task among others; with more it has all threads.
@@ -132,7 +145,8 @@ fn fit_one(
     monitor: &mut dyn Monitor,
 ) -> Result<Fit> {
     let column = pattern.response(y, pattern.columns[0])?;
-    let mut fit = fit_by(&part.model(model, &column), request.options, workers, monitor)?;
+    let model = part.model(model, &column);
+    let mut fit = fit_by(&model, request.options, request.floor(model.weights), workers, monitor)?;
     (fit.profile, fit.rotated) = (vec![], Default::default());
     if !request.effects {
         fit.alpha = vec![];
@@ -152,7 +166,8 @@ fn fit_columns(
     let n = pattern.rows.len();
     let nothing = vec![0.0; n];
     let model = part.model(model, &nothing);
-    let rotation = Rotation::new(&model, pattern.columns.len(), request.options, workers, monitor)?;
+    let (responses, floor) = (pattern.columns.len(), request.floor(model.weights));
+    let rotation = Rotation::new(&model, responses, request.options, floor, workers, monitor)?;
     let width = (BLOCK / n).max(FEW);
     let mut fits = vec![];
     for columns in pattern.columns.chunks(width) {

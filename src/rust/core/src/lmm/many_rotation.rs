@@ -5,7 +5,7 @@ use crate::kernel::Kernel;
 use crate::likelihood::{Criterion, Method};
 use crate::linalg::{clear_registers, dot, norm, product};
 use crate::lmm::degenerate::diagnose;
-use crate::lmm::fit::{Fit, Located, Options, check_positive, locate_inside};
+use crate::lmm::fit::{Fit, Located, Options, above_floor, check_positive, locate_inside};
 use crate::rotation::blup::WayBack;
 use crate::rotation::cs_decomposition::Response;
 use crate::rotation::factor::Factor;
@@ -33,6 +33,8 @@ pub struct Rotation<'a> {
     common: Common,
     root: Vec<f64>,
     method: Method,
+    /// The smallest delta; 0: none.
+    floor: f64,
     /// Turn of the basis of span(X) that sets null directions apart.
     turn: Option<Vec<Vec<f64>>>,
 }
@@ -50,6 +52,7 @@ impl<'a> Rotation<'a> {
         model: &Model<'a>,
         responses: usize,
         options: Options,
+        floor: f64,
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
@@ -78,6 +81,7 @@ impl<'a> Rotation<'a> {
             way,
             root: model.weights.iter().map(|w| w.sqrt()).collect(),
             method: options.method,
+            floor,
             turn,
         })
     }
@@ -180,11 +184,11 @@ impl<'a> Rotation<'a> {
     }
 
     fn locate(&self, data: &mut Rotated, length: f64, forms: &Mat<f64>, j: usize) -> Result<Located> {
-        let status = diagnose(data, length, self.reduction.trace)?;
+        let status = above_floor(diagnose(data, length, self.reduction.trace)?, self.floor);
         data.dropped = 0;
         let kept = &self.reduction.design.kept;
         locate_inside(data, self.method, kept, status, |criterion| {
-            self.common.grid(criterion, forms, j)
+            self.common.grid_above(criterion, forms, j, self.floor)
         })
     }
 

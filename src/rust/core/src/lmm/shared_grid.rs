@@ -3,7 +3,7 @@
 use crate::likelihood::optimize::{Grid, grid_points};
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::product;
-use crate::lmm::fit::borders;
+use crate::lmm::fit::{borders, log_least};
 use faer::{Mat, Par};
 use num_dual::{Dual64, DualNum, first_derivative};
 
@@ -66,6 +66,15 @@ impl Common {
             lower,
             upper,
             floored: false,
+        }
+    }
+
+    /// The same with no delta below `floor` (0: none), unless the kernel is so far from singular that delta may be 0.
+    pub fn grid_above(&self, criterion: &Criterion<'_>, forms: &Mat<f64>, j: usize, floor: f64) -> Grid {
+        let grid = self.grid(criterion, forms, j);
+        match log_least(criterion.data, floor) {
+            None => grid,
+            Some(least) => grid.above(criterion, least),
         }
     }
 

@@ -52,6 +52,7 @@ fn many(data: &Data, kernel: Kernel<'_>, y: &Mat<f64>, method: Method) -> Fits {
     let request = Request {
         options: options(method),
         effects: true,
+        floored: false,
     };
     fit_many(y.as_ref(), &model(data, kernel, &index, &[]), request, &mut ()).unwrap()
 }
@@ -280,6 +281,7 @@ fn an_interrupt_ends_the_call() {
     let request = Request {
         options: options(Method::Reml),
         effects: false,
+        floored: false,
     };
     let error = fit_many(responses(&data, 3).as_ref(), &model, request, &mut Impatient);
     assert_eq!(error.err().map(|e| e.class()), Some("interrupted"));

@@ -2,12 +2,13 @@
 
 use super::grid::{Grid, size};
 use super::nested::check_size;
+use super::refine::SIDES;
 use super::sufficient::{Data, Owned, moments};
 use super::weights::WeightSpace;
+use crate::gp::Process;
 use crate::gp::answer::give_back;
-use crate::gp::bounds::{Bounds, Range};
-use crate::gp::many::{Best, Line, Together, angle, descending};
-use crate::gp::settings::Request;
+use crate::gp::bounds::Range;
+use crate::gp::many::{Asked, Best, Line, Looked, Together, angle, descending, spread};
 use crate::likelihood::Criterion;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, dot, product};
@@ -40,10 +41,16 @@ pub struct Many<'a> {
     pub data: &'a Data<'a>,
     /// n x q, NaN where missing.
     pub y: MatRef<'a, f64>,
-    pub request: &'a Request,
-    pub bounds: &'a Bounds,
-    pub shared: bool,
+    pub asked: Asked<'a>,
     pub workers: &'a Workers,
+}
+
+/// The functions of a window of length scales.
+pub struct Basis {
+    pub grid: Grid,
+    pub frequencies: Vec<Vec<i64>>,
+    pub range: Range,
+    pub eps: f64,
 }
 
 /// The responses of a pattern that can be fitted, and their rows.
@@ -59,25 +66,28 @@ impl Many<'_> {
         let q = self.y.ncols();
         let (all, nobs) = patterns(self.y);
         let windows = self.windows(nobs.iter().copied().max().unwrap_or(0))?;
-        let mut best = Best::new(q, self.shared);
+        let mut best = Best::new(q, self.asked.shared);
         let mut found = Together {
             arcs: vec![0.0; q],
             fits: Fits { fits: vec![], nobs },
-            lengths: vec![],
+            places: vec![],
             range: ends(&windows),
             size: 0,
             captured: 1.0,
+            bases: windows.iter().map(|(range, eps)| self.basis(range, *eps)).collect(),
         };
         let (columns, refused) = self.columns(&all);
         let mut last: Vec<Option<Vec<f64>>> = vec![None; columns.len()];
-        for (range, eps) in &windows {
-            let spaces: Vec<Result<Space>> = columns.iter().map(|c| self.space(c, range, *eps, monitor)).collect();
+        for (window, (range, _)) in windows.iter().enumerate() {
+            let basis = &found.bases[window];
+            let spaces: Vec<Result<Space>> = columns.iter().map(|c| self.space(c, basis, monitor)).collect();
             let mut left = 0;
             let grid = self.grid(range);
             let at = |length: f64| {
                 monitor.check()?;
                 let at = self.lengths(length);
                 let mut fits: Vec<Result<Fit>> = refused.iter().map(|e| Err(e.clone())).collect();
+                let mut spreads = vec![f64::NAN; q];
                 for (k, space) in spaces.iter().enumerate() {
                     let places = &columns[k].places;
                     let space = match space {
@@ -88,8 +98,10 @@ impl Many<'_> {
                             continue;
                         }
                     };
-                    let some = self.workers.run(|par| space.fits(self.request, &at, par))?;
+                    let some = self.workers.run(|par| space.fits(self.asked, &at, par))?;
                     places.iter().zip(some).for_each(|(place, fit)| fits[*place] = fit);
+                    let spread = space.spread(&at);
+                    places.iter().for_each(|place| spreads[*place] = spread);
                     found.captured = found.captured.min(space.space.captured(&at));
                     if left < grid.len() {
                         let arc = last[k]
@@ -99,13 +111,13 @@ impl Many<'_> {
                     }
                 }
                 left += 1;
-                Ok(fits)
+                Ok(Looked { fits, spreads, window })
             };
             Line::look(&mut best, &grid, at)?;
             let sizes = spaces.iter().flatten().map(|s| s.space.size());
             found.size = sizes.fold(found.size, usize::max);
         }
-        (found.fits.fits, found.lengths) = (best.fits, best.lengths);
+        (found.fits.fits, found.places) = (best.fits, best.places);
         Ok(found)
     }
 
@@ -137,14 +149,14 @@ impl Many<'_> {
 
     /// Windows of the range, the longest length scales first, until the basis grows too large, and the part of the variance that each leaves out.
     fn windows(&self, n: usize) -> Result<Vec<(Range, f64)>> {
-        let request = self.request;
+        let request = self.asked.request;
         let few = if request.shortest.is_some() || request.lengths.is_some() {
             request.largest
         } else {
             FEW.min(request.largest)
         };
         let limit = few.min(n / 2);
-        let mut longest = request.longest.unwrap_or(request.widest(self.bounds));
+        let mut longest = request.longest.unwrap_or(SIDES * request.widest(self.asked.bounds));
         let shortest = request.shortest.unwrap_or(0.0);
         let mut windows = vec![];
         loop {
@@ -154,9 +166,9 @@ impl Many<'_> {
                     shortest: lengths.clone(),
                     longest: lengths.clone(),
                 },
-                None => request.range(self.bounds, shorter, longest),
+                None => request.range(self.asked.bounds, shorter, longest),
             };
-            let size = |eps: f64| size(request.family, self.bounds, &range, eps);
+            let size = |eps: f64| size(request.family, self.asked.bounds, &range, eps);
             let mut eps = (USUAL * request.tol).min(COARSE);
             let fits = check_size(size(eps), &range, eps, limit);
             if fits.is_err() && !windows.is_empty() && request.shortest.is_none() {
@@ -176,7 +188,7 @@ impl Many<'_> {
 
     /// The first length scales of a window.
     fn grid(&self, range: &Range) -> Vec<f64> {
-        match self.request.lengths {
+        match self.asked.request.lengths {
             Some(_) => vec![range.shortest[0]],
             None => descending(range.shortest[0], range.longest[0]),
         }
@@ -184,25 +196,41 @@ impl Many<'_> {
 
     /// Of all axes.
     fn lengths(&self, length: f64) -> Vec<f64> {
-        let all = vec![length; self.bounds.d()];
-        self.request.lengths.clone().unwrap_or(all)
+        let all = vec![length; self.asked.bounds.d()];
+        self.asked.request.lengths.clone().unwrap_or(all)
     }
 
-    fn space(&self, columns: &Columns, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Space> {
-        let grid = Grid::new(self.request.family, self.bounds, range, eps);
-        let frequencies = grid.frequencies(self.request.family, &range.shortest, eps);
+    fn basis(&self, range: &Range, eps: f64) -> Basis {
+        let family = self.asked.request.family;
+        let grid = Grid::new(family, self.asked.bounds, range, eps);
+        Basis {
+            frequencies: grid.frequencies(family, &range.shortest, eps),
+            grid,
+            range: range.clone(),
+            eps,
+        }
+    }
+
+    fn space(&self, columns: &Columns, basis: &Basis, monitor: &mut dyn Monitor) -> Result<Space> {
+        let Basis { grid, frequencies, .. } = basis;
         check_memory((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
         let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();
         let together = ((TOGETHER / numbers) as usize).max(1);
-        let mut space: Option<WeightSpace> = None;
+        let (mut space, mut ones): (Option<WeightSpace>, Vec<f64>) = (None, vec![]);
         let mut responses = vec![];
         for block in columns.responses.chunks(together) {
             let mut data = columns.rows.view();
             data.y = block.iter().map(Vec::as_slice).collect();
-            let table = moments(&data, &grid, &data.shifts(), self.workers, monitor)?;
+            let table = moments(&data, grid, &data.shifts(), self.workers, monitor)?;
+            ones = table.ones.functions(frequencies);
             let space = match &mut space {
                 Some(space) => space,
-                None => space.insert(WeightSpace::new(self.request.family, &table, frequencies.clone(), 0)?),
+                None => space.insert(WeightSpace::new(
+                    self.asked.request.family,
+                    &table,
+                    frequencies.clone(),
+                    0,
+                )?),
             };
             for k in 0..block.len() {
                 space.respond(&table, k);
@@ -210,7 +238,7 @@ impl Many<'_> {
             }
         }
         let space = space.ok_or(Error::TooFewRows { n: 0, rank: 0 })?;
-        Ok(Space { space, responses })
+        Ok(Space { space, ones, responses })
     }
 }
 
@@ -225,6 +253,8 @@ fn ends(windows: &[(Range, f64)]) -> (f64, f64) {
 /// The space of a window with F'Py, Q1'y and y'Py of each response.
 struct Space {
     space: WeightSpace,
+    /// F'w
+    ones: Vec<f64>,
     responses: Vec<(Vec<f64>, Vec<f64>, f64)>,
 }
 
@@ -233,7 +263,15 @@ impl Space {
         angle(self.space.score_correlation(before, at))
     }
 
-    fn fits(&self, request: &Request, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
+    /// `Place::spread` of these rows.
+    fn spread(&self, at: &[f64]) -> f64 {
+        let d = self.space.weights(at);
+        let form = d.iter().zip(&self.ones).map(|(d, f)| (d * f).powi(2)).sum();
+        spread(form, self.ones[0], self.space.n)
+    }
+
+    fn fits(&self, asked: Asked<'_>, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
+        let method = asked.request.method;
         let (space, d) = (&self.space, self.space.weights(at));
         let (m, r) = (d.len(), space.fixed.kept.len());
         let (values, u) = Tridiagonal::new(space.a(&d), 0, par).vectors(par)?;
@@ -244,32 +282,43 @@ impl Space {
         let rotated = Mat::from_fn(reached.len(), turned.ncols(), |i, j| {
             turned[(reached[i], j)] / values[reached[i]].sqrt()
         });
-        let criterion = Criterion {
-            data: &data,
-            method: request.method,
-        };
+        let criterion = Criterion { data: &data, method };
         let common = Common::new(&criterion);
         let forms = common.forms(&rotated, par);
-        let missing = 1.0 - space.captured(at);
+        let (missing, floor) = (1.0 - space.captured(at), space.floor());
         let one = |data: &mut Rotated, j: usize| {
             clear_registers();
             self.check(j)?;
             self.fill(data, &rotated, j);
-            let criterion = Criterion {
-                data,
-                method: request.method,
-            };
+            let criterion = Criterion { data, method };
             let case = Case {
                 criterion,
                 kept: &space.fixed.kept,
             };
-            let mut fit = locate(&case, Status::Ok, || common.grid(&criterion, &forms, j))?.fit;
+            let located = locate(&case, Status::Ok, || common.grid_above(&criterion, &forms, j, floor))?;
+            let mut fit = located.fit;
             fit.profile = vec![];
-            give_back(&mut fit.point, missing);
-            Ok(fit)
+            let share = give_back(&mut fit.point, missing);
+            fit.errors = fit.errors.given_back(share, &fit.point);
+            Ok((fit, located.h, located.g))
         };
         let all = 0..self.responses.len();
-        Ok(all.into_par_iter().map_init(|| data.clone(), one).collect())
+        let found: Vec<Result<(Fit, f64, f64)>> = all.into_par_iter().map_init(|| data.clone(), one).collect();
+        let mut shrunk = Mat::zeros(if asked.effects { values.len() } else { 0 }, found.len());
+        for (j, one) in found.iter().enumerate() {
+            let (h, g) = one.as_ref().map_or((0.0, 1.0), |(_, h, g)| (*h, *g));
+            (0..shrunk.nrows()).for_each(|i| shrunk[(i, j)] = h * turned[(i, j)] / (h * values[i].max(0.0) + g));
+        }
+        let coefficients = if asked.effects {
+            product(u.as_ref(), shrunk.as_ref(), par)
+        } else {
+            shrunk
+        };
+        let finish = |(j, one): (usize, Result<(Fit, f64, f64)>)| {
+            let alpha = coefficients.col(j).iter().zip(&d).map(|(c, d)| c * d).collect();
+            Ok(Fit { alpha, ..one?.0 })
+        };
+        Ok(found.into_iter().enumerate().map(finish).collect())
     }
 
     /// Sums of squares know nothing of what X leaves below their rounding.

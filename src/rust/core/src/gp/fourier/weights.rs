@@ -17,13 +17,13 @@
 
 use super::grid::Grid;
 use super::moments::Moments;
-use crate::gp::exact::condition_floor;
 use crate::gp::newton::{Estimates, Here};
 use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{Cholesky, axpy, combine, dot, product};
+use crate::lmm::fit::condition_floor;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, Par};

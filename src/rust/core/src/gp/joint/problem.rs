@@ -1,11 +1,12 @@
 //! The likelihood as a function of variances and logarithms of length scales.
 
-use crate::gp::exact::{Places, condition_floor, product_trace};
+use crate::gp::exact::{Places, product_trace};
 use crate::gp::turned::Turned;
 use crate::kernel::Kernel;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, product};
+use crate::lmm::fit::condition_floor;
 use crate::mix::Effect;
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, MatRef, Par};

@@ -1,0 +1,272 @@
+#' Test and rank many responses with a Gaussian process
+#'
+#' Of each response of a fit with [gp()]: is there a process at all, and how much of the variance is it? Genes that vary over a tissue, for instance.
+#'
+#' @section Likelihood ratio:
+#' `test = "LRT"` gives the p-values of the fit, which hold for responses that are normal without a process (see [fastlmm_gp_mlm]). Sparse counts are not, whatever transformation
+#' they are given: with two per cent of cells that are not zero, p-values below 0.001 are a hundred times as frequent as they say.
+#'
+#' @section Permutation:
+#' `test = "permutation"` permutes the residuals from the fixed effects over the places (the method of Freedman and Lane; exact where the intercept is the only fixed effect, and approximate
+#' otherwise), all responses by the same permutations, and fits the permuted responses as the fit did its own. Missing cells stay where they are. Responses alike are pooled: those whose residuals are spread over about as many cells,
+#' `(sum r^2)^2 / sum r^4`, to a factor of two, and with neighbours where these have less than 1000 permuted statistics. A p-value is the share of permuted statistics of the pool that are at least as large,
+#' `(1 + larger) / (1 + all)`, as long as at least ten are; beyond, it is that of a generalised Pareto distribution fitted to the 250 largest (Knijnenburg and others 2009), an extrapolation, with a tail that is
+#' never lighter than exponential. The column `larger` tells which it is. With `nsim` permutations the time is about that of `nsim` fits; the decompositions are shared. The p-values are right on average over the responses of
+#' a pool, not for each by itself.
+#'
+#' @section Share of variance:
+#' `fsv` is the fraction of spatial variance as SpatialDE defines it, `s sigma2 / (s sigma2 + sigma2_e)`: `s = (n - sum(K) / n) / (n - 1)` is Gower's factor of the kernel matrix `K` of the places, the
+#' sample variance that a process of variance one is expected to have over them (with weights w, `(sum(w) - w'K w / sum(w)) / (n - 1)`). Its standard error
+#' `fsv (1 - fsv) se(log delta)` is that of SpatialDE too: it takes the length scale as known.
+#'
+#' @param object,x a fit of many responses with a [gp()] term; for `tidy()` and `print()` also its `anova()`.
+#' @param ... not used; an unknown argument is an error.
+#' @param test `"LRT"` or `"permutation"`.
+#' @param nsim number of permutations; `NULL`: as many as give 10,000 permuted statistics, and 20 at least.
+#' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards. Without it [set.seed()] governs.
+#' @param rank.by by what responses are ranked: `"p"`, or `"fsv"`, the share of variance.
+#' @param min.cells leave out responses with fewer cells than this that differ from their most frequent value (for counts mostly zero): they have no p-value and do not count among the tests of `q.value`. A message tells how many.
+#' @param n how many responses to print, the first in rank.
+#' @param digits significant digits.
+#' @return `anova()`: a data frame of class `fastlmm_gp_anova` and `anova` with a row a response: `cells` (those that differ from the most frequent value), `lengthscale`, `fsv`, `se_fsv`, `logLik0`, `logLik`, `LRT`, with permutations
+#'   `larger`, then `p.value`, `q.value` (Benjamini and Hochberg) and `rank`.
+#'
+#'   `tidy()` of it: `response`, `term`, `estimate` and `std.error` (those of `fsv`), `statistic`, `p.value`, `q.value`, `rank`, the first in rank first. `tidy()` of the fit: rows of `effect`, `group`, `term`,
+#'   `estimate`, `std.error`, `statistic` for each `response`: fixed effects, length scale, standard deviations and `fsv`.
+#' @references
+#' Knijnenburg, T. A., Wessels, L. F. A., Reinders, M. J. T. and Shmulevich, I. (2009) Fewer permutations, more accurate P-values. Bioinformatics 25, i161-i168.
+#'
+#' Freedman, D. and Lane, D. (1983) A nonstochastic interpretation of reported significance levels. Journal of Business and Economic Statistics 1, 292-298.
+#'
+#' Svensson, V., Teichmann, S. A. and Stegle, O. (2018) SpatialDE: identification of spatially variable genes. Nature Methods 15, 343-346.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(u = runif(100), v = runif(100))
+#' data$Y <- cbind(a = 2 * sin(5 * data$u), b = 0, c = 0, d = 0) + rnorm(400)
+#' fit <- fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad"), data)
+#' anova(fit)
+#' tidy(anova(fit, test = "permutation", nsim = 20, seed = 1))
+#' @export
+anova.fastlmm_gp_mlm <- function(object, ..., test = c("LRT", "permutation"), nsim = NULL, seed = NULL, rank.by = c("p", "fsv"), min.cells = 0) {
+  check_dots_empty(...)
+  test <- one_of(test, c("LRT", "permutation"))
+  rank.by <- one_of(rank.by, c("p", "fsv"))
+  cells <- telling_cells(object$y)
+  tested <- gp_tested(object, cells, min.cells)
+  larger <- NULL
+  log_p <- replace(object$log.p, !tested, NA)
+  if (test == "permutation") {
+    found <- permuted_p(object, which(tested), nsim, seed)
+    larger <- replace(rep(NA_integer_, length(tested)), tested, found$larger)
+    log_p[tested] <- found$log_p
+  }
+  p <- exp(log_p)
+  columns <- list(
+    cells = cells, lengthscale = object$lengthscale, fsv = object$fsv, se_fsv = object$se$fsv, logLik0 = object$logLik0, logLik = object$logLik, LRT = object$statistic, larger = larger,
+    p.value = p, q.value = stats::p.adjust(p, "BH"), rank = if (rank.by == "p") ranked(log_p, object$fsv) else ranked(-object$fsv, object$statistic)
+  )
+  table <- data.frame(lapply(columns[lengths(columns) > 0], unname), row.names = names(object$logLik), check.names = FALSE)
+  how <- if (test == "permutation") paste("Permutation test of no process,", found$nsim, "permutations") else "Likelihood ratio test of no process"
+  structure(table, heading = paste0(how, "\n", gp_many_label(object), "\n"), term = object$gp$name, class = c("fastlmm_gp_anova", "anova", "data.frame"))
+}
+
+# Observed cells that differ from the most frequent value of their column
+telling_cells <- function(Y) apply(Y, 2, function(y) sum(!is.na(y)) - max(0L, tabulate(match(y, unique(y[!is.na(y)])))))
+
+gp_tested <- function(fit, cells, min.cells) {
+  if (!is.numeric(min.cells) || length(min.cells) != 1 || is.na(min.cells)) abort_fastlmm("min_cells", paste("min.cells must be one number, not", deparse1(min.cells)))
+  fitted <- !is.na(fit$p.value)
+  out <- fitted & cells < min.cells
+  if (any(out)) inform_fastlmm("filtered", sprintf(
+    "%s of %s left out, with fewer than %s cells that differ from the most frequent value: %s", format(sum(out), big.mark = ","), counted(length(out), "response"), format(min.cells),
+    first_names(names(fit$logLik)[out])
+  ), responses = names(fit$logLik)[out])
+  fitted & !out
+}
+
+# ---- responses of few values ----------------------------------------------------------------------------
+
+# With as few distinct values, or with residuals that are spread over as few cells, a normal likelihood is far from the tail of the test.
+few_values <- 10
+few_cells <- 0.1
+
+warn_few_values <- function(fit) {
+  fitted <- which(!is.na(fit$p.value))
+  if (length(fitted) == 0) return(invisible())
+  values <- apply(fit$y[, fitted, drop = FALSE], 2, function(y) length(unique(y[!is.na(y)])))
+  sparse <- telling_cells(fit$y[, fitted, drop = FALSE]) < few_cells * fit$nobs[fitted]
+  few <- names(fit$logLik)[fitted][values < few_values & sparse]
+  if (length(few) == 0) return(invisible())
+  warn_fastlmm("few_values", paste0(
+    format(length(few), big.mark = ","), " of ", counted(length(fit$logLik), "response"), " have fewer than ", few_values, " distinct values, and one of these in more than ", 100 * (1 - few_cells),
+    " % of the rows: ", first_names(few), ". Their p-values, which rest on normal residuals, are too small; use anova(fit, test = \"permutation\"), with min.cells to leave out those that cannot tell"
+  ), responses = few)
+}
+
+# ---- permutation ----------------------------------------------------------------------------------------
+
+pool_least <- 1000L
+pool_total <- 10000L
+tail_counted <- 10L
+tail_fitted <- 250L
+# numbers in responses that are fitted together
+permuted_together <- 2e7
+
+permuted_p <- function(fit, tested, nsim, seed) {
+  nsim <- if (is.null(nsim)) max(20, ceiling(pool_total / length(tested))) else check_nsim(nsim)
+  if (length(tested) == 0) return(list(log_p = numeric(), larger = integer(), nsim = nsim))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  residual <- null_residuals(fit, tested)
+  null <- permuted_statistics(fit, residual, nsim)
+  pools <- alike(spread_over(residual), nsim)
+  found <- list(log_p = numeric(length(tested)), larger = integer(length(tested)), nsim = nsim)
+  for (pool in pools) {
+    of <- tail_of(as.numeric(null[pool, ]))
+    statistic <- fit$statistic[tested[pool]]
+    found$larger[pool] <- of$larger(statistic)
+    found$log_p[pool] <- of$log_p(statistic)
+  }
+  found
+}
+
+# Residuals from X, times root weights: rows x responses, missing where the response is
+null_residuals <- function(fit, columns) {
+  root <- if (is.null(fit$weights)) rep(1, nrow(fit$y)) else sqrt(fit$weights)
+  Y <- root * minus_offset(fit$y[, columns, drop = FALSE], fit$offset)
+  X <- root * fixed_design(fit)
+  pattern <- apply(is.na(Y), 2, function(missing) paste(which(missing), collapse = " "))
+  for (same in split(seq_along(columns), pattern)) {
+    used <- !is.na(Y[, same[1]])
+    Y[used, same] <- qr.resid(qr(X[used, , drop = FALSE]), Y[used, same, drop = FALSE])
+  }
+  unname(Y)
+}
+
+# How many cells residuals are spread over: n of equal size, fewer for sparse ones
+spread_over <- function(residual) colSums(residual^2, na.rm = TRUE)^2 / colSums(residual^4, na.rm = TRUE)
+
+# Statistics of the permuted residuals, responses x permutations: the same permutations for all
+permuted_statistics <- function(fit, residual, nsim) {
+  n <- nrow(residual)
+  q <- ncol(residual)
+  orders <- replicate(nsim, sample.int(n))
+  model <- gp_null_model(fit)
+  exact <- fit$gp$route == "exact"
+  value <- matrix(NA_real_, q, nsim)
+  # few permutations together, so that memory is bounded: each block repeats the decompositions
+  for (some in split(seq_len(nsim), (seq_len(nsim) - 1) %/% max(1, permuted_together %/% (n * q)))) {
+    Y <- do.call(cbind, lapply(some, function(s) permuted(residual, orders[, s])))
+    found <- call_gp_many(model, if (is.null(fit$weights)) Y else Y / sqrt(fit$weights), exact, FALSE)
+    value[, some] <- pmax(2 * (found$fits$logLik - found$logLik0), 0)
+  }
+  value
+}
+
+# Each column's observed cells in the order that a permutation of all rows gives them
+permuted <- function(residual, order) {
+  out <- residual[order, , drop = FALSE]
+  for (j in which(colSums(is.na(residual)) > 0)) {
+    used <- !is.na(residual[, j])
+    out[, j] <- NA
+    out[used, j] <- out_of_order(residual[order, j])
+  }
+  out
+}
+
+out_of_order <- function(x) x[!is.na(x)]
+
+# What a fit of permuted responses is asked
+gp_null_model <- function(fit) {
+  gp <- fit$gp[setdiff(names(fit$gp), c("route", "looked_at", "captured", "arc", "bases", "window"))]
+  list(gp = gp, frame = fit$frame, X = fixed_design(fit), weights = fit$weights, method = fit$method, control = fit$control)
+}
+
+# Responses whose residuals are spread over as many cells to a factor of two, as lists of their places; small pools are joined to the next.
+alike <- function(cells, nsim) {
+  octave <- split(seq_along(cells), floor(log2(cells)))
+  octave <- octave[order(as.numeric(names(octave)))]
+  pools <- list()
+  waiting <- integer()
+  for (some in octave) {
+    waiting <- c(waiting, some)
+    if (length(waiting) * nsim < pool_least) next
+    pools <- c(pools, list(waiting))
+    waiting <- integer()
+  }
+  if (length(waiting) == 0) return(pools)
+  if (length(pools) == 0) return(list(waiting))
+  pools[[length(pools)]] <- c(pools[[length(pools)]], waiting)
+  pools
+}
+
+# Tail probabilities by a sample of statistics: counted, and beyond its largest by a generalised Pareto distribution.
+tail_of <- function(null) {
+  null <- sort(null[!is.na(null)], decreasing = TRUE)
+  larger <- function(t) findInterval(-t * (1 - 1e-9), -null)
+  fitted <- min(tail_fitted, length(null) %/% 4)
+  threshold <- null[fitted + 1]
+  pareto <- pareto_tail(null[seq_len(fitted)] - threshold)
+  log_p <- function(t) {
+    counted <- log((1 + larger(t)) / (1 + length(null)))
+    beyond <- log(fitted / length(null)) + pareto(pmax(t - threshold, 0))
+    ifelse(larger(t) >= tail_counted | t <= threshold, counted, pmin(beyond, log((1 + tail_counted) / (1 + length(null)))))
+  }
+  list(larger = larger, log_p = log_p)
+}
+
+# log P(excess > x) by probability-weighted moments (Hosking and Wallis 1987); no tail is taken to end.
+pareto_tail <- function(excess) {
+  excess <- sort(excess)
+  n <- length(excess)
+  first <- mean(excess)
+  second <- mean(excess * (n - seq_len(n)) / max(n - 1, 1))
+  shape <- max(0, 2 - first / (first - 2 * second))
+  scale <- if (shape == 0) first else first * (1 - shape)
+  function(x) if (shape < 1e-6) -x / scale else -log1p(shape * x / scale) / shape
+}
+
+# ---- what is printed and tidied -------------------------------------------------------------------------
+
+#' @rdname anova.fastlmm_gp_mlm
+#' @export
+print.fastlmm_gp_anova <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
+  check_shown(n)
+  cat(attr(x, "heading"), "\n", sep = "")
+  shown <- as.data.frame(x)[head(order(x$rank), n), ]
+  print(shown, digits = digits)
+  if (nrow(x) > nrow(shown)) cat("... and ", counted(nrow(x) - nrow(shown), "more response"), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname anova.fastlmm_gp_mlm
+#' @export
+tidy.fastlmm_gp_anova <- function(x, ...) {
+  check_dots_empty(...)
+  table <- data.frame(
+    response = rownames(x), term = attr(x, "term"), estimate = x$fsv, std.error = x$se_fsv, statistic = x$LRT, p.value = x$p.value, q.value = x$q.value, rank = x$rank
+  )
+  structure(table[order(table$rank), ], row.names = seq_len(nrow(table)))
+}
+
+#' @rdname anova.fastlmm_gp_mlm
+#' @export
+tidy.fastlmm_gp_mlm <- function(x, ...) {
+  check_dots_empty(...)
+  responses <- names(x$logLik)
+  label <- x$gp$name
+  pars <- function(group, term, estimate, se) data.frame(
+    response = responses, effect = "ran_pars", group = group, term = term, estimate = unname(estimate), std.error = unname(se), statistic = NA_real_
+  )
+  se <- coefficient_errors(x)
+  kept <- x$kept
+  fixed <- lapply(kept, function(term) data.frame(
+    response = responses, effect = "fixed", group = NA_character_, term = term, estimate = unname(x$coefficients[term, ]), std.error = unname(se[term, ]),
+    statistic = unname(x$coefficients[term, ] / se[term, ])
+  ))
+  rows <- do.call(rbind, c(fixed, list(
+    pars(label, "lengthscale", x$lengthscale, NA_real_), pars(label, "sd__(Intercept)", sqrt(x$sigma2), NA_real_),
+    pars("Residual", "sd__Observation", sqrt(x$sigma2_e), NA_real_), pars(label, "fsv", x$fsv, x$se$fsv)
+  )))
+  structure(rows[order(match(rows$response, responses)), ], row.names = seq_len(nrow(rows)))
+}
