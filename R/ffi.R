@@ -2,7 +2,7 @@
 
 # Call an entry point; an error that it returns is raised in the user's call, with the numbers of its message as fields.
 call_rust <- function(entry, ..., call = user_call()) {
-  reply <- entry(...)
+  reply <- tryCatch(entry(...), error = function(condition) raise_refused(condition, call))
   if (inherits(reply, "extendr_error")) raise_rust(reply$value, call)
   reply
 }
@@ -13,6 +13,14 @@ raise_rust <- function(failure, call) {
   do.call(abort_fastlmm, c(list(failure$class, message, call = call), failure$data), quote = TRUE)
 }
 
+# A matrix for which there was no memory though less than it was claimed; all other errors are R's
+raise_refused <- function(condition, call) {
+  message <- conditionMessage(condition)
+  if (!grepl("AllocError", message, fixed = TRUE)) stop(condition)
+  needed <- as.numeric(sub(".*size: ([0-9]+).*", "\\1", message)) / 2^30
+  abort_fastlmm("memory", paste0("a matrix of ", gib(needed * 2^30), " found no memory", rust_advice("memory")), call = call, needed = needed)
+}
+
 # What to do about an error that only shows in the numbers
 rust_advice <- function(class) {
   switch(class,
@@ -21,7 +29,7 @@ rust_advice <- function(class) {
     not_identifiable = "; give a K that relates the ids, or several rows for some of them, or use lm()",
     too_few_rows = "; leave terms out of the formula",
     not_positive = "; this shows only once the weights and repeats are in: raise fastlmm_control(tolerance =) if it is rounding, mend K if not",
-    memory = "; fit fewer ids, or free memory",
+    memory = "; fit fewer ids, use fewer threads, or free memory",
     ""
   )
 }

@@ -3,6 +3,7 @@
 use crate::failure::Reply;
 use extendr_api::prelude::*;
 use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::memory::claim;
 use fastlmm_core::scan::bed::{bytes, decode};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -16,6 +17,8 @@ fn ffi_bed_read(path: &str, n: f64, variants: &[f64]) -> Reply<Vec<f64>> {
         why: error.to_string(),
     };
     let n = n as usize;
+    // here, and in R's hands
+    claim(2.0 * (n * variants.len()) as f64)?;
     let mut file = File::open(path).map_err(unreadable)?;
     let mut packed = vec![0; bytes(n)];
     let mut copies = Vec::with_capacity(n * variants.len());

@@ -1,4 +1,4 @@
-//! The user at the console: has Ctrl-C been pressed, or a time limit of R been reached? The only unsafe code of the package.
+//! The user at the console: has Ctrl-C been pressed, or a time limit of R been reached? With `reserve.rs` the only unsafe code of the package.
 
 use extendr_api::SEXP;
 use extendr_api::prelude::*;

@@ -21,6 +21,7 @@ mod mix;
 mod predict;
 mod profile;
 mod reply;
+mod reserve;
 mod scan;
 mod slam;
 mod view;

@@ -10,6 +10,7 @@ use fastlmm_core::linalg::clear_registers;
 use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::rotation::Model;
 use fastlmm_core::rotation::rotated::Rotated;
+use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
 use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Set, State, block};
@@ -124,7 +125,7 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
     };
     let workers = Workers::new(ask.threads)?;
     let (basis, g) = (held.basis(), view::matrix(&G));
-    let found = workers.run(|par| block(&basis, g, &ask, par));
+    let found = workers.run(|par| block(&basis, g, &ask, par))?;
     clear_registers();
     Ok(outcomes(&found, held.rotated.k_scale))
 }
@@ -201,9 +202,9 @@ fn ffi_scan_many(
         let mut pairs = vec![];
         let columns = many(&basis, candidates, &responses, centred, par, |tested| {
             pairs.extend(tested.kept(keep))
-        });
-        (columns, pairs)
-    });
+        })?;
+        Ok::<_, Error>((columns, pairs))
+    })?;
     clear_registers();
     let number = |pick: fn(&Pair) -> f64| pairs.iter().map(pick).map(reply::na).collect::<Vec<_>>();
     let place = |pick: fn(&Pair) -> usize| pairs.iter().map(|p| pick(p) as i32 + 1).collect::<Vec<_>>();

@@ -5,7 +5,6 @@ use crate::failure::Reply;
 use crate::view;
 use crate::words::Shrinkage;
 use extendr_api::prelude::*;
-use faer::Mat;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
@@ -33,7 +32,7 @@ fn ffi_slam_new(
     for (chain, state) in chains.iter().zip(&states) {
         match state.as_raw_slice() {
             Some(bytes) => sampler.resume(source(chain), bytes)?,
-            None => sampler.start(source(chain)),
+            None => sampler.start(source(chain))?,
         }
     }
     Ok(ExternalPtr::new(sampler))
@@ -85,8 +84,7 @@ fn draws(draws: Draws) -> List {
 }
 
 fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
-    let owned =
-        |name| Ok::<Mat<f64>, crate::failure::Failure>(view::matrix(&view::real_matrix(data, name)?).to_owned());
+    let owned = |name| view::owned(data, name);
     let y = owned("y")?;
     let s = view::numbers(data, "s")?;
     view::same_length("s", s.len(), y.nrows())?;
@@ -131,7 +129,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
 /// Traits that were observed in the same rows: their numbers, the rows, eigenvectors and values of the rows' kernel, and the cells.
 fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
     let whole = |name| view::whole(list, name);
-    let matrix = |name| view::real_matrix(list, name).map(|m| view::matrix(&m).to_owned());
+    let matrix = |name| view::owned(list, name);
     let traits = view::indices(&whole("traits")?, model.p(), "traits")?;
     let rows = view::indices(&whole("rows")?, model.n(), "rows")?;
     let (q, y, s) = (matrix("q")?, matrix("y")?, view::numbers(list, "s")?);

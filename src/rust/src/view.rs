@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Reply};
 use crate::words::Form;
 use extendr_api::prelude::*;
-use faer::MatRef;
+use faer::{Mat, MatRef};
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
@@ -14,6 +14,7 @@ use fastlmm_core::mix::Effect;
 use fastlmm_core::rotation::Model;
 use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::memory::claim;
 
 pub fn matrix(x: &RMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(x.data(), x.nrows(), x.ncols())
@@ -145,6 +146,7 @@ pub fn effects(list: &List) -> Reply<Vec<Held>> {
 
 /// R's indices from 1 as indices from 0, each below `bound`.
 pub fn indices(x: &[i32], bound: usize, what: &'static str) -> Reply<Vec<usize>> {
+    claim(x.len() as f64)?;
     x.iter().map(|i| index(*i, bound, what)).collect()
 }
 
@@ -250,6 +252,13 @@ pub fn real_matrix(list: &List, name: &'static str) -> Reply<RMatrix<f64>> {
     RMatrix::<f64>::try_from(element(list, name)?).map_err(|_| missing(name))
 }
 
+/// The same in memory of its own.
+pub fn owned(list: &List, name: &'static str) -> Reply<Mat<f64>> {
+    let x = real_matrix(list, name)?;
+    claim(x.data().len() as f64)?;
+    Ok(matrix(&x).to_owned())
+}
+
 pub fn family(name: &str) -> Reply<Family> {
     Ok(name.parse()?)
 }
@@ -266,8 +275,9 @@ fn missing(what: &'static str) -> Failure {
 }
 
 pub fn numbers(list: &List, name: &'static str) -> Reply<Vec<f64>> {
-    let found = list.iter().find(|(key, _)| *key == name);
-    found.and_then(|(_, x)| x.as_real_vector()).ok_or(missing(name))
+    let found = list.iter().find(|(key, _)| *key == name).map(|(_, x)| x);
+    claim(found.as_ref().map_or(0, Robj::len) as f64)?;
+    found.and_then(|x| x.as_real_vector()).ok_or(missing(name))
 }
 
 /// The rows of an R matrix (column-major).

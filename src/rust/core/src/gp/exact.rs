@@ -21,7 +21,8 @@ use crate::lmm::fit::{Fit, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, Reduction};
 use crate::runtime::error::{Error, Result};
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::memory::claim;
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 
 /// Where the rows lie, and the family of the kernel between them.
@@ -202,7 +203,7 @@ fn squares(a: &[&[f64]], b: &[&[f64]], (i, j): (usize, usize), at: &[f64]) -> [f
 /// Correlations of two sets of points, one row for each of the first.
 pub fn correlations(family: Family, a: &[&[f64]], b: &[&[f64]], lengths: &[f64]) -> Result<Mat<f64>> {
     let (n, m) = (a[0].len(), b[0].len());
-    check_memory(n as f64 * m as f64)?;
+    claim(n as f64 * m as f64)?;
     let distance = |i, j| squares(a, b, (i, j), lengths).iter().sum::<f64>().sqrt();
     Ok(Mat::from_fn(n, m, |i, j| family.correlation(distance(i, j))))
 }
@@ -210,7 +211,7 @@ pub fn correlations(family: Family, a: &[&[f64]], b: &[&[f64]], lengths: &[f64])
 impl Process for Exact<'_> {
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
         let n = self.n();
-        check_memory(4.0 * (n * n) as f64)?;
+        claim((n * n) as f64)?;
         let (k, ones, rows) = (self.places.kernel(at), vec![1.0; n], (0..n).collect::<Vec<usize>>());
         Ok(Reduction::new(&self.model(&k, &ones, &rows), &Workers::within(par), &mut ())?.rotated)
     }
@@ -226,6 +227,8 @@ impl Process for Exact<'_> {
 
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
         let (n, m) = (self.n(), self.turned.contrasts());
+        // the kernel, V, its inverse and what makes it, a slope
+        claim(5.0 * (n * n) as f64)?;
         let k = self.turned.matrix(self.places.kernel(at), par);
         let noisy = |size: usize| {
             let mut v = k.as_ref().submatrix(0, 0, size, size).to_owned();

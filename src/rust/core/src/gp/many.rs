@@ -24,8 +24,9 @@ use crate::lmm::missing_pattern::{Pattern, patterns};
 use crate::rotation::Model;
 use crate::rotation::fixed_qr::Design;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -217,7 +218,7 @@ pub fn exact(
     monitor: &mut dyn Monitor,
 ) -> Result<Together> {
     let (n, request) = (data.n(), asked.request);
-    check_memory(6.0 * (n as f64).powi(2))?;
+    claim(4.0 * (n as f64).powi(2))?;
     let rows: Vec<usize> = (0..n).collect();
     let ones = vec![1.0; n];
     let weights = if data.weights.is_empty() { &ones } else { data.weights };

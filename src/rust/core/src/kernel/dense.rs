@@ -3,7 +3,8 @@
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::memory::claim;
+use crate::runtime::parallel::Workers;
 use faer::linalg::cholesky::llt;
 use faer::{Mat, MatRef, Par};
 
@@ -56,7 +57,7 @@ pub fn examine(k: MatRef<'_, f64>, tolerance: Option<f64>, threads: usize) -> Re
     let mut facts = scan(k);
     let usable = facts.non_finite == 0 && facts.asymmetry <= ASYMMETRY_TOLERANCE;
     if usable && facts.max_abs > 0.0 {
-        check_memory((k.nrows() as f64).powi(2))?;
+        claim((k.nrows() as f64).powi(2))?;
         let tolerance = tolerance.unwrap_or(NEGATIVE_TOLERANCE);
         let scale = power_of_two(facts.max_abs);
         Workers::new(threads)?.run(|par| positive(Dense(k), scale, tolerance, par, &mut facts))?;
@@ -103,13 +104,14 @@ fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Fact
     let done = llt::factor::cholesky_in_place(factor.as_mut(), Default::default(), par, stack, Default::default());
     facts.positive = Some(done.is_ok());
     if done.is_err() {
-        check_memory(3.0 * (n as f64).powi(2))?;
+        claim((n as f64).powi(2))?;
         let whole = Mat::from_fn(n, n, |i, j| k.entry(i, j) / scale);
         let (values, vectors) = Tridiagonal::new(whole, 0, par).vectors(par)?;
         let (min, max) = (values[0], values[n - 1]);
         facts.positive = Some(min >= -tolerance.max(rounding) * max);
         facts.extremes = Some((min * scale, max * scale));
         if facts.positive == Some(true) && min < -rounding * max {
+            claim(3.0 * (n as f64).powi(2))?;
             facts.projected = Some(without_negative(k, scale, &values, vectors.as_ref(), par));
         }
     }

@@ -4,11 +4,14 @@ pub mod rank_one;
 pub mod secular;
 pub mod tridiagonal;
 
+use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use faer::dyn_stack;
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::linalg::triangular_inverse;
+use faer::linalg::{evd, svd};
 use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use num_dual::DualNumCopy;
 use std::hint::black_box;
@@ -188,6 +191,26 @@ impl Reflectors {
         matmul(f.as_mut(), Accum::Add, v.as_ref(), tvf.as_ref(), -1.0, par);
         clear_registers();
     }
+}
+
+/// Room for faer's thin SVD of an m x n matrix.
+pub fn claim_svd(m: usize, n: usize, par: Par) -> Result<()> {
+    let thin = || svd::ComputeSvdVectors::Thin;
+    let scratch = svd::svd_scratch::<f64>(m, n, thin(), thin(), par, Default::default());
+    claim(((m + n) * m.min(n)) as f64 + doubles(scratch))
+}
+
+/// Room for faer's eigendecomposition of an n x n matrix.
+pub fn claim_eigen(n: usize, par: Par) -> Result<()> {
+    claim((n * n) as f64 + doubles(eigen_scratch(n, par)))
+}
+
+pub(crate) fn eigen_scratch(n: usize, par: Par) -> dyn_stack::StackReq {
+    evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::Yes, par, Default::default())
+}
+
+fn doubles(scratch: dyn_stack::StackReq) -> f64 {
+    scratch.unaligned_bytes_required() as f64 / 8.0
 }
 
 /// A B as a new matrix.

@@ -4,7 +4,7 @@
 //! QL algorithm with Wilkinson shifts (Golub and Van Loan, section 8.3), whose rotations are applied only to the few vectors
 //! that the model needs. Against a full eigendecomposition this saves the n x n eigenvectors and half of the time.
 
-use crate::linalg::{Scalar, clear_registers, max_abs, sum_of};
+use crate::linalg::{Scalar, claim_eigen, clear_registers, eigen_scratch, max_abs, sum_of};
 use crate::runtime::error::{Error, Result};
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{self, tridiag};
@@ -123,12 +123,12 @@ impl Tridiagonal {
     /// Eigenvalues of A, ascending, and its eigenvectors P S: by divide and conquer, for those who rotate many vectors.
     pub fn vectors(&self, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
         let n = self.n();
+        claim_eigen(n, par)?;
         let mut u = Mat::zeros(n, n);
         let mut values = faer::diag::Diag::<f64>::zeros(n);
         let diagonal = faer::diag::DiagRef::from_slice(&self.diagonal);
         let coupling = faer::diag::DiagRef::from_slice(&self.coupling);
-        let scratch = evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::Yes, par, Default::default());
-        let mut memory = MemBuffer::new(scratch);
+        let mut memory = MemBuffer::new(eigen_scratch(n, par));
         evd::tridiagonal_self_adjoint_evd(
             diagonal,
             coupling,

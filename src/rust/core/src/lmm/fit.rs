@@ -9,8 +9,9 @@ use crate::lmm::degenerate::{degenerate, diagnose, interpolated};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, Reduction};
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::Par;
 use num_dual::{Dual2_64, Dual64};
 
@@ -118,7 +119,7 @@ pub(crate) fn fit_by(
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Fit> {
-    check_memory(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
+    claim(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let reduction = Reduction::new(model, workers, monitor)?;
     check_positive(&reduction, model.index.len(), options.tolerance)?;
     workers.run(|par| estimate(reduction, options.method, model, floor, par))

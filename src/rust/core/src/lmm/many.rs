@@ -11,8 +11,9 @@ use crate::kernel::Kernel;
 use crate::lmm::fit::{Fit, Options, condition_floor, fit_by};
 use crate::rotation::Model;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::MatRef;
 use rayon::prelude::*;
 
@@ -51,10 +52,13 @@ const BATCH: usize = 64;
 /// Numbers in a block of responses: large enough for matrix products, small against the responses.
 const BLOCK: usize = 1 << 20;
 
+/// Copies of a block in the coordinates that it passes through.
+const COPIES: usize = 8;
+
 /// Fit each column of `y` (n x q, NaN where missing); `model.y` is not read.
 pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor: &mut dyn Monitor) -> Result<Fits> {
     let alpha = if request.effects { model.index.len() } else { 0 };
-    check_memory(y.ncols() as f64 * (alpha + model.x.ncols().pow(2)) as f64)?;
+    claim(2.0 * (y.ncols() * (alpha + model.x.ncols().pow(2))) as f64)?;
     let workers = Workers::new(request.options.threads)?;
     let (all, nobs) = patterns(y);
     let (few, many): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.columns.len() < FEW);
@@ -172,6 +176,7 @@ fn fit_columns(
     let mut fits = vec![];
     for columns in pattern.columns.chunks(width) {
         monitor.check()?;
+        claim((COPIES * n * columns.len()) as f64)?;
         let block: Vec<Result<Vec<f64>>> = columns.iter().map(|&j| pattern.response(y, j)).collect();
         fits.extend(workers.run(|par| rotation.fit(&model, &block, request.effects, par)));
     }

@@ -1,9 +1,10 @@
 //! Variance of predictions: best linear unbiased prediction with the uncertainty of beta (universal kriging).
 
 use crate::kernel::Kernel;
-use crate::linalg::product;
+use crate::linalg::{claim_eigen, claim_svd, product};
 use crate::runtime::error::{Error, Result};
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::memory::claim;
+use crate::runtime::parallel::Workers;
 use faer::linalg::cholesky::llt;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};
@@ -40,13 +41,6 @@ pub struct Targets<'a> {
 /// Variance of x'beta_hat + z u_hat - (x'beta + z u) for each target:
 /// `sigma2 k** - c'V^-1 c + d' Var(beta_hat) d` with `c = sigma2 Z k*` and `d = x - X'V^-1 c`.
 pub fn variance(fitted: &Fitted<'_>, targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
-    let m = if let Kernel::LowRank(w) = fitted.kernel {
-        w.0.ncols()
-    } else {
-        fitted.index.len()
-    };
-    let (m, t) = (m as f64, targets.prior.len() as f64);
-    check_memory(m * m + 2.0 * m * t)?;
     let workers = Workers::new(threads)?;
     match fitted.kernel {
         Kernel::LowRank(w) => workers.run(|par| solve_factor(fitted, w.0, targets, par)),
@@ -66,7 +60,9 @@ fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, 
     let (m, k, t) = (fitted.index.len(), w.ncols(), targets.k.nrows());
     let (sigma, noise) = (fitted.sigma2.sqrt(), fitted.sigma2_e);
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
+    claim((m * k + 3 * k * t) as f64)?;
     let own = Mat::from_fn(m, k, |i, c| root[i] * sigma * w[(fitted.index[i], c)]);
+    claim_svd(m, k, par)?;
     let svd = own.thin_svd().map_err(|_| DECOMPOSITION)?;
     let s = svd.S().column_vector();
     let cut = m.max(k) as f64 * f64::EPSILON * s.iter().copied().fold(0.0, f64::max);
@@ -103,6 +99,7 @@ fn whitened(fitted: &Fitted<'_>, root: &[f64]) -> Mat<f64> {
 fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
     let (m, t) = (root.len(), targets.prior.len());
+    claim((m * m + m * t) as f64)?;
     let Fitted {
         kernel,
         index,
@@ -186,6 +183,7 @@ impl Half {
 
     fn eigen(v: Mat<f64>) -> Result<Mat<f64>> {
         let n = v.nrows();
+        claim_eigen(n, Par::Seq)?;
         let eigen = v.self_adjoint_eigen(Side::Lower).map_err(|_| DECOMPOSITION)?;
         let (values, q) = (eigen.S().column_vector(), eigen.U());
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);

@@ -12,7 +12,7 @@ use crate::linalg::{max_abs, power_of_two, product};
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::incidence::Incidence;
 use crate::runtime::error::Result;
-use crate::runtime::parallel::check_memory;
+use crate::runtime::memory::claim;
 use faer::{Mat, MatRef, Par};
 
 /// From how many groups on an effect without a kernel makes the coordinates.
@@ -50,7 +50,7 @@ impl Coordinates {
         let parts = if shared_columns(model) < n - coordinates.r() {
             coordinates.by_columns(model, par)?
         } else {
-            check_memory((model.effects.len() + 3) as f64 * (n as f64).powi(2))?;
+            claim((model.effects.len() + 4) as f64 * (n as f64).powi(2))?;
             coordinates.by_rows(model, par)?
         };
         Ok((coordinates, parts))
@@ -158,7 +158,7 @@ impl Coordinates {
             .filter(|(k, _)| *k != base)
             .map(|(_, e)| width(e))
             .sum();
-        check_memory(5.0 * n as f64 * (width + self.r()) as f64)?;
+        claim(7.0 * n as f64 * (width + self.r()) as f64)?;
         let effect = &model.effects[base];
         let (z, z_unit) = self.multiplier(effect.z);
         let incidence = Incidence::new(effect.group, &z, effect.index.len())?;
@@ -243,6 +243,8 @@ impl Coordinates {
     fn by_columns(&mut self, model: &Model<'_>, par: Par) -> Result<Parts> {
         let n = self.n();
         let owner = owners(model);
+        let total = shared_columns(model) as f64;
+        claim(4.0 * n as f64 * total + (model.effects.len() + 4) as f64 * total.powi(2))?;
         let blocks: Vec<Mat<f64>> = (0..model.effects.len())
             .filter(|&k| owner[k] == k)
             .map(|k| self.columns_of(&model.effects[k], narrow_factor(&model.effects[k]).as_ref()))
@@ -255,7 +257,6 @@ impl Coordinates {
             })
             .collect();
         let total: usize = blocks.iter().map(Mat::ncols).sum();
-        check_memory(3.0 * n as f64 * total as f64 + (model.effects.len() + 4) as f64 * (total as f64).powi(2))?;
         let mut c = Mat::zeros(n, total);
         for (block, &first) in blocks.iter().zip(&first) {
             c.as_mut().subcols_mut(first, block.ncols()).copy_from(block);

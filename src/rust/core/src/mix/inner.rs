@@ -2,7 +2,7 @@
 
 use super::Effect;
 use crate::kernel::Kernel;
-use crate::linalg::{max_abs, power_of_two, product};
+use crate::linalg::{claim_eigen, max_abs, power_of_two, product};
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, Par, Side};
 
@@ -39,6 +39,7 @@ pub fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>) -> Result<Option<Mat<f
         what: "the eigendecomposition of a kernel",
         iterations: 0,
     };
+    claim_eigen(k.nrows(), Par::Seq)?;
     let eigen = k.self_adjoint_eigen(Side::Lower).map_err(failed)?;
     let values = eigen.S().column_vector();
     Ok(Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| {

@@ -9,11 +9,11 @@ use super::likelihood::Problem;
 use super::search::FEW;
 use super::spectral::{self, Spectral};
 use crate::likelihood::Method;
-use crate::linalg::{norm, power_of_two};
+use crate::linalg::{claim_eigen, norm, power_of_two};
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::scaled_response;
 use crate::runtime::error::{Error, Result};
-use crate::runtime::parallel::check_memory;
+use crate::runtime::memory::claim;
 use faer::{Mat, Par};
 use std::sync::Arc;
 
@@ -154,14 +154,18 @@ fn covariance(
         return Ok(Arc::new(Spectral::grouped(parts, x)));
     }
     let m = coordinates.m();
+    // the effects in one basis: their sum, its eigenvectors, and what is turned; or all as matrices, V, its inverse and products with it
+    let square = (m as f64).powi(2);
+    if !plain {
+        claim(5.0 * square)?;
+        claim_eigen(m, par)?;
+    }
     let turned = if plain { None } else { spectral::choose(&parts, m, par) };
     if let Some((spectral, u)) = turned {
         coordinates.turn(u, par);
         return Ok(Arc::new(spectral));
     }
-    if plain {
-        check_memory((parts.len() + 3) as f64 * (m as f64).powi(2))?;
-    }
+    claim((2 * parts.len() + 3) as f64 * square)?;
     Ok(Arc::new(Dense::new(
         parts.into_iter().map(|p| p.into_full(par)).collect(),
         m,

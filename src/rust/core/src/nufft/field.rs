@@ -4,6 +4,7 @@ use super::plan::Plan;
 use super::points::Points;
 use super::{BLOCK, block, lines, spread};
 use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use faer::c64;
@@ -39,6 +40,7 @@ impl Plan {
         monitor: &mut dyn Monitor,
     ) -> Result<Vec<Vec<f64>>> {
         let n = coordinates.first().map_or(0, |x| x.len());
+        claim((n * modes.len()) as f64)?;
         self.check_vectors("a coordinate", coordinates, n)?;
         let field = workers.run(|_| Field::new(self, modes))?;
         let mut values: Vec<Vec<f64>> = modes.iter().map(|_| Vec::with_capacity(n)).collect();

@@ -3,7 +3,7 @@
 use super::grid::Axis;
 use super::kernel::Kernel;
 use crate::runtime::error::{Error, Result};
-use crate::runtime::parallel::check_memory;
+use crate::runtime::memory::claim;
 use faer::c64;
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
@@ -92,7 +92,7 @@ impl Plan {
 
     /// Room for so many grids, and for the lines of one.
     pub(super) fn check_memory(&self, grids: usize) -> Result<()> {
-        check_memory(self.axes.iter().map(|a| a.padded as f64).product::<f64>() * (grids as f64 + 2.0))
+        claim(self.axes.iter().map(|a| a.padded as f64).product::<f64>() * (grids as f64 + 2.0))
     }
 
     pub(super) fn check_vectors<T>(&self, what: &'static str, vectors: &[&[T]], expected: usize) -> Result<()> {

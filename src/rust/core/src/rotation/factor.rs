@@ -8,7 +8,7 @@ use faer::linalg::matmul::{matmul, triangular};
 use faer::{Accum, Mat, MatRef, Par};
 
 /// Rows in a block: large enough for matrix products, small against W.
-const BLOCK: usize = 2048;
+pub(super) const BLOCK: usize = 2048;
 
 pub struct Factor<'a> {
     w: Values<'a>,

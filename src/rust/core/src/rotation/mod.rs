@@ -26,8 +26,9 @@ use crate::rotation::reused_eigen::Orthogonal;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::thin_svd::Thin;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 
 /// One data set and its kernel. Rows are observations.
@@ -63,6 +64,9 @@ pub struct Reduction {
     pub smallest: f64,
 }
 
+/// Columns that making a matrix tridiagonal takes beside it: coefficients of reflectors by blocks, and room to work.
+const BESIDE: f64 = 96.0;
+
 impl Reduction {
     pub fn new(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
         let mut reduction = Self::unrotated(model, workers, monitor)?;
@@ -75,7 +79,7 @@ impl Reduction {
         if let Kernel::Sparse(w) = model.kernel
             && w.ncols() + model.x.ncols() >= model.index.len()
         {
-            check_memory(w.nrows as f64 * w.ncols() as f64)?;
+            claim(w.nrows as f64 * w.ncols() as f64)?;
             let dense = w.to_dense();
             let kernel = Kernel::LowRank(LowRank(dense.as_ref(), false));
             return Self::unrotated(&Model { kernel, ..*model }, workers, monitor);
@@ -182,7 +186,8 @@ impl Reduction {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<()> {
-        check_memory((self.between.groups().len() as f64).powi(2))?;
+        let (m, r) = (self.between.groups().len() as f64, self.design.rank() as f64);
+        claim(m * (m + BESIDE + 8.0 * (r + 1.0)))?;
         let (mut m, k_scale) = workers.run(|_| kernel_between(model, &self.between));
         self.rotated.k_scale = k_scale;
         self.trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
@@ -216,7 +221,6 @@ impl Reduction {
         let WayBack::Ids(spectrum, y2) = &self.way_back else {
             return Ok(None);
         };
-        check_memory(2.0 * (spectrum.n() as f64).powi(2))?;
         let (values, u) = spectrum.vectors(par)?;
         let c = product(u.transpose(), self.beside_k12(y2).as_ref(), par);
         self.take_spectrum(values, |i, j| c[(i, j)]);

@@ -3,11 +3,11 @@
 //! With F = N^(1/2) W and `F2 = D H' F` without its first rows, `K22 = F2 F2'`. From `F2 = U diag(s) V'` the eigenvalues are s^2, the rotated
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
-use crate::linalg::{dot, norm, product};
+use crate::linalg::{claim_eigen, claim_svd, dot, norm, product};
 use crate::rotation::cs_decomposition::Split;
-use crate::rotation::factor::Factor;
+use crate::rotation::factor::{BLOCK, Factor};
 use crate::runtime::error::{Error, Result};
-use crate::runtime::parallel::check_memory;
+use crate::runtime::memory::claim;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par, Side};
 
@@ -40,7 +40,7 @@ impl Thin {
         if let Some(thin) = by_gram {
             return Ok(thin);
         }
-        check_memory(2.0 * factor.m() as f64 * factor.k() as f64)?;
+        claim(factor.m() as f64 * factor.k() as f64)?;
         Self::by_svd(factor.matrix(), split, y2, par)
     }
 
@@ -52,6 +52,7 @@ impl Thin {
         for i in q0..q {
             (0..k).for_each(|c| f[(i, c)] *= split.c[i]);
         }
+        claim_svd(m - q0, k, par)?;
         let svd = f.as_ref().subrows(q0, m - q0).thin_svd().map_err(|_| FAILED)?;
         let all: Vec<f64> = (0..k.min(m - q0)).map(|j| svd.S()[j]).collect();
         let cut = all.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
@@ -66,6 +67,7 @@ impl Thin {
     /// F2'F2 = V diag(s^2) V' from one pass over W, without a copy of it. Cross products square the condition number: `None` if that matters.
     pub fn by_gram(factor: &Factor<'_>, split: &Split, y2: &[f64], par: Par) -> Result<Option<Self>> {
         let (q, q0, m, k) = (split.q(), split.q0(), factor.m(), factor.k());
+        claim((k * (k + q + 1) + BLOCK.min(m) * (k + q + 1) + m * (q + 4)) as f64)?;
         let mut columns = split.h.thin();
         columns.push(split.between_part(y2));
         let (mut gram, cross) = factor.cross_products(&columns, par);
@@ -76,6 +78,7 @@ impl Thin {
                 (b..k).for_each(|a| gram[(a, b)] -= loss * f[a] * f[b]);
             }
         }
+        claim_eigen(k, par)?;
         let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| FAILED)?;
         let values: Vec<f64> = (0..k).rev().map(|j| eigen.S()[j]).collect();
         if values[k - 1] < WELL_CONDITIONED * values[0] {

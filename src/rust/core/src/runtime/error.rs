@@ -72,7 +72,7 @@ pub enum Error {
     #[error("a variance of {value:e} cannot be represented; rescale the response or the kernel")]
     Scale { value: f64 },
 
-    #[error("this needs about {needed:.1} GiB of memory but only {available:.1} GiB are available")]
+    #[error("this needs about {} of memory but only {} are available", size(*needed), size(*available))]
     Memory { needed: f64, available: f64 },
 
     #[error("{what} did not converge{}", after(*.iterations))]
@@ -86,6 +86,15 @@ pub enum Error {
 
     #[error("could not start {threads} threads")]
     Threads { threads: usize },
+}
+
+/// A number of GiB.
+fn size(gib: f64) -> String {
+    if gib < 1.0 {
+        format!("{:.0} MiB", 1024.0 * gib)
+    } else {
+        format!("{gib:.1} GiB")
+    }
 }
 
 fn after(iterations: usize) -> String {

@@ -1,7 +1,8 @@
-//! What every engine needs to run: errors, threads, a look at the caller between blocks, names, hashes.
+//! What every engine needs to run: errors, threads, memory, a look at the caller between blocks, names, hashes.
 
 pub mod error;
 pub mod hash;
+pub mod memory;
 pub mod monitor;
 pub mod parallel;
 pub mod words;

@@ -1,13 +1,18 @@
 //! Progress out, stop request in. Core never prints and never asks R.
 
-use crate::runtime::error::{Error, Result};
+use super::error::{Error, Result};
+use super::memory;
 
 /// Watches a long computation. `stop` is asked between blocks of work.
 pub trait Monitor {
     fn stop(&mut self) -> bool;
 
     fn check(&mut self) -> Result<()> {
-        if self.stop() { Err(Error::Interrupted) } else { Ok(()) }
+        if self.stop() {
+            Err(Error::Interrupted)
+        } else {
+            memory::check()
+        }
     }
 }
 

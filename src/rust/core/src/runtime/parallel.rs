@@ -1,21 +1,37 @@
-//! Threads and memory: a pool for each call (a forked R must not inherit one) and a refusal before a large allocation.
+//! Threads: a pool for each call (a forked R must not inherit one).
 
-use crate::runtime::error::{Error, Result};
-use faer::Par;
+use super::error::{Error, Result};
+use super::memory::{self, Held};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
+use std::hint::black_box;
 
 /// A thread pool of one call.
 pub struct Workers {
     pool: Option<rayon::ThreadPool>,
+    /// After the pool: threads that end may still ask for memory.
+    _reserve: Option<Held>,
     par: Par,
 }
 
 impl Workers {
     pub fn new(threads: usize) -> Result<Self> {
         let threads = threads.max(1);
+        let reserve = Held::new(threads)?;
+        let packing = memory::room((threads + 1) * memory::packing())?;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         let pool = pool.map_err(|_| Error::Threads { threads })?;
+        // a thread's first request may take address space for many more: before the room for matrix products is free
+        pool.broadcast(|_| black_box(Box::new(0)));
+        drop(packing);
+        pool.broadcast(|_| first_product());
+        first_product();
         let par = if threads == 1 { Par::Seq } else { Par::rayon(threads) };
-        Ok(Self { pool: Some(pool), par })
+        Ok(Self {
+            pool: Some(pool),
+            _reserve: Some(reserve),
+            par,
+        })
     }
 
     /// No threads of their own: for work that is one of many tasks in another pool.
@@ -25,7 +41,11 @@ impl Workers {
 
     /// For code that a pool runs already.
     pub fn within(par: Par) -> Self {
-        Self { pool: None, par }
+        Self {
+            pool: None,
+            _reserve: None,
+            par,
+        }
     }
 
     pub fn threads(&self) -> usize {
@@ -42,20 +62,10 @@ impl Workers {
     }
 }
 
-/// Refuse an allocation of `doubles` numbers that the machine does not have.
-pub fn check_memory(doubles: f64) -> Result<()> {
-    const GIB: f64 = (1u64 << 30) as f64;
-    let needed = doubles * 8.0 / GIB;
-    match available_gib() {
-        Some(available) if needed > available => Err(Error::Memory { needed, available }),
-        _ => Ok(()),
-    }
-}
-
-/// Free memory as Linux estimates it; unknown elsewhere (then nothing is refused).
-fn available_gib() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib / (1u64 << 20) as f64)
+/// Makes a thread's memory for matrix products.
+fn first_product() {
+    let a = Mat::<f64>::identity(8, 8);
+    let mut b = a.clone();
+    matmul(b.as_mut(), Accum::Add, a.as_ref(), a.as_ref(), 1.0, Par::Seq);
+    black_box(b);
 }

@@ -9,8 +9,9 @@ use crate::rotation::fixed_qr::Design;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, Reduction, scaled_response};
 use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -103,7 +104,8 @@ impl Null {
         };
         let mut reduction = Reduction::unrotated(model, workers, monitor)?;
         let u = workers.run(|par| vectors(&mut reduction, model, par))?;
-        check_memory((cells * u.ncols()) as f64 * 2.0)?;
+        // here, and in the caller's hands
+        claim((cells * u.ncols()) as f64 * 2.0)?;
         check_positive(&reduction, model.index.len(), options.tolerance)?;
         if reduction.rotated.full_rank() {
             reduction.separate_null_directions()?;
@@ -176,7 +178,7 @@ fn unreached(reduction: &Reduction, q1: &[Vec<f64>], u: &Mat<f64>) -> Result<Vec
     if count == 0 {
         return Ok(vec![]);
     }
-    check_memory((u.ncols() * q1.first().map_or(0, Vec::len)) as f64)?;
+    claim((u.ncols() * q1.first().map_or(0, Vec::len)) as f64)?;
     let mut known: Vec<Vec<f64>> = (0..u.ncols()).map(|k| back(reduction, u, k)).collect();
     known.extend(q1.iter().cloned());
     let n = known.first().map_or(0, Vec::len);
@@ -219,6 +221,7 @@ fn vectors(reduction: &mut Reduction, model: &Model<'_>, par: Par) -> Result<Mat
         Kernel::Sparse(w) => Factor::sparse(w, model.index, &reduction.between.z),
         _ => return Ok(Mat::zeros(0, 0)),
     };
+    claim(2.0 * factor.m() as f64 * factor.k() as f64)?;
     match &reduction.way_back {
         WayBack::Columns(thin, _) => Ok(thin.vectors(&factor, &reduction.split, par)),
         _ => Ok(Mat::zeros(0, 0)),

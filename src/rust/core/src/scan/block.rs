@@ -7,6 +7,7 @@ use super::rotate::RotatedBlock;
 use super::standardise::State;
 use crate::likelihood::Method;
 use crate::linalg::clear_registers;
+use crate::runtime::error::Result as Done;
 use crate::words;
 use faer::{MatRef, Par};
 use rayon::prelude::*;
@@ -107,9 +108,9 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 }
 
 /// All sets of columns of G, cells x candidates; its other columns are not looked at.
-pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Vec<Outcome> {
+pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Done<Vec<Outcome>> {
     let (which, sets) = used(ask.sets);
-    let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par);
+    let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par)?;
     let data = crate::rotation::rotated::Rotated {
         dropped: basis.rotated.null,
         ..basis.rotated.clone()
@@ -134,7 +135,7 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
             outcome
         }
     };
-    sets.par_iter().map(one).collect()
+    Ok(sets.par_iter().map(one).collect())
 }
 
 /// What a search for delta shares.

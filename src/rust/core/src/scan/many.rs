@@ -6,6 +6,8 @@ use super::rotate::RotatedBlock;
 use super::standardise::State;
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{axpy, dot, product};
+use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -33,6 +35,8 @@ pub struct Tested {
 
 /// Responses that are taken together.
 const TILE: usize = 512;
+/// Matrices of a tile.
+const MATRICES: usize = 6;
 
 /// Calls `take` with the tests of one tile of responses after the other.
 pub fn many(
@@ -42,9 +46,10 @@ pub fn many(
     centred: bool,
     par: Par,
     mut take: impl FnMut(Tested),
-) -> Vec<(State, f64)> {
+) -> Result<Vec<(State, f64)>> {
     let all: Vec<usize> = (0..g.ncols()).collect();
-    let block = RotatedBlock::new(basis, g, &all, centred, par);
+    let block = RotatedBlock::new(basis, g, &all, centred, par)?;
+    claim((MATRICES * TILE.min(responses.h.len()) * g.ncols()) as f64)?;
     let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
     let state = |j: usize| {
         let column = &block.columns[j];
@@ -73,7 +78,7 @@ pub fn many(
         take(tile.tested(par));
     }
     let scale = |(j, state): (usize, State)| (state, block.columns[j].scale);
-    states.into_iter().enumerate().map(scale).collect()
+    Ok(states.into_iter().enumerate().map(scale).collect())
 }
 
 /// Which tests are kept.

@@ -3,6 +3,8 @@
 use super::basis::Basis;
 use super::standardise::{Column, clean};
 use crate::linalg::{dot, product, sum_of};
+use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
@@ -25,8 +27,11 @@ const REACHED: f64 = 1e-12;
 
 impl RotatedBlock {
     /// Some columns of G. `centred`: X explains constants, so that means may be taken off first.
-    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], centred: bool, par: Par) -> Self {
+    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], centred: bool, par: Par) -> Result<Self> {
         let cells = g.nrows();
+        let count = basis.e.ncols();
+        // with the squares of the coordinates, which all tests sum up
+        claim(((cells + 2 * count + basis.q.ncols()) * which.len()) as f64)?;
         let mut values = vec![0.0; cells * which.len()];
         let one = |(out, &j): (&mut [f64], &usize)| {
             out.iter_mut().zip(g.col(j).iter()).for_each(|(out, x)| *out = *x);
@@ -36,18 +41,17 @@ impl RotatedBlock {
         let chunks = values.par_chunks_mut(cells.max(1));
         let (columns, v) = chunks.zip(which).map(one).unzip();
         let cleaned = MatRef::from_column_major_slice(&values, cells, which.len());
-        let count = basis.e.ncols();
         let mut e = vec![0.0; count * which.len()];
         let rotated = MatMut::from_column_major_slice_mut(&mut e, count, which.len());
         matmul(rotated, Accum::Replace, basis.e.transpose(), cleaned, 1.0, par);
-        Self {
+        Ok(Self {
             e,
             q: product(basis.q.transpose(), cleaned, par),
             v,
             columns,
             g: values,
             cells,
-        }
+        })
     }
 
     /// Values with missing cells at their mean, cells x candidates.

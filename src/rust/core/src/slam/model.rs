@@ -166,6 +166,12 @@ impl Model {
         self.b() + self.k
     }
 
+    /// Upper bound of the numbers in a state.
+    pub fn numbers_of_state(&self) -> f64 {
+        let missing: usize = self.data.missing.iter().map(Vec::len).sum();
+        ((self.n() + self.bf()) * self.k + (self.c() + 2 * self.k + 3) * self.p() + missing) as f64
+    }
+
     /// A known loading.
     pub fn known(&self, m: usize, j: usize) -> Option<f64> {
         let known = &self.data.known;

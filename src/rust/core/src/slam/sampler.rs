@@ -5,6 +5,7 @@ use super::model::Model;
 use super::rng::Source;
 use super::state::{Failed, State};
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use rayon::prelude::*;
@@ -55,12 +56,15 @@ impl Sampler {
     }
 
     /// A chain from its beginning.
-    pub fn start(&mut self, source: Source) {
+    pub fn start(&mut self, source: Source) -> Result<()> {
+        claim(2.0 * self.model.numbers_of_state())?;
         self.chains.push((source, State::start(&self.model, source)));
+        Ok(())
     }
 
     /// A chain from where it was.
     pub fn resume(&mut self, source: Source, bytes: &[u8]) -> Result<()> {
+        claim(2.0 * self.model.numbers_of_state())?;
         let state = State::from_bytes(&self.model, bytes).ok_or(Error::State)?;
         self.chains.push((source, state));
         Ok(())
@@ -86,6 +90,9 @@ impl Sampler {
     ) -> Result<Vec<Draws>> {
         monitor.check()?;
         let model = &self.model;
+        let kept = (iterations as u64 / thin.max(1)) as f64;
+        let cells = (model.n() * (model.p() + 2 * model.k)) as f64;
+        claim(self.chains.len() as f64 * (2.0 * cells + (3.0 * kept + 2.0) * model.numbers_of_state()))?;
         let one = |(source, state): &mut (Source, State)| {
             let mut draws = Draws::default();
             let mut chain = Chain::from(model, *source, state.clone());

@@ -18,8 +18,9 @@ use crate::lmm::missing_pattern::{Pattern, patterns};
 use crate::lmm::shared_grid::Common;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -213,7 +214,7 @@ impl Many<'_> {
 
     fn space(&self, columns: &Columns, basis: &Basis, monitor: &mut dyn Monitor) -> Result<Space> {
         let Basis { grid, frequencies, .. } = basis;
-        check_memory((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
+        claim((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
         let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();
         let together = ((TOGETHER / numbers) as usize).max(1);
         let (mut space, mut ones): (Option<WeightSpace>, Vec<f64>) = (None, vec![]);

@@ -26,6 +26,7 @@ use crate::linalg::{Cholesky, axpy, combine, dot, product};
 use crate::lmm::fit::condition_floor;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use faer::{Mat, Par};
 
 /// The data of one response in weight space, X projected out.
@@ -71,6 +72,9 @@ impl WeightSpace {
         let groups = moments.groups.counts.len();
         let size = 2 * frequencies.len() - 1 + groups;
         check_rows(moments.n, kept.len(), size)?;
+        // the matrix, and for each place that is looked at its weighted copy, a root of the inverse and the inverse
+        let places = if size <= SMALL { 2.0 } else { 1.0 };
+        claim((1.0 + 3.0 * places) * (size as f64).powi(2))?;
         let qf = solve_rows(&l, kept.iter().map(|&j| column(moments, &frequencies, j)).collect());
         let mut t = bordered(moments, &frequencies, size);
         for row in &qf {

@@ -13,8 +13,9 @@ use crate::mix::fit::{Components, Errors, Setup};
 use crate::mix::search::Local;
 use crate::mix::{self, Effect};
 use crate::runtime::error::{Error, Result};
+use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::{Workers, check_memory};
+use crate::runtime::parallel::Workers;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, MatRef, Par, Side};
 use std::cell::RefCell;
@@ -51,7 +52,7 @@ const AGREE: f64 = 0.01;
 
 impl<'a> Model<'a> {
     pub fn problem(&self, par: Par) -> Result<Problem<'a>> {
-        check_memory((self.effects.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
+        claim((self.effects.len() + 2 * self.coordinates.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
         let turned = Turned::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
         Problem::new(
