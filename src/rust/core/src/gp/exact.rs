@@ -19,7 +19,7 @@ use crate::likelihood::Method;
 use crate::linalg::Cholesky;
 use crate::lmm::fit::{Fit, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Model, Reduction};
+use crate::rotation::{Model, NullModel};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
@@ -213,7 +213,8 @@ impl Process for Exact<'_> {
         let n = self.n();
         claim((n * n) as f64)?;
         let (k, ones, rows) = (self.places.kernel(at), vec![1.0; n], (0..n).collect::<Vec<usize>>());
-        Ok(Reduction::new(&self.model(&k, &ones, &rows), &Workers::within(par), &mut ())?.rotated)
+        let (null, block) = NullModel::of_response(&self.model(&k, &ones, &rows), &Workers::within(par), &mut ())?;
+        null.respond(&block, 0)
     }
 
     fn is_small(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Rows turned by the Householder QR of X so that the contrasts come first and the directions of X last: X is projected out and never enters a normal equation.
 
 use crate::rotation::fixed_qr::Design;
-use crate::rotation::scaled_response;
+use crate::rotation::projection::scaled_response;
 use crate::runtime::error::Result;
 use faer::{Mat, MatRef, Par};
 

@@ -10,10 +10,10 @@ use crate::linalg::rank_one::Diagonal;
 use crate::linalg::{axpy, dot};
 use crate::lmm::degenerate::diagnose;
 use crate::lmm::fit::{Fit, Options, Status, complete, dual_grid, fit_by, locate_inside};
-use crate::rotation::blup::WayBack;
+use crate::rotation::decomposition::Decomposition;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::thin_svd::Thin;
-use crate::rotation::{Model, Reduction};
+use crate::rotation::{Block, Model, NullModel};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -31,12 +31,12 @@ pub fn exclude(
     monitor: &mut dyn Monitor,
 ) -> Result<Vec<Fit>> {
     let workers = Workers::new(options.threads)?;
-    let reduction = Reduction::new(model, &workers, monitor)?;
+    let (null, block) = NullModel::of_response(model, &workers, monitor)?;
     let mut fits = vec![];
     for set in sets {
         monitor.check()?;
-        let fit = match &reduction.way_back {
-            WayBack::Columns(thin, unit) => workers.run(|_| without(&reduction, thin, *unit, set, options))?,
+        let fit = match &null.decomposition {
+            Decomposition::ThinSvd(thin) => workers.run(|_| without(&null, thin, &block, set, options))?,
             _ => None,
         };
         fits.push(match fit {
@@ -48,19 +48,26 @@ pub fn exclude(
 }
 
 /// `None` where too little of the kernel is left to take it from the whole.
-fn without(reduction: &Reduction, thin: &Thin, unit: f64, set: &[usize], options: Options) -> Result<Option<Fit>> {
-    let columns: Vec<(Vec<f64>, Vec<f64>)> = set.iter().map(|&c| thin.column(c)).collect();
+fn without(
+    null: &NullModel<'_>,
+    thin: &Thin<'_>,
+    block: &Block,
+    set: &[usize],
+    options: Options,
+) -> Result<Option<Fit>> {
+    let columns: Vec<(Vec<f64>, Vec<f64>)> = set.iter().map(|&c| thin.column(&null.projection.split, c)).collect();
     let taken: f64 = columns.iter().map(|(z, f1)| dot(z, z) + dot(f1, f1)).sum();
-    let mut data = down_date(&reduction.rotated, &columns);
-    if data.largest() < LEAST_PART * reduction.rotated.largest() {
+    let whole = null.respond(block, 0)?;
+    let mut data = down_date(&whole, &columns);
+    if data.largest() < LEAST_PART * whole.largest() {
         return Ok(None);
     }
-    let status = diagnose(&data, reduction.length, (reduction.trace - taken).max(0.0))?;
+    let status = diagnose(&data, block.length(0), (null.trace - taken).max(0.0))?;
     if status == Status::Ok && data.full_rank() {
         data.separate_null_directions()?;
     }
-    let located = locate_inside(&mut data, options.method, &reduction.design.kept, status, dual_grid)?;
-    let Some(weights) = weights(&reduction.rotated, thin, &columns, located.h, located.g) else {
+    let located = locate_inside(&mut data, options.method, null.kept(), status, dual_grid)?;
+    let Some(weights) = weights(&whole, thin, &columns, located.h, located.g) else {
         return Ok(None);
     };
     let criterion = Criterion {
@@ -69,7 +76,7 @@ fn without(reduction: &Reduction, thin: &Thin, unit: f64, set: &[usize], options
     };
     let mut fit = complete(located, &criterion);
     let kept = (0..weights.len()).filter(|c| set.binary_search(c).is_err());
-    fit.alpha = kept.map(|c| weights[c] * data.y_scale / unit).collect();
+    fit.alpha = kept.map(|c| weights[c] * data.y_scale / thin.unit()).collect();
     Ok(Some(fit))
 }
 
@@ -107,7 +114,7 @@ pub fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
 }
 
 /// Predicted weights of all columns: h V diag(s) p with `p = H^-1 y + h H^-1 Z M^-1 Z' H^-1 y`, `M = I - h Z' H^-1 Z`, H with all columns.
-fn weights(data: &Rotated, thin: &Thin, columns: &[(Vec<f64>, Vec<f64>)], h: f64, g: f64) -> Option<Vec<f64>> {
+fn weights(data: &Rotated, thin: &Thin<'_>, columns: &[(Vec<f64>, Vec<f64>)], h: f64, g: f64) -> Option<Vec<f64>> {
     let floor = data.values.len() as f64 * f64::EPSILON * data.largest();
     let inverse: Vec<f64> = data.values.iter().map(|v| (h * v + g.max(floor)).recip()).collect();
     let k = inverse.len();

@@ -1,13 +1,12 @@
 //! The fit: reduce, search, and say what the optimum means in the user's units.
 
-use crate::kernel::dense::psd_tolerance;
 pub use crate::likelihood::information::Errors;
 use crate::likelihood::information::errors;
 use crate::likelihood::optimize::{Grid, Objective, Optimum, Place, grid_points};
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::lmm::degenerate::{degenerate, diagnose, interpolated};
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Model, Reduction};
+use crate::rotation::{Block, Model, NullModel};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
@@ -120,30 +119,19 @@ pub(crate) fn fit_by(
     monitor: &mut dyn Monitor,
 ) -> Result<Fit> {
     claim(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
-    let reduction = Reduction::new(model, workers, monitor)?;
-    check_positive(&reduction, model.index.len(), options.tolerance)?;
-    workers.run(|par| estimate(reduction, options.method, model, floor, par))
+    let (mut null, block) = NullModel::of_response(model, workers, monitor)?;
+    null.check(options.tolerance)?;
+    workers.run(|par| estimate(&null, &block, options.method, floor, par))
 }
 
 /// A fit whose delta is at least `floor`.
 pub(crate) fn fit_above(model: &Model<'_>, method: Method, floor: f64, workers: &Workers) -> Result<Fit> {
-    let reduction = Reduction::new(model, workers, &mut ())?;
-    workers.run(|par| estimate(reduction, method, model, floor, par))
+    let (mut null, block) = NullModel::of_response(model, workers, &mut ())?;
+    null.check(Some(f64::INFINITY))?;
+    workers.run(|par| estimate(&null, &block, method, floor, par))
 }
 
-pub(crate) fn check_positive(reduction: &Reduction, m: usize, tolerance: Option<f64>) -> Result<()> {
-    let (min, max) = (reduction.smallest, reduction.rotated.largest());
-    if min < -psd_tolerance(m, tolerance) * max.max(reduction.trace) {
-        let scale = reduction.rotated.k_scale;
-        return Err(Error::NotPositive {
-            min: min * scale,
-            max: max * scale,
-        });
-    }
-    Ok(())
-}
-
-/// A response on a reduction, as far as its search needs it.
+/// A response in the coordinates of a null model, as far as its search needs it.
 pub(crate) struct Case<'a> {
     pub criterion: Criterion<'a>,
     pub kept: &'a [usize],
@@ -157,27 +145,16 @@ pub(crate) struct Located {
     pub grid: Option<Grid>,
 }
 
-fn estimate(mut reduction: Reduction, method: Method, model: &Model<'_>, floor: f64, par: Par) -> Result<Fit> {
-    let status = diagnose(&reduction.rotated, reduction.length, reduction.trace)?;
-    if status == Status::Ok && reduction.rotated.full_rank() {
-        reduction.separate_null_directions()?;
-    }
-    let status = above_floor(status, floor);
-    let located = locate_inside(
-        &mut reduction.rotated,
-        method,
-        &reduction.design.kept,
-        status,
-        |criterion| dual_grid_above(criterion, floor),
-    )?;
-    let criterion = Criterion {
-        data: &reduction.rotated,
-        method,
-    };
-    let alpha = reduction.alpha(model, located.h, located.g, par);
+fn estimate(null: &NullModel<'_>, block: &Block, method: Method, floor: f64, par: Par) -> Result<Fit> {
+    let mut data = null.respond(block, 0)?;
+    let status = above_floor(diagnose(&data, block.length(0), null.trace)?, floor);
+    let located = locate_inside(&mut data, method, null.kept(), status, |criterion| {
+        dual_grid_above(criterion, floor)
+    })?;
+    let alpha = null.blup(block, &[(located.h, located.g)], par).swap_remove(0);
     Ok(Fit {
         alpha,
-        ..complete(located, &criterion)
+        ..complete(located, &Criterion { data: &data, method })
     })
 }
 

@@ -4,12 +4,13 @@
 //! responses share the weights 1 / (h lambda + g) and the log-determinants. Rotation and quadratic forms of all responses are matrix
 //! products. From the grid on each response is searched by the code of a single fit, so that its optimum is as exact.
 
-use super::many_rotation::Rotation;
+use super::many_rotation::{Asked, Shared};
 use super::missing_pattern::Part;
 use super::missing_pattern::{Pattern, patterns};
 use crate::kernel::Kernel;
 use crate::lmm::fit::{Fit, Options, condition_floor, fit_by};
 use crate::rotation::Model;
+use crate::rotation::projection::{Projected, Projection};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
@@ -168,17 +169,29 @@ fn fit_columns(
     monitor: &mut dyn Monitor,
 ) -> Result<Vec<Result<Fit>>> {
     let n = pattern.rows.len();
-    let nothing = vec![0.0; n];
-    let model = part.model(model, &nothing);
-    let (responses, floor) = (pattern.columns.len(), request.floor(model.weights));
-    let rotation = Rotation::new(&model, responses, request.options, floor, workers, monitor)?;
+    let model = part.model(model, &[]);
+    let projection = Projection::new(&model, workers)?;
     let width = (BLOCK / n).max(FEW);
-    let mut fits = vec![];
-    for columns in pattern.columns.chunks(width) {
+    let project = |projection: &Projection, columns: &[usize]| -> Vec<Result<Projected>> {
+        let one = |&j: &usize| projection.project(&pattern.response(y, j)?);
+        workers.run(|_| columns.par_iter().map(one).collect())
+    };
+    claim((COPIES * n * width.min(pattern.columns.len())) as f64)?;
+    let mut blocks = pattern.columns.chunks(width);
+    let first = project(&projection, blocks.next().unwrap_or(&[]));
+    let asked = Asked {
+        count: pattern.columns.len(),
+        options: request.options,
+        floor: request.floor(model.weights),
+    };
+    let (shared, mut block) = Shared::new(&model, projection, first, asked, workers, monitor)?;
+    let mut fits = shared.fit(&block, request.effects, workers);
+    for columns in blocks {
         monitor.check()?;
         claim((COPIES * n * columns.len()) as f64)?;
-        let block: Vec<Result<Vec<f64>>> = columns.iter().map(|&j| pattern.response(y, j)).collect();
-        fits.extend(workers.run(|par| rotation.fit(&model, &block, request.effects, par)));
+        let parts = project(&shared.null.projection, columns);
+        block = workers.run(|par| shared.null.rotate(parts, par))?;
+        fits.extend(shared.fit(&block, request.effects, workers));
     }
     Ok(fits)
 }

@@ -11,7 +11,7 @@ use super::spectral::{self, Spectral};
 use crate::likelihood::Method;
 use crate::linalg::{claim_eigen, norm, power_of_two};
 use crate::rotation::fixed_qr::Design;
-use crate::rotation::scaled_response;
+use crate::rotation::projection::scaled_response;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use faer::{Mat, Par};

@@ -1,105 +1,109 @@
-//! From the rotated data back to random effects.
+//! From the rotated data back to random effects: best linear unbiased prediction.
 
+use super::decomposition::Decomposition;
+use super::projection::{Projected, columns};
+use super::reused_eigen::Reused;
+use super::{Block, NullModel};
 use crate::kernel::Kernel;
-use crate::likelihood::{Criterion, Method};
-use crate::linalg::combine;
-use crate::linalg::tridiagonal::Tridiagonal;
-use crate::rotation::reused_eigen::Orthogonal;
-use crate::rotation::thin_svd::Thin;
-use crate::rotation::{Model, Reduction};
+use crate::linalg::product;
+use crate::linalg::tridiagonal::{Tridiagonal, weighted};
 use faer::{Mat, Par};
+use rayon::prelude::*;
 
-/// What a kernel leaves behind for it.
-pub(crate) enum WayBack {
-    /// Through the ids: the tridiagonal form, and y2 before it was rotated.
-    Ids(Tridiagonal, Vec<f64>),
-    /// Through the columns of a factor, whose unit is the number.
-    Columns(Thin, f64),
-    /// Through the columns of a decomposition.
-    Eigenvectors(Orthogonal),
-}
-
-impl Reduction {
-    /// Coefficients of the random effects at (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
-    pub fn alpha(&self, model: &Model<'_>, h: f64, g: f64, par: Par) -> Vec<f64> {
-        let y_scale = self.rotated.y_scale;
-        match (&self.way_back, model.kernel) {
-            (WayBack::Columns(thin, unit), _) => thin.weights(h, g).iter().map(|a| a * y_scale / unit).collect(),
-            (WayBack::Eigenvectors(taken), _) => {
-                let c = self.coordinates_of_beta(h, g);
-                taken
-                    .weights(&c, h, g)
-                    .iter()
-                    .map(|a| a * y_scale / taken.unit)
-                    .collect()
+impl NullModel<'_> {
+    /// Coefficients of the random effects of each response at its (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
+    pub fn blup(&self, block: &Block, at: &[(f64, f64)], par: Par) -> Vec<Vec<f64>> {
+        let n = self.values().len();
+        let floor = n as f64 * f64::EPSILON * self.frame.largest();
+        // below the floor the eigenvalues that are rounding would speak
+        let safe: Vec<(f64, f64)> = at.iter().map(|(h, g)| (*h, g.max(floor))).collect();
+        match &self.decomposition {
+            Decomposition::ThinSvd(thin) => scaled(thin.weights(&block.rotated, at, par), block, thin.unit()),
+            Decomposition::Reused(reused) => scaled(self.reused_weights(reused, block, at, &safe), block, reused.unit),
+            Decomposition::Tridiagonal(form, _) => self.of_ids(&self.solved(form, block, &safe, par), block, at),
+            Decomposition::Spectral(values, u) => {
+                let shrunk = Mat::from_fn(n, at.len(), |i, j| {
+                    block.rotated[(i, j)] / (safe[j].0 * values[i] + safe[j].1)
+                });
+                self.of_ids(&product(u.as_ref(), shrunk.as_ref(), par), block, at)
             }
-            (WayBack::Ids(spectrum, y2), Kernel::LowRank(w)) => {
-                let alpha = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
-                let column = |c: usize| alpha.iter().zip(model.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
+        }
+    }
+
+    /// (h K22 + g I)^-1 y2
+    fn solved(&self, form: &Tridiagonal, block: &Block, at: &[(f64, f64)], par: Par) -> Mat<f64> {
+        let mut c = columns(&block.parts, form.n());
+        form.transpose_apply(c.as_mut(), par);
+        c.par_col_iter_mut().zip(at).for_each(|(column, (h, g))| {
+            if let Some(column) = column.try_as_col_major_mut() {
+                form.solve(*h, *g, column.as_slice_mut());
+            }
+        });
+        form.apply(c.as_mut(), par);
+        c
+    }
+
+    /// From columns in the coordinates of y2 to ids, and for a factor on to its columns.
+    fn of_ids(&self, c: &Mat<f64>, block: &Block, at: &[(f64, f64)]) -> Vec<Vec<f64>> {
+        let one = |(j, part): (usize, Option<&Projected>)| {
+            let Some(part) = part else { return vec![] };
+            let c: Vec<f64> = c.col(j).iter().copied().collect();
+            let mut alpha = self.projection.to_groups(&c, part, self.index.len());
+            let scale = at[j].0 * part.scale / self.frame.k_scale;
+            alpha.iter_mut().for_each(|a| *a *= scale);
+            self.of_columns(alpha)
+        };
+        let parts: Vec<Option<&Projected>> = block.parts.iter().map(|part| part.as_ref().ok()).collect();
+        parts.into_par_iter().enumerate().map(one).collect()
+    }
+
+    /// W' alpha over the rows of the groups.
+    fn of_columns(&self, alpha: Vec<f64>) -> Vec<f64> {
+        match self.kernel {
+            Kernel::LowRank(w) => {
+                let column = |c: usize| alpha.iter().zip(self.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
                 (0..w.0.ncols()).map(column).collect()
             }
-            (WayBack::Ids(spectrum, y2), Kernel::Sparse(w)) => {
-                let mut alpha = vec![0.0; w.nrows];
-                let observed = self.id_coefficients(spectrum, y2, model.index.len(), h, g, par);
-                model.index.iter().zip(observed).for_each(|(&i, a)| alpha[i] = a);
-                w.transpose_times(&alpha)
+            Kernel::Sparse(w) => {
+                let mut all = vec![0.0; w.nrows];
+                self.index.iter().zip(alpha).for_each(|(&i, a)| all[i] = a);
+                w.transpose_times(&all)
             }
-            (WayBack::Ids(spectrum, y2), _) => self.id_coefficients(spectrum, y2, model.index.len(), h, g, par),
+            Kernel::Identity | Kernel::Dense(_) => alpha,
         }
     }
 
-    /// y1 - K12 (h K22 + g I)^-1 h y2 along Q1, whatever turned the basis since.
-    fn coordinates_of_beta(&self, h: f64, g: f64) -> Vec<f64> {
-        let criterion = Criterion {
-            data: &self.rotated,
-            method: Method::Reml,
-        };
-        let floor = self.rotated.values.len() as f64 * f64::EPSILON * self.rotated.largest();
-        let inverse = criterion.inverse(h, if g > 0.0 { g } else { floor });
-        let r = self.rotated.rank();
-        let unit = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<_>>();
-        let turned: Vec<f64> = (0..r).map(|i| criterion.beta(&unit(i), h, &inverse)).collect();
-        combine(&self.split.v, &turned, r)
-    }
-
-    /// N^(1/2) H D (h K22 + g I)^-1 y2, in the response's units over tau2's.
-    pub(crate) fn id_coefficients(
+    /// From the residuals y - X beta_hat in rows: along X they are h K12 (h K22 + g I)^-1 y2.
+    fn reused_weights(
         &self,
-        spectrum: &Tridiagonal,
-        y2: &[f64],
-        groups: usize,
-        h: f64,
-        g: f64,
-        par: Par,
-    ) -> Vec<f64> {
-        let n = spectrum.n();
-        let mut c = Mat::from_fn(n, 1, |i, _| y2[i]);
-        spectrum.transpose_apply(c.as_mut(), par);
-        let mut solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
-        spectrum.solve(h, g.max(self.floor(n)), &mut solved);
-        (0..n).for_each(|i| c[(i, 0)] = solved[i]);
-        spectrum.apply(c.as_mut(), par);
-        let solved: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();
-        self.to_groups(&solved, groups, h)
+        reused: &Reused<'_>,
+        block: &Block,
+        at: &[(f64, f64)],
+        safe: &[(f64, f64)],
+    ) -> Vec<Vec<f64>> {
+        let fixed = self.projection.fixed();
+        let one = |(j, part): (usize, &Projected)| {
+            let (h, g) = safe[j];
+            let inverse: Vec<f64> = self.frame.values.iter().map(|v| (h * v + g).recip()).collect();
+            let y: Vec<f64> = block.rotated.col(j).iter().copied().collect();
+            let mut rows = self.projection.lift(&part.y2);
+            for (q, b) in fixed.iter().zip(&self.frame.b) {
+                crate::linalg::axpy(h * weighted(b, &y, &inverse), q, &mut rows);
+            }
+            reused.weights(&rows, at[j].0, at[j].1)
+        };
+        let parts = block.parts.iter().enumerate();
+        parts
+            .map(|(j, part)| part.as_ref().map_or(vec![], |part| one((j, part))))
+            .collect()
     }
+}
 
-    /// Below this g the eigenvalues that are rounding would speak.
-    pub(crate) fn floor(&self, n: usize) -> f64 {
-        n as f64 * f64::EPSILON * self.rotated.largest()
+/// In the units of the responses and of the factor.
+fn scaled(mut weights: Vec<Vec<f64>>, block: &Block, unit: f64) -> Vec<Vec<f64>> {
+    for (weights, part) in weights.iter_mut().zip(&block.parts) {
+        let scale = part.as_ref().map_or(1.0, |part| part.scale);
+        weights.iter_mut().for_each(|a| *a = *a * scale / unit);
     }
-
-    /// h N^(1/2) H D c, one entry a group.
-    pub(crate) fn to_groups(&self, c: &[f64], groups: usize, h: f64) -> Vec<f64> {
-        let q0 = self.split.q0();
-        let mut kept: Vec<f64> = (0..c.len() + q0)
-            .map(|j| if j < q0 { 0.0 } else { self.split.d(j) * c[j - q0] })
-            .collect();
-        self.split.h.apply(&mut kept);
-        let mut alpha = vec![0.0; groups];
-        let z = &self.between.z;
-        for ((&label, root), b) in z.label.iter().zip(&z.root).zip(self.between.expand(kept)) {
-            alpha[label] = h * root * b * self.rotated.y_scale / self.rotated.k_scale;
-        }
-        alpha
-    }
+    weights
 }

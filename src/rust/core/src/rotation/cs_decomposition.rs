@@ -10,7 +10,7 @@
 //!
 //! Without repeats every c_j is 0 and this is the two-sided Householder projection of K.
 
-use crate::linalg::{Reflectors, axpy, combine, dot, max_abs, norm};
+use crate::linalg::{Reflectors, combine, max_abs, norm};
 use crate::rotation::groups::Between;
 use crate::runtime::error::{Error, Result};
 use faer::Mat;
@@ -32,7 +32,11 @@ impl Split {
     /// Split an orthonormal basis of span(X), given by columns.
     pub fn new(q1: Vec<Vec<f64>>, space: &Between) -> Result<Self> {
         let (r, n) = (q1.len(), q1.first().map_or(0, Vec::len));
-        let (between, within): (Vec<_>, Vec<_>) = q1.iter().map(|column| space.split(column)).unzip();
+        let (between, within): (Vec<_>, Vec<_>) = q1
+            .iter()
+            .map(|column| space.parts(column))
+            .map(|(between, within)| (space.compress(&between), within))
+            .unzip();
         let (c, v, w) = singular(&within, r)?;
         let m = between.first().map_or(space.groups().len(), Vec::len);
         let mut split = Self {
@@ -109,33 +113,4 @@ fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
         .map(|k| if c[k] > 0.0 { left(r - 1 - k) } else { vec![] })
         .collect();
     Ok((c, v, w))
-}
-
-/// Coordinates of the response along the bases of `Split`.
-pub struct Response {
-    pub y1: Vec<f64>,
-    pub y2: Vec<f64>,
-    pub rho: f64,
-}
-
-impl Response {
-    pub fn new(y: &[f64], space: &Between, split: &Split) -> Self {
-        let (mut t, mut within) = space.split_response(y);
-        split.h.transpose_apply(&mut t);
-        let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
-        // twice is enough: what the first pass leaves is rounding of the first pass
-        for _ in 0..2 {
-            for w in &split.w {
-                axpy(-dot(w, &within), w, &mut within);
-            }
-        }
-        let (q, q0) = (split.q(), split.q0());
-        let y1 = (0..split.r()).map(|j| split.c[j] * along[j] + if j < q { split.s[j] * t[j] } else { 0.0 });
-        let y2 = (q0..t.len()).map(|j| split.d(j) * t[j] - if j < q { split.s[j] * along[j] } else { 0.0 });
-        Self {
-            y1: y1.collect(),
-            y2: y2.collect(),
-            rho: norm(&within).powi(2),
-        }
-    }
 }

@@ -142,6 +142,10 @@ impl<'a> Factor<'a> {
 
     /// F X
     pub fn times_each(&self, x: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+        if let Some(x) = (x.ncols() == 1).then(|| x.col(0).iter().copied().collect::<Vec<f64>>()) {
+            let y = self.times(&x);
+            return Mat::from_fn(y.len(), 1, |i, _| y[i]);
+        }
         let mut y = Mat::zeros(self.m(), x.ncols());
         if let Values::Rows(rows) = &self.w {
             for (i, row) in rows.iter().enumerate() {

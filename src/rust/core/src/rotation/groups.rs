@@ -20,9 +20,10 @@ impl Between {
         Self { z, ties: None }
     }
 
-    /// Coordinates that the given vectors (n entries each) touch, for an identity kernel.
-    pub fn touched(z: Incidence, vectors: &[&[f64]]) -> Self {
-        let columns: Vec<Vec<f64>> = vectors.iter().map(|v| z.between(v)).collect();
+    /// For an identity kernel: coordinates that the given vectors (n entries each) touch, and in each class one for whatever else a response has there.
+    pub fn touched(z: Incidence, vectors: &[Vec<f64>]) -> Self {
+        let mut columns: Vec<Vec<f64>> = vectors.iter().map(|v| z.between(v)).collect();
+        columns.push(vec![0.0; z.m()]);
         let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
         let ties = Ties::new(&z.root, &columns);
         Self { z, ties: Some(ties) }
@@ -40,31 +41,37 @@ impl Between {
         self.ties.as_ref().map_or_else(Vec::new, Ties::set_aside)
     }
 
-    /// Parts of a vector between groups, in coordinates, and within groups.
-    pub fn split(&self, v: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        self.split_by(v, Ties::compress)
+    /// Do groups share coordinates?
+    pub fn is_shared(&self) -> bool {
+        self.ties.is_some()
     }
 
-    /// The same for a response, whether the coordinates were made for it or for another one: likelihoods are the same,
-    /// the way back by `expand` is right only for the first.
-    pub fn split_response(&self, y: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        self.split_by(y, Ties::fold)
-    }
-
-    fn split_by(&self, v: &[f64], coordinates: fn(&Ties, &[f64]) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
+    /// Parts of a vector between groups, one entry a group, and within groups.
+    pub fn parts(&self, v: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let between = self.z.between(v);
         let mut within = v.to_vec();
         self.z.subtract(&between, &mut within);
-        match &self.ties {
-            Some(ties) => (coordinates(ties, &between), within),
-            None => (between, within),
-        }
+        (between, within)
     }
 
-    /// One entry a group from one a coordinate.
-    pub fn expand(&self, kept: Vec<f64>) -> Vec<f64> {
+    /// Kept coordinates of a vector between groups that the coordinates were made for.
+    pub fn compress(&self, between: &[f64]) -> Vec<f64> {
+        self.ties
+            .as_ref()
+            .map_or_else(|| between.to_vec(), |ties| ties.compress(between))
+    }
+
+    /// Those of a response: one coordinate of each class takes all that the vectors do not touch.
+    pub fn fold(&self, between: &[f64]) -> Vec<f64> {
+        self.ties
+            .as_ref()
+            .map_or_else(|| between.to_vec(), |ties| ties.fold(between))
+    }
+
+    /// One entry a group from kept coordinates, which are a function of K of a response that is `between` groups.
+    pub fn expand(&self, kept: Vec<f64>, between: &[f64]) -> Vec<f64> {
         match &self.ties {
-            Some(ties) => ties.expand(&kept),
+            Some(ties) => ties.unfold(&kept, between),
             None => kept,
         }
     }
@@ -127,7 +134,7 @@ impl Ties {
             let mut x = c.turned(v);
             if c.kept < x.len() {
                 let last = c.kept - 1;
-                x[last] = norm(&x[last..]).copysign(x[last]);
+                x[last] = norm(&x[last..]);
                 x.truncate(c.kept);
             }
             x
@@ -135,18 +142,25 @@ impl Ties {
         self.classes.iter().flat_map(part).collect()
     }
 
-    /// The vector with the given kept coordinates and nothing else.
-    fn expand(&self, kept: &[f64]) -> Vec<f64> {
-        let mut v = vec![0.0; self.m];
+    /// Back from kept coordinates: what was folded together shares one eigenvalue, and goes back in proportion.
+    fn unfold(&self, kept: &[f64], v: &[f64]) -> Vec<f64> {
+        let mut out = vec![0.0; self.m];
         let mut first = 0;
         for c in &self.classes {
             let mut x = kept[first..first + c.kept].to_vec();
-            x.resize(c.groups.len(), 0.0);
+            if c.kept < c.groups.len() {
+                let last = c.kept - 1;
+                let turned = c.turned(v);
+                let length = norm(&turned[last..]);
+                let share = if length > 0.0 { x[last] / length } else { 0.0 };
+                x.truncate(last);
+                x.extend(turned[last..].iter().map(|t| share * t));
+            }
             c.turn.apply(&mut x);
-            c.groups.iter().zip(x).for_each(|(&g, x)| v[g] = x);
+            c.groups.iter().zip(x).for_each(|(&g, x)| out[g] = x);
             first += c.kept;
         }
-        v
+        out
     }
 }
 
@@ -193,8 +207,8 @@ mod tests {
         assert_eq!(ties.representatives().len(), 4);
         assert_eq!(ties.set_aside().iter().map(|(_, n)| n).sum::<usize>(), 16);
         for column in [&a, &b] {
-            let kept = ties.compress(column);
-            let back = ties.expand(&kept);
+            let kept = ties.fold(column);
+            let back = ties.unfold(&kept, column);
             assert!(column.iter().zip(back).all(|(x, y)| (x - y).abs() < 1e-14));
         }
         assert!(ties.representatives().iter().take(2).all(|g| root[*g] == 1.5));

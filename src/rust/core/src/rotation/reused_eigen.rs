@@ -3,134 +3,176 @@
 //!
 //! The coordinates are those along U and along what span(X) has outside of it, where the kernel is zero.
 
+use super::decomposition::{Built, Coordinates, Decomposition};
+use super::projection::Projection;
 use crate::linalg::rank_one::{Diagonal, Removed};
-use crate::linalg::{axpy, dot, norm, power_of_two};
-use faer::{Mat, MatRef};
+use crate::linalg::{axpy, dot, norm, power_of_two, product};
+use crate::runtime::error::Result;
+use faer::{Mat, MatRef, Par};
 
-pub struct Orthogonal {
-    /// Eigenvalues of the projected kernel, the rotated response, and K12 and K11 in the basis Q1.
+pub struct Reused<'a> {
+    /// Eigenvalues of the projected kernel.
     pub values: Vec<f64>,
-    pub y: Vec<f64>,
-    pub b: Vec<Vec<f64>>,
-    pub k11: Vec<Vec<f64>>,
-    pub y1: Vec<f64>,
-    /// Square of what no coordinate holds of y, and the number of directions without one.
-    pub rho: f64,
-    pub n_rest: usize,
-    /// Unit of W.
+    /// Power of two that was divided out of W.
     pub unit: f64,
-    /// Roots of lambda, U'y and U'Q1.
-    root: Vec<f64>,
-    uy: Vec<f64>,
-    uq: Vec<Vec<f64>>,
+    w: MatRef<'a, f64>,
+    /// Row of W of each row of the data.
+    row: Vec<usize>,
+    /// Lengths of W's columns, those that are rounding 0, and the numbers of the others.
+    lengths: Vec<f64>,
+    columns: Vec<usize>,
+    outside: Outside,
+    /// The basis of span(X) along U and along what it has outside of it.
+    q: Vec<Vec<f64>>,
 }
 
-impl Orthogonal {
-    /// `w`: n x k with orthogonal columns, rows in the order of the data; `q1`: orthonormal basis of span(X) by columns.
-    pub fn new(w: MatRef<'_, f64>, row: &[usize], q1: &[Vec<f64>], y: &[f64]) -> Self {
-        let (n, k) = (row.len(), w.ncols());
-        let lengths: Vec<f64> = (0..k)
-            .map(|c| norm(&row.iter().map(|&i| w[(i, c)]).collect::<Vec<_>>()))
-            .collect();
-        let unit = power_of_two(lengths.iter().copied().fold(0.0, f64::max));
-        let cut = n as f64 * f64::EPSILON * unit;
-        let columns: Vec<usize> = (0..k).filter(|&c| lengths[c] > cut).collect();
-        let u = Mat::from_fn(n, columns.len(), |i, c| w[(row[i], columns[c])] / lengths[columns[c]]);
-        let along = |v: &[f64]| -> Vec<f64> {
-            (0..u.ncols())
-                .map(|c| dot(u.col(c).try_as_col_major().map_or(&[], |c| c.as_slice()), v))
-                .collect()
-        };
-        let uq: Vec<Vec<f64>> = q1.iter().map(|q| along(q)).collect();
-        let uy = along(y);
-        let mut outside = Outside { basis: vec![] };
-        q1.iter()
-            .zip(&uq)
-            .for_each(|(q, uq)| outside.extend(&without(&u, q, uq)));
-        let mut rest = without(&u, y, &uy);
-        let join = |inner: &[f64], v: &[f64]| [inner, &outside.along(v)].concat();
-        let vectors: Vec<Vec<f64>> = std::iter::once(join(&uy, &rest))
-            .chain(q1.iter().zip(&uq).map(|(q, uq)| join(uq, &without(&u, q, uq))))
-            .collect();
-        outside.subtract(&mut rest);
-        let lambda = columns.iter().map(|&c| (lengths[c] / unit).powi(2));
-        let values = lambda.chain(std::iter::repeat_n(0.0, outside.basis.len())).collect();
-        let n_rest = n - columns.len() - outside.basis.len();
-        let mut projected = Self::project(Diagonal { values, vectors }, q1.len());
-        projected.rho = norm(&rest).powi(2) * f64::from(n_rest > 0);
-        projected.n_rest = n_rest;
-        projected.unit = unit;
-        projected.root = lengths.iter().map(|l| l / unit).collect();
-        (projected.uy, projected.uq) = (
-            scatter(&uy, &columns, k),
-            uq.iter().map(|q| scatter(q, &columns, k)).collect(),
-        );
-        projected
+impl<'a> Reused<'a> {
+    /// `w`: n x k with orthogonal columns; `row`: the row of W of each row of the data, all of them once.
+    pub(crate) fn build(
+        w: MatRef<'a, f64>,
+        row: Vec<usize>,
+        projection: &Projection,
+        y2: &Mat<f64>,
+        par: Par,
+    ) -> Result<Built<'a>> {
+        let mut reused = Self::of_columns(w, row);
+        let q1 = projection.design.q.thin();
+        let (along, left) = reused.split(&q1, par);
+        left.iter().for_each(|q| reused.outside.extend(q));
+        let join = |(along, left): (&Vec<f64>, &Vec<f64>)| [&along[..], &reused.outside.along(left)].concat();
+        reused.q = along.iter().zip(&left).map(join).collect();
+        let (responses, rest) = reused.joined(projection, y2, par);
+        let projected = reused.project(responses);
+        reused.values = projected.diagonal.values.iter().map(|v| v.max(0.0)).collect();
+        let mut rows = projected.diagonal.vectors.into_iter();
+        let y: Vec<Vec<f64>> = rows.by_ref().take(y2.ncols()).collect();
+        let along_x: f64 = (0..q1.len()).map(|j| projected.k11[j][j]).sum();
+        Ok(Built {
+            k11: projected.k11,
+            b: rows.collect(),
+            first: Coordinates {
+                y: Mat::from_fn(reused.values.len(), y2.ncols(), |i, j| y[j][i]),
+                rest,
+            },
+            k_scale: reused.unit * reused.unit,
+            trace: reused.values.iter().sum::<f64>() + along_x,
+            smallest: 0.0,
+            decomposition: Decomposition::Reused(reused),
+        })
     }
 
-    /// Vectors: y, then the r directions of X.
-    fn project(mut diagonal: Diagonal, r: usize) -> Self {
-        let (mut k11, mut y1) = (vec![vec![0.0; r]; r], vec![]);
+    fn of_columns(w: MatRef<'a, f64>, row: Vec<usize>) -> Self {
+        let mut lengths: Vec<f64> = (0..w.ncols()).map(|c| w.col(c).norm_l2()).collect();
+        let unit = power_of_two(lengths.iter().copied().fold(0.0, f64::max));
+        let cut = row.len() as f64 * f64::EPSILON * unit;
+        lengths
+            .iter_mut()
+            .filter(|length| **length <= cut)
+            .for_each(|length| *length = 0.0);
+        Self {
+            columns: (0..w.ncols()).filter(|&c| lengths[c] > 0.0).collect(),
+            values: vec![],
+            outside: Outside { basis: vec![] },
+            q: vec![],
+            lengths,
+            unit,
+            row,
+            w,
+        }
+    }
+
+    /// U'y2 and the square of the rest: X is projected out along with each block of responses.
+    pub(crate) fn coordinates(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> Coordinates {
+        let (responses, rest) = self.joined(projection, y2, par);
+        let y = self.project(responses).diagonal.vectors;
+        Coordinates {
+            y: Mat::from_fn(self.values.len(), y2.ncols(), |i, j| y[j][i]),
+            rest,
+        }
+    }
+
+    /// Responses along U and along what span(X) has outside of it, and the squares of what is left.
+    fn joined(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> (Vec<Vec<f64>>, Vec<f64>) {
+        let lifted = |j: usize| projection.lift(&y2.col(j).iter().copied().collect::<Vec<f64>>());
+        let rows: Vec<Vec<f64>> = (0..y2.ncols()).map(lifted).collect();
+        let (along, left) = self.split(&rows, par);
+        let one = |(along, mut left): (Vec<f64>, Vec<f64>)| {
+            let joined = [along, self.outside.along(&left)].concat();
+            self.outside.subtract(&mut left);
+            (joined, norm(&left).powi(2))
+        };
+        along.into_iter().zip(left).map(one).unzip()
+    }
+
+    /// U'v and v - U U'v of vectors of rows, twice: what the first pass leaves is rounding of the first pass.
+    fn split(&self, vectors: &[Vec<f64>], par: Par) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+        let (n, q) = (self.row.len(), vectors.len());
+        let mut left = Mat::zeros(n, q);
+        let mut scattered = |j: usize| self.row.iter().zip(&vectors[j]).for_each(|(&i, v)| left[(i, j)] = *v);
+        (0..q).for_each(&mut scattered);
+        let mut along = Mat::zeros(self.columns.len(), q);
+        for _ in 0..2 {
+            let wv = product(self.w.transpose(), left.as_ref(), par);
+            let step = Mat::from_fn(along.nrows(), q, |i, j| {
+                wv[(self.columns[i], j)] / self.lengths[self.columns[i]]
+            });
+            let mut back = Mat::zeros(self.lengths.len(), q);
+            for (i, &c) in self.columns.iter().enumerate() {
+                (0..q).for_each(|j| back[(c, j)] = step[(i, j)] / self.lengths[c]);
+            }
+            left -= product(self.w, back.as_ref(), par);
+            along += step;
+        }
+        let gathered = |j: usize| self.row.iter().map(|&i| left[(i, j)]).collect();
+        let column = |j: usize| along.col(j).iter().copied().collect();
+        ((0..q).map(column).collect(), (0..q).map(gathered).collect())
+    }
+
+    /// One direction of X after the other.
+    fn project(&self, responses: Vec<Vec<f64>>) -> Projected {
+        let (count, r) = (responses.len(), self.q.len());
+        let lambda = self.columns.iter().map(|&c| (self.lengths[c] / self.unit).powi(2));
+        let mut diagonal = Diagonal {
+            values: lambda
+                .chain(std::iter::repeat_n(0.0, self.outside.basis.len()))
+                .collect(),
+            vectors: responses.into_iter().chain(self.q.iter().cloned()).collect(),
+        };
+        let mut k11 = vec![vec![0.0; r]; r];
         #[allow(clippy::needless_range_loop)] // j is a row and a column
         for j in 0..r {
-            let q = diagonal.vectors.remove(1);
+            let q = diagonal.vectors.remove(count);
             let Removed { along, square } = diagonal.remove(&q);
-            y1.push(along[0]);
-            // after y come the directions that are left, then K12 of those that are gone
-            let gone = &along[r - j..];
+            // after the responses come the directions that are left, then K12 of those that are gone
+            let gone = &along[count + r - j - 1..];
             gone.iter().enumerate().for_each(|(i, entry)| k11[i][j] = *entry);
             k11[j][..j].copy_from_slice(gone);
             k11[j][j] = square;
         }
-        let mut rows = diagonal.vectors.into_iter();
-        let y = rows.next().unwrap_or_default();
-        let values: Vec<f64> = diagonal.values.iter().map(|v| v.max(0.0)).collect();
-        Self {
-            values,
-            y,
-            b: rows.collect(),
-            k11,
-            y1,
-            rho: 0.0,
-            n_rest: 0,
-            unit: 1.0,
-            root: vec![],
-            uy: vec![],
-            uq: vec![],
-        }
+        Projected { diagonal, k11 }
     }
 
-    /// Best linear unbiased prediction of the weights on the columns of W: h W' H^-1 (y - Q1 c), with c the coordinates of beta.
-    pub fn weights(&self, c: &[f64], h: f64, g: f64) -> Vec<f64> {
-        let residual = |i: usize| self.uy[i] - c.iter().zip(&self.uq).map(|(c, q)| c * q[i]).sum::<f64>();
-        let one = |(i, root): (usize, &f64)| {
+    /// Best linear unbiased prediction of the weights on the columns of W from residuals y - X beta_hat: h W'H^-1 of them.
+    pub fn weights(&self, residuals: &[f64], h: f64, g: f64) -> Vec<f64> {
+        let mut rows = vec![0.0; residuals.len()];
+        self.row.iter().zip(residuals).for_each(|(&i, v)| rows[i] = *v);
+        let one = |c: usize| {
+            let (root, length) = (self.lengths[c] / self.unit, self.lengths[c]);
             let total = h * root * root + g;
-            if total > 0.0 {
-                h * root / total * residual(i)
-            } else {
-                0.0
+            if length == 0.0 || total <= 0.0 {
+                return 0.0;
             }
+            let along: f64 = (0..rows.len()).map(|i| self.w[(i, c)] * rows[i]).sum();
+            h * root / total * along / length
         };
-        self.root.iter().enumerate().map(one).collect()
+        (0..self.lengths.len()).map(one).collect()
     }
 }
 
-/// v - U U'v, twice: what the first pass leaves is rounding of the first pass.
-fn without(u: &Mat<f64>, v: &[f64], along: &[f64]) -> Vec<f64> {
-    let subtract = |v: &[f64], along: &Mat<f64>| -> Vec<f64> {
-        let inside = u * along;
-        v.iter().enumerate().map(|(i, x)| x - inside[(i, 0)]).collect()
-    };
-    let once = subtract(v, &Mat::from_fn(along.len(), 1, |i, _| along[i]));
-    let again = u.transpose() * Mat::from_fn(once.len(), 1, |i, _| once[i]);
-    subtract(&once, &again)
-}
-
-/// Entries of the columns that count, zero for the others.
-fn scatter(x: &[f64], columns: &[usize], k: usize) -> Vec<f64> {
-    let mut all = vec![0.0; k];
-    columns.iter().zip(x).for_each(|(&c, x)| all[c] = *x);
-    all
+/// After all directions of X: responses and K12 along the eigenvectors.
+struct Projected {
+    diagonal: Diagonal,
+    k11: Vec<Vec<f64>>,
 }
 
 /// Orthonormal basis of what span(X) has outside of U.

@@ -1,18 +1,15 @@
 //! The null model as a linear map from rows to rotated data.
 
-use crate::kernel::Kernel;
-use crate::linalg::{axpy, combine, dot, norm};
-use crate::lmm::fit::{Options, check_positive};
-use crate::rotation::blup::WayBack;
-use crate::rotation::factor::Factor;
-use crate::rotation::fixed_qr::Design;
+use crate::linalg::{axpy, dot, norm};
+use crate::lmm::fit::Options;
+use crate::rotation::projection::{Projection, scaled_response};
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Model, Reduction, scaled_response};
+use crate::rotation::{Model, NullModel};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
 /// What a scan needs of its null model. A cell is a row, or all rows of an id: candidates have one number a cell.
@@ -94,32 +91,33 @@ impl Null {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
-        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let projection = Projection::of_each_group(model, workers)?;
+        let root = projection.root.clone();
         let whole = norm(&model.y.iter().zip(&root).map(|(y, s)| y * s).collect::<Vec<_>>());
-        let centred = without_mean(model, &root)?;
-        let model = &Model {
-            y: &centred,
-            kernel: model.kernel.without_order(),
-            ..*model
-        };
-        let mut reduction = Reduction::unrotated(model, workers, monitor)?;
-        let u = workers.run(|par| vectors(&mut reduction, model, par))?;
+        let centred = without_mean(model.y, &projection);
+        let kernel = model.kernel.without_order();
+        let first = vec![projection.project(&centred)];
+        let (mut null, block) = NullModel::new(&Model { kernel, ..*model }, projection, first, true, workers, monitor)?;
+        null.check(options.tolerance)?;
+        let mut rotated = null.respond(&block, 0)?;
+        let u = workers.run(|par| null.vectors(par))?;
         // here, and in the caller's hands
         claim((cells * u.ncols()) as f64 * 2.0)?;
-        check_positive(&reduction, model.index.len(), options.tolerance)?;
-        if reduction.rotated.full_rank() {
-            reduction.separate_null_directions()?;
-        }
-        let q1 = turned(&reduction);
-        let (y, y_scale) = projected_response(model.y, &root, &q1)?;
+        let back = |k: usize| null.projection.lift(&u.col(k).iter().copied().collect::<Vec<f64>>());
+        let q1 = null.projection.fixed();
+        let (y, y_scale) = projected_response(&centred, &root, &q1)?;
         let gathered = |x: &[f64]| {
             let mut sums = vec![0.0; cells];
             gather(x, &root, cell, &mut sums);
             sums
         };
         let along: Vec<Vec<f64>> = q1.iter().map(|q| gathered(q)).collect();
-        let few = reduction.rotated.n_rest <= FEW;
-        let rest = if few { unreached(&reduction, &q1, &u)? } else { vec![] };
+        let few = rotated.n_rest <= FEW;
+        let rest = if few {
+            unreached(rotated.n_rest, &q1, u.ncols(), &back)?
+        } else {
+            vec![]
+        };
         let mut e = Mat::zeros(cells, u.ncols() + rest.len());
         workers.run(|_| {
             let columns = e.par_col_iter_mut().enumerate();
@@ -127,13 +125,13 @@ impl Null {
                 if let Some(column) = column.try_as_col_major_mut() {
                     let sums = column.as_slice_mut();
                     match k.checked_sub(u.ncols()) {
-                        None => gather(&back(&reduction, &u, k), &root, cell, sums),
+                        None => gather(&back(k), &root, cell, sums),
                         Some(k) => gather(&rest[k], &root, cell, sums),
                     }
                 }
             });
         });
-        append(&mut reduction.rotated, &rest, &y);
+        append(&mut rotated, &rest, &y);
         Ok(Self {
             length: whole / y_scale,
             by_rows: one_row_each(cell, cells),
@@ -141,7 +139,7 @@ impl Null {
             q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
             weight: gathered(&root),
             v: gathered(&y),
-            rotated: reduction.rotated,
+            rotated,
         })
     }
 }
@@ -160,26 +158,24 @@ fn projected_response(y: &[f64], root: &[f64], q1: &[Vec<f64>]) -> Result<(Vec<f
 const FEW: usize = 32;
 
 /// The response without its mean where X holds constants: numbers far from zero are subtracted exactly, and by nothing else.
-fn without_mean(model: &Model<'_>, root: &[f64]) -> Result<Vec<f64>> {
-    let design = Design::new(model.x, root)?;
-    let mut constant = root.to_vec();
-    design.q.transpose_apply(&mut constant);
-    let mean = if norm(&constant[design.rank()..]) <= 1e-10 * norm(root) {
-        model.y.iter().sum::<f64>() / model.y.len() as f64
+fn without_mean(y: &[f64], projection: &Projection) -> Vec<f64> {
+    let mut constant = projection.root.clone();
+    projection.design.q.transpose_apply(&mut constant);
+    let mean = if norm(&constant[projection.design.rank()..]) <= 1e-10 * norm(&projection.root) {
+        y.iter().sum::<f64>() / y.len() as f64
     } else {
         0.0
     };
-    Ok(model.y.iter().map(|y| y - mean).collect())
+    y.iter().map(|y| y - mean).collect()
 }
 
 /// Orthonormal directions of rows that neither X nor the kernel reaches: from the axes that hold most of them.
-fn unreached(reduction: &Reduction, q1: &[Vec<f64>], u: &Mat<f64>) -> Result<Vec<Vec<f64>>> {
-    let count = reduction.rotated.n_rest;
+fn unreached(count: usize, q1: &[Vec<f64>], reached: usize, back: &dyn Fn(usize) -> Vec<f64>) -> Result<Vec<Vec<f64>>> {
     if count == 0 {
         return Ok(vec![]);
     }
-    claim((u.ncols() * q1.first().map_or(0, Vec::len)) as f64)?;
-    let mut known: Vec<Vec<f64>> = (0..u.ncols()).map(|k| back(reduction, u, k)).collect();
+    claim((reached * q1.first().map_or(0, Vec::len)) as f64)?;
+    let mut known: Vec<Vec<f64>> = (0..reached).map(back).collect();
     known.extend(q1.iter().cloned());
     let n = known.first().map_or(0, Vec::len);
     let mut left: Vec<f64> = (0..n)
@@ -209,43 +205,6 @@ fn append(rotated: &mut Rotated, rest: &[Vec<f64>], y: &[f64]) {
     let count = rotated.values.len();
     rotated.b.iter_mut().for_each(|row| row.resize(count, 0.0));
     (rotated.n_rest, rotated.rho) = (0, 0.0);
-}
-
-/// Eigenvectors in the coordinates of y2, a column each, and the reduction in their order.
-fn vectors(reduction: &mut Reduction, model: &Model<'_>, par: Par) -> Result<Mat<f64>> {
-    if let Some(u) = reduction.rotate_by_vectors(par)? {
-        return Ok(u);
-    }
-    let factor = match model.kernel {
-        Kernel::LowRank(w) => Factor::new(w.0, model.index, &reduction.between.z),
-        Kernel::Sparse(w) => Factor::sparse(w, model.index, &reduction.between.z),
-        _ => return Ok(Mat::zeros(0, 0)),
-    };
-    claim(2.0 * factor.m() as f64 * factor.k() as f64)?;
-    match &reduction.way_back {
-        WayBack::Columns(thin, _) => Ok(thin.vectors(&factor, &reduction.split, par)),
-        _ => Ok(Mat::zeros(0, 0)),
-    }
-}
-
-/// The orthonormal basis of span(X) that the rotated data use.
-fn turned(reduction: &Reduction) -> Vec<Vec<f64>> {
-    let q1 = reduction.design.q.thin();
-    let n = q1.first().map_or(0, Vec::len);
-    reduction.split.v.iter().map(|v| combine(&q1, v, n)).collect()
-}
-
-/// Column k of U as a vector of rows: the transpose of `Response`.
-fn back(reduction: &Reduction, u: &Mat<f64>, k: usize) -> Vec<f64> {
-    let split = &reduction.split;
-    let u: Vec<f64> = u.col(k).iter().copied().collect();
-    let mut rows = reduction.between.z.lift(&split.between_part(&u));
-    for j in split.q0()..split.q() {
-        if !split.w[j].is_empty() {
-            axpy(-split.s[j] * u[j - split.q0()], &split.w[j], &mut rows);
-        }
-    }
-    rows
 }
 
 fn one_row_each(cell: &[usize], cells: usize) -> bool {

@@ -1,0 +1,261 @@
+//! The kernel's part on the complement of X, diagonalised: `K22 = U diag(lambda) U'` in the coordinates of `Projection`.
+//!
+//! A matrix is made tridiagonal, and its eigenvectors are formed only for those who rotate many vectors; a factor has a thin singular value
+//! decomposition; a decomposition that was made before is changed by as many directions as X has.
+
+use super::factor::Factor;
+use super::groups::Between;
+use super::projection::Projection;
+use super::reused_eigen::Reused;
+use super::thin_svd::Thin;
+use super::{Model, cs_decomposition::Split};
+use crate::kernel::Kernel;
+use crate::kernel::low_rank::LowRank;
+use crate::linalg::tridiagonal::Tridiagonal;
+use crate::linalg::{max_abs, power_of_two, product};
+use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use faer::{Mat, Par};
+use std::borrow::Cow;
+
+pub enum Decomposition<'a> {
+    /// `K22 = P T P'` and the eigenvalues: vectors are rotated by running the QL algorithm.
+    Tridiagonal(Tridiagonal, Vec<f64>),
+    /// Eigenvalues and eigenvectors.
+    Spectral(Vec<f64>, Mat<f64>),
+    /// Of a factor, from its columns.
+    ThinSvd(Thin<'a>),
+    /// Of a factor with orthogonal columns.
+    Reused(Reused<'a>),
+}
+
+/// Vectors along the eigenvectors, a column each, and the squares of what those do not hold.
+pub struct Coordinates {
+    pub y: Mat<f64>,
+    pub rest: Vec<f64>,
+}
+
+/// A decomposition, what the kernel is along span(X), and the vectors that went through it at once.
+pub(crate) struct Built<'a> {
+    pub decomposition: Decomposition<'a>,
+    pub k11: Vec<Vec<f64>>,
+    /// K12 U by rows.
+    pub b: Vec<Vec<f64>>,
+    pub first: Coordinates,
+    pub k_scale: f64,
+    /// Trace of the scaled kernel over the data.
+    pub trace: f64,
+    /// Smallest eigenvalue before rounding was cut off.
+    pub smallest: f64,
+}
+
+impl<'a> Decomposition<'a> {
+    /// `y2`: responses that are known by now, a column each. The cheaper side of a factor is taken: its columns, or the ids that it relates.
+    pub(crate) fn new(
+        model: &Model<'a>,
+        projection: &Projection,
+        y2: &Mat<f64>,
+        vectors: bool,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Built<'a>> {
+        let (n, z) = (projection.coordinates(), &projection.between.z);
+        let mut by_matrix = |kernel: Kernel<'_>| {
+            Matrix::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers)
+        };
+        match model.kernel {
+            Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
+                let row = model.group.iter().map(|&g| model.index[g]).collect();
+                workers.run(|par| Reused::build(w.0, row, projection, y2, par))
+            }
+            Kernel::LowRank(w) if w.0.ncols() < n => {
+                workers.run(|par| Thin::build(Factor::new(w.0, model.index, z), &projection.split, y2, par))
+            }
+            Kernel::Sparse(w) if w.ncols() < n => {
+                workers.run(|par| Thin::build(Factor::sparse(w, model.index, z), &projection.split, y2, par))
+            }
+            Kernel::Sparse(w) => {
+                claim(w.nrows as f64 * w.ncols() as f64)?;
+                by_matrix(Kernel::LowRank(LowRank(w.to_dense().as_ref(), false)))
+            }
+            kernel => by_matrix(kernel),
+        }
+    }
+
+    /// lambda, at least 0.
+    pub fn values(&self) -> &[f64] {
+        match self {
+            Self::Tridiagonal(_, values) | Self::Spectral(values, _) => values,
+            Self::ThinSvd(thin) => &thin.values,
+            Self::Reused(reused) => &reused.values,
+        }
+    }
+
+    /// U'y2 of a block of columns.
+    pub fn rotate(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> Result<Coordinates> {
+        let all = |y: Mat<f64>| Coordinates {
+            rest: vec![0.0; y.ncols()],
+            y,
+        };
+        match self {
+            Self::Tridiagonal(form, _) => sweep(form, y2.clone(), par).map(|(_, y)| all(y)),
+            Self::Spectral(_, u) => Ok(all(product(u.transpose(), y2.as_ref(), par))),
+            Self::ThinSvd(thin) => Ok(thin.coordinates(&projection.split, y2, par)),
+            Self::Reused(reused) => Ok(reused.coordinates(projection, y2, par)),
+        }
+    }
+
+    /// U, in the order of the values.
+    pub fn vectors(&self, projection: &Projection, par: Par) -> Result<Cow<'_, Mat<f64>>> {
+        match self {
+            Self::Spectral(_, u) => Ok(Cow::Borrowed(u)),
+            Self::ThinSvd(thin) => {
+                claim(2.0 * (projection.split.h.rows() * thin.values.len()) as f64)?;
+                Ok(Cow::Owned(thin.vectors(&projection.split, par)))
+            }
+            Self::Tridiagonal(..) | Self::Reused(_) => {
+                let n = projection.coordinates();
+                claim(3.0 * (n as f64).powi(2))?;
+                let rotated = self.rotate(projection, &Mat::identity(n, n), par)?;
+                Ok(Cow::Owned(rotated.y.transpose().to_owned()))
+            }
+        }
+    }
+}
+
+/// Does every row of the data stand for an id of its own, all ids and nothing else?
+fn is_one_to_one(model: &Model<'_>) -> bool {
+    let (n, ones) = (model.group.len(), |x: &[f64]| x.iter().all(|v| *v == 1.0));
+    let all = matches!(model.kernel, Kernel::LowRank(w) if w.0.nrows() == n);
+    all && model.index.len() == n && ones(model.z) && ones(model.weights)
+}
+
+/// Columns that making a matrix tridiagonal takes beside it: coefficients of reflectors by blocks, and room to work.
+const BESIDE: f64 = 96.0;
+
+/// A kernel matrix between groups, tridiagonal on the complement of X.
+struct Matrix {
+    form: Tridiagonal,
+    k11: Vec<Vec<f64>>,
+    k12: Vec<Vec<f64>>,
+    k_scale: f64,
+    trace: f64,
+}
+
+impl Matrix {
+    fn new(
+        kernel: Kernel<'_>,
+        index: &[usize],
+        projection: &Projection,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
+        let (between, split) = (&projection.between, &projection.split);
+        let (m, r) = (between.groups().len() as f64, split.r() as f64);
+        claim(m * (m + BESIDE + 8.0 * (r + 1.0)))?;
+        monitor.check()?;
+        let (mut m, k_scale) = workers.run(|_| kernel_between(&kernel, index, between));
+        let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
+        workers.run(|par| split.h.conjugate(m.as_mut(), par));
+        let (k11, k12) = fixed_blocks(&mut m, split);
+        monitor.check()?;
+        let form = workers.run(|par| Tridiagonal::new(m, split.q0(), par));
+        monitor.check()?;
+        Ok(Self {
+            form,
+            k11,
+            k12,
+            k_scale,
+            trace,
+        })
+    }
+
+    /// K12 and the responses go through one sweep. Eigenvalues that are rounding are cut to 0.
+    fn built(self, y2: &Mat<f64>, vectors: bool, workers: &Workers) -> Result<Built<'static>> {
+        let (n, r) = (self.form.n(), self.k12.len());
+        let both = Mat::from_fn(
+            n,
+            r + y2.ncols(),
+            |i, j| if j < r { self.k12[j][i] } else { y2[(i, j - r)] },
+        );
+        let (mut values, u, rotated) = workers.run(|par| {
+            if !vectors {
+                let (values, rotated) = sweep(&self.form, both, par)?;
+                return Ok((values, None, rotated));
+            }
+            let (values, u) = self.form.vectors(par)?;
+            let rotated = product(u.transpose(), both.as_ref(), par);
+            Ok((values, Some(u), rotated))
+        })?;
+        let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
+        values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
+        Ok(Built {
+            k11: self.k11,
+            b: (0..r).map(|j| rotated.col(j).iter().copied().collect()).collect(),
+            first: Coordinates {
+                y: rotated.subcols(r, y2.ncols()).to_owned(),
+                rest: vec![0.0; y2.ncols()],
+            },
+            k_scale: self.k_scale,
+            trace: self.trace,
+            smallest,
+            decomposition: match u {
+                Some(u) => Decomposition::Spectral(values, u),
+                None => Decomposition::Tridiagonal(self.form, values),
+            },
+        })
+    }
+}
+
+/// Eigenvalues, and columns along the eigenvectors.
+fn sweep(form: &Tridiagonal, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
+    let (n, q) = (c.nrows(), c.ncols());
+    form.transpose_apply(c.as_mut(), par);
+    let mut rows: Vec<f64> = (0..n * q).map(|k| c[(k / q, k % q)]).collect();
+    let values = form.rotate(&mut rows, q)?;
+    Ok((values, Mat::from_fn(n, q, |i, j| rows[i * q + j])))
+}
+
+/// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.
+fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &Between) -> (Mat<f64>, f64) {
+    let (z, groups) = (&between.z, between.groups());
+    let row: Vec<usize> = groups.iter().map(|&g| index[z.label[g]]).collect();
+    let root_scale = power_of_two(max_abs(z.root.iter().copied()));
+    let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
+    let m = groups.len();
+    let diagonal = (0..m).map(|i| kernel.entry(row[i], row[i]) * root[i] * root[i]);
+    let scale = power_of_two(max_abs(diagonal));
+    let m = Mat::from_fn(m, m, |i, j| kernel.entry(row[i], row[j]) / scale * root[i] * root[j]);
+    (m, scale * root_scale * root_scale)
+}
+/// K11 and K12 from M = H' N^(1/2) K N^(1/2) H; M itself is turned into D M D.
+fn fixed_blocks(m: &mut Mat<f64>, split: &Split) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
+    let (r, q, q0, n) = (split.r(), split.q(), split.q0(), m.nrows());
+    let reached = |i: usize, j: usize| i < q && j < q;
+    let entry = |i: usize, j: usize| {
+        if reached(i, j) {
+            split.s[i] * m[(i, j)] * split.s[j]
+        } else {
+            0.0
+        }
+    };
+    let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
+    let cross = |i: usize, j: usize| {
+        if i < q {
+            split.s[i] * m[(i, j)] * split.d(j)
+        } else {
+            0.0
+        }
+    };
+    let k12 = (0..r).map(|i| (q0..n).map(|j| cross(i, j)).collect()).collect();
+    for j in q0..q {
+        for i in q0..n {
+            m[(i, j)] *= split.c[j];
+            m[(j, i)] *= split.c[j];
+        }
+    }
+    (k11, k12)
+}

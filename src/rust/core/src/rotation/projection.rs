@@ -1,0 +1,170 @@
+//! X out of the data and repeats collapsed: what a model knows before it sees a kernel's entries or a response.
+//!
+//! `cs_decomposition` says in which basis. Coordinates of a response are y1 along span(X), y2 on the complement of X that the random effect reaches, and
+//! the square rho of what lies within groups.
+
+use super::Model;
+use super::cs_decomposition::Split;
+use super::fixed_qr::Design;
+use super::groups::Between;
+use super::incidence::Incidence;
+use crate::kernel::Kernel;
+use crate::linalg::{axpy, clear_registers, combine, dot, max_abs, norm, power_of_two};
+use crate::runtime::error::{Error, Result};
+use crate::runtime::parallel::Workers;
+use faer::Mat;
+
+/// The fixed effects, the incidence of the random effect, and the weights.
+pub struct Projection {
+    pub design: Design,
+    pub(crate) between: Between,
+    pub(crate) split: Split,
+    /// Roots of the weights.
+    pub(crate) root: Vec<f64>,
+}
+
+/// A response in these coordinates, in units of `scale`.
+pub struct Projected {
+    pub y1: Vec<f64>,
+    pub y2: Vec<f64>,
+    pub rho: f64,
+    pub scale: f64,
+    /// Its length, X included.
+    pub length: f64,
+    /// Its part between groups, where groups share coordinates.
+    between: Vec<f64>,
+}
+
+impl Projection {
+    /// Groups of an identity kernel share coordinates where they can. `model.y` is not read.
+    pub fn new(model: &Model<'_>, workers: &Workers) -> Result<Self> {
+        match model.kernel {
+            Kernel::Identity => Self::with(model, Between::touched, workers),
+            _ => Self::of_each_group(model, workers),
+        }
+    }
+
+    /// With a coordinate for each group, so that vectors go back to rows by `lift`.
+    pub fn of_each_group(model: &Model<'_>, workers: &Workers) -> Result<Self> {
+        Self::with(model, |z, _| Between::all(z), workers)
+    }
+
+    fn with(model: &Model<'_>, between: fn(Incidence, &[Vec<f64>]) -> Between, workers: &Workers) -> Result<Self> {
+        let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
+        let design = Design::new(model.x, &root)?;
+        let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();
+        let incidence = Incidence::new(model.group, &z, model.index.len())?;
+        let q1 = design.q.thin();
+        let between = between(incidence, &q1);
+        let split = workers.run(|_| Split::new(q1, &between))?;
+        Ok(Self {
+            design,
+            between,
+            split,
+            root,
+        })
+    }
+
+    /// Number of rows.
+    pub fn n(&self) -> usize {
+        self.root.len()
+    }
+
+    /// Number of coordinates of y2.
+    pub fn coordinates(&self) -> usize {
+        self.split.h.rows() - self.split.q0()
+    }
+
+    /// Contrasts within groups, which no kernel reaches.
+    pub fn within(&self) -> usize {
+        self.n() - self.design.rank() - (self.between.z.m() - self.split.q0())
+    }
+
+    pub fn project(&self, y: &[f64]) -> Result<Projected> {
+        clear_registers();
+        let (y, scale) = scaled_response(y, &self.root)?;
+        let (between, mut within) = self.between.parts(&y);
+        let mut t = self.between.fold(&between);
+        let split = &self.split;
+        split.h.transpose_apply(&mut t);
+        let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
+        // twice is enough: what the first pass leaves is rounding of the first pass
+        for w in split.w.iter().chain(&split.w) {
+            axpy(-dot(w, &within), w, &mut within);
+        }
+        let (q, q0) = (split.q(), split.q0());
+        let y1 = (0..split.r()).map(|j| split.c[j] * along[j] + if j < q { split.s[j] * t[j] } else { 0.0 });
+        let y2 = (q0..t.len()).map(|j| split.d(j) * t[j] - if j < q { split.s[j] * along[j] } else { 0.0 });
+        Ok(Projected {
+            y1: y1.collect(),
+            y2: y2.collect(),
+            rho: norm(&within).powi(2),
+            scale,
+            length: norm(&y),
+            between: if self.between.is_shared() { between } else { vec![] },
+        })
+    }
+
+    /// The vector of rows whose y2 is `u` and which has no other part: the transpose of `project`. Not for groups that share coordinates.
+    pub fn lift(&self, u: &[f64]) -> Vec<f64> {
+        let split = &self.split;
+        let mut rows = self.between.z.lift(&split.between_part(u));
+        for j in split.q0()..split.q() {
+            if !split.w[j].is_empty() {
+                axpy(-split.s[j] * u[j - split.q0()], &split.w[j], &mut rows);
+            }
+        }
+        rows
+    }
+
+    /// Orthonormal basis of span(X) that y1 refers to, by columns.
+    pub fn fixed(&self) -> Vec<Vec<f64>> {
+        let q1 = self.design.q.thin();
+        self.split.v.iter().map(|v| combine(&q1, v, self.n())).collect()
+    }
+
+    /// Rows of (R diag(scale))^-1 V, which turn coordinates along the basis into coefficients.
+    pub fn coefficients(&self) -> Vec<Vec<f64>> {
+        let mut columns = self.split.v.clone();
+        columns.iter_mut().for_each(|column| self.design.solve(column));
+        (0..columns.len())
+            .map(|i| columns.iter().map(|column| column[i]).collect())
+            .collect()
+    }
+
+    /// Turn the basis of span(X), given by rows.
+    pub(crate) fn turn(&mut self, by: &[Vec<f64>]) {
+        self.split.v = by.iter().map(|t| combine(&self.split.v, t, by.len())).collect();
+    }
+
+    /// N^(1/2) H D c, one entry a group, from c in the coordinates of y2.
+    pub(crate) fn to_groups(&self, c: &[f64], of: &Projected, groups: usize) -> Vec<f64> {
+        let kept = self.split.between_part(c);
+        let z = &self.between.z;
+        let mut all = vec![0.0; groups];
+        for ((&label, root), b) in z.label.iter().zip(&z.root).zip(self.between.expand(kept, &of.between)) {
+            all[label] = root * b;
+        }
+        all
+    }
+}
+
+/// y2 of responses, a column each, zeros for those that have none.
+pub(crate) fn columns(parts: &[Result<Projected>], n: usize) -> Mat<f64> {
+    Mat::from_fn(n, parts.len(), |i, j| parts[j].as_ref().map_or(0.0, |part| part.y2[i]))
+}
+
+/// Response times the root of the weights, scaled by a power of two to be of order one.
+pub fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
+    let unit = |x: &[f64]| power_of_two(max_abs(x.iter().copied()));
+    let (y_unit, root_unit) = (unit(y), unit(root));
+    let product: Vec<f64> = (y.iter().zip(root))
+        .map(|(y, s)| (y / y_unit) * (s / root_unit))
+        .collect();
+    let rest = unit(&product);
+    let scale = y_unit * root_unit * rest;
+    if !scale.is_normal() {
+        return Err(Error::Scale { value: scale * scale });
+    }
+    Ok((product.iter().map(|v| v / rest).collect(), scale))
+}
