@@ -141,6 +141,14 @@ ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
 #' @noRd
 ffi_slam_failed <- function(sampler) .Call(wrap__ffi_slam_failed, sampler)
 
+#' Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
+#' @noRd
+ffi_slam_basis <- function(effect, n) .Call(wrap__ffi_slam_basis, effect, n)
+
+#' Q A, or Q'A if `back`.
+#' @noRd
+ffi_slam_turn <- function(basis, A, back) .Call(wrap__ffi_slam_turn, basis, A, back)
+
 #' The words of each choice.
 #' @noRd
 ffi_words <- function() .Call(wrap__ffi_words)

@@ -94,48 +94,36 @@ slam_covariates <- function(factors, design, data, parts, centred) {
 
 # ---- the basis ------------------------------------------------------------------------------------------
 
-# Eigenvalues of Z K Z' with a mean diagonal of one, and all n eigenvectors.
+# Eigenvalues s of Z K Z' with a mean diagonal of one, and all n eigenvectors Q in as few numbers as the kernel allows: only turn_back() and turn_to() know how.
 slam_basis <- function(random, n) {
-  z <- random$z
-  factor <- slam_factor(random)
-  if (!is.null(factor) && ncol(factor) < n / 2) return(thin_basis(factor[random$group, , drop = FALSE] * z, n))
-  S <- if (is.null(factor)) random$kernel[random$index[random$group], random$index[random$group], drop = FALSE] else tcrossprod(factor)[random$group, random$group]
-  found <- eigen(S * tcrossprod(z), symmetric = TRUE)
-  new_basis(pmax(found$values, 0), found$vectors)
-}
-
-# W with K = W W' for the ids with data, if the kernel is given by one; the identity is its own
-slam_factor <- function(random) {
-  if (is.null(random$kernel)) return(diag(length(random$index)))
-  if (is_lowrank(random$kernel)) as.matrix(random$kernel$W)[random$index, , drop = FALSE]
-}
-
-thin_basis <- function(factor, n) {
-  found <- svd(factor, nv = 0)
-  rank <- sum(found$d > max(dim(factor)) * .Machine$double.eps * found$d[1])
-  u <- found$u[, seq_len(rank), drop = FALSE]
-  Q <- qr.Q(qr(u), complete = TRUE)
-  Q[, seq_len(rank)] <- u
-  new_basis(c(found$d[seq_len(rank)]^2, numeric(n - rank)), Q)
-}
-
-new_basis <- function(values, Q) {
-  mean_diag <- sum(values) / length(values)
+  basis <- call_rust(ffi_slam_basis, rust_effect(random, random$name), as.integer(n))
+  mean_diag <- sum(basis$values) / n
   if (mean_diag <= 0) abort_fastlmm("kernel_zero", "the kernel is zero for all ids with data")
-  list(s = values / mean_diag, Q = unname(Q), mean_diag = mean_diag)
+  c(list(s = basis$values / mean_diag, mean_diag = mean_diag), basis[c("group", "entry", "u", "tau")])
+}
+
+# Q M: from the basis to rows; Q'M: from rows to the basis
+turn_back <- function(basis, M) call_rust(ffi_slam_turn, basis, as_numbers(M), FALSE)
+
+turn_to <- function(basis, M) call_rust(ffi_slam_turn, basis, as_numbers(M), TRUE)
+
+as_numbers <- function(M) {
+  M <- unname(as.matrix(M))
+  storage.mode(M) <- "double"
+  M
 }
 
 # ---- as the sampler takes them ----------------------------------------------------------------------------
 
 slam_numbers <- function(data, basis, known, sets) {
-  rotate <- function(M) crossprod(basis$Q, unname(M))
+  rotate <- function(M) turn_to(basis, M)
   Y <- data$scaled
   Y[is.na(Y)] <- 0
   XF <- data$covariates$XF
   shared <- shared_numbers(data)
   list(
     y = rotate(Y), x = rotate(data$fixed$X), x_prior = as.numeric(shared$x), xf = rotate(XF), xf_prior = as.numeric(shared$xf), s = basis$s,
-    missing = data$missing, rows = if (any(lengths(data$missing) > 0)) t(basis$Q) else matrix(0, 0, 0), known = known, sets = sets
+    missing = data$missing, known = known, sets = sets
   )
 }
 
@@ -149,11 +137,11 @@ shared_numbers <- function(data) {
 # ---- missing cells ------------------------------------------------------------------------------------------
 
 # Responses that were observed in the same rows, each with a basis of its own; an empty list where missing cells are drawn.
-slam_sets <- function(data, basis, k, how) {
+slam_sets <- function(data, random, basis, k, how) {
   if (all(lengths(data$missing) == 0) || how == "impute") return(list())
   traits <- unname(split(seq_along(data$missing), vapply(data$missing, paste, "", collapse = " ")))
   if (how == "auto" && !sets_are_cheaper(data, traits, k)) return(list())
-  lapply(traits, slam_set, data = data, basis = basis)
+  lapply(traits, slam_set, data = data, random = random, mean_diag = basis$mean_diag)
 }
 
 # Flops an iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition, told over a thousand iterations whatever
@@ -165,11 +153,12 @@ sets_are_cheaper <- function(data, traits, k) {
   sets < 4 * n * sum(lengths(data$missing))
 }
 
-slam_set <- function(traits, data, basis) {
+slam_set <- function(traits, data, random, mean_diag) {
   rows <- setdiff(seq_len(nrow(data$Y)), data$missing[[traits[1]]])
-  Q <- basis$Q[rows, , drop = FALSE]
-  found <- eigen(tcrossprod(Q * rep(sqrt(basis$s), each = length(rows))), symmetric = TRUE)
-  list(traits = traits, rows = rows, q = found$vectors, s = pmax(found$values, 0), y = unname(data$scaled[rows, traits, drop = FALSE]))
+  effect <- rust_effect(random, random$name)
+  effect[c("z", "group")] <- list(effect$z[rows], effect$group[rows])
+  basis <- call_rust(ffi_slam_basis, effect, length(rows))
+  list(traits = traits, rows = rows, basis = basis[c("group", "entry", "u", "tau")], s = basis$values / mean_diag, y = unname(data$scaled[rows, traits, drop = FALSE]))
 }
 
 # Known loadings in the sampler's units, k x p; nothing if there are none

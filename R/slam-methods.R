@@ -80,7 +80,7 @@ slam_alpha <- function(fit) {
   check_has_draws(fit)
   sum <- matrix(0, nrow(fit$Y), ncol(fit$Y))
   for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) sum <- sum + rotated_alpha(fit, chain, t)
-  cells <- fit$basis$Q %*% sum * rep(fit$scale$sd, each = nrow(sum)) / (count_draws(fit) * fit$basis$mean_diag)
+  cells <- turn_back(fit$basis, sum) * rep(fit$scale$sd, each = nrow(sum)) / (count_draws(fit) * fit$basis$mean_diag)
   random <- fit$random[[1]]
   rowsum(cells * random$z, factor(random$group, levels = seq_along(random$index)), reorder = TRUE)
 }
@@ -100,14 +100,14 @@ rotated_alpha <- function(fit, chain, t) {
 
 # The part of each response, in the bases of the sets: rows that were not observed say nothing
 alpha_of_sets <- function(fit, h, fitted) {
-  fitted <- fit$basis$Q %*% fitted
+  fitted <- turn_back(fit$basis, fitted)
   alpha <- matrix(0, nrow(fitted), ncol(fitted))
   for (set in fit$data$sets) {
     share <- outer(set$s, h[set$traits], function(s, h) h / (h * s + 1 - h))
-    left <- crossprod(set$q, set$y - fitted[set$rows, set$traits, drop = FALSE])
-    alpha[set$rows, set$traits] <- set$q %*% (share * left)
+    left <- turn_to(set$basis, set$y - fitted[set$rows, set$traits, drop = FALSE])
+    alpha[set$rows, set$traits] <- turn_back(set$basis, share * left)
   }
-  crossprod(fit$basis$Q, alpha)
+  turn_to(fit$basis, alpha)
 }
 
 # Q'Y with the missing cells of a draw
@@ -115,7 +115,7 @@ completed_y <- function(fit, chain, t) {
   if (nrow(chain$cells) == 0) return(fit$data$y)
   cells <- matrix(0, nrow(fit$Y), ncol(fit$Y))
   cells[missing_cells(fit)] <- chain$cells[, t]
-  fit$data$y + crossprod(fit$basis$Q, cells)
+  fit$data$y + turn_to(fit$basis, cells)
 }
 
 missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$missing), lengths(fit$missing)))
@@ -205,7 +205,7 @@ expected_y <- function(fit) {
     fitted <- cbind(fit$data$x, F) %*% array(chain$theta[, , t], dim(chain$theta)[1:2])
     sum <- sum + fitted + fit$basis$s * alpha_of_sets(fit, chain$h[, t], fitted)
   }
-  sweep(sweep(fit$basis$Q %*% sum / count_draws(fit), 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
+  sweep(sweep(turn_back(fit$basis, sum) / count_draws(fit), 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
 }
 
 #' Responses with their missing cells at their posterior means

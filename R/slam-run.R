@@ -99,7 +99,7 @@ run_apart <- function(fit, left) {
 
 # What a process does, with no more of the fit than it takes
 chain_work <- function(fit, iterations) {
-  bare <- fit[c("data", "numbers", "n_factors", "seed", "states", "plan", "control")]
+  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control")]
   dims <- slam_dims(fit)
   rm(fit)
   function(chain) {
@@ -110,7 +110,7 @@ chain_work <- function(fit, iterations) {
 }
 
 new_sampler <- function(fit, chains) {
-  call_rust(ffi_slam_new, fit$data, fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
+  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis)), fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
 }
 
 inform_interrupted <- function(fit) {

@@ -4,10 +4,11 @@
 #' random effects over responses is `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, and that of residuals `R = Lambda diag(1 - h_F) Lambda' + diag((1 - h) sigma2)`. A response's proportion h of
 #' variance that the random effect explains, and each factor's, lie on a grid. Loadings are shrunk, the more the later the factor.
 #'
-#' The chains live in the basis of the eigenvectors of the kernel, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
+#' The chains live in the basis of the eigenvectors of the kernel, which is kept as small as the kernel allows, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
 #' drawn only when they are asked for. Missing cells of Y are drawn with the rest.
 #'
-#' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions.
+#' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
+#' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
 #'
 #' @param formula responses (a matrix, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
 #'   are in `factors` too.
@@ -75,7 +76,7 @@ new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, kn
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, basis, k, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, random, basis, k, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"

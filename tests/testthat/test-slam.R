@@ -51,7 +51,7 @@ test_that("predicted effects are V^-1 of the residuals, draw by draw", {
   K <- world$K / fit$basis$mean_diag
   S <- Z %*% K %*% t(Z)
   one <- function(chain, t) {
-    F <- fit$basis$Q %*% chain$factors[, , t]
+    F <- fastlmm:::turn_back(fit$basis, chain$factors[, , t])
     E <- fit$scale_values - cbind(1, world$data$sex) %*% chain$theta[1:2, , t] - F %*% chain$theta[3:4, , t]
     u <- sapply(1:5, function(j) chain$h[j, t] * K %*% t(Z) %*% solve(chain$h[j, t] * S + (1 - chain$h[j, t]) * diag(n), E[, j]))
     uF <- sapply(1:2, function(m) chain$factors_h[m, t] * K %*% t(Z) %*% solve(chain$factors_h[m, t] * S + (1 - chain$factors_h[m, t]) * diag(n), F[, m]))
@@ -85,9 +85,10 @@ test_that("routes to the basis agree: matrix, factor, identity, slopes", {
   W <- matrix(rnorm(60 * 4), 60, dimnames = list(rownames(world$K), NULL))
   thick <- fastlmm:::slam_basis(fastlmm:::mold_random(tcrossprod(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control())[[1]], 60)
   thin <- fastlmm:::slam_basis(fastlmm:::mold_random(kernel_lowrank(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control())[[1]], 60)
-  rebuilt <- function(basis) basis$Q %*% (basis$s * t(basis$Q)) * basis$mean_diag
+  dense <- function(basis) fastlmm:::turn_back(basis, diag(length(basis$s)))
+  rebuilt <- function(basis) dense(basis) %*% (basis$s * t(dense(basis))) * basis$mean_diag
   expect_equal(rebuilt(thin), rebuilt(thick), tolerance = 1e-8)
-  expect_equal(crossprod(thin$Q), diag(60), tolerance = 1e-10)
+  expect_equal(crossprod(dense(thin)), diag(60), tolerance = 1e-10)
   groups <- world
   groups$data$herd <- rep(letters[1:6], 10)
   fit <- slamglmm_fit(Y ~ 1 + (1 | herd), groups$data, n_factors = 1, chains = 1, iter = 30, seed = 1, progress = FALSE)

@@ -24,6 +24,7 @@ mod reply;
 mod reserve;
 mod scan;
 mod slam;
+mod slam_basis;
 mod view;
 mod words;
 
@@ -42,5 +43,6 @@ extendr_module! {
     use profile;
     use scan;
     use slam;
+    use slam_basis;
     use words;
 }

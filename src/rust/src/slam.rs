@@ -2,9 +2,11 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::slam_basis::held;
 use crate::view;
 use crate::words::Shrinkage;
 use extendr_api::prelude::*;
+use faer::Mat;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
@@ -88,18 +90,25 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let y = owned("y")?;
     let s = view::numbers(data, "s")?;
     view::same_length("s", s.len(), y.nrows())?;
-    let missing = view::sublist(data, "missing")?;
+    let missing = view::ordered_sets(&view::sublist(data, "missing")?, y.nrows(), "missing")?;
+    let basis = held(&view::sublist(data, "basis")?)?;
+    view::same_length("basis", basis.n(), y.nrows())?;
+    let rows = if missing.iter().all(Vec::is_empty) {
+        Mat::zeros(0, 0)
+    } else {
+        basis.transpose()?
+    };
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
     let mut model = Model {
         proportions: Proportions::new(&s, view::numbers(prior, "h")?, log("traits")?, log("factors")?),
         data: Data {
-            missing: view::ordered_sets(&missing, y.nrows(), "missing")?,
+            missing,
             x: owned("x")?,
             x_prior: coefficients(&view::numbers(data, "x_prior")?),
             xf: owned("xf")?,
             xf_prior: coefficients(&view::numbers(data, "xf_prior")?),
-            rows: owned("rows")?,
+            rows,
             known: owned("known")?,
             y,
             s,
@@ -118,27 +127,27 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         place: 0,
     };
     model.check()?;
-    let held = view::sublist(data, "sets")?;
-    let sets: Vec<Set> = (held.values().enumerate())
+    let listed = view::sublist(data, "sets")?;
+    let sets: Vec<Set> = (listed.values().enumerate())
         .map(|(number, list)| set(&model, &view::as_list(&list, "sets")?, number))
         .collect::<Reply<_>>()?;
     model.sets = sets;
     Ok(model)
 }
 
-/// Traits that were observed in the same rows: their numbers, the rows, eigenvectors and values of the rows' kernel, and the cells.
+/// Traits that were observed in the same rows: their numbers, the rows, basis and eigenvalues of the rows' kernel, and the cells.
 fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
     let whole = |name| view::whole(list, name);
-    let matrix = |name| view::owned(list, name);
     let traits = view::indices(&whole("traits")?, model.p(), "traits")?;
     let rows = view::indices(&whole("rows")?, model.n(), "rows")?;
-    let (q, y, s) = (matrix("q")?, matrix("y")?, view::numbers(list, "s")?);
-    view::same_length("q", q.nrows(), rows.len())?;
+    let y = view::owned(list, "y")?;
+    let (basis, s) = (held(&view::sublist(list, "basis")?)?, view::numbers(list, "s")?);
+    view::same_length("basis", basis.n(), rows.len())?;
     view::same_length("s", s.len(), rows.len())?;
     view::same_length("y", y.nrows(), rows.len())?;
     view::same_length("y", y.ncols(), traits.len())?;
     view::same_length("rows", model.data.rows.nrows(), model.n())?;
-    Ok(Set::new(model, traits, rows, q, s, &y, number))
+    Ok(Set::new(model, traits, rows, basis, s, &y, number))
 }
 
 /// 0: flat; a positive number: which shared variance.

@@ -87,6 +87,16 @@ impl Reflectors {
         Self { n, ..Self::default() }
     }
 
+    /// From vectors v_j and numbers tau_j.
+    pub fn from_parts(n: usize, v: Vec<Vec<f64>>, tau: Vec<f64>) -> Self {
+        Self { n, v, tau }
+    }
+
+    /// v_j, zero before entry j, and tau_j.
+    pub fn parts(&self) -> (&[Vec<f64>], &[f64]) {
+        (&self.v, &self.tau)
+    }
+
     /// Length of the vectors that H acts on.
     pub fn rows(&self) -> usize {
         self.n

@@ -60,7 +60,15 @@ impl<'a> Shared<'a> {
         };
         let common = Common::new(&criterion);
         let (method, floor) = (asked.options.method, asked.floor);
-        Ok((Self { null, common, method, floor }, block))
+        Ok((
+            Self {
+                null,
+                common,
+                method,
+                floor,
+            },
+            block,
+        ))
     }
 
     /// Fit a block of responses.

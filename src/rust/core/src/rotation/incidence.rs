@@ -11,9 +11,10 @@ pub const NONE: usize = usize::MAX;
 /// Q_Z and N of n rows in m groups.
 #[derive(Debug, Clone)]
 pub struct Incidence {
-    group: Vec<usize>,
+    /// Column of Q_Z of each row.
+    pub group: Vec<usize>,
     /// Entry of Q_Z in each row.
-    entry: Vec<f64>,
+    pub entry: Vec<f64>,
     /// N_g^(1/2): length of the column of Z.
     pub root: Vec<f64>,
     /// Number that the caller gave to each group.

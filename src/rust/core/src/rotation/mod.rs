@@ -182,6 +182,11 @@ impl<'a> NullModel<'a> {
         self.decomposition.values()
     }
 
+    /// Unit of the eigenvalues.
+    pub fn scale(&self) -> f64 {
+        self.frame.k_scale
+    }
+
     /// U in the coordinates of y2.
     pub fn vectors(&self, par: Par) -> Result<Cow<'_, Mat<f64>>> {
         self.decomposition.vectors(&self.projection, par)

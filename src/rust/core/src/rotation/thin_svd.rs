@@ -198,7 +198,12 @@ fn between_parts(split: &Split, y2: &Mat<f64>) -> Vec<Vec<f64>> {
 }
 
 /// Eigenvalues, descending, and eigenvectors of F2'F2, from F'F and F'H. Cross products square the condition number: `None` if that matters.
-fn well_conditioned(mut gram: Mat<f64>, cross: &Mat<f64>, split: &Split, par: Par) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
+fn well_conditioned(
+    mut gram: Mat<f64>,
+    cross: &Mat<f64>,
+    split: &Split,
+    par: Par,
+) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
     let k = gram.nrows();
     for i in 0..split.q() {
         let loss = if i < split.q0() {

@@ -20,7 +20,7 @@ impl Set {
     fn part(&self, whole: &Model, state: &State, f: &Mat<f64>) -> State {
         let (c, k) = (whole.c(), whole.k);
         let some = Mat::from_fn(self.rows.len(), k, |i, m| f[(self.rows[i], m)]);
-        let rotated = product(self.q.transpose(), some.as_ref(), Par::Seq);
+        let rotated = self.basis.from_rows(some.as_ref());
         let gather = |values: &[f64], width: usize| -> Vec<f64> {
             let of = |j: &usize| values[j * width..(j + 1) * width].iter().copied();
             self.traits.iter().flat_map(of).collect()
@@ -67,7 +67,7 @@ impl Set {
         let right = product(columns(&left, n), weighted.as_ref(), Par::Seq);
         (
             product(lambda.transpose(), weighted.as_ref(), Par::Seq),
-            product(self.q.as_ref(), right.as_ref(), Par::Seq),
+            self.basis.to_rows(right.as_ref()),
         )
     }
 }

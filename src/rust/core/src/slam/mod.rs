@@ -26,6 +26,7 @@
 //!
 //! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
 
+mod basis;
 mod chain;
 #[cfg(test)]
 mod conditionals;
@@ -43,6 +44,7 @@ mod shrinkage;
 mod state;
 mod traits;
 
+pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
 pub use effects::effect;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set};

@@ -1,5 +1,6 @@
 //! Data in the rotated basis, and priors.
 
+use super::basis::Basis;
 use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, MatRef, Par};
@@ -190,7 +191,7 @@ pub struct Set {
     pub traits: Vec<usize>,
     pub rows: Vec<usize>,
     /// Eigenvectors of the rows of Z K Z'.
-    pub(super) q: Mat<f64>,
+    pub(super) basis: Basis,
     /// The model of these traits in these rows, rotated.
     pub(super) model: Model,
 }
@@ -201,19 +202,19 @@ impl Set {
         whole: &Model,
         traits: Vec<usize>,
         rows: Vec<usize>,
-        q: Mat<f64>,
+        basis: impl Into<Basis>,
         s: Vec<f64>,
         y: &Mat<f64>,
         number: usize,
     ) -> Self {
-        let rotated = |m: MatRef<'_, f64>| product(q.transpose(), m, Par::Seq);
+        let basis: Basis = basis.into();
         let grid = &whole.proportions;
         let x = product(whole.data.rows.transpose(), whole.data.x.as_ref(), Par::Seq);
         let x = Mat::from_fn(rows.len(), whole.b(), |i, l| x[(rows[i], l)]);
         let known = &whole.data.known;
         let data = Data {
-            y: rotated(y.as_ref()),
-            x: rotated(x.as_ref()),
+            y: basis.from_rows(y.as_ref()),
+            x: basis.from_rows(x.as_ref()),
             x_prior: whole.data.x_prior.clone(),
             xf: Mat::zeros(rows.len(), 0),
             xf_prior: vec![],
@@ -238,7 +239,7 @@ impl Set {
             },
             traits,
             rows,
-            q,
+            basis,
         }
     }
 }

@@ -1,0 +1,90 @@
+//! Entry points of the basis that `slamglmm_fit()` samples in, which R holds as a plain list.
+
+use crate::console::Console;
+use crate::failure::Reply;
+use crate::{reply, view};
+use extendr_api::prelude::*;
+use faer::Mat;
+use fastlmm_core::linalg::Reflectors;
+use fastlmm_core::rotation::incidence::NONE;
+use fastlmm_core::runtime::memory::claim;
+use fastlmm_core::runtime::parallel::Workers;
+use fastlmm_core::slam::{Basis, Between, Groups};
+
+/// Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
+/// @noRd
+#[extendr]
+fn ffi_slam_basis(effect: List, n: i32) -> Reply<List> {
+    let held = view::effect(&effect)?;
+    let (x, weights) = (Mat::<f64>::zeros(n as usize, 0), vec![1.0; n as usize]);
+    let (basis, values) = Basis::new(&held.model(x.as_ref(), &weights)?, &mut Console)?;
+    let (u, tau) = match basis.between {
+        Between::Identity => (Mat::zeros(0, 0), vec![]),
+        Between::Full(u) => (u, vec![]),
+        Between::Thin(reflectors) => {
+            let (v, tau) = reflectors.parts();
+            let v = Mat::from_fn(reflectors.rows(), v.len(), |i, j| v[j][i]);
+            (v, tau.to_vec())
+        }
+    };
+    let number = |g: &usize| if *g == NONE { 0 } else { *g as i32 + 1 };
+    let group: Vec<i32> = basis.groups.group.iter().map(number).collect();
+    Ok(list!(
+        values = values,
+        group = group,
+        entry = basis.groups.entry,
+        u = reply::columns(&u),
+        tau = tau
+    ))
+}
+
+/// Q A, or Q'A if `back`.
+/// @noRd
+#[extendr]
+fn ffi_slam_turn(basis: List, A: RMatrix<f64>, back: bool) -> Reply<RMatrix<f64>> {
+    let basis = held(&basis)?;
+    view::same_length("A", A.nrows(), basis.n())?;
+    claim(4.0 * A.data().len() as f64)?;
+    let (a, workers) = (view::matrix(&A), Workers::new(1)?);
+    let turned = workers.run(|_| if back { basis.from_rows(a) } else { basis.to_rows(a) });
+    Ok(reply::columns(&turned))
+}
+
+/// A basis as R holds it.
+pub fn held(list: &List) -> Reply<Basis> {
+    let group = view::whole(list, "group")?;
+    let number = |g: &i32| {
+        if *g == 0 {
+            Ok(NONE)
+        } else {
+            view::index(*g, group.len(), "group")
+        }
+    };
+    let group = group.iter().map(number).collect::<Reply<Vec<usize>>>()?;
+    let (entry, tau) = (view::numbers(list, "entry")?, view::numbers(list, "tau")?);
+    view::same_length("entry", entry.len(), group.len())?;
+    let groups = Groups::new(group, entry);
+    let u = view::real_matrix(list, "u")?;
+    let between = match (u.nrows(), tau.is_empty()) {
+        (0, _) => Between::Identity,
+        (m, true) => {
+            view::same_length("u", u.ncols(), m)?;
+            Between::Full(view::owned(list, "u")?)
+        }
+        (m, false) => {
+            view::same_length("tau", tau.len(), u.ncols())?;
+            let v = u.data().chunks(m).map(<[f64]>::to_vec).collect();
+            Between::Thin(Reflectors::from_parts(m, v, tau))
+        }
+    };
+    if u.nrows() > 0 {
+        view::same_length("u", u.nrows(), groups.count())?;
+    }
+    Ok(Basis { groups, between })
+}
+
+extendr_module! {
+    mod slam_basis;
+    fn ffi_slam_basis;
+    fn ffi_slam_turn;
+}
