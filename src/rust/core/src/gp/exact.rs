@@ -6,11 +6,12 @@
 //! d logdet = tr(V22^-1 dK22)  (ML: tr(V^-1 dK)),   d Q = -a' dK22 a
 //! ```
 
+use super::newton::{Estimates, Here};
 use super::search::{Found, Search};
 use super::turned::Turned;
 use super::{Process, Slopes};
 use crate::gp::bounds::Bounds;
-use crate::gp::fourier::refine::{SIDES, singles};
+use crate::gp::fourier::refine::SIDES;
 use crate::gp::settings::Request;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
@@ -24,6 +25,7 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
 
 /// Where the rows lie, and the family of the kernel between them.
 pub struct Places<'a> {
@@ -65,6 +67,35 @@ impl<'a> Places<'a> {
     pub fn kernel(&self, at: &[f64]) -> Mat<f64> {
         let distance = |i, j| self.squares(i, j, at).iter().sum::<f64>().sqrt();
         self.symmetric(|i, j| self.family.correlation(distance(i, j)))
+    }
+
+    /// The kernel, its slopes along combinations of the logarithms of the length scales, and the lower triangle of its second derivatives.
+    pub(super) fn to_second(&self, directions: &[Vec<f64>], at: &[f64]) -> Vec<Mat<f64>> {
+        let (n, count) = (self.n(), directions.len());
+        let matrices = 1 + count + count * (count + 1) / 2;
+        let column = |j: usize| -> Vec<f64> {
+            let mut entries = vec![];
+            for i in j..n {
+                let u = self.squares(i, j, at);
+                let [k, steepness, bend] = self.family.to_second(u.iter().sum::<f64>().sqrt());
+                let along = |a: usize| -> f64 { directions[a].iter().zip(u).map(|(d, u)| d * u).sum() };
+                let both = |a: usize, b: usize| -> f64 {
+                    let (a, b) = (&directions[a], &directions[b]);
+                    a.iter().zip(b).zip(u).map(|((a, b), u)| a * b * u).sum()
+                };
+                entries.push(k);
+                entries.extend((0..count).map(|a| steepness * along(a)));
+                for a in 0..count {
+                    entries.extend((0..=a).map(|b| bend * along(a) * along(b) - 2.0 * steepness * both(a, b)));
+                }
+            }
+            entries
+        };
+        let columns: Vec<Vec<f64>> = (0..n).into_par_iter().map(column).collect();
+        let at = |which: usize, i: usize, j: usize| columns[j][(i - j) * matrices + which];
+        (0..matrices)
+            .map(|which| self.symmetric(|i, j| at(which, i, j)))
+            .collect()
     }
 
     /// Slope of the kernel along a combination of the logarithms of the length scales.
@@ -142,12 +173,9 @@ impl<'a> Exact<'a> {
         }
         let unit = request.unit(bounds);
         let ends = default_range(request, bounds, &self.places.coordinates);
-        let found = search.isotropic(&unit, ends.0, ends.1)?;
+        let found = self.isotropic(search, &unit, ends)?;
         match found.locals.first() {
-            Some(best) if request.ard => {
-                let range = request.range(bounds, ends.0, ends.1);
-                Ok(Found::one(search.each(&best.lengths, &range, &singles(bounds.d()))?))
-            }
+            Some(best) if request.ard => search.each_axis(&best.lengths, &request.range(bounds, ends.0, ends.1)),
             _ => Ok(found),
         }
     }
@@ -163,8 +191,53 @@ impl<'a> Exact<'a> {
         request.lengths.is_none() && (at(ends.0) || at(ends.1))
     }
 
-    fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.y.len()
+    }
+
+    pub(super) fn y(&self) -> &[f64] {
+        self.y
+    }
+
+    pub(super) fn x(&self) -> MatRef<'_, f64> {
+        self.x
+    }
+
+    pub(super) fn weights(&self) -> &[f64] {
+        self.weights
+    }
+
+    pub(super) fn turned(&self) -> &Turned {
+        &self.turned
+    }
+
+    pub(super) fn contrasts(&self) -> usize {
+        self.turned.contrasts()
+    }
+
+    /// Observations that count.
+    pub(super) fn observations(&self, method: Method) -> f64 {
+        match method {
+            Method::Reml => self.contrasts() as f64,
+            Method::Ml => self.n() as f64,
+        }
+    }
+
+    /// The contrasts of the response.
+    pub(super) fn y2(&self) -> MatRef<'_, f64> {
+        let m = self.contrasts();
+        MatRef::from_column_major_slice(&self.turned.y[..m], m, 1)
+    }
+
+    pub(super) fn turned_kernel(&self, at: &[f64], par: Par) -> Mat<f64> {
+        self.turned.matrix(self.places.kernel(at), par)
+    }
+
+    /// The first rows and columns of K + delta I.
+    pub(super) fn noisy(&self, k: &Mat<f64>, size: usize, delta: f64, par: Par) -> Result<Cholesky> {
+        let mut v = k.as_ref().submatrix(0, 0, size, size).to_owned();
+        (0..size).for_each(|i| v[(i, i)] += delta);
+        Cholesky::new(v, par).ok_or(singular())
     }
 
     /// The fit with these length scales, its coefficients included.
@@ -192,7 +265,7 @@ impl<'a> Exact<'a> {
     }
 }
 
-fn squares(a: &[&[f64]], b: &[&[f64]], (i, j): (usize, usize), at: &[f64]) -> [f64; 3] {
+pub(super) fn squares(a: &[&[f64]], b: &[&[f64]], (i, j): (usize, usize), at: &[f64]) -> [f64; 3] {
     let mut u = [0.0; 3];
     for (u, ((a, b), length)) in u.iter_mut().zip(a.iter().zip(b).zip(at)) {
         *u = ((a[i] - b[j]) / length).powi(2);
@@ -227,22 +300,16 @@ impl Process for Exact<'_> {
     }
 
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
-        let (n, m) = (self.n(), self.turned.contrasts());
         // the kernel, V, its inverse and what makes it, a slope
-        claim(5.0 * (n * n) as f64)?;
-        let k = self.turned.matrix(self.places.kernel(at), par);
-        let noisy = |size: usize| {
-            let mut v = k.as_ref().submatrix(0, 0, size, size).to_owned();
-            (0..size).for_each(|i| v[(i, i)] += delta);
-            Cholesky::new(v, par).ok_or(singular())
-        };
-        let contrasts = noisy(m)?;
-        let y = MatRef::from_column_major_slice(&self.turned.y[..m], m, 1);
+        claim(5.0 * (self.n() * self.n()) as f64)?;
+        let k = self.turned_kernel(at, par);
+        let contrasts = self.noisy(&k, self.contrasts(), delta, par)?;
+        let y = self.y2();
         let a = contrasts.solve(y.to_owned(), par);
         let q = (y.transpose() * &a)[(0, 0)];
         let inverse = match method {
             Method::Reml => contrasts.into_inverse(par),
-            Method::Ml => noisy(n)?.into_inverse(par),
+            Method::Ml => self.noisy(&k, self.n(), delta, par)?.into_inverse(par),
         };
         let axis = |axis: usize| {
             let direction: Vec<f64> = (0..at.len()).map(|i| f64::from(i == axis)).collect();
@@ -253,6 +320,14 @@ impl Process for Exact<'_> {
             }
         };
         Ok((0..at.len()).map(axis).collect())
+    }
+
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+        self.estimated(method, at, delta, par).ok()
+    }
+
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
+        self.here(method, at, delta, directions, par).ok()
     }
 }
 

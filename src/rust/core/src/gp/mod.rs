@@ -10,7 +10,9 @@ pub mod interval;
 pub mod joint;
 pub mod many;
 pub mod newton;
+mod part;
 pub mod search;
+mod second_order;
 pub mod settings;
 pub mod turned;
 

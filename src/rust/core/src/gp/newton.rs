@@ -40,6 +40,42 @@ pub struct Here {
     pub estimates: Estimates,
 }
 
+/// A function's value, gradient, and the lower triangle of its Hessian.
+pub(crate) struct Expansion {
+    pub value: f64,
+    pub first: Vec<f64>,
+    pub second: Vec<Vec<f64>>,
+}
+
+impl Expansion {
+    pub fn new(value: f64, count: usize, first: impl Fn(usize) -> f64, second: impl Fn(usize, usize) -> f64) -> Self {
+        Self {
+            value,
+            first: (0..count).map(first).collect(),
+            second: (0..count).map(|a| (0..=a).map(|b| second(a, b)).collect()).collect(),
+        }
+    }
+}
+
+impl Local {
+    /// `n log S + L` of n contrasts, whose scale is S / n.
+    pub(crate) fn of(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Self {
+        let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
+        let count = log_s.len();
+        let bend = |a: usize, b: usize| {
+            let (a, b) = (a.max(b), a.min(b));
+            log_det.second[a][b] + n * (form.second[a][b] / form.value - log_s[a] * log_s[b])
+        };
+        Self {
+            n,
+            value,
+            gradient: (0..count).map(|a| log_det.first[a] + n * log_s[a]).collect(),
+            hessian: (0..count).map(|a| (0..count).map(|b| bend(a, b)).collect()).collect(),
+            log_q: log_s,
+        }
+    }
+}
+
 impl Local {
     /// Covariance of the estimates: twice the inverse of the Hessian. None where that is not positive definite.
     pub fn covariance(&self) -> Option<Mat<f64>> {
@@ -58,6 +94,9 @@ impl Local {
     /// are held do not move.
     fn step(&self, held: &[bool]) -> Option<(Vec<f64>, Option<f64>)> {
         let free: Vec<usize> = (0..held.len()).filter(|&i| !held[i]).collect();
+        if free.is_empty() {
+            return Some((vec![0.0; held.len()], Some(0.0)));
+        }
         let hessian = Mat::from_fn(free.len(), free.len(), |i, j| self.hessian[free[i]][free[j]]);
         let eigen = hessian.self_adjoint_eigen(Side::Lower).ok()?;
         let (vectors, values) = (eigen.U(), eigen.S().column_vector());
@@ -138,9 +177,12 @@ impl Search<'_> {
 
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
-        let ends = ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln());
+        let limits = Limits {
+            ends: ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln()),
+            floor: self.process.floor().ln(),
+        };
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
-        let (mut at, mut last, mut seen) = ([0.0, delta.ln()], None::<Begun>, vec![]);
+        let (mut at, mut last, mut seen) = ([0.0, delta.ln().max(limits.floor)], None::<Begun>, vec![]);
         for _ in 0..STEPS {
             let Some(here) = self.near(&along(at[0]), at[1].exp(), start.len())? else {
                 return Ok(None);
@@ -156,18 +198,18 @@ impl Search<'_> {
                 length: along(at[0])[0],
                 point: here.estimates.point,
             });
-            let Some((step, length)) = here.local.within(at[0], ends) else {
+            let Some((step, length)) = here.local.within(at, limits) else {
                 return Ok(None);
             };
             let from = at;
             if length.is_none_or(|l| l > SMALL) {
                 at = [at[0] + step[0], at[1] + step[1]];
             }
-            if at[1].exp() < self.process.floor() {
-                return Ok(None);
-            }
             let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
             if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
+                if at[1] <= limits.floor {
+                    return Ok(Some(Found::one(self.at(&along(at[0]))?)));
+                }
                 let here = self.ended(here, from, at, &along(at[0]));
                 // without a process it may be better still: then the whole range is looked at
                 let best = here.filter(|here| here.local.value < here.estimates.nothing);
@@ -189,14 +231,23 @@ impl Search<'_> {
 const ROUNDING: f64 = 1e-9;
 
 impl Local {
-    /// The step from a length scale that may not leave a range, in logarithms; at its ends delta alone moves on.
-    fn within(&self, t: f64, ends: (f64, f64)) -> Option<([f64; 2], Option<f64>)> {
-        let outward = (t <= ends.0 && self.gradient[0] > 0.0) || (t >= ends.1 && self.gradient[0] < 0.0);
-        let (step, length) = self.step(&[outward, false])?;
-        let next = (t + step[0]).clamp(ends.0, ends.1);
-        let stopped = next != t + step[0];
-        Some(([next - t, step[1]], length.filter(|_| !stopped)))
+    /// The step of length scale and delta that may not leave their limits; where one leans on its end the other moves on.
+    fn within(&self, at: [f64; 2], limits: Limits) -> Option<([f64; 2], Option<f64>)> {
+        let Limits { ends, floor } = limits;
+        let outward = (at[0] <= ends.0 && self.gradient[0] > 0.0) || (at[0] >= ends.1 && self.gradient[0] < 0.0);
+        let sunk = at[1] <= floor && self.gradient[1] > 0.0;
+        let (step, length) = self.step(&[outward, sunk])?;
+        let next = [(at[0] + step[0]).clamp(ends.0, ends.1), (at[1] + step[1]).max(floor)];
+        let stopped = next != [at[0] + step[0], at[1] + step[1]];
+        Some(([next[0] - at[0], next[1] - at[1]], length.filter(|_| !stopped)))
     }
+}
+
+/// Ends of the logarithm of the length scale, and the smallest of that of delta.
+#[derive(Clone, Copy)]
+struct Limits {
+    ends: (f64, f64),
+    floor: f64,
 }
 
 impl Found {

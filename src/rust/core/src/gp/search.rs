@@ -5,6 +5,7 @@
 use super::Process;
 use super::newton::Here;
 use crate::gp::bounds::Range;
+use crate::gp::fourier::explore::valley as guess_between;
 use crate::likelihood::optimize::{Place, root};
 use crate::likelihood::{Criterion, Method};
 use crate::lmm::fit::{Point, at, dual_grid_above, point};
@@ -12,7 +13,7 @@ use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
-use argmin::core::{CostFunction, Executor, Gradient, State};
+use argmin::core::{CostFunction, Executor, Gradient};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
 use faer::Par;
@@ -88,6 +89,22 @@ impl Found {
             here: None,
         }
     }
+
+    /// Optima of some searches together, best first, with what all of them saw.
+    pub fn best_first(mut found: Vec<Self>, mut grid: Vec<Seen>) -> Self {
+        let deviance = |f: &Self| f.locals.first().map_or(f64::INFINITY, |p| p.deviance);
+        found.sort_by(|a, b| deviance(a).total_cmp(&deviance(b)));
+        let best = found.first();
+        let (width, here) = (best.and_then(|f| f.width), best.and_then(|f| f.here.clone()));
+        let locals: Vec<Profiled> = found.into_iter().flat_map(|f| f.locals).collect();
+        grid.extend(locals.iter().map(Profiled::seen));
+        Self {
+            locals,
+            grid,
+            width,
+            here,
+        }
+    }
 }
 
 impl Search<'_> {
@@ -101,23 +118,37 @@ impl Search<'_> {
     pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Found> {
         let along = |t: f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
         let (at, seen) = self.look(unit, shortest, longest, true)?;
-        let mut locals = vec![];
+        let mut found = vec![];
         for i in 1..at.len() {
             if seen[i - 1].slope() < 0.0 && seen[i].slope() >= 0.0 {
-                locals.push(self.between(&along, at[i - 1], at[i])?);
+                found.push(self.valley(&along, (at[i - 1], &seen[i - 1]), (at[i], &seen[i]))?);
             }
         }
         let last = at.len() - 1;
         let ends = [(0, seen[0].slope() >= 0.0), (last, seen[last].slope() < 0.0)];
-        locals.extend(ends.iter().filter(|(_, is)| *is).map(|(i, _)| seen[*i].clone()));
-        locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-        let grid = seen.iter().chain(&locals).map(|p| p.seen()).collect();
-        Ok(Found {
-            locals,
-            grid,
-            width: None,
-            here: None,
-        })
+        found.extend(
+            ends.iter()
+                .filter(|(_, is)| *is)
+                .map(|(i, _)| Found::one(seen[*i].clone())),
+        );
+        Ok(Found::best_first(found, seen.iter().map(Profiled::seen).collect()))
+    }
+
+    /// The optimum between two places whose slopes say that there is one: by Newton's method from the cubic polynomial through them, else by Brent's on the slope.
+    fn valley(&self, along: &impl Fn(f64) -> Vec<f64>, a: (f64, &Profiled), b: (f64, &Profiled)) -> Result<Found> {
+        if let Some(start) = guess_between(b.0 - a.0, a.1, b.1) {
+            let range = Range {
+                shortest: along(a.0),
+                longest: along(b.0),
+            };
+            let found = self.newton(&start.lengths, start.delta, &range)?;
+            let inside = |p: &Profiled| p.lengths[0] > range.shortest[0] && p.lengths[0] < range.longest[0];
+            let lower = |p: &Profiled| p.deviance <= a.1.deviance.min(b.1.deviance);
+            if let Some(found) = found.filter(|f| f.locals.iter().all(|p| inside(p) && lower(p))) {
+                return Ok(found);
+            }
+        }
+        Ok(Found::one(self.between(along, a.0, b.0)?))
     }
 
     /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
@@ -224,6 +255,26 @@ impl Search<'_> {
         self.at(&along(at?))
     }
 
+    /// Each axis with its own length scale, from one for all and from those with one axis over which the process hardly changes; local optima, best first.
+    pub fn each_axis(&self, start: &[f64], range: &Range) -> Result<Found> {
+        const LONGER: f64 = 8.0;
+        let d = start.len();
+        let axes: Vec<Vec<usize>> = (0..d).map(|i| vec![i]).collect();
+        let longer = |axis: usize| {
+            let of = |i: usize| {
+                if i == axis {
+                    (LONGER * start[i]).min(range.longest[i])
+                } else {
+                    start[i]
+                }
+            };
+            (0..d).map(of).collect()
+        };
+        let starts = std::iter::once(start.to_vec()).chain((0..d).filter(|_| d > 1).map(longer));
+        let found = starts.map(|start| Ok(Found::one(self.each(&start, range, &axes)?)));
+        Ok(Found::best_first(found.collect::<Result<_>>()?, vec![]))
+    }
+
     /// From a start downhill by a quasi-Newton method, each direction (parameters that move together) within its range. A grid of frequencies serves
     /// a range of length scales only: logarithms are written as logistic functions of free numbers.
     pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Profiled> {
@@ -233,31 +284,30 @@ impl Search<'_> {
             start,
             directions,
             last: RefCell::new(None),
+            best: RefCell::new(None),
             stopped: RefCell::new(None),
         };
-        let failed = |_| Error::NoConvergence {
+        let failed = Error::NoConvergence {
             what: "the search for the length scales",
-            iterations: 100,
+            iterations: ITERATIONS as usize,
         };
-        let solver = LBFGS::new(MoreThuenteLineSearch::new(), 6)
-            .with_tolerance_grad(1e-6)
-            .map_err(failed)?;
-        let free = surface.free();
-        let run = Executor::new(&surface, solver)
-            .configure(|state| state.param(free.clone()).max_iters(100))
-            .timer(false)
-            .run();
-        if let Some(error) = surface.stopped.borrow_mut().take() {
-            return Err(error);
+        let mut reached = surface.descend(surface.free())?.ok_or(failed.clone())?;
+        // a line search may give up, and a run end early: what a new one does not improve is an optimum
+        for _ in 0..RESTARTS {
+            let next = surface.descend(reached.1.clone())?.ok_or(failed.clone())?;
+            if next.0 >= reached.0 - SAME {
+                return self.at(&surface.lengths(&next.1));
+            }
+            reached = next;
         }
-        // a line search that cannot improve any more ends with an error; what was reached counts
-        let best = run
-            .ok()
-            .and_then(|run| run.state().get_best_param().cloned())
-            .unwrap_or(free);
-        self.at(&surface.lengths(&best))
+        Err(failed)
     }
 }
+
+/// Iterations of one run of the quasi-Newton method, how often it is begun anew, and what a new run gains at an optimum at most.
+const ITERATIONS: u64 = 100;
+const RESTARTS: usize = 10;
+const SAME: f64 = 1e-5;
 
 fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
     let rotated = process.rotated(lengths, par)?;
@@ -304,12 +354,29 @@ struct Surface<'s, 'a> {
     start: &'s [f64],
     directions: &'s [Vec<usize>],
     last: RefCell<Option<(Vec<f64>, Profiled)>>,
+    /// The lowest deviance that was seen, and where.
+    best: RefCell<Option<(f64, Vec<f64>)>>,
     stopped: RefCell<Option<Error>>,
 }
 
 type Failed = argmin::core::Error;
 
 impl Surface<'_, '_> {
+    /// The lowest deviance that was seen after a run downhill. A line search that cannot improve any more ends with an error: what was seen counts.
+    fn descend(&self, from: Vec<f64>) -> Result<Option<(f64, Vec<f64>)>> {
+        let solver = LBFGS::new(MoreThuenteLineSearch::new(), 6).with_tolerance_grad(1e-6);
+        if let Ok(solver) = solver {
+            let run = Executor::new(self, solver)
+                .configure(|state| state.param(from).max_iters(ITERATIONS))
+                .timer(false);
+            drop(run.run());
+        }
+        match self.stopped.borrow_mut().take() {
+            Some(error) => Err(error),
+            None => Ok(self.best.borrow().clone()),
+        }
+    }
+
     /// First logarithm of a direction, by its first parameter, and how far it may go.
     fn span(&self, k: usize) -> (f64, f64) {
         let i = self.directions[k][0];
@@ -347,6 +414,10 @@ impl Surface<'_, '_> {
         match self.search.at(&self.lengths(free)) {
             Ok(profiled) => {
                 let value = of(&profiled);
+                let mut best = self.best.borrow_mut();
+                if best.as_ref().is_none_or(|(lowest, _)| profiled.deviance < *lowest) {
+                    *best = Some((profiled.deviance, free.to_vec()));
+                }
                 *last = Some((free.to_vec(), profiled));
                 Ok(value)
             }

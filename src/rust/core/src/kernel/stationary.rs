@@ -54,6 +54,29 @@ impl Family {
         }
     }
 
+    /// k(r), the steepness, and -1/r times its slope: times squares of the axes' parts of r all that k is to second order in the logarithms of length scales.
+    pub fn to_second(self, r: f64) -> [f64; 3] {
+        match self {
+            Family::Matern12 if r == 0.0 => [1.0, 0.0, 0.0],
+            Family::Matern32 if r == 0.0 => [1.0, 3.0, 0.0],
+            Family::ExpQuad => [(-0.5 * r * r).exp(); 3],
+            Family::Matern12 => {
+                let e = (-r).exp();
+                [e, e / r, e * (1.0 + r) / (r * r * r)]
+            }
+            Family::Matern32 => {
+                let a = 3f64.sqrt() * r;
+                let e = (-a).exp();
+                [(1.0 + a) * e, 3.0 * e, 3.0 * 3f64.sqrt() * e / r]
+            }
+            Family::Matern52 => {
+                let a = 5f64.sqrt() * r;
+                let e = (-a).exp();
+                [(1.0 + a + a * a / 3.0) * e, 5.0 / 3.0 * (1.0 + a) * e, 25.0 / 3.0 * e]
+            }
+        }
+    }
+
     /// Logarithm of the spectral density in d dimensions at the square of rho, for length scales of one.
     pub fn log_density<D: Scalar>(self, rho2: D, d: usize) -> D {
         let half = d as f64 / 2.0;
@@ -198,6 +221,12 @@ mod tests {
             for r in [0.05, 0.7, 3.0] {
                 let slope = (family.correlation(r + 1e-6) - family.correlation(r - 1e-6)) / 2e-6;
                 assert!((family.steepness(r) * r + slope).abs() < 1e-9, "{family:?} {r}");
+                let bend = (family.steepness(r + 1e-6) - family.steepness(r - 1e-6)) / 2e-6;
+                let [k, steepness, bent] = family.to_second(r);
+                assert!(
+                    (k - family.correlation(r)).abs() < 1e-15 && (steepness / family.steepness(r) - 1.0).abs() < 1e-14
+                );
+                assert!((bent * r / bend + 1.0).abs() < 1e-6, "{family:?} {r}");
             }
         }
     }

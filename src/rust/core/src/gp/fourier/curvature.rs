@@ -11,7 +11,7 @@
 //! for the log-determinant L of `A / delta + I` (for ML of the matrix without X projected out) and `deviance = n log S + L`.
 
 use super::weights::WeightSpace;
-use crate::gp::newton::{Estimates, Here, Local};
+use crate::gp::newton::{Estimates, Expansion, Here, Local};
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, dot};
 use crate::lmm::fit::Point;
@@ -82,10 +82,10 @@ impl WeightSpace {
         let log_det = weights.log_det(self.determining(method, projected, &d, delta, par)?, delta, par);
         let value = self.deviance(method, form.value, log_det.value);
         estimates.point.log_lik = -0.5 * value;
-        Ok(Here {
-            local: combined(&form, &log_det, self.contrasts(method), value),
-            estimates,
-        })
+        let mut local = Local::of(&form, &log_det, self.contrasts(method), value);
+        // sigma2 is S / (n delta)
+        local.log_q[directions.len()] -= 1.0;
+        Ok(Here { local, estimates })
     }
 
     /// Estimates at a point.
@@ -166,43 +166,6 @@ impl WeightSpace {
 /// log|A / delta + I|
 fn log_det(m: &Cholesky, delta: f64) -> f64 {
     m.log_det() - m.size() as f64 * delta.ln()
-}
-
-/// `n log S + L`, n contrasts.
-fn combined(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Local {
-    let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
-    let count = log_s.len();
-    let bend = |a: usize, b: usize| {
-        let (a, b) = (a.max(b), a.min(b));
-        log_det.second[a][b] + n * (form.second[a][b] / form.value - log_s[a] * log_s[b])
-    };
-    // sigma2 is S / (n delta)
-    let mut log_q = log_s.clone();
-    log_q[count - 1] -= 1.0;
-    Local {
-        n,
-        value,
-        gradient: (0..count).map(|a| log_det.first[a] + n * log_s[a]).collect(),
-        hessian: (0..count).map(|a| (0..count).map(|b| bend(a, b)).collect()).collect(),
-        log_q,
-    }
-}
-
-/// A function's value, gradient, and the lower triangle of its Hessian.
-struct Expansion {
-    value: f64,
-    first: Vec<f64>,
-    second: Vec<Vec<f64>>,
-}
-
-impl Expansion {
-    fn new(value: f64, count: usize, first: impl Fn(usize) -> f64, second: impl Fn(usize, usize) -> f64) -> Self {
-        Self {
-            value,
-            first: (0..count).map(first).collect(),
-            second: (0..count).map(|a| (0..=a).map(|b| second(a, b)).collect()).collect(),
-        }
-    }
 }
 
 fn sum(terms: impl Iterator<Item = f64>) -> f64 {

@@ -267,7 +267,7 @@ fn unmeasured(at: &Profiled) -> Guess {
 }
 
 /// The lowest point of the cubic polynomial through two points and their slopes, if it lies between: near enough to start from.
-fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
+pub(crate) fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
     if a.slope() >= 0.0 || b.slope() < 0.0 {
         return None;
     }

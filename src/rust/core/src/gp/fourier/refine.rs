@@ -330,7 +330,7 @@ pub fn optima(request: &Request, search: &Search<'_>, groups: usize, start: &[f6
     match (&request.lengths, groups, request.ard) {
         (Some(lengths), 0, _) => Ok(Found::one(search.at(lengths)?)),
         (None, 0, false) => search.isotropic(&vec![1.0; d], range.shortest[0], range.longest[0]),
-        (None, 0, true) => Ok(Found::one(search.each(start, range, &singles(d))?)),
+        (None, 0, true) => search.each_axis(start, range),
         (Some(lengths), _, _) => with_groups(search, lengths, range, &[]),
         (None, _, false) => with_groups(search, start, range, &[(0..d).collect()]),
         (None, _, true) => with_groups(search, start, range, &singles(d)),

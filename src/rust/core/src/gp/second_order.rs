@@ -1,0 +1,176 @@
+//! The deviance of the exact route about a point, to second order, from one inverse.
+//!
+//! In the coordinates of `Turned`, with `V = K + delta I`, its contrasts' block V22, `a = V22^-1 y2`, P the inverse of the matrix whose determinant is the likelihood's (V22, for
+//! ML V) and D_a, D_ab the derivatives of K in the logarithms of length scales (of V in log delta: delta I)
+//!
+//! ```text
+//! Q_a = -a'D_a a,    Q_ab = -a'D_ab a + 2 a'D_a V22^-1 D_b a
+//! L_a = tr P D_a,    L_ab = tr P D_ab - tr P D_a P D_b
+//! ```
+//!
+//! for `deviance = n log Q + L`.
+
+use super::exact::{Exact, product_trace};
+use super::newton::{Estimates, Expansion, Here, Local};
+use crate::likelihood::Method;
+use crate::linalg::{Cholesky, dot, norm, product};
+use crate::lmm::fit::Point;
+use crate::runtime::error::Result;
+use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
+use std::f64::consts::TAU;
+
+/// K, its slopes along some directions and the lower triangle of its second derivatives, turned.
+struct Derivatives {
+    k: Mat<f64>,
+    first: Vec<Mat<f64>>,
+    second: Vec<Mat<f64>>,
+}
+
+impl Exact<'_> {
+    /// Estimates at a point, and the deviance about it in combinations of the logarithms of the length scales and in log delta.
+    pub(super) fn here(
+        &self,
+        method: Method,
+        at: &[f64],
+        delta: f64,
+        directions: &[Vec<f64>],
+        par: Par,
+    ) -> Result<Here> {
+        let derivatives = self.derivatives(at, directions, par);
+        let contrasts = self.noisy(&derivatives.k, self.contrasts(), delta, par)?;
+        let form = derivatives.form(&contrasts, self.y2(), delta, par);
+        let whole = self.determining(method, contrasts, &derivatives.k, delta, par)?;
+        let log_det = derivatives.log_det(whole, delta, par);
+        let estimates = self.estimates_by(method, form.value, log_det.value, delta);
+        let value = -2.0 * estimates.point.log_lik;
+        let local = Local::of(&form, &log_det, self.observations(method), value);
+        Ok(Here { local, estimates })
+    }
+
+    /// Estimates at a point.
+    pub(super) fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Estimates> {
+        let k = self.turned_kernel(at, par);
+        let contrasts = self.noisy(&k, self.contrasts(), delta, par)?;
+        let y = self.y2();
+        let form = (y.transpose() * contrasts.solve(y.to_owned(), par))[(0, 0)];
+        let whole = self.determining(method, contrasts, &k, delta, par)?;
+        Ok(self.estimates_by(method, form, whole.log_det(), delta))
+    }
+
+    /// The matrix whose determinant is the likelihood's.
+    fn determining(&self, method: Method, contrasts: Cholesky, k: &Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
+        match method {
+            Method::Reml => Ok(contrasts),
+            Method::Ml => {
+                drop(contrasts);
+                self.noisy(k, k.nrows(), delta, par)
+            }
+        }
+    }
+
+    /// Variances and likelihood; coefficients are left to the fit with these length scales.
+    fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
+        let turned = self.turned();
+        let n = self.observations(method);
+        let x = match method {
+            Method::Reml => turned.design.log_det(),
+            Method::Ml => 0.0,
+        };
+        let constant = n * (1.0 + TAU.ln() + 2.0 * turned.y_scale.ln()) + x - turned.log_weights();
+        let deviance = |form: f64, log_det: f64| n * (form / n).ln() + log_det + constant;
+        let sigma2 = form / n * turned.y_scale * turned.y_scale;
+        Estimates {
+            point: Point {
+                delta,
+                h2: 1.0 / (1.0 + delta),
+                sigma2,
+                sigma2_e: sigma2 * delta,
+                log_lik: -0.5 * deviance(form, log_det),
+            },
+            beta: vec![],
+            vcov: vec![],
+            coefficients: vec![],
+            nothing: deviance(norm(&turned.y[..self.contrasts()]).powi(2), 0.0),
+        }
+    }
+
+    fn derivatives(&self, at: &[f64], directions: &[Vec<f64>], par: Par) -> Derivatives {
+        let mut all: Vec<Mat<f64>> = self
+            .places
+            .to_second(directions, at)
+            .into_iter()
+            .map(|m| self.turned().matrix(m, par))
+            .collect();
+        let second = all.split_off(1 + directions.len());
+        let first = all.split_off(1);
+        let k = all.swap_remove(0);
+        Derivatives { k, first, second }
+    }
+}
+
+impl Derivatives {
+    /// Q
+    fn form(&self, v: &Cholesky, y: MatRef<'_, f64>, delta: f64, par: Par) -> Expansion {
+        let (m, count) = (y.nrows(), self.first.len());
+        let a = v.solve(y.to_owned(), par);
+        let times = |d: &Mat<f64>| product(d.as_ref().submatrix(0, 0, m, m), a.as_ref(), par);
+        let slopes: Vec<Mat<f64>> = self.first.iter().map(times).chain([&a * faer::Scale(delta)]).collect();
+        let solved: Vec<Mat<f64>> = slopes.iter().map(|s| v.solve(s.clone(), par)).collect();
+        let pair = |x: &Mat<f64>, y: &Mat<f64>| dot(x.col_as_slice(0), y.col_as_slice(0));
+        let bend = |i: usize, j: usize| match (i == count, j == count) {
+            (true, true) => pair(&a, &slopes[count]),
+            (false, false) => pair(&a, &times(&self.second[i * (i + 1) / 2 + j])),
+            _ => 0.0,
+        };
+        Expansion::new(
+            pair(&a, &Mat::from_fn(m, 1, |i, _| y[(i, 0)])),
+            count + 1,
+            |i| -pair(&a, &slopes[i]),
+            |i, j| 2.0 * pair(&slopes[i], &solved[j]) - bend(i, j),
+        )
+    }
+
+    /// log|V|, of the rows that the decomposition has.
+    fn log_det(&self, v: Cholesky, delta: f64, par: Par) -> Expansion {
+        let (value, size, count) = (v.log_det(), v.size(), self.first.len());
+        let inverse = symmetric(v.into_inverse(par));
+        let times = |d: &Mat<f64>| product(inverse.as_ref(), d.as_ref().submatrix(0, 0, size, size), par);
+        let products: Vec<Mat<f64>> = self.first.iter().map(times).collect();
+        let trace: f64 = (0..size).map(|i| inverse[(i, i)]).sum();
+        let bend = |i: usize, j: usize| match (i == count, j == count) {
+            (true, true) => delta * trace - delta * delta * inner(&inverse, &inverse),
+            (true, false) => -delta * inner(&products[j], &inverse),
+            _ => {
+                product_trace(&inverse, &self.second[i * (i + 1) / 2 + j])
+                    - inner_transposed(&products[i], &products[j])
+            }
+        };
+        let slope = |i: usize| match i == count {
+            true => delta * trace,
+            false => product_trace(&inverse, &self.first[i]),
+        };
+        Expansion::new(value, count + 1, slope, bend)
+    }
+}
+
+/// With the lower triangle's mirror image above it.
+fn symmetric(mut lower: Mat<f64>) -> Mat<f64> {
+    for j in 0..lower.ncols() {
+        (0..j).for_each(|i| lower[(i, j)] = lower[(j, i)]);
+    }
+    lower
+}
+
+/// tr A'B
+fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    (0..a.ncols())
+        .into_par_iter()
+        .map(|j| dot(a.col_as_slice(j), b.col_as_slice(j)))
+        .sum()
+}
+
+/// tr A B
+fn inner_transposed(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    inner(&a.transpose().to_owned(), b)
+}
