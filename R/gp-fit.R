@@ -1,10 +1,23 @@
 # Fits with a gp() term: a route is chosen, the length scale estimated, and what comes back put into the shape of every other fit.
 
-# Rows up to which the kernel matrix is the first choice, and the last resort. Beyond some hundred a Fourier basis that is accurate enough takes a tenth of the time, and one that is not says so at
-# once. Beside groups, with a length scale for each coordinate and for many responses the kernel matrix has more to say: profiles of every parameter.
+# Rows up to which the kernel matrix is the first choice whatever it costs, and the last resort. Beside groups, with a length scale for each coordinate and for many responses it has
+# more to say: profiles of every parameter.
 gp_few <- 500
 gp_few_rich <- 1000
 gp_exact_limit <- 3000
+
+# CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 400 to 3000, length scales .05 to .3 of the side, noise .5 of the process,
+# on two cores. The kernel matrix: .6 for the first look at some of the rows, then multiples of n^3 for Newton's method on all of them. Fourier space takes .1 to .5 where a basis is accurate
+# enough, whatever n is; where none is it says so after .05 to .4 (exp_quad) or up to 2.7 (Matern kernels, whose bases are larger), and the kernel matrix still has to follow.
+gp_seconds <- function(n, cov) c(exact = 0.6 + 1.5 * (n / 1000)^3, fourier = if (cov == "exp_quad") 0.4 else 2.5)
+
+# The route that is tried first: both are accurate, so that time decides.
+gp_exact_first <- function(gp, n) {
+  if (gp$basis != "auto") return(gp$basis == "exact")
+  if (n <= if (gp$ard) gp_few_rich else gp_few) return(TRUE)
+  seconds <- gp_seconds(n, gp$cov)
+  is.null(gp$lengthscale) && seconds[["exact"]] < seconds[["fourier"]]
+}
 
 is_process <- function(kernel) inherits(kernel, "fastlmm_process")
 
@@ -39,8 +52,7 @@ estimate_gp <- function(model) {
   gp <- model$gp
   n <- length(model$y)
   if (length(model$others) > 0) return(estimate_gp_beside(model, n))
-  few <- if (gp$ard) gp_few_rich else gp_few
-  if (gp$basis == "exact" || gp$basis == "auto" && n <= few) return(gp_exact(model))
+  if (gp_exact_first(gp, n)) return(gp_exact(model))
   if (gp$basis == "fourier" || n > gp_exact_limit) return(gp_fourier(model))
   tryCatch(gp_fourier(model), fastlmm_error_rough = function(e) gp_exact(model), fastlmm_error_basis = function(e) gp_exact(model))
 }

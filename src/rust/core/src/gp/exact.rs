@@ -17,8 +17,8 @@ use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
-use crate::linalg::Cholesky;
-use crate::lmm::fit::{Fit, condition_floor, fit_above};
+use crate::linalg::{Cholesky, product};
+use crate::lmm::fit::{Fit, Status, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, NullModel};
 use crate::runtime::error::{Error, Result};
@@ -107,6 +107,10 @@ impl<'a> Places<'a> {
         })
     }
 }
+
+/// What two evaluations of the log-likelihood may differ by, and of residuals in units of their standard deviation.
+const AGREE: f64 = 0.02;
+const RESIDUALS: f64 = 0.05;
 
 pub(super) fn singular() -> Error {
     Error::NoConvergence {
@@ -248,7 +252,34 @@ impl<'a> Exact<'a> {
             vec![1.0; n],
             (0..n).collect::<Vec<usize>>(),
         );
-        fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)
+        let fit = fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)?;
+        workers.run(|par| self.check(method, lengths, &fit, &k, par))?;
+        Ok(fit)
+    }
+
+    /// The likelihood by another factorisation, and residuals against what the coefficients say that they are, `delta alpha / w`.
+    fn check(&self, method: Method, lengths: &[f64], fit: &Fit, k: &Mat<f64>, par: Par) -> Result<()> {
+        let (n, point) = (self.n(), &fit.point);
+        let inside = fit.status == Status::Ok && point.delta.is_finite() && point.sigma2_e > 0.0;
+        if !inside {
+            return Ok(());
+        }
+        let again = self.estimated(method, lengths, point.delta, par)?.point.log_lik;
+        let surface = product(k.as_ref(), MatRef::from_column_major_slice(&fit.alpha, n, 1), par);
+        let fixed = |i: usize| -> f64 { fit.kept.iter().zip(&fit.beta).map(|(j, b)| self.x[(i, *j)] * b).sum() };
+        let differs = |i: usize| {
+            let residual = self.y[i] - fixed(i) - surface[(i, 0)];
+            let noise = point.delta * fit.alpha[i] / self.weights[i];
+            (residual - noise).abs() * (self.weights[i] / point.sigma2_e).sqrt()
+        };
+        let residuals = (0..n).map(differs).fold(0.0, f64::max);
+        if (again - point.log_lik).abs() < AGREE && residuals < RESIDUALS {
+            return Ok(());
+        }
+        Err(Error::NoConvergence {
+            what: "the check of the fit, whose likelihood or residuals differ by another factorisation of the covariance; it",
+            iterations: 0,
+        })
     }
 
     /// The model whose kernel is that of these length scales.

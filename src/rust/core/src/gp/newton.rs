@@ -202,9 +202,7 @@ impl Search<'_> {
                 return Ok(None);
             };
             let from = at;
-            if length.is_none_or(|l| l > SMALL) {
-                at = [at[0] + step[0], at[1] + step[1]];
-            }
+            at = [at[0] + step[0], at[1] + step[1]];
             let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
             if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
                 if at[1] <= limits.floor {

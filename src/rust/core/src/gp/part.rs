@@ -1,20 +1,33 @@
 //! A first look at some of the rows: those of a scattered order and the nearest neighbour of each, so that they show short length scales as well as long ones.
+//!
+//! What so few rows do not show is weak. That is looked for on all rows where there is no process yet: with `V = I + K / delta` and P the projection on contrasts the deviance
+//! begins in 1 / delta with the slope and, without a process, the mean curvature
+//!
+//! ```text
+//! s = tr PK - m y'PKPy / y'Py,   tr (PK)^2 - (tr PK)^2 / m
+//! ```
 
 use super::exact::{Exact, squares};
 use super::search::{Found, Profiled, Search};
 use crate::gp::bounds::Range;
 use crate::likelihood::optimize::Place;
+use crate::linalg::product;
 use crate::runtime::error::Result;
 use faer::Mat;
 use std::cell::RefCell;
 
 /// Rows up to which all are looked at, and how many the first look takes.
-const FEW: usize = 300;
-const LOOK: usize = 250;
+const FEW: usize = 400;
+const LOOK: usize = 350;
 /// What the root of the ratio of the rows makes of a difference of deviances that cannot be made up for on all rows.
 const HOPELESS: f64 = 20.0;
-/// Local optima of the first look that are followed at most.
-const FOLLOWED: usize = 4;
+/// Starts of each kind that are followed at most.
+const FOLLOWED: usize = 3;
+/// By how much a process must lower the deviance that the part shows it, and distance of length scales of the score.
+const STRONG: f64 = 40.0;
+const STEP: f64 = 0.45;
+/// A smaller gain than this is none.
+const NOTHING: f64 = 1e-3;
 
 /// Some of the rows.
 struct Part {
@@ -22,6 +35,12 @@ struct Part {
     y: Vec<f64>,
     x: Mat<f64>,
     weights: Vec<f64>,
+}
+
+/// A length scale and delta to start from.
+struct Start {
+    lengths: Vec<f64>,
+    delta: f64,
 }
 
 impl Exact<'_> {
@@ -35,10 +54,37 @@ impl Exact<'_> {
         search.isotropic(unit, ends.0, ends.1)
     }
 
-    /// By Newton's method on all rows from each optimum of a part of them; none where one of these has no process, or leads nowhere.
+    /// By Newton's method on all rows from each optimum of a part of them; none where this leads nowhere.
     fn from_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Option<Found>> {
+        let range = Range {
+            shortest: unit.iter().map(|u| u * ends.0).collect(),
+            longest: unit.iter().map(|u| u * ends.1).collect(),
+        };
+        let (starts, strong) = self.of_part(search, unit, ends)?;
+        let mut found = vec![];
+        for start in &starts {
+            match search.newton(&start.lengths, start.delta, &range)? {
+                Some(one) => found.push(one),
+                // a strong process that all rows do not show where some did
+                None if strong => return Ok(None),
+                None => {}
+            }
+        }
+        if !strong {
+            let at = self.scores(search, unit, ends)?;
+            for start in &at {
+                found.extend(search.newton(&start.lengths, start.delta, &range)?);
+            }
+            if at.is_empty() && starts.is_empty() {
+                found.push(Found::one(search.at(&range.longest)?));
+            }
+        }
+        Ok((!found.is_empty()).then(|| Found::best_first(found, vec![])))
+    }
+
+    /// Optima of some rows that may be the best on all, and whether these rows show a process for certain.
+    fn of_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<(Vec<Start>, bool)> {
         let rows = self.scattered(unit);
-        let ratio = self.n() as f64 / rows.len() as f64;
         let part = self.part(&rows);
         let coordinates = part.coordinates.iter().map(Vec::as_slice).collect();
         let exact = Exact::new(self.places.family, coordinates, &part.y, part.x.as_ref(), &part.weights)?;
@@ -50,26 +96,58 @@ impl Exact<'_> {
             monitor: RefCell::new(&mut **monitor),
         };
         let locals = look.isotropic(unit, ends.0, ends.1)?.locals;
-        drop(look);
-        drop(monitor);
         let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
-        let close = |p: &&Profiled| (p.deviance - best) * ratio.sqrt() < HOPELESS;
-        let followed: Vec<&Profiled> = locals.iter().filter(close).take(FOLLOWED).collect();
-        if followed.iter().any(|p| p.place == Place::Upper) {
-            return Ok(None);
-        }
-        let range = Range {
-            shortest: unit.iter().map(|u| u * ends.0).collect(),
-            longest: unit.iter().map(|u| u * ends.1).collect(),
+        let more = (self.n() as f64 / rows.len() as f64).sqrt();
+        let close = |p: &&Profiled| p.place != Place::Upper && (p.deviance - best) * more < HOPELESS;
+        let start = |p: &Profiled| Start {
+            lengths: p.lengths.clone(),
+            delta: p.delta,
         };
-        let mut found = vec![];
-        for start in followed {
-            match search.newton(&start.lengths, start.delta, &range)? {
-                Some(one) => found.push(one),
-                None => return Ok(None),
-            }
+        let starts = locals.iter().filter(close).take(FOLLOWED).map(start).collect();
+        Ok((starts, exact.without(search.method) - best > STRONG))
+    }
+
+    /// Peaks of what a weak process would gain over its length scale, by its score on all rows.
+    fn scores(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Vec<Start>> {
+        let (first, last) = (ends.0.ln(), ends.1.ln());
+        let steps = ((last - first) / STEP).ceil() as usize;
+        let mut seen = vec![];
+        for i in 0..=steps {
+            search.monitor.borrow_mut().check()?;
+            let factor = (first + (last - first) * i as f64 / steps as f64).exp();
+            let lengths: Vec<f64> = unit.iter().map(|u| u * factor).collect();
+            let (gain, delta) = self.score(search, &lengths);
+            seen.push((gain, Start { lengths, delta }));
         }
-        Ok((!found.is_empty()).then(|| Found::best_first(found, vec![])))
+        let gain = |i: usize| seen[i].0;
+        let peak = |i: &usize| {
+            let (before, after) = (i.checked_sub(1).map(gain), (*i < steps).then(|| gain(i + 1)));
+            gain(*i) > NOTHING && before.is_none_or(|b| b <= gain(*i)) && after.is_none_or(|a| a <= gain(*i))
+        };
+        let mut peaks: Vec<usize> = (0..=steps).filter(peak).collect();
+        peaks.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)));
+        peaks.truncate(FOLLOWED);
+        let mut seen: Vec<Option<Start>> = seen.into_iter().map(|(_, start)| Some(start)).collect();
+        Ok(peaks.into_iter().filter_map(|i| seen[i].take()).collect())
+    }
+
+    /// What a process with these length scales would gain in deviance, to second order in 1 / delta, and the delta of that.
+    fn score(&self, search: &Search<'_>, lengths: &[f64]) -> (f64, f64) {
+        let m = self.contrasts();
+        search.workers.run(|par| {
+            let turned = self.turned_kernel(lengths, par);
+            let k = turned.as_ref().submatrix(0, 0, m, m);
+            let y = self.y2();
+            let square = y.squared_norm_l2();
+            let form = (y.transpose() * product(k, y, par))[(0, 0)];
+            let trace: f64 = (0..m).map(|i| k[(i, i)]).sum();
+            let slope = m as f64 * form / square - trace;
+            let curvature = k.squared_norm_l2() - trace * trace / m as f64;
+            match slope > 0.0 && curvature > 0.0 {
+                true => (0.5 * slope * slope / curvature, curvature / slope),
+                false => (0.0, f64::INFINITY),
+            }
+        })
     }
 
     fn part(&self, rows: &[usize]) -> Part {

@@ -71,28 +71,36 @@ impl Exact<'_> {
 
     /// Variances and likelihood; coefficients are left to the fit with these length scales.
     fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
-        let turned = self.turned();
-        let n = self.observations(method);
-        let x = match method {
-            Method::Reml => turned.design.log_det(),
-            Method::Ml => 0.0,
-        };
-        let constant = n * (1.0 + TAU.ln() + 2.0 * turned.y_scale.ln()) + x - turned.log_weights();
-        let deviance = |form: f64, log_det: f64| n * (form / n).ln() + log_det + constant;
-        let sigma2 = form / n * turned.y_scale * turned.y_scale;
+        let sigma2 = form / self.observations(method) * self.turned().y_scale.powi(2);
         Estimates {
             point: Point {
                 delta,
                 h2: 1.0 / (1.0 + delta),
                 sigma2,
                 sigma2_e: sigma2 * delta,
-                log_lik: -0.5 * deviance(form, log_det),
+                log_lik: -0.5 * self.deviance(method, form, log_det),
             },
             beta: vec![],
             vcov: vec![],
             coefficients: vec![],
-            nothing: deviance(norm(&turned.y[..self.contrasts()]).powi(2), 0.0),
+            nothing: self.without(method),
         }
+    }
+
+    /// -2 log L without the process.
+    pub(super) fn without(&self, method: Method) -> f64 {
+        self.deviance(method, norm(&self.turned().y[..self.contrasts()]).powi(2), 0.0)
+    }
+
+    /// -2 log L at the best scale, from Q and log|V|.
+    fn deviance(&self, method: Method, form: f64, log_det: f64) -> f64 {
+        let (turned, n) = (self.turned(), self.observations(method));
+        let x = match method {
+            Method::Reml => turned.design.log_det(),
+            Method::Ml => 0.0,
+        };
+        let constant = n * (1.0 + TAU.ln() + 2.0 * turned.y_scale.ln()) + x - turned.log_weights();
+        n * (form / n).ln() + log_det + constant
     }
 
     fn derivatives(&self, at: &[f64], directions: &[Vec<f64>], par: Par) -> Derivatives {

@@ -2,6 +2,7 @@
 
 mod definition;
 mod edges;
+mod exact;
 mod fit;
 mod fourier;
 mod low_rank;

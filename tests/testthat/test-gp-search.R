@@ -1,0 +1,78 @@
+# The exact route over random layouts, kernels, noise and trends: never below the best that the definition finds on a grid of length scales and delta.
+
+expect_best <- function(seeds, largest) for (seed in seeds) {
+  found <- gp_shortfall(seed, largest)
+  expect_lt(found$short, 0.01, label = paste("seed", seed, "log-likelihood missing"))
+  expect_lt(abs(found$differs), 0.01, label = paste("seed", seed, "difference from the definition"))
+}
+
+test_that("single fits reach the best likelihood of a dense search (60 random data sets)", {
+  expect_best(1:60, 60)
+})
+
+test_that("a first look at some of the rows leads to the optimum of all of them", {
+  for (cov in c("exp_quad", "matern12")) for (noise in c(1e-4, 0.5)) {
+    d <- gp_world(310, 2, cov, 0.15, sigma2_e = noise, seed = 4)
+    fit <- suppressMessages(fastlmm_fit(gp_formula(2, cov, basis = "exact"), d))
+    best <- dense_gp_best(d$y, cbind(1, d$x), gp_places(d), cov, "REML", rep(1, 310), lengths = 12)
+    expect_gt(fit$logLik, best[["logLik"]] - 0.01)
+    expect_equal(dense_gp_of(fit, gp_places(d))$logLik, fit$logLik, tolerance = 1e-6)
+  }
+})
+
+# Best log-likelihood of a response by the definition, within the range that a fit of many looked at
+best_of_many <- function(fit, j, case) {
+  dense_gp_best(case$data$y[, j], case$X, case$at, case$cov, case$method, case$data$w, fit$gp$looked_at)[["logLik"]]
+}
+
+test_that("each of two responses reaches the best of a dense search over the range of a single fit", {
+  for (seed in 2001:2008) {
+    case <- gp_case(seed, 40, responses = 2)
+    fit <- suppressMessages(fastlmm_fit(gp_case_formula(case), case$data, weights = w, method = case$method))
+    expect_equal(fit$gp$looked_at, gp_search_ends(case$at), tolerance = 1e-8)
+    for (j in 1:2) expect_gt(fit$logLik[[j]], best_of_many(fit, j, case) - 0.02, label = paste("seed", seed, "response", j))
+  }
+})
+
+test_that("many responses without noise end at the floor of delta, and the end of a range is in the table", {
+  set.seed(1)
+  d <- data.frame(u = runif(40), v = runif(40))
+  d$Y <- cbind(smooth = sin(3 * d$u) + d$v^2, noise = rnorm(40), trend = 5 * d$u + 0.1 * rnorm(40))
+  fit <- suppressMessages(fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad"), d))
+  alone <- suppressMessages(fastlmm_fit(smooth ~ gp(u, v, cov = "exp_quad"), cbind(d[1:2], smooth = d$Y[, 1])))
+  expect_identical(fit$boundary[["smooth"]], "delta at its floor")
+  expect_equal(fit$logLik[["smooth"]], alone$logLik, tolerance = 1e-3)
+  held <- suppressMessages(fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad", range = c(0.1, 0.2)), d))
+  expect_identical(as.data.frame(held)$at_end, unname(held$at_end))
+  expect_identical(held$at_end[["trend"]], "long")
+})
+
+test_that("length scales of their own are looked for from several starts on both routes", {
+  for (basis in c("exact", "fourier")) {
+    short <- 0
+    for (seed in 1:3) {
+      set.seed(seed)
+      at <- matrix(runif(300), 150, dimnames = list(NULL, c("u", "v")))
+      d <- data.frame(at, x = rnorm(150))
+      d$y <- 2 * sin(4 * d$v) + 0.7 * sin(9 * d$u) + 0.5 * rnorm(150)
+      fit <- suppressMessages(fastlmm_fit(gp_formula(2, "exp_quad", ard = TRUE, basis = basis, range = c(0.08, 3)), d))
+      f <- function(t) {
+        if (any(t[-1] < log(0.08)) || any(t[-1] > log(3))) return(1e10)
+        tryCatch(-dense_gp_at(exp(t[-1]), exp(t[1]), d$y, cbind(1, d$x), at, "exp_quad")$logLik, error = function(e) 1e10)
+      }
+      starts <- expand.grid(-1, log(c(0.1, 0.4, 2)), log(c(0.1, 0.4, 2)))
+      best <- max(vapply(seq_len(9), function(i) -optim(unlist(starts[i, ]), f, control = list(maxit = 1000, reltol = 1e-9))$value, 0))
+      expect_gt(fit$logLik, best - 0.03, label = paste(basis, seed))
+    }
+  }
+})
+
+test_that("the route is the one with the shorter predicted time, without a cliff", {
+  gp <- function(cov, ...) modifyList(list(basis = "auto", ard = FALSE, cov = cov), list(...))
+  expect_true(gp_exact_first(gp("matern52"), 1001))
+  expect_false(gp_exact_first(gp("matern52"), 2000))
+  expect_false(gp_exact_first(gp("exp_quad"), 501))
+  expect_true(gp_exact_first(gp("exp_quad", ard = TRUE), 1000))
+  expect_true(gp_exact_first(gp("exp_quad", basis = "exact"), 5000))
+  expect_false(gp_exact_first(gp("matern52", basis = "fourier"), 10))
+})
