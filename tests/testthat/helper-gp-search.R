@@ -17,11 +17,11 @@ gp_layout <- function(layout, n, d) {
 }
 
 # One data set: layout, kernels of the truth and of the fit, length scale, noise, trend and method by chance
-gp_case <- function(seed, largest, responses = 1) {
+gp_case <- function(seed, largest, responses = 1, smallest = 8) {
   set.seed(seed)
   pick <- function(x) x[[sample(length(x), 1)]]
   d <- pick(1:2)
-  at <- gp_layout(pick(gp_layouts), round(exp(runif(1, log(8), log(largest)))), d)
+  at <- gp_layout(pick(gp_layouts), round(exp(runif(1, log(smallest), log(largest)))), d)
   n <- nrow(at)
   truth <- list(cov = pick(gp_families), lengthscale = pick(c(0.02, 0.1, 0.3, 1)), noise = pick(c(1e-5, 0.03, 0.3, 0.7, 1.5)), process = pick(c(0, 1, 1, 1)), trend = pick(c(0, 0, 2)))
   data <- data.frame(at, x = rnorm(n))
@@ -42,7 +42,7 @@ gp_search_ends <- function(at) {
 }
 
 # Smallest delta that is told beside a kernel without noise
-gp_floor <- function(weights) 4 * .Machine$double.eps * length(weights) * sum(weights)
+gp_floor <- function(weights) 16 * .Machine$double.eps * length(weights) * sum(weights)
 
 # -2 log L, but for a constant, along log delta at one length scale
 dense_gp_curve <- function(lengthscale, log_delta, y, X, at, cov, method, weights) {
@@ -88,14 +88,29 @@ dense_gp_best <- function(y, X, at, cov, method, weights, ends = gp_search_ends(
 }
 
 # The formula of a case
-gp_case_formula <- function(case) gp_formula(ncol(case$at), case$cov)
+gp_case_formula <- function(case, ...) gp_formula(ncol(case$at), case$cov, ...)
 
 # By how much the fit of a case falls short of the best by the definition, and by how much its log-likelihood differs from that of the definition at its estimates
-gp_shortfall <- function(seed, largest) {
-  case <- gp_case(seed, largest)
+gp_shortfall <- function(seed, largest, smallest = 8, lengths = 40, ...) {
+  case <- gp_case(seed, largest, smallest = smallest)
   d <- case$data
-  fit <- suppressMessages(fastlmm_fit(gp_case_formula(case), d, weights = w, method = case$method))
-  best <- dense_gp_best(d$y, case$X, case$at, case$cov, case$method, d$w)
+  fit <- suppressMessages(fastlmm_fit(gp_case_formula(case, ...), d, weights = w, method = case$method))
+  best <- dense_gp_best(d$y, case$X, case$at, case$cov, case$method, d$w, lengths = lengths)
   own <- if (fit$h2 == 0) fit$logLik else tryCatch(dense_gp_at(fit$lengthscale[[1]], fit$delta, d$y, case$X, case$at, case$cov, case$method, d$w)$logLik, error = function(e) NA)
   list(short = best[["logLik"]] - fit$logLik, differs = fit$logLik - own, best = best, fit = fit, case = case)
+}
+
+expect_best <- function(seeds, largest) for (seed in seeds) {
+  found <- gp_shortfall(seed, largest)
+  expect_lt(found$short, 0.01, label = paste("seed", seed, "log-likelihood missing"))
+  expect_lt(abs(found$differs), 0.01, label = paste("seed", seed, "difference from the definition"))
+}
+
+# The same for each of two responses, over the range of a single fit
+expect_best_of_many <- function(seed, largest) {
+  case <- gp_case(seed, largest, responses = 2)
+  fit <- suppressWarnings(suppressMessages(fastlmm_fit(gp_case_formula(case), case$data, weights = w, method = case$method)))
+  expect_equal(fit$gp$looked_at, gp_search_ends(case$at), tolerance = 1e-8)
+  best <- function(j) dense_gp_best(case$data$y[, j], case$X, case$at, case$cov, case$method, case$data$w)[["logLik"]]
+  for (j in which(fit$status == "ok")) expect_gt(fit$logLik[[j]], best(j) - 0.02, label = paste("seed", seed, "response", j))
 }

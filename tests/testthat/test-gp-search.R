@@ -1,11 +1,5 @@
 # The exact route over random layouts, kernels, noise and trends: never below the best that the definition finds on a grid of length scales and delta.
 
-expect_best <- function(seeds, largest) for (seed in seeds) {
-  found <- gp_shortfall(seed, largest)
-  expect_lt(found$short, 0.01, label = paste("seed", seed, "log-likelihood missing"))
-  expect_lt(abs(found$differs), 0.01, label = paste("seed", seed, "difference from the definition"))
-}
-
 test_that("single fits reach the best likelihood of a dense search (60 random data sets)", {
   expect_best(1:60, 60)
 })
@@ -20,18 +14,8 @@ test_that("a first look at some of the rows leads to the optimum of all of them"
   }
 })
 
-# Best log-likelihood of a response by the definition, within the range that a fit of many looked at
-best_of_many <- function(fit, j, case) {
-  dense_gp_best(case$data$y[, j], case$X, case$at, case$cov, case$method, case$data$w, fit$gp$looked_at)[["logLik"]]
-}
-
 test_that("each of two responses reaches the best of a dense search over the range of a single fit", {
-  for (seed in 2001:2008) {
-    case <- gp_case(seed, 40, responses = 2)
-    fit <- suppressMessages(fastlmm_fit(gp_case_formula(case), case$data, weights = w, method = case$method))
-    expect_equal(fit$gp$looked_at, gp_search_ends(case$at), tolerance = 1e-8)
-    for (j in 1:2) expect_gt(fit$logLik[[j]], best_of_many(fit, j, case) - 0.02, label = paste("seed", seed, "response", j))
-  }
+  for (seed in 2001:2008) expect_best_of_many(seed, 40)
 })
 
 test_that("many responses without noise end at the floor of delta, and the end of a range is in the table", {

@@ -107,3 +107,21 @@ test_that("a process beside groups is never worse than a model without one of th
   skip_unless_long_gp()
   for (seed in 101:200) expect_no_submodel_better(seed)
 })
+
+test_that("single fits reach the best likelihood of a dense search (500 random data sets of 8 to 400 rows)", {
+  skip_unless_long_gp()
+  expect_best(1001:1500, 400)
+})
+
+test_that("fits of 400 to 900 rows, which begin with some of the rows, reach the best likelihood of a dense search", {
+  skip_unless_long_gp()
+  for (seed in 3001:3012) {
+    found <- gp_shortfall(seed, 900, smallest = 400, lengths = 25, basis = "exact")
+    expect_lt(found$short, 0.01, label = paste("seed", seed, "log-likelihood missing"))
+  }
+})
+
+test_that("each of two responses reaches the best of a dense search (60 random data sets)", {
+  skip_unless_long_gp()
+  for (seed in 2101:2160) expect_best_of_many(seed, 120)
+})

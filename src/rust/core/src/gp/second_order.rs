@@ -59,7 +59,14 @@ impl Exact<'_> {
     }
 
     /// The matrix whose determinant is the likelihood's.
-    fn determining(&self, method: Method, contrasts: Cholesky, k: &Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
+    pub(super) fn determining(
+        &self,
+        method: Method,
+        contrasts: Cholesky,
+        k: &Mat<f64>,
+        delta: f64,
+        par: Par,
+    ) -> Result<Cholesky> {
         match method {
             Method::Reml => Ok(contrasts),
             Method::Ml => {
@@ -70,7 +77,7 @@ impl Exact<'_> {
     }
 
     /// Variances and likelihood; coefficients are left to the fit with these length scales.
-    fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
+    pub(super) fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
         let sigma2 = form / self.observations(method) * self.turned().y_scale.powi(2);
         Estimates {
             point: Point {

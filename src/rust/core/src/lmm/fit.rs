@@ -205,7 +205,7 @@ pub(crate) fn log_least(data: &Rotated, floor: f64) -> Option<f64> {
 
 /// The part of the trace of a covariance that its noise must be for a decomposition to have digits left.
 pub fn condition_floor(n: usize) -> f64 {
-    4.0 * f64::EPSILON * n as f64
+    16.0 * f64::EPSILON * n as f64
 }
 
 /// The estimates that go with a diagnosis. The density of y is taken at its best optimum inside; only where it has none the directions of X that the kernel does not reach are left out.
