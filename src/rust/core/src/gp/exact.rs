@@ -270,6 +270,7 @@ impl<'a> Exact<'a> {
 
     /// Coefficients and log-likelihood by a Cholesky decomposition, with a step of iterative refinement.
     fn again(&self, method: Method, lengths: &[f64], delta: f64, par: Par) -> Result<(Vec<f64>, f64)> {
+        claim(5.0 * (self.n() * self.n()) as f64)?;
         let (k, m) = (self.turned_kernel(lengths, par), self.contrasts());
         let contrasts = self.noisy(&k, m, delta, par)?;
         let y = self.y2();

@@ -16,6 +16,7 @@ use crate::likelihood::Method;
 use crate::linalg::{Cholesky, dot, norm, product};
 use crate::lmm::fit::Point;
 use crate::runtime::error::Result;
+use crate::runtime::memory::claim;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 use std::f64::consts::TAU;
@@ -37,6 +38,10 @@ impl Exact<'_> {
         directions: &[Vec<f64>],
         par: Par,
     ) -> Result<Here> {
+        // each derivative twice while it is made and turned, products, V and its inverse
+        let count = directions.len();
+        let matrices = 2 * (1 + count + count * (count + 1) / 2) + count + 4;
+        claim((matrices * self.n() * self.n()) as f64)?;
         let derivatives = self.derivatives(at, directions, par);
         let contrasts = self.noisy(&derivatives.k, self.contrasts(), delta, par)?;
         let form = derivatives.form(&contrasts, self.y2(), delta, par);
