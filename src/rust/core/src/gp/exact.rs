@@ -17,8 +17,9 @@ use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
+use crate::likelihood::optimize::Place;
 use crate::linalg::{Cholesky, product};
-use crate::lmm::fit::{Fit, Status, condition_floor, fit_above};
+use crate::lmm::fit::{Fit, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, NullModel};
 use crate::runtime::error::{Error, Result};
@@ -252,13 +253,14 @@ impl<'a> Exact<'a> {
             vec![1.0; n],
             (0..n).collect::<Vec<usize>>(),
         );
-        let mut fit = fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)?;
-        let point = fit.point;
-        if fit.status == Status::Ok && point.delta.is_finite() && point.sigma2_e > 0.0 {
-            let (alpha, log_lik) = workers.run(|par| self.again(method, lengths, point.delta, par))?;
-            fit.alpha = alpha;
+        let fit = fit_above(&self.model(&k, &ones, &rows), method, self.floor(), workers)?;
+        // at the floor of delta, which is told as a boundary, rounding is as large as the noise
+        let inside = fit.optimum.as_ref().is_some_and(|o| o.best.place == Place::Interior);
+        if inside {
+            let (delta, log_lik) = (fit.point.delta, fit.point.log_lik);
+            let again = workers.run(|par| self.estimated(method, lengths, delta, par))?;
             let residuals = workers.run(|par| self.missed(&fit, &k, par));
-            if (log_lik - point.log_lik).abs() > AGREE || residuals > RESIDUALS {
+            if (again.point.log_lik - log_lik).abs() > AGREE || residuals > RESIDUALS {
                 return Err(Error::NoConvergence {
                     what: "the check of the fit, whose likelihood or residuals differ by another factorisation of the covariance; it",
                     iterations: 0,
@@ -266,21 +268,6 @@ impl<'a> Exact<'a> {
             }
         }
         Ok(fit)
-    }
-
-    /// Coefficients and log-likelihood by a Cholesky decomposition, with a step of iterative refinement.
-    fn again(&self, method: Method, lengths: &[f64], delta: f64, par: Par) -> Result<(Vec<f64>, f64)> {
-        claim(5.0 * (self.n() * self.n()) as f64)?;
-        let (k, m) = (self.turned_kernel(lengths, par), self.contrasts());
-        let contrasts = self.noisy(&k, m, delta, par)?;
-        let y = self.y2();
-        let mut a = contrasts.solve(y.to_owned(), par);
-        let missing = y - product(k.as_ref().submatrix(0, 0, m, m), a.as_ref(), par) - &a * faer::Scale(delta);
-        a += contrasts.solve(missing, par);
-        let form = (y.transpose() * &a)[(0, 0)];
-        let whole = self.determining(method, contrasts, &k, delta, par)?;
-        let log_lik = self.estimates_by(method, form, whole.log_det(), delta).point.log_lik;
-        Ok((self.turned.back(a.col_as_slice(0)), log_lik))
     }
 
     /// Largest difference of a residual from what its coefficient says that it is, `delta alpha / w`, in standard deviations.

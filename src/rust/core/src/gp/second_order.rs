@@ -64,14 +64,7 @@ impl Exact<'_> {
     }
 
     /// The matrix whose determinant is the likelihood's.
-    pub(super) fn determining(
-        &self,
-        method: Method,
-        contrasts: Cholesky,
-        k: &Mat<f64>,
-        delta: f64,
-        par: Par,
-    ) -> Result<Cholesky> {
+    fn determining(&self, method: Method, contrasts: Cholesky, k: &Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
         match method {
             Method::Reml => Ok(contrasts),
             Method::Ml => {
@@ -82,7 +75,7 @@ impl Exact<'_> {
     }
 
     /// Variances and likelihood; coefficients are left to the fit with these length scales.
-    pub(super) fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
+    fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
         let sigma2 = form / self.observations(method) * self.turned().y_scale.powi(2);
         Estimates {
             point: Point {

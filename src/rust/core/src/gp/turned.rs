@@ -41,17 +41,6 @@ impl Turned {
         2.0 * self.root.iter().map(|s| s.ln()).sum::<f64>()
     }
 
-    /// Coefficients of the rows, in units of the response, from those of the contrasts over `y_scale`.
-    pub fn back(&self, contrasts: &[f64]) -> Vec<f64> {
-        let mut x = vec![0.0; self.design.rank()];
-        x.extend(contrasts);
-        self.design.q.apply(&mut x);
-        x.iter()
-            .zip(&self.root)
-            .map(|(x, root)| x * root * self.y_scale)
-            .collect()
-    }
-
     /// A covariance of the rows times the roots of the weights on both sides, turned.
     pub fn matrix(&self, mut k: Mat<f64>, par: Par) -> Mat<f64> {
         let (n, r) = (self.n(), self.design.rank());
