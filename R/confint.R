@@ -26,8 +26,8 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   tails <- both_tails(check_level(level))
   method <- one_of(method, c("profile", "Wald"), interval_habits)
   if (method == "profile") table <- without_undefined(object, table)
-  interval <- switch(method, profile = profile_interval, Wald = wald_interval)
-  limits <- lapply(seq_len(nrow(table)), function(i) interval(object, table[i, ], tails))
+  intervals <- switch(method, profile = profile_intervals, Wald = wald_intervals)
+  limits <- intervals(object, table, tails)
   better <- better_variances(limits)
   if (!is.null(better)) {
     return(profile_again(object, better, function(fit) confint(fit, table$name, level = level, method = method, oldNames = oldNames)))
@@ -54,14 +54,17 @@ confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
   interval_matrix(limits, table$name, tails)
 }
 
-profile_interval <- function(fit, parameter, tails) {
-  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
+# Aliased coefficients have none
+profile_intervals <- function(fit, table, tails) {
   rise <- qchisq(diff(tails), 1)
-  if (length(fit$random) > 1) {
-    found <- mix_profile(ffi_interval_mix, fit, parameter, rise)
-    return(structure(found$limits, better = found$better))
+  limits <- rep(list(c(NA_real_, NA_real_)), nrow(table))
+  known <- !is.na(table$column)
+  limits[known] <- if (length(fit$random) > 1) {
+    lapply(mix_profiles(ffi_interval_mix, fit, table[known, ], rise), function(found) structure(found$limits, better = found$better))
+  } else {
+    Map(function(what, column) call_rust(ffi_interval, fit$rotated, fit$method, what, column, rise), table$what[known], table$column[known])
   }
-  call_rust(ffi_interval, fit$rotated, fit$method, parameter$what, parameter$column, rise)
+  limits
 }
 
 without_undefined <- function(fit, table) {
@@ -70,6 +73,8 @@ without_undefined <- function(fit, table) {
   table$column[undefined] <- NA
   table
 }
+
+wald_intervals <- function(fit, table, tails) lapply(seq_len(nrow(table)), function(i) wald_interval(fit, table[i, ], tails))
 
 wald_interval <- function(fit, parameter, tails) {
   if (parameter$what != "beta" || is.na(parameter$column)) return(c(NA_real_, NA_real_))

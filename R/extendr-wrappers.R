@@ -88,11 +88,11 @@ ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolera
 #' @noRd
 ffi_fit_mix <- function(y, X, weights, effects, method, start, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, start, threads)
 
-#' Profile of one parameter of several random effects out to |zeta| = zeta_max.
+#' Profiles of parameters of several random effects out to |zeta| = zeta_max.
 #' @noRd
 ffi_profile_mix <- function(y, X, weights, effects, method, what, number, known, zeta_max, points, threads) .Call(wrap__ffi_profile_mix, y, X, weights, effects, method, what, number, known, zeta_max, points, threads)
 
-#' Where the deviance of several random effects has risen by `rise`.
+#' Where the deviance of several random effects has risen by `rise`, for each parameter.
 #' @noRd
 ffi_interval_mix <- function(y, X, weights, effects, method, what, number, known, rise, threads) .Call(wrap__ffi_interval_mix, y, X, weights, effects, method, what, number, known, rise, threads)
 
@@ -152,3 +152,7 @@ ffi_slam_turn <- function(basis, A, back) .Call(wrap__ffi_slam_turn, basis, A, b
 #' The words of each choice.
 #' @noRd
 ffi_words <- function() .Call(wrap__ffi_words)
+
+#' How often each expensive step was taken since the package was loaded.
+#' @noRd
+ffi_work <- function() .Call(wrap__ffi_work)

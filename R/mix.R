@@ -40,7 +40,7 @@ mix_optimum <- function(found, labels) {
   list(
     log_delta = log(found$sigma2_e / structure(found$sigma2, names = labels)), slope = found$slope, curvature = NA_real_, reason = "slope vanishes",
     boundary = if (length(zero) == 0) "none" else paste0("variance 0: ", toString(zero)), zero = zero, local = mix_points(found$local, labels),
-    dropped = 0L, status = "ok"
+    dropped = found$dropped, status = "ok"
   )
 }
 

@@ -34,7 +34,7 @@ profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, 
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   points <- check_points(points)
-  curves <- lapply(seq_len(nrow(table)), function(i) profile_curve(fitted, table[i, ], zeta_max, points))
+  curves <- profile_curves(fitted, table, zeta_max, points)
   better <- better_variances(curves)
   if (!is.null(better)) return(profile_again(fitted, better, function(fit) profile(fit, which, alphamax, points)))
   curves <- do.call(rbind, curves)
@@ -50,29 +50,25 @@ as.data.frame.fastlmm_profile <- function(x, row.names = NULL, optional = FALSE,
   x
 }
 
-profile_curve <- function(fit, parameter, zeta_max, points) {
+profile_curves <- function(fit, table, zeta_max, points) {
   found <- if (length(fit$random) > 1) {
-    mix_profile(ffi_profile_mix, fit, parameter, zeta_max, points)
+    mix_profiles(ffi_profile_mix, fit, table, zeta_max, points)
   } else {
-    list(curve = call_rust(ffi_profile, fit$rotated, fit$method, parameter$what, parameter$column, zeta_max, points))
+    Map(function(what, column) list(curve = call_rust(ffi_profile, fit$rotated, fit$method, what, column, zeta_max, points)), table$what, table$column)
   }
-  curve <- found$curve
-  structure(data.frame(.par = parameter$name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik), better = found$better)
+  unname(Map(function(name, found) {
+    curve <- found$curve
+    structure(data.frame(.par = name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik), better = found$better)
+  }, table$name, found))
 }
 
 # ---- a better optimum -------------------------------------------------------------------------------------
 
-# The curve or interval of several effects, and variances with a larger likelihood if it found them. A fixed effect of a REML fit is profiled by ML, which
-# says nothing about the fit: there the search is made again.
-mix_profile <- function(entry, fit, parameter, ...) {
-  known <- c(unname(fit$sigma2), fit$sigma2_e)
-  of_fit <- parameter$what != "beta" || !is_reml(fit)
-  repeat {
-    found <- mix_call(entry, fit, fit$method, parameter$what, parameter$column, known, ...)
-    if (length(found$better) == 0) return(found["better" != names(found)])
-    if (of_fit) return(found)
-    known <- found$better
-  }
+# Curves or intervals of several effects, and variances with a larger likelihood if one of them found any: one call, so that the set-up is made once.
+mix_profiles <- function(entry, fit, table, ...) {
+  if (nrow(table) == 0) return(list())
+  found <- mix_call(entry, fit, fit$method, table$what, table$column, c(unname(fit$sigma2), fit$sigma2_e), ...)
+  lapply(found, function(one) if (length(one$better) == 0) one["better" != names(one)] else one)
 }
 
 better_variances <- function(found) {

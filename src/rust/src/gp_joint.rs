@@ -76,7 +76,7 @@ fn answer(profile: &Profile<'_, '_>, rise: f64, points: usize) -> Reply<List> {
     if points > 0 {
         return Ok(reply::curve(&profile.curve(rise.sqrt(), points)?));
     }
-    let (lower, upper) = profile.interval(rise)?;
+    let (lower, upper) = profile.limits(rise)?;
     Ok(list!(limits = vec![lower, upper]))
 }
 

@@ -27,6 +27,7 @@ mod slam;
 mod slam_basis;
 mod view;
 mod words;
+mod work;
 
 extendr_module! {
     mod fastlmm;
@@ -45,4 +46,5 @@ extendr_module! {
     use slam;
     use slam_basis;
     use words;
+    use work;
 }

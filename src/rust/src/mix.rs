@@ -6,10 +6,11 @@ use crate::view::Held;
 use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
+use fastlmm_core::likelihood::profiled::Profiled;
 use fastlmm_core::mix::Model;
 use fastlmm_core::mix::fit::fit_from;
 use fastlmm_core::mix::predict::{Targets, variance};
-use fastlmm_core::mix::profile::{Profile, What};
+use fastlmm_core::mix::profile::{Profile, Profiles, What};
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use std::result::Result;
@@ -104,26 +105,31 @@ fn known_variances(variances: &[f64], held: &[Held]) -> Reply<()> {
     view::same_length("variances", variances.len(), held.len() + 1)
 }
 
+/// What `read` makes of the profile of each parameter, and for each a better optimum if the profile came upon one. One set-up serves all.
 fn profiled<T>(
-    model: &Model<'_>,
-    method: &str,
-    what: What,
+    (model, method): (&Model<'_>, &str),
+    (what, number): (Vec<String>, &[i32]),
     known: &[f64],
     threads: i32,
-    read: impl FnOnce(&Profile<'_>) -> Result<T, Error>,
-) -> Reply<T> {
+    read: impl Fn(&Profile<'_, '_>) -> Result<T, Error>,
+) -> Reply<Vec<(T, Vec<f64>)>> {
+    view::same_length("number", number.len(), what.len())?;
+    let whats = what
+        .iter()
+        .zip(number)
+        .map(|(what, number)| parameter(what, *number, model));
+    let whats = whats.collect::<Reply<Vec<What>>>()?;
     let workers = Workers::new(threads as usize)?;
-    Ok(read(&Profile::new(
-        model,
-        view::method(method)?,
-        what,
-        known,
-        &workers,
-        &mut Console,
-    )?)?)
+    let mut console = Console;
+    let mut profiles = Profiles::new(model, view::method(method)?, known, &workers, &mut console)?;
+    let one = |what| -> Result<_, Error> {
+        let (found, better) = profiles.read(what, &read)?;
+        Ok((found, better.unwrap_or_default()))
+    };
+    Ok(whats.into_iter().map(one).collect::<Result<_, _>>()?)
 }
 
-/// Profile of one parameter of several random effects out to |zeta| = zeta_max.
+/// Profiles of parameters of several random effects out to |zeta| = zeta_max.
 /// @noRd
 #[extendr]
 #[allow(clippy::too_many_arguments)] // a fit as R holds it
@@ -133,8 +139,8 @@ fn ffi_profile_mix(
     weights: &[f64],
     effects: List,
     method: &str,
-    what: &str,
-    number: i32,
+    what: Vec<String>,
+    number: &[i32],
     known: &[f64],
     zeta_max: f64,
     points: i32,
@@ -142,17 +148,14 @@ fn ffi_profile_mix(
 ) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let what = parameter(what, number, &model)?;
     known_variances(known, &held)?;
-    let curve = |profile: &Profile<'_>| Ok((profile.curve(zeta_max, points as usize)?, profile.better()));
-    let (points, better) = profiled(&model, method, what, known, threads, curve)?;
-    Ok(list!(
-        curve = reply::curve(&points),
-        better = better.unwrap_or_default()
-    ))
+    let curve = |profile: &Profile<'_, '_>| profile.curve(zeta_max, points as usize);
+    let found = profiled((&model, method), (what, number), known, threads, curve)?;
+    let one = |(points, better): (Vec<_>, Vec<f64>)| list!(curve = reply::curve(&points), better = better);
+    Ok(List::from_values(found.into_iter().map(one)))
 }
 
-/// Where the deviance of several random effects has risen by `rise`.
+/// Where the deviance of several random effects has risen by `rise`, for each parameter.
 /// @noRd
 #[extendr]
 #[allow(clippy::too_many_arguments)] // a fit as R holds it
@@ -162,19 +165,19 @@ fn ffi_interval_mix(
     weights: &[f64],
     effects: List,
     method: &str,
-    what: &str,
-    number: i32,
+    what: Vec<String>,
+    number: &[i32],
     known: &[f64],
     rise: f64,
     threads: i32,
 ) -> Reply<List> {
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
-    let what = parameter(what, number, &model)?;
     known_variances(known, &held)?;
-    let interval = |profile: &Profile<'_>| Ok((profile.interval(rise)?, profile.better()));
-    let ((lower, upper), better) = profiled(&model, method, what, known, threads, interval)?;
-    Ok(list!(limits = vec![lower, upper], better = better.unwrap_or_default()))
+    let interval = |profile: &Profile<'_, '_>| profile.interval(rise);
+    let found = profiled((&model, method), (what, number), known, threads, interval)?;
+    let one = |((lower, upper), better): ((f64, f64), Vec<f64>)| list!(limits = vec![lower, upper], better = better);
+    Ok(List::from_values(found.into_iter().map(one)))
 }
 
 extendr_module! {

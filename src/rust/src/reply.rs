@@ -139,6 +139,7 @@ pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
         alpha = List::from_values(fit.alpha.iter().cloned()),
         se = errors,
         slope = fit.slope,
+        dropped = fit.dropped as i32,
         local = components(&fit.locals),
         grid = components(&fit.grid)
     )

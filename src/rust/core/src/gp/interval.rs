@@ -6,6 +6,7 @@
 use super::chebyshev::Nodes;
 use crate::likelihood::optimize::root;
 use crate::likelihood::profile::{CurvePoint, Profile, What};
+use crate::likelihood::profiled::straddled;
 use crate::runtime::error::{Error, Result};
 
 /// Steps outward from the optimum before a border is taken to be reached, and what is drawn of a logarithm without end.
@@ -215,15 +216,5 @@ fn ends(points: &[f64], excess: impl Fn(f64) -> f64) -> Result<(f64, f64)> {
         });
     };
     let last = inside.iter().rposition(|x| *x).unwrap_or(first);
-    let left = if first == 0 {
-        f64::NEG_INFINITY
-    } else {
-        root(&excess, points[first - 1], points[first])?
-    };
-    let right = if last + 1 == points.len() {
-        f64::INFINITY
-    } else {
-        root(&excess, points[last], points[last + 1])?
-    };
-    Ok((left, right))
+    straddled(points, (first, last), (false, false), excess)
 }

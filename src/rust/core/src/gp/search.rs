@@ -13,6 +13,7 @@ use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::work::{Work, count};
 use argmin::core::{CostFunction, Executor, Gradient};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::quasinewton::LBFGS;
@@ -153,6 +154,7 @@ impl Search<'_> {
 
     /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
     pub fn look(&self, unit: &[f64], shortest: f64, longest: f64, all: bool) -> Result<(Vec<f64>, Vec<Profiled>)> {
+        count(Work::Search);
         let (first, last) = (shortest.ln(), longest.ln());
         let steps = ((last - first) / STEP).ceil().max(1.0) as usize;
         let falling: Vec<f64> = (0..=steps)
@@ -198,6 +200,7 @@ impl Search<'_> {
     /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
     /// beside the width that the slopes tell. The whole range is searched where the profile is not convex.
     pub fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
+        count(Work::Search);
         if let Some(found) = self.newton(start, delta, range)? {
             return Ok(found);
         }
@@ -278,6 +281,7 @@ impl Search<'_> {
     /// From a start downhill by a quasi-Newton method, each direction (parameters that move together) within its range. A grid of frequencies serves
     /// a range of length scales only: logarithms are written as logistic functions of free numbers.
     pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Profiled> {
+        count(Work::Search);
         let surface = Surface {
             search: self,
             range,
@@ -310,6 +314,7 @@ const RESTARTS: usize = 10;
 const SAME: f64 = 1e-5;
 
 fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
+    count(Work::Decomposition);
     let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
     let grid = dual_grid_above(&criterion, process.floor());

@@ -7,6 +7,7 @@ mod constrained;
 pub(crate) mod information;
 pub mod optimize;
 pub mod profile;
+pub mod profiled;
 
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{Scalar, dot, log_det};

@@ -4,7 +4,8 @@
 //! the same).
 
 use super::constrained::{Held, Ingredients, combine, ingredients};
-use crate::likelihood::optimize::{Place, grid_points, root};
+use crate::likelihood::optimize::{Place, grid_points};
+use crate::likelihood::profiled::straddled;
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::lmm::fit::dual_grid;
 use crate::rotation::rotated::Rotated;
@@ -211,17 +212,12 @@ impl<'a> Profile<'a> {
         let (first, last) = self.valley(&points, &inside).unwrap_or((first, last));
         // held near a border, a variance can have its best delta beyond the grid: the border itself is asked
         let open = |border: f64| self.border(border).is_some_and(|d| d - self.best <= drop);
-        let left = if first == 0 || open(f64::NEG_INFINITY) {
-            f64::NEG_INFINITY
-        } else {
-            root(excess, points[first - 1], points[first])?
-        };
-        let right = if last + 1 == points.len() || open(f64::INFINITY) {
-            f64::INFINITY
-        } else {
-            root(excess, points[last], points[last + 1])?
-        };
-        Ok((left, right))
+        straddled(
+            &points,
+            (first, last),
+            (open(f64::NEG_INFINITY), open(f64::INFINITY)),
+            excess,
+        )
     }
 
     /// First and last point of the valley that holds the estimate, where the likelihood has no bound as delta -> 0: beyond its ridge it says nothing.

@@ -11,6 +11,7 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::work::{Work, count};
 use faer::Par;
 use num_dual::{Dual2_64, Dual64};
 
@@ -249,6 +250,7 @@ pub(crate) fn borders(criterion: &Criterion<'_>) -> (f64, f64) {
 /// The search over the whole range of log delta.
 fn search(case: &Case<'_>, grid: Grid) -> Result<Located> {
     let criterion = &case.criterion;
+    count(Work::Search);
     let optimum = grid.optimum(criterion)?.ok_or(nothing_found(criterion))?;
     let (h, g) = at(optimum.best.place, optimum.best.at);
     let mut located = assemble(case, criterion, h, g);

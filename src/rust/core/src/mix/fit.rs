@@ -55,6 +55,8 @@ pub struct Fit {
     pub alpha: Vec<Vec<f64>>,
     /// Largest slope of the deviance in the logarithm of a variance that is not zero.
     pub slope: f64,
+    /// Directions of X that ML leaves out.
+    pub dropped: usize,
 }
 
 /// Fit `y ~ N(X beta, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
@@ -72,15 +74,21 @@ pub fn fit_from(
 ) -> Result<Fit> {
     let workers = Workers::new(threads)?;
     monitor.check()?;
-    let setup = workers.run(|par| Setup::new(model, method, par))?;
+    let mut setup = workers.run(|par| Setup::new(model, method, par))?;
     workers.run(|par| setup.check_identified(model, par))?;
-    let Found { mut locals, grid } = setup.search(&workers, monitor).run(&setup.theta(start))?;
-    let none = match setup.problem.missed() {
-        0 => Error::NoConvergence {
+    let mut found = setup.search(&workers, monitor).run(&setup.theta(start))?;
+    if found.locals.is_empty() && setup.problem.missed() > 0 {
+        setup.leave_out(model);
+        found = setup.search(&workers, monitor).run(&setup.theta(start))?;
+    }
+    let Found { mut locals, grid } = found;
+    let none = if setup.problem.may_be_unbounded() {
+        Error::MlUnbounded
+    } else {
+        Error::NoConvergence {
             what: "the search for the variances: no point of its grid is usable",
             iterations: 0,
-        },
-        _ => Error::MlUnbounded,
+        }
     };
     let best = locals.first().ok_or(none)?.clone();
     let grid: Vec<Components> = grid.iter().map(|l| setup.components(l)).collect();
@@ -88,7 +96,10 @@ pub fn fit_from(
         return workers.run(|par| setup.describe(model, &best, &locals, grid, par));
     }
     // where the residual variance vanishes only the plain form can tell whether it is zero
-    let plain = workers.run(|par| Setup::plain(model, method, par))?;
+    let mut plain = workers.run(|par| Setup::plain(model, method, par))?;
+    if setup.problem.left_out > 0 {
+        plain.leave_out(model);
+    }
     let start = plain.theta(&setup.components(&best).variances());
     let best = plain.search(&workers, monitor).descend(&start)?;
     locals.iter_mut().for_each(|local| *local = setup.moved(local, &plain));
@@ -108,10 +119,11 @@ impl Setup {
         Search {
             problem: &self.problem,
             workers,
-            monitor: RefCell::new(monitor),
+            monitor: RefCell::new(Box::new(monitor)),
             size: self.size.clone(),
             free: vec![true; self.size.len()],
             tie: None,
+            column: None,
         }
     }
 
@@ -210,6 +222,7 @@ impl Setup {
             grid,
             best: components,
             slope,
+            dropped: self.problem.left_out,
         })
     }
 
@@ -238,6 +251,17 @@ impl Setup {
                 .map(|row| row.iter().map(|v| v * self.y_scale * self.y_scale).collect())
                 .collect(),
         )
+    }
+
+    /// Coefficient j is this combination of those along the orthonormal basis of X.
+    pub(super) fn direction(&self, j: usize) -> Mat<f64> {
+        let r = self.coordinates.r();
+        let entry = |i: usize| {
+            let mut column: Vec<f64> = (0..r).map(|l| f64::from(l == i)).collect();
+            self.coordinates.design.solve(&mut column);
+            column[j]
+        };
+        Mat::from_fn(r, 1, |i, _| entry(i))
     }
 
     fn fixed_part(&self, point: &Point<'_>, par: Par) -> FixedPart {
@@ -283,7 +307,7 @@ impl Setup {
     }
 
     /// Half of the Hessian is the observed information; functions of the variances by their slopes.
-    fn errors(&self, at: &Components, d: &Derivatives, theta: &[f64]) -> Errors {
+    pub(super) fn errors(&self, at: &Components, d: &Derivatives, theta: &[f64]) -> Errors {
         let count = theta.len();
         let free: Vec<usize> = (0..count).filter(|&k| theta[k] > 0.0).collect();
         let half = Mat::from_fn(free.len(), free.len(), |i, j| {

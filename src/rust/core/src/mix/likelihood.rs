@@ -7,9 +7,11 @@
 //! d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k),   N_k the contrasts of A_k w
 //! ```
 
+use super::column::Distance;
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::work::{Work, count};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Par, Side};
 use std::f64::consts::TAU;
@@ -30,6 +32,8 @@ pub struct Problem {
     pub effects: usize,
     /// Orthonormal combinations of the directions of X that some effect reaches, r rows, where the effects miss others: there S is the residual variance.
     pub reached: Option<Mat<f64>>,
+    /// How many of the others ML leaves out, since it has no optimum with them.
+    pub left_out: usize,
 }
 
 /// The likelihood at one set of variances.
@@ -44,6 +48,8 @@ pub struct Point<'a> {
     pub a: Mat<f64>,
     /// For ML the part of X, and the Cholesky factor of S.
     x: Option<(Fixed, Llt<f64>)>,
+    /// Of a coefficient that is held.
+    pub(super) distance: Option<Distance>,
 }
 
 /// Gradient and Hessian of the deviance.
@@ -76,9 +82,14 @@ impl Problem {
     /// Directions of X that no effect reaches: along them ML grows without bound as the residual variance tends to 0, if the effects reach all contrasts.
     pub fn missed(&self) -> usize {
         match (&self.reached, self.method) {
-            (Some(reached), Method::Ml) => self.r - reached.ncols(),
+            (Some(reached), Method::Ml) => self.r - reached.ncols() - self.left_out,
             _ => 0,
         }
+    }
+
+    /// Leave out of ML what makes it grow without bound.
+    pub fn leave_out(&mut self) {
+        self.left_out += self.missed();
     }
 
     /// By ML, where the effects reach all contrasts but perhaps not all of X.
@@ -126,7 +137,7 @@ impl Problem {
     pub fn n(&self) -> usize {
         match self.method {
             Method::Reml => self.contrasts(),
-            Method::Ml => self.contrasts() + self.r,
+            Method::Ml => self.contrasts() + self.r - self.left_out,
         }
     }
 
@@ -136,6 +147,7 @@ impl Problem {
         if residual <= 0.0 && (self.n_rest > 0 || self.missed() > 0) {
             return None;
         }
+        count(Work::Factorisation);
         let factor = self.covariance.factorise(theta, par)?;
         let a = factor.solve(self.y2(), par);
         let mut q = (self.y2().transpose() * &a)[(0, 0)];
@@ -145,7 +157,7 @@ impl Problem {
             log_det += self.n_rest as f64 * residual.ln();
         }
         let mut x = None;
-        if self.method == Method::Ml && self.r > self.missed() {
+        if self.method == Method::Ml && self.r > self.missed() + self.left_out {
             let fixed = self.reached_part(self.fixed(theta, &*factor, par));
             let llt = fixed.s.llt(Side::Lower).ok()?;
             log_det += 2.0 * (0..fixed.s.nrows()).map(|i| llt.L()[(i, i)].ln()).sum::<f64>();
@@ -162,6 +174,7 @@ impl Problem {
             factor,
             a,
             x,
+            distance: None,
         })
     }
 
@@ -216,11 +229,15 @@ impl Problem {
         if let Some(x) = &point.x {
             self.add_fixed(x, point, m, par, &mut gradient, &mut hessian);
         }
-        Derivatives { gradient, hessian }
+        let mut all = Derivatives { gradient, hessian };
+        if let Some(distance) = &point.distance {
+            distance.add_derivatives(self, point, &mut all, par);
+        }
+        all
     }
 
     /// The contrasts of A_k [x; 0] for every component.
-    fn on_contrasts(&self, x: MatRef<'_, f64>, par: Par) -> Vec<Mat<f64>> {
+    pub(super) fn on_contrasts(&self, x: MatRef<'_, f64>, par: Par) -> Vec<Mat<f64>> {
         let m = self.covariance.m();
         let full = Mat::from_fn(
             m + self.along_x(),

@@ -21,9 +21,11 @@
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
 //! | `search`, `trust` | simplex grid, trust region, Newton, variances of zero |
+//! | `column` | a coefficient that is held |
 //! | `setup` | a model in its coordinates and units |
 //! | `fit`, `predict`, `profile` | what users ask for |
 
+pub mod column;
 pub mod coordinates;
 pub mod covariance;
 pub mod covariance_term;

@@ -2,10 +2,12 @@
 //!
 //! `trust` has the trust region.
 
+use super::column::Column;
 use super::likelihood::{Derivatives, Point, Problem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::work::{Work, count};
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use std::cell::RefCell;
@@ -46,17 +48,30 @@ const AWAY: f64 = 0.25;
 const MAX_STARTS: usize = 6;
 const INTERIOR_STARTS: usize = 2;
 const MAX_NEWTON: usize = 20;
+/// A place is next to an optimum if a Newton step promises no more, and the optimum itself, to the 12th digit of a deviance, if no more than this: what it
+/// leaves is of the order of its power 3/2.
+const NEAR: f64 = 4.0;
+const SETTLED: f64 = 1e-9;
 
 /// What the search works with: the problem, its workers, and whom to ask whether to stop.
 pub struct Search<'a> {
     pub problem: &'a Problem,
     pub workers: &'a Workers,
-    pub monitor: RefCell<&'a mut dyn Monitor>,
+    pub monitor: RefCell<Box<dyn Monitor + 'a>>,
     /// Mean variance that one unit of theta gives a contrast.
     pub size: Vec<f64>,
     /// Components that may differ from their value at the start.
     pub free: Vec<bool>,
     pub tie: Option<Tie>,
+    /// A coefficient that is held.
+    pub column: Option<Column>,
+}
+
+/// An optimum, the likelihood there and its derivatives, those of a tie not yet taken.
+pub(super) struct Near<'a> {
+    pub local: Local,
+    pub point: Point<'a>,
+    pub derivatives: Derivatives,
 }
 
 /// Shares, and the best point with each.
@@ -106,9 +121,14 @@ impl<'a> Search<'a> {
     pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
         self.monitor.borrow_mut().check()?;
         let tied = self.tie.as_ref().map(|tie| tie.theta(theta));
-        Ok(self
-            .workers
-            .run(|par| self.problem.point(tied.as_deref().unwrap_or(theta), par)))
+        let (problem, column) = (self.problem, &self.column);
+        Ok(self.workers.run(|par| {
+            let mut point = problem.point(tied.as_deref().unwrap_or(theta), par)?;
+            if let Some(column) = column {
+                column.add(problem, &mut point, par);
+            }
+            Some(point)
+        }))
     }
 
     pub(super) fn derivatives(&self, point: &Point<'_>) -> Derivatives {
@@ -118,6 +138,7 @@ impl<'a> Search<'a> {
 
     /// Every local optimum that the grid shows, and the one below `known`, which may be empty.
     pub fn run(&self, known: &[f64]) -> Result<Found> {
+        count(Work::Search);
         let (shares, grid) = self.grid()?;
         let mut locals: Vec<Local> = vec![];
         if !known.is_empty() {
@@ -317,6 +338,42 @@ impl<'a> Search<'a> {
         Ok(found
             .filter(|(_, gradient)| rises(gradient))
             .map(|(local, _)| (at, local)))
+    }
+
+    /// Newton's method from a place next to an optimum; none if it does not get there at once. What the last step promises is taken off the deviance.
+    pub(super) fn near(&self, mut theta: Vec<f64>) -> Result<Option<Near<'a>>> {
+        let (free, zero): (Vec<usize>, Vec<usize>) = (0..theta.len())
+            .filter(|&k| self.free[k])
+            .partition(|&k| theta[k] > 0.0);
+        let mut least = NEAR;
+        for _ in 0..MAX_NEWTON {
+            let Some(point) = self.point(&theta)? else {
+                return Ok(None);
+            };
+            let d = self.workers.run(|par| self.problem.derivatives(&point, par));
+            let tied = self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d));
+            let (step, decrement) = newton_step(&tied, &theta, &free);
+            if !(decrement <= least) {
+                return Ok(None);
+            }
+            if decrement <= SETTLED {
+                let shares = self.shares(&theta);
+                let is_optimum =
+                    zero.iter().all(|&k| tied.gradient[k] >= 0.0) && free.iter().all(|&k| shares[k] >= SMALL_SHARE);
+                let deviance = point.deviance - 0.5 * decrement;
+                let local = Local { theta, deviance };
+                return Ok(is_optimum.then_some(Near {
+                    local,
+                    point,
+                    derivatives: d,
+                }));
+            }
+            least = 0.5 * decrement;
+            for (&k, step) in free.iter().zip(&step) {
+                theta[k] *= step.clamp(-0.5, 1.0) + 1.0;
+            }
+        }
+        Ok(None)
     }
 
     /// Newton steps in the positive variances while they make the slope smaller; the last gradient too.

@@ -14,6 +14,7 @@ use crate::rotation::fixed_qr::Design;
 use crate::rotation::projection::scaled_response;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
+use crate::runtime::work::{Work, count};
 use faer::{Mat, Par};
 use std::sync::Arc;
 
@@ -62,6 +63,7 @@ impl Setup {
     }
 
     fn build(model: &Model<'_>, method: Method, plain: bool, par: Par) -> Result<Self> {
+        count(Work::Decomposition);
         let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
         let x = coordinates.x(par);
@@ -79,6 +81,7 @@ impl Setup {
             rho: rest[0],
             effects: model.effects.len(),
             reached: None,
+            left_out: 0,
         };
         problem.find_missed(&size, par)?;
         check_explained(&problem, &coordinates.design, &y)?;
@@ -94,18 +97,25 @@ impl Setup {
             is_plain: plain,
             constant: 0.0,
         };
-        setup.constant = setup.constant(model);
+        setup.constant = setup.constant(model, &setup.problem);
         Ok(setup)
     }
 
-    fn constant(&self, model: &Model<'_>) -> f64 {
-        let x = if self.problem.method == Method::Reml {
+    /// Directions of X along which ML has no bound are left out of it.
+    pub(super) fn leave_out(&mut self, model: &Model<'_>) {
+        self.problem.leave_out();
+        self.constant = self.constant(model, &self.problem);
+    }
+
+    /// What -2 log L has beyond the deviance of the problem, by either criterion.
+    pub(super) fn constant(&self, model: &Model<'_>, problem: &Problem) -> f64 {
+        let x = if problem.method == Method::Reml {
             self.coordinates.design.log_det()
         } else {
             0.0
         };
         let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
-        2.0 * self.problem.n() as f64 * self.y_scale.ln() + x - weights
+        2.0 * problem.n() as f64 * self.y_scale.ln() + x - weights
     }
 }
 

@@ -20,6 +20,7 @@ use crate::linalg::dot;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::work::{Work, count};
 use decomposition::{Built, Coordinates, Decomposition};
 use faer::{Mat, Par};
 use projection::{Projected, Projection, columns};
@@ -85,6 +86,7 @@ impl<'a> NullModel<'a> {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<(Self, Block)> {
+        count(Work::Decomposition);
         monitor.check()?;
         let y2 = columns(&first, projection.coordinates());
         let built = Decomposition::new(model, &projection, &y2, vectors, workers, monitor)?;

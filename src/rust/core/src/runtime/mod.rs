@@ -1,4 +1,4 @@
-//! What every engine needs to run: errors, threads, memory, a look at the caller between blocks, names, hashes.
+//! What every engine needs to run: errors, threads, memory, a look at the caller between blocks, names, hashes, counts of work.
 
 pub mod error;
 pub mod hash;
@@ -6,3 +6,4 @@ pub mod memory;
 pub mod monitor;
 pub mod parallel;
 pub mod words;
+pub mod work;

@@ -2,6 +2,7 @@
 
 use super::error::{Error, Result};
 use super::memory;
+use std::cell::RefCell;
 
 /// Watches a long computation. `stop` is asked between blocks of work.
 pub trait Monitor {
@@ -13,6 +14,19 @@ pub trait Monitor {
         } else {
             memory::check()
         }
+    }
+}
+
+impl<M: Monitor + ?Sized> Monitor for &mut M {
+    fn stop(&mut self) -> bool {
+        (**self).stop()
+    }
+}
+
+/// One watcher of several searches.
+impl<M: Monitor> Monitor for &RefCell<M> {
+    fn stop(&mut self) -> bool {
+        self.borrow_mut().stop()
     }
 }
 

@@ -6,6 +6,7 @@ use super::problem::{Point, Problem};
 use crate::gp::turned::Turned;
 use crate::likelihood::Method;
 use crate::likelihood::profile::CurvePoint;
+use crate::likelihood::profiled::{Profiled, Rise};
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -23,8 +24,6 @@ pub enum What {
     Beta(usize),
 }
 
-/// Outward steps that double before a border is taken to be reached.
-const DOUBLINGS: usize = 14;
 /// A rise so large that nothing depends on how large.
 const FAR: f64 = 1e4;
 
@@ -133,26 +132,10 @@ impl<'p, 'a> Profile<'p, 'a> {
         self.problem.with(turned, &model.effects)
     }
 
-    fn border(&self, side: f64) -> f64 {
-        match (self.what, side < 0.0) {
-            (What::Sigma(_), true) => 0.0,
-            (What::Step(d), low) => {
-                if low {
-                    self.problem.ends[d].0
-                } else {
-                    self.problem.ends[d].1
-                }
-            }
-            _ => side * f64::INFINITY,
-        }
-    }
-
     /// Where the deviance has risen by `rise`; an infinite number, or a variance of zero, where it never rises so far.
-    pub fn interval(&self, rise: f64) -> Result<(f64, f64)> {
-        Ok((
-            self.in_user_units(self.end(-1.0, rise)?),
-            self.in_user_units(self.end(1.0, rise)?),
-        ))
+    pub fn limits(&self, rise: f64) -> Result<(f64, f64)> {
+        let (a, b) = self.interval(rise)?;
+        Ok((self.in_user_units(a), self.in_user_units(b)))
     }
 
     /// A step as the length scale that it leads to.
@@ -163,79 +146,59 @@ impl<'p, 'a> Profile<'p, 'a> {
         self.problem.unit[axis] * (value * direction[axis]).exp()
     }
 
-    fn end(&self, side: f64, rise: f64) -> Result<f64> {
-        self.last.replace(self.best.clone());
-        let (border, target) = (self.border(side), rise.sqrt());
-        let open = if matches!(self.what, What::Sigma(_)) && side < 0.0 {
-            0.0
-        } else {
-            side * f64::INFINITY
-        };
-        let (mut inner, mut step, mut inside) = (self.estimate, target * self.step, 0.0_f64);
-        for _ in 0..DOUBLINGS {
-            let next = self.estimate + side * step;
-            let outer = if side < 0.0 { next.max(border) } else { next.min(border) };
-            if outer == inner {
-                return Ok(open);
-            }
-            let there = self.rise(outer)?;
-            if there >= rise {
-                return self.between((inner, inside.sqrt() - target), (outer, there.sqrt() - target), target);
-            }
-            inside = there;
-            if outer == border {
-                return Ok(open);
-            }
-            (inner, step) = (outer, 2.0 * step);
-        }
-        Ok(open)
-    }
-
-    /// Where zeta passes the target between two places, by regula falsi that halves the weight of an end that stays (the Illinois method).
-    fn between(&self, mut a: (f64, f64), mut b: (f64, f64), target: f64) -> Result<f64> {
-        const MOST: usize = 60;
-        const SMALL: f64 = 1e-7;
-        for _ in 0..MOST {
-            let at = a.0 - a.1 * (b.0 - a.0) / (b.1 - a.1);
-            let value = self.rise(at)?.sqrt() - target;
-            let close = (b.0 - a.0).abs() <= SMALL * (a.0.abs() + b.0.abs());
-            if value.abs() <= SMALL * target || close {
-                return Ok(at);
-            }
-            if value.signum() == b.1.signum() {
-                a.1 *= 0.5;
-            } else {
-                a = b;
-            }
-            b = (at, value);
-        }
-        Ok(b.0)
-    }
-
-    /// `count` points of the curve out to |zeta| = `zeta_max`, evenly spaced.
+    /// `count` points of the curve out to |zeta| = `zeta_max`, evenly spaced; a side without end is drawn for some steps.
     pub fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
-        let rise = zeta_max * zeta_max;
-        let (a, b) = (self.end(-1.0, rise)?, self.end(1.0, rise)?);
-        let far = 8.0 * self.step;
-        let a = a
-            .max(self.border(-1.0))
-            .max(self.estimate - if a.is_finite() { f64::INFINITY } else { far });
-        let b = b
-            .min(self.border(1.0))
-            .min(self.estimate + if b.is_finite() { f64::INFINITY } else { far });
-        self.last.replace(self.best.clone());
-        let point = |i: usize| {
-            let value = a + (b - a) * i as f64 / (count.max(2) - 1) as f64;
-            let rise = self.rise(value)?;
-            let zeta = rise.sqrt().copysign(value - self.estimate);
-            let log_lik = -0.5 * (self.best.deviance + rise);
-            Ok(CurvePoint {
-                value: self.in_user_units(value),
-                zeta,
-                log_lik,
-            })
+        let (a, b) = self.interval(zeta_max * zeta_max)?;
+        let ((low, high), far) = (self.borders(), 8.0 * self.step);
+        let a = if a.is_finite() { a } else { self.estimate - far };
+        let b = if b.is_finite() { b } else { self.estimate + far };
+        let points = self.points((a.max(low), b.min(high)), count, -0.5 * self.best.deviance)?;
+        let in_user_units = |point: CurvePoint| CurvePoint {
+            value: self.in_user_units(point.value),
+            ..point
         };
-        (0..count).map(point).collect()
+        Ok(points.into_iter().map(in_user_units).collect())
+    }
+}
+
+impl Profiled for Profile<'_, '_> {
+    fn deviance_with(&self, value: f64) -> Result<Rise> {
+        Ok(Rise {
+            rise: self.rise(value)?,
+            slope: f64::NAN,
+        })
+    }
+
+    fn estimate(&self) -> f64 {
+        self.estimate
+    }
+
+    fn step(&self) -> f64 {
+        self.step
+    }
+
+    fn borders(&self) -> (f64, f64) {
+        match self.what {
+            What::Sigma(_) => (0.0, f64::INFINITY),
+            What::Step(d) => self.problem.ends[d],
+            What::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
+        }
+    }
+
+    /// A variance ends at zero; the range of length scales says nothing of what lies beyond.
+    fn open(&self, side: f64) -> f64 {
+        match self.what {
+            What::Sigma(_) if side < 0.0 => 0.0,
+            _ => side * f64::INFINITY,
+        }
+    }
+
+    fn reset(&self) {
+        self.last.replace(self.best.clone());
+    }
+
+    fn tolerance(&self) -> f64 {
+        1e-7
     }
 }
 

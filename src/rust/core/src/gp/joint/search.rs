@@ -7,6 +7,7 @@ use super::problem::{Point, Problem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::work::{Work, count};
 use std::cell::RefCell;
 
 /// Distance of grid points in log ell, steps of a descent on the grid, and valleys that are followed.
@@ -38,6 +39,7 @@ impl Search<'_, '_> {
     }
 
     pub fn run(&self) -> Result<Found> {
+        count(Work::Search);
         let (mut locals, mut seen) = (vec![], vec![]);
         for present in subsets(self.problem.variances() - 1) {
             let grid = self.along(&present)?;

@@ -1,0 +1,187 @@
+//! Curves and intervals of one parameter with all others at their best, for any likelihood that can be evaluated with it held.
+
+use crate::likelihood::optimize::root;
+use crate::likelihood::profile::CurvePoint;
+use crate::runtime::error::Result;
+
+/// The likelihood with the parameter held.
+#[derive(Debug, Clone, Copy)]
+pub struct Rise {
+    /// Deviance above its minimum; infinite where the likelihood is zero.
+    pub rise: f64,
+    /// Derivative of the deviance in the parameter; not a number if it is not known.
+    pub slope: f64,
+}
+
+/// A parameter that can be held.
+pub trait Profiled {
+    fn deviance_with(&self, value: f64) -> Result<Rise>;
+
+    fn estimate(&self) -> f64;
+
+    /// A step of the order of the standard error.
+    fn step(&self) -> f64;
+
+    /// Ends of the range in which values are tried.
+    fn borders(&self) -> (f64, f64);
+
+    /// Said of an end that is not reached on that side.
+    fn open(&self, side: f64) -> f64 {
+        let (low, high) = self.borders();
+        if side < 0.0 { low } else { high }
+    }
+
+    /// Back to the estimate, before another side is looked at.
+    fn reset(&self) {}
+
+    /// Where the root of the rise is as near to its target, it is there.
+    fn tolerance(&self) -> f64 {
+        1e-9
+    }
+
+    /// Where the deviance has risen by `rise`; what `open` says where it never rises so far.
+    fn interval(&self, rise: f64) -> Result<(f64, f64)> {
+        Ok((self.end(-1.0, rise)?, self.end(1.0, rise)?))
+    }
+
+    /// The end on one side: outward in steps that double, then the root between the last two places.
+    fn end(&self, side: f64, rise: f64) -> Result<f64> {
+        self.reset();
+        let target = rise.sqrt();
+        let (low, high) = self.borders();
+        let estimate = self.estimate();
+        let mut step = target * self.step();
+        let mut inner = Place {
+            at: estimate,
+            excess: -target,
+            slope: side / self.step(),
+            last: false,
+        };
+        for _ in 0..DOUBLINGS {
+            let next = (estimate + side * step).clamp(low, high);
+            if next == inner.at || !step.is_normal() {
+                break;
+            }
+            let outer = Place::new(next, self.deviance_with(next)?, side, target);
+            if outer.excess >= 0.0 {
+                return self.crossing(inner, outer, side, target);
+            }
+            if next == low || next == high {
+                break;
+            }
+            (inner, step) = (outer, 2.0 * step);
+        }
+        Ok(self.open(side))
+    }
+
+    /// Where zeta passes the target: Newton's method where the slope is known, else regula falsi that halves the weight of an end that stays (the Illinois
+    /// method), kept between two places of which one lies on each side.
+    fn crossing(&self, mut inner: Place, mut outer: Place, side: f64, target: f64) -> Result<f64> {
+        let (mut low, mut high) = (inner.excess, outer.excess);
+        for _ in 0..MOST {
+            let (at, is_newton) = next_place(&inner, &outer, (low, high));
+            let best = if high < -low { outer } else { inner };
+            let close = (outer.at - inner.at).abs() <= CLOSE * (outer.at.abs() + inner.at.abs());
+            // a step of Newton's method has the square of the error before it
+            if close
+                || best.excess.abs()
+                    <= (if is_newton {
+                        self.tolerance().sqrt()
+                    } else {
+                        self.tolerance()
+                    }) * target
+            {
+                return Ok(at);
+            }
+            let place = Place::new(at, self.deviance_with(at)?, side, target);
+            if place.excess >= 0.0 {
+                low *= if outer.last { 0.5 } else { 1.0 };
+                (outer, inner.last, high) = (Place { last: true, ..place }, false, place.excess);
+            } else {
+                high *= if inner.last { 0.5 } else { 1.0 };
+                (inner, outer.last, low) = (Place { last: true, ..place }, false, place.excess);
+            }
+        }
+        Ok(0.5 * (inner.at + outer.at))
+    }
+
+    /// `count` points from a to b, evenly spaced. `log_lik`: at the optimum.
+    fn points(&self, (a, b): (f64, f64), count: usize, log_lik: f64) -> Result<Vec<CurvePoint>> {
+        self.reset();
+        let (steps, estimate) = (count.max(2) - 1, self.estimate());
+        let point = |i: usize| {
+            let value = a + (b - a) * i as f64 / steps as f64;
+            let rise = self.deviance_with(value)?.rise;
+            Ok(CurvePoint {
+                value,
+                zeta: rise.max(0.0).sqrt().copysign(value - estimate),
+                log_lik: log_lik - 0.5 * rise,
+            })
+        };
+        (0..=steps).map(point).collect()
+    }
+}
+
+/// Outward steps before a border is taken to be reached.
+const DOUBLINGS: usize = 14;
+const MOST: usize = 100;
+/// Places so close are one.
+const CLOSE: f64 = 1e-14;
+/// An excess so large that nothing depends on how large.
+const FAR: f64 = 1e3;
+
+/// A value of the parameter, how far zeta is above the target there, and the derivative of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    at: f64,
+    excess: f64,
+    slope: f64,
+    /// Was it the last to be looked at?
+    last: bool,
+}
+
+impl Place {
+    fn new(at: f64, held: Rise, side: f64, target: f64) -> Self {
+        let zeta = held.rise.max(0.0).sqrt();
+        let slope = held.slope / (2.0 * zeta);
+        Self {
+            at,
+            excess: (zeta - target).min(FAR + target),
+            slope: if slope * side > 0.0 && zeta - target < FAR {
+                slope
+            } else {
+                f64::NAN
+            },
+            last: false,
+        }
+    }
+}
+
+/// The next place to look at, and whether it is Newton's from the better of the two.
+fn next_place(inner: &Place, outer: &Place, (low, high): (f64, f64)) -> (f64, bool) {
+    let better = if outer.excess < -inner.excess { outer } else { inner };
+    let newton = better.at - better.excess / better.slope;
+    let (a, b) = (inner.at.min(outer.at), inner.at.max(outer.at));
+    if newton > a && newton < b {
+        return (newton, true);
+    }
+    (inner.at - low * (outer.at - inner.at) / (high - low), false)
+}
+
+/// First and last root among points of which those inside straddle it; infinite on a side that is open or has no point outside.
+pub fn straddled(
+    points: &[f64],
+    (first, last): (usize, usize),
+    open: (bool, bool),
+    excess: impl Fn(f64) -> f64,
+) -> Result<(f64, f64)> {
+    let left = match first == 0 || open.0 {
+        true => f64::NEG_INFINITY,
+        false => root(&excess, points[first - 1], points[first])?,
+    };
+    let right = match last + 1 == points.len() || open.1 {
+        true => f64::INFINITY,
+        false => root(&excess, points[last], points[last + 1])?,
+    };
+    Ok((left, right))
+}

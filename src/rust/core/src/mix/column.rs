@@ -1,0 +1,77 @@
+//! One coefficient held at a value v, by ML: with b its estimate at the variances theta and S its variance there the deviance is higher by d^2 / S, d = v - b.
+//!
+//! With p the combination of the coordinates that estimates it, b = p'y and S = p'Vp, and n_k the contrasts of A_k p,
+//!
+//! ```text
+//! db/dk    = -n_k' a                              dS/dk    = p' A_k p
+//! d2b/dkdl = n_k' V22^-1 A_l a + n_l' V22^-1 A_k a    d2S/dkdl = -2 n_k' V22^-1 n_l
+//! ```
+
+use super::likelihood::{Derivatives, Point, Problem};
+use faer::{Mat, Par};
+
+pub struct Column {
+    /// The coefficient as a combination of those along an orthonormal basis of X.
+    pub direction: Mat<f64>,
+    pub value: f64,
+}
+
+/// How far the estimate is from the value.
+pub struct Distance {
+    p: Mat<f64>,
+    d: f64,
+    s: f64,
+}
+
+impl Distance {
+    fn rise(&self) -> f64 {
+        self.d * self.d / self.s
+    }
+
+    /// Derivative of the rise in the value.
+    pub fn slope(&self) -> f64 {
+        2.0 * self.d / self.s
+    }
+}
+
+impl Column {
+    pub fn add(&self, problem: &Problem, point: &mut Point<'_>, par: Par) {
+        let fixed = problem.fixed_at(point, par);
+        let p = &fixed.w * &self.direction;
+        let s = inner(&self.direction, &(&fixed.s * &self.direction));
+        let d = self.value - inner(&p, &problem.y);
+        let distance = Distance { p, d, s };
+        point.deviance += distance.rise();
+        point.q += distance.rise();
+        point.distance = Some(distance);
+    }
+}
+
+impl Distance {
+    pub fn add_derivatives(&self, problem: &Problem, point: &Point<'_>, to: &mut Derivatives, par: Par) {
+        let Self { p, d, s } = self;
+        let (m, count) = (problem.covariance.m(), to.gradient.len());
+        let ap: Vec<Mat<f64>> = (0..count)
+            .map(|k| problem.covariance.apply(k, p.as_ref(), par))
+            .collect();
+        let n: Vec<Mat<f64>> = ap.iter().map(|a| a.as_ref().subrows(0, m).to_owned()).collect();
+        let vn: Vec<Mat<f64>> = n.iter().map(|n| problem.solve(point, n.as_ref(), par)).collect();
+        let aa = problem.on_contrasts(point.a.as_ref(), par);
+        let b: Vec<f64> = n.iter().map(|n| -inner(n, &point.a)).collect();
+        let ds: Vec<f64> = ap.iter().map(|a| inner(p, a)).collect();
+        let ratio = d / s;
+        for k in 0..count {
+            to.gradient[k] -= ratio * (2.0 * b[k] + ratio * ds[k]);
+            for l in 0..count {
+                let second = inner(&vn[k], &aa[l]) + inner(&vn[l], &aa[k]);
+                let of_s = -2.0 * inner(&n[k], &vn[l]);
+                let square = (b[k] + ratio * ds[k]) * (b[l] + ratio * ds[l]);
+                to.hessian[k][l] += 2.0 * square / s - ratio * (2.0 * second + ratio * of_s);
+            }
+        }
+    }
+}
+
+fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
+    (a.transpose() * b)[(0, 0)]
+}
