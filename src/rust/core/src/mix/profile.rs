@@ -336,11 +336,11 @@ impl<'p, 'a> Profile<'p, 'a> {
                 return Ok((found.local.deviance, slope));
             }
         }
-        Ok((self.from_afar(&search, held, value)?, f64::NAN))
+        Ok((self.descended(&search, held, value)?, f64::NAN))
     }
 
     /// From the optimum of the fit, each variance large enough to move.
-    fn from_afar(&self, search: &Search<'_>, held: Option<usize>, value: f64) -> Result<f64> {
+    fn descended(&self, search: &Search<'_>, held: Option<usize>, value: f64) -> Result<f64> {
         let mut theta = self.start(&self.best.theta, value);
         let share = |(t, size): (&f64, &f64)| t * size;
         let largest = theta.iter().zip(&search.size).map(share).fold(0.0, f64::max);
@@ -433,7 +433,7 @@ impl Profiled for Profile<'_, '_> {
     }
 
     fn reset(&self) {
-        self.last.borrow_mut().clear();
+        *self.last.borrow_mut() = vec![(self.estimate, self.best.theta.clone())];
     }
 }
 

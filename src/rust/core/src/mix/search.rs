@@ -353,7 +353,7 @@ impl<'a> Search<'a> {
             let d = self.workers.run(|par| self.problem.derivatives(&point, par));
             let tied = self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d));
             let (step, decrement) = newton_step(&tied, &theta, &free);
-            if !(decrement <= least) {
+            if decrement.is_nan() || decrement > least {
                 return Ok(None);
             }
             if decrement <= SETTLED {
