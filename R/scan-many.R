@@ -90,7 +90,6 @@ random_in_rows <- function(random) random[names(random) != "alpha"]
 scan_basis <- function(model, source) {
   random <- model$random[[1]]
   effect <- rust_effect(random, "id")
-  if (is.null(random$kernel)) effect$K <- diag(length(random$index))
   call_rust(
     ffi_scan_basis, unname(model$y - model$offset), model$X, model_weights(model), effect, as.integer(source$cell), as.integer(source$cells),
     control_threads(model$control), control_tolerance(model$control)
