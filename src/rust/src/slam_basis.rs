@@ -46,7 +46,7 @@ fn ffi_slam_turn(basis: List, A: RMatrix<f64>, back: bool) -> Reply<RMatrix<f64>
     view::same_length("A", A.nrows(), basis.n())?;
     claim(4.0 * A.data().len() as f64)?;
     let (a, workers) = (view::matrix(&A), Workers::new(1)?);
-    let turned = workers.run(|_| if back { basis.from_rows(a) } else { basis.to_rows(a) });
+    let turned = workers.run(|_| if back { basis.transpose_times(a) } else { basis.times(a) });
     Ok(reply::columns(&turned))
 }
 

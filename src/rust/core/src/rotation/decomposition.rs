@@ -53,7 +53,7 @@ pub(crate) struct Built<'a> {
 
 impl<'a> Decomposition<'a> {
     /// `y2`: responses that are known by now, a column each. The cheaper side of a factor is taken: its columns, or the ids that it relates.
-    pub(crate) fn new(
+    pub(crate) fn build(
         model: &Model<'a>,
         projection: &Projection,
         y2: &Mat<f64>,

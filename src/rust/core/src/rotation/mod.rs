@@ -89,7 +89,7 @@ impl<'a> NullModel<'a> {
         count(Work::Decomposition);
         monitor.check()?;
         let y2 = columns(&first, projection.coordinates());
-        let built = Decomposition::new(model, &projection, &y2, vectors, workers, monitor)?;
+        let built = Decomposition::build(model, &projection, &y2, vectors, workers, monitor)?;
         let frame = frame(model, &projection, &built);
         let mut null = Self {
             projection,

@@ -74,7 +74,7 @@ impl Basis {
     }
 
     /// Q A
-    pub fn to_rows(&self, a: MatRef<'_, f64>) -> Mat<f64> {
+    pub fn times(&self, a: MatRef<'_, f64>) -> Mat<f64> {
         let mut rows = a.to_owned();
         let head = Mat::from_fn(self.groups.count(), a.ncols(), |i, j| a[(self.groups.first[i], j)]);
         let between = self.between.apply(head);
@@ -84,7 +84,7 @@ impl Basis {
     }
 
     /// Q'A
-    pub fn from_rows(&self, a: MatRef<'_, f64>) -> Mat<f64> {
+    pub fn transpose_times(&self, a: MatRef<'_, f64>) -> Mat<f64> {
         let mut rows = a.to_owned();
         self.groups.reflect(&mut rows);
         let head = |i: usize, j: usize| self.groups.sign(i) * rows[(self.groups.first[i], j)];
@@ -104,7 +104,7 @@ impl Basis {
     /// Q'
     pub fn transpose(&self) -> Result<Mat<f64>> {
         claim(2.0 * (self.n() as f64).powi(2))?;
-        Ok(self.from_rows(Mat::identity(self.n(), self.n()).as_ref()))
+        Ok(self.transpose_times(Mat::identity(self.n(), self.n()).as_ref()))
     }
 }
 
@@ -216,8 +216,8 @@ mod tests {
         let qt = basis.transpose().unwrap();
         let n = s.len();
         let scaled = Mat::from_fn(n, n, |i, j| s[i] * qt[(i, j)]);
-        let back = basis.to_rows(qt.as_ref()) - Mat::<f64>::identity(n, n);
-        (basis.to_rows(scaled.as_ref()), back.norm_max())
+        let back = basis.times(qt.as_ref()) - Mat::<f64>::identity(n, n);
+        (basis.times(scaled.as_ref()), back.norm_max())
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Set {
     fn part(&self, whole: &Model, state: &State, f: &Mat<f64>) -> State {
         let (c, k) = (whole.c(), whole.k);
         let some = Mat::from_fn(self.rows.len(), k, |i, m| f[(self.rows[i], m)]);
-        let rotated = self.basis.from_rows(some.as_ref());
+        let rotated = self.basis.transpose_times(some.as_ref());
         let gather = |values: &[f64], width: usize| -> Vec<f64> {
             let of = |j: &usize| values[j * width..(j + 1) * width].iter().copied();
             self.traits.iter().flat_map(of).collect()
@@ -67,7 +67,7 @@ impl Set {
         let right = product(columns(&left, n), weighted.as_ref(), Par::Seq);
         (
             product(lambda.transpose(), weighted.as_ref(), Par::Seq),
-            self.basis.to_rows(right.as_ref()),
+            self.basis.times(right.as_ref()),
         )
     }
 }

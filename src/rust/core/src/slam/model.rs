@@ -213,8 +213,8 @@ impl Set {
         let x = Mat::from_fn(rows.len(), whole.b(), |i, l| x[(rows[i], l)]);
         let known = &whole.data.known;
         let data = Data {
-            y: basis.from_rows(y.as_ref()),
-            x: basis.from_rows(x.as_ref()),
+            y: basis.transpose_times(y.as_ref()),
+            x: basis.transpose_times(x.as_ref()),
             x_prior: whole.data.x_prior.clone(),
             xf: Mat::zeros(rows.len(), 0),
             xf_prior: vec![],
