@@ -117,7 +117,8 @@ fn fit_pattern(
         Err(error) => pattern.columns.iter().map(|_| Err(error.clone())).collect(),
         Ok(fits) => fits,
     };
-    if !matches!(model.kernel, Kernel::LowRank(_)) {
+    // coefficients of a factor are over its columns
+    if matches!(model.kernel, Kernel::Identity | Kernel::Dense(_)) {
         fits.iter_mut()
             .flatten()
             .for_each(|fit| fit.alpha = part.spread(&fit.alpha, model.index.len()));

@@ -5,6 +5,7 @@ use faer::Mat;
 use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
+use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::likelihood::optimize::Place;
 use fastlmm_core::lmm::fit::{Fit, Options, Status, fit};
@@ -173,6 +174,59 @@ fn factors_by_cross_products_and_by_svd() {
             &responses(&data, 12),
             "factor",
         );
+    }
+}
+
+#[test]
+fn a_sparse_factor_is_the_same_factor() {
+    let data = Data::new(15, 60, 20, 2, 20);
+    // few columns and as many as there are groups: by columns, and by ids
+    for k in [5, 20] {
+        let w = Mat::from_fn(20, k, |i, j| {
+            if (i + j).is_multiple_of(3) {
+                noise(16, i, j) - 0.5
+            } else {
+                0.0
+            }
+        });
+        let column = |j: usize| (0..20).filter(move |i| (i + j).is_multiple_of(3));
+        let p: Vec<i32> = (0..=k)
+            .map(|c| (0..c).map(|j| column(j).count() as i32).sum())
+            .collect();
+        let rows: Vec<usize> = (0..k).flat_map(column).collect();
+        let x: Vec<f64> = (0..k)
+            .flat_map(|j| column(j).map(move |i| (i, j)))
+            .map(|at| w[at])
+            .collect();
+        let rows: Vec<i32> = rows.iter().map(|&i| i as i32).collect();
+        let mut y = responses(&data, 6).subcols(0, 4).to_owned();
+        (0..4).for_each(|i| y[(i, 1)] = f64::NAN);
+        (0..7).for_each(|i| (2..4).for_each(|j| y[(i, j)] = f64::NAN));
+        for method in METHODS {
+            let sparse = many(
+                &data,
+                Kernel::Sparse(Sparse::new(20, &p, &rows, &x).unwrap()),
+                &y,
+                method,
+            );
+            let dense = many(&data, Kernel::LowRank(LowRank(w.as_ref(), false)), &y, method);
+            for (a, b) in sparse.fits.iter().zip(&dense.fits) {
+                let (Ok(a), Ok(b)) = (a, b) else {
+                    panic!("{k}: a response failed")
+                };
+                let (found, exact) = (a.point.log_lik, b.point.log_lik);
+                assert!((found - exact).abs() < 1e-8 * exact.abs(), "{k}: {found} {exact}");
+                assert_eq!(a.alpha.len(), k);
+                let largest = b.alpha.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+                let loss = a
+                    .alpha
+                    .iter()
+                    .zip(&b.alpha)
+                    .map(|(a, b)| (a - b).abs())
+                    .fold(0.0, f64::max);
+                assert!(loss <= 1e-6 * largest, "{k}: {loss} {largest}");
+            }
+        }
     }
 }
 
