@@ -174,12 +174,22 @@ log_det <- function(x) {
 
 # X in an orthonormal basis of its span: beta = basis along, vcov = basis covariance basis'
 along_x <- function(fit) {
+  if (is_gp_fit(fit) && fit$random[[1]]$kernel$route == "fourier") return(along_columns(fit))
   if (length(fit$random) > 1) return(fit$rotated)
   rotated <- fit$rotated
   v <- arrow(fit)
   along <- rotated$y1 - v$su2 * drop(rotated$b %*% (rotated$y / v$v22))
   list(
     along = along * rotated$y_scale, covariance = v$S * rotated$y_scale^2, basis = rotated$basis, log_det_x = rotated$log_det_x
+  )
+}
+
+# The same from the fixed effects themselves: Fourier space keeps no rotated object. A fit of a table has no X to make a basis of.
+along_columns <- function(fit) {
+  R <- if (is.null(fit$frame)) diag(fit$rank) else qr.R(qr(unname(fixed_design(fit)[, fit$kept, drop = FALSE]), tol = 0))
+  list(
+    along = drop(R %*% fit$coefficients[fit$kept]), covariance = R %*% unname(fit$vcov) %*% t(R), basis = backsolve(R, diag(fit$rank)),
+    log_det_x = 2 * sum(log(abs(diag(R))))
   )
 }
 

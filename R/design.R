@@ -23,6 +23,7 @@ empty_design <- function(fit, random) {
 # Variables of the terms in new data
 forge_frame <- function(fit, terms, newdata) {
   environment(terms) <- newdata_env(fit, newdata)
+  newdata <- with_plain_coordinates(as.list(attr(terms, "variables"))[-1], newdata, environment(terms))
   call <- as.call(list(quote(stats::model.frame), terms, newdata, na.action = stats::na.pass))
   evaluate_frame(call, baseenv(), explain = function(e) explain_new(e, attr(terms, "predvars"), newdata, environment(terms)))
 }

@@ -6,7 +6,7 @@ split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
   formula[[3]] <- single_bars(formula[[3]])
   right <- formula[[3]]
-  gp <- split_gp(right, env)
+  gp <- split_gp(right, env, data)
   bars <- find_bars(right)
   random <- if (is.null(gp) || length(bars) > 0) split_bars(bars) else list()
   fixed <- formula

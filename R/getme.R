@@ -4,7 +4,7 @@
 #'
 #' | name | meaning |
 #' |---|---|
-#' | `X`, `K` | design of the fixed effects; kernel |
+#' | `X`, `K` | design of the fixed effects; kernel, of a [gp()] term the correlations between the rows |
 #' | `Z`, `Zt` | sparse incidence matrix of the random effects, a column for each id of K; its transpose |
 #' | `y`, `offset`, `weights` | response (offset not subtracted), offset, prior weights |
 #' | `fixef`, `beta` | fixed effects, with and without names |
@@ -13,11 +13,13 @@
 #' | `Lambdat`, `Ztlist`, `Gp` | transposed relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`; transposed incidence matrices, one for each random effect; where their columns begin in `Z` |
 #' | `n_rtrms`, `n_rfacs` | random effects; grouping factors |
 #' | `devcomp` | pieces of the criterion and the dimensions, as `lme4` has them: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
-#' | `sigma` | residual standard deviation |
+#' | `sigma`, `lengthscale` | residual standard deviation; length scales, of fits with a [gp()] term |
 #' | `sigma2`, `sigma2_e`, `delta`, `h2` | variance components, their ratio, heritability |
 #' | `flist`, `cnms` | grouping factor; name of the random term, by group |
 #' | `n`, `N`, `p`, `q`, `rank` | rows (twice), columns of X and of Z, rank of X |
 #' | `REML`, `is_REML` | rank of X for a REML fit, else 0; `TRUE` or `FALSE` |
+#'
+#' A process is a function, not an effect of ids: fits with a [gp()] term have none of `Z`, `Zt`, `b`, `Lambdat`, `Ztlist`, `Gp`, `devcomp`, `flist` and `q`, and `"ALL"` leaves these out.
 #'
 #' Several random effects stand in the order of the formula; `lme4` sorts them by their number of levels. All components here, and the rows of `VarCorr()`
 #' and `confint()`, keep that order: take them by name.
@@ -45,7 +47,7 @@ getME.default <- function(object, name, ...) {
 #' @exportS3Method lme4::getME fastlmm
 getME.fastlmm <- function(object, name, ...) {
   check_dots_empty(...)
-  name <- check_component(name)
+  name <- if (is_gp_fit(object)) check_gp_component(name, object) else check_component(name)
   if (length(name) > 1) return(sapply(name, getME, object = object, simplify = FALSE))
   fit_components[[name]](object)
 }
@@ -71,6 +73,7 @@ fit_components <- list(
   n_rfacs = function(fit) length(by_group(fit)),
   devcomp = function(fit) criterion_parts(fit),
   sigma = function(fit) sigma(fit),
+  lengthscale = function(fit) fit$lengthscale,
   sigma2 = function(fit) fit$sigma2,
   sigma2_e = function(fit) fit$sigma2_e,
   delta = function(fit) fit$delta,
@@ -91,7 +94,6 @@ relative_sd <- function(fit) unname(sqrt(fit$sigma2 / fit$sigma2_e))
 theta_names <- function(fit) paste0(vapply(fit$random, `[[`, "", "name"), ".", vapply(fit$random, effect_name, ""))
 
 relative_factor <- function(fit) {
-  check_no_process(fit)
   Matrix::bdiag(unname(Map(function(one, theta) theta * kernel_factor(one), fit$random, relative_sd(fit))))
 }
 
@@ -106,7 +108,6 @@ kernel_factor <- function(random) {
 
 # lme4's devcomp. With r = y - X beta - Z b: wrss = r'Wr, ussq = u'u = alpha'K alpha / theta^2, and what the criterion has beside them is ldL2.
 criterion_parts <- function(fit) {
-  check_no_process(fit)
   n <- fit$nobs
   weights <- prior_weights(fit)
   wrss <- sum(weights * (response(fit) - conditional_fit(fit))^2)
@@ -135,14 +136,37 @@ squared_effects <- function(random, theta2) {
   sum(random$alpha * blup(random)[random$index]) / theta2
 }
 
+# Of a process there is what needs no ids, and of a table of sums what needs no rows.
+check_gp_component <- function(name, fit) {
+  without <- c(process_lacks, if (is.null(fit$frame)) c("X", "K", "y", "offset", "weights", "mu"))
+  if (identical(name, "ALL")) return(setdiff(names(fit_components), without))
+  name <- check_component(name, names(fit_components))
+  lacking <- intersect(name, without)
+  if (length(intersect(lacking, process_lacks)) == 0 && length(lacking) > 0) check_has_rows(fit, paste0("getME(fit, ", quoted(lacking[1]), ")"))
+  if (length(lacking) > 0) abort_fastlmm("component", paste0(
+    "a fit with a gp() term has no component ", first_names(lacking), ": its process is a function, not an effect of ids. ranef(fit) has its values at the rows, predict() those elsewhere, ",
+    "and getME(fit, \"K\") its correlations between the rows"
+  ), unknown = lacking)
+  name
+}
+
+process_lacks <- c("Z", "Zt", "b", "Lambdat", "Ztlist", "Gp", "devcomp", "flist", "q")
+
 check_no_process <- function(fit) {
   if (inherits(fit, c("fastlmm_gp", "fastlmm_gp_mlm"))) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")
 }
 
 # One kernel, or a list of several
 stored_kernel <- function(fit) {
-  kernels <- lapply(fit$random, function(one) if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else one$kernel)
+  of <- function(one) if (is_process(one$kernel)) process_matrix(fit) else if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else one$kernel
+  kernels <- lapply(fit$random, of)
   if (length(kernels) == 1) kernels[[1]] else kernels
+}
+
+# Correlations between the rows
+process_matrix <- function(fit) {
+  check_kernel_memory(fit$nobs, 2)
+  structure(gp_cross(fit, model_coordinates(fit)), dimnames = list(rownames(fit$frame), rownames(fit$frame)))
 }
 
 grouping_factors <- function(fit) {
@@ -153,8 +177,7 @@ grouping_factors <- function(fit) {
   })
 }
 
-check_component <- function(name) {
-  known <- names(fit_components)
+check_component <- function(name, known = setdiff(names(fit_components), "lengthscale")) {
   if (identical(name, "ALL")) return(known)
   unknown <- setdiff(as.character(name), known)
   if (length(unknown) > 0 || length(name) == 0) abort_component(unknown, known)

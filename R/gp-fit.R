@@ -31,8 +31,8 @@ check_gp_random <- function(parts, K) {
 
 # The model of a formula with a gp() term
 gp_model <- function(parts, design, K, method, control, call) {
-  gp <- parts$gp
-  columns <- lapply(gp$coordinates, frame_column, frame = design$frame)
+  columns <- lapply(parts$gp$coordinates, frame_column, frame = design$frame)
+  gp <- settle_gp(parts$gp, columns)
   coordinates <- gp_coordinates(columns, gp, rownames(design$frame))
   gp$box <- gp_box(coordinates, gp)
   gp$calls <- lapply(gp$coordinates, predict_call, frame = design$frame)
@@ -117,7 +117,7 @@ fourier_fit <- function(answer) {
 
 new_gp_fit <- function(model, answer) {
   gp <- model$gp
-  d <- length(gp$coordinates)
+  d <- length(gp$axes)
   parameters <- answer$lengths$parameters
   lengths <- parameters[seq_len(d)]
   model$random <- gp_random(model, answer, lengths)
@@ -175,10 +175,10 @@ with_lengthscale <- function(fit, lengths, value) {
 # Length scales, one for all axes or each its own, their standard errors and their degrees of freedom
 with_lengths <- function(fit, value, log_errors) {
   gp <- fit$gp
-  d <- length(gp$coordinates)
+  d <- length(gp$axes)
   own <- gp$ard || length(unique(value)) > 1
   used <- if (own) seq_len(d) else 1
-  fit$lengthscale <- structure(value[used], names = if (own) vapply(gp$coordinates, deparse1, "") else gp$name)
+  fit$lengthscale <- structure(value[used], names = if (own) gp$axes else gp$name)
   estimated <- is.null(gp$lengthscale)
   fit$se$lengthscale <- structure(if (estimated) value[used] * log_errors[used] else rep(0, length(used)), names = names(fit$lengthscale))
   if (estimated) fit$df <- fit$df + length(used)

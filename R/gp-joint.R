@@ -72,7 +72,7 @@ joint_variance <- function(fit, targets) {
   }
   model <- stored_gp_model(fit)
   effects <- joint_effects(fit)
-  in_blocks(nrow(targets$X), max(1, 4e7 %/% fit$nobs), function(rows) {
+  in_blocks(nrow(targets$X), cross_block(fit$nobs), function(rows) {
     cross <- matrix(0, fit$nobs, length(rows))
     if (targets$process) cross <- cross + fit$sigma2[[1]] * t(gp_cross(fit, targets$coordinates[rows, , drop = FALSE]))
     for (label in names(given)) cross <- cross + effect_cross(given[[label]], targets$sources[[label]], fit$sigma2[[label]], rows)

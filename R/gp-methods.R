@@ -29,6 +29,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
   if (random.only) targets <- without_fixed(targets)
+  if (!is.null(newdata) && targets$process) inform_far(object, targets$coordinates)
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
@@ -140,13 +141,18 @@ gp_effects <- function(fit, targets) {
 
 gp_process <- function(fit, coordinates) {
   random <- fit$random[[1]]
-  if (random$kernel$route == "exact") return(drop(gp_cross(fit, coordinates) %*% random$alpha))
+  if (random$kernel$route == "exact") {
+    return(in_blocks(nrow(coordinates), cross_block(fit$nobs), function(rows) gp_cross(fit, coordinates[rows, , drop = FALSE]) %*% random$alpha))
+  }
   process_values(random$kernel, coordinates, matrix(random$alpha), fit$control)[, 1]
 }
 
 process_values <- function(process, coordinates, coefficients, control) {
   call_rust(ffi_gp_values, unname(coordinates), process$basis, coefficients, control_threads(control))
 }
+
+# Targets whose correlations with n rows are held at a time: 32 MB, or as many as the n x n matrix that is there anyway
+cross_block <- function(n) max(n, 4e6 %/% n)
 
 # Correlations with the rows of the fit
 gp_cross <- function(fit, coordinates) {
@@ -162,7 +168,7 @@ gp_variance <- function(fit, targets) {
   if (process$route == "exact") return(exact_variance(fit, targets))
   X <- matrix(0, nrow(targets$X), length(fit$coefficients))
   X[, fit$kept] <- targets$X
-  group <- if (is.null(targets$group)) integer() else ifelse(is.na(targets$group), 0L, targets$group)
+  group <- if (is.null(targets$group)) integer() else replace(targets$group, is.na(targets$group), 0L)
   noise <- if (is.finite(fit$gp$raw_delta)) fit$sigma2[[1]] * fit$gp$raw_delta else fit$sigma2_e
   noise * call_rust(
     ffi_gp_variances, unname(targets$coordinates), X, group, process$table, process$basis, fit$gp$parameters, fit$gp$raw_delta, control_threads(fit$control)
@@ -174,7 +180,7 @@ exact_variance <- function(fit, targets) {
   own <- gp_cross(fit, model_coordinates(fit))
   n <- nrow(own)
   given <- list(gram = prior_weights(fit), cross = unname(prior_weights(fit) * fixed_design(fit)[, fit$kept, drop = FALSE]))
-  in_blocks(nrow(targets$X), max(n, 2e7 %/% n), function(rows) {
+  in_blocks(nrow(targets$X), cross_block(n), function(rows) {
     call_rust(
       ffi_variance, own, FALSE, seq_len(n), given$gram, given$cross, fit$sigma2, fit$sigma2_e, unname(fit$vcov),
       gp_cross(fit, targets$coordinates[rows, , drop = FALSE]), rep(1, length(rows)), targets$X[rows, , drop = FALSE], control_threads(fit$control)

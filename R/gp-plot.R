@@ -18,9 +18,9 @@
 #' @export
 plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE, xlab = NULL, ylab = NULL, main = NULL,
                             col = grDevices::hcl.colors(100, "YlOrRd", rev = TRUE), ...) {
-  d <- length(x$gp$coordinates)
+  d <- length(x$gp$axes)
   grid <- gp_plot_grid(x, if (is.null(n)) c(300, 80, 80)[d] else n)
-  name <- vapply(x$gp$coordinates, deparse1, "")
+  name <- gp_axis_labels(x)
   if (is.null(xlab)) xlab <- name[1]
   if (d == 1) {
     gp_band(x, grid, points, xlab, if (is.null(ylab)) gp_plot_label(grid) else ylab, main, ...)
@@ -35,6 +35,13 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   invisible(grid)
 }
 
+# With their units, but for dates and times of a curve, whose axis says them
+gp_axis_labels <- function(fit) {
+  gp <- fit$gp
+  if (length(gp$axes) == 1 && gp$kinds[[1]]$kind %in% c("Date", "POSIXct")) return(gp$axes)
+  paste0(gp$axes, ifelse(nzchar(gp$units), paste0(" (", gp$units, ")"), ""))
+}
+
 gp_plot_label <- function(grid) if (length(attr(grid, "held")) > 0) "prediction and partial residuals" else "prediction"
 
 # The prediction over the box of the data
@@ -42,9 +49,10 @@ gp_plot_grid <- function(fit, n) {
   box <- fit$gp$box
   side <- function(j) if (j <= 2) seq(box[1, j], box[2, j], length.out = n) else mean(box[, j])
   coordinates <- as.matrix(expand.grid(lapply(seq_len(ncol(box)), side)))
-  colnames(coordinates) <- vapply(fit$gp$coordinates, deparse1, "")
+  colnames(coordinates) <- fit$gp$axes
   targets <- gp_plot_targets(fit, coordinates)
   grid <- as.data.frame(coordinates)
+  if (ncol(grid) == 1) grid[[1]] <- as_coordinate(grid[[1]], fit$gp$kinds[[1]])
   grid$fit <- gp_plot_mean(fit, targets)
   grid$se <- sqrt(pmax(gp_variance(fit, targets), 0))
   structure(grid, held = c(attr(targets$X, "held"), gp_held_others(fit)))
@@ -62,10 +70,10 @@ gp_plot_targets <- function(fit, coordinates) {
 # Groups, an offset that varies, and the third axis
 gp_held_others <- function(fit) {
   groups <- names(fit$random)[-1]
-  third <- fit$gp$coordinates[-(1:2)]
+  third <- fit$gp$axes[-(1:2)]
   c(
     if (length(groups) > 0) paste("no effect of", groups), if (any(fit$offset != fit$offset[1])) "offset at its mean",
-    if (length(third) > 0) sprintf("%s = %s", deparse1(third[[1]]), format(mean(fit$gp$box[, 3]), digits = 3))
+    if (length(third) > 0) sprintf("%s = %s", third, format(mean(fit$gp$box[, 3]), digits = 3))
   )
 }
 
@@ -94,14 +102,18 @@ gp_moved <- function(call, moving, n, env) {
 
 # Variables that the coordinates are made of, where those are given: an expression of one variable is inverted between the data.
 gp_moving <- function(fit, coordinates) {
-  one <- function(expr, at) {
-    if (is.name(expr)) return(structure(list(at), names = deparse1(expr)))
+  gp <- fit$gp
+  columns <- split(seq_along(gp$axes), gp$coordinate_of)
+  one <- function(expr, columns, kind) {
+    at <- coordinates[, columns, drop = length(columns) == 1 && kind$kind != "points"]
+    if (is.name(expr)) return(structure(list(as_coordinate(at, kind)), names = deparse1(expr)))
     variable <- all.vars(expr)
-    if (length(variable) != 1 || !variable %in% names(fit$frame)) return(NULL)
-    structure(list(stats::approx(fit$frame[[deparse1(expr)]], fit$frame[[variable]], at, rule = 2, ties = "ordered")$y), names = variable)
+    if (length(columns) > 1 || length(variable) != 1 || !variable %in% names(fit$frame)) return(NULL)
+    structure(list(stats::approx(as.numeric(fit$frame[[deparse1(expr)]]), fit$frame[[variable]], at, rule = 2, ties = "ordered")$y), names = variable)
   }
-  unlist(lapply(seq_along(fit$gp$coordinates), function(j) one(fit$gp$coordinates[[j]], coordinates[, j])), recursive = FALSE)
+  unlist(unname(Map(one, gp$coordinates, columns, gp$kinds)), recursive = FALSE)
 }
+
 
 # n times the mean of numbers, or the most frequent of levels
 typical <- function(x, n) {

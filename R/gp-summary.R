@@ -9,7 +9,19 @@ process_label <- function(process) {
 print_lengthscale <- function(fit, digits) {
   estimated <- is.null(fit$gp$lengthscale)
   label <- if (length(fit$lengthscale) == 1) "" else paste0(names(fit$lengthscale), " ")
-  cat("Length scale: ", paste0(label, format(fit$lengthscale, digits = digits), collapse = ", "), if (!estimated) " (given)", "\n", sep = "")
+  cat("Length scale: ", paste0(label, format(fit$lengthscale, digits = digits), unit_labels(fit), collapse = ", "), if (!estimated) " (given)", "\n", sep = "")
+}
+
+# Units of the length scales, " days" or nothing
+unit_labels <- function(fit) {
+  if (length(fit$lengthscale) == 1) unit_label(fit$gp) else vapply(seq_along(fit$lengthscale), unit_label, "", gp = fit$gp)
+}
+
+gp_unit_note <- function(gp) {
+  unit <- unique(gp$units)
+  if (length(unit) == 1) return(if (nzchar(unit)) paste0(" (in ", unit, ")"))
+  known <- nzchar(gp$units)
+  paste0(" (", toString(paste(gp$axes[known], "in", gp$units[known])), ")")
 }
 
 # Of a fit, or what its summary keeps of one
@@ -60,7 +72,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)
   if (!is.null(x$residuals)) print_scaled_residuals(x$residuals, digits)
-  cat("\nLength scale and variances:\n")
+  cat("\nLength scale", gp_unit_note(x$fit$gp), " and variances:\n", sep = "")
   print(x$varcomp, digits = digits)
   print_groups(x$fit)
   print_coefficients(x, digits)

@@ -65,11 +65,12 @@ print.fastlmm_gp_basis <- function(x, ...) {
 #' @export
 gp_accumulate <- function(formula, data, basis, weights = NULL, na.action = getOption("na.action"), control = fastlmm_control()) {
   if (!inherits(basis, "fastlmm_gp_basis")) abort_fastlmm("gp_table", paste0("basis must come from gp_basis(), not be of class ", class(basis)[1]))
+  data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   if (is.null(parts$gp)) abort_formula("formula has no gp() term")
   check_gp_random(parts, NULL)
   extras <- Filter(Negate(is.null), list(weights = substitute(weights)))
-  whole <- model_variables(parts, as_data_frame(data), extras)
+  whole <- model_variables(parts, data, extras)
   frame <- drop_incomplete(whole, as_na_action(na.action))
   check_some_rows(frame, nrow(whole))
   chunk_table(parts, whole, frame, data, extras, basis, check_control(control))
@@ -83,6 +84,7 @@ chunk_table <- function(parts, whole, frame, data, extras, basis, control) {
   check_response_finite(y, names(frame)[1], rownames(frame))
   offset <- stats::model.offset(frame)
   columns <- lapply(gp$coordinates, frame_column, frame = frame)
+  gp <- settle_gp(gp, columns)
   coordinates <- gp_coordinates(columns, gp, rownames(frame))
   check_chunk_box(coordinates, basis)
   group <- if (length(parts$random) > 0) group_factor(lapply(group_leaves(parts$random[[1]]$group), frame_column, frame = frame))

@@ -1,6 +1,6 @@
 #' Gaussian processes over columns of data
 #'
-#' A term `gp(lon, lat)` in the formula of [fastlmm_fit()] adds a Gaussian process with a stationary kernel of one to three numeric variables,
+#' A term `gp(lon, lat)` in the formula of [fastlmm_fit()] adds a Gaussian process with a stationary kernel of one to three coordinates,
 #' `y ~ N(X beta, sigma2 (k(distance / lengthscale) + delta I))`. Length scale, variances and fixed effects are estimated together, by the restricted or
 #' plain likelihood of that model. It is a description for formulas only: it cannot be called by itself.
 #'
@@ -8,6 +8,14 @@
 #' With `r` the Euclidean distance in length scales: `exp_quad` is `exp(-r^2 / 2)`; `matern12` is `exp(-r)`, the exponential variogram; `matern32` is
 #' `(1 + a) exp(-a)` with `a = sqrt(3) r`; `matern52` is `(1 + a + a^2 / 3) exp(-a)` with `a = sqrt(5) r`. Coordinates are taken as they are, as positions in a plane or
 #' in space: project longitudes and latitudes of a large region first.
+#'
+#' @section Coordinates:
+#' Numeric variables, matrices with a column for each axis (`gp(coords)`, `gp(cbind(u, v))`), and points of `sf`: `gp(geometry)`, or what the column of points is called, of an `sf` object, with three axes if
+#' the points have heights. Of `sp`'s objects the coordinates are variables under their names: `gp(x, y)`. New data are objects of the same class, in the same coordinate reference system.
+#' Where the system is geographic, distances are in degrees, which differ in length from north to south and from east to west, and a message says so: transform first ([sf::st_transform()]).
+#'
+#' Dates, and times as `POSIXct` or `difftime`, are coordinates too. `print()` and `summary()` name the unit of the length scale: days of a `Date`, seconds of a `POSIXct`, in which time zones do not matter, and
+#' the unit of the data of a `difftime`, to which new data, and `lengthscale` and `range` if they are `difftime`, are converted. `lower` and `upper` may be dates or times.
 #'
 #' @section How it is computed:
 #' In Fourier space (`fit$gp$route == "fourier"`): equispaced frequencies in a ball represent the kernel (Greengard, Rachh and Barnett), one pass over the data by
@@ -31,7 +39,7 @@
 #' By the kernel matrix there is also a smallest `delta`, at which the condition of the covariance leaves no more digits (about 1e-15 times the square of the number of rows, with weights of one). Data with next to no
 #' noise are then interpolated to that accuracy, `fit$optimum$boundary` is `"delta at its floor"`, and the residual variance is an upper bound.
 #'
-#' @param ... one to three numeric variables, or expressions of such.
+#' @param ... one to three coordinates: numeric variables, dates, times, expressions of such, a matrix or a column of points.
 #' @param cov kernel, `"matern52"` if not given.
 #' @param lengthscale in units of the coordinates, if it is known: one number, or one for each coordinate. `NULL`: estimated.
 #' @param ard one length scale for each coordinate?
@@ -74,7 +82,7 @@ find_gp <- function(e) {
 }
 
 # What a term says, its settings evaluated where the formula was written
-split_gp <- function(right, env) {
+split_gp <- function(right, env, data = NULL) {
   terms <- find_gp(right)
   if (length(terms) == 0) return(NULL)
   if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
@@ -82,7 +90,9 @@ split_gp <- function(right, env) {
   unknown <- function(e) abort_gp_term(terms[[1]], paste("has a setting that cannot be evaluated where the formula was written:", conditionMessage(e)))
   settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], evaluate_frame, env, explain = unknown)
   coordinates <- unname(lapply(as.list(call[["..."]]), as_variable))
-  new_gp(terms[[1]], coordinates, settings)
+  gp <- new_gp(terms[[1]], coordinates, settings)
+  gp$degrees <- attr(data, "degrees")
+  gp
 }
 
 # The term's arguments by name. What is named or a constant among the coordinates is a setting that gp() has not, or one without its name.
@@ -116,17 +126,25 @@ new_gp <- function(term, coordinates, settings) {
   defaults <- list(cov = "matern52", ard = FALSE, tol = 0.01, basis = "auto", size = 4000, shared = FALSE)
   gp <- utils::modifyList(defaults, settings)
   gp <- c(gp, list(term = term, coordinates = coordinates, name = gp_label(coordinates)))
-  check_gp(gp, term, d)
+  check_gp_words(gp, term)
 }
 
 gp_label <- function(coordinates) paste0("gp(", toString(vapply(coordinates, deparse1, "")), ")")
 
-check_gp <- function(gp, term, d) {
-  number <- function(x, n = 1) is.numeric(x) && length(x) %in% n && all(is.finite(x) & x > 0)
+# What can be said before the coordinates are known
+check_gp_words <- function(gp, term) {
+  flag <- function(x) isTRUE(x) || isFALSE(x)
   if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov)))
   if (!isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
-  if (!isTRUE(gp$ard) && !isFALSE(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
-  if (!isTRUE(gp$shared) && !isFALSE(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")
+  if (!flag(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
+  if (!flag(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")
+  gp
+}
+
+# The numbers, for d axes
+check_gp <- function(gp, term, d) {
+  if (d < 1 || d > 3) abort_gp_term(term, paste("has", counted(d, "coordinate"), "but must have one to three"))
+  number <- function(x, n = 1) is.numeric(x) && length(x) %in% n && all(is.finite(x) & x > 0)
   if (!is.null(gp$lengthscale) && !number(gp$lengthscale, c(1, d))) {
     abort_gp_term(term, paste0("has lengthscale = ", deparse1(gp$lengthscale), ", which must be one positive number, or one for each of its ", counted(d, "coordinate")))
   }
@@ -145,39 +163,6 @@ abort_gp_term <- function(term, message) {
 
 abort_gp_place <- function(e) {
   abort_fastlmm("gp", paste0("gp() can only be added to the formula; it stands inside ", deparse1(e)), term = e)
-}
-
-# ---- coordinates --------------------------------------------------------------------------------------
-
-gp_coordinates <- function(columns, gp, rows) {
-  names <- vapply(gp$coordinates, deparse1, "")
-  for (i in seq_along(columns)) check_coordinate(columns[[i]], names[i], rows)
-  do.call(cbind, structure(lapply(columns, as.numeric), names = names))
-}
-
-check_coordinate <- function(x, name, rows) {
-  if (!is.numeric(x) || NCOL(x) != 1) {
-    abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() must be a numeric variable, not of class ", class(x)[1]), coordinate = name)
-  }
-  bad <- is.infinite(x)
-  if (any(bad)) abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is not finite in ", rows_at(bad, rows)), coordinate = name)
-}
-
-check_box <- function(box, names) {
-  flat <- !(box[2, ] > box[1, ])
-  if (any(flat)) {
-    abort_fastlmm("constant_coordinate", paste0(
-      "coordinate ", quoted(names[flat][1]), " of gp() is the same in all rows: leave it out"
-    ), coordinate = names[flat][1])
-  }
-}
-
-gp_box <- function(coordinates, gp) {
-  box <- vapply(seq_len(ncol(coordinates)), function(j) range(coordinates[, j]), c(0, 0))
-  check_box(box, colnames(coordinates))
-  if (!is.null(gp$lower)) box[1, ] <- pmin(box[1, ], gp$lower)
-  if (!is.null(gp$upper)) box[2, ] <- pmax(box[2, ], gp$upper)
-  box
 }
 
 # ---- what goes to Rust --------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ rows_in <- function(x, at) if (length(dim(x)) == 2) as.matrix(x)[at, , drop = FA
 # A variable of the frame evaluated in data; NULL where data lack it
 column_again <- function(i, fit, data) {
   name <- names(fit$frame)[i]
-  if (name %in% names(data)) return(data[[name]])
+  if (name %in% names(data)) return(plain_coordinate(data[[name]], name))
   terms <- attr(fit$frame, "terms")
   expression <- (if (is.null(attr(terms, "predvars"))) attr(terms, "variables") else attr(terms, "predvars"))[[1 + i]]
   needed <- expression_variables(expression)

@@ -9,6 +9,7 @@ evaluate_frame <- function(call, env, enclos = parent.frame(), explain = abort_m
 data_frame_of <- function(formula, data, extras = NULL) {
   expressions <- c(as.list(attr(stats::terms(formula), "variables"))[-1], extras)
   env <- environment(formula)
+  data <- with_plain_coordinates(expressions, data, env)
   check_symbols(expressions, data, env)
   call <- as.call(c(list(quote(stats::model.frame), formula = formula, data = data, na.action = stats::na.pass), extras))
   evaluate_frame(call, env, explain = function(e) explain_failure(e, expressions, data, env))

@@ -2,6 +2,7 @@
 
 as_data_frame <- function(data, what = "data") {
   if (is.null(data) || is.environment(data)) return(data)
+  if (inherits(data, "Spatial")) data <- from_sp(data, what)
   if (is.matrix(data) && is.null(colnames(data))) abort_data(paste(what, "is a matrix without column names; name its columns by variable"))
   if (is.data.frame(data) || is.matrix(data)) return(plain_numbers(as.data.frame(data)))
   if (!is.list(data) || is.null(names(data))) abort_data(paste(what, "must be a data frame, not an object of class", class(data)[1]))

@@ -110,8 +110,11 @@ tidy_ran_pars <- function(fit, scales, interval) {
   bound(rows, if (is_sd || is.null(limits)) limits else limits^2)
 }
 
-# Intervals are of variances; in Fourier space a process beside groups has none but the residual's.
+# The standard deviations' errors are those of variances over twice the standard deviation. Intervals are of variances; in Fourier space a process beside groups has none but the residual's.
 tidy_gp_pars <- function(fit, rows, is_sd, interval) {
+  error <- unname(c(fit$se$sigma2, fit$se$sigma2_e))
+  if (is_sd) error <- error / (2 * rows$estimate)
+  rows$std.error <- replace(error, !is.finite(error), NA)
   known <- gp_parameters(fit)
   variances <- known$name[known$what == "sigma_u"]
   limits <- interval(c(if (length(variances) > 0) variances else rep(NA, nrow(rows) - 1), ".sigma2"))
