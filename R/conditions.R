@@ -14,14 +14,10 @@ inform_fastlmm <- function(what, message, ...) {
   message(structure(class = class, list(message = paste0(message, "\n"), call = NULL, ...)))
 }
 
-# What each of many responses has to say, said by the first of them only
-said_once <- function(what, value) {
-  told <- FALSE
-  said <- function(message) {
-    if (told && inherits(message, paste0("fastlmm_message_", what))) invokeRestart("muffleMessage")
-    told <<- told || inherits(message, paste0("fastlmm_message_", what))
-  }
-  withCallingHandlers(value, message = said)
+# Without a message that has been given
+muffled <- function(what, value) {
+  classes <- structure(list(function(message) invokeRestart("muffleMessage")), names = paste0("fastlmm_message_", what))
+  do.call(withCallingHandlers, c(list(quote(value)), classes), envir = environment())
 }
 
 # The call that the user wrote: the outermost frame that runs a function of this package.

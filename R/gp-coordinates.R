@@ -217,19 +217,20 @@ unit_label <- function(gp, axes = seq_along(gp$axes)) {
 
 # ---- far from the data --------------------------------------------------------------------------------
 
-# Targets farther than ten length scales from every row of the fit: newdata may be in another unit.
-inform_far <- function(fit, coordinates) {
-  if (nrow(coordinates) == 0 || !(fit$sigma2[[1]] > 0)) return(invisible())
-  own <- if (is.null(fit$frame)) fit$gp$box else model_coordinates(fit)
-  reach <- 10 * fit$random[[1]]$kernel$lengthscale
-  far <- is_far(own, coordinates, reach, boxed = is.null(fit$frame))
+# Targets farther than ten length scales from every row of the fit: newdata may be in another unit. Of a fit of a table (`own` is NULL) only the box is known.
+inform_far <- function(gp, coordinates, own, lengthscale) {
+  if (nrow(coordinates) == 0) return(invisible())
+  reach <- 10 * lengthscale
+  boxed <- is.null(own)
+  if (boxed) own <- gp$box
+  far <- is_far(own, coordinates, reach, boxed)
   if (!any(far)) return(invisible())
   given <- axis_ranges(own)
   asked <- axis_ranges(coordinates)
   j <- which.max(pmax(given[1, ] - asked[1, ], asked[2, ] - given[2, ]) / reach)
-  said <- function(range) paste(vapply(range[, j], function(x) format(as_axis(x, fit$gp, j), digits = 4), ""), collapse = " to ")
+  said <- function(range) paste(vapply(range[, j], function(x) format(as_axis(x, gp, j), digits = 4), ""), collapse = " to ")
   inform_fastlmm("gp_far", paste0(
-    counted(sum(far), "row"), " of newdata ", if (sum(far) == 1) "lies" else "lie", " farther than ten length scales from every row of the fit, where ", fit$gp$name, " is zero: coordinate ", quoted(fit$gp$axes[j]),
+    counted(sum(far), "row"), " of newdata ", if (sum(far) == 1) "lies" else "lie", " farther than ten length scales from every row of the fit, where ", gp$name, " is zero: coordinate ", quoted(gp$axes[j]),
     " goes from ", said(given), " in the fit and from ", said(asked), " in newdata. Are they in the same unit?"
   ), rows = which(far))
 }

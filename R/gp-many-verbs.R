@@ -33,7 +33,7 @@ gp_many_process <- function(fit, coordinates) {
   for (columns in gp_many_groups(fit)) {
     alpha <- fit$random[[1]]$alpha[, columns, drop = FALSE]
     value[, columns] <- if (fit$gp$route == "exact") {
-      call_rust(ffi_gp_correlations, unname(coordinates), own, fit$gp$cov, gp_many_length(fit, columns[1])) %*% alpha
+      gp_cross_times(coordinates, own, fit$gp$cov, gp_many_length(fit, columns[1]), alpha)
     } else {
       basis <- fit$gp$bases[[fit$gp$window[columns[1]]]]
       process_values(list(basis = basis), coordinates, alpha[seq_len(2 * nrow(basis$frequencies) - 1), , drop = FALSE], fit$control)
@@ -80,7 +80,7 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   fit <- pad_rows(targets, if (process) mean + value[targets$complete, , drop = FALSE] else mean)
   if (!se.fit) return(fit)
   new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
-  one <- function(single) quietly_not_estimable(predict(single, new, re.form, TRUE, allow.new.levels, random.only))$se.fit
+  one <- function(single) muffled("gp_far", quietly_not_estimable(predict(single, new, re.form, TRUE, allow.new.levels, random.only)))$se.fit
   se <- gp_each(object, one, nrow(new))
   se[!targets$complete, ] <- NA
   se <- structure(se[targets$answered, , drop = FALSE], dimnames = NULL)
@@ -101,12 +101,22 @@ some_targets <- function(targets, known) {
 gp_many_values <- function(fit, newdata, rows) {
   if (is.null(newdata)) return(gp_many_own(fit))
   calls <- lapply(fit$gp$coordinates, predict_call, frame = fit$frame)
-  coordinates <- gp_coordinates(lapply(calls, evaluate_new, fit, as_data_frame(newdata, "newdata")), fit$gp, rownames(newdata))
+  newdata <- as_data_frame(newdata, "newdata")
+  coordinates <- gp_coordinates(lapply(calls, evaluate_new, fit, newdata), fit$gp, rownames(newdata))
   known <- rowSums(is.na(coordinates)) == 0
+  inform_many_far(fit, coordinates[known, , drop = FALSE])
   check_in_boxes(fit, coordinates[known, , drop = FALSE])
   value <- matrix(NA_real_, rows, ncol(fit$y))
   if (any(known)) value[known, ] <- gp_many_process(fit, coordinates[known, , drop = FALSE])
   value
+}
+
+# By the longest of the length scales
+inform_many_far <- function(fit, coordinates) {
+  has <- unlist(gp_many_groups(fit))
+  if (length(has) == 0) return(invisible())
+  lengths <- vapply(has, function(j) gp_many_length(fit, j), numeric(ncol(fit$gp$box)))
+  inform_far(fit$gp, coordinates, gp_many_coordinates(fit), apply(matrix(lengths, ncol(fit$gp$box)), 1, max))
 }
 
 # The basis of each window is periodic.

@@ -29,7 +29,9 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
   if (random.only) targets <- without_fixed(targets)
-  if (!is.null(newdata) && targets$process) inform_far(object, targets$coordinates)
+  if (!is.null(newdata) && targets$process && object$sigma2[[1]] > 0) {
+    inform_far(object$gp, targets$coordinates, if (!is.null(object$frame)) model_coordinates(object), object$random[[1]]$kernel$lengthscale)
+  }
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
@@ -142,13 +144,24 @@ gp_effects <- function(fit, targets) {
 gp_process <- function(fit, coordinates) {
   random <- fit$random[[1]]
   if (random$kernel$route == "exact") {
-    return(in_blocks(nrow(coordinates), cross_block(fit$nobs), function(rows) gp_cross(fit, coordinates[rows, , drop = FALSE]) %*% random$alpha))
+    return(gp_cross_times(coordinates, unname(model_coordinates(fit)), fit$gp$cov, random$kernel$lengthscale, matrix(random$alpha))[, 1])
   }
   process_values(random$kernel, coordinates, matrix(random$alpha), fit$control)[, 1]
 }
 
 process_values <- function(process, coordinates, coefficients, control) {
   call_rust(ffi_gp_values, unname(coordinates), process$basis, coefficients, control_threads(control))
+}
+
+# Correlations with the rows of the fit times coefficients, targets x responses, by blocks of targets
+gp_cross_times <- function(coordinates, own, cov, lengthscale, alpha) {
+  value <- matrix(0, nrow(coordinates), ncol(alpha))
+  size <- cross_block(nrow(own))
+  for (block in seq_len(ceiling(nrow(value) / size))) {
+    rows <- seq((block - 1) * size + 1, min(block * size, nrow(value)))
+    value[rows, ] <- call_rust(ffi_gp_correlations, unname(coordinates[rows, , drop = FALSE]), own, cov, lengthscale) %*% alpha
+  }
+  value
 }
 
 # Targets whose correlations with n rows are held at a time: 32 MB, or as many as the n x n matrix that is there anyway
