@@ -62,6 +62,7 @@ fit_gp_many <- function(model, na.action) {
   exact <- gp$basis == "exact" || gp$basis == "auto" && few
   if (exact) check_kernel_memory(nrow(model$y))
   fit <- report_many(new_gp_mlm(model, gp_together(model, exact)))
+  inform_gp_unseen(fit)
   inform_gp_ends(fit)
   warn_few_values(fit)
   fit
@@ -157,6 +158,18 @@ inform_gp_ends <- function(fit) {
       format(gp$looked_at[if (end == "short") 1 else 2], digits = 4), first_names(names(at)), gp_end_advice(fit, end)
     ))
   }
+}
+
+# A basis of some thousand functions may not see what varies from one place to the next.
+inform_gp_unseen <- function(fit) {
+  gp <- fit$gp
+  if (gp$route == "exact" || !is.null(gp$lengthscale) || !is.null(gp$range)) return(invisible())
+  apart <- prod((gp$box[2, ] - gp$box[1, ]) / nrow(fit$y)^(1 / ncol(gp$box)))^(1 / ncol(gp$box))
+  if (gp$looked_at[1] <= apart) return(invisible())
+  inform_fastlmm("gp_unseen", sprintf(
+    "length scales from %s on were looked at: a shorter one takes more than %d basis functions, and a process over it is not seen. Places are about %s apart; basis = \"exact\" looks down to that, in time that grows with the cube of the rows, %d",
+    format(gp$looked_at[1], digits = 4), max(gp$size, min(2000, nrow(fit$y) %/% 2)), format(apart, digits = 3), nrow(fit$y)
+  ), from = gp$looked_at[1])
 }
 
 gp_end_advice <- function(fit, end) {

@@ -66,6 +66,18 @@ pub enum Error {
         missing: f64,
     },
 
+    #[error(
+        "the {rows} rows allow gp() a Fourier basis of {largest} functions, which tells length scales of this kernel {}, and none of those that are looked for, up to {longest:.4}. Use a smoother \
+         `cov`, or basis = \"exact\", which looks down to the distance of neighbours and takes time that grows with the cube of the rows",
+        from_on(*.from)
+    )]
+    RoughForRows {
+        rows: usize,
+        largest: usize,
+        from: f64,
+        longest: f64,
+    },
+
     #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
     MlUnbounded,
 
@@ -107,6 +119,15 @@ fn after(iterations: usize) -> String {
 
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// From which length scale on; infinite: none.
+fn from_on(from: f64) -> String {
+    if from.is_finite() {
+        format!("from {from:.4} on")
+    } else {
+        "at no length".to_owned()
+    }
+}
+
 impl Error {
     /// A number that should be one of 1, ..., bound.
     pub fn outside(what: &'static str, value: impl std::fmt::Display, bound: usize) -> Self {
@@ -129,7 +150,7 @@ impl Error {
             Error::Explained { .. } => "explained",
             Error::ConstantCoordinate { .. } => "constant_coordinate",
             Error::BasisAboveRows { .. } => "basis",
-            Error::Rough { .. } => "rough",
+            Error::Rough { .. } | Error::RoughForRows { .. } => "rough",
             Error::MlUnbounded => "ml_unbounded",
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
@@ -177,6 +198,17 @@ impl Error {
                 ("largest", largest as f64),
                 ("length", length),
                 ("missing", missing),
+            ],
+            Error::RoughForRows {
+                rows,
+                largest,
+                from,
+                longest,
+            } => vec![
+                ("rows", rows as f64),
+                ("largest", largest as f64),
+                ("from", from),
+                ("longest", longest),
             ],
             Error::Threads { threads } => vec![("threads", threads as f64)],
             Error::MlUnbounded | Error::Interrupted | Error::State => vec![],

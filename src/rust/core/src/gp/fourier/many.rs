@@ -175,6 +175,9 @@ impl Many<'_> {
             if fits.is_err() && !windows.is_empty() && request.shortest.is_none() {
                 return Ok(windows);
             }
+            if fits.is_err() && request.shortest.is_none() && request.lengths.is_none() {
+                return Err(self.refusal(n, limit, eps));
+            }
             fits?;
             while eps > FINEST && size(0.3 * eps) <= CHEAP.min(0.4 * n as f64) {
                 eps *= 0.3;
@@ -184,6 +187,33 @@ impl Many<'_> {
                 return Ok(windows);
             }
             longest = shorter;
+        }
+    }
+
+    /// That no window which is looked at is served, and from which length scale on one would be.
+    fn refusal(&self, rows: usize, limit: usize, eps: f64) -> Error {
+        const FARTHEST: f64 = 1e4;
+        let (request, bounds) = (self.asked.request, self.asked.bounds);
+        let longest = request.longest.unwrap_or(SIDES * request.widest(bounds));
+        let serves = |log: f64| {
+            let range = request.range(bounds, log.exp(), WINDOW * log.exp());
+            size(request.family, bounds, &range, eps) <= limit as f64
+        };
+        let (mut low, mut high) = ((longest / FARTHEST).ln(), (longest * FARTHEST).ln());
+        let from = if serves(high) {
+            while high - low > 1e-3 {
+                let middle = 0.5 * (low + high);
+                if serves(middle) { high = middle } else { low = middle }
+            }
+            high.exp()
+        } else {
+            f64::INFINITY
+        };
+        Error::RoughForRows {
+            rows,
+            largest: limit,
+            from,
+            longest,
         }
     }
 
