@@ -47,7 +47,7 @@ impl Exact<'_> {
     /// Local optima of one length scale for all axes in proportion to `unit`, best first.
     pub(super) fn isotropic(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Found> {
         if self.n() > FEW
-            && let Some(found) = self.from_part(search, unit, ends)?
+            && let Some(found) = self.beginning_at_part(search, unit, ends)?
         {
             return Ok(found);
         }
@@ -55,7 +55,7 @@ impl Exact<'_> {
     }
 
     /// By Newton's method on all rows from each optimum of a part of them; none where this leads nowhere.
-    fn from_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Option<Found>> {
+    fn beginning_at_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Option<Found>> {
         let range = Range {
             shortest: unit.iter().map(|u| u * ends.0).collect(),
             longest: unit.iter().map(|u| u * ends.1).collect(),
