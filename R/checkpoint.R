@@ -1,7 +1,7 @@
 # Directories of finished work, one format for scans and chains: a file is what this job wrote, whole and unchanged, or it counts as absent and is made again.
 
 # A file: the tag, a hash of all that follows, and a serialized list: what kind of work, the file's name, the job's fingerprint, a hash of what the value was made from, the value.
-checkpoint_tag <- "fastlmm checkpoint 2"
+checkpoint_tag <- "fastlmm checkpoint 3"
 
 new_store <- function(directory, what, print) list(directory = checkpoint_directory(directory), what = what, print = print)
 
