@@ -4,6 +4,10 @@
 #' @noRd
 ffi_bed_read <- function(path, n, variants) .Call(wrap__ffi_bed_read, path, n, variants)
 
+#' What R raised while Rust was at work: an interrupt, or the error of a time limit. Asked after each call, whatever it ended in.
+#' @noRd
+ffi_raised <- function() .Call(wrap__ffi_raised)
+
 #' Fit one response without sets of columns of its factor.
 #' @noRd
 ffi_exclude <- function(y, X, weights, z, group, W, index, sets, method, threads, tolerance) .Call(wrap__ffi_exclude, y, X, weights, z, group, W, index, sets, method, threads, tolerance)

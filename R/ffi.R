@@ -2,13 +2,15 @@
 
 # Call an entry point; an error that it returns is raised in the user's call, with the numbers of its message as fields.
 call_rust <- function(entry, ..., call = user_call()) {
-  reply <- tryCatch(entry(...), error = function(condition) raise_refused(condition, call))
+  reply <- tryCatch(entry(...), error = identity)
+  raised <- ffi_raised()
+  if (!is.null(raised)) raise_again(raised, call)
+  if (inherits(reply, "error")) raise_refused(reply, call)
   if (inherits(reply, "extendr_error")) raise_rust(reply$value, call)
   reply
 }
 
 raise_rust <- function(failure, call) {
-  if (identical(failure$class, "interrupted")) raise_again(failure$raised, call)
   message <- paste0(failure$message, rust_advice(failure$class))
   do.call(abort_fastlmm, c(list(failure$class, message, call = call), failure$data), quote = TRUE)
 }

@@ -3,6 +3,7 @@
 use extendr_api::SEXP;
 use extendr_api::prelude::*;
 use fastlmm_core::runtime::monitor::Monitor;
+use fastlmm_core::runtime::stop;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::time::{Duration, Instant};
@@ -50,8 +51,10 @@ extern "C-unwind" fn keep(condition: SEXP, _: *mut c_void) -> SEXP {
     unsafe { R_NilValue }
 }
 
-/// What R raised when a computation was last stopped: an interrupt, or the error of a time limit.
-pub fn raised() -> Robj {
+/// What R raised while Rust was at work: an interrupt, or the error of a time limit. Asked after each call, whatever it ended in.
+/// @noRd
+#[extendr]
+fn ffi_raised() -> Robj {
     RAISED.with(|raised| raised.take()).unwrap_or_else(|| r!(NULL))
 }
 
@@ -60,6 +63,10 @@ pub struct Console;
 
 impl Monitor for Console {
     fn stop(&mut self) -> bool {
+        let raised = || RAISED.with(|raised| raised.borrow().is_some());
+        if raised() {
+            return true;
+        }
         if ASKED.get().is_some_and(|asked| asked.elapsed() < PAUSE) {
             return false;
         }
@@ -68,6 +75,17 @@ impl Monitor for Console {
         let none = std::ptr::null_mut();
         // SAFETY: entry points run on R's thread, and core asks monitors there.
         unsafe { R_tryCatch(check, none, classes.get(), keep, none, None, none) };
-        RAISED.with(|raised| raised.borrow().is_some())
+        raised()
     }
+}
+
+/// When the package is loaded: R's thread looks for interrupts whenever it waits.
+#[unsafe(no_mangle)]
+extern "C" fn watch_console() {
+    stop::watch(|| Console.stop());
+}
+
+extendr_module! {
+    mod console;
+    fn ffi_raised;
 }

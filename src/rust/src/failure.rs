@@ -1,10 +1,9 @@
 //! Core's errors as values that `R/ffi.R` raises as classed conditions.
 
-use crate::console;
 use extendr_api::prelude::*;
 use fastlmm_core::runtime::error::Error;
 
-/// An error on its way to R: `list(class =, message =, data =, raised =)`, the last of them what R raised, if that ended the work.
+/// An error on its way to R: `list(class =, message =, data =)`.
 #[derive(Debug)]
 pub struct Failure(Error);
 
@@ -24,12 +23,6 @@ impl From<Failure> for Robj {
                 .into_iter()
                 .map(|(name, number)| (name, Robj::from(number))),
         );
-        list!(
-            class = error.class(),
-            message = error.to_string(),
-            data = data,
-            raised = console::raised()
-        )
-        .into()
+        list!(class = error.class(), message = error.to_string(), data = data).into()
     }
 }

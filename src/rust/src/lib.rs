@@ -32,6 +32,7 @@ mod work;
 extendr_module! {
     mod fastlmm;
     use bed;
+    use console;
     use exclude;
     use fit;
     use gp;

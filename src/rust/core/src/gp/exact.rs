@@ -25,6 +25,7 @@ use crate::rotation::{Model, NullModel};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
+use crate::runtime::stop;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -240,6 +241,7 @@ impl<'a> Exact<'a> {
 
     /// The first rows and columns of K + delta I.
     pub(super) fn noisy(&self, k: &Mat<f64>, size: usize, delta: f64, par: Par) -> Result<Cholesky> {
+        stop::check()?;
         let mut v = k.as_ref().submatrix(0, 0, size, size).to_owned();
         (0..size).for_each(|i| v[(i, i)] += delta);
         Cholesky::new(v, par).ok_or(singular())

@@ -6,6 +6,7 @@ pub mod tridiagonal;
 
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
+use crate::runtime::stop;
 use faer::dyn_stack;
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::matmul;
@@ -237,8 +238,9 @@ pub struct Cholesky {
 }
 
 impl Cholesky {
-    /// `None` if the matrix is not positive definite to rounding.
+    /// `None` if the matrix is not positive definite to rounding, or there is a request to stop.
     pub fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
+        stop::check().ok()?;
         let scratch = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), par, Default::default());
         let mut memory = dyn_stack::MemBuffer::new(scratch);
         let stack = dyn_stack::MemStack::new(&mut memory);

@@ -6,6 +6,7 @@
 
 use crate::linalg::{Scalar, claim_eigen, clear_registers, eigen_scratch, max_abs, sum_of};
 use crate::runtime::error::{Error, Result};
+use crate::runtime::stop;
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
@@ -115,6 +116,7 @@ impl Tridiagonal {
         }
         let floor = f64::EPSILON * max_abs(values.iter().chain(&coupling).copied());
         for l in 0..n {
+            stop::check()?;
             deflate(l, floor, &mut values, &mut coupling, rows, width)?;
         }
         Ok(values)

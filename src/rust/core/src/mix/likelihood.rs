@@ -11,6 +11,7 @@ use super::column::Distance;
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::stop;
 use crate::runtime::work::{Work, count};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Par, Side};
@@ -147,6 +148,7 @@ impl Problem {
         if residual <= 0.0 && (self.n_rest > 0 || self.missed() > 0) {
             return None;
         }
+        stop::check().ok()?;
         count(Work::Factorisation);
         let factor = self.covariance.factorise(theta, par)?;
         let a = factor.solve(self.y2(), par);

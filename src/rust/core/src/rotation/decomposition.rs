@@ -63,7 +63,7 @@ impl<'a> Decomposition<'a> {
     ) -> Result<Built<'a>> {
         let (n, z) = (projection.coordinates(), &projection.between.z);
         let mut by_matrix = |kernel: Kernel<'_>| {
-            Matrix::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers)
+            Matrix::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers, monitor)
         };
         match model.kernel {
             Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
@@ -71,10 +71,12 @@ impl<'a> Decomposition<'a> {
                 workers.run(|par| Reused::build(w.0, row, projection, y2, par))
             }
             Kernel::LowRank(w) if w.0.ncols() < n => {
-                workers.run(|par| Thin::build(Factor::new(w.0, model.index, z), &projection.split, y2, par))
+                let factor = Factor::new(w.0, model.index, z);
+                Thin::build(factor, &projection.split, y2, workers, monitor)
             }
             Kernel::Sparse(w) if w.ncols() < n => {
-                workers.run(|par| Thin::build(Factor::sparse(w, model.index, z), &projection.split, y2, par))
+                let factor = Factor::sparse(w, model.index, z);
+                Thin::build(factor, &projection.split, y2, workers, monitor)
             }
             Kernel::Sparse(w) => {
                 claim(w.nrows as f64 * w.ncols() as f64)?;
@@ -161,7 +163,8 @@ impl Matrix {
         workers.run(|par| split.h.conjugate(m.as_mut(), par));
         let (k11, k12) = fixed_blocks(&mut m, split);
         monitor.check()?;
-        let form = workers.run(|par| Tridiagonal::new(m, split.q0(), par));
+        let first = split.q0();
+        let form = workers.watched(monitor, move |par| Tridiagonal::new(m, first, par))?;
         monitor.check()?;
         Ok(Self {
             form,
@@ -173,22 +176,30 @@ impl Matrix {
     }
 
     /// K12 and the responses go through one sweep. Eigenvalues that are rounding are cut to 0.
-    fn built(self, y2: &Mat<f64>, vectors: bool, workers: &Workers) -> Result<Built<'static>> {
+    fn built(
+        self,
+        y2: &Mat<f64>,
+        vectors: bool,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Built<'static>> {
         let (n, r) = (self.form.n(), self.k12.len());
         let both = Mat::from_fn(
             n,
             r + y2.ncols(),
             |i, j| if j < r { self.k12[j][i] } else { y2[(i, j - r)] },
         );
-        let (mut values, u, rotated) = workers.run(|par| {
+        let form = self.form;
+        let work = move |par| -> Result<_> {
             if !vectors {
-                let (values, rotated) = sweep(&self.form, both, par)?;
-                return Ok((values, None, rotated));
+                let (values, rotated) = sweep(&form, both, par)?;
+                return Ok((values, None, rotated, form));
             }
-            let (values, u) = self.form.vectors(par)?;
+            let (values, u) = form.vectors(par)?;
             let rotated = product(u.transpose(), both.as_ref(), par);
-            Ok((values, Some(u), rotated))
-        })?;
+            Ok((values, Some(u), rotated, form))
+        };
+        let (mut values, u, rotated, form) = workers.watched(monitor, work)??;
         let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
@@ -204,7 +215,7 @@ impl Matrix {
             smallest,
             decomposition: match u {
                 Some(u) => Decomposition::Spectral(values, u),
-                None => Decomposition::Tridiagonal(self.form, values),
+                None => Decomposition::Tridiagonal(form, values),
             },
         })
     }
@@ -231,6 +242,7 @@ fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &Between) -> (M
     let m = Mat::from_fn(m, m, |i, j| kernel.entry(row[i], row[j]) / scale * root[i] * root[j]);
     (m, scale * root_scale * root_scale)
 }
+
 /// K11 and K12 from M = H' N^(1/2) K N^(1/2) H; M itself is turned into D M D.
 fn fixed_blocks(m: &mut Mat<f64>, split: &Split) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let (r, q, q0, n) = (split.r(), split.q(), split.q0(), m.nrows());

@@ -9,6 +9,8 @@ use crate::rotation::decomposition::{Built, Coordinates, Decomposition};
 use crate::rotation::factor::{BLOCK, Factor};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par, Side};
 
@@ -26,9 +28,15 @@ pub struct Thin<'a> {
 
 impl<'a> Thin<'a> {
     /// The way that is both fast and accurate enough: cross products when W is tall and well conditioned, else the SVD.
-    pub(crate) fn build(factor: Factor<'a>, split: &Split, y2: &Mat<f64>, par: Par) -> Result<Built<'a>> {
+    pub(crate) fn build(
+        factor: Factor<'a>,
+        split: &Split,
+        y2: &Mat<f64>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Built<'a>> {
         let (k_scale, trace) = (factor.unit * factor.unit, factor.square());
-        let (thin, first) = Self::new(factor, split, y2, par)?;
+        let (thin, first) = Self::new(factor, split, y2, workers, monitor)?;
         let (k11, b) = thin.fixed_blocks(split);
         Ok(Built {
             decomposition: Decomposition::ThinSvd(thin),
@@ -41,37 +49,47 @@ impl<'a> Thin<'a> {
         })
     }
 
-    fn new(factor: Factor<'a>, split: &Split, y2: &Mat<f64>, par: Par) -> Result<(Self, Coordinates)> {
+    fn new(
+        factor: Factor<'a>,
+        split: &Split,
+        y2: &Mat<f64>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(Self, Coordinates)> {
         let mut columns = split.h.thin();
         if factor.m() >= 4 * factor.k() {
             let (m, k, q) = (factor.m(), factor.k(), split.q() + y2.ncols());
             claim((k * (k + q) + BLOCK.min(m) * (k + q) + m * (q + 4)) as f64)?;
             columns.extend(between_parts(split, y2));
-            let (gram, cross) = factor.cross_products(&columns, par);
-            if let Some(eigen) = well_conditioned(gram, &cross, split, par)? {
+            let (gram, cross) = workers.run(|par| factor.cross_products(&columns, par));
+            monitor.check()?;
+            if let Some(eigen) = well_conditioned(gram, &cross, split, workers, monitor)? {
                 let f1 = (0..split.q()).map(|i| cross.col(i).iter().copied().collect()).collect();
                 let thin = Self::of_eigen(factor, f1, eigen);
                 let cross = cross.as_ref().subcols(split.q(), y2.ncols());
-                let first = thin.of_cross_products(split, y2, cross, par);
+                let first = workers.run(|par| thin.of_cross_products(split, y2, cross, par));
                 return Ok((thin, first));
             }
         }
         claim(factor.m() as f64 * factor.k() as f64)?;
-        let thin = Self::by_svd(factor, split, par)?;
-        let first = thin.coordinates(split, y2, par);
+        let thin = Self::by_svd(factor, split, workers, monitor)?;
+        let first = workers.run(|par| thin.coordinates(split, y2, par));
         Ok((thin, first))
     }
 
-    fn by_svd(factor: Factor<'a>, split: &Split, par: Par) -> Result<Self> {
+    fn by_svd(factor: Factor<'a>, split: &Split, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
         let mut f = factor.matrix();
-        split.h.transpose_multiply(f.as_mut(), par);
+        workers.run(|par| split.h.transpose_multiply(f.as_mut(), par));
         let (q, q0, m, k) = (split.q(), split.q0(), f.nrows(), f.ncols());
         let f1: Vec<Vec<f64>> = (0..q).map(|i| (0..k).map(|c| f[(i, c)]).collect()).collect();
         for i in q0..q {
             (0..k).for_each(|c| f[(i, c)] *= split.c[i]);
         }
-        claim_svd(m - q0, k, par)?;
-        let svd = f.as_ref().subrows(q0, m - q0).thin_svd().map_err(|_| FAILED)?;
+        let decompose = move |par| {
+            claim_svd(m - q0, k, par)?;
+            f.as_ref().subrows(q0, m - q0).thin_svd().map_err(|_| FAILED)
+        };
+        let svd = workers.watched(monitor, decompose)??;
         let all: Vec<f64> = (0..k.min(m - q0)).map(|j| svd.S()[j]).collect();
         let cut = all.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
         let s: Vec<f64> = all.into_iter().filter(|s| *s > cut).collect();
@@ -202,7 +220,8 @@ fn well_conditioned(
     mut gram: Mat<f64>,
     cross: &Mat<f64>,
     split: &Split,
-    par: Par,
+    workers: &Workers,
+    monitor: &mut dyn Monitor,
 ) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
     let k = gram.nrows();
     for i in 0..split.q() {
@@ -215,8 +234,11 @@ fn well_conditioned(
             (b..k).for_each(|a| gram[(a, b)] -= loss * cross[(a, i)] * cross[(b, i)]);
         }
     }
-    claim_eigen(k, par)?;
-    let eigen = gram.self_adjoint_eigen(Side::Lower).map_err(|_| FAILED)?;
+    let decompose = move |par| {
+        claim_eigen(k, par)?;
+        gram.self_adjoint_eigen(Side::Lower).map_err(|_| FAILED)
+    };
+    let eigen = workers.watched(monitor, decompose)??;
     let values: Vec<f64> = (0..k).rev().map(|j| eigen.S()[j]).collect();
     if values[k - 1] < WELL_CONDITIONED * values[0] {
         return Ok(None);

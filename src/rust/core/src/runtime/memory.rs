@@ -5,6 +5,7 @@
 //!   the system has no more, and the next claim or look at the monitor ends the work.
 
 use super::error::{Error, Result};
+use super::stop;
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,8 +28,9 @@ thread_local! {
     static TRYING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Refuses `doubles` numbers that the machine does not have.
+/// Refuses `doubles` numbers that the machine does not have. What is claimed for is expensive: a request to stop is heard before.
 pub fn claim(doubles: f64) -> Result<()> {
+    stop::check()?;
     check()?;
     let bytes = 8.0 * doubles;
     if bytes < SMALL as f64 {
@@ -97,6 +99,15 @@ impl Held {
             reserve.1 = block;
         }
         Ok(Self(()))
+    }
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        if let Ok(mut reserve) = RESERVE.lock() {
+            reserve.0 += 1;
+        }
+        Self(())
     }
 }
 

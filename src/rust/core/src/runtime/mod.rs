@@ -5,5 +5,6 @@ pub mod hash;
 pub mod memory;
 pub mod monitor;
 pub mod parallel;
+pub mod stop;
 pub mod words;
 pub mod work;

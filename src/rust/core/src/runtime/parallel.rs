@@ -2,15 +2,24 @@
 
 use super::error::{Error, Result};
 use super::memory::{self, Held};
+use super::monitor::Monitor;
+use super::stop::{self, Request};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Between two looks for a request to stop.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A thread pool of one call.
 pub struct Workers {
     pool: Option<rayon::ThreadPool>,
     /// After the pool: threads that end may still ask for memory.
-    _reserve: Option<Held>,
+    reserve: Option<Held>,
+    request: Request,
     par: Par,
 }
 
@@ -19,8 +28,12 @@ impl Workers {
         let threads = threads.max(1);
         let reserve = Held::new(threads)?;
         let packing = memory::room((threads + 1) * memory::packing())?;
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.map_err(|_| Error::Threads { threads })?;
+        let request = Request::default();
+        let asked = request.clone();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .start_handler(move |_| asked.join());
+        let pool = pool.build().map_err(|_| Error::Threads { threads })?;
         // a thread's first request may take address space for many more: before the room for matrix products is free
         pool.broadcast(|_| black_box(Box::new(0)));
         drop(packing);
@@ -29,7 +42,8 @@ impl Workers {
         let par = if threads == 1 { Par::Seq } else { Par::rayon(threads) };
         Ok(Self {
             pool: Some(pool),
-            _reserve: Some(reserve),
+            reserve: Some(reserve),
+            request,
             par,
         })
     }
@@ -43,7 +57,8 @@ impl Workers {
     pub fn within(par: Par) -> Self {
         Self {
             pool: None,
-            _reserve: None,
+            reserve: None,
+            request: Request::default(),
             par,
         }
     }
@@ -53,11 +68,51 @@ impl Workers {
     }
 
     /// Do heavy work inside the pool; `faer` and `rayon` calls in it use these threads only.
-    /// Monitors are asked outside, on the thread that the caller came from.
+    /// Monitors are asked outside, on the thread that the caller came from, which also looks for a request to stop meanwhile.
     pub fn run<T: Send>(&self, work: impl FnOnce(Par) -> T + Send) -> T {
+        let par = self.par;
         match &self.pool {
-            Some(pool) => pool.install(|| work(self.par)),
-            None => work(self.par),
+            Some(pool) if stop::watches() => pool.in_place_scope(|scope| {
+                let (sender, receiver) = mpsc::channel();
+                scope.spawn(move |_| {
+                    // the receiver waits for it
+                    let _ = sender.send(catch_unwind(AssertUnwindSafe(|| work(par))));
+                });
+                loop {
+                    match receiver.recv_timeout(LOOK) {
+                        Ok(done) => return done.unwrap_or_else(|panic| resume_unwind(panic)),
+                        Err(_) => self.request.look(),
+                    }
+                }
+            }),
+            Some(pool) => pool.install(|| work(par)),
+            None => work(par),
+        }
+    }
+
+    /// Work that cannot be asked to stop, but owns its data: the caller looks at the monitor meanwhile. Where that stops it, the work comes to its end in the
+    /// background, and its result is dropped.
+    pub fn watched<T: Send + 'static>(
+        &self,
+        monitor: &mut dyn Monitor,
+        work: impl FnOnce(Par) -> T + Send + 'static,
+    ) -> Result<T> {
+        let outside = |pool: &&rayon::ThreadPool| pool.current_thread_index().is_none();
+        let Some(pool) = self.pool.as_ref().filter(outside) else {
+            return Ok(work(self.par));
+        };
+        let (sender, receiver) = mpsc::channel();
+        let (par, reserve) = (self.par, self.reserve.clone());
+        pool.spawn(move || {
+            // nobody listens to work that was left; a panic would end the process there
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(|| work(par))));
+            drop(reserve);
+        });
+        loop {
+            match receiver.recv_timeout(LOOK) {
+                Ok(done) => return done.map_err(|panic| resume_unwind(panic)),
+                Err(_) => monitor.check().inspect_err(|_| self.request.ask())?,
+            }
         }
     }
 }
@@ -68,4 +123,51 @@ fn first_product() {
     let mut b = a.clone();
     matmul(b.as_mut(), Accum::Add, a.as_ref(), a.as_ref(), 1.0, Par::Seq);
     black_box(b);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    struct Leave;
+
+    impl Monitor for Leave {
+        fn stop(&mut self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn work_that_is_left_ends_in_the_background() {
+        let workers = Workers::new(1).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let begin = Instant::now();
+        let left = workers.watched(&mut Leave, move |_| {
+            std::thread::sleep(Duration::from_secs(2));
+            sender.send(())
+        });
+        assert!(matches!(left, Err(Error::Interrupted)) && begin.elapsed() < Duration::from_secs(1));
+        drop(workers);
+        assert!(receiver.recv_timeout(Duration::from_secs(60)).is_ok());
+    }
+
+    #[test]
+    fn work_that_looks_for_a_request_is_stopped() {
+        stop::watch(|| true);
+        let until_asked = |_| while stop::check().is_ok() {};
+        Workers::new(2).unwrap().run(until_asked);
+        stop::watch(|| false);
+        assert!(Workers::new(2).unwrap().run(|_| stop::check()).is_ok());
+    }
+
+    #[test]
+    fn watched_work_gives_its_result_and_its_panic() {
+        let workers = Workers::new(2).unwrap();
+        assert_eq!(workers.watched(&mut (), |par| par.degree()).unwrap(), 2);
+        let panics = catch_unwind(AssertUnwindSafe(|| {
+            workers.watched::<()>(&mut (), |_| panic!("no memory"))
+        }));
+        assert_eq!(panics.unwrap_err().downcast_ref::<&str>(), Some(&"no memory"));
+    }
 }

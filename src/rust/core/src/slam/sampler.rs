@@ -8,6 +8,7 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
+use crate::runtime::stop;
 use rayon::prelude::*;
 
 pub struct Sampler {
@@ -97,6 +98,7 @@ impl Sampler {
             let mut draws = Draws::default();
             let mut chain = Chain::from(model, *source, state.clone());
             for _ in 0..iterations {
+                stop::check()?;
                 chain.step();
                 let done = chain.state.iteration;
                 if done > warmup && (done - warmup).is_multiple_of(thin.max(1)) {
@@ -104,9 +106,9 @@ impl Sampler {
                 }
             }
             *state = chain.state;
-            draws
+            Ok(draws)
         };
         let chains = &mut self.chains;
-        Ok(workers.run(|_| chains.par_iter_mut().map(one).collect()))
+        workers.run(|_| chains.par_iter_mut().map(one).collect())
     }
 }

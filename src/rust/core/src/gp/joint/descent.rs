@@ -3,6 +3,7 @@
 //! The Hessian is `4 s_i s_j AI_ij / (size_i size_j)` and, on the diagonal, twice the slope over the size: exact at a variance of zero, and in expectation elsewhere.
 
 use super::problem::{Point, Problem};
+use crate::runtime::stop;
 use faer::{Mat, Par, Side};
 
 /// Most steps, the decrease of the deviance that does not matter, and the longest step.
@@ -140,6 +141,7 @@ pub fn descend(problem: &Problem<'_>, start: &Start, most: usize, par: Par) -> O
     let mut here = problem.point(&start.theta, &start.steps, par)?;
     let mut radius = 0.5;
     for _ in 0..most.min(STEPS) {
+        stop::check().ok()?;
         let tie = problem.tie(&here).filter(|_| !start.held[variances - 1]);
         let local = Local::new(problem, &here, tie.as_deref());
         let mut free = free(problem, start, &here);
