@@ -5,8 +5,8 @@ call_rust <- function(entry, ..., call = user_call()) {
   reply <- tryCatch(entry(...), error = identity)
   raised <- ffi_raised()
   if (!is.null(raised)) raise_again(raised, call)
-  if (inherits(reply, "error")) raise_refused(reply, call)
   if (inherits(reply, "extendr_error")) raise_rust(reply$value, call)
+  if (inherits(reply, "error")) raise_refused(reply, call)
   reply
 }
 

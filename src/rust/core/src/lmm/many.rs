@@ -69,7 +69,7 @@ pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor
     }
     for batch in few.chunks(BATCH) {
         monitor.check()?;
-        found.extend(fit_batch(y, model, batch, request, &workers)?);
+        found.extend(fit_batch(y, model, batch, request, &workers, monitor)?);
     }
     let mut fits: Vec<Result<Fit>> = (0..y.ncols()).map(|_| Err(Error::Interrupted)).collect();
     for (pattern, some) in found {
@@ -86,9 +86,10 @@ fn fit_batch<'a>(
     batch: &'a [Pattern],
     request: Request,
     workers: &Workers,
+    monitor: &mut dyn Monitor,
 ) -> Result<Found<'a>> {
     if let [one] = batch {
-        return Ok(vec![(one, fit_pattern(y, model, one, request, workers, &mut ())?)]);
+        return Ok(vec![(one, fit_pattern(y, model, one, request, workers, monitor)?)]);
     }
     let task = |pattern: &'a Pattern| {
         let fits = fit_pattern(y, model, pattern, request, &Workers::inline(), &mut ())?;

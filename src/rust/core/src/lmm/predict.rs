@@ -5,6 +5,7 @@ use crate::linalg::{claim_eigen, claim_svd, product};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
+use crate::runtime::stop;
 use faer::linalg::cholesky::llt;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};
@@ -112,6 +113,7 @@ fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64
     };
     // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by V^(-1/2)
     let half = Half::new(m, entry, par)?;
+    stop::check()?;
     let c = half.times(Mat::from_fn(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
     let x = half.times(whitened(fitted, &root), par);
     let fixed = fixed_variance(fitted, targets, &c, &x, par);

@@ -4,6 +4,8 @@
 use crate::kernel::sparse::Sparse;
 use crate::linalg::{clear_registers, max_abs, power_of_two};
 use crate::rotation::incidence::Incidence;
+use crate::runtime::error::Result;
+use crate::runtime::stop;
 use faer::linalg::matmul::{matmul, triangular};
 use faer::{Accum, Mat, MatRef, Par};
 
@@ -87,13 +89,14 @@ impl<'a> Factor<'a> {
     }
 
     /// Lower triangle of F'F, and F' times the given columns (m entries each).
-    pub fn cross_products(&self, columns: &[Vec<f64>], par: Par) -> (Mat<f64>, Mat<f64>) {
+    pub fn cross_products(&self, columns: &[Vec<f64>], par: Par) -> Result<(Mat<f64>, Mat<f64>)> {
         let (mut gram, mut cross) = (Mat::zeros(self.k(), self.k()), Mat::zeros(self.k(), columns.len()));
         if let Values::Rows(rows) = &self.w {
             self.sparse_gram(rows, &mut gram);
-            return (gram, self.transpose_times(columns, par));
+            return Ok((gram, self.transpose_times(columns, par)));
         }
         for (first, last) in self.blocks() {
+            stop::check()?;
             let f = self.rows(first, last);
             let c = Mat::from_fn(last - first, columns.len(), |i, j| columns[j][first + i]);
             let (lower, full) = (
@@ -114,7 +117,7 @@ impl<'a> Factor<'a> {
             matmul(cross.as_mut(), Accum::Add, f.transpose(), c.as_ref(), 1.0, par);
         }
         clear_registers();
-        (gram, cross)
+        Ok((gram, cross))
     }
 
     /// F' times the given columns (m entries each).

@@ -61,7 +61,7 @@ impl<'a> Thin<'a> {
             let (m, k, q) = (factor.m(), factor.k(), split.q() + y2.ncols());
             claim((k * (k + q) + BLOCK.min(m) * (k + q) + m * (q + 4)) as f64)?;
             columns.extend(between_parts(split, y2));
-            let (gram, cross) = workers.run(|par| factor.cross_products(&columns, par));
+            let (gram, cross) = workers.run(|par| factor.cross_products(&columns, par))?;
             monitor.check()?;
             if let Some(eigen) = well_conditioned(gram, &cross, split, workers, monitor)? {
                 let f1 = (0..split.q()).map(|i| cross.col(i).iter().copied().collect()).collect();

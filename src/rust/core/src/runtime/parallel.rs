@@ -111,7 +111,9 @@ impl Workers {
         loop {
             match receiver.recv_timeout(LOOK) {
                 Ok(done) => return done.map_err(|panic| resume_unwind(panic)),
-                Err(_) => monitor.check().inspect_err(|_| self.request.ask())?,
+                Err(_) => stop::check()
+                    .and_then(|()| monitor.check())
+                    .inspect_err(|_| self.request.ask())?,
             }
         }
     }
