@@ -73,7 +73,7 @@
 #' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
 #' the residual variance is zero. Of several random effects any may have the variance zero: then the estimates are those of the model without it.
 #'
-#' A decomposition cannot be interrupted; above 5000 ids a message says so beforehand. Between phases the interrupt key works.
+#' Above 5000 ids a message tells of the decomposition beforehand. The interrupt key and [setTimeLimit()] work at all times; of a search they wait for the step at hand.
 #' @references
 #' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
 #'
@@ -117,7 +117,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 estimate <- function(model) {
   if (length(model$random) > 1) return(without_confounded(model))
   random <- model$random[[1]]
-  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index), interruptible = TRUE)
   inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
@@ -147,8 +147,10 @@ warn_confounded <- function(label) {
   ), effect = label)
 }
 
-announce_decomposition <- function(m) {
-  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix, which cannot be interrupted", m, m), size = m)
+# R's own decompositions hear no interrupt
+announce_decomposition <- function(m, interruptible = FALSE) {
+  hears <- if (interruptible) "" else ", which cannot be interrupted"
+  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix%s", m, m, hears), size = m)
 }
 
 # ---- what the user has to know ------------------------------------------------------------------------
