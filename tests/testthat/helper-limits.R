@@ -20,8 +20,13 @@ run_limited <- function(run, extra) {
     value <- tryCatch(suppressWarnings(suppressMessages(run())), error = function(e) e)
     list(value = if (!inherits(value, "error")) value, error = if (inherits(value, "error")) value, peak = bytes_now("VmPeak") - before)
   })
-  found <- suppressWarnings(parallel::mccollect(job)[[1]])
-  if (is.list(found)) found
+  found <- suppressWarnings(parallel::mccollect(job, wait = FALSE, timeout = 120))
+  if (is.null(found)) {
+    tools::pskill(job$pid, tools::SIGKILL)
+    stop("a run did not end within two minutes")
+  }
+  suppressWarnings(parallel::mccollect(job))
+  if (is.list(found[[1]])) found[[1]]
 }
 
 # The right result, a classed error, or R's own words that name the size: what else a run ended in.

@@ -1,9 +1,10 @@
 # An allocation that fails in Rust would end R: under any limit of memory a call ends in the right result or in an error that says the size.
 
-test_that("each engine ends in a result or in a classed error, whatever a limit leaves it", {
+test_that("engines end in a result or in a classed error, whatever a limit leaves them", {
   skip_unless_limits()
   engines <- limited_engines(120)
-  for (name in names(engines)) {
+  # all of them: test-long-memory.R
+  for (name in c("dense", "svd", "many", "mix", "scan", "exact", "slam")) {
     ends <- ends_under_limits(engines[[name]], c(0.3, 0.8))
     expect_true(all(ends %in% c("right", "refused")), info = paste(name, paste(ends, collapse = ", ")))
     expect_true("refused" %in% ends, info = name)
