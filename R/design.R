@@ -16,7 +16,8 @@ forge_design <- function(fit, newdata, random = fit$random) {
 }
 
 empty_design <- function(fit, random) {
-  X <- matrix(0, 0, length(fit$coefficients), dimnames = list(NULL, names(fit$coefficients)))
+  names <- if (is.matrix(fit$coefficients)) rownames(fit$coefficients) else names(fit$coefficients)
+  X <- matrix(0, 0, length(names), dimnames = list(NULL, names))
   list(X = X, offset = numeric(), random = lapply(random, function(one) list(id = character(), z = numeric())))
 }
 
@@ -140,6 +141,14 @@ mold_fixed <- function(terms, frame, contrasts) {
   check_design_finite(X)
   storage.mode(X) <- "double"
   X
+}
+
+# The columns of a formula without a response in rows of data, but for the intercept
+formula_columns <- function(formula, frame) {
+  terms <- attr(frame, "terms")
+  check_levels(terms, frame)
+  X <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
+  X[, colnames(X) != "(Intercept)", drop = FALSE]
 }
 
 # model.matrix() loses names of more than 4096 bytes: long variables go through it under a short name.

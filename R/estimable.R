@@ -41,7 +41,7 @@ null_spaces <- function(X, coefficients, observed, fitted) {
   rank <- colSums(!aliased)
   own <- fitted & rank < ncol(X)
   if (!any(own)) return(NULL)
-  whole <- qr(X, tol = 1e-7)$rank
+  whole <- scaled_qr(X)$rank
   rows <- function(j) if (rank[j] == whole) TRUE else observed[, j]
   key <- vapply(which(own), function(j) paste(c(which(aliased[, j]), "of", if (!isTRUE(rows(j))) which(rows(j))), collapse = " "), "")
   first <- which(own)[!duplicated(key)]

@@ -161,6 +161,7 @@ report <- function(fit) {
   if (fit$status != "ok") warn_status(fit$status, names(fit$random))
   if (fit$optimum$dropped > 0) inform_ml_null(fit$optimum$dropped)
   if (fit$status == "ok" && fit$optimum$boundary != "none") inform_boundary(fit$optimum)
+  if (fit$status == "ok" && fit$optimum$boundary == "none") inform_kernel_unit(fit$h2, fit$random)
   fit
 }
 

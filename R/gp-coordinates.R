@@ -175,6 +175,8 @@ check_coordinate <- function(x, name, rows) {
 
 check_box <- function(box, names) {
   flat <- !(box[2, ] > box[1, ])
+  narrow <- !flat & box[2, ] - box[1, ] < .Machine$double.xmin / .Machine$double.eps
+  if (any(narrow)) abort_fastlmm("scale", paste0("coordinate ", quoted(names[narrow][1]), " of gp() spans ", format(max(box[2, narrow] - box[1, narrow]), digits = 3), ", less than a double resolves; rescale it"))
   if (any(flat)) {
     abort_fastlmm("constant_coordinate", paste0(
       "coordinate ", quoted(names[flat][1]), " of gp() is the same in all rows: leave it out"

@@ -100,7 +100,7 @@ estimate_together <- function(model) {
     model$control$effects, control_threads(model$control), control_tolerance(model$control)
   )
   found$alpha <- list(if (model$control$effects) found$alpha)
-  found
+  without_beyond(found, colnames(model$X))
 }
 
 minus_offset <- function(Y, offset) if (any(offset != 0)) Y - offset else Y
@@ -180,6 +180,8 @@ report_many <- function(fit) {
   special <- fit$status[fit$status != "ok"]
   if (length(special) > 0) warn_responses(special, length(fit$status))
   if (any(fit$dropped > 0, na.rm = TRUE)) inform_ml_null(max(fit$dropped, na.rm = TRUE))
+  inside <- fit$status == "ok" & fit$boundary == "none"
+  inform_kernel_unit(fit$h2[rep(inside, each = length(fit$h2) / length(inside))], fit$random)
   boundary <- fit$boundary[fit$status == "ok" & fit$boundary != "none"]
   if (length(boundary) > 0) inform_boundary_many(boundary, length(fit$status))
   fit

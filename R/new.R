@@ -47,6 +47,7 @@ new_model <- function(parts, design, random, method, control, call) {
 
 # The fit: plain values only, so that it can be saved, compared and sent to other processes.
 new_fastlmm <- function(model, found) {
+  check_representable(found, colnames(model$X))
   names(found$coefficients) <- colnames(model$X)
   kept <- colnames(model$X)[found$kept]
   dimnames(found$vcov) <- list(kept, kept)

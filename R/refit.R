@@ -71,7 +71,7 @@ abort_new_response <- function(message) abort_fastlmm("new_response", paste("the
 update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   call <- object$call
   if (is.null(call)) abort_fastlmm("no_call", "the fit has no call to update")
-  old <- whole_formula(object)
+  old <- without_dot(object, !missing(formula.))
   call$formula <- if (missing(formula.)) old else changed_formula(old, formula.)
   changes <- as.list(match.call(expand.dots = FALSE)$...)
   check_changes(changes)
@@ -89,6 +89,15 @@ changed_formula <- function(old, change) {
   change[[side]] <- sum_bars(change[[side]])
   for (term in subtracted(change[[side]])) if (is_without(old, term)) warn_not_removed(term, old)
   stats::update.formula(old, change)
+}
+
+# With the columns that `.` stood for, once something is taken out of them or added
+without_dot <- function(fit, changed) {
+  old <- whole_formula(fit)
+  if (!changed || !"." %in% all.vars(old[[3]])) return(old)
+  old[[3]] <- stats::formula(fit$terms)[[3]]
+  for (term in random_terms(fit)) old[[3]] <- call("+", old[[3]], term)
+  old
 }
 
 # Terms that stand behind a minus

@@ -65,9 +65,9 @@ formula_source <- function(formula, fit, data) {
   if (length(formula) != 2) abort_candidates("as a formula must have one side, as ~ a + b")
   frame <- frame_of_rows(formula, fit, data)
   if (is.null(frame)) abort_candidates("as a formula need data: give data =, the data frame of the fit")
-  X <- stats::model.matrix(formula, frame)
+  X <- formula_columns(formula, frame)
   rows <- seq_len(nrow(X))
-  matrix_source(unname_rows(X[, colnames(X) != "(Intercept)", drop = FALSE]), list(cell = rows, rows = rows, by = "rows"))
+  matrix_source(unname_rows(X), list(cell = rows, rows = rows, by = "rows"))
 }
 
 abort_candidates <- function(message, ...) abort_fastlmm("candidates", paste("candidates", message), ...)

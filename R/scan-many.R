@@ -96,7 +96,7 @@ scan_basis <- function(model, source) {
   )
 }
 
-has_constant <- function(X) sum(qr.resid(qr(X), rep(1, nrow(X)))^2) < 1e-20 * nrow(X)
+has_constant <- function(X) sum(qr.resid(scaled_qr(X), rep(1, nrow(X)))^2) < 1e-20 * nrow(X)
 
 # U'Y, w Y without X, and y'Py that the kernel does not reach; `basis` has a cell for each row.
 rotate_responses <- function(basis, Y, weights, centred) {

@@ -9,6 +9,7 @@ new_scan <- function(fit, found, source, tests, ask) {
     n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic, df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10),
     h2 = found$h2, logLik = found$logLik, status = found$status, stringsAsFactors = FALSE
   ))
+  table <- without_beyond_tests(table)
   rownames(table) <- NULL
   if (!inherits(fit, "fastlmm_mlm")) table <- kept_tests(table, ask)
   about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names, whole = nrow(table))

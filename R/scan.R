@@ -169,8 +169,7 @@ interaction_covariates <- function(interaction, fit, data) {
   if (!inherits(interaction, "formula") || length(interaction) != 2) abort_scan("got an interaction that is not a one-sided formula, as ~ sex")
   frame <- frame_of_rows(interaction, fit, data)
   if (is.null(frame)) abort_scan("needs data = for an interaction: the data frame of the fit")
-  Z <- stats::model.matrix(interaction, frame)
-  Z <- Z[, colnames(Z) != "(Intercept)", drop = FALSE]
+  Z <- formula_columns(interaction, frame)
   if (ncol(Z) == 0) abort_scan("got an interaction without a covariate; give one, as ~ sex")
   if (anyNA(Z)) abort_scan("got an interaction with missing values in rows of the fit")
   Z
@@ -276,6 +275,7 @@ with_frequency <- function(found, source, G, columns) {
 scan_products <- function(fit, null, G, unit, Z, ask) {
   parts <- with_products(if (ask$na == "impute") impute(G, unit) else G, Z)
   found <- scan_omitting(fit, null, parts$values, parts$columns, parts$adjust, ask)
+  for (name in c("estimate", "std_error")) found[[name]] <- found[[name]] / parts$unit_G / parts$unit_Z
   if (ask$na == "impute") found$n <- observed_rows(G, as.list(seq_len(ncol(G))), null$rows)
   found
 }
@@ -283,10 +283,14 @@ scan_products <- function(fit, null, G, unit, Z, ask) {
 # Covariates, candidates and their products; covariates and candidate are adjusted for, so that the candidate's origin does not matter: it is taken near its values.
 with_products <- function(G, Z) {
   k <- ncol(Z)
+  unit_G <- column_units(G)
+  unit_Z <- column_units(Z)
+  G <- in_units(G, unit_G)
+  Z <- in_units(Z, unit_Z)
   origin <- colMeans(G, na.rm = TRUE)
   products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) (G[, j] - if (is.finite(origin[j])) origin[j] else 0) * Z))
   columns <- lapply(seq_len(ncol(G)), function(j) as.integer(c(seq_len(k), k + j, k + ncol(G) + (j - 1) * k + seq_len(k))))
-  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)))
+  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)), unit_G = unit_G, unit_Z = if (k == 1) unit_Z else NA)
 }
 
 # With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.

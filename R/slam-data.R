@@ -21,7 +21,7 @@ slam_data <- function(parts, design, random, factors, data) {
 single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1] else colnames(frame[[1]])
 
 slam_scale <- function(Y, centre) {
-  list(mean = if (centre) colMeans(Y, na.rm = TRUE) else structure(numeric(ncol(Y)), names = colnames(Y)), sd = apply(Y, 2, stats::sd, na.rm = TRUE))
+  list(mean = if (centre) colMeans(Y, na.rm = TRUE) else structure(numeric(ncol(Y)), names = colnames(Y)), sd = column_sd(Y, na.rm = TRUE))
 }
 
 has_intercept <- function(X) "(Intercept)" %in% colnames(X)
@@ -40,7 +40,7 @@ check_traits <- function(Y) {
 
 # Columns that depend on others are left out, as everywhere; the intercept first
 independent_columns <- function(X) {
-  decomposition <- qr(X, tol = 1e-7)
+  decomposition <- scaled_qr(X)
   kept <- sort(decomposition$pivot[seq_len(decomposition$rank)])
   if (length(kept) < ncol(X)) inform_aliased(colnames(X)[-kept], ncol(X))
   X[, kept, drop = FALSE]
@@ -51,7 +51,7 @@ check_observed_rank <- function(Y, X) {
   patterns <- apply(is.na(Y), 2, function(gone) paste(which(gone), collapse = " "))
   deficient <- function(pattern) {
     rows <- !is.na(Y[, match(pattern, patterns)])
-    qr(X[rows, , drop = FALSE], tol = 1e-7)$rank < ncol(X)
+    scaled_qr(X[rows, , drop = FALSE])$rank < ncol(X)
   }
   bad <- Filter(deficient, setdiff(unique(patterns), ""))
   if (length(bad) == 0) return(invisible())
@@ -63,7 +63,7 @@ check_observed_rank <- function(Y, X) {
 scale_fixed <- function(X, shared) {
   at <- colnames(X) %in% shared
   centre <- ifelse(at & has_intercept(X), colMeans(X), 0)
-  size <- ifelse(at, apply(X, 2, stats::sd), 1)
+  size <- ifelse(at, column_sd(X), 1)
   list(X = sweep(sweep(X, 2, centre), 2, size, "/"), centre = centre, size = size, shared = at)
 }
 
@@ -80,10 +80,10 @@ slam_covariates <- function(factors, design, data, parts, centred) {
   if (anyNA(frame)) abort_fastlmm("missing_values", paste("variables of factors have missing values in rows of the fit:", first_names(names(frame)[vapply(frame, anyNA, NA)])))
   frame[] <- Map(drop_levels, frame, names(frame))
   check_levels(terms, frame)
-  XF <- stats::model.matrix(terms, frame)
+  XF <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
   if (!all(is.finite(XF))) abort_fastlmm("nonfinite", paste0("covariates of factors have infinite values: ", first_names(colnames(XF)[!is.finite(colSums(XF))])))
   XF <- XF[, colnames(XF) != "(Intercept)", drop = FALSE]
-  size <- apply(XF, 2, stats::sd)
+  size <- column_sd(XF)
   if (any(size == 0)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[size == 0])))
   centre <- if (centred) colMeans(XF) else numeric(ncol(XF))
   list(

@@ -39,7 +39,7 @@ fn ffi_exclude(
     };
     let options = Options {
         method: view::method(method)?,
-        threads: threads as usize,
+        threads: view::count(threads, "threads")?,
         tolerance: view::optional(tolerance),
     };
     let fits = exclude(&model, &sets, options, &mut Console)?;

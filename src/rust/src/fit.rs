@@ -47,7 +47,7 @@ fn ffi_fit(
     };
     let options = Options {
         method: view::method(method)?,
-        threads: threads as usize,
+        threads: view::count(threads, "threads")?,
         tolerance: view::optional(tolerance),
     };
     Ok(reply::fit(&fit(&model, options, &mut Console)?, X.ncols()))

@@ -51,7 +51,7 @@ fn ffi_gp_table(rows: List, basis: List, shifts: &[f64], threads: i32) -> Reply<
     let own = data.shifts();
     let shifts = if shifts.is_empty() { &own } else { shifts };
     view::same_length("shifts", shifts.len(), own.len())?;
-    let workers = Workers::new(threads as usize)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
     Ok(reply_table(&moments(
         &data,
         &basis.grid,
@@ -70,7 +70,7 @@ fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) ->
     let ladder = basis.ladder(moments);
     let workers = Workers::new(asked.threads)?;
     let explorer = Explorer {
-        source: Source::Table(&ladder, (response - 1).max(0) as usize),
+        source: Source::Table(&ladder, view::count(response, "response")?.saturating_sub(1)),
         bounds: &asked.bounds,
         request: &asked.request,
         workers: &workers,
@@ -141,7 +141,7 @@ fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bo
 fn ffi_gp_values(points: RMatrix<f64>, basis: List, coefficients: RMatrix<f64>, threads: i32) -> Reply<RMatrix<f64>> {
     let basis = Basis::read(&basis)?;
     view::same_length("coefficients", coefficients.nrows(), 2 * basis.frequencies.len() - 1)?;
-    let workers = Workers::new(threads as usize)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
     let (points, fields) = (columns(&points), columns(&coefficients));
     let values = field::values(
         &basis.grid,
@@ -186,7 +186,7 @@ fn ffi_gp_variances(
         x: view::matrix(&X),
         group: &group,
     };
-    let workers = Workers::new(threads as usize)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
     Ok(field::variances(&space, at, delta, &targets, &workers, &mut Console)?)
 }
 
@@ -203,7 +203,7 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
     let near = near(&asked, &fit, (asked.request.shortest, longest))?.within(&basis.range);
     let space = WeightSpace::new(basis.family, &moments, basis.frequencies, 0)?;
     let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
-    match view::number(&fit, "guard")? as usize {
+    match view::count_of(&fit, "guard")? {
         0 => wanted.reply(&asked, &space, &near),
         guard => {
             let workers = Workers::new(asked.threads)?;

@@ -63,12 +63,12 @@ fn ffi_gp_joint_profile(rows: List, effects: List, request: List, fit: List, wan
     let number = |name| view::number(&wanted, name);
     let what = parameter(
         &view::text(&wanted, "what")?,
-        (number("column")? as usize).saturating_sub(1),
+        (view::count(number("column")?, "column")?).saturating_sub(1),
     );
     let about = (number("estimate")?, number("error")?);
     let mut console = Console;
     let profile = Profile::new(&model, what, (&sigma2, &lengths), about, &workers, &mut console)?;
-    let (rise, points) = (number("rise")?, number("points")? as usize);
+    let (rise, points) = (number("rise")?, view::count(number("points")?, "points")?);
     answer(&profile, rise, points)
 }
 

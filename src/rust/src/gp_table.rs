@@ -88,7 +88,7 @@ impl Basis {
             grid: Grid {
                 centre: view::numbers(list, "centre")?,
                 h: view::numbers(list, "h")?,
-                m: m.iter().map(|m| *m as usize).collect(),
+                m: m.iter().map(|m| view::count(*m, "m")).collect::<Reply<_>>()?,
             },
             bounds: bounds(list)?,
             range: Range {

@@ -42,7 +42,7 @@ impl Rows {
     pub fn new(list: &List) -> Reply<Self> {
         let coordinates = view::real_matrix(list, "coordinates")?;
         let n = coordinates.nrows();
-        let groups = view::number(list, "groups")? as usize;
+        let groups = view::count_of(list, "groups")?;
         let group = view::whole(list, "group")?;
         let rows = Self {
             x: view::real_matrix(list, "X")?,
@@ -105,12 +105,12 @@ impl Asked {
             shortest: optional("shortest")?,
             longest: optional("longest")?,
             tol: view::number(list, "tol")?,
-            largest: view::number(list, "size")? as usize,
+            largest: view::count_of(list, "size")?,
         };
         Ok(Self {
             request,
             bounds: bounds(list)?,
-            threads: view::number(list, "threads")? as usize,
+            threads: view::count_of(list, "threads")?,
         })
     }
 
@@ -166,7 +166,7 @@ impl Wanted {
         Ok(Self {
             what: what.iter().zip(&column).map(one).collect::<Reply<_>>()?,
             rise: view::number(list, "rise")?,
-            points: view::number(list, "points")? as usize,
+            points: view::count_of(list, "points")?,
         })
     }
 

@@ -10,7 +10,11 @@ use fastlmm_core::kernel::dense::examine;
 #[extendr]
 fn ffi_kernel_facts(K: RMatrix<f64>, tolerance: Rfloat, threads: i32) -> Reply<List> {
     view::same_length("K", K.ncols(), K.nrows())?;
-    let facts = examine(view::matrix(&K), view::optional(tolerance), threads as usize)?;
+    let facts = examine(
+        view::matrix(&K),
+        view::optional(tolerance),
+        view::count(threads, "threads")?,
+    )?;
     Ok(reply::facts(&facts))
 }
 

@@ -27,7 +27,7 @@ fn ffi_fit_many(
     let model = held.model(view::matrix(&X), weights)?;
     let options = Options {
         method: view::method(method)?,
-        threads: threads as usize,
+        threads: view::count(threads, "threads")?,
         tolerance: view::optional(tolerance),
     };
     let request = Request {

@@ -43,7 +43,13 @@ fn ffi_fit_mix(
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
     known_variances(start, &held)?;
-    let found = fit_from(&model, view::method(method)?, start, threads as usize, &mut Console)?;
+    let found = fit_from(
+        &model,
+        view::method(method)?,
+        start,
+        view::count(threads, "threads")?,
+        &mut Console,
+    )?;
     Ok(reply::mix(&found, X.ncols()))
 }
 
@@ -79,7 +85,7 @@ fn ffi_variance_mix(
         prior,
         x,
     };
-    Ok(variance(&model, sigma2, &targets, threads as usize)?)
+    Ok(variance(&model, sigma2, &targets, view::count(threads, "threads")?)?)
 }
 
 /// Core knows the rank, which bounds the number of a coefficient.
@@ -119,7 +125,7 @@ fn profiled<T>(
         .zip(number)
         .map(|(what, number)| parameter(what, *number, model));
     let whats = whats.collect::<Reply<Vec<What>>>()?;
-    let workers = Workers::new(threads as usize)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
     let mut console = Console;
     let mut profiles = Profiles::new(model, view::method(method)?, known, &workers, &mut console)?;
     let one = |what| -> Result<_, Error> {
@@ -149,7 +155,8 @@ fn ffi_profile_mix(
     let held = view::effects(&effects)?;
     let model = model(y, &X, weights, &held)?;
     known_variances(known, &held)?;
-    let curve = |profile: &Profile<'_, '_>| profile.curve(zeta_max, points as usize);
+    let points = view::count(points, "points")?;
+    let curve = |profile: &Profile<'_, '_>| profile.curve(zeta_max, points);
     let found = profiled((&model, method), (what, number), known, threads, curve)?;
     let one = |(points, better): (Vec<_>, Vec<f64>)| list!(curve = reply::curve(&points), better = better);
     Ok(List::from_values(found.into_iter().map(one)))

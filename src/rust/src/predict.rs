@@ -54,7 +54,7 @@ fn ffi_variance(
         k: view::matrix(&K_new),
         prior: k_new,
     };
-    Ok(variance(&fitted, &targets, threads as usize)?)
+    Ok(variance(&fitted, &targets, view::count(threads, "threads")?)?)
 }
 
 extendr_module! {

@@ -36,7 +36,7 @@ fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f
     let what = checked(what, column, data.rank())?;
     let data = profiled(data, what)?;
     let profile = Profile::new(&data, view::method(method)?, what)?;
-    Ok(reply::curve(&profile.curve(zeta_max, points as usize)?))
+    Ok(reply::curve(&profile.curve(zeta_max, view::count(points, "points")?)?))
 }
 
 /// Where the deviance has risen by `rise`.

@@ -35,14 +35,21 @@ fn ffi_scan_basis(
         ..held.model(view::matrix(&X), weights)?
     };
     view::same_length("cell", cell.len(), y.len())?;
-    let cell = view::indices(cell, cells as usize, "cell")?;
+    let cell = view::indices(cell, view::count(cells, "cells")?, "cell")?;
     let options = Options {
         method: Method::Reml,
-        threads: threads as usize,
+        threads: view::count(threads, "threads")?,
         tolerance: view::optional(tolerance),
     };
     let workers = Workers::new(options.threads)?;
-    let null = Null::new(&model, &cell, cells as usize, options, &workers, &mut Console)?;
+    let null = Null::new(
+        &model,
+        &cell,
+        view::count(cells, "cells")?,
+        options,
+        &workers,
+        &mut Console,
+    )?;
     Ok(list!(
         rotated = reply::rotated(&null.rotated),
         e = reply::columns(&null.e),
@@ -109,11 +116,11 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
     view::same_length("adjust", adjust.len(), sets.len())?;
     let columns = view::ordered_sets(&sets, G.ncols(), "sets")?;
     let sets: Vec<Set> = (columns.into_iter().zip(adjust))
-        .map(|(columns, adjust)| Set {
-            columns,
-            adjust: *adjust as usize,
+        .map(|(columns, adjust)| {
+            let adjust = view::count(*adjust, "adjust")?;
+            Ok(Set { columns, adjust })
         })
-        .collect();
+        .collect::<Reply<_>>()?;
     let ask = Ask {
         test: view::text(&ask, "test")?.parse()?,
         refit: view::text(&ask, "refit")?.parse()?,
@@ -121,7 +128,7 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
         null: held.place(view::number(&ask, "delta")?),
         sets: &sets,
         centred: view::flag(&ask, "centred")?,
-        threads: view::number(&ask, "threads")? as usize,
+        threads: view::count_of(&ask, "threads")?,
     };
     let workers = Workers::new(ask.threads)?;
     let (basis, g) = (held.basis(), view::matrix(&G));
@@ -196,7 +203,7 @@ fn ffi_scan_many(
         Kept::Largest => Keep::Largest,
         Kept::AtLeast => Keep::AtLeast(least),
     };
-    let workers = Workers::new(threads as usize)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
     let (basis, candidates) = (held.basis(), view::matrix(&G));
     let (columns, pairs) = workers.run(|par| {
         let mut pairs = vec![];

@@ -23,18 +23,19 @@ fn ffi_slam_new(
     chains: &[i32],
     states: List,
 ) -> Reply<ExternalPtr<Sampler>> {
-    let model = model(&data, &prior, factors as usize)?;
-    let source = |chain: &i32| Source {
-        seed: seed as u64,
-        chain: *chain as u64,
+    let model = model(&data, &prior, view::count(factors, "factors")?)?;
+    let seed = view::count(seed, "seed")? as u64;
+    let source = |chain: &i32| {
+        let chain = view::count(*chain, "chains")? as u64;
+        Reply::Ok(Source { seed, chain })
     };
     let states: Vec<Robj> = states.values().collect();
     view::same_length("states", states.len(), chains.len())?;
     let mut sampler = Sampler::new(model);
     for (chain, state) in chains.iter().zip(&states) {
         match state.as_raw_slice() {
-            Some(bytes) => sampler.resume(source(chain), bytes)?,
-            None => sampler.start(source(chain))?,
+            Some(bytes) => sampler.resume(source(chain)?, bytes)?,
+            None => sampler.start(source(chain)?)?,
         }
     }
     Ok(ExternalPtr::new(sampler))
@@ -50,8 +51,16 @@ fn ffi_slam_run(
     thin: i32,
     threads: i32,
 ) -> Reply<List> {
-    let workers = Workers::new(threads as usize)?;
-    let kept = sampler.run(iterations as usize, warmup as u64, thin as u64, &workers, &mut Console)?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
+    let warmup = view::count(warmup, "warmup")? as u64;
+    let thin = view::count(thin, "thin")? as u64;
+    let kept = sampler.run(
+        view::count(iterations, "iterations")?,
+        warmup,
+        thin,
+        &workers,
+        &mut Console,
+    )?;
     Ok(List::from_values(kept.into_iter().map(draws)))
 }
 
@@ -105,9 +114,9 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         data: Data {
             missing,
             x: owned("x")?,
-            x_prior: coefficients(&view::numbers(data, "x_prior")?),
+            x_prior: coefficients(&view::numbers(data, "x_prior")?)?,
             xf: owned("xf")?,
-            xf_prior: coefficients(&view::numbers(data, "xf_prior")?),
+            xf_prior: coefficients(&view::numbers(data, "xf_prior")?)?,
             rows,
             known: owned("known")?,
             y,
@@ -151,10 +160,12 @@ fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
 }
 
 /// 0: flat; a positive number: which shared variance.
-fn coefficients(codes: &[f64]) -> Vec<Coefficient> {
-    let one = |code: &f64| match *code as usize {
-        0 => Coefficient::Flat,
-        number => Coefficient::Shared(number - 1),
+fn coefficients(codes: &[f64]) -> Reply<Vec<Coefficient>> {
+    let one = |code: &f64| {
+        Ok(match view::count(*code, "coefficients")? {
+            0 => Coefficient::Flat,
+            number => Coefficient::Shared(number - 1),
+        })
     };
     codes.iter().map(one).collect()
 }

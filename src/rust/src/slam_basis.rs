@@ -16,7 +16,8 @@ use fastlmm_core::slam::{Basis, Between, Groups};
 #[extendr]
 fn ffi_slam_basis(effect: List, n: i32) -> Reply<List> {
     let held = view::effect(&effect)?;
-    let (x, weights) = (Mat::<f64>::zeros(n as usize, 0), vec![1.0; n as usize]);
+    let n = view::count(n, "n")?;
+    let (x, weights) = (Mat::<f64>::zeros(n, 0), vec![1.0; n]);
     let (basis, values) = Basis::new(&held.model(x.as_ref(), &weights)?, &mut Console)?;
     let (u, tau) = match basis.between {
         Between::Identity => (Mat::zeros(0, 0), vec![]),

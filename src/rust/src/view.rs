@@ -42,7 +42,7 @@ impl Values {
         if form == Form::Sparse {
             let list = k.as_list().ok_or(missing("W"))?;
             let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
-            let n = element("n")?.as_integer().ok_or(missing("n"))? as usize;
+            let n = count(element("n")?.as_integer().ok_or(missing("n"))?, "n")?;
             return Ok(Values::Sparse {
                 n,
                 p: element("p")?,
@@ -187,6 +187,22 @@ pub fn method(name: &str) -> Reply<Method> {
     Ok(name.parse()?)
 }
 
+/// A count that R holds as an integer or a number: whole, not negative, not missing, and exact in both.
+pub fn count(x: impl Into<f64>, what: &'static str) -> Reply<usize> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let x = x.into();
+    if x.fract() == 0.0 && (0.0..=EXACT).contains(&x) {
+        return Ok(x as usize);
+    }
+    let why = format!("must be a whole number that is not negative, not {x}");
+    Err(Error::Argument { what, why }.into())
+}
+
+/// The count that a list holds.
+pub fn count_of(list: &List, name: &'static str) -> Reply<usize> {
+    count(number(list, name)?, name)
+}
+
 /// R's NA as absence.
 pub fn optional(x: Rfloat) -> Option<f64> {
     Option::<f64>::from(x).filter(|x| !x.is_nan())
@@ -201,12 +217,12 @@ pub fn rotated(list: &List) -> Reply<Rotated> {
     Ok(Rotated {
         y: numbers(list, "y")?,
         rho: number("rho")?,
-        n_rest: number("n_rest")? as usize,
+        n_rest: count(number("n_rest")?, "n_rest")?,
         k11: rows(&numbers(list, "k11")?, r, r),
         b: rows(&numbers(list, "b")?, r, n),
         basis: rows(&numbers(list, "basis")?, r, r),
-        null: number("null")? as usize,
-        dropped: number("dropped")? as usize,
+        null: count(number("null")?, "null")?,
+        dropped: count(number("dropped")?, "dropped")?,
         log_det_x: number("log_det_x")?,
         log_weights: number("log_weights")?,
         y_scale: number("y_scale")?,

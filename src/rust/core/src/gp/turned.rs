@@ -1,7 +1,7 @@
 //! Rows turned by the Householder QR of X so that the contrasts come first and the directions of X last: X is projected out and never enters a normal equation.
 
 use crate::rotation::fixed_qr::Design;
-use crate::rotation::projection::scaled_response;
+use crate::rotation::response::Centred;
 use crate::runtime::error::Result;
 use faer::{Mat, MatRef, Par};
 
@@ -18,14 +18,17 @@ impl Turned {
     pub fn new(x: MatRef<'_, f64>, y: &[f64], weights: &[f64]) -> Result<Self> {
         let root: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(x, &root)?;
-        let (mut y, y_scale) = scaled_response(y, &root)?;
+        let Centred {
+            mut y, along, scale, ..
+        } = Centred::new(&design, y, &root)?;
         design.q.transpose_apply(&mut y);
+        y.iter_mut().zip(&along).for_each(|(y, along)| *y += along);
         y.rotate_left(design.rank());
         Ok(Self {
             design,
             root,
             y,
-            y_scale,
+            y_scale: scale,
         })
     }
 

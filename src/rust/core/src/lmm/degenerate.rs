@@ -2,16 +2,16 @@
 
 use crate::likelihood::{Criterion, Method};
 use crate::lmm::fit::{Case, Located, Point, Status, assemble};
+use crate::rotation::response::Length;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, Side};
 
 /// Recognise the data sets whose likelihood has no ordinary optimum.
-pub(crate) fn diagnose(data: &Rotated, length: f64, trace: f64) -> Result<Status> {
+pub(crate) fn diagnose(data: &Rotated, length: Length, trace: f64) -> Result<Status> {
     let n = data.contrasts() + data.rank();
-    let rounding = 8.0 * f64::EPSILON * (n as f64).sqrt() * length;
     let largest = data.largest();
-    if data.square() <= rounding.powi(2) {
+    if data.square() <= length.of_given().powi(2) {
         return Ok(Status::PerfectFit);
     }
     if largest <= 10.0 * f64::EPSILON * trace {
@@ -26,7 +26,7 @@ pub(crate) fn diagnose(data: &Rotated, length: f64, trace: f64) -> Result<Status
             scale: largest * data.k_scale,
         });
     }
-    if !data.full_rank() && data.null_square() <= (10.0 * rounding).powi(2) {
+    if !data.full_rank() && data.null_square() <= length.of_rotation(n).powi(2) {
         return Ok(Status::ExplainedByKernel);
     }
     Ok(Status::Ok)

@@ -6,6 +6,7 @@ use crate::linalg::clear_registers;
 use crate::lmm::degenerate::diagnose;
 use crate::lmm::fit::{Fit, Located, Options, above_floor, locate_inside};
 use crate::rotation::projection::{Projected, Projection};
+use crate::rotation::response::Length;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Block, Model, NullModel};
 use crate::runtime::error::Result;
@@ -103,7 +104,7 @@ impl<'a> Shared<'a> {
         (0..block.parts.len()).into_par_iter().map_init(copy, one).collect()
     }
 
-    fn locate(&self, data: &mut Rotated, length: f64, forms: &Mat<f64>, j: usize) -> Result<Located> {
+    fn locate(&self, data: &mut Rotated, length: Length, forms: &Mat<f64>, j: usize) -> Result<Located> {
         let status = above_floor(diagnose(data, length, self.null.trace)?, self.floor);
         locate_inside(data, self.method, self.null.kept(), status, |criterion| {
             self.common.grid_above(criterion, forms, j, self.floor)

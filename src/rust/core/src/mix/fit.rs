@@ -230,7 +230,8 @@ impl Setup {
     pub fn fixed_effects(&self, point: &Point<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
         let r = self.coordinates.r();
         let fixed = self.problem.fixed_at(point, par);
-        let along = fixed.w.transpose() * &self.problem.y;
+        let mut along = fixed.w.transpose() * &self.problem.y;
+        (0..r).for_each(|j| along[(j, 0)] += self.taken_off[j]);
         let design = &self.coordinates.design;
         let mut beta: Vec<f64> = (0..r).map(|j| along[(j, 0)] * self.y_scale).collect();
         design.solve(&mut beta);
@@ -264,10 +265,19 @@ impl Setup {
         Mat::from_fn(r, 1, |i, _| entry(i))
     }
 
+    /// A coefficient of y as one of the scaled response that X's part has been taken off.
+    pub(super) fn of_centred(&self, value: f64, direction: &Mat<f64>) -> f64 {
+        let taken: f64 = (self.taken_off.iter().enumerate())
+            .map(|(i, t)| direction[(i, 0)] * t)
+            .sum();
+        value / self.y_scale - taken
+    }
+
     fn fixed_part(&self, point: &Point<'_>, par: Par) -> FixedPart {
         let (r, scale) = (self.coordinates.r(), self.y_scale);
         let fixed = self.problem.fixed_at(point, par);
-        let along = fixed.w.transpose() * &self.problem.y;
+        let mut along = fixed.w.transpose() * &self.problem.y;
+        (0..r).for_each(|j| along[(j, 0)] += self.taken_off[j]);
         let design = &self.coordinates.design;
         let column = |j: usize| {
             let mut column: Vec<f64> = (0..r).map(|i| f64::from(i == j)).collect();

@@ -280,7 +280,7 @@ impl<'p, 'a> Profile<'p, 'a> {
             What::Beta(_) => {
                 search.column = Some(Column {
                     direction: self.direction.clone(),
-                    value: value / self.of.setup.y_scale,
+                    value: self.of.setup.of_centred(value, &self.direction),
                 });
                 return (search, None);
             }

@@ -11,7 +11,7 @@ use super::spectral::{self, Spectral};
 use crate::likelihood::Method;
 use crate::linalg::{claim_eigen, norm, power_of_two};
 use crate::rotation::fixed_qr::Design;
-use crate::rotation::projection::scaled_response;
+use crate::rotation::response::{Centred, Length};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::work::{Work, count};
@@ -23,6 +23,8 @@ pub struct Setup {
     pub coordinates: Coordinates,
     pub problem: Problem,
     pub y_scale: f64,
+    /// What was taken off the response along the basis of span(X), in that scale.
+    pub taken_off: Vec<f64>,
     /// sigma2_k = theta_k unit_k; the residual last.
     pub unit: Vec<f64>,
     /// Mean variance that one unit of theta gives a contrast.
@@ -70,8 +72,9 @@ impl Setup {
         let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
         let covariance = covariance(&mut coordinates, parts, x, plain, par)?;
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
-        let (y, y_scale) = scaled_response(model.y, &root)?;
-        let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| y[i]), par);
+        let centred = Centred::new(&coordinates.design, model.y, &root)?;
+        let y_scale = centred.scale;
+        let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| centred.y[i]), par);
         let mut problem = Problem {
             method,
             n_rest: n - r - covariance.contrasts(),
@@ -84,7 +87,7 @@ impl Setup {
             left_out: 0,
         };
         problem.find_missed(&size, par)?;
-        check_explained(&problem, &coordinates.design, &y)?;
+        check_explained(&problem, &coordinates.design, &centred.y, centred.length)?;
         unit.iter_mut().for_each(|unit| *unit = y_scale / *unit * y_scale);
         unit.push(y_scale * y_scale);
         size.push(1.0);
@@ -92,6 +95,7 @@ impl Setup {
             coordinates,
             problem,
             y_scale,
+            taken_off: centred.along,
             unit,
             size,
             is_plain: plain,
@@ -183,15 +187,14 @@ fn covariance(
 }
 
 /// A likelihood without bound has no estimates.
-fn check_explained(problem: &Problem, design: &Design, y: &[f64]) -> Result<()> {
-    let rounding = 8.0 * f64::EPSILON * (y.len() as f64).sqrt() * norm(y);
+fn check_explained(problem: &Problem, design: &Design, y: &[f64], length: Length) -> Result<()> {
     let mut turned = y.to_vec();
     design.q.transpose_apply(&mut turned);
     let by = |by| Err(Error::Explained { by });
-    if norm(&turned[design.rank()..]) <= rounding {
+    if norm(&turned[design.rank()..]) <= length.of_given() {
         return by("the fixed effects");
     }
-    if problem.n_rest > 0 && problem.rho <= (10.0 * rounding).powi(2) {
+    if problem.n_rest > 0 && problem.rho <= length.of_rotation(y.len()).powi(2) {
         return by("the random effects");
     }
     Ok(())

@@ -16,6 +16,8 @@ pub struct Design {
     r: Vec<Vec<f64>>,
     /// Powers of two taken out of the kept columns.
     scale: Vec<f64>,
+    /// The kept columns without weights, each divided by a power of two.
+    columns: Vec<Vec<f64>>,
     /// Kept (not aliased) columns of X, ascending.
     pub kept: Vec<usize>,
 }
@@ -28,13 +30,16 @@ impl Design {
             q: Reflectors::new(n),
             r: vec![],
             scale: vec![],
+            columns: vec![],
             kept: vec![],
         };
         for j in 0..x.ncols() {
             let mut column: Vec<f64> = (0..n).map(|i| x[(i, j)] * row_scale[i]).collect();
             let scale = power_of_two(max_abs(column.iter().copied()));
             column.iter_mut().for_each(|v| *v /= scale);
-            design.append(j, column, scale)?;
+            if design.append(j, column, scale)? {
+                design.columns.push((0..n).map(|i| x[(i, j)] / scale).collect());
+            }
         }
         if design.rank() >= n {
             return Err(Error::TooFewRows { n, rank: design.rank() });
@@ -42,12 +47,12 @@ impl Design {
         Ok(design)
     }
 
-    fn append(&mut self, j: usize, mut column: Vec<f64>, scale: f64) -> Result<()> {
+    fn append(&mut self, j: usize, mut column: Vec<f64>, scale: f64) -> Result<bool> {
         let r = self.rank();
         let length = norm(&column);
         self.q.transpose_apply(&mut column);
         if length == 0.0 || r >= column.len() || norm(&column[r..]) < ALIAS_TOLERANCE * length {
-            return Ok(());
+            return Ok(false);
         }
         let diagonal = self.q.push(&column);
         column.truncate(r);
@@ -55,7 +60,23 @@ impl Design {
         self.r.push(column);
         self.scale.push(scale);
         self.kept.push(j);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Coefficients of the scaled columns whose sum has these coordinates along the basis: R^-1 along.
+    pub fn coefficients(&self, mut along: Vec<f64>) -> Vec<f64> {
+        for j in (0..self.rank()).rev() {
+            along[j] /= self.r[j][j];
+            for i in 0..j {
+                along[i] -= self.r[j][i] * along[j];
+            }
+        }
+        along
+    }
+
+    /// The columns that those coefficients belong to, without weights.
+    pub fn columns(&self) -> &[Vec<f64>] {
+        &self.columns
     }
 
     pub fn rank(&self) -> usize {

@@ -10,6 +10,7 @@ pub mod fixed_qr;
 pub mod groups;
 pub mod incidence;
 pub mod projection;
+pub mod response;
 pub mod reused_eigen;
 pub mod rotated;
 pub mod thin_svd;
@@ -24,6 +25,7 @@ use crate::runtime::work::{Work, count};
 use decomposition::{Built, Coordinates, Decomposition};
 use faer::{Mat, Par};
 use projection::{Projected, Projection, columns};
+use response::Length;
 use rotated::Rotated;
 use std::borrow::Cow;
 
@@ -69,9 +71,9 @@ pub struct Block {
 }
 
 impl Block {
-    /// Length of a response over its scale; 0 for one that has none.
-    pub fn length(&self, j: usize) -> f64 {
-        self.parts[j].as_ref().map_or(0.0, |part| part.length)
+    /// Lengths of a response over its scale; 0 for one that has none.
+    pub fn length(&self, j: usize) -> Length {
+        self.parts[j].as_ref().map_or(Length::default(), |part| part.length)
     }
 }
 
@@ -170,6 +172,9 @@ impl<'a> NullModel<'a> {
             Some(turn) => turn.iter().map(|t| dot(t, &part.y1)).collect(),
             None => part.y1.clone(),
         };
+        // the basis that was turned by `check`, or not yet
+        let taken_off = self.projection.along(&part.taken_off);
+        data.y1.iter_mut().zip(taken_off).for_each(|(y, t)| *y += t);
         data.dropped = 0;
         Ok(())
     }

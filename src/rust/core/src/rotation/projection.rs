@@ -8,9 +8,10 @@ use super::cs_decomposition::Split;
 use super::fixed_qr::Design;
 use super::groups::Between;
 use super::incidence::Incidence;
+use super::response::{Centred, Length};
 use crate::kernel::Kernel;
-use crate::linalg::{axpy, clear_registers, combine, dot, max_abs, norm, power_of_two};
-use crate::runtime::error::{Error, Result};
+use crate::linalg::{axpy, clear_registers, combine, dot, norm};
+use crate::runtime::error::Result;
 use crate::runtime::parallel::Workers;
 use faer::Mat;
 
@@ -25,12 +26,14 @@ pub struct Projection {
 
 /// A response in these coordinates, in units of `scale`.
 pub struct Projected {
+    /// Of the centred response.
     pub y1: Vec<f64>,
     pub y2: Vec<f64>,
     pub rho: f64,
     pub scale: f64,
-    /// Its length, X included.
-    pub length: f64,
+    pub length: Length,
+    /// What was taken off, along the orthonormal basis of span(X) before it is turned.
+    pub taken_off: Vec<f64>,
     /// Its part between groups, where groups share coordinates.
     between: Vec<f64>,
 }
@@ -82,8 +85,8 @@ impl Projection {
 
     pub fn project(&self, y: &[f64]) -> Result<Projected> {
         clear_registers();
-        let (y, scale) = scaled_response(y, &self.root)?;
-        let (between, mut within) = self.between.parts(&y);
+        let centred = Centred::new(&self.design, y, &self.root)?;
+        let (between, mut within) = self.between.parts(&centred.y);
         let mut t = self.between.fold(&between);
         let split = &self.split;
         split.h.transpose_apply(&mut t);
@@ -99,8 +102,9 @@ impl Projection {
             y1: y1.collect(),
             y2: y2.collect(),
             rho: norm(&within).powi(2),
-            scale,
-            length: norm(&y),
+            scale: centred.scale,
+            length: centred.length,
+            taken_off: centred.along,
             between: if self.between.is_shared() { between } else { vec![] },
         })
     }
@@ -115,6 +119,11 @@ impl Projection {
             }
         }
         rows
+    }
+
+    /// Coordinates along the basis that y1 refers to, of coordinates along the basis of the design.
+    pub(crate) fn along(&self, taken_off: &[f64]) -> Vec<f64> {
+        self.split.v.iter().map(|v| dot(v, taken_off)).collect()
     }
 
     /// Orthonormal basis of span(X) that y1 refers to, by columns.
@@ -152,19 +161,4 @@ impl Projection {
 /// y2 of responses, a column each, zeros for those that have none.
 pub(crate) fn columns(parts: &[Result<Projected>], n: usize) -> Mat<f64> {
     Mat::from_fn(n, parts.len(), |i, j| parts[j].as_ref().map_or(0.0, |part| part.y2[i]))
-}
-
-/// Response times the root of the weights, scaled by a power of two to be of order one.
-pub fn scaled_response(y: &[f64], root: &[f64]) -> Result<(Vec<f64>, f64)> {
-    let unit = |x: &[f64]| power_of_two(max_abs(x.iter().copied()));
-    let (y_unit, root_unit) = (unit(y), unit(root));
-    let product: Vec<f64> = (y.iter().zip(root))
-        .map(|(y, s)| (y / y_unit) * (s / root_unit))
-        .collect();
-    let rest = unit(&product);
-    let scale = y_unit * root_unit * rest;
-    if !scale.is_normal() {
-        return Err(Error::Scale { value: scale * scale });
-    }
-    Ok((product.iter().map(|v| v / rest).collect(), scale))
 }

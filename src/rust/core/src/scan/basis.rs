@@ -2,7 +2,9 @@
 
 use crate::linalg::{axpy, dot, norm};
 use crate::lmm::fit::Options;
-use crate::rotation::projection::{Projection, scaled_response};
+use crate::rotation::fixed_qr::Design;
+use crate::rotation::projection::Projection;
+use crate::rotation::response::Centred;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, NullModel};
 use crate::runtime::error::Result;
@@ -105,7 +107,7 @@ impl Null {
         claim((cells * u.ncols()) as f64 * 2.0)?;
         let back = |k: usize| null.projection.lift(&u.col(k).iter().copied().collect::<Vec<f64>>());
         let q1 = null.projection.fixed();
-        let (y, y_scale) = projected_response(&centred, &root, &q1)?;
+        let (y, y_scale) = projected_response(&null.projection.design, &centred, &root, &q1)?;
         let gathered = |x: &[f64]| {
             let mut sums = vec![0.0; cells];
             gather(x, &root, cell, &mut sums);
@@ -145,8 +147,8 @@ impl Null {
 }
 
 /// The scaled response without X, and its scale.
-fn projected_response(y: &[f64], root: &[f64], q1: &[Vec<f64>]) -> Result<(Vec<f64>, f64)> {
-    let (mut y, scale) = scaled_response(y, root)?;
+fn projected_response(design: &Design, y: &[f64], root: &[f64], q1: &[Vec<f64>]) -> Result<(Vec<f64>, f64)> {
+    let Centred { mut y, scale, .. } = Centred::new(design, y, root)?;
     // twice is enough: what the first pass leaves is rounding of the first pass
     for q in q1.iter().chain(q1) {
         axpy(-dot(q, &y), q, &mut y);

@@ -161,7 +161,20 @@ impl State {
             bf,
             shared,
         };
-        (known(&state.g) && known(&state.gf)).then_some(state)
+        let sound = known(&state.g) && known(&state.gf) && state.is_sound();
+        (sound && state.to_bytes() == bytes).then_some(state)
+    }
+
+    /// Numbers that a chain can come to: a variance that is none would only show as draws that fail, or never end.
+    fn is_sound(&self) -> bool {
+        let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
+        let variances = |x: &[f64]| x.iter().all(|x| x.is_finite() && *x > 0.0);
+        [&self.f, &self.theta, &self.bf, &self.cells]
+            .into_iter()
+            .all(|x| finite(x))
+            && variances(&self.sigma2)
+            && variances(&self.shared)
+            && self.shrinkage.numbers().iter().all(|x| x.is_finite() && *x >= 0.0)
     }
 }
 
