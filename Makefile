@@ -39,6 +39,7 @@ check: setup
 
 check-long: install
 	$(CARGO) test --locked --release -p fastlmm-core -- --ignored
+	cd tests/rust && cargo test --locked --release
 	FASTLMM_TEST_LONG=true $(RSCRIPT) dev/test.R
 
 demo: install

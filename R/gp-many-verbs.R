@@ -12,7 +12,7 @@ gp_column_fit <- function(fit, j) {
 gp_each <- function(fit, f, rows) {
   one <- function(j) if (is.na(fit$logLik[j])) rep(NA_real_, rows) else f(gp_column_fit(fit, j))
   value <- vapply(seq_len(ncol(fit$y)), one, numeric(rows))
-  matrix(value, rows, dimnames = list(NULL, colnames(fit$y)))
+  matrix(value, rows, ncol(fit$y), dimnames = list(NULL, colnames(fit$y)))
 }
 
 # ---- the process from its coefficients ------------------------------------------------------------------

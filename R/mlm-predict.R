@@ -54,7 +54,7 @@ predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit =
     quietly_not_estimable(predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels, random.only, na.action = na.action)$se.fit)
   }
   se <- if (is.null(newdata)) cell_errors(object, re.form, k_diag, fit, random.only) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
-  list(fit = fit, se.fit = matrix(se, nrow(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
+  list(fit = fit, se.fit = matrix(as.numeric(se), nrow(fit), ncol(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
 }
 
 # Standard errors in the rows of the fit, those with missing cells too: the rows come back as new data.

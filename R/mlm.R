@@ -99,8 +99,14 @@ estimate_together <- function(model) {
     ffi_fit_many, minus_offset(model$y, model$offset), model$X, model_weights(model), rust_effect(random, names(model$random)), model$method,
     model$control$effects, control_threads(model$control), control_tolerance(model$control)
   )
-  found$alpha <- list(if (model$control$effects) found$alpha)
+  found$alpha <- list(if (model$control$effects) all_alpha(found$alpha, random, ncol(model$y)))
   without_beyond(found, colnames(model$X))
+}
+
+# Where no response has a fit, all coefficients of the random effect are missing.
+all_alpha <- function(alpha, random, q) {
+  if (length(alpha) > 0) return(alpha)
+  matrix(NA_real_, if (is_lowrank(random$kernel)) ncol(random$kernel$W) else length(random$index), q)
 }
 
 minus_offset <- function(Y, offset) if (any(offset != 0)) Y - offset else Y

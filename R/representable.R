@@ -43,7 +43,8 @@ lose <- function(x, j, q) {
   x
 }
 
-is_border <- function(status, boundary) status != "ok" | boundary != "none"
+# Where the residual variance is zero, so are the variances of coefficients along which the kernel is zero.
+is_border <- function(status, boundary) status %in% c("perfect_fit", "explained_by_kernel") | boundary == "h2 = 1" | grepl("residual", boundary, fixed = TRUE)
 
 beyond_message <- function(names) {
   paste0(

@@ -33,9 +33,14 @@ check_traits <- function(Y) {
   refuse(bad(function(y) all(is.na(y))), "are missing in all rows", "missing_response")
   constant <- function(y) {
     y <- y[!is.na(y)]
-    length(y) < 2 || max(y) - min(y) <= 1e-12 * max(abs(y))
+    length(y) < 2 || max(y) - min(y) <= 4 * .Machine$double.eps * max(abs(y))
   }
   refuse(bad(constant), "do not vary", "constant_response")
+  beyond <- function(y) {
+    variance <- column_sd(matrix(y), na.rm = TRUE)^2
+    !is.finite(variance) || variance < .Machine$double.xmin
+  }
+  refuse(bad(beyond), "have a variance beyond what a double can hold", "scale")
 }
 
 # Columns that depend on others are left out, as everywhere; the intercept first

@@ -17,7 +17,7 @@ stored_models <- list(
   many = function(w) fastlmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K),
   mix = function(w) fastlmm_fit(y ~ x + (1 + x || id), w$d, w$K),
   gp_exact = function(w) fastlmm_fit(y ~ x + gp(u, v, basis = "exact"), w$d),
-  gp_fourier = function(w) fastlmm_fit(y ~ x + gp(u, basis = "fourier"), w$d),
+  gp_fourier = function(w) fastlmm_fit(y ~ x + gp(u, cov = "exp_quad", lengthscale = 0.5, tol = 0.1, basis = "fourier"), w$d),
   scan = function(w) fastlmm_scan(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G),
   permutation = function(w) fastlmm_permute(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G, 20, seed = 1, progress = FALSE),
   slam = function(w) slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)

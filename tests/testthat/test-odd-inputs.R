@@ -1,0 +1,136 @@
+# Input that no model is meant for: every entry point and verb answers, or refuses by class.
+
+quiet <- function(e) suppressWarnings(suppressMessages(e))
+
+odd_world <- function() {
+  once("odd inputs", {
+    set.seed(71)
+    ids <- paste0("i", 1:20)
+    W <- matrix(rnorm(600), 20, dimnames = list(ids, NULL))
+    d <- data.frame(id = ids, x = rnorm(20), z = rnorm(20), f = gl(4, 5))
+    d$y <- drop(W %*% rnorm(30)) / 5 + rnorm(20)
+    K <- tcrossprod(W) / 30
+    list(d = d, K = K, fit = quiet(fastlmm_fit(y ~ x + (1 | id), d, K)), many = quiet(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, K)))
+  })
+}
+
+test_that("new data without rows", {
+  w <- odd_world()
+  expect_identical(dim(predict(w$many, w$d[0, ])), c(0L, 2L))
+  se <- predict(w$many, w$d[0, ], se.fit = TRUE)
+  expect_identical(lapply(se[1:2], dim), list(fit = c(0L, 2L), se.fit = c(0L, 2L)))
+  expect_length(predict(w$fit, w$d[0, ]), 0)
+  mixed <- quiet(fastlmm_fit(cbind(y, z) ~ x + (1 | id) + (1 | f), w$d, list(id = w$K)))
+  expect_identical(dim(predict(mixed, w$d[0, ])), c(0L, 2L))
+})
+
+test_that("update() of a formula with `.` changes what `.` stands for, as for lm()", {
+  w <- odd_world()
+  d <- w$d[c("id", "x", "z", "y")]
+  whole <- quiet(fastlmm_fit(y ~ . + (1 | id), d, w$K))
+  less <- quiet(update(whole, . ~ . - x))
+  expect_equal(coef(summary(less)), coef(summary(quiet(fastlmm_fit(y ~ z + (1 | id), d, w$K)))), tolerance = 1e-10)
+  expect_identical(rownames(coef(summary(less))), names(coef(update(lm(y ~ . - id, d), . ~ . - x))))
+  more <- quiet(update(whole, . ~ . + I(x^2)))
+  expect_identical(names(fixef(more)), c("(Intercept)", "x", "z", "I(x^2)"))
+  expect_identical(names(fixef(quiet(update(whole, log(y + 100) ~ .)))), names(fixef(whole)))
+  # products of `.` stay products
+  squared <- quiet(fastlmm_fit(y ~ .^2 + (1 | id), d, w$K))
+  expect_identical(names(fixef(quiet(update(squared, . ~ . - x:z)))), c("(Intercept)", "x", "z"))
+  many <- quiet(fastlmm_fit(cbind(y, z) ~ . + (1 | id), d, w$K))
+  expect_identical(rownames(coef(quiet(update(many, . ~ . - x)))), "(Intercept)")
+  expect_true("." %in% all.vars(quiet(update(whole, method = "ML"))$formula))
+})
+
+test_that("factors of candidates and interactions: one level, no such variable", {
+  w <- odd_world()
+  d <- transform(w$d, one = factor("a"), each = factor(id), word = "b", flag = TRUE)
+  for (formula in list(~one, ~word, ~flag, ~ x:one)) {
+    expect_error(fastlmm_scan(w$fit, formula, data = d), class = "fastlmm_error_single_level")
+    expect_error(fastlmm_scan(w$fit, as.matrix(w$d["z"]), interaction = formula, data = d), class = "fastlmm_error_single_level")
+  }
+  expect_error(fastlmm_scan(w$fit, ~nothing, data = d), class = "fastlmm_error_missing_variable")
+  expect_error(fastlmm_scan(w$fit, ~each:one, data = d), class = "fastlmm_error_single_level")
+  expect_s3_class(quiet(fastlmm_scan(w$fit, ~each, data = d)), "fastlmm_scan")
+})
+
+test_that("raw, complex and list columns in each place", {
+  w <- odd_world()
+  odd <- list(raw = as.raw(1:20), complex = complex(real = 1:20, imaginary = 1), list = as.list(1:20), function_ = function(x) x)
+  for (kind in c("raw", "complex", "list")) {
+    d <- w$d
+    d$o <- odd[[kind]]
+    refused <- function(e) expect_error(quiet(e), class = "fastlmm_error")
+    refused(fastlmm_fit(o ~ x + (1 | id), d, w$K))
+    refused(fastlmm_fit(cbind(y, o) ~ x + (1 | id), d, if (kind == "complex") w$K else "K"))
+    refused(fastlmm_fit(y ~ o + (1 | id), d, w$K))
+    refused(fastlmm_fit(y ~ x + (0 + o | id), d, w$K))
+    refused(fastlmm_fit(y ~ gp(o), d))
+    refused(fastlmm_fit(y ~ x + (1 | id), d, w$K, weights = o))
+    refused(fastlmm_fit(y ~ x + (1 | id), d, w$K, offset = o))
+    if (kind == "list") refused(fastlmm_fit(y ~ x + (1 | o), d))
+    refused(fastlmm_scan(w$fit, ~o, data = d))
+    refused(fastlmm_scan(w$fit, d["o"]))
+    refused(fastlmm_scan(w$fit, odd[[kind]]))
+    refused(fastlmm_scan(w$fit, w$d["z"], interaction = ~o, data = d))
+    refused(fastlmm_permute(w$fit, matrix(odd[[kind]], 20, dimnames = list(w$d$id, "o")), 2))
+    refused(refit(w$fit, odd[[kind]]))
+    refused(predict(w$fit, data.frame(id = w$d$id, x = I(odd[[kind]]))))
+  }
+})
+
+test_that("a list as data: a matrix counts by its rows, as for lm()", {
+  w <- odd_world()
+  as_list <- list(y = w$d$y, id = w$d$id, P = cbind(a = w$d$x, b = w$d$z))
+  fit <- quiet(fastlmm_fit(y ~ P + (1 | id), as_list, w$K))
+  expect_identical(names(fixef(fit)), names(coef(lm(y ~ P, as_list))))
+  expect_equal(unname(predict(fit, as_list)), unname(fitted(fit)), tolerance = 1e-8)
+  expect_error(fastlmm_fit(y ~ P + (1 | id), c(as_list, list(q = 1:3)), w$K), class = "fastlmm_error_data")
+})
+
+test_that("accessors of many responses of which none could be fitted", {
+  w <- odd_world()
+  d <- transform(w$d, y = 1, z = 2)
+  given <- list(
+    dense = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, w$K)), identity = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | f), d)), lowrank = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, kernel_lowrank(chol(w$K + diag(20) / 10) |> t()))),
+    mix = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id) + (1 | f), d, list(id = w$K))), gp = quote(fastlmm_fit(cbind(y, z) ~ gp(x), d))
+  )
+  for (kind in names(given)) {
+    fit <- quiet(eval(given[[kind]]))
+    expect_true(all(fit$status == "constant_response"), info = kind)
+    missing <- list(fixef = fixef(fit), logLik = logLik(fit), sigma = sigma(fit), AIC = AIC(fit), BIC = BIC(fit), VarCorr = VarCorr(fit)$vcov, fitted = fitted(fit), residuals = residuals(fit), predict = predict(fit, d[1:3, ]))
+    if (kind != "gp") missing$ranef <- unlist(ranef(fit))
+    for (verb in names(missing)) expect_true(length(missing[[verb]]) > 0 && all(is.na(missing[[verb]])), info = paste(kind, verb))
+    expect_true(all(is.na(unlist(predict(fit, d[1:3, ], se.fit = TRUE)))), info = kind)
+    expect_output(print(fit), "constant_response")
+    expect_output(print(summary(fit)), "constant_response")
+    expect_true(all(is.na(confint(fit)$lower)))
+    expect_identical(nrow(as.data.frame(fit)), 2L)
+    expect_true(all(is.na(unlist(simulate(fit, 1, seed = 1)))))
+    for (refused in list(quote(plot(fit)), quote(anova(fit)), quote(drop1(fit)), quote(extract_fit(fit, 1)), quote(fastlmm_permute(fit, matrix(1:20, dimnames = list(d$id, "g")), 2)))) {
+      expect_error(quiet(eval(refused)), class = "fastlmm_error", info = paste(kind, deparse1(refused)))
+    }
+  }
+})
+
+test_that("the border takes counts only: whole, not negative, not missing", {
+  w <- odd_world()
+  call <- function(threads) {
+    model <- fastlmm:::stored_model(w$fit)
+    random <- model$random[[1]]
+    fastlmm:::call_rust(
+      fastlmm:::ffi_fit, unname(model$y), model$X, fastlmm:::model_weights(model), random$z, random$group, fastlmm:::fit_values(random), fastlmm:::kernel_form(random), random$index, "REML", threads, 1e-6
+    )
+  }
+  expect_error(call(-1L), class = "fastlmm_error_argument")
+  bed <- tempfile(fileext = ".bed")
+  writeBin(as.raw(c(0x6c, 0x1b, 1, 0, 0)), bed)
+  for (bad in c(-1, 0.5, NaN, Inf, 2^60)) {
+    expect_error(fastlmm:::call_rust(fastlmm:::ffi_bed_read, bed, bad, 0), class = "fastlmm_error_argument")
+    expect_error(fastlmm:::call_rust(fastlmm:::ffi_bed_read, bed, 4, bad), class = "fastlmm_error_argument")
+  }
+})
+
+test_that("combined faults, some of those that make check-long runs", {
+  expect_identical(fault_cases(c(27, 113, 183, 1:25)), NULL)
+})
