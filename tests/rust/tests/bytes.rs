@@ -8,13 +8,15 @@ use fastlmm_core::scan::bed::{bytes, decode};
 use fastlmm_core::slam::rng::Source;
 use fastlmm_core::slam::{Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler};
 use proptest::prelude::*;
+use std::sync::OnceLock;
 
 fn model() -> Model {
     let (n, p, k) = (6, 3, 2);
     let s: Vec<f64> = (0..n).map(|i| 0.2 + 0.3 * i as f64).collect();
     let h = vec![0.0, 0.3, 0.6];
     let even = vec![0.0; h.len()];
-    let numbers = |r: usize, c: usize| Mat::from_fn(r, c, |i, j| ((i * 7 + j * 3) % 5) as f64 - 2.0);
+    let numbers =
+        |r: usize, c: usize| Mat::from_fn(r, c, |i, j| ((i * 7 + j * 3) % 5) as f64 - 2.0);
     Model {
         proportions: Proportions::new(&s, h, even.clone(), even),
         data: Data {
@@ -29,7 +31,10 @@ fn model() -> Model {
             known: Mat::zeros(0, 0),
         },
         prior: Prior {
-            residual: InverseGamma { shape: 2.5, scale: 1.0 },
+            residual: InverseGamma {
+                shape: 2.5,
+                scale: 1.0,
+            },
             loadings: Loadings::Gamma {
                 nu: 3.0,
                 first: (2.0, 1.0),
@@ -50,6 +55,11 @@ fn run(sampler: &mut Sampler) -> Vec<Draws> {
 }
 
 fn whole_state() -> Vec<u8> {
+    static STATE: OnceLock<Vec<u8>> = OnceLock::new();
+    STATE.get_or_init(make_state).clone()
+}
+
+fn make_state() -> Vec<u8> {
     let mut sampler = Sampler::new(model());
     sampler.start(Source { seed: 1, chain: 1 });
     run(&mut sampler);

@@ -30,17 +30,29 @@ struct World {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    (3usize..9, 0usize..4, 1usize..6, any::<bool>(), any::<bool>()).prop_flat_map(|(n, p, columns, repeats, reml)| {
-        let vector = |len: usize| prop::collection::vec(number(), len);
-        (vector(n), prop::collection::vec(vector(n), p), vector(n * columns)).prop_map(move |(y, x, w)| World {
-            y,
-            x,
-            w,
-            columns,
-            repeats,
-            reml,
+    (
+        3usize..9,
+        0usize..4,
+        1usize..6,
+        any::<bool>(),
+        any::<bool>(),
+    )
+        .prop_flat_map(|(n, p, columns, repeats, reml)| {
+            let vector = |len: usize| prop::collection::vec(number(), len);
+            (
+                vector(n),
+                prop::collection::vec(vector(n), p),
+                vector(n * columns),
+            )
+                .prop_map(move |(y, x, w)| World {
+                    y,
+                    x,
+                    w,
+                    columns,
+                    repeats,
+                    reml,
+                })
         })
-    })
 }
 
 /// K = W W' as a matrix, or W as a sparse factor; y and K times powers of two.
@@ -50,8 +62,12 @@ fn fitted(world: &World, sparse: bool, y_unit: f64, w_unit: f64) -> Result<Fit> 
     let group: Vec<usize> = (0..n).map(|i| i % ids).collect();
     let index: Vec<usize> = (0..ids).collect();
     let w = Mat::from_fn(ids, world.columns, |i, j| world.w[i + ids * j] * w_unit);
-    let k = Mat::from_fn(ids, ids, |i, j| (0..world.columns).map(|c| w[(i, c)] * w[(j, c)]).sum());
-    let entries: Vec<f64> = (0..ids * world.columns).map(|e| w[(e % ids, e / ids)]).collect();
+    let k = Mat::from_fn(ids, ids, |i, j| {
+        (0..world.columns).map(|c| w[(i, c)] * w[(j, c)]).sum()
+    });
+    let entries: Vec<f64> = (0..ids * world.columns)
+        .map(|e| w[(e % ids, e / ids)])
+        .collect();
     let rows: Vec<i32> = (0..ids * world.columns).map(|e| (e % ids) as i32).collect();
     let starts: Vec<i32> = (0..=world.columns).map(|c| (c * ids) as i32).collect();
     let kernel = match sparse {
@@ -61,8 +77,20 @@ fn fitted(world: &World, sparse: bool, y_unit: f64, w_unit: f64) -> Result<Fit> 
     let y: Vec<f64> = world.y.iter().map(|y| y * y_unit).collect();
     let x = Mat::from_fn(n, world.x.len(), |i, j| world.x[j][i]);
     let ones = vec![1.0; n];
-    let model = Model { y: &y, x: x.as_ref(), weights: &ones, z: &ones, group: &group, kernel, index: &index };
-    let options = Options { method: if world.reml { Method::Reml } else { Method::Ml }, threads: 1, tolerance: None };
+    let model = Model {
+        y: &y,
+        x: x.as_ref(),
+        weights: &ones,
+        z: &ones,
+        group: &group,
+        kernel,
+        index: &index,
+    };
+    let options = Options {
+        method: if world.reml { Method::Reml } else { Method::Ml },
+        threads: 1,
+        tolerance: None,
+    };
     fit(&model, options, &mut ())
 }
 

@@ -73,6 +73,11 @@ pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
             }
         }
     }
+    // so near to 1 that only the exponential is left; the envelope below would cancel, and never accept
+    if rate > 1e8 * shape {
+        let step: f64 = Exp1.sample(rng);
+        return 1.0 + step / (rate - shape + 1.0);
+    }
     // x rate has the shape and rate 1, beyond t = rate
     let t = rate;
     let r = (t - shape + ((t - shape).powi(2) + 4.0 * t).sqrt()) / (2.0 * t);
@@ -201,6 +206,21 @@ mod tests {
         ] {
             let density = |x: f64| (shape - 1.0) * x.ln() - rate * x;
             check("gamma", density, 1.0, |rng| gamma_above_one(shape, rate, rng));
+        }
+    }
+
+    #[test]
+    fn gammas_far_in_their_tail_end_and_are_exponential() {
+        let mut rng = SOURCE.stream(2, Block::Start, 0);
+        for rate in [1e9, 1e12] {
+            let mean = (0..4000)
+                .map(|_| gamma_above_one(3.0, rate, &mut rng) - 1.0)
+                .sum::<f64>()
+                / 4000.0;
+            assert!((mean * rate - 1.0).abs() < 0.1, "{mean} at {rate}");
+        }
+        for rate in [1e100, 1e200, f64::MAX] {
+            assert_eq!(gamma_above_one(3.0, rate, &mut rng), 1.0);
         }
     }
 
