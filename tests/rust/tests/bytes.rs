@@ -61,7 +61,7 @@ fn whole_state() -> Vec<u8> {
 
 fn make_state() -> Vec<u8> {
     let mut sampler = Sampler::new(model());
-    sampler.start(Source { seed: 1, chain: 1 });
+    sampler.start(Source { seed: 1, chain: 1 }).unwrap();
     run(&mut sampler);
     sampler.states().remove(0)
 }

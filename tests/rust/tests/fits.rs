@@ -10,13 +10,23 @@ use fastlmm_core::rotation::Model;
 use fastlmm_core::runtime::error::Result;
 use proptest::prelude::*;
 
-/// Ordinary numbers, and sometimes those that are not.
-fn number() -> impl Strategy<Value = f64> {
+/// Numbers that are not close to the ends of what a double can hold.
+fn ordinary() -> BoxedStrategy<f64> {
     prop_oneof![
         8 => -3.0f64..3.0,
         2 => (-2i32..3).prop_map(f64::from),
+        1 => prop::sample::select(vec![0.0, 1e-50, -1e-10, 1e13, -1e50]),
+    ]
+    .boxed()
+}
+
+/// Ordinary numbers, and sometimes those that are not.
+fn number() -> BoxedStrategy<f64> {
+    prop_oneof![
+        10 => ordinary(),
         1 => prop::sample::select(vec![0.0, 1e-320, 1e-300, -1e-150, 1e150, -1e300, 1e13, f64::MIN_POSITIVE]),
     ]
+    .boxed()
 }
 
 #[derive(Debug, Clone)]
@@ -29,7 +39,8 @@ struct World {
     reml: bool,
 }
 
-fn world() -> impl Strategy<Value = World> {
+/// A kernel is of ordinary numbers: what is beyond a double is refused before it comes here.
+fn world(number: fn() -> BoxedStrategy<f64>) -> impl Strategy<Value = World> {
     (
         3usize..9,
         0usize..4,
@@ -37,12 +48,12 @@ fn world() -> impl Strategy<Value = World> {
         any::<bool>(),
         any::<bool>(),
     )
-        .prop_flat_map(|(n, p, columns, repeats, reml)| {
+        .prop_flat_map(move |(n, p, columns, repeats, reml)| {
             let vector = |len: usize| prop::collection::vec(number(), len);
             (
                 vector(n),
                 prop::collection::vec(vector(n), p),
-                vector(n * columns),
+                prop::collection::vec(ordinary(), n * columns),
             )
                 .prop_map(move |(y, x, w)| World {
                     y,
@@ -94,17 +105,11 @@ fn fitted(world: &World, sparse: bool, y_unit: f64, w_unit: f64) -> Result<Fit> 
     fit(&model, options, &mut ())
 }
 
-fn ordinary(x: f64) -> bool {
-    x == 0.0 || (1e-100..1e100).contains(&x.abs())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn fits_are_errors_or_numbers(world in world(), sparse in any::<bool>()) {
-        // a kernel beyond a double is refused before it comes here
-        prop_assume!(world.w.iter().all(|w| ordinary(*w)));
+    fn fits_are_errors_or_numbers(world in world(number), sparse in any::<bool>()) {
         if let Ok(fit) = fitted(&world, sparse, 1.0, 1.0)
             && fit.status == Status::Ok
         {
@@ -116,9 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn units_are_exact(world in world(), sparse in any::<bool>(), y in -40i32..40, w in -40i32..40) {
-        let all = world.y.iter().chain(&world.w).chain(world.x.iter().flatten());
-        prop_assume!(all.copied().all(ordinary));
+    fn units_are_exact(world in world(ordinary), sparse in any::<bool>(), y in -40i32..40, w in -40i32..40) {
         let (y, w) = (2f64.powi(y), 2f64.powi(w));
         match (fitted(&world, sparse, 1.0, 1.0), fitted(&world, sparse, y, w)) {
             (Ok(a), Ok(b)) => {
