@@ -47,6 +47,7 @@ gp_many_coordinates <- function(fit) gp_coordinates(lapply(fit$gp$coordinates, f
 # The same at the rows of the fit. With the kernel matrix K alpha = y - X beta - delta alpha / w where there is a response.
 gp_many_own <- function(fit) {
   check_effects(fit)
+  if (all(is.na(fit$logLik))) return(matrix(NA_real_, nrow(fit$y), ncol(fit$y)))
   if (fit$gp$route == "fourier") return(gp_many_process(fit, gp_many_coordinates(fit)))
   noise <- ifelse(is.finite(fit$delta), fit$delta, 0)
   weights <- if (is.null(fit$weights)) 1 else fit$weights

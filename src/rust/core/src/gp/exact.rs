@@ -272,15 +272,20 @@ impl<'a> Exact<'a> {
         Ok(fit)
     }
 
-    /// Largest difference of a residual from what its coefficient says that it is, `delta alpha / w`, in standard deviations.
+    /// Largest difference of a residual from what its coefficient says that it is, `delta alpha / w`, in standard deviations, beyond the rounding of what is subtracted.
     fn missed(&self, fit: &Fit, k: &Mat<f64>, par: Par) -> f64 {
         let (n, point) = (self.n(), &fit.point);
+        // coefficients beyond a double are told by the caller, who knows the columns' names
+        if fit.beta.iter().any(|b| !b.is_normal() && *b != 0.0) {
+            return 0.0;
+        }
         let surface = product(k.as_ref(), MatRef::from_column_major_slice(&fit.alpha, n, 1), par);
-        let fixed = |i: usize| -> f64 { fit.kept.iter().zip(&fit.beta).map(|(j, b)| self.x[(i, *j)] * b).sum() };
+        let terms = |i: usize| fit.kept.iter().zip(&fit.beta).map(move |(j, b)| self.x[(i, *j)] * b);
         let missed = |i: usize| {
-            let residual = self.y[i] - fixed(i) - surface[(i, 0)];
+            let residual = self.y[i] - terms(i).sum::<f64>() - surface[(i, 0)];
             let noise = point.delta * fit.alpha[i] / self.weights[i];
-            (residual - noise).abs() * (self.weights[i] / point.sigma2_e).sqrt()
+            let rounding = 8.0 * f64::EPSILON * terms(i).fold(self.y[i].abs(), |sum, t| sum + t.abs());
+            ((residual - noise).abs() - rounding).max(0.0) * (self.weights[i] / point.sigma2_e).sqrt()
         };
         (0..n).map(missed).fold(0.0, f64::max)
     }
