@@ -1,8 +1,8 @@
 # What a double can hold. The core works in units of order one; on the way back to the user's a number may be too large or too small to have a value.
 
-# Is one of these estimates, or its variance, beyond a double? A variance of exactly zero is a result on a border only.
+# Is one of these estimates, or its variance, beyond a double? A variance of zero, by rounding below it, is a result on a border only.
 beyond_double <- function(estimate, variance, border) {
-  tiny <- variance < .Machine$double.xmin & !(border & variance == 0) | estimate != 0 & abs(estimate) < .Machine$double.xmin
+  tiny <- variance < .Machine$double.xmin & !(border & variance <= 0) | estimate != 0 & abs(estimate) < .Machine$double.xmin
   !is.finite(estimate) | !is.finite(variance) | tiny
 }
 
@@ -78,6 +78,12 @@ column_units <- function(x) {
   if (ncol(x) == 0) return(numeric())
   largest <- apply(abs(x), 2, function(column) max(c(0, column[is.finite(column)])))
   ifelse(largest > 0, 2^pmin(pmax(floor(log2(largest)), -1022), 1023), 1)
+}
+
+# Units of columns whose products may overflow or vanish, 1 for all others
+far_units <- function(x) {
+  units <- column_units(x)
+  ifelse(units > 2^-200 & units < 2^200, 1, units)
 }
 
 # Standard deviations, whose squares may be beyond a double

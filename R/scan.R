@@ -276,6 +276,8 @@ scan_products <- function(fit, null, G, unit, Z, ask) {
   parts <- with_products(if (ask$na == "impute") impute(G, unit) else G, Z)
   found <- scan_omitting(fit, null, parts$values, parts$columns, parts$adjust, ask)
   for (name in c("estimate", "std_error")) found[[name]] <- found[[name]] / parts$unit_G / parts$unit_Z
+  # a restricted likelihood has the units of the columns that are kept
+  if (fit$method == "REML") found$logLik[rep_len(parts$far, length(found$logLik))] <- NA_real_
   if (ask$na == "impute") found$n <- observed_rows(G, as.list(seq_len(ncol(G))), null$rows)
   found
 }
@@ -283,14 +285,14 @@ scan_products <- function(fit, null, G, unit, Z, ask) {
 # Covariates, candidates and their products; covariates and candidate are adjusted for, so that the candidate's origin does not matter: it is taken near its values.
 with_products <- function(G, Z) {
   k <- ncol(Z)
-  unit_G <- column_units(G)
-  unit_Z <- column_units(Z)
+  unit_G <- far_units(G)
+  unit_Z <- far_units(Z)
   G <- in_units(G, unit_G)
   Z <- in_units(Z, unit_Z)
   origin <- colMeans(G, na.rm = TRUE)
   products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) (G[, j] - if (is.finite(origin[j])) origin[j] else 0) * Z))
   columns <- lapply(seq_len(ncol(G)), function(j) as.integer(c(seq_len(k), k + j, k + ncol(G) + (j - 1) * k + seq_len(k))))
-  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)), unit_G = unit_G, unit_Z = if (k == 1) unit_Z else NA)
+  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)), unit_G = unit_G, unit_Z = if (k == 1) unit_Z else NA, far = any(unit_Z != 1) | unit_G != 1)
 }
 
 # With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.
