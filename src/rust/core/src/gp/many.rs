@@ -303,7 +303,7 @@ impl<'a> Spread<'a> {
         let mut all = vec![f64::NAN; responses];
         let n = kernel.nrows();
         let w = self.weights;
-        let along: Vec<f64> = (0..n).into_par_iter().map(|j| dot(kernel.col_as_slice(j), w)).collect();
+        let along: Vec<f64> = (0..n).map(|j| dot(kernel.col_as_slice(j), w)).collect();
         let whole = dot(&along, w);
         for pattern in &self.patterns {
             let value = self.of_rows(kernel, &along, whole, &pattern.rows);
