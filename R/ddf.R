@@ -7,8 +7,8 @@
 # Estimate, Std. Error, df, t value, Pr(>|t|): a row for each kept coefficient
 test_table <- function(fit, df) {
   check_ddf(fit)
-  found <- if (fit$status != "ok") {
-    list(vcov = fit$vcov, df = NA_real_)
+  found <- if (fit$status != "ok" || length(fit$kept) == 0) {
+    list(vcov = fit$vcov, df = rep(NA_real_, length(fit$kept)))
   } else if (fit$optimum$boundary != "none") {
     # one variance is left: the test of lm()
     list(vcov = fit$vcov, df = fit$nobs - fit$rank)

@@ -26,7 +26,7 @@ gp_unit_note <- function(gp) {
 
 # Of a fit, or what its summary keeps of one
 gp_end_note <- function(fit) {
-  if (!isTRUE(fit$optimum$at_end) || !(fit$h2[[1]] > 0)) return(NULL)
+  if (!isTRUE(fit$optimum$at_end) || !isTRUE(fit$h2[[1]] > 0)) return(NULL)
   long <- gp_is_long(fit)
   paste0(
     "The length scale is at the ", if (long) "long" else "short", " end of the range that was searched: ", if (long) "put the trend into the formula, or ",

@@ -136,3 +136,13 @@ test_that("the border takes counts only: whole, not negative, not missing", {
 test_that("combined faults, some of those that make check-long runs", {
   expect_identical(fault_cases(c(27, 113, 183, 1:25)), NULL)
 })
+
+test_that("a summary without any coefficient, and a process that nothing is left for, are printed", {
+  d <- data.frame(id = paste0("i", 1:8), x = 0, u = 1:8 / 8, y = c(1, 3, 2, 5, 4, 4, 1, 2))
+  K <- structure(0.3^abs(outer(1:8, 1:8, "-")), dimnames = list(d$id, d$id))
+  none <- suppressMessages(fastlmm_fit(y ~ 0 + x + (1 | id), d, K))
+  for (df in c("satterthwaite", "kenward-roger")) expect_output(print(summary(none, df = df)), "not defined because of singularities")
+  full <- suppressMessages(fastlmm_fit(y ~ poly(u, 6) + gp(u), d, method = "ML"))
+  expect_identical(full$status, "one_contrast")
+  expect_output(print(full), "not defined")
+})
