@@ -84,6 +84,10 @@ ffi_keep <- function(path, bytes, fresh) .Call(wrap__ffi_keep, path, bytes, fres
 #' @noRd
 ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)
 
+#' Eigenvalues and eigenvectors of the kernel of an effect with a row for each id.
+#' @noRd
+ffi_kernel_eigen <- function(effect, threads) .Call(wrap__ffi_kernel_eigen, effect, threads)
+
 #' Fit each column of Y, missing cells allowed.
 #' @noRd
 ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolerance) .Call(wrap__ffi_fit_many, Y, X, weights, effect, method, effects, threads, tolerance)

@@ -117,7 +117,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 estimate <- function(model) {
   if (length(model$random) > 1) return(without_confounded(model))
   random <- model$random[[1]]
-  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index), interruptible = TRUE)
+  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
   found <- call_rust(
     ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
@@ -147,10 +147,8 @@ warn_confounded <- function(label) {
   ), effect = label)
 }
 
-# R's own decompositions hear no interrupt
-announce_decomposition <- function(m, interruptible = FALSE) {
-  hears <- if (interruptible) "" else ", which cannot be interrupted"
-  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix%s", m, m, hears), size = m)
+announce_decomposition <- function(m) {
+  if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix", m, m), size = m)
 }
 
 # ---- what the user has to know ------------------------------------------------------------------------

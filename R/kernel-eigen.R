@@ -39,14 +39,21 @@ fastlmm_decompose <- function(K, tolerance = NULL) {
   check_ids_unique(ids)
   K <- check_kernel(K, ids, fastlmm_control(tolerance = tolerance))$kernel
   announce_decomposition(nrow(K))
-  found <- eigen((K + t(K)) / 2, symmetric = TRUE)
-  new_decomposition(pmax(found$values, 0), found$vectors, ids)
+  found <- core_eigen((K + t(K)) / 2, FALSE)
+  new_decomposition(found$values, found$vectors, ids)
 }
 
 decompose_factor <- function(W) {
-  found <- svd(as.matrix(W), nv = 0)
-  kept <- found$d > max(dim(W)) * .Machine$double.eps * found$d[1]
-  new_decomposition(found$d[kept]^2, found$u[, kept, drop = FALSE], rownames(W))
+  found <- core_eigen(unname(as.matrix(W)), TRUE)
+  kept <- found$values > max(dim(W)) * .Machine$double.eps * found$values[1]
+  new_decomposition(found$values[kept], found$vectors[, kept, drop = FALSE], rownames(W))
+}
+
+# By the core, which hears interrupts: eigenvalues, the largest first, and vectors
+core_eigen <- function(K, factor) {
+  m <- nrow(K)
+  effect <- list(label = "K", z = rep(1, m), group = seq_len(m), K = unname(K), factor = factor, index = seq_len(m))
+  call_rust(ffi_kernel_eigen, effect, control_threads(fastlmm_control()))
 }
 
 new_decomposition <- function(values, vectors, ids) {

@@ -141,7 +141,7 @@ test_that("row 72: settings are checked", {
   expect_error(after_fit(method = "reml"), "should be one of")
 })
 
-test_that("row 74: a decomposition that cannot be interrupted is announced", {
+test_that("row 74: a long decomposition is announced", {
   expect_silent(announce_decomposition(5000))
   expect_message(announce_decomposition(5001), class = "fastlmm_message_decomposition")
   expect_snapshot(announce_decomposition(5001))

@@ -22,6 +22,15 @@ under_time_limit <- function(run, seconds) {
   )
 }
 
+# The same for a share of the time that the call takes, measured just before: anew where the machine was faster the second time.
+within_its_time <- function(run, share) {
+  for (attempt in 1:5) {
+    seconds <- system.time(suppressMessages(run()))[["elapsed"]]
+    condition <- under_time_limit(run, share * seconds)
+    if (!is.null(condition)) return(condition)
+  }
+}
+
 # Steps that the core took in `run()`
 steps_of <- function(run) {
   before <- unlist(fastlmm:::ffi_work())
@@ -46,9 +55,9 @@ test_that("a limit within the only stage of a call ends it with the error, not w
   data <- stop_data(900)
   for (run in list(
     function() fastlmm_fit(y ~ 1 + (1 | id), data$d, data$K),
-    function() fastlmm_fit(cbind(y, u, v) ~ 1 + (1 | id), data$d, data$K)
+    function() fastlmm_fit(cbind(y, u, v) ~ 1 + (1 | id), data$d, data$K),
+    function() fastlmm_decompose(data$K)
   )) {
-    seconds <- system.time(suppressMessages(run()))[["elapsed"]]
-    expect_match(conditionMessage(under_time_limit(run, 0.4 * seconds)), "reached elapsed time limit")
+    expect_match(conditionMessage(within_its_time(run, 0.4)), "reached elapsed time limit")
   }
 })

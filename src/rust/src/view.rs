@@ -107,6 +107,10 @@ impl Held {
         })
     }
 
+    pub fn rows(&self) -> usize {
+        self.group.len()
+    }
+
     pub fn view(&self, n: usize) -> Reply<Effect<'_>> {
         let z = self.z.as_real_slice().ok_or(missing("z"))?;
         same_length("z", z.len(), n)?;

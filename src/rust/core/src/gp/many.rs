@@ -28,7 +28,6 @@ use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
-use rayon::prelude::*;
 
 /// Distance of length scales in the logarithm, before some are put between.
 const STEP: f64 = 0.2;

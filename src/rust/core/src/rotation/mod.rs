@@ -5,6 +5,7 @@
 pub mod blup;
 pub mod cs_decomposition;
 pub mod decomposition;
+pub mod eigen;
 pub mod factor;
 pub mod fixed_qr;
 pub mod groups;
