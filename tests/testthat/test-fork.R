@@ -9,7 +9,13 @@ engines <- function() {
   d$Y <- matrix(rnorm(n * 4), n) + sin(5 * d$u)
   G <- structure(matrix(rbinom(n * 10, 2, 0.4), n), dimnames = list(ids, paste0("m", 1:10)))
   fit <- fastlmm_fit(y ~ 1 + (1 | id), d, K)
+  # as many rows as matrix products share among threads
+  many <- paste0("i", 1:600)
+  wide <- structure(exp(-abs(outer(1:600, 1:600, "-")) / 50), dimnames = list(many, many))
+  large <- data.frame(id = many, x = rnorm(600), y = rnorm(600), z = rnorm(600))
   list(
+    large = function() fastlmm_fit(y ~ x + (1 | id), large, wide)$logLik, large_many = function() fastlmm_fit(cbind(y, z) ~ x + (1 | id), large, wide)$logLik,
+    large_scan = function() fastlmm_scan(fastlmm_fit(y ~ x + (1 | id), large, wide), matrix(large$z, dimnames = list(many, "z")))$estimate,
     dense = function() fastlmm_fit(y ~ 1 + (1 | id), d, K)$logLik, lowrank = function() fastlmm_fit(y ~ 1 + (1 | id), d, kernel_lowrank(W))$logLik,
     many = function() fastlmm_fit(Y ~ 1 + (1 | id), d, K)$logLik, mix = function() fastlmm_fit(y ~ 1 + (1 | id) + (1 | g), d, list(id = K))$logLik,
     scan = function() fastlmm_scan(fit, G)$estimate, permute = function() fastlmm_permute(fit, G, 5, seed = 1)$maximum,

@@ -227,7 +227,7 @@ pub fn exact(
         None => descending(range.0, range.1),
     };
     let mut best = Best::new(y.ncols(), asked.shared);
-    let mut scores = Scores::new(x, weights)?;
+    let mut scores = workers.run(|_| Scores::new(x, weights))?;
     let spread = Spread::new(y, weights);
     let (mut nobs, mut steps) = (vec![], 0);
     let at = |length: f64| {

@@ -121,14 +121,14 @@ pub(crate) fn fit_by(
 ) -> Result<Fit> {
     claim(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let (mut null, block) = NullModel::of_response(model, workers, monitor)?;
-    null.check(options.tolerance)?;
+    workers.run(|_| null.check(options.tolerance))?;
     workers.run(|par| estimate(&null, &block, options.method, floor, par))
 }
 
 /// A fit whose delta is at least `floor`.
 pub(crate) fn fit_above(model: &Model<'_>, method: Method, floor: f64, workers: &Workers) -> Result<Fit> {
     let (mut null, block) = NullModel::of_response(model, workers, &mut ())?;
-    null.check(Some(f64::INFINITY))?;
+    workers.run(|_| null.check(Some(f64::INFINITY)))?;
     workers.run(|par| estimate(&null, &block, method, floor, par))
 }
 

@@ -54,7 +54,7 @@ impl<'a> Shared<'a> {
             workers,
             monitor,
         )?;
-        null.check(asked.options.tolerance)?;
+        workers.run(|_| null.check(asked.options.tolerance))?;
         let criterion = Criterion {
             data: &null.frame,
             method: asked.options.method,

@@ -100,7 +100,7 @@ impl Null {
         let kernel = model.kernel.without_order();
         let first = vec![projection.project(&centred)];
         let (mut null, block) = NullModel::new(&Model { kernel, ..*model }, projection, first, true, workers, monitor)?;
-        null.check(options.tolerance)?;
+        workers.run(|_| null.check(options.tolerance))?;
         let mut rotated = null.respond(&block, 0)?;
         let u = workers.run(|par| null.vectors(par))?;
         // here, and in the caller's hands
