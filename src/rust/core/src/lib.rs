@@ -16,11 +16,11 @@
 //! | S = (Q1' H^-1 Q1)^-1 | `schur` | |
 //! | N' = n - rank(X) | `contrasts` | |
 //!
-//! A folder uses only those above it in this table.
+//! A folder uses only those above it in this table, but for `likelihood`, which still takes two helpers from `lmm::fit`.
 //!
 //! | folder | holds |
 //! |---|---|
-//! | `runtime` | errors, monitor, threads, names of choices, hashes of what is stored |
+//! | `runtime` | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
 //! | `linalg` | small dense helpers, tridiagonal form, secular equation, rank-one updates of a spectrum |
 //! | `nufft` | nonuniform fast Fourier transforms of real data |
 //! | `kernel` | covariances: checks and access |
