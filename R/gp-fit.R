@@ -112,7 +112,7 @@ check_kernel_memory <- function(n, copies = 6) {
 # A fit in weight space, its basis functions' coefficients and what later questions need
 fourier_fit <- function(answer) {
   process <- c(list(route = "fourier"), answer[c("size", "guard", "captured", "aliasing", "basis", "table")])
-  list(found = answer$fit, lengths = answer$lengths, process = process, alpha = answer$coefficients, at_end = answer$at_end)
+  list(found = answer$fit, lengths = answer$lengths, process = process, alpha = answer$coefficients, at_end = answer$at_end, limited = answer$limited)
 }
 
 new_gp_fit <- function(model, answer) {
@@ -131,6 +131,7 @@ new_gp_fit <- function(model, answer) {
   fit$gp$raw_delta <- answer$lengths$delta
   fit <- with_lengthscale(fit, answer$lengths, lengths)
   fit$optimum$at_end <- isTRUE(answer$at_end)
+  fit$optimum$limited <- isTRUE(answer$limited)
   if (length(model$random) > 1) fit <- with_group_variance(fit, parameters[d + 1], answer$lengths$se$covariance)
   class(fit) <- c("fastlmm_gp", "fastlmm")
   fit
@@ -232,6 +233,7 @@ report_gp <- function(fit) {
   if (boundary == "delta at its floor") inform_gp_floor(fit)
   if (length(fit$optimum$zero) > 0) inform_boundary(fit$optimum)
   if (fit$optimum$at_end && fit$sigma2[[1]] > 0) inform_gp_end(fit)
+  if (isTRUE(fit$optimum$limited)) inform_gp_limited(fit)
   fit
 }
 
@@ -247,6 +249,14 @@ inform_gp_nothing <- function(fit) {
     "boundary fit, h2 = 0: ", fit$gp$name, " explains nothing of what X leaves. The fit is valid: coefficients and residual variance are those of lm(), and the length ",
     "scale is arbitrary"
   ), boundary = "h2 = 0")
+}
+
+# Length scale against variance, where the data are smoother than the kernel and so many that they see frequencies beyond any basis of this size
+inform_gp_limited <- function(fit) {
+  inform_fastlmm("gp_range", paste0(
+    "the length scale of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there are, and `size` allows no more (",
+    fit$gp$size, "): the data are smoother than the kernel \"", fit$gp$cov, "\". Take a smoother one, as cov = \"exp_quad\", or a larger `size`; fitted values hardly depend on it"
+  ))
 }
 
 inform_gp_end <- function(fit) {

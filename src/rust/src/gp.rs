@@ -12,9 +12,9 @@ use fastlmm_core::gp::exact::{Exact, correlations, default_range};
 use fastlmm_core::gp::fourier::explore::{Explorer, Source};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
-use fastlmm_core::gp::fourier::refine::SIDES;
 use fastlmm_core::gp::fourier::sufficient::moments;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
+use fastlmm_core::gp::fourier::window::SIDES;
 use fastlmm_core::runtime::parallel::Workers;
 
 /// Fit with length scales looked for over their whole range.
@@ -201,14 +201,16 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
         .longest
         .unwrap_or(SIDES * asked.request.widest(&asked.bounds));
     let near = near(&asked, &fit, (asked.request.shortest, longest))?.within(&basis.range);
-    let space = WeightSpace::new(basis.family, &moments, basis.frequencies, 0)?;
+    let space = WeightSpace::new(basis.family, &moments, basis.frequencies.clone(), 0)?;
     let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
+    let workers = Workers::new(asked.threads)?;
+    let range = near.range();
+    let lean = |space| workers.run(|par| WeightSpace::lean(space, &asked.bounds, &range, basis.eps, par));
     match view::count_of(&fit, "guard")? {
-        0 => wanted.reply(&asked, &space, &near),
+        0 => wanted.reply(&asked, &*lean(&space), &near),
         guard => {
-            let workers = Workers::new(asked.threads)?;
             let inner = workers.run(|par| space.guarded(guard, par))?;
-            wanted.reply(&asked, &inner, &near)
+            wanted.reply(&asked, &*lean(&inner), &near)
         }
     }
 }

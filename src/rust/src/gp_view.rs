@@ -12,6 +12,7 @@ use fastlmm_core::gp::bounds::Bounds;
 use fastlmm_core::gp::chebyshev::{Near, Nodes};
 use fastlmm_core::gp::fourier::explore::Settled;
 use fastlmm_core::gp::fourier::sufficient::Data;
+use fastlmm_core::gp::fourier::weights::WeightSpace;
 use fastlmm_core::gp::many::Together;
 use fastlmm_core::gp::search::{Found, Search, Seen};
 use fastlmm_core::gp::settings::Request;
@@ -224,17 +225,32 @@ pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
     )
 }
 
+/// A space in as few coordinates as it needs; as it is if the search knows all about its optimum.
+fn lean<'s>(
+    asked: &Asked,
+    settled: &Settled,
+    space: &'s WeightSpace,
+    workers: &Workers,
+) -> Box<dyn Process + Send + 's> {
+    match (&settled.found.here, &settled.guarded) {
+        (Some(_), None) => Box::new(space),
+        _ => workers.run(|par| space.lean(&asked.bounds, &settled.range, settled.eps, par)),
+    }
+}
+
 /// A fit in weight space, with the table of its basis.
 pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Reply<List> {
     let space = &settled.space;
     let mut console = Console;
-    let search = asked.search(space, workers, &mut console);
+    let own = lean(asked, settled, space, workers);
+    let search = asked.search(&*own, workers, &mut console);
     let (found, kept, together, given) = (&settled.found, &space.fixed.kept, asked.together(), asked.given());
     let answer = match &settled.guarded {
         None => search.answer(found, kept, together, given)?,
         Some(guarded) => {
             let mut console = Console;
-            let other = asked.search(guarded, workers, &mut console);
+            let inner = lean(asked, settled, guarded, workers);
+            let other = asked.search(&*inner, workers, &mut console);
             search.answer_of(&other, found, kept, together, given)?
         }
     };
@@ -248,6 +264,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         fit = reply::fit(&answer.fit, settled.moments.p()),
         lengths = reply_lengths(&answer, &settled.found),
         at_end = settled.at_end,
+        limited = settled.limited,
         coefficients = coefficients,
         guard = settled.guarded.as_ref().map_or(0, |g| space.size() - g.size()) as f64,
         size = space.size() as f64,

@@ -11,7 +11,7 @@ use super::search::{Found, Search};
 use super::turned::Turned;
 use super::{Process, Slopes};
 use crate::gp::bounds::Bounds;
-use crate::gp::fourier::refine::SIDES;
+use crate::gp::fourier::window::SIDES;
 use crate::gp::settings::Request;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;

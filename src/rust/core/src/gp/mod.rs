@@ -51,6 +51,32 @@ pub trait Process: Sync {
     }
 }
 
+impl<P: Process> Process for &P {
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
+        (**self).rotated(at, par)
+    }
+
+    fn is_small(&self) -> bool {
+        (**self).is_small()
+    }
+
+    fn floor(&self) -> f64 {
+        (**self).floor()
+    }
+
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
+        (**self).slopes(method, at, delta, par)
+    }
+
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+        (**self).estimates(method, at, delta, par)
+    }
+
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
+        (**self).near(method, at, delta, directions, par)
+    }
+}
+
 /// Slopes of the log-determinant and of log Q.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slopes {

@@ -1,5 +1,6 @@
 //! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
 
+pub mod pivoted_cholesky;
 pub mod rank_one;
 pub mod secular;
 pub mod tridiagonal;
@@ -232,6 +233,24 @@ pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     c
 }
 
+/// Lower triangle of A'B, which is known to be symmetric.
+pub fn symmetric_product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    let mut c = Mat::zeros(a.ncols(), a.ncols());
+    triangular::matmul(
+        c.as_mut(),
+        BlockStructure::TriangularLower,
+        Accum::Replace,
+        a.transpose(),
+        BlockStructure::Rectangular,
+        b,
+        BlockStructure::Rectangular,
+        1.0,
+        par,
+    );
+    clear_registers();
+    c
+}
+
 /// Cholesky decomposition L L' of a matrix given by its lower triangle, in its own memory.
 pub struct Cholesky {
     l: Mat<f64>,
@@ -288,12 +307,18 @@ impl Cholesky {
         inverse
     }
 
-    /// Diagonal of A^-1: sums of squares of the columns of L^-1.
-    pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
+    /// L^-1
+    pub fn inverse_root(&self, par: Par) -> Mat<f64> {
         let n = self.l.nrows();
         let mut inverse = Mat::zeros(n, n);
         triangular_inverse::invert_lower_triangular(inverse.as_mut(), self.l.as_ref(), par);
         clear_registers();
+        inverse
+    }
+
+    /// Diagonal of A^-1: sums of squares of the columns of L^-1.
+    pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
+        let (n, inverse) = (self.size(), self.inverse_root(par));
         (0..n)
             .map(|j| (j..n).map(|i| inverse[(i, j)] * inverse[(i, j)]).sum())
             .collect()

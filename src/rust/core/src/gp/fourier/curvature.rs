@@ -15,17 +15,24 @@ use crate::gp::newton::{Estimates, Expansion, Here, Local};
 use crate::likelihood::Method;
 use crate::linalg::{Cholesky, dot};
 use crate::lmm::fit::Point;
-use crate::runtime::error::Result;
 use faer::{Mat, Par};
 use num_dual::Dual2_64;
 use rayon::prelude::*;
 use std::f64::consts::TAU;
 
 /// Slopes and second derivatives of the logarithms of the weights, along some directions and log delta.
-struct Weights {
-    first: Vec<Vec<f64>>,
+pub(super) struct Weights {
+    pub(super) first: Vec<Vec<f64>>,
     /// Lower triangle.
-    second: Vec<Vec<Vec<f64>>>,
+    pub(super) second: Vec<Vec<Vec<f64>>>,
+}
+
+/// `S`, `W C W'`, `W w` and the coefficients `D w`.
+pub(super) struct Solved {
+    pub s: f64,
+    pub xx: Mat<f64>,
+    pub xy: Vec<f64>,
+    pub coefficients: Vec<f64>,
 }
 
 impl WeightSpace {
@@ -39,7 +46,7 @@ impl WeightSpace {
     }
 
     /// `directions`: combinations of the parameters' logarithms.
-    fn log_weights_along(&self, at: &[f64], directions: &[Vec<f64>]) -> Weights {
+    pub(super) fn log_weights_along(&self, at: &[f64], directions: &[Vec<f64>]) -> Weights {
         let d = self.grid.d();
         let count = directions.len();
         let mut first = vec![vec![-0.5; self.size()]; count + 1];
@@ -74,7 +81,7 @@ impl WeightSpace {
         delta: f64,
         directions: &[Vec<f64>],
         par: Par,
-    ) -> Result<Here> {
+    ) -> Option<Here> {
         let (d, weights) = (self.weights(at), self.log_weights_along(at, directions));
         let projected = self.shifted(self.a(&d), delta, par)?;
         let mut estimates = self.estimates_by(&projected, method, &d, delta, par);
@@ -85,22 +92,22 @@ impl WeightSpace {
         let mut local = Local::of(&form, &log_det, self.contrasts(method), value);
         // sigma2 is S / (n delta)
         local.log_q[directions.len()] -= 1.0;
-        Ok(Here { local, estimates })
+        Some(Here { local, estimates })
     }
 
     /// Estimates at a point.
-    pub(super) fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Estimates> {
+    pub(super) fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
         let d = self.weights(at);
         let projected = self.shifted(self.a(&d), delta, par)?;
         let mut estimates = self.estimates_by(&projected, method, &d, delta, par);
         let s = estimates.point.sigma2_e * self.contrasts(method);
         let log_det = log_det(&self.determining(method, projected, &d, delta, par)?, delta);
         estimates.point.log_lik = -0.5 * self.deviance(method, s, log_det);
-        Ok(estimates)
+        Some(estimates)
     }
 
     /// Observations that count.
-    fn contrasts(&self, method: Method) -> f64 {
+    pub(super) fn contrasts(&self, method: Method) -> f64 {
         match method {
             Method::Reml => self.n.trunc() - self.fixed.kept.len() as f64,
             Method::Ml => self.n.trunc(),
@@ -108,9 +115,9 @@ impl WeightSpace {
     }
 
     /// The matrix whose determinant is the likelihood's: for ML X is not projected out.
-    fn determining(&self, method: Method, projected: Cholesky, d: &[f64], delta: f64, par: Par) -> Result<Cholesky> {
+    fn determining(&self, method: Method, projected: Cholesky, d: &[f64], delta: f64, par: Par) -> Option<Cholesky> {
         match method {
-            Method::Reml => Ok(projected),
+            Method::Reml => Some(projected),
             Method::Ml => {
                 drop(projected);
                 self.shifted(self.whole(d, par), delta, par)
@@ -119,7 +126,7 @@ impl WeightSpace {
     }
 
     /// -2 log L at the best scale, from S and `log|A / delta + I|`.
-    fn deviance(&self, method: Method, s: f64, log_det: f64) -> f64 {
+    pub(super) fn deviance(&self, method: Method, s: f64, log_det: f64) -> f64 {
         let n = self.contrasts(method);
         let x = match method {
             Method::Reml => self.fixed.log_det(),
@@ -134,13 +141,24 @@ impl WeightSpace {
         let columns = self.weighted_columns(d);
         let solved = m.solve(columns.clone(), par);
         let cross = |i: usize, j: usize| dot(columns.col_as_slice(i), solved.col_as_slice(j));
+        let solved = Solved {
+            s: self.rho0 - cross(r, r),
+            xx: Mat::from_fn(r, r, cross),
+            xy: (0..r).map(|i| cross(i, r)).collect(),
+            coefficients: solved.col_as_slice(r).iter().zip(d).map(|(w, d)| w * d).collect(),
+        };
+        self.estimates_of(solved, method, delta)
+    }
+
+    pub(super) fn estimates_of(&self, solved: Solved, method: Method, delta: f64) -> Estimates {
+        let r = self.fixed.kept.len();
         // sigma2 is S / (n delta)
-        let sigma2_e = (self.rho0 - cross(r, r)) / self.contrasts(method);
+        let sigma2_e = solved.s / self.contrasts(method);
         let y1 = self.fixed.unshifted_y1();
-        let along: Vec<f64> = (0..r).map(|i| y1[i] - cross(i, r)).collect();
+        let along: Vec<f64> = y1.iter().zip(&solved.xy).map(|(y, xy)| y - xy).collect();
         let unit = |i: usize, j: usize| f64::from(i == j);
         let s: Vec<Vec<f64>> = (0..r)
-            .map(|i| (0..r).map(|j| sigma2_e * (unit(i, j) + cross(i, j))).collect())
+            .map(|i| (0..r).map(|j| sigma2_e * (unit(i, j) + solved.xx[(i, j)])).collect())
             .collect();
         let basis = self.fixed.basis();
         let half: Vec<Vec<f64>> = basis
@@ -157,7 +175,7 @@ impl WeightSpace {
             },
             beta: basis.iter().map(|b| dot(b, &along)).collect(),
             vcov: basis.iter().map(|a| half.iter().map(|b| dot(a, b)).collect()).collect(),
-            coefficients: solved.col_as_slice(r).iter().zip(d).map(|(w, d)| w * d).collect(),
+            coefficients: solved.coefficients,
             nothing: self.deviance(method, self.rho0, 0.0),
         }
     }

@@ -10,6 +10,7 @@ use super::nested::{Ladder, check_size};
 use super::refine::HALF;
 use super::sufficient::{Data, moments};
 use super::weights::WeightSpace;
+use crate::gp::Process;
 use crate::gp::bounds::{Bounds, Range};
 use crate::gp::search::{Found, Profiled, Search};
 use crate::gp::settings::Request;
@@ -30,6 +31,8 @@ pub struct Settled {
     pub found: Found,
     /// Does the length scale lie at an end that the search could not pass?
     pub at_end: bool,
+    /// Does the length scale still depend on how far the basis reaches, which is as far as it may?
+    pub limited: bool,
 }
 
 /// A place to look, with the standard deviation of the logarithm of the length scale there.
@@ -72,13 +75,18 @@ impl Explorer<'_> {
         self.bounds.d()
     }
 
-    pub fn search<'s>(&'s self, space: &'s WeightSpace, monitor: &'s mut dyn Monitor) -> Search<'s> {
+    pub fn search<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
         Search {
-            process: space,
+            process,
             method: self.request.method,
             workers: self.workers,
             monitor: RefCell::new(monitor),
         }
+    }
+
+    /// A space in as few coordinates as it needs.
+    pub(super) fn lean<'s>(&self, space: &'s WeightSpace, range: &Range, eps: f64) -> Box<dyn Process + Send + 's> {
+        self.workers.run(|par| space.lean(self.bounds, range, eps, par))
     }
 
     /// The fit on a grid that serves it.
@@ -196,7 +204,8 @@ impl Explorer<'_> {
             (Source::Table(ladder, response), _) => ladder.without_groups().space(range, eps, *response)?.1,
             _ => return Err(NOTHING),
         };
-        let search = self.search(&space, monitor);
+        let lean = self.lean(&space, range, eps);
+        let search = self.search(&*lean, monitor);
         let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
         // where a look is expensive the first valley will do
         let all = space.size() <= FEW;

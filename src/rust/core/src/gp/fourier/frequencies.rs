@@ -1,6 +1,7 @@
 //! The outermost functions of a basis, projected out where many rows see frequencies beyond it.
 
-use super::weights::{Fixed, WeightSpace};
+use super::fixed::Fixed;
+use super::weights::WeightSpace;
 use crate::linalg::product;
 use crate::runtime::error::Result;
 use faer::{Mat, Par};
@@ -16,7 +17,7 @@ impl WeightSpace {
         let inner = self.size() - guard;
         let shell = self.t.submatrix(inner, inner, guard, guard).to_owned();
         let ridge = RIDGE * (0..guard).map(|i| shell[(i, i)]).fold(0.0, f64::max);
-        let llt = self.shifted(shell, ridge, par)?;
+        let llt = self.definite(shell, ridge, par)?;
         let cross = Mat::from_fn(guard, inner + 1, |i, j| match j {
             j if j < inner => self.t[(inner + i, j)],
             _ => self.c[inner + i],

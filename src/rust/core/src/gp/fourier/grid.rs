@@ -99,6 +99,11 @@ impl Grid {
         (0..self.d()).map(image).sum()
     }
 
+    /// The part of the functions' period that a box takes up.
+    pub fn share(&self, bounds: &Bounds) -> f64 {
+        (0..self.d()).map(|a| self.h[a] * bounds.side(a)).product()
+    }
+
     /// The part of the variance that the frequencies hold; 0 counts once, the others twice.
     pub fn captured(squares: &[f64]) -> f64 {
         2.0 * squares.iter().sum::<f64>() - squares[0]

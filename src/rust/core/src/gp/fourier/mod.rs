@@ -3,12 +3,15 @@
 mod curvature;
 pub mod explore;
 pub mod field;
+mod fixed;
 mod frequencies;
 pub mod gram;
 pub mod grid;
 pub mod many;
 pub mod moments;
 pub mod nested;
+pub mod reduced;
 pub mod refine;
 pub mod sufficient;
 pub mod weights;
+pub mod window;

@@ -1,8 +1,7 @@
 //! The last basis: a window of length scales about the optimum, fine enough that a finer one would tell the same.
 
-use super::explore::{COARSE, Explorer, Guess, NOTHING, Settled, Source};
-use super::grid::size;
-use super::nested::{Ladder, check_size};
+use super::explore::{Explorer, Guess, NOTHING, Settled, Source};
+use super::nested::Ladder;
 use super::weights::WeightSpace;
 use crate::gp::bounds::Range;
 use crate::gp::search::{Found, Profiled, Search};
@@ -16,30 +15,22 @@ use crate::runtime::monitor::Monitor;
 pub const HALF: f64 = 0.1;
 /// Standard errors that the last window reaches about the optimum, and its widest.
 const SPREAD: f64 = 3.5;
-/// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
-const INTERVAL: [f64; 2] = [2.1, 3.2];
 /// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that guesses made with them lean
 /// to short scales.
 const FIRST: (f64, f64) = (3.0, 3.0);
 const LEANING: (f64, f64) = (1.75, 4.0);
-/// Widening a window by less than this is not worth another round.
-const FARTHER: f64 = 1.02;
-const WIDEST: f64 = 1.5;
-/// Functions of a basis that costs so little that it may as well be exact.
-const CHEAP: f64 = 600.0;
+pub(super) const WIDEST: f64 = 1.5;
 /// Functions of a finer basis that a fit is checked with, and by how many standard errors the length scale may move on it.
 const CHECK: f64 = 2500.0;
 const SHIFT: f64 = 0.1;
-/// Most windows that are tried.
+/// Most windows that are tried, and after how many of them a window whose basis reaches less far than that of a result ends the search at that result.
 const ROUNDS: usize = 40;
+const PATIENCE: usize = 4;
 /// Finest part of the variance that a grid is asked to hold.
 const FINEST: f64 = 1e-10;
 
-/// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
-pub const SIDES: f64 = 3.0;
-
 /// Ends of the ratio of the standard deviations of groups and process.
-const RATIO: (f64, f64) = (1e-4, 1e4);
+pub(super) const RATIO: (f64, f64) = (1e-4, 1e4);
 
 impl Explorer<'_> {
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
@@ -49,8 +40,16 @@ impl Explorer<'_> {
         let mut half = (first(reach.0), first(reach.1));
         let mut finest = f64::INFINITY;
         let mut ladder: Option<Ladder> = None;
-        for _ in 0..ROUNDS {
-            let (range, eps) = self.fitting(&guess, half, finest)?;
+        let (mut reach, mut kept) = (0.0, None::<(f64, Settled)>);
+        for round in 0..ROUNDS {
+            let (range, eps) = self.reaching(self.fitting(&guess, half, finest)?, reach);
+            let own = self.reach(&range, eps);
+            if let Some((_, settled)) = kept.take_if(|(farthest, _)| round >= PATIENCE && own < *farthest) {
+                return Ok(Settled {
+                    limited: true,
+                    ..settled
+                });
+            }
             let finer = self.finer(&range, eps);
             let served = self.serve(ladder.take(), &range, finer.unwrap_or(eps), monitor)?;
             let settled = self.tried(&served, range, eps, &guess, monitor)?;
@@ -59,6 +58,7 @@ impl Explorer<'_> {
                 guess = moved(best, &guess);
             } else {
                 guess = measured(&settled.found, best, &guess);
+                reach = own.max(reach);
                 let wanted = (SPREAD * guess.width).clamp(HALF, WIDEST);
                 let finished = self.is_settled(&settled);
                 if !finished && self.is_narrow(&settled.range, eps, &guess, wanted, finest)? {
@@ -70,10 +70,17 @@ impl Explorer<'_> {
                 } else {
                     return Ok(settled);
                 }
+                if kept.as_ref().is_none_or(|(farthest, _)| own >= *farthest) {
+                    kept = Some((own, settled));
+                }
             }
             ladder = Some(served);
         }
-        Err(NOTHING)
+        let (_, settled) = kept.ok_or(NOTHING)?;
+        Ok(Settled {
+            limited: true,
+            ..settled
+        })
     }
 
     /// A table for a range, the one that there is if it will do.
@@ -99,11 +106,11 @@ impl Explorer<'_> {
         let (mut moments, mut space) = make()?;
         let guarded = self.guarded(&space, guess)?;
         let found = match &guarded {
-            None => self.optima(&space, guess, &range, monitor)?,
+            None => self.optima(&space, guess, (&range, eps), monitor)?,
             Some(inner) => {
                 // it is made again rather than held
                 drop((moments, space));
-                let found = self.optima(inner, guess, &range, monitor)?;
+                let found = self.optima(inner, guess, (&range, eps), monitor)?;
                 (moments, space) = make()?;
                 found
             }
@@ -111,26 +118,13 @@ impl Explorer<'_> {
         Ok(Settled {
             eps,
             moments,
+            limited: false,
             at_end: found.locals.first().is_some_and(|best| self.at_end(best, &range)),
             space,
             guarded,
             range,
             found,
         })
-    }
-
-    /// Does the range end before the interval of the length scale, and would another reach farther?
-    fn is_narrow(&self, range: &Range, eps: f64, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
-        let cheap = self.size(range, eps) <= CHEAP;
-        let reach = INTERVAL[usize::from(cheap)] * guess.width;
-        let interval = self.about(&guess.lengths, (reach.min(WIDEST), reach.min(WIDEST)));
-        let next = self.fitting(guess, (wanted, wanted), finest)?.0;
-        let farther = |a: usize| {
-            let shorter = interval.shortest[a] < range.shortest[a] && next.shortest[a] < range.shortest[a] / FARTHER;
-            let longer = interval.longest[a] > range.longest[a] && next.longest[a] > range.longest[a] * FARTHER;
-            shorter || longer
-        };
-        Ok((0..self.d()).any(farther))
     }
 
     /// What a finer basis would leave out, if that takes not too many functions.
@@ -156,7 +150,8 @@ impl Explorer<'_> {
         };
         let (_, space) = table.space(&settled.range, finer, self.response())?;
         let guarded = self.guarded(&space, guess)?;
-        let search = self.search(guarded.as_ref().unwrap_or(&space), monitor);
+        let lean = self.lean(guarded.as_ref().unwrap_or(&space), &settled.range, finer);
+        let search = self.search(&*lean, monitor);
         let shift = match search
             .near(&best.lengths, best.delta, self.d())?
             .and_then(|here| here.local.convex_step())
@@ -168,35 +163,11 @@ impl Explorer<'_> {
     }
 
     /// Number of rows, and the finest part of the variance that a table can hold.
-    fn rows(&self) -> (f64, f64) {
+    pub(super) fn rows(&self) -> (f64, f64) {
         match &self.source {
             Source::Rows(data) => (data.n() as f64, FINEST),
             Source::Table(ladder, _) => (ladder.moments.n, ladder.eps),
         }
-    }
-
-    /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
-    /// little as costs nothing, since many rows tell much about frequencies that have little variance.
-    fn fitting(&self, guess: &Guess, half: (f64, f64), coarsest: f64) -> Result<(Range, f64)> {
-        let (n, finest) = self.rows();
-        let size = |range: &Range, eps: f64| self.size(range, eps);
-        let mut eps = (self.request.tol * guess.delta)
-            .clamp(finest, finest.max(COARSE))
-            .min(coarsest);
-        let mut half = half;
-        let mut range = self.about(&guess.lengths, half);
-        while half.0.max(half.1) > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
-            half = ((0.8 * half.0).max(HALF), (0.8 * half.1).max(HALF));
-            range = self.about(&guess.lengths, half);
-        }
-        check_size(size(&range, eps), &range, eps, self.request.largest)?;
-        while 0.3 * eps >= finest
-            && eps * n > self.request.tol * guess.delta
-            && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
-        {
-            eps *= 0.3;
-        }
-        Ok((range, eps))
     }
 
     /// The space that the length scale is estimated in, if it is not the basis itself.
@@ -221,14 +192,6 @@ impl Explorer<'_> {
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
-    /// How many functions a part of the range will take.
-    pub fn size(&self, range: &Range, eps: f64) -> f64 {
-        match &self.source {
-            Source::Rows(_) => size(self.request.family, self.bounds, range, eps),
-            Source::Table(ladder, _) => ladder.size(range, eps),
-        }
-    }
-
     pub fn response(&self) -> usize {
         match &self.source {
             Source::Rows(_) => 0,
@@ -245,59 +208,19 @@ impl Explorer<'_> {
             || eps <= FINEST
     }
 
-    /// The range about some length scales, within the one that was asked for.
-    fn about(&self, lengths: &[f64], (shorter, longer): (f64, f64)) -> Range {
-        let ends = |a: usize| match &self.request.lengths {
-            Some(lengths) => (lengths[a], lengths[a]),
-            None => {
-                let (first, last) = self.limits(a);
-                let clamp = |l: f64| l.max(first).min(last);
-                (clamp(lengths[a] * (-shorter).exp()), clamp(lengths[a] * longer.exp()))
-            }
-        };
-        let (shortest, longest) = (0..self.d()).map(ends).unzip();
-        Range { shortest, longest }
-    }
-
-    /// Ends of the length scales of an axis that may not be passed.
-    fn limits(&self, a: usize) -> (f64, f64) {
-        let unit = self.request.unit(self.bounds)[a];
-        let (first, last) = match &self.source {
-            Source::Rows(_) => (0.0, SIDES * self.request.widest(self.bounds) * unit),
-            Source::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
-        };
-        (
-            self.request.shortest.map_or(first, |s| (s * unit).max(first)),
-            self.request.longest.map_or(last, |l| (l * unit).min(last)),
-        )
-    }
-
-    fn optima(&self, space: &WeightSpace, guess: &Guess, range: &Range, monitor: &mut dyn Monitor) -> Result<Found> {
-        let search = self.search(space, monitor);
+    fn optima(
+        &self,
+        space: &WeightSpace,
+        guess: &Guess,
+        (range, eps): (&Range, f64),
+        monitor: &mut dyn Monitor,
+    ) -> Result<Found> {
+        let lean = self.lean(space, range, eps);
+        let search = self.search(&*lean, monitor);
         if self.request.lengths.is_none() && space.groups() == 0 && !self.request.ard && guess.width.is_finite() {
             return search.close(&guess.lengths, guess.delta, guess.width, range);
         }
         optima(self.request, &search, space.groups(), &guess.lengths, range)
-    }
-
-    /// Does the optimum not lean on an end of the range, other than one that may not be passed or where the process vanishes?
-    fn is_inside(&self, best: &Profiled, range: &Range) -> bool {
-        if self.request.lengths.is_some() || best.place == Place::Upper {
-            return true;
-        }
-        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let leans = |a: usize| {
-            let (l, (first, last)) = (best.lengths[a], self.limits(a));
-            (at(l, range.shortest[a]) && !at(l, first)) || (at(l, range.longest[a]) && !at(l, last))
-        };
-        !(0..self.d()).any(leans)
-    }
-
-    /// Is the optimum at an end that may not be passed, or so long that nothing changes any more?
-    fn at_end(&self, best: &Profiled, range: &Range) -> bool {
-        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
-        self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! where for ML the log-determinant is that of the matrix without X projected out.
 
+use super::fixed::{Fixed, cholesky, solve_rows};
 use super::grid::Grid;
 use super::moments::Moments;
 use crate::gp::newton::{Estimates, Here};
@@ -22,7 +23,7 @@ use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::tridiagonal::Tridiagonal;
-use crate::linalg::{Cholesky, axpy, combine, dot, product};
+use crate::linalg::{Cholesky, axpy, dot, product};
 use crate::lmm::fit::condition_floor;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
@@ -46,22 +47,10 @@ pub struct WeightSpace {
     pub fixed: Fixed,
 }
 
-/// X'X = L L' of the kept columns.
-#[derive(Debug, Clone, Default)]
-pub struct Fixed {
-    pub kept: Vec<usize>,
-    /// L by rows.
-    l: Vec<Vec<f64>>,
-    /// Q1'F by rows, and Q1'y: Q1 = X L^-T.
-    pub qf: Vec<Vec<f64>>,
-    pub y1: Vec<f64>,
-    /// What the columns of X and y are less than they were, in terms of Q1: coordinates of the intercept, which is kept first.
-    shifts: Vec<f64>,
-    y_shift: f64,
-}
-
-/// Squared length, relative to itself, below which a column depends on those before it: cross products know no less.
-const DEPENDS: f64 = 1e-11;
+pub(super) const NOT_DEFINITE: Error = Error::NoConvergence {
+    what: "a Cholesky decomposition in weight space",
+    iterations: 0,
+};
 /// Functions whose matrices take some 20 MB.
 const SMALL: usize = 1500;
 
@@ -175,12 +164,15 @@ impl WeightSpace {
     }
 
     /// Cholesky decomposition of A + delta I; for ML of D F'F D + delta I.
-    pub(super) fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
+    /// None where rounding leaves none: the spectrum tells more.
+    pub(super) fn shifted(&self, mut a: Mat<f64>, delta: f64, par: Par) -> Option<Cholesky> {
         (0..a.nrows()).for_each(|i| a[(i, i)] += delta);
-        Cholesky::new(a, par).ok_or(Error::NoConvergence {
-            what: "a Cholesky decomposition in weight space",
-            iterations: 0,
-        })
+        Cholesky::new(a, par)
+    }
+
+    /// The same, an error where there is none.
+    pub(super) fn definite(&self, a: Mat<f64>, delta: f64, par: Par) -> Result<Cholesky> {
+        self.shifted(a, delta, par).ok_or(NOT_DEFINITE)
     }
 
     /// D (A + delta I)^-1 D c: the predicted process is the functions times these coefficients.
@@ -189,7 +181,7 @@ impl WeightSpace {
         if delta == f64::INFINITY {
             return Ok(vec![0.0; d.len()]);
         }
-        let w = self.shifted(self.a(&d), delta, par)?.solve(self.right(&d), par);
+        let w = self.definite(self.a(&d), delta, par)?.solve(self.right(&d), par);
         Ok((0..d.len()).map(|j| d[j] * w[(j, 0)]).collect())
     }
 
@@ -197,7 +189,7 @@ impl WeightSpace {
     pub fn covariance(&self, at: &[f64], delta: f64, par: Par) -> Result<Mat<f64>> {
         let d = self.weights(at);
         let mut inverse = self
-            .shifted(self.a(&d), delta, par)?
+            .definite(self.a(&d), delta, par)?
             .solve(Mat::identity(d.len(), d.len()), par);
         for j in 0..d.len() {
             (0..d.len()).for_each(|i| inverse[(i, j)] *= d[i] * d[j]);
@@ -215,12 +207,12 @@ impl Process for WeightSpace {
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
         let d = self.weights(at);
         let b = self.right(&d);
-        let projected = self.shifted(self.a(&d), delta, par)?;
+        let projected = self.definite(self.a(&d), delta, par)?;
         let w = projected.solve(b.clone(), par);
         let q = (self.rho0 - (b.transpose() * &w)[(0, 0)]) / delta;
         let inverse = match method {
             Method::Reml => projected.inverse_diagonal(par),
-            Method::Ml => self.shifted(self.whole(&d, par), delta, par)?.inverse_diagonal(par),
+            Method::Ml => self.definite(self.whole(&d, par), delta, par)?.inverse_diagonal(par),
         };
         let slope = |e: &Vec<f64>| Slopes {
             log_det: (0..d.len()).map(|j| 2.0 * e[j] * (1.0 - delta * inverse[j])).sum(),
@@ -239,12 +231,11 @@ impl Process for WeightSpace {
     }
 
     fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
-        self.estimated(method, at, delta, par).ok()
+        self.estimated(method, at, delta, par)
     }
 
     fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
-        // where rounding leaves no Cholesky decomposition the spectrum still tells
-        self.here(method, at, delta, directions, par).ok()
+        self.here(method, at, delta, directions, par)
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
@@ -281,20 +272,27 @@ impl WeightSpace {
             n_rest: self.n as usize - r - reached.len(),
             values: reached.iter().map(|&i| values[i]).collect(),
             y,
-            y1: self.fixed.unshifted_y1(),
             k11: weighted
                 .iter()
                 .map(|a| weighted.iter().map(|b| dot(a, b)).collect())
                 .collect(),
             b,
+            ..self.unrotated()
+        };
+        (reached, rotated)
+    }
+
+    /// What the rotated object knows of X alone.
+    pub(super) fn unrotated(&self) -> Rotated {
+        Rotated {
+            y1: self.fixed.unshifted_y1(),
             basis: self.fixed.basis(),
             log_det_x: self.fixed.log_det(),
             log_weights: self.log_weights,
             y_scale: 1.0,
             k_scale: 1.0,
             ..Rotated::default()
-        };
-        (reached, rotated)
+        }
     }
 
     /// D qf' and D c, a column each.
@@ -342,68 +340,4 @@ fn check_rows(n: f64, rank: usize, size: usize) -> Result<()> {
         return Err(Error::BasisAboveRows { size, n: n as usize });
     }
     Ok(())
-}
-
-impl Fixed {
-    /// L^-T by rows: beta = L^-T (coordinates along Q1); the intercept, kept first, takes the shifts back.
-    pub(super) fn basis(&self) -> Vec<Vec<f64>> {
-        let r = self.kept.len();
-        let unit = (0..r).map(|i| (0..r).map(|j| f64::from(i == j)).collect()).collect();
-        let inverse = solve_rows(&self.l, unit);
-        let mut basis: Vec<Vec<f64>> = (0..r).map(|i| (0..r).map(|j| inverse[j][i]).collect()).collect();
-        for j in 1..r {
-            let (first, row) = basis.split_at_mut(j);
-            axpy(-self.shifts[j], &row[0], &mut first[0]);
-        }
-        basis
-    }
-
-    /// Coordinates of y along Q1, its own shift taken back too.
-    pub(super) fn unshifted_y1(&self) -> Vec<f64> {
-        let mut y1 = self.y1.clone();
-        if self.y_shift != 0.0 {
-            y1[0] += self.y_shift * self.l[0][0];
-        }
-        y1
-    }
-
-    /// Coordinates of a row of X: L^-1 (x - shifts).
-    pub fn along(&self, x: impl Fn(usize) -> f64) -> Vec<f64> {
-        let mut row: Vec<f64> = self.kept.iter().zip(&self.shifts).map(|(&j, s)| x(j) - s).collect();
-        for i in 0..row.len() {
-            row[i] = (row[i] - dot(&self.l[i][..i], &row[..i])) / self.l[i][i];
-        }
-        row
-    }
-
-    pub(super) fn log_det(&self) -> f64 {
-        2.0 * self.l.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
-    }
-}
-
-/// Cholesky decomposition of X'X, columns that depend on those before them left out.
-fn cholesky(cross: &Mat<f64>) -> (Vec<usize>, Vec<Vec<f64>>) {
-    let (mut kept, mut l): (Vec<usize>, Vec<Vec<f64>>) = (vec![], vec![]);
-    for j in 0..cross.nrows() {
-        let mut row: Vec<f64> = vec![];
-        for (i, &k) in kept.iter().enumerate() {
-            row.push((cross[(j, k)] - dot(&l[i][..i], &row)) / l[i][i]);
-        }
-        let rest = cross[(j, j)] - dot(&row, &row);
-        if rest > DEPENDS * cross[(j, j)] {
-            row.push(rest.sqrt());
-            kept.push(j);
-            l.push(row);
-        }
-    }
-    (kept, l)
-}
-
-/// L^-1 times the given rows.
-fn solve_rows(l: &[Vec<f64>], mut rows: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
-    for i in 0..l.len() {
-        let done = combine(&rows[..i], &l[i][..i], rows[i].len());
-        rows[i].iter_mut().zip(done).for_each(|(x, s)| *x = (*x - s) / l[i][i]);
-    }
-    rows
 }

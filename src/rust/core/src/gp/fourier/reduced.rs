@@ -1,0 +1,400 @@
+//! The weight space in coordinates of what its functions reach on the data.
+//!
+//! Frequencies that are close beside the box of the data are nearly dependent there: T has far fewer directions than functions. With `T = L L'` (pivoted Cholesky, stopped where
+//! what is left of `D T D` is small beside delta) and `B = L' D^2 L`, `M = (B + delta I)^-1`, `u = M g`, `c = L g`
+//!
+//! ```text
+//! log|A / delta + I| = log|B / delta + I|,   S = (rho0 - g'g) + delta g'u,   D (A + delta I)^-1 D c = D^2 L u
+//! ```
+//!
+//! a sum of squares. With `p_j = D_j^2`, `e_a` and `e_ab` as for the curvature, `B_a = L' diag(2 e_a p) L`, `q_j = (L M L')_jj` and `v_a = B_a u`
+//!
+//! ```text
+//! L_a = sum 2 e_a p q,              L_ab = sum (4 e_a e_b + 2 e_ab) p q - tr M B_a M B_b
+//! S_a = -delta sum 2 e_a p (Lu)^2,  S_ab = -delta sum (4 e_a e_b + 2 e_ab) p (Lu)^2 + 2 delta v_a'M v_b
+//! ```
+//!
+//! For ML the log-determinant is that of `[L, Q]' D^2 [L, Q]`, Q1'F the rows of Q.
+
+use super::curvature::{Solved, Weights};
+use super::refine::RATIO;
+use super::weights::{NOT_DEFINITE, WeightSpace};
+use crate::gp::bounds::{Bounds, Range};
+use crate::gp::newton::{Estimates, Expansion, Here, Local};
+use crate::gp::{Process, Slopes};
+use crate::likelihood::Method;
+use crate::linalg::pivoted_cholesky::PivotedCholesky;
+use crate::linalg::tridiagonal::Tridiagonal;
+use crate::linalg::{Cholesky, dot, product, symmetric_product};
+use crate::rotation::rotated::Rotated;
+use crate::runtime::error::Result;
+use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::{Accum, Mat, MatRef, Par};
+
+/// A space whose functions are so dependent on the data that their directions are half as many or fewer.
+pub struct ReducedSpace<'a> {
+    space: &'a WeightSpace,
+    /// L, and Q in further columns.
+    l: Mat<f64>,
+    rank: usize,
+    g: Vec<f64>,
+    /// rho0 - g'g
+    rest: f64,
+    floor: f64,
+}
+
+/// Part of the functions that the directions may be at most: beyond it the functions themselves cost less.
+const MOST: f64 = 0.5;
+/// What the reduction may leave out of the trace of `D T D`, as a part of what the basis leaves out of a variance. That is some part of delta already.
+const ENOUGH: f64 = 1e-2;
+/// How many times what the reduction leaves out delta must exceed.
+const ABOVE: f64 = 1e3;
+/// Directions whose matrices take some 20 MB.
+const SMALL: usize = 1500;
+
+impl WeightSpace {
+    /// The space for length scales in a range, whose basis leaves out `eps` of the variance, in fewer coordinates if that saves work.
+    pub fn lean(&self, bounds: &Bounds, range: &Range, eps: f64, par: Par) -> Box<dyn Process + Send + '_> {
+        match ReducedSpace::new(self, bounds, range, (eps, MOST), par) {
+            Some(reduced) => Box::new(reduced),
+            None => Box::new(self),
+        }
+    }
+}
+
+impl<'a> ReducedSpace<'a> {
+    /// For length scales in a range, whose basis leaves out `eps` of the variance. None where the directions are more than the part `most` of the functions.
+    pub fn new(
+        space: &'a WeightSpace,
+        bounds: &Bounds,
+        range: &Range,
+        (eps, most): (f64, f64),
+        par: Par,
+    ) -> Option<Self> {
+        if space.grid.share(bounds) > most {
+            return None;
+        }
+        let most = (most * space.size() as f64) as usize;
+        let found = PivotedCholesky::new(&space.t, &space.largest_weights(range), ENOUGH * eps, most, par)?;
+        Some(Self::of(space, found))
+    }
+
+    fn of(space: &'a WeightSpace, found: PivotedCholesky) -> Self {
+        let (rank, r) = (found.pivots.len(), space.fixed.kept.len());
+        let g = solve_lower(&found, &space.c);
+        let column = |i: usize, j: usize| match j < rank {
+            true => found.l[(i, j)],
+            false => space.fixed.qf[j - rank][i],
+        };
+        Self {
+            rest: (space.rho0 - dot(&g, &g)).max(0.0),
+            l: Mat::from_fn(space.size(), rank + r, column),
+            rank,
+            g,
+            floor: space.floor().max(ABOVE * found.left),
+            space,
+        }
+    }
+
+    /// Number of directions.
+    pub fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn own(&self) -> MatRef<'_, f64> {
+        self.l.as_ref().subcols(0, self.rank)
+    }
+
+    /// L and Q where the determinant is that of ML, else L.
+    fn determining(&self, method: Method) -> MatRef<'_, f64> {
+        match method {
+            Method::Reml => self.own(),
+            Method::Ml => self.l.as_ref(),
+        }
+    }
+
+    /// Lower triangle of `l' diag(x) l`.
+    fn form(l: MatRef<'_, f64>, x: impl Fn(usize) -> f64, par: Par) -> Mat<f64> {
+        let scaled = Mat::from_fn(l.nrows(), l.ncols(), |i, j| x(i) * l[(i, j)]);
+        symmetric_product(l, scaled.as_ref(), par)
+    }
+
+    /// A factor of leading rows and columns of a form, plus delta.
+    fn shifted(form: &Mat<f64>, size: usize, delta: f64, par: Par) -> Option<Cholesky> {
+        let mut v = form.as_ref().submatrix(0, 0, size, size).to_owned();
+        (0..size).for_each(|i| v[(i, i)] += delta);
+        Cholesky::new(v, par)
+    }
+
+    fn point(&self, at: &[f64], delta: f64, par: Par) -> Option<Point> {
+        let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
+        let form = Self::form(self.l.as_ref(), |j| p[j], par);
+        let m = Self::shifted(&form, self.rank, delta, par)?;
+        let g = Mat::from_fn(self.rank, 1, |i, _| self.g[i]);
+        let u = m.solve(g, par);
+        let lu = product(self.own(), u.as_ref(), par).col_as_slice(0).to_vec();
+        Some(Point {
+            s: self.rest + delta * dot(&self.g, u.col_as_slice(0)),
+            u: u.col_as_slice(0).to_vec(),
+            p,
+            form,
+            m,
+            lu,
+        })
+    }
+
+    /// The estimates of a point, but for the likelihood: `W C W'` and `W w` by Woodbury's identity.
+    fn estimates_at(&self, point: &Point, method: Method, delta: f64, par: Par) -> Estimates {
+        let (rank, r) = (self.rank, self.space.fixed.kept.len());
+        let cross = Mat::from_fn(rank, r, |i, j| point.form[(rank + j, i)]);
+        let solved = point.m.solve(cross.clone(), par);
+        let column = |x: &Mat<f64>, j: usize| x.col_as_slice(j).to_vec();
+        let corner = |i: usize, j: usize| point.form[(rank + i.max(j), rank + i.min(j))];
+        let xx = |i: usize, j: usize| (corner(i, j) - dot(&column(&cross, i), &column(&solved, j))) / delta;
+        self.space.estimates_of(
+            Solved {
+                s: point.s,
+                xx: Mat::from_fn(r, r, xx),
+                xy: (0..r).map(|i| dot(&column(&cross, i), &point.u)).collect(),
+                coefficients: point.p.iter().zip(&point.lu).map(|(p, lu)| p * lu).collect(),
+            },
+            method,
+            delta,
+        )
+    }
+
+    fn factor_of(&self, point: Point, method: Method, delta: f64, par: Par) -> Option<Cholesky> {
+        match method {
+            Method::Reml => Some(point.m),
+            Method::Ml => Self::shifted(&point.form, self.l.ncols(), delta, par),
+        }
+    }
+
+    fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+        let point = self.point(at, delta, par)?;
+        let mut estimates = self.estimates_at(&point, method, delta, par);
+        let s = point.s;
+        let log_det = log_det(&self.factor_of(point, method, delta, par)?, delta);
+        estimates.point.log_lik = -0.5 * self.space.deviance(method, s, log_det);
+        Some(estimates)
+    }
+
+    fn here(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
+        let weights = self.space.log_weights_along(at, directions);
+        let point = self.point(at, delta, par)?;
+        let mut estimates = self.estimates_at(&point, method, delta, par);
+        let form = self.quadratic(&weights, &point, delta, par);
+        let p = point.p.clone();
+        let factor = self.factor_of(point, method, delta, par)?;
+        let log_det = self.determinant(&weights, (&p, factor), method, delta, par);
+        let value = self.space.deviance(method, form.value, log_det.value);
+        estimates.point.log_lik = -0.5 * value;
+        let mut local = Local::of(&form, &log_det, self.space.contrasts(method), value);
+        // sigma2 is S / (n delta)
+        local.log_q[directions.len()] -= 1.0;
+        Some(Here { local, estimates })
+    }
+
+    /// S
+    fn quadratic(&self, weights: &Weights, point: &Point, delta: f64, par: Par) -> Expansion {
+        let count = weights.first.len();
+        let square: Vec<f64> = point.p.iter().zip(&point.lu).map(|(p, lu)| p * lu * lu).collect();
+        let slope = Mat::from_fn(point.p.len(), count, |j, a| {
+            2.0 * weights.first[a][j] * point.p[j] * point.lu[j]
+        });
+        let v = product(self.own().transpose(), slope.as_ref(), par);
+        let solved = point.m.solve(v.clone(), par);
+        Expansion::new(
+            point.s,
+            count,
+            |a| -2.0 * delta * dot(&weights.first[a], &square),
+            |a, b| {
+                2.0 * delta * dot(v.col_as_slice(a), solved.col_as_slice(b)) - delta * dot(&weights.bend(a, b), &square)
+            },
+        )
+    }
+
+    /// log|B / delta + I|
+    fn determinant(
+        &self,
+        weights: &Weights,
+        at: (&[f64], Cholesky),
+        method: Method,
+        delta: f64,
+        par: Par,
+    ) -> Expansion {
+        let (p, factor) = at;
+        let (value, l, last) = (
+            log_det(&factor, delta),
+            self.determining(method),
+            weights.first.len() - 1,
+        );
+        let root = factor.inverse_root(par);
+        let pq: Vec<f64> = leverages(&root, l, par).iter().zip(p).map(|(q, p)| q * p).collect();
+        let inverse = symmetric(symmetric_product(root.as_ref(), root.as_ref(), par));
+        let times = |a: usize| -> Mat<f64> {
+            if a == last {
+                let entry = |i: usize, j: usize| delta * inverse[(i, j)] - f64::from(i == j);
+                return Mat::from_fn(l.ncols(), l.ncols(), entry);
+            }
+            let slope = symmetric(Self::form(l, |j| 2.0 * weights.first[a][j] * p[j], par));
+            product(inverse.as_ref(), slope.as_ref(), par)
+        };
+        let products: Vec<Mat<f64>> = (0..=last).map(times).collect();
+        let turned: Vec<Mat<f64>> = products.iter().map(|x| x.transpose().to_owned()).collect();
+        let trace = |a: usize, b: usize| -> f64 {
+            let columns = 0..l.ncols();
+            columns
+                .map(|j| dot(turned[a].col_as_slice(j), products[b].col_as_slice(j)))
+                .sum()
+        };
+        Expansion::new(
+            value,
+            last + 1,
+            |a| 2.0 * dot(&weights.first[a], &pq),
+            |a, b| dot(&weights.bend(a, b), &pq) - trace(a, b),
+        )
+    }
+}
+
+/// What a set of parameters and delta gives: the form of [L, Q], the factor of B + delta I, u, L u and S.
+struct Point {
+    p: Vec<f64>,
+    form: Mat<f64>,
+    m: Cholesky,
+    u: Vec<f64>,
+    lu: Vec<f64>,
+    s: f64,
+}
+
+impl WeightSpace {
+    /// Largest weight of each function over a range; groups are as free as they can be.
+    fn largest_weights(&self, range: &Range) -> Vec<f64> {
+        const PLACES: usize = 5;
+        let mut largest = vec![0.0; self.size()];
+        for k in 0..PLACES {
+            let part = k as f64 / (PLACES - 1) as f64;
+            let ends = range.shortest.iter().zip(&range.longest);
+            let at: Vec<f64> = ends.map(|(a, b)| a * (b / a).powf(part)).chain([RATIO.1]).collect();
+            let weights = self.weights(&at);
+            largest
+                .iter_mut()
+                .zip(weights)
+                .for_each(|(l, w): (&mut f64, f64)| *l = l.max(w));
+        }
+        largest
+    }
+}
+
+impl Weights {
+    /// 4 e_a e_b + 2 e_ab, a >= b
+    fn bend(&self, a: usize, b: usize) -> Vec<f64> {
+        let (x, y, z) = (&self.first[a], &self.first[b], &self.second[a][b]);
+        (0..x.len()).map(|j| 4.0 * x[j] * y[j] + 2.0 * z[j]).collect()
+    }
+}
+
+/// The rows of L at the pivots, and what they make of c.
+fn solve_lower(found: &PivotedCholesky, c: &[f64]) -> Vec<f64> {
+    let mut g: Vec<f64> = found.pivots.iter().map(|&p| c[p]).collect();
+    for k in 0..g.len() {
+        let column = found.l.col_as_slice(k);
+        g[k] /= column[found.pivots[k]];
+        for i in k + 1..g.len() {
+            g[i] -= column[found.pivots[i]] * g[k];
+        }
+    }
+    g
+}
+
+fn log_det(m: &Cholesky, delta: f64) -> f64 {
+    m.log_det() - m.size() as f64 * delta.ln()
+}
+
+/// Diagonal of `l M l'` by the inverse of a factor of `M^-1`.
+fn leverages(root: &Mat<f64>, l: MatRef<'_, f64>, par: Par) -> Vec<f64> {
+    let mut turned = Mat::zeros(root.nrows(), l.nrows());
+    triangular::matmul(
+        turned.as_mut(),
+        BlockStructure::Rectangular,
+        Accum::Replace,
+        root.as_ref(),
+        BlockStructure::TriangularLower,
+        l.transpose(),
+        BlockStructure::Rectangular,
+        1.0,
+        par,
+    );
+    crate::linalg::clear_registers();
+    (0..l.nrows())
+        .map(|j| dot(turned.col_as_slice(j), turned.col_as_slice(j)))
+        .collect()
+}
+
+fn symmetric(mut lower: Mat<f64>) -> Mat<f64> {
+    for j in 0..lower.ncols() {
+        (0..j).for_each(|i| lower[(i, j)] = lower[(j, i)]);
+    }
+    lower
+}
+
+impl Process for ReducedSpace<'_> {
+    fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
+        let point = self.point(at, delta, par).ok_or(NOT_DEFINITE)?;
+        let (s, p, lu) = (point.s, point.p.clone(), point.lu.clone());
+        let factor = self.factor_of(point, method, delta, par).ok_or(NOT_DEFINITE)?;
+        let root = factor.inverse_root(par);
+        let q = leverages(&root, self.determining(method), par);
+        let slope = |e: &Vec<f64>| Slopes {
+            log_det: (0..p.len()).map(|j| 2.0 * e[j] * p[j] * q[j]).sum(),
+            log_q: (0..p.len())
+                .map(|j| -2.0 * delta * e[j] * p[j] * lu[j] * lu[j])
+                .sum::<f64>()
+                / s,
+        };
+        Ok(self.space.log_weight_slopes(at).iter().map(slope).collect())
+    }
+
+    fn floor(&self) -> f64 {
+        self.floor
+    }
+
+    fn is_small(&self) -> bool {
+        self.rank <= SMALL
+    }
+
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+        self.estimated(method, at, delta, par)
+    }
+
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
+        self.here(method, at, delta, directions, par)
+    }
+
+    fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
+        let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
+        let form = Self::form(self.l.as_ref(), |j| p[j], par);
+        let (rank, r) = (self.rank, self.space.fixed.kept.len());
+        let spectrum = Tridiagonal::new(form.as_ref().submatrix(0, 0, rank, rank).to_owned(), 0, par);
+        let mut columns = Mat::from_fn(rank, r + 1, |i, j| match j < r {
+            true => form[(rank + j, i)],
+            false => self.g[i],
+        });
+        spectrum.transpose_apply(columns.as_mut(), par);
+        let mut rows: Vec<f64> = (0..rank * (r + 1))
+            .map(|k| columns[(k / (r + 1), k % (r + 1))])
+            .collect();
+        let values = spectrum.rotate(&mut rows, r + 1)?;
+        let column = |j: usize| (0..rank).map(|i| rows[i * (r + 1) + j]).collect::<Vec<f64>>();
+        let corner = |i: usize, j: usize| form[(rank + i.max(j), rank + i.min(j))];
+        Ok(Rotated {
+            values: values.iter().map(|v| v.max(0.0)).collect(),
+            y: column(r),
+            b: (0..r).map(column).collect(),
+            k11: (0..r).map(|i| (0..r).map(|j| corner(i, j)).collect()).collect(),
+            rho: self.rest,
+            n_rest: self.space.n as usize - r - rank,
+            ..self.space.unrotated()
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Windows of length scales about a guess: how far they reach, what basis serves them, and whether an optimum lies inside.
+
+use super::explore::{COARSE, Explorer, Guess, Source};
+use super::grid::size;
+use super::nested::check_size;
+use super::refine::{HALF, WIDEST};
+use crate::gp::bounds::Range;
+use crate::gp::search::Profiled;
+use crate::likelihood::optimize::Place;
+use crate::runtime::error::Result;
+
+/// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
+const INTERVAL: [f64; 2] = [2.1, 3.2];
+/// Widening a window by less than this is not worth another round.
+const FARTHER: f64 = 1.02;
+/// Functions of a basis that costs so little that it may as well be exact.
+const CHEAP: f64 = 600.0;
+
+/// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
+pub const SIDES: f64 = 3.0;
+
+impl Explorer<'_> {
+    /// Does the range end before the interval of the length scale, and would another reach farther?
+    pub(super) fn is_narrow(&self, range: &Range, eps: f64, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
+        let cheap = self.size(range, eps) <= CHEAP;
+        let reach = INTERVAL[usize::from(cheap)] * guess.width;
+        let interval = self.about(&guess.lengths, (reach.min(WIDEST), reach.min(WIDEST)));
+        let next = self.fitting(guess, (wanted, wanted), finest)?.0;
+        let farther = |a: usize| {
+            let shorter = interval.shortest[a] < range.shortest[a] && next.shortest[a] < range.shortest[a] / FARTHER;
+            let longer = interval.longest[a] > range.longest[a] && next.longest[a] > range.longest[a] * FARTHER;
+            shorter || longer
+        };
+        Ok((0..self.d()).any(farther))
+    }
+
+    /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
+    /// little as costs nothing, since many rows tell much about frequencies that have little variance.
+    pub(super) fn fitting(&self, guess: &Guess, half: (f64, f64), coarsest: f64) -> Result<(Range, f64)> {
+        let (n, finest) = self.rows();
+        let size = |range: &Range, eps: f64| self.size(range, eps);
+        let mut eps = (self.request.tol * guess.delta)
+            .clamp(finest, finest.max(COARSE))
+            .min(coarsest);
+        let mut half = half;
+        let mut range = self.about(&guess.lengths, half);
+        while half.0.max(half.1) > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
+            half = ((0.8 * half.0).max(HALF), (0.8 * half.1).max(HALF));
+            range = self.about(&guess.lengths, half);
+        }
+        check_size(size(&range, eps), &range, eps, self.request.largest)?;
+        while 0.3 * eps >= finest
+            && eps * n > self.request.tol * guess.delta
+            && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
+        {
+            eps *= 0.3;
+        }
+        Ok((range, eps))
+    }
+
+    /// Highest frequency of a basis.
+    pub(super) fn reach(&self, range: &Range, eps: f64) -> f64 {
+        self.request.family.band(eps, self.d()) / range.shortest[0]
+    }
+
+    /// A basis that reaches as far as one before it, if its size allows. Many rows see frequencies beyond a basis: were the reach of the next to depend on delta alone, two windows could
+    /// send a search to and fro between them.
+    pub(super) fn reaching(&self, (range, mut eps): (Range, f64), reach: f64) -> (Range, f64) {
+        let (n, finest) = self.rows();
+        let largest = (self.request.largest as f64).min(0.5 * n);
+        while self.reach(&range, eps) < reach && 0.8 * eps >= finest && self.size(&range, 0.8 * eps) <= largest {
+            eps *= 0.8;
+        }
+        (range, eps)
+    }
+
+    /// How many functions a part of the range will take.
+    pub fn size(&self, range: &Range, eps: f64) -> f64 {
+        match &self.source {
+            Source::Rows(_) => size(self.request.family, self.bounds, range, eps),
+            Source::Table(ladder, _) => ladder.size(range, eps),
+        }
+    }
+
+    /// The range about some length scales, within the one that was asked for.
+    pub(super) fn about(&self, lengths: &[f64], (shorter, longer): (f64, f64)) -> Range {
+        let ends = |a: usize| match &self.request.lengths {
+            Some(lengths) => (lengths[a], lengths[a]),
+            None => {
+                let (first, last) = self.limits(a);
+                let clamp = |l: f64| l.max(first).min(last);
+                (clamp(lengths[a] * (-shorter).exp()), clamp(lengths[a] * longer.exp()))
+            }
+        };
+        let (shortest, longest) = (0..self.d()).map(ends).unzip();
+        Range { shortest, longest }
+    }
+
+    /// Ends of the length scales of an axis that may not be passed.
+    pub(super) fn limits(&self, a: usize) -> (f64, f64) {
+        let unit = self.request.unit(self.bounds)[a];
+        let (first, last) = match &self.source {
+            Source::Rows(_) => (0.0, SIDES * self.request.widest(self.bounds) * unit),
+            Source::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
+        };
+        (
+            self.request.shortest.map_or(first, |s| (s * unit).max(first)),
+            self.request.longest.map_or(last, |l| (l * unit).min(last)),
+        )
+    }
+
+    /// Does the optimum not lean on an end of the range, other than one that may not be passed or where the process vanishes?
+    pub(super) fn is_inside(&self, best: &Profiled, range: &Range) -> bool {
+        if self.request.lengths.is_some() || best.place == Place::Upper {
+            return true;
+        }
+        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
+        let leans = |a: usize| {
+            let (l, (first, last)) = (best.lengths[a], self.limits(a));
+            (at(l, range.shortest[a]) && !at(l, first)) || (at(l, range.longest[a]) && !at(l, last))
+        };
+        !(0..self.d()).any(leans)
+    }
+
+    /// Is the optimum at an end that may not be passed, or so long that nothing changes any more?
+    pub(super) fn at_end(&self, best: &Profiled, range: &Range) -> bool {
+        let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
+        let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
+        self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)
+    }
+}
