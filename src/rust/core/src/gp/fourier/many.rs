@@ -2,9 +2,9 @@
 
 use super::grid::{Grid, size};
 use super::nested::check_size;
-use super::refine::SIDES;
 use super::sufficient::{Data, Owned, moments};
 use super::weights::WeightSpace;
+use super::window::SIDES;
 use crate::gp::Process;
 use crate::gp::answer::give_back;
 use crate::gp::bounds::Range;

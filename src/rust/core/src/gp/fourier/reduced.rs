@@ -17,7 +17,6 @@
 //! For ML the log-determinant is that of `[L, Q]' D^2 [L, Q]`, Q1'F the rows of Q.
 
 use super::curvature::{Solved, Weights};
-use super::refine::RATIO;
 use super::weights::{NOT_DEFINITE, WeightSpace};
 use crate::gp::bounds::{Bounds, Range};
 use crate::gp::newton::{Estimates, Expansion, Here, Local};
@@ -265,25 +264,6 @@ struct Point {
     u: Vec<f64>,
     lu: Vec<f64>,
     s: f64,
-}
-
-impl WeightSpace {
-    /// Largest weight of each function over a range; groups are as free as they can be.
-    fn largest_weights(&self, range: &Range) -> Vec<f64> {
-        const PLACES: usize = 5;
-        let mut largest = vec![0.0; self.size()];
-        for k in 0..PLACES {
-            let part = k as f64 / (PLACES - 1) as f64;
-            let ends = range.shortest.iter().zip(&range.longest);
-            let at: Vec<f64> = ends.map(|(a, b)| a * (b / a).powf(part)).chain([RATIO.1]).collect();
-            let weights = self.weights(&at);
-            largest
-                .iter_mut()
-                .zip(weights)
-                .for_each(|(l, w): (&mut f64, f64)| *l = l.max(w));
-        }
-        largest
-    }
 }
 
 impl Weights {

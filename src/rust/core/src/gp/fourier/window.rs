@@ -3,7 +3,8 @@
 use super::explore::{COARSE, Explorer, Guess, Source};
 use super::grid::size;
 use super::nested::check_size;
-use super::refine::{HALF, WIDEST};
+use super::refine::{HALF, RATIO, WIDEST};
+use super::weights::WeightSpace;
 use crate::gp::bounds::Range;
 use crate::gp::search::Profiled;
 use crate::likelihood::optimize::Place;
@@ -127,5 +128,24 @@ impl Explorer<'_> {
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
         let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
         self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)
+    }
+}
+
+impl WeightSpace {
+    /// Largest weight of each function over a range; groups are as free as they can be.
+    pub(super) fn largest_weights(&self, range: &Range) -> Vec<f64> {
+        const PLACES: usize = 5;
+        let mut largest = vec![0.0; self.size()];
+        for k in 0..PLACES {
+            let part = k as f64 / (PLACES - 1) as f64;
+            let ends = range.shortest.iter().zip(&range.longest);
+            let at: Vec<f64> = ends.map(|(a, b)| a * (b / a).powf(part)).chain([RATIO.1]).collect();
+            let weights = self.weights(&at);
+            largest
+                .iter_mut()
+                .zip(weights)
+                .for_each(|(l, w): (&mut f64, f64)| *l = l.max(w));
+        }
+        largest
     }
 }
