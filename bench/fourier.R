@@ -113,6 +113,30 @@ for (size in largest / c(100, 10, 1)) {
   cat(sprintf("%8.0e points  tables %7.2f s (%.2f microseconds a point)  fit of the table %.2f s  length scale %.4f (%.4f)\n", size, seconds, 1e6 * seconds / size, last, fit$lengthscale, fit$se$lengthscale))
 }
 
+# ---- fields smoother than the default kernel: CPU seconds, and where the length scale ends -----------------------------
+
+smooth_field <- function(scale, side = 512) {
+  lag <- c(0:(2 * side), (2 * side - 1):1) / side
+  values <- pmax(Re(stats::fft(exp(-outer(lag^2, lag^2, "+") / scale^2 / 2))), 0)
+  noise <- matrix(complex(real = rnorm(length(values)), imaginary = rnorm(length(values))), nrow(values))
+  Re(stats::fft(sqrt(values / length(values)) * noise))[seq_len(side), seq_len(side)]
+}
+
+cat("\nmatern52 on squared-exponential fields, variance 1, noise 1/2\n")
+for (scale in c(0.07, 0.1, 0.13, 0.2, 0.25)) {
+  set.seed(1)
+  field <- smooth_field(scale)
+  for (size in unique(pmin(n, c(5e3, 2e4, 1e5, 1e6)))) {
+    data <- draw_points(field, size)
+    time <- system.time(fit <- suppressMessages(fastlmm_fit(y ~ x + gp(x1, x2), data)))
+    optimum <- fit$optimum
+    cat(sprintf(
+      "length %.2f  %8.0f points  %6.2f CPU s  length scale %.4f  %d functions%s%s\n", scale, size, sum(time[1:2]), fit$lengthscale[[1]], fit$gp$size,
+      if (optimum$at_end) "  at an end" else "", if (optimum$limited) "  limited by size" else ""
+    ))
+  }
+}
+
 # ---- the same model by GPBoost: Vecchia, 20 neighbours ---------------------------------------------------------------
 
 if (nzchar(python)) {
