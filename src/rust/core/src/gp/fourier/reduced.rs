@@ -15,6 +15,9 @@
 //! ```
 //!
 //! For ML the log-determinant is that of `[L, Q]' D^2 [L, Q]`, Q1'F the rows of Q.
+//!
+//! What is left, `R = T - L L'`, is felt through `r = c - L g`, to first order `S` by `-2 (D^2 L u)'r` and the coefficients by `(I + D L L' D / delta)^-1 D r / delta` in the prior's metric.
+//! With noise that the process cannot explain `D r` is of size `sigma_e` times the root of `tr D R D`: the deviance is off by some `2 (tr D R D / delta)^(1/2)`.
 
 use super::curvature::{Solved, Weights};
 use super::weights::{NOT_DEFINITE, WeightSpace};
@@ -39,14 +42,16 @@ pub struct ReducedSpace<'a> {
     g: Vec<f64>,
     /// rho0 - g'g
     rest: f64,
-    floor: f64,
+    /// Trace of `D R D`.
+    left: f64,
 }
 
 /// Part of the functions that the directions may be at most: beyond it the functions themselves cost less.
 const MOST: f64 = 0.5;
-/// What the reduction may leave out of the trace of `D T D`, as a part of what the basis leaves out of a variance. That is some part of delta already.
-const ENOUGH: f64 = 1e-2;
-/// How many times what the reduction leaves out delta must exceed.
+/// What the reduction may leave out of the trace of `D T D`, as a part of what the basis leaves out of a variance. That is a hundredth of delta already, so that the deviance is off by
+/// some thousandths.
+const ENOUGH: f64 = 1e-4;
+/// How many times what the reduction leaves out delta must exceed: below it the deviance would be off by hundredths.
 const ABOVE: f64 = 1e3;
 /// Directions whose matrices take some 20 MB.
 const SMALL: usize = 1500;
@@ -90,7 +95,7 @@ impl<'a> ReducedSpace<'a> {
             l: Mat::from_fn(space.size(), rank + r, column),
             rank,
             g,
-            floor: space.floor().max(ABOVE * found.left),
+            left: found.left,
             space,
         }
     }
@@ -98,6 +103,11 @@ impl<'a> ReducedSpace<'a> {
     /// Number of directions.
     pub fn rank(&self) -> usize {
         self.rank
+    }
+
+    /// What a predicted process of unit prior variance can differ by from that of all functions, at any place: `|D r| / delta` at most.
+    pub fn error(&self, delta: f64) -> f64 {
+        (self.left * self.space.rho0).sqrt() / delta
     }
 
     fn own(&self) -> MatRef<'_, f64> {
@@ -336,7 +346,7 @@ impl Process for ReducedSpace<'_> {
     }
 
     fn floor(&self) -> f64 {
-        self.floor
+        self.space.floor().max(ABOVE * self.left)
     }
 
     fn is_small(&self) -> bool {
