@@ -251,11 +251,11 @@ inform_gp_nothing <- function(fit) {
   ), boundary = "h2 = 0")
 }
 
-# Length scale against variance, where the data are smoother than the kernel and so many that they see frequencies beyond any basis of this size
+# Data that are rougher than the kernel, or much smoother and many, tell it of frequencies beyond any basis of this size
 inform_gp_limited <- function(fit) {
   inform_fastlmm("gp_range", paste0(
-    "the length scale of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there are, and `size` allows no more (",
-    fit$gp$size, "): the data are smoother than the kernel \"", fit$gp$cov, "\". Take a smoother one, as cov = \"exp_quad\", or a larger `size`; fitted values hardly depend on it"
+    "the length scale of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there are (", fit$gp$size,
+    "), and `size` or the number of rows allows no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov, "\". Take another `cov`, or a larger `size`"
   ))
 }
 

@@ -26,6 +26,8 @@ const SHIFT: f64 = 0.1;
 /// Most windows that are tried, and after how many of them a window whose basis reaches less far than that of a result ends the search at that result.
 const ROUNDS: usize = 40;
 const PATIENCE: usize = 4;
+/// What a basis leaves out of the variance of all rows, as a part of delta, above which the deviance depends on it.
+const FELT: f64 = 0.1;
 /// Finest part of the variance that a grid is asked to hold.
 const FINEST: f64 = 1e-10;
 
@@ -42,9 +44,16 @@ impl Explorer<'_> {
         let mut ladder: Option<Ladder> = None;
         let (mut reach, mut kept) = (0.0, None::<(f64, Settled)>);
         for round in 0..ROUNDS {
-            let (range, eps) = self.reaching(self.fitting(&guess, half, finest)?, reach);
+            let (range, eps) = self.fitting(&guess, half, finest)?;
+            // where the basis is as good as exact it matters not how far it reaches
+            let felt = eps * self.rows().0 > FELT * guess.delta;
+            let (range, eps) = if felt {
+                self.reaching((range, eps), reach)
+            } else {
+                (range, eps)
+            };
             let own = self.reach(&range, eps);
-            if let Some((_, settled)) = kept.take_if(|(farthest, _)| round >= PATIENCE && own < *farthest) {
+            if let Some((_, settled)) = kept.take_if(|(farthest, _)| felt && round >= PATIENCE && own < *farthest) {
                 return Ok(Settled {
                     limited: true,
                     ..settled
