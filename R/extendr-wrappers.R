@@ -149,6 +149,10 @@ ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
 #' @noRd
 ffi_slam_failed <- function(sampler) .Call(wrap__ffi_slam_failed, sampler)
 
+#' Columns of Y by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
+#' @noRd
+ffi_slam_units <- function(Y, X) .Call(wrap__ffi_slam_units, Y, X)
+
 #' Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
 #' @noRd
 ffi_slam_basis <- function(effect, n) .Call(wrap__ffi_slam_basis, effect, n)

@@ -9,10 +9,10 @@ slam_data <- function(parts, design, random, factors, data) {
   check_traits(Y)
   X <- independent_columns(design$X)
   check_observed_rank(Y, X)
-  scale <- slam_scale(Y, has_intercept(X))
-  covariates <- slam_covariates(factors, design, data, parts, has_intercept(X))
+  covariates <- slam_covariates(factors, design, data, parts, X)
+  scale <- slam_scale(Y, X, setdiff(colnames(X), colnames(covariates$XF)))
   list(
-    Y = Y, scaled = sweep(sweep(Y, 2, scale$mean), 2, scale$sd, "/"), scale = scale, X = X, fixed = scale_fixed(X, colnames(covariates$XF)),
+    Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
     covariates = covariates, missing = lapply(seq_len(ncol(Y)), function(j) which(is.na(Y[, j])))
   )
 }
@@ -20,9 +20,40 @@ slam_data <- function(parts, design, random, factors, data) {
 # The name of the only response: of the column of a matrix, else of the variable
 single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1] else colnames(frame[[1]])
 
-slam_scale <- function(Y, centre) {
-  list(mean = if (centre) colMeans(Y, na.rm = TRUE) else structure(numeric(ncol(Y)), names = colnames(Y)), sd = column_sd(Y, na.rm = TRUE))
+# Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose coefficients have a
+# prior), sd, the standard deviation of what they leave, and that in units of it. Priors are in these units, so that draws do not depend on flat effects.
+slam_scale <- function(Y, X, flat) {
+  shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
+  sd <- stats::setNames(numeric(ncol(Y)), colnames(Y))
+  for (traits in split(seq_len(ncol(Y)), missing_pattern(Y))) {
+    rows <- !is.na(Y[, traits[1]])
+    # as many coefficients as rows leave nothing
+    if (sum(rows) <= length(flat)) next
+    found <- call_rust(ffi_slam_units, as_numbers(Y[rows, traits]), as_numbers(X[rows, flat, drop = FALSE]))
+    shift[flat, traits] <- found$coefficients
+    sd[traits] <- found$sd
+    Y[rows, traits] <- found$scaled
+  }
+  explained <- names(sd)[sd == 0]
+  if (length(explained) > 0) {
+    abort_fastlmm("perfect_fit", paste0("the fixed effects explain responses exactly: ", first_names(explained), "; leave those responses or terms out"), responses = explained)
+  }
+  list(shift = shift, sd = sd, scaled = Y)
 }
+
+# Responses that were observed in the same rows have the same pattern.
+missing_pattern <- function(Y) apply(is.na(Y), 2, function(gone) paste(which(gone), collapse = " "))
+
+# Fits of 0.1 were centred by the mean of each response alone.
+slam_shift <- function(fit) {
+  if (!is.null(fit$scale$shift)) return(fit$scale$shift)
+  shift <- matrix(0, ncol(fit$X), ncol(fit$Y), dimnames = list(colnames(fit$X), colnames(fit$Y)))
+  if (has_intercept(fit$X)) shift["(Intercept)", ] <- fit$scale$mean
+  shift
+}
+
+# Rows by responses, from the sampler's units to those of the responses
+as_responses <- function(fit, values) values * rep(fit$scale$sd, each = nrow(values)) + fit$X %*% slam_shift(fit)
 
 has_intercept <- function(X) "(Intercept)" %in% colnames(X)
 
@@ -53,7 +84,7 @@ independent_columns <- function(X) {
 
 # With a flat prior a coefficient that the rows of a response cannot tell has no posterior.
 check_observed_rank <- function(Y, X) {
-  patterns <- apply(is.na(Y), 2, function(gone) paste(which(gone), collapse = " "))
+  patterns <- missing_pattern(Y)
   deficient <- function(pattern) {
     rows <- !is.na(Y[, match(pattern, patterns)])
     scaled_qr(X[rows, , drop = FALSE])$rank < ncol(X)
@@ -64,16 +95,17 @@ check_observed_rank <- function(Y, X) {
   abort_fastlmm("too_few_rows", paste0("the rows in which they are observed do not tell all fixed effects of the responses ", first_names(names), "; leave those responses or terms out"), responses = names)
 }
 
-# Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled.
-scale_fixed <- function(X, shared) {
-  at <- colnames(X) %in% shared
-  centre <- ifelse(at & has_intercept(X), colMeans(X), 0)
-  size <- ifelse(at, column_sd(X), 1)
-  list(X = sweep(sweep(X, 2, centre), 2, size, "/"), centre = centre, size = size, shared = at)
+# Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled as they are there.
+scale_fixed <- function(X, covariates) {
+  at <- match(colnames(X), colnames(covariates$XF))
+  shared <- !is.na(at)
+  centre <- ifelse(shared & has_intercept(X), colMeans(X), 0)
+  size <- ifelse(shared, covariates$size[at], 1)
+  list(X = in_units(sweep(X, 2, centre), size), centre = centre, size = size, shared = shared)
 }
 
 # The design of the factors: no intercept, columns centred and scaled.
-slam_covariates <- function(factors, design, data, parts, centred) {
+slam_covariates <- function(factors, design, data, parts, X) {
   if (!inherits(factors, "formula") || length(factors) != 2) abort_fastlmm("formula", "factors must be a formula with one side, as factors = ~ sex")
   if (length(find_bars(factors[[2]])) > 0) abort_fastlmm("formula", "factors has random terms; the factors have the random effect of the formula")
   terms <- stats::terms(factors)
@@ -88,13 +120,22 @@ slam_covariates <- function(factors, design, data, parts, centred) {
   XF <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
   if (!all(is.finite(XF))) abort_fastlmm("nonfinite", paste0("covariates of factors have infinite values: ", first_names(colnames(XF)[!is.finite(colSums(XF))])))
   XF <- XF[, colnames(XF) != "(Intercept)", drop = FALSE]
-  size <- column_sd(XF)
-  if (any(size == 0)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[size == 0])))
-  centre <- if (centred) colMeans(XF) else numeric(ncol(XF))
+  constant <- column_sd(XF) == 0
+  if (any(constant)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[constant])))
+  size <- covariate_size(XF, X[, setdiff(colnames(X), colnames(XF)), drop = FALSE])
+  centre <- if (has_intercept(X)) colMeans(XF) else numeric(ncol(XF))
   list(
     XF = sweep(sweep(XF, 2, centre), 2, size, "/"), centre = centre, size = size, terms = stats::delete.response(attr(frame, "terms")),
     xlevels = stats::.getXlevels(terms, frame), columns = column_names(terms, data, NULL, nrow(frame))
   )
+}
+
+# The standard deviation of what the flat columns leave of a covariate, as for responses; of all of it where they leave nothing.
+covariate_size <- function(XF, flat) {
+  whole <- column_sd(XF)
+  if (nrow(XF) <= ncol(flat)) return(whole)
+  left <- call_rust(ffi_slam_units, as_numbers(XF), as_numbers(flat))$sd
+  ifelse(left > 1e-7 * whole, left, whole)
 }
 
 # ---- the basis ------------------------------------------------------------------------------------------
@@ -144,7 +185,7 @@ shared_numbers <- function(data) {
 # Responses that were observed in the same rows, each with a basis of its own; an empty list where missing cells are drawn.
 slam_sets <- function(data, random, basis, k, how) {
   if (all(lengths(data$missing) == 0) || how == "impute") return(list())
-  traits <- unname(split(seq_along(data$missing), vapply(data$missing, paste, "", collapse = " ")))
+  traits <- unname(split(seq_along(data$missing), missing_pattern(data$Y)))
   if (how == "auto" && !sets_are_cheaper(data, traits, k)) return(list())
   lapply(traits, slam_set, data = data, random = random, mean_diag = basis$mean_diag)
 }

@@ -149,7 +149,7 @@ replicated <- function(fit, i) {
   bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
   F <- fit$data$xf %*% bF + noise(chain$factors_h[, t])
   Y <- cbind(fit$data$x, F) %*% theta + noise(chain$h[, t]) * rep(sqrt(chain$sigma2[, t]), each = n)
-  Y <- sweep(sweep(turn_back(fit$basis, Y), 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
+  Y <- as_responses(fit, turn_back(fit$basis, Y))
   Y[missing_cells(fit)] <- NA
   dimnames(Y) <- dimnames(fit$Y)
   Y

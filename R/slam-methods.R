@@ -17,8 +17,9 @@ total_fixed <- function(fit, d) {
   if (has_intercept(fit$X)) {
     shift <- crossprod(fit$fixed$centre, own * rep(sd, each = b))
     if (length(extra) > 0) shift <- shift + crossprod(fit$covariates$centre, through * rep(sd, each = length(extra)))
-    B["(Intercept)", ] <- B["(Intercept)", ] + fit$scale$mean - shift
+    B["(Intercept)", ] <- B["(Intercept)", ] - shift
   }
+  B[colnames(fit$X), ] <- B[colnames(fit$X), , drop = FALSE] + slam_shift(fit)
   B
 }
 
@@ -205,7 +206,7 @@ expected_y <- function(fit) {
     fitted <- cbind(fit$data$x, F) %*% array(chain$theta[, , t], dim(chain$theta)[1:2])
     sum <- sum + fitted + fit$basis$s * alpha_of_sets(fit, chain$h[, t], fitted)
   }
-  sweep(sweep(turn_back(fit$basis, sum) / count_draws(fit), 2, fit$scale$sd, "*"), 2, fit$scale$mean, "+")
+  as_responses(fit, turn_back(fit$basis, sum) / count_draws(fit))
 }
 
 #' Responses with their missing cells at their posterior means
@@ -224,7 +225,7 @@ posterior_cells <- function(object, draws = FALSE) {
     return(Y + object$offset)
   }
   all <- do.call(cbind, lapply(object$draws, `[[`, "cells"))
-  value <- all * object$scale$sd[cells[, 2]] + object$scale$mean[cells[, 2]]
+  value <- all * object$scale$sd[cells[, 2]] + rowSums(object$X[cells[, 1], , drop = FALSE] * t(slam_shift(object))[cells[, 2], , drop = FALSE])
   if (draws) return(unname(value + object$offset[cells[, 1]]))
   Y[cells] <- rowMeans(value)
   Y + object$offset

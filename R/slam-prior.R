@@ -2,7 +2,9 @@
 
 #' Priors of a sparse-factor mixed model
 #'
-#' Responses are centred and scaled to unit variance before the sampler sees them, and so are covariates of factors: priors are in those units.
+#' Before the sampler sees a response, its least squares fit on the fixed effects with flat priors (all that are not in `factors` too) is taken off, in the rows in which it was observed, and what is left is
+#' divided by its standard deviation; covariates of factors are divided by the standard deviation that the same fixed effects leave of them. Priors are in those units: adding a fixed effect
+#' to the responses, or another unit of theirs, changes no draw of a variance.
 #'
 #' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
 #' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`.

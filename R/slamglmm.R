@@ -27,10 +27,10 @@
 #' @param control by [fastlmm_control()].
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (responses scaled to unit variance).
+#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
 #'
 #'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
-#'   `missing_response`, `constant_response`, `nonfinite` naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
+#'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
 #' @examples

@@ -57,14 +57,15 @@ test_that("predicted effects are V^-1 of the residuals, draw by draw", {
     uF <- sapply(1:2, function(m) chain$factors_h[m, t] * K %*% t(Z) %*% solve(chain$factors_h[m, t] * S + (1 - chain$factors_h[m, t]) * diag(n), F[, m]))
     u + uF %*% chain$theta[3:4, , t]
   }
-  fit$scale_values <- scale(world$data$Y)
+  unit <- apply(world$data$Y, 2, function(y) summary(lm(y ~ world$data$sex))$sigma)
+  fit$scale_values <- t(t(resid(lm(world$data$Y ~ world$data$sex))) / unit)
   # one draw, so that the mean is that draw
   fit$draws <- lapply(fit$draws, function(chain) lapply(chain, function(x) {
     last <- length(dim(x))
     per <- prod(dim(x)[-last])
     array(x[2 * per + seq_len(per)], c(dim(x)[-last], 1))
   }))
-  expected <- (one(fit$draws[[1]], 1) + one(fit$draws[[2]], 1)) / 2 * rep(apply(world$data$Y, 2, sd), each = 60)
+  expected <- (one(fit$draws[[1]], 1) + one(fit$draws[[2]], 1)) / 2 * rep(unit, each = 60)
   expect_equal(unname(ranef(fit)$id), unname(expected), tolerance = 1e-8)
   expect_equal(fitted(fit), predict(fit, world$data), ignore_attr = TRUE)
 })

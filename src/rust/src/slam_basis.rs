@@ -1,4 +1,4 @@
-//! Entry points of the basis that `slamglmm_fit()` samples in, which R holds as a plain list.
+//! Entry points of the units and the basis that `slamglmm_fit()` samples in; R holds the basis as a plain list.
 
 use crate::console::Console;
 use crate::failure::Reply;
@@ -6,9 +6,11 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::linalg::Reflectors;
+use fastlmm_core::rotation::fixed_qr::Design;
 use fastlmm_core::rotation::incidence::NONE;
 use fastlmm_core::runtime::memory::claim;
 use fastlmm_core::runtime::parallel::Workers;
+use fastlmm_core::slam::units::Scaled;
 use fastlmm_core::slam::{Basis, Between, Groups};
 
 /// Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
@@ -51,6 +53,33 @@ fn ffi_slam_turn(basis: List, A: RMatrix<f64>, back: bool) -> Reply<RMatrix<f64>
     Ok(reply::columns(&turned))
 }
 
+/// Columns of Y by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
+/// @noRd
+#[extendr]
+fn ffi_slam_units(Y: RMatrix<f64>, X: RMatrix<f64>) -> Reply<List> {
+    let (y, x) = (view::matrix(&Y), view::matrix(&X));
+    view::same_length("Y", y.nrows(), x.nrows())?;
+    claim(3.0 * Y.data().len() as f64)?;
+    let design = Design::new(x, &vec![1.0; x.nrows()])?;
+    let found: Vec<Scaled> = Y
+        .data()
+        .chunks(y.nrows().max(1))
+        .map(|y| Scaled::new(&design, y))
+        .collect();
+    let mut coefficients = Mat::zeros(x.ncols(), y.ncols());
+    for (j, one) in found.iter().enumerate() {
+        for (b, &l) in one.coefficients.iter().zip(&design.kept) {
+            coefficients[(l, j)] = *b;
+        }
+    }
+    let scaled = Mat::from_fn(y.nrows(), y.ncols(), |i, j| found[j].scaled[i]);
+    Ok(list!(
+        coefficients = reply::columns(&coefficients),
+        sd = found.iter().map(|one| one.sd).collect::<Vec<f64>>(),
+        scaled = reply::columns(&scaled)
+    ))
+}
+
 /// A basis as R holds it.
 pub fn held(list: &List) -> Reply<Basis> {
     let group = view::whole(list, "group")?;
@@ -86,6 +115,7 @@ pub fn held(list: &List) -> Reply<Basis> {
 
 extendr_module! {
     mod slam_basis;
+    fn ffi_slam_units;
     fn ffi_slam_basis;
     fn ffi_slam_turn;
 }

@@ -24,7 +24,7 @@
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `effects` | U, for a draw that is kept |
 //!
-//! Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
+//! Responses come in the units of `units`, which do not depend on flat effects. Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
 
 mod basis;
 mod chain;
@@ -43,6 +43,7 @@ mod sampler;
 mod shrinkage;
 mod state;
 mod traits;
+pub mod units;
 
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
