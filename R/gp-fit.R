@@ -281,3 +281,19 @@ fit_gp <- function(parts, design, K, method, control, call, na.action) {
   model <- gp_model(parts, design, K, method, control, call)
   if (is.matrix(model$y)) fit_gp_many(model, na.action) else report_gp(estimate_gp(model))
 }
+
+# What a fit keeps of its model, to be estimated again
+stored_gp_model <- function(fit) {
+  model <- fit[c(
+    "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "na.action", "rows", "method", "control", "gp"
+  )]
+  model$X <- fixed_design(fit)
+  model$gp$calls <- fit$random[[1]]$calls
+  model$others <- lapply(fit$random[-1], function(one) one[names(one) != "alpha"])
+  if (length(fit$random) > 1 && !is_joint_gp(fit)) {
+    group <- fit$random[[2]]
+    model$group <- factor(group$ids[group$group], levels = group$ids)
+    model$group_expr <- group$expr
+  }
+  model
+}

@@ -221,3 +221,17 @@ inform_stored <- function(what, fit) {
     "): what its call names no longer exists"
   ))
 }
+
+#' @rdname predict.fastlmm_gp
+#' @param newresp new response, as long as the rows of the fit.
+#' @export
+refit.fastlmm_gp <- function(object, newresp = NULL, ...) {
+  check_dots_empty(...)
+  model <- stored_gp_model(object)
+  if (!is.null(newresp)) {
+    model$y[] <- check_new_response(newresp, object)
+    model$frame[[1]] <- unname(model$y)
+    check_response_varies(model$y - model$offset, names(model$frame)[1])
+  }
+  report_gp(estimate_gp(model))
+}

@@ -1,0 +1,215 @@
+# Confidence intervals and profiles of Gaussian process fits.
+
+#' Confidence intervals and profiles of Gaussian process fits
+#'
+#' Profile intervals: the values that a likelihood ratio test does not reject, with the length scale and all else at their best. The length scale is re-estimated
+#' for each value of another parameter, through 13 or more decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or beside other effects, by the
+#' kernel matrix, all other parameters are estimated anew for each value; shares then have Wald's intervals on the logistic scale. In Fourier space such length scales and variances have Wald's on the
+#' logarithmic scale.
+#'
+#' The nodes reach over the length scale's own interval. Where a Fourier basis does not serve all of it, the kernel matrix of all rows is used up to 1000 rows (as slow as a fit with
+#' `basis = "exact"`), unless `basis = "fourier"` was asked for; else bounds that belong to length scales beyond it are `NA`, with a message.
+#'
+#' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
+#' that the basis serves.
+#'
+#' @param object,fitted a fit by [fastlmm_fit()] with a [gp()] term.
+#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`; with several effects `"sigma2.gp(x)"`, `"sigma2.g"`, `"h2.g"`. `NULL`: all of them (profiles: all but the fixed
+#'   effects).
+#' @param level confidence level.
+#' @param method `"profile"` or `"Wald"`.
+#' @param alphamax profiles reach the level of simultaneous `1 - alphamax` regions.
+#' @param points number of points of a curve.
+#' @param ... not used; an unknown argument is an error.
+#' @return `confint()`: a matrix with a row for each parameter. `profile()`: a data frame of class `fastlmm_profile`, as [profile.fastlmm()].
+#' @examples
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
+#' confint(fit, c("depth", "lengthscale"))
+#' @export
+confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
+  check_dots_empty(...)
+  method <- one_of(method, c("profile", "Wald"), interval_habits)
+  table <- gp_parameters(object)
+  parm <- gp_selected(table, parm)
+  tails <- both_tails(check_level(level))
+  table <- table[match(parm, table$name), ]
+  profiled <- method == "profile" & gp_has_profile(object, table)
+  limits <- matrix(NA_real_, 2, nrow(table))
+  for (i in which(!profiled)) limits[, i] <- gp_wald(object, table[i, ], tails)
+  if (any(profiled)) limits[, profiled] <- gp_profile_limits(object, table[profiled, ], qchisq(diff(tails), 1))
+  interval_matrix(limits, parm, tails)
+}
+
+gp_parameters <- function(fit) {
+  p <- length(fit$coefficients)
+  lengths <- if (length(fit$lengthscale) == 1) "lengthscale" else paste0("lengthscale.", names(fit$lengthscale))
+  variance <- gp_variances(fit)
+  data.frame(
+    name = c(names(fit$coefficients), lengths, variance$name),
+    what = c(rep("beta", p), rep("lengthscale", length(lengths)), variance$what),
+    column = c(match(seq_len(p), fit$kept), seq_along(lengths), variance$column)
+  )
+}
+
+# One process: its variance, delta and h2. Beside other effects: the variance and share of each.
+gp_variances <- function(fit) {
+  if (length(fit$random) == 1) {
+    return(data.frame(name = c("sigma2", ".sigma2", "delta", "h2"), what = c("sigma_u", "sigma_e", "delta", "h2"), column = 0L))
+  }
+  labels <- names(fit$random)
+  k <- seq_along(labels)
+  data.frame(
+    name = c(paste0("sigma2.", labels), ".sigma2", paste0("h2.", labels)), what = c(rep("sigma_u", length(k)), "sigma_e", rep("h2", length(k))), column = c(k, 0L, k)
+  )
+}
+
+gp_selected <- function(table, parm) {
+  if (is.null(parm)) return(table$name)
+  if (is.numeric(parm)) parm <- table$name[parm]
+  if (length(parm) == 0 || anyNA(parm) || !all(parm %in% table$name)) abort_parm(parm, table$name)
+  parm
+}
+
+# By the kernel matrix with all parameters free, not along the nodes of one length scale
+is_profiled_jointly <- function(fit) fit$random[[1]]$kernel$route == "exact" && (length(fit$random) > 1 || length(fit$lengthscale) > 1)
+
+# Fixed effects always have one; variances and the length scale where one length scale and one variance are estimated, or by the kernel matrix.
+gp_has_profile <- function(fit, table) {
+  if (is_profiled_jointly(fit)) {
+    known <- table$what %in% c("beta", "sigma_u", "sigma_e") | table$what == "lengthscale" & is.null(fit$gp$lengthscale) & fit$sigma2[[1]] > 0
+    return(!is.na(table$column) & known)
+  }
+  simple <- length(fit$random) == 1 && length(fit$lengthscale) == 1
+  length_scale <- is.null(fit$gp$lengthscale) && fit$optimum$boundary != "h2 = 0"
+  !is.na(table$column) & (table$what == "beta" | simple & (table$what != "lengthscale" | length_scale))
+}
+
+gp_profile_limits <- function(fit, table, rise) {
+  if (is_profiled_jointly(fit)) return(vapply(seq_len(nrow(table)), function(i) joint_ask(fit, table[i, ], rise, 0), c(0, 0)))
+  fit <- as_asked(fit, rise)
+  limits <- gp_ask(fit, table, rise, 0)
+  limits <- vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
+  beyond <- apply(is.nan(limits), 2, any)
+  if (any(beyond)) inform_gp_beyond(fit, table$name[beyond])
+  replace(limits, is.nan(limits), NA)
+}
+
+inform_gp_beyond <- function(fit, names) {
+  inform_fastlmm("gp_range", sprintf(
+    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis serves; method = \"Wald\" has approximate limits, gp(..., basis = \"exact\") those of the profile",
+    paste(names, collapse = ", "), fit$gp$name
+  ))
+}
+
+# Rust gives factors of the length scale, standard deviations, and residual noise with what the basis leaves out of the process.
+gp_units <- function(fit, what, value) {
+  missing <- 1 - fit$gp$captured
+  delta <- function(value) pmax(value - missing, 0)
+  switch(what,
+    lengthscale = value * fit$lengthscale[[1]],
+    sigma_u = value^2,
+    sigma_e = pmax(value^2 - missing * fit$sigma2[[1]], 0),
+    delta = delta(value),
+    h2 = 1 / (1 + delta(1 / value - 1)),
+    value
+  )
+}
+
+# Variances and length scale in the space that they were estimated in, fixed effects in the whole basis
+gp_ask <- function(fit, table, rise, points) {
+  beta <- table$what == "beta"
+  answer <- vector("list", nrow(table))
+  if (any(beta)) answer[beta] <- gp_ask_in(fit, table[beta, ], rise, points, 0)
+  if (any(!beta)) answer[!beta] <- gp_ask_in(fit, table[!beta, ], rise, points, fit$gp$guard)
+  answer
+}
+
+gp_ask_in <- function(fit, table, rise, points, guard) {
+  near <- list(parameters = fit$gp$parameters, width = gp_width(fit), guard = as.numeric(guard))
+  wanted <- list(what = table$what, column = as.numeric(table$column), rise = rise, points = as.numeric(points))
+  request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
+  process <- fit$random[[1]]$kernel
+  if (process$route == "fourier") return(call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted))
+  call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), request, near, wanted)
+}
+
+# Where a Fourier basis that was not asked for does not serve the length scales of an interval, the kernel matrix of all rows does, as long as they are few.
+as_asked <- function(fit, rise) {
+  process <- fit$random[[1]]$kernel
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale) && fit$nobs <= FEW_ROWS
+  if (process$route != "fourier" || !identical(fit$gp$basis, "auto") || !one || NROW(fit$frame) == 0 || serves(fit, rise)) return(fit)
+  fit$random[[1]]$kernel$route <- "exact"
+  fit$gp$captured <- 1
+  fit
+}
+
+FEW_ROWS <- 1000
+
+# By Wald's interval of the length scale
+serves <- function(fit, rise) {
+  basis <- fit$random[[1]]$kernel$basis
+  reach <- sqrt(rise) * fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
+  is.na(reach) || basis$shortest[1] <= fit$lengthscale[[1]] * exp(-reach) && fit$lengthscale[[1]] * exp(reach) <= basis$longest[1]
+}
+
+# How far about the estimate, in log length scales, a profile may reach; none about one that is given.
+gp_width <- function(fit) {
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1
+  if (!is.null(fit$gp$lengthscale) || !one || fit$optimum$boundary == "h2 = 0") return(0)
+  se <- fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
+  if (is.finite(se)) min(max(5 * se, 0.1), 3) else 2
+}
+
+gp_wald <- function(fit, parameter, tails) {
+  if (is.na(parameter$column)) return(c(NA_real_, NA_real_))
+  z <- qnorm(tails)
+  at <- parameter$column
+  if (parameter$what == "beta") return(unname(fit$coefficients[fit$kept[at]]) + sqrt(max(fit$vcov[at, at], 0)) * z)
+  if (parameter$what == "h2") return(gp_wald_share(fit, max(at, 1), z))
+  part <- c(lengthscale = "lengthscale", sigma_u = "sigma2", sigma_e = "sigma2_e", delta = "delta")[[parameter$what]]
+  at <- max(at, 1)
+  fit[[part]][[at]] * exp(fit$se[[part]][[at]] / fit[[part]][[at]] * z)
+}
+
+# On the logistic scale
+gp_wald_share <- function(fit, k, z) {
+  h2 <- fit$h2[[k]]
+  plogis(qlogis(h2) + fit$se$h2[[k]] / (h2 * (1 - h2)) * z)
+}
+
+#' @rdname confint.fastlmm_gp
+#' @export
+profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
+  check_dots_empty(...)
+  table <- gp_parameters(fitted)
+  if (is.null(which)) which <- table$name[table$what != "beta"]
+  table <- table[match(gp_selected(table, which), table$name), ]
+  if (!is_profiled_jointly(fitted) && (length(fitted$lengthscale) > 1 || length(fitted$random) > 1)) {
+    abort_fastlmm("no_profile", "profiles in Fourier space are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
+  }
+  zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
+  table <- table[gp_has_profile(fitted, table), ]
+  if (nrow(table) == 0) abort_no_profile(fitted)
+  points <- check_points(points)
+  fitted <- as_asked(fitted, zeta_max^2)
+  curves <- if (is_profiled_jointly(fitted)) {
+    lapply(seq_len(nrow(table)), function(i) joint_ask(fitted, table[i, ], zeta_max^2, points))
+  } else {
+    gp_ask(fitted, table, zeta_max^2, points)
+  }
+  curves <- lapply(seq_len(nrow(table)), function(i) gp_curve(fitted, table[i, ], curves[[i]]))
+  curves <- do.call(rbind, curves)
+  curves$.par <- factor(curves$.par, levels = table$name)
+  structure(curves, class = c("fastlmm_profile", "data.frame"), parameters = with_limits(table))
+}
+
+with_limits <- function(table) {
+  table$lower <- ifelse(table$what == "beta", -Inf, 0)
+  table$upper <- ifelse(table$what == "h2", 1, Inf)
+  table
+}
+
+gp_curve <- function(fit, parameter, curve) {
+  value <- if (is_profiled_jointly(fit)) curve$value else gp_units(fit, parameter$what, curve$value)
+  data.frame(.par = parameter$name, value = value, .zeta = curve$zeta, logLik = curve$logLik)
+}
