@@ -2,9 +2,11 @@
 
 use extendr_api::prelude::*;
 use fastlmm_core::kernel::dense::Facts;
+use fastlmm_core::likelihood::information::Errors;
 use fastlmm_core::likelihood::optimize::{Optimum, Place};
+use fastlmm_core::likelihood::point::Point;
 use fastlmm_core::likelihood::profile::CurvePoint;
-use fastlmm_core::lmm::fit::{Errors, Fit, Point, Status};
+use fastlmm_core::lmm::fit::{Fit, Status};
 use fastlmm_core::lmm::many::Fits;
 use fastlmm_core::mix;
 use fastlmm_core::rotation::rotated::Rotated;

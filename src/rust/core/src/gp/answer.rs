@@ -4,8 +4,11 @@ use super::information::{Errors, directions};
 use super::newton::{Estimates, Here, Local};
 use super::search::{Found, Profiled, Search};
 use crate::likelihood::Criterion;
+use crate::likelihood::delta_grid::delta_grid_above;
 use crate::likelihood::optimize::{self, Optimum, Place};
-use crate::lmm::fit::{Case, Fit, Point, Status, assemble, complete, dual_grid_above, locate};
+use crate::likelihood::point::Point;
+use crate::lmm::estimates::{Case, Fit, Status, assemble};
+use crate::lmm::fit::{complete, locate};
 use crate::runtime::error::{Error, Result};
 
 /// A fit at the best length scales.
@@ -93,7 +96,7 @@ impl Search<'_> {
         };
         let case = Case { criterion, kept };
         let floor = self.process.floor();
-        let located = locate(&case, Status::Ok, || dual_grid_above(&criterion, floor))?;
+        let located = locate(&case, Status::Ok, || delta_grid_above(&criterion, floor))?;
         Ok(complete(located, &criterion))
     }
 

@@ -3,8 +3,8 @@
 use super::search::{Found, Profiled, Search, Seen};
 use crate::gp::bounds::Range;
 use crate::likelihood::optimize::Place;
+use crate::likelihood::point::Point;
 use crate::linalg::max_abs;
-use crate::lmm::fit::Point;
 use crate::runtime::error::Result;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};

@@ -6,9 +6,10 @@ use super::Process;
 use super::newton::Here;
 use crate::gp::bounds::Range;
 use crate::gp::fourier::explore::valley as guess_between;
+use crate::likelihood::delta_grid::delta_grid_above;
 use crate::likelihood::optimize::{Place, root};
+use crate::likelihood::point::{Point, at, point};
 use crate::likelihood::{Criterion, Method};
-use crate::lmm::fit::{Point, at, dual_grid_above, point};
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -317,7 +318,7 @@ fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) ->
     count(Work::Decomposition);
     let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
-    let grid = dual_grid_above(&criterion, process.floor());
+    let grid = delta_grid_above(&criterion, process.floor());
     let none = Error::NoConvergence {
         what: "the search for delta",
         iterations: 0,

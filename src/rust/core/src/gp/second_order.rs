@@ -13,8 +13,8 @@
 use super::exact::{Exact, product_trace};
 use super::newton::{Estimates, Expansion, Here, Local};
 use crate::likelihood::Method;
+use crate::likelihood::point::Point;
 use crate::linalg::{Cholesky, dot, norm, product};
-use crate::lmm::fit::Point;
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use faer::{Mat, MatRef, Par};

@@ -1,11 +1,23 @@
 //! The deviance with one parameter held, as a function of log delta.
 
-use super::profile::{Profile, What};
-use crate::likelihood::optimize::{Grid, Objective};
+use crate::likelihood::optimize::{Grid, Objective, grid_points};
 use crate::likelihood::{Criterion, Terms, proportions};
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{Scalar, axpy, dot};
 use num_dual::{Dual2_64, Dual64};
+
+/// The parameter that is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Delta,
+    H2,
+    /// Standard deviation of the random effect.
+    SigmaU,
+    /// Standard deviation of the residual.
+    SigmaE,
+    /// Coefficient of a kept column of X.
+    Beta(usize),
+}
 
 /// What the profile of any parameter is made of at one (h, g).
 #[derive(Debug, Clone, Copy)]
@@ -58,29 +70,57 @@ pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: What, part: &Ingredie
     }
 }
 
+/// Terms of the likelihood on the grid of log delta and in its limits: they depend on no held value and are computed once.
+pub struct Table<'a> {
+    pub criterion: Criterion<'a>,
+    pub what: What,
+    pub at: Vec<f64>,
+    pub terms: Vec<Ingredients<Dual64>>,
+    /// In the limits delta -> 0 (if that limit is finite) and delta -> infinity.
+    pub lower: Option<Ingredients<f64>>,
+    pub upper: Ingredients<f64>,
+}
+
+impl<'a> Table<'a> {
+    pub fn new(criterion: Criterion<'a>, what: What) -> Self {
+        let at = grid_points(criterion.data);
+        let dual = |t: &f64| {
+            let (h, g) = proportions(Dual64::from(*t).derivative());
+            ingredients(&criterion, what, h, g)
+        };
+        Self {
+            criterion,
+            what,
+            terms: at.iter().map(dual).collect(),
+            lower: criterion.is_bounded().then(|| ingredients(&criterion, what, 1.0, 0.0)),
+            upper: ingredients(&criterion, what, 0.0, 1.0),
+            at,
+        }
+    }
+}
+
 /// The deviance as a function of log delta, with the parameter held.
 pub struct Held<'p, 'a> {
-    pub profile: &'p Profile<'a>,
+    pub table: &'p Table<'a>,
     pub theta: Option<f64>,
 }
 
 impl Held<'_, '_> {
     fn evaluate<D: Scalar>(&self, at: D) -> D {
         let (h, g) = proportions(at);
-        let Profile { criterion, what, .. } = self.profile;
+        let Table { criterion, what, .. } = self.table;
         combine(criterion, *what, &ingredients(criterion, *what, h, g), self.theta)
     }
 
     pub fn grid(&self) -> Grid {
-        let Profile {
+        let Table {
             criterion,
             what,
             at,
             terms,
             lower,
             upper,
-            ..
-        } = self.profile;
+        } = self.table;
         let dual: Vec<Dual64> = terms
             .iter()
             .map(|part| combine(criterion, *what, part, self.theta))

@@ -1,9 +1,9 @@
 //! Standard errors of variances and their ratios from the observed information.
 
 use crate::likelihood::optimize::{Optimum, Place};
+use crate::likelihood::point::Point;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::Scalar;
-use crate::lmm::fit::Point;
 use num_dual::{Dual2_64, second_derivative};
 
 /// Standard errors from the observed information; NaN at a boundary.

@@ -4,8 +4,10 @@
 //! are ordinary arguments: `sigma2 = h tau2`, `sigma2_e = g tau2`, `delta = g / h`.
 
 mod constrained;
-pub(crate) mod information;
+pub(crate) mod delta_grid;
+pub mod information;
 pub mod optimize;
+pub mod point;
 pub mod profile;
 pub mod profiled;
 

@@ -3,40 +3,20 @@
 //! Variances are profiled in the fit's own likelihood. A fixed effect is profiled in ML, since REML does not contain it (lme4 does
 //! the same).
 
-use super::constrained::{Held, Ingredients, combine, ingredients};
-use crate::likelihood::optimize::{Place, grid_points};
+pub use super::constrained::What;
+use super::constrained::{Held, Ingredients, Table, combine, ingredients};
+use crate::likelihood::delta_grid::delta_grid;
+use crate::likelihood::optimize::Place;
 use crate::likelihood::profiled::straddled;
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::lmm::fit::dual_grid;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
-use num_dual::Dual64;
-
-/// The parameter that is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    Delta,
-    H2,
-    /// Standard deviation of the random effect.
-    SigmaU,
-    /// Standard deviation of the residual.
-    SigmaE,
-    /// Coefficient of a kept column of X.
-    Beta(usize),
-}
 
 /// Profile of one parameter of one rotated data set.
 ///
 /// Parameters are held on a working scale: log delta, log sigma2, log sigma2_e, or beta, in scaled units.
 pub struct Profile<'a> {
-    pub(super) criterion: Criterion<'a>,
-    pub(super) what: What,
-    pub(super) at: Vec<f64>,
-    /// Terms of the likelihood on the grid, computed once.
-    pub(super) terms: Vec<Ingredients<Dual64>>,
-    /// Terms in the limits delta -> 0 (if that limit is finite) and delta -> infinity.
-    pub(super) lower: Option<Ingredients<f64>>,
-    pub(super) upper: Ingredients<f64>,
+    table: Table<'a>,
     best: f64,
     estimate: f64,
     unit: f64,
@@ -49,7 +29,7 @@ pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
             data: &data,
             method: Method::Ml,
         };
-        if dual_grid(&criterion).optimum(&criterion)?.is_none() {
+        if delta_grid(&criterion).optimum(&criterion)?.is_none() {
             data.dropped = data.null;
         }
     }
@@ -72,23 +52,12 @@ impl<'a> Profile<'a> {
         } else {
             method
         };
-        let criterion = Criterion { data, method };
-        let at = grid_points(data);
         let mut profile = Self {
-            criterion,
-            what,
-            terms: vec![],
-            lower: None,
-            upper: ingredients(&criterion, what, 0.0, 1.0),
+            table: Table::new(Criterion { data, method }, what),
             best: f64::NAN,
             estimate: f64::NAN,
             unit: 1.0,
-            at,
         };
-        profile.terms = profile.at.iter().map(|t| profile.dual_ingredients(*t)).collect();
-        if criterion.is_bounded() {
-            profile.lower = Some(ingredients(&criterion, what, 1.0, 0.0));
-        }
         profile.locate()?;
         Ok(profile)
     }
@@ -100,7 +69,7 @@ impl<'a> Profile<'a> {
 
     /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
     pub fn deviance_at(&self, theta: f64) -> Result<f64> {
-        self.deviance(match self.what {
+        self.deviance(match self.table.what {
             What::Beta(_) => theta / self.unit_of_theta(),
             _ => theta - self.unit_of_theta(),
         })
@@ -108,7 +77,7 @@ impl<'a> Profile<'a> {
 
     /// theta at the optimum, and a step that is small beside its uncertainty.
     pub fn start(&self) -> (f64, f64) {
-        match self.what {
+        match self.table.what {
             What::Beta(_) => (
                 self.estimate * self.unit_of_theta(),
                 0.1 * self.unit * self.unit_of_theta(),
@@ -119,8 +88,8 @@ impl<'a> Profile<'a> {
 
     /// Difference of theta in the user's units and on the working scale; for beta their ratio.
     fn unit_of_theta(&self) -> f64 {
-        let (y, k) = (self.criterion.data.y_scale, self.criterion.data.k_scale);
-        match self.what {
+        let (y, k) = (self.table.criterion.data.y_scale, self.table.criterion.data.k_scale);
+        match self.table.what {
             What::Delta | What::H2 => k.ln(),
             What::SigmaU => 2.0 * y.ln() - k.ln(),
             What::SigmaE => 2.0 * y.ln(),
@@ -128,15 +97,10 @@ impl<'a> Profile<'a> {
         }
     }
 
-    fn dual_ingredients(&self, t: f64) -> Ingredients<Dual64> {
-        let (h, g) = proportions(Dual64::from(t).derivative());
-        ingredients(&self.criterion, self.what, h, g)
-    }
-
     /// The optimum of the criterion and the parameter's estimate there.
     fn locate(&mut self) -> Result<()> {
         let free = Held {
-            profile: self,
+            table: &self.table,
             theta: None,
         };
         let optimum = free.grid().optimum(&free)?.ok_or(Error::MlUnbounded)?;
@@ -144,14 +108,14 @@ impl<'a> Profile<'a> {
         let part = match optimum.best.place {
             Place::Interior | Place::Floor => {
                 let (h, g) = proportions(optimum.best.at);
-                ingredients(&self.criterion, self.what, h, g)
+                ingredients(&self.table.criterion, self.table.what, h, g)
             }
-            Place::Upper => self.upper,
-            Place::Lower => self.lower.ok_or(Error::MlUnbounded)?,
+            Place::Upper => self.table.upper,
+            Place::Lower => self.table.lower.ok_or(Error::MlUnbounded)?,
         };
-        let tau2 = part.terms.q / self.criterion.n() as f64;
+        let tau2 = part.terms.q / self.table.criterion.n() as f64;
         self.unit = (tau2 * part.variance).sqrt();
-        self.estimate = match self.what {
+        self.estimate = match self.table.what {
             What::Delta | What::H2 => optimum.best.at,
             What::SigmaU => tau2.ln() + part.log_h,
             What::SigmaE => tau2.ln() + part.log_g,
@@ -165,11 +129,11 @@ impl<'a> Profile<'a> {
         if let Some(value) = self.border(theta) {
             return Ok(value);
         }
-        match self.what {
-            What::Delta | What::H2 => Ok(self.criterion.deviance(theta)),
+        match self.table.what {
+            What::Delta | What::H2 => Ok(self.table.criterion.deviance(theta)),
             _ => {
                 let held = Held {
-                    profile: self,
+                    table: &self.table,
                     theta: Some(theta),
                 };
                 let optimum = held.grid().optimum(&held)?;
@@ -180,10 +144,10 @@ impl<'a> Profile<'a> {
 
     /// Deviance at an infinite `theta`: the model without one of its variances.
     fn border(&self, theta: f64) -> Option<f64> {
-        let free = |part: &Ingredients<f64>| combine(&self.criterion, self.what, part, None);
-        let no_kernel = free(&self.upper);
-        let no_residual = self.lower.as_ref().map_or(f64::MAX, free);
-        match (self.what, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
+        let free = |part: &Ingredients<f64>| combine(&self.table.criterion, self.table.what, part, None);
+        let no_kernel = free(&self.table.upper);
+        let no_residual = self.table.lower.as_ref().map_or(f64::MAX, free);
+        match (self.table.what, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
             (_, false, false) => None,
             (What::Delta | What::H2, true, _) | (What::SigmaU, _, true) => Some(no_kernel),
             (What::Delta | What::H2, _, true) | (What::SigmaE, _, true) => Some(no_residual),
@@ -223,7 +187,7 @@ impl<'a> Profile<'a> {
     /// First and last point of the valley that holds the estimate, where the likelihood has no bound as delta -> 0: beyond its ridge it says nothing.
     fn valley(&self, points: &[f64], inside: &[bool]) -> Option<(usize, usize)> {
         let start = points.partition_point(|p| *p < self.estimate).min(points.len() - 1);
-        if !self.criterion.is_unbounded() || !inside[start] {
+        if !self.table.criterion.is_unbounded() || !inside[start] {
             return None;
         }
         let before = inside[..start].iter().rev().take_while(|x| **x).count();
@@ -233,10 +197,13 @@ impl<'a> Profile<'a> {
 
     /// Points that straddle the interval's ends, ascending, the estimate among them.
     fn search_points(&self, drop: f64) -> Result<Vec<f64>> {
-        let mut points = match self.what {
-            What::Delta | What::H2 => self.at.clone(),
-            What::SigmaU => self.around_total(-self.at[self.at.len() - 1], 25.0 - self.criterion.data.largest().ln()),
-            What::SigmaE => self.around_total(self.at[0] - self.criterion.data.largest().ln(), 15.0),
+        let mut points = match self.table.what {
+            What::Delta | What::H2 => self.table.at.clone(),
+            What::SigmaU => self.around_total(
+                -self.table.at[self.table.at.len() - 1],
+                25.0 - self.table.criterion.data.largest().ln(),
+            ),
+            What::SigmaE => self.around_total(self.table.at[0] - self.table.criterion.data.largest().ln(), 15.0),
             What::Beta(_) => return self.outward(drop),
         };
         if self.estimate.is_finite() {
@@ -248,7 +215,7 @@ impl<'a> Profile<'a> {
 
     /// Logarithms of a variance from as far below the residual variance without a kernel as the grid of delta can follow.
     fn around_total(&self, below: f64, above: f64) -> Vec<f64> {
-        let total = (self.upper.terms.q / self.criterion.n() as f64).ln();
+        let total = (self.table.upper.terms.q / self.table.criterion.n() as f64).ln();
         let (first, step) = (total + below + 2.0, 0.5);
         (0..=((above - below) / step) as usize)
             .map(|i| first + step * i as f64)
@@ -286,7 +253,7 @@ impl<'a> Profile<'a> {
         let deviance = self.deviance(theta)?;
         let side = if theta < self.estimate { -1.0 } else { 1.0 };
         // h2 falls as delta rises
-        let side = if self.what == What::H2 { -side } else { side };
+        let side = if self.table.what == What::H2 { -side } else { side };
         let zeta = side * (deviance - self.best).max(0.0).sqrt();
         Ok(CurvePoint {
             value: self.to_user(theta),
@@ -297,27 +264,27 @@ impl<'a> Profile<'a> {
 
     /// An infinite border of delta is drawn at the end of the grid.
     fn finite(&self, theta: f64) -> f64 {
-        match self.what {
-            What::Delta => theta.clamp(self.at[0], self.at[self.at.len() - 1]),
+        match self.table.what {
+            What::Delta => theta.clamp(self.table.at[0], self.table.at[self.table.at.len() - 1]),
             _ => theta,
         }
     }
 
     fn between(&self, a: f64, b: f64, fraction: f64) -> f64 {
         let mix = |a: f64, b: f64| a + (b - a) * fraction;
-        match self.what {
+        match self.table.what {
             What::Delta | What::Beta(_) => mix(a, b),
             What::H2 => {
                 let h2 = mix(self.to_user(b), self.to_user(a));
-                (((1.0 - h2) / h2) / self.criterion.data.k_scale).ln()
+                (((1.0 - h2) / h2) / self.table.criterion.data.k_scale).ln()
             }
             What::SigmaU | What::SigmaE => 2.0 * mix((0.5 * a).exp(), (0.5 * b).exp()).ln(),
         }
     }
 
     fn to_user(&self, theta: f64) -> f64 {
-        let data = self.criterion.data;
-        match self.what {
+        let data = self.table.criterion.data;
+        match self.table.what {
             What::Delta => theta.exp() * data.k_scale,
             What::H2 => 1.0 / (1.0 + theta.exp() * data.k_scale),
             What::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),

@@ -1,7 +1,8 @@
 //! Data sets whose likelihood has no ordinary optimum: how they are recognised, and what their fit is.
 
+use crate::likelihood::point::Point;
 use crate::likelihood::{Criterion, Method};
-use crate::lmm::fit::{Case, Located, Point, Status, assemble};
+use crate::lmm::estimates::{Case, Located, Status, assemble};
 use crate::rotation::response::Length;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};

@@ -6,10 +6,11 @@
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
 use crate::likelihood::Criterion;
+use crate::likelihood::delta_grid::delta_grid;
 use crate::linalg::rank_one::Diagonal;
 use crate::linalg::{axpy, dot};
 use crate::lmm::degenerate::diagnose;
-use crate::lmm::fit::{Fit, Options, Status, complete, dual_grid, fit_by, locate_inside};
+use crate::lmm::fit::{Fit, Options, Status, complete, fit_by, locate_inside};
 use crate::rotation::decomposition::Decomposition;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::thin_svd::Thin;
@@ -66,7 +67,7 @@ fn without(
     if status == Status::Ok && data.full_rank() {
         data.separate_null_directions()?;
     }
-    let located = locate_inside(&mut data, options.method, null.kept(), status, dual_grid)?;
+    let located = locate_inside(&mut data, options.method, null.kept(), status, delta_grid)?;
     let Some(weights) = weights(&whole, thin, &columns, located.h, located.g) else {
         return Ok(None);
     };

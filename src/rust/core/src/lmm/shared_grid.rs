@@ -1,9 +1,9 @@
 //! The grid of log delta that the responses of a pattern share.
 
+use crate::likelihood::delta_grid::{borders, log_least};
 use crate::likelihood::optimize::{Grid, grid_points};
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::product;
-use crate::lmm::fit::{borders, log_least};
 use faer::{Mat, Par};
 use num_dual::{Dual64, DualNum, first_derivative};
 

@@ -6,6 +6,7 @@ use super::refit::{Grid, Sums};
 use super::rotate::RotatedBlock;
 use super::standardise::State;
 use crate::likelihood::Method;
+use crate::likelihood::delta_grid::delta_grid;
 use crate::linalg::clear_registers;
 use crate::runtime::error::Result as Done;
 use crate::words;
@@ -164,7 +165,7 @@ impl Search {
 /// -2 log L of the null model by maximum likelihood.
 fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
     let null = criterion(basis, Method::Ml);
-    match crate::lmm::fit::dual_grid(&null).optimum(&null) {
+    match delta_grid(&null).optimum(&null) {
         Ok(found) => found.map(|o| o.best.value).ok_or(State::Unbounded),
         Err(_) => Err(State::NotConverged),
     }

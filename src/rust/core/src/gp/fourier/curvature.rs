@@ -13,8 +13,8 @@
 use super::weights::WeightSpace;
 use crate::gp::newton::{Estimates, Expansion, Here, Local};
 use crate::likelihood::Method;
+use crate::likelihood::point::Point;
 use crate::linalg::{Cholesky, dot};
-use crate::lmm::fit::Point;
 use faer::{Mat, Par};
 use num_dual::Dual2_64;
 use rayon::prelude::*;

@@ -12,7 +12,8 @@ use crate::gp::many::{Asked, Best, Line, Looked, Together, angle, descending, sp
 use crate::likelihood::Criterion;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, dot, product};
-use crate::lmm::fit::{Case, Fit, Status, locate};
+use crate::lmm::estimates::{Case, Fit, Status};
+use crate::lmm::fit::locate;
 use crate::lmm::many::Fits;
 use crate::lmm::missing_pattern::{Pattern, patterns};
 use crate::lmm::shared_grid::Common;

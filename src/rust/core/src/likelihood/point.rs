@@ -1,0 +1,38 @@
+//! What one value of delta says: variances, heritability and log-likelihood in the user's units.
+
+use crate::likelihood::optimize::Place;
+use crate::likelihood::{Criterion, proportions};
+
+/// Estimates that go with one value of delta.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    pub delta: f64,
+    pub h2: f64,
+    pub sigma2: f64,
+    pub sigma2_e: f64,
+    pub log_lik: f64,
+}
+
+/// (h, g) of a local optimum.
+pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
+    match place {
+        Place::Interior | Place::Floor => proportions(log_delta),
+        Place::Lower => (1.0, 0.0),
+        Place::Upper => (0.0, 1.0),
+    }
+}
+
+/// Variances and log-likelihood at (h, g), in the user's units.
+pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
+    let data = criterion.data;
+    let tau2 = criterion.terms(h, g).q / criterion.n() as f64;
+    let sigma2 = h * tau2 * data.y_scale / data.k_scale * data.y_scale;
+    let sigma2_e = g * tau2 * data.y_scale * data.y_scale;
+    Point {
+        delta: g / h * data.k_scale,
+        h2: 1.0 / (1.0 + sigma2_e / sigma2),
+        sigma2,
+        sigma2_e,
+        log_lik: -0.5 * criterion.deviance_at(h, g),
+    }
+}
