@@ -11,11 +11,18 @@ pub struct Rise {
     pub rise: f64,
     /// Derivative of the deviance in the parameter; not a number if it is not known.
     pub slope: f64,
+    /// By which the rise may be wrong.
+    pub error: f64,
 }
 
 /// A parameter that can be held.
 pub trait Profiled {
     fn deviance_with(&self, value: f64) -> Result<Rise>;
+
+    /// The same with an error that may be large, and is told, on the way to a place.
+    fn rough(&self, value: f64) -> Result<Rise> {
+        self.deviance_with(value)
+    }
 
     fn estimate(&self) -> f64;
 
@@ -44,7 +51,7 @@ pub trait Profiled {
         Ok((self.end(-1.0, rise)?, self.end(1.0, rise)?))
     }
 
-    /// The end on one side: outward in steps that double, then the root between the last two places.
+    /// The end on one side: outward by steps of Newton's method, or that double, then the root between the last two places.
     fn end(&self, side: f64, rise: f64) -> Result<f64> {
         self.reset();
         let target = rise.sqrt();
@@ -55,21 +62,32 @@ pub trait Profiled {
             at: estimate,
             excess: -target,
             slope: side / self.step(),
+            error: 0.0,
             last: false,
         };
-        for _ in 0..DOUBLINGS {
+        for _ in 0..OUTWARD {
             let next = (estimate + side * step).clamp(low, high);
             if next == inner.at || !step.is_normal() {
                 break;
             }
-            let outer = Place::new(next, self.deviance_with(next)?, side, target);
+            let outer = Place::new(next, self.rough(next)?, side, target);
             if outer.excess >= 0.0 {
                 return self.crossing(inner, outer, side, target);
+            }
+            let newton = outer.newton();
+            if outer.is_reached(self.tolerance(), target, newton.is_finite()) && newton > low && newton < high {
+                return Ok(newton);
             }
             if next == low || next == high {
                 break;
             }
-            (inner, step) = (outer, 2.0 * step);
+            let further = side * (newton - estimate);
+            step = if further > step {
+                further.min(2.0 * step)
+            } else {
+                2.0 * step
+            };
+            inner = outer;
         }
         Ok(self.open(side))
     }
@@ -82,18 +100,10 @@ pub trait Profiled {
             let (at, is_newton) = next_place(&inner, &outer, (low, high));
             let best = if high < -low { outer } else { inner };
             let close = (outer.at - inner.at).abs() <= CLOSE * (outer.at.abs() + inner.at.abs());
-            // a step of Newton's method has the square of the error before it
-            if close
-                || best.excess.abs()
-                    <= (if is_newton {
-                        self.tolerance().sqrt()
-                    } else {
-                        self.tolerance()
-                    }) * target
-            {
+            if close || best.is_reached(self.tolerance(), target, is_newton) {
                 return Ok(at);
             }
-            let place = Place::new(at, self.deviance_with(at)?, side, target);
+            let place = Place::new(at, self.rough(at)?, side, target);
             if place.excess >= 0.0 {
                 low *= if outer.last { 0.5 } else { 1.0 };
                 (outer, inner.last, high) = (Place { last: true, ..place }, false, place.excess);
@@ -123,7 +133,7 @@ pub trait Profiled {
 }
 
 /// Outward steps before a border is taken to be reached.
-const DOUBLINGS: usize = 14;
+const OUTWARD: usize = 14;
 const MOST: usize = 100;
 /// Places so close are one.
 const CLOSE: f64 = 1e-14;
@@ -136,6 +146,8 @@ pub struct Place {
     at: f64,
     excess: f64,
     slope: f64,
+    /// By which the excess may be wrong.
+    error: f64,
     /// Was it the last to be looked at?
     last: bool,
 }
@@ -152,15 +164,26 @@ impl Place {
             } else {
                 f64::NAN
             },
+            error: held.error / (2.0 * zeta),
             last: false,
         }
+    }
+
+    fn newton(&self) -> f64 {
+        self.at - self.excess / self.slope
+    }
+
+    /// Is the root as near as that, or a step of Newton's method from here, which has the square of the error before it?
+    fn is_reached(&self, tolerance: f64, target: f64, by_newton: bool) -> bool {
+        let relative = if by_newton { tolerance.sqrt() } else { tolerance };
+        self.excess.abs() <= relative * target && self.error <= tolerance * target
     }
 }
 
 /// The next place to look at, and whether it is Newton's from the better of the two.
 fn next_place(inner: &Place, outer: &Place, (low, high): (f64, f64)) -> (f64, bool) {
     let better = if outer.excess < -inner.excess { outer } else { inner };
-    let newton = better.at - better.excess / better.slope;
+    let newton = better.newton();
     let (a, b) = (inner.at.min(outer.at), inner.at.max(outer.at));
     if newton > a && newton < b {
         return (newton, true);

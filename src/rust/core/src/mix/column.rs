@@ -36,18 +36,33 @@ impl Distance {
 
 impl Column {
     pub fn add(&self, problem: &Problem, point: &mut Point<'_>, par: Par) {
-        let fixed = problem.fixed_at(point, par);
-        let p = &fixed.w * &self.direction;
-        let s = inner(&self.direction, &(&fixed.s * &self.direction));
-        let d = self.value - inner(&p, &problem.y);
-        let distance = Distance { p, d, s };
+        let distance = self.distance(problem, point, par);
         point.deviance += distance.rise();
         point.q += distance.rise();
         point.distance = Some(distance);
     }
+
+    pub fn distance(&self, problem: &Problem, point: &Point<'_>, par: Par) -> Distance {
+        let fixed = problem.fixed_at(point, par);
+        let p = &fixed.w * &self.direction;
+        let s = inner(&self.direction, &(&fixed.s * &self.direction));
+        let d = self.value - inner(&p, &problem.y);
+        Distance { p, d, s }
+    }
 }
 
 impl Distance {
+    /// Derivatives in the variances of the derivative of the rise in the value, -2 / S (db/dk + d / S dS/dk).
+    pub fn slopes_in_variances(&self, problem: &Problem, point: &Point<'_>, par: Par) -> Vec<f64> {
+        let m = problem.covariance.m();
+        let one = |k: usize| {
+            let ap = problem.covariance.apply(k, self.p.as_ref(), par);
+            let b = -(ap.as_ref().subrows(0, m).transpose() * &point.a)[(0, 0)];
+            -2.0 / self.s * (b + self.d / self.s * inner(&self.p, &ap))
+        };
+        (0..=problem.effects).map(one).collect()
+    }
+
     pub fn add_derivatives(&self, problem: &Problem, point: &Point<'_>, to: &mut Derivatives, par: Par) {
         let Self { p, d, s } = self;
         let (m, count) = (problem.covariance.m(), to.gradient.len());

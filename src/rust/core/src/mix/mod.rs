@@ -20,10 +20,11 @@
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
-//! | `search`, `trust` | simplex grid, trust region, Newton, variances of zero |
+//! | `search`, `trust`, `newton` | simplex grid, trust region, Newton's method and variances of zero |
 //! | `column` | a coefficient that is held |
 //! | `setup` | a model in its coordinates and units |
-//! | `fit`, `predict`, `profile` | what users ask for |
+//! | `fit`, `predict` | what users ask for |
+//! | `profiles`, `profile`, `path` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected |
 
 pub mod column;
 pub mod coordinates;
@@ -34,8 +35,11 @@ pub mod fit;
 pub mod grouped;
 mod inner;
 pub mod likelihood;
+mod newton;
+mod path;
 pub mod predict;
 pub mod profile;
+pub mod profiles;
 pub mod search;
 pub mod setup;
 pub mod spectral;

@@ -3,17 +3,16 @@
 //! A variance is held as it is; a share h of the total is held by tying its variance to the others, theta_k = sum_l c_l theta_l with
 //! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`column`).
 
-use super::Model;
 use super::column::{Column, Distance};
-use super::fit::{Errors, Setup};
-use super::likelihood::Problem;
+use super::fit::Errors;
+use super::likelihood::{Derivatives, Point, Problem};
+use super::newton::{Near, SETTLED};
+use super::path::{Path, Place};
+use super::profiles::{Optimum, Profiles};
 use super::search::{Local, Search, Tie};
-use crate::likelihood::Method;
 use crate::likelihood::profile::CurvePoint;
 use crate::likelihood::profiled::{Profiled, Rise};
 use crate::runtime::error::{Error, Result};
-use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::Workers;
 use faer::Mat;
 use std::cell::RefCell;
 
@@ -30,163 +29,8 @@ pub enum What {
 
 /// A deviance that is lower by this share of it is lower by more than rounding.
 const BETTER: f64 = 1e-7;
-
-/// What the profiles of all parameters share: the model in its coordinates, and the optimum of each criterion once it has been asked for.
-pub struct Profiles<'a> {
-    model: Model<'a>,
-    method: Method,
-    setup: Setup,
-    /// The likelihood of a fixed effect, and the constant that belongs to it.
-    ml: (Problem, f64),
-    known: Vec<f64>,
-    workers: &'a Workers,
-    monitor: RefCell<&'a mut dyn Monitor>,
-    own: Option<Local>,
-    of_ml: Option<Local>,
-}
-
-impl<'a> Profiles<'a> {
-    /// `known`: variances of the fit, the residual's last; empty if there is none.
-    pub fn new(
-        model: &Model<'a>,
-        method: Method,
-        known: &[f64],
-        workers: &'a Workers,
-        monitor: &'a mut dyn Monitor,
-    ) -> Result<Self> {
-        let setup = workers.run(|par| Setup::of_profile(model, method, known, par))?;
-        Ok(Self {
-            model: model.clone(),
-            method,
-            known: setup.theta(known),
-            ml: by_ml_of(&setup, model),
-            setup,
-            workers,
-            monitor: RefCell::new(monitor),
-            own: None,
-            of_ml: None,
-        })
-    }
-
-    /// What `read` makes of the profile of one parameter, and variances, the residual's last, at which the profile found the likelihood of the fit to be larger
-    /// than at the optimum that it started from. A fixed effect of a REML fit is profiled by ML, which says nothing about the fit: there it starts anew.
-    pub fn read<T>(
-        &mut self,
-        what: What,
-        read: impl Fn(&Profile<'_, 'a>) -> Result<T>,
-    ) -> Result<(T, Option<Vec<f64>>)> {
-        let by_ml = matches!(what, What::Beta(_)) && self.setup.problem.method == Method::Reml;
-        loop {
-            let best = self.optimum(by_ml)?;
-            let profile = Profile::new(self, what, best)?;
-            let found = match read(&profile) {
-                // where the residual variance vanishes only the plain form can be trusted
-                Err(Error::NoConvergence { .. }) if !self.setup.is_plain => {
-                    self.make_plain()?;
-                    continue;
-                }
-                found => found?,
-            };
-            let Some(better) = profile.better.into_inner() else {
-                return Ok((found, None));
-            };
-            if !by_ml {
-                let variance = |(t, unit): (&f64, &f64)| t * unit;
-                return Ok((
-                    found,
-                    Some(better.theta.iter().zip(&self.setup.unit).map(variance).collect()),
-                ));
-            }
-            let again = self.search(&self.ml.0).descend(&better.theta)?;
-            self.of_ml = Some(again);
-        }
-    }
-
-    fn make_plain(&mut self) -> Result<()> {
-        let plain = self.workers.run(|par| Setup::plain(&self.model, self.method, par))?;
-        let moved = |theta: &Vec<f64>| {
-            theta
-                .iter()
-                .zip(&self.setup.unit)
-                .map(|(t, unit)| t * unit)
-                .collect::<Vec<f64>>()
-        };
-        self.known = plain.theta(&moved(&self.known));
-        (self.own, self.of_ml) = (None, None);
-        self.ml = by_ml_of(&plain, &self.model);
-        self.setup = plain;
-        Ok(())
-    }
-
-    fn optimum(&mut self, by_ml: bool) -> Result<Local> {
-        let stored = if by_ml { &self.of_ml } else { &self.own };
-        if let Some(known) = stored {
-            return Ok(known.clone());
-        }
-        let best = match self.found(by_ml)? {
-            Some(best) => best,
-            None => {
-                self.leave_out(by_ml)?;
-                self.found(by_ml)?.ok_or(Error::MlUnbounded)?
-            }
-        };
-        *(if by_ml { &mut self.of_ml } else { &mut self.own }) = Some(best.clone());
-        Ok(best)
-    }
-
-    /// The optimum; none where ML has none inside.
-    fn found(&self, by_ml: bool) -> Result<Option<Local>> {
-        let search = self.search(if by_ml { &self.ml.0 } else { &self.setup.problem });
-        if by_ml || self.known.is_empty() {
-            return Ok(search.run(&self.known)?.locals.into_iter().next());
-        }
-        let local = match search.descend(&self.known) {
-            Err(Error::NoConvergence { .. }) if search.problem.missed() > 0 => return Ok(None),
-            found => found?,
-        };
-        Ok((!search.runs_away(&local)?).then_some(local))
-    }
-
-    fn leave_out(&mut self, by_ml: bool) -> Result<()> {
-        let problem = if by_ml { &self.ml.0 } else { &self.setup.problem };
-        if problem.missed() == 0 {
-            return Err(Error::NoConvergence {
-                what: "the search for the variances",
-                iterations: 0,
-            });
-        }
-        if by_ml {
-            self.ml.0.leave_out();
-            self.ml.1 = self.setup.constant(&self.model, &self.ml.0);
-        } else {
-            self.setup.leave_out(&self.model);
-            self.ml = by_ml_of(&self.setup, &self.model);
-        }
-        Ok(())
-    }
-
-    fn search<'s>(&'s self, problem: &'s Problem) -> Search<'s> {
-        Search {
-            problem,
-            workers: self.workers,
-            monitor: RefCell::new(Box::new(&self.monitor)),
-            size: self.setup.size.clone(),
-            free: vec![true; self.setup.size.len()],
-            tie: None,
-            column: None,
-        }
-    }
-}
-
-/// The problem by ML, and the constant that belongs to it.
-fn by_ml_of(setup: &Setup, model: &Model<'_>) -> (Problem, f64) {
-    let ml = Problem {
-        method: Method::Ml,
-        ..setup.problem.clone()
-    };
-    let constant = setup.constant(model, &ml);
-    (ml, constant)
-}
+/// What a step may promise at an optimum that only shows the way.
+const ROUGH: f64 = 1e-2;
 
 /// One parameter.
 pub struct Profile<'p, 'a> {
@@ -198,15 +42,35 @@ pub struct Profile<'p, 'a> {
     direction: Mat<f64>,
     best: Local,
     /// A point below the best one that the profile came upon.
-    better: RefCell<Option<Local>>,
+    pub(super) better: RefCell<Option<Local>>,
     estimate: f64,
     step: f64,
-    /// The last two values and their optima, on the same side of the estimate.
-    last: RefCell<Vec<(f64, Vec<f64>)>>,
+    /// How the optimum moves with the parameter at the estimate.
+    tangent: Option<Vec<f64>>,
+    path: RefCell<Path>,
+}
+
+/// Derivative of the deviance in the parameter, all variances but the held one kept; the derivatives of the abscissa's slope in the variances; and the rate
+/// at which the abscissa moves with the parameter.
+struct Along {
+    slope: f64,
+    mixed: Vec<f64>,
+    rate: f64,
+}
+
+impl Along {
+    /// `slope`: in the abscissa.
+    fn new(slope: f64, mixed: Vec<f64>, rate: f64) -> Self {
+        Self {
+            slope: slope * rate,
+            mixed,
+            rate,
+        }
+    }
 }
 
 impl<'p, 'a> Profile<'p, 'a> {
-    fn new(of: &'p Profiles<'a>, what: What, best: Local) -> Result<Self> {
+    pub(super) fn new(of: &'p Profiles<'a>, what: What, Optimum { local, derivatives }: Optimum) -> Result<Self> {
         let setup = &of.setup;
         let (problem, constant) = match what {
             What::Beta(_) => (&of.ml.0, of.ml.1),
@@ -218,39 +82,27 @@ impl<'p, 'a> Profile<'p, 'a> {
             problem,
             constant,
             direction: Mat::zeros(0, 1),
-            best,
+            best: local,
             better: RefCell::new(None),
             estimate: 0.0,
             step: 0.0,
-            last: RefCell::new(vec![]),
+            tangent: None,
+            path: RefCell::default(),
         };
-        profile.locate()?;
+        profile.locate(&derivatives)?;
         Ok(profile)
     }
 
-    /// The estimate, and its standard error if it has one.
-    fn locate(&mut self) -> Result<()> {
-        let (setup, workers) = (&self.of.setup, self.of.workers);
-        let singular = Error::NoConvergence {
-            what: "the fit at its optimum",
-            iterations: 0,
-        };
-        let theta = &self.best.theta;
-        let point = workers.run(|par| self.problem.point(theta, par)).ok_or(singular)?;
+    /// The estimate, its standard error if it has one, and how the optimum moves from there.
+    fn locate(&mut self, derivatives: &Derivatives) -> Result<()> {
         if let What::Beta(j) = self.what {
-            let rank = setup.coordinates.r();
-            if j >= rank {
-                return Err(Error::outside("column", j + 1, rank));
-            }
-            let (beta, vcov) = workers.run(|par| setup.fixed_effects(&point, par));
-            (self.estimate, self.step) = (beta[j], vcov[j][j].sqrt());
-            self.direction = setup.direction(j);
-            return Ok(());
+            return self.locate_coefficient(j, derivatives);
         }
+        let setup = &self.of.setup;
+        let theta = &self.best.theta;
         let variance: Vec<f64> = theta.iter().zip(&setup.unit).map(|(t, unit)| t * unit).collect();
         let total: f64 = variance.iter().sum();
-        let derivatives = workers.run(|par| self.problem.derivatives(&point, par));
-        let errors = setup.errors(&setup.components(&self.best), &derivatives, theta);
+        let errors = setup.errors(&setup.components(&self.best), derivatives, theta);
         let (estimate, error, wide) = match self.what {
             What::Sigma(k) => {
                 let sigma = variance[k].sqrt();
@@ -261,7 +113,51 @@ impl<'p, 'a> Profile<'p, 'a> {
         };
         self.estimate = estimate;
         self.step = if error.is_normal() { error.min(5.0 * wide) } else { wide };
+        let mixed = self.along(estimate, theta, derivatives).mixed;
+        self.tangent = self.tangent_at(estimate, derivatives, &mixed);
         Ok(())
+    }
+
+    fn locate_coefficient(&mut self, j: usize, derivatives: &Derivatives) -> Result<()> {
+        let (setup, workers) = (&self.of.setup, self.of.workers);
+        let rank = setup.coordinates.r();
+        if j >= rank {
+            return Err(Error::outside("column", j + 1, rank));
+        }
+        let singular = Error::NoConvergence {
+            what: "the fit at its optimum",
+            iterations: 0,
+        };
+        let point = workers
+            .run(|par| self.problem.point(&self.best.theta, par))
+            .ok_or(singular)?;
+        let (beta, vcov) = workers.run(|par| setup.fixed_effects(&point, par));
+        (self.estimate, self.step) = (beta[j], vcov[j][j].sqrt());
+        self.direction = setup.direction(j);
+        let column = self.column(self.estimate);
+        let mut derivatives = derivatives.clone();
+        let problem = self.problem;
+        let mixed = workers.run(|par| {
+            let distance = column.distance(problem, &point, par);
+            distance.add_derivatives(problem, &point, &mut derivatives, par);
+            distance.slopes_in_variances(problem, &point, par)
+        });
+        let mixed: Vec<f64> = mixed.iter().map(|m| m / setup.y_scale).collect();
+        self.tangent = self.tangent_at(self.estimate, &derivatives, &mixed);
+        Ok(())
+    }
+
+    /// How the optimum moves with the parameter, there.
+    fn tangent_at(&self, value: f64, derivatives: &Derivatives, mixed: &[f64]) -> Option<Vec<f64>> {
+        let (search, _) = self.held(value);
+        Some(search.quadratic(derivatives, &self.best.theta)?.moved_by(mixed))
+    }
+
+    fn column(&self, value: f64) -> Column {
+        Column {
+            direction: self.direction.clone(),
+            value: self.of.setup.of_centred(value, &self.direction),
+        }
     }
 
     /// No variance but that of component k.
@@ -272,16 +168,20 @@ impl<'p, 'a> Profile<'p, 'a> {
         point.map_or(f64::INFINITY, |p| p.deviance - p.q + n + n * (p.q / n).ln())
     }
 
+    fn at(&self, value: f64, enough: f64) -> Result<Rise> {
+        match self.what {
+            What::Share(k) if value >= 1.0 => Ok(self.rise(self.alone(k), f64::NAN, 0.0)),
+            _ => self.least(value, enough),
+        }
+    }
+
     /// The search with the parameter held, and which component it leaves alone.
     fn held(&self, value: f64) -> (Search<'p>, Option<usize>) {
         let mut search = self.of.search(self.problem);
         let unit = &self.of.setup.unit;
         let held = match self.what {
             What::Beta(_) => {
-                search.column = Some(Column {
-                    direction: self.direction.clone(),
-                    value: self.of.setup.of_centred(value, &self.direction),
-                });
+                search.column = Some(self.column(value));
                 return (search, None);
             }
             What::Share(k) if value > 0.0 => {
@@ -306,37 +206,90 @@ impl<'p, 'a> Profile<'p, 'a> {
         theta
     }
 
-    /// The optimum at a value, along the line through the last two; none for the first.
-    fn extrapolated(&self, value: f64) -> Vec<f64> {
-        let last = self.last.borrow();
-        match last.as_slice() {
-            [] => self.best.theta.clone(),
-            [.., (a, from), (b, to)] if a != b => {
-                let times = (value - b) / (b - a);
-                let next = |(f, t): (&f64, &f64)| (t + times * (t - f)).clamp(0.5 * t, 2.0 * t);
-                from.iter().zip(to).map(next).collect()
-            }
-            [.., (_, to)] => to.clone(),
+    /// Deviance at a value that is no border, and its slope, where a step promises at most `enough`.
+    fn least(&self, value: f64, enough: f64) -> Result<Rise> {
+        let (search, held) = self.held(value);
+        let expected = self.path.borrow().at(self.abscissa(value));
+        let start = self.start(expected.as_ref().unwrap_or(&self.best.theta), value);
+        if let Some(found) = search.near(start, enough)?
+            && !search.runs_away(&found.local)?
+        {
+            return Ok(self.followed(value, found, search.tie.as_ref()));
+        }
+        Ok(self.rise(self.descended(&search, held, value)?, f64::NAN, 0.0))
+    }
+
+    fn rise(&self, deviance: f64, slope: f64, error: f64) -> Rise {
+        Rise {
+            rise: deviance - self.best.deviance,
+            slope,
+            error,
         }
     }
 
-    /// Deviance at a value that is no border, and its slope.
-    fn least(&self, value: f64) -> Result<(f64, f64)> {
-        let (search, held) = self.held(value);
-        let start = self.start(&self.extrapolated(value), value);
-        if let Some(found) = search.near(start)? {
-            let slope = self.slope(
-                value,
-                &found.local.theta,
-                &found.derivatives.gradient,
-                found.point.distance.as_ref(),
-            );
-            if !search.runs_away(&found.local)? {
-                self.remember(&found.local, value, search.tie.as_ref());
-                return Ok((found.local.deviance, slope));
-            }
+    /// By the envelope theorem the slope of the profile is that of the deviance with all variances but the held one kept, at the end of the last step.
+    fn followed(&self, value: f64, found: Near<'_>, tie: Option<&Tie>) -> Rise {
+        let along = match &found.point.distance {
+            Some(distance) => self.along_coefficient(distance, &found.point),
+            None => self.along(value, &found.theta, &found.derivatives),
+        };
+        let inner: f64 = found
+            .model
+            .step
+            .iter()
+            .zip(&along.mixed)
+            .map(|(step, m)| step * m)
+            .sum();
+        let rise = self.rise(found.local.deviance, along.slope + inner * along.rate, found.error);
+        self.remember(&found.local, found.error, tie);
+        self.path.borrow_mut().push(Place {
+            at: self.abscissa(value),
+            tangent: Some(found.model.moved_by(&along.mixed)),
+            theta: found.local.theta,
+        });
+        rise
+    }
+
+    /// By what the optima are followed: a variance moves the others, its root does not where it is zero.
+    fn abscissa(&self, value: f64) -> f64 {
+        match self.what {
+            What::Sigma(_) => value * value,
+            _ => value,
         }
-        Ok((self.descended(&search, held, value)?, f64::NAN))
+    }
+
+    /// Of a standard deviation or a share. With t the derivative of the held variance k in the abscissa the slope is D_k t, and the mixed derivatives are D_kl t,
+    /// for a tied variance also by way of the tie.
+    fn along(&self, value: f64, theta: &[f64], d: &Derivatives) -> Along {
+        let unit = &self.of.setup.unit;
+        let count = theta.len();
+        match self.what {
+            What::Share(k) => {
+                let ratio = |l: usize| if l == k { 0.0 } else { unit[l] / unit[k] };
+                let (tie, square) = (value / (1.0 - value), (1.0 - value).powi(2));
+                let t = (0..count).map(|l| ratio(l) * theta[l]).sum::<f64>() / square;
+                let mixed = |l: usize| {
+                    (d.hessian[k][l] + tie * ratio(l) * d.hessian[k][k]) * t + d.gradient[k] * ratio(l) / square
+                };
+                Along::new(d.gradient[k] * t, (0..count).map(mixed).collect(), 1.0)
+            }
+            What::Sigma(k) => {
+                let mixed = (0..count).map(|l| d.hessian[k][l] / unit[k]).collect();
+                Along::new(d.gradient[k] / unit[k], mixed, 2.0 * value)
+            }
+            What::Beta(_) => Along::new(f64::NAN, vec![f64::NAN; count], 1.0),
+        }
+    }
+
+    /// Of a coefficient.
+    fn along_coefficient(&self, distance: &Distance, point: &Point<'_>) -> Along {
+        let (problem, y_scale) = (self.problem, self.of.setup.y_scale);
+        let mixed = self
+            .of
+            .workers
+            .run(|par| distance.slopes_in_variances(problem, point, par));
+        let mixed = mixed.iter().map(|m| m / y_scale).collect();
+        Along::new(distance.slope() / y_scale, mixed, 1.0)
     }
 
     /// From the optimum of the fit, each variance large enough to move.
@@ -358,41 +311,22 @@ impl<'p, 'a> Profile<'p, 'a> {
         if search.runs_away(&found)? {
             return Ok(f64::INFINITY);
         }
-        self.remember(&found, value, search.tie.as_ref());
+        self.remember(&found, 0.0, search.tie.as_ref());
+        self.path.borrow_mut().push(Place {
+            at: self.abscissa(value),
+            theta: found.theta,
+            tangent: None,
+        });
         Ok(found.deviance)
     }
 
-    /// By the envelope theorem the slope of the profile is that of the deviance with all variances but the held one kept.
-    fn slope(&self, value: f64, theta: &[f64], gradient: &[f64], distance: Option<&Distance>) -> f64 {
-        let setup = &self.of.setup;
-        match self.what {
-            What::Beta(_) => distance.map_or(f64::NAN, Distance::slope) / setup.y_scale,
-            What::Sigma(k) => gradient[k] * 2.0 * value / setup.unit[k],
-            What::Share(k) if value > 0.0 => {
-                let rest: f64 = (0..theta.len())
-                    .filter(|l| *l != k)
-                    .map(|l| theta[l] * setup.unit[l])
-                    .sum();
-                gradient[k] * rest / setup.unit[k] / (1.0 - value).powi(2)
-            }
-            What::Share(_) => f64::NAN,
-        }
-    }
-
     /// A profile lies above its optimum: one that does not has found a better one.
-    fn remember(&self, found: &Local, value: f64, tie: Option<&Tie>) {
-        let mut last = self.last.borrow_mut();
-        last.push((value, found.theta.clone()));
-        let more = last.len().saturating_sub(2);
-        last.drain(..more);
-        let least = self
-            .better
-            .borrow()
-            .as_ref()
-            .map_or(self.best.deviance, |better| better.deviance);
-        if found.deviance < least - BETTER * (1.0 + least.abs()) {
+    fn remember(&self, found: &Local, error: f64, tie: Option<&Tie>) {
+        let mut better = self.better.borrow_mut();
+        let least = better.as_ref().map_or(self.best.deviance, |better| better.deviance);
+        if found.deviance + error < least - BETTER * (1.0 + least.abs()) {
             let theta = tie.map_or_else(|| found.theta.clone(), |tie| tie.theta(&found.theta));
-            *self.better.borrow_mut() = Some(Local {
+            *better = Some(Local {
                 theta,
                 deviance: found.deviance,
             });
@@ -408,12 +342,11 @@ impl<'p, 'a> Profile<'p, 'a> {
 
 impl Profiled for Profile<'_, '_> {
     fn deviance_with(&self, value: f64) -> Result<Rise> {
-        let (deviance, slope) = match self.what {
-            What::Share(k) if value >= 1.0 => (self.alone(k), f64::NAN),
-            _ => self.least(value)?,
-        };
-        let rise = deviance - self.best.deviance;
-        Ok(Rise { rise, slope })
+        self.at(value, SETTLED)
+    }
+
+    fn rough(&self, value: f64) -> Result<Rise> {
+        self.at(value, ROUGH)
     }
 
     fn estimate(&self) -> f64 {
@@ -433,7 +366,11 @@ impl Profiled for Profile<'_, '_> {
     }
 
     fn reset(&self) {
-        *self.last.borrow_mut() = vec![(self.estimate, self.best.theta.clone())];
+        *self.path.borrow_mut() = Path::from(Place {
+            at: self.abscissa(self.estimate),
+            theta: self.best.theta.clone(),
+            tangent: self.tangent.clone(),
+        });
     }
 }
 

@@ -8,8 +8,6 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use crate::runtime::work::{Work, count};
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
 use std::cell::RefCell;
 
 /// One local optimum: variances, and the deviance there.
@@ -47,11 +45,6 @@ const INSIDE: f64 = 0.1;
 const AWAY: f64 = 0.25;
 const MAX_STARTS: usize = 6;
 const INTERIOR_STARTS: usize = 2;
-const MAX_NEWTON: usize = 20;
-/// A place is next to an optimum if a Newton step promises no more, and the optimum itself, to the 12th digit of a deviance, if no more than this: what it
-/// leaves is of the order of its power 3/2.
-const NEAR: f64 = 4.0;
-const SETTLED: f64 = 1e-9;
 
 /// What the search works with: the problem, its workers, and whom to ask whether to stop.
 pub struct Search<'a> {
@@ -65,13 +58,6 @@ pub struct Search<'a> {
     pub tie: Option<Tie>,
     /// A coefficient that is held.
     pub column: Option<Column>,
-}
-
-/// An optimum, the likelihood there and its derivatives, those of a tie not yet taken.
-pub(super) struct Near<'a> {
-    pub local: Local,
-    pub point: Point<'a>,
-    pub derivatives: Derivatives,
 }
 
 /// Shares, and the best point with each.
@@ -94,7 +80,7 @@ impl Tie {
     }
 
     /// Derivatives in the other components.
-    fn pull_back(&self, d: &Derivatives) -> Derivatives {
+    pub(super) fn pull_back(&self, d: &Derivatives) -> Derivatives {
         let (k, c) = (self.k, &self.c);
         let entry = |i: usize, j: usize| {
             d.hessian[i][j] + c[i] * d.hessian[k][j] + c[j] * d.hessian[i][k] + c[i] * c[j] * d.hessian[k][k]
@@ -271,7 +257,7 @@ impl<'a> Search<'a> {
         }))
     }
 
-    fn shares(&self, theta: &[f64]) -> Vec<f64> {
+    pub(super) fn shares(&self, theta: &[f64]) -> Vec<f64> {
         let parts: Vec<f64> = theta.iter().zip(&self.size).map(|(t, size)| t * size).collect();
         let sum: f64 = parts.iter().sum();
         parts.iter().map(|p| p / sum).collect()
@@ -285,137 +271,6 @@ impl<'a> Search<'a> {
             .all(|(a, b)| (a - b).abs() < 1e-4);
         near && (a.deviance - b.deviance).abs() < 1e-5 * (1.0 + a.deviance.abs())
     }
-
-    /// The local optimum below a start.
-    pub fn descend(&self, theta: &[f64]) -> Result<Local> {
-        let s: Vec<f64> = theta
-            .iter()
-            .zip(&self.size)
-            .map(|(t, size)| (t * size).sqrt())
-            .collect();
-        let reached = self.trust_region(&s)?;
-        let theta: Vec<f64> = reached.iter().zip(&self.size).map(|(s, size)| s * s / size).collect();
-        self.settle(theta)
-    }
-
-    /// Variances that are next to zero are set to zero if the deviance rises from there, and the others brought to rounding. All of them, or else one by one:
-    /// V may need the one, as the residual where it is singular without, and not the other.
-    fn settle(&self, mut theta: Vec<f64>) -> Result<Local> {
-        let shares = self.shares(&theta);
-        let mut small: Vec<usize> = (0..theta.len())
-            .filter(|&k| self.free[k] && theta[k] > 0.0 && shares[k] < SMALL_SHARE)
-            .collect();
-        small.sort_by(|&a, &b| shares[a].total_cmp(&shares[b]));
-        let one_by_one: Vec<Vec<usize>> = small.iter().map(|&k| vec![k]).collect();
-        let mut settled = None;
-        for zero in [vec![small.clone()], one_by_one].concat() {
-            if let Some((at, local)) = self.without(&theta, &zero)? {
-                (theta, settled) = (at, Some(local));
-            }
-            if small.iter().all(|&k| theta[k] == 0.0) {
-                break;
-            }
-        }
-        let failed = Error::NoConvergence {
-            what: "the search for the variances",
-            iterations: MAX_NEWTON,
-        };
-        match settled {
-            Some(local) => Ok(local),
-            None => Ok(self.newton(theta)?.ok_or(failed)?.0),
-        }
-    }
-
-    /// The optimum with some variances at zero, if the deviance rises from zero in each of them; and where it was looked for.
-    fn without(&self, theta: &[f64], zero: &[usize]) -> Result<Option<(Vec<f64>, Local)>> {
-        if zero.is_empty() {
-            return Ok(None);
-        }
-        let mut at = theta.to_vec();
-        zero.iter().for_each(|&k| at[k] = 0.0);
-        let found = self.newton(at.clone())?;
-        let rises = |gradient: &[f64]| zero.iter().all(|&k| gradient[k] >= 0.0);
-        Ok(found
-            .filter(|(_, gradient)| rises(gradient))
-            .map(|(local, _)| (at, local)))
-    }
-
-    /// Newton's method from a place next to an optimum; none if it does not get there at once. What the last step promises is taken off the deviance.
-    pub(super) fn near(&self, mut theta: Vec<f64>) -> Result<Option<Near<'a>>> {
-        let (free, zero): (Vec<usize>, Vec<usize>) = (0..theta.len())
-            .filter(|&k| self.free[k])
-            .partition(|&k| theta[k] > 0.0);
-        let mut least = NEAR;
-        for _ in 0..MAX_NEWTON {
-            let Some(point) = self.point(&theta)? else {
-                return Ok(None);
-            };
-            let d = self.workers.run(|par| self.problem.derivatives(&point, par));
-            let tied = self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d));
-            let (step, decrement) = newton_step(&tied, &theta, &free);
-            if decrement.is_nan() || decrement > least {
-                return Ok(None);
-            }
-            if decrement <= SETTLED {
-                let shares = self.shares(&theta);
-                let is_optimum =
-                    zero.iter().all(|&k| tied.gradient[k] >= 0.0) && free.iter().all(|&k| shares[k] >= SMALL_SHARE);
-                let deviance = point.deviance - 0.5 * decrement;
-                let local = Local { theta, deviance };
-                return Ok(is_optimum.then_some(Near {
-                    local,
-                    point,
-                    derivatives: d,
-                }));
-            }
-            least = 0.5 * decrement;
-            for (&k, step) in free.iter().zip(&step) {
-                theta[k] *= step.clamp(-0.5, 1.0) + 1.0;
-            }
-        }
-        Ok(None)
-    }
-
-    /// Newton steps in the positive variances while they make the slope smaller; the last gradient too.
-    fn newton(&self, mut theta: Vec<f64>) -> Result<Option<(Local, Vec<f64>)>> {
-        let free: Vec<usize> = (0..theta.len()).filter(|&k| self.free[k] && theta[k] > 0.0).collect();
-        let mut best: Option<(f64, Local, Vec<f64>)> = None;
-        for _ in 0..MAX_NEWTON {
-            let Some(point) = self.point(&theta)? else { break };
-            let d = self.derivatives(&point);
-            let (step, decrement) = newton_step(&d, &theta, &free);
-            if best.as_ref().is_some_and(|(least, ..)| decrement >= 0.25 * least) {
-                break;
-            }
-            let local = Local {
-                theta: theta.clone(),
-                deviance: point.deviance,
-            };
-            best = Some((decrement, local, d.gradient));
-            for (&k, step) in free.iter().zip(&step) {
-                theta[k] *= step.clamp(-0.5, 1.0) + 1.0;
-            }
-        }
-        Ok(best.map(|(_, local, gradient)| (local, gradient)))
-    }
-}
-
-/// Newton's step for log theta of the given components, and half of the decrease that it promises.
-fn newton_step(d: &Derivatives, theta: &[f64], free: &[usize]) -> (Vec<f64>, f64) {
-    let n = free.len();
-    let slope = Mat::from_fn(n, 1, |i, _| -theta[free[i]] * d.gradient[free[i]]);
-    let curvature = Mat::from_fn(n, n, |i, j| {
-        let (k, l) = (free[i], free[j]);
-        theta[k] * theta[l] * d.hessian[k][l] + if k == l { theta[k] * d.gradient[k] } else { 0.0 }
-    });
-    let Ok(llt) = curvature.llt(Side::Lower) else {
-        return (vec![0.0; n], f64::INFINITY);
-    };
-    let step = llt.solve(&slope);
-    (
-        (0..n).map(|i| step[(i, 0)]).collect(),
-        (slope.transpose() * &step)[(0, 0)],
-    )
 }
 
 /// All ways to divide `total` into `parts`.

@@ -166,6 +166,7 @@ impl Profiled for Profile<'_, '_> {
         Ok(Rise {
             rise: self.rise(value)?,
             slope: f64::NAN,
+            error: 0.0,
         })
     }
 

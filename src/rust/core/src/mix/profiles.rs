@@ -1,0 +1,199 @@
+//! What the profiles of all parameters share.
+
+use super::Model;
+use super::fit::Setup;
+use super::likelihood::{Derivatives, Problem};
+use super::newton::SETTLED;
+use super::profile::{Profile, What};
+use super::search::{Local, Search};
+use crate::likelihood::Method;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use std::cell::RefCell;
+
+/// An optimum, and the derivatives there.
+#[derive(Clone)]
+pub(super) struct Optimum {
+    pub local: Local,
+    pub derivatives: Derivatives,
+}
+
+/// The model in its coordinates, and the optimum of each criterion once it has been asked for.
+pub struct Profiles<'a> {
+    model: Model<'a>,
+    method: Method,
+    pub(super) setup: Setup,
+    /// The likelihood of a fixed effect, and the constant that belongs to it.
+    pub(super) ml: (Problem, f64),
+    known: Vec<f64>,
+    pub(super) workers: &'a Workers,
+    monitor: RefCell<&'a mut dyn Monitor>,
+    own: Option<Optimum>,
+    of_ml: Option<Optimum>,
+}
+
+impl<'a> Profiles<'a> {
+    /// `known`: variances of the fit, the residual's last; empty if there is none.
+    pub fn new(
+        model: &Model<'a>,
+        method: Method,
+        known: &[f64],
+        workers: &'a Workers,
+        monitor: &'a mut dyn Monitor,
+    ) -> Result<Self> {
+        let setup = workers.run(|par| Setup::of_profile(model, method, known, par))?;
+        Ok(Self {
+            model: model.clone(),
+            method,
+            known: setup.theta(known),
+            ml: by_ml_of(&setup, model),
+            setup,
+            workers,
+            monitor: RefCell::new(monitor),
+            own: None,
+            of_ml: None,
+        })
+    }
+
+    /// What `read` makes of the profile of one parameter, and variances, the residual's last, at which the profile found the likelihood of the fit to be larger
+    /// than at the optimum that it started from. A fixed effect of a REML fit is profiled by ML, which says nothing about the fit: there it starts anew.
+    pub fn read<T>(
+        &mut self,
+        what: What,
+        read: impl Fn(&Profile<'_, 'a>) -> Result<T>,
+    ) -> Result<(T, Option<Vec<f64>>)> {
+        let by_ml = matches!(what, What::Beta(_)) && self.setup.problem.method == Method::Reml;
+        loop {
+            let best = self.optimum(by_ml)?;
+            let profile = Profile::new(self, what, best)?;
+            let found = match read(&profile) {
+                // where the residual variance vanishes only the plain form can be trusted
+                Err(Error::NoConvergence { .. }) if !self.setup.is_plain => {
+                    self.make_plain()?;
+                    continue;
+                }
+                found => found?,
+            };
+            let Some(better) = profile.better.into_inner() else {
+                return Ok((found, None));
+            };
+            if !by_ml {
+                let variance = |(t, unit): (&f64, &f64)| t * unit;
+                return Ok((
+                    found,
+                    Some(better.theta.iter().zip(&self.setup.unit).map(variance).collect()),
+                ));
+            }
+            let again = {
+                let search = self.search(&self.ml.0);
+                self.described(&search, search.descend(&better.theta)?)?
+            };
+            self.of_ml = Some(again);
+        }
+    }
+
+    fn make_plain(&mut self) -> Result<()> {
+        let plain = self.workers.run(|par| Setup::plain(&self.model, self.method, par))?;
+        let moved = |theta: &Vec<f64>| {
+            theta
+                .iter()
+                .zip(&self.setup.unit)
+                .map(|(t, unit)| t * unit)
+                .collect::<Vec<f64>>()
+        };
+        self.known = plain.theta(&moved(&self.known));
+        (self.own, self.of_ml) = (None, None);
+        self.ml = by_ml_of(&plain, &self.model);
+        self.setup = plain;
+        Ok(())
+    }
+
+    fn optimum(&mut self, by_ml: bool) -> Result<Optimum> {
+        let stored = if by_ml { &self.of_ml } else { &self.own };
+        if let Some(known) = stored {
+            return Ok(known.clone());
+        }
+        let best = match self.found(by_ml)? {
+            Some(best) => best,
+            None => {
+                self.leave_out(by_ml)?;
+                self.found(by_ml)?.ok_or(Error::MlUnbounded)?
+            }
+        };
+        *(if by_ml { &mut self.of_ml } else { &mut self.own }) = Some(best.clone());
+        Ok(best)
+    }
+
+    /// The optimum; none where ML has none inside.
+    fn found(&self, by_ml: bool) -> Result<Option<Optimum>> {
+        let search = self.search(if by_ml { &self.ml.0 } else { &self.setup.problem });
+        if by_ml || self.known.is_empty() {
+            let best = search.run(&self.known)?.locals.into_iter().next();
+            return best.map(|local| self.described(&search, local)).transpose();
+        }
+        if let Some(near) = search.near(self.known.clone(), SETTLED)?
+            && !search.runs_away(&near.local)?
+        {
+            let (local, derivatives) = (near.local, near.derivatives);
+            return Ok(Some(Optimum { local, derivatives }));
+        }
+        let local = match search.descend(&self.known) {
+            Err(Error::NoConvergence { .. }) if search.problem.missed() > 0 => return Ok(None),
+            found => found?,
+        };
+        if search.runs_away(&local)? {
+            return Ok(None);
+        }
+        self.described(&search, local).map(Some)
+    }
+
+    fn described(&self, search: &Search<'_>, local: Local) -> Result<Optimum> {
+        let singular = Error::NoConvergence {
+            what: "the fit at its optimum",
+            iterations: 0,
+        };
+        let derivatives = search.derivatives(&search.point(&local.theta)?.ok_or(singular)?);
+        Ok(Optimum { local, derivatives })
+    }
+
+    fn leave_out(&mut self, by_ml: bool) -> Result<()> {
+        let problem = if by_ml { &self.ml.0 } else { &self.setup.problem };
+        if problem.missed() == 0 {
+            return Err(Error::NoConvergence {
+                what: "the search for the variances",
+                iterations: 0,
+            });
+        }
+        if by_ml {
+            self.ml.0.leave_out();
+            self.ml.1 = self.setup.constant(&self.model, &self.ml.0);
+        } else {
+            self.setup.leave_out(&self.model);
+            self.ml = by_ml_of(&self.setup, &self.model);
+        }
+        Ok(())
+    }
+
+    pub(super) fn search<'s>(&'s self, problem: &'s Problem) -> Search<'s> {
+        Search {
+            problem,
+            workers: self.workers,
+            monitor: RefCell::new(Box::new(&self.monitor)),
+            size: self.setup.size.clone(),
+            free: vec![true; self.setup.size.len()],
+            tie: None,
+            column: None,
+        }
+    }
+}
+
+/// The problem by ML, and the constant that belongs to it.
+fn by_ml_of(setup: &Setup, model: &Model<'_>) -> (Problem, f64) {
+    let ml = Problem {
+        method: Method::Ml,
+        ..setup.problem.clone()
+    };
+    let constant = setup.constant(model, &ml);
+    (ml, constant)
+}
