@@ -6,6 +6,7 @@ pub mod sparse;
 pub mod stationary;
 
 use dense::Dense;
+use faer::{Mat, Par};
 use low_rank::LowRank;
 use sparse::Sparse;
 
@@ -38,6 +39,14 @@ impl<'a> Kernel<'a> {
             Kernel::Dense(k) => k.entry(i, j),
             Kernel::LowRank(w) => w.entry(i, j),
             Kernel::Sparse(w) => w.entry(i, j),
+        }
+    }
+
+    /// K between some of its rows, all entries.
+    pub fn between(&self, rows: &[usize], par: Par) -> Mat<f64> {
+        match self {
+            Kernel::LowRank(w) => w.between(rows, par),
+            _ => Mat::from_fn(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
         }
     }
 }

@@ -32,13 +32,16 @@ pub fn exclude(
     monitor: &mut dyn Monitor,
 ) -> Result<Vec<Fit>> {
     let workers = Workers::new(options.threads)?;
-    let (null, block) = NullModel::of_response(model, &workers, monitor)?;
+    let whole = match is_narrow(model) {
+        true => Some(NullModel::of_response(model, &workers, monitor)?),
+        false => None,
+    };
     let mut fits = vec![];
     for set in sets {
         monitor.check()?;
-        let fit = match &null.decomposition {
-            Decomposition::ThinSvd(thin) => workers.run(|_| without(&null, thin, &block, set, options))?,
-            _ => None,
+        let fit = match &whole {
+            Some((null, block)) => workers.run(|_| without(null, block, set, options))?,
+            None => None,
         };
         fits.push(match fit {
             Some(fit) => fit,
@@ -48,14 +51,16 @@ pub fn exclude(
     Ok(fits)
 }
 
-/// `None` where too little of the kernel is left to take it from the whole.
-fn without(
-    null: &NullModel<'_>,
-    thin: &Thin<'_>,
-    block: &Block,
-    set: &[usize],
-    options: Options,
-) -> Result<Option<Fit>> {
+/// Has the factor fewer columns than ids? Otherwise its own decomposition is of no use to a fit without some of them.
+fn is_narrow(model: &Model<'_>) -> bool {
+    matches!(model.kernel, Kernel::LowRank(w) if w.0.ncols() < model.index.len())
+}
+
+/// `None` where the factor was decomposed as a matrix, and where too little of the kernel is left to take it from the whole.
+fn without(null: &NullModel<'_>, block: &Block, set: &[usize], options: Options) -> Result<Option<Fit>> {
+    let Decomposition::ThinSvd(thin) = &null.decomposition else {
+        return Ok(None);
+    };
     let columns: Vec<(Vec<f64>, Vec<f64>)> = set.iter().map(|&c| thin.column(&null.projection.split, c)).collect();
     let taken: f64 = columns.iter().map(|(z, f1)| dot(z, z) + dot(f1, f1)).sum();
     let whole = null.respond(block, 0)?;

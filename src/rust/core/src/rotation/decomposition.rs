@@ -158,7 +158,7 @@ impl Matrix {
         let (m, r) = (between.groups().len() as f64, split.r() as f64);
         claim(m * (m + BESIDE + 8.0 * (r + 1.0)))?;
         monitor.check()?;
-        let (mut m, k_scale) = workers.run(|_| kernel_between(&kernel, index, between));
+        let (mut m, k_scale) = workers.run(|par| kernel_between(&kernel, index, between, par));
         let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
         workers.run(|par| split.h.conjugate(m.as_mut(), par));
         let (k11, k12) = fixed_blocks(&mut m, split);
@@ -231,16 +231,18 @@ fn sweep(form: &Tridiagonal, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat
 }
 
 /// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.
-fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &Between) -> (Mat<f64>, f64) {
+fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &Between, par: Par) -> (Mat<f64>, f64) {
     let (z, groups) = (&between.z, between.groups());
     let row: Vec<usize> = groups.iter().map(|&g| index[z.label[g]]).collect();
     let root_scale = power_of_two(max_abs(z.root.iter().copied()));
     let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
     let m = groups.len();
-    let diagonal = (0..m).map(|i| kernel.entry(row[i], row[i]) * root[i] * root[i]);
-    let scale = power_of_two(max_abs(diagonal));
-    let m = Mat::from_fn(m, m, |i, j| kernel.entry(row[i], row[j]) / scale * root[i] * root[j]);
-    (m, scale * root_scale * root_scale)
+    let mut k = kernel.between(&row, par);
+    let scale = power_of_two(max_abs((0..m).map(|i| k[(i, i)] * root[i] * root[i])));
+    for j in 0..m {
+        (0..m).for_each(|i| k[(i, j)] *= root[i] / scale * root[j]);
+    }
+    (k, scale * root_scale * root_scale)
 }
 
 /// K11 and K12 from M = H' N^(1/2) K N^(1/2) H; M itself is turned into D M D.
