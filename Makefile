@@ -9,6 +9,8 @@ endif
 LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
 CARGO := cd src/rust && cargo
+# links of the documentation are checked as code is
+export RUSTDOCFLAGS := -D warnings
 RSCRIPT := Rscript --vanilla
 
 .PHONY: setup install test rust-test r-test fresh check check-long demo document bench clean
@@ -23,6 +25,7 @@ install: setup
 rust-test: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
+	$(CARGO) doc --locked --release --workspace --no-deps --document-private-items
 	$(CARGO) test --locked --release -p fastlmm-core
 
 r-test: install

@@ -34,6 +34,7 @@
 //! | `slam` | many responses that share sparse factors: Gibbs sampler |
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 pub mod gp;
 pub mod kernel;

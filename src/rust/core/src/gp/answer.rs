@@ -13,15 +13,16 @@ use crate::runtime::error::{Error, Result};
 
 /// A fit at the best length scales.
 pub struct Answer {
+    /// The fit at the best length scales, in the user's units.
     pub fit: Fit,
+    /// Length scales, one an axis, in units of the coordinates; a parameter of groups beside the process follows.
     pub lengths: Vec<f64>,
+    /// Standard errors of logarithms, the length scales being estimates.
     pub errors: Errors,
     /// Of the process' functions, if they are known.
     pub coefficients: Option<Vec<f64>>,
     /// delta of the likelihood: with what the basis leaves out of the process' variance, which is residual noise to it.
     pub delta: f64,
-    /// Combinations of the parameters' logarithms that were estimated.
-    pub directions: Vec<Vec<f64>>,
 }
 
 impl Search<'_> {
@@ -45,7 +46,6 @@ impl Search<'_> {
             fit,
             lengths: best.lengths.clone(),
             errors: self.errors(found, best, &directions)?,
-            directions,
         })
     }
 }
@@ -142,7 +142,7 @@ impl Answer {
 }
 
 /// The same for estimates; what is left of the residual's share.
-pub fn give_back(point: &mut Point, missing: f64) -> f64 {
+pub(crate) fn give_back(point: &mut Point, missing: f64) -> f64 {
     let delta = point.delta;
     if !(missing > 0.0 && missing < delta && delta.is_finite()) {
         return 1.0;

@@ -3,15 +3,18 @@
 /// The box of data and targets, one entry an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {
+    /// Smallest coordinate of each axis.
     pub low: Vec<f64>,
+    /// Largest coordinate of each axis.
     pub high: Vec<f64>,
 }
 
 impl Bounds {
-    pub fn side(&self, axis: usize) -> f64 {
+    pub(crate) fn side(&self, axis: usize) -> f64 {
         self.high[axis] - self.low[axis]
     }
 
+    /// Number of axes.
     pub fn d(&self) -> usize {
         self.low.len()
     }
@@ -20,21 +23,17 @@ impl Bounds {
 /// Shortest and longest length scale of each axis that the grid has to serve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
+    /// Shortest length scale of each axis, in units of its coordinate.
     pub shortest: Vec<f64>,
+    /// Longest length scale of each axis.
     pub longest: Vec<f64>,
 }
 
 impl Range {
     /// Is another range a part of this one, but for rounding?
-    pub fn holds(&self, other: &Self) -> bool {
+    pub(crate) fn holds(&self, other: &Self) -> bool {
         const ROUNDING: f64 = 1e-9;
         let shorter = |(a, b): (&f64, &f64)| *a >= *b * (1.0 - ROUNDING);
         other.shortest.iter().zip(&self.shortest).all(shorter) && self.longest.iter().zip(&other.longest).all(shorter)
-    }
-
-    /// Geometric mean of the ends of each axis.
-    pub fn middle(&self) -> Vec<f64> {
-        let ends = self.shortest.iter().zip(&self.longest);
-        ends.map(|(a, b)| (a * b).sqrt()).collect()
     }
 }

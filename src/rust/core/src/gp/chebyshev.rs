@@ -12,14 +12,14 @@ use std::f64::consts::PI;
 /// The optimum, the parameters that are one length scale, and the range of log ell / ell_hat in which to look.
 #[derive(Debug, Clone)]
 pub struct Near {
-    pub lengths: Vec<f64>,
-    pub together: usize,
-    pub low: f64,
-    pub high: f64,
+    pub(crate) lengths: Vec<f64>,
+    pub(crate) together: usize,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
     /// Ends that the model itself sets: beyond them there is nothing to look for.
-    pub limits: (f64, f64),
+    pub(crate) limits: (f64, f64),
     /// May the range be widened until it holds what is looked for?
-    pub free: bool,
+    pub(crate) free: bool,
 }
 
 impl Near {
@@ -75,9 +75,9 @@ impl Near {
 /// Decompositions about the optimum.
 pub struct Nodes {
     /// log ell / ell_hat, descending.
-    pub at: Vec<f64>,
-    pub profiled: Vec<Profiled>,
-    pub method: Method,
+    pub(crate) at: Vec<f64>,
+    pub(crate) profiled: Vec<Profiled>,
+    pub(crate) method: Method,
     /// Ends of the range beyond which there may be more.
     pub(super) open: (bool, bool),
 }
@@ -137,7 +137,7 @@ impl Nodes {
         })
     }
 
-    pub fn deviances(&self) -> Vec<f64> {
+    pub(crate) fn deviances(&self) -> Vec<f64> {
         self.profiled.iter().map(|p| p.deviance).collect()
     }
 
@@ -189,12 +189,12 @@ impl Nodes {
     }
 
     /// Smallest value between the nodes of the polynomial through values at them.
-    pub fn least(&self, values: &[f64]) -> f64 {
+    pub(crate) fn least(&self, values: &[f64]) -> f64 {
         self.lowest(values).1
     }
 
     /// Smallest value of the polynomial through the lowest of the nodes that are told and their neighbours; none if there is no such node.
-    pub fn least_near(&self, values: &[f64], told: impl Fn(&f64) -> bool) -> Option<f64> {
+    pub(crate) fn least_near(&self, values: &[f64], told: impl Fn(&f64) -> bool) -> Option<f64> {
         const REACH: usize = 3;
         const FINE: usize = 60;
         let usable = |i: &usize| told(&values[*i]);
@@ -225,7 +225,7 @@ impl Nodes {
     }
 
     /// Does the best length scale lie at an end beyond which it may be better still?
-    pub fn leans(&self, values: &[f64]) -> bool {
+    pub(crate) fn leans(&self, values: &[f64]) -> bool {
         let count = self.at.len();
         if count == 1 {
             return false;
@@ -259,7 +259,7 @@ impl Nodes {
     }
 
     /// Barycentric interpolation at Chebyshev points of the first kind.
-    pub fn between(&self, values: &[f64], t: f64) -> f64 {
+    pub(crate) fn between(&self, values: &[f64], t: f64) -> f64 {
         let (mut top, mut bottom) = (0.0, 0.0);
         for (i, (node, value)) in self.at.iter().zip(values).enumerate() {
             if t == *node {

@@ -30,14 +30,15 @@ use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// Where the rows lie, and the family of the kernel between them.
-pub struct Places<'a> {
-    pub family: Family,
+pub(crate) struct Places<'a> {
+    pub(crate) family: Family,
     /// A slice for each coordinate.
-    pub coordinates: Vec<&'a [f64]>,
+    pub(crate) coordinates: Vec<&'a [f64]>,
 }
 
+/// The process by its kernel matrix, n x n: exact for any layout of the rows, in time n^3 for each length scale.
 pub struct Exact<'a> {
-    pub places: Places<'a>,
+    pub(crate) places: Places<'a>,
     turned: Turned,
     y: &'a [f64],
     x: MatRef<'a, f64>,
@@ -66,7 +67,7 @@ impl<'a> Places<'a> {
         k
     }
 
-    pub fn kernel(&self, at: &[f64]) -> Mat<f64> {
+    pub(crate) fn kernel(&self, at: &[f64]) -> Mat<f64> {
         let distance = |i, j| self.squares(i, j, at).iter().sum::<f64>().sqrt();
         self.symmetric(|i, j| self.family.correlation(distance(i, j)))
     }
@@ -101,7 +102,7 @@ impl<'a> Places<'a> {
     }
 
     /// Slope of the kernel along a combination of the logarithms of the length scales.
-    pub fn slope_along(&self, direction: &[f64], at: &[f64]) -> Mat<f64> {
+    pub(crate) fn slope_along(&self, direction: &[f64], at: &[f64]) -> Mat<f64> {
         self.symmetric(|i, j| {
             let u = self.squares(i, j, at);
             let along: f64 = direction.iter().zip(u).map(|(d, u)| d * u).sum();
@@ -152,6 +153,7 @@ fn neighbours(coordinates: &[&[f64]], unit: &[f64]) -> f64 {
 }
 
 impl<'a> Exact<'a> {
+    /// n rows: a slice of n for each coordinate, `x` n x p, `weights` n. X is projected out here, once. Fails when no contrast is left.
     pub fn new(
         family: Family,
         coordinates: Vec<&'a [f64]>,
@@ -168,6 +170,7 @@ impl<'a> Exact<'a> {
         })
     }
 
+    /// Columns of X that do not depend on those before them.
     pub fn kept(&self) -> &[usize] {
         &self.turned.design.kept
     }

@@ -39,12 +39,15 @@ const HALVINGS: usize = 6;
 pub struct Together {
     /// `alpha`: coefficients of the rows, or of the functions of the window's basis.
     pub fits: Fits,
+    /// Length scale and window of each response.
     pub places: Vec<Place>,
+    /// Length of the path of each response's unit direction of contrasts over the range of length scales, in radians: what Hotelling's tube test of a process needs.
     pub arcs: Vec<f64>,
     /// The range that was looked at.
     pub range: (f64, f64),
     /// Basis functions, at most, and the smallest part of the variance that they hold.
     pub size: usize,
+    /// Smallest part of the process' variance that a basis holds; 1 by kernel matrices.
     pub captured: f64,
     /// In Fourier space the basis of each window.
     pub bases: Vec<Basis>,
@@ -53,18 +56,22 @@ pub struct Together {
 /// What is asked for: of the process, and of the fits.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// The process, and the range of its length scales.
     pub request: &'a Request,
+    /// Box of the rows and of later targets.
     pub bounds: &'a Bounds,
     /// One length scale for all responses?
     pub shared: bool,
     /// Coefficients as well?
     pub effects: bool,
+    /// Threads of the call.
     pub threads: usize,
 }
 
 /// Where a response is fitted.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
+    /// Length scale, in units of the coordinates; not a number if the response has no fit.
     pub length: f64,
     /// The variance that a process of variance one is expected to have over the rows: (w'1 - w'K w / w'1) / (n - 1) with weights w.
     pub spread: f64,
@@ -81,14 +88,14 @@ impl Place {
 }
 
 /// Fits of all responses with a kernel, and what its spread over the rows of each is.
-pub struct Looked {
-    pub fits: Vec<Result<Fit>>,
-    pub spreads: Vec<f64>,
-    pub window: usize,
+pub(crate) struct Looked {
+    pub(crate) fits: Vec<Result<Fit>>,
+    pub(crate) spreads: Vec<f64>,
+    pub(crate) window: usize,
 }
 
 /// The grid from the longest length scale down to the shortest.
-pub fn descending(shortest: f64, longest: f64) -> Vec<f64> {
+pub(crate) fn descending(shortest: f64, longest: f64) -> Vec<f64> {
     let steps = ((longest / shortest).ln() / STEP).ceil() as usize;
     (0..=steps)
         .map(|i| longest * (shortest / longest).powf(i as f64 / steps.max(1) as f64))
@@ -96,15 +103,15 @@ pub fn descending(shortest: f64, longest: f64) -> Vec<f64> {
 }
 
 /// The best of the length scales that were looked at.
-pub struct Best {
+pub(crate) struct Best {
     shared: bool,
-    pub fits: Vec<Result<Fit>>,
-    pub places: Vec<Place>,
+    pub(crate) fits: Vec<Result<Fit>>,
+    pub(crate) places: Vec<Place>,
     deviance: f64,
 }
 
 impl Best {
-    pub fn new(responses: usize, shared: bool) -> Self {
+    pub(crate) fn new(responses: usize, shared: bool) -> Self {
         Self {
             shared,
             fits: (0..responses).map(|_| Err(Error::Interrupted)).collect(),
@@ -123,7 +130,7 @@ impl Best {
     }
 
     /// Each response by itself, or all if the sum of their deviances falls.
-    pub fn take(&mut self, length: f64, looked: Looked) {
+    pub(crate) fn take(&mut self, length: f64, looked: Looked) {
         let (fits, window) = (looked.fits, looked.window);
         let log_lik = |fit: &Result<Fit>| fit.as_ref().map_or(0.0, |fit| fit.point.log_lik);
         let deviance: f64 = -2.0 * fits.iter().map(log_lik).sum::<f64>();
@@ -149,14 +156,14 @@ impl Best {
 }
 
 /// Length scales of a window, and what each response makes of them.
-pub struct Line {
+pub(crate) struct Line {
     /// log ell, ascending, with the log-likelihoods that decide.
     seen: Vec<(f64, Vec<f64>)>,
 }
 
 impl Line {
     /// Looks along a grid, and then between its points.
-    pub fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Looked>) -> Result<()> {
+    pub(crate) fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Looked>) -> Result<()> {
         let mut line = Self { seen: vec![] };
         let mut wanted: Vec<f64> = grid.to_vec();
         for _ in 0..=HALVINGS {
@@ -203,7 +210,7 @@ impl Line {
 }
 
 /// The angle between neighbours of a process with unit variance.
-pub fn angle(correlation: f64) -> f64 {
+pub(crate) fn angle(correlation: f64) -> f64 {
     correlation.clamp(-1.0, 1.0).acos()
 }
 
@@ -331,7 +338,7 @@ impl<'a> Spread<'a> {
 }
 
 /// From w'K w, w'1 and n.
-pub fn spread(form: f64, total: f64, n: f64) -> f64 {
+pub(crate) fn spread(form: f64, total: f64, n: f64) -> f64 {
     (total - form / total) / (n - 1.0)
 }
 

@@ -5,8 +5,8 @@ pub mod bounds;
 pub mod chebyshev;
 pub mod exact;
 pub mod fourier;
-pub mod information;
-pub mod interval;
+pub(crate) mod information;
+pub(crate) mod interval;
 pub mod joint;
 pub mod many;
 pub mod newton;
@@ -14,7 +14,7 @@ mod part;
 pub mod search;
 mod second_order;
 pub mod settings;
-pub mod turned;
+pub(crate) mod turned;
 
 use crate::likelihood::Method;
 use crate::rotation::rotated::Rotated;
@@ -80,13 +80,15 @@ impl<P: Process> Process for &P {
 /// Slopes of the log-determinant and of log Q.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slopes {
+    /// Of log|h K22 + g I|, and for ML of log|h K + g I|.
     pub log_det: f64,
+    /// Of log Q.
     pub log_q: f64,
 }
 
 impl Slopes {
     /// Slope of -2 log L with n contrasts.
-    pub fn deviance(self, n: f64) -> f64 {
+    pub(crate) fn deviance(self, n: f64) -> f64 {
         self.log_det + n * self.log_q
     }
 }

@@ -13,9 +13,12 @@ use faer::{Mat, Side};
 #[derive(Debug, Clone)]
 pub struct Local {
     /// Contrasts.
-    pub n: f64,
+    pub(crate) n: f64,
+    /// -2 log L at the point, up to a constant.
     pub value: f64,
+    /// First derivatives along the directions, then in log delta.
     pub gradient: Vec<f64>,
+    /// Second derivatives in the same order, all of the matrix.
     pub hessian: Vec<Vec<f64>>,
     /// Slopes of log sigma2.
     pub log_q: Vec<f64>,
@@ -24,8 +27,11 @@ pub struct Local {
 /// What is estimated at a point.
 #[derive(Debug, Clone)]
 pub struct Estimates {
+    /// Variances and log-likelihood.
     pub point: Point,
+    /// Coefficients of the kept columns of X.
     pub beta: Vec<f64>,
+    /// Var(beta_hat), r x r by rows.
     pub vcov: Vec<Vec<f64>>,
     /// Of the process' functions.
     pub coefficients: Vec<f64>,
@@ -36,19 +42,26 @@ pub struct Estimates {
 /// A process at a point, and the deviance about it.
 #[derive(Debug, Clone)]
 pub struct Here {
+    /// The deviance to second order.
     pub local: Local,
+    /// Estimates at the point itself.
     pub estimates: Estimates,
 }
 
 /// A function's value, gradient, and the lower triangle of its Hessian.
 pub(crate) struct Expansion {
-    pub value: f64,
-    pub first: Vec<f64>,
-    pub second: Vec<Vec<f64>>,
+    pub(crate) value: f64,
+    pub(crate) first: Vec<f64>,
+    pub(crate) second: Vec<Vec<f64>>,
 }
 
 impl Expansion {
-    pub fn new(value: f64, count: usize, first: impl Fn(usize) -> f64, second: impl Fn(usize, usize) -> f64) -> Self {
+    pub(crate) fn new(
+        value: f64,
+        count: usize,
+        first: impl Fn(usize) -> f64,
+        second: impl Fn(usize, usize) -> f64,
+    ) -> Self {
         Self {
             value,
             first: (0..count).map(first).collect(),
@@ -78,14 +91,14 @@ impl Local {
 
 impl Local {
     /// Covariance of the estimates: twice the inverse of the Hessian. None where that is not positive definite.
-    pub fn covariance(&self) -> Option<Mat<f64>> {
+    pub(crate) fn covariance(&self) -> Option<Mat<f64>> {
         let half = |i: usize, j: usize| 0.5 * (self.hessian[i][j] + self.hessian[j][i]);
         let hessian = Mat::from_fn(self.hessian.len(), self.hessian.len(), half);
         Some(hessian.llt(Side::Lower).ok()?.inverse() * 2.0)
     }
 
     /// Newton's step to the optimum; none where the deviance is not convex.
-    pub fn convex_step(&self) -> Option<Vec<f64>> {
+    pub(crate) fn convex_step(&self) -> Option<Vec<f64>> {
         let (step, length) = self.step(&vec![false; self.gradient.len()])?;
         length.map(|_| step)
     }

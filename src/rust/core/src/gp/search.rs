@@ -25,13 +25,17 @@ use std::cell::RefCell;
 /// The profile at one set of length scales.
 #[derive(Debug, Clone)]
 pub struct Profiled {
+    /// Length scales, one an axis, and what else is searched over, in the user's units.
     pub lengths: Vec<f64>,
     /// Not there if a process told its optimum without it.
-    pub rotated: Option<Rotated>,
-    pub point: Point,
+    pub(crate) rotated: Option<Rotated>,
+    /// Variances and log-likelihood at the best delta.
+    pub(crate) point: Point,
     /// -2 log L at the best delta, and its slope in the logarithm of each length scale.
     pub deviance: f64,
+    /// Slopes of the deviance in the logarithm of each.
     pub gradient: Vec<f64>,
+    /// Does the best delta lie inside, or at an end?
     pub place: Place,
     /// delta in the units of the response: 0 or infinite at an end point.
     pub delta: f64,
@@ -39,12 +43,12 @@ pub struct Profiled {
 
 impl Profiled {
     /// Slope of the deviance where all length scales change in proportion.
-    pub fn slope(&self) -> f64 {
+    pub(crate) fn slope(&self) -> f64 {
         self.gradient.iter().sum()
     }
 
     /// Estimates at these length scales.
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         Seen {
             length: self.lengths[0],
             point: self.point,
@@ -55,13 +59,17 @@ impl Profiled {
 /// What the search saw at one length scale.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
+    /// Length scale of the first axis.
     pub length: f64,
+    /// Variances and log-likelihood at the best delta there.
     pub point: Point,
 }
 
 /// Local optima over the length scales, best first; `grid` is the profile as the search saw it.
 pub struct Found {
+    /// Local optima, best first.
     pub locals: Vec<Profiled>,
+    /// Length scales that were looked at, in no order.
     pub grid: Vec<Seen>,
     /// Standard error of the logarithm of the length scale at the best, if the slopes that were seen tell it.
     pub width: Option<f64>,
@@ -69,10 +77,15 @@ pub struct Found {
     pub here: Option<Here>,
 }
 
+/// A search over the length scales of one process, delta at its best for each.
 pub struct Search<'a> {
+    /// The process: kernel matrix or Fourier basis.
     pub process: &'a dyn Process,
+    /// REML or ML.
     pub method: Method,
+    /// Threads of the call.
     pub workers: &'a Workers,
+    /// Asked before each evaluation whether to stop.
     pub monitor: RefCell<&'a mut dyn Monitor>,
 }
 
@@ -83,7 +96,7 @@ const SMALL: f64 = 1e-3;
 const STEP: f64 = 0.45;
 
 impl Found {
-    pub fn one(profiled: Profiled) -> Self {
+    pub(crate) fn one(profiled: Profiled) -> Self {
         Self {
             grid: vec![],
             locals: vec![profiled],
@@ -93,7 +106,7 @@ impl Found {
     }
 
     /// Optima of some searches together, best first, with what all of them saw.
-    pub fn best_first(mut found: Vec<Self>, mut grid: Vec<Seen>) -> Self {
+    pub(crate) fn best_first(mut found: Vec<Self>, mut grid: Vec<Seen>) -> Self {
         let deviance = |f: &Self| f.locals.first().map_or(f64::INFINITY, |p| p.deviance);
         found.sort_by(|a, b| deviance(a).total_cmp(&deviance(b)));
         let best = found.first();
@@ -110,6 +123,7 @@ impl Found {
 }
 
 impl Search<'_> {
+    /// The profile at given length scales: one decomposition, then the search over delta.
     pub fn at(&self, lengths: &[f64]) -> Result<Profiled> {
         self.monitor.borrow_mut().check()?;
         let (process, method) = (self.process, self.method);
@@ -154,7 +168,13 @@ impl Search<'_> {
     }
 
     /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
-    pub fn look(&self, unit: &[f64], shortest: f64, longest: f64, all: bool) -> Result<(Vec<f64>, Vec<Profiled>)> {
+    pub(crate) fn look(
+        &self,
+        unit: &[f64],
+        shortest: f64,
+        longest: f64,
+        all: bool,
+    ) -> Result<(Vec<f64>, Vec<Profiled>)> {
         count(Work::Search);
         let (first, last) = (shortest.ln(), longest.ln());
         let steps = ((last - first) / STEP).ceil().max(1.0) as usize;
@@ -200,7 +220,7 @@ impl Search<'_> {
 
     /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
     /// beside the width that the slopes tell. The whole range is searched where the profile is not convex.
-    pub fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
+    pub(crate) fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
         count(Work::Search);
         if let Some(found) = self.newton(start, delta, range)? {
             return Ok(found);
@@ -260,7 +280,7 @@ impl Search<'_> {
     }
 
     /// Each axis with its own length scale, from one for all and from those with one axis over which the process hardly changes; local optima, best first.
-    pub fn each_axis(&self, start: &[f64], range: &Range) -> Result<Found> {
+    pub(crate) fn each_axis(&self, start: &[f64], range: &Range) -> Result<Found> {
         const LONGER: f64 = 8.0;
         let d = start.len();
         let axes: Vec<Vec<usize>> = (0..d).map(|i| vec![i]).collect();

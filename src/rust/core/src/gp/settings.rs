@@ -7,7 +7,9 @@ use crate::likelihood::Method;
 /// What is known of the process.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// Family of the kernel.
     pub family: Family,
+    /// REML or ML.
     pub method: Method,
     /// Given length scales, one an axis.
     pub lengths: Option<Vec<f64>>,
@@ -15,6 +17,7 @@ pub struct Request {
     pub ard: bool,
     /// Ends of the range of length scales.
     pub shortest: Option<f64>,
+    /// The longest length scale to be looked at; `None`: what box and rows allow.
     pub longest: Option<f64>,
     /// Part of the variance that may be left out, relative to delta.
     pub tol: f64,
@@ -24,7 +27,7 @@ pub struct Request {
 
 impl Request {
     /// Length scales in proportion: equal ones, or each to its side of the box.
-    pub fn unit(&self, bounds: &Bounds) -> Vec<f64> {
+    pub(crate) fn unit(&self, bounds: &Bounds) -> Vec<f64> {
         let side = |a| if self.ard { bounds.side(a) } else { 1.0 };
         (0..bounds.d()).map(side).collect()
     }

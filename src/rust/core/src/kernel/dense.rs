@@ -9,40 +9,44 @@ use faer::linalg::cholesky::llt;
 use faer::{Mat, MatRef, Par};
 
 /// Largest relative asymmetry of a symmetric matrix: files hold ten digits, or numbers in single precision.
-pub const ASYMMETRY_TOLERANCE: f64 = 1e-6;
+pub(crate) const ASYMMETRY_TOLERANCE: f64 = 1e-6;
 
 /// Relative size of a negative eigenvalue, for the same reason, that is set to zero.
-pub const NEGATIVE_TOLERANCE: f64 = 1e-6;
+pub(crate) const NEGATIVE_TOLERANCE: f64 = 1e-6;
 
 /// View of a square matrix, read through its symmetric part.
 #[derive(Clone, Copy)]
 pub struct Dense<'a>(pub MatRef<'a, f64>);
 
 impl Dense<'_> {
-    pub fn entry(&self, i: usize, j: usize) -> f64 {
+    pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         0.5 * self.0[(i, j)] + 0.5 * self.0[(j, i)]
     }
 
-    pub fn n(&self) -> usize {
+    pub(crate) fn n(&self) -> usize {
         self.0.nrows()
     }
 }
 
 /// Relative size below which an eigenvalue of an n x n kernel is rounding.
-pub fn psd_tolerance(n: usize, tolerance: Option<f64>) -> f64 {
+pub(crate) fn psd_tolerance(n: usize, tolerance: Option<f64>) -> f64 {
     tolerance.unwrap_or(10.0 * n as f64 * f64::EPSILON)
 }
 
 /// What a look at a matrix says of its use as a kernel.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
+    /// Number of cells that are not finite.
     pub non_finite: usize,
     /// First cell that is not finite.
     pub non_finite_at: Option<(usize, usize)>,
     /// max|K - K'| / max|K| and where.
     pub asymmetry: f64,
+    /// The cell of the largest `|K - K'|`, row and column from 0.
     pub asymmetry_at: (usize, usize),
+    /// `max|K|`
     pub max_abs: f64,
+    /// Mean of the diagonal.
     pub mean_diag: f64,
     /// Positive semidefinite up to the tolerance; `None` when that was not asked because something above is wrong.
     pub positive: Option<bool>,

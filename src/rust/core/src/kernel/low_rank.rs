@@ -10,7 +10,7 @@ use faer::{Mat, MatRef, Par};
 pub struct LowRank<'a>(pub MatRef<'a, f64>, pub bool);
 
 impl LowRank<'_> {
-    pub fn entry(&self, i: usize, j: usize) -> f64 {
+    pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         (0..self.0.ncols()).map(|c| self.0[(i, c)] * self.0[(j, c)]).sum()
     }
 

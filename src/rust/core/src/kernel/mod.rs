@@ -25,7 +25,7 @@ pub enum Kernel<'a> {
 
 impl<'a> Kernel<'a> {
     /// The same kernel, nothing said of the columns of its factor.
-    pub fn without_order(self) -> Kernel<'a> {
+    pub(crate) fn without_order(self) -> Kernel<'a> {
         match self {
             Kernel::LowRank(w) => Kernel::LowRank(LowRank(w.0, false)),
             other => other,
@@ -33,7 +33,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// K between two of its rows.
-    pub fn entry(&self, i: usize, j: usize) -> f64 {
+    pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         match self {
             Kernel::Identity => f64::from(i == j),
             Kernel::Dense(k) => k.entry(i, j),

@@ -3,9 +3,11 @@
 use crate::runtime::error::{Error, Result};
 use faer::Mat;
 
+/// Compressed columns of W, `nrows` rows; borrowed.
 #[derive(Clone, Copy)]
 pub struct Sparse<'a> {
-    pub nrows: usize,
+    /// Number of rows.
+    pub(crate) nrows: usize,
     p: &'a [i32],
     i: &'a [i32],
     x: &'a [f64],
@@ -27,12 +29,12 @@ impl<'a> Sparse<'a> {
         Err(Error::Argument { what, why })
     }
 
-    pub fn ncols(&self) -> usize {
+    pub(crate) fn ncols(&self) -> usize {
         self.p.len() - 1
     }
 
     /// Rows and entries of a column.
-    pub fn column(&self, c: usize) -> impl Iterator<Item = (usize, f64)> {
+    pub(crate) fn column(&self, c: usize) -> impl Iterator<Item = (usize, f64)> {
         let range = self.p[c] as usize..self.p[c + 1] as usize;
         self.i[range.clone()]
             .iter()
@@ -40,6 +42,7 @@ impl<'a> Sparse<'a> {
             .map(|(&i, &x)| (i as usize, x))
     }
 
+    /// W with its zeros; entries that are given twice add up.
     pub fn to_dense(self) -> Mat<f64> {
         let mut w = Mat::zeros(self.nrows, self.ncols());
         (0..self.ncols()).for_each(|c| self.column(c).for_each(|(i, x)| w[(i, c)] += x));

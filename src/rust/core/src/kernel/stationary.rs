@@ -7,11 +7,16 @@ use crate::linalg::Scalar;
 use crate::words;
 use std::f64::consts::PI;
 
+/// Families of isotropic correlations k(r), r the distance in length scales.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
+    /// Squared exponential, `exp(-r^2 / 2)`.
     ExpQuad,
+    /// Matern of smoothness 1/2, `exp(-r)`.
     Matern12,
+    /// Matern of smoothness 3/2, `(1 + a) exp(-a)`, `a = sqrt(3) r`.
     Matern32,
+    /// Matern of smoothness 5/2, `(1 + a + a^2 / 3) exp(-a)`, `a = sqrt(5) r`.
     Matern52,
 }
 
@@ -43,7 +48,7 @@ impl Family {
     }
 
     /// -k'(r) / r: times the square of an axis' part of r, the slope of k in the logarithm of that axis' length scale.
-    pub fn steepness(self, r: f64) -> f64 {
+    pub(crate) fn steepness(self, r: f64) -> f64 {
         let a = |nu: f64| (2.0 * nu).sqrt() * r;
         match self {
             Family::ExpQuad => (-0.5 * r * r).exp(),
@@ -55,7 +60,7 @@ impl Family {
     }
 
     /// k(r), the steepness, and -1/r times its slope: times squares of the axes' parts of r all that k is to second order in the logarithms of length scales.
-    pub fn to_second(self, r: f64) -> [f64; 3] {
+    pub(crate) fn to_second(self, r: f64) -> [f64; 3] {
         match self {
             Family::Matern12 if r == 0.0 => [1.0, 0.0, 0.0],
             Family::Matern32 if r == 0.0 => [1.0, 3.0, 0.0],
@@ -78,7 +83,7 @@ impl Family {
     }
 
     /// Logarithm of the spectral density in d dimensions at the square of rho, for length scales of one.
-    pub fn log_density<D: Scalar>(self, rho2: D, d: usize) -> D {
+    pub(crate) fn log_density<D: Scalar>(self, rho2: D, d: usize) -> D {
         let half = d as f64 / 2.0;
         match self.nu() {
             None => -rho2 * (2.0 * PI * PI) + half * (2.0 * PI).ln(),
@@ -90,7 +95,7 @@ impl Family {
     }
 
     /// Part of the variance whose frequencies lie beyond rho, in d dimensions.
-    pub fn tail(self, rho: f64, d: usize) -> f64 {
+    pub(crate) fn tail(self, rho: f64, d: usize) -> f64 {
         let radial = |t: f64| {
             // rho = rho0 / t maps the tail to (0, 1]
             let at = rho / t;
@@ -105,12 +110,12 @@ impl Family {
     }
 
     /// The distance beyond which the correlation is below `eps`.
-    pub fn reach(self, eps: f64) -> f64 {
+    pub(crate) fn reach(self, eps: f64) -> f64 {
         bisect(|r| self.correlation(r) - eps)
     }
 
     /// The frequency beyond which less than `eps` of the variance lies.
-    pub fn band(self, eps: f64, d: usize) -> f64 {
+    pub(crate) fn band(self, eps: f64, d: usize) -> f64 {
         bisect(|rho| self.tail(rho, d) - eps)
     }
 }

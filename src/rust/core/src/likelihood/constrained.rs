@@ -9,7 +9,9 @@ use num_dual::{Dual2_64, Dual64};
 /// The parameter that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
+    /// sigma2_e / sigma2, held by its logarithm.
     Delta,
+    /// sigma2 / (sigma2 + sigma2_e), held by the logarithm of delta.
     H2,
     /// Standard deviation of the random effect.
     SigmaU,

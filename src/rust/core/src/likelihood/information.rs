@@ -9,10 +9,15 @@ use num_dual::{Dual2_64, second_derivative};
 /// Standard errors from the observed information; NaN at a boundary.
 #[derive(Debug, Clone, Copy)]
 pub struct Errors {
+    /// Of log delta, `sqrt(2 / f'')` for the deviance f.
     pub log_delta: f64,
+    /// Of delta, by the delta method, as those below.
     pub delta: f64,
+    /// Of h2.
     pub h2: f64,
+    /// Of sigma2, whose scale is estimated too.
     pub sigma2: f64,
+    /// Of sigma2_e.
     pub sigma2_e: f64,
 }
 

@@ -20,37 +20,41 @@ use std::f64::consts::TAU;
 /// Which likelihood is maximised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
+    /// Restricted likelihood: the density of contrasts free of beta (Patterson and Thompson 1971).
     Reml,
+    /// The density of y at the best beta.
     Ml,
 }
 
 words!(Method, "method", "REML" => Method::Reml, "ML" => Method::Ml);
 
 /// h and g = 1 - h of a logarithm of delta, without cancellation.
-pub fn proportions<D: Scalar>(log_delta: D) -> (D, D) {
+pub(crate) fn proportions<D: Scalar>(log_delta: D) -> (D, D) {
     let one = D::from(1.0);
     ((log_delta.exp() + one).recip(), ((-log_delta).exp() + one).recip())
 }
 
 /// Terms of the likelihood at one (h, g).
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<D> {
+pub(crate) struct Terms<D> {
     /// Q = (y - X beta)' (h K + g I)^-1 (y - X beta), beta by generalised least squares.
-    pub q: D,
+    pub(crate) q: D,
     /// log|h K22 + g I|, and for ML log|h K + g I|.
-    pub log_det: D,
+    pub(crate) log_det: D,
 }
 
 /// A likelihood of one rotated data set.
 #[derive(Debug, Clone, Copy)]
 pub struct Criterion<'a> {
+    /// The rotated data.
     pub data: &'a Rotated,
+    /// REML or ML.
     pub method: Method,
 }
 
 impl Criterion<'_> {
     /// Observations that count: N' for REML, n for ML, without the directions that are left out.
-    pub fn n(&self) -> usize {
+    pub(crate) fn n(&self) -> usize {
         match self.method {
             Method::Reml => self.data.contrasts(),
             Method::Ml => self.data.contrasts() + self.kept(),
@@ -63,6 +67,7 @@ impl Criterion<'_> {
         self.deviance_at(h, g)
     }
 
+    /// The same at proportions h >= 0 and g >= 0; the limits (1, 0) and (0, 1) are allowed where they exist.
     pub fn deviance_at<D: Scalar>(&self, h: D, g: D) -> D {
         let n = self.n() as f64;
         let Terms { q, log_det } = self.terms(h, g);
@@ -70,7 +75,7 @@ impl Criterion<'_> {
     }
 
     /// Part of -2 log L that depends on neither parameter.
-    pub fn constant(&self) -> f64 {
+    pub(crate) fn constant(&self) -> f64 {
         let n = self.n() as f64;
         let x = if self.method == Method::Reml {
             self.data.log_det_x
@@ -80,7 +85,7 @@ impl Criterion<'_> {
         n * TAU.ln() + 2.0 * n * self.data.y_scale.ln() + x - self.data.log_weights
     }
 
-    pub fn terms<D: Scalar>(&self, h: D, g: D) -> Terms<D> {
+    pub(crate) fn terms<D: Scalar>(&self, h: D, g: D) -> Terms<D> {
         let inverse = self.inverse(h, g);
         let mut q = weighted(&self.data.y, &self.data.y, &inverse);
         if self.data.rho > 0.0 {
@@ -103,18 +108,18 @@ impl Criterion<'_> {
     ///
     /// It rises to infinity when y has a part that the kernel does not reach, and ML falls without bound when the kernel
     /// does not reach some direction that X holds wholly or partly.
-    pub fn is_bounded(&self) -> bool {
+    pub(crate) fn is_bounded(&self) -> bool {
         self.data.full_rank()
             && (self.method == Method::Reml || self.data.null == self.data.dropped && self.schur_is_regular())
     }
 
     /// Does the deviance of ML fall without bound as delta -> 0?
-    pub fn is_unbounded(&self) -> bool {
+    pub(crate) fn is_unbounded(&self) -> bool {
         self.data.full_rank() && !self.is_bounded()
     }
 
     /// The same for a direction that lies only partly in X, and cannot be left out?
-    pub fn misses_part_of_x(&self) -> bool {
+    pub(crate) fn misses_part_of_x(&self) -> bool {
         self.is_unbounded() && !self.schur_is_regular()
     }
 
@@ -136,7 +141,7 @@ impl Criterion<'_> {
     }
 
     /// log|h K22 + g I|, and for ML log|h K + g I|: logarithms of products of some values, which do not leave the range of numbers.
-    pub fn log_det(&self, h: f64, g: f64) -> f64 {
+    pub(crate) fn log_det(&self, h: f64, g: f64) -> f64 {
         const TOGETHER: usize = 8;
         let product = |values: &[f64]| values.iter().map(|v| h * v + g).product::<f64>();
         let sum = |values: &[f64]| match product(values) {
@@ -159,7 +164,7 @@ impl Criterion<'_> {
     /// log|S|, infinite where S is singular to rounding.
     ///
     /// Along null directions S is g: what is computed of the kernel there is rounding, and would pass for an optimum at a delta as small.
-    pub fn log_det_schur<D: Scalar>(&self, h: D, g: D, inverse: &[D]) -> D {
+    pub(crate) fn log_det_schur<D: Scalar>(&self, h: D, g: D, inverse: &[D]) -> D {
         let Rotated { null, dropped, .. } = *self.data;
         let reached = self.data.rank() - null;
         let reached = log_det(&mut self.schur(h, g, inverse, reached)).unwrap_or(D::from(f64::INFINITY));
@@ -171,7 +176,7 @@ impl Criterion<'_> {
     }
 
     /// Lower triangle of S = h K11 + g I - h^2 K12 (h K22 + g I)^-1 K21 = (Q1' (h K + g I)^-1 Q1)^-1, its first `kept` rows.
-    pub fn schur<D: Scalar>(&self, h: D, g: D, inverse: &[D], kept: usize) -> Vec<Vec<D>> {
+    pub(crate) fn schur<D: Scalar>(&self, h: D, g: D, inverse: &[D], kept: usize) -> Vec<Vec<D>> {
         let Rotated { k11, b, .. } = self.data;
         let entry = |i: usize, j: usize| {
             let s = h * k11[i][j] - h * h * weighted(&b[i], &b[j], inverse);

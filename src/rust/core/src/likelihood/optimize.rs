@@ -9,6 +9,7 @@ use num_dual::{Dual2_64, Dual64, first_derivative, second_derivative};
 /// Where a local minimum lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
+    /// Between the end points: the slope is zero.
     Interior,
     /// delta = 0, h2 = 1.
     Lower,
@@ -21,42 +22,46 @@ pub enum Place {
 /// One local minimum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Local {
+    /// Inside, or at which end.
     pub place: Place,
     /// log delta; infinite at an end point.
-    pub at: f64,
+    pub(crate) at: f64,
+    /// The function there, -2 log L.
     pub value: f64,
 }
 
 /// The best local minimum and all the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimum {
+    /// The lowest of all local minima.
     pub best: Local,
     /// Derivatives with respect to log delta; zero slope and no curvature at an end point.
     pub slope: f64,
+    /// Second derivative in log delta, not a number at an end point.
     pub curvature: f64,
     /// Every local minimum, best first.
-    pub locals: Vec<Local>,
+    pub(crate) locals: Vec<Local>,
     /// Value at the end point delta = infinity, without the kernel.
     pub nothing: f64,
 }
 
 /// A function of log delta that can be evaluated with dual numbers.
-pub trait Objective {
+pub(crate) trait Objective {
     fn dual(&self, at: Dual64) -> Dual64;
     fn dual2(&self, at: Dual2_64) -> Dual2_64;
     fn value(&self, at: f64) -> f64;
 }
 
 /// Values of the function on the grid, and at its end points.
-pub struct Grid {
-    pub at: Vec<f64>,
-    pub value: Vec<f64>,
-    pub slope: Vec<f64>,
+pub(crate) struct Grid {
+    pub(crate) at: Vec<f64>,
+    pub(crate) value: Vec<f64>,
+    pub(crate) slope: Vec<f64>,
     /// Limits for delta -> 0 and delta -> infinity; infinite if that end point is not to be used.
-    pub lower: f64,
-    pub upper: f64,
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
     /// Is the first point the smallest that can be told, a minimum if the function falls towards it?
-    pub floored: bool,
+    pub(crate) floored: bool,
 }
 
 /// Distance of grid points in log delta; each eigenvalue's term changes over about one unit.
@@ -67,7 +72,7 @@ const REACH: (f64, f64) = (-36.0, 23.0);
 /// The points at which every search looks.
 ///
 /// Where the kernel does not reach every contrast, delta can be as small as the square of y there says, however small.
-pub fn grid_points(data: &Rotated) -> Vec<f64> {
+pub(crate) fn grid_points(data: &Rotated) -> Vec<f64> {
     let largest = data.largest().ln();
     let (first, last) = (largest + REACH.0, largest + REACH.1);
     let noise = data.null_square() / (data.contrasts() as f64 * data.square());
@@ -81,7 +86,7 @@ pub fn grid_points(data: &Rotated) -> Vec<f64> {
 }
 
 impl Grid {
-    pub fn new(f: &impl Objective, at: Vec<f64>, lower: f64, upper: f64) -> Self {
+    pub(crate) fn new(f: &impl Objective, at: Vec<f64>, lower: f64, upper: f64) -> Self {
         let (value, slope) = at.iter().map(|t| first_derivative(|x| f.dual(x), *t)).unzip();
         Self {
             at,
@@ -94,7 +99,7 @@ impl Grid {
     }
 
     /// From `least` on, which becomes the first point.
-    pub fn above(self, f: &impl Objective, least: f64) -> Self {
+    pub(crate) fn above(self, f: &impl Objective, least: f64) -> Self {
         let first = self.at.partition_point(|t| *t <= least);
         let (value, slope) = first_derivative(|x| f.dual(x), least);
         let joined = |head: f64, tail: &[f64]| std::iter::once(head).chain(tail[first..].iter().copied()).collect();
@@ -148,7 +153,7 @@ impl Grid {
     }
 
     /// The highest point before `at`.
-    pub fn ridge(&self, at: f64) -> usize {
+    pub(crate) fn ridge(&self, at: f64) -> usize {
         let before = (0..self.at.len()).filter(|&i| self.at[i] < at);
         before
             .max_by(|&a, &b| self.value[a].total_cmp(&self.value[b]))
@@ -156,7 +161,7 @@ impl Grid {
     }
 
     /// The lowest point of the grid itself.
-    pub fn lowest(&self) -> Option<Local> {
+    pub(crate) fn lowest(&self) -> Option<Local> {
         let usable = (0..self.at.len()).filter(|&i| self.value[i].is_finite());
         let best = usable.min_by(|&a, &b| self.value[a].total_cmp(&self.value[b]))?;
         Some(Local {
@@ -167,7 +172,7 @@ impl Grid {
     }
 
     /// The global minimum. `None` if no local minimum is usable.
-    pub fn optimum(&self, f: &impl Objective) -> Result<Option<Optimum>> {
+    pub(crate) fn optimum(&self, f: &impl Objective) -> Result<Option<Optimum>> {
         let mut locals = self.minima(f)?;
         locals.sort_by(|a, b| a.value.total_cmp(&b.value));
         let Some(&best) = locals.first() else { return Ok(None) };
@@ -202,7 +207,7 @@ impl<F: Fn(f64) -> f64> CostFunction for Function<F> {
 const MAX_ITERATIONS: u64 = 200;
 
 /// Root of `f` between two points of opposite sign, by Brent's method to rounding.
-pub fn root(f: impl Fn(f64) -> f64, a: f64, b: f64) -> Result<f64> {
+pub(crate) fn root(f: impl Fn(f64) -> f64, a: f64, b: f64) -> Result<f64> {
     let failed = Error::NoConvergence {
         what: "Brent's method",
         iterations: MAX_ITERATIONS as usize,

@@ -6,10 +6,15 @@ use crate::likelihood::{Criterion, proportions};
 /// Estimates that go with one value of delta.
 #[derive(Debug, Clone, Copy)]
 pub struct Point {
+    /// sigma2_e / sigma2.
     pub delta: f64,
+    /// sigma2 / (sigma2 + sigma2_e).
     pub h2: f64,
+    /// Variance of the random effect, per unit of the kernel.
     pub sigma2: f64,
+    /// Residual variance of a row of weight 1.
     pub sigma2_e: f64,
+    /// Log-likelihood with all constants, REML or ML.
     pub log_lik: f64,
 }
 
@@ -23,7 +28,7 @@ pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
 }
 
 /// Variances and log-likelihood at (h, g), in the user's units.
-pub fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
+pub(crate) fn point(criterion: &Criterion<'_>, h: f64, g: f64) -> Point {
     let data = criterion.data;
     let tau2 = criterion.terms(h, g).q / criterion.n() as f64;
     let sigma2 = h * tau2 * data.y_scale / data.k_scale * data.y_scale;

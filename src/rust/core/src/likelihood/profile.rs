@@ -39,13 +39,16 @@ pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
 /// A point of the curve, in the user's units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CurvePoint {
+    /// The parameter.
     pub value: f64,
     /// Signed root of the loss of deviance.
     pub zeta: f64,
+    /// Log-likelihood, all other parameters at their best.
     pub log_lik: f64,
 }
 
 impl<'a> Profile<'a> {
+    /// `method` is that of the fit, and ML for a coefficient. Fails where the likelihood has no optimum.
     pub fn new(data: &'a Rotated, method: Method, what: What) -> Result<Self> {
         let method = if matches!(what, What::Beta(_)) {
             Method::Ml
@@ -63,12 +66,12 @@ impl<'a> Profile<'a> {
     }
 
     /// The deviance at its optimum.
-    pub fn best(&self) -> f64 {
+    pub(crate) fn best(&self) -> f64 {
         self.best
     }
 
     /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
-    pub fn deviance_at(&self, theta: f64) -> Result<f64> {
+    pub(crate) fn deviance_at(&self, theta: f64) -> Result<f64> {
         self.deviance(match self.table.what {
             What::Beta(_) => theta / self.unit_of_theta(),
             _ => theta - self.unit_of_theta(),
@@ -76,7 +79,7 @@ impl<'a> Profile<'a> {
     }
 
     /// theta at the optimum, and a step that is small beside its uncertainty.
-    pub fn start(&self) -> (f64, f64) {
+    pub(crate) fn start(&self) -> (f64, f64) {
         match self.table.what {
             What::Beta(_) => (
                 self.estimate * self.unit_of_theta(),
@@ -296,7 +299,7 @@ impl<'a> Profile<'a> {
 
 impl What {
     /// The parameter of a theta in the user's units.
-    pub fn in_user_units(self, theta: f64) -> f64 {
+    pub(crate) fn in_user_units(self, theta: f64) -> f64 {
         match self {
             What::Delta => theta.exp(),
             What::H2 => 1.0 / (1.0 + theta.exp()),

@@ -8,15 +8,16 @@ use crate::runtime::error::Result;
 #[derive(Debug, Clone, Copy)]
 pub struct Rise {
     /// Deviance above its minimum; infinite where the likelihood is zero.
-    pub rise: f64,
+    pub(crate) rise: f64,
     /// Derivative of the deviance in the parameter; not a number if it is not known.
-    pub slope: f64,
+    pub(crate) slope: f64,
     /// By which the rise may be wrong.
-    pub error: f64,
+    pub(crate) error: f64,
 }
 
 /// A parameter that can be held.
 pub trait Profiled {
+    /// The rise of the deviance above its minimum with the parameter held at `value`, all others at their best.
     fn deviance_with(&self, value: f64) -> Result<Rise>;
 
     /// The same with an error that may be large, and is told, on the way to a place.
@@ -24,6 +25,7 @@ pub trait Profiled {
         self.deviance_with(value)
     }
 
+    /// The parameter at the optimum.
     fn estimate(&self) -> f64;
 
     /// A step of the order of the standard error.
@@ -192,7 +194,7 @@ fn next_place(inner: &Place, outer: &Place, (low, high): (f64, f64)) -> (f64, bo
 }
 
 /// First and last root among points of which those inside straddle it; infinite on a side that is open or has no point outside.
-pub fn straddled(
+pub(crate) fn straddled(
     points: &[f64],
     (first, last): (usize, usize),
     open: (bool, bool),

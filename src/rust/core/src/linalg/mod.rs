@@ -1,9 +1,9 @@
 //! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
 
-pub mod pivoted_cholesky;
-pub mod rank_one;
-pub mod secular;
-pub mod tridiagonal;
+pub(crate) mod pivoted_cholesky;
+pub(crate) mod rank_one;
+pub(crate) mod secular;
+pub(crate) mod tridiagonal;
 
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
@@ -23,7 +23,7 @@ pub trait Scalar: DualNumCopy<Primitive = f64> {}
 impl<T: DualNumCopy<Primitive = f64>> Scalar for T {}
 
 /// Largest power of two not above `x`: multiplying by it or its inverse is exact. 1 for 0.
-pub fn power_of_two(x: f64) -> f64 {
+pub(crate) fn power_of_two(x: f64) -> f64 {
     if x > 0.0 && x.is_finite() {
         x.log2().floor().clamp(-1022.0, 1023.0).exp2()
     } else {
@@ -31,18 +31,18 @@ pub fn power_of_two(x: f64) -> f64 {
     }
 }
 
-pub fn max_abs(x: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn max_abs(x: impl IntoIterator<Item = f64>) -> f64 {
     x.into_iter().fold(0.0, |m, v| v.abs().max(m))
 }
 
-pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let n = a.len().min(b.len());
     let (a, b) = (&a[..n], &b[..n]);
     sum_of(n, |i| a[i] * b[i])
 }
 
 /// Sum of terms 0..n, by partial sums: additions need not wait for one another.
-pub fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
+pub(crate) fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
     const LANES: usize = 8;
     let mut partial = [D::from(0.0); LANES];
     let whole = n - n % LANES;
@@ -55,20 +55,20 @@ pub fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
     partial.into_iter().fold(tail, |sum, part| sum + part)
 }
 
-pub fn norm(a: &[f64]) -> f64 {
+pub(crate) fn norm(a: &[f64]) -> f64 {
     let scale = power_of_two(max_abs(a.iter().copied()));
     scale * a.iter().map(|x| (x / scale).powi(2)).sum::<f64>().sqrt()
 }
 
 /// y <- y + a x
-pub fn axpy(a: f64, x: &[f64], y: &mut [f64]) {
+pub(crate) fn axpy(a: f64, x: &[f64], y: &mut [f64]) {
     for (yi, xi) in y.iter_mut().zip(x) {
         *yi += a * xi;
     }
 }
 
 /// Linear combination of columns of length n.
-pub fn combine(columns: &[Vec<f64>], v: &[f64], n: usize) -> Vec<f64> {
+pub(crate) fn combine(columns: &[Vec<f64>], v: &[f64], n: usize) -> Vec<f64> {
     let mut sum = vec![0.0; n];
     columns.iter().zip(v).for_each(|(column, a)| axpy(*a, column, &mut sum));
     sum
@@ -85,7 +85,7 @@ pub struct Reflectors {
 }
 
 impl Reflectors {
-    pub fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         Self { n, ..Self::default() }
     }
 
@@ -105,16 +105,16 @@ impl Reflectors {
     }
 
     /// Number of reflectors.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.v.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.v.is_empty()
     }
 
     /// Reflect the entries from `len()` on of `x` (already multiplied by the transpose) onto the next axis.
-    pub fn push(&mut self, x: &[f64]) -> f64 {
+    pub(crate) fn push(&mut self, x: &[f64]) -> f64 {
         let j = self.len();
         let length = norm(&x[j..]);
         let alpha = if x[j] > 0.0 { -length } else { length };
@@ -139,17 +139,17 @@ impl Reflectors {
     }
 
     /// x <- H' x
-    pub fn transpose_apply(&self, x: &mut [f64]) {
+    pub(crate) fn transpose_apply(&self, x: &mut [f64]) {
         (0..self.len()).for_each(|j| self.reflect(j, x));
     }
 
     /// x <- H x
-    pub fn apply(&self, x: &mut [f64]) {
+    pub(crate) fn apply(&self, x: &mut [f64]) {
         (0..self.len()).rev().for_each(|j| self.reflect(j, x));
     }
 
     /// First `len()` columns of H.
-    pub fn thin(&self) -> Vec<Vec<f64>> {
+    pub(crate) fn thin(&self) -> Vec<Vec<f64>> {
         let column = |j| {
             let mut e = vec![0.0; self.n];
             e[j] = 1.0;
@@ -176,7 +176,7 @@ impl Reflectors {
     }
 
     /// M <- H' M H for a symmetric M, in matrix products: M - Z V' - V Z' with Z = M V T - V (T' V' M V T) / 2.
-    pub fn conjugate(&self, mut m: MatMut<'_, f64>, par: Par) {
+    pub(crate) fn conjugate(&self, mut m: MatMut<'_, f64>, par: Par) {
         if self.is_empty() {
             return;
         }
@@ -193,7 +193,7 @@ impl Reflectors {
 
 impl Reflectors {
     /// F <- H' F, in matrix products: F - V T' (V' F).
-    pub fn transpose_multiply(&self, mut f: MatMut<'_, f64>, par: Par) {
+    pub(crate) fn transpose_multiply(&self, mut f: MatMut<'_, f64>, par: Par) {
         if self.is_empty() {
             return;
         }
@@ -206,14 +206,14 @@ impl Reflectors {
 }
 
 /// Room for faer's thin SVD of an m x n matrix.
-pub fn claim_svd(m: usize, n: usize, par: Par) -> Result<()> {
+pub(crate) fn claim_svd(m: usize, n: usize, par: Par) -> Result<()> {
     let thin = || svd::ComputeSvdVectors::Thin;
     let scratch = svd::svd_scratch::<f64>(m, n, thin(), thin(), par, Default::default());
     claim(((m + n) * m.min(n)) as f64 + doubles(scratch))
 }
 
 /// Room for faer's eigendecomposition of an n x n matrix.
-pub fn claim_eigen(n: usize, par: Par) -> Result<()> {
+pub(crate) fn claim_eigen(n: usize, par: Par) -> Result<()> {
     claim((n * n) as f64 + doubles(eigen_scratch(n, par)))
 }
 
@@ -226,7 +226,7 @@ fn doubles(scratch: dyn_stack::StackReq) -> f64 {
 }
 
 /// A B as a new matrix.
-pub fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     let mut c = Mat::zeros(a.nrows(), b.ncols());
     matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
     clear_registers();
@@ -252,13 +252,13 @@ pub fn symmetric_product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Ma
 }
 
 /// Cholesky decomposition L L' of a matrix given by its lower triangle, in its own memory.
-pub struct Cholesky {
+pub(crate) struct Cholesky {
     l: Mat<f64>,
 }
 
 impl Cholesky {
     /// `None` if the matrix is not positive definite to rounding, or there is a request to stop.
-    pub fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
+    pub(crate) fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
         stop::check().ok()?;
         let scratch = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), par, Default::default());
         let mut memory = dyn_stack::MemBuffer::new(scratch);
@@ -269,7 +269,7 @@ impl Cholesky {
     }
 
     /// A^-1 B
-    pub fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
+    pub(crate) fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
         let mut memory = dyn_stack::MemBuffer::new(dyn_stack::StackReq::EMPTY);
         let stack = dyn_stack::MemStack::new(&mut memory);
         llt::solve::solve_in_place(self.l.as_ref(), b.as_mut(), par, stack);
@@ -277,17 +277,17 @@ impl Cholesky {
         b
     }
 
-    pub fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.l.nrows()
     }
 
     /// log|A|
-    pub fn log_det(&self) -> f64 {
+    pub(crate) fn log_det(&self) -> f64 {
         2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
     }
 
     /// Lower triangle of A^-1, in the memory of the decomposition; above it is what is left of that.
-    pub fn into_inverse(self, par: Par) -> Mat<f64> {
+    pub(crate) fn into_inverse(self, par: Par) -> Mat<f64> {
         let n = self.l.nrows();
         let mut root = Mat::zeros(n, n);
         triangular_inverse::invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
@@ -317,7 +317,7 @@ impl Cholesky {
     }
 
     /// Diagonal of A^-1: sums of squares of the columns of L^-1.
-    pub fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
+    pub(crate) fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
         let (n, inverse) = (self.size(), self.inverse_root(par));
         (0..n)
             .map(|j| (j..n).map(|i| inverse[(i, j)] * inverse[(i, j)]).sum())
@@ -335,7 +335,7 @@ pub fn clear_registers() {
 /// log|S| of a small symmetric positive definite S by Cholesky, `None` when a pivot is not positive.
 ///
 /// `s` is the lower triangle by rows: `s[i][j]`, j <= i. It is overwritten with the factor.
-pub fn log_det<D: Scalar>(s: &mut [Vec<D>]) -> Option<D> {
+pub(crate) fn log_det<D: Scalar>(s: &mut [Vec<D>]) -> Option<D> {
     let mut sum = D::from(0.0);
     for j in 0..s.len() {
         for i in j..s.len() {

@@ -9,6 +9,7 @@ use crate::rotation::rotated::Rotated;
 /// What kind of answer a fit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
+    /// An ordinary optimum.
     Ok,
     /// X explains y to rounding: no variance is left to divide.
     PerfectFit,
@@ -24,12 +25,17 @@ pub enum Status {
 
 /// A fitted model.
 pub struct Fit {
+    /// Whether the optimum is an ordinary one.
     pub status: Status,
     /// Coefficients of the kept columns of X, their covariance, and which columns those are.
     pub beta: Vec<f64>,
+    /// Var(beta_hat), r x r by rows.
     pub vcov: Vec<Vec<f64>>,
+    /// Which columns of X those are, from 0.
     pub kept: Vec<usize>,
+    /// Variances and log-likelihood at the optimum.
     pub point: Point,
+    /// Standard errors of the variances and of their ratios.
     pub errors: Errors,
     /// Where delta lies; absent when there is nothing to search for.
     pub optimum: Option<Optimum>,
@@ -41,6 +47,7 @@ pub struct Fit {
     pub profile: Vec<Point>,
     /// u_hat = K[, index] alpha.
     pub alpha: Vec<f64>,
+    /// The rotated data: profiles, scans and predictions need no more of the rows.
     pub rotated: Rotated,
 }
 
@@ -66,16 +73,16 @@ impl Fit {
 
 /// A response in the coordinates of a null model, as far as its search needs it.
 pub(crate) struct Case<'a> {
-    pub criterion: Criterion<'a>,
-    pub kept: &'a [usize],
+    pub(crate) criterion: Criterion<'a>,
+    pub(crate) kept: &'a [usize],
 }
 
 /// A fit without random effects, profile and rotated data; where it lies, and the grid of the search.
 pub(crate) struct Located {
-    pub fit: Fit,
-    pub h: f64,
-    pub g: f64,
-    pub grid: Option<Grid>,
+    pub(crate) fit: Fit,
+    pub(crate) h: f64,
+    pub(crate) g: f64,
+    pub(crate) grid: Option<Grid>,
 }
 
 /// Estimates at (h, g) by the given criterion.

@@ -87,7 +87,7 @@ fn without(null: &NullModel<'_>, block: &Block, set: &[usize], options: Options)
 }
 
 /// The rotated data without columns, each given by its components along U and along X.
-pub fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
+pub(crate) fn down_date(data: &Rotated, columns: &[(Vec<f64>, Vec<f64>)]) -> Rotated {
     let r = data.rank();
     let mut out = data.clone();
     let z = columns.iter().map(|(z, _)| z.clone());

@@ -20,7 +20,9 @@ use faer::Par;
 /// How a fit is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// REML or ML.
     pub method: Method,
+    /// Threads of the call, at least 1.
     pub threads: usize,
     /// Relative tolerance of the kernel's smallest eigenvalue; `None`: 10 n eps.
     pub tolerance: Option<f64>,
@@ -84,7 +86,7 @@ pub(crate) fn complete(located: Located, criterion: &Criterion<'_>) -> Fit {
 }
 
 /// The part of the trace of a covariance that its noise must be for a decomposition to have digits left.
-pub fn condition_floor(n: usize) -> f64 {
+pub(crate) fn condition_floor(n: usize) -> f64 {
     16.0 * f64::EPSILON * n as f64
 }
 

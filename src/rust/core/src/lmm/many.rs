@@ -22,12 +22,14 @@ use rayon::prelude::*;
 pub struct Fits {
     /// Without profile and rotated data; `alpha` is over the groups of the whole model, and empty if it was not asked for.
     pub fits: Vec<Result<Fit>>,
+    /// Rows that each response was observed in.
     pub nobs: Vec<usize>,
 }
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Request {
+    /// Likelihood and tolerance of every fit.
     pub options: Options,
     /// Coefficients of the random effects as well?
     pub effects: bool,

@@ -1,6 +1,6 @@
 //! One kernel: fit, many responses, predictions, a fit without some columns of its factor.
 
-pub mod degenerate;
+pub(crate) mod degenerate;
 pub(crate) mod estimates;
 pub mod exclude;
 pub mod fit;

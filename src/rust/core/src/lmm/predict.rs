@@ -18,6 +18,7 @@ const DECOMPOSITION: Error = Error::NoConvergence {
 
 /// A fitted model, as far as prediction variances need it.
 pub struct Fitted<'a> {
+    /// The kernel over all ids, observed and not.
     pub kernel: Kernel<'a>,
     /// Row of the kernel of each observed id (m).
     pub index: &'a [usize],
@@ -25,7 +26,9 @@ pub struct Fitted<'a> {
     pub gram: &'a [f64],
     /// Z'WX, m x r. With r = 0 variances are conditional on beta.
     pub cross: MatRef<'a, f64>,
+    /// Variance of the random effect.
     pub sigma2: f64,
+    /// Residual variance.
     pub sigma2_e: f64,
     /// Var(beta_hat), r x r.
     pub vcov: MatRef<'a, f64>,
@@ -34,8 +37,11 @@ pub struct Fitted<'a> {
 /// Targets: rows of X, kernel between target and observed ids (t x m), prior variance over sigma2 (t). For a factor kernel `k` holds the
 /// targets' rows of W (t x k) instead, and `prior` is not used.
 pub struct Targets<'a> {
+    /// Rows of X, t x r, kept columns only.
     pub x: MatRef<'a, f64>,
+    /// Kernel between targets and observed ids, t x m; for a factor W's rows, t x k.
     pub k: MatRef<'a, f64>,
+    /// k** of each target.
     pub prior: &'a [f64],
 }
 

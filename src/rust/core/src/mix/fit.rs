@@ -16,40 +16,56 @@ use std::cell::RefCell;
 /// Variances of the effects and of the residual, in the user's units, and the likelihood there.
 #[derive(Debug, Clone)]
 pub struct Components {
+    /// Variance of each effect.
     pub sigma2: Vec<f64>,
+    /// Residual variance of a row of weight 1.
     pub sigma2_e: f64,
+    /// Log-likelihood with all constants.
     pub log_lik: f64,
 }
 
 /// Standard errors from the observed information of the variances that are not zero; NaN for the others.
 #[derive(Debug, Clone)]
 pub struct Errors {
+    /// Of each effect's variance.
     pub sigma2: Vec<f64>,
+    /// Of the residual variance.
     pub sigma2_e: f64,
     /// Of the shares sigma2_k / (sum of all variances).
     pub h2: Vec<f64>,
+    /// Of the ratios sigma2_e / sigma2_k.
     pub delta: Vec<f64>,
 }
 
 /// X in an orthonormal basis of its span: `beta = basis along`, `Var(beta_hat) = basis covariance basis'`.
 pub struct FixedPart {
+    /// Coordinates of beta_hat along the basis, r.
     pub along: Vec<f64>,
+    /// Their covariance, r x r by rows.
     pub covariance: Vec<Vec<f64>>,
+    /// One row for each kept column of X, r x r.
     pub basis: Vec<Vec<f64>>,
     /// log|X'WX| of the kept columns.
     pub log_det_x: f64,
 }
 
+/// A fit of several effects.
 pub struct Fit {
+    /// The fixed part in its orthonormal basis, for predictions.
     pub fixed: FixedPart,
     /// Coefficients of the kept columns of X, their covariance, and which columns those are.
     pub beta: Vec<f64>,
+    /// Var(beta_hat), by rows.
     pub vcov: Vec<Vec<f64>>,
+    /// Which columns of X those are, from 0.
     pub kept: Vec<usize>,
+    /// Variances and log-likelihood at the optimum.
     pub best: Components,
+    /// Standard errors of the variances and of their ratios.
     pub errors: Errors,
     /// All local optima, best first, and the grid that the search saw.
     pub locals: Vec<Components>,
+    /// The grid that the search saw.
     pub grid: Vec<Components>,
     /// For each effect u_hat = K[, index] alpha, or the weights with u_hat = W alpha.
     pub alpha: Vec<Vec<f64>>,
@@ -109,13 +125,13 @@ pub fn fit_from(
 
 impl Components {
     /// All of them, the residual's last.
-    pub fn variances(&self) -> Vec<f64> {
+    pub(crate) fn variances(&self) -> Vec<f64> {
         self.sigma2.iter().copied().chain([self.sigma2_e]).collect()
     }
 }
 
 impl Setup {
-    pub fn search<'a>(&'a self, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Search<'a> {
+    pub(crate) fn search<'a>(&'a self, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Search<'a> {
         Search {
             problem: &self.problem,
             workers,
@@ -128,7 +144,7 @@ impl Setup {
     }
 
     /// Variances in the units of the problem.
-    pub fn theta(&self, sigma2: &[f64]) -> Vec<f64> {
+    pub(crate) fn theta(&self, sigma2: &[f64]) -> Vec<f64> {
         sigma2.iter().zip(&self.unit).map(|(s, unit)| s / unit).collect()
     }
 
@@ -179,7 +195,7 @@ impl Setup {
         })
     }
 
-    pub fn components(&self, local: &Local) -> Components {
+    pub(crate) fn components(&self, local: &Local) -> Components {
         let mut sigma2: Vec<f64> = local.theta.iter().zip(&self.unit).map(|(t, unit)| t * unit).collect();
         Components {
             sigma2_e: sigma2.pop().unwrap_or(f64::NAN),
@@ -227,7 +243,7 @@ impl Setup {
     }
 
     /// beta = R^-1 w' y and its covariance R^-1 S R^-T.
-    pub fn fixed_effects(&self, point: &Point<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
+    pub(crate) fn fixed_effects(&self, point: &Point<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
         let r = self.coordinates.r();
         let fixed = self.problem.fixed_at(point, par);
         let mut along = fixed.w.transpose() * &self.problem.y;

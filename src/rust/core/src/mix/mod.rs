@@ -26,23 +26,23 @@
 //! | `fit`, `predict` | what users ask for |
 //! | `profiles`, `profile`, `path` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected |
 
-pub mod column;
-pub mod coordinates;
-pub mod covariance;
-pub mod covariance_term;
-pub mod dense;
+pub(crate) mod column;
+pub(crate) mod coordinates;
+pub(crate) mod covariance;
+pub(crate) mod covariance_term;
+pub(crate) mod dense;
 pub mod fit;
-pub mod grouped;
+pub(crate) mod grouped;
 mod inner;
-pub mod likelihood;
+pub(crate) mod likelihood;
 mod newton;
 mod path;
 pub mod predict;
 pub mod profile;
 pub mod profiles;
-pub mod search;
-pub mod setup;
-pub mod spectral;
+pub(crate) mod search;
+pub(crate) mod setup;
+pub(crate) mod spectral;
 mod trust;
 
 use crate::kernel::Kernel;
@@ -51,11 +51,13 @@ use faer::MatRef;
 /// One of several random effects, n rows in groups.
 #[derive(Clone, Copy)]
 pub struct Effect<'a> {
+    /// Name for messages.
     pub label: &'a str,
     /// Multiplier of the effect in row i.
     pub z: &'a [f64],
     /// Group of row i, below `index.len()`.
     pub group: &'a [usize],
+    /// Covariance of the groups over sigma2_k.
     pub kernel: Kernel<'a>,
     /// Row of the kernel of each group.
     pub index: &'a [usize],
@@ -64,10 +66,12 @@ pub struct Effect<'a> {
 /// A data set and its random effects. Rows are observations.
 #[derive(Clone)]
 pub struct Model<'a> {
+    /// Response, n.
     pub y: &'a [f64],
     /// n x p, p = 0 allowed, aliased columns allowed.
     pub x: MatRef<'a, f64>,
-    /// Residual variance of row i is sigma2_e / weights[i].
+    /// Residual variance of row i is `sigma2_e / weights[i]`.
     pub weights: &'a [f64],
+    /// At least one.
     pub effects: Vec<Effect<'a>>,
 }

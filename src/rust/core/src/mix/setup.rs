@@ -20,8 +20,11 @@ use std::sync::Arc;
 
 /// A model in its coordinates, and the way back to the user's units.
 pub struct Setup {
+    /// From rows to the coordinates of the contrasts and of X, and back.
     pub coordinates: Coordinates,
+    /// The likelihood in coordinates and scaled variances theta.
     pub problem: Problem,
+    /// Power of two that the response is divided by.
     pub y_scale: f64,
     /// What was taken off the response along the basis of span(X), in that scale.
     pub taken_off: Vec<f64>,

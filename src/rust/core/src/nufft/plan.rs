@@ -8,6 +8,7 @@ use faer::c64;
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
 
+/// Modes, tolerance, gridding kernel and transforms of one size: made once, used for any number of points.
 pub struct Plan {
     pub(super) axes: [Axis; 3],
     pub(super) kernel: Kernel,
@@ -45,7 +46,7 @@ impl Plan {
         })
     }
 
-    pub fn dimension(&self) -> usize {
+    pub(crate) fn dimension(&self) -> usize {
         self.forward.len()
     }
 
@@ -63,7 +64,7 @@ impl Plan {
     }
 
     /// Adds to mode k, if it is one of those that are held and not the mirror image of one.
-    pub fn add_mode(&self, modes: &mut [c64], k: &[i64], value: c64) {
+    pub(crate) fn add_mode(&self, modes: &mut [c64], k: &[i64], value: c64) {
         if let Some(index) = self.index(k) {
             modes[index] += value;
         }

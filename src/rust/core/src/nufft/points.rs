@@ -36,12 +36,8 @@ impl<'a> Points<'a> {
         })
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.order.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
     }
 
     /// Sorted points whose bin of the slowest axis lies in a range.
@@ -96,7 +92,7 @@ pub(super) struct Bins<'p> {
 }
 
 impl<'p> Bins<'p> {
-    pub fn new(plan: &'p Plan) -> Self {
+    pub(crate) fn new(plan: &'p Plan) -> Self {
         let slowest = plan.dimension() - 1;
         let shift = SHIFTS[slowest];
         let count = |a: usize| {
@@ -116,7 +112,7 @@ impl<'p> Bins<'p> {
     }
 
     /// Cells of the slowest axis in a bin.
-    pub fn thickness(&self) -> usize {
+    pub(crate) fn thickness(&self) -> usize {
         1 << self.shift[self.slowest]
     }
 

@@ -30,16 +30,6 @@ impl<'p> Sums<'p> {
         Ok(())
     }
 
-    /// Adds the sums of another part of the data, of the same plan.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
-        self.check_count(other.grids.len())?;
-        let grids: Vec<&[f64]> = other.grids.iter().map(Vec::as_slice).collect();
-        self.plan.check_vectors("a grid", &grids, self.plan.entries())?;
-        let pairs = self.grids.iter_mut().zip(grids);
-        pairs.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
-        Ok(())
-    }
-
     fn check_count(&self, found: usize) -> Result<()> {
         match self.grids.len() {
             expected if expected == found => Ok(()),

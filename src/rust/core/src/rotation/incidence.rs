@@ -10,21 +10,21 @@ pub const NONE: usize = usize::MAX;
 
 /// Q_Z and N of n rows in m groups.
 #[derive(Debug, Clone)]
-pub struct Incidence {
+pub(crate) struct Incidence {
     /// Column of Q_Z of each row.
-    pub group: Vec<usize>,
+    pub(crate) group: Vec<usize>,
     /// Entry of Q_Z in each row.
-    pub entry: Vec<f64>,
+    pub(crate) entry: Vec<f64>,
     /// N_g^(1/2): length of the column of Z.
-    pub root: Vec<f64>,
+    pub(crate) root: Vec<f64>,
     /// Number that the caller gave to each group.
-    pub label: Vec<usize>,
+    pub(crate) label: Vec<usize>,
 }
 
 impl Incidence {
     /// `group[i] < m` is the group of row i and `z[i]` its multiplier (times the root of its weight).
     /// Groups whose multipliers are all zero are left out.
-    pub fn new(group: &[usize], z: &[f64], m: usize) -> Result<Self> {
+    pub(crate) fn new(group: &[usize], z: &[f64], m: usize) -> Result<Self> {
         if group.len() != z.len() {
             return Err(Error::Shape {
                 what: "z",
@@ -54,12 +54,12 @@ impl Incidence {
     }
 
     /// Number of groups.
-    pub fn m(&self) -> usize {
+    pub(crate) fn m(&self) -> usize {
         self.root.len()
     }
 
     /// Q_Z' v
-    pub fn between(&self, v: &[f64]) -> Vec<f64> {
+    pub(crate) fn between(&self, v: &[f64]) -> Vec<f64> {
         let mut b = vec![0.0; self.m()];
         for ((&g, e), x) in self.group.iter().zip(&self.entry).zip(v) {
             if g != NONE {
@@ -70,13 +70,13 @@ impl Incidence {
     }
 
     /// Q_Z b
-    pub fn lift(&self, b: &[f64]) -> Vec<f64> {
+    pub(crate) fn lift(&self, b: &[f64]) -> Vec<f64> {
         let entry = |(&g, e): (&usize, &f64)| if g == NONE { 0.0 } else { e * b[g] };
         self.group.iter().zip(&self.entry).map(entry).collect()
     }
 
     /// v <- v - Q_Z b
-    pub fn subtract(&self, b: &[f64], v: &mut [f64]) {
+    pub(crate) fn subtract(&self, b: &[f64], v: &mut [f64]) {
         for ((&g, e), x) in self.group.iter().zip(&self.entry).zip(v) {
             if g != NONE {
                 *x -= e * b[g];

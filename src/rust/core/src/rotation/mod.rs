@@ -2,19 +2,19 @@
 //!
 //! `NullModel = Projection + Decomposition` is built once; every response is then a column of a block.
 
-pub mod blup;
-pub mod cs_decomposition;
-pub mod decomposition;
+pub(crate) mod blup;
+pub(crate) mod cs_decomposition;
+pub(crate) mod decomposition;
 pub mod eigen;
-pub mod factor;
-pub mod fixed_qr;
-pub mod groups;
+pub(crate) mod factor;
+pub(crate) mod fixed_qr;
+pub(crate) mod groups;
 pub mod incidence;
-pub mod projection;
-pub mod response;
-pub mod reused_eigen;
+pub(crate) mod projection;
+pub(crate) mod response;
+pub(crate) mod reused_eigen;
 pub mod rotated;
-pub mod thin_svd;
+pub(crate) mod thin_svd;
 
 use crate::kernel::Kernel;
 use crate::kernel::dense::psd_tolerance;
@@ -32,24 +32,26 @@ use std::borrow::Cow;
 
 /// One data set and its kernel. Rows are observations.
 pub struct Model<'a> {
+    /// Response, n.
     pub y: &'a [f64],
     /// n x p, p = 0 allowed, aliased columns allowed.
     pub x: faer::MatRef<'a, f64>,
-    /// Residual variance of row i is sigma2_e / weights[i].
+    /// Residual variance of row i is `sigma2_e / weights[i]`.
     pub weights: &'a [f64],
     /// Multiplier of the random effect in row i.
     pub z: &'a [f64],
     /// Group of row i, below `index.len()`.
     pub group: &'a [usize],
+    /// Covariance of the groups over sigma2.
     pub kernel: Kernel<'a>,
     /// Row of the kernel of each group.
     pub index: &'a [usize],
 }
 
 /// What a kernel, X and the rows say, whatever the response.
-pub struct NullModel<'a> {
-    pub projection: Projection,
-    pub decomposition: Decomposition<'a>,
+pub(crate) struct NullModel<'a> {
+    pub(crate) projection: Projection,
+    pub(crate) decomposition: Decomposition<'a>,
     /// Rotated data of a response that is 0.
     pub(crate) frame: Rotated,
     /// Trace of the scaled kernel over the data.
@@ -63,17 +65,17 @@ pub struct NullModel<'a> {
 }
 
 /// Responses in the coordinates of a null model.
-pub struct Block {
-    pub parts: Vec<Result<Projected>>,
+pub(crate) struct Block {
+    pub(crate) parts: Vec<Result<Projected>>,
     /// U'y2, a column a response.
-    pub rotated: Mat<f64>,
+    pub(crate) rotated: Mat<f64>,
     /// Squares of what U does not hold of y2.
     rest: Vec<f64>,
 }
 
 impl Block {
     /// Lengths of a response over its scale; 0 for one that has none.
-    pub fn length(&self, j: usize) -> Length {
+    pub(crate) fn length(&self, j: usize) -> Length {
         self.parts[j].as_ref().map_or(Length::default(), |part| part.length)
     }
 }
@@ -81,7 +83,7 @@ impl Block {
 impl<'a> NullModel<'a> {
     /// `first`: responses that are known by now, which are rotated along with the kernel. `vectors`: are eigenvectors worth their while, because many more follow?
     /// `model.y` is not read.
-    pub fn new(
+    pub(crate) fn new(
         model: &Model<'a>,
         projection: Projection,
         first: Vec<Result<Projected>>,
@@ -110,14 +112,18 @@ impl<'a> NullModel<'a> {
     }
 
     /// Of one response, `model.y`.
-    pub fn of_response(model: &Model<'a>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<(Self, Block)> {
+    pub(crate) fn of_response(
+        model: &Model<'a>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(Self, Block)> {
         let projection = Projection::new(model, workers)?;
         let y = projection.project(model.y)?;
         Self::new(model, projection, vec![Ok(y)], false, workers, monitor)
     }
 
     /// Refuses a kernel with a negative eigenvalue, and sets apart directions of X that a kernel of full rank does not reach.
-    pub fn check(&mut self, tolerance: Option<f64>) -> Result<()> {
+    pub(crate) fn check(&mut self, tolerance: Option<f64>) -> Result<()> {
         let (min, max) = (self.smallest, self.frame.largest());
         if min < -psd_tolerance(self.index.len(), tolerance) * max.max(self.trace) {
             let scale = self.frame.k_scale;
@@ -136,7 +142,7 @@ impl<'a> NullModel<'a> {
     }
 
     /// Further responses.
-    pub fn rotate(&self, parts: Vec<Result<Projected>>, par: Par) -> Result<Block> {
+    pub(crate) fn rotate(&self, parts: Vec<Result<Projected>>, par: Par) -> Result<Block> {
         let y2 = columns(&parts, self.projection.coordinates());
         let found = self.decomposition.rotate(&self.projection, &y2, par)?;
         Ok(self.block(parts, found))
@@ -153,7 +159,7 @@ impl<'a> NullModel<'a> {
     }
 
     /// Rotated data of a response.
-    pub fn respond(&self, block: &Block, j: usize) -> Result<Rotated> {
+    pub(crate) fn respond(&self, block: &Block, j: usize) -> Result<Rotated> {
         let mut data = self.frame.clone();
         self.fill(&mut data, block, j)?;
         Ok(data)
@@ -181,22 +187,22 @@ impl<'a> NullModel<'a> {
     }
 
     /// Kept (not aliased) columns of X.
-    pub fn kept(&self) -> &[usize] {
+    pub(crate) fn kept(&self) -> &[usize] {
         &self.projection.design.kept
     }
 
     /// lambda, without eigenvalues that were set aside.
-    pub fn values(&self) -> &[f64] {
+    pub(crate) fn values(&self) -> &[f64] {
         self.decomposition.values()
     }
 
     /// Unit of the eigenvalues.
-    pub fn scale(&self) -> f64 {
+    pub(crate) fn scale(&self) -> f64 {
         self.frame.k_scale
     }
 
     /// U in the coordinates of y2.
-    pub fn vectors(&self, par: Par) -> Result<Cow<'_, Mat<f64>>> {
+    pub(crate) fn vectors(&self, par: Par) -> Result<Cow<'_, Mat<f64>>> {
         self.decomposition.vectors(&self.projection, par)
     }
 

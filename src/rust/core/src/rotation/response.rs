@@ -1,7 +1,7 @@
 //! The response in units of order one, with X taken off it before anything is judged: numbers far from zero lose nothing in the rotation,
 //! and what counts as rounding is measured by what is left.
 
-use crate::linalg::{dot, max_abs, norm, power_of_two};
+use crate::linalg::{max_abs, norm, power_of_two};
 use crate::rotation::fixed_qr::Design;
 use crate::runtime::error::{Error, Result};
 
@@ -104,11 +104,6 @@ impl Centred {
             rotated: self.length.rotated / unit,
         };
         Ok(self)
-    }
-
-    /// What was taken off, along a rotation of the basis given by its columns.
-    pub fn along(&self, columns: &[Vec<f64>]) -> Vec<f64> {
-        columns.iter().map(|v| dot(v, &self.along)).collect()
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Rotated {
     pub y: Vec<f64>,
     /// Sum of squares of y in directions that the kernel does not reach, and their number.
     pub rho: f64,
+    /// Number of contrasts without an eigenvalue: there the covariance is delta I.
     pub n_rest: usize,
     /// Coordinates of y along an orthonormal basis of span(X).
     pub y1: Vec<f64>,
@@ -30,8 +31,11 @@ pub struct Rotated {
     pub dropped: usize,
     /// log|X'X| of the kept columns and the sum of the logarithms of the weights.
     pub log_det_x: f64,
+    /// Sum of the logarithms of the weights.
     pub log_weights: f64,
+    /// Power of two that the response is divided by.
     pub y_scale: f64,
+    /// What the kernel is divided by.
     pub k_scale: f64,
 }
 
@@ -46,24 +50,25 @@ impl Rotated {
         self.values.len() + self.n_rest
     }
 
+    /// Largest eigenvalue, 0 without any.
     pub fn largest(&self) -> f64 {
         self.values.iter().copied().fold(0.0, f64::max)
     }
 
     /// Does the kernel reach every contrast?
-    pub fn full_rank(&self) -> bool {
+    pub(crate) fn full_rank(&self) -> bool {
         self.n_rest == 0 && self.values.iter().all(|v| *v > 0.0)
     }
 
     /// Where the kernel reaches every contrast, what is computed beyond them is rounding, and would hide the limit at delta = 0.
-    pub fn drop_rounding(&mut self) {
+    pub(crate) fn drop_rounding(&mut self) {
         if self.n_rest == 0 {
             self.rho = 0.0;
         }
     }
 
     /// Sum of squares of y in the null space of the projected kernel.
-    pub fn null_square(&self) -> f64 {
+    pub(crate) fn null_square(&self) -> f64 {
         let zero = |(v, y): (&f64, &f64)| if *v == 0.0 { y * y } else { 0.0 };
         self.rho + self.values.iter().zip(&self.y).map(zero).sum::<f64>()
     }
@@ -71,7 +76,7 @@ impl Rotated {
     /// Turn the basis of span(X) so that directions that the kernel does not reach come last, and count them.
     /// Only asked for when the kernel reaches every contrast: then ML is unbounded along them as delta -> 0.
     /// Gives the turn, by rows, if there was one.
-    pub fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
+    pub(crate) fn separate_null_directions(&mut self) -> Result<Option<Vec<Vec<f64>>>> {
         let (n, r) = (self.values.len(), self.rank());
         if r == 0 {
             return Ok(None);
@@ -108,7 +113,7 @@ impl Rotated {
     }
 
     /// |y - X (X'X)^-1 X'y|^2
-    pub fn square(&self) -> f64 {
+    pub(crate) fn square(&self) -> f64 {
         dot(&self.y, &self.y) + self.rho
     }
 }

@@ -5,99 +5,189 @@ use thiserror::Error;
 /// What a fit can refuse, in the words that the user will read.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum Error {
+    /// Two arguments whose sizes do not fit together.
     #[error("arguments do not fit together: {what} has length {found}, expected {expected}")]
     Shape {
+        /// Which of them.
         what: &'static str,
+        /// Its length.
         found: usize,
+        /// The length that the others ask for.
         expected: usize,
     },
 
+    /// An argument that cannot be used.
     #[error("{what} {why}")]
-    Argument { what: &'static str, why: String },
+    Argument {
+        /// Its name.
+        what: &'static str,
+        /// What is wrong with it, as the end of a sentence.
+        why: String,
+    },
 
+    /// A file that cannot be read.
     #[error("cannot read \"{path}\": {why}")]
-    File { path: String, why: String },
+    File {
+        /// Its path.
+        path: String,
+        /// Why not.
+        why: String,
+    },
 
+    /// Bytes that are no state of the model's chains.
     #[error("the state of the chain is not one of this model")]
     State,
 
+    /// No contrast is left once X is removed.
     #[error("X has rank {rank} but there are only {n} rows: no degrees of freedom are left")]
-    TooFewRows { n: usize, rank: usize },
+    TooFewRows {
+        /// Number of rows.
+        n: usize,
+        /// Rank of X.
+        rank: usize,
+    },
 
+    /// A response that no model can take.
     #[error("the response {why}")]
-    Response { class: &'static str, why: &'static str },
+    Response {
+        /// Class of the condition.
+        class: &'static str,
+        /// What is wrong with it, as the end of a sentence.
+        why: &'static str,
+    },
 
+    /// Without X the kernel is a multiple of the identity.
     #[error(
         "the kernel cannot be told from the residual: after removing X it is {scale:.4} times the identity \
          (every group has one row and the kernel is proportional to I)"
     )]
-    NotIdentifiable { scale: f64 },
+    NotIdentifiable {
+        /// Which multiple.
+        scale: f64,
+    },
 
+    /// A negative eigenvalue that is larger than the tolerance.
     #[error("the kernel is not positive semidefinite: smallest eigenvalue {min:.6e}, largest {max:.6e}")]
-    NotPositive { min: f64, max: f64 },
+    NotPositive {
+        /// Smallest eigenvalue.
+        min: f64,
+        /// Largest eigenvalue.
+        max: f64,
+    },
 
+    /// Covariances that depend on each other.
     #[error("the variances of {labels} cannot be told apart: once X is removed their covariances depend on each other")]
-    Alike { labels: String },
+    Alike {
+        /// Names of the effects.
+        labels: String,
+    },
 
+    /// A covariance that X explains.
     #[error("nothing is left of the covariance of \"{label}\" once X is removed: its variance is unknown")]
-    Vanishes { label: String },
+    Vanishes {
+        /// Name of the effect.
+        label: String,
+    },
 
+    /// Effects that explain the response to rounding.
     #[error("{by} explain the response exactly: the likelihood has no bound and the variances no estimates")]
-    Explained { by: &'static str },
+    Explained {
+        /// What explains it.
+        by: &'static str,
+    },
 
-    #[error("coordinate {axis} of gp() does not vary")]
-    ConstantCoordinate { axis: usize },
-
+    /// A Fourier basis that would explain any response.
     #[error(
         "the Fourier basis of gp() has {size} functions for {n} rows, and needs fewer than there are rows: \
          use basis = \"exact\", a larger tol, or a length scale that is not so short"
     )]
-    BasisAboveRows { size: usize, n: usize },
+    BasisAboveRows {
+        /// Number of functions.
+        size: usize,
+        /// Number of rows.
+        n: usize,
+    },
 
+    /// A Fourier basis that is too large to be used.
     #[error(
         "the kernel of gp() is too rough for a Fourier basis of {largest} functions: at the length scale {length:.4} all but {missing:.1e} of its variance \
          takes about {size:.0}. Use a smoother `cov`, fewer coordinates, a larger `tol`, a `range` without such short length scales, a larger `size`, or \
          basis = \"exact\" for some thousand rows"
     )]
     Rough {
+        /// Number of functions that it would have.
         size: f64,
+        /// Number that is allowed.
         largest: usize,
+        /// Shortest length scale to be served.
         length: f64,
+        /// Part of the variance that it may leave out.
         missing: f64,
     },
 
+    /// A Fourier basis as large as the rows allow serves none of the length scales that are looked for.
     #[error(
         "the {rows} rows allow gp() a Fourier basis of {largest} functions, which tells length scales of this kernel {}, and none of those that are looked for, up to {longest:.4}. Use a smoother \
          `cov`, or basis = \"exact\", which looks down to the distance of neighbours and takes time that grows with the cube of the rows",
         from_on(*.from)
     )]
     RoughForRows {
+        /// Number of rows.
         rows: usize,
+        /// Number of functions that they allow.
         largest: usize,
+        /// Shortest length scale that such a basis serves; infinite: none.
         from: f64,
+        /// Longest length scale that is looked for.
         longest: f64,
     },
 
+    /// ML rises to infinity as delta -> 0.
     #[error("maximum likelihood is unbounded as delta -> 0 and has no interior optimum; use REML")]
     MlUnbounded,
 
+    /// A variance beyond what a double holds.
     #[error("a variance of {value:e} cannot be represented; rescale the response or the kernel")]
-    Scale { value: f64 },
+    Scale {
+        /// The variance.
+        value: f64,
+    },
 
+    /// An allocation that would not fit.
     #[error("this needs about {} of memory but only {} are available", size(*needed), size(*available))]
-    Memory { needed: f64, available: f64 },
+    Memory {
+        /// GiB that are needed.
+        needed: f64,
+        /// GiB that are available.
+        available: f64,
+    },
 
+    /// An iteration that did not end, or a decomposition that failed.
     #[error("{what} did not converge{}", after(*.iterations))]
-    NoConvergence { what: &'static str, iterations: usize },
+    NoConvergence {
+        /// Which.
+        what: &'static str,
+        /// How many steps were taken; 0: not counted.
+        iterations: usize,
+    },
 
+    /// A tolerance that a nonuniform transform cannot have.
     #[error("a Fourier transform cannot have the tolerance {value:e}: it must lie between 1e-14 and 0.1")]
-    Tolerance { value: f64 },
+    Tolerance {
+        /// The tolerance.
+        value: f64,
+    },
 
+    /// The monitor asked to stop.
     #[error("interrupted")]
     Interrupted,
 
+    /// The system refused to start threads.
     #[error("could not start {threads} threads")]
-    Threads { threads: usize },
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+    },
 }
 
 /// A number of GiB.
@@ -117,6 +207,7 @@ fn after(iterations: usize) -> String {
     }
 }
 
+/// What core returns: a value, or the error that R signals by class.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// From which length scale on; infinite: none.
@@ -148,7 +239,6 @@ impl Error {
             Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
             Error::Explained { .. } => "explained",
-            Error::ConstantCoordinate { .. } => "constant_coordinate",
             Error::BasisAboveRows { .. } => "basis",
             Error::Rough { .. } | Error::RoughForRows { .. } => "rough",
             Error::MlUnbounded => "ml_unbounded",
@@ -163,7 +253,7 @@ impl Error {
     }
 
     /// Does it end a call on many responses, and not only one of them?
-    pub fn concerns_all(&self) -> bool {
+    pub(crate) fn concerns_all(&self) -> bool {
         matches!(
             self,
             Error::Shape { .. }
@@ -186,7 +276,6 @@ impl Error {
             Error::Scale { value } | Error::Tolerance { value } => vec![("value", value)],
             Error::Memory { needed, available } => vec![("needed", needed), ("available", available)],
             Error::NoConvergence { iterations, .. } => vec![("iterations", iterations as f64)],
-            Error::ConstantCoordinate { axis } => vec![("axis", axis as f64)],
             Error::BasisAboveRows { size, n } => vec![("size", size as f64), ("n", n as f64)],
             Error::Rough {
                 size,

@@ -44,7 +44,7 @@ pub fn claim(doubles: f64) -> Result<()> {
 }
 
 /// Was the reserve given up?
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     match REFUSED.load(Ordering::Relaxed) {
         0 => Ok(()),
         size => Err(refused(size as f64, largest_below(size) as f64)),
@@ -52,7 +52,7 @@ pub fn check() -> Result<()> {
 }
 
 /// Room that is taken, and not used.
-pub fn room(bytes: usize) -> Result<Vec<u8>> {
+pub(crate) fn room(bytes: usize) -> Result<Vec<u8>> {
     reserved(bytes).ok_or_else(|| refused(bytes as f64, largest_below(bytes) as f64))
 }
 
@@ -87,11 +87,11 @@ fn refused(needed: f64, available: f64) -> Error {
 }
 
 /// Holds the reserve as long as it lives.
-pub struct Held(());
+pub(crate) struct Held(());
 
 impl Held {
     /// A thread that waits within a matrix product may begin another, with memory of its own.
-    pub fn new(threads: usize) -> Result<Self> {
+    pub(crate) fn new(threads: usize) -> Result<Self> {
         check()?;
         let block = room(16 * MIB + threads * packing())?;
         if let Ok(mut reserve) = RESERVE.lock() {
@@ -138,7 +138,7 @@ pub fn give_up(bytes: usize) -> bool {
 }
 
 /// Bytes that each thread takes, once, to pack the blocks of matrix products: both are as large as the last cache.
-pub fn packing() -> usize {
+pub(crate) fn packing() -> usize {
     static SIZE: OnceLock<usize> = OnceLock::new();
     const USUAL: usize = 32 * MIB;
     *SIZE.get_or_init(|| 2 * last_cache().unwrap_or(USUAL))

@@ -6,5 +6,5 @@ pub mod memory;
 pub mod monitor;
 pub mod parallel;
 pub mod stop;
-pub mod words;
+pub(crate) mod words;
 pub mod work;

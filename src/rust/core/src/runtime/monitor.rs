@@ -6,8 +6,10 @@ use std::cell::RefCell;
 
 /// Watches a long computation. `stop` is asked between blocks of work.
 pub trait Monitor {
+    /// Should the work end now? `true` ends it with [`Error::Interrupted`].
     fn stop(&mut self) -> bool;
 
+    /// The same as an error; and an error as well once the reserve of memory had to be given up.
     fn check(&mut self) -> Result<()> {
         if self.stop() {
             Err(Error::Interrupted)

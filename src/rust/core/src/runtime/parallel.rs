@@ -24,6 +24,7 @@ pub struct Workers {
 }
 
 impl Workers {
+    /// A pool of `threads` threads, at least one, with the memory that its matrix products need set apart.
     pub fn new(threads: usize) -> Result<Self> {
         let threads = threads.max(1);
         let reserve = Held::new(threads)?;
@@ -54,7 +55,7 @@ impl Workers {
     }
 
     /// For code that a pool runs already.
-    pub fn within(par: Par) -> Self {
+    pub(crate) fn within(par: Par) -> Self {
         Self {
             pool: None,
             reserve: None,
@@ -63,7 +64,7 @@ impl Workers {
         }
     }
 
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.par.degree()
     }
 
@@ -92,7 +93,7 @@ impl Workers {
 
     /// Work that cannot be asked to stop, but owns its data: the caller looks at the monitor meanwhile. Where that stops it, the work comes to its end in the
     /// background, and its result is dropped.
-    pub fn watched<T: Send + 'static>(
+    pub(crate) fn watched<T: Send + 'static>(
         &self,
         monitor: &mut dyn Monitor,
         work: impl FnOnce(Par) -> T + Send + 'static,

@@ -25,7 +25,7 @@ pub(super) fn watches() -> bool {
 }
 
 /// Was this thread's pool, or this thread itself, asked to stop?
-pub fn check() -> Result<()> {
+pub(crate) fn check() -> Result<()> {
     let asked = ASKED.with_borrow(|asked| asked.as_ref().map(|asked| asked.0.load(Ordering::Relaxed)));
     if asked.unwrap_or_else(look) {
         return Err(Error::Interrupted);
@@ -43,16 +43,16 @@ pub(super) struct Request(Arc<AtomicBool>);
 
 impl Request {
     /// Makes the thread one of the pool.
-    pub fn join(&self) {
+    pub(crate) fn join(&self) {
         ASKED.set(Some(self.clone()));
     }
 
-    pub fn ask(&self) {
+    pub(crate) fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     /// Hands on what the caller's thread sees.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         if look() {
             self.ask();
         }

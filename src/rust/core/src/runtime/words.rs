@@ -7,6 +7,7 @@ use crate::runtime::error::Error;
 macro_rules! words {
     ($choice:ty, $what:literal, $($name:literal => $value:expr),+) => {
         impl $choice {
+            /// Names of the values, as they are parsed and as R offers them.
             pub const NAMES: &'static [&'static str] = &[$($name),+];
         }
 
@@ -24,6 +25,7 @@ macro_rules! words {
 }
 
 impl Error {
+    /// The error that names a choice, what was found, and what is allowed.
     pub fn unknown_word(what: &'static str, found: &str, known: &[&str]) -> Self {
         let known: Vec<String> = known.iter().map(|name| format!("\"{name}\"")).collect();
         let why = format!("is \"{found}\", but must be one of {}", known.join(", "));

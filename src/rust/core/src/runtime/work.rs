@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A step whose cost grows faster than the data.
 #[derive(Debug, Clone, Copy)]
-pub enum Work {
+pub(crate) enum Work {
     /// Data projected, and kernels decomposed or expressed in coordinates.
     Decomposition,
     /// A global search for variances.

@@ -16,6 +16,7 @@ use rayon::prelude::*;
 
 /// What a scan needs of its null model. A cell is a row, or all rows of an id: candidates have one number a cell.
 pub struct Basis<'a> {
+    /// The null model's rotated data.
     pub rotated: &'a Rotated,
     /// cells x eigenvalues: the rotated coordinates of a candidate are E'g.
     pub e: MatRef<'a, f64>,
@@ -33,17 +34,17 @@ pub struct Basis<'a> {
 
 impl Basis<'_> {
     /// Contrasts that the kernel does not reach.
-    pub fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         self.rotated.n_rest + self.rotated.values.iter().filter(|v| **v == 0.0).count()
     }
 
     /// What the kernel does not reach of the response, where a cell is a row.
-    pub fn unreached(&self) -> Vec<f64> {
+    pub(crate) fn unreached(&self) -> Vec<f64> {
         self.left(self.v, &[], &self.rotated.y)
     }
 
     /// A vector of cells, times the weights, without its parts along X and along the eigenvectors.
-    pub fn left(&self, x: &[f64], along_x: &[f64], along_e: &[f64]) -> Vec<f64> {
+    pub(crate) fn left(&self, x: &[f64], along_x: &[f64], along_e: &[f64]) -> Vec<f64> {
         let mut left = x.to_vec();
         let parts = along_x.iter().enumerate().map(|(k, a)| (self.q.col(k), a));
         for (column, a) in parts.chain(along_e.iter().enumerate().map(|(k, a)| (self.e.col(k), a))) {
@@ -54,7 +55,7 @@ impl Basis<'_> {
     }
 
     /// Length of rounding: of a response as it is given, and of sums over its contrasts when `taken` is taken off it.
-    pub fn rounding(&self, taken: f64) -> f64 {
+    pub(crate) fn rounding(&self, taken: f64) -> f64 {
         let n = self.rotated.contrasts() as f64;
         8.0 * f64::EPSILON * (self.length + n.sqrt() * (self.rotated.square().sqrt() + taken))
     }
@@ -62,28 +63,23 @@ impl Basis<'_> {
 
 /// The same in memory of its own.
 pub struct Null {
+    /// See [`Basis::rotated`].
     pub rotated: Rotated,
+    /// See [`Basis::e`].
     pub e: Mat<f64>,
+    /// See [`Basis::q`].
     pub q: Mat<f64>,
+    /// See [`Basis::weight`].
     pub weight: Vec<f64>,
+    /// See [`Basis::v`].
     pub v: Vec<f64>,
+    /// See [`Basis::length`].
     pub length: f64,
+    /// See [`Basis::by_rows`].
     pub by_rows: bool,
 }
 
 impl Null {
-    pub fn basis(&self) -> Basis<'_> {
-        Basis {
-            rotated: &self.rotated,
-            e: self.e.as_ref(),
-            q: self.q.as_ref(),
-            weight: &self.weight,
-            v: &self.v,
-            length: self.length,
-            by_rows: self.by_rows,
-        }
-    }
-
     /// `cell`: the cell of each row, below `cells`.
     pub fn new(
         model: &Model<'_>,

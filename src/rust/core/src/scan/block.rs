@@ -14,6 +14,7 @@ use faer::{MatRef, Par};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
+/// The test of a set of candidates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Test {
     /// F test at the restricted likelihood's delta.
@@ -40,36 +41,52 @@ words!(Refit, "refit", "none" => Refit::Null, "delta" => Refit::Anew);
 /// Columns that are tested together; the first `adjust` stay in the model in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Set {
+    /// Columns of the block, from 0.
     pub columns: Vec<usize>,
+    /// How many of them are not tested but adjusted for.
     pub adjust: usize,
 }
 
+/// What is asked of a block of candidates.
 pub struct Ask<'a> {
+    /// Which test.
     pub test: Test,
+    /// Where delta comes from.
     pub refit: Refit,
     /// The null fit's likelihood and where it lies.
     pub method: Method,
+    /// (h, g) of the null fit.
     pub null: (f64, f64),
+    /// The tests, in the order of the answers.
     pub sets: &'a [Set],
     /// Does X explain constants?
     pub centred: bool,
+    /// Threads of the call.
     pub threads: usize,
 }
 
+/// One test. Numbers that do not exist are NaN.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
+    /// Whether there is a test, or why not.
     pub state: State,
     /// Fewest cells that are not missing of any column.
     pub observed: usize,
     /// Of a single column under test.
     pub estimate: f64,
+    /// Standard error of the estimate, in the candidate's own units.
     pub std_error: f64,
+    /// F, likelihood ratio or score statistic.
     pub statistic: f64,
+    /// Numerator's degrees of freedom: columns under test that others do not explain.
     pub df: f64,
     /// Denominator's of an F statistic, infinite for chi-squared ones.
     pub df2: f64,
+    /// Proportion of the variance from the kernel with the candidates in the model, of scaled data.
     pub h: f64,
+    /// 1 - h.
     pub g: f64,
+    /// Log-likelihood with the candidates in the model.
     pub log_lik: f64,
     /// Lost in rounding because cells are not rows: to be asked again with a cell for each row.
     pub again: bool,

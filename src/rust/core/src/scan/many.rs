@@ -19,7 +19,9 @@ pub struct Responses<'a> {
     pub v: MatRef<'a, f64>,
     /// What the kernel does not reach of y'Py.
     pub rho: &'a [f64],
+    /// Proportion of each response's variance from the kernel at its null fit.
     pub h: &'a [f64],
+    /// 1 - h.
     pub g: &'a [f64],
     /// Lengths of the responses, X included.
     pub length: &'a [f64],
@@ -27,10 +29,14 @@ pub struct Responses<'a> {
 
 /// Tests of candidates (rows) with responses (columns): F statistic, estimate and standard error in the scales of the rotated data.
 pub struct Tested {
-    pub first: usize,
-    pub statistic: Mat<f64>,
-    pub estimate: Mat<f64>,
-    pub std_error: Mat<f64>,
+    /// Number of the first response.
+    pub(crate) first: usize,
+    /// F on 1 and N' - 1 degrees of freedom, candidates x responses.
+    pub(crate) statistic: Mat<f64>,
+    /// Coefficients, of the same shape.
+    pub(crate) estimate: Mat<f64>,
+    /// Standard errors, of the same shape.
+    pub(crate) std_error: Mat<f64>,
 }
 
 /// Responses that are taken together.
@@ -84,6 +90,7 @@ pub fn many(
 /// Which tests are kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Keep {
+    /// Every pair.
     All,
     /// The largest statistic of each response.
     Largest,
@@ -94,14 +101,20 @@ pub enum Keep {
 /// One test: candidate, response, F statistic, estimate and standard error.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair {
+    /// Column of the block.
     pub candidate: usize,
+    /// Which response.
     pub response: usize,
+    /// F on 1 and N' - 1 degrees of freedom.
     pub statistic: f64,
+    /// Coefficient of the candidate, in the scales of the rotated data.
     pub estimate: f64,
+    /// Its standard error.
     pub std_error: f64,
 }
 
 impl Tested {
+    /// The tests to be kept, one response after the other.
     pub fn kept(&self, keep: Keep) -> Vec<Pair> {
         let pair = |j: usize, k: usize| Pair {
             candidate: j,

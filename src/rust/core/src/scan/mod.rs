@@ -9,7 +9,7 @@
 //!
 //! whose Cholesky factor holds `log|C' V^-1 C|`, the estimates and Q: a candidate costs O(n) for a value of delta, whatever X is (association.md 1.8).
 
-pub mod basis;
+pub(crate) mod basis;
 pub mod bed;
 pub mod block;
 mod candidate;

@@ -5,10 +5,13 @@ use crate::linalg::{power_of_two, sum_of};
 /// Why a candidate has no test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
+    /// It has a test.
     Ok,
     /// No cell is observed.
     Missing,
+    /// A cell is infinite.
     Infinite,
+    /// All cells are equal, which X explains.
     Constant,
     /// X, or what is adjusted for, explains the candidate.
     Collinear,
@@ -25,13 +28,13 @@ pub enum State {
 }
 
 /// One candidate: its state, its scale, and its square before X is projected out, in that scale.
-pub struct Column {
-    pub state: State,
-    pub scale: f64,
-    pub square: f64,
-    pub constant: bool,
+pub(crate) struct Column {
+    pub(crate) state: State,
+    pub(crate) scale: f64,
+    pub(crate) square: f64,
+    pub(crate) constant: bool,
     /// Number of cells that are not missing.
-    pub observed: usize,
+    pub(crate) observed: usize,
 }
 
 /// Largest size of a number, NaN passed over; by partial maxima, as `sum_of`.
@@ -49,7 +52,7 @@ fn largest_of(g: &[f64]) -> f64 {
 }
 
 /// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
-pub fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
+pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
     let n = g.len();
     let missing = g.iter().filter(|x| x.is_nan()).count();
     let observed = n - missing;

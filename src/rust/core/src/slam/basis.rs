@@ -16,13 +16,17 @@ use faer::{Mat, MatRef, Par};
 
 /// Rows of groups, reflected, and eigenvectors between groups.
 pub struct Basis {
+    /// Reflectors that move each group's column of Z onto its first row.
     pub groups: Groups,
+    /// Eigenvectors between groups.
     pub between: Between,
 }
 
 /// Group of each row (`NONE`: of no group) and the entry of its group's column of Z, columns of length 1.
 pub struct Groups {
+    /// Group of each row, or `NONE`.
     pub group: Vec<usize>,
+    /// Entry of its group's column, of length 1, in each row.
     pub entry: Vec<f64>,
     /// First row of each group.
     first: Vec<usize>,
@@ -120,6 +124,7 @@ impl From<Mat<f64>> for Basis {
 }
 
 impl Groups {
+    /// Groups are numbered from 0 without gaps.
     pub fn new(group: Vec<usize>, entry: Vec<f64>) -> Self {
         let numbers = group.iter().filter(|&&g| g != NONE);
         let m = numbers.max().map_or(0, |g| g + 1);
@@ -168,7 +173,7 @@ impl Groups {
 
 impl Between {
     /// From orthonormal columns.
-    pub fn thin(u: MatRef<'_, f64>) -> Self {
+    pub(crate) fn thin(u: MatRef<'_, f64>) -> Self {
         let mut reflectors = Reflectors::new(u.nrows());
         for j in 0..u.ncols() {
             let mut column: Vec<f64> = u.col(j).iter().copied().collect();

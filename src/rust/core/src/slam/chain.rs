@@ -6,15 +6,20 @@ use super::state::State;
 use super::{factors, group_moves, missing, missing_patterns, shrinkage, traits};
 use faer::Mat;
 
+/// A chain at work on a model.
 pub struct Chain<'a> {
+    /// Data and priors.
     pub model: &'a Model,
+    /// Seed and number of the chain.
     pub source: Source,
+    /// Where it stands.
     pub state: State,
     /// Q'Y, cells that were missing as the state has them.
     y: Mat<f64>,
 }
 
 impl<'a> Chain<'a> {
+    /// From a start in the prior.
     pub fn new(model: &'a Model, source: Source) -> Self {
         Self::from(model, source, State::start(model, source))
     }

@@ -47,8 +47,7 @@ pub mod units;
 
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
-pub use effects::effect;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set};
-pub use precisions::Shrinkage;
+pub(crate) use precisions::Shrinkage;
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

@@ -8,13 +8,16 @@ use faer::{Mat, MatRef, Par};
 /// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct InverseGamma {
+    /// Shape, above 0.
     pub shape: f64,
+    /// Scale, above 0.
     pub scale: f64,
 }
 
 /// Prior of a coefficient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Coefficient {
+    /// Flat over all numbers.
     Flat,
     /// Normal about 0 with a given variance.
     Normal(f64),
@@ -27,19 +30,30 @@ pub enum Coefficient {
 pub enum Loadings {
     /// `phi_jm tau_m`, phi gamma distributed with shape and rate nu / 2, tau_m the product of the first m of gamma distributed deltas (shape, rate): the first, the others.
     Gamma {
+        /// Degrees of freedom of the loadings' local precisions.
         nu: f64,
+        /// Shape and rate of the first delta.
         first: (f64, f64),
+        /// Shape and rate of the others.
         others: (f64, f64),
         /// Are all deltas but the first at least 1?
         truncated: bool,
     },
     /// `1 / (phi2_jm omega2 Delta_m)`: phi half Cauchy, omega half Cauchy with scale tau0, Delta_m the product of all but the first of the first m deltas, inverse gamma.
-    Horseshoe { tau0: f64, delta: InverseGamma },
+    Horseshoe {
+        /// Scale of omega: the smaller, the fewer loadings are away from 0.
+        tau0: f64,
+        /// Prior of the deltas.
+        delta: InverseGamma,
+    },
 }
 
+/// Priors of residual variances, loadings and shared variances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prior {
+    /// Of each trait's variance sigma2_j.
     pub residual: InverseGamma,
+    /// Of the precisions of loadings.
     pub loadings: Loadings,
     /// Are the loadings' variances multiples of the residual variance?
     pub scaled: bool,
@@ -49,14 +63,16 @@ pub struct Prior {
 
 /// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`.
 pub struct Proportions {
+    /// Points of the grid, in [0, 1).
     pub h: Vec<f64>,
     /// Logarithms of prior weights, of traits and of factors.
     pub log_traits: Vec<f64>,
+    /// The same of factors.
     pub log_factors: Vec<f64>,
     /// 1 / v, n x points.
-    pub weights: Mat<f64>,
+    pub(crate) weights: Mat<f64>,
     /// log|V|
-    pub log_det: Vec<f64>,
+    pub(crate) log_det: Vec<f64>,
 }
 
 impl Proportions {
@@ -74,7 +90,7 @@ impl Proportions {
     }
 
     /// Number of points.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.h.len()
     }
 
@@ -90,22 +106,29 @@ pub struct Data {
     pub y: Mat<f64>,
     /// Q'X, n x b, and the prior of each column's coefficients.
     pub x: Mat<f64>,
+    /// Prior of each column's coefficients, b.
     pub x_prior: Vec<Coefficient>,
     /// Q'X_F, n x b_F.
     pub xf: Mat<f64>,
+    /// Prior of each column's coefficients, b_F.
     pub xf_prior: Vec<Coefficient>,
     /// Eigenvalues of Z K Z'.
     pub s: Vec<f64>,
     /// Rows that are missing, for each trait; Q' where there are any, so that column i is row i of Q.
     pub missing: Vec<Vec<usize>>,
+    /// Q', n x n, where cells are missing; else empty.
     pub rows: Mat<f64>,
     /// Known loadings, k x p, those to be estimated not numbers; empty if none is known.
     pub known: Mat<f64>,
 }
 
+/// Data, priors and the number of factors: all that the chains share.
 pub struct Model {
+    /// What is given, in the rotated basis.
     pub data: Data,
+    /// The grid of proportions.
     pub proportions: Proportions,
+    /// Priors.
     pub prior: Prior,
     /// Number of factors.
     pub k: usize,
@@ -116,7 +139,7 @@ pub struct Model {
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.
-pub const TILE: usize = 64;
+pub(crate) const TILE: usize = 64;
 
 impl Model {
     /// Do all parts have the sizes that they say?
@@ -145,10 +168,12 @@ impl Model {
         })
     }
 
+    /// Number of rows.
     pub fn n(&self) -> usize {
         self.data.y.nrows()
     }
 
+    /// Number of traits.
     pub fn p(&self) -> usize {
         self.data.y.ncols()
     }
@@ -158,7 +183,8 @@ impl Model {
         self.data.x.ncols()
     }
 
-    pub fn bf(&self) -> usize {
+    /// Number of columns of X_F.
+    pub(crate) fn bf(&self) -> usize {
         self.data.xf.ncols()
     }
 
@@ -168,7 +194,7 @@ impl Model {
     }
 
     /// Upper bound of the numbers in a state.
-    pub fn numbers_of_state(&self) -> f64 {
+    pub(crate) fn numbers_of_state(&self) -> f64 {
         let missing: usize = self.data.missing.iter().map(Vec::len).sum();
         ((self.n() + self.bf()) * self.k + (self.c() + 2 * self.k + 3) * self.p() + missing) as f64
     }
@@ -180,7 +206,7 @@ impl Model {
     }
 
     /// How many loadings of each factor are to be estimated.
-    pub fn free(&self) -> Vec<usize> {
+    pub(crate) fn free(&self) -> Vec<usize> {
         let count = |m: usize| (0..self.p()).filter(|&j| self.known(m, j).is_none()).count();
         (0..self.k).map(count).collect()
     }
@@ -188,8 +214,8 @@ impl Model {
 
 /// Traits that were observed in the same rows.
 pub struct Set {
-    pub traits: Vec<usize>,
-    pub rows: Vec<usize>,
+    pub(crate) traits: Vec<usize>,
+    pub(crate) rows: Vec<usize>,
     /// Eigenvectors of the rows of Z K Z'.
     pub(super) basis: Basis,
     /// The model of these traits in these rows, rotated.
@@ -245,7 +271,7 @@ impl Set {
 }
 
 /// Columns of a matrix that is stored by columns.
-pub fn columns(values: &[f64], rows: usize) -> MatRef<'_, f64> {
+pub(crate) fn columns(values: &[f64], rows: usize) -> MatRef<'_, f64> {
     let count = values.len().checked_div(rows).unwrap_or(0);
     MatRef::from_column_major_slice(values, rows, count)
 }

@@ -4,26 +4,38 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Exp1, Gamma, Open01, StandardNormal};
 
+/// ChaCha with 8 rounds, a generator by counter: any stream is made from its key at once.
 pub type Stream = ChaCha8Rng;
 
 /// Blocks of an iteration.
 #[derive(Debug, Clone, Copy)]
 pub enum Block {
+    /// The start of a chain.
     Start,
+    /// Missing cells.
     Missing,
+    /// Coefficients and loadings of traits, their proportions and variances.
     Traits,
+    /// Coefficients and proportions of factors.
     Coefficients,
+    /// Rows of F.
     Factors,
+    /// Moves of factors along X, in scale and in order.
     Moves,
+    /// Precisions of single loadings.
     Precisions,
+    /// Precisions of columns of loadings; shared variances.
     Shrinkage,
+    /// Random effects: of a draw that is kept, and of rows in which missing cells are integrated out.
     Effects,
 }
 
 /// A seed and the number of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
+    /// Of the whole run.
     pub seed: u64,
+    /// Number of the chain.
     pub chain: u64,
 }
 
@@ -40,11 +52,12 @@ impl Source {
     }
 }
 
+/// Standard normal.
 pub fn normal(rng: &mut Stream) -> f64 {
     StandardNormal.sample(rng)
 }
 
-pub fn uniform(rng: &mut Stream) -> f64 {
+pub(crate) fn uniform(rng: &mut Stream) -> f64 {
     Open01.sample(rng)
 }
 
@@ -55,6 +68,7 @@ pub fn gamma(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
     (unit / rate).clamp(f64::MIN_POSITIVE, f64::MAX)
 }
 
+/// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
 pub fn inverse_gamma(shape: f64, scale: f64, rng: &mut Stream) -> f64 {
     gamma(shape, scale, rng).recip()
 }
@@ -107,7 +121,7 @@ pub fn index(log_weights: &[f64], rng: &mut Stream) -> usize {
 }
 
 /// Generalised inverse Gaussian, density `x^(lambda - 1) exp(-(psi x + chi / x) / 2)` (Devroye 2014: log x has a log-concave density).
-pub fn generalised_inverse_gaussian(lambda: f64, psi: f64, chi: f64, rng: &mut Stream) -> f64 {
+pub(crate) fn generalised_inverse_gaussian(lambda: f64, psi: f64, chi: f64, rng: &mut Stream) -> f64 {
     let omega = (psi * chi).sqrt();
     let scale = (chi / psi).sqrt();
     let x = standard(lambda.abs(), omega, rng);

@@ -11,6 +11,7 @@ use crate::runtime::parallel::Workers;
 use crate::runtime::stop;
 use rayon::prelude::*;
 
+/// A model and its chains, which may go on where they stopped.
 pub struct Sampler {
     model: Model,
     chains: Vec<(Source, State)>,
@@ -19,19 +20,25 @@ pub struct Sampler {
 /// Draws of one chain, one after the other.
 #[derive(Debug, Default)]
 pub struct Draws {
+    /// Number of draws.
     pub count: usize,
     /// Coefficients of X and loadings, (b + k) x p a draw.
     pub theta: Vec<f64>,
+    /// Variances of traits, p a draw.
     pub sigma2: Vec<f64>,
     /// Proportions of traits and of factors.
     pub h: Vec<f64>,
+    /// Proportions of factors, k a draw.
     pub hf: Vec<f64>,
     /// Q'F, n x k a draw.
     pub f: Vec<f64>,
+    /// Coefficients of X_F, b_F x k a draw.
     pub bf: Vec<f64>,
     /// Precisions of the columns of loadings.
     pub column: Vec<f64>,
+    /// Variances that coefficients share.
     pub shared: Vec<f64>,
+    /// Missing cells, in the order of traits.
     pub cells: Vec<f64>,
 }
 
@@ -52,6 +59,7 @@ impl Draws {
 }
 
 impl Sampler {
+    /// Without a chain yet.
     pub fn new(model: Model) -> Self {
         Self { model, chains: vec![] }
     }
@@ -76,6 +84,7 @@ impl Sampler {
         self.chains.iter().map(|(_, state)| state.failed).collect()
     }
 
+    /// Each chain's state as bytes, for [`Sampler::resume`].
     pub fn states(&self) -> Vec<Vec<u8>> {
         self.chains.iter().map(|(_, state)| state.to_bytes()).collect()
     }

@@ -8,16 +8,17 @@ use super::rng::{Block, Source, index, normal, uniform};
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Failed {
     /// Coefficients and loadings of a trait.
-    pub traits: u64,
+    pub(crate) traits: u64,
     /// Coefficients of a factor.
-    pub coefficients: u64,
+    pub(crate) coefficients: u64,
     /// Rows of F.
-    pub factors: u64,
+    pub(crate) factors: u64,
     /// Moves of a factor along X.
-    pub moves: u64,
+    pub(crate) moves: u64,
 }
 
 impl Failed {
+    /// In the order of the fields.
     pub fn numbers(&self) -> [f64; 4] {
         [self.traits, self.coefficients, self.factors, self.moves].map(|count| count as f64)
     }
@@ -33,25 +34,29 @@ impl Failed {
     }
 }
 
+/// All that a chain knows at the end of an iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    pub iteration: u64,
+    pub(crate) iteration: u64,
     /// Factors in the rotated basis, n x k.
     pub f: Vec<f64>,
     /// Coefficients of X and loadings of each trait, (b + k) x p.
     pub theta: Vec<f64>,
+    /// Variance of each trait, p.
     pub sigma2: Vec<f64>,
     /// Points of the grid of proportions, of traits and of factors.
     pub g: Vec<usize>,
+    /// The same of each factor, k.
     pub gf: Vec<usize>,
     /// Coefficients of X_F, b_F x k.
     pub bf: Vec<f64>,
     /// Variances that coefficients share.
     pub shared: Vec<f64>,
+    /// Precisions of the loadings.
     pub shrinkage: Shrinkage,
     /// Cells that were missing, in the order of traits.
     pub cells: Vec<f64>,
-    pub failed: Failed,
+    pub(crate) failed: Failed,
 }
 
 impl State {
@@ -91,17 +96,18 @@ impl State {
     }
 
     /// Loadings of a trait.
-    pub fn lambda<'a>(&'a self, model: &Model, j: usize) -> &'a [f64] {
+    pub(crate) fn lambda<'a>(&'a self, model: &Model, j: usize) -> &'a [f64] {
         &self.theta[j * model.c() + model.b()..(j + 1) * model.c()]
     }
 
     /// What the loadings' variances of a trait are multiples of.
-    pub fn unit(&self, model: &Model, j: usize) -> f64 {
+    pub(crate) fn unit(&self, model: &Model, j: usize) -> f64 {
         if model.prior.scaled { self.sigma2[j] } else { 1.0 }
     }
 
     // ---- bytes ------------------------------------------------------------------------------------
 
+    /// Little endian, numbers as their bits: a chain goes on from them as if it had never stopped.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.iteration.to_le_bytes().to_vec();
         let points = |g: &[usize]| g.iter().map(|g| *g as f64).collect::<Vec<f64>>();

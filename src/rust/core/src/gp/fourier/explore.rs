@@ -22,12 +22,17 @@ use std::cell::RefCell;
 
 /// The process on the basis that serves its optimum, and the table of that basis.
 pub struct Settled {
+    /// Part of the process' variance that the basis may leave out.
     pub eps: f64,
+    /// The table of sums of that basis.
     pub moments: Moments,
+    /// The data of the response in that basis.
     pub space: WeightSpace,
     /// The space that the length scale was estimated in, if it is not `space`.
     pub guarded: Option<WeightSpace>,
+    /// Length scales that the basis serves.
     pub range: Range,
+    /// Optima over the length scales, best first.
     pub found: Found,
     /// Does the length scale lie at an end that the search could not pass?
     pub at_end: bool,
@@ -36,18 +41,18 @@ pub struct Settled {
 }
 
 /// A place to look, with the standard deviation of the logarithm of the length scale there.
-pub struct Guess {
-    pub lengths: Vec<f64>,
-    pub delta: f64,
-    pub width: f64,
-    pub deviance: f64,
+pub(crate) struct Guess {
+    pub(crate) lengths: Vec<f64>,
+    pub(crate) delta: f64,
+    pub(crate) width: f64,
+    pub(crate) deviance: f64,
     /// Was it made with so few functions that it leans to short length scales?
-    pub leans: bool,
+    pub(crate) leans: bool,
 }
 
 /// Rows of the sample, part of the variance left out and number of functions of the exploration.
 const SAMPLE: usize = 20_000;
-pub const COARSE: f64 = 1e-2;
+pub(crate) const COARSE: f64 = 1e-2;
 const FEW: usize = 700;
 /// Functions of a window beyond a valley that are looked at in search of another.
 const BEYOND: usize = 600;
@@ -59,22 +64,30 @@ const WINDOW: f64 = 1.56;
 
 /// All rows, or the table that they left.
 pub enum Source<'a> {
+    /// The rows themselves: every basis takes a pass over them.
     Rows(&'a Data<'a>),
+    /// A table of sums, and which of its responses: no pass over rows.
     Table(&'a Ladder, usize),
 }
 
+/// The search for a basis that serves the optimum of one response.
 pub struct Explorer<'a> {
+    /// Where the sums come from.
     pub source: Source<'a>,
+    /// Box of the rows and of later targets.
     pub bounds: &'a Bounds,
+    /// The process, and the range of its length scales.
     pub request: &'a Request,
+    /// Threads of the call.
     pub workers: &'a Workers,
 }
 
 impl Explorer<'_> {
-    pub fn d(&self) -> usize {
+    pub(crate) fn d(&self) -> usize {
         self.bounds.d()
     }
 
+    /// A search over the length scales of `process`, by this explorer's likelihood and threads.
     pub fn search<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
         Search {
             process,
@@ -224,7 +237,7 @@ impl Explorer<'_> {
     }
 
     /// A table of some rows for a range.
-    pub fn pass(
+    pub(crate) fn pass(
         &self,
         data: &Data<'_>,
         shifts: &[f64],
@@ -333,7 +346,7 @@ fn plausible(mut guesses: Vec<Guess>, ratio: f64) -> Vec<Guess> {
     kept
 }
 
-pub const NOTHING: Error = Error::NoConvergence {
+pub(crate) const NOTHING: Error = Error::NoConvergence {
     what: "the search for the length scale",
     iterations: 0,
 };

@@ -68,6 +68,7 @@ fn modes(plan: &Plan, field: &Sums) -> Vec<c64> {
 pub struct Targets<'a> {
     /// A slice for each coordinate.
     pub points: Vec<&'a [f64]>,
+    /// Rows of X, targets x p.
     pub x: MatRef<'a, f64>,
     /// Group of each target; none if it is a new one. Empty if the model has no groups.
     pub group: &'a [Option<usize>],

@@ -13,12 +13,16 @@ use std::f64::consts::SQRT_2;
 /// Sums over the data of cos and sin of the frequencies -m..m of each axis, the first axis fastest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sums {
+    /// Highest frequency of each axis.
     pub m: Vec<usize>,
+    /// `c_k`, one for each of the `prod (2 m + 1)` frequencies.
     pub cos: Vec<f64>,
+    /// `s_k`, in the same order.
     pub sin: Vec<f64>,
 }
 
 impl Sums {
+    /// A table of zeros that reaches to the frequencies m of each axis.
     pub fn zeros(m: Vec<usize>) -> Self {
         let count = m.iter().map(|m| 2 * m + 1).product();
         Self {
@@ -29,7 +33,7 @@ impl Sums {
     }
 
     /// The frequencies of the table, in its order.
-    pub fn keys(&self) -> Vec<Vec<i64>> {
+    pub(crate) fn keys(&self) -> Vec<Vec<i64>> {
         let key = |mut index: usize| {
             let digit = |m: &usize| {
                 let k = (index % (2 * m + 1)) as i64 - *m as i64;
@@ -42,7 +46,7 @@ impl Sums {
     }
 
     /// Sums of the multiples of some frequencies, -m..m times the stride.
-    pub fn strided(&self, stride: &[usize], m: &[usize]) -> Self {
+    pub(crate) fn strided(&self, stride: &[usize], m: &[usize]) -> Self {
         let mut part = Self::zeros(m.to_vec());
         for (index, k) in part.keys().into_iter().enumerate() {
             let multiple = k.iter().zip(stride).map(|(k, s)| k * *s as i64);
@@ -66,7 +70,7 @@ impl Sums {
     }
 
     /// Sums of the basis functions of the given frequencies (0 first): one, then a cosine and a sine each.
-    pub fn functions(&self, frequencies: &[Vec<i64>]) -> Vec<f64> {
+    pub(crate) fn functions(&self, frequencies: &[Vec<i64>]) -> Vec<f64> {
         let pair = |j: &Vec<i64>| {
             let (c, s) = self.at(j.iter().copied());
             [c * SQRT_2, s * SQRT_2]
@@ -78,7 +82,7 @@ impl Sums {
     }
 
     /// Lower triangle of F'F; the table must reach to twice the frequencies.
-    pub fn gram(&self, frequencies: &[Vec<i64>]) -> Mat<f64> {
+    pub(crate) fn gram(&self, frequencies: &[Vec<i64>]) -> Mat<f64> {
         let size = 2 * frequencies.len() - 1;
         let mut gram = Mat::zeros(size, size);
         let first = self.functions(frequencies);
@@ -108,7 +112,7 @@ impl Sums {
     }
 
     /// Amplitudes of the field `sum_f a_f f`, a combination of the basis functions.
-    pub fn combination(m: &[usize], frequencies: &[Vec<i64>], a: &[f64]) -> Self {
+    pub(crate) fn combination(m: &[usize], frequencies: &[Vec<i64>], a: &[f64]) -> Self {
         let mut field = Self::zeros(m.to_vec());
         field.add(frequencies[0].iter().copied(), a[0], 0.0);
         for (j, a) in frequencies[1..].iter().zip(a[1..].chunks(2)) {
@@ -118,7 +122,7 @@ impl Sums {
     }
 
     /// Amplitudes of the field `f' S f`, S given by its lower triangle: the adjoint of the Gram matrix.
-    pub fn quadratic(m: &[usize], frequencies: &[Vec<i64>], s: &Mat<f64>) -> Self {
+    pub(crate) fn quadratic(m: &[usize], frequencies: &[Vec<i64>], s: &Mat<f64>) -> Self {
         let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
         let first: Vec<f64> = (0..2 * frequencies.len() - 1)
             .map(|i| if i == 0 { s[(0, 0)] } else { 2.0 * s[(i, 0)] })

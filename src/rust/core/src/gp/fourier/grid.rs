@@ -6,16 +6,18 @@
 
 use crate::gp::bounds::{Bounds, Range};
 use crate::kernel::stationary::Family;
-use crate::runtime::error::{Error, Result};
 
 /// Largest correlation that images may add, whatever the part of the variance that may be left out.
 const IMAGE: f64 = 1e-3;
 
+/// Frequencies `xi_j = h j`, `|j_a| <= m_a` on axis a, about the middle of the box.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Grid {
+    /// Middle of the box, from which phases are counted.
     pub centre: Vec<f64>,
     /// Distance of frequencies, and the largest index, of each axis.
     pub h: Vec<f64>,
+    /// Largest index of each axis.
     pub m: Vec<usize>,
 }
 
@@ -36,6 +38,7 @@ impl Grid {
         Self { centre, h, m }
     }
 
+    /// Number of axes.
     pub fn d(&self) -> usize {
         self.h.len()
     }
@@ -71,7 +74,7 @@ impl Grid {
     }
 
     /// |ell_i xi_i|^2
-    pub fn rho2(&self, j: &[i64], lengths: &[f64]) -> f64 {
+    pub(crate) fn rho2(&self, j: &[i64], lengths: &[f64]) -> f64 {
         (0..j.len())
             .map(|i| (lengths[i] * self.h[i] * j[i] as f64).powi(2))
             .sum()
@@ -105,7 +108,7 @@ impl Grid {
     }
 
     /// The part of the variance that the frequencies hold; 0 counts once, the others twice.
-    pub fn captured(squares: &[f64]) -> f64 {
+    pub(crate) fn captured(squares: &[f64]) -> f64 {
         2.0 * squares.iter().sum::<f64>() - squares[0]
     }
 }
@@ -116,23 +119,15 @@ fn is_positive(j: &[i64]) -> bool {
 }
 
 /// How many real functions a grid with these length scales has, before it is made.
-pub fn size(family: Family, bounds: &Bounds, range: &Range, eps: f64) -> f64 {
+pub(crate) fn size(family: Family, bounds: &Bounds, range: &Range, eps: f64) -> f64 {
     let grid = Grid::new(family, bounds, range, eps);
     ball_size(family, &grid.h, &range.shortest, eps)
 }
 
 /// Number of frequencies at distances h in the ball that holds all but `eps` of the variance.
-pub fn ball_size(family: Family, h: &[f64], shortest: &[f64], eps: f64) -> f64 {
+pub(crate) fn ball_size(family: Family, h: &[f64], shortest: &[f64], eps: f64) -> f64 {
     let d = h.len();
     let ball = [2.0, std::f64::consts::PI, 4.0 / 3.0 * std::f64::consts::PI][d - 1];
     let cells = h.iter().zip(shortest).map(|(h, l)| 1.0 / (h * l));
     ball * family.band(eps, d).powi(d as i32) * cells.product::<f64>()
-}
-
-/// The box must have an extent along each axis.
-pub fn check_bounds(bounds: &Bounds) -> Result<()> {
-    match (0..bounds.d()).find(|&i| bounds.side(i) <= 0.0 || !bounds.side(i).is_finite()) {
-        Some(axis) => Err(Error::ConstantCoordinate { axis: axis + 1 }),
-        None => Ok(()),
-    }
 }

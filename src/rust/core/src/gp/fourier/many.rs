@@ -40,18 +40,25 @@ const TOGETHER: f64 = 1.6e7;
 
 /// Data without responses, and what is known of the process.
 pub struct Many<'a> {
+    /// Coordinates, X and weights of all rows.
     pub data: &'a Data<'a>,
     /// n x q, NaN where missing.
     pub y: MatRef<'a, f64>,
+    /// The process, its range, and what the fits are to hold.
     pub asked: Asked<'a>,
+    /// Threads of the call.
     pub workers: &'a Workers,
 }
 
 /// The functions of a window of length scales.
 pub struct Basis {
+    /// The grid that the frequencies are points of.
     pub grid: Grid,
+    /// Frequencies of a half space, 0 first.
     pub frequencies: Vec<Vec<i64>>,
+    /// Length scales that they serve.
     pub range: Range,
+    /// Part of the variance that they may leave out.
     pub eps: f64,
 }
 
@@ -64,6 +71,7 @@ struct Columns {
 }
 
 impl Many<'_> {
+    /// Each response at its best length scale and delta, or all at one length scale: windows of length scales from short to long, one pass over the rows for each.
     pub fn fit(&self, monitor: &mut dyn Monitor) -> Result<Together> {
         let q = self.y.ncols();
         let (all, nobs) = patterns(self.y);

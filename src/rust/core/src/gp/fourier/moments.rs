@@ -7,7 +7,9 @@ use faer::Mat;
 /// Columns are those of X, then those of Y, each less its shift; rows count with their weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moments {
+    /// The frequencies of the table.
     pub grid: Grid,
+    /// Number of rows.
     pub n: f64,
     /// Sum of the logarithms of the weights.
     pub log_weights: f64,
@@ -21,6 +23,7 @@ pub struct Moments {
     pub cross: Mat<f64>,
     /// Sum of squares of each column of Y.
     pub squares: Vec<f64>,
+    /// Sums for a grouping factor beside the process; empty without one.
     pub groups: Groups,
 }
 

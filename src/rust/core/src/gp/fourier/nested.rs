@@ -11,19 +11,24 @@ use crate::gp::bounds::{Bounds, Range};
 use crate::kernel::stationary::Family;
 use crate::runtime::error::{Error, Result};
 
+/// The table of sums, with what it was made for.
 #[derive(Debug, Clone)]
 pub struct Ladder {
+    /// Family of the kernel.
     pub family: Family,
+    /// Box that the table serves.
     pub bounds: Bounds,
+    /// Length scales that the table serves.
     pub range: Range,
     /// Part of the variance that may be left out.
     pub eps: f64,
+    /// Sums over all rows, which depend on no length scale.
     pub moments: Moments,
 }
 
 impl Ladder {
     /// Part of a table for a part of its range; the sums of every s-th frequency.
-    pub fn part(&self, range: &Range, eps: f64) -> Moments {
+    pub(crate) fn part(&self, range: &Range, eps: f64) -> Moments {
         let (stride, grid) = self.steps(range, eps);
         self.moments.strided(&stride, grid)
     }
@@ -44,7 +49,7 @@ impl Ladder {
     }
 
     /// The space of one response for a part of the range that leaves out no more than `eps` of the variance, and its table.
-    pub fn space(&self, range: &Range, eps: f64, response: usize) -> Result<(Moments, WeightSpace)> {
+    pub(crate) fn space(&self, range: &Range, eps: f64, response: usize) -> Result<(Moments, WeightSpace)> {
         let part = self.part(range, eps);
         let frequencies = part.grid.frequencies(self.family, &range.shortest, eps);
         let space = WeightSpace::new(self.family, &part, frequencies, response)?;
@@ -52,7 +57,7 @@ impl Ladder {
     }
 
     /// The table as if there were no groups.
-    pub fn without_groups(&self) -> Self {
+    pub(crate) fn without_groups(&self) -> Self {
         let moments = Moments {
             groups: Groups::default(),
             ..self.moments.clone()
@@ -64,14 +69,14 @@ impl Ladder {
     }
 
     /// How many functions a part of the range takes, before they are made.
-    pub fn size(&self, range: &Range, eps: f64) -> f64 {
+    pub(crate) fn size(&self, range: &Range, eps: f64) -> f64 {
         let (_, grid) = self.steps(range, eps);
         ball_size(self.family, &grid.h, &range.shortest, eps)
     }
 }
 
 /// An error for a basis that is too large, with the size that it would have.
-pub fn check_size(size: f64, range: &Range, eps: f64, largest: usize) -> Result<()> {
+pub(crate) fn check_size(size: f64, range: &Range, eps: f64, largest: usize) -> Result<()> {
     if size <= largest as f64 {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 
 /// Half the width of the last window, in the logarithm of the length scale.
-pub const HALF: f64 = 0.1;
+pub(crate) const HALF: f64 = 0.1;
 /// Standard errors that the last window reaches about the optimum, and its widest.
 const SPREAD: f64 = 3.5;
 /// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that guesses made with them lean
@@ -201,7 +201,7 @@ impl Explorer<'_> {
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
-    pub fn response(&self) -> usize {
+    pub(crate) fn response(&self) -> usize {
         match &self.source {
             Source::Rows(_) => 0,
             Source::Table(_, response) => *response,
@@ -256,7 +256,13 @@ fn moved(best: &Profiled, guess: &Guess) -> Guess {
 }
 
 /// Optima of the length scales in a range, and of the ratio of the groups if there are any.
-pub fn optima(request: &Request, search: &Search<'_>, groups: usize, start: &[f64], range: &Range) -> Result<Found> {
+pub(crate) fn optima(
+    request: &Request,
+    search: &Search<'_>,
+    groups: usize,
+    start: &[f64],
+    range: &Range,
+) -> Result<Found> {
     let d = range.shortest.len();
     let start = &start[..d];
     match (&request.lengths, groups, request.ard) {

@@ -14,12 +14,17 @@ use std::f64::consts::TAU;
 /// A chunk of data: a slice for each coordinate and each column of X and Y. Weights may be empty, and so may groups.
 #[derive(Debug, Clone, Default)]
 pub struct Data<'a> {
+    /// A slice of n for each of one to three coordinates.
     pub coordinates: Vec<&'a [f64]>,
+    /// Columns of X, n each.
     pub x: Vec<&'a [f64]>,
+    /// Responses, n each.
     pub y: Vec<&'a [f64]>,
+    /// Residual variance of row i is `sigma2_e / weights[i]`; empty: all 1.
     pub weights: &'a [f64],
     /// Group of each row, below `groups`.
     pub group: &'a [usize],
+    /// Number of groups.
     pub groups: usize,
 }
 
@@ -31,6 +36,7 @@ const BLOCK: usize = 1 << 16;
 const TOGETHER: usize = 1 << 25;
 
 impl<'a> Data<'a> {
+    /// Number of rows.
     pub fn n(&self) -> usize {
         self.coordinates[0].len()
     }
@@ -48,7 +54,7 @@ impl<'a> Data<'a> {
     }
 
     /// The rows whose numbers are given.
-    pub fn rows(&self, rows: &[usize]) -> Owned {
+    pub(crate) fn rows(&self, rows: &[usize]) -> Owned {
         let take = |x: &&[f64]| rows.iter().filter_map(|&i| x.get(i).copied()).collect::<Vec<f64>>();
         Owned {
             coordinates: self.coordinates.iter().map(take).collect(),
@@ -62,7 +68,7 @@ impl<'a> Data<'a> {
 }
 
 /// Data that are held.
-pub struct Owned {
+pub(crate) struct Owned {
     coordinates: Vec<Vec<f64>>,
     x: Vec<Vec<f64>>,
     y: Vec<Vec<f64>>,
@@ -72,7 +78,7 @@ pub struct Owned {
 }
 
 impl Owned {
-    pub fn view(&self) -> Data<'_> {
+    pub(crate) fn view(&self) -> Data<'_> {
         Data {
             coordinates: self.coordinates.iter().map(Vec::as_slice).collect(),
             x: self.x.iter().map(Vec::as_slice).collect(),
@@ -144,7 +150,7 @@ fn add_block(
 
 impl Grid {
     /// 2 pi h (x - centre) of each axis.
-    pub fn phases(&self, coordinates: &[&[f64]], rows: std::ops::Range<usize>) -> Vec<Vec<f64>> {
+    pub(crate) fn phases(&self, coordinates: &[&[f64]], rows: std::ops::Range<usize>) -> Vec<Vec<f64>> {
         let phase = |(a, x): (usize, &&[f64])| {
             x[rows.clone()]
                 .iter()

@@ -32,7 +32,9 @@ use faer::{Mat, Par};
 
 /// The data of one response in weight space, X projected out.
 pub struct WeightSpace {
+    /// Family of the kernel.
     pub family: Family,
+    /// The grid that the frequencies are points of.
     pub grid: Grid,
     /// Frequencies of a half space, 0 first; function f > 0 belongs to frequency (f + 1) / 2. Indicators of groups follow.
     pub frequencies: Vec<Vec<i64>>,
@@ -40,10 +42,11 @@ pub struct WeightSpace {
     /// Lower triangle of F'PF.
     pub(super) t: Mat<f64>,
     /// F'Py
-    pub c: Vec<f64>,
-    pub rho0: f64,
+    pub(crate) c: Vec<f64>,
+    pub(crate) rho0: f64,
     pub(super) n: f64,
     pub(super) log_weights: f64,
+    /// X in the same sums: its projection, and the way back to beta.
     pub fixed: Fixed,
 }
 
@@ -95,7 +98,7 @@ impl WeightSpace {
     }
 
     /// Takes another response, of the same rows.
-    pub fn respond(&mut self, moments: &Moments, response: usize) {
+    pub(crate) fn respond(&mut self, moments: &Moments, response: usize) {
         let (at, fixed) = (moments.p() + response, &mut self.fixed);
         let cross = fixed.kept.iter().map(|&j| vec![moments.cross[(j, at)]]).collect();
         fixed.y1 = solve_rows(&fixed.l, cross).concat();
@@ -108,7 +111,7 @@ impl WeightSpace {
     }
 
     /// Coordinates of the response along Q1.
-    pub fn unshifted_y1(&self) -> Vec<f64> {
+    pub(crate) fn unshifted_y1(&self) -> Vec<f64> {
         self.fixed.unshifted_y1()
     }
 
@@ -118,7 +121,7 @@ impl WeightSpace {
     }
 
     /// Number of groups.
-    pub fn groups(&self) -> usize {
+    pub(crate) fn groups(&self) -> usize {
         self.groups
     }
 
@@ -143,7 +146,7 @@ impl WeightSpace {
     }
 
     /// Lower triangle of A = D T D.
-    pub fn a(&self, d: &[f64]) -> Mat<f64> {
+    pub(crate) fn a(&self, d: &[f64]) -> Mat<f64> {
         let mut a = Mat::zeros(d.len(), d.len());
         for j in 0..d.len() {
             let below = a.col_as_slice_mut(j)[j..].iter_mut();
@@ -155,7 +158,7 @@ impl WeightSpace {
     }
 
     /// Lower triangle of D F'F D: X not projected out.
-    pub fn whole(&self, d: &[f64], par: Par) -> Mat<f64> {
+    pub(crate) fn whole(&self, d: &[f64], par: Par) -> Mat<f64> {
         let r = self.fixed.kept.len();
         let mut whole = self.a(d);
         let rows = Mat::from_fn(r, d.len(), |i, j| self.fixed.qf[i][j] * d[j]);
@@ -186,7 +189,7 @@ impl WeightSpace {
     }
 
     /// D (A + delta I)^-1 D, lower triangle; its product with sigma2_e is the covariance of the coefficients given y.
-    pub fn covariance(&self, at: &[f64], delta: f64, par: Par) -> Result<Mat<f64>> {
+    pub(crate) fn covariance(&self, at: &[f64], delta: f64, par: Par) -> Result<Mat<f64>> {
         let d = self.weights(at);
         let mut inverse = self
             .definite(self.a(&d), delta, par)?
@@ -253,7 +256,12 @@ impl Process for WeightSpace {
 impl WeightSpace {
     /// The rotated object from eigenvalues of A and what the eigenvectors make of `D qf'` and, as the last column, of `D c`: entry i of column j. Eigenvalues of rounding are left
     /// out; those that are not come first.
-    pub fn reduced(&self, d: &[f64], values: &[f64], turned: impl Fn(usize, usize) -> f64) -> (Vec<usize>, Rotated) {
+    pub(crate) fn reduced(
+        &self,
+        d: &[f64],
+        values: &[f64],
+        turned: impl Fn(usize, usize) -> f64,
+    ) -> (Vec<usize>, Rotated) {
         let (m, r) = (d.len(), self.fixed.kept.len());
         let cut = m as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         let reached: Vec<usize> = (0..m).filter(|&i| values[i] > cut).collect();
@@ -296,7 +304,7 @@ impl WeightSpace {
     }
 
     /// D qf' and D c, a column each.
-    pub fn weighted_columns(&self, d: &[f64]) -> Mat<f64> {
+    pub(crate) fn weighted_columns(&self, d: &[f64]) -> Mat<f64> {
         let r = self.fixed.kept.len();
         Mat::from_fn(d.len(), r + 1, |i, j| {
             d[i] * if j < r { self.fixed.qf[j][i] } else { self.c[i] }

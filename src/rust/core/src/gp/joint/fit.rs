@@ -22,26 +22,37 @@ use std::cell::RefCell;
 
 /// Rows, what is asked, and the effects beside the process.
 pub struct Model<'a> {
+    /// A slice of n for each coordinate of the process.
     pub coordinates: Vec<&'a [f64]>,
+    /// Response, n.
     pub y: &'a [f64],
+    /// n x p, p = 0 allowed, aliased columns allowed.
     pub x: MatRef<'a, f64>,
+    /// Residual variance of row i is `sigma2_e / weights[i]`.
     pub weights: &'a [f64],
+    /// Random effects beside the process.
     pub effects: Vec<Effect<'a>>,
+    /// Family of the process, likelihood, and given ends of its range.
     pub request: &'a Request,
+    /// Box of the coordinates.
     pub bounds: &'a Bounds,
 }
 
 /// A fit, the process at the head of its effects.
 pub struct Fit {
+    /// The fit with the process' kernel at its best length scales.
     pub mix: mix::fit::Fit,
+    /// Length scales, one an axis, in units of the coordinates.
     pub lengths: Vec<f64>,
     /// Standard errors of the logarithms of the length scales that were estimated.
     pub log_errors: Vec<f64>,
     /// First length scales of the local optima and of the grid.
     pub local_lengths: Vec<f64>,
+    /// The same of the grid that the search saw.
     pub grid_lengths: Vec<f64>,
     /// Does a length scale lie at an end of its range? Is the residual variance as small as the condition of V allows?
     pub at_end: bool,
+    /// Is the residual variance as small as the condition of V allows?
     pub at_floor: bool,
 }
 
@@ -51,7 +62,7 @@ const STEP: f64 = 1e-3;
 const AGREE: f64 = 0.01;
 
 impl<'a> Model<'a> {
-    pub fn problem(&self, par: Par) -> Result<Problem<'a>> {
+    pub(crate) fn problem(&self, par: Par) -> Result<Problem<'a>> {
         claim((self.effects.len() + 2 * self.coordinates.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
         let turned = Turned::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
@@ -100,8 +111,8 @@ pub fn fit(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> R
 
 /// Logarithms that are free at a point: variances that are not zero, and the length scales of a process that is there within their range.
 pub(super) struct Free {
-    pub which: Vec<usize>,
-    pub covariance: Option<Mat<f64>>,
+    pub(crate) which: Vec<usize>,
+    pub(crate) covariance: Option<Mat<f64>>,
 }
 
 impl Problem<'_> {

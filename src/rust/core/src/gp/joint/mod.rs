@@ -17,8 +17,8 @@
 //! | `fit` | what the optimum means in the user's units |
 //! | `profile` | curves and intervals |
 
-pub mod descent;
+pub(crate) mod descent;
 pub mod fit;
-pub mod problem;
+pub(crate) mod problem;
 pub mod profile;
-pub mod search;
+pub(crate) mod search;

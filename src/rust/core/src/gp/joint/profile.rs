@@ -27,6 +27,7 @@ pub enum What {
 /// A rise so large that nothing depends on how large.
 const FAR: f64 = 1e4;
 
+/// The likelihood along one parameter of a process and effects beside it, all others at their best.
 pub struct Profile<'p, 'a> {
     model: &'p Model<'a>,
     problem: Problem<'a>,
