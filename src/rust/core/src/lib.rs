@@ -1,7 +1,34 @@
 //! Mixed models with a known covariance: `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
 //!
-//! The data are projected away from X and rotated once. From then on the model is a cost function of one number, log delta,
-//! evaluated with plain or dual numbers by the same code.
+//! X is projected out and the data are rotated once. From then on the model is a function of one number, log delta, evaluated with plain or
+//! dual numbers by the same code. Several effects, Gaussian processes, scans and the sampler stand on the same projection and rotation.
+//!
+//! # Modules
+//!
+//! A folder uses only those above it in this table.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | [`runtime`] | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
+//! | [`linalg`] | small dense helpers, tridiagonal form, pivoted Cholesky, secular equation, rank-one updates of a spectrum |
+//! | [`nufft`] | nonuniform fast Fourier transforms of real data |
+//! | [`kernel`] | covariances: dense, factor, sparse factor, stationary |
+//! | [`rotation`] | X and Z projected out of both sides of K, decomposition, [`rotation::rotated::Rotated`]; back to random effects |
+//! | [`likelihood`] | profiled REML and ML, generic in the scalar; global search over log delta; profiles, intervals, standard errors |
+//! | [`lmm`] | one kernel: fit, degenerate data, many responses, variance of predictions, a fit without some columns of its factor |
+//! | [`mix`] | several random effects by dense algebra |
+//! | [`scan`] | candidates tested one by one or in sets against one null model; PLINK's genotypes |
+//! | [`gp`] | Gaussian processes: search for length scales, standard errors, intervals; the kernel matrix of all rows |
+//! | [`gp::joint`] | a process and other random effects, by the kernel matrix |
+//! | [`gp::fourier`] | processes in Fourier space: one pass over the data, weights of basis functions, fields |
+//! | [`slam`] | many responses that share sparse factors: Gibbs sampler |
+//!
+//! Each main item has a short example: [`lmm::fit::fit`], [`likelihood::profile::Profile`], [`lmm::many::fit_many`], [`kernel::low_rank::LowRank`],
+//! [`scan::block()`], [`mix::fit::fit`], [`gp::exact::Exact`], [`slam::Sampler`], [`nufft::Plan`].
+//!
+//! # Notation
+//!
+//! One kernel, in every engine:
 //!
 //! | paper | Rust | R |
 //! |---|---|---|
@@ -13,28 +40,71 @@
 //! | (h, 1 - h) = (1, delta) / (1 + delta), tau^2 = sigma^2 + sigma_e^2 in scaled units | `h g tau2` | |
 //! | lambda, U'y2 of K22 = U Lambda U' | `values y` | `rotated$values`, `rotated$y` |
 //! | K11, K12 U | `k11 b` | `rotated$k11`, `rotated$b` |
-//! | S = (Q1' H^-1 Q1)^-1 | `schur` | |
+//! | S = (Q1' H^-1 Q1)^-1, H = h K + g I | `schur` | |
 //! | N' = n - rank(X) | `contrasts` | |
 //!
-//! A folder uses only those above it in this table, but for `likelihood`, which still takes two helpers from `lmm::fit`.
+//! Several effects ([`mix`]): theta_k = variances in scaled units, the residual's last (`theta`, R `sigma2`, `sigma2_e`); A_k = covariance of effect k between contrasts; V22 =
+//! sum_k theta_k A_k (`covariance`).
 //!
-//! | folder | holds |
+//! Scans ([`scan`]): G = candidates, cells x candidates (`g`); E, Q1 = the null model's eigenvectors and basis of span(X), by cells (`e q`); S(delta) = cross products of
+//! candidates and y under the inverse covariance.
+//!
+//! Processes ([`gp`]): ell = length scales (`lengths`, R `lengthscale`); xi_j = h j = frequencies (`Grid::h`, `m`); F = basis functions at the rows, D = their weights, T = F'PF,
+//! c = F'Py with P the projection off X (`t c`); captured = part of the process' variance that the basis holds (R `gp$captured`).
+//!
+//! Sampler ([`slam`]): n rows, p traits, k factors; Lambda = loadings, F = factors, B, B_F = coefficients of X and X_F (`theta` holds B and Lambda, `f`, `bf`); h_j, h_Fm = proportions on
+//! the grid (`g`, `gf`: points of [`slam::Proportions`]); sigma2_j (`sigma2`); s = eigenvalues of Z K Z' (`s`); R's `G`, `R`, `P` are covariances of traits made of these.
+//!
+//! # The method, formula by formula
+//!
+//! Numbers in brackets are those of R's `vignette("method")`. The map leads to private items too: read it by `cargo doc --document-private-items`.
+//!
+//! | formula | in the code |
 //! |---|---|
-//! | `runtime` | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
-//! | `linalg` | small dense helpers, tridiagonal form, secular equation, rank-one updates of a spectrum |
-//! | `nufft` | nonuniform fast Fourier transforms of real data |
-//! | `kernel` | covariances: checks and access |
-//! | `rotation` | X and Z projected out of both sides of K, rotation, `Rotated`; from there back to random effects (`blup`) |
-//! | `likelihood` | profiled REML and ML, generic in the scalar; global search over log delta; profiles, standard errors |
-//! | `lmm` | one kernel: fit, degenerate data, many responses, predictions, a fit without some columns of its factor |
-//! | `mix` | several random effects |
-//! | `scan` | candidates tested one by one or in sets against one null model; PLINK's genotypes |
-//! | `gp` | Gaussian processes: search for their length scales, standard errors, intervals; exact kernels |
-//! | `gp::fourier` | the same in Fourier space: one pass over the data, weights of basis functions, fields |
-//! | `slam` | many responses that share sparse factors: Gibbs sampler |
+//! | X = Q R, aliased columns left out | [`rotation::fixed_qr::Design::new`] |
+//! | y2, K22, K12: both sides projected off X (1), (2), (3) | [`rotation::projection::Projection::project`], [`rotation::decomposition::Decomposition::build`] |
+//! | repeats collapsed: `N^(1/2) K N^(1/2)` | [`rotation::incidence::Incidence::new`] |
+//! | K22 = U Lambda U', by tridiagonal form without eigenvectors | [`linalg::tridiagonal::Tridiagonal`] |
+//! | the same of W W', thin SVD of the projected factor | [`rotation::thin_svd::Thin::build`] |
+//! | the same of a given decomposition, X taken out direction by direction; secular equation | [`rotation::reused_eigen::Reused::build`], [`linalg::rank_one`], [`linalg::secular`] |
+//! | `sum_i a_i b_i / (h lambda_i + g)` | [`linalg::tridiagonal::weighted`] |
+//! | Q(delta) and log-determinants of (4) | [`likelihood::Criterion::terms`] |
+//! | -2 log L, REML (4) and ML, with its constants | [`likelihood::Criterion::deviance_at`], [`likelihood::Criterion::constant`] |
+//! | beta_hat (2), Var(beta_hat) | [`likelihood::Criterion::beta`], [`likelihood::Criterion::vcov`] |
+//! | S(delta) (5) | [`likelihood::Criterion::schur`] |
+//! | ML without a maximum, directions left out | [`rotation::rotated::Rotated::separate_null_directions`], [`likelihood::Criterion::is_bounded`] |
+//! | the whole range of delta: grid, roots of the slope, end points | [`likelihood::optimize::grid_points`], [`likelihood::optimize::Grid::optimum`] |
+//! | standard errors from the observed information | [`likelihood::information::errors`] |
+//! | deviance with one parameter held | [`likelihood::constrained::combine`] |
+//! | ends of profile intervals: Newton's and the Illinois method | [`likelihood::profiled::Profiled::crossing`] |
+//! | u_hat = K Z' alpha | [`rotation::NullModel::blup`] |
+//! | variance of a prediction, kriging with beta estimated | [`lmm::predict::variance`] |
+//! | fits that have no ordinary optimum | [`lmm::degenerate::diagnose`], [`lmm::degenerate::interpolated`] |
+//! | many responses: deviances on a shared grid by matrix products | [`lmm::shared_grid::Common`] |
+//! | K without some columns of W (proximal contamination) | [`lmm::exclude::exclude`] |
+//! | several effects: -2 log L, gradient and Hessian | [`mix::likelihood::Problem::point`], [`mix::likelihood::Problem::derivatives`] |
+//! | V22 as a matrix; as a spectrum and factors | [`mix::dense`], [`mix::spectral`] |
+//! | search over the simplex of shares, trust region | [`mix::search`], [`mix::trust`] |
+//! | scan: S(delta) of a candidate, its Cholesky factor, slopes | [`scan::candidate`] |
+//! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |
+//! | F of candidates x responses by two matrix products | [`scan::many::many`] |
+//! | k(r), spectral density, reach and band | [`kernel::stationary::Family::correlation`], [`kernel::stationary::Family::log_density`] |
+//! | exact slopes and Hessian in log ell | [`gp::second_order`], [`gp::newton::Local`] |
+//! | decompositions at Chebyshev nodes of log ell, the polynomial between them | [`gp::chebyshev::Nodes`] |
+//! | Fourier grid: h from the longest, m from the shortest length scale | [`gp::fourier::grid::Grid::new`] |
+//! | F'F from one table of Fourier sums | [`gp::fourier::gram::Sums::gram`], the pass over the rows [`gp::fourier::sufficient::moments`] |
+//! | D T D + delta I: REML, ML and slopes in weight space | [`gp::fourier::weights::WeightSpace`] |
+//! | the process at new places, its variance | [`gp::fourier::field::values`], [`gp::fourier::field::variances`] |
+//! | a process and other effects: V, slopes, floor of the residual | [`gp::joint::problem::Problem::point`] |
+//! | tube test of a process (arc length) | [`gp::many`] |
+//! | nonuniform FFT: spreading kernel, deconvolution | [`nufft::kernel`], [`nufft::spread`] |
+//! | sampler: theta_j; (h_j, sigma2_j); F; loadings' precisions; moves; missing cells | [`slam::traits`], [`slam::factors`], [`slam::shrinkage`], [`slam::group_moves`], [`slam::missing`], [`slam::missing_patterns`] |
+//! | gamma tails, generalised inverse Gaussian | [`slam::rng`] |
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+// the map of formulas leads to private items, which the gate documents too
+#![allow(rustdoc::private_intra_doc_links)]
 
 pub mod gp;
 pub mod kernel;

@@ -37,6 +37,30 @@ pub(crate) struct Places<'a> {
 }
 
 /// The process by its kernel matrix, n x n: exact for any layout of the rows, in time n^3 for each length scale.
+///
+/// At a given length scale it is an ordinary fit by the matrix of correlations:
+///
+/// ```
+/// use fastlmm_core::gp::exact::{Exact, correlations};
+/// use fastlmm_core::{kernel::{Kernel, dense::Dense, stationary::Family}, likelihood::Method, runtime::parallel::Workers};
+/// # use fastlmm_core::{lmm::fit::{Options, fit}, rotation::Model};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let at = [0.0, 0.7, 1.1, 2.0, 3.4, 4.0, 5.2, 6.1];
+/// let y = [0.1, 0.9, 1.0, 1.2, -0.1, -0.9, -0.7, 0.2];
+/// let x = faer::Mat::full(8, 1, 1.0);
+/// let exact = Exact::new(Family::Matern52, vec![&at], &y, x.as_ref(), &[1.0; 8])?;
+/// let process = exact.fit(Method::Reml, &[1.5], &Workers::new(1)?)?;
+///
+/// let k = correlations(Family::Matern52, &[&at], &[&at], &[1.5])?;
+/// let rows: Vec<usize> = (0..8).collect();
+/// let model = Model {
+///     y: &y, x: x.as_ref(), weights: &[1.0; 8], z: &[1.0; 8], group: &rows, kernel: Kernel::Dense(Dense(k.as_ref())), index: &rows,
+/// };
+/// let dense = fit(&model, Options { method: Method::Reml, threads: 1, tolerance: None }, &mut ())?;
+/// assert!((process.point.log_lik - dense.point.log_lik).abs() < 1e-7);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Exact<'a> {
     pub(crate) places: Places<'a>,
     turned: Turned,

@@ -6,6 +6,26 @@ use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Mat, MatRef, Par};
 
 /// View of W: one row an id, one column a feature; are its columns known to be orthogonal, as those of a decomposition?
+///
+/// The fit is that of W W' itself:
+///
+/// ```
+/// use fastlmm_core::{kernel::{Kernel, dense::Dense, low_rank::LowRank}, likelihood::Method, rotation::Model};
+/// # use fastlmm_core::lmm::fit::{Options, fit};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let w = faer::Mat::from_fn(8, 2, |i, c| [[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [2.0, 0.0]][i % 4][c] + 0.1 * i as f64);
+/// let k = &w * w.transpose();
+/// let (x, rows): (_, Vec<usize>) = (faer::Mat::full(8, 1, 1.0), (0..8).collect());
+/// let log_lik = |kernel| {
+///     let y = &[1.0, 2.5, 4.0, 5.0, 9.0, 8.0, 3.0, 6.0];
+///     let model = Model { y, x: x.as_ref(), weights: &[1.0; 8], z: &[1.0; 8], group: &rows, kernel, index: &rows };
+///     fit(&model, Options { method: Method::Reml, threads: 1, tolerance: None }, &mut ()).map(|fit| fit.point.log_lik)
+/// };
+/// let (thin, dense) = (log_lik(Kernel::LowRank(LowRank(w.as_ref(), false)))?, log_lik(Kernel::Dense(Dense(k.as_ref())))?);
+/// assert!((thin - dense).abs() < 1e-7);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct LowRank<'a>(pub MatRef<'a, f64>, pub bool);
 

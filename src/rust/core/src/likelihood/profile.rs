@@ -15,6 +15,28 @@ use crate::runtime::error::{Error, Result};
 /// Profile of one parameter of one rotated data set.
 ///
 /// Parameters are held on a working scale: log delta, log sigma2, log sigma2_e, or beta, in scaled units.
+///
+/// An interval ends where the deviance has risen by a quantile of chi-squared:
+///
+/// ```
+/// # use fastlmm_core::{kernel::Kernel, likelihood::{Criterion, Method}, lmm::fit::{Options, fit}, rotation::Model};
+/// use fastlmm_core::likelihood::profile::{Profile, What};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// # let x = faer::Mat::full(6, 1, 1.0);
+/// # let model = Model {
+/// #     y: &[1.0, 2.0, 4.0, 5.0, 9.0, 8.0], x: x.as_ref(), weights: &[1.0; 6], z: &[1.0; 6],
+/// #     group: &[0, 0, 1, 1, 2, 2], kernel: Kernel::Identity, index: &[0, 1, 2],
+/// # };
+/// # let fit = fit(&model, Options { method: Method::Reml, threads: 1, tolerance: None }, &mut ())?;
+/// let (lower, upper) = Profile::new(&fit.rotated, Method::Reml, What::Delta)?.interval(3.84)?;
+/// let criterion = Criterion { data: &fit.rotated, method: Method::Reml };
+/// for delta in [lower, upper] {
+///     let deviance = criterion.deviance((delta / fit.rotated.k_scale).ln());
+///     assert!((deviance + 2.0 * fit.point.log_lik - 3.84).abs() < 1e-6);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Profile<'a> {
     table: Table<'a>,
     best: f64,

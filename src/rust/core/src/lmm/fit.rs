@@ -29,6 +29,30 @@ pub struct Options {
 }
 
 /// Fit `y ~ N(X beta, sigma2 (Z K Z' + delta W^-1))`.
+///
+/// In a balanced one-way layout of m groups of r rows REML is the analysis of variance: `sigma2_e = MSE`, `sigma2 = (MSG - MSE) / r`.
+///
+/// ```
+/// use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let x = faer::Mat::full(6, 1, 1.0);
+/// let model = Model {
+///     y: &[1.0, 2.0, 4.0, 5.0, 9.0, 8.0],
+///     x: x.as_ref(),
+///     weights: &[1.0; 6],
+///     z: &[1.0; 6],
+///     group: &[0, 0, 1, 1, 2, 2],
+///     kernel: Kernel::Identity,
+///     index: &[0, 1, 2],
+/// };
+/// let fit = fit(&model, Options { method: Method::Reml, threads: 1, tolerance: None }, &mut ())?;
+/// let (between, within) = (74.0 / 3.0, 0.5);
+/// assert!((fit.point.sigma2_e - within).abs() < 1e-7);
+/// assert!((fit.point.sigma2 - (between - within) / 2.0).abs() < 1e-6);
+/// assert!((fit.beta[0] - 29.0 / 6.0).abs() < 1e-12);
+/// # Ok(())
+/// # }
+/// ```
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
     fit_by(model, options, 0.0, &Workers::new(options.threads)?, monitor)
 }

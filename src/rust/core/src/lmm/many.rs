@@ -59,6 +59,29 @@ const BLOCK: usize = 1 << 20;
 const COPIES: usize = 8;
 
 /// Fit each column of `y` (n x q, NaN where missing); `model.y` is not read.
+///
+/// Each fit is that of its response alone:
+///
+/// ```
+/// # use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model};
+/// use fastlmm_core::lmm::many::{Request, fit_many};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// # let x = faer::Mat::full(6, 1, 1.0);
+/// # let (first, second) = ([1.0, 2.0, 4.0, 5.0, 9.0, 8.0], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0]);
+/// let y = faer::Mat::from_fn(6, 2, |i, j| if j == 0 { first[i] } else { second[i] });
+/// let options = Options { method: Method::Reml, threads: 1, tolerance: None };
+/// let model = |y| Model {
+///     y, x: x.as_ref(), weights: &[1.0; 6], z: &[1.0; 6],
+///     group: &[0, 0, 1, 1, 2, 2], kernel: Kernel::Identity, index: &[0, 1, 2],
+/// };
+/// let request = Request { options, effects: false, floored: false };
+/// let many = fit_many(y.as_ref(), &model(&[]), request, &mut ())?;
+/// for (fits, y) in many.fits.into_iter().zip([&first, &second]) {
+///     assert!((fits?.point.sigma2 / fit(&model(y), options, &mut ())?.point.sigma2 - 1.0).abs() < 1e-6);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor: &mut dyn Monitor) -> Result<Fits> {
     let alpha = if request.effects { model.index.len() } else { 0 };
     claim(2.0 * (y.ncols() * (alpha + model.x.ncols().pow(2))) as f64)?;

@@ -9,6 +9,23 @@ use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
 
 /// Modes, tolerance, gridding kernel and transforms of one size: made once, used for any number of points.
+///
+/// ```
+/// use fastlmm_core::nufft::Plan;
+/// use fastlmm_core::runtime::parallel::Workers;
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let (at, c) = ([0.3, 2.0, -1.4], [1.0, -0.5, 2.0]);
+/// let plan = Plan::new(&[8], 1e-9)?;
+/// let modes = plan.type1(&[&at], &[&c], &Workers::new(1)?, &mut ())?;
+/// // k = 0, 1, ... of F_k = sum_i c_i exp(-i k x_i)
+/// for (k, found) in modes[0].iter().enumerate() {
+///     let re: f64 = at.iter().zip(&c).map(|(x, c)| c * (k as f64 * x).cos()).sum();
+///     let im: f64 = at.iter().zip(&c).map(|(x, c)| -c * (k as f64 * x).sin()).sum();
+///     assert!((found.re - re).abs() < 1e-8 && (found.im - im).abs() < 1e-8);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Plan {
     pub(super) axes: [Axis; 3],
     pub(super) kernel: Kernel,

@@ -126,6 +126,36 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 }
 
 /// All sets of columns of G, cells x candidates; its other columns are not looked at.
+///
+/// With delta estimated anew, Wald's F statistic of one candidate is the square of its t value in the fit that has it in X:
+///
+/// ```
+/// # use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model, runtime::parallel::Workers};
+/// use fastlmm_core::scan::{Ask, Basis, Null, Refit, Set, Test, block};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// # let y = [1.0, 2.5, 4.0, 5.0, 9.0, 8.0, 3.0, 6.0];
+/// # let candidate = faer::Mat::from_fn(8, 1, |i, _| [0.0, 1.0, 2.0, 0.0, 1.0, 1.0, 0.0, 2.0][i]);
+/// # let (ones, both) = (faer::Mat::full(8, 1, 1.0), faer::Mat::from_fn(8, 2, |i, j| if j == 0 { 1.0 } else { candidate[(i, 0)] }));
+/// # let model = |x| Model {
+/// #     y: &y, x, weights: &[1.0; 8], z: &[1.0; 8], group: &[0, 0, 1, 1, 2, 2, 3, 3], kernel: Kernel::Identity, index: &[0, 1, 2, 3],
+/// # };
+/// let options = Options { method: Method::Reml, threads: 1, tolerance: None };
+/// let rows: Vec<usize> = (0..8).collect();
+/// let null = Null::new(&model(ones.as_ref()), &rows, 8, options, &Workers::new(1)?, &mut ())?;
+/// let basis = Basis {
+///     rotated: &null.rotated, e: null.e.as_ref(), q: null.q.as_ref(), weight: &null.weight, v: &null.v,
+///     length: null.length, by_rows: null.by_rows,
+/// };
+/// let sets = [Set { columns: vec![0], adjust: 0 }];
+/// let ask = Ask {
+///     test: Test::Wald, refit: Refit::Anew, method: Method::Reml, null: (0.5, 0.5), sets: &sets, centred: true, threads: 1,
+/// };
+/// let found = block(&basis, candidate.as_ref(), &ask, faer::Par::Seq)?;
+/// let fit = fit(&model(both.as_ref()), options, &mut ())?;
+/// assert!((found[0].statistic / (fit.beta[1].powi(2) / fit.vcov[1][1]) - 1.0).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Done<Vec<Outcome>> {
     let (which, sets) = used(ask.sets);
     let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par)?;

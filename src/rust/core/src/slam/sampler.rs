@@ -12,6 +12,41 @@ use crate::runtime::stop;
 use rayon::prelude::*;
 
 /// A model and its chains, which may go on where they stopped.
+///
+/// Without factors and random effects, and with a flat prior, the mean of a trait is distributed about that of its rows:
+///
+/// ```
+/// use fastlmm_core::runtime::parallel::Workers;
+/// use fastlmm_core::slam::rng::Source;
+/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Sampler};
+/// use faer::Mat;
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let prior = InverseGamma { shape: 3.0, scale: 2.0 };
+/// let model = Model {
+///     data: Data {
+///         y: Mat::from_fn(5, 1, |i, _| [1.0, 2.0, 4.0, 3.0, 5.0][i]),
+///         x: Mat::full(5, 1, 1.0), x_prior: vec![Coefficient::Flat],
+///         xf: Mat::zeros(5, 0), xf_prior: vec![],
+///         s: vec![1.0; 5], missing: vec![vec![]], rows: Mat::zeros(0, 0), known: Mat::zeros(0, 0),
+///     },
+///     proportions: Proportions::new(&[1.0; 5], vec![0.0], vec![0.0], vec![0.0]),
+///     prior: Prior {
+///         residual: prior,
+///         loadings: Loadings::Gamma { nu: 3.0, first: (2.0, 1.0), others: (3.0, 1.0), truncated: false },
+///         scaled: false,
+///         shared: vec![],
+///     },
+///     k: 0, sets: vec![], place: 0,
+/// };
+/// let mut sampler = Sampler::new(model);
+/// sampler.start(Source { seed: 1, chain: 0 })?;
+/// let draws = sampler.run(4000, 0, 1, &Workers::new(1)?, &mut ())?.remove(0);
+/// let mean = draws.theta.iter().sum::<f64>() / draws.count as f64;
+/// // sigma2 of the mean is about 0.3: five standard errors
+/// assert!((mean - 3.0).abs() < 5.0 * (0.5_f64 / 4000.0).sqrt());
+/// # Ok(())
+/// # }
+/// ```
 pub struct Sampler {
     model: Model,
     chains: Vec<(Source, State)>,
