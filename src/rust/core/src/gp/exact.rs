@@ -135,8 +135,9 @@ impl<'a> Places<'a> {
     }
 }
 
-/// What two evaluations of the log-likelihood may differ by, and of residuals in units of their standard deviation.
+/// Difference of two evaluations of the log-likelihood, by two factorisations, above which the fit is refused as rounding.
 const AGREE: f64 = 0.02;
+/// The same for residuals, in units of their standard deviation.
 const RESIDUALS: f64 = 0.5;
 
 pub(super) fn singular() -> Error {

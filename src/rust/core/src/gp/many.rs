@@ -29,10 +29,11 @@ use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 
-/// Distance of length scales in the logarithm, before some are put between.
+/// Distance of length scales in the logarithm, before some are put between. Twice as far halves the decompositions of the first pass and makes more halvings.
 const STEP: f64 = 0.2;
-/// What a response's log-likelihood may gain between length scales that were looked at, and how often a step is halved at most.
+/// Log-likelihood that a response may miss between length scales that were looked at.
 const GAIN: f64 = 0.01;
+/// Halvings of a step at most: a sixty-fourth of STEP.
 const HALVINGS: usize = 6;
 
 /// The fits in the order of the responses, their length scales, and the length of the arc of each.

@@ -129,13 +129,15 @@ impl Local {
     }
 }
 
-/// Most steps, and how long one is at most.
+/// Steps at most.
 const STEPS: usize = 16;
+/// Longest step in the logarithm of a parameter, a factor of two: the quadratic model holds no farther.
 const LONGEST: f64 = 0.7;
 /// Length of a step that does not matter, in standard errors: the deviance is within 1e-5 of its lowest.
 const SMALL: f64 = 3e-3;
-/// Length of a step after which the next would be far below that, and the part of itself by which the curvature may change along it to be taken for that at its end.
+/// Length of a step, in standard errors, after which the next would be far below SMALL.
 const CLOSE: f64 = 2e-2;
+/// Relative change of the curvature along such a step up to which the one at its beginning is taken for the one at its end: one decomposition is saved.
 const STEADY: f64 = 1e-3;
 
 /// Where a step began, the step, and what was there.
@@ -238,7 +240,7 @@ impl Search<'_> {
     }
 }
 
-/// Differences of deviances below this part of them are rounding.
+/// Relative difference of two deviances below which it is rounding.
 const ROUNDING: f64 = 1e-9;
 
 impl Local {

@@ -16,10 +16,11 @@ use crate::runtime::error::Result;
 use faer::Mat;
 use std::cell::RefCell;
 
-/// Rows up to which all are looked at, and how many the first look takes.
+/// Rows up to which all are looked at.
 const FEW: usize = 400;
+/// Rows that the first look takes of more.
 const LOOK: usize = 350;
-/// What the root of the ratio of the rows makes of a difference of deviances that cannot be made up for on all rows.
+/// Difference of deviances on the part, times the root of the ratio of the rows, above which a valley cannot be the best on all rows.
 const HOPELESS: f64 = 20.0;
 /// Starts of each kind that are followed at most.
 const FOLLOWED: usize = 3;

@@ -136,10 +136,11 @@ pub trait Profiled {
 
 /// Outward steps before a border is taken to be reached.
 const OUTWARD: usize = 14;
+/// Steps to an end at most.
 const MOST: usize = 100;
-/// Places so close are one.
+/// Relative distance of two places that a double does not tell apart for a deviance.
 const CLOSE: f64 = 1e-14;
-/// An excess so large that nothing depends on how large.
+/// Cap of zeta's excess: an infinite deviance must not make a secant infinite.
 const FAR: f64 = 1e3;
 
 /// A value of the parameter, how far zeta is above the target there, and the derivative of that.

@@ -110,7 +110,9 @@ impl Secular {
     }
 }
 
+/// Steps for one root at most.
 const MAX_STEPS: usize = 100;
+/// Partial sums of a step, so that additions need not wait for one another.
 const LANES: usize = 4;
 
 /// sum_i square_i / (pole_i - mu) - level

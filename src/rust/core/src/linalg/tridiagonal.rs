@@ -13,6 +13,7 @@ use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
 use faer::{Conj, Mat, MatMut, Par};
 
+/// QR sweeps for one eigenvalue at most; two are usual, LAPACK allows 30.
 const MAX_SWEEPS: usize = 60;
 
 /// `A = P T P'` of the trailing block, from row and column `first` on, of a symmetric matrix.

@@ -15,7 +15,7 @@ use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use faer::{Mat, MatRef, Par};
 
-/// From how many groups on an effect without a kernel makes the coordinates.
+/// Groups from which on an effect without a kernel makes the coordinates, one a group, so that its covariance is diagonal. With fewer, a dense V22 is small anyway.
 const LEAST_GROUPS: usize = 100;
 
 pub struct Coordinates {

@@ -33,17 +33,20 @@ fn divisions(effects: usize, contrasts: usize) -> usize {
     }
 }
 
-/// As many contrasts are few.
+/// Contrasts up to which likelihoods are rough and evaluations cheap: the grid is finer and more starts are followed.
 pub(super) const FEW: usize = 250;
 
-/// A start keeps every variance positive: at zero its derivative in s vanishes.
+/// Share that every variance has at a start: with `theta = s^2` the derivative in s vanishes at zero, and a descent would stay there.
 const LEAST_SHARE: f64 = 0.02;
-/// A share below this is looked at as zero.
+/// Share of the total variance below which a variance is tried at zero; it is set to zero only if the deviance rises from there.
 pub const SMALL_SHARE: f64 = 1e-7;
-/// A start away from a corner: all zeros, or one of them, raised so far.
+/// Where the lowest point of the grid is on a face of the simplex: share that all components there are raised to for a start inside ...
 const INSIDE: f64 = 0.1;
+/// ... and share that one of them is raised to, for a start with it alone.
 const AWAY: f64 = 0.25;
+/// Valleys of the grid that are followed, lowest first. Each costs a descent; those beyond are higher on the grid.
 const MAX_STARTS: usize = 6;
+/// Lowest interior points of the grid that are followed as well where contrasts are few.
 const INTERIOR_STARTS: usize = 2;
 
 /// What the search works with: the problem, its workers, and whom to ask whether to stop.
@@ -93,7 +96,7 @@ impl Tie {
     }
 }
 
-/// Small shares of one component with which valleys beside a face are looked for.
+/// Shares of one component at which valleys beside a face are looked for: the grid's first points inside are at shares of 0.1 to 0.3.
 const BESIDE: [f64; 2] = [1e-2, 1e-3];
 
 /// Component k with a small share, the others in their proportions.
@@ -177,6 +180,7 @@ impl<'a> Search<'a> {
 
     /// Does the deviance fall by log delta for some directions of X, not towards a limit? Rounding hides that V is singular along them.
     fn falls_for_ever(&self, theta: &[f64]) -> Result<bool> {
+        // shares of the residual, two decades apart
         const DECADES: [f64; 2] = [1e-6, 1e-8];
         let residual = self.problem.effects;
         let total: f64 = theta.iter().zip(&self.size).map(|(t, size)| t * size).sum();

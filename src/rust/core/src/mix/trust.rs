@@ -15,6 +15,7 @@ use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 use std::cell::RefCell;
 
+/// Steps at most.
 const MAX_ITERATIONS: u64 = 200;
 
 impl Search<'_> {

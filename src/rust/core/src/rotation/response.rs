@@ -37,7 +37,7 @@ impl Length {
     }
 }
 
-/// Responses of which X leaves less than this part are centred.
+/// Part of a response's length that X must leave for it to be taken as it is; with less, X is taken off in twice the digits first, which costs some passes over the rows.
 const LITTLE: f64 = 0.1;
 
 impl Centred {

@@ -247,7 +247,8 @@ fn well_conditioned(
     Ok(Some((values, v)))
 }
 
-/// Smallest eigenvalue over the largest from which cross products lose no more than ten digits' worth.
+/// Smallest over largest eigenvalue of F'F from which on the singular values may be taken from it: an eigenvalue has an absolute error of eps times the largest, so that ten digits of
+/// the smallest are right at 1e-6. Below, the SVD of F itself is taken.
 const WELL_CONDITIONED: f64 = 1e-6;
 
 const FAILED: Error = Error::NoConvergence {

@@ -43,8 +43,9 @@ impl Sums {
     }
 }
 
-/// Every so many points of the grid of a single fit.
+/// A scan's grid has every second point of that of a single fit, 1 in log delta apart: Newton's method starts from each sign change of the slope.
 const EVERY: usize = 2;
+/// Steps at most.
 const STEPS: usize = 60;
 /// Candidates whose sums are made together: few enough for the processor's own memory.
 const TILE: usize = 32;

@@ -1,4 +1,5 @@
-//! Streams of random numbers, named by what they are for: the same numbers whatever the order and the threads in which they are asked for.
+//! Random numbers. Each use has a stream of its own, keyed by seed, chain, iteration, block and place, so that draws depend neither on the order nor on the threads
+//! in which they are made.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -61,9 +62,9 @@ pub(crate) fn uniform(rng: &mut Stream) -> f64 {
     Open01.sample(rng)
 }
 
-/// Gamma with a shape and a rate.
+/// Gamma distribution, density proportional to `x^(shape - 1) exp(-rate x)`.
 pub fn gamma(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
-    // the smallest normal number instead of 0 or what is no number: a precision is neither
+    // a precision is neither 0 nor infinite: underflow and overflow go to the ends of the normal numbers
     let unit = Gamma::new(shape, 1.0).map_or(f64::NAN, |d| d.sample(rng));
     (unit / rate).clamp(f64::MIN_POSITIVE, f64::MAX)
 }
@@ -73,9 +74,9 @@ pub fn inverse_gamma(shape: f64, scale: f64, rng: &mut Stream) -> f64 {
     gamma(shape, scale, rng).recip()
 }
 
-/// Gamma beyond 1, its shape at least 1: plainly where that is likely, else by an exponential envelope (Dagpunar 1978).
+/// Gamma distribution truncated to values above 1, its shape at least 1: plain draws until one is above 1 where the mean is, else by an exponential envelope (Dagpunar 1978).
 pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
-    // all of it lies at 1; and nothing is drawn from what is no number
+    // an infinite rate puts all mass at 1; with NaN no draw would ever be accepted
     if !rate.is_finite() || shape.is_nan() {
         return 1.0;
     }
@@ -87,12 +88,12 @@ pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
             }
         }
     }
-    // so near to 1 that only the exponential is left; the envelope below would cancel, and never accept
+    // far in the tail x - 1 is exponential to rounding, and 1 - r below would cancel to 0 and accept nothing
     if rate > 1e8 * shape {
         let step: f64 = Exp1.sample(rng);
         return 1.0 + step / (rate - shape + 1.0);
     }
-    // x rate has the shape and rate 1, beyond t = rate
+    // x rate is gamma with rate 1, truncated to values above t = rate
     let t = rate;
     let r = (t - shape + ((t - shape).powi(2) + 4.0 * t).sqrt()) / (2.0 * t);
     let top = ((shape - 1.0) / (1.0 - r)).max(t);
@@ -106,7 +107,7 @@ pub fn gamma_above_one(shape: f64, rate: f64, rng: &mut Stream) -> f64 {
     }
 }
 
-/// One of some indices, by logarithms of weights.
+/// An index drawn with probability proportional to the exponential of its entry.
 pub fn index(log_weights: &[f64], rng: &mut Stream) -> usize {
     let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let total: f64 = log_weights.iter().map(|w| (w - largest).exp()).sum();

@@ -50,16 +50,19 @@ pub(crate) struct Guess {
     pub(crate) leans: bool,
 }
 
-/// Rows of the sample, part of the variance left out and number of functions of the exploration.
+/// Rows of the sample that is explored: they give a guess, and all rows the fit. Twice as many double the time of the exploration's passes.
 const SAMPLE: usize = 20_000;
+/// Part of the process' variance that the basis of the exploration leaves out: an estimate of delta is right to about that much. A tenth takes more functions, by the tail of the spectral density.
 pub(crate) const COARSE: f64 = 1e-2;
+/// Functions beyond which a look is expensive: COARSER is tried first, and the first valley of a window will do.
 const FEW: usize = 700;
-/// Functions of a window beyond a valley that are looked at in search of another.
+/// Once a valley is found, windows of shorter length scales are searched for another one as long as they take no more functions than this.
 const BEYOND: usize = 600;
-/// Part of the variance that a first look at more functions leaves out, and how many times delta must exceed it.
+/// Part of the variance that a first look leaves out where COARSE takes more than FEW functions.
 const COARSER: f64 = 3e-2;
+/// That look counts where delta exceeds COARSER so many times: what is left out is then small beside the noise that it is taken for.
 const ENOUGH: f64 = 4.0;
-/// Ratio of the ends of a window: they are looked at side by side, and nothing between them.
+/// Ratio of the ends of a window. The profile and its slope are computed at the ends only: 0.45 apart in the logarithm, as on the exact route.
 const WINDOW: f64 = 1.56;
 
 /// All rows, or the table that they left.
@@ -315,6 +318,7 @@ pub(crate) fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
 }
 
 fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
+    // in log length scale, for a difference of exact slopes
     const STEP: f64 = 0.05;
     let slope = |t: f64| -> Result<f64> {
         let lengths: Vec<f64> = at.lengths.iter().map(|l| l * t.exp()).collect();

@@ -11,27 +11,33 @@ use crate::likelihood::optimize::Place;
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 
-/// Half the width of the last window, in the logarithm of the length scale.
+// Widths are in log length scale. Twice a width takes a basis with about twice as many functions an axis, since h follows from the longest length scale and m from the shortest.
+
+/// Least half width of a window: where the length scale is known better than this, a narrower window saves no functions that matter.
 pub(crate) const HALF: f64 = 0.1;
-/// Standard errors that the last window reaches about the optimum, and its widest.
+/// Half width of the last window in standard errors of the log length scale: a 99 % interval by a skew likelihood lies inside. Twice as many would only cost functions, half as many
+/// leave profile intervals with open ends.
 const SPREAD: f64 = 3.5;
-/// Standard errors of the exploration that the first window reaches to shorter and to longer scales: what few functions leave out is rough, so that guesses made with them lean
-/// to short scales.
+/// The first window reaches so many standard errors of the guess to shorter and to longer length scales. A guess made with few functions takes the roughness that they leave out for a
+/// short length scale: its window reaches farther to long ones. A window that misses the optimum is moved, so that these numbers decide how many rounds are taken, not the result.
 const FIRST: (f64, f64) = (3.0, 3.0);
 const LEANING: (f64, f64) = (1.75, 4.0);
+/// Largest half width, a factor of 4.5 to both sides: wider windows take more functions than two of them.
 pub(super) const WIDEST: f64 = 1.5;
-/// Functions of a finer basis that a fit is checked with, and by how many standard errors the length scale may move on it.
+/// Functions that a finer basis may have for a fit to be checked with it: its decomposition takes some seconds.
 const CHECK: f64 = 2500.0;
+/// Standard errors by which the length scale may move on the finer basis. A tenth is below what an interval shows.
 const SHIFT: f64 = 0.1;
-/// Most windows that are tried, and after how many of them a window whose basis reaches less far than that of a result ends the search at that result.
+/// Windows that are tried at most: a bound for data whose estimates go to and fro between windows.
 const ROUNDS: usize = 40;
+/// Rounds after which a window whose basis reaches less far than that of a result ends the search at that result: estimates could go to and fro between two windows.
 const PATIENCE: usize = 4;
-/// What a basis leaves out of the variance of all rows, as a part of delta, above which the deviance depends on it.
+/// n times the part of the variance that a basis leaves out, over delta, bounds what it leaves out of log|V|: up to this much the deviance does not depend on how far the basis reaches.
 const FELT: f64 = 0.1;
-/// Finest part of the variance that a grid is asked to hold.
+/// Least part of the variance that a grid is asked to leave out: the transforms' own error is 1e-12 of a sum.
 const FINEST: f64 = 1e-10;
 
-/// Ends of the ratio of the standard deviations of groups and process.
+/// Range of the ratio of the standard deviations of groups and process; zero is looked at by itself.
 pub(super) const RATIO: (f64, f64) = (1e-4, 1e4);
 
 impl Explorer<'_> {

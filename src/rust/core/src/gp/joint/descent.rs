@@ -6,9 +6,11 @@ use super::problem::{Point, Problem};
 use crate::runtime::stop;
 use faer::{Mat, Par, Side};
 
-/// Most steps, the decrease of the deviance that does not matter, and the longest step.
+/// Steps at most.
 const STEPS: usize = 80;
+/// Decrease of the deviance that does not matter.
 const SMALL: f64 = 1e-9;
+/// Largest radius of the trust region, in s and log ell.
 const LONGEST: f64 = 0.7;
 /// A share of the variance below this is looked at as zero.
 const NOTHING: f64 = 1e-7;

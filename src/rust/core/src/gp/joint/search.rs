@@ -10,12 +10,15 @@ use crate::runtime::parallel::Workers;
 use crate::runtime::work::{Work, count};
 use std::cell::RefCell;
 
-/// Distance of grid points in log ell, steps of a descent on the grid, and valleys that are followed.
+/// Distance of grid points in log ell, a factor of two: descents move length scales from there.
 const STEP: f64 = 0.7;
+/// Steps of a descent over variances on the grid: enough to rank its points.
 const BRIEF: usize = 8;
+/// Valleys of the grid that are followed to the end.
 const VALLEYS: usize = 3;
-/// Share of the variance with which an effect starts at least, and how far an axis is moved alone.
+/// Share of the variance with which an effect starts at least: at zero its derivative in s vanishes.
 const LIFTED: f64 = 0.05;
+/// Logarithm of the factor by which the length scale of one axis is moved alone, for starts with unequal ones.
 const AXIS: f64 = 2.0;
 /// Deviances and logarithms so near to each other are of one optimum.
 const SAME: f64 = 1e-4;
