@@ -12,7 +12,7 @@ pub mod many;
 pub mod newton;
 mod part;
 pub mod search;
-mod second_order;
+pub(crate) mod second_order;
 pub mod settings;
 pub(crate) mod turned;
 

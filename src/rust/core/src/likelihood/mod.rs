@@ -3,7 +3,7 @@
 //! The covariance is written `tau2 (h K + g I)`, h + g = 1, so that both end points h = 0 (delta = infinity) and h = 1 (delta = 0)
 //! are ordinary arguments: `sigma2 = h tau2`, `sigma2_e = g tau2`, `delta = g / h`.
 
-mod constrained;
+pub(crate) mod constrained;
 pub(crate) mod delta_grid;
 pub mod information;
 pub mod optimize;

@@ -43,7 +43,7 @@ pub mod profiles;
 pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod spectral;
-mod trust;
+pub(crate) mod trust;
 
 use crate::kernel::Kernel;
 use faer::MatRef;

@@ -15,11 +15,11 @@
 
 mod field;
 mod grid;
-mod kernel;
+pub(crate) mod kernel;
 mod lines;
 mod plan;
 mod points;
-mod spread;
+pub(crate) mod spread;
 mod stencil;
 mod sums;
 

@@ -79,6 +79,7 @@ impl Design {
         &self.columns
     }
 
+    /// Number of kept columns.
     pub fn rank(&self) -> usize {
         self.kept.len()
     }

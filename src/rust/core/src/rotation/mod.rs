@@ -7,7 +7,7 @@ pub(crate) mod cs_decomposition;
 pub(crate) mod decomposition;
 pub mod eigen;
 pub(crate) mod factor;
-pub(crate) mod fixed_qr;
+pub mod fixed_qr;
 pub(crate) mod groups;
 pub mod incidence;
 pub(crate) mod projection;

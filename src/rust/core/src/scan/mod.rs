@@ -12,11 +12,11 @@
 pub(crate) mod basis;
 pub mod bed;
 pub mod block;
-mod candidate;
+pub(crate) mod candidate;
 pub mod many;
-mod refit;
+pub(crate) mod refit;
 mod rotate;
-mod series;
+pub(crate) mod series;
 mod standardise;
 
 pub use basis::{Basis, Null};

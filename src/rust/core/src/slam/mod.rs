@@ -31,18 +31,18 @@ mod chain;
 #[cfg(test)]
 mod conditionals;
 mod effects;
-mod factors;
+pub(crate) mod factors;
 mod gaussian;
-mod group_moves;
-mod missing;
-mod missing_patterns;
+pub(crate) mod group_moves;
+pub(crate) mod missing;
+pub(crate) mod missing_patterns;
 mod model;
 mod precisions;
 pub mod rng;
 mod sampler;
-mod shrinkage;
+pub(crate) mod shrinkage;
 mod state;
-mod traits;
+pub(crate) mod traits;
 pub mod units;
 
 pub use basis::{Basis, Between, Groups};
