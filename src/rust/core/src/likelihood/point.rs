@@ -18,6 +18,17 @@ pub struct Point {
     pub log_lik: f64,
 }
 
+/// A point of a profile, in the user's units.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CurvePoint {
+    /// The parameter.
+    pub value: f64,
+    /// Signed root of the loss of deviance.
+    pub zeta: f64,
+    /// Log-likelihood, all other parameters at their best.
+    pub log_lik: f64,
+}
+
 /// (h, g) of a local optimum.
 pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
     match place {

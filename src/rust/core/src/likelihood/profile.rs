@@ -5,6 +5,7 @@
 
 pub use super::constrained::What;
 use super::constrained::{Held, Ingredients, Table, combine, ingredients};
+pub use super::point::CurvePoint;
 use crate::likelihood::delta_grid::delta_grid;
 use crate::likelihood::optimize::Place;
 use crate::likelihood::profiled::straddled;
@@ -56,17 +57,6 @@ pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
         }
     }
     Ok(data)
-}
-
-/// A point of the curve, in the user's units.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
-    /// The parameter.
-    pub value: f64,
-    /// Signed root of the loss of deviance.
-    pub zeta: f64,
-    /// Log-likelihood, all other parameters at their best.
-    pub log_lik: f64,
 }
 
 impl<'a> Profile<'a> {

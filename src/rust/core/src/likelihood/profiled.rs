@@ -1,7 +1,7 @@
 //! Curves and intervals of one parameter with all others at their best, for any likelihood that can be evaluated with it held.
 
 use crate::likelihood::optimize::root;
-use crate::likelihood::profile::CurvePoint;
+use crate::likelihood::point::CurvePoint;
 use crate::runtime::error::Result;
 
 /// The likelihood with the parameter held.

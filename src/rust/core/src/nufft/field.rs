@@ -1,8 +1,8 @@
 //! Type 2: values of real fields, given by their modes, at points that come block by block.
 
 use super::plan::Plan;
-use super::points::Points;
-use super::{BLOCK, block, lines, spread};
+use super::points::{BLOCK, Points, block};
+use super::{lines, spread};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;

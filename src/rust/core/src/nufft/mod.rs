@@ -27,12 +27,3 @@ pub use field::Field;
 pub use plan::Plan;
 pub use points::Points;
 pub use sums::Sums;
-
-/// Points that the functions of all points sort at a time: few enough for their coordinates to stay in a core's cache.
-const BLOCK: usize = 1 << 17;
-
-/// Block of each coordinate.
-fn block<'a>(coordinates: &[&'a [f64]], first: usize) -> Vec<&'a [f64]> {
-    let part = |x: &&'a [f64]| &x[first.min(x.len())..(first + BLOCK).min(x.len())];
-    coordinates.iter().map(part).collect()
-}

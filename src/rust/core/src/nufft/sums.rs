@@ -1,8 +1,8 @@
 //! Type 1: Fourier sums of data that come block by block. Sums of parts of the data add up.
 
 use super::plan::Plan;
-use super::points::Points;
-use super::{BLOCK, block, lines, spread};
+use super::points::{BLOCK, Points, block};
+use super::{lines, spread};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;

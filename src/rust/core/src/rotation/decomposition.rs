@@ -3,12 +3,14 @@
 //! A matrix is made tridiagonal, and its eigenvectors are formed only for those who rotate many vectors; a factor has a thin singular value
 //! decomposition; a decomposition that was made before is changed by as many directions as X has.
 
+use super::built::{Built, Coordinates};
+use super::cs_decomposition::Split;
 use super::factor::Factor;
 use super::groups::Between;
+use super::model::Model;
 use super::projection::Projection;
 use super::reused_eigen::Reused;
 use super::thin_svd::Thin;
-use super::{Model, cs_decomposition::Split};
 use crate::kernel::Kernel;
 use crate::kernel::low_rank::LowRank;
 use crate::linalg::tridiagonal::Tridiagonal;
@@ -31,26 +33,6 @@ pub enum Decomposition<'a> {
     Reused(Reused<'a>),
 }
 
-/// Vectors along the eigenvectors, a column each, and the squares of what those do not hold.
-pub struct Coordinates {
-    pub y: Mat<f64>,
-    pub rest: Vec<f64>,
-}
-
-/// A decomposition, what the kernel is along span(X), and the vectors that went through it at once.
-pub(crate) struct Built<'a> {
-    pub decomposition: Decomposition<'a>,
-    pub k11: Vec<Vec<f64>>,
-    /// K12 U by rows.
-    pub b: Vec<Vec<f64>>,
-    pub first: Coordinates,
-    pub k_scale: f64,
-    /// Trace of the scaled kernel over the data.
-    pub trace: f64,
-    /// Smallest eigenvalue before rounding was cut off.
-    pub smallest: f64,
-}
-
 impl<'a> Decomposition<'a> {
     /// `y2`: responses that are known by now, a column each. The cheaper side of a factor is taken: its columns, or the ids that it relates.
     pub(crate) fn build(
@@ -60,7 +42,7 @@ impl<'a> Decomposition<'a> {
         vectors: bool,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<Built<'a>> {
+    ) -> Result<Built<Self>> {
         let (n, z) = (projection.coordinates(), &projection.between.z);
         let mut by_matrix = |kernel: Kernel<'_>| {
             Matrix::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers, monitor)
@@ -68,15 +50,16 @@ impl<'a> Decomposition<'a> {
         match model.kernel {
             Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
                 let row = model.group.iter().map(|&g| model.index[g]).collect();
-                workers.run(|par| Reused::build(w.0, row, projection, y2, par))
+                let built = workers.run(|par| Reused::build(w.0, row, projection, y2, par))?;
+                Ok(built.map(Self::Reused))
             }
             Kernel::LowRank(w) if w.0.ncols() < n => {
                 let factor = Factor::new(w.0, model.index, z);
-                Thin::build(factor, &projection.split, y2, workers, monitor)
+                Ok(Thin::build(factor, &projection.split, y2, workers, monitor)?.map(Self::ThinSvd))
             }
             Kernel::Sparse(w) if w.ncols() < n => {
                 let factor = Factor::sparse(w, model.index, z);
-                Thin::build(factor, &projection.split, y2, workers, monitor)
+                Ok(Thin::build(factor, &projection.split, y2, workers, monitor)?.map(Self::ThinSvd))
             }
             Kernel::Sparse(w) => {
                 claim(w.nrows as f64 * w.ncols() as f64)?;
@@ -182,7 +165,7 @@ impl Matrix {
         vectors: bool,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<Built<'static>> {
+    ) -> Result<Built<Decomposition<'static>>> {
         let (n, r) = (self.form.n(), self.k12.len());
         let both = Mat::from_fn(
             n,

@@ -3,6 +3,7 @@
 //! `NullModel = Projection + Decomposition` is built once; every response is then a column of a block.
 
 pub(crate) mod blup;
+mod built;
 pub(crate) mod cs_decomposition;
 pub(crate) mod decomposition;
 pub mod eigen;
@@ -10,6 +11,7 @@ pub(crate) mod factor;
 pub mod fixed_qr;
 pub(crate) mod groups;
 pub mod incidence;
+mod model;
 pub(crate) mod projection;
 pub(crate) mod response;
 pub(crate) mod reused_eigen;
@@ -23,30 +25,14 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use crate::runtime::work::{Work, count};
-use decomposition::{Built, Coordinates, Decomposition};
+use built::{Built, Coordinates};
+use decomposition::Decomposition;
 use faer::{Mat, Par};
+pub use model::Model;
 use projection::{Projected, Projection, columns};
 use response::Length;
 use rotated::Rotated;
 use std::borrow::Cow;
-
-/// One data set and its kernel. Rows are observations.
-pub struct Model<'a> {
-    /// Response, n.
-    pub y: &'a [f64],
-    /// n x p, p = 0 allowed, aliased columns allowed.
-    pub x: faer::MatRef<'a, f64>,
-    /// Residual variance of row i is `sigma2_e / weights[i]`.
-    pub weights: &'a [f64],
-    /// Multiplier of the random effect in row i.
-    pub z: &'a [f64],
-    /// Group of row i, below `index.len()`.
-    pub group: &'a [usize],
-    /// Covariance of the groups over sigma2.
-    pub kernel: Kernel<'a>,
-    /// Row of the kernel of each group.
-    pub index: &'a [usize],
-}
 
 /// What a kernel, X and the rows say, whatever the response.
 pub(crate) struct NullModel<'a> {
@@ -219,7 +205,7 @@ impl<'a> NullModel<'a> {
     }
 }
 
-fn frame(model: &Model<'_>, projection: &Projection, built: &Built<'_>) -> Rotated {
+fn frame(model: &Model<'_>, projection: &Projection, built: &Built<Decomposition<'_>>) -> Rotated {
     let values = built.decomposition.values().to_vec();
     Rotated {
         y: vec![0.0; values.len()],

@@ -3,11 +3,11 @@
 //! `cs_decomposition` says in which basis. Coordinates of a response are y1 along span(X), y2 on the complement of X that the random effect reaches, and
 //! the square rho of what lies within groups.
 
-use super::Model;
 use super::cs_decomposition::Split;
 use super::fixed_qr::Design;
 use super::groups::Between;
 use super::incidence::Incidence;
+use super::model::Model;
 use super::response::{Centred, Length};
 use crate::kernel::Kernel;
 use crate::linalg::{axpy, clear_registers, combine, dot, norm};

@@ -3,7 +3,7 @@
 //!
 //! The coordinates are those along U and along what span(X) has outside of it, where the kernel is zero.
 
-use super::decomposition::{Built, Coordinates, Decomposition};
+use super::built::{Built, Coordinates};
 use super::projection::Projection;
 use crate::linalg::rank_one::{Diagonal, Removed};
 use crate::linalg::{axpy, dot, norm, power_of_two, product};
@@ -34,7 +34,7 @@ impl<'a> Reused<'a> {
         projection: &Projection,
         y2: &Mat<f64>,
         par: Par,
-    ) -> Result<Built<'a>> {
+    ) -> Result<Built<Self>> {
         let mut reused = Self::of_columns(w, row);
         let q1 = projection.design.q.thin();
         let (along, left) = reused.split(&q1, par);
@@ -57,7 +57,7 @@ impl<'a> Reused<'a> {
             k_scale: reused.unit * reused.unit,
             trace: reused.values.iter().sum::<f64>() + along_x,
             smallest: 0.0,
-            decomposition: Decomposition::Reused(reused),
+            decomposition: reused,
         })
     }
 

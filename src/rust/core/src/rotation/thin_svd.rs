@@ -4,8 +4,8 @@
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
 use crate::linalg::{claim_eigen, claim_svd, dot, norm, product};
+use crate::rotation::built::{Built, Coordinates};
 use crate::rotation::cs_decomposition::Split;
-use crate::rotation::decomposition::{Built, Coordinates, Decomposition};
 use crate::rotation::factor::{BLOCK, Factor};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
@@ -34,12 +34,12 @@ impl<'a> Thin<'a> {
         y2: &Mat<f64>,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<Built<'a>> {
+    ) -> Result<Built<Self>> {
         let (k_scale, trace) = (factor.unit * factor.unit, factor.square());
         let (thin, first) = Self::new(factor, split, y2, workers, monitor)?;
         let (k11, b) = thin.fixed_blocks(split);
         Ok(Built {
-            decomposition: Decomposition::ThinSvd(thin),
+            decomposition: thin,
             k11,
             b,
             first,

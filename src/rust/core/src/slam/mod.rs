@@ -48,6 +48,5 @@ pub mod units;
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set};
-pub(crate) use precisions::Shrinkage;
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

@@ -2,6 +2,7 @@
 
 use super::gaussian::Gaussian;
 use super::model::{Coefficient, Model, TILE, columns};
+use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
 use super::state::State;
 use crate::linalg::product;
@@ -94,7 +95,7 @@ struct Before<'a> {
     y: MatRef<'a, f64>,
     design: &'a Mat<f64>,
     grams: &'a [Option<Mat<f64>>],
-    shrinkage: &'a super::Shrinkage,
+    shrinkage: &'a Shrinkage,
     shared: &'a [f64],
 }
 
