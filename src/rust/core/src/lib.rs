@@ -73,7 +73,7 @@
 //! | beta_hat (2), Var(beta_hat) | [`likelihood::Criterion::beta`], [`likelihood::Criterion::vcov`] |
 //! | S(delta) (5) | [`likelihood::Criterion::schur`] |
 //! | ML without a maximum, directions left out | [`rotation::rotated::Rotated::separate_null_directions`], [`likelihood::Criterion::is_bounded`] |
-//! | the whole range of delta: grid, roots of the slope, end points | [`likelihood::optimize::grid_points`], [`likelihood::optimize::Grid::optimum`] |
+//! | the whole range of delta: grid, roots of the slope, end points | [`likelihood::optimize::grid_points`], [`likelihood::optimize::DeltaGrid::optimum`] |
 //! | standard errors from the observed information | [`likelihood::information::errors`] |
 //! | deviance with one parameter held | [`likelihood::constrained::combine`] |
 //! | ends of profile intervals: Newton's and the Illinois method | [`likelihood::profiled::Profiled::crossing`] |
@@ -93,12 +93,16 @@
 //! | decompositions at Chebyshev nodes of log ell, the polynomial between them | [`gp::chebyshev::Nodes`] |
 //! | Fourier grid: h from the longest, m from the shortest length scale | [`gp::fourier::grid::Grid::new`] |
 //! | F'F from one table of Fourier sums | [`gp::fourier::gram::Sums::gram`], the pass over the rows [`gp::fourier::sufficient::moments`] |
-//! | D T D + delta I: REML, ML and slopes in weight space | [`gp::fourier::weights::WeightSpace`] |
+//! | D T D + delta I: REML, ML and slopes in weight space | [`gp::fourier::weights::WeightSpace`], its curvature [`gp::fourier::curvature`], fewer coordinates [`gp::fourier::reduced::ReducedSpace`] |
 //! | the process at new places, its variance | [`gp::fourier::field::values`], [`gp::fourier::field::variances`] |
 //! | a process and other effects: V, slopes, floor of the residual | [`gp::joint::problem::Problem::point`] |
 //! | tube test of a process (arc length) | [`gp::many`] |
 //! | nonuniform FFT: spreading kernel, deconvolution | [`nufft::kernel`], [`nufft::spread`] |
-//! | sampler: theta_j; (h_j, sigma2_j); F; loadings' precisions; moves; missing cells | [`slam::traits`], [`slam::factors`], [`slam::shrinkage`], [`slam::group_moves`], [`slam::missing`], [`slam::missing_patterns`] |
+//! | sampler: theta_j given F, then (h_j, sigma2_j) jointly | [`slam::traits::draw`] |
+//! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
+//! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
+//! | shift, scale and swap of factors | [`slam::group_moves::draw`] |
+//! | missing cells drawn; integrated out | [`slam::missing::draw`], [`slam::missing_patterns::draw_traits`] |
 //! | gamma tails, generalised inverse Gaussian | [`slam::rng`] |
 
 #![forbid(unsafe_code)]

@@ -141,7 +141,7 @@ impl Answer {
     }
 }
 
-/// The same for estimates; what is left of the residual's share.
+/// The same for estimates; returns the part of the residual variance that remains.
 pub(crate) fn give_back(point: &mut Point, missing: f64) -> f64 {
     let delta = point.delta;
     if !(missing > 0.0 && missing < delta && delta.is_finite()) {

@@ -1,6 +1,6 @@
 //! The deviance with one parameter held, as a function of log delta.
 
-use crate::likelihood::optimize::{Grid, Objective, grid_points};
+use crate::likelihood::optimize::{DeltaGrid, Objective, grid_points};
 use crate::likelihood::{Criterion, Terms, proportions};
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{Scalar, axpy, dot};
@@ -102,19 +102,19 @@ impl<'a> Table<'a> {
 }
 
 /// The deviance as a function of log delta, with the parameter held.
-pub struct Held<'p, 'a> {
+pub struct Constrained<'p, 'a> {
     pub table: &'p Table<'a>,
     pub theta: Option<f64>,
 }
 
-impl Held<'_, '_> {
+impl Constrained<'_, '_> {
     fn evaluate<D: Scalar>(&self, at: D) -> D {
         let (h, g) = proportions(at);
         let Table { criterion, what, .. } = self.table;
         combine(criterion, *what, &ingredients(criterion, *what, h, g), self.theta)
     }
 
-    pub fn grid(&self) -> Grid {
+    pub fn grid(&self) -> DeltaGrid {
         let Table {
             criterion,
             what,
@@ -129,7 +129,7 @@ impl Held<'_, '_> {
             .collect();
         let end = |part: &Ingredients<f64>| combine(criterion, *what, part, self.theta);
         let usable = |value: f64| if value.is_finite() { value } else { f64::INFINITY };
-        Grid {
+        DeltaGrid {
             at: at.clone(),
             value: dual.iter().map(|d| d.re).collect(),
             slope: dual.iter().map(|d| d.eps).collect(),
@@ -140,7 +140,7 @@ impl Held<'_, '_> {
     }
 }
 
-impl Objective for Held<'_, '_> {
+impl Objective for Constrained<'_, '_> {
     fn dual(&self, at: Dual64) -> Dual64 {
         self.evaluate(at)
     }

@@ -1,7 +1,7 @@
 //! The deviance of one response over the whole range of delta: its values and slopes on the grid of the search, and its limits.
 
 use crate::likelihood::Criterion;
-use crate::likelihood::optimize::{Grid, Objective, grid_points};
+use crate::likelihood::optimize::{DeltaGrid, Objective, grid_points};
 use crate::rotation::rotated::Rotated;
 use num_dual::{Dual2_64, Dual64};
 
@@ -20,21 +20,21 @@ impl Objective for Criterion<'_> {
 }
 
 /// The deviance on the grid, both limits among the candidates for the optimum.
-pub(crate) fn delta_grid(criterion: &Criterion<'_>) -> Grid {
+pub(crate) fn delta_grid(criterion: &Criterion<'_>) -> DeltaGrid {
     let (lower, upper) = borders(criterion);
-    Grid::new(criterion, grid_points(criterion.data), lower, upper)
+    DeltaGrid::new(criterion, grid_points(criterion.data), lower, upper)
 }
 
 /// With no delta below `floor` (0: none), unless the kernel is so far from singular that delta may be 0.
-pub(crate) fn delta_grid_above(criterion: &Criterion<'_>, floor: f64) -> Grid {
+pub(crate) fn delta_grid_above(criterion: &Criterion<'_>, floor: f64) -> DeltaGrid {
     let Some(least) = log_least(criterion.data, floor) else {
         return delta_grid(criterion);
     };
     let above = grid_points(criterion.data).into_iter().filter(|t| *t > least);
     let at = std::iter::once(least).chain(above).collect();
-    Grid {
+    DeltaGrid {
         floored: true,
-        ..Grid::new(criterion, at, f64::INFINITY, borders(criterion).1)
+        ..DeltaGrid::new(criterion, at, f64::INFINITY, borders(criterion).1)
     }
 }
 

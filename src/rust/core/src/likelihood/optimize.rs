@@ -53,7 +53,7 @@ pub(crate) trait Objective {
 }
 
 /// Values of the function on the grid, and at its end points.
-pub(crate) struct Grid {
+pub(crate) struct DeltaGrid {
     pub(crate) at: Vec<f64>,
     pub(crate) value: Vec<f64>,
     pub(crate) slope: Vec<f64>,
@@ -86,7 +86,7 @@ pub(crate) fn grid_points(data: &Rotated) -> Vec<f64> {
     (0..=count).map(|i| last - STEP * (count - i) as f64).collect()
 }
 
-impl Grid {
+impl DeltaGrid {
     pub(crate) fn new(f: &impl Objective, at: Vec<f64>, lower: f64, upper: f64) -> Self {
         let (value, slope) = at.iter().map(|t| first_derivative(|x| f.dual(x), *t)).unzip();
         Self {
@@ -249,7 +249,10 @@ mod tests {
 
     fn search(lower: f64, upper: f64) -> Optimum {
         let at = (0..21).map(|i| -5.0 + 0.5 * i as f64).collect();
-        Grid::new(&Double, at, lower, upper).optimum(&Double).unwrap().unwrap()
+        DeltaGrid::new(&Double, at, lower, upper)
+            .optimum(&Double)
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
@@ -263,7 +266,7 @@ mod tests {
     #[test]
     fn an_end_point_counts_only_when_the_function_falls_towards_it() {
         assert_eq!(search(-9.0, -9.0).best.place, Place::Interior);
-        let falling = Grid {
+        let falling = DeltaGrid {
             at: vec![0.0, 1.0],
             value: vec![1.0, 0.5],
             slope: vec![-1.0, -0.2],

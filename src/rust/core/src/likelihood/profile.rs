@@ -4,7 +4,7 @@
 //! the same).
 
 pub use super::constrained::What;
-use super::constrained::{Held, Ingredients, Table, combine, ingredients};
+use super::constrained::{Constrained, Ingredients, Table, combine, ingredients};
 pub use super::point::CurvePoint;
 use crate::likelihood::delta_grid::delta_grid;
 use crate::likelihood::optimize::Place;
@@ -114,7 +114,7 @@ impl<'a> Profile<'a> {
 
     /// The optimum of the criterion and the parameter's estimate there.
     fn locate(&mut self) -> Result<()> {
-        let free = Held {
+        let free = Constrained {
             table: &self.table,
             theta: None,
         };
@@ -147,7 +147,7 @@ impl<'a> Profile<'a> {
         match self.table.what {
             What::Delta | What::H2 => Ok(self.table.criterion.deviance(theta)),
             _ => {
-                let held = Held {
+                let held = Constrained {
                     table: &self.table,
                     theta: Some(theta),
                 };

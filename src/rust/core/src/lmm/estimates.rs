@@ -2,7 +2,7 @@
 
 use crate::likelihood::Criterion;
 use crate::likelihood::information::Errors;
-use crate::likelihood::optimize::{Grid, Optimum};
+use crate::likelihood::optimize::{DeltaGrid, Optimum};
 use crate::likelihood::point::{Point, point};
 use crate::rotation::rotated::Rotated;
 
@@ -82,7 +82,7 @@ pub(crate) struct Located {
     pub(crate) fit: Fit,
     pub(crate) h: f64,
     pub(crate) g: f64,
-    pub(crate) grid: Option<Grid>,
+    pub(crate) grid: Option<DeltaGrid>,
 }
 
 /// Estimates at (h, g) by the given criterion.

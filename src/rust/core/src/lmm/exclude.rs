@@ -1,6 +1,6 @@
 //! Proximal contamination: the fit without some columns of a factor, from the decomposition with all of them.
 //!
-//! With z_c = U'F2[, c] the rotated kernel without a column is `Lambda - z_c z_c'`, diagonal again after `compress`, and K11 and K12 lose their parts of
+//! With z_c = U'F2[, c] the rotated kernel without a column is `Lambda - z_c z_c'`, diagonal again by [`Diagonal::subtract`], and K11 and K12 lose their parts of
 //! that column. A set of c columns costs c k^2 for k columns, whatever the number of rows.
 
 use crate::kernel::Kernel;
@@ -21,7 +21,7 @@ use crate::runtime::parallel::Workers;
 use faer::linalg::solvers::Solve;
 use faer::{Mat, Side};
 
-/// What is left of a kernel must not be smaller than this part of it: its eigenvalues are as exact as those of the whole.
+/// Largest eigenvalue without the columns, over the one with them, below which the fit is made anew: eigenvalues carry the absolute error of the whole kernel's.
 const LEAST_PART: f64 = 1e-6;
 
 /// The fits without each set of columns of W (ascending, fewer than all).

@@ -4,7 +4,7 @@ use super::estimates::{Case, Located, assemble};
 pub use super::estimates::{Fit, Status};
 use crate::likelihood::delta_grid::{delta_grid, delta_grid_above};
 use crate::likelihood::information::errors;
-use crate::likelihood::optimize::{Grid, Optimum, Place};
+use crate::likelihood::optimize::{DeltaGrid, Optimum, Place};
 use crate::likelihood::point::{Point, at, point};
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::lmm::degenerate::{degenerate, diagnose, interpolated};
@@ -120,7 +120,7 @@ pub(crate) fn locate_inside(
     method: Method,
     kept: &[usize],
     status: Status,
-    grid: impl FnOnce(&Criterion<'_>) -> Grid,
+    grid: impl FnOnce(&Criterion<'_>) -> DeltaGrid,
 ) -> Result<Located> {
     let criterion = Criterion { data, method };
     let located = locate(&Case { criterion, kept }, status, || grid(&criterion));
@@ -133,7 +133,7 @@ pub(crate) fn locate_inside(
 }
 
 /// The same with the directions that are left out.
-pub(crate) fn locate(case: &Case<'_>, status: Status, grid: impl FnOnce() -> Grid) -> Result<Located> {
+pub(crate) fn locate(case: &Case<'_>, status: Status, grid: impl FnOnce() -> DeltaGrid) -> Result<Located> {
     match status {
         Status::PerfectFit => Ok(degenerate(case, status, f64::NAN)),
         Status::Confounded | Status::OneContrast => Ok(degenerate(case, status, 0.0)),
@@ -143,7 +143,7 @@ pub(crate) fn locate(case: &Case<'_>, status: Status, grid: impl FnOnce() -> Gri
 }
 
 /// The search over the whole range of log delta.
-fn search(case: &Case<'_>, grid: Grid) -> Result<Located> {
+fn search(case: &Case<'_>, grid: DeltaGrid) -> Result<Located> {
     let criterion = &case.criterion;
     count(Work::Search);
     let optimum = grid.optimum(criterion)?.ok_or(nothing_found(criterion))?;
@@ -179,7 +179,7 @@ fn nothing_found(criterion: &Criterion<'_>) -> Error {
 }
 
 /// The search's grid, refined about an interior optimum. Where the likelihood has no bound as delta -> 0, from the ridge before the optimum on.
-fn profile(criterion: &Criterion<'_>, grid: &Grid, optimum: &Optimum) -> Vec<Point> {
+fn profile(criterion: &Criterion<'_>, grid: &DeltaGrid, optimum: &Optimum) -> Vec<Point> {
     const FINE: i32 = 20;
     let first = if criterion.is_unbounded() {
         grid.ridge(optimum.best.at)

@@ -103,7 +103,7 @@ pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor
     Ok(Fits { fits, nobs })
 }
 
-type Found<'a> = Vec<(&'a Pattern, Vec<Result<Fit>>)>;
+type PatternFits<'a> = Vec<(&'a Pattern, Vec<Result<Fit>>)>;
 
 fn fit_batch<'a>(
     y: MatRef<'_, f64>,
@@ -112,7 +112,7 @@ fn fit_batch<'a>(
     request: Request,
     workers: &Workers,
     monitor: &mut dyn Monitor,
-) -> Result<Found<'a>> {
+) -> Result<PatternFits<'a>> {
     if let [one] = batch {
         return Ok(vec![(one, fit_pattern(y, model, one, request, workers, monitor)?)]);
     }

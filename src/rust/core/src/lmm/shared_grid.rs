@@ -1,7 +1,7 @@
 //! The grid of log delta that the responses of a pattern share.
 
 use crate::likelihood::delta_grid::{borders, log_least};
-use crate::likelihood::optimize::{Grid, grid_points};
+use crate::likelihood::optimize::{DeltaGrid, grid_points};
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::product;
 use faer::{Mat, Par};
@@ -48,7 +48,7 @@ impl Common {
     }
 
     /// The grid of one response from column `j` of its forms. Points that it alone needs, below the common ones, are added.
-    pub fn grid(&self, criterion: &Criterion<'_>, forms: &Mat<f64>, j: usize) -> Grid {
+    pub fn grid(&self, criterion: &Criterion<'_>, forms: &Mat<f64>, j: usize) -> DeltaGrid {
         let at = grid_points(criterion.data);
         let own = at.len() - self.at.len();
         let deviance =
@@ -59,7 +59,7 @@ impl Common {
         let common = (0..self.at.len()).map(|i| (deviance(i).re, deviance(i).eps));
         let (value, slope) = below.chain(common).unzip();
         let (lower, upper) = borders(criterion);
-        Grid {
+        DeltaGrid {
             at,
             value,
             slope,
@@ -70,7 +70,7 @@ impl Common {
     }
 
     /// The same with no delta below `floor` (0: none), unless the kernel is so far from singular that delta may be 0.
-    pub fn grid_above(&self, criterion: &Criterion<'_>, forms: &Mat<f64>, j: usize, floor: f64) -> Grid {
+    pub fn grid_above(&self, criterion: &Criterion<'_>, forms: &Mat<f64>, j: usize, floor: f64) -> DeltaGrid {
         let grid = self.grid(criterion, forms, j);
         match log_least(criterion.data, floor) {
             None => grid,

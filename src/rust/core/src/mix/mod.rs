@@ -1,7 +1,7 @@
 //! Several random effects: `y ~ N(X beta, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
 //!
-//! X is projected out once and everything is expressed in few orthonormal coordinates, as with a single kernel; what is left are the matrices
-//! A_k of the effects in these coordinates. The likelihood is then a function of the variances alone,
+//! X is projected out once and everything is expressed in few orthonormal coordinates, as with a single kernel: the covariance of effect k
+//! becomes a matrix A_k. The likelihood is then a function of the variances alone,
 //!
 //! ```text
 //! -2 log L = log|V22| + y2' V22^-1 y2 + ...,   V22 = sum_k sigma2_k A_k + sigma2_e I,   A_e = I
@@ -16,7 +16,7 @@
 //! | `coordinates` | from rows to the coordinates of the contrasts and of X, and back |
 //! | `inner` | the kernel of the observed groups |
 //! | `grouped` | coordinates for crossed effects without a kernel |
-//! | `part` | the covariance of one effect |
+//! | `covariance_term` | the covariance of one effect |
 //! | `covariance` | what the likelihood asks of V22 |
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |

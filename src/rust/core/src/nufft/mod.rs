@@ -10,7 +10,7 @@
 //! of the first axis and all frequencies of the others, the first axis fastest, low to high. Type 2 is the adjoint of type 1:
 //! `sum_i v_i c_i = sum_k w_k Re(conj(f_k) F_k)`. A complex vector is two real ones.
 //!
-//! The error relative to the largest possible sum is about the tolerance. `Sums` gathers type 1 block by block, so the points need not fit into
+//! The error relative to the largest possible sum is about the tolerance. `Type1` gathers type 1 block by block, so the points need not fit into
 //! memory; `Field` gives type 2 block by block. Blocks of some 10^5 points are fastest.
 
 mod field;
@@ -26,4 +26,4 @@ mod sums;
 pub use field::Field;
 pub use plan::Plan;
 pub use points::Points;
-pub use sums::Sums;
+pub use sums::Type1;

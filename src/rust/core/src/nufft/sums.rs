@@ -9,12 +9,12 @@ use crate::runtime::parallel::Workers;
 use faer::c64;
 
 /// One padded grid a vector; the Fourier transform waits until the data have ended.
-pub struct Sums<'p> {
+pub struct Type1<'p> {
     plan: &'p Plan,
     grids: Vec<Vec<f64>>,
 }
 
-impl<'p> Sums<'p> {
+impl<'p> Type1<'p> {
     /// Sums of so many vectors.
     pub fn new(plan: &'p Plan, vectors: usize) -> Result<Self> {
         plan.check_memory(vectors)?;
@@ -59,7 +59,7 @@ impl Plan {
         let n = coordinates.first().map_or(0, |x| x.len());
         self.check_vectors("a coordinate", coordinates, n)?;
         self.check_vectors("strengths", strengths, n)?;
-        let mut sums = Sums::new(self, strengths.len())?;
+        let mut sums = Type1::new(self, strengths.len())?;
         for first in (0..n.max(1)).step_by(BLOCK) {
             monitor.check()?;
             let (coordinates, strengths) = (block(coordinates, first), block(strengths, first));

@@ -1,5 +1,5 @@
 //! The response in units of order one, with X taken off it before anything is judged: numbers far from zero lose nothing in the rotation,
-//! and what counts as rounding is measured by what is left.
+//! and rounding is measured by the length of the remainder.
 
 use crate::linalg::{max_abs, norm, power_of_two};
 use crate::rotation::fixed_qr::Design;
@@ -65,7 +65,7 @@ impl Centred {
     fn without_x(design: &Design, y: &[f64], root: &[f64], (turned, scale): (Vec<f64>, f64)) -> Result<Self> {
         let weigh = |v: f64, s: f64| v * (s / scale);
         let unit = power_of_two(max_abs(y.iter().copied()));
-        let mut rest = Exact::new(y.iter().map(|y| y / unit));
+        let mut rest = DoubleDouble::new(y.iter().map(|y| y / unit));
         let mut along = vec![0.0; design.rank()];
         let mut head = turned;
         for _ in 0..2 {
@@ -108,14 +108,14 @@ impl Centred {
 }
 
 /// Sums in twice the digits: numbers and what their rounding lost (Dekker's product, Knuth's sum).
-struct Exact {
+struct DoubleDouble {
     high: Vec<f64>,
     low: Vec<f64>,
     /// Sum of the sizes of all terms.
     size: Vec<f64>,
 }
 
-impl Exact {
+impl DoubleDouble {
     fn new(x: impl Iterator<Item = f64>) -> Self {
         let high: Vec<f64> = x.collect();
         Self {

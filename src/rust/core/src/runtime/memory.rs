@@ -87,9 +87,9 @@ fn refused(needed: f64, available: f64) -> Error {
 }
 
 /// Holds the reserve as long as it lives.
-pub(crate) struct Held(());
+pub(crate) struct Reserve(());
 
-impl Held {
+impl Reserve {
     /// A thread that waits within a matrix product may begin another, with memory of its own.
     pub(crate) fn new(threads: usize) -> Result<Self> {
         check()?;
@@ -102,7 +102,7 @@ impl Held {
     }
 }
 
-impl Clone for Held {
+impl Clone for Reserve {
     fn clone(&self) -> Self {
         if let Ok(mut reserve) = RESERVE.lock() {
             reserve.0 += 1;
@@ -111,7 +111,7 @@ impl Clone for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reserve {
     fn drop(&mut self) {
         if let Ok(mut reserve) = RESERVE.lock() {
             reserve.0 -= 1;

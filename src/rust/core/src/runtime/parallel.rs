@@ -1,7 +1,7 @@
 //! Threads: a pool for each call (a forked R must not inherit one).
 
 use super::error::{Error, Result};
-use super::memory::{self, Held};
+use super::memory::{self, Reserve};
 use super::monitor::Monitor;
 use super::stop::{self, Request};
 use faer::linalg::matmul::matmul;
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Workers {
     pool: Option<rayon::ThreadPool>,
     /// After the pool: threads that end may still ask for memory.
-    reserve: Option<Held>,
+    reserve: Option<Reserve>,
     request: Request,
     par: Par,
 }
@@ -27,7 +27,7 @@ impl Workers {
     /// A pool of `threads` threads, at least one, with the memory that its matrix products need set apart.
     pub fn new(threads: usize) -> Result<Self> {
         let threads = threads.max(1);
-        let reserve = Held::new(threads)?;
+        let reserve = Reserve::new(threads)?;
         let packing = memory::room((threads + 1) * memory::packing())?;
         let request = Request::default();
         let asked = request.clone();

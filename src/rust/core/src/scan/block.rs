@@ -1,8 +1,8 @@
 //! The tests of one block of candidates.
 
 use super::basis::Basis;
-use super::candidate::{CLOSE, Candidate, Place, Solved, criterion};
-use super::refit::{Grid, Sums};
+use super::candidate::{AtDelta, CLOSE, Candidate, Solved, criterion};
+use super::refit::{CandidateGrid, GridSums};
 use super::rotate::RotatedBlock;
 use super::standardise::State;
 use crate::likelihood::Method;
@@ -187,17 +187,17 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
 }
 
 /// What a search for delta shares.
-struct Search {
-    grid: Grid,
+struct DeltaSearch {
+    grid: CandidateGrid,
     /// Sums of all candidates, and of y^2, for candidates that are tested one by one.
-    sums: Option<(Vec<Sums>, Vec<f64>)>,
+    sums: Option<(Vec<GridSums>, Vec<f64>)>,
     /// -2 log L of the null model at its own optimum, of a likelihood ratio.
     null: Result<f64, State>,
 }
 
-impl Search {
+impl DeltaSearch {
     fn new(basis: &Basis<'_>, rotated: &RotatedBlock, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
-        let grid = Grid::new(basis, method, ask.null);
+        let grid = CandidateGrid::new(basis, method, ask.null);
         let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
         let null = if ask.test == Test::Ratio {
@@ -224,8 +224,8 @@ struct Tester<'a> {
     ask: &'a Ask<'a>,
     likelihood: Method,
     /// The null model's place.
-    kept: Place,
-    search: Option<Search>,
+    kept: AtDelta,
+    search: Option<DeltaSearch>,
 }
 
 impl<'a> Tester<'a> {
@@ -241,8 +241,8 @@ impl<'a> Tester<'a> {
             rotated,
             ask,
             likelihood,
-            kept: Place::new(basis, likelihood, ask.null),
-            search: anew.then(|| Search::new(basis, rotated, ask, sets, likelihood)),
+            kept: AtDelta::new(basis, likelihood, ask.null),
+            search: anew.then(|| DeltaSearch::new(basis, rotated, ask, sets, likelihood)),
         }
     }
 
@@ -276,7 +276,9 @@ impl<'a> Tester<'a> {
             return self.described(model, &solved, observed);
         };
         let solved = match (&search.sums, columns) {
-            (Some((sums, yy)), [j]) => search.grid.optimum_of_one(self.basis, model, Sums::of(sums, *j), yy),
+            (Some((sums, yy)), [j]) => search
+                .grid
+                .optimum_of_one(self.basis, model, GridSums::of(sums, *j), yy),
             _ => search.grid.optimum(self.basis, model),
         };
         match solved {

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 pub const LEFT: f64 = 1e-10;
 /// Part of a response's square below which what candidates leave of it is not taken as a difference: four digits are lost there.
 pub const CLOSE: f64 = 1e-4;
-/// Each time the response is freed of the candidates the part that is left grows by many digits.
+/// Passes of taking the candidates out of the response: each makes the remainder exact to many more digits.
 const PASSES: usize = 4;
 
 impl RotatedBlock {
@@ -65,7 +65,7 @@ impl RotatedBlock {
 
 /// What all candidates share at one (h, g).
 #[derive(Clone)]
-pub struct Place {
+pub struct AtDelta {
     pub h: f64,
     pub g: f64,
     inverse: Vec<f64>,
@@ -75,7 +75,7 @@ pub struct Place {
     pub mean: f64,
 }
 
-impl Place {
+impl AtDelta {
     pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Self {
         let null = criterion(basis, method);
         let inverse = null.inverse(h, g);
@@ -143,14 +143,14 @@ impl Solved {
         self.factor[c][j] + (j..c).map(|k| self.factor[k][j] * self.along[k]).sum::<f64>()
     }
 
-    /// The part of the square of the response, as it is in the model, that is left.
+    /// Residual sum of squares over that of the response, both under the inverse covariance.
     pub fn left(&self) -> f64 {
         let y = &self.factor[self.c()];
         let left = y[self.c()].powi(2);
         left / y.iter().map(|l| l * l).sum::<f64>()
     }
 
-    pub fn is_at(&self, place: &Place) -> bool {
+    pub fn is_at(&self, place: &AtDelta) -> bool {
         (self.h, self.g) == (place.h, place.g)
     }
 
@@ -211,7 +211,7 @@ impl Candidate<'_> {
         (0..=self.c()).map(|a| (0..=a).map(|b| entry(a, b)).collect()).collect()
     }
 
-    pub fn solve(&self, place: &Place) -> Option<Solved> {
+    pub fn solve(&self, place: &AtDelta) -> Option<Solved> {
         let solved = self.solve_as_it_is(place)?;
         if solved.left() >= CLOSE {
             return Some(solved);
@@ -219,12 +219,12 @@ impl Candidate<'_> {
         self.settled(place)?.solve_as_it_is(place)
     }
 
-    fn solve_as_it_is(&self, place: &Place) -> Option<Solved> {
+    fn solve_as_it_is(&self, place: &AtDelta) -> Option<Solved> {
         self.solved((place.h, place.g), place.log_det, self.s(&place.inverse, place.g))
     }
 
-    /// The same model with a response of which the columns explain little at a place: what is left is a sum of squares there.
-    fn settled(&self, place: &Place) -> Option<Self> {
+    /// The same model with a response of which the columns explain little at a place: its residual sum of squares is then a sum of squares, not a difference.
+    fn settled(&self, place: &AtDelta) -> Option<Self> {
         let mut model = self.clone();
         for _ in 0..PASSES {
             let solved = model.solve_as_it_is(place)?;
@@ -268,14 +268,14 @@ impl Candidate<'_> {
         self.rest[c][c] = (self.rest[c][c] + cross).max(0.0);
     }
 
-    /// Is what is left of the response lost in rounding because cells are not rows?
+    /// Is the residual lost in rounding because cells are not rows?
     pub fn is_lost(&self, solved: &Solved) -> bool {
         let hidden = self.basis.rotated.n_rest > 0 && !self.basis.by_rows;
         hidden && solved.is_shifted() && (0..self.c()).any(|a| self.rest[a][a] > 0.0)
     }
 
     /// Is it rounding anyway, of the response and of what is taken off it?
-    pub fn is_perfect(&self, solved: &Solved, place: &Place) -> bool {
+    pub fn is_perfect(&self, solved: &Solved, place: &AtDelta) -> bool {
         if !solved.is_shifted() {
             return false;
         }
@@ -310,7 +310,7 @@ impl Candidate<'_> {
         self.deviance_of(method, solved.log_det(), solved.squares().0, solved.null)
     }
 
-    pub fn deviance_at(&self, method: Method, place: &Place) -> f64 {
+    pub fn deviance_at(&self, method: Method, place: &AtDelta) -> f64 {
         let solved = self.solve(place);
         solved.map_or(f64::INFINITY, |solved| self.deviance(method, &solved))
     }
@@ -340,7 +340,7 @@ impl Candidate<'_> {
         if let Some(slopes) = self.slopes_as_it_is(method, log_delta) {
             return slopes;
         }
-        let place = Place::new(self.basis, method, proportions(log_delta));
+        let place = AtDelta::new(self.basis, method, proportions(log_delta));
         let settled = self.settled(&place);
         let slopes = settled.and_then(|model| model.slopes_as_it_is(method, log_delta));
         slopes.unwrap_or((f64::NAN, f64::NAN))

@@ -225,7 +225,7 @@ impl Tile<'_> {
         (first + step, weighted(&y, &y, weights) + rest(&u_y, &u_y) + hidden)
     }
 
-    /// Is what is left rounding?
+    /// Is the remainder of the response rounding?
     fn is_rounding(&self, j: usize, k: usize, (estimate, left): (f64, f64), weights: &[f64]) -> bool {
         let (r, at) = (self.responses, self.first + k);
         let n = self.basis.rotated.contrasts() as f64;

@@ -1,9 +1,9 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::Basis;
-use super::candidate::{CLOSE as NEARLY_ALL, Candidate, Place, Solved, criterion};
+use super::candidate::{AtDelta, CLOSE as NEARLY_ALL, Candidate, Solved, criterion};
 use super::rotate::RotatedBlock;
-use super::series::{Near, Series};
+use super::series::{NearNull, Series};
 use super::standardise::State;
 use crate::likelihood::optimize::grid_points;
 use crate::likelihood::{Method, proportions};
@@ -13,16 +13,16 @@ use rayon::prelude::*;
 use std::f64::consts::E;
 
 /// The grid that all candidates share.
-pub struct Grid {
+pub struct CandidateGrid {
     method: Method,
     at: Vec<f64>,
     /// h, g and the null model's log-determinant at each point.
     points: Vec<(f64, f64, f64)>,
     /// 1 / (h lambda + g), a row a point, then one an end, then the coefficients of the series near the null model.
     weights: Mat<f64>,
-    near: Option<Near>,
+    near: Option<NearNull>,
     /// delta -> infinity, and delta -> 0 where the likelihood has a limit there.
-    ends: Vec<Place>,
+    ends: Vec<AtDelta>,
     /// Does the null model's likelihood grow without bound as delta -> 0?
     unbounded: bool,
     /// Contrasts that the kernel does not reach.
@@ -32,9 +32,9 @@ pub struct Grid {
 }
 
 /// Sums of a tile of candidates: those of g^2 of all of them, then those of g y.
-pub struct Sums(Mat<f64>);
+pub struct GridSums(Mat<f64>);
 
-impl Sums {
+impl GridSums {
     /// Those of candidate j of the block: of g^2 and of g y.
     pub fn of(sums: &[Self], j: usize) -> (&[f64], &[f64]) {
         let Self(tile) = &sums[j / TILE];
@@ -56,7 +56,7 @@ const ASIDE: f64 = 0.1;
 /// Below the smallest eigenvalue: where the likelihood is level, and where it is as near its limit as rounding lets it be (both errors e^-18).
 const PLATEAU: (f64, f64) = (10.0, 18.0);
 
-impl Grid {
+impl CandidateGrid {
     /// `kept`: h and g of the null model.
     pub fn new(basis: &Basis<'_>, method: Method, kept: (f64, f64)) -> Self {
         let null = criterion(basis, method);
@@ -73,7 +73,7 @@ impl Grid {
             .flatten()
             .collect();
         let places: Vec<(f64, f64)> = points.iter().map(|p| (p.0, p.1)).chain(ends.iter().copied()).collect();
-        let near = Near::new(basis, method, kept);
+        let near = NearNull::new(basis, method, kept);
         let terms = near.as_ref().map_or(0, |near| near.weights.nrows());
         let weight = |i: usize, k: usize| match (places.get(i), &near) {
             (Some((h, g)), _) => (h * values[k] + g).recip(),
@@ -83,7 +83,7 @@ impl Grid {
         Self {
             method,
             weights: Mat::from_fn(places.len() + terms, values.len(), weight),
-            ends: ends.into_iter().map(|end| Place::new(basis, method, end)).collect(),
+            ends: ends.into_iter().map(|end| AtDelta::new(basis, method, end)).collect(),
             near,
             points,
             at,
@@ -99,7 +99,7 @@ impl Grid {
     }
 
     /// For all candidates of a block, a column each: sums over the rotated coordinates of g^2 and of g y, at each point and as series.
-    pub fn sums(&self, basis: &Basis<'_>, block: &RotatedBlock) -> Vec<Sums> {
+    pub fn sums(&self, basis: &Basis<'_>, block: &RotatedBlock) -> Vec<GridSums> {
         let (y, e) = (&basis.rotated.y, block.e());
         let tile = |first: usize| {
             let columns = || (first..e.ncols().min(first + TILE)).map(|j| block.column(j));
@@ -107,7 +107,7 @@ impl Grid {
             columns().for_each(|g| values.extend(g.iter().map(|g| g * g)));
             columns().for_each(|g| values.extend(g.iter().zip(y).map(|(g, y)| g * y)));
             let values = MatRef::from_column_major_slice(&values, e.nrows(), 2 * columns().len());
-            Sums(product(self.weights.as_ref(), values, Par::Seq))
+            GridSums(product(self.weights.as_ref(), values, Par::Seq))
         };
         let tiles: Vec<usize> = (0..e.ncols()).step_by(TILE).collect();
         tiles.into_par_iter().map(tile).collect()
@@ -162,13 +162,13 @@ impl Grid {
     /// The same by evaluating the model at each point.
     fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
         let one =
-            |(h, g, _): &(f64, f64, f64)| model.deviance_at(self.method, &Place::new(basis, self.method, (*h, *g)));
+            |(h, g, _): &(f64, f64, f64)| model.deviance_at(self.method, &AtDelta::new(basis, self.method, (*h, *g)));
         self.points.iter().map(one).collect()
     }
 
     /// A model at its best place.
     pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Result<Solved, State> {
-        let at_end = |end: &Place| model.deviance_at(self.method, end);
+        let at_end = |end: &AtDelta| model.deviance_at(self.method, end);
         let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
         self.best(basis, model, (&self.deviances(basis, model), &ends), None)
     }
@@ -188,7 +188,7 @@ impl Grid {
         };
         let solve = |t: f64| match near(t) {
             Some(series) => series.solve(model, t),
-            None => model.solve(&Place::new(basis, self.method, proportions(t))),
+            None => model.solve(&AtDelta::new(basis, self.method, proportions(t))),
         };
         let deviance = |solved: &Solved| model.deviance(self.method, solved);
         let unbounded = self.is_unbounded(model);

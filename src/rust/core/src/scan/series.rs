@@ -17,7 +17,7 @@ pub const TERMS: usize = 18;
 /// Half the length of the interval.
 const HALF: f64 = 1.0;
 
-pub struct Near {
+pub struct NearNull {
     method: Method,
     centre: f64,
     /// Coefficients of `1 / (h lambda + g)`, a row a term.
@@ -29,12 +29,12 @@ pub struct Near {
 
 /// The sums of one candidate.
 pub struct Series<'a> {
-    pub near: &'a Near,
+    pub near: &'a NearNull,
     pub gg: &'a [f64],
     pub gy: &'a [f64],
 }
 
-impl Near {
+impl NearNull {
     /// `None` if the null model's delta is an end point.
     pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Option<Self> {
         if h == 0.0 || g == 0.0 {

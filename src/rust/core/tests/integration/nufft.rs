@@ -1,6 +1,6 @@
 use crate::definition::noise;
 use faer::c64;
-use fastlmm_core::nufft::{Field, Plan, Points, Sums};
+use fastlmm_core::nufft::{Field, Plan, Points, Type1};
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use std::f64::consts::{PI, TAU};
@@ -192,7 +192,7 @@ fn threads_blocks_vectors_and_order_do_not_matter() {
         let (x, c, ones) = (crowd(modes.len(), n), vector(4, n), vec![1.0; n]);
         let (one, two) = (Workers::new(1).unwrap(), Workers::new(2).unwrap());
         let whole = one.run(|_| {
-            let mut sums = Sums::new(&plan, 2).unwrap();
+            let mut sums = Type1::new(&plan, 2).unwrap();
             sums.add(&Points::new(&plan, &slices(&x)).unwrap(), &[&c, &ones])
                 .unwrap();
             sums.modes()
@@ -200,7 +200,7 @@ fn threads_blocks_vectors_and_order_do_not_matter() {
         let again = plan.type1(&slices(&x), &[&c], &two, &mut ()).unwrap();
         assert_eq!(again[0], whole[0]);
         let parted = two.run(|_| {
-            let mut sums = Sums::new(&plan, 2).unwrap();
+            let mut sums = Type1::new(&plan, 2).unwrap();
             for range in [0..1, 1..7000, 7000..7000, 7000..n] {
                 let points: Vec<&[f64]> = x.iter().map(|x| &x[range.clone()]).collect();
                 let points = Points::new(&plan, &points).unwrap();
@@ -302,7 +302,7 @@ fn misfits_are_refused() {
         Err(Error::Shape { .. })
     ));
     let huge = Plan::new(&[1 << 14, 1 << 14, 2], 1e-3).unwrap();
-    assert!(matches!(Sums::new(&huge, 1 << 10), Err(Error::Memory { .. })));
+    assert!(matches!(Type1::new(&huge, 1 << 10), Err(Error::Memory { .. })));
 }
 
 #[test]

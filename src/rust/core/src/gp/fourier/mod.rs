@@ -1,6 +1,6 @@
 //! Gaussian processes of coordinates in Fourier space.
 
-mod curvature;
+pub(crate) mod curvature;
 pub mod explore;
 pub mod field;
 mod fixed;

@@ -4,7 +4,7 @@ use super::gram::Sums;
 use super::grid::Grid;
 use super::moments::{Groups, Moments};
 use crate::linalg::dot;
-use crate::nufft::{Plan, Points, Sums as Transform};
+use crate::nufft::{Plan, Points, Type1};
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -105,7 +105,7 @@ pub fn moments(
     let all: Vec<(&[f64], f64)> = data.columns().copied().zip(shifts.iter().copied()).collect();
     let together = (TOGETHER / plan.count()).max(2) - 1;
     for part in all.chunks(together) {
-        let mut sums = Transform::new(&plan, part.len() + 1)?;
+        let mut sums = Type1::new(&plan, part.len() + 1)?;
         for first in (0..data.n()).step_by(BLOCK) {
             monitor.check()?;
             workers.run(|_| add_block(data, grid, &plan, part, first, &mut sums))?;
@@ -135,7 +135,7 @@ fn add_block(
     plan: &Plan,
     columns: &[(&[f64], f64)],
     first: usize,
-    sums: &mut Transform<'_>,
+    sums: &mut Type1<'_>,
 ) -> Result<()> {
     let rows = first..(first + BLOCK).min(data.n());
     let weight = |i: usize| data.weights.get(i).copied().unwrap_or(1.0);
