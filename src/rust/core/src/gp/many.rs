@@ -46,7 +46,7 @@ pub struct Together {
     pub arcs: Vec<f64>,
     /// The range that was looked at.
     pub range: (f64, f64),
-    /// Basis functions, at most, and the smallest part of the variance that they hold.
+    /// Number of basis functions of the largest window; by kernel matrices the number of rows.
     pub size: usize,
     /// Smallest part of the process' variance that a basis holds; 1 by kernel matrices.
     pub captured: f64,

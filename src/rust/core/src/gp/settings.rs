@@ -15,7 +15,7 @@ pub struct Request {
     pub lengths: Option<Vec<f64>>,
     /// One length scale an axis, or one for all.
     pub ard: bool,
-    /// Ends of the range of length scales.
+    /// The shortest length scale to be looked at; `None`: what rows and basis can tell.
     pub shortest: Option<f64>,
     /// The longest length scale to be looked at; `None`: what box and rows allow.
     pub longest: Option<f64>,

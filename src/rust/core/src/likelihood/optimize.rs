@@ -35,7 +35,7 @@ pub struct Local {
 pub struct Optimum {
     /// The lowest of all local minima.
     pub best: Local,
-    /// Derivatives with respect to log delta; zero slope and no curvature at an end point.
+    /// First derivative in log delta, zero to rounding; 0 at an end point.
     pub slope: f64,
     /// Second derivative in log delta, not a number at an end point.
     pub curvature: f64,

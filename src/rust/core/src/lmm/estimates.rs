@@ -27,7 +27,7 @@ pub enum Status {
 pub struct Fit {
     /// Whether the optimum is an ordinary one.
     pub status: Status,
-    /// Coefficients of the kept columns of X, their covariance, and which columns those are.
+    /// Coefficients of the kept columns of X, in the user's units.
     pub beta: Vec<f64>,
     /// Var(beta_hat), r x r by rows.
     pub vcov: Vec<Vec<f64>>,

@@ -53,7 +53,7 @@ pub struct FixedPart {
 pub struct Fit {
     /// The fixed part in its orthonormal basis, for predictions.
     pub fixed: FixedPart,
-    /// Coefficients of the kept columns of X, their covariance, and which columns those are.
+    /// Coefficients of the kept columns of X.
     pub beta: Vec<f64>,
     /// Var(beta_hat), by rows.
     pub vcov: Vec<Vec<f64>>,
@@ -63,7 +63,7 @@ pub struct Fit {
     pub best: Components,
     /// Standard errors of the variances and of their ratios.
     pub errors: Errors,
-    /// All local optima, best first, and the grid that the search saw.
+    /// All local optima, best first.
     pub locals: Vec<Components>,
     /// The grid that the search saw.
     pub grid: Vec<Components>,

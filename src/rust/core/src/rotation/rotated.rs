@@ -13,7 +13,7 @@ pub struct Rotated {
     pub values: Vec<f64>,
     /// U' y2, one for each eigenvalue.
     pub y: Vec<f64>,
-    /// Sum of squares of y in directions that the kernel does not reach, and their number.
+    /// Sum of squares of y in the contrasts without an eigenvalue.
     pub rho: f64,
     /// Number of contrasts without an eigenvalue: there the covariance is delta I.
     pub n_rest: usize,
@@ -29,7 +29,7 @@ pub struct Rotated {
     pub null: usize,
     /// How many of them ML leaves out: all where the density of y has no optimum inside, else none.
     pub dropped: usize,
-    /// log|X'X| of the kept columns and the sum of the logarithms of the weights.
+    /// log|X'X| of the kept columns.
     pub log_det_x: f64,
     /// Sum of the logarithms of the weights.
     pub log_weights: f64,

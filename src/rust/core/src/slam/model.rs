@@ -65,7 +65,7 @@ pub struct Prior {
 pub struct Proportions {
     /// Points of the grid, in [0, 1).
     pub h: Vec<f64>,
-    /// Logarithms of prior weights, of traits and of factors.
+    /// Logarithms of prior weights of the points, of traits.
     pub log_traits: Vec<f64>,
     /// The same of factors.
     pub log_factors: Vec<f64>,

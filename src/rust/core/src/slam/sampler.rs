@@ -61,7 +61,7 @@ pub struct Draws {
     pub theta: Vec<f64>,
     /// Variances of traits, p a draw.
     pub sigma2: Vec<f64>,
-    /// Proportions of traits and of factors.
+    /// Proportions of traits, p a draw.
     pub h: Vec<f64>,
     /// Proportions of factors, k a draw.
     pub hf: Vec<f64>,

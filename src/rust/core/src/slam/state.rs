@@ -44,7 +44,7 @@ pub struct State {
     pub theta: Vec<f64>,
     /// Variance of each trait, p.
     pub sigma2: Vec<f64>,
-    /// Points of the grid of proportions, of traits and of factors.
+    /// Point of the grid of proportions of each trait, p.
     pub g: Vec<usize>,
     /// The same of each factor, k.
     pub gf: Vec<usize>,

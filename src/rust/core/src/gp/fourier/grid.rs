@@ -15,7 +15,7 @@ const IMAGE: f64 = 1e-3;
 pub struct Grid {
     /// Middle of the box, from which phases are counted.
     pub centre: Vec<f64>,
-    /// Distance of frequencies, and the largest index, of each axis.
+    /// Distance of frequencies of each axis, in turns per unit of the coordinate.
     pub h: Vec<f64>,
     /// Largest index of each axis.
     pub m: Vec<usize>,

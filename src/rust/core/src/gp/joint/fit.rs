@@ -46,11 +46,11 @@ pub struct Fit {
     pub lengths: Vec<f64>,
     /// Standard errors of the logarithms of the length scales that were estimated.
     pub log_errors: Vec<f64>,
-    /// First length scales of the local optima and of the grid.
+    /// Length scale of the first axis of each local optimum.
     pub local_lengths: Vec<f64>,
     /// The same of the grid that the search saw.
     pub grid_lengths: Vec<f64>,
-    /// Does a length scale lie at an end of its range? Is the residual variance as small as the condition of V allows?
+    /// Does a length scale lie at an end of its range?
     pub at_end: bool,
     /// Is the residual variance as small as the condition of V allows?
     pub at_floor: bool,
