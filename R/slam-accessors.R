@@ -44,7 +44,8 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' @param ... not used; an unknown argument is an error.
 #' @return `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
 #'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`: correlations of G. `h2()`: a data frame with the posterior mean, standard deviation and 95 percent interval of each response's proportion of variance
-#'   that the random effect explains; of draws a matrix.
+#'   that the random effect explains; of draws a matrix. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
+#'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
 #' @export
 G <- function(object, ...) UseMethod("G")
 
@@ -69,6 +70,7 @@ h2 <- function(object, ...) UseMethod("h2")
 G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
   check_dots_empty(...)
   check_effect(object, effect)
+  check_identified(object, "G()")
   covariances(object, traits, draws, function(d, at) genetic(d, at) / object$basis$mean_diag)
 }
 
@@ -76,6 +78,7 @@ G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...)
 #' @export
 R.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
   check_dots_empty(...)
+  check_identified(object, "R()")
   covariances(object, traits, draws, function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], 1 - d$hF, (1 - d$h[at]) * d$sigma2[at]))
 }
 
@@ -91,6 +94,7 @@ P.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
 rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
   check_dots_empty(...)
   check_effect(object, effect)
+  check_identified(object, "rg()")
   # a response without any variance of the effect has no correlation
   covariances(object, traits, draws, function(d, at) suppressWarnings(stats::cov2cor(genetic(d, at))))
 }
@@ -102,8 +106,9 @@ h2.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
   at <- trait_index(object, traits)
   all <- each_draw(object, function(d) trait_h2(d)[at])
   all <- matrix(all, length(at), dimnames = list(colnames(object$Y)[at], NULL))
+  if (!is.null(object$unidentified)) all[] <- NA
   if (draws) return(all)
-  quantile <- apply(all, 1, stats::quantile, c(0.025, 0.975), names = FALSE)
+  quantile <- apply(all, 1, stats::quantile, c(0.025, 0.975), names = FALSE, na.rm = TRUE)
   data.frame(response = rownames(all), h2 = rowMeans(all), sd = apply(all, 1, stats::sd), low = quantile[1, ], high = quantile[2, ], row.names = NULL)
 }
 
@@ -244,5 +249,5 @@ factor_summary <- function(object) {
   })
   order <- alignment(object)$order
   mean <- rowMeans(aligned(all, list(order = order, sign = array(1, dim(order)))), dims = 2)
-  data.frame(factor = factor_names(object), variance = mean[1, ], h2 = mean[2, ], responses = mean[3, ])
+  data.frame(factor = factor_names(object), variance = mean[1, ], h2 = if (is.null(object$unidentified)) mean[2, ] else NA_real_, responses = mean[3, ])
 }

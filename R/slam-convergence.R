@@ -23,7 +23,7 @@ print_convergence <- function(fit) {
     return(cat("Convergence is not judged: ", why, "\n", sep = ""))
   }
   some <- if (found$shown < found$all) sprintf(" (of %s of %s)", format(found$shown), format(found$all, big.mark = ","))
-  cat("\nConvergence of h2, G, R and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst, "; smallest effective sample size ", sep = "")
+  cat("\nConvergence of ", if (is.null(fit$unidentified)) "h2, G, R" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst, "; smallest effective sample size ", sep = "")
   cat(round(found$bulk), "in the bulk,", round(found$tail), "in the tails\n")
   chains <- fit$plan$chains
   if (found$rhat > 1.05) cat("The chains have not converged (rhat above 1.05): extend(fit, iter =), or fit with a longer warmup, before the numbers are used\n")

@@ -8,7 +8,8 @@
 #' @param x a fit by [slamglmm_fit()].
 #' @param traits responses that are wanted; `NULL`: all.
 #' @param ... not used.
-#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]`, `R[trait]`, `B[coefficient,trait]`. [coda::as.mcmc()]: an `mcmc.list`.
+#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]`, `R[trait]`, `B[coefficient,trait]`; `P[trait]`
+#'   in place of the first three where the random effect cannot be told from the residual. [coda::as.mcmc()]: an `mcmc.list`.
 #' @name slamglmm_draws
 NULL
 
@@ -39,11 +40,13 @@ invariant_draws <- function(fit, traits = NULL) {
     square <- d$Lambda[at, , drop = FALSE]^2
     g <- drop(square %*% d$hF) + (d$h * d$sigma2)[at]
     r <- drop(square %*% (1 - d$hF)) + ((1 - d$h) * d$sigma2)[at]
-    c(g / (g + r), g / fit$basis$mean_diag, r, total_fixed(fit, d)[, at])
+    apart <- if (is.null(fit$unidentified)) c(g / (g + r), g / fit$basis$mean_diag, r) else g + r
+    c(apart, total_fixed(fit, d)[, at])
   }
   all <- each_draw(fit, of)
   coefficients <- union(colnames(fit$X), colnames(fit$covariates$XF))
-  variables <- c(sprintf("h2[%s]", names), sprintf("G[%s]", names), sprintf("R[%s]", names), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
+  apart <- if (is.null(fit$unidentified)) c("h2", "G", "R") else "P"
+  variables <- c(paste0(rep(apart, each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
   chains <- fit$plan$chains
   all <- array(all, c(length(variables), ncol(all) / chains, chains))
   array(aperm(all, c(2, 3, 1)), dim(all)[c(2, 3, 1)], list(NULL, NULL, variable = variables))
@@ -62,8 +65,9 @@ print.slamglmm <- function(x, ...) {
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
     cat("\nProportions of variance of ", quoted(x$random[[1]]$name), ":\n", sep = "")
-    print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
-    if (ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
+    if (!is.null(x$unidentified)) cat("not estimated: the random effect cannot be told from the residual\n")
+    else print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
+    if (is.null(x$unidentified) && ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
     print_convergence(x)
   }
   invisible(x)

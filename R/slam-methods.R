@@ -42,7 +42,8 @@ total_fixed <- function(fit, d) {
 #' @param traits responses that are wanted; `NULL`: all (of a trace the first nine).
 #' @param ... not used; an unknown argument is an error.
 #' @return `fixef()`: coefficients by responses, total effects, factors included. `ranef()`: a list with a matrix of predicted effects, all ids of the kernel by responses: posterior means.
-#'   `fitted()`, `residuals()`, `predict()`: rows by responses; a missing cell has a fitted value, and no residual. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
+#'   `fitted()`, `residuals()`, `predict()`: rows by responses; a missing cell has a fitted value, and no residual; of a random effect that
+#'   cannot be told from the residual nothing is in them. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
 #'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`.
 #'
 #'   `vcov()`, `confint()`, `logLik()`, `extractAIC()`, `anova()`, `simulate()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
@@ -70,6 +71,7 @@ coef.slamglmm <- function(object, ...) fixef.slamglmm(object, ...)
 ranef.slamglmm <- function(object, ..., whichel = NULL) {
   check_dots_empty(...)
   check_dots_empty(...)
+  check_identified(object, "ranef()")
   random <- object$random[[1]]
   effects <- kernel_block(random, seq_along(random$ids), random$index) %*% slam_alpha(object)
   dimnames(effects) <- list(random$ids, colnames(object$Y))
@@ -135,7 +137,7 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   estimable <- estimable_rows(shape, design$X)
   if (!is.null(estimable)) value[!estimable, ] <- NA
   warn_not_estimable(list(estimable = estimable, complete = rep(TRUE, nrow(design$X)), names = rownames(design$X)))
-  if (length(random) > 0) value <- value + new_effects(object, design$random[[1]], K, allow.new.levels)
+  if (length(random) > 0 && is.null(object$unidentified)) value <- value + new_effects(object, design$random[[1]], K, allow.new.levels)
   value[answered_rows(stats::complete.cases(value), na.action, rownames(design$X)), , drop = FALSE]
 }
 
@@ -172,6 +174,7 @@ fitted.slamglmm <- function(object, ...) {
   check_dots_empty(...)
   random <- object$random[[1]]
   fixed <- slam_fixed(object, cbind(object$X, slam_extra(object)))
+  if (!is.null(object$unidentified)) return(structure(fixed + object$offset, dimnames = dimnames(object$Y)))
   effects <- kernel_block(random, random$index, random$index) %*% slam_alpha(object)
   value <- fixed + random$z * effects[random$group, , drop = FALSE] + object$offset
   dimnames(value) <- dimnames(object$Y)

@@ -6,13 +6,17 @@ plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"),
   check_dots_empty(...)
   switch(one_of(which),
     covariance = {
-      correlations <- rg(x, traits = traits)
+      genetic <- is.null(x$unidentified)
+      correlations <- if (genetic) rg(x, traits = traits) else stats::cov2cor(P(x, traits = traits))
       distance <- 1 - abs(replace(correlations, is.na(correlations), 0))
       by_cluster <- if (nrow(correlations) > 2) stats::hclust(stats::as.dist(distance), "average")$order else seq_len(nrow(correlations))
-      heat_map(correlations[by_cluster, by_cluster, drop = FALSE], "genetic correlations")
+      heat_map(correlations[by_cluster, by_cluster, drop = FALSE], if (genetic) "genetic correlations" else "correlations")
     },
     loadings = heat_map(loadings(x)[trait_index(x, traits), , drop = FALSE] / x$scale$sd[trait_index(x, traits)], "loadings, in standard deviations"),
-    h2 = plot_h2(h2(x, traits)),
+    h2 = {
+      check_identified(x, "h2()")
+      plot_h2(h2(x, traits))
+    },
     trace = plot_trace(x, traits)
   )
   invisible(x)

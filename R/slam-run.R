@@ -218,7 +218,7 @@ with_chunks <- function(fit, found) {
 #' @return A fit of class `slamglmm`.
 #' @examples
 #' set.seed(1)
-#' data <- data.frame(id = paste0("i", 1:30))
+#' data <- data.frame(id = paste0("i", rep(1:15, 2)))
 #' data$Y <- matrix(rnorm(90), 30)
 #' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, n_factors = 1, chains = 1, iter = 100, seed = 1)
 #' fit <- extend(fit, 100)

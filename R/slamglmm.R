@@ -29,6 +29,9 @@
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
 #'
+#'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
+#'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
+#'
 #'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
@@ -64,6 +67,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   fit$seed <- check_seed(seed)
   fit$own_seed <- is.null(seed)
   check_draws_memory(fit)
+  warn_unidentified(fit)
   if (!is.null(dir)) fit <- open_slam(fit, dir)
   slam_run(fit, isTRUE(progress))
 }
@@ -71,12 +75,13 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
 new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, missing, control) {
   n <- nrow(values$Y)
   basis <- slam_basis(random, n)
+  data <- slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, random, basis, k, missing))
   structure(
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, random, basis, k, missing)), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      data = data, unidentified = unidentified(basis$s, data$x), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"
