@@ -177,11 +177,7 @@ along_x <- function(fit) {
   if (is_gp_fit(fit) && fit$random[[1]]$kernel$route == "fourier") return(along_columns(fit))
   if (length(fit$random) > 1) return(fit$rotated)
   rotated <- fit$rotated
-  v <- arrow(fit)
-  along <- rotated$y1 - v$su2 * drop(rotated$b %*% (rotated$y / v$v22))
-  list(
-    along = along * rotated$y_scale, covariance = v$S * rotated$y_scale^2, basis = rotated$basis, log_det_x = rotated$log_det_x
-  )
+  c(call_rust(ffi_along_x, rotated, unname(fit$sigma2), fit$sigma2_e), rotated[c("basis", "log_det_x")])
 }
 
 # The same from the fixed effects themselves: Fourier space keeps no rotated object. A fit of a table has no X to make a basis of.

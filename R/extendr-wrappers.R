@@ -8,13 +8,17 @@ ffi_bed_read <- function(path, n, variants) .Call(wrap__ffi_bed_read, path, n, v
 #' @noRd
 ffi_raised <- function() .Call(wrap__ffi_raised)
 
-#' Fit one response without sets of columns of its factor.
-#' @noRd
-ffi_exclude <- function(y, X, weights, z, group, W, index, sets, method, threads, tolerance) .Call(wrap__ffi_exclude, y, X, weights, z, group, W, index, sets, method, threads, tolerance)
-
 #' Fit one response.
 #' @noRd
-ffi_fit <- function(y, X, weights, z, group, K, form, index, method, threads, tolerance) .Call(wrap__ffi_fit, y, X, weights, z, group, K, form, index, method, threads, tolerance)
+ffi_fit <- function(model) .Call(wrap__ffi_fit, model)
+
+#' Fit each of many responses, missing cells allowed.
+#' @noRd
+ffi_fit_many <- function(model, effects) .Call(wrap__ffi_fit_many, model, effects)
+
+#' Fit one response without sets of columns of its factor.
+#' @noRd
+ffi_exclude <- function(model, sets) .Call(wrap__ffi_exclude, model, sets)
 
 #' Fit with length scales looked for over their whole range.
 #' @noRd
@@ -88,29 +92,38 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 #' @noRd
 ffi_kernel_eigen <- function(effect, threads) .Call(wrap__ffi_kernel_eigen, effect, threads)
 
-#' Fit each column of Y, missing cells allowed.
-#' @noRd
-ffi_fit_many <- function(Y, X, weights, effect, method, effects, threads, tolerance) .Call(wrap__ffi_fit_many, Y, X, weights, effect, method, effects, threads, tolerance)
-
 #' Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
 #' @noRd
-ffi_fit_mix <- function(y, X, weights, effects, method, start, threads) .Call(wrap__ffi_fit_mix, y, X, weights, effects, method, start, threads)
+ffi_fit_mix <- function(model, start) .Call(wrap__ffi_fit_mix, model, start)
+
+#' The model at its variances, the residual's last, for any number of calls of `ffi_variance_mix()`.
+#' @noRd
+ffi_prepare_mix <- function(model, sigma2) .Call(wrap__ffi_prepare_mix, model, sigma2)
 
 #' Profiles of parameters of several random effects out to |zeta| = zeta_max.
 #' @noRd
-ffi_profile_mix <- function(y, X, weights, effects, method, what, number, known, zeta_max, points, threads) .Call(wrap__ffi_profile_mix, y, X, weights, effects, method, what, number, known, zeta_max, points, threads)
+ffi_profile_mix <- function(model, asked, zeta_max, points) .Call(wrap__ffi_profile_mix, model, asked, zeta_max, points)
 
 #' Where the deviance of several random effects has risen by `rise`, for each parameter.
 #' @noRd
-ffi_interval_mix <- function(y, X, weights, effects, method, what, number, known, rise, threads) .Call(wrap__ffi_interval_mix, y, X, weights, effects, method, what, number, known, rise, threads)
+ffi_interval_mix <- function(model, asked, rise) .Call(wrap__ffi_interval_mix, model, asked, rise)
 
-#' Variance of predictions from several random effects.
+#' Variance of predictions from several random effects: of `targets` with the covariance `cross` of each, a column, with the rows, the variance `prior` of
+#' its effects, and its row of X, which has no columns where beta is given.
 #' @noRd
-ffi_variance_mix <- function(y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads) .Call(wrap__ffi_variance_mix, y, X, weights, effects, sigma2, cross, prior, X_new, given_beta, threads)
+ffi_variance_mix <- function(prepared, targets) .Call(wrap__ffi_variance_mix, prepared, targets)
 
 #' Variance of predictions.
 #' @noRd
-ffi_variance <- function(K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads) .Call(wrap__ffi_variance, K, factor, index, gram, cross, sigma2, sigma2_e, vcov, K_new, k_new, X_new, threads)
+ffi_variance <- function(fitted, targets, threads) .Call(wrap__ffi_variance, fitted, targets, threads)
+
+#' Covariance of the coefficients and degrees of freedom of their tests, at the variances of a fit.
+#' @noRd
+ffi_ddf <- function(rotated, df, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, sigma2, sigma2_e)
+
+#' The fixed effects along an orthonormal basis of X, and their covariance.
+#' @noRd
+ffi_along_x <- function(rotated, sigma2, sigma2_e) .Call(wrap__ffi_along_x, rotated, sigma2, sigma2_e)
 
 #' Profile of one parameter out to |zeta| = zeta_max.
 #' @noRd
@@ -122,7 +135,20 @@ ffi_interval <- function(rotated, method, what, column, rise) .Call(wrap__ffi_in
 
 #' What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
 #' @noRd
-ffi_scan_basis <- function(y, X, weights, effect, cell, cells, threads, tolerance) .Call(wrap__ffi_scan_basis, y, X, weights, effect, cell, cells, threads, tolerance)
+ffi_scan_basis <- function(model, cell, cells) .Call(wrap__ffi_scan_basis, model, cell, cells)
+
+#' The same with a coordinate for every contrast; a cell is a row.
+#' @noRd
+ffi_scan_complete <- function(model) .Call(wrap__ffi_scan_complete, model)
+
+#' Responses, a column each, in the coordinates of a basis whose cells are rows; and of each at its delta, in the user's units, y'Py and the part of -2 log L (REML)
+#' that no candidate changes.
+#' @noRd
+ffi_scan_responses <- function(basis, Y, centred, delta, threads) .Call(wrap__ffi_scan_responses, basis, Y, centred, delta, threads)
+
+#' Coordinates of a response over the roots of their variances, and those roots.
+#' @noRd
+ffi_scan_whitened <- function(basis, y, centred, delta, threads) .Call(wrap__ffi_scan_whitened, basis, y, centred, delta, threads)
 
 #' The tests of the candidates in the columns of G: `sets` are columns that are tested together, their first `adjust` not under test.
 #' @noRd

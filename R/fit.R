@@ -119,11 +119,7 @@ estimate <- function(model) {
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
-  found <- call_rust(
-    ffi_fit, unname(model$y - model$offset), model$X, model_weights(model),
-    random$z, random$group, fit_values(random), kernel_form(random), random$index, model$method,
-    control_threads(model$control), control_tolerance(model$control)
-  )
+  found <- call_rust(ffi_fit, rust_model(model))
   found$alpha <- list(found$alpha)
   new_fastlmm(model, found)
 }

@@ -44,12 +44,14 @@ joint_model <- function(fit) {
   model
 }
 
-# The effects as those of several kernels, that of the process over the rows
-joint_effects <- function(fit) {
+# As a model of several kernels, that of the process over the rows
+joint_rust_model <- function(fit) {
   n <- fit$nobs
   K <- gp_cross(fit, model_coordinates(fit))
-  process <- list(label = fit$gp$name, z = rep(1, n), group = seq_len(n), K = K, factor = FALSE, index = seq_len(n))
-  c(list(process), rust_effects(fit$random[-1]))
+  process <- list(label = fit$gp$name, z = rep(1, n), group = seq_len(n), K = K, form = "matrix", index = seq_len(n))
+  model <- rust_model(stored_gp_model(fit), NULL)
+  model$effects <- c(list(process), rust_effects(fit$random[-1]))
+  model
 }
 
 # ---- prediction ---------------------------------------------------------------------------------------
@@ -70,16 +72,12 @@ joint_variance <- function(fit, targets) {
     source <- targets$sources[[label]]
     prior <- prior + fit$sigma2[[label]] * given[[label]]$z^2 * prior_variance(source$random, source, NULL)[match(given[[label]]$id, source$id)]
   }
-  model <- stored_gp_model(fit)
-  effects <- joint_effects(fit)
+  prepared <- prepare_mix(fit, joint_rust_model(fit))
   in_blocks(nrow(targets$X), cross_block(fit$nobs), function(rows) {
     cross <- matrix(0, fit$nobs, length(rows))
     if (targets$process) cross <- cross + fit$sigma2[[1]] * t(gp_cross(fit, targets$coordinates[rows, , drop = FALSE]))
     for (label in names(given)) cross <- cross + effect_cross(given[[label]], targets$sources[[label]], fit$sigma2[[label]], rows)
-    call_rust(
-      ffi_variance_mix, unname(model$y - model$offset), model$X, model_weights(model), effects, c(unname(fit$sigma2), fit$sigma2_e), cross,
-      prior[rows], targets$X[rows, , drop = FALSE], FALSE, control_threads(fit$control)
-    )
+    call_rust(ffi_variance_mix, prepared, list(cross = cross, prior = prior[rows], X = targets$X[rows, , drop = FALSE]))
   })
 }
 
@@ -90,7 +88,7 @@ joint_ask <- function(fit, parameter, rise, points) {
   wanted <- joint_wanted(fit, parameter)
   if (is.null(wanted)) return(NULL)
   model <- joint_model(fit)
-  about <- list(sigma2 = c(unname(fit$sigma2), fit$sigma2_e), parameters = fit$gp$parameters)
+  about <- list(sigma2 = all_variances(fit), parameters = fit$gp$parameters)
   request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
   answer <- call_rust(
     ffi_gp_joint_profile, model_rows(model), rust_effects(model$others), request, about, c(wanted, list(rise = rise, points = as.numeric(points)))

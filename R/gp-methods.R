@@ -105,14 +105,7 @@ check_in_box <- function(fit, coordinates) {
 }
 
 # The kernels as functions of the distance in length scales
-gp_correlation <- function(r, cov) {
-  switch(cov,
-    exp_quad = exp(-r^2 / 2),
-    matern12 = exp(-r),
-    matern32 = (1 + sqrt(3) * r) * exp(-sqrt(3) * r),
-    matern52 = (1 + sqrt(5) * r + 5 * r^2 / 3) * exp(-sqrt(5) * r)
-  )
-}
+gp_correlation <- function(r, cov) array(call_rust(ffi_gp_correlations, matrix(c(r)), matrix(0), cov, 1), dim(r))
 
 target_groups <- function(fit, frame, own, allow_new) {
   random <- fit$random[[2]]
@@ -192,12 +185,11 @@ gp_variance <- function(fit, targets) {
 exact_variance <- function(fit, targets) {
   own <- gp_cross(fit, model_coordinates(fit))
   n <- nrow(own)
-  given <- list(gram = prior_weights(fit), cross = unname(prior_weights(fit) * fixed_design(fit)[, fit$kept, drop = FALSE]))
+  given <- list(gram = prior_weights(fit), cross = unname(prior_weights(fit) * fixed_design(fit)[, fit$kept, drop = FALSE]), vcov = unname(fit$vcov))
+  fitted <- rust_fitted(fit, own, "matrix", seq_len(n), given)
   in_blocks(nrow(targets$X), cross_block(n), function(rows) {
-    call_rust(
-      ffi_variance, own, FALSE, seq_len(n), given$gram, given$cross, fit$sigma2, fit$sigma2_e, unname(fit$vcov),
-      gp_cross(fit, targets$coordinates[rows, , drop = FALSE]), rep(1, length(rows)), targets$X[rows, , drop = FALSE], control_threads(fit$control)
-    )
+    asked <- list(K = gp_cross(fit, targets$coordinates[rows, , drop = FALSE]), prior = rep(1, length(rows)), X = targets$X[rows, , drop = FALSE])
+    call_rust(ffi_variance, fitted, asked, control_threads(fit$control))
   })
 }
 

@@ -33,7 +33,7 @@
 #' fit
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
-gp_basis <- function(lower, upper, lengthscale, cov = c("matern52", "exp_quad", "matern12", "matern32"), tol = 1e-3, ard = FALSE, size = 4000) {
+gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ard = FALSE, size = 4000) {
   cov <- match.arg(cov)
   d <- length(lower)
   check_basis_box(lower, upper)

@@ -65,7 +65,7 @@ gp <- function(..., cov = c("matern52", "exp_quad", "matern12", "matern32"), len
   abort_fastlmm("gp", "gp() is a term of a formula, as in fastlmm_fit(y ~ x + gp(lon, lat), data); it cannot be called by itself")
 }
 
-gp_kernels <- c("matern52", "exp_quad", "matern12", "matern32")
+gp_kernels <- eval(formals(gp)$cov)
 
 # ---- the term -----------------------------------------------------------------------------------------
 

@@ -29,14 +29,10 @@
 #' update(fastlmm_exclude(fit, "m1"), . ~ . + W[, "m1"])
 #' @export
 fastlmm_exclude <- function(fit, columns) {
-  random <- check_excludable(fit)
-  W <- random$kernel$W
+  W <- check_excludable(fit)$kernel$W
   sets <- lapply(if (is.list(columns)) columns else list(columns), excluded_columns, W = W)
   model <- stored_model(fit)
-  found <- call_rust(
-    ffi_exclude, unname(model$y - model$offset), model$X, model_weights(model), random$z, random$group, kernel_values(random), random$index, sets,
-    model$method, control_threads(model$control), control_tolerance(model$control)
-  )
+  found <- call_rust(ffi_exclude, rust_model(model, form = dense_form), sets)
   fits <- Map(function(found, set) new_excluded(model, found, W[, -set, drop = FALSE]), found, sets)
   if (is.list(columns)) structure(fits, names = names(columns)) else fits[[1]]
 }

@@ -83,25 +83,6 @@ lowrank_random <- function(K, term, design, part = NULL) {
 
 # ---- any kernel, as Rust and the methods need it ----------------------------------------------------------------------
 
-# The matrix that stands for the kernel at the border: K, W, or nothing for the identity.
-kernel_values <- function(random) {
-  if (is.null(random$kernel)) matrix(0, 0, 0) else if (is_lowrank(random$kernel)) dense_factor(random$kernel$W) else random$kernel
-}
-
-# The same for a fit of one response, which can read a sparse factor
-fit_values <- function(random) {
-  W <- if (is_lowrank(random$kernel)) random$kernel$W
-  if (is.null(W) || is.matrix(W)) kernel_values(random) else list(n = nrow(W), p = W@p, i = W@i, x = W@x)
-}
-
-dense_factor <- function(W) if (is_sparse(W)) as.matrix(W) else W
-
-# How Rust is to read these values
-kernel_form <- function(random) {
-  if (!is_lowrank(random$kernel)) return("matrix")
-  if (is_eigen(random$kernel)) "orthogonal" else if (is_sparse(random$kernel$W)) "sparse" else "factor"
-}
-
 kernel_block <- function(random, rows, columns) {
   K <- random$kernel
   if (is.null(K)) return(outer(rows, columns, "==") + 0)
@@ -143,10 +124,8 @@ factor_variance <- function(fit, random, X, z, row) {
   unknown <- is.na(row)
   w <- z * dense_factor(W[ifelse(unknown, 1, row), , drop = FALSE])
   w[unknown, ] <- 0
-  known <- call_rust(
-    ffi_variance, dense_factor(W), TRUE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
-    w, rep(0, length(z)), X, control_threads(fit$control)
-  )
+  fitted <- rust_fitted(fit, kernel_values(random), dense_form(random), random$index, given)
+  known <- call_rust(ffi_variance, fitted, list(K = w, prior = rep(0, length(z)), X = X), control_threads(fit$control))
   known + unknown * z^2 * fit$sigma2 * random$mean_diag
 }
 

@@ -2,11 +2,7 @@
 
 # `start`: variances near an optimum that is known, the residual's last
 estimate_mix <- function(model, start = numeric(0)) {
-  found <- call_rust(
-    ffi_fit_mix, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(model$random), model$method,
-    start, control_threads(model$control)
-  )
-  mix_found(found, names(model$random))
+  mix_found(call_rust(ffi_fit_mix, rust_model(model, form = dense_form), start), names(model$random))
 }
 
 # What Rust found, named by the effects
@@ -20,19 +16,6 @@ mix_found <- function(found, labels) {
   found$h2 <- named(found$sigma2 / total)
   found$sigma2 <- named(found$sigma2)
   found
-}
-
-model_weights <- function(model) if (is.null(model$weights)) rep(1, nrow(model$X)) else model$weights
-
-rust_effects <- function(random) unname(Map(rust_effect, random, names(random)))
-
-rust_effect <- function(random, label) {
-  # the identity has no rows to point to
-  if (is.null(random$kernel)) random$index <- seq_along(random$index)
-  list(
-    label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random), factor = is_lowrank(random$kernel),
-    index = as.integer(random$index)
-  )
 }
 
 mix_optimum <- function(found, labels) {
@@ -53,22 +36,21 @@ mix_points <- function(points, labels) {
 
 # ---- prediction ---------------------------------------------------------------------------------------
 
-# An entry point on the model of a fit
-mix_call <- function(entry, fit, ...) {
-  model <- stored_model(fit)
-  call_rust(
-    entry, unname(model$y - model$offset), model$X, model_weights(model), rust_effects(fit$random), ..., control_threads(fit$control)
-  )
-}
+# The variances of a fit, the residual's last
+all_variances <- function(fit) c(unname(fit$sigma2), fit$sigma2_e)
 
+# The model at its variances, for any number of predictions of one call: it lives in Rust's memory, and is no part of the fit
+prepare_mix <- function(fit, model = rust_model(stored_model(fit), form = dense_form)) call_rust(ffi_prepare_mix, model, all_variances(fit))
+
+# `fit$prepared`: made before by who calls this more than once
 mix_variance <- function(fit, targets, sources, k_diag) {
-  given_beta <- ncol(targets$X) == 0
+  prepared <- if (is.null(fit$prepared)) prepare_mix(fit) else fit$prepared
   prior <- Reduce(`+`, Map(function(target, source, sigma2) {
     sigma2 * target$z^2 * prior_variance(source$random, source, k_diag)[match(target$id, source$id)]
   }, targets$random, sources, fit$sigma2[names(sources)]))
   in_blocks(nrow(targets$X), max(1, 4e7 %/% fit$nobs), function(rows) {
     cross <- Reduce(`+`, Map(effect_cross, targets$random, sources, fit$sigma2[names(sources)], MoreArgs = list(rows = rows)))
-    mix_call(ffi_variance_mix, fit, c(unname(fit$sigma2), fit$sigma2_e), cross, prior[rows], targets$X[rows, , drop = FALSE], given_beta)
+    call_rust(ffi_variance_mix, prepared, list(cross = cross, prior = prior[rows], X = targets$X[rows, , drop = FALSE]))
   })
 }
 

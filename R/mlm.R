@@ -95,10 +95,7 @@ estimate_many <- function(model) {
 estimate_together <- function(model) {
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
-  found <- call_rust(
-    ffi_fit_many, minus_offset(model$y, model$offset), model$X, model_weights(model), rust_effect(random, names(model$random)), model$method,
-    model$control$effects, control_threads(model$control), control_tolerance(model$control)
-  )
+  found <- call_rust(ffi_fit_many, rust_model(model, y = minus_offset(model$y, model$offset)), model$control$effects)
   found$alpha <- list(if (model$control$effects) all_alpha(found$alpha, random, ncol(model$y)))
   without_beyond(found, colnames(model$X))
 }

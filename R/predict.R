@@ -175,9 +175,14 @@ in_blocks <- function(n, block, variance) {
 kernel_variance <- function(fit, X, z, cross, prior) {
   random <- fit$random[[1]]
   given <- sufficient(fit, ncol(X) > 0)
-  call_rust(
-    ffi_variance, kernel_values(random), FALSE, random$index, given$gram, given$cross, fit$sigma2, fit$sigma2_e, given$vcov,
-    z * cross, z^2 * prior, X, control_threads(fit$control)
+  fitted <- rust_fitted(fit, kernel_values(random), "matrix", random$index, given)
+  call_rust(ffi_variance, fitted, list(K = z * cross, prior = z^2 * prior, X = X), control_threads(fit$control))
+}
+
+# What Rust needs of a fit for variances of predictions. `given`: sums over the rows of each id
+rust_fitted <- function(fit, K, form, index, given) {
+  list(
+    K = K, form = form, index = index, gram = given$gram, cross = given$cross, vcov = given$vcov, sigma2 = unname(fit$sigma2), sigma2_e = fit$sigma2_e
   )
 }
 

@@ -67,7 +67,8 @@ profile_curves <- function(fit, table, zeta_max, points) {
 # Curves or intervals of several effects, and variances with a larger likelihood if one of them found any: one call, so that the set-up is made once.
 mix_profiles <- function(entry, fit, table, ...) {
   if (nrow(table) == 0) return(list())
-  found <- mix_call(entry, fit, fit$method, table$what, table$column, c(unname(fit$sigma2), fit$sigma2_e), ...)
+  asked <- list(what = table$what, number = as.integer(table$column), known = all_variances(fit))
+  found <- call_rust(entry, rust_model(stored_model(fit), form = dense_form), asked, ...)
   lapply(found, function(one) if (length(one$better) == 0) one["better" != names(one)] else one)
 }
 

@@ -25,6 +25,7 @@ ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), 
   check_dots_empty(...)
   which <- one_of(which, c("observed", "all"))
   groups <- wanted_groups(by_group(object), whichel)
+  if (condVar && length(object$random) > 1 && !is_gp_fit(object)) object$prepared <- prepare_mix(object)
   effects <- lapply(groups, group_effects, fit = object, condVar = condVar, which = which)
   structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
 }

@@ -39,7 +39,7 @@ many_null <- function(fit, source, j) {
   weights <- model_weights(model)
   basis <- scan_basis(model, rows)
   Y <- minus_offset(fit$y, fit$offset)[used, j, drop = FALSE]
-  full <- rotate_responses(basis, unname(Y), weights, has_constant(model$X))
+  full <- call_rust(ffi_scan_responses, basis, unname(Y), has_constant(model$X), unname(fit$delta[j]), control_threads(fit$control))
   cell <- source$cell[used]
   gathered <- function(x) {
     out <- matrix(0, source$cells, ncol(x))
@@ -53,28 +53,11 @@ many_null <- function(fit, source, j) {
   basis$v <- numeric(source$cells)
   basis$by_rows <- all(tabulate(cell, source$cells) == 1)
   full$v <- gathered(full$v)
-  full$delta <- unname(fit$delta[j])
   list(
     basis = basis, responses = full, names = names(fit$logLik)[j], h2 = unname(fit$h2[j]), df2 = length(basis$rotated$values) + basis$rotated$n_rest - 1,
     rows = tabulate(cell, source$cells), unit = source$unit, centred = has_constant(model$X), threads = as.integer(control_threads(fit$control)),
-    likelihood = response_likelihoods(basis, full, unname(fit$delta[j]))
+    likelihood = full[c("square", "constant")]
   )
-}
-
-# Of each response at its delta: y'V^-1 y with X projected out, and the part of -2 log L (REML) that no candidate changes
-response_likelihoods <- function(basis, responses, delta) {
-  rotated <- basis$rotated
-  delta <- delta / rotated$k_scale
-  h <- 1 / (1 + delta)
-  g <- ifelse(is.infinite(delta), 1, delta / (1 + delta))
-  rest <- rotated$n_rest
-  one <- function(k) {
-    variance <- h[k] * rotated$values + g[k]
-    reached <- sum(responses$y[, k]^2 / variance)
-    c(reached + if (responses$rho[k] > 0) responses$rho[k] / g[k] else 0, sum(log(variance)) + if (rest > 0) rest * log(g[k]) else 0)
-  }
-  sums <- vapply(seq_along(h), one, numeric(2))
-  list(square = sums[1, ], constant = sums[2, ] + rotated$log_det_x - rotated$log_weights)
 }
 
 # REML with the candidate, from its F statistic and standard error: the residual variance s2 gives log|C'V^-1 C| = log(s2 / se^2)
@@ -88,25 +71,10 @@ logLik_of_pairs <- function(null, response, statistic, std_error) {
 random_in_rows <- function(random) random[names(random) != "alpha"]
 
 scan_basis <- function(model, source) {
-  random <- model$random[[1]]
-  effect <- rust_effect(random, "id")
-  call_rust(
-    ffi_scan_basis, unname(model$y - model$offset), model$X, model_weights(model), effect, as.integer(source$cell), as.integer(source$cells),
-    control_threads(model$control), control_tolerance(model$control)
-  )
+  call_rust(ffi_scan_basis, rust_model(model), as.integer(source$cell), as.integer(source$cells))
 }
 
 has_constant <- function(X) sum(qr.resid(scaled_qr(X), rep(1, nrow(X)))^2) < 1e-20 * nrow(X)
-
-# U'Y, w Y without X, and y'Py that the kernel does not reach; `basis` has a cell for each row.
-rotate_responses <- function(basis, Y, weights, centred) {
-  length <- sqrt(colSums(weights * Y^2))
-  if (centred) Y <- sweep(Y, 2, colMeans(Y)) # exact, however far from zero a response is
-  rotated <- crossprod(basis$e, Y)
-  along <- crossprod(basis$q, Y)
-  rest <- if (basis$rotated$n_rest > 0) pmax(colSums(weights * Y^2) - colSums(along^2) - colSums(rotated^2), 0) else numeric(ncol(Y))
-  list(y = rotated, v = weights * Y - basis$q %*% along, rho = rest, length = length)
-}
 
 many_block <- function(null, source, block, ask) many_tests(null, source$read(block), block, source, ask)
 

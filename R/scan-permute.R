@@ -81,15 +81,11 @@ print.fastlmm_permute_list <- function(x, ...) {
 permuted_null <- function(fit, source, n) {
   model <- stored_model(fit)
   weights <- model_weights(model)
-  rows <- list(cell = seq_along(fit$y), cells = length(fit$y))
-  basis <- complete_basis(scan_basis(model, rows), weights)
-  y <- unname(fit$y - fit$offset)
-  y <- drop(crossprod(basis$e, if (has_constant(model$X)) y - mean(y) else y))
-  delta <- fit$delta[[1]] / basis$rotated$k_scale
-  root <- if (is.finite(delta)) sqrt(basis$rotated$values + delta) else rep(1, length(y))
-  white <- y / root
-  if (any(root == 0)) abort_scan("needs a null model with residual variance")
-  draws <- vapply(seq_len(n), function(i) sample(white) * root, y)
+  basis <- call_rust(ffi_scan_complete, rust_model(model))
+  y <- as.matrix(unname(fit$y - fit$offset))
+  found <- call_rust(ffi_scan_whitened, basis, y, has_constant(model$X), fit$delta[[1]], control_threads(fit$control))
+  if (any(found$root == 0)) abort_scan("needs a null model with residual variance")
+  draws <- vapply(seq_len(n), function(i) sample(found$white) * found$root, found$white)
   gather <- function(x) rowsum(x, source$cell)[as.character(seq_len(source$cells)), , drop = FALSE]
   basis$e <- unname(gather(basis$e))
   basis$q <- unname(gather(basis$q))
@@ -98,26 +94,9 @@ permuted_null <- function(fit, source, n) {
   basis$by_rows <- FALSE
   list(
     basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n), length = sqrt(colSums(draws^2))), names = as.character(seq_len(n)),
-    h2 = rep(fit$h2[[1]], n), df2 = length(y) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit, centred = has_constant(model$X),
+    h2 = rep(fit$h2[[1]], n), df2 = length(found$root) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit, centred = has_constant(model$X),
     threads = as.integer(control_threads(fit$control))
   )
-}
-
-# With eigenvectors of eigenvalue 0 for what the kernel does not reach, so that every contrast has a coordinate
-complete_basis <- function(basis, weights) {
-  lost <- basis$rotated$n_rest
-  if (lost == 0) return(basis)
-  root <- sqrt(weights)
-  n <- length(root)
-  known <- cbind(basis$q, basis$e) / root
-  rest <- qr.Q(qr(known), complete = TRUE)[, n - seq_len(lost) + 1, drop = FALSE]
-  basis$e <- cbind(basis$e, rest * root)
-  basis$rotated$values <- c(basis$rotated$values, numeric(lost))
-  basis$rotated$b <- cbind(basis$rotated$b, matrix(0, nrow(basis$rotated$b), lost))
-  basis$rotated$y <- c(basis$rotated$y, numeric(lost))
-  basis$rotated$n_rest <- 0
-  basis$rotated$rho <- 0
-  basis
 }
 
 #' @rdname fastlmm_permute

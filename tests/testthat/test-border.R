@@ -5,13 +5,11 @@ refused <- function(value) {
   value$value
 }
 
-# Whatever further arguments an entry point has got, they come at their names' places
-interval_mix_of <- function(fit, effects, what, number) {
-  given <- list(
-    y = as.numeric(fit$y), X = model.matrix(fit), weights = fit$weights, effects = effects, method = "REML", what = what, number = number, rise = 4, threads = 1L,
-    known = numeric()
-  )
-  do.call(ffi_interval_mix, given[names(formals(ffi_interval_mix))])
+# The model of a fit at the border, some of it changed
+border_model <- function(fit, ..., effect = list()) {
+  model <- utils::modifyList(rust_model(stored_model(fit)), list(...))
+  model$effects[[1]] <- utils::modifyList(model$effects[[1]], effect)
+  model
 }
 
 test_that("the words that R uses are those that Rust reads", {
@@ -29,11 +27,7 @@ test_that("the words that R uses are those that Rust reads", {
 test_that("an unknown word is an error that names those there are", {
   fit <- kernel_fit()
   random <- fit$random[[1]]
-  call_fit <- function(form, method, index = random$index) {
-    ffi_fit(
-      as.numeric(fit$y), model.matrix(fit), fit$weights, random$z, random$group, random$kernel, form, index, method, 1L, NA_real_
-    )
-  }
+  call_fit <- function(form, method) ffi_fit(border_model(fit, method = method, effect = list(form = form)))
   expect_type(call_fit("matrix", "ML"), "list")
   for (method in c("ml", "", "REML ")) {
     error <- refused(call_fit("matrix", method))
@@ -46,8 +40,7 @@ test_that("an unknown word is an error that names those there are", {
   expect_match(refused(ffi_interval(fit$rotated, "REML", "lengthscale", 1L, 4))$message, "this model has not")
   expect_match(refused(ffi_profile(fit$rotated, "REML", "beta", 9L, 2, 5L))$message, sprintf("column is 9, but must be a whole number from 1 to %d", rank))
   expect_match(refused(ffi_gp_correlations(matrix(0), matrix(1), "gaussian", 1))$message, "cov is \"gaussian\"")
-  effect <- rust_effect(random, "id")
-  mix <- function(what, number) interval_mix_of(fit, list(effect), what, number)
+  mix <- function(what, number) ffi_interval_mix(border_model(fit), list(what = what, number = number, known = numeric()), 4)
   for (case in list(list("delta", 1L, "several effects"), list("H2", 1L, "must be one of"), list("h2", 2L, "number is 2"), list("beta", 50L, "column is 50"))) {
     expect_match(refused(mix(case[[1]], case[[2]]))$message, case[[3]])
   }
@@ -65,9 +58,7 @@ test_that("an index that is out of range, and a file that is gone, are told as s
   fit <- kernel_fit()
   random <- fit$random[[1]]
   m <- length(random$index)
-  call_fit <- function(group, index) {
-    ffi_fit(as.numeric(fit$y), model.matrix(fit), fit$weights, random$z, group, random$kernel, "matrix", index, "REML", 1L, NA_real_)
-  }
+  call_fit <- function(group, index) ffi_fit(border_model(fit, effect = list(group = group, index = index)))
   error <- refused(call_fit(random$group, replace(random$index, 3, 41L)))
   expect_identical(error$message, "index is 41, but must be a whole number from 1 to 40")
   expect_match(refused(call_fit(replace(random$group, 5, 0L), random$index))$message, sprintf("group is 0, but must be a whole number from 1 to %d", m))

@@ -144,7 +144,9 @@ test_that("kernels of low rank and of widely graded spectra decompose", {
   y <- rnorm(n)
   X <- cbind(1, rnorm(n))
   for (K in kernels) {
-    found <- fastlmm:::ffi_fit(y, X, rep(1, n), rep(1, n), seq_len(n), K, "matrix", seq_len(n), "REML", 2L, 1e-8)
+    effect <- list(label = "id", z = rep(1, n), group = seq_len(n), K = K, form = "matrix", index = seq_len(n))
+    model <- list(y = cbind(y), X = X, weights = rep(1, n), effects = list(effect), method = "REML", threads = 2, tolerance = 1e-8)
+    found <- fastlmm:::ffi_fit(model)
     Q <- qr.Q(qr(X))
     trace <- sum(diag(K)) - sum(Q * (K %*% Q))
     expect_equal(sum(found$rotated$values) * found$rotated$k_scale, trace, tolerance = 1e-10)

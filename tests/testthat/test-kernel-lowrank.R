@@ -169,3 +169,28 @@ test_that("a sparse factor that is not finite or zero is refused", {
   expect_refused(kernel_lowrank(unname(W)), "kernel_names")
   expect_refused(kernel_lowrank(W[, 0]), "kernel_shape")
 })
+
+test_that("a sparse factor stays one for many responses, scans and permutations", {
+  set.seed(163)
+  ids <- paste0("i", 1:50)
+  W <- Matrix::rsparsematrix(50, 20, 0.2)
+  rownames(W) <- ids
+  colnames(W) <- paste0("m", 1:20)
+  d <- data.frame(id = rep(ids, 2), x = rnorm(100))
+  d[c("y", "y2")] <- d$x + as.matrix(W[d$id, ] %*% matrix(rnorm(40), 20)) + rnorm(200)
+  candidates <- matrix(rnorm(50 * 4), 50, dimnames = list(ids, paste0("g", 1:4)))
+  numbers <- function(table) as.matrix(data.frame(table$estimate, table$statistic, table$logLik))
+  of <- function(W) {
+    one <- fastlmm_fit(y ~ x + (1 | id), d, kernel_lowrank(W))
+    many <- fastlmm_fit(cbind(y, y2) ~ x + (1 | id), d, kernel_lowrank(W))
+    list(
+      form = rust_model(stored_model(one))$effects[[1]]$form, table = as.data.frame(many), ranef = ranef(many),
+      scan = numbers(fastlmm_scan(one, candidates)), scans = numbers(fastlmm_scan(many, candidates)),
+      permuted = fastlmm_permute(one, candidates, n = 20, seed = 1)$maximum
+    )
+  }
+  sparse <- suppressMessages(of(W))
+  dense <- suppressMessages(of(as.matrix(W)))
+  expect_identical(c(sparse$form, dense$form), c("sparse", "factor"))
+  for (part in setdiff(names(sparse), "form")) expect_equal(sparse[[part]], dense[[part]], tolerance = 1e-7, info = part)
+})

@@ -118,13 +118,10 @@ test_that("accessors of many responses of which none could be fitted", {
 test_that("the border takes counts only: whole, not negative, not missing", {
   w <- odd_world()
   call <- function(threads) {
-    model <- fastlmm:::stored_model(w$fit)
-    random <- model$random[[1]]
-    fastlmm:::call_rust(
-      fastlmm:::ffi_fit, unname(model$y), model$X, fastlmm:::model_weights(model), random$z, random$group, fastlmm:::fit_values(random), fastlmm:::kernel_form(random), random$index, "REML", threads, 1e-6
-    )
+    model <- fastlmm:::rust_model(fastlmm:::stored_model(w$fit))
+    fastlmm:::call_rust(fastlmm:::ffi_fit, utils::modifyList(model, list(threads = threads)))
   }
-  expect_error(call(-1L), class = "fastlmm_error_argument")
+  expect_error(call(-1), class = "fastlmm_error_argument")
   bed <- tempfile(fileext = ".bed")
   writeBin(as.raw(c(0x6c, 0x1b, 1, 0, 0)), bed)
   for (bad in c(-1, 0.5, NaN, Inf, 2^60)) {

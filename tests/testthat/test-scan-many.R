@@ -60,7 +60,7 @@ test_that("the statistic of unpermuted contrasts is that of the scan, and seeds 
     fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), world$data, K, weights = world$data$w))
     source <- fastlmm:::candidate_source(world$G, fit)
     null <- fastlmm:::permuted_null(fit, source, 2)
-    basis <- fastlmm:::complete_basis(fastlmm:::scan_basis(fastlmm:::stored_model(fit), list(cell = seq_along(fit$y), cells = length(fit$y))), world$data$w)
+    basis <- fastlmm:::ffi_scan_complete(fastlmm:::rust_model(fastlmm:::stored_model(fit)))
     y <- crossprod(basis$e, fit$y)
     expect_equal(length(y), length(fit$y) - 2)
     null$responses$y[, 1] <- y

@@ -44,6 +44,9 @@ allowed <- function() {
     standard_errors = list(
       call = function(fit) predict(fit, newdata = work_data()$d[1:7, ], se.fit = TRUE), decomposition = replace(none, "mix", 1), search = none
     ),
+    conditional_variances = list(
+      call = function(fit) ranef(fit, condVar = TRUE), decomposition = replace(none, c("mix", "gp"), c(1, NA)), search = none
+    ),
     confint = list(call = function(fit) confint(fit), decomposition = replace(none, c("mix", "many", "gp"), c(1, NA, NA)), search = replace(none, "mix", 1)),
     profile = list(
       call = function(fit) profile(fit, "theta_", points = 5), decomposition = replace(none, c("mix", "many", "gp"), c(1, NA, NA)), search = none
@@ -80,4 +83,19 @@ test_that("an end of an interval of several effects takes few factorisations, an
   expect_lt(work_of(confint(fit))[["factorisation"]], searched + 25 * ends)
   points <- work_of(profile(fit, "x", points = 40))[["factorisation"]] - work_of(confint(fit, "x"))[["factorisation"]]
   expect_lt(points, 5 * 40)
+})
+
+test_that("an end of an interval of three kernels takes some Newton steps", {
+  set.seed(162)
+  ids <- paste0("i", 1:30)
+  kernel <- function(p) structure(tcrossprod(matrix(rnorm(30 * p), 30)) / p, dimnames = list(ids, ids))
+  K <- list(a = kernel(60), b = kernel(30), c = kernel(15))
+  d <- data.frame(a = rep(ids, 4), b = sample(rep(ids, 4)), c = sample(rep(ids, 4)), x = rnorm(120))
+  effect <- function(name) drop(crossprod(chol(K[[name]] + 1e-8 * diag(30)), rnorm(30)))[match(d[[name]], ids)]
+  d$y <- d$x + effect("a") + effect("b") + effect("c") + rnorm(120)
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | a) + (1 | b) + (1 | c), d, K = K))
+  variances <- NULL
+  done <- work_of(variances <- confint(fit, "theta_"))
+  expect_equal(done[c("decomposition", "search")], c(decomposition = 1, search = 0))
+  expect_lt(done[["factorisation"]], 8 * 2 * nrow(variances))
 })

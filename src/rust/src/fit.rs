@@ -1,59 +1,54 @@
-//! Entry point of `fastlmm_fit()`.
+//! Entry points of `fastlmm_fit()` and `fastlmm_exclude()`.
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::model::Model;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::lmm::fit::{Options, fit};
-use fastlmm_core::rotation::Model;
+use fastlmm_core::lmm::exclude::exclude;
+use fastlmm_core::lmm::fit::fit;
+use fastlmm_core::lmm::many::{Request, fit_many};
 
 /// Fit one response.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // one data set, as R holds it
-fn ffi_fit(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    z: &[f64],
-    group: &[i32],
-    K: Robj,
-    form: &str,
-    index: &[i32],
-    method: &str,
-    threads: i32,
-    tolerance: Rfloat,
-) -> Reply<List> {
-    let values = view::Values::new(&K, form)?;
-    let kernel = values.kernel()?;
-    let group = view::indices(group, index.len(), "group")?;
-    let index = view::indices(index, values.rows(index.len()), "index")?;
-    for (what, length) in [
-        ("X", X.nrows()),
-        ("weights", weights.len()),
-        ("z", z.len()),
-        ("group", group.len()),
-    ] {
-        view::same_length(what, length, y.len())?;
-    }
-    let model = Model {
-        y,
-        x: view::matrix(&X),
-        weights,
-        z,
-        group: &group,
-        kernel,
-        index: &index,
+fn ffi_fit(model: List) -> Reply<List> {
+    let model = Model::new(&model)?;
+    Ok(reply::fit(
+        &fit(&model.one()?, model.options, &mut Console)?,
+        model.columns(),
+    ))
+}
+
+/// Fit each of many responses, missing cells allowed.
+/// @noRd
+#[extendr]
+fn ffi_fit_many(model: List, effects: bool) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let request = Request {
+        options: model.options,
+        effects,
+        floored: false,
     };
-    let options = Options {
-        method: view::method(method)?,
-        threads: view::count(threads, "threads")?,
-        tolerance: view::optional(tolerance),
-    };
-    Ok(reply::fit(&fit(&model, options, &mut Console)?, X.ncols()))
+    let found = fit_many(model.responses(), &model.many()?, request, &mut Console)?;
+    Ok(reply::many(&found, model.columns()))
+}
+
+/// Fit one response without sets of columns of its factor.
+/// @noRd
+#[extendr]
+fn ffi_exclude(model: List, sets: List) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let sets = view::index_sets(&sets, model.factor_columns(), "columns")?;
+    let fits = exclude(&model.one()?, &sets, model.options, &mut Console)?;
+    Ok(List::from_values(
+        fits.iter().map(|fit| reply::fit(fit, model.columns())),
+    ))
 }
 
 extendr_module! {
     mod fit;
     fn ffi_fit;
+    fn ffi_fit_many;
+    fn ffi_exclude;
 }

@@ -9,7 +9,7 @@ use fastlmm_core::gp::joint::fit::{Model, fit};
 use fastlmm_core::gp::joint::profile::{Profile, What};
 use fastlmm_core::runtime::parallel::Workers;
 
-fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Held], asked: &'a Asked) -> Reply<Model<'a>> {
+fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Effect], asked: &'a Asked) -> Reply<Model<'a>> {
     let data = rows.view()?;
     let effects = held.iter().map(|effect| effect.view(data.n())).collect::<Reply<_>>()?;
     Ok(Model {

@@ -2,95 +2,65 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::view::Held;
+use crate::model::Model;
 use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::likelihood::profiled::Profiled;
-use fastlmm_core::mix::Model;
+use fastlmm_core::lmm::fit::Options;
+use fastlmm_core::mix;
 use fastlmm_core::mix::fit::fit_from;
-use fastlmm_core::mix::predict::{Targets, variance};
+use fastlmm_core::mix::predict::{Prepared, Targets};
 use fastlmm_core::mix::profile::{Profile, What};
 use fastlmm_core::mix::profiles::Profiles;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use std::result::Result;
 
-/// The data of a model with several random effects, as R holds them.
-fn model<'a>(y: &'a [f64], x: &'a RMatrix<f64>, weights: &'a [f64], held: &'a [Held]) -> Reply<Model<'a>> {
-    view::same_length("X", x.nrows(), y.len())?;
-    view::same_length("weights", weights.len(), y.len())?;
-    let effects = held.iter().map(|effect| effect.view(y.len())).collect::<Reply<_>>()?;
-    Ok(Model {
-        y,
-        x: view::matrix(x),
-        weights,
-        effects,
-    })
-}
-
 /// Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
 /// @noRd
 #[extendr]
-fn ffi_fit_mix(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    effects: List,
-    method: &str,
-    start: &[f64],
-    threads: i32,
-) -> Reply<List> {
-    let held = view::effects(&effects)?;
-    let model = model(y, &X, weights, &held)?;
-    known_variances(start, &held)?;
-    let found = fit_from(
-        &model,
-        view::method(method)?,
-        start,
-        view::count(threads, "threads")?,
-        &mut Console,
-    )?;
-    Ok(reply::mix(&found, X.ncols()))
+fn ffi_fit_mix(model: List, start: &[f64]) -> Reply<List> {
+    let model = Model::new(&model)?;
+    known_variances(start, &model)?;
+    let Options { method, threads, .. } = model.options;
+    let found = fit_from(&model.mix()?, method, start, threads, &mut Console)?;
+    Ok(reply::mix(&found, model.columns()))
 }
 
-/// Variance of predictions from several random effects.
+/// The model at its variances, the residual's last, for any number of calls of `ffi_variance_mix()`.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // a fit and its targets, as R holds them
-fn ffi_variance_mix(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    effects: List,
-    sigma2: &[f64],
-    cross: RMatrix<f64>,
-    prior: &[f64],
-    X_new: RMatrix<f64>,
-    given_beta: bool,
-    threads: i32,
-) -> Reply<Vec<f64>> {
-    let held = view::effects(&effects)?;
-    let model = model(y, &X, weights, &held)?;
-    for (what, found, expected) in [
-        ("sigma2", sigma2.len(), held.len() + 1),
-        ("rows of cross", cross.nrows(), y.len()),
-        ("columns of cross", cross.ncols(), prior.len()),
-        ("rows of X_new", X_new.nrows(), prior.len()),
-    ] {
-        view::same_length(what, found, expected)?;
-    }
-    let x = (!given_beta).then(|| view::matrix(&X_new));
+fn ffi_prepare_mix(model: List, sigma2: &[f64]) -> Reply<ExternalPtr<Prepared>> {
+    let model = Model::new(&model)?;
+    view::same_length("sigma2", sigma2.len(), model.effects() + 1)?;
+    Ok(ExternalPtr::new(Prepared::new(
+        &model.mix()?,
+        sigma2,
+        model.options.threads,
+    )?))
+}
+
+/// Variance of predictions from several random effects: of `targets` with the covariance `cross` of each, a column, with the rows, the variance `prior` of
+/// its effects, and its row of X, which has no columns where beta is given.
+/// @noRd
+#[extendr]
+fn ffi_variance_mix(prepared: ExternalPtr<Prepared>, targets: List) -> Reply<Vec<f64>> {
+    let (cross, x) = (view::real_matrix(&targets, "cross")?, view::real_matrix(&targets, "X")?);
+    let prior = view::numbers(&targets, "prior")?;
+    view::same_length("rows of cross", cross.nrows(), prepared.n())?;
+    view::same_length("columns of cross", cross.ncols(), prior.len())?;
+    view::same_length("rows of X", x.nrows(), prior.len())?;
     let targets = Targets {
         cross: view::matrix(&cross),
-        prior,
-        x,
+        prior: &prior,
+        x: (x.ncols() > 0).then(|| view::matrix(&x)),
     };
-    Ok(variance(&model, sigma2, &targets, view::count(threads, "threads")?)?)
+    Ok(prepared.variance(&targets)?)
 }
 
 /// Core knows the rank, which bounds the number of a coefficient.
-fn parameter(what: &str, number: i32, model: &Model<'_>) -> Reply<What> {
+fn parameter(what: &str, number: i32, model: &mix::Model<'_>) -> Reply<What> {
     let effects = model.effects.len();
     Ok(match what.parse()? {
         Parameter::SigmaU => What::Sigma(view::index(number, effects, "number")?),
@@ -105,30 +75,49 @@ fn parameter(what: &str, number: i32, model: &Model<'_>) -> Reply<What> {
 }
 
 /// One variance an effect and the residual's, or none at all.
-fn known_variances(variances: &[f64], held: &[Held]) -> Reply<()> {
+fn known_variances(variances: &[f64], model: &Model) -> Reply<()> {
     if variances.is_empty() {
         return Ok(());
     }
-    view::same_length("variances", variances.len(), held.len() + 1)
+    view::same_length("variances", variances.len(), model.effects() + 1)
+}
+
+/// Which parameters are asked for, and the variances of the fit.
+struct Asked {
+    what: Vec<String>,
+    number: Vec<i32>,
+    known: Vec<f64>,
+}
+
+impl Asked {
+    fn new(list: &List, model: &Model) -> Reply<Self> {
+        let asked = Self {
+            what: view::texts(list, "what")?,
+            number: view::whole(list, "number")?,
+            known: view::numbers(list, "known")?,
+        };
+        view::same_length("number", asked.number.len(), asked.what.len())?;
+        known_variances(&asked.known, model)?;
+        Ok(asked)
+    }
+
+    fn parameters(&self, model: &mix::Model<'_>) -> Reply<Vec<What>> {
+        let both = self.what.iter().zip(&self.number);
+        both.map(|(what, number)| parameter(what, *number, model)).collect()
+    }
 }
 
 /// What `read` makes of the profile of each parameter, and for each a better optimum if the profile came upon one. One set-up serves all.
 fn profiled<T>(
-    (model, method): (&Model<'_>, &str),
-    (what, number): (Vec<String>, &[i32]),
-    known: &[f64],
-    threads: i32,
+    model: &Model,
+    asked: &Asked,
     read: impl Fn(&Profile<'_, '_>) -> Result<T, Error>,
 ) -> Reply<Vec<(T, Vec<f64>)>> {
-    view::same_length("number", number.len(), what.len())?;
-    let whats = what
-        .iter()
-        .zip(number)
-        .map(|(what, number)| parameter(what, *number, model));
-    let whats = whats.collect::<Reply<Vec<What>>>()?;
-    let workers = Workers::new(view::count(threads, "threads")?)?;
+    let (data, Options { method, threads, .. }) = (model.mix()?, model.options);
+    let workers = Workers::new(threads)?;
     let mut console = Console;
-    let mut profiles = Profiles::new(model, view::method(method)?, known, &workers, &mut console)?;
+    let whats = asked.parameters(&data)?;
+    let mut profiles = Profiles::new(&data, method, &asked.known, &workers, &mut console)?;
     let one = |what| -> Result<_, Error> {
         let (found, better) = profiles.read(what, &read)?;
         Ok((found, better.unwrap_or_default()))
@@ -139,26 +128,11 @@ fn profiled<T>(
 /// Profiles of parameters of several random effects out to |zeta| = zeta_max.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // a fit as R holds it
-fn ffi_profile_mix(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    effects: List,
-    method: &str,
-    what: Vec<String>,
-    number: &[i32],
-    known: &[f64],
-    zeta_max: f64,
-    points: i32,
-    threads: i32,
-) -> Reply<List> {
-    let held = view::effects(&effects)?;
-    let model = model(y, &X, weights, &held)?;
-    known_variances(known, &held)?;
+fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let asked = Asked::new(&asked, &model)?;
     let points = view::count(points, "points")?;
-    let curve = |profile: &Profile<'_, '_>| profile.curve(zeta_max, points);
-    let found = profiled((&model, method), (what, number), known, threads, curve)?;
+    let found = profiled(&model, &asked, |profile| profile.curve(zeta_max, points))?;
     let one = |(points, better): (Vec<_>, Vec<f64>)| list!(curve = reply::curve(&points), better = better);
     Ok(List::from_values(found.into_iter().map(one)))
 }
@@ -166,24 +140,10 @@ fn ffi_profile_mix(
 /// Where the deviance of several random effects has risen by `rise`, for each parameter.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // a fit as R holds it
-fn ffi_interval_mix(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    effects: List,
-    method: &str,
-    what: Vec<String>,
-    number: &[i32],
-    known: &[f64],
-    rise: f64,
-    threads: i32,
-) -> Reply<List> {
-    let held = view::effects(&effects)?;
-    let model = model(y, &X, weights, &held)?;
-    known_variances(known, &held)?;
-    let interval = |profile: &Profile<'_, '_>| profile.interval(rise);
-    let found = profiled((&model, method), (what, number), known, threads, interval)?;
+fn ffi_interval_mix(model: List, asked: List, rise: f64) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let asked = Asked::new(&asked, &model)?;
+    let found = profiled(&model, &asked, |profile| profile.interval(rise))?;
     let one = |((lower, upper), better): ((f64, f64), Vec<f64>)| list!(limits = vec![lower, upper], better = better);
     Ok(List::from_values(found.into_iter().map(one)))
 }
@@ -191,6 +151,7 @@ fn ffi_interval_mix(
 extendr_module! {
     mod mix;
     fn ffi_fit_mix;
+    fn ffi_prepare_mix;
     fn ffi_profile_mix;
     fn ffi_interval_mix;
     fn ffi_variance_mix;

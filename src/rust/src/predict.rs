@@ -1,60 +1,98 @@
 //! Entry point of the standard errors of `predict()` and `ranef()`.
 
 use crate::failure::Reply;
-use crate::view;
+use crate::view::{self, Values};
 use extendr_api::prelude::*;
+use fastlmm_core::kernel::Kernel;
 use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 
 /// Variance of predictions.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // a fit and its targets, as R holds them
-fn ffi_variance(
-    K: RMatrix<f64>,
-    factor: bool,
-    index: &[i32],
-    gram: &[f64],
-    cross: RMatrix<f64>,
-    sigma2: f64,
-    sigma2_e: f64,
-    vcov: RMatrix<f64>,
-    K_new: RMatrix<f64>,
-    k_new: &[f64],
-    X_new: RMatrix<f64>,
-    threads: i32,
-) -> Reply<Vec<f64>> {
-    let index = view::indices(index, if K.nrows() == 0 { index.len() } else { K.nrows() }, "index")?;
+fn ffi_variance(fitted: List, targets: List, threads: i32) -> Reply<Vec<f64>> {
+    let (of, to) = (Held::new(&fitted)?, New::new(&targets)?);
+    let fitted = of.fitted()?;
+    let kernel_columns = match fitted.kernel {
+        Kernel::LowRank(w) => w.0.ncols(),
+        _ => of.index.len(),
+    };
     for (what, length, expected) in [
-        ("gram", gram.len(), index.len()),
-        ("rows of cross", cross.nrows(), index.len()),
-        ("columns of X_new", X_new.ncols(), cross.ncols()),
-        ("vcov", vcov.nrows(), cross.ncols()),
-        (
-            "columns of K_new",
-            K_new.ncols(),
-            if factor { K.ncols() } else { index.len() },
-        ),
-        ("rows of K_new", K_new.nrows(), k_new.len()),
-        ("rows of X_new", X_new.nrows(), k_new.len()),
+        ("columns of X", to.x.ncols(), of.cross.ncols()),
+        ("columns of K", to.k.ncols(), kernel_columns),
+        ("rows of K", to.k.nrows(), to.prior.len()),
+        ("rows of X", to.x.nrows(), to.prior.len()),
     ] {
         view::same_length(what, length, expected)?;
     }
-    let (cross, vcov) = (view::matrix(&cross), view::matrix(&vcov));
-    let fitted = Fitted {
-        kernel: view::kernel(&K, factor),
-        index: &index,
-        gram,
-        cross,
-        sigma2,
-        sigma2_e,
-        vcov,
-    };
-    let targets = Targets {
-        x: view::matrix(&X_new),
-        k: view::matrix(&K_new),
-        prior: k_new,
-    };
-    Ok(variance(&fitted, &targets, view::count(threads, "threads")?)?)
+    Ok(variance(&fitted, &to.targets(), view::count(threads, "threads")?)?)
+}
+
+/// A fit as R holds it.
+struct Held {
+    kernel: Values,
+    index: Vec<usize>,
+    gram: Vec<f64>,
+    cross: RMatrix<f64>,
+    vcov: RMatrix<f64>,
+    sigma2: f64,
+    sigma2_e: f64,
+}
+
+impl Held {
+    fn new(list: &List) -> Reply<Self> {
+        let kernel = Values::new(&view::element(list, "K")?, &view::text(list, "form")?)?;
+        let index = view::whole(list, "index")?;
+        let held = Self {
+            index: view::indices(&index, kernel.rows(index.len()), "index")?,
+            kernel,
+            gram: view::numbers(list, "gram")?,
+            cross: view::real_matrix(list, "cross")?,
+            vcov: view::real_matrix(list, "vcov")?,
+            sigma2: view::number(list, "sigma2")?,
+            sigma2_e: view::number(list, "sigma2_e")?,
+        };
+        view::same_length("gram", held.gram.len(), held.index.len())?;
+        view::same_length("rows of cross", held.cross.nrows(), held.index.len())?;
+        view::same_length("vcov", held.vcov.nrows(), held.cross.ncols())?;
+        Ok(held)
+    }
+
+    fn fitted(&self) -> Reply<Fitted<'_>> {
+        Ok(Fitted {
+            kernel: self.kernel.kernel()?,
+            index: &self.index,
+            gram: &self.gram,
+            cross: view::matrix(&self.cross),
+            sigma2: self.sigma2,
+            sigma2_e: self.sigma2_e,
+            vcov: view::matrix(&self.vcov),
+        })
+    }
+}
+
+/// Targets as R holds them.
+struct New {
+    k: RMatrix<f64>,
+    prior: Vec<f64>,
+    x: RMatrix<f64>,
+}
+
+impl New {
+    fn new(list: &List) -> Reply<Self> {
+        Ok(Self {
+            k: view::real_matrix(list, "K")?,
+            prior: view::numbers(list, "prior")?,
+            x: view::real_matrix(list, "X")?,
+        })
+    }
+
+    fn targets(&self) -> Targets<'_> {
+        Targets {
+            x: view::matrix(&self.x),
+            k: view::matrix(&self.k),
+            prior: &self.prior,
+        }
+    }
 }
 
 extendr_module! {

@@ -4,6 +4,7 @@ use crate::failure::Reply;
 use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
+use fastlmm_core::likelihood::ddf::{along_x, tests};
 use fastlmm_core::likelihood::profile::{Profile, What, profiled};
 use fastlmm_core::runtime::error::Error;
 
@@ -50,8 +51,31 @@ fn ffi_interval(rotated: List, method: &str, what: &str, column: i32, rise: f64)
     Ok(vec![lower, upper])
 }
 
+/// Covariance of the coefficients and degrees of freedom of their tests, at the variances of a fit.
+/// @noRd
+#[extendr]
+fn ffi_ddf(rotated: List, df: &str, sigma2: f64, sigma2_e: f64) -> Reply<List> {
+    let data = view::rotated(&rotated)?;
+    let found = tests(&data, df.parse()?, (sigma2, sigma2_e))?;
+    Ok(list!(vcov = reply::matrix(&found.vcov, data.rank()), df = found.df))
+}
+
+/// The fixed effects along an orthonormal basis of X, and their covariance.
+/// @noRd
+#[extendr]
+fn ffi_along_x(rotated: List, sigma2: f64, sigma2_e: f64) -> Reply<List> {
+    let data = view::rotated(&rotated)?;
+    let (along, covariance) = along_x(&data, (sigma2, sigma2_e));
+    Ok(list!(
+        along = along,
+        covariance = reply::matrix(&covariance, data.rank())
+    ))
+}
+
 extendr_module! {
     mod profile;
+    fn ffi_ddf;
+    fn ffi_along_x;
     fn ffi_profile;
     fn ffi_interval;
 }

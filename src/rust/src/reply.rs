@@ -264,7 +264,7 @@ pub fn na(x: f64) -> f64 {
     if x.is_nan() { f64::na() } else { x }
 }
 
-fn matrix(rows: &[Vec<f64>], ncol: usize) -> RMatrix<f64> {
+pub fn matrix(rows: &[Vec<f64>], ncol: usize) -> RMatrix<f64> {
     RMatrix::new_matrix(rows.len(), ncol, |i, j| rows[i][j])
 }
 

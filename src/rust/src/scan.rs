@@ -2,13 +2,11 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::model::Model;
 use crate::words::Kept;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::likelihood::Method;
 use fastlmm_core::linalg::clear_registers;
-use fastlmm_core::lmm::fit::Options;
-use fastlmm_core::rotation::Model;
 use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
@@ -18,39 +16,28 @@ use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Set, State, block};
 /// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // one data set, as R holds it
-fn ffi_scan_basis(
-    y: &[f64],
-    X: RMatrix<f64>,
-    weights: &[f64],
-    effect: List,
-    cell: &[i32],
-    cells: i32,
-    threads: i32,
-    tolerance: Rfloat,
-) -> Reply<List> {
-    let held = view::effect(&effect)?;
-    let model = Model {
-        y,
-        ..held.model(view::matrix(&X), weights)?
-    };
-    view::same_length("cell", cell.len(), y.len())?;
-    let cell = view::indices(cell, view::count(cells, "cells")?, "cell")?;
-    let options = Options {
-        method: Method::Reml,
-        threads: view::count(threads, "threads")?,
-        tolerance: view::optional(tolerance),
-    };
-    let workers = Workers::new(options.threads)?;
-    let null = Null::new(
-        &model,
-        &cell,
-        view::count(cells, "cells")?,
-        options,
-        &workers,
-        &mut Console,
-    )?;
-    Ok(list!(
+fn ffi_scan_basis(model: List, cell: &[i32], cells: i32) -> Reply<List> {
+    let model = Model::new(&model)?;
+    view::same_length("cell", cell.len(), model.n())?;
+    let cells = view::count(cells, "cells")?;
+    let cell = view::indices(cell, cells, "cell")?;
+    let workers = Workers::new(model.options.threads)?;
+    let null = Null::new(&model.one()?, &cell, cells, model.options, &workers, &mut Console)?;
+    Ok(basis(null))
+}
+
+/// The same with a coordinate for every contrast; a cell is a row.
+/// @noRd
+#[extendr]
+fn ffi_scan_complete(model: List) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let workers = Workers::new(model.options.threads)?;
+    let null = Null::complete(&model.one()?, model.options, &workers, &mut Console)?;
+    Ok(basis(null))
+}
+
+fn basis(null: Null) -> List {
+    list!(
         rotated = reply::rotated(&null.rotated),
         e = reply::columns(&null.e),
         q = reply::columns(&null.q),
@@ -58,7 +45,43 @@ fn ffi_scan_basis(
         v = null.v,
         length = null.length,
         by_rows = null.by_rows
+    )
+}
+
+/// Responses, a column each, in the coordinates of a basis whose cells are rows; and of each at its delta, in the user's units, y'Py and the part of -2 log L (REML)
+/// that no candidate changes.
+/// @noRd
+#[extendr]
+fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, centred: bool, delta: &[f64], threads: i32) -> Reply<List> {
+    let held = Held::new(&basis)?;
+    view::same_length("Y", Y.nrows(), held.e.nrows())?;
+    view::same_length("delta", delta.len(), Y.ncols())?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
+    let (basis, y) = (held.basis(), view::matrix(&Y));
+    let found = workers.run(|par| basis.responses(y, centred, par));
+    let likelihood = |(j, delta): (usize, &f64)| found.likelihood(&basis, j, held.place(*delta));
+    let (square, constant): (Vec<f64>, Vec<f64>) = delta.iter().enumerate().map(likelihood).unzip();
+    Ok(list!(
+        y = reply::columns(&found.y),
+        v = reply::columns(&found.v),
+        rho = found.rho,
+        length = found.length,
+        delta = delta.to_vec(),
+        square = square,
+        constant = constant
     ))
+}
+
+/// Coordinates of a response over the roots of their variances, and those roots.
+/// @noRd
+#[extendr]
+fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, centred: bool, delta: f64, threads: i32) -> Reply<List> {
+    let held = Held::new(&basis)?;
+    view::same_length("y", y.nrows(), held.e.nrows())?;
+    let workers = Workers::new(view::count(threads, "threads")?)?;
+    let (basis, y, place) = (held.basis(), view::matrix(&y), held.place(delta));
+    let (white, root) = workers.run(|par| basis.whitened(y, centred, place, par));
+    Ok(list!(white = white, root = root))
 }
 
 /// A basis as R holds it.
@@ -229,6 +252,9 @@ fn ffi_scan_many(
 extendr_module! {
     mod scan;
     fn ffi_scan_basis;
+    fn ffi_scan_complete;
+    fn ffi_scan_responses;
+    fn ffi_scan_whitened;
     fn ffi_scan_block;
     fn ffi_scan_many;
 }

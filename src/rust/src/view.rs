@@ -10,7 +10,7 @@ use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::mix::Effect;
+use fastlmm_core::mix;
 use fastlmm_core::rotation::Model;
 use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
@@ -82,28 +82,24 @@ impl Values {
 }
 
 /// A random effect as R holds it.
-pub struct Held {
+pub struct Effect {
     label: String,
     z: Robj,
     group: Vec<usize>,
-    k: RMatrix<f64>,
-    factor: bool,
+    kernel: Values,
     index: Vec<usize>,
 }
 
-impl Held {
+impl Effect {
     fn new(effect: &List) -> Reply<Self> {
-        let element = |name: &'static str| effect.dollar(name).map_err(|_| missing(name));
-        let k = RMatrix::<f64>::try_from(element("K")?).map_err(|_| missing("K"))?;
-        let whole = |name| element(name).and_then(|x| x.as_integer_vector().ok_or(missing(name)));
-        let index = whole("index")?;
+        let index = whole(effect, "index")?;
+        let kernel = Values::new(&element(effect, "K")?, &text(effect, "form")?)?;
         Ok(Self {
-            label: element("label")?.as_str().ok_or(missing("label"))?.to_owned(),
-            z: element("z")?,
-            group: indices(&whole("group")?, index.len(), "group")?,
-            index: indices(&index, if k.nrows() == 0 { index.len() } else { k.nrows() }, "index")?,
-            factor: element("factor")?.as_bool().ok_or(missing("factor"))?,
-            k,
+            label: text(effect, "label")?,
+            z: element(effect, "z")?,
+            group: indices(&whole(effect, "group")?, index.len(), "group")?,
+            index: indices(&index, kernel.rows(index.len()), "index")?,
+            kernel,
         })
     }
 
@@ -111,15 +107,23 @@ impl Held {
         self.group.len()
     }
 
-    pub fn view(&self, n: usize) -> Reply<Effect<'_>> {
+    /// Columns of the factor.
+    pub fn factor_columns(&self) -> usize {
+        match &self.kernel {
+            Values::Factor(w, _) => w.ncols(),
+            _ => 0,
+        }
+    }
+
+    pub fn view(&self, n: usize) -> Reply<mix::Effect<'_>> {
         let z = self.z.as_real_slice().ok_or(missing("z"))?;
         same_length("z", z.len(), n)?;
         same_length("group", self.group.len(), n)?;
-        Ok(Effect {
+        Ok(mix::Effect {
             label: &self.label,
             z,
             group: &self.group,
-            kernel: kernel(&self.k, self.factor),
+            kernel: self.kernel.kernel()?,
             index: &self.index,
         })
     }
@@ -139,12 +143,12 @@ impl Held {
     }
 }
 
-pub fn effect(list: &List) -> Reply<Held> {
-    Held::new(list)
+pub fn effect(list: &List) -> Reply<Effect> {
+    Effect::new(list)
 }
 
-pub fn effects(list: &List) -> Reply<Vec<Held>> {
-    let one = |effect: Robj| Held::new(&effect.as_list().ok_or(missing("effects"))?);
+pub fn effects(list: &List) -> Reply<Vec<Effect>> {
+    let one = |effect: Robj| Effect::new(&as_list(&effect, "effects")?);
     list.values().map(one).collect()
 }
 
@@ -289,7 +293,7 @@ pub fn family_name(family: Family) -> &'static str {
     Family::NAMES.iter().find(same).copied().unwrap_or_default()
 }
 
-fn missing(what: &'static str) -> Failure {
+pub fn missing(what: &'static str) -> Failure {
     let why = "is missing, or not of the type that is needed".to_owned();
     Error::Argument { what, why }.into()
 }

@@ -3,6 +3,7 @@
 use extendr_api::prelude::*;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
+use fastlmm_core::likelihood::ddf::Approximation;
 use fastlmm_core::scan::{Refit, Test};
 use fastlmm_core::words;
 
@@ -68,7 +69,8 @@ fn ffi_words() -> List {
         form = Form::NAMES,
         what = Parameter::NAMES,
         keep = Kept::NAMES,
-        kind = Shrinkage::NAMES
+        kind = Shrinkage::NAMES,
+        df = Approximation::NAMES
     )
 }
 

@@ -58,3 +58,19 @@ fn add_gram(c: &mut Mat<f64>, a: MatRef<'_, f64>, par: Par) {
         (0..j).for_each(|i| c[(i, j)] = c[(j, i)]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_factor_gives_its_kernel_between_rows_symmetric_to_the_last_bit() {
+        let w = Mat::from_fn(7, 2 * BLOCK + 3, |i, c| ((i * 31 + c * 17) % 23) as f64 - 11.0);
+        let (w, rows) = (LowRank(w.as_ref(), false), [4, 0, 6, 3]);
+        let k = w.between(&rows, Par::Seq);
+        for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
+            assert_eq!(k[(i, j)], w.entry(rows[i], rows[j]));
+            assert_eq!(k[(i, j)].to_bits(), k[(j, i)].to_bits());
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! are ordinary arguments: `sigma2 = h tau2`, `sigma2_e = g tau2`, `delta = g / h`.
 
 pub(crate) mod constrained;
+pub mod ddf;
 pub(crate) mod delta_grid;
 pub mod information;
 pub mod optimize;
@@ -192,6 +193,19 @@ impl Criterion<'_> {
             beta -= h * weighted(b, &self.data.y, inverse) * *c;
         }
         beta
+    }
+
+    /// beta_hat along the basis of span(X), and its covariance S there, in units of `y_scale`.
+    pub fn along_basis(&self, h: f64, g: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
+        let r = self.data.rank();
+        let inverse = self.inverse(h, g);
+        let s = self.schur(h, g, &inverse, r);
+        let axis = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<f64>>();
+        let full = |i: usize, j: usize| if i >= j { s[i][j] } else { s[j][i] };
+        (
+            (0..r).map(|i| self.beta(&axis(i), h, &inverse)).collect(),
+            (0..r).map(|i| (0..r).map(|j| full(i, j)).collect()).collect(),
+        )
     }
 
     /// Var(beta_hat) / tau2 = basis S basis'.

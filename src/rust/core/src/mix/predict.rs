@@ -25,13 +25,37 @@ pub struct Targets<'a> {
     pub x: Option<MatRef<'a, f64>>,
 }
 
+/// A model at the variances of a fit, the residual's last, for any number of predictions.
+pub struct Prepared {
+    setup: Setup,
+    sigma2: Vec<f64>,
+    threads: usize,
+}
+
+impl Prepared {
+    pub fn new(model: &Model<'_>, sigma2: &[f64], threads: usize) -> Result<Self> {
+        let setup = Workers::new(threads)?.run(|par| Setup::once(model, Method::Reml, sigma2, par))?;
+        Ok(Self {
+            setup,
+            sigma2: sigma2.to_vec(),
+            threads,
+        })
+    }
+
+    /// Rows of the data.
+    pub fn n(&self) -> usize {
+        self.setup.coordinates.n()
+    }
+
+    /// Variance of each prediction.
+    pub fn variance(&self, targets: &Targets<'_>) -> Result<Vec<f64>> {
+        Workers::new(self.threads)?.run(|par| self.setup.variance(&self.sigma2, targets, par))
+    }
+}
+
 /// Variance of each prediction at the variances of a fit, the residual's last.
 pub fn variance(model: &Model<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
-    let workers = Workers::new(threads)?;
-    workers.run(|par| {
-        let setup = Setup::at(model, Method::Reml, sigma2, par)?;
-        setup.variance(sigma2, targets, par)
-    })
+    Prepared::new(model, sigma2, threads)?.variance(targets)
 }
 
 /// Inverse of S, directions of rounding left out. V may be singular where there is no residual variance; S is then zero along a combination of X that is known exactly,

@@ -38,42 +38,49 @@ pub struct Setup {
     pub constant: f64,
 }
 
+/// How V22 is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// In the form that costs least for a search.
+    Search,
+    /// As a matrix, which needs no residual variance: the other forms divide by the sum of the residual and of one effect alone.
+    Plain,
+    /// For one set of variances: a matrix where a search would look for the spectrum of one of the effects.
+    Once,
+}
+
 impl Setup {
-    /// With V22 in the form that costs least.
+    /// For a search with a residual variance.
     pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
-        Self::build(model, method, false, par)
+        Self::build(model, method, Form::Search, par)
     }
 
-    /// With V22 as a matrix, which needs no residual variance: the other forms divide by the sum of the residual and of one effect alone.
+    /// For any variances.
     pub fn plain(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
-        Self::build(model, method, true, par)
+        Self::build(model, method, Form::Plain, par)
     }
 
-    /// The form in which these variances can be looked at.
-    pub fn at(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
-        Self::build(
-            model,
-            method,
-            sigma2.last().is_some_and(|residual| *residual <= 0.0),
-            par,
-        )
+    /// For these variances.
+    pub fn once(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
+        let form = if no_residual(sigma2) { Form::Plain } else { Form::Once };
+        Self::build(model, method, form, par)
     }
 
-    /// The form for a profile, which may lead to where the residual variance vanishes: with few rows as a matrix.
+    /// For a profile, which may lead to where the residual variance vanishes: with few rows as a matrix.
     pub fn of_profile(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
-        if model.y.len() <= FEW {
+        if model.y.len() <= FEW || no_residual(sigma2) {
             return Self::plain(model, method, par);
         }
-        Self::at(model, method, sigma2, par)
+        Self::new(model, method, par)
     }
 
-    fn build(model: &Model<'_>, method: Method, plain: bool, par: Par) -> Result<Self> {
+    fn build(model: &Model<'_>, method: Method, form: Form, par: Par) -> Result<Self> {
         count(Work::Decomposition);
-        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, plain, par)?;
+        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, form == Form::Plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
         let x = coordinates.x(par);
         let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
-        let covariance = covariance(&mut coordinates, parts, x, plain, par)?;
+        let covariance = covariance(&mut coordinates, parts, x, form, par)?;
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let centred = Centred::new(&coordinates.design, model.y, &root)?;
         let y_scale = centred.scale;
@@ -101,7 +108,7 @@ impl Setup {
             taken_off: centred.along,
             unit,
             size,
-            is_plain: plain,
+            is_plain: form == Form::Plain,
             constant: 0.0,
         };
         setup.constant = setup.constant(model, &setup.problem);
@@ -124,6 +131,10 @@ impl Setup {
         let weights: f64 = model.weights.iter().map(|w| w.ln()).sum();
         2.0 * problem.n() as f64 * self.y_scale.ln() + x - weights
     }
+}
+
+fn no_residual(sigma2: &[f64]) -> bool {
+    sigma2.last().is_some_and(|residual| *residual <= 0.0)
 }
 
 /// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
@@ -164,7 +175,7 @@ fn covariance(
     coordinates: &mut Coordinates,
     parts: Vec<Part>,
     x: Option<Mat<f64>>,
-    plain: bool,
+    form: Form,
     par: Par,
 ) -> Result<Arc<dyn Covariance>> {
     if let Some(x) = x {
@@ -173,11 +184,14 @@ fn covariance(
     let m = coordinates.m();
     // the effects in one basis: their sum, its eigenvectors, and what is turned; or all as matrices, V, its inverse and products with it
     let square = (m as f64).powi(2);
-    if !plain {
+    if form == Form::Search {
         claim(5.0 * square)?;
         claim_eigen(m, par)?;
     }
-    let turned = if plain { None } else { spectral::choose(&parts, m, par) };
+    let turned = match form {
+        Form::Search => spectral::choose(&parts, m, par),
+        Form::Plain | Form::Once => None,
+    };
     if let Some((spectral, u)) = turned {
         coordinates.turn(u, par);
         return Ok(Arc::new(spectral));

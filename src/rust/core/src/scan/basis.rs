@@ -89,6 +89,24 @@ impl Null {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        Self::build(model, (cell, cells), FEW, options, workers, monitor)
+    }
+
+    /// With a coordinate for every contrast, whether the kernel reaches it or not; a cell is a row.
+    pub fn complete(model: &Model<'_>, options: Options, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Self> {
+        let rows: Vec<usize> = (0..model.y.len()).collect();
+        Self::build(model, (&rows, rows.len()), usize::MAX, options, workers, monitor)
+    }
+
+    /// `most`: as many directions that the kernel does not reach have coordinates.
+    fn build(
+        model: &Model<'_>,
+        (cell, cells): (&[usize], usize),
+        most: usize,
+        options: Options,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Self> {
         let projection = Projection::of_each_group(model, workers)?;
         let root = projection.root.clone();
         let whole = norm(&model.y.iter().zip(&root).map(|(y, s)| y * s).collect::<Vec<_>>());
@@ -110,8 +128,7 @@ impl Null {
             sums
         };
         let along: Vec<Vec<f64>> = q1.iter().map(|q| gathered(q)).collect();
-        let few = rotated.n_rest <= FEW;
-        let rest = if few {
+        let rest = if rotated.n_rest <= most {
             unreached(rotated.n_rest, &q1, u.ncols(), &back)?
         } else {
             vec![]

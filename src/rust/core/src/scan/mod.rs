@@ -15,6 +15,7 @@ pub mod block;
 pub(crate) mod candidate;
 pub mod many;
 pub(crate) mod refit;
+pub mod responses;
 mod rotate;
 pub(crate) mod series;
 mod standardise;
