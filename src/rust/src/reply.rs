@@ -148,7 +148,7 @@ pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
 }
 
 /// What a fit of several effects keeps of its rotated data.
-fn fixed_part(part: &mix::fit::FixedPart) -> List {
+fn fixed_part(part: &mix::fixed::FixedPart) -> List {
     let r = part.along.len();
     list!(
         along = part.along.clone(),

@@ -23,7 +23,7 @@
 //! | `search`, `trust`, `newton` | simplex grid, trust region, Newton's method and variances of zero |
 //! | `column` | a coefficient that is held |
 //! | `setup` | a model in its coordinates and units |
-//! | `fit`, `predict` | what users ask for |
+//! | `fit`, `fixed`, `predict` | what users ask for: the fit, its fixed effects, variances of predictions |
 //! | `profiles`, `profile`, `path` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected |
 
 pub(crate) mod column;
@@ -32,6 +32,7 @@ pub(crate) mod covariance;
 pub(crate) mod covariance_term;
 pub(crate) mod dense;
 pub mod fit;
+pub mod fixed;
 pub(crate) mod grouped;
 mod inner;
 pub(crate) mod likelihood;

@@ -33,6 +33,7 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A model and the variances of its fit.
     pub fn new(model: &Model<'_>, sigma2: &[f64], threads: usize) -> Result<Self> {
         let setup = Workers::new(threads)?.run(|par| Setup::once(model, Method::Reml, sigma2, par))?;
         Ok(Self {
