@@ -24,7 +24,7 @@
 //! | [`slam`] | many responses that share sparse factors: Gibbs sampler |
 //!
 //! Each main item has a short example: [`lmm::fit::fit`], [`likelihood::profile::Profile`], [`lmm::many::fit_many`], [`kernel::low_rank::LowRank`],
-//! [`scan::block()`], [`mix::fit::fit`], [`gp::exact::Exact`], [`slam::Sampler`], [`nufft::Plan`].
+//! [`scan::block()`], [`mix::Model`], [`gp::exact::Exact`], [`slam::Sampler`], [`nufft::Plan`].
 //!
 //! # Notation
 //!

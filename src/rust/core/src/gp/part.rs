@@ -24,8 +24,9 @@ const LOOK: usize = 350;
 const HOPELESS: f64 = 20.0;
 /// Starts of each kind that are followed at most.
 const FOLLOWED: usize = 3;
-/// By how much a process must lower the deviance that the part shows it, and distance of length scales of the score.
+/// Decrease of the deviance on a part of the rows from which on the part is taken to show the process; weaker ones are looked for by the score on all rows.
 const STRONG: f64 = 40.0;
+/// Distance of the score's length scales in the logarithm, that of the search.
 const STEP: f64 = 0.45;
 /// A smaller gain than this is none.
 const NOTHING: f64 = 1e-3;

@@ -24,7 +24,7 @@ pub struct Coordinates {
     root: Vec<f64>,
     /// Orthonormal basis of the contrasts that are reached, (n - r) x m; absent if that is all of them.
     q: Option<Mat<f64>>,
-    /// Coordinates of another kind: X is not projected out.
+    /// Coordinates by the groups of one effect, in which X is not projected out.
     grouped: Option<Grouped>,
 }
 
@@ -82,7 +82,7 @@ impl Coordinates {
         let mut below = v.as_ref().subrows(r, self.n() - r).to_owned();
         let mut along = Mat::<f64>::zeros(m, t);
         if let Some(q) = &self.q {
-            // twice is enough: what the first pass leaves is rounding of the first pass
+            // Gram-Schmidt twice: the second pass removes the rounding of the first
             for _ in 0..2 {
                 let step = product(q.transpose(), below.as_ref(), par);
                 below -= product(q.as_ref(), step.as_ref(), par);

@@ -45,7 +45,7 @@ impl Grouped {
     pub fn forward(&self, mut v: Mat<f64>, par: Par) -> (Mat<f64>, Vec<f64>) {
         let between = split(&self.z, v.as_mut());
         let mut within = Mat::<f64>::zeros(self.q.ncols(), v.ncols());
-        // twice is enough: what the first pass leaves is rounding of the first pass
+        // Gram-Schmidt twice: the second pass removes the rounding of the first
         for _ in 0..2 {
             let step = product(self.q.transpose(), v.as_ref(), par);
             v -= product(self.q.as_ref(), step.as_ref(), par);

@@ -65,6 +65,33 @@ pub struct Effect<'a> {
 }
 
 /// A data set and its random effects. Rows are observations.
+///
+/// In a balanced two-way layout with one row a cell REML is the analysis of variance: `sigma2_a = (MSA - MSE) / b`, `sigma2_b = (MSB - MSE) / a`.
+///
+/// ```
+/// use fastlmm_core::{kernel::Kernel, likelihood::Method, mix::{Effect, Model, fit::fit}};
+/// # fn main() -> fastlmm_core::runtime::error::Result<()> {
+/// let (rows, columns) = ([0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 2, 0, 1, 2]);
+/// let y = [1.0, 4.0, 5.0, 3.0, 5.0, 9.0, 8.0, 9.0, 13.0];
+/// let effect = |label, group| Effect { label, z: &[1.0; 9], group, kernel: Kernel::Identity, index: &[0, 1, 2] };
+/// let x = faer::Mat::full(9, 1, 1.0);
+/// let model = Model { y: &y, x: x.as_ref(), weights: &[1.0; 9], effects: vec![effect("a", &rows), effect("b", &columns)] };
+/// let fit = fit(&model, Method::Reml, 1, &mut ())?;
+///
+/// let mean = |which: &dyn Fn(usize) -> bool| {
+///     let y: Vec<f64> = (0..9).filter(|&i| which(i)).map(|i| y[i]).collect();
+///     y.iter().sum::<f64>() / y.len() as f64
+/// };
+/// let all = mean(&|_| true);
+/// let (a, b) = (|k| mean(&|i| rows[i] == k), |k| mean(&|i| columns[i] == k));
+/// let (msa, msb) = ((0..3).map(|k| 1.5 * (a(k) - all).powi(2)).sum::<f64>(), (0..3).map(|k| 1.5 * (b(k) - all).powi(2)).sum::<f64>());
+/// let mse = (0..9).map(|i| (y[i] - a(rows[i]) - b(columns[i]) + all).powi(2) / 4.0).sum::<f64>();
+/// for (found, expected) in [(fit.best.sigma2[0], (msa - mse) / 3.0), (fit.best.sigma2[1], (msb - mse) / 3.0), (fit.best.sigma2_e, mse)] {
+///     assert!((found / expected - 1.0).abs() < 1e-5);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Model<'a> {
     /// Response, n.

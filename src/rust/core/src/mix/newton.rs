@@ -9,6 +9,7 @@ use crate::runtime::error::{Error, Result};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
 
+/// Newton steps at most; correct digits double with each.
 const MAX_NEWTON: usize = 20;
 /// A place is next to an optimum if a Newton step promises no more; and the optimum itself, to the 12th digit of a deviance, if no more than `SETTLED`.
 const NEAR: f64 = 30.0;

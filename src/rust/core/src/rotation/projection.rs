@@ -91,7 +91,7 @@ impl Projection {
         let split = &self.split;
         split.h.transpose_apply(&mut t);
         let along: Vec<f64> = split.w.iter().map(|w| dot(w, &within)).collect();
-        // twice is enough: what the first pass leaves is rounding of the first pass
+        // Gram-Schmidt twice: the second pass removes the rounding of the first
         for w in split.w.iter().chain(&split.w) {
             axpy(-dot(w, &within), w, &mut within);
         }

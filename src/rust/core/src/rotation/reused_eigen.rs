@@ -1,7 +1,7 @@
 //! A factor with orthogonal columns, W = U diag(lambda)^(1/2), is a decomposition made before: X is projected out of it one direction at a time
-//! (`compress`), in n^2 instead of n^3.
+//! (`linalg::rank_one`), in n^2 instead of n^3.
 //!
-//! The coordinates are those along U and along what span(X) has outside of it, where the kernel is zero.
+//! The coordinates are those along U and along the part of span(X) outside of it, where the kernel is zero.
 
 use super::built::{Built, Coordinates};
 use super::projection::Projection;
@@ -22,7 +22,7 @@ pub struct Reused<'a> {
     lengths: Vec<f64>,
     columns: Vec<usize>,
     outside: Outside,
-    /// The basis of span(X) along U and along what it has outside of it.
+    /// The basis of span(X) along U and along its part outside of it.
     q: Vec<Vec<f64>>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Reused<'a> {
         }
     }
 
-    /// Responses along U and along what span(X) has outside of it, and the squares of what is left.
+    /// Responses along U and along the part of span(X) outside of it, and the squares of the remainder.
     fn joined(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> (Vec<Vec<f64>>, Vec<f64>) {
         let lifted = |j: usize| projection.lift(&y2.col(j).iter().copied().collect::<Vec<f64>>());
         let rows: Vec<Vec<f64>> = (0..y2.ncols()).map(lifted).collect();
@@ -104,7 +104,7 @@ impl<'a> Reused<'a> {
         along.into_iter().zip(left).map(one).unzip()
     }
 
-    /// U'v and v - U U'v of vectors of rows, twice: what the first pass leaves is rounding of the first pass.
+    /// U'v and v - U U'v of vectors of rows, by Gram-Schmidt twice: the second pass removes the rounding of the first.
     fn split(&self, vectors: &[Vec<f64>], par: Par) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
         let (n, q) = (self.row.len(), vectors.len());
         let mut left = Mat::zeros(n, q);
@@ -181,7 +181,7 @@ struct Outside {
 }
 
 impl Outside {
-    /// Q1 has length one: what is left of it below rounding is no direction.
+    /// Columns of Q1 have length one: a remainder of rounding is no direction.
     fn extend(&mut self, v: &[f64]) {
         let mut v = v.to_vec();
         self.subtract(&mut v);

@@ -140,7 +140,7 @@ impl<'a> Thin<'a> {
         };
         let mut left = y2.clone();
         let mut y = Mat::zeros(u.ncols(), y2.ncols());
-        // twice is enough: what the first pass leaves is rounding of the first pass
+        // Gram-Schmidt twice: the second pass removes the rounding of the first
         for _ in 0..2 {
             let part = product(u.transpose(), left.as_ref(), par);
             matmul(left.as_mut(), Accum::Add, u.as_ref(), part.as_ref(), -1.0, par);

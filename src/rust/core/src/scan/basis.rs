@@ -162,7 +162,7 @@ impl Null {
 /// The scaled response without X, and its scale.
 fn projected_response(design: &Design, y: &[f64], root: &[f64], q1: &[Vec<f64>]) -> Result<(Vec<f64>, f64)> {
     let Centred { mut y, scale, .. } = Centred::new(design, y, root)?;
-    // twice is enough: what the first pass leaves is rounding of the first pass
+    // Gram-Schmidt twice: the second pass removes the rounding of the first
     for q in q1.iter().chain(q1) {
         axpy(-dot(q, &y), q, &mut y);
     }

@@ -47,11 +47,11 @@ impl GridSums {
 const EVERY: usize = 2;
 /// Steps at most.
 const STEPS: usize = 60;
-/// Candidates whose sums are made together: few enough for the processor's own memory.
+/// Candidates whose sums are made together: few enough for the processor's cache.
 const TILE: usize = 32;
 /// Newton's method doubles the digits: after a step as small as this one there is nothing to gain.
 const CLOSE: f64 = 1e-5;
-/// So far before an optimum inside the likelihood rises towards it.
+/// Distance in log delta from an interior optimum at which the slope is looked at: the likelihood must rise towards it from there.
 const ASIDE: f64 = 0.1;
 /// Below the smallest eigenvalue: where the likelihood is level, and where it is as near its limit as rounding lets it be (both errors e^-18).
 const PLATEAU: (f64, f64) = (10.0, 18.0);
@@ -121,7 +121,7 @@ impl CandidateGrid {
             .collect()
     }
 
-    /// A model with one column at its best place.
+    /// A model with one column at its best delta.
     pub fn optimum_of_one(
         &self,
         basis: &Basis<'_>,
@@ -166,7 +166,7 @@ impl CandidateGrid {
         self.points.iter().map(one).collect()
     }
 
-    /// A model at its best place.
+    /// A model at its best delta.
     pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Result<Solved, State> {
         let at_end = |end: &AtDelta| model.deviance_at(self.method, end);
         let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
@@ -291,7 +291,7 @@ impl CandidateGrid {
             })
     }
 
-    /// Of the parabola through a low point and its neighbours, which are as far from it.
+    /// Lowest point of the parabola through a low point and its neighbours, all equally spaced.
     fn vertex(&self, i: usize, values: &[f64]) -> f64 {
         let step = self.at[i + 1] - self.at[i];
         let (rise, bend) = (
@@ -308,7 +308,7 @@ impl CandidateGrid {
     }
 }
 
-/// Newton's method, halved where it leaves what is known to hold the minimum.
+/// Newton's method on the slope, by bisection where a step leaves the bracket of the minimum.
 fn valley(slopes: impl Fn(f64) -> (f64, f64), mut low: f64, start: f64, mut high: f64) -> f64 {
     let mut t = start;
     for _ in 0..STEPS {

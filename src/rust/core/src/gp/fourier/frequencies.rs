@@ -10,7 +10,7 @@ impl WeightSpace {
     /// The space with its outermost functions projected out as if they were columns of X.
     ///
     /// Frequencies beyond the basis are not orthogonal to those within on the box of the data: with many rows they add to the coefficients near the edge of the
-    /// basis, and the length scale would lean towards short ones. They hardly reach beyond a guard of some frequencies. What is left is the restricted likelihood of contrasts
+    /// basis, and the length scale would lean towards short ones. They hardly reach beyond a guard of some frequencies. The result is the restricted likelihood of contrasts
     /// free of X and of the guard. (A ridge keeps functions that are nearly dependent on the box.)
     pub fn guarded(&self, guard: usize, par: Par) -> Result<Self> {
         const RIDGE: f64 = 1e-7;

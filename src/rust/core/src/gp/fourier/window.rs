@@ -10,7 +10,7 @@ use crate::gp::search::Profiled;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::Result;
 
-/// Standard errors that it must reach to both sides: an interval's, and a skew one's where that costs little.
+/// Standard errors of log length scale that a window must reach to both sides: those of a 95 % interval, and of a skew one where its basis is cheap.
 const INTERVAL: [f64; 2] = [2.1, 3.2];
 /// Widening a window by less than this is not worth another round.
 const FARTHER: f64 = 1.02;
