@@ -2,7 +2,7 @@
 
 use extendr_api::prelude::*;
 use fastlmm_core::kernel::dense::Facts;
-use fastlmm_core::likelihood::information::Errors;
+use fastlmm_core::likelihood::information::PointErrors;
 use fastlmm_core::likelihood::optimize::{Optimum, Place};
 use fastlmm_core::likelihood::point::Point;
 use fastlmm_core::likelihood::profile::CurvePoint;
@@ -211,7 +211,7 @@ fn status(status: Status) -> &'static str {
     }
 }
 
-fn errors(errors: &Errors) -> List {
+fn errors(errors: &PointErrors) -> List {
     list!(
         sigma2 = na(errors.sigma2),
         sigma2_e = na(errors.sigma2_e),

@@ -8,7 +8,7 @@ use num_dual::{Dual2_64, second_derivative};
 
 /// Standard errors from the observed information; NaN at a boundary.
 #[derive(Debug, Clone, Copy)]
-pub struct Errors {
+pub struct PointErrors {
     /// Of log delta, `sqrt(2 / f'')` for the deviance f.
     pub log_delta: f64,
     /// Of delta, by the delta method, as those below.
@@ -21,7 +21,7 @@ pub struct Errors {
     pub sigma2_e: f64,
 }
 
-impl Errors {
+impl PointErrors {
     pub(crate) const UNKNOWN: Self = Self {
         log_delta: f64::NAN,
         delta: f64::NAN,
@@ -43,16 +43,16 @@ impl Errors {
 }
 
 /// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
-pub(crate) fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> Errors {
+pub(crate) fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> PointErrors {
     if optimum.best.place != Place::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
-        return Errors::UNKNOWN;
+        return PointErrors::UNKNOWN;
     }
     let log_q = |t: Dual2_64| log_q(criterion, t);
     let (_, slope, _) = second_derivative(log_q, optimum.best.at);
     let (h, g) = proportions(optimum.best.at);
     let variance = 2.0 / optimum.curvature;
     let log_error = |slope: f64| (2.0 / criterion.n() as f64 + slope * slope * variance).sqrt();
-    Errors {
+    PointErrors {
         log_delta: variance.sqrt(),
         delta: point.delta * variance.sqrt(),
         h2: point.h2 * (1.0 - point.h2) * variance.sqrt(),

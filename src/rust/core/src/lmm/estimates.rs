@@ -1,7 +1,7 @@
 //! What a fit says, and the estimates that go with one (h, g).
 
 use crate::likelihood::Criterion;
-use crate::likelihood::information::Errors;
+use crate::likelihood::information::PointErrors;
 use crate::likelihood::optimize::{DeltaGrid, Optimum};
 use crate::likelihood::point::{Point, point};
 use crate::rotation::rotated::Rotated;
@@ -36,7 +36,7 @@ pub struct Fit {
     /// Variances and log-likelihood at the optimum.
     pub point: Point,
     /// Standard errors of the variances and of their ratios.
-    pub errors: Errors,
+    pub errors: PointErrors,
     /// Where delta lies; absent when there is nothing to search for.
     pub optimum: Option<Optimum>,
     /// Directions of X that ML leaves out, where it has no optimum with them.
@@ -60,7 +60,7 @@ impl Fit {
             vcov: vec![],
             kept: vec![],
             point,
-            errors: Errors::UNKNOWN,
+            errors: PointErrors::UNKNOWN,
             optimum: None,
             dropped: 0,
             locals: vec![point],

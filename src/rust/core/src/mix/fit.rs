@@ -27,7 +27,7 @@ pub struct Components {
 
 /// Standard errors from the observed information of the variances that are not zero; NaN for the others.
 #[derive(Debug, Clone)]
-pub struct Errors {
+pub struct ComponentErrors {
     /// Of each effect's variance.
     pub sigma2: Vec<f64>,
     /// Of the residual variance.
@@ -51,7 +51,7 @@ pub struct Fit {
     /// Variances and log-likelihood at the optimum.
     pub best: Components,
     /// Standard errors of the variances and of their ratios.
-    pub errors: Errors,
+    pub errors: ComponentErrors,
     /// All local optima, best first.
     pub locals: Vec<Components>,
     /// The grid that the search saw.
@@ -253,13 +253,13 @@ impl Setup {
     }
 
     /// Half of the Hessian is the observed information; functions of the variances by their slopes.
-    pub(super) fn errors(&self, at: &Components, d: &Derivatives, theta: &[f64]) -> Errors {
+    pub(super) fn errors(&self, at: &Components, d: &Derivatives, theta: &[f64]) -> ComponentErrors {
         let count = theta.len();
         let free: Vec<usize> = (0..count).filter(|&k| theta[k] > 0.0).collect();
         let half = Mat::from_fn(free.len(), free.len(), |i, j| {
             0.5 * d.hessian[free[i]][free[j]] / self.unit[free[i]] / self.unit[free[j]]
         });
-        let unknown = Errors {
+        let unknown = ComponentErrors {
             sigma2: vec![f64::NAN; count - 1],
             sigma2_e: f64::NAN,
             h2: vec![f64::NAN; count - 1],
@@ -292,7 +292,7 @@ impl Setup {
                 error(&|l| value[count - 1] / value[k] * (f64::from(l + 1 == count) - f64::from(l == k))),
             )
         };
-        Errors {
+        ComponentErrors {
             sigma2: (0..count - 1).map(sigma2).collect(),
             sigma2_e: sigma2(count - 1),
             h2: (0..count - 1).map(h2).collect(),

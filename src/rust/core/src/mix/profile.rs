@@ -4,7 +4,7 @@
 //! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`column`).
 
 use super::column::{Column, Distance};
-use super::fit::Errors;
+use super::fit::ComponentErrors;
 use super::likelihood::{Derivatives, Point, Problem};
 use super::newton::{Near, SETTLED};
 use super::path::{Path, Place};
@@ -375,6 +375,6 @@ impl Profiled for Profile<'_, '_> {
 }
 
 /// The residual's is the last.
-fn of_variance(errors: &Errors, k: usize) -> f64 {
+fn of_variance(errors: &ComponentErrors, k: usize) -> f64 {
     errors.sigma2.get(k).copied().unwrap_or(errors.sigma2_e)
 }

@@ -9,7 +9,7 @@ use crate::gp::settings::Request;
 use crate::gp::turned::Turned;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
-use crate::mix::fit::{Components, Errors, Setup};
+use crate::mix::fit::{ComponentErrors, Components, Setup};
 use crate::mix::search::Local;
 use crate::mix::{self, Effect};
 use crate::runtime::error::{Error, Result};
@@ -256,13 +256,13 @@ impl Problem<'_> {
         (0..self.directions.len()).map(one).collect()
     }
 
-    fn errors(&self, at: &Components, free: &Free) -> Errors {
+    fn errors(&self, at: &Components, free: &Free) -> ComponentErrors {
         let value: Vec<f64> = at.sigma2.iter().copied().chain([at.sigma2_e]).collect();
         let (last, total) = (value.len() - 1, value.iter().sum::<f64>());
         let is = |i: usize, k: usize| f64::from(i == k);
         let share = |i: usize, k: usize| if i > last { 0.0 } else { is(i, k) - value[i] / total };
         let each = |f: &dyn Fn(usize) -> f64| (0..last).map(f).collect::<Vec<f64>>();
-        Errors {
+        ComponentErrors {
             sigma2: each(&|k| value[k] * free.error(|i| is(i, k), &[k])),
             sigma2_e: value[last] * free.error(|i| is(i, last), &[last]),
             h2: each(&|k| value[k] / total * free.error(|i| share(i, k), &[k])),
