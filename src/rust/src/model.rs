@@ -60,7 +60,7 @@ impl Model {
     }
 
     fn weights(&self) -> Reply<&[f64]> {
-        Ok(self.weights.as_real_slice().ok_or(view::missing("weights"))?)
+        self.weights.as_real_slice().ok_or(view::missing("weights"))
     }
 
     /// The only response.

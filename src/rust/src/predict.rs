@@ -10,7 +10,7 @@ use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 /// @noRd
 #[extendr]
 fn ffi_variance(fitted: List, targets: List, threads: i32) -> Reply<Vec<f64>> {
-    let (of, to) = (Held::new(&fitted)?, New::new(&targets)?);
+    let (of, to) = (Held::new(&fitted)?, Points::new(&targets)?);
     let fitted = of.fitted()?;
     let kernel_columns = match fitted.kernel {
         Kernel::LowRank(w) => w.0.ncols(),
@@ -71,13 +71,13 @@ impl Held {
 }
 
 /// Targets as R holds them.
-struct New {
+struct Points {
     k: RMatrix<f64>,
     prior: Vec<f64>,
     x: RMatrix<f64>,
 }
 
-impl New {
+impl Points {
     fn new(list: &List) -> Reply<Self> {
         Ok(Self {
             k: view::real_matrix(list, "K")?,
