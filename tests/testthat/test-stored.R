@@ -2,6 +2,13 @@
 
 stored_releases <- function() list.dirs(test_path("stored"), recursive = FALSE, full.names = FALSE)
 
+# Numbers that stand in a table with names are compared as numbers
+told <- function(answer) {
+  if (!is.character(answer)) return(answer)
+  number <- suppressWarnings(as.numeric(answer))
+  list(text = replace(unname(c(answer)), !is.na(number), ""), number = number)
+}
+
 test_that("what a release stored answers as it did", {
   expect_true(length(stored_releases()) > 0)
   for (release in stored_releases()) for (file in list.files(test_path("stored", release), "[.]rds$", full.names = TRUE)) {
@@ -9,7 +16,7 @@ test_that("what a release stored answers as it did", {
     kept <- readRDS(file)
     found <- stored_answers(name, kept$fit)
     for (verb in names(kept$answers)) {
-      expect_equal(found[[verb]], kept$answers[[verb]], tolerance = 1e-6, info = paste(release, name, verb))
+      expect_equal(told(found[[verb]]), told(kept$answers[[verb]]), tolerance = 1e-6, info = paste(release, name, verb))
     }
   }
 })
