@@ -36,6 +36,9 @@ rust_advice <- function(class) {
   )
 }
 
+# Between steps of R that take long for large kernels: R itself looks for a stop only every thousand steps.
+hear_stop <- function() Sys.sleep(0)
+
 # What R raised while Rust was at work: an interrupt, or the error of a time limit
 raise_again <- function(raised, call) {
   if (inherits(raised, "error")) {

@@ -31,9 +31,10 @@ source_effect <- function(random, source) {
 }
 
 cross_kernel <- function(random, source, at) {
-  cross <- matrix(0, length(at), length(random$index))
   given <- source$given[at]
   known <- ifelse(is.na(given), source$known[at], NA)
+  if (!anyNA(known)) return(kernel_block(random, known, random$index))
+  cross <- matrix(0, length(at), length(random$index))
   cross[!is.na(known), ] <- kernel_block(random, known[!is.na(known)], random$index)
   cross[!is.na(given), ] <- source$K[given[!is.na(given)], random$ids[random$index], drop = FALSE]
   cross

@@ -175,8 +175,10 @@ in_blocks <- function(n, block, variance) {
 kernel_variance <- function(fit, X, z, cross, prior) {
   random <- fit$random[[1]]
   given <- sufficient(fit, ncol(X) > 0)
+  hear_stop()
+  if (any(z != 1)) cross <- z * cross
   fitted <- rust_fitted(fit, kernel_values(random), "matrix", random$index, given)
-  call_rust(ffi_variance, fitted, list(K = z * cross, prior = z^2 * prior, X = X), control_threads(fit$control))
+  call_rust(ffi_variance, fitted, list(K = cross, prior = z^2 * prior, X = X), control_threads(fit$control))
 }
 
 # What Rust needs of a fit for variances of predictions. `given`: sums over the rows of each id

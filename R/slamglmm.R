@@ -9,6 +9,8 @@
 #'
 #' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
 #' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
+#' They follow each digit of what is given: a `K` that R's BLAS made, by [tcrossprod()] say, has other last digits under another BLAS or number of its threads, and the draws are then others of the same
+#' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
 #' @param formula responses (a matrix, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
 #'   are in `factors` too.

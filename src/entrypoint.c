@@ -3,10 +3,10 @@
 
 void R_init_fastlmm_extendr(void *dll);
 void register_extendr_panic_hook(void);
-void watch_console(void);
+void know_r_thread(void);
 
 void R_init_fastlmm(void *dll) {
   register_extendr_panic_hook();
-  watch_console();
+  know_r_thread();
   R_init_fastlmm_extendr(dll);
 }

@@ -15,6 +15,9 @@ bytes_now <- function(what) {
 run_limited <- function(run, extra) {
   job <- parallel::mcparallel(silent = TRUE, {
     Sys.setenv(LANGUAGE = "en", RUST_BACKTRACE = "0")
+    # R's BLAS takes memory once, and OpenBLAS waits for ever where there is none
+    square <- matrix(1, 300, 300)
+    invisible(list(square %*% square, square %*% square[, 1]))
     before <- bytes_now("VmSize")
     if (is.finite(extra)) system2("prlimit", c("--pid", Sys.getpid(), sprintf("--as=%.0f:", before + extra)))
     value <- tryCatch(suppressWarnings(suppressMessages(run())), error = function(e) e)

@@ -3,6 +3,7 @@
 use extendr_api::SEXP;
 use extendr_api::prelude::*;
 use fastlmm_core::runtime::monitor::Monitor;
+use fastlmm_core::runtime::parallel::nothing_beside_pools;
 use fastlmm_core::runtime::stop;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -79,10 +80,11 @@ impl Monitor for Console {
     }
 }
 
-/// When the package is loaded: R's thread looks for interrupts whenever it waits.
+/// When the package is loaded: R's thread looks for interrupts whenever it waits, and lends no work to threads outside a call's own pool.
 #[unsafe(no_mangle)]
-extern "C" fn watch_console() {
+extern "C" fn know_r_thread() {
     stop::watch(|| Console.stop());
+    nothing_beside_pools();
 }
 
 extendr_module! {

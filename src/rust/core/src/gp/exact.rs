@@ -18,14 +18,15 @@ use crate::kernel::dense::Dense;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::likelihood::optimize::Place;
-use crate::linalg::{Cholesky, product};
+use crate::linalg::cholesky::Cholesky;
+use crate::linalg::{by_entries, product};
 use crate::lmm::fit::{Fit, condition_floor, fit_above};
 use crate::rotation::rotated::Rotated;
 use crate::rotation::{Model, NullModel};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
-use crate::runtime::stop;
+use crate::runtime::stop::{self, pieces};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
@@ -82,7 +83,7 @@ impl<'a> Places<'a> {
 
     fn symmetric(&self, entry: impl Fn(usize, usize) -> f64) -> Mat<f64> {
         let mut k = Mat::zeros(self.n(), self.n());
-        for j in 0..self.n() {
+        for j in pieces(self.n(), COLUMNS).flatten() {
             for i in j..self.n() {
                 k[(i, j)] = entry(i, j);
                 k[(j, i)] = k[(i, j)];
@@ -101,6 +102,9 @@ impl<'a> Places<'a> {
         let (n, count) = (self.n(), directions.len());
         let matrices = 1 + count + count * (count + 1) / 2;
         let column = |j: usize| -> Vec<f64> {
+            if stop::check().is_err() {
+                return vec![0.0; (n - j) * matrices];
+            }
             let mut entries = vec![];
             for i in j..n {
                 let u = self.squares(i, j, at);
@@ -134,6 +138,9 @@ impl<'a> Places<'a> {
         })
     }
 }
+
+/// Columns of a kernel matrix between two looks for a request to stop, which leaves it unfinished.
+const COLUMNS: usize = 64;
 
 /// Difference of two evaluations of the log-likelihood, by two factorisations, above which the fit is refused as rounding.
 const AGREE: f64 = 0.02;
@@ -172,7 +179,11 @@ fn neighbours(coordinates: &[&[f64]], unit: &[f64]) -> f64 {
         let others = (0..n).filter(|j| *j != i).map(|j| distance(i, j));
         others.filter(|d| *d > 0.0).fold(f64::INFINITY, f64::min)
     };
-    let mut all: Vec<f64> = (0..n).map(nearest).filter(|d| d.is_finite()).collect();
+    let mut all: Vec<f64> = pieces(n, COLUMNS)
+        .flatten()
+        .map(nearest)
+        .filter(|d| d.is_finite())
+        .collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / CLOSEST).map_or(f64::NAN, |d| d.sqrt())
 }
@@ -345,7 +356,9 @@ pub fn correlations(family: Family, a: &[&[f64]], b: &[&[f64]], lengths: &[f64])
     let (n, m) = (a[0].len(), b[0].len());
     claim(n as f64 * m as f64)?;
     let distance = |i, j| squares(a, b, (i, j), lengths).iter().sum::<f64>().sqrt();
-    Ok(Mat::from_fn(n, m, |i, j| family.correlation(distance(i, j))))
+    let k = by_entries(n, m, |i, j| family.correlation(distance(i, j)));
+    stop::check()?;
+    Ok(k)
 }
 
 impl Process for Exact<'_> {

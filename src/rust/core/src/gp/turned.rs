@@ -1,8 +1,10 @@
 //! Rows turned by the Householder QR of X so that the contrasts come first and the directions of X last: X is projected out and never enters a normal equation.
 
+use crate::linalg::by_entries;
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::response::Centred;
 use crate::runtime::error::Result;
+use crate::runtime::stop::{self, pieces};
 use faer::{Mat, MatRef, Par};
 
 pub struct Turned {
@@ -47,14 +49,14 @@ impl Turned {
     /// A covariance of the rows times the roots of the weights on both sides, turned.
     pub fn matrix(&self, mut k: Mat<f64>, par: Par) -> Mat<f64> {
         let (n, r) = (self.n(), self.design.rank());
-        for j in 0..n {
+        for j in pieces(n, 64).flatten() {
             (0..n).for_each(|i| k[(i, j)] *= self.root[i] * self.root[j]);
         }
-        if r == 0 {
+        if r == 0 || stop::check().is_err() {
             return k;
         }
         self.design.q.conjugate(k.as_mut(), par);
         let at = |i: usize| if i < n - r { i + r } else { i + r - n };
-        Mat::from_fn(n, n, |i, j| k[(at(i), at(j))])
+        by_entries(n, n, |i, j| k[(at(i), at(j))])
     }
 }

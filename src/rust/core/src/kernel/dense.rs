@@ -1,12 +1,14 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
-use crate::linalg::tridiagonal::Tridiagonal;
-use crate::linalg::{clear_registers, max_abs, power_of_two, product};
+use crate::linalg::cholesky::Cholesky;
+use crate::linalg::decomposition::eigen;
+use crate::linalg::{by_entries, clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
-use faer::linalg::cholesky::llt;
+use crate::runtime::stop::{self, pieces};
 use faer::{Mat, MatRef, Par};
+use std::ops::Range;
 
 /// Largest relative asymmetry of a symmetric matrix: files hold ten digits, or numbers in single precision.
 pub(crate) const ASYMMETRY_TOLERANCE: f64 = 1e-6;
@@ -73,7 +75,7 @@ fn scan(k: MatRef<'_, f64>) -> Facts {
     let n = k.nrows();
     let mut facts = Facts::default();
     let (mut worst, mut trace) = (0.0, 0.0);
-    for j in 0..n {
+    for j in pieces(n, BLOCK).flatten() {
         trace += k[(j, j)] / n as f64;
         for i in 0..n {
             let x = k[(i, j)];
@@ -83,8 +85,9 @@ fn scan(k: MatRef<'_, f64>) -> Facts {
             }
             facts.max_abs = x.abs().max(facts.max_abs);
         }
-        for i in 0..j {
-            let gap = (k[(i, j)] - k[(j, i)]).abs();
+    }
+    for columns in pieces(n, BLOCK) {
+        for (j, (i, gap)) in columns.clone().zip(gaps(k, columns)) {
             if gap > worst {
                 (worst, facts.asymmetry_at) = (gap, (i, j));
             }
@@ -95,22 +98,37 @@ fn scan(k: MatRef<'_, f64>) -> Facts {
     facts
 }
 
+/// The largest difference of each column from its row above the diagonal, and where; by blocks, whose lines stay in the cache.
+fn gaps(k: MatRef<'_, f64>, columns: Range<usize>) -> Vec<(usize, f64)> {
+    let mut worst = vec![(0, 0.0); columns.len()];
+    for i in 0..columns.end {
+        for j in columns.start.max(i + 1)..columns.end {
+            let gap = (k[(i, j)] - k[(j, i)]).abs();
+            if gap > worst[j - columns.start].1 {
+                worst[j - columns.start] = (i, gap);
+            }
+        }
+    }
+    worst
+}
+
+/// Columns that are looked at together, and between two looks for a request to stop.
+const BLOCK: usize = 64;
+
 /// Cholesky of K + e |K| I, for rounding e: succeeds just when no eigenvalue lies below -e |K|. Else the eigenvalues tell.
 fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Facts) -> Result<()> {
     let n = k.n();
     let rounding = psd_tolerance(n, None);
-    let mut factor = Mat::from_fn(n, n, |i, j| if i >= j { k.entry(i, j) / scale } else { 0.0 });
+    let mut factor = by_entries(n, n, |i, j| if i >= j { k.entry(i, j) / scale } else { 0.0 });
     let shift = rounding * norm_bound(factor.as_ref());
     (0..n).for_each(|i| factor[(i, i)] += shift);
-    let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
-    let mut memory = dyn_stack::MemBuffer::new(scratch);
-    let stack = dyn_stack::MemStack::new(&mut memory);
-    let done = llt::factor::cholesky_in_place(factor.as_mut(), Default::default(), par, stack, Default::default());
-    facts.positive = Some(done.is_ok());
-    if done.is_err() {
+    let positive = Cholesky::new(factor, par).is_some();
+    stop::check()?;
+    facts.positive = Some(positive);
+    if !positive {
         claim((n as f64).powi(2))?;
-        let whole = Mat::from_fn(n, n, |i, j| k.entry(i, j) / scale);
-        let (values, vectors) = Tridiagonal::new(whole, 0, par).vectors(par)?;
+        let whole = by_entries(n, n, |i, j| k.entry(i, j) / scale);
+        let (values, vectors) = eigen(whole, par)?;
         let (min, max) = (values[0], values[n - 1]);
         facts.positive = Some(min >= -tolerance.max(rounding) * max);
         facts.extremes = Some((min * scale, max * scale));
@@ -129,7 +147,7 @@ fn without_negative(k: Dense<'_>, scale: f64, values: &[f64], vectors: MatRef<'_
     let root = Mat::from_fn(n, negative, |i, j| vectors[(i, j)] * (-values[j]).sqrt());
     let part = product(root.as_ref(), root.transpose(), par);
     clear_registers();
-    Mat::from_fn(n, n, |i, j| k.entry(i, j) + scale * part[(i.max(j), i.min(j))])
+    by_entries(n, n, |i, j| k.entry(i, j) + scale * part[(i.max(j), i.min(j))])
 }
 
 /// Upper bound of the largest eigenvalue: the smaller of the row-sum and Frobenius norms of the lower triangle's matrix.
@@ -171,10 +189,7 @@ mod tests {
         for (size, scale) in [(1e-7, 1.0), (1e-7, 1e140), (1e-9, 1e-140)] {
             let w = Mat::from_fn(30, 10, x);
             let clean = &w * w.transpose();
-            let max = Tridiagonal::new(clean.clone(), 0, Par::Seq)
-                .vectors(Par::Seq)
-                .unwrap()
-                .0[29];
+            let max = eigen(clean.clone(), Par::Seq).unwrap().0[29];
             let shifted = Mat::from_fn(30, 30, |i, j| {
                 scale * (clean[(i, j)] - if i == j { size * max } else { 0.0 })
             });

@@ -5,6 +5,7 @@ pub mod low_rank;
 pub mod sparse;
 pub mod stationary;
 
+use crate::linalg::by_entries;
 use dense::Dense;
 use faer::{Mat, Par};
 use low_rank::LowRank;
@@ -46,7 +47,7 @@ impl<'a> Kernel<'a> {
     pub fn between(&self, rows: &[usize], par: Par) -> Mat<f64> {
         match self {
             Kernel::LowRank(w) => w.between(rows, par),
-            _ => Mat::from_fn(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
+            _ => by_entries(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
         }
     }
 }

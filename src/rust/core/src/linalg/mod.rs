@@ -1,19 +1,14 @@
-//! Small dense helpers: powers of two that scale without rounding, Householder reflectors, a Cholesky generic in its scalar.
+//! Small dense helpers: powers of two that scale without rounding, Householder reflectors, products, a Cholesky generic in its scalar.
 
+pub(crate) mod cholesky;
+pub(crate) mod decomposition;
 pub(crate) mod pivoted_cholesky;
 pub(crate) mod rank_one;
 pub(crate) mod secular;
 pub(crate) mod tridiagonal;
 
-use crate::runtime::error::Result;
-use crate::runtime::memory::claim;
-use crate::runtime::stop;
-use faer::dyn_stack;
-use faer::linalg::cholesky::llt;
+use crate::runtime::stop::pieces;
 use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::linalg::triangular_inverse;
-use faer::linalg::{evd, svd};
 use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use num_dual::DualNumCopy;
 use std::hint::black_box;
@@ -205,124 +200,62 @@ impl Reflectors {
     }
 }
 
-/// Room for faer's thin SVD of an m x n matrix.
-pub(crate) fn claim_svd(m: usize, n: usize, par: Par) -> Result<()> {
-    let thin = || svd::ComputeSvdVectors::Thin;
-    let scratch = svd::svd_scratch::<f64>(m, n, thin(), thin(), par, Default::default());
-    claim(((m + n) * m.min(n)) as f64 + doubles(scratch))
-}
-
-/// Room for faer's eigendecomposition of an n x n matrix.
-pub(crate) fn claim_eigen(n: usize, par: Par) -> Result<()> {
-    claim((n * n) as f64 + doubles(eigen_scratch(n, par)))
-}
-
-pub(crate) fn eigen_scratch(n: usize, par: Par) -> dyn_stack::StackReq {
-    evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::Yes, par, Default::default())
-}
-
-fn doubles(scratch: dyn_stack::StackReq) -> f64 {
-    scratch.unaligned_bytes_required() as f64 / 8.0
-}
-
-/// A B as a new matrix.
+/// A B as a new matrix. A request to stop leaves it unfinished: whoever asked for it stops too.
 pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
-    let mut c = Mat::zeros(a.nrows(), b.ncols());
-    matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
+    let (m, n) = (a.nrows(), b.ncols());
+    let each = 2.0 * a.ncols() as f64;
+    let mut c = Mat::zeros(m, n);
+    if m > n {
+        for part in pieces(m, share(each * n as f64)) {
+            let rows = c.as_mut().subrows_mut(part.start, part.len());
+            matmul(rows, Accum::Replace, a.subrows(part.start, part.len()), b, 1.0, par);
+        }
+    } else {
+        for part in pieces(n, share(each * m as f64)) {
+            let columns = c.as_mut().subcols_mut(part.start, part.len());
+            matmul(columns, Accum::Replace, a, b.subcols(part.start, part.len()), 1.0, par);
+        }
+    }
     clear_registers();
     c
 }
 
-/// Lower triangle of A'B, which is known to be symmetric.
-pub fn symmetric_product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
-    let mut c = Mat::zeros(a.ncols(), a.ncols());
-    triangular::matmul(
-        c.as_mut(),
-        BlockStructure::TriangularLower,
-        Accum::Replace,
-        a.transpose(),
-        BlockStructure::Rectangular,
-        b,
-        BlockStructure::Rectangular,
-        1.0,
-        par,
-    );
+/// Lower triangle of A'B, which is known to be symmetric; what stands above it means nothing.
+pub(crate) fn symmetric_product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    let n = a.ncols();
+    let mut c = Mat::zeros(n, n);
+    for part in pieces(n, share(2.0 * (a.nrows() * n) as f64).min(WIDEST)) {
+        let (first, rest) = (part.start, n - part.start);
+        let below = c.as_mut().submatrix_mut(first, first, rest, part.len());
+        let (rows, columns) = (a.subcols(first, rest).transpose(), b.subcols(first, part.len()));
+        matmul(below, Accum::Replace, rows, columns, 1.0, par);
+    }
     clear_registers();
     c
 }
 
-/// Cholesky decomposition L L' of a matrix given by its lower triangle, in its own memory.
-pub(crate) struct Cholesky {
-    l: Mat<f64>,
+/// Columns of a symmetric product beside one another: half of their square is computed in vain.
+const WIDEST: usize = 256;
+
+/// A matrix entry by entry, in tiles: an entry that looks at the mirror image of another finds it in the cache. A request to stop leaves it unfinished.
+pub(crate) fn by_entries(m: usize, n: usize, entry: impl Fn(usize, usize) -> f64) -> Mat<f64> {
+    const TILE: usize = 64;
+    let mut c = Mat::zeros(m, n);
+    for columns in pieces(n, TILE) {
+        for first in (0..m).step_by(TILE) {
+            for j in columns.clone() {
+                (first..m.min(first + TILE)).for_each(|i| c[(i, j)] = entry(i, j));
+            }
+        }
+    }
+    c
 }
 
-impl Cholesky {
-    /// `None` if the matrix is not positive definite to rounding, or there is a request to stop.
-    pub(crate) fn new(mut a: Mat<f64>, par: Par) -> Option<Self> {
-        stop::check().ok()?;
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(a.nrows(), par, Default::default());
-        let mut memory = dyn_stack::MemBuffer::new(scratch);
-        let stack = dyn_stack::MemStack::new(&mut memory);
-        let done = llt::factor::cholesky_in_place(a.as_mut(), Default::default(), par, stack, Default::default());
-        clear_registers();
-        done.ok().map(|_| Self { l: a })
-    }
-
-    /// A^-1 B
-    pub(crate) fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
-        let mut memory = dyn_stack::MemBuffer::new(dyn_stack::StackReq::EMPTY);
-        let stack = dyn_stack::MemStack::new(&mut memory);
-        llt::solve::solve_in_place(self.l.as_ref(), b.as_mut(), par, stack);
-        clear_registers();
-        b
-    }
-
-    pub(crate) fn size(&self) -> usize {
-        self.l.nrows()
-    }
-
-    /// log|A|
-    pub(crate) fn log_det(&self) -> f64 {
-        2.0 * (0..self.l.nrows()).map(|i| self.l[(i, i)].ln()).sum::<f64>()
-    }
-
-    /// Lower triangle of A^-1, in the memory of the decomposition; above it is what is left of that.
-    pub(crate) fn into_inverse(self, par: Par) -> Mat<f64> {
-        let n = self.l.nrows();
-        let mut root = Mat::zeros(n, n);
-        triangular_inverse::invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
-        let mut inverse = self.l;
-        triangular::matmul(
-            inverse.as_mut(),
-            BlockStructure::TriangularLower,
-            Accum::Replace,
-            root.transpose(),
-            BlockStructure::TriangularUpper,
-            root.as_ref(),
-            BlockStructure::TriangularLower,
-            1.0,
-            par,
-        );
-        clear_registers();
-        inverse
-    }
-
-    /// L^-1
-    pub fn inverse_root(&self, par: Par) -> Mat<f64> {
-        let n = self.l.nrows();
-        let mut inverse = Mat::zeros(n, n);
-        triangular_inverse::invert_lower_triangular(inverse.as_mut(), self.l.as_ref(), par);
-        clear_registers();
-        inverse
-    }
-
-    /// Diagonal of A^-1: sums of squares of the columns of L^-1.
-    pub(crate) fn inverse_diagonal(&self, par: Par) -> Vec<f64> {
-        let (n, inverse) = (self.size(), self.inverse_root(par));
-        (0..n)
-            .map(|j| (j..n).map(|i| inverse[(i, j)] * inverse[(i, j)]).sum())
-            .collect()
-    }
+/// Rows or columns that are worked on between two looks for a request to stop, where each takes so many operations: some hundredths of a second.
+pub(crate) fn share(operations: f64) -> usize {
+    const AT_ONCE: f64 = 2e9;
+    const LEAST: usize = 16;
+    (AT_ONCE / operations) as usize / LEAST * LEAST + LEAST
 }
 
 /// Matrix products leave the upper halves of this thread's vector registers in use, and scalar code that follows, logarithms above all, is

@@ -4,10 +4,13 @@
 //! QL algorithm with Wilkinson shifts (Golub and Van Loan, section 8.3), whose rotations are applied only to the few vectors
 //! that the model needs. Against a full eigendecomposition this saves the n x n eigenvectors and half of the time.
 
-use crate::linalg::{Scalar, claim_eigen, clear_registers, eigen_scratch, max_abs, sum_of};
+use super::decomposition::{claim_eigen, eigen_scratch};
+use crate::linalg::{Scalar, clear_registers, max_abs, share, sum_of};
 use crate::runtime::error::{Error, Result};
-use crate::runtime::stop;
+use crate::runtime::parallel::apart;
+use crate::runtime::stop::{self, pieces};
 use dyn_stack::{MemBuffer, MemStack};
+use faer::diag::{Diag, DiagRef};
 use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
@@ -28,7 +31,12 @@ pub struct Tridiagonal {
 
 impl Tridiagonal {
     /// Consumes the storage of A; only its lower triangle is read.
-    pub fn new(mut a: Mat<f64>, first: usize, par: Par) -> Self {
+    pub fn new(a: Mat<f64>, first: usize, par: Par) -> Result<Self> {
+        let n = (a.nrows() - first) as f64;
+        apart(4.0 / 3.0 * n.powi(3), par, move |par| Self::reduced(a, first, par))
+    }
+
+    fn reduced(mut a: Mat<f64>, first: usize, par: Par) -> Self {
         let n = a.nrows() - first;
         let block = recommended_block_size::<f64>(n, n).max(1);
         let mut coefficients = Mat::zeros(block, n.saturating_sub(1));
@@ -127,26 +135,14 @@ impl Tridiagonal {
     pub fn vectors(&self, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
         let n = self.n();
         claim_eigen(n, par)?;
-        let mut u = Mat::zeros(n, n);
-        let mut values = faer::diag::Diag::<f64>::zeros(n);
-        let diagonal = faer::diag::DiagRef::from_slice(&self.diagonal);
-        let coupling = faer::diag::DiagRef::from_slice(&self.coupling);
-        let mut memory = MemBuffer::new(eigen_scratch(n, par));
-        evd::tridiagonal_self_adjoint_evd(
-            diagonal,
-            coupling,
-            values.as_mut(),
-            Some(u.as_mut()),
-            par,
-            MemStack::new(&mut memory),
-            Default::default(),
-        )
-        .map_err(|_| Error::NoConvergence {
-            what: "an eigendecomposition",
-            iterations: 0,
-        })?;
-        self.apply(u.as_mut(), par);
-        Ok((values.column_vector().iter().copied().collect(), u))
+        let (diagonal, coupling) = (self.diagonal.clone(), self.coupling.clone());
+        let divide = move |par| divide_and_conquer(&diagonal, &coupling, par);
+        let (values, mut u) = apart((n as f64).powi(3), par, divide)??;
+        for part in pieces(n, share(2.0 * (n * n) as f64)) {
+            self.apply(u.as_mut().subcols_mut(part.start, part.len()), par);
+        }
+        stop::check()?;
+        Ok((values, u))
     }
 
     /// (h T + g I)^-1 b by LDL', for h T + g I positive definite.
@@ -170,6 +166,29 @@ impl Tridiagonal {
             b[i] = (b[i] - above) / pivot[i];
         }
     }
+}
+
+/// Eigenvalues, ascending, and eigenvectors of T.
+fn divide_and_conquer(diagonal: &[f64], coupling: &[f64], par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
+    let n = diagonal.len();
+    let mut u = Mat::zeros(n, n);
+    let mut values = Diag::<f64>::zeros(n);
+    let mut memory = MemBuffer::new(eigen_scratch(n, par));
+    evd::tridiagonal_self_adjoint_evd(
+        DiagRef::from_slice(diagonal),
+        DiagRef::from_slice(coupling),
+        values.as_mut(),
+        Some(u.as_mut()),
+        par,
+        MemStack::new(&mut memory),
+        Default::default(),
+    )
+    .map_err(|_| Error::NoConvergence {
+        what: "an eigendecomposition",
+        iterations: 0,
+    })?;
+    clear_registers();
+    Ok((values.column_vector().iter().copied().collect(), u))
 }
 
 fn reverse_rows(rows: &mut [f64], width: usize) {
@@ -271,7 +290,7 @@ mod tests {
         for (n, rank, first) in [(1, 1, 0), (2, 2, 1), (7, 3, 2), (60, 60, 3), (133, 20, 0), (400, 80, 1)] {
             let a = random(n, rank);
             let y: Vec<f64> = (0..n).map(|i| f64::cos(3.0 * i as f64)).collect();
-            let t = Tridiagonal::new(embedded(&a, first), first, Par::Seq);
+            let t = Tridiagonal::new(embedded(&a, first), first, Par::Seq).unwrap();
             let mut c = Mat::from_fn(n, 1, |i, _| y[i]);
             t.transpose_apply(c.as_mut(), Par::Seq);
             let mut rows: Vec<f64> = (0..n).map(|i| c[(i, 0)]).collect();

@@ -1,20 +1,16 @@
 //! Variance of predictions: best linear unbiased prediction with the uncertainty of beta (universal kriging).
 
 use crate::kernel::Kernel;
-use crate::linalg::{claim_eigen, claim_svd, product};
-use crate::runtime::error::{Error, Result};
+use crate::linalg::cholesky::Cholesky;
+use crate::linalg::decomposition::{self, thin_svd};
+use crate::linalg::{by_entries, product, share};
+use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
-use crate::runtime::stop;
-use faer::linalg::cholesky::llt;
+use crate::runtime::stop::{self, pieces};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Par};
 use std::cmp::Ordering;
-
-const DECOMPOSITION: Error = Error::NoConvergence {
-    what: "a decomposition of the covariance of the data",
-    iterations: 0,
-};
 
 /// A fitted model, as far as prediction variances need it.
 pub struct Fitted<'a> {
@@ -69,12 +65,11 @@ fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, 
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
     claim((m * k + 3 * k * t) as f64)?;
     let own = Mat::from_fn(m, k, |i, c| root[i] * sigma * w[(fitted.index[i], c)]);
-    claim_svd(m, k, par)?;
-    let svd = own.thin_svd().map_err(|_| DECOMPOSITION)?;
-    let s = svd.S().column_vector();
+    let svd = thin_svd(own, 0, par)?;
+    let s = &svd.s;
     let cut = m.max(k) as f64 * f64::EPSILON * s.iter().copied().fold(0.0, f64::max);
     let rank = s.iter().take_while(|s| **s > cut).count();
-    let (u, v) = (svd.U().subcols(0, rank), svd.V().subcols(0, rank));
+    let (u, v) = (svd.u.subcols(0, rank), svd.v.subcols(0, rank));
     let mut free = Mat::from_fn(k, t, |c, j| sigma * targets.k[(j, c)]);
     let mut along = product(v.transpose(), free.as_ref(), par);
     free -= product(v, along.as_ref(), par);
@@ -120,7 +115,7 @@ fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64
     // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by V^(-1/2)
     let half = Half::new(m, entry, par)?;
     stop::check()?;
-    let c = half.times(Mat::from_fn(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
+    let c = half.times(by_entries(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
     let x = half.times(whitened(fitted, &root), par);
     let fixed = fixed_variance(fitted, targets, &c, &x, par);
     let random = |i: usize| (sigma2 * targets.prior[i] - square(&c, i)).max(0.0);
@@ -171,29 +166,24 @@ impl Half {
             Ordering::Equal => 1.0,
             Ordering::Less => 0.0,
         };
-        let form = match Self::factor(Mat::from_fn(n, n, scaled), par) {
+        let form = match Self::factor(by_entries(n, n, scaled), par) {
             Some(factor) => Form::Factor(factor),
-            None => Form::Eigen(Self::eigen(Mat::from_fn(n, n, scaled))?),
+            None => Form::Eigen(Self::eigen(by_entries(n, n, scaled), par)?),
         };
         Ok(Self { inverse, form })
     }
 
     /// None where a pivot is rounding.
-    fn factor(mut v: Mat<f64>, par: Par) -> Option<Mat<f64>> {
+    fn factor(v: Mat<f64>, par: Par) -> Option<Mat<f64>> {
         let n = v.nrows();
-        let scratch = llt::factor::cholesky_in_place_scratch::<f64>(n, par, Default::default());
-        let mut memory = dyn_stack::MemBuffer::new(scratch);
-        let stack = dyn_stack::MemStack::new(&mut memory);
-        llt::factor::cholesky_in_place(v.as_mut(), Default::default(), par, stack, Default::default()).ok()?;
+        let v = Cholesky::new(v, par)?.into_factor();
         let least = n as f64 * f64::EPSILON;
         (0..n).all(|i| v[(i, i)] * v[(i, i)] > least).then_some(v)
     }
 
-    fn eigen(v: Mat<f64>) -> Result<Mat<f64>> {
+    fn eigen(v: Mat<f64>, par: Par) -> Result<Mat<f64>> {
         let n = v.nrows();
-        claim_eigen(n, Par::Seq)?;
-        let eigen = v.self_adjoint_eigen(Side::Lower).map_err(|_| DECOMPOSITION)?;
-        let (values, q) = (eigen.S().column_vector(), eigen.U());
+        let (values, q) = decomposition::eigen(v, par)?;
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         let kept: Vec<usize> = (0..n).filter(|&k| values[k] > cut).collect();
         Ok(Mat::from_fn(kept.len(), n, |k, i| {
@@ -208,7 +198,10 @@ impl Half {
         }
         match &self.form {
             Form::Factor(factor) => {
-                solve_lower_triangular_in_place(factor.as_ref(), b.as_mut(), par);
+                for part in pieces(b.ncols(), share((b.nrows() as f64).powi(2))) {
+                    let columns = b.as_mut().subcols_mut(part.start, part.len());
+                    solve_lower_triangular_in_place(factor.as_ref(), columns, par);
+                }
                 b
             }
             Form::Eigen(rows) => product(rows.as_ref(), b.as_ref(), par),

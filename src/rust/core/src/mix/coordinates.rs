@@ -8,7 +8,8 @@ use super::grouped::Grouped;
 use super::inner::{inner, is_narrow, narrow_factor, root, square, width};
 use super::{Effect, Model};
 use crate::kernel::Kernel;
-use crate::linalg::{max_abs, power_of_two, product};
+use crate::linalg::decomposition::thin_qr;
+use crate::linalg::{by_entries, max_abs, power_of_two, product};
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::incidence::Incidence;
 use crate::runtime::error::Result;
@@ -163,7 +164,7 @@ impl Coordinates {
         let (z, z_unit) = self.multiplier(effect.z);
         let incidence = Incidence::new(effect.group, &z, effect.index.len())?;
         let values: Vec<f64> = incidence.root.iter().map(|root| root * root).collect();
-        let factor = |effect: &Effect<'_>| Ok(self.columns_of(effect, root(effect, inner(effect).0)?.as_ref()));
+        let factor = |effect: &Effect<'_>| Ok(self.columns_of(effect, root(effect, inner(effect).0, par)?.as_ref()));
         let factors: Vec<Mat<f64>> = model
             .effects
             .iter()
@@ -177,7 +178,7 @@ impl Coordinates {
             columns.as_mut().subcols_mut(first, block.ncols()).copy_from(block);
             first += block.ncols();
         }
-        let grouped = Grouped::new(incidence, columns);
+        let grouped = Grouped::new(incidence, columns, par)?;
         let mut factors = factors.into_iter().map(|f| Part::Factor(grouped.forward(f, par).0));
         let diagonal = values
             .iter()
@@ -210,7 +211,7 @@ impl Coordinates {
         let one = |effect: &Effect<'_>| -> Result<(Part, f64)> {
             let (inner, unit) = self.inner(effect);
             let part = if 3 * width(effect) <= self.n() {
-                Part::Factor(self.turned_factor(effect, root(effect, inner)?))
+                Part::Factor(self.turned_factor(effect, root(effect, inner, par)?, par))
             } else {
                 Part::Full(self.turned_matrix(effect, square(effect, inner, par), par))
             };
@@ -221,9 +222,9 @@ impl Coordinates {
     }
 
     /// Z L, turned, with contrasts first.
-    fn turned_factor(&self, effect: &Effect<'_>, inner: Option<Mat<f64>>) -> Mat<f64> {
+    fn turned_factor(&self, effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
         let mut f = self.columns_of(effect, inner.as_ref());
-        self.design.q.transpose_multiply(f.as_mut(), Par::Seq);
+        self.design.q.transpose_multiply(f.as_mut(), par);
         let (n, r) = (self.n(), self.r());
         Mat::from_fn(n, f.ncols(), |i, j| f[(if i < n - r { i + r } else { i + r - n }, j)])
     }
@@ -233,10 +234,10 @@ impl Coordinates {
         let (n, r) = (self.n(), self.r());
         let (z, _) = self.multiplier(effect.z);
         let g = effect.group;
-        let mut k = Mat::from_fn(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
+        let mut k = by_entries(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
         self.design.q.conjugate(k.as_mut(), par);
         let at = |i: usize| if i < n - r { i + r } else { i + r - n };
-        Mat::from_fn(n, n, |i, j| k[(at(i), at(j))])
+        by_entries(n, n, |i, j| k[(at(i), at(j))])
     }
 
     /// The columns of the effects turned and orthonormalised; effects with the same Z share them.
@@ -264,13 +265,13 @@ impl Coordinates {
         drop(blocks);
         self.design.q.transpose_multiply(c.as_mut(), par);
         let r = self.r();
-        let qr = c.as_ref().subrows(r, n - r).qr();
+        let (q, upper) = thin_qr(c.as_ref().subrows(r, n - r).to_owned(), par)?;
         let t = Mat::from_fn(total + r, total, |i, j| match i.checked_sub(total) {
             Some(i) => c[(i, j)],
-            None if i <= j => qr.R()[(i, j)],
+            None if i <= j => upper[(i, j)],
             None => 0.0,
         });
-        self.q = Some(qr.compute_thin_Q());
+        self.q = Some(q);
         let place: Vec<usize> = owner
             .iter()
             .map(|&k| (0..k).filter(|&j| owner[j] == j).count())
@@ -280,7 +281,7 @@ impl Coordinates {
             let (inner, unit) = self.inner(effect);
             let inner = if is_narrow(effect) { None } else { inner };
             let part = if 3 * width(effect) <= total {
-                Part::Factor(times(columns, root(effect, inner)?, par))
+                Part::Factor(times(columns, root(effect, inner, par)?, par))
             } else {
                 Part::Full(conjugate(columns, effect, inner, par))
             };

@@ -1,9 +1,9 @@
 //! V22 as a matrix: Cholesky at each set of variances.
 
 use super::covariance::{Covariance, Factorised, Traces};
+use crate::linalg::cholesky::Cholesky;
 use crate::linalg::product;
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
-use faer::{Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Par};
 
 /// Matrices of the effects, contrasts first, then directions of X.
 pub struct Dense {
@@ -11,10 +11,10 @@ pub struct Dense {
     m: usize,
 }
 
-struct Cholesky<'a> {
+struct Matrix<'a> {
     of: &'a Dense,
     theta: Vec<f64>,
-    llt: Llt<f64>,
+    v: Cholesky,
 }
 
 impl Dense {
@@ -39,7 +39,7 @@ impl Covariance for Dense {
         }
     }
 
-    fn factorise<'a>(&'a self, theta: &[f64], _: Par) -> Option<Box<dyn Factorised + 'a>> {
+    fn factorise<'a>(&'a self, theta: &[f64], par: Par) -> Option<Box<dyn Factorised + 'a>> {
         let residual = theta[self.a.len()];
         let mut v = Mat::from_fn(self.m, self.m, |i, j| if i == j { residual } else { 0.0 });
         for (k, share) in theta[..self.a.len()]
@@ -52,28 +52,28 @@ impl Covariance for Dense {
                 (j..self.m).for_each(|i| v[(i, j)] += share * a[(i, j)]);
             }
         }
-        let llt = v.llt(Side::Lower).ok()?;
-        Some(Box::new(Cholesky {
+        let v = Cholesky::new(v, par)?;
+        Some(Box::new(Matrix {
             of: self,
             theta: theta.to_vec(),
-            llt,
+            v,
         }))
     }
 }
 
-impl Factorised for Cholesky<'_> {
+impl Factorised for Matrix<'_> {
     fn log_det(&self) -> f64 {
-        2.0 * (0..self.of.m).map(|i| self.llt.L()[(i, i)].ln()).sum::<f64>()
+        self.v.log_det()
     }
 
-    fn solve(&self, b: MatRef<'_, f64>, _: Par) -> Mat<f64> {
-        self.llt.solve(b)
+    fn solve(&self, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+        self.v.solve(b.to_owned(), par)
     }
 
     /// P_k = V22^-1 A_k. The P_k of the component with the largest part needs no product: sum_k theta_k P_k = I.
     fn traces(&self, par: Par) -> Traces {
         let count = self.theta.len();
-        let inverse = self.llt.inverse();
+        let inverse = self.v.inverse(par);
         let part = |k: usize| {
             self.theta[k]
                 * if k + 1 < count {
@@ -110,7 +110,7 @@ impl Factorised for Cholesky<'_> {
     }
 }
 
-impl Cholesky<'_> {
+impl Matrix<'_> {
     fn remaining(&self, p: &[Mat<f64>], last: usize) -> Mat<f64> {
         let mut rest = Mat::<f64>::identity(self.of.m, self.of.m);
         for (k, p) in p.iter().enumerate().filter(|(k, _)| *k != last && self.theta[*k] > 0.0) {

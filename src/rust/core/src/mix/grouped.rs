@@ -4,8 +4,10 @@
 //! and those of X need a basis within groups. X is not projected out of these coordinates, which would destroy the diagonal; it goes along as
 //! a factor with infinite variance instead (`spectral`).
 
+use crate::linalg::decomposition::pivoted_qr;
 use crate::linalg::product;
 use crate::rotation::incidence::Incidence;
+use crate::runtime::error::Result;
 use faer::reborrow::*;
 use faer::{Mat, MatRef, Par};
 
@@ -17,7 +19,7 @@ pub struct Grouped {
 
 impl Grouped {
     /// `columns`: those of the other effects and of X, n x k.
-    pub fn new(z: Incidence, mut columns: Mat<f64>) -> Self {
+    pub fn new(z: Incidence, mut columns: Mat<f64>, par: Par) -> Result<Self> {
         let n = columns.nrows();
         // to length one before the split: what is then left within groups of a column between them is seen to be rounding
         for mut column in columns.col_iter_mut() {
@@ -27,14 +29,13 @@ impl Grouped {
             }
         }
         split(&z, columns.as_mut());
-        let qr = columns.col_piv_qr();
-        let diagonal = |j: usize| qr.R()[(j, j)].abs();
-        let k = qr.R().nrows().min(qr.R().ncols());
-        let rank = (0..k).take_while(|&j| diagonal(j) > f64::EPSILON * n as f64).count();
-        Self {
+        let (q, r) = pivoted_qr(columns, par)?;
+        let large = |j: &usize| r[(*j, *j)].abs() > f64::EPSILON * n as f64;
+        let rank = (0..q.ncols()).take_while(large).count();
+        Ok(Self {
             z,
-            q: qr.compute_thin_Q().subcols(0, rank).to_owned(),
-        }
+            q: q.subcols(0, rank).to_owned(),
+        })
     }
 
     pub fn m(&self) -> usize {

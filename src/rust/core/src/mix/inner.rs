@@ -2,9 +2,10 @@
 
 use super::Effect;
 use crate::kernel::Kernel;
-use crate::linalg::{claim_eigen, max_abs, power_of_two, product};
-use crate::runtime::error::{Error, Result};
-use faer::{Mat, Par, Side};
+use crate::linalg::decomposition::eigen;
+use crate::linalg::{by_entries, max_abs, power_of_two, product};
+use crate::runtime::error::Result;
+use faer::{Mat, Par};
 
 /// Kernel or factor of the observed groups over its unit; nothing for the identity.
 pub fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
@@ -23,7 +24,7 @@ pub fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
         kernel => {
             let unit = power_of_two(max_abs(index.iter().map(|&i| kernel.entry(i, i))));
             (
-                Some(Mat::from_fn(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)),
+                Some(by_entries(m, m, |i, j| kernel.entry(index[i], index[j]) / unit)),
                 unit,
             )
         }
@@ -31,20 +32,18 @@ pub fn inner(effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
 }
 
 /// L with K = L L' from what `inner` gives; negative eigenvalues are rounding.
-pub fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>) -> Result<Option<Mat<f64>>> {
-    let (Some(k), Kernel::Dense(_)) = (&inner, effect.kernel) else {
-        return Ok(inner);
-    };
-    let failed = |_| Error::NoConvergence {
-        what: "the eigendecomposition of a kernel",
-        iterations: 0,
-    };
-    claim_eigen(k.nrows(), Par::Seq)?;
-    let eigen = k.self_adjoint_eigen(Side::Lower).map_err(failed)?;
-    let values = eigen.S().column_vector();
-    Ok(Some(Mat::from_fn(k.nrows(), k.nrows(), |i, j| {
-        eigen.U()[(i, j)] * values[j].max(0.0).sqrt()
-    })))
+pub fn root(effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Result<Option<Mat<f64>>> {
+    match (inner, effect.kernel) {
+        (Some(k), Kernel::Dense(_)) => {
+            let (values, mut u) = eigen(k, par)?;
+            for (j, value) in values.iter().enumerate() {
+                let root = value.max(0.0).sqrt();
+                (0..u.nrows()).for_each(|i| u[(i, j)] *= root);
+            }
+            Ok(Some(u))
+        }
+        (inner, _) => Ok(inner),
+    }
 }
 
 /// K itself from what `inner` gives.

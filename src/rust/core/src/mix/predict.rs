@@ -91,7 +91,7 @@ impl Setup {
         let c2 = c.as_ref().subrows(0, m);
         let solved = self.problem.solve(&point, c2, par);
         let fixed = self.problem.fixed_at(&point, par);
-        let e = fixed.w.transpose() * &c;
+        let e = product(fixed.w.transpose(), c.as_ref(), par);
         let total: f64 = theta.iter().zip(&self.size).map(|(theta, size)| theta * size).sum();
         let se = product(generalised_inverse(&fixed.s, total)?.as_ref(), e.as_ref(), par);
         let mut left: Vec<f64> = (0..t)

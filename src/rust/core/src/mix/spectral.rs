@@ -12,9 +12,11 @@
 
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use super::covariance_term::Part;
+use crate::linalg::cholesky::Cholesky;
+use crate::linalg::decomposition::eigen;
 use crate::linalg::product;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{Mat, MatRef, Par, Side};
+use faer::{Mat, MatRef, Par};
 
 /// An effect in the eigenbasis, contrasts first, then directions of X.
 enum Turned {
@@ -50,7 +52,7 @@ fn commuting(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)>
         let weight = (k as f64 + 2.0).sqrt() * m as f64 / part.trace(m);
         sum += faer::Scale(weight) * a.as_ref().submatrix(0, 0, m, m);
     }
-    let u = sum.self_adjoint_eigen(Side::Lower).ok()?.U().to_owned();
+    let (_, u) = eigen(sum, par).ok()?;
     let parts = parts
         .iter()
         .map(|part| diagonal(part, &u, par))
@@ -107,13 +109,7 @@ fn bordered(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> 
         return None;
     }
     let a = parts[base].clone().into_full(par);
-    let u = a
-        .as_ref()
-        .submatrix(0, 0, m, m)
-        .self_adjoint_eigen(Side::Lower)
-        .ok()?
-        .U()
-        .to_owned();
+    let (_, u) = eigen(a.as_ref().submatrix(0, 0, m, m).to_owned(), par).ok()?;
     let turn = |part: &Part| match part {
         Part::Factor(f) if !std::ptr::eq(part, &raw const parts[base]) => {
             let above = product(u.transpose(), f.as_ref().subrows(0, m), par);
@@ -217,10 +213,10 @@ impl Covariance for Spectral {
         let mut gt = g.transpose().to_owned();
         let mut lower = Mat::zeros(0, 0);
         if f.ncols() > 0 {
-            let llt = inner.llt(Side::Lower).ok()?;
-            log_det += 2.0 * (0..f.ncols()).map(|j| llt.L()[(j, j)].ln()).sum::<f64>();
-            solve_lower_triangular_in_place(llt.L(), gt.as_mut(), par);
-            lower = llt.L().to_owned();
+            let cholesky = Cholesky::new(inner, par)?;
+            log_det += cholesky.log_det();
+            solve_lower_triangular_in_place(cholesky.factor(), gt.as_mut(), par);
+            lower = cholesky.into_factor();
         }
         Some(Box::new(Woodbury {
             of: self,

@@ -147,7 +147,7 @@ impl Matrix {
         let (k11, k12) = fixed_blocks(&mut m, split);
         monitor.check()?;
         let first = split.q0();
-        let form = workers.watched(monitor, move |par| Tridiagonal::new(m, first, par))?;
+        let form = workers.watched(monitor, move |par| Tridiagonal::new(m, first, par))??;
         monitor.check()?;
         Ok(Self {
             form,

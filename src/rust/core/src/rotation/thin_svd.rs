@@ -3,16 +3,17 @@
 //! With F = N^(1/2) W and `F2 = D H' F` without its first rows, `K22 = F2 F2'`. From `F2 = U diag(s) V'` the eigenvalues are s^2, the rotated
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
-use crate::linalg::{claim_eigen, claim_svd, dot, norm, product};
+use crate::linalg::decomposition::{eigen, thin_svd};
+use crate::linalg::{dot, norm, product};
 use crate::rotation::built::{Built, Coordinates};
 use crate::rotation::cs_decomposition::Split;
 use crate::rotation::factor::{BLOCK, Factor};
-use crate::runtime::error::{Error, Result};
+use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatRef, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
 
 pub struct Thin<'a> {
     factor: Factor<'a>,
@@ -85,18 +86,13 @@ impl<'a> Thin<'a> {
         for i in q0..q {
             (0..k).for_each(|c| f[(i, c)] *= split.c[i]);
         }
-        let decompose = move |par| {
-            claim_svd(m - q0, k, par)?;
-            f.as_ref().subrows(q0, m - q0).thin_svd().map_err(|_| FAILED)
-        };
-        let svd = workers.watched(monitor, decompose)??;
-        let all: Vec<f64> = (0..k.min(m - q0)).map(|j| svd.S()[j]).collect();
-        let cut = all.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
-        let s: Vec<f64> = all.into_iter().filter(|s| *s > cut).collect();
+        let svd = workers.watched(monitor, move |par| thin_svd(f, q0, par))??;
+        let cut = svd.s.first().copied().unwrap_or(0.0) * m.max(k) as f64 * f64::EPSILON;
+        let s: Vec<f64> = svd.s.into_iter().filter(|s| *s > cut).collect();
         Ok(Self {
             values: s.iter().map(|s| s * s).collect(),
-            v: svd.V().subcols(0, s.len()).to_owned(),
-            u: Some(svd.U().subcols(0, s.len()).to_owned()),
+            v: svd.v.subcols(0, s.len()).to_owned(),
+            u: Some(svd.u.subcols(0, s.len()).to_owned()),
             factor,
             f1,
             s,
@@ -234,27 +230,18 @@ fn well_conditioned(
             (b..k).for_each(|a| gram[(a, b)] -= loss * cross[(a, i)] * cross[(b, i)]);
         }
     }
-    let decompose = move |par| {
-        claim_eigen(k, par)?;
-        gram.self_adjoint_eigen(Side::Lower).map_err(|_| FAILED)
-    };
-    let eigen = workers.watched(monitor, decompose)??;
-    let values: Vec<f64> = (0..k).rev().map(|j| eigen.S()[j]).collect();
+    let (mut values, u) = workers.watched(monitor, move |par| eigen(gram, par))??;
+    values.reverse();
     if values[k - 1] < WELL_CONDITIONED * values[0] {
         return Ok(None);
     }
-    let v = Mat::from_fn(k, k, |i, j| eigen.U()[(i, k - 1 - j)]);
+    let v = Mat::from_fn(k, k, |i, j| u[(i, k - 1 - j)]);
     Ok(Some((values, v)))
 }
 
 /// Smallest over largest eigenvalue of F'F from which on the singular values may be taken from it: an eigenvalue has an absolute error of eps times the largest, so that ten digits of
 /// the smallest are right at 1e-6. Below, the SVD of F itself is taken.
 const WELL_CONDITIONED: f64 = 1e-6;
-
-const FAILED: Error = Error::NoConvergence {
-    what: "the decomposition of a factor",
-    iterations: 0,
-};
 
 /// |y2 - F2 x|^2 of column j from F x.
 fn left_over(split: &Split, y2: &Mat<f64>, fx: &Mat<f64>, j: usize) -> f64 {

@@ -14,6 +14,14 @@ use std::time::Duration;
 /// Between two looks for a request to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// The thread that calls is all there is for work outside a pool of its own, `faer`'s methods without a `Par` among it: no more threads are used than were
+/// asked for, and none is missing in a forked process. For a process whose one thread makes all calls, as R's does; to be called by it once.
+pub fn nothing_beside_pools() {
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    // refused where it is so already
+    let _ = one.build_global();
+}
+
 /// A thread pool of one call.
 pub struct Workers {
     pool: Option<rayon::ThreadPool>,
@@ -106,7 +114,7 @@ impl Workers {
         let (par, reserve) = (self.par, self.reserve.clone());
         pool.spawn(move || {
             // nobody listens to work that was left; a panic would end the process there
-            let _ = sender.send(catch_unwind(AssertUnwindSafe(|| work(par))));
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(|| stop::left_if_asked(|| work(par)))));
             drop(reserve);
         });
         loop {
@@ -118,6 +126,21 @@ impl Workers {
             }
         }
     }
+}
+
+/// Work of so many operations that cannot be asked to stop, but owns its data. Where it is long, and somebody may ask, on threads of its own, which are left to it
+/// once there is a request to stop, as with `Workers::watched`; the thread that asks for it only waits.
+pub(crate) fn apart<T: Send + 'static>(
+    operations: f64,
+    par: Par,
+    work: impl FnOnce(Par) -> T + Send + 'static,
+) -> Result<T> {
+    const LONG: f64 = 1.5e9;
+    stop::check()?;
+    if operations < LONG || !stop::waits_for_steps() {
+        return Ok(work(par));
+    }
+    Workers::new(par.degree())?.watched(&mut (), work)
 }
 
 /// Makes a thread's memory for matrix products.
@@ -162,6 +185,22 @@ mod tests {
         Workers::new(2).unwrap().run(until_asked);
         stop::watch(|| false);
         assert!(Workers::new(2).unwrap().run(|_| stop::check()).is_ok());
+    }
+
+    #[test]
+    fn long_work_within_a_pool_is_left_at_a_request() {
+        thread_local! { static BEGIN: Instant = Instant::now(); }
+        let begin = BEGIN.with(|begin| *begin);
+        stop::watch(|| BEGIN.with(|begin| begin.elapsed() > Duration::from_millis(200)));
+        let sleep = |_| std::thread::sleep(Duration::from_secs(5));
+        let long = |par| apart(1e12, par, sleep);
+        assert!(matches!(Workers::new(2).unwrap().run(long), Err(Error::Interrupted)));
+        assert!(begin.elapsed() < Duration::from_secs(3));
+        stop::watch(|| false);
+        let threads = Workers::new(2)
+            .unwrap()
+            .run(|par| apart(1e12, par, |_| rayon::current_num_threads()));
+        assert_eq!(threads.unwrap(), 2);
     }
 
     #[test]

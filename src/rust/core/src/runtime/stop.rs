@@ -4,12 +4,15 @@
 
 use super::error::{Error, Result};
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 thread_local! {
     /// How this thread looks for a request; `None`: it has nobody to ask.
     static LOOK: Cell<Option<fn() -> bool>> = const { Cell::new(None) };
+    /// Is what this thread does left to itself when its pool is asked to stop?
+    static LEFT: Cell<bool> = const { Cell::new(false) };
     /// What is asked of the pool that this thread belongs to.
     static ASKED: RefCell<Option<Request>> = const { RefCell::new(None) };
 }
@@ -31,6 +34,32 @@ pub(crate) fn check() -> Result<()> {
         return Err(Error::Interrupted);
     }
     Ok(())
+}
+
+/// Does somebody who may ask to stop wait for the end of this thread's step?
+pub(super) fn waits_for_steps() -> bool {
+    !LEFT.get() && (watches() || ASKED.with_borrow(Option::is_some))
+}
+
+/// Work that nobody waits for once there is a request to stop.
+pub(super) fn left_if_asked<T>(work: impl FnOnce() -> T) -> T {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            LEFT.set(false);
+        }
+    }
+    let _reset = Reset;
+    LEFT.set(true);
+    work()
+}
+
+/// Pieces of 0..n, of `size` each, as long as there is no request to stop: for steps that are long as a whole.
+pub fn pieces(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n)
+        .step_by(size.max(1))
+        .map(move |first| first..n.min(first + size.max(1)))
+        .take_while(|_| check().is_ok())
 }
 
 fn look() -> bool {

@@ -314,7 +314,7 @@ impl Space {
         let method = asked.request.method;
         let (space, d) = (&self.space, self.space.weights(at));
         let (m, r) = (d.len(), space.fixed.kept.len());
-        let (values, u) = Tridiagonal::new(space.a(&d), 0, par).vectors(par)?;
+        let (values, u) = Tridiagonal::new(space.a(&d), 0, par)?.vectors(par)?;
         let fixed = product(u.transpose(), space.weighted_columns(&d).as_ref(), par);
         let (reached, data) = space.reduced(&d, &values, |j, i| if j < r { fixed[(i, j)] } else { 0.0 });
         let cross = Mat::from_fn(m, self.responses.len(), |i, j| d[i] * self.responses[j].0[i]);

@@ -25,9 +25,10 @@ use crate::gp::bounds::{Bounds, Range};
 use crate::gp::newton::{Estimates, Expansion, Here, Local};
 use crate::gp::{Process, Slopes};
 use crate::likelihood::Method;
+use crate::linalg::cholesky::Cholesky;
 use crate::linalg::pivoted_cholesky::PivotedCholesky;
 use crate::linalg::tridiagonal::Tridiagonal;
-use crate::linalg::{Cholesky, dot, product, symmetric_product};
+use crate::linalg::{dot, product, symmetric_product};
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::Result;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -365,7 +366,7 @@ impl Process for ReducedSpace<'_> {
         let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
         let form = Self::form(self.l.as_ref(), |j| p[j], par);
         let (rank, r) = (self.rank, self.space.fixed.kept.len());
-        let spectrum = Tridiagonal::new(form.as_ref().submatrix(0, 0, rank, rank).to_owned(), 0, par);
+        let spectrum = Tridiagonal::new(form.as_ref().submatrix(0, 0, rank, rank).to_owned(), 0, par)?;
         let mut columns = Mat::from_fn(rank, r + 1, |i, j| match j < r {
             true => form[(rank + j, i)],
             false => self.g[i],

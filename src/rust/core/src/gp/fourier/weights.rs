@@ -22,8 +22,9 @@ use crate::gp::newton::{Estimates, Here};
 use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
+use crate::linalg::cholesky::Cholesky;
 use crate::linalg::tridiagonal::Tridiagonal;
-use crate::linalg::{Cholesky, axpy, dot, product};
+use crate::linalg::{axpy, dot, product};
 use crate::lmm::fit::condition_floor;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::{Error, Result};
@@ -244,7 +245,7 @@ impl Process for WeightSpace {
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
         let d = self.weights(at);
         let (m, r) = (d.len(), self.fixed.kept.len());
-        let spectrum = Tridiagonal::new(self.a(&d), 0, par);
+        let spectrum = Tridiagonal::new(self.a(&d), 0, par)?;
         let mut columns = self.weighted_columns(&d);
         spectrum.transpose_apply(columns.as_mut(), par);
         let mut rows: Vec<f64> = (0..m * (r + 1)).map(|k| columns[(k / (r + 1), k % (r + 1))]).collect();

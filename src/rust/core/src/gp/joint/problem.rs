@@ -5,10 +5,12 @@ use crate::gp::turned::Turned;
 use crate::kernel::Kernel;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
-use crate::linalg::{Cholesky, product};
+use crate::linalg::cholesky::Cholesky;
+use crate::linalg::{by_entries, product};
 use crate::lmm::fit::condition_floor;
 use crate::mix::Effect;
 use crate::runtime::error::{Error, Result};
+use crate::runtime::stop;
 use faer::{Mat, MatRef, Par};
 use std::f64::consts::TAU;
 use std::sync::{Arc, Mutex};
@@ -78,6 +80,7 @@ impl<'a> Problem<'a> {
             last: Mutex::new(None),
         };
         let middle: Vec<f64> = problem.ends.iter().map(|(a, b)| 0.5 * (a + b)).collect();
+        stop::check()?;
         let process = trace(&problem.correlations(&middle, par).k, m) / m as f64;
         let of = |part: &Mat<f64>| trace(part, m) / m as f64;
         problem.size = std::iter::once(process)
@@ -196,6 +199,7 @@ impl<'a> Problem<'a> {
             return None;
         }
         let at = self.correlations(steps, par);
+        stop::check().ok()?;
         let y = MatRef::from_column_major_slice(&self.turned.y[..m], m, 1);
         let contrasts = Cholesky::new(self.covariance(theta, &at.k, m), par)?;
         let a = contrasts.solve(y.to_owned(), par);
@@ -253,7 +257,7 @@ fn covariance(effect: &Effect<'_>, par: Par) -> Mat<f64> {
         let rows = Mat::from_fn(n, w.0.ncols(), |i, c| z[i] * w.0[(index[g[i]], c)]);
         return product(rows.as_ref(), rows.transpose(), par);
     }
-    Mat::from_fn(n, n, |i, j| z[i] * z[j] * effect.kernel.entry(index[g[i]], index[g[j]]))
+    by_entries(n, n, |i, j| z[i] * z[j] * effect.kernel.entry(index[g[i]], index[g[j]]))
 }
 
 fn trace(a: &Mat<f64>, rows: usize) -> f64 {
