@@ -7,8 +7,9 @@
 #' kernel matrix, all other parameters are estimated anew for each value; shares then have Wald's intervals on the logistic scale. In Fourier space such length scales and variances have Wald's on the
 #' logarithmic scale.
 #'
-#' The nodes reach over the length scale's own interval. Where a Fourier basis does not serve all of it, the kernel matrix of all rows is used up to 1000 rows (as slow as a fit with
-#' `basis = "exact"`), unless `basis = "fourier"` was asked for; else bounds that belong to length scales beyond it are `NA`, with a message.
+#' The nodes reach over the length scale's own interval. Where a Fourier basis does not serve all of it, one that does is made of the rows if it has no more than 1000 functions, and four fifths as many as there
+#' are rows; else the kernel matrix of all rows is used up to 1000 rows (as slow as a fit with `basis = "exact"`), unless `basis = "fourier"` was asked for; else bounds that belong to length
+#' scales beyond it are `NA`, with a message.
 #'
 #' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
 #' that the basis serves.
@@ -86,12 +87,19 @@ gp_has_profile <- function(fit, table) {
 
 gp_profile_limits <- function(fit, table, rise) {
   if (is_profiled_jointly(fit)) return(vapply(seq_len(nrow(table)), function(i) joint_ask(fit, table[i, ], rise, 0), c(0, 0)))
-  fit <- as_asked(fit, rise)
-  limits <- gp_ask(fit, table, rise, 0)
-  limits <- vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
+  asked <- as_asked(fit, rise)
+  limits <- gp_limits(asked, table, rise)
+  # limits that lie farther than Wald's
+  wider <- if (anyNA(limits) && identical(asked$random[[1]]$kernel$basis, fit$random[[1]]$kernel$basis)) on_wider_basis(asked, rise)
+  if (!is.null(wider)) limits <- gp_limits(wider, table, rise)
   beyond <- apply(is.nan(limits), 2, any)
   if (any(beyond)) inform_gp_beyond(fit, table$name[beyond])
   replace(limits, is.nan(limits), NA)
+}
+
+gp_limits <- function(fit, table, rise) {
+  limits <- gp_ask(fit, table, rise, 0)
+  vapply(seq_len(nrow(table)), function(i) gp_units(fit, table$what[i], limits[[i]]), c(0, 0))
 }
 
 inform_gp_beyond <- function(fit, names) {
@@ -133,17 +141,66 @@ gp_ask_in <- function(fit, table, rise, points, guard) {
   call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), request, near, wanted)
 }
 
-# Where a Fourier basis that was not asked for does not serve the length scales of an interval, the kernel matrix of all rows does, as long as they are few.
+# Where a Fourier basis does not serve the length scales of an interval, a wider one does, or if that was not asked for the kernel matrix of all rows, as long as they are few.
 as_asked <- function(fit, rise) {
   process <- fit$random[[1]]$kernel
-  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale) && fit$nobs <= FEW_ROWS
-  if (process$route != "fourier" || !identical(fit$gp$basis, "auto") || !one || NROW(fit$frame) == 0 || serves(fit, rise)) return(fit)
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale)
+  if (process$route != "fourier" || !one || NROW(fit$frame) == 0 || serves(fit, rise)) return(fit)
+  wider <- on_wider_basis(fit, rise)
+  if (!is.null(wider)) return(wider)
+  if (!identical(fit$gp$basis, "auto") || fit$nobs > FEW_ROWS) return(fit)
   fit$random[[1]]$kernel$route <- "exact"
   fit$gp$captured <- 1
   fit
 }
 
 FEW_ROWS <- 1000
+
+# How far a wider basis reaches, in Wald's intervals: as far as skew ones go, or else as its functions allow, which are decomposed a dozen times and more.
+WIDER <- 3 * 0.8^(0:12)
+MANY_FUNCTIONS <- 1000
+
+# NULL if none can be had
+on_wider_basis <- function(fit, rise) {
+  if (!can_be_wider(fit)) return(NULL)
+  old <- fit$random[[1]]$kernel$basis
+  for (reach in WIDER) {
+    basis <- wider_basis(fit, reach * sqrt(rise))
+    farther <- basis$shortest[1] < 0.98 * old$shortest[1] || basis$longest[1] > 1.02 * old$longest[1]
+    if (farther && is_affordable(fit, basis)) return(with_basis(fit, basis))
+  }
+  NULL
+}
+
+# The functions that many rows see beyond a basis were taken out for the one that there is.
+can_be_wider <- function(fit) {
+  one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale)
+  one && fit$random[[1]]$kernel$route == "fourier" && NROW(fit$frame) > 0 && fit$gp$guard == 0 && is.finite(fit$se$lengthscale[[1]])
+}
+
+# The basis of a fit, for length scales as far as some standard errors
+wider_basis <- function(fit, errors) {
+  basis <- fit$random[[1]]$kernel$basis
+  value <- fit$lengthscale[[1]]
+  reach <- exp(errors * fit$se$lengthscale[[1]] / value)
+  gp <- fit$gp
+  limits <- if (is.null(gp$range)) c(0, 3 * max(gp$box[2, ] - gp$box[1, ])) else gp$range
+  gp$range <- c(min(basis$shortest, max(value / reach, limits[1])), max(basis$longest, min(value * reach, limits[2])))
+  call_rust(ffi_gp_basis, gp_request(gp, gp$box, fit$method, fit$control), basis$eps)
+}
+
+is_affordable <- function(fit, basis) {
+  size <- prod(2 * basis$m + 1) * c(1, pi / 4, pi / 6)[length(basis$m)]
+  size <= min(MANY_FUNCTIONS, 0.8 * fit$nobs)
+}
+
+with_basis <- function(fit, basis) {
+  rows <- model_rows(stored_gp_model(fit))
+  fit$random[[1]]$kernel$basis <- basis
+  fit$random[[1]]$kernel$table <- call_rust(ffi_gp_table, rows, basis, numeric(), control_threads(fit$control))
+  fit$gp$captured <- sum(call_rust(ffi_gp_weights, basis, fit$gp$parameters)^2)
+  fit
+}
 
 # By Wald's interval of the length scale
 serves <- function(fit, rise) {

@@ -54,7 +54,14 @@ estimate_gp <- function(model) {
   if (length(model$others) > 0) return(estimate_gp_beside(model, n))
   if (gp_exact_first(gp, n)) return(gp_exact(model))
   if (gp$basis == "fourier" || n > gp_exact_limit) return(gp_fourier(model))
-  tryCatch(gp_fourier(model), fastlmm_error_rough = function(e) gp_exact(model), fastlmm_error_basis = function(e) gp_exact(model))
+  fourier_or(gp_exact, model, n)
+}
+
+# Fourier space, or another route where no basis is accurate enough.
+fourier_or <- function(other, model, n) {
+  none <- function(e) NULL
+  fit <- tryCatch(gp_fourier(model), fastlmm_error_rough = none, fastlmm_error_basis = none)
+  if (is.null(fit) || fit$optimum$limited && n <= gp_exact_limit) other(model) else fit
 }
 
 # Beside other effects: Fourier space knows one plain grouping factor, the kernel matrix all there are.
@@ -65,7 +72,7 @@ estimate_gp_beside <- function(model, n) {
   }
   if (is.null(model$group) || gp$basis == "exact" || gp$basis == "auto" && n <= gp_few_rich) return(gp_joint(model))
   if (gp$basis == "fourier") return(gp_fourier(model))
-  tryCatch(gp_fourier(model), fastlmm_error_rough = function(e) gp_joint(model), fastlmm_error_basis = function(e) gp_joint(model))
+  fourier_or(gp_joint, model, n)
 }
 
 # Kept by a model, made from the frame of a fit
@@ -111,7 +118,7 @@ check_kernel_memory <- function(n, copies = 6) {
 
 # A fit in weight space, its basis functions' coefficients and what later questions need
 fourier_fit <- function(answer) {
-  process <- c(list(route = "fourier"), answer[c("size", "guard", "captured", "aliasing", "basis", "table")])
+  process <- c(list(route = "fourier"), answer[c("size", "guard", "captured", "log_lik_error", "aliasing", "basis", "table")])
   list(found = answer$fit, lengths = answer$lengths, process = process, alpha = answer$coefficients, at_end = answer$at_end, limited = answer$limited)
 }
 
@@ -254,8 +261,9 @@ inform_gp_nothing <- function(fit) {
 # Data that are rougher than the kernel, or much smoother and many, tell it of frequencies beyond any basis of this size
 inform_gp_limited <- function(fit) {
   inform_fastlmm("gp_range", paste0(
-    "the length scale of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there are (", fit$gp$size,
-    "), and `size` or the number of rows allows no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov, "\". Take another `cov`, or a larger `size`"
+    if (is.null(fit$gp$lengthscale)) "the length scale of " else "the fit of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there ",
+    "are (", fit$gp$size, "), and `size`, the number of rows or the time that a search may take allows no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov,
+    "\". Take another `cov`, or a larger `size`"
   ))
 }
 

@@ -34,6 +34,17 @@ gp_end_note <- function(fit) {
   )
 }
 
+gp_limited_note <- function(fit) {
+  if (!isTRUE(fit$optimum$limited)) return(NULL)
+  paste0("The length scale still depends on how many Fourier functions there are (", fit$gp$size, "), which are as many as may be.")
+}
+
+# What the basis leaves out of the likelihood, where it is felt
+gp_basis_note <- function(gp) {
+  if (!isTRUE(gp$log_lik_error > 0.01)) return(NULL)
+  paste0("The log-likelihood is that of the basis, within about ", format(gp$log_lik_error, digits = 2), " of that of the kernel.")
+}
+
 #' @rdname predict.fastlmm_gp
 #' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimate and standard error of length scales, variances, `delta` and `h2`; those of
 #'   logarithms, scaled, from the observed information), `logLik` and `gp`.
@@ -76,7 +87,7 @@ print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3)
   print(x$varcomp, digits = digits)
   print_groups(x$fit)
   print_coefficients(x, digits)
-  notes <- c(boundary_note(x$fit$optimum), gp_end_note(x$fit))
+  notes <- c(boundary_note(x$fit$optimum), gp_end_note(x$fit), gp_limited_note(x$fit), gp_basis_note(x$fit$gp))
   if (length(notes) > 0) writeLines(c("", notes))
   invisible(x)
 }

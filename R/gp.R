@@ -22,7 +22,11 @@
 #' nonuniform Fourier transforms leaves a small table of sums, and from then on nothing depends on the number of rows. The basis is fine enough that what it leaves out
 #' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, and it is given back to the process. Data that are rougher than
 #' their kernel tell it something at the frequencies beyond as well; so as long as up to 2500 functions suffice, the basis is refined until the length scale would move by less than a tenth of its
-#' standard error on a finer one. `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#' standard error on a finer one. What the basis leaves out moves the log-likelihood by less than about `fit$gp$log_lik_error` (`summary()` says so above 0.01). `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#'
+#' Fields much smoother than their kernel tell length scale and variance only together, so that the longer the length scale the less noise there is in units of the variance, and the more functions it takes. Where
+#' these are more than `size`, more than four fifths of the rows, or more than 3000 to improve on a result, the fit ends there: `fit$optimum$limited`, with a message. Predictions hardly depend on it; length scale and
+#' variance do. An error is left where the basis would leave out more than a tenth of the noise.
 #'
 #' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 500 rows, up to 1000 with `ard`,
 #' beside other random effects, and for many responses with `exp_quad`, and up to 3000 where the Fourier basis would be too large: rough kernels have variance at high frequencies, and in two and three

@@ -26,3 +26,49 @@ test_that("length scale against variance of a field much smoother than the kerne
   expect_lt(abs(sigma(fit) - 0.3), 0.006)
   expect_lt(sqrt(mean((fitted(fit) - sin(10 * d$u) * cos(8 * d$v))^2)), 0.03)
 })
+
+test_that("a field smoother than its kernel ends at a stated limit where the basis may not be larger", {
+  set.seed(33)
+  n <- 3200
+  d <- data.frame(u = runif(n), v = runif(n))
+  truth <- sin(6 * d$u) * cos(5 * d$v)
+  d$y <- truth + 0.05 * rnorm(n)
+  expect_message(fit <- fastlmm_fit(y ~ gp(u, v, size = 1200), d), class = "fastlmm_message_gp_range")
+  expect_true(fit$optimum$limited)
+  expect_lt(abs(sigma(fit) / 0.05 - 1), 0.06)
+  expect_lt(sqrt(mean((fitted(fit) - truth)^2)), 0.01)
+  expect_output(print(summary(fit)), "still depends on how many Fourier functions")
+})
+
+test_that("the log-likelihood of a basis is that of the kernel within what the fit says", {
+  set.seed(34)
+  n <- 700
+  d <- data.frame(u = runif(n))
+  for (cov in c("matern12", "matern32", "matern52")) {
+    for (noise in c(0.1, 0.7)) {
+      d$y <- drop(crossprod(chol(gp_matrix(as.matrix(d$u), cov, 0.3) + diag(1e-8, n)), rnorm(n))) + noise * rnorm(n)
+      formula <- as.formula(sprintf("y ~ gp(u, cov = \"%s\", basis = \"fourier\")", cov))
+      # a basis of fewer functions than rows cannot hold this
+      rough <- cov == "matern12" && noise < 0.5
+      if (rough) expect_error(fastlmm_fit(formula, d), class = "fastlmm_error_rough")
+      if (rough) next
+      fit <- suppressMessages(fastlmm_fit(formula, d))
+      dense <- dense_gp_at(fit$lengthscale[[1]], fit$delta, d$y, cbind(rep(1, n)), as.matrix(d$u), cov, "REML")
+      expect_lt(abs(fit$logLik - dense$logLik), max(0.01, 1.5 * fit$gp$log_lik_error))
+      if (fit$gp$log_lik_error > 0.01) expect_output(print(summary(fit)), "log-likelihood is that of the basis")
+    }
+  }
+})
+
+test_that("intervals beyond the basis of a fit are made on a wider one and agree with the kernel matrix", {
+  set.seed(35)
+  n <- 300
+  d <- data.frame(u = runif(n))
+  d$y <- sin(4 * d$u) + 0.5 * rnorm(n)
+  fourier <- fastlmm_fit(y ~ gp(u, basis = "fourier"), d)
+  exact <- fastlmm_fit(y ~ gp(u, basis = "exact"), d)
+  narrow <- fourier$random[[1]]$kernel$basis
+  limits <- confint(fourier, c("lengthscale", "sigma2"))
+  expect_true(limits[1, 1] < narrow$shortest || limits[1, 2] > narrow$longest)
+  expect_equal(limits, confint(exact, c("lengthscale", "sigma2")), tolerance = 0.02)
+})

@@ -9,7 +9,7 @@ use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp;
 use fastlmm_core::gp::exact::{Exact, correlations, default_range};
-use fastlmm_core::gp::fourier::explore::{Explorer, Source};
+use fastlmm_core::gp::fourier::explorer::{Explorer, Source};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
 use fastlmm_core::gp::fourier::sufficient::moments;
@@ -159,7 +159,7 @@ fn ffi_gp_values(points: RMatrix<f64>, basis: List, coefficients: RMatrix<f64>, 
 #[extendr]
 fn ffi_gp_weights(basis: List, lengths: &[f64]) -> Reply<Vec<f64>> {
     let basis = Basis::read(&basis)?;
-    let weights = basis.grid.weights(basis.family, &basis.frequencies, lengths);
+    let weights = basis.grid.weights(basis.family, &basis.used(), lengths);
     Ok(weights)
 }
 
@@ -201,7 +201,7 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
         .longest
         .unwrap_or(SIDES * asked.request.widest(&asked.bounds));
     let near = near(&asked, &fit, (asked.request.shortest, longest))?.within(&basis.range);
-    let space = WeightSpace::new(basis.family, &moments, basis.frequencies.clone(), 0)?;
+    let space = WeightSpace::new(basis.family, &moments, basis.used(), 0)?;
     let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
     let workers = Workers::new(asked.threads)?;
     let range = near.range();

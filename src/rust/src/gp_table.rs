@@ -6,7 +6,7 @@ use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp::bounds::{Bounds, Range};
-use fastlmm_core::gp::fourier::explore::Settled;
+use fastlmm_core::gp::fourier::explorer::Settled;
 use fastlmm_core::gp::fourier::gram::Sums;
 use fastlmm_core::gp::fourier::grid::Grid;
 use fastlmm_core::gp::fourier::many;
@@ -67,6 +67,14 @@ impl Basis {
             eps: basis.eps,
             frequencies: basis.frequencies.clone(),
         }
+    }
+
+    /// Its frequencies, or where none were chosen those that its range needs.
+    pub fn used(&self) -> Vec<Vec<i64>> {
+        if self.frequencies.is_empty() {
+            return self.grid.frequencies(self.family, &self.range.shortest, self.eps);
+        }
+        self.frequencies.clone()
     }
 
     pub fn ladder(self, moments: Moments) -> Ladder {

@@ -10,7 +10,7 @@ use fastlmm_core::gp::Process;
 use fastlmm_core::gp::answer::Answer;
 use fastlmm_core::gp::bounds::Bounds;
 use fastlmm_core::gp::chebyshev::{Near, Nodes};
-use fastlmm_core::gp::fourier::explore::Settled;
+use fastlmm_core::gp::fourier::explorer::Settled;
 use fastlmm_core::gp::fourier::sufficient::Data;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
 use fastlmm_core::gp::many::Together;
@@ -259,6 +259,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         None => workers.run(|par| space.coefficients(&answer.lengths, answer.delta, par))?,
     };
     let captured = space.captured(&answer.lengths);
+    let log_lik_error = space.log_lik_error(&asked.bounds, &answer.lengths, answer.delta);
     let answer = answer.give_back(1.0 - captured);
     Ok(list!(
         fit = reply::fit(&answer.fit, settled.moments.p()),
@@ -269,6 +270,7 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         guard = settled.guarded.as_ref().map_or(0, |g| space.size() - g.size()) as f64,
         size = space.size() as f64,
         captured = captured,
+        log_lik_error = log_lik_error,
         aliasing = space.grid.aliasing(space.family, &asked.bounds, &answer.lengths),
         basis = Basis::of(asked, settled).reply(),
         table = reply_table(&settled.moments)

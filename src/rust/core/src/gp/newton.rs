@@ -70,9 +70,26 @@ impl Expansion {
     }
 }
 
+impl Here {
+    /// From S (or Q), the log-determinant, both to second order, and the deviance that they make with n contrasts; `shift`: what the slope of log sigma2 in log delta has beside that of log S.
+    pub(crate) fn of(
+        mut estimates: Estimates,
+        (form, log_det): (&Expansion, &Expansion),
+        (n, value): (f64, f64),
+        shift: f64,
+    ) -> Self {
+        estimates.point.log_lik = -0.5 * value;
+        let mut local = Local::of(form, log_det, n, value);
+        if let Some(last) = local.log_q.last_mut() {
+            *last += shift;
+        }
+        Self { local, estimates }
+    }
+}
+
 impl Local {
     /// `n log S + L` of n contrasts, whose scale is S / n.
-    pub(crate) fn of(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Self {
+    fn of(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Self {
         let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
         let count = log_s.len();
         let bend = |a: usize, b: usize| {

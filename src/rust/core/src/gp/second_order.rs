@@ -11,7 +11,7 @@
 //! for `deviance = n log Q + L`.
 
 use super::exact::{Exact, product_trace};
-use super::newton::{Estimates, Expansion, Here, Local};
+use super::newton::{Estimates, Expansion, Here};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::cholesky::Cholesky;
@@ -50,8 +50,12 @@ impl Exact<'_> {
         let log_det = derivatives.log_det(whole, delta, par);
         let estimates = self.estimates_by(method, form.value, log_det.value, delta);
         let value = -2.0 * estimates.point.log_lik;
-        let local = Local::of(&form, &log_det, self.observations(method), value);
-        Ok(Here { local, estimates })
+        Ok(Here::of(
+            estimates,
+            (&form, &log_det),
+            (self.observations(method), value),
+            0.0,
+        ))
     }
 
     /// Estimates at a point.

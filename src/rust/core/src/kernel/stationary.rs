@@ -109,6 +109,15 @@ impl Family {
         }
     }
 
+    /// Integral of the square of the density over the frequencies beyond rho, in d dimensions: that of the square of what they add to the correlation over all lags.
+    pub fn tail_of_squares(self, rho: f64, d: usize) -> f64 {
+        let radial = |t: f64| {
+            let at = rho / t;
+            (2.0 * self.log_density(at * at, d)).exp() * at.powi(d as i32 - 1) * sphere(d) * rho / (t * t)
+        };
+        gauss_legendre(radial, 0.0, 1.0)
+    }
+
     /// The distance beyond which the correlation is below `eps`.
     pub(crate) fn reach(self, eps: f64) -> f64 {
         bisect(|r| self.correlation(r) - eps)
@@ -176,6 +185,17 @@ mod tests {
     use super::*;
 
     const ALL: [Family; 4] = [Family::ExpQuad, Family::Matern12, Family::Matern32, Family::Matern52];
+
+    /// By Parseval's identity, on a line.
+    #[test]
+    fn squares_of_density_and_correlation_have_one_integral() {
+        for family in ALL {
+            let inside = gauss_legendre(|rho| 2.0 * (2.0 * family.log_density(rho * rho, 1)).exp(), 0.0, 0.3);
+            let lags = 2.0 * gauss_legendre(|r| family.correlation(r).powi(2), 0.0, 40.0);
+            let all = inside + family.tail_of_squares(0.3, 1);
+            assert!((all / lags - 1.0).abs() < 1e-6, "{family:?}: {all} {lags}");
+        }
+    }
 
     #[test]
     fn the_density_integrates_to_the_variance() {

@@ -11,7 +11,7 @@
 //! for the log-determinant L of `A / delta + I` (for ML of the matrix without X projected out) and `deviance = n log S + L`.
 
 use super::weights::WeightSpace;
-use crate::gp::newton::{Estimates, Expansion, Here, Local};
+use crate::gp::newton::{Estimates, Expansion, Here};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::cholesky::Cholesky;
@@ -85,15 +85,17 @@ impl WeightSpace {
     ) -> Option<Here> {
         let (d, weights) = (self.weights(at), self.log_weights_along(at, directions));
         let projected = self.shifted(self.a(&d), delta, par)?;
-        let mut estimates = self.estimates_by(&projected, method, &d, delta, par);
+        let estimates = self.estimates_by(&projected, method, &d, delta, par);
         let form = weights.form(&projected, self.right(&d), self.rho0, delta, par);
         let log_det = weights.log_det(self.determining(method, projected, &d, delta, par)?, delta, par);
-        let value = self.deviance(method, form.value, log_det.value);
-        estimates.point.log_lik = -0.5 * value;
-        let mut local = Local::of(&form, &log_det, self.contrasts(method), value);
+        Some(self.about(method, estimates, (&form, &log_det)))
+    }
+
+    /// A point and the deviance about it.
+    pub(super) fn about(&self, method: Method, estimates: Estimates, of: (&Expansion, &Expansion)) -> Here {
+        let value = self.deviance(method, of.0.value, of.1.value);
         // sigma2 is S / (n delta)
-        local.log_q[directions.len()] -= 1.0;
-        Some(Here { local, estimates })
+        Here::of(estimates, of, (self.contrasts(method), value), -1.0)
     }
 
     /// Estimates at a point.

@@ -1,59 +1,16 @@
-//! From rough knowledge of the length scale to a basis that serves it.
-//!
-//! The fewer functions the narrower the range of length scales that a basis serves. So the whole range is first explored window by window, on a sample of rows and with
-//! few functions; then all rows pass over a table for the neighbourhood of what was found, fine enough that what it leaves out of the kernel's variance is small beside
-//! delta, and a narrow window is moved until the optimum lies inside.
+//! Rough knowledge of the length scale: the whole range window by window, on a sample of rows and with few functions.
 
-use super::grid::Grid;
-use super::moments::Moments;
-use super::nested::{Ladder, check_size};
-use super::refine::HALF;
-use super::sufficient::{Data, moments};
-use super::weights::WeightSpace;
-use crate::gp::Process;
-use crate::gp::bounds::{Bounds, Range};
-use crate::gp::search::{Found, Profiled, Search};
-use crate::gp::settings::Request;
+use super::explorer::{COARSE, Explorer, Guess, HALF, NOTHING, Source};
+use super::nested::check_size;
+use super::sufficient::{Data, Owned};
+use crate::gp::bounds::Range;
+use crate::gp::search::{Profiled, Search};
 use crate::likelihood::optimize::Place;
-use crate::runtime::error::{Error, Result};
+use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
-use crate::runtime::parallel::Workers;
-use std::cell::RefCell;
-
-/// The process on the basis that serves its optimum, and the table of that basis.
-pub struct Settled {
-    /// Part of the process' variance that the basis may leave out.
-    pub eps: f64,
-    /// The table of sums of that basis.
-    pub moments: Moments,
-    /// The data of the response in that basis.
-    pub space: WeightSpace,
-    /// The space that the length scale was estimated in, if it is not `space`.
-    pub guarded: Option<WeightSpace>,
-    /// Length scales that the basis serves.
-    pub range: Range,
-    /// Optima over the length scales, best first.
-    pub found: Found,
-    /// Does the length scale lie at an end that the search could not pass?
-    pub at_end: bool,
-    /// Does the length scale still depend on how far the basis reaches, which is as far as it may?
-    pub limited: bool,
-}
-
-/// A place to look, with the standard deviation of the logarithm of the length scale there.
-pub(crate) struct Guess {
-    pub(crate) lengths: Vec<f64>,
-    pub(crate) delta: f64,
-    pub(crate) width: f64,
-    pub(crate) deviance: f64,
-    /// Was it made with so few functions that it leans to short length scales?
-    pub(crate) leans: bool,
-}
 
 /// Rows of the sample that is explored: they give a guess, and all rows the fit. Twice as many double the time of the exploration's passes.
 const SAMPLE: usize = 20_000;
-/// Part of the process' variance that the basis of the exploration leaves out: an estimate of delta is right to about that much. A tenth takes more functions, by the tail of the spectral density.
-pub(crate) const COARSE: f64 = 1e-2;
 /// Functions beyond which a look is expensive: COARSER is tried first, and the first valley of a window will do.
 const FEW: usize = 700;
 /// Once a valley is found, windows of shorter length scales are searched for another one as long as they take no more functions than this.
@@ -65,77 +22,9 @@ const ENOUGH: f64 = 4.0;
 /// Ratio of the ends of a window. The profile and its slope are computed at the ends only: 0.45 apart in the logarithm, as on the exact route.
 const WINDOW: f64 = 1.56;
 
-/// All rows, or the table that they left.
-pub enum Source<'a> {
-    /// The rows themselves: every basis takes a pass over them.
-    Rows(&'a Data<'a>),
-    /// A table of sums, and which of its responses: no pass over rows.
-    Table(&'a Ladder, usize),
-}
-
-/// The search for a basis that serves the optimum of one response.
-pub struct Explorer<'a> {
-    /// Where the sums come from.
-    pub source: Source<'a>,
-    /// Box of the rows and of later targets.
-    pub bounds: &'a Bounds,
-    /// The process, and the range of its length scales.
-    pub request: &'a Request,
-    /// Threads of the call.
-    pub workers: &'a Workers,
-}
-
 impl Explorer<'_> {
-    pub(crate) fn d(&self) -> usize {
-        self.bounds.d()
-    }
-
-    /// A search over the length scales of `process`, by this explorer's likelihood and threads.
-    pub fn search<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
-        Search {
-            process,
-            method: self.request.method,
-            workers: self.workers,
-            monitor: RefCell::new(monitor),
-        }
-    }
-
-    /// A space in as few coordinates as it needs.
-    pub(super) fn lean<'s>(&self, space: &'s WeightSpace, range: &Range, eps: f64) -> Box<dyn Process + Send + 's> {
-        self.workers.run(|par| space.lean(self.bounds, range, eps, par))
-    }
-
-    /// The fit on a grid that serves it.
-    pub fn settle(&self, monitor: &mut dyn Monitor) -> Result<Settled> {
-        let guesses = match &self.request.lengths {
-            Some(lengths) => vec![self.given(lengths)],
-            None => self.explore(monitor)?,
-        };
-        let mut best: Option<Settled> = None;
-        for guess in guesses {
-            let settled = self.refine(guess, monitor)?;
-            let deviance = |s: &Settled| s.found.locals[0].deviance;
-            if best.as_ref().is_none_or(|b| deviance(&settled) < deviance(b)) {
-                best = Some(settled);
-            }
-        }
-        best.ok_or(NOTHING)
-    }
-
-    fn given(&self, lengths: &[f64]) -> Guess {
-        Guess {
-            lengths: lengths.to_vec(),
-            delta: 0.1,
-            width: 0.0,
-            deviance: 0.0,
-            leans: false,
-        }
-    }
-
-    // ---- exploration ----------------------------------------------------------------------------------
-
     /// Local optima over the whole range, best first, those that cannot be the best left out.
-    fn explore(&self, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+    pub(super) fn explore(&self, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
         let coarse = self.coarse();
         let (shortest, mut longest) = self.ends();
         let mut guesses: Vec<Guess> = vec![];
@@ -238,37 +127,18 @@ impl Explorer<'_> {
         }
         Ok(guesses)
     }
-
-    /// A table of some rows for a range.
-    pub(crate) fn pass(
-        &self,
-        data: &Data<'_>,
-        shifts: &[f64],
-        range: Range,
-        eps: f64,
-        monitor: &mut dyn Monitor,
-    ) -> Result<Ladder> {
-        let grid = Grid::new(self.request.family, self.bounds, &range, eps);
-        Ok(Ladder {
-            family: self.request.family,
-            bounds: self.bounds.clone(),
-            eps,
-            moments: moments(data, &grid, shifts, self.workers, monitor)?,
-            range,
-        })
-    }
 }
 
 /// The rows that the exploration looks at, and how many rows one of them stands for.
 struct Coarse {
-    rows: Option<super::sufficient::Owned>,
+    rows: Option<Owned>,
     ratio: f64,
     eps: f64,
     limit: usize,
 }
 
 /// Rows of a scattered order, groups left out.
-fn sample(data: &Data<'_>) -> (super::sufficient::Owned, f64) {
+fn sample(data: &Data<'_>) -> (Owned, f64) {
     let n = data.n();
     let keep = (SAMPLE as f64 / n as f64).min(1.0);
     let golden = 0.618_033_988_749_894_9;
@@ -349,8 +219,3 @@ fn plausible(mut guesses: Vec<Guess>, ratio: f64) -> Vec<Guess> {
     }
     kept
 }
-
-pub(crate) const NOTHING: Error = Error::NoConvergence {
-    what: "the search for the length scale",
-    iterations: 0,
-};

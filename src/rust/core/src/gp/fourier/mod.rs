@@ -1,7 +1,8 @@
 //! Gaussian processes of coordinates in Fourier space.
 
 pub(crate) mod curvature;
-pub mod explore;
+pub(crate) mod explore;
+pub mod explorer;
 pub mod field;
 mod fixed;
 mod frequencies;
@@ -13,5 +14,6 @@ pub mod nested;
 pub mod reduced;
 pub mod refine;
 pub mod sufficient;
+mod truncation;
 pub mod weights;
 pub mod window;

@@ -22,7 +22,7 @@
 use super::curvature::{Solved, Weights};
 use super::weights::{NOT_DEFINITE, WeightSpace};
 use crate::gp::bounds::{Bounds, Range};
-use crate::gp::newton::{Estimates, Expansion, Here, Local};
+use crate::gp::newton::{Estimates, Expansion, Here};
 use crate::gp::{Process, Slopes};
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -192,17 +192,12 @@ impl<'a> ReducedSpace<'a> {
     fn here(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
         let weights = self.space.log_weights_along(at, directions);
         let point = self.point(at, delta, par)?;
-        let mut estimates = self.estimates_at(&point, method, delta, par);
+        let estimates = self.estimates_at(&point, method, delta, par);
         let form = self.quadratic(&weights, &point, delta, par);
         let p = point.p.clone();
         let factor = self.factor_of(point, method, delta, par)?;
         let log_det = self.determinant(&weights, (&p, factor), method, delta, par);
-        let value = self.space.deviance(method, form.value, log_det.value);
-        estimates.point.log_lik = -0.5 * value;
-        let mut local = Local::of(&form, &log_det, self.space.contrasts(method), value);
-        // sigma2 is S / (n delta)
-        local.log_q[directions.len()] -= 1.0;
-        Some(Here { local, estimates })
+        Some(self.space.about(method, estimates, (&form, &log_det)))
     }
 
     /// S

@@ -1,29 +1,25 @@
 //! The last basis: a window of length scales about the optimum, fine enough that a finer one would tell the same.
 
-use super::explore::{Explorer, Guess, NOTHING, Settled, Source};
+use super::explorer::{Explorer, FINEST, Guess, HALF, NOTHING, Settled, Source};
 use super::nested::Ladder;
 use super::weights::WeightSpace;
+use super::window::{HELD, Leans, RATIO, WIDEST, Window};
 use crate::gp::bounds::Range;
 use crate::gp::search::{Found, Profiled, Search};
 use crate::gp::settings::Request;
 use crate::likelihood::Method;
 use crate::likelihood::optimize::Place;
-use crate::runtime::error::Result;
+use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 
 // Widths are in log length scale. Twice a width takes a basis with about twice as many functions an axis, since h follows from the longest length scale and m from the shortest.
 
-/// Least half width of a window: where the length scale is known better than this, a narrower window saves no functions that matter.
-pub(crate) const HALF: f64 = 0.1;
-/// Half width of the last window in standard errors of the log length scale: a 99 % interval by a skew likelihood lies inside. Twice as many would only cost functions, half as many
-/// leave profile intervals with open ends.
-const SPREAD: f64 = 3.5;
+/// Half width of the last window in standard errors of the log length scale: an interval lies inside, and where functions are few a 99 % interval by a skew likelihood.
+const SPREAD: [f64; 2] = [2.5, 3.5];
 /// The first window reaches so many standard errors of the guess to shorter and to longer length scales. A guess made with few functions takes the roughness that they leave out for a
 /// short length scale: its window reaches farther to long ones. A window that misses the optimum is moved, so that these numbers decide how many rounds are taken, not the result.
 const FIRST: (f64, f64) = (3.0, 3.0);
 const LEANING: (f64, f64) = (1.75, 4.0);
-/// Largest half width, a factor of 4.5 to both sides: wider windows take more functions than two of them.
-pub(super) const WIDEST: f64 = 1.5;
 /// Functions that a finer basis may have for a fit to be checked with it: its decomposition takes some seconds.
 const CHECK: f64 = 2500.0;
 /// Standard errors by which the length scale may move on the finer basis. A tenth is below what an interval shows.
@@ -34,49 +30,82 @@ const ROUNDS: usize = 40;
 const PATIENCE: usize = 4;
 /// n times the part of the variance that a basis leaves out, over delta, bounds what it leaves out of log|V|: up to this much the deviance does not depend on how far the basis reaches.
 const FELT: f64 = 0.1;
-/// Least part of the variance that a grid is asked to leave out: the transforms' own error is 1e-12 of a sum.
-const FINEST: f64 = 1e-10;
-
-/// Range of the ratio of the standard deviations of groups and process; zero is looked at by itself.
-pub(super) const RATIO: (f64, f64) = (1e-4, 1e4);
+/// Functions beyond which a basis is not made to improve on a result.
+const ENOUGH: f64 = 3000.0;
 
 impl Explorer<'_> {
+    /// The fit on a grid that serves it.
+    pub fn settle(&self, monitor: &mut dyn Monitor) -> Result<Settled> {
+        let guesses = match &self.request.lengths {
+            Some(lengths) => vec![self.given(lengths)],
+            None => self.explore(monitor)?,
+        };
+        let mut best: Option<Settled> = None;
+        for guess in guesses {
+            let settled = self.refine(guess, monitor)?;
+            let deviance = |s: &Settled| s.found.locals[0].deviance;
+            if best.as_ref().is_none_or(|b| deviance(&settled) < deviance(b)) {
+                best = Some(settled);
+            }
+        }
+        best.ok_or(NOTHING)
+    }
+
+    fn given(&self, lengths: &[f64]) -> Guess {
+        Guess {
+            lengths: lengths.to_vec(),
+            delta: 0.1,
+            width: 0.0,
+            deviance: 0.0,
+            leans: false,
+        }
+    }
+
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
-    pub(super) fn refine(&self, mut guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
+    fn refine(&self, mut guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
         let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
         let reach = if guess.leans { LEANING } else { FIRST };
         let mut half = (first(reach.0), first(reach.1));
         let mut finest = f64::INFINITY;
         let mut ladder: Option<Ladder> = None;
-        let (mut reach, mut kept) = (0.0, None::<(f64, Settled)>);
+        let mut kept = Kept::default();
+        let mut leant = Leans::No;
         for round in 0..ROUNDS {
-            let (range, eps) = self.fitting(&guess, half, finest)?;
-            // where the basis is as good as exact it matters not how far it reaches
-            let felt = eps * self.rows().0 > FELT * guess.delta;
-            let (range, eps) = if felt {
-                self.reaching((range, eps), reach)
-            } else {
-                (range, eps)
+            let window = match self.fitting(&guess, half, finest) {
+                Err(Error::Rough { .. }) if kept.is_some() => return kept.limited(),
+                window => window?,
             };
-            let own = self.reach(&range, eps);
-            if let Some((_, settled)) = kept.take_if(|(farthest, _)| felt && round >= PATIENCE && own < *farthest) {
-                return Ok(Settled {
-                    limited: true,
-                    ..settled
-                });
+            // where the basis is as good as exact it matters not how far it reaches
+            let felt = window.eps * self.rows().0 > FELT * guess.delta;
+            let window = if felt {
+                self.reaching(window, kept.reach)
+            } else {
+                window
+            };
+            let own = self.reach(&window);
+            if felt && self.is_enough(&window, round, own < kept.reach) && kept.settled.is_some() {
+                return kept.limited();
             }
-            let finer = self.finer(&range, eps);
-            let served = self.serve(ladder.take(), &range, finer.unwrap_or(eps), monitor)?;
-            let settled = self.tried(&served, range, eps, &guess, monitor)?;
+            let finer = self.finer(&window);
+            let served = self.serve(ladder.take(), &window.range, finer.unwrap_or(window.eps), monitor)?;
+            let settled = self.tried(&served, &window, &guess, monitor)?;
             let best = settled.found.locals.first().ok_or(NOTHING)?;
-            if !self.is_fine(&settled.space, best, eps) || !self.is_inside(best, &settled.range) {
+            let leans = self.leans(best, &window.range);
+            let fine = self.is_fine(&settled.space, best, &window);
+            if !fine || leans != Leans::No {
                 guess = moved(best, &guess);
+                if leans == leant {
+                    guess.onward(leans, half);
+                }
+                leant = leans;
+                if fine {
+                    kept.last = Some(settled);
+                }
             } else {
                 guess = measured(&settled.found, best, &guess);
-                reach = own.max(reach);
-                let wanted = (SPREAD * guess.width).clamp(HALF, WIDEST);
+                let wanted = (SPREAD[usize::from(self.is_cheap(&window))] * guess.width).clamp(HALF, WIDEST);
                 let finished = self.is_settled(&settled);
-                if !finished && self.is_narrow(&settled.range, eps, &guess, wanted, finest)? {
+                if !finished && self.is_narrow(&window, &guess, wanted, finest)? {
                     half = (wanted, wanted);
                 } else if let Some(finer) = finer.filter(|_| !finished)
                     && self.shift(&served, &settled, finer, &guess, monitor)? > SHIFT
@@ -85,17 +114,17 @@ impl Explorer<'_> {
                 } else {
                     return Ok(settled);
                 }
-                if kept.as_ref().is_none_or(|(farthest, _)| own >= *farthest) {
-                    kept = Some((own, settled));
-                }
+                leant = Leans::No;
+                kept.keep(own, settled);
             }
             ladder = Some(served);
         }
-        let (_, settled) = kept.ok_or(NOTHING)?;
-        Ok(Settled {
-            limited: true,
-            ..settled
-        })
+        kept.limited()
+    }
+
+    /// Is what there is as good as a search can make it: after some windows another reaches less far, or costs too much?
+    fn is_enough(&self, window: &Window, round: usize, shrinks: bool) -> bool {
+        round >= PATIENCE && shrinks || self.size(&window.range, window.eps) > ENOUGH
     }
 
     /// A table for a range, the one that there is if it will do.
@@ -109,14 +138,8 @@ impl Explorer<'_> {
     }
 
     /// The optima in a range on a basis of a table.
-    fn tried(
-        &self,
-        table: &Ladder,
-        range: Range,
-        eps: f64,
-        guess: &Guess,
-        monitor: &mut dyn Monitor,
-    ) -> Result<Settled> {
+    fn tried(&self, table: &Ladder, window: &Window, guess: &Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
+        let (range, eps) = (window.range.clone(), window.eps);
         let make = || table.space(&range, eps, self.response());
         let (mut moments, mut space) = make()?;
         let guarded = self.guarded(&space, guess)?;
@@ -133,7 +156,7 @@ impl Explorer<'_> {
         Ok(Settled {
             eps,
             moments,
-            limited: false,
+            limited: window.coarse,
             at_end: found.locals.first().is_some_and(|best| self.at_end(best, &range)),
             space,
             guarded,
@@ -143,7 +166,7 @@ impl Explorer<'_> {
     }
 
     /// What a finer basis would leave out, if that takes not too many functions.
-    fn finer(&self, range: &Range, eps: f64) -> Option<f64> {
+    fn finer(&self, Window { range, eps, .. }: &Window) -> Option<f64> {
         let (n, finest) = self.rows();
         let affordable = (self.request.largest as f64).min(CHECK).min(0.5 * n);
         [0.1 * eps, 0.3 * eps]
@@ -177,14 +200,6 @@ impl Explorer<'_> {
         Ok(if shift.is_finite() { shift } else { 0.0 })
     }
 
-    /// Number of rows, and the finest part of the variance that a table can hold.
-    pub(super) fn rows(&self) -> (f64, f64) {
-        match &self.source {
-            Source::Rows(data) => (data.n() as f64, FINEST),
-            Source::Table(ladder, _) => (ladder.moments.n, ladder.eps),
-        }
-    }
-
     /// The space that the length scale is estimated in, if it is not the basis itself.
     fn guarded(&self, space: &WeightSpace, guess: &Guess) -> Result<Option<WeightSpace>> {
         if self.request.method == Method::Ml {
@@ -207,20 +222,14 @@ impl Explorer<'_> {
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
-    pub(crate) fn response(&self) -> usize {
-        match &self.source {
-            Source::Rows(_) => 0,
-            Source::Table(_, response) => *response,
-        }
-    }
-
     /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
-    fn is_fine(&self, space: &WeightSpace, best: &Profiled, eps: f64) -> bool {
+    fn is_fine(&self, space: &WeightSpace, best: &Profiled, window: &Window) -> bool {
         let missing = 1.0 - space.captured(&best.lengths);
+        let enough = if window.coarse { HELD } else { 1.5 * self.request.tol };
         matches!(self.source, Source::Table(..))
             || best.place == Place::Upper
-            || missing <= 1.5 * self.request.tol * best.delta
-            || eps <= FINEST
+            || missing <= enough * best.delta
+            || window.eps <= FINEST
     }
 
     fn optima(
@@ -236,6 +245,52 @@ impl Explorer<'_> {
             return search.close(&guess.lengths, guess.delta, guess.width, range);
         }
         optima(self.request, &search, space.groups(), &guess.lengths, range)
+    }
+}
+
+/// What a search has found so far.
+#[derive(Default)]
+struct Kept {
+    /// The result whose basis reaches farthest, and how far that is.
+    settled: Option<Settled>,
+    reach: f64,
+    /// The last optimum, which lay at an end of its window.
+    last: Option<Settled>,
+}
+
+impl Kept {
+    fn keep(&mut self, reach: f64, settled: Settled) {
+        if reach >= self.reach {
+            (self.reach, self.settled) = (reach, Some(settled));
+        }
+    }
+
+    fn is_some(&self) -> bool {
+        self.settled.is_some() || self.last.is_some()
+    }
+
+    /// The best there is where the search cannot end.
+    fn limited(self) -> Result<Settled> {
+        // the end of a window is none of the range that may be searched
+        let last = self.last.map(|last| Settled { at_end: false, ..last });
+        let settled = self.settled.or(last).ok_or(NOTHING)?;
+        Ok(Settled {
+            limited: true,
+            ..settled
+        })
+    }
+}
+
+impl Guess {
+    /// Most of a window farther: an optimum that leaned on the ends of two windows is still far.
+    fn onward(&mut self, leans: Leans, half: (f64, f64)) {
+        const PART: f64 = 0.8;
+        let by = match leans {
+            Leans::No => 0.0,
+            Leans::Short => -PART * half.0.max(HALF),
+            Leans::Long => PART * half.1.max(HALF),
+        };
+        self.lengths.iter_mut().for_each(|l| *l *= by.exp());
     }
 }
 

@@ -1,14 +1,13 @@
 //! Windows of length scales about a guess: how far they reach, what basis serves them, and whether an optimum lies inside.
 
-use super::explore::{COARSE, Explorer, Guess, Source};
+use super::explorer::{COARSE, Explorer, Guess, HALF, Source};
 use super::grid::size;
 use super::nested::check_size;
-use super::refine::{HALF, RATIO, WIDEST};
 use super::weights::WeightSpace;
 use crate::gp::bounds::Range;
 use crate::gp::search::Profiled;
 use crate::likelihood::optimize::Place;
-use crate::runtime::error::Result;
+use crate::runtime::error::{Error, Result};
 
 /// Standard errors of log length scale that a window must reach to both sides: those of a 95 % interval, and of a skew one where its basis is cheap.
 const INTERVAL: [f64; 2] = [2.1, 3.2];
@@ -17,16 +16,44 @@ const FARTHER: f64 = 1.02;
 /// Functions of a basis that costs so little that it may as well be exact.
 const CHEAP: f64 = 600.0;
 
+/// Largest half width of a window in log length scale, a factor of 4.5 to both sides: wider windows take more functions than two of them.
+pub(super) const WIDEST: f64 = 1.5;
+/// Range of the ratio of the standard deviations of groups and process; zero is looked at by itself.
+pub(super) const RATIO: (f64, f64) = (1e-4, 1e4);
+/// What a basis that is as large as it may be leaves out of the variance, as a part of delta, at most: beyond it the residual variance would be that of the basis, not of the data.
+pub(super) const HELD: f64 = 0.1;
+/// Part of the rows that a basis may have functions for, if it has to.
+const MOST: f64 = 0.8;
+
 /// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
 pub const SIDES: f64 = 3.0;
 
+/// A range of length scales, and what its basis leaves out of the variance.
+pub(super) struct Window {
+    pub range: Range,
+    pub eps: f64,
+    /// Is that more than was wanted, since the basis is as large as it may be?
+    pub coarse: bool,
+}
+
+/// Which end of a window an optimum leans on.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Leans {
+    No,
+    Short,
+    Long,
+}
+
 impl Explorer<'_> {
     /// Does the range end before the interval of the length scale, and would another reach farther?
-    pub(super) fn is_narrow(&self, range: &Range, eps: f64, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
-        let cheap = self.size(range, eps) <= CHEAP;
-        let reach = INTERVAL[usize::from(cheap)] * guess.width;
+    pub(super) fn is_narrow(&self, window: &Window, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
+        let range = &window.range;
+        let reach = INTERVAL[usize::from(self.is_cheap(window))] * guess.width;
         let interval = self.about(&guess.lengths, (reach.min(WIDEST), reach.min(WIDEST)));
-        let next = self.fitting(guess, (wanted, wanted), finest)?.0;
+        let next = match self.fitting(guess, (wanted, wanted), finest) {
+            Err(Error::Rough { .. }) => return Ok(false),
+            next => next?.range,
+        };
         let farther = |a: usize| {
             let shorter = interval.shortest[a] < range.shortest[a] && next.shortest[a] < range.shortest[a] / FARTHER;
             let longer = interval.longest[a] > range.longest[a] && next.longest[a] > range.longest[a] * FARTHER;
@@ -35,44 +62,75 @@ impl Explorer<'_> {
         Ok((0..self.d()).any(farther))
     }
 
+    /// Does its basis cost so little that it may as well be wide?
+    pub(super) fn is_cheap(&self, window: &Window) -> bool {
+        self.size(&window.range, window.eps) <= CHEAP
+    }
+
     /// The range about a guess, narrowed until its basis is small enough, and the part of the variance that may be left out: as
     /// little as costs nothing, since many rows tell much about frequencies that have little variance.
-    pub(super) fn fitting(&self, guess: &Guess, half: (f64, f64), coarsest: f64) -> Result<(Range, f64)> {
+    pub(super) fn fitting(&self, guess: &Guess, half: (f64, f64), coarsest: f64) -> Result<Window> {
         let (n, finest) = self.rows();
-        let size = |range: &Range, eps: f64| self.size(range, eps);
-        let mut eps = (self.request.tol * guess.delta)
+        let wanted = (self.request.tol * guess.delta)
             .clamp(finest, finest.max(COARSE))
             .min(coarsest);
-        let mut half = half;
-        let mut range = self.about(&guess.lengths, half);
-        while half.0.max(half.1) > HALF && size(&range, eps) > (self.request.largest as f64).min(0.5 * n) {
-            half = ((0.8 * half.0).max(HALF), (0.8 * half.1).max(HALF));
-            range = self.about(&guess.lengths, half);
-        }
-        check_size(size(&range, eps), &range, eps, self.request.largest)?;
+        let range = self.narrowed(guess, half, wanted);
+        let mut eps = self.affordable(&range, wanted, guess.delta);
+        check_size(self.size(&range, eps), &range, eps, self.most())?;
         while 0.3 * eps >= finest
             && eps * n > self.request.tol * guess.delta
-            && size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
+            && self.size(&range, 0.3 * eps) <= CHEAP.min(0.4 * n)
         {
             eps *= 0.3;
         }
-        Ok((range, eps))
+        let coarse = eps > wanted;
+        Ok(Window { range, eps, coarse })
+    }
+
+    /// Functions that a basis may have.
+    fn most(&self) -> usize {
+        self.request.largest.min((MOST * self.rows().0) as usize)
+    }
+
+    /// A range about a guess whose basis is no larger than it should be, or as narrow as may be.
+    fn narrowed(&self, guess: &Guess, half: (f64, f64), eps: f64) -> Range {
+        let largest = (self.request.largest as f64).min(0.5 * self.rows().0);
+        let mut half = half;
+        let mut range = self.about(&guess.lengths, half);
+        while half.0.max(half.1) > HALF && self.size(&range, eps) > largest {
+            half = ((0.8 * half.0).max(HALF), (0.8 * half.1).max(HALF));
+            range = self.about(&guess.lengths, half);
+        }
+        range
+    }
+
+    /// What the largest basis leaves out where the one that is wanted is larger.
+    fn affordable(&self, range: &Range, wanted: f64, delta: f64) -> f64 {
+        const FINER: f64 = 1.1;
+        let (mut eps, most) = (wanted, self.most() as f64);
+        while self.size(range, eps) > most && eps * FINER <= HELD * delta {
+            eps *= FINER;
+        }
+        eps
     }
 
     /// Highest frequency of a basis.
-    pub(super) fn reach(&self, range: &Range, eps: f64) -> f64 {
-        self.request.family.band(eps, self.d()) / range.shortest[0]
+    pub(super) fn reach(&self, window: &Window) -> f64 {
+        self.request.family.band(window.eps, self.d()) / window.range.shortest[0]
     }
 
     /// A basis that reaches as far as one before it, if its size allows. Many rows see frequencies beyond a basis: were the reach of the next to depend on delta alone, two windows could
     /// send a search to and fro between them.
-    pub(super) fn reaching(&self, (range, mut eps): (Range, f64), reach: f64) -> (Range, f64) {
+    pub(super) fn reaching(&self, mut window: Window, reach: f64) -> Window {
         let (n, finest) = self.rows();
         let largest = (self.request.largest as f64).min(0.5 * n);
-        while self.reach(&range, eps) < reach && 0.8 * eps >= finest && self.size(&range, 0.8 * eps) <= largest {
-            eps *= 0.8;
+        while self.reach(&window) < reach
+            && 0.8 * window.eps >= finest
+            && self.size(&window.range, 0.8 * window.eps) <= largest
+        {
+            window.eps *= 0.8;
         }
-        (range, eps)
+        window
     }
 
     /// How many functions a part of the range will take.
@@ -110,17 +168,24 @@ impl Explorer<'_> {
         )
     }
 
-    /// Does the optimum not lean on an end of the range, other than one that may not be passed or where the process vanishes?
-    pub(super) fn is_inside(&self, best: &Profiled, range: &Range) -> bool {
+    /// Which end of the range the optimum leans on, other than one that may not be passed or where the process vanishes.
+    pub(super) fn leans(&self, best: &Profiled, range: &Range) -> Leans {
         if self.request.lengths.is_some() || best.place == Place::Upper {
-            return true;
+            return Leans::No;
         }
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
-        let leans = |a: usize| {
+        let on = |a: usize| {
             let (l, (first, last)) = (best.lengths[a], self.limits(a));
-            (at(l, range.shortest[a]) && !at(l, first)) || (at(l, range.longest[a]) && !at(l, last))
+            let short = at(l, range.shortest[a]) && !at(l, first);
+            let long = at(l, range.longest[a]) && !at(l, last);
+            match (short, long) {
+                (true, _) => Leans::Short,
+                (_, true) => Leans::Long,
+                _ => Leans::No,
+            }
         };
-        !(0..self.d()).any(leans)
+        let ends = (0..self.d()).map(on);
+        ends.fold(Leans::No, |found, end| if found == Leans::No { end } else { found })
     }
 
     /// Is the optimum at an end that may not be passed, or so long that nothing changes any more?
