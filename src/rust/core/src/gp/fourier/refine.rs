@@ -94,7 +94,8 @@ impl Explorer<'_> {
             let fine = self.is_fine(&settled.space, best, &window);
             if !fine || leans != Leans::No {
                 guess = moved(best, &guess);
-                if leans == leant {
+                // with a length scale for each axis only one of them need lean
+                if leans == leant && !self.request.ard {
                     guess.onward(leans, half);
                 }
                 leant = leans;
