@@ -5,6 +5,7 @@ use crate::runtime::stop::{self, pieces};
 use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::cholesky::llt;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
+use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::reborrow::*;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -91,6 +92,11 @@ impl Cholesky {
     pub(crate) fn inverse_root(&self, par: Par) -> Mat<f64> {
         let n = self.size();
         let mut root = Mat::zeros(n, n);
+        if panel(n) == n {
+            invert_lower_triangular(root.as_mut(), self.l.as_ref(), par);
+            clear_registers();
+            return root;
+        }
         for part in pieces(n, panel(n)) {
             let (first, rest) = (part.start, n - part.start);
             let mut columns = root.as_mut().submatrix_mut(first, first, rest, part.len());
@@ -134,6 +140,20 @@ fn step(a: MatMut<'_, f64>, width: usize, par: Par) -> Option<()> {
 /// Lower triangle of R'R for a lower triangular R; some entries above it are overwritten.
 fn square(root: &Mat<f64>, mut out: MatMut<'_, f64>, par: Par) {
     let n = root.nrows();
+    if panel(n) == n {
+        triangular::matmul(
+            out,
+            BlockStructure::TriangularLower,
+            Accum::Replace,
+            root.transpose(),
+            BlockStructure::TriangularUpper,
+            root.as_ref(),
+            BlockStructure::TriangularLower,
+            1.0,
+            par,
+        );
+        return clear_registers();
+    }
     for part in pieces(n, panel(n)) {
         let (first, rest) = (part.start, n - part.start);
         triangular::matmul(

@@ -244,7 +244,8 @@ pub(crate) fn by_entries(m: usize, n: usize, entry: impl Fn(usize, usize) -> f64
     for columns in pieces(n, TILE) {
         for first in (0..m).step_by(TILE) {
             for j in columns.clone() {
-                (first..m.min(first + TILE)).for_each(|i| c[(i, j)] = entry(i, j));
+                let tile = &mut c.col_as_slice_mut(j)[first..m.min(first + TILE)];
+                tile.iter_mut().zip(first..).for_each(|(c, i)| *c = entry(i, j));
             }
         }
     }
