@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn products_of_the_parts_are_the_matrix() {
         for (m, n) in [(1, 1), (5, 3), (90, 40), (40, 90)] {
-            let a = Mat::from_fn(m, n, |i, j| f64::sin((1 + i * 7 + j * j) as f64));
+            let a = Mat::from_fn(m, n, |i, j| f64::sin((1 + i * 7 + j * j + 3 * i * j) as f64));
             let svd = thin_svd(a.clone(), 0, Par::Seq).unwrap();
             let us = Mat::from_fn(m, svd.s.len(), |i, j| svd.u[(i, j)] * svd.s[j]);
             assert!((product(us.as_ref(), svd.v.transpose(), Par::Seq) - &a).norm_max() < 1e-13);
