@@ -1,15 +1,15 @@
 # Run the R tests on the installed package; exit 1 on any failure. The counts go to check/r-tests.txt for .ci/run.
 library(testthat)
 library(fastlmm)
-# testthat leaves snapshots out without it
-Sys.setenv(NOT_CRAN = "true")
+# testthat leaves snapshots out without NOT_CRAN. Two files at a time: most of a test is one thread's work.
+Sys.setenv(NOT_CRAN = "true", TESTTHAT_PARALLEL = "true", TESTTHAT_CPUS = "2")
 snapshots <- function() {
   files <- list.files("tests/testthat/_snaps", recursive = TRUE, full.names = TRUE)
   tools::md5sum(grep("\\.new\\.", files, value = TRUE, invert = TRUE))
 }
 
 before <- snapshots()
-results <- as.data.frame(test_dir("tests/testthat", package = "fastlmm", load_package = "installed", reporter = "summary", stop_on_failure = FALSE))
+results <- as.data.frame(test_dir("tests/testthat", package = "fastlmm", load_package = "installed", reporter = SummaryReporter$new(), stop_on_failure = FALSE))
 after <- snapshots()
 files <- union(names(before), names(after))
 changed <- files[!mapply(identical, before[files], after[files], USE.NAMES = FALSE)]
