@@ -65,6 +65,26 @@ rg <- function(object, ...) UseMethod("rg")
 #' @export
 h2 <- function(object, ...) UseMethod("h2")
 
+#' @export
+G.default <- function(object, ...) abort_not_slam(object, "G", "VarCorr(fit)")
+
+#' @export
+R.default <- function(object, ...) abort_not_slam(object, "R", "fit$sigma2_e")
+
+#' @export
+P.default <- function(object, ...) abort_not_slam(object, "P", "VarCorr(fit)")
+
+#' @export
+rg.default <- function(object, ...) abort_not_slam(object, "rg", "VarCorr(fit)")
+
+#' @export
+h2.default <- function(object, ...) abort_not_slam(object, "h2", "fit$h2")
+
+abort_not_slam <- function(object, verb, instead) {
+  ours <- inherits(object, c("fastlmm", "fastlmm_mlm"))
+  abort_fastlmm("class", paste0(verb, "() takes a fit by slamglmm_fit(), not ", if (ours) paste0("one by fastlmm_fit(), of which ", instead, " tells it") else paste("an object of class", quoted(class(object)[1]))))
+}
+
 #' @rdname G
 #' @export
 G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {

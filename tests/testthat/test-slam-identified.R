@@ -57,3 +57,11 @@ test_that("no answer shows the prior", {
     grDevices::dev.off()
   })
 })
+
+test_that("verbs of the sampler say what they take", {
+  single <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  for (verb in list(G, R, P, rg, h2)) {
+    expect_error(verb(single), "one by fastlmm_fit", class = "fastlmm_error_class")
+    expect_error(verb(1:3), "integer", class = "fastlmm_error_class")
+  }
+})
