@@ -256,7 +256,8 @@ pub(crate) fn by_entries(m: usize, n: usize, entry: impl Fn(usize, usize) -> f64
 pub(crate) fn share(operations: f64) -> usize {
     const AT_ONCE: f64 = 2e9;
     const LEAST: usize = 16;
-    (AT_ONCE / operations) as usize / LEAST * LEAST + LEAST
+    // nothing to do is one piece, whatever its size
+    (AT_ONCE / operations.max(1.0)) as usize / LEAST * LEAST + LEAST
 }
 
 /// Matrix products leave the upper halves of this thread's vector registers in use, and scalar code that follows, logarithms above all, is
@@ -293,6 +294,15 @@ pub(crate) fn log_det<D: Scalar>(s: &mut [Vec<D>]) -> Option<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_of_nothing_are_zero_and_one_piece() {
+        assert!(share(0.0) > 1_000_000);
+        assert_eq!(
+            product(Mat::zeros(3, 0).as_ref(), Mat::zeros(0, 2).as_ref(), Par::Seq),
+            Mat::<f64>::zeros(3, 2)
+        );
+    }
 
     #[test]
     fn log_det_of_a_known_matrix() {
