@@ -44,13 +44,23 @@ gp_wanted <- function(fit, re.form) {
   if (is.null(re.form)) return(rep(TRUE, length(fit$random)))
   if (is_population(re.form)) return(rep(FALSE, length(fit$random)))
   right <- if (inherits(re.form, "formula")) re.form[[length(re.form)]]
-  process <- length(find_gp(right)) > 0
+  process <- is_process_asked(fit, right)
   wanted <- if (length(find_bars(right)) > 0) which_random(fit, re.form) else rep(FALSE, length(fit$random))
   known <- process || any(wanted)
-  if (!is.null(right) && known && (any(wanted) || length(find_bars(right)) == 0)) return(c(process, wanted[-1]))
+  if (!is.null(right) && known && only_random(re.form) && (any(wanted) || length(find_bars(right)) == 0)) return(c(process, wanted[-1]))
   abort_fastlmm("re_form", paste0(
     "re.form must be NULL (with all random effects), NA or ~0 (without), or a formula of terms of the fit, as ~ ", deparse1(fit$gp$term), ", not ", deparse1(re.form)
   ))
+}
+
+# Is the process of a fit among the terms of a formula? Its settings need not be written again.
+is_process_asked <- function(fit, right) {
+  places <- function(term) {
+    given <- as.list(term)[-1]
+    vapply(given[is.null(names(given)) | !nzchar(names(given))], deparse1, "")
+  }
+  asked <- find_gp(right)
+  length(asked) == 1 && identical(places(asked[[1]]), vapply(fit$gp$coordinates, deparse1, ""))
 }
 
 # Complete rows with what they need: X, offset, coordinates, and ids and multipliers (in Fourier space numbers, NA: a new one) of groups

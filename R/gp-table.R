@@ -86,7 +86,7 @@ chunk_table <- function(parts, whole, frame, data, extras, basis, control) {
   columns <- lapply(gp$coordinates, frame_column, frame = frame)
   gp <- settle_gp(gp, columns)
   coordinates <- gp_coordinates(columns, gp, rownames(frame))
-  check_chunk_box(coordinates, basis)
+  check_chunk_box(coordinates, basis, rownames(frame))
   group <- if (length(parts$random) > 0) group_factor(lapply(group_leaves(parts$random[[1]]$group), frame_column, frame = frame))
   rows <- gp_rows(unname(coordinates), unname(X) + 0, matrix(if (is.null(offset)) y else y - offset), frame[["(weights)"]], group)
   table <- call_rust(ffi_gp_table, rows, basis$frequencies, numeric(), control_threads(control))
@@ -101,14 +101,14 @@ chunk_table <- function(parts, whole, frame, data, extras, basis, control) {
   )
 }
 
-check_chunk_box <- function(coordinates, basis) {
+check_chunk_box <- function(coordinates, basis, rows) {
   box <- basis$gp$box
   if (ncol(coordinates) != ncol(box)) {
     abort_fastlmm("gp_table", sprintf("the formula has %s but the basis was made for %d", counted(ncol(coordinates), "coordinate"), ncol(box)))
   }
   out <- coordinates < rep(box[1, ], each = nrow(coordinates)) | coordinates > rep(box[2, ], each = nrow(coordinates))
   if (!any(out)) return(invisible())
-  abort_fastlmm("outside_box", paste0("coordinates lie outside the box of the basis in ", rows_at(rowSums(out) > 0, rownames(coordinates)), "; make a basis with a box that holds all data"))
+  abort_fastlmm("outside_box", paste0("coordinates lie outside the box of the basis in ", rows_at(rowSums(out) > 0, rows), "; make a basis with a box that holds all data"))
 }
 
 #' @rdname gp_basis
@@ -146,8 +146,24 @@ check_same_table <- function(a, b) {
     ))
   }
   check_same_levels(a, b)
+  check_same_kinds(a, b)
   check_same_calls(a, b)
 }
+
+# Durations of another unit, or points of another reference system, are other numbers.
+check_same_kinds <- function(a, b) {
+  other <- which(!mapply(identical, lapply(a$gp$kinds, unzoned), lapply(b$gp$kinds, unzoned)))
+  if (length(other) == 0) return(invisible())
+  kinds <- list(a$gp$kinds[[other[1]]], b$gp$kinds[[other[1]]])
+  said <- function(kind) if (kind$kind == "points") paste("points of", if (is.na(kind$crs)) "no reference system" else kind$crs$input) else paste(c(kind$kind, kind$unit), collapse = " in ")
+  name <- deparse1(a$gp$coordinates[[other[1]]])
+  abort_fastlmm("gp_table", sprintf(
+    "coordinate %s of the tables is %s and %s; convert it to the same in every chunk", quoted(name), said(kinds[[1]]), said(kinds[[2]])
+  ), variable = name)
+}
+
+# The time zone in which a time is written does not change its number.
+unzoned <- function(kind) kind[setdiff(names(kind), "tz")]
 
 # Columns of the same name may still be contrasts of other levels.
 check_same_levels <- function(a, b) {

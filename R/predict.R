@@ -66,7 +66,7 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
 wanted_random <- function(fit, re.form) {
   if (is.null(re.form)) return(fit$random)
   if (is_population(re.form)) return(list())
-  wanted <- if (inherits(re.form, "formula")) which_random(fit, re.form)
+  wanted <- if (inherits(re.form, "formula") && only_random(re.form)) which_random(fit, re.form)
   if (any(wanted)) return(fit$random[wanted])
   abort_fastlmm(
     "re_form",
@@ -78,6 +78,12 @@ wanted_random <- function(fit, re.form) {
 
 is_population <- function(re.form) {
   if (inherits(re.form, "formula")) identical(re.form[[length(re.form)]], 0) else length(re.form) == 1 && is.na(re.form)
+}
+
+# Has a formula random terms and nothing else? An intercept, or none, says nothing there.
+only_random <- function(re.form) {
+  fixed <- drop_bars(re.form[[length(re.form)]])
+  is.null(fixed) || length(attr(stats::terms(stats::as.formula(call("~", fixed))), "variables")) == 1
 }
 
 # The effects of the terms of a formula; none if one of its terms is not in the fit.

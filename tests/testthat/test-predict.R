@@ -148,6 +148,9 @@ test_that("re.form is NULL, NA, ~0 or the random term itself", {
   expect_equal(predict(fit, re.form = ~ (1 | id)), predict(fit))
   expect_error(predict(fit, re.form = ~ (0 + x | id)), class = "fastlmm_error_re_form")
   expect_error(predict(fit, re.form = TRUE), class = "fastlmm_error_re_form")
+  # a fixed effect beside it would be left in or out without a word
+  expect_equal(predict(fit, re.form = ~ 0 + (1 | id)), predict(fit))
+  expect_error(predict(fit, re.form = ~ (1 | id) + x), class = "fastlmm_error_re_form")
   expect_error(predict(fit, re.form = ~ (1 | line)), class = "fastlmm_error_re_form")
   expect_snapshot(error = TRUE, predict(fit, re.form = ~ (1 | line)))
 })
