@@ -174,13 +174,16 @@ log_det <- function(x) {
 
 # X in an orthonormal basis of its span: beta = basis along, vcov = basis covariance basis'
 along_x <- function(fit) {
-  if (is_gp_fit(fit) && fit$random[[1]]$kernel$route == "fourier") return(along_columns(fit))
+  if (is_gp_fit(fit) && !keeps_basis(fit)) return(along_columns(fit))
   if (length(fit$random) > 1) return(fit$rotated)
   rotated <- fit$rotated
   c(call_rust(ffi_along_x, rotated, unname(fit$sigma2), fit$sigma2_e), rotated[c("basis", "log_det_x")])
 }
 
-# The same from the fixed effects themselves: Fourier space keeps no rotated object. A fit of a table has no X to make a basis of.
+# Does a fit of a process keep a basis of X? In Fourier space and by a Cholesky decomposition it keeps its coefficients only.
+keeps_basis <- function(fit) fit$random[[1]]$kernel$route == "exact" && (length(fit$random) > 1 || length(fit$rotated$values) > 0)
+
+# The same from the fixed effects themselves. A fit of a table has no X to make a basis of.
 along_columns <- function(fit) {
   R <- if (is.null(fit$frame)) diag(fit$rank) else qr.R(qr(unname(fixed_design(fit)[, fit$kept, drop = FALSE]), tol = 0))
   list(
@@ -190,6 +193,10 @@ along_columns <- function(fit) {
 }
 
 warn_deviance_reml <- function() {
+  # step() asks for the deviance of every model that it looks at: it is told once
+  step <- frame_of(stats::step)
+  if (!is.null(step) && identical(reml_told$step, step)) return(invisible())
+  reml_told$step <- step
   warn_fastlmm(
     "deviance_reml",
     paste(
@@ -197,6 +204,14 @@ warn_deviance_reml <- function() {
       "deviance(fit, REML = FALSE) gives minus twice the log-likelihood"
     )
   )
+}
+
+reml_told <- new.env(parent = emptyenv())
+
+# The frame of a function among those that are being evaluated
+frame_of <- function(f) {
+  running <- Filter(function(i) identical(sys.function(i), f), seq_len(sys.nframe()))
+  if (length(running) > 0) sys.frame(running[1])
 }
 
 fixed_design <- function(fit) {

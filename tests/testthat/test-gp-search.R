@@ -4,6 +4,10 @@ test_that("single fits reach the best likelihood of a dense search (60 random da
   expect_best(1:60, 60)
 })
 
+test_that("noise just above what the condition of the kernel can tell is estimated (seed 1212: twice the floor of delta)", {
+  expect_best(1212, 400)
+})
+
 test_that("a first look at some of the rows leads to the optimum of all of them", {
   for (cov in c("exp_quad", "matern12")) for (noise in c(1e-4, 0.5)) {
     d <- gp_world(310, 2, cov, 0.15, sigma2_e = noise, seed = 4)

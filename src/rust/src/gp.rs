@@ -8,13 +8,14 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp;
-use fastlmm_core::gp::exact::{Exact, correlations, default_range};
+use fastlmm_core::gp::exact::{Exact, default_range};
 use fastlmm_core::gp::fourier::explorer::{Explorer, Source};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
 use fastlmm_core::gp::fourier::sufficient::moments;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
 use fastlmm_core::gp::fourier::window::SIDES;
+use fastlmm_core::gp::places::correlations;
 use fastlmm_core::runtime::parallel::Workers;
 
 /// Fit with length scales looked for over their whole range.
@@ -98,7 +99,7 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
     let search = asked.search(&exact, &workers, &mut console);
     let found = exact.optima(&search, &asked.request, &asked.bounds)?;
     let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
-    let fit = exact.fit(asked.request.method, &answer.lengths, &workers)?;
+    let fit = exact.fit_of(asked.request.method, &answer, &workers)?;
     Ok(list!(
         fit = reply::fit(&fit, rows.x().ncols()),
         lengths = reply_lengths(&answer, &found),

@@ -82,6 +82,7 @@
 //! | variance of a prediction, kriging with beta estimated | [`lmm::predict::variance`] |
 //! | fits that have no ordinary optimum | [`lmm::degenerate::diagnose`], [`lmm::degenerate::interpolated`] |
 //! | many responses: deviances on a shared grid by matrix products | [`lmm::shared_grid::Common`] |
+//! | responses that lack a few rows, by the decomposition of all rows | [`lmm::left_out::LeftOut`], [`lmm::look::look`] |
 //! | K without some columns of W (proximal contamination) | [`lmm::exclude::exclude`] |
 //! | several effects: -2 log L, gradient and Hessian | [`mix::likelihood::Problem::point`], [`mix::likelihood::Problem::derivatives`] |
 //! | V22 as a matrix; as a spectrum and factors | [`mix::dense`], [`mix::spectral`] |
@@ -90,7 +91,8 @@
 //! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |
 //! | F of candidates x responses by two matrix products | [`scan::many::many`] |
 //! | k(r), spectral density, reach and band | [`kernel::stationary::Family::correlation`], [`kernel::stationary::Family::log_density`] |
-//! | exact slopes and Hessian in log ell | [`gp::second_order`], [`gp::newton::Local`] |
+//! | exact slopes and Hessian in log ell | [`gp::second_order`], [`gp::local::Local`] |
+//! | coefficients from one Cholesky decomposition, what a fit checks of itself | [`gp::solution`], [`gp::many_check`] |
 //! | decompositions at Chebyshev nodes of log ell, the polynomial between them | [`gp::chebyshev::Nodes`] |
 //! | Fourier grid: h from the longest, m from the shortest length scale | [`gp::fourier::grid::Grid::new`] |
 //! | F'F from one table of Fourier sums | [`gp::fourier::gram::Sums::gram`], the pass over the rows [`gp::fourier::sufficient::moments`] |

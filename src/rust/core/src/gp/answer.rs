@@ -1,8 +1,9 @@
 //! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
 
+use super::found::{Found, Profiled};
 use super::information::{Errors, directions};
-use super::newton::{Estimates, Here, Local};
-use super::search::{Found, Profiled, Search};
+use super::local::{Estimates, Here, Local};
+use super::search::Search;
 use crate::likelihood::Criterion;
 use crate::likelihood::delta_grid::delta_grid_above;
 use crate::likelihood::optimize::{self, Optimum, Place};
@@ -111,7 +112,7 @@ impl Search<'_> {
     ) -> Result<Answer> {
         let mut answer = other.answer(found, &[], together, given)?;
         let (process, method, lengths, delta) = (self.process, self.method, &answer.lengths, answer.delta);
-        let known = self.workers.run(|par| process.estimates(method, lengths, delta, par));
+        let known = self.workers.run(|par| process.estimates(method, lengths, delta, par))?;
         let fit = match &known {
             Some(estimates) => estimates.fit(kept),
             None => {

@@ -3,7 +3,8 @@
 //! Where a parameter at the end of its interval has its best length scale, the length scale's own deviance has risen no farther: so the nodes reach over the length
 //! scale's interval and no farther, and are as many as the polynomial needs there.
 
-use super::search::{Profiled, Search};
+use super::found::Profiled;
+use super::search::Search;
 use crate::gp::bounds::Range;
 use crate::likelihood::Method;
 use crate::runtime::error::Result;

@@ -3,8 +3,9 @@
 //! The scale is profiled out: `g(theta, t) = n log Q + logdet` with theta the logarithms of the length scales and t = log delta. Its second derivatives are the process' own, or
 //! differences of exact slopes, but for t alone. `log sigma2 = log(Q / n)` adds its own `2 / n` to the variance that it has through theta and t.
 
-use super::newton::{Here, Local};
-use super::search::{Found, Profiled, Search};
+use super::found::{Found, Profiled};
+use super::local::{Here, Local};
+use super::search::Search;
 use crate::likelihood::optimize::Place;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
@@ -42,7 +43,7 @@ impl Search<'_> {
         if best.place != Place::Interior {
             return Ok(unknown);
         }
-        let local = match self.here(found, directions) {
+        let local = match self.here(found, directions)? {
             Some(here) => here.local.clone(),
             None => by_differences(self, best, directions)?,
         };
@@ -87,11 +88,16 @@ fn with_scale(covariance: &Mat<f64>, local: &Local) -> Vec<f64> {
 
 impl Search<'_> {
     /// What the search or the process knows of the best.
-    fn here(&self, found: &Found, directions: &[Vec<f64>]) -> Option<Here> {
-        let best = found.locals.first()?;
+    fn here(&self, found: &Found, directions: &[Vec<f64>]) -> Result<Option<Here>> {
+        if found.here.is_some() {
+            return Ok(found.here.clone());
+        }
+        let Some(best) = found.locals.first() else {
+            return Ok(None);
+        };
         let (process, method) = (self.process, self.method);
-        let near = |par| process.near(method, &best.lengths, best.delta, directions, par);
-        found.here.clone().or_else(|| self.workers.run(near))
+        self.workers
+            .run(|par| process.near(method, &best.lengths, best.delta, directions, par))
     }
 
     pub(super) fn rotated<'r>(&self, best: &'r Profiled) -> Result<Cow<'r, Rotated>> {

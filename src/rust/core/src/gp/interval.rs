@@ -8,6 +8,7 @@ use crate::likelihood::optimize::root;
 use crate::likelihood::profile::{CurvePoint, Profile, What};
 use crate::likelihood::profiled::straddled;
 use crate::runtime::error::{Error, Result};
+use std::cell::RefCell;
 
 /// Steps outward from the optimum before a border is taken to be reached, and what is drawn of a logarithm without end.
 const DOUBLINGS: usize = 16;
@@ -31,6 +32,7 @@ impl Nodes {
             what,
             profiles,
             least,
+            stopped: RefCell::new(None),
         })
     }
 
@@ -97,12 +99,26 @@ struct Held<'n> {
     what: What,
     profiles: Vec<Profile<'n>>,
     least: f64,
+    /// What stops the whole call: the searches over theta know numbers only.
+    stopped: RefCell<Option<Error>>,
 }
 
 impl Held<'_> {
+    /// The deviance at each node, not a number where it has no optimum with the parameter there.
     fn values(&self, theta: f64) -> Vec<f64> {
-        let held = |p: &Profile<'_>| p.deviance_at(theta).unwrap_or(f64::NAN);
+        let held = |p: &Profile<'_>| {
+            p.deviance_at(theta).unwrap_or_else(|error| {
+                if error.concerns_all() {
+                    self.stopped.borrow_mut().get_or_insert(error);
+                }
+                f64::NAN
+            })
+        };
         self.profiles.iter().map(held).collect()
+    }
+
+    fn unless_stopped<T>(&self, found: Result<T>) -> Result<T> {
+        self.stopped.borrow_mut().take().map_or(found, Err)
     }
 
     /// Rise of the deviance with the parameter at theta.
@@ -120,12 +136,12 @@ impl Held<'_> {
 
     /// On the working scale; not a number where the best length scale is not among the nodes.
     fn interval(&self, rise: f64) -> Result<(f64, f64)> {
-        let (a, b) = self.ends(rise)?;
+        let (a, b) = self.unless_stopped(self.ends(rise))?;
         let told = |end: f64| match end.is_finite() && self.nodes.leans(&self.values(end)) {
             true => f64::NAN,
             false => end,
         };
-        Ok((told(a), told(b)))
+        self.unless_stopped(Ok((told(a), told(b))))
     }
 
     /// Where the deviance has risen, among the nodes: outward in steps that double.
@@ -186,7 +202,7 @@ impl Held<'_> {
 
     /// Points evenly spaced on the working scale, and one at the best.
     fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
-        let (a, b) = self.ends(zeta_max * zeta_max)?;
+        let (a, b) = self.unless_stopped(self.ends(zeta_max * zeta_max))?;
         let centre = match (a.is_finite(), b.is_finite()) {
             (true, true) => 0.5 * (a + b),
             (true, false) => a + 0.5 * WIDE,
@@ -202,7 +218,8 @@ impl Held<'_> {
             .iter()
             .copied()
             .min_by(|x, y| self.rise(*x).total_cmp(&self.rise(*y)));
-        Ok(theta.iter().map(|t| self.point(*t, least.unwrap_or(a))).collect())
+        let points = theta.iter().map(|t| self.point(*t, least.unwrap_or(a))).collect();
+        self.unless_stopped(Ok(points))
     }
 }
 

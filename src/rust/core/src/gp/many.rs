@@ -10,18 +10,17 @@
 //! P(max Z > c) <= P(Z > c) + arc / (2 pi) exp(-c^2 / 2),   arc = sum over neighbours of arccos cor(Z_i, Z_i+1)
 //! ```
 
-use super::exact::{correlations, default_range};
+use super::exact::default_range;
 use super::fourier::many::Basis;
+use super::many_rows::OfRows;
 use crate::gp::bounds::Bounds;
 use crate::gp::fourier::sufficient::Data;
 use crate::gp::settings::Request;
-use crate::kernel::Kernel;
-use crate::kernel::dense::Dense;
 use crate::linalg::{dot, product};
 use crate::lmm::fit::{Fit, Options};
-use crate::lmm::many::{self, Fits, fit_many};
+use crate::lmm::look::look;
+use crate::lmm::many::{self, Fits};
 use crate::lmm::missing_pattern::{Pattern, patterns};
-use crate::rotation::Model;
 use crate::rotation::fixed_qr::Design;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
@@ -238,20 +237,18 @@ pub fn exact(
     let mut scores = workers.run(|_| Scores::new(x, weights))?;
     let spread = Spread::new(y, weights);
     let (mut nobs, mut steps) = (vec![], 0);
+    let of_rows = OfRows {
+        data,
+        x,
+        weights,
+        ones: &ones,
+        rows: &rows,
+        asked,
+    };
     let at = |length: f64| {
         monitor.check()?;
-        let lengths = request.lengths.clone().unwrap_or(vec![length; 3]);
-        let kernel = correlations(request.family, &data.coordinates, &data.coordinates, &lengths)?;
-        let model = Model {
-            y: &ones,
-            x,
-            weights,
-            z: &ones,
-            group: &rows,
-            kernel: Kernel::Dense(Dense(kernel.as_ref())),
-            index: &rows,
-        };
-        let found = fit_many(y, &model, asked.of_many(), monitor)?;
+        let kernel = of_rows.kernel(length)?;
+        let found = look(y, &of_rows.model(&kernel), asked.of_many(), monitor)?;
         nobs = found.nobs;
         let spreads = spread.of(&kernel, y.ncols());
         if steps < grid.len() {
@@ -265,6 +262,8 @@ pub fn exact(
         })
     };
     Line::look(&mut best, &grid, at)?;
+    of_rows.complete(&mut best, y, monitor)?;
+    of_rows.check(&mut best, y, workers, monitor)?;
     Ok(Together {
         arcs: vec![scores.arc; y.ncols()],
         fits: Fits { fits: best.fits, nobs },
@@ -277,7 +276,7 @@ pub fn exact(
 }
 
 impl Asked<'_> {
-    fn of_many(&self) -> many::Request {
+    pub(super) fn of_many(&self) -> many::Request {
         let options = Options {
             method: self.request.method,
             threads: self.threads,

@@ -3,24 +3,32 @@
 pub mod answer;
 pub mod bounds;
 pub mod chebyshev;
+mod each_axis;
 pub mod exact;
+pub mod found;
 pub mod fourier;
 pub(crate) mod information;
 pub(crate) mod interval;
 pub mod joint;
+mod line;
+pub mod local;
 pub mod many;
-pub mod newton;
+mod many_check;
+mod many_rows;
+mod newton;
 mod part;
+pub mod places;
 pub mod search;
 pub(crate) mod second_order;
 pub mod settings;
+mod solution;
 pub(crate) mod turned;
 
 use crate::likelihood::Method;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::Result;
 use faer::Par;
-use newton::{Estimates, Here};
+use local::{Estimates, Here};
 
 /// A kernel with parameters: length scales, and whatever else scales a part of it.
 pub trait Process: Sync {
@@ -40,14 +48,21 @@ pub trait Process: Sync {
     /// Slopes in the logarithm of each parameter, at fixed delta in the units of the response.
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>>;
 
-    /// Estimates at a point, if the process knows them without its rotated object.
-    fn estimates(&self, _method: Method, _at: &[f64], _delta: f64, _par: Par) -> Option<Estimates> {
-        None
+    /// Estimates at a point, if the process knows them without its rotated object; what stops the whole call is an error.
+    fn estimates(&self, _method: Method, _at: &[f64], _delta: f64, _par: Par) -> Result<Option<Estimates>> {
+        Ok(None)
     }
 
     /// The same, and the deviance to second order in some directions of the parameters' logarithms and in log delta.
-    fn near(&self, _method: Method, _at: &[f64], _delta: f64, _directions: &[Vec<f64>], _par: Par) -> Option<Here> {
-        None
+    fn near(
+        &self,
+        _method: Method,
+        _at: &[f64],
+        _delta: f64,
+        _directions: &[Vec<f64>],
+        _par: Par,
+    ) -> Result<Option<Here>> {
+        Ok(None)
     }
 }
 
@@ -68,11 +83,11 @@ impl<P: Process> Process for &P {
         (**self).slopes(method, at, delta, par)
     }
 
-    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Option<Estimates>> {
         (**self).estimates(method, at, delta, par)
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
         (**self).near(method, at, delta, directions, par)
     }
 }

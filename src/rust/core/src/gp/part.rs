@@ -7,19 +7,25 @@
 //! s = tr PK - m y'PKPy / y'Py,   tr (PK)^2 - (tr PK)^2 / m
 //! ```
 
-use super::exact::{Exact, squares};
-use super::search::{Found, Profiled, Search};
+use super::Process;
+use super::exact::Exact;
+use super::found::{Found, Profiled};
+use super::places::squares;
+use super::search::Search;
 use crate::gp::bounds::Range;
 use crate::likelihood::optimize::Place;
 use crate::linalg::product;
 use crate::runtime::error::Result;
+use crate::runtime::monitor::Monitor;
 use faer::Mat;
 use std::cell::RefCell;
 
 /// Rows up to which all are looked at.
-const FEW: usize = 400;
+pub(super) const FEW: usize = 400;
 /// Rows that the first look takes of more.
 const LOOK: usize = 350;
+/// Rows from which on what the first look found is followed on half of them before it is on all: two steps there cost less than the one that they save.
+const MANY: usize = 1000;
 /// Difference of deviances on the part, times the root of the ratio of the rows, above which a valley cannot be the best on all rows.
 const HOPELESS: f64 = 20.0;
 /// Starts of each kind that are followed at most.
@@ -45,6 +51,18 @@ struct Start {
     delta: f64,
 }
 
+impl Search<'_> {
+    /// The same of another process.
+    fn of<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
+        Search {
+            process,
+            method: self.method,
+            workers: self.workers,
+            monitor: RefCell::new(monitor),
+        }
+    }
+}
+
 impl Exact<'_> {
     /// Local optima of one length scale for all axes in proportion to `unit`, best first.
     pub(super) fn isotropic(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Found> {
@@ -62,7 +80,10 @@ impl Exact<'_> {
             shortest: unit.iter().map(|u| u * ends.0).collect(),
             longest: unit.iter().map(|u| u * ends.1).collect(),
         };
-        let (starts, strong) = self.of_part(search, unit, ends)?;
+        let (mut starts, strong) = self.of_part(search, unit, ends)?;
+        if self.n() > MANY {
+            starts = self.closer(search, unit, &range, starts)?;
+        }
         let mut found = vec![];
         for start in &starts {
             match search.newton(&start.lengths, start.delta, &range)? {
@@ -86,17 +107,11 @@ impl Exact<'_> {
 
     /// Optima of some rows that may be the best on all, and whether these rows show a process for certain.
     fn of_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<(Vec<Start>, bool)> {
-        let rows = self.scattered(unit);
+        let rows = self.scattered(unit, LOOK);
         let part = self.part(&rows);
-        let coordinates = part.coordinates.iter().map(Vec::as_slice).collect();
-        let exact = Exact::new(self.places.family, coordinates, &part.y, part.x.as_ref(), &part.weights)?;
+        let exact = self.over(&part)?;
         let mut monitor = search.monitor.borrow_mut();
-        let look = Search {
-            process: &exact,
-            method: search.method,
-            workers: search.workers,
-            monitor: RefCell::new(&mut **monitor),
-        };
+        let look = search.of(&exact, &mut **monitor);
         let locals = look.isotropic(unit, ends.0, ends.1)?.locals;
         let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
         let more = (self.n() as f64 / rows.len() as f64).sqrt();
@@ -107,6 +122,30 @@ impl Exact<'_> {
         };
         let starts = locals.iter().filter(close).take(FOLLOWED).map(start).collect();
         Ok((starts, exact.without(search.method) - best > STRONG))
+    }
+
+    /// Starts followed by Newton's method on half of the rows, as far as it leads anywhere there.
+    fn closer(&self, search: &Search<'_>, unit: &[f64], range: &Range, starts: Vec<Start>) -> Result<Vec<Start>> {
+        let part = self.part(&self.scattered(unit, self.n() / 2));
+        let exact = self.over(&part)?;
+        let mut monitor = search.monitor.borrow_mut();
+        let half = search.of(&exact, &mut **monitor);
+        let follow = |start: Start| {
+            let found = half.newton(&start.lengths, start.delta, range)?;
+            let best = found.and_then(|found| found.locals.into_iter().next());
+            let best = best.filter(|p| p.place == Place::Interior);
+            Ok(best.map_or(start, |p| Start {
+                lengths: p.lengths,
+                delta: p.delta,
+            }))
+        };
+        starts.into_iter().map(follow).collect()
+    }
+
+    /// The same process over a part of the rows.
+    fn over<'p>(&self, part: &'p Part) -> Result<Exact<'p>> {
+        let coordinates = part.coordinates.iter().map(Vec::as_slice).collect();
+        Exact::new(self.places.family, coordinates, &part.y, part.x.as_ref(), &part.weights)
     }
 
     /// Peaks of what a weak process would gain over its length scale, by its score on all rows.
@@ -163,8 +202,8 @@ impl Exact<'_> {
         }
     }
 
-    /// Some rows and the neighbours of as many.
-    fn scattered(&self, unit: &[f64]) -> Vec<usize> {
+    /// Half so many rows and their neighbours.
+    fn scattered(&self, unit: &[f64], count: usize) -> Vec<usize> {
         let (n, golden) = (self.n(), 0.618_033_988_749_894_9);
         let mut order: Vec<usize> = (0..n).collect();
         order.sort_by(|a, b| {
@@ -180,7 +219,7 @@ impl Exact<'_> {
                 .min_by(|a, b| a.1.total_cmp(&b.1))
                 .map(|(j, _)| j)
         };
-        let mut rows: Vec<usize> = order[..LOOK / 2]
+        let mut rows: Vec<usize> = order[..count / 2]
             .iter()
             .flat_map(|&i| [Some(i), neighbour(i)])
             .flatten()

@@ -11,7 +11,8 @@
 //! for `deviance = n log Q + L`.
 
 use super::exact::{Exact, product_trace};
-use super::newton::{Estimates, Expansion, Here};
+use super::local::{Estimates, Expansion, Here};
+use super::places::{mirrored, trace_of_product};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::cholesky::Cholesky;
@@ -80,7 +81,7 @@ impl Exact<'_> {
     }
 
     /// Variances and likelihood; coefficients are left to the fit with these length scales.
-    fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
+    pub(super) fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
         let sigma2 = form / self.observations(method) * self.turned().y_scale.powi(2);
         Estimates {
             point: Point {
@@ -152,7 +153,7 @@ impl Derivatives {
     /// log|V|, of the rows that the decomposition has.
     fn log_det(&self, v: Cholesky, delta: f64, par: Par) -> Expansion {
         let (value, size, count) = (v.log_det(), v.size(), self.first.len());
-        let inverse = symmetric(v.into_inverse(par));
+        let inverse = mirrored(v.into_inverse(par).as_ref());
         let times = |d: &Mat<f64>| product(inverse.as_ref(), d.as_ref().submatrix(0, 0, size, size), par);
         let products: Vec<Mat<f64>> = self.first.iter().map(times).collect();
         let trace: f64 = (0..size).map(|i| inverse[(i, i)]).sum();
@@ -161,7 +162,7 @@ impl Derivatives {
             (true, false) => -delta * inner(&products[j], &inverse),
             _ => {
                 product_trace(&inverse, &self.second[i * (i + 1) / 2 + j])
-                    - inner_transposed(&products[i], &products[j])
+                    - trace_of_product(&products[i], &products[j])
             }
         };
         let slope = |i: usize| match i == count {
@@ -172,23 +173,10 @@ impl Derivatives {
     }
 }
 
-/// With the lower triangle's mirror image above it.
-fn symmetric(mut lower: Mat<f64>) -> Mat<f64> {
-    for j in 0..lower.ncols() {
-        (0..j).for_each(|i| lower[(i, j)] = lower[(j, i)]);
-    }
-    lower
-}
-
 /// tr A'B
 fn inner(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
     (0..a.ncols())
         .into_par_iter()
         .map(|j| dot(a.col_as_slice(j), b.col_as_slice(j)))
         .sum()
-}
-
-/// tr A B
-fn inner_transposed(a: &Mat<f64>, b: &Mat<f64>) -> f64 {
-    inner(&a.transpose().to_owned(), b)
 }

@@ -1,10 +1,10 @@
 //! Rows turned by the Householder QR of X so that the contrasts come first and the directions of X last: X is projected out and never enters a normal equation.
 
-use crate::linalg::by_entries;
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::response::Centred;
 use crate::runtime::error::Result;
 use crate::runtime::stop::{self, pieces};
+use faer::reborrow::ReborrowMut;
 use faer::{Mat, MatRef, Par};
 
 pub struct Turned {
@@ -46,17 +46,34 @@ impl Turned {
         2.0 * self.root.iter().map(|s| s.ln()).sum::<f64>()
     }
 
+    /// Coefficients of the rows, in the units of the response, from those of the contrasts over `y_scale`.
+    pub fn rows(&self, contrasts: &[f64]) -> Vec<f64> {
+        let mut rows = [&vec![0.0; self.design.rank()][..], contrasts].concat();
+        self.design.q.apply(&mut rows);
+        let unit = |(v, root): (f64, &f64)| v * root * self.y_scale;
+        rows.into_iter().zip(&self.root).map(unit).collect()
+    }
+
     /// A covariance of the rows times the roots of the weights on both sides, turned.
     pub fn matrix(&self, mut k: Mat<f64>, par: Par) -> Mat<f64> {
         let (n, r) = (self.n(), self.design.rank());
-        for j in pieces(n, 64).flatten() {
-            (0..n).for_each(|i| k[(i, j)] *= self.root[i] * self.root[j]);
+        if self.root.iter().any(|s| *s != 1.0) {
+            for j in pieces(n, 64).flatten() {
+                let column = k.col_as_slice_mut(j).iter_mut().zip(&self.root);
+                column.for_each(|(k, s)| *k *= s * self.root[j]);
+            }
         }
         if r == 0 || stop::check().is_err() {
             return k;
         }
         self.design.q.conjugate(k.as_mut(), par);
-        let at = |i: usize| if i < n - r { i + r } else { i + r - n };
-        by_entries(n, n, |i, j| k[(at(i), at(j))])
+        let mut turned = Mat::zeros(n, n);
+        let (mut left, mut right) = turned.as_mut().split_at_col_mut(n - r);
+        let (whole, m) = (k.as_ref(), n - r);
+        left.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, r, m, m));
+        left.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, r, r, m));
+        right.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, 0, m, r));
+        right.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, 0, r, r));
+        turned
     }
 }

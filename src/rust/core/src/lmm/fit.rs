@@ -86,15 +86,16 @@ fn estimate(null: &NullModel<'_>, block: &Block, method: Method, floor: f64, par
     })?;
     let alpha = null.blup(block, &[(located.h, located.g)], par).swap_remove(0);
     Ok(Fit {
+        status: above_floor(located.fit.status, floor),
         alpha,
         ..complete(located, &Criterion { data: &data, method })
     })
 }
 
-/// Above a floor of delta an explained response is searched like any other.
+/// Above a floor of delta an explained response is searched like any other, and the border at 0 is none.
 pub(crate) fn above_floor(status: Status, floor: f64) -> Status {
     match status {
-        Status::ExplainedByKernel if floor > 0.0 => Status::Ok,
+        Status::ExplainedByKernel | Status::MlBorder if floor > 0.0 => Status::Ok,
         other => other,
     }
 }

@@ -39,7 +39,7 @@ pub struct Request {
 
 impl Request {
     /// The smallest delta for rows with these weights; 0: none.
-    fn floor(&self, weights: &[f64]) -> f64 {
+    pub(super) fn floor(&self, weights: &[f64]) -> f64 {
         if self.floored {
             condition_floor(weights.len()) * weights.iter().sum::<f64>()
         } else {
@@ -87,68 +87,150 @@ pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor
     claim(2.0 * (y.ncols() * (alpha + model.x.ncols().pow(2))) as f64)?;
     let workers = Workers::new(request.options.threads)?;
     let (all, nobs) = patterns(y);
-    let (few, many): (Vec<_>, Vec<_>) = all.into_iter().partition(|p| p.columns.len() < FEW);
-    let mut found = vec![];
-    for pattern in &many {
-        found.push((pattern, fit_pattern(y, model, pattern, request, &workers, monitor)?));
-    }
-    for batch in few.chunks(BATCH) {
-        monitor.check()?;
-        found.extend(fit_batch(y, model, batch, request, &workers, monitor)?);
-    }
+    let table = Table { y, model, request };
     let mut fits: Vec<Result<Fit>> = (0..y.ncols()).map(|_| Err(Error::Interrupted)).collect();
-    for (pattern, some) in found {
-        pattern.columns.iter().zip(some).for_each(|(&j, fit)| fits[j] = fit);
+    for (j, fit) in table.patterns(&all, &workers, monitor)? {
+        fits[j] = fit;
     }
     Ok(Fits { fits, nobs })
 }
 
-type PatternFits<'a> = Vec<(&'a Pattern, Vec<Result<Fit>>)>;
+type PatternFits<'p> = Vec<(&'p Pattern, Vec<Result<Fit>>)>;
 
-fn fit_batch<'a>(
-    y: MatRef<'_, f64>,
-    model: &Model<'_>,
-    batch: &'a [Pattern],
-    request: Request,
-    workers: &Workers,
-    monitor: &mut dyn Monitor,
-) -> Result<PatternFits<'a>> {
-    if let [one] = batch {
-        return Ok(vec![(one, fit_pattern(y, model, one, request, workers, monitor)?)]);
-    }
-    let task = |pattern: &'a Pattern| {
-        let fits = fit_pattern(y, model, pattern, request, &Workers::inline(), &mut ())?;
-        Ok((pattern, fits))
-    };
-    workers.run(|_| batch.par_iter().map(task).collect())
+/// Responses, their model, and what is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    pub y: MatRef<'a, f64>,
+    pub model: &'a Model<'a>,
+    pub request: Request,
 }
 
-/// The fits of one pattern: what is wrong with its rows or its kernel is said of each of its responses.
-fn fit_pattern(
-    y: MatRef<'_, f64>,
-    model: &Model<'_>,
-    pattern: &Pattern,
-    request: Request,
-    workers: &Workers,
-    monitor: &mut dyn Monitor,
-) -> Result<Vec<Result<Fit>>> {
-    let part = Part::new(model, &pattern.rows);
-    let fits = match check_groups(&part) {
-        Err(error) => Err(error),
-        Ok(()) if pattern.columns.len() == 1 => Ok(vec![fit_one(y, model, pattern, &part, request, workers, monitor)]),
-        Ok(()) => fit_columns(y, model, pattern, &part, request, workers, monitor),
-    };
-    let mut fits = match fits {
-        Err(error) if error.concerns_all() => return Err(error),
-        Err(error) => pattern.columns.iter().map(|_| Err(error.clone())).collect(),
-        Ok(fits) => fits,
-    };
-    // coefficients of a factor are over its columns
-    if matches!(model.kernel, Kernel::Identity | Kernel::Dense(_)) {
-        fits.iter_mut()
-            .flatten()
-            .for_each(|fit| fit.alpha = part.spread(&fit.alpha, model.index.len()));
+impl Table<'_> {
+    /// The fits of the responses of some patterns, with their places.
+    pub fn patterns(
+        self,
+        all: &[Pattern],
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<(usize, Result<Fit>)>> {
+        let (few, many): (Vec<&Pattern>, Vec<&Pattern>) = all.iter().partition(|p| p.columns.len() < FEW);
+        let mut found = vec![];
+        for pattern in many {
+            found.push((pattern, self.pattern(pattern, workers, monitor)?));
+        }
+        for batch in few.chunks(BATCH) {
+            monitor.check()?;
+            found.extend(self.batch(batch, workers, monitor)?);
+        }
+        let placed = |(pattern, fits): (&Pattern, Vec<Result<Fit>>)| pattern.columns.clone().into_iter().zip(fits);
+        Ok(found.into_iter().flat_map(placed).collect())
     }
+
+    fn batch<'p>(self, batch: &[&'p Pattern], workers: &Workers, monitor: &mut dyn Monitor) -> Result<PatternFits<'p>> {
+        if let [one] = batch {
+            return Ok(vec![(one, self.pattern(one, workers, monitor)?)]);
+        }
+        let task = |pattern: &&'p Pattern| Ok((*pattern, self.pattern(pattern, &Workers::inline(), &mut ())?));
+        workers.run(|_| batch.par_iter().map(task).collect())
+    }
+
+    /// The fits of one pattern: what is wrong with its rows or its kernel is said of each of its responses.
+    fn pattern(self, pattern: &Pattern, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Vec<Result<Fit>>> {
+        let part = Part::new(self.model, &pattern.rows);
+        let fits = match check_groups(&part) {
+            Err(error) => Err(error),
+            Ok(()) if pattern.columns.len() == 1 => Ok(vec![self.one(pattern, &part, workers, monitor)]),
+            Ok(()) => self.columns(pattern, &part, workers, monitor),
+        };
+        let mut fits = match fits {
+            Err(error) if error.concerns_all() => return Err(error),
+            Err(error) => pattern.columns.iter().map(|_| Err(error.clone())).collect(),
+            Ok(fits) => fits,
+        };
+        // coefficients of a factor are over its columns
+        if matches!(self.model.kernel, Kernel::Identity | Kernel::Dense(_)) {
+            fits.iter_mut()
+                .flatten()
+                .for_each(|fit| fit.alpha = part.spread(&fit.alpha, self.model.index.len()));
+        }
+        unless_of_all(fits)
+    }
+
+    /// A pattern of one response is an ordinary fit.
+    fn one(self, pattern: &Pattern, part: &Part<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+        let column = pattern.response(self.y, pattern.columns[0])?;
+        let model = part.model(self.model, &column);
+        let floor = self.request.floor(model.weights);
+        let mut fit = fit_by(&model, self.request.options, floor, workers, monitor)?;
+        (fit.profile, fit.rotated) = (vec![], Default::default());
+        if !self.request.effects {
+            fit.alpha = vec![];
+        }
+        Ok(fit)
+    }
+
+    fn columns(
+        self,
+        pattern: &Pattern,
+        part: &Part<'_>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<Result<Fit>>> {
+        let model = part.model(self.model, &[]);
+        let projection = Projection::new(&model, workers)?;
+        let asked = Asked {
+            count: pattern.columns.len(),
+            options: self.request.options,
+            floor: self.request.floor(model.weights),
+        };
+        let (first, others) = pattern.columns.split_at(width(pattern).min(pattern.columns.len()));
+        let parts = self.projected(&projection, pattern, first, workers)?;
+        let (shared, block) = Shared::new(&model, projection, parts, asked, workers, monitor)?;
+        let mut fits = shared.fit(&block, self.request.effects, workers);
+        drop(block);
+        fits.extend(self.further(&shared, pattern, others, workers, monitor)?);
+        Ok(fits)
+    }
+
+    /// Further responses of a pattern whose rows are those of a null model.
+    pub fn further(
+        self,
+        shared: &Shared<'_>,
+        pattern: &Pattern,
+        columns: &[usize],
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<Result<Fit>>> {
+        let mut fits = vec![];
+        for columns in columns.chunks(width(pattern)) {
+            monitor.check()?;
+            let parts = self.projected(&shared.null.projection, pattern, columns, workers)?;
+            let block = workers.run(|par| shared.null.rotate(parts, par))?;
+            fits.extend(shared.fit(&block, self.request.effects, workers));
+        }
+        unless_of_all(fits)
+    }
+
+    fn projected(
+        self,
+        projection: &Projection,
+        pattern: &Pattern,
+        columns: &[usize],
+        workers: &Workers,
+    ) -> Result<Vec<Result<Projected>>> {
+        claim((COPIES * pattern.rows.len() * columns.len()) as f64)?;
+        let one = |&j: &usize| projection.project(&pattern.response(self.y, j)?);
+        Ok(workers.run(|_| columns.par_iter().map(one).collect()))
+    }
+}
+
+/// Responses in a block.
+fn width(pattern: &Pattern) -> usize {
+    (BLOCK / pattern.rows.len().max(1)).max(FEW)
+}
+
+/// Fits, none of which failed for a reason that concerns all.
+fn unless_of_all(mut fits: Vec<Result<Fit>>) -> Result<Vec<Result<Fit>>> {
     match fits.iter().position(|fit| fit.as_ref().is_err_and(Error::concerns_all)) {
         Some(at) => Err(fits.swap_remove(at).err().unwrap_or(Error::Interrupted)),
         None => Ok(fits),
@@ -164,61 +246,4 @@ fn check_groups(part: &Part<'_>) -> Result<()> {
         }),
         _ => Ok(()),
     }
-}
-
-/// A pattern of one response is an ordinary fit.
-fn fit_one(
-    y: MatRef<'_, f64>,
-    model: &Model<'_>,
-    pattern: &Pattern,
-    part: &Part<'_>,
-    request: Request,
-    workers: &Workers,
-    monitor: &mut dyn Monitor,
-) -> Result<Fit> {
-    let column = pattern.response(y, pattern.columns[0])?;
-    let model = part.model(model, &column);
-    let mut fit = fit_by(&model, request.options, request.floor(model.weights), workers, monitor)?;
-    (fit.profile, fit.rotated) = (vec![], Default::default());
-    if !request.effects {
-        fit.alpha = vec![];
-    }
-    Ok(fit)
-}
-
-fn fit_columns(
-    y: MatRef<'_, f64>,
-    model: &Model<'_>,
-    pattern: &Pattern,
-    part: &Part<'_>,
-    request: Request,
-    workers: &Workers,
-    monitor: &mut dyn Monitor,
-) -> Result<Vec<Result<Fit>>> {
-    let n = pattern.rows.len();
-    let model = part.model(model, &[]);
-    let projection = Projection::new(&model, workers)?;
-    let width = (BLOCK / n).max(FEW);
-    let project = |projection: &Projection, columns: &[usize]| -> Vec<Result<Projected>> {
-        let one = |&j: &usize| projection.project(&pattern.response(y, j)?);
-        workers.run(|_| columns.par_iter().map(one).collect())
-    };
-    claim((COPIES * n * width.min(pattern.columns.len())) as f64)?;
-    let mut blocks = pattern.columns.chunks(width);
-    let first = project(&projection, blocks.next().unwrap_or(&[]));
-    let asked = Asked {
-        count: pattern.columns.len(),
-        options: request.options,
-        floor: request.floor(model.weights),
-    };
-    let (shared, mut block) = Shared::new(&model, projection, first, asked, workers, monitor)?;
-    let mut fits = shared.fit(&block, request.effects, workers);
-    for columns in blocks {
-        monitor.check()?;
-        claim((COPIES * n * columns.len()) as f64)?;
-        let parts = project(&shared.null.projection, columns);
-        block = workers.run(|par| shared.null.rotate(parts, par))?;
-        fits.extend(shared.fit(&block, request.effects, workers));
-    }
-    Ok(fits)
 }

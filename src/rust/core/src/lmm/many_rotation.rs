@@ -29,8 +29,8 @@ pub struct Asked {
 pub struct Shared<'a> {
     pub null: NullModel<'a>,
     common: Common,
-    method: Method,
-    floor: f64,
+    pub method: Method,
+    pub floor: f64,
 }
 
 impl<'a> Shared<'a> {
@@ -107,8 +107,10 @@ impl<'a> Shared<'a> {
 
     fn locate(&self, data: &mut Rotated, length: Length, forms: &Mat<f64>, j: usize) -> Result<Located> {
         let status = above_floor(diagnose(data, length, self.null.trace)?, self.floor);
-        locate_inside(data, self.method, self.null.kept(), status, |criterion| {
+        let mut located = locate_inside(data, self.method, self.null.kept(), status, |criterion| {
             self.common.grid_above(criterion, forms, j, self.floor)
-        })
+        })?;
+        located.fit.status = above_floor(located.fit.status, self.floor);
+        Ok(located)
     }
 }

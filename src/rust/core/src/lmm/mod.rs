@@ -4,6 +4,8 @@ pub(crate) mod degenerate;
 pub(crate) mod estimates;
 pub mod exclude;
 pub mod fit;
+mod left_out;
+pub mod look;
 pub mod many;
 mod many_rotation;
 pub(crate) mod missing_pattern;

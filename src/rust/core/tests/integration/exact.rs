@@ -34,8 +34,12 @@ fn the_exact_deviance_to_second_order_is_that_of_differences() {
                 let at = [0.3 * (by[0] + by[1]).exp(), 0.2 * by[1].exp()];
                 let here = exact
                     .near(method, &at, 0.4 * by[2].exp(), &directions, Par::Seq)
+                    .unwrap()
                     .unwrap();
-                let alone = exact.estimates(method, &at, 0.4 * by[2].exp(), Par::Seq).unwrap();
+                let alone = exact
+                    .estimates(method, &at, 0.4 * by[2].exp(), Par::Seq)
+                    .unwrap()
+                    .unwrap();
                 assert!((alone.point.log_lik - here.estimates.point.log_lik).abs() < 1e-10 * here.local.value.abs());
                 here
             };
@@ -51,7 +55,7 @@ fn the_exact_deviance_to_second_order_is_that_of_differences() {
                 let by = |step: f64| moved(std::array::from_fn(|i| if i == k { step } else { 0.0 }));
                 let (up, down) = (by(STEP), by(-STEP));
                 close(here.local.gradient[k], up.local.value, down.local.value);
-                let log = |h: &fastlmm_core::gp::newton::Here| h.estimates.point.sigma2.ln();
+                let log = |h: &fastlmm_core::gp::local::Here| h.estimates.point.sigma2.ln();
                 close(here.local.log_q[k], log(&up), log(&down));
                 (0..3).for_each(|l| close(here.local.hessian[k][l], up.local.gradient[l], down.local.gradient[l]));
             }

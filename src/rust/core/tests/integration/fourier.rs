@@ -360,7 +360,13 @@ fn check_second(
         let at: Vec<f64> = (0..d)
             .map(|i| (0.5 + 0.1 * i as f64) * directions.iter().zip(moves).map(|(a, m)| a[i] * m).sum::<f64>().exp())
             .collect();
-        (process.near(method, &at, delta, &directions, Par::Seq).unwrap(), at)
+        (
+            process
+                .near(method, &at, delta, &directions, Par::Seq)
+                .unwrap()
+                .unwrap(),
+            at,
+        )
     };
     let (count, delta) = (directions.len() + 1, 0.3);
     let nowhere = vec![0.0; count - 1];
@@ -401,7 +407,7 @@ fn check_second(
             );
         }
     }
-    let alone = process.estimates(method, &at, delta, Par::Seq).unwrap();
+    let alone = process.estimates(method, &at, delta, Par::Seq).unwrap().unwrap();
     let pairs = [
         (alone.point.log_lik, here.estimates.point.log_lik),
         (alone.point.sigma2, here.estimates.point.sigma2),

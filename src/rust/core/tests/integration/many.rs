@@ -9,6 +9,7 @@ use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::likelihood::optimize::Place;
 use fastlmm_core::lmm::fit::{Fit, Options, Status, fit};
+use fastlmm_core::lmm::look::{look, only_looked_at};
 use fastlmm_core::lmm::many::{Fits, Request, fit_many};
 use fastlmm_core::rotation::Model;
 use fastlmm_core::runtime::error::Result;
@@ -339,4 +340,58 @@ fn an_interrupt_ends_the_call() {
     };
     let error = fit_many(responses(&data, 3).as_ref(), &model, request, &mut Impatient);
     assert_eq!(error.err().map(|e| e.class()), Some("interrupted"));
+}
+
+/// REML and ML of the rows that are left, weights and covariates too; a response that no pattern makes cheap is fitted.
+#[test]
+fn responses_that_lack_rows_have_their_likelihood_by_the_decomposition_of_all_rows() {
+    let (n, q) = (60, 7);
+    let place = |i: usize| noise(3, i, 0);
+    for (roughness, floored) in [(1.0, false), (2.0, true)] {
+        let k = Mat::from_fn(n, n, |i, j| {
+            (-(4.0 * (place(i) - place(j))).abs().powf(roughness)).exp()
+        });
+        let x = Mat::from_fn(n, 3, |i, j| if j == 0 { 1.0 } else { noise(4, i, j) });
+        let weights: Vec<f64> = (0..n).map(|i| 0.5 + noise(5, i, 0)).collect();
+        let (ones, rows): (Vec<f64>, Vec<usize>) = (vec![1.0; n], (0..n).collect());
+        let hole = |i: usize, j: usize| j > 0 && (i * 7 + 11 * j) % n < j;
+        let signal = |i: usize, j: usize| (6.0 * place(i) + j as f64).sin() * [1.0, 0.2, 3.0][j % 3] + x[(i, 1)];
+        let y = Mat::from_fn(n, q, |i, j| {
+            if hole(i, j) {
+                f64::NAN
+            } else {
+                signal(i, j) + noise(6, i, j)
+            }
+        });
+        let model = Model {
+            y: &ones,
+            x: x.as_ref(),
+            weights: &weights,
+            z: &ones,
+            group: &rows,
+            kernel: Kernel::Dense(Dense(k.as_ref())),
+            index: &rows,
+        };
+        let cheap = only_looked_at(y.as_ref());
+        assert!(cheap.len() >= 3 && cheap.len() < q, "{cheap:?}");
+        for method in METHODS {
+            let request = Request {
+                options: options(method),
+                effects: false,
+                floored,
+            };
+            let looked = look(y.as_ref(), &model, request, &mut ()).unwrap();
+            let fitted = fit_many(y.as_ref(), &model, request, &mut ()).unwrap();
+            assert_eq!(looked.nobs, fitted.nobs);
+            for j in 0..q {
+                let value = |fits: &Fits| fits.fits[j].as_ref().unwrap().point.log_lik;
+                let (a, b) = (value(&looked), value(&fitted));
+                assert!(
+                    (a - b).abs() < 1e-8 * b.abs().max(1.0),
+                    "{roughness} {method:?} {j}: {a} {b}"
+                );
+                assert_eq!(looked.fits[j].as_ref().unwrap().beta.is_empty(), cheap.contains(&j));
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@
 //! for the log-determinant L of `A / delta + I` (for ML of the matrix without X projected out) and `deviance = n log S + L`.
 
 use super::weights::WeightSpace;
-use crate::gp::newton::{Estimates, Expansion, Here};
+use crate::gp::local::{Estimates, Expansion, Here};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::cholesky::Cholesky;

@@ -22,7 +22,7 @@
 use super::curvature::{Solved, Weights};
 use super::weights::{NOT_DEFINITE, WeightSpace};
 use crate::gp::bounds::{Bounds, Range};
-use crate::gp::newton::{Estimates, Expansion, Here};
+use crate::gp::local::{Estimates, Expansion, Here};
 use crate::gp::{Process, Slopes};
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -349,12 +349,12 @@ impl Process for ReducedSpace<'_> {
         self.rank <= SMALL
     }
 
-    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
-        self.estimated(method, at, delta, par)
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Option<Estimates>> {
+        Ok(self.estimated(method, at, delta, par))
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
-        self.here(method, at, delta, directions, par)
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
+        Ok(self.here(method, at, delta, directions, par))
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {

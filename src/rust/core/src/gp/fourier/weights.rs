@@ -18,7 +18,7 @@
 use super::fixed::{Fixed, cholesky, solve_rows};
 use super::grid::Grid;
 use super::moments::Moments;
-use crate::gp::newton::{Estimates, Here};
+use crate::gp::local::{Estimates, Here};
 use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
@@ -234,12 +234,12 @@ impl Process for WeightSpace {
         self.size() <= SMALL
     }
 
-    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
-        self.estimated(method, at, delta, par)
+    fn estimates(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Option<Estimates>> {
+        Ok(self.estimated(method, at, delta, par))
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
-        self.here(method, at, delta, directions, par)
+    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
+        Ok(self.here(method, at, delta, directions, par))
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {

@@ -5,7 +5,7 @@ use super::grid::size;
 use super::nested::check_size;
 use super::weights::WeightSpace;
 use crate::gp::bounds::Range;
-use crate::gp::search::Profiled;
+use crate::gp::found::Profiled;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::{Error, Result};
 

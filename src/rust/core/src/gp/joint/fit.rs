@@ -3,8 +3,9 @@
 use super::problem::{Lengths, Point, Problem};
 use super::search::{Found, Search};
 use crate::gp::bounds::Bounds;
-use crate::gp::exact::{correlations, default_range};
+use crate::gp::exact::default_range;
 use crate::gp::information::directions;
+use crate::gp::places::correlations;
 use crate::gp::settings::Request;
 use crate::gp::turned::Turned;
 use crate::kernel::Kernel;

@@ -1,6 +1,7 @@
 //! The likelihood as a function of variances and logarithms of length scales.
 
-use crate::gp::exact::{Places, product_trace};
+use crate::gp::exact::product_trace;
+use crate::gp::places::Places;
 use crate::gp::turned::Turned;
 use crate::kernel::Kernel;
 use crate::kernel::stationary::Family;
