@@ -194,7 +194,7 @@ along_columns <- function(fit) {
 
 warn_deviance_reml <- function() {
   # step() asks for the deviance of every model that it looks at: it is told once
-  step <- frame_of(stats::step)
+  step <- running_frame(stats::step)
   if (!is.null(step) && identical(reml_told$step, step)) return(invisible())
   reml_told$step <- step
   warn_fastlmm(
@@ -209,7 +209,7 @@ warn_deviance_reml <- function() {
 reml_told <- new.env(parent = emptyenv())
 
 # The frame of a function among those that are being evaluated
-frame_of <- function(f) {
+running_frame <- function(f) {
   running <- Filter(function(i) identical(sys.function(i), f), seq_len(sys.nframe()))
   if (length(running) > 0) sys.frame(running[1])
 }

@@ -140,3 +140,11 @@ test_that("update() takes the data of the fit where the caller has others of the
   D <- nlme::Orthodont
   expect_equal(nobs(update(fit, . ~ .)), 108)
 })
+test_that("step() tells once that deviances of REML fits are REML criteria", {
+  fit <- fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont)
+  told <- function(expr) sum(grepl("REML criterion", capture_warnings(expr), fixed = TRUE))
+  expect_identical(told(stats::step(fit, trace = 0)), 1L)
+  # each call tells it anew
+  expect_identical(told(stats::step(fit, trace = 0)), 1L)
+  expect_identical(told(deviance(fit)), 1L)
+})
