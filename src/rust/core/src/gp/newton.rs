@@ -60,7 +60,11 @@ impl Search<'_> {
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
         let limits = Limits {
-            ends: ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln()),
+            // a start at an end lies inside, whatever rounding says
+            ends: (
+                (range.shortest[0] / start[0]).ln().min(0.0),
+                (range.longest[0] / start[0]).ln().max(0.0),
+            ),
             floor: self.process.floor().ln(),
         };
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
