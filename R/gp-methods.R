@@ -46,21 +46,21 @@ gp_wanted <- function(fit, re.form) {
   right <- if (inherits(re.form, "formula")) re.form[[length(re.form)]]
   process <- is_process_asked(fit, right)
   wanted <- if (length(find_bars(right)) > 0) which_random(fit, re.form) else rep(FALSE, length(fit$random))
-  known <- process || any(wanted)
+  known <- !is.na(process) && (process || any(wanted))
   if (!is.null(right) && known && only_random(re.form) && (any(wanted) || length(find_bars(right)) == 0)) return(c(process, wanted[-1]))
   abort_fastlmm("re_form", paste0(
     "re.form must be NULL (with all random effects), NA or ~0 (without), or a formula of terms of the fit, as ~ ", deparse1(fit$gp$term), ", not ", deparse1(re.form)
   ))
 }
 
-# Is the process of a fit among the terms of a formula? Its settings need not be written again.
+# Is the process of a fit among the terms of a formula? Its settings need not be written again. NA: another one is.
 is_process_asked <- function(fit, right) {
-  places <- function(term) {
-    given <- as.list(term)[-1]
-    vapply(given[is.null(names(given)) | !nzchar(names(given))], deparse1, "")
-  }
   asked <- find_gp(right)
-  length(asked) == 1 && identical(places(asked[[1]]), vapply(fit$gp$coordinates, deparse1, ""))
+  if (length(asked) == 0) return(FALSE)
+  given <- as.list(asked[[1]])[-1]
+  places <- given[if (is.null(names(given))) TRUE else !nzchar(names(given))]
+  same <- length(asked) == 1 && identical(unname(vapply(places, deparse1, "")), unname(vapply(fit$gp$coordinates, deparse1, "")))
+  if (same) TRUE else NA
 }
 
 # Complete rows with what they need: X, offset, coordinates, and ids and multipliers (in Fourier space numbers, NA: a new one) of groups

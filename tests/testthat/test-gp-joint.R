@@ -82,7 +82,10 @@ test_that("predictions, their standard errors and the effects are the definition
   expect_error(predict(fit, new, re.form = ~ (1 | x)), class = "fastlmm_error_re_form")
   # a fixed effect beside them, or a process over other coordinates, would be ignored without a word
   expect_error(predict(fit, new, re.form = ~ (1 | g) + x, allow.new.levels = TRUE), class = "fastlmm_error_re_form")
-  expect_error(predict(fit, new, re.form = ~ gp(elsewhere)), class = "fastlmm_error_re_form")
+  for (form in list(~ gp(elsewhere), ~ gp(v, u), ~ gp(elsewhere) + (1 | g), ~ gp(u, v) + x)) {
+    expect_error(predict(fit, new, re.form = form, allow.new.levels = TRUE), class = "fastlmm_error_re_form")
+  }
+  expect_identical(predict(fit, new, re.form = ~ gp(u, v) + (1 | g), allow.new.levels = TRUE), predict(fit, new, allow.new.levels = TRUE))
   expect_equal(unname(fitted(fit)), unname(predict(fit, d)), tolerance = 1e-9)
   expect_equal(ranef(fit)$g[["(Intercept)"]], unname(drop(fit$sigma2[[2]] * t(outer(d$g, sort(unique(d$g)), `==`)) %*% solve(m$V, m$residual))), tolerance = 1e-6)
   expect_equal(coef(fit)$g[["(Intercept)"]], fixef(fit)[[1]] + ranef(fit)$g[["(Intercept)"]])
