@@ -40,6 +40,19 @@ test_that("a trend that is not in X ends at three sides on both routes, says so,
   if (exact$h2 > 0) expect_lte(exact$lengthscale, 3.001 * diff(range(few$x)))
 })
 
+test_that("a trend over a plane stays within the length scales that its Fourier basis serves", {
+  set.seed(1)
+  d <- data.frame(u = runif(1050), v = runif(1050))
+  d$y <- d$u + 0.5 * rnorm(1050)
+  expect_message(fit <- fastlmm_fit(y ~ gp(u, v, cov = "matern52", basis = "fourier"), d), class = "fastlmm_message_gp_range")
+  expect_lte(fit$lengthscale[[1]], 3.001 * max(diff(range(d$u)), diff(range(d$v))))
+  expect_lt(abs(fit$gp$captured - 1), fit$gp$tol)
+  # the same point by the kernel matrix
+  at <- fit$lengthscale[[1]]
+  exact <- fastlmm_fit(y ~ gp(u, v, cov = "matern52", basis = "exact", lengthscale = at), d)
+  expect_lt(abs(fit$logLik - exact$logLik), 0.1)
+})
+
 test_that("a profile that is open above ends at Inf, in confint, profile and tidy", {
   set.seed(2)
   d <- data.frame(x = runif(40))

@@ -60,15 +60,16 @@ impl Search<'_> {
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
         let limits = Limits {
-            // a start at an end lies inside, whatever rounding says
-            ends: (
-                (range.shortest[0] / start[0]).ln().min(0.0),
-                (range.longest[0] / start[0]).ln().max(0.0),
-            ),
+            ends: ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln()),
             floor: self.process.floor().ln(),
         };
         let along = |t: f64| -> Vec<f64> { start.iter().map(|l| l * t.exp()).collect() };
-        let (mut at, mut last, mut seen) = ([0.0, delta.ln().max(limits.floor)], None::<Begun>, vec![]);
+        // a start beyond an end, be it by rounding, begins at that end: a basis serves its range only
+        let first = [
+            0.0_f64.clamp(limits.ends.0, limits.ends.1),
+            delta.ln().max(limits.floor),
+        ];
+        let (mut at, mut last, mut seen) = (first, None::<Begun>, vec![]);
         for _ in 0..STEPS {
             let Some(here) = self.near(&along(at[0]), at[1].exp(), start.len())? else {
                 return Ok(None);
