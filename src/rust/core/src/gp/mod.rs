@@ -13,7 +13,7 @@ pub mod joint;
 mod line;
 pub mod local;
 pub mod many;
-mod many_check;
+pub(crate) mod many_check;
 mod many_rows;
 mod newton;
 mod part;
@@ -21,7 +21,7 @@ pub mod places;
 pub mod search;
 pub(crate) mod second_order;
 pub mod settings;
-mod solution;
+pub(crate) mod solution;
 pub(crate) mod turned;
 
 use crate::likelihood::Method;

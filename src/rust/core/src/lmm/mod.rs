@@ -4,7 +4,7 @@ pub(crate) mod degenerate;
 pub(crate) mod estimates;
 pub mod exclude;
 pub mod fit;
-mod left_out;
+pub(crate) mod left_out;
 pub mod look;
 pub mod many;
 mod many_rotation;
