@@ -59,7 +59,7 @@ vcov.fastlmm <- function(object, complete = TRUE, correlation = FALSE, full = FA
   check_dots_empty(...)
   if (full) return(joint_covariance(object))
   value <- .vcov.aliased(is.na(object$coefficients), object$vcov, complete = complete)
-  if (correlation) structure(value, correlation = cov2cor(value)) else value
+  if (isTRUE(correlation)) structure(value, correlation = cov2cor(value)) else value
 }
 
 #' @rdname fastlmm-accessors

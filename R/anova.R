@@ -37,6 +37,7 @@ anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
 #' @rdname anova.fastlmm
 #' @export
 extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
+  check_dots_empty(...)
   value <- logLik(as_ml(fit))
   edf <- attr(value, "df")
   c(edf, -2 * as.numeric(value) + k * edf)
@@ -47,6 +48,8 @@ extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
 #' @export
 drop1.fastlmm <- function(object, scope, ...) {
   labels <- if (missing(scope)) stats::drop.scope(terms(object)) else fixed_labels(object, scope)
+  absent <- setdiff(labels, attr(terms(object), "term.labels"))
+  if (length(absent) > 0) abort_anova(paste0("drop1() has no fixed effects ", first_names(absent), " to leave out; there are ", first_names(attr(terms(object), "term.labels"))))
   base_method("drop1")(if (is.null(object$gp)) as_stored(object) else object, labels, ...)
 }
 
@@ -65,7 +68,7 @@ base_method <- function(verb) utils::getS3method(verb, "default", envir = asName
 
 # Labels of the fixed effects among the terms of a scope
 fixed_labels <- function(fit, scope) {
-  labels <- if (is.character(scope)) scope else attr(terms(stats::update.formula(whole_formula(fit), scope)), "term.labels")
+  labels <- if (is.character(scope)) read_terms(scope, "scope") else attr(terms(stats::update.formula(whole_formula(fit), read_formula(scope, "scope"))), "term.labels")
   setdiff(labels, attr(terms(random_or_none(fit)), "term.labels"))
 }
 
@@ -75,8 +78,8 @@ random_or_none <- function(fit) {
 }
 
 # Of many responses there is no one likelihood.
-abort_one_by_one <- function(verb) {
-  abort_fastlmm("many_responses", paste0(verb, "() is of one response; use extract_fit() for one of many"))
+abort_one_by_one <- function(verb, instead = NULL) {
+  abort_fastlmm("many_responses", paste0(c(paste0(verb, "() is of one response; use extract_fit() for one of many"), instead), collapse = "; "))
 }
 
 #' @rdname summary.fastlmm_mlm

@@ -5,8 +5,13 @@ checkpoint_tag <- "fastlmm checkpoint 3"
 
 new_store <- function(directory, what, print) list(directory = checkpoint_directory(directory), what = what, print = print)
 
+checkpoint_path <- function(directory) {
+  if (is.character(directory) && length(directory) == 1 && !is.na(directory) && nzchar(directory)) return(directory)
+  abort_checkpoint(paste("the directory must be one string, not", code_text(directory)))
+}
+
 checkpoint_directory <- function(directory) {
-  if (!is.character(directory) || length(directory) != 1 || is.na(directory)) abort_checkpoint(paste("the directory must be one string, not", code_text(directory)))
+  checkpoint_path(directory)
   dir.create(directory, showWarnings = FALSE, recursive = TRUE)
   if (!dir.exists(directory)) abort_checkpoint(paste0("cannot make the directory ", quoted(directory)))
   check_format(directory)

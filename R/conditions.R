@@ -78,14 +78,6 @@ gib <- function(bytes) paste(format(bytes / 2^30, digits = 3, trim = TRUE), "GiB
 
 # ---- arguments ----------------------------------------------------------------------------------------
 
-check_dots_empty <- function(..., call = user_call()) {
-  if (...length() == 0) return(invisible())
-  name <- names(as.list(substitute(list(...)))[-1])
-  unnamed <- if (is.null(name)) ...length() else sum(name == "")
-  given <- c(name[nzchar(name)], if (unnamed > 0) counted(unnamed, "argument without a name", "arguments without names"))
-  abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), unused_advice(name, known_arguments(sys.function(-1)))), call = call)
-}
-
 # How many rows of a table to show
 check_shown <- function(n) {
   if (is.numeric(n) && length(n) == 1 && isTRUE(n >= 0)) return(invisible())
@@ -262,15 +254,10 @@ check_design_finite <- function(X) {
   )
 }
 
-abort_design_memory <- function(columns, term, n, needed, available) {
-  abort_fastlmm(
-    "memory",
-    paste0(
-      "the fixed effects have ", counted(columns, "column"), " (the most by ", quoted(term), ") and ", counted(n, "row"),
-      ": this needs about ", gib(needed), " of memory and ", gib(available), " are available; ",
-      "make a factor of many levels a random effect, (1 | ", term, ")"
-    ),
-    needed = needed, available = available
+design_memory_text <- function(columns, term, n, needed, available) {
+  paste0(
+    "the fixed effects have ", counted(columns, "column"), " (the most by ", quoted(term), ") and ", counted(n, "row"), ": this needs about ", needed, " of memory and ", available, " are available; ",
+    "make a factor of many levels a random effect, (1 | ", term, ")"
   )
 }
 

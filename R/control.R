@@ -20,9 +20,9 @@
 fastlmm_control <- function(tolerance = NULL, threads = NULL, verbose = getOption("fastlmm.verbose", FALSE), effects = TRUE) {
   if (!is.null(tolerance)) check_tolerance(tolerance)
   if (!is.null(threads)) threads <- check_threads(threads)
-  check_flag(verbose, "verbose")
-  check_flag(effects, "effects")
-  structure(list(tolerance = tolerance, threads = threads, verbose = as.logical(verbose), effects = as.logical(effects)), class = "fastlmm_control")
+  verbose <- read_flag(verbose, "verbose", "control")
+  effects <- read_flag(effects, "effects", "control")
+  structure(list(tolerance = tolerance, threads = threads, verbose = verbose, effects = effects), class = "fastlmm_control")
 }
 
 check_tolerance <- function(tolerance) {
@@ -30,17 +30,11 @@ check_tolerance <- function(tolerance) {
   abort_control(paste("tolerance must be one number from 0 to 1, not", deparse1(tolerance)))
 }
 
-check_flag <- function(value, name) {
-  if ((is.logical(value) || is.numeric(value)) && length(value) == 1 && !is.na(value)) return(invisible())
-  abort_control(paste(name, "must be TRUE or FALSE, not", deparse1(value)))
-}
-
-# A plain list will do; its names are checked.
+# A plain list will do; one that was changed by hand is read as anew.
 check_control <- function(control) {
-  if (inherits(control, "fastlmm_control")) return(control)
   unknown <- setdiff(names(control), names(formals(fastlmm_control)))
   if (!is.list(control) || length(unknown) > 0 || length(names(control)) < length(control)) abort_unknown_control(control, unknown)
-  do.call(fastlmm_control, control)
+  do.call(fastlmm_control, unclass(control), quote = TRUE)
 }
 
 abort_unknown_control <- function(control, unknown) {

@@ -104,6 +104,7 @@ abort_new_fixed_level <- function(name, new, levels) {
 # `extras`: the expressions weights, offset and subset, evaluated in data and then in the formula's environment, as lm() does.
 mold_design <- function(parts, data, extras, na.action = stats::na.omit, contrasts = NULL) {
   na.action <- as_na_action(na.action)
+  check_contrasts_list(contrasts)
   whole <- model_variables(parts, data, extras)
   check_response(whole[[1]], names(whole)[1])
   frame <- settle_rows(whole, na.action)
@@ -151,6 +152,11 @@ formula_columns <- function(formula, frame) {
   X[, colnames(X) != "(Intercept)", drop = FALSE]
 }
 
+check_contrasts_list <- function(contrasts) {
+  if (is.null(contrasts) || is.list(contrasts)) return(invisible())
+  abort_fastlmm("contrasts", paste("contrasts must be a list, as list(g = \"contr.sum\"), not", code_text(contrasts)))
+}
+
 # model.matrix() loses names of more than 4096 bytes: long variables go through it under a short name.
 design_matrix <- function(terms, frame, contrasts) {
   long <- names(frame)[nchar(names(frame), "bytes") > 1000]
@@ -190,8 +196,7 @@ fixed_variables <- function(terms, frame) {
 check_design_size <- function(terms, frame, available = available_memory()) {
   columns <- term_columns(terms, frame)
   needed <- 8 * 3 * as.numeric(nrow(frame)) * sum(columns)
-  if (is.na(available) || needed <= available) return(invisible())
-  abort_design_memory(sum(columns), names(columns)[which.max(columns)], nrow(frame), needed, available)
+  check_memory(needed, function(needed, available) design_memory_text(sum(columns), names(columns)[which.max(columns)], nrow(frame), needed, available), available)
 }
 
 term_columns <- function(terms, frame) {
@@ -203,11 +208,4 @@ term_columns <- function(terms, frame) {
 
 variable_columns <- function(x) {
   if (is.factor(x)) nlevels(x) else if (is.character(x)) length(unique(x)) else if (is.logical(x)) 2 else NCOL(x)
-}
-
-# Bytes that Linux says are free; elsewhere unknown, and nothing is refused.
-available_memory <- function() {
-  if (!file.exists("/proc/meminfo")) return(NA_real_)
-  line <- grep("^MemAvailable:", readLines("/proc/meminfo"), value = TRUE)
-  if (length(line) == 1) 1024 * as.numeric(gsub("[^0-9]", "", line)) else NA_real_
 }

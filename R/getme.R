@@ -216,6 +216,7 @@ isSingular.default <- function(x, tol = 1e-4) {
 #' @rdname isSingular
 #' @export
 isSingular.fastlmm <- function(x, tol = 1e-4) {
+  tol <- number_between(0, Inf)(tol, "tol")
   any(x$sigma2 == 0 | relative_sd(x) * sqrt(vapply(x$random, `[[`, 0, "mean_diag")) < tol)
 }
 

@@ -240,7 +240,7 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   check_dots_empty(...)
   table <- gp_parameters(fitted)
   if (is.null(which)) which <- table$name[table$what != "beta"]
-  table <- table[match(gp_selected(table, which), table$name), ]
+  table <- table[match(gp_selected(table, read_names(which, "which")), table$name), ]
   if (!is_profiled_jointly(fitted) && (length(fitted$lengthscale) > 1 || length(fitted$random) > 1)) {
     abort_fastlmm("no_profile", "profiles in Fourier space are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
   }

@@ -109,12 +109,9 @@ gp_exact <- function(model) {
 
 # n x n numbers, and a few copies of them
 check_kernel_memory <- function(n, copies = 6) {
-  needed <- 8 * copies * n^2
-  available <- available_memory()
-  if (is.na(available) || needed <= available) return(invisible())
-  abort_fastlmm("memory", sprintf(
-    "the exact route of gp() needs about %.1f GiB for %d rows, but only %.1f GiB are available; use basis = \"fourier\"", needed / 2^30, n, available / 2^30
-  ), needed = needed / 2^30, available = available / 2^30)
+  check_memory(8 * copies * n^2, function(needed, available) {
+    sprintf("the exact route of gp() needs about %s for %.0f rows, but only %s are available; use basis = \"fourier\"", needed, n, available)
+  })
 }
 
 # A fit in weight space, its basis functions' coefficients and what later questions need

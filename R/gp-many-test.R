@@ -113,7 +113,7 @@ tail_fitted <- 250L
 permuted_together <- 2e7
 
 permuted_p <- function(fit, tested, nsim, seed) {
-  nsim <- if (is.null(nsim)) max(20, ceiling(pool_total / length(tested))) else check_nsim(nsim)
+  nsim <- if (is.null(nsim)) max(20, ceiling(pool_total / length(tested))) else check_nsim(nsim, nrow(fit$y) + length(tested))
   if (length(tested) == 0) return(list(log_p = numeric(), larger = integer(), nsim = nsim))
   state <- seed_generator(seed)
   on.exit(state$restore())
@@ -231,6 +231,7 @@ pareto_tail <- function(excess) {
 #' @rdname anova.fastlmm_gp_mlm
 #' @export
 print.fastlmm_gp_anova <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
+  check_dots_empty(...)
   check_shown(n)
   cat(attr(x, "heading"), "\n", sep = "")
   shown <- as.data.frame(x)[head(order(x$rank), n), ]
@@ -253,20 +254,9 @@ tidy.fastlmm_gp_anova <- function(x, ...) {
 #' @export
 tidy.fastlmm_gp_mlm <- function(x, ...) {
   check_dots_empty(...)
-  responses <- names(x$logLik)
   label <- x$gp$name
-  pars <- function(group, term, estimate, se) data.frame(
-    response = responses, effect = "ran_pars", group = group, term = term, estimate = unname(estimate), std.error = unname(se), statistic = NA_real_
-  )
-  se <- coefficient_errors(x)
-  kept <- x$kept
-  fixed <- lapply(kept, function(term) data.frame(
-    response = responses, effect = "fixed", group = NA_character_, term = term, estimate = unname(x$coefficients[term, ]), std.error = unname(se[term, ]),
-    statistic = unname(x$coefficients[term, ] / se[term, ])
+  tidy_many(x, list(
+    many_pars(x, label, "lengthscale", x$lengthscale, NA_real_), many_pars(x, label, "sd__(Intercept)", sqrt(x$sigma2), NA_real_),
+    many_pars(x, "Residual", "sd__Observation", sqrt(x$sigma2_e), NA_real_), many_pars(x, label, "fsv", x$fsv, x$se$fsv)
   ))
-  rows <- do.call(rbind, c(fixed, list(
-    pars(label, "lengthscale", x$lengthscale, NA_real_), pars(label, "sd__(Intercept)", sqrt(x$sigma2), NA_real_),
-    pars("Residual", "sd__Observation", sqrt(x$sigma2_e), NA_real_), pars(label, "fsv", x$fsv, x$se$fsv)
-  )))
-  structure(rows[order(match(rows$response, responses)), ], row.names = seq_len(nrow(rows)))
 }

@@ -166,7 +166,7 @@ ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel 
 #' @export
 simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
-  nsim <- check_nsim(nsim)
+  nsim <- check_nsim(nsim, length(object$y))
   state <- seed_generator(seed)
   on.exit(state$restore())
   draws <- rep(list(matrix(NA_real_, nrow(object$y), ncol(object$y), dimnames = dimnames(object$y))), nsim)

@@ -19,6 +19,10 @@
 plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE, xlab = NULL, ylab = NULL, main = NULL,
                             col = grDevices::hcl.colors(100, "YlOrRd", rev = TRUE), ...) {
   d <- length(x$gp$axes)
+  read_arguments()
+  points <- read_flag(points, "points")
+  if (!is.null(n) && !is_count(n)) abort_fastlmm("n", paste("n, points of an axis, must be a whole number of at least 1, not", code_text(n)))
+  if (!is.null(n)) check_matrix_memory(n^length(x$gp$axes), 8, sprintf("a grid of %.0f points an axis", n))
   grid <- gp_plot_grid(x, if (is.null(n)) c(300, 80, 80)[d] else n)
   name <- gp_axis_labels(x)
   if (is.null(xlab)) xlab <- name[1]

@@ -79,6 +79,7 @@ gp_components <- function(fit) {
 #' @param digits significant digits.
 #' @export
 print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3), ...) {
+  check_dots_empty(...)
   print_title(x$fit)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)

@@ -34,7 +34,10 @@
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ard = FALSE, size = 4000) {
-  cov <- match.arg(cov)
+  check_dots_empty()
+  cov <- one_of(cov, gp_kernels, covariance_habits)
+  ard <- read_flag(ard, "ard")
+  if (!is.numeric(lengthscale)) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shorter first"))
   d <- length(lower)
   check_basis_box(lower, upper)
   term <- quote(gp_basis())

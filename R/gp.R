@@ -138,8 +138,8 @@ gp_label <- function(coordinates) paste0("gp(", toString(vapply(coordinates, dep
 # What can be said before the coordinates are known
 check_gp_words <- function(gp, term) {
   flag <- function(x) isTRUE(x) || isFALSE(x)
-  if (!isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", deparse1(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov)))
-  if (!isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
+  if (!is.character(gp$cov) || !isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", code_text(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov)))
+  if (!is.character(gp$basis) || !isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
   if (!flag(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
   if (!flag(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")
   gp

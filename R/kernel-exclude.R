@@ -29,6 +29,7 @@
 #' update(fastlmm_exclude(fit, "m1"), . ~ . + W[, "m1"])
 #' @export
 fastlmm_exclude <- function(fit, columns) {
+  check_dots_empty()
   W <- check_excludable(fit)$kernel$W
   sets <- lapply(if (is.list(columns)) columns else list(columns), excluded_columns, W = W)
   model <- stored_model(fit)
@@ -58,6 +59,7 @@ check_excludable <- function(fit) {
 }
 
 excluded_columns <- function(set, W) {
+  set <- read_names(set, "columns")
   at <- if (is.character(set)) match(set, colnames(W)) else if (is.logical(set)) which(set) else match(set, seq_len(ncol(W)))
   if (anyNA(at)) abort_exclude(paste0("was asked for columns that W does not have: ", first_names(set[is.na(at)]), "; it has ", counted(ncol(W), "column")))
   at <- unique(at)

@@ -60,6 +60,7 @@ check_mix_names <- function(names, n) {
 }
 
 check_mix_part <- function(K, name) {
+  check_valid(K, quoted(name), "kernel_class")
   if (is_mix(K)) abort_mix(paste0("has a mix as ", quoted(name), "; give all kernels in one mix"))
   if (!is.null(K) && length(dim(K)) != 2 && !is_lowrank(K)) abort_mix(paste0("has ", quoted(name), " of class ", class(K)[1], "; give a matrix, a factor or NULL"))
 }

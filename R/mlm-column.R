@@ -16,6 +16,7 @@
 #' confint(fit[["sepal"]], "h2")
 #' @export
 extract_fit <- function(fit, response) {
+  check_dots_empty()
   if (!inherits(fit, "fastlmm_mlm")) abort_fastlmm("not_a_fit", paste("extract_fit() needs a fit of many responses, not an object of class", class(fit)[1]))
   j <- which_response(fit, response)
   if (inherits(fit, "fastlmm_gp_mlm")) return(report_gp(estimate_gp(gp_column_model(fit, j))))

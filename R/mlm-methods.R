@@ -2,7 +2,7 @@
 #'
 #' Vectors named by response and matrices with a column a response, in the order of the fit.
 #'
-#' @param object,x,formula,fit a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
+#' @param object,x,formula,fit,fitted a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
 #' @param n how many responses to show.
 #' @param digits significant digits.
 #' @param row.names,optional as in [as.data.frame()], not used.
@@ -22,7 +22,8 @@
 #' * `summary()`: a list of class `summary.fastlmm_mlm` with that table, `coefficients` (an array, columns of X x (Estimate, Std. Error, t value) x responses) and counts of
 #'   status and boundary.
 #' * `confint()`: a data frame `response`, `term`, `estimate`, `lower`, `upper`. Intervals of `h2` and `delta` are Wald intervals of log delta; there are none at a boundary.
-#' * `anova()`, `drop1()`, `add1()`, `extractAIC()`: errors that send to [extract_fit()].
+#' * `tidy()`: the columns of [tidy.fastlmm()] after `response`: fixed effects, standard deviations, `h2` of each random effect. `glance()`: a row for each response; `h2` is the sum of the shares.
+#' * `anova()`, `drop1()`, `add1()`, `extractAIC()`, `augment()`, `profile()`: errors that send to [extract_fit()].
 #' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`, `weights()`: as of a single fit.
 #' @examples
 #' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
@@ -56,6 +57,7 @@ summary.fastlmm_mlm <- function(object, ...) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 print.summary.fastlmm_mlm <- function(x, n = 20, digits = max(3, getOption("digits") - 3), ...) {
+  check_dots_empty(...)
   print_many(x$fit, x$table, n, digits)
   # a count beside "h2 = 0" must not read as its digits
   cat("Status: ", paste0(quoted(names(x$status)), " in ", x$status, collapse = ", "), "\n", sep = "")
@@ -216,7 +218,7 @@ confint.fastlmm_mlm <- function(object, parm = NULL, level = 0.95, method = "Wal
   if (!identical(method, "Wald")) abort_fastlmm("method", "intervals of many responses are method = \"Wald\"; use extract_fit() for the profile of one")
   terms <- rownames(object$coefficients)
   known <- c("h2", "delta"[is.vector(object$delta)], terms)
-  if (is.null(parm)) parm <- c("h2", terms)
+  if (length(parm) == 0) parm <- c("h2", terms)
   if (!all(parm %in% known)) abort_fastlmm("parameter", paste0("no parameter ", first_names(setdiff(parm, known)), "; there are ", first_names(known)))
   z <- qnorm(both_tails(check_level(level)))
   do.call(rbind, unlist(lapply(parm, response_intervals, fit = object, z = z), recursive = FALSE))
@@ -248,6 +250,7 @@ response_intervals <- function(term, fit, z) {
 #' @param xlab,ylab labels of the axes.
 #' @export
 plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
+  read_arguments()
   check_shown(n)
   table <- confint(x, "h2", level)
   shown <- head(table[order(-table$estimate, na.last = NA), ], n)

@@ -203,7 +203,7 @@ VarCorr.fastlmm_mlm <- function(x, sigma = 1, ...) {
 #' @export
 simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
-  nsim <- check_nsim(nsim)
+  nsim <- check_nsim(nsim, length(object$y))
   conditional <- length(wanted_random(object, re.form)) > 0
   state <- seed_generator(seed)
   on.exit(state$restore())

@@ -13,6 +13,11 @@ as_data_frame <- function(data, what = "data") {
   plain_numbers(structure(data, class = "data.frame", row.names = .set_row_names(rows[1])))
 }
 
+needed_frame <- function(data, what) {
+  if (is.null(data) || is.environment(data)) abort_data(paste(what, "must be a data frame, not", class(data)[1]))
+  as_data_frame(data, what)
+}
+
 # Model frame of all variables: fixed part, grouping, slope, weights, offset. All rows of the subset, missing values too.
 model_variables <- function(parts, data, extras) {
   formula <- parts$fixed
@@ -57,9 +62,16 @@ drop_incomplete <- function(whole, na.action) {
   if (identical(na.action, stats::na.fail) && anyNA(whole, recursive = TRUE)) abort_missing_values(whole)
   weights <- whole[["(weights)"]]
   whole[["(weights)"]] <- NULL
-  frame <- if (is_many(whole[[1]])) drop_incomplete_many(whole, na.action) else na.action(whole)
+  frame <- if (is_many(whole[[1]])) drop_incomplete_many(whole, na.action) else answered_frame(whole, na.action)
   if (!is.null(weights)) frame[["(weights)"]] <- weights[match(rownames(frame), rownames(whole))]
   frame
+}
+
+answered_frame <- function(whole, na.action) {
+  frame <- tryCatch(suppressWarnings(na.action(whole)), error = function(error) error)
+  if (is.data.frame(frame) && identical(names(frame), names(whole))) return(frame)
+  why <- if (inherits(frame, "error")) paste("stopped with:", conditionMessage(frame)) else paste("gave an object of class", class(frame)[1])
+  abort_fastlmm("na_action", paste("na.action must give the rows of the model frame that are kept, as na.omit does; it", why))
 }
 
 drop_zero_weights <- function(frame, weights) {

@@ -4,7 +4,7 @@
 as_na_action <- function(na.action) {
   if (is.null(na.action)) return(stats::na.pass)
   if (is.function(na.action)) return(na.action)
-  found <- if (is.character(na.action) && length(na.action) == 1) get0(na.action, envir = globalenv(), mode = "function")
+  found <- if (is.character(na.action) && length(na.action) == 1 && isTRUE(nzchar(na.action))) get0(na.action, envir = globalenv(), mode = "function")
   if (!is.null(found)) return(found)
   abort_fastlmm("na_action", paste0("na.action must be a function, or its name, such as na.omit, na.exclude or na.fail, not ", deparse1(na.action)))
 }

@@ -66,6 +66,7 @@ plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", ty
 #' @export
 plot.fastlmm_profile <- function(x, level = c(0.5, 0.8, 0.9, 0.95, 0.99), type = c("zeta", "logLik"), ...) {
   type <- one_of(type)
+  if (length(level) == 0) check_level(level)
   lapply(level, check_level)
   names <- levels(x$.par)
   if (length(names) > 1) {

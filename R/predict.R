@@ -77,7 +77,7 @@ wanted_random <- function(fit, re.form) {
 }
 
 is_population <- function(re.form) {
-  if (inherits(re.form, "formula")) identical(re.form[[length(re.form)]], 0) else length(re.form) == 1 && is.na(re.form)
+  if (inherits(re.form, "formula")) identical(re.form[[length(re.form)]], 0) else is.atomic(re.form) && length(re.form) == 1 && is.na(re.form)
 }
 
 # Has a formula random terms and nothing else? An intercept, or none, says nothing there.

@@ -30,7 +30,7 @@
 #' @export
 profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
   check_dots_empty(...)
-  table <- select_parameters(fitted, which)
+  table <- select_parameters(fitted, if (!is.null(which)) read_names(which, "which"))
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   points <- check_points(points)
@@ -179,7 +179,10 @@ check_level <- function(level, what = "level") {
   abort_fastlmm("level", paste0(what, " must be one number between 0 and 1, not ", deparse1(level)))
 }
 
+# More say nothing more of a smooth curve.
+most_points <- 1e6
+
 check_points <- function(points) {
-  if (is.numeric(points) && length(points) == 1 && is.finite(points) && points >= 3) return(as.integer(points))
-  abort_fastlmm("points", paste0("points must be one number of at least 3, not ", deparse1(points)))
+  if (is.numeric(points) && length(points) == 1 && isTRUE(points >= 3 & points <= most_points)) return(as.integer(points))
+  abort_fastlmm("points", sprintf("points must be one number from 3 to %.0f, not %s", most_points, code_text(points)))
 }

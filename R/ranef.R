@@ -32,6 +32,7 @@ ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), 
 
 wanted_groups <- function(groups, whichel) {
   if (is.null(whichel)) return(groups)
+  if (length(whichel) == 0) abort_fastlmm("group", paste0("whichel names no grouping factor; there are ", first_names(names(groups))))
   known <- if (is.numeric(whichel)) seq_along(groups) else names(groups)
   if (!all(whichel %in% known)) abort_fastlmm("group", paste0("no grouping factor ", first_names(setdiff(whichel, known)), "; there are ", first_names(names(groups))))
   groups[whichel]

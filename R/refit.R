@@ -50,7 +50,7 @@ stored_model <- function(fit) {
 
 check_new_response <- function(y, fit) {
   if (is.data.frame(y) || is.matrix(y)) {
-    if (ncol(y) > 1) abort_many_responses(ncol(y))
+    if (ncol(y) != 1) abort_many_responses(ncol(y))
     y <- y[, 1, drop = TRUE]
   }
   if (!is.numeric(y) && !is.logical(y)) abort_new_response(paste("must be numeric, not of class", class(y)[1]))
@@ -71,6 +71,7 @@ abort_new_response <- function(message) abort_fastlmm("new_response", paste("the
 update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   call <- object$call
   if (is.null(call)) abort_fastlmm("no_call", "the fit has no call to update")
+  evaluate <- read_flag(evaluate, "evaluate")
   old <- without_dot(object, !missing(formula.))
   call$formula <- if (missing(formula.)) old else changed_formula(old, formula.)
   changes <- as.list(match.call(expand.dots = FALSE)$...)
@@ -84,7 +85,7 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
 }
 
 changed_formula <- function(old, change) {
-  change <- stats::as.formula(change)
+  change <- read_formula(change, "formula.")
   side <- length(change)
   change[[side]] <- sum_bars(change[[side]])
   for (term in subtracted(change[[side]])) if (is_without(old, term)) warn_not_removed(term, old)

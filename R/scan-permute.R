@@ -33,6 +33,7 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
   if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
   if (!is_count(n)) abort_scan(paste("needs n, a whole number of at least 1, not", code_text(n)))
   source <- with_units(candidate_source(candidates, fit, data), fit)
+  check_matrix_memory(4 * source$cells, n, sprintf("%.0f permutations of %.0f rows", n, source$cells))
   state <- seed_generator(seed)
   on.exit(state$restore())
   null <- permuted_null(fit, source, n)

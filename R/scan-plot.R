@@ -33,6 +33,7 @@
 #' @export
 plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), main = NULL,
                               xlab = NULL, ylab = NULL, ...) {
+  read_arguments()
   type <- one_of(type)
   threshold <- check_line(threshold)
   log10p <- expression(-log[10](p))

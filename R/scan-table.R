@@ -54,7 +54,7 @@ rbind.fastlmm_scan <- function(..., deparse.level = 1) {
 }
 
 #' @export
-merge.fastlmm_scan <- function(x, y, ...) part_of(merge(as_plain(x), if (inherits(y, "fastlmm_scan")) as_plain(y) else y, ...), x)
+merge.fastlmm_scan <- function(x, y, ...) part_of(merge(as_plain(x), if (inherits(y, "fastlmm_scan")) as_plain(y) else needed_frame(y, "y"), ...), x)
 
 #' @export
 transform.fastlmm_scan <- function(`_data`, ...) part_of(NextMethod(), `_data`)

@@ -102,6 +102,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
   source <- with_units(candidate_source(candidates, fit, data), fit)
+  if (!is.null(checkpoint)) checkpoint <- checkpoint_path(checkpoint)
   if (!is.null(checkpoint)) source$read <- read_once(source$read)
   if (source$matched == "order") inform_in_order()
   how <- list(block_size = block_size, checkpoint = checkpoint, progress = isTRUE(progress))
@@ -135,7 +136,7 @@ abort_scan <- function(message) abort_fastlmm("scan", paste(if (is_running(fastl
 # Columns of each test, how many of them are only adjusted for, and its name
 scan_sets <- function(sets, source) {
   if (is.null(sets)) return(list(columns = as.list(seq_len(source$m)), adjust = integer(source$m), names = source$names, with = NULL))
-  if (!is.list(sets)) sets <- sets_of_columns(sets, source)
+  if (!is.list(sets)) sets <- sets_of_columns(read_names(sets, "sets"), source)
   if (length(sets) == 0) abort_scan("got a list of no sets; leave sets out to test each column by itself")
   columns <- lapply(sets, set_columns, source = source)
   names <- names(columns)
@@ -153,6 +154,7 @@ sets_of_columns <- function(sets, source) {
 
 set_columns <- function(set, source) {
   if (length(set) == 0) abort_scan("got a set without columns")
+  set <- read_names(set, "a set of sets")
   at <- if (is.character(set)) match(set, source$names) else match(set, seq_len(source$m))
   if (anyNA(at)) abort_scan(paste0("got a set with columns that candidates do not have: ", first_names(set[is.na(at)])))
   at

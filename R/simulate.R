@@ -19,7 +19,7 @@
 simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   check_dots_empty(...)
   check_has_rows(object, "simulate()")
-  nsim <- check_nsim(nsim)
+  nsim <- check_nsim(nsim, object$nobs)
   kept <- names(object$random) %in% names(wanted_random(object, re.form))
   state <- seed_generator(seed)
   on.exit(state$restore())
@@ -74,7 +74,9 @@ seed_generator <- function(seed) {
 
 is_seed <- function(seed) is.numeric(seed) && length(seed) == 1 && is.finite(seed) && abs(seed) <= .Machine$integer.max
 
-check_nsim <- function(nsim) {
-  if (is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1) return(as.integer(nsim))
-  abort_fastlmm("nsim", paste0("nsim must be a whole number of at least 1, not ", deparse1(nsim)))
+# `size` numbers a draw, and some more on the way
+check_nsim <- function(nsim, size) {
+  if (!(is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1)) abort_fastlmm("nsim", paste0("nsim must be a whole number of at least 1, not ", code_text(nsim)))
+  check_matrix_memory(3 * size, nsim, sprintf("%.0f draws of %.0f numbers", nsim, size))
+  floor(nsim)
 }

@@ -80,6 +80,8 @@ rg.default <- function(object, ...) abort_not_slam(object, "rg", "VarCorr(fit)")
 #' @export
 h2.default <- function(object, ...) abort_not_slam(object, "h2", "fit$h2")
 
+check_slam <- function(object, verb, instead) if (!inherits(object, "slamglmm")) abort_not_slam(object, verb, instead)
+
 abort_not_slam <- function(object, verb, instead) {
   ours <- inherits(object, c("fastlmm", "fastlmm_mlm"))
   abort_fastlmm("class", paste0(verb, "() takes a fit by slamglmm_fit(), not ", if (ours) paste0("one by fastlmm_fit(), of which ", instead, " tells it") else paste("an object of class", quoted(class(object)[1]))))
@@ -260,6 +262,8 @@ match_factors <- function(Lambda, reference) {
 #'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed.
 #' @export
 factor_summary <- function(object) {
+  check_dots_empty()
+  check_slam(object, "factor_summary", "summary(fit)")
   k <- object$n_factors
   if (k == 0) return(data.frame(factor = character(), variance = numeric(), h2 = numeric(), responses = integer()))
   all <- each_draw(object, function(d) {

@@ -16,12 +16,14 @@ NULL
 #' @rdname slamglmm_draws
 #' @exportS3Method posterior::as_draws
 as_draws.slamglmm <- function(x, traits = NULL, ...) {
+  check_dots_empty(...)
   posterior::as_draws_array(invariant_draws(x, traits))
 }
 
 #' @rdname slamglmm_draws
 #' @exportS3Method coda::as.mcmc
 as.mcmc.slamglmm <- function(x, traits = NULL, ...) {
+  check_dots_empty(...)
   all <- invariant_draws(x, traits)
   thin <- x$plan$thin
   one <- function(chain) coda::mcmc(array(all[, chain, ], dim(all)[c(1, 3)], dimnames(all)[c(1, 3)]), start = x$plan$warmup + thin, thin = thin)
@@ -118,10 +120,15 @@ print.summary.slamglmm <- function(x, ...) {
 #' @export
 pp_check <- function(object, ...) UseMethod("pp_check")
 
+#' @export
+pp_check.default <- function(object, ...) abort_not_slam(object, "pp_check", "plot(fit) and simulate(fit)")
+
 #' @rdname slamglmm_methods
 #' @export
 pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
   check_dots_empty(...)
+  if (!is_count(n)) abort_fastlmm("n", paste("n, replicated data sets, must be a whole number of at least 1, not", code_text(n)))
+  check_matrix_memory(n, 1, sprintf("%.0f replicated data sets", n))
   state <- seed_generator(seed)
   on.exit(state$restore())
   observed <- trait_statistics(object$Y)

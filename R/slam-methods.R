@@ -219,6 +219,8 @@ expected_y <- function(fit) {
 #' @return The responses, rows by responses, cells that were missing at the mean of their draws; with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
 #' @export
 posterior_cells <- function(object, draws = FALSE) {
+  check_dots_empty()
+  check_slam(object, "posterior_cells", "fitted(fit)")
   check_has_draws(object)
   cells <- missing_cells(object)
   Y <- object$Y

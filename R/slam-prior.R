@@ -33,6 +33,9 @@ slam_prior <- function(residual = inverse_wishart(V = 0.5, nu = 5), covariates =
   check_variance_prior(covariates, "covariates")
   if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")
   prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors)
+  for (name in c("h2", "h2_factors")) {
+    if (!is.function(prior[[name]]) && !is.numeric(prior[[name]])) abort_prior(paste(name, "must be a function of the proportion, or its weights on the grid, not", code_text(prior[[name]])))
+  }
   structure(prior, class = "slam_prior")
 }
 
@@ -65,6 +68,7 @@ inverse_gamma <- function(shape, scale) {
 #' @seealso [slam_prior()]
 #' @export
 mgp <- function(nu = 3, first = c(shape = 2, rate = 1), others = c(shape = 3, rate = 1), truncated = TRUE) {
+  check_dots_empty()
   if (!is_positive(nu) || !is_pair(first) || !is_pair(others)) abort_prior("nu, and shape and rate of first and others of mgp(), must be positive numbers")
   if (truncated && others[[1]] < 1) abort_prior("the shape of others in a truncated mgp() must be at least 1")
   if (!truncated && others[[1]] <= 1 + others[[2]]) {
@@ -108,7 +112,7 @@ prior_numbers <- function(prior, grid, n, shared) {
 }
 
 grid_weights <- function(prior, h, name) {
-  weight <- if (is.function(prior)) prior(h) else prior
+  weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior
   if (!is.numeric(weight) || length(weight) != length(h) || !all(is.finite(weight)) || any(weight < 0) || sum(weight) == 0) {
     abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, length(h)))
   }

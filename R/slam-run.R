@@ -226,7 +226,7 @@ with_chunks <- function(fit, found) {
 #' @export
 extend <- function(object, iter, progress = interactive(), ...) {
   check_dots_empty(...)
-  if (!inherits(object, "slamglmm")) abort_fastlmm("class", "extend() takes a fit by slamglmm_fit()")
+  check_slam(object, "extend", "update(fit)")
   if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
   object$plan$iter <- object$plan$iter + iter
   check_draws_memory(object)
@@ -236,6 +236,7 @@ extend <- function(object, iter, progress = interactive(), ...) {
 #' @rdname extend
 #' @export
 restore <- function(dir) {
+  check_dots_empty()
   file <- if (is.character(dir) && length(dir) == 1) file.path(dir, "job")
   if (!is.null(file)) check_format(dir)
   if (is.null(file) || !file.exists(file)) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir)))

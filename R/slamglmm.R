@@ -65,6 +65,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   random <- slam_random(mold_random(K, parts, design, control), parts)
   values <- slam_data(parts, design, random, factors, data)
   k <- check_factors(n_factors, ncol(values$Y))
+  check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
   fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
   fit$seed <- check_seed(seed)
   fit$own_seed <- is.null(seed)
@@ -106,6 +107,15 @@ check_plan <- function(chains, iter, warmup, thin, grid) {
   plan
 }
 
+# Before anything is made: the least that draws, states and the grid of proportions take
+check_plan_memory <- function(plan, n, p, k) {
+  draws <- 2 * kept_draws(plan) * (p * (k + 3) + k * (n + 2))
+  needed <- 8 * (plan$chains * (draws + n * (p + k)) + plan$grid * (n + p + k))
+  check_memory(needed, function(needed, available) {
+    sprintf("%.0f chains of %.0f factors with a grid of %.0f points would take %s, and there are %s", plan$chains, k, plan$grid, needed, available)
+  })
+}
+
 slam_random <- function(random, parts) {
   if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes a random effect, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
   if (length(random) == 1 && is.null(random[[1]]$part)) return(random[[1]])
@@ -115,7 +125,7 @@ slam_random <- function(random, parts) {
 check_factors <- function(k, p) {
   if (is.null(k)) return(min(20, max(1, p %/% 3)))
   if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", deparse1(k)))
-  if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%d) than responses (%d): the prior alone decides about most of them", as.integer(k), p))
+  if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): the prior alone decides about most of them", k, p))
   as.numeric(k)
 }
 
@@ -141,8 +151,6 @@ kept_draws <- function(plan, done = plan$iter) max(0, (done - plan$warmup) %/% p
 check_draws_memory <- function(fit, available = available_memory()) {
   # draws, and a copy of them while they are put together
   needed <- 2 * 8 * draw_size(fit) * kept_draws(fit$plan) * fit$plan$chains
-  if (!is.na(available) && needed > available) {
-    abort_fastlmm("memory", paste0("the draws would take ", gib(needed), " and there are ", gib(available), "; use a larger thin, fewer chains or factors"), needed = needed, available = available)
-  }
+  check_memory(needed, function(needed, available) paste0("the draws would take ", needed, " and there are ", available, "; use a larger thin, fewer chains or factors"), available)
   if (needed > 2^30) inform_fastlmm("memory", paste("the draws will take", gib(needed)))
 }

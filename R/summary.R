@@ -52,6 +52,7 @@ estimate_table <- function(fit) {
 #' @rdname summary.fastlmm
 #' @export
 print.summary.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), correlation = NULL, ...) {
+  check_dots_empty(...)
   print_title(x$fit)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)

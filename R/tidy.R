@@ -64,7 +64,7 @@ augment.fastlmm <- function(x, data = model.frame(x), newdata = NULL, se_fit = F
   fitted <- conditional_fit(x)
   out <- data.frame(.fitted = unname(fitted), .resid = response(x) - unname(fitted), .fixed = unname(population_fit(x)))
   if (se_fit) out$.se.fit <- unname(rows_of_fit(predict(x, se.fit = TRUE)$se.fit, x))
-  data <- as.data.frame(data)
+  data <- needed_frame(data, "data")
   at <- places_in_data(data, x)
   # in the order of data, which may be sorted by now
   cbind(data[sort(at), , drop = FALSE], out[order(at), , drop = FALSE])
@@ -74,7 +74,7 @@ augment_new <- function(fit, newdata, se_fit, ...) {
   found <- predict(fit, newdata, se.fit = se_fit, ...)
   out <- data.frame(.fitted = unname(if (se_fit) found$fit else found), .fixed = unname(quietly_not_estimable(predict(fit, newdata, re.form = NA))))
   if (se_fit) out$.se.fit <- unname(found$se.fit)
-  cbind(as.data.frame(newdata), out)
+  cbind(needed_frame(newdata, "newdata"), out)
 }
 
 # Of data or of padded values, without the rows that were left out for missing values

@@ -41,6 +41,7 @@ as.data.frame.VarCorr.fastlmm <- function(x, row.names = NULL, optional = FALSE,
 #' @rdname VarCorr.fastlmm
 #' @export
 print.VarCorr.fastlmm <- function(x, digits = max(3, getOption("digits") - 2), comp = "Std.Dev.", ...) {
+  check_dots_empty(...)
   print(format_var_corr(x, digits, comp), quote = FALSE)
   invisible(x)
 }

@@ -1,0 +1,106 @@
+# Every exported function and every method, each argument in turn given what nobody means: it works, or stops by a class of this package.
+
+odd_arguments <- function() {
+  list(
+    NULL, NA, NA_character_, "a", "", c(TRUE, NA), c("a", "b"), 0, -1, 1.5, 1e10, 1e13, NaN, Inf, -Inf, character(0), numeric(0), list(), list(mean), mean, sum, 1i, as.raw(1), factor("a"), data.frame(),
+    as.Date("2020-01-01"), quote(x), quote(f(x)), new.env(), matrix(1:4, 2), 1:3, TRUE, ~x, y ~ 1
+  )
+}
+
+argument_objects <- function() {
+  set.seed(1)
+  ids <- paste0("i", 1:20)
+  n <- 40
+  data <- data.frame(id = rep(ids, 2), x = rnorm(n), u = runif(n), v = runif(n), g = rep(c("a", "b", "c", "d"), 10))
+  W <- matrix(rnorm(20 * 30), 20, dimnames = list(ids, NULL))
+  K <- tcrossprod(W) / 30
+  data$y <- rnorm(n) + data$x / 2 + rep(t(chol(K)) %*% rnorm(20), 2)
+  data$y2 <- rnorm(n) + data$y / 2
+  data$y3 <- rnorm(n)
+  M <- matrix(rbinom(n * 6, 2, 0.4), n, dimnames = list(NULL, paste0("m", 1:6)))
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = K)
+  gp <- fastlmm_fit(y ~ x + gp(u, v, lengthscale = 0.3), data)
+  mlm <- fastlmm_fit(cbind(y, y2, y3) ~ x + (1 | id), data, K = K)
+  gp_mlm <- fastlmm_fit(cbind(y, y2, y3) ~ x + gp(u, v, lengthscale = 0.3), data)
+  scan <- fastlmm_scan(fit, M, progress = FALSE)
+  slam <- slamglmm_fit(cbind(y, y2, y3) ~ x + (1 | id), data, K = K, n_factors = 2, chains = 2, iter = 60, seed = 1, progress = FALSE)
+  list(
+    fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
+    fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
+    summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
+    data = data, K = K, W = W, M = M, lowrank = fastlmm_fit(y ~ x + (1 | id), data, K = kernel_lowrank(W)), basis = gp_basis(c(u = 0, v = 0), c(u = 1, v = 1), c(0.1, 1))
+  )
+}
+
+# Functions with arguments that work, to be replaced one by one
+argument_calls <- function(o) {
+  call_of <- function(name, given = list(), f = getExportedValue("fastlmm", name)) list(name = name, f = f, given = given, vary = setdiff(names(formals(f)), "..."))
+  quiet <- list(progress = FALSE)
+  scanned <- c(list(fit = o$fastlmm, candidates = o$M), quiet)
+  process <- function(...) fastlmm_fit(eval(bquote(y ~ x + .(as.call(c(list(quote(gp), quote(u), quote(v)), list(...)))))), o$data)
+  list(
+    call_of("fastlmm_fit", list(formula = y ~ x + (1 | id), data = o$data, K = o$K)),
+    call_of("slamglmm_fit", c(list(formula = cbind(y, y2, y3) ~ x + (1 | id), data = o$data, K = o$K, n_factors = 1, iter = 20, chains = 1), quiet)),
+    call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)),
+    call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),
+    call_of("inverse_gamma", list(shape = 1, scale = 1)), call_of("inverse_wishart", list(V = 1, nu = 3)), call_of("horseshoe"), call_of("mgp"), call_of("slam_prior"), call_of("restore", list(dir = tempfile())),
+    call_of("gp_basis", list(lower = 0, upper = 1, lengthscale = c(0.1, 1))), call_of("gp_accumulate", list(formula = y ~ x + gp(u, v), data = o$data, basis = o$basis)),
+    call_of("fastlmm_exclude", list(fit = o$lowrank, columns = 1:2)), call_of("extract_fit", list(fit = o$fastlmm_mlm, response = 1)), call_of("posterior_cells", list(object = o$slamglmm)),
+    call_of("factor_summary", list(object = o$slamglmm)), call_of("extend", c(list(object = o$slamglmm, iter = 20), quiet)),
+    list(name = "gp", f = process, given = list(lengthscale = 0.3), vary = setdiff(names(formals(gp)), "..."))
+  )
+}
+
+# By dispatch, as users call them: the generic is found where it was registered for
+argument_methods <- function(o) {
+  registered <- getNamespaceInfo("fastlmm", "S3methods")[, 1:2]
+  subsets <- registered[, 1] %in% c("[", "[[", "+", "rbind")
+  rows <- registered[registered[, 2] %in% names(o) & !subsets, , drop = FALSE]
+  calls <- lapply(seq_len(nrow(rows)), function(i) {
+    method <- getS3method(rows[i, 1], rows[i, 2], optional = TRUE, envir = asNamespace("fastlmm"))
+    generic <- get0(rows[i, 1], envir = asNamespace("fastlmm"), mode = "function")
+    if (is.null(method)) return(NULL)
+    arguments <- setdiff(names(formals(method))[-1], "...")
+    of <- if (rows[i, 2] == "fastlmm") c("fastlmm", "mix") else rows[i, 2]
+    lapply(of, function(class) list(name = paste(rows[i, 1], class, sep = "."), f = if (is.null(generic)) method else generic, given = unname(o[class]), vary = arguments))
+  })
+  unlist(calls, recursive = FALSE)
+}
+
+# What a call did that it should not: an error or a warning without a class of this package, or a computation without an end
+argument_fault <- function(call, argument, value) {
+  given <- call$given
+  if (argument %in% names(given)) given[argument] <- list(value) else given <- c(given, structure(list(value), names = argument))
+  warned <- NULL
+  on.exit(setTimeLimit())
+  setTimeLimit(elapsed = 20, transient = TRUE)
+  faults <- tryCatch(
+    withCallingHandlers(
+      {
+        utils::capture.output(print(do.call(call$f, given, quote = TRUE)))
+        NULL
+      },
+      warning = function(w) {
+        if (!inherits(w, "fastlmm_warning")) warned <<- conditionMessage(w)
+        invokeRestart("muffleWarning")
+      },
+      message = function(m) invokeRestart("muffleMessage")
+    ),
+    fastlmm_error = function(e) NULL, error = conditionMessage
+  )
+  faults <- c(faults, warned)
+  # posterior's own word on very short chains
+  faults <- faults[!grepl("ESS has been capped", faults)]
+  if (length(faults) > 0) paste0(call$name, "(", argument, " = ", substr(deparse1(value), 1, 40), "): ", faults)
+}
+
+argument_faults <- function(calls, values) {
+  grDevices::pdf(NULL)
+  # "a" may be taken for a directory
+  old <- setwd(tempdir())
+  on.exit({
+    grDevices::dev.off()
+    setwd(old)
+  })
+  unlist(lapply(calls, function(call) lapply(call$vary, function(argument) lapply(values, argument_fault, call = call, argument = argument))))
+}
