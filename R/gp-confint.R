@@ -125,6 +125,7 @@ gp_units <- function(fit, what, value) {
 
 # Variances and length scale in the space that they were estimated in, fixed effects in the whole basis
 gp_ask <- function(fit, table, rise, points) {
+  if (fit$gp$guard == 0) return(gp_ask_in(fit, table, rise, points, 0))
   beta <- table$what == "beta"
   answer <- vector("list", nrow(table))
   if (any(beta)) answer[beta] <- gp_ask_in(fit, table[beta, ], rise, points, 0)
@@ -133,7 +134,7 @@ gp_ask <- function(fit, table, rise, points) {
 }
 
 gp_ask_in <- function(fit, table, rise, points, guard) {
-  near <- list(parameters = fit$gp$parameters, width = gp_width(fit), guard = as.numeric(guard))
+  near <- list(parameters = fit$gp$parameters, width = gp_reach(fit, rise), guard = as.numeric(guard))
   wanted <- list(what = table$what, column = as.numeric(table$column), rise = rise, points = as.numeric(points))
   request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
   process <- fit$random[[1]]$kernel
@@ -215,6 +216,13 @@ gp_width <- function(fit) {
   if (!is.null(fit$gp$lengthscale) || !one || fit$optimum$boundary == "h2 = 0") return(0)
   se <- fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
   if (is.finite(se)) min(max(5 * se, 0.1), 3) else 2
+}
+
+# The kernel matrix can be had anywhere: nodes begin a little beyond Wald's interval and go on where the likelihood has not risen so far there. A basis ends.
+gp_reach <- function(fit, rise) {
+  se <- fit$se$lengthscale[[1]] / fit$lengthscale[[1]]
+  if (fit$random[[1]]$kernel$route != "exact" || !is.finite(se)) return(gp_width(fit))
+  min(gp_width(fit), max(1.3 * sqrt(rise) * se, 0.1))
 }
 
 gp_wald <- function(fit, parameter, tails) {

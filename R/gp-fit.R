@@ -61,7 +61,7 @@ estimate_gp <- function(model) {
 # Fourier space, or another route where no basis is accurate enough.
 fourier_or <- function(other, model, n) {
   none <- function(e) NULL
-  fit <- tryCatch(gp_fourier(model), fastlmm_error_rough = none, fastlmm_error_basis = none)
+  fit <- tryCatch(gp_fourier(model, strict = n <= gp_exact_limit), fastlmm_error_rough = none, fastlmm_error_basis = none)
   if (is.null(fit) || fit$optimum$limited && n <= gp_exact_limit) other(model) else fit
 }
 
@@ -90,8 +90,8 @@ model_rows <- function(model) {
   gp_rows(model_coordinates(model), model$X, Y, model$weights, model$group)
 }
 
-gp_fourier <- function(model) {
-  request <- gp_request(model$gp, model$gp$box, model$method, model$control)
+gp_fourier <- function(model, strict = FALSE) {
+  request <- gp_request(model$gp, model$gp$box, model$method, model$control, strict)
   rows <- model_rows(model)
   # what the model frame left behind is given back before Rust asks for memory
   if (length(model$y) > 1e5) gc(FALSE)

@@ -22,7 +22,7 @@
 #' nonuniform Fourier transforms leaves a small table of sums, and from then on nothing depends on the number of rows. The basis is fine enough that what it leaves out
 #' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, and it is given back to the process. Data that are rougher than
 #' their kernel tell it something at the frequencies beyond as well; so as long as up to 2500 functions suffice, the basis is refined until the length scale would move by less than a tenth of its
-#' standard error on a finer one. What the basis leaves out moves the log-likelihood by less than about `fit$gp$log_lik_error` (`summary()` says so above 0.01). `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#' standard error on a finer one. What the basis leaves out moves the log-likelihood of data of the kernel by less than `fit$gp$log_lik_error`, three standard deviations (`summary()` says so above 0.01). `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
 #'
 #' Fields much smoother than their kernel tell length scale and variance only together, so that the longer the length scale the less noise there is in units of the variance, and the more functions it takes. Where
 #' these are more than `size`, more than four fifths of the rows, or more than 3000 to improve on a result, the fit ends there: `fit$optimum$limited`, with a message. Predictions hardly depend on it; length scale and
@@ -178,12 +178,13 @@ gp_rows <- function(coordinates, X, Y, weights = NULL, group = NULL) {
   )
 }
 
-gp_request <- function(gp, box, method, control) {
+# `strict`: no basis coarser than `tol` asks for, since there is another route
+gp_request <- function(gp, box, method, control, strict = FALSE) {
   d <- ncol(box)
   list(
     cov = gp$cov, ard = gp$ard, tol = gp$tol, size = if (is.null(gp$largest)) gp$size else gp$largest, method = method, threads = as.numeric(control_threads(control)),
     lengthscale = if (is.null(gp$lengthscale)) numeric() else rep_len(as.numeric(gp$lengthscale), d),
     shortest = if (is.null(gp$range)) numeric() else gp$range[1], longest = if (is.null(gp$range)) numeric() else gp$range[2],
-    low = box[1, ], high = box[2, ]
+    low = box[1, ], high = box[2, ], strict = strict
   )
 }

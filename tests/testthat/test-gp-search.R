@@ -65,3 +65,38 @@ test_that("the route is the one with the shorter predicted time, without a cliff
   expect_true(gp_exact_first(gp("exp_quad", basis = "exact"), 5000))
   expect_false(gp_exact_first(gp("matern52", basis = "fourier"), 10))
 })
+
+test_that("above 1000 rows the kernel matrix is searched by the average information and ends at the optimum, with the errors of the observed information", {
+  d <- gp_world(1050, 2, "matern52", 0.08, sigma2_e = 0.5, seed = 6)
+  fit <- fastlmm_fit(gp_formula(2, "matern52", basis = "exact"), d)
+  at <- gp_places(d)
+  X <- cbind(1, d$x)
+  # all on the logarithmic scale, in steps of a third of the standard errors
+  error <- c(fit$se$lengthscale / fit$lengthscale, fit$se$log_delta)
+  f <- function(a, b) dense_gp_at(exp(log(fit$lengthscale) + a * error[1] / 3), exp(log(fit$delta) + b * error[2] / 3), d$y, X, at, "matern52")$logLik
+  centre <- f(0, 0)
+  expect_equal(fit$logLik, centre, tolerance = 1e-9)
+  curvature <- -9 * c(f(1, 0) + f(-1, 0) - 2 * centre, f(0, 1) + f(0, -1) - 2 * centre, (f(1, 1) + f(-1, -1) - f(1, -1) - f(-1, 1)) / 4)
+  information <- matrix(curvature[c(1, 3, 3, 2)], 2)
+  slope <- 1.5 * c(f(1, 0) - f(-1, 0), f(0, 1) - f(0, -1))
+  # the deviance is within 1e-4 of its lowest
+  expect_lt(sum(slope * solve(information, slope)), 1e-4)
+  expect_equal(sqrt(diag(solve(information))), c(1, 1), tolerance = 0.01)
+})
+
+test_that("a basis that is too coarse is refused before it is fitted where the kernel matrix can be had", {
+  d <- gp_world(1100, 2, "matern52", 0.05, sigma2_e = 0.5, seed = 7)
+  fit <- suppressMessages(fastlmm_fit(y ~ x + gp(u, v, basis = "fourier"), d))
+  expect_true(fit$optimum$limited)
+  expect_error(fastlmm:::gp_fourier(fastlmm:::stored_gp_model(fit), strict = TRUE), class = "fastlmm_error_rough")
+})
+
+test_that("a basis is limited by what it leaves out at the optimum, not at the guess that it was made for", {
+  d <- gp_world(1500, 2, "matern52", 0.1, sigma2_e = 0.5, seed = 1500)
+  fit <- fastlmm_fit(y ~ x + gp(u, v), d)
+  expect_identical(fit$gp$route, "fourier")
+  expect_false(fit$optimum$limited)
+  expect_lt(1 - fit$gp$captured, 1.5 * 0.01 * fit$delta)
+  dense <- dense_gp_of(fit, gp_places(d))
+  expect_lt(abs(fit$logLik - dense$logLik), fit$gp$log_lik_error)
+})

@@ -99,3 +99,12 @@ test_that("an end of an interval of three kernels takes some Newton steps", {
   expect_equal(done[c("decomposition", "search")], c(decomposition = 1, search = 0))
   expect_lt(done[["factorisation"]], 8 * 2 * nrow(variances))
 })
+
+test_that("all intervals of a process by the kernel matrix take the nodes of one range, not those of two", {
+  set.seed(162)
+  d <- data.frame(u = runif(150))
+  d$y <- sin(30 * d$u) + sin(70 * d$u) + 0.5 * rnorm(150)
+  fit <- fastlmm_fit(y ~ gp(u), d)
+  # 13 nodes, each counted where it is asked for and where its kernel is decomposed
+  expect_lte(work_of(confint(fit))[["decomposition"]], 26)
+})

@@ -108,6 +108,7 @@ impl Asked {
             longest: optional("longest")?,
             tol: view::number(list, "tol")?,
             largest: view::count_of(list, "size")?,
+            strict: view::flag(list, "strict")?,
         };
         Ok(Self {
             request,

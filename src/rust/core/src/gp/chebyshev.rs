@@ -129,7 +129,10 @@ impl Nodes {
         let count = if half > 0.0 { count } else { 1 };
         let place = |i: usize| ((i as f64 + 0.5) * PI / count as f64).cos();
         let at: Vec<f64> = (0..count).map(|i| middle + half * place(i)).collect();
-        let profiled = at.iter().map(|t| search.at(&near.at(*t))).collect::<Result<_>>()?;
+        let profiled = at
+            .iter()
+            .map(|t| search.value_at(&near.at(*t)))
+            .collect::<Result<_>>()?;
         Ok(Self {
             at,
             profiled,

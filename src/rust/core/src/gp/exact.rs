@@ -8,6 +8,7 @@
 
 use super::found::Found;
 use super::local::{Estimates, Here};
+use super::part::MANY;
 use super::places::{Places, squares};
 use super::search::Search;
 use super::turned::Turned;
@@ -265,6 +266,20 @@ impl Process for Exact<'_> {
 
     fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
         known(self.here(method, at, delta, directions, par))
+    }
+
+    fn averaged(
+        &self,
+        method: Method,
+        at: &[f64],
+        delta: f64,
+        directions: &[Vec<f64>],
+        par: Par,
+    ) -> Result<Option<Here>> {
+        match self.n() > MANY {
+            true => known(self.about_average(method, at, delta, directions, par)),
+            false => Ok(None),
+        }
     }
 }
 

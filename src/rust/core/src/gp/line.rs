@@ -99,7 +99,7 @@ impl Search<'_> {
         let (process, method) = (self.process, self.method);
         let one = |t: &f64, par: Par| {
             let lengths: Vec<f64> = unit.iter().map(|u| u * t.exp()).collect();
-            profiled(process, method, &lengths, par)
+            profiled(process, method, &lengths, true, par)
         };
         self.workers.run(|par| match at {
             [t] => Ok(vec![one(t, par)?]),

@@ -143,4 +143,4 @@ impl Local {
 }
 
 /// Longest step in the logarithm of a parameter, a factor of two: the quadratic model holds no farther.
-const LONGEST: f64 = 0.7;
+pub(super) const LONGEST: f64 = 0.7;

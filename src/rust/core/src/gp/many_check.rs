@@ -115,6 +115,7 @@ mod tests {
             shortest: None,
             longest: None,
             tol: 0.01,
+            strict: false,
             largest: 4000,
         };
         let bounds = Bounds {

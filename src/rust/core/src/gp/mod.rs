@@ -64,6 +64,18 @@ pub trait Process: Sync {
     ) -> Result<Option<Here>> {
         Ok(None)
     }
+
+    /// The same with the average of observed and expected information for the curvature, where the second derivatives cost much more than the first: nothing elsewhere.
+    fn averaged(
+        &self,
+        _method: Method,
+        _at: &[f64],
+        _delta: f64,
+        _directions: &[Vec<f64>],
+        _par: Par,
+    ) -> Result<Option<Here>> {
+        Ok(None)
+    }
 }
 
 impl<P: Process> Process for &P {
@@ -89,6 +101,17 @@ impl<P: Process> Process for &P {
 
     fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
         (**self).near(method, at, delta, directions, par)
+    }
+
+    fn averaged(
+        &self,
+        method: Method,
+        at: &[f64],
+        delta: f64,
+        directions: &[Vec<f64>],
+        par: Par,
+    ) -> Result<Option<Here>> {
+        (**self).averaged(method, at, delta, directions, par)
     }
 }
 

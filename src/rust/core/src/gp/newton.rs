@@ -1,7 +1,7 @@
 //! Newton's method for length scale and delta together, where a process knows its deviance to second order.
 
 use super::found::{Found, Seen};
-use super::local::{Here, Local};
+use super::local::{Here, LONGEST, Local};
 use super::search::Search;
 use crate::gp::bounds::Range;
 use crate::runtime::error::Result;
@@ -14,6 +14,11 @@ const SMALL: f64 = 3e-3;
 const CLOSE: f64 = 2e-2;
 /// Relative change of the curvature along such a step up to which the one at its beginning is taken for the one at its end: one decomposition is saved.
 const STEADY: f64 = 1e-3;
+
+/// The same where curvatures are costly: the next step would be below SMALL, and standard errors are those half a step from the optimum, right to some thousandths.
+const COSTLY: f64 = 0.12;
+/// Length of a step from which on the next one is so far from its optimum, too, that the average information will do for it.
+const FAR: f64 = 1.0;
 
 /// Where a step began, the step, and what was there.
 struct Begun {
@@ -57,6 +62,16 @@ impl Search<'_> {
         Ok(Some(Here { local, estimates }))
     }
 
+    /// The process at the end of the last step, and whether its curvature is the average information.
+    fn about(&self, lengths: &[f64], delta: f64, last: Option<&Begun>) -> Result<Option<(Here, bool)>> {
+        let is_far = last.and_then(|last| last.length).is_none_or(|l| l > FAR);
+        if is_far && let Some(here) = self.averaged(lengths, delta)? {
+            return Ok(Some((here, true)));
+        }
+        let here = self.near(lengths, delta, lengths.len())?;
+        Ok(here.map(|here| (here, false)))
+    }
+
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
     pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
         let limits = Limits {
@@ -70,10 +85,12 @@ impl Search<'_> {
             delta.ln().max(limits.floor),
         ];
         let (mut at, mut last, mut seen) = (first, None::<Begun>, vec![]);
+        let mut costly = false;
         for _ in 0..STEPS {
-            let Some(here) = self.near(&along(at[0]), at[1].exp(), start.len())? else {
+            let Some((here, is_average)) = self.about(&along(at[0]), at[1].exp(), last.as_ref())? else {
                 return Ok(None);
             };
+            costly |= is_average;
             let value = here.local.value;
             if let Some(last) = &mut last
                 && value > last.local.value + ROUNDING * last.local.value.abs()
@@ -91,7 +108,8 @@ impl Search<'_> {
             let from = at;
             at = [at[0] + step[0], at[1] + step[1]];
             let bent = last.as_ref().map_or(f64::INFINITY, |last| last.bent(&here.local));
-            if length.is_some_and(|l| l < SMALL || l < CLOSE.min(STEADY / bent)) {
+            let close = if costly { COSTLY } else { CLOSE.min(STEADY / bent) };
+            if !is_average && length.is_some_and(|l| l < SMALL || l < close) {
                 if at[1] <= limits.floor {
                     return Ok(Some(Found::one(self.at(&along(at[0]))?)));
                 }
@@ -122,9 +140,25 @@ impl Local {
         let outward = (at[0] <= ends.0 && self.gradient[0] > 0.0) || (at[0] >= ends.1 && self.gradient[0] < 0.0);
         let sunk = at[1] <= floor && self.gradient[1] > 0.0;
         let (step, length) = self.step(&[outward, sunk])?;
-        let next = [(at[0] + step[0]).clamp(ends.0, ends.1), (at[1] + step[1]).max(floor)];
-        let stopped = next != [at[0] + step[0], at[1] + step[1]];
-        Some(([next[0] - at[0], next[1] - at[1]], length.filter(|_| !stopped)))
+        let inside = |step: f64| (at[0] + step).clamp(ends.0, ends.1) - at[0];
+        let within = |to: f64| ends.0 <= to && to <= ends.1;
+        let mut next = [step[0], step[1]];
+        if !within(at[0] + next[0]) {
+            next[0] = inside(next[0]);
+            next[1] = self.rest(1, next[0]);
+        }
+        if at[1] + next[1] < floor {
+            next[1] = floor - at[1];
+            next[0] = inside(self.rest(0, next[1]));
+        }
+        let stopped = next[..] != step[..];
+        Some((next, length.filter(|_| !stopped)))
+    }
+
+    /// The step of one of both logarithms where that of the other is given: with it the whole step leads downhill where a part of Newton's need not.
+    fn rest(&self, i: usize, other: f64) -> f64 {
+        let slope = self.gradient[i] + self.hessian[i][1 - i] * other;
+        (-slope / self.hessian[i][i].abs()).clamp(-LONGEST, LONGEST)
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const FEW: usize = 400;
 /// Rows that the first look takes of more.
 const LOOK: usize = 350;
 /// Rows from which on what the first look found is followed on half of them before it is on all: two steps there cost less than the one that they save.
-const MANY: usize = 1000;
+pub(super) const MANY: usize = 1000;
 /// Difference of deviances on the part, times the root of the ratio of the rows, above which a valley cannot be the best on all rows.
 const HOPELESS: f64 = 20.0;
 /// Starts of each kind that are followed at most.
@@ -120,8 +120,17 @@ impl Exact<'_> {
             lengths: p.lengths.clone(),
             delta: p.delta,
         };
-        let starts = locals.iter().filter(close).take(FOLLOWED).map(start).collect();
-        Ok((starts, exact.without(search.method) - best > STRONG))
+        let strong = exact.without(search.method) - best > STRONG;
+        // at the short end delta is anything, and the score on all rows looks there too
+        let told = |p: &&Profiled| strong || p.lengths[0] > 1.001 * unit[0] * ends.0;
+        let starts = locals
+            .iter()
+            .filter(close)
+            .filter(told)
+            .take(FOLLOWED)
+            .map(start)
+            .collect();
+        Ok((starts, strong))
     }
 
     /// Starts followed by Newton's method on half of the rows, as far as it leads anywhere there.

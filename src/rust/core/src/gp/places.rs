@@ -45,6 +45,17 @@ impl Places<'_> {
         self.symmetric(1 + count + count * (count + 1) / 2, at, entry)
     }
 
+    /// The kernel and its slopes.
+    pub(super) fn to_first(&self, directions: &[Vec<f64>], at: &[f64]) -> Vec<Mat<f64>> {
+        let entry = |u: [f64; 3], to: &mut [f64]| {
+            let [k, steepness, _] = self.family.to_second(distance(u));
+            to[0] = k;
+            let slopes = to[1..].iter_mut().zip(directions);
+            slopes.for_each(|(slope, direction)| *slope = steepness * combined(direction, u));
+        };
+        self.symmetric(1 + directions.len(), at, entry)
+    }
+
     /// Slope of the kernel along a combination of the logarithms of the length scales.
     pub(crate) fn slope_along(&self, direction: &[f64], at: &[f64]) -> Mat<f64> {
         let entry = |u: [f64; 3], to: &mut [f64]| to[0] = self.family.steepness(distance(u)) * combined(direction, u);

@@ -34,7 +34,14 @@ impl Search<'_> {
     pub fn at(&self, lengths: &[f64]) -> Result<Profiled> {
         self.monitor.borrow_mut().check()?;
         let (process, method) = (self.process, self.method);
-        self.workers.run(|par| profiled(process, method, lengths, par))
+        self.workers.run(|par| profiled(process, method, lengths, true, par))
+    }
+
+    /// The same without slopes: values are all that an interval asks for.
+    pub(super) fn value_at(&self, lengths: &[f64]) -> Result<Profiled> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        self.workers.run(|par| profiled(process, method, lengths, false, par))
     }
 
     /// The process about some length scales, the first `d` of which change in proportion.
@@ -47,9 +54,27 @@ impl Search<'_> {
             .run(|par| process.near(method, at, delta, &together, par))?;
         Ok(here.filter(|here| here.local.value.is_finite()))
     }
+
+    /// The same with the average information for the curvature, if that saves work.
+    pub(super) fn averaged(&self, at: &[f64], delta: f64) -> Result<Option<Here>> {
+        self.monitor.borrow_mut().check()?;
+        let (process, method) = (self.process, self.method);
+        let together = [vec![1.0; at.len()]];
+        let here = self
+            .workers
+            .run(|par| process.averaged(method, at, delta, &together, par))?;
+        Ok(here.filter(|here| here.local.value.is_finite()))
+    }
 }
 
-pub(super) fn profiled(process: &dyn Process, method: Method, lengths: &[f64], par: Par) -> Result<Profiled> {
+/// `sloped`: with the gradient, zero without it.
+pub(super) fn profiled(
+    process: &dyn Process,
+    method: Method,
+    lengths: &[f64],
+    sloped: bool,
+    par: Par,
+) -> Result<Profiled> {
     count(Work::Decomposition);
     let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
@@ -67,6 +92,7 @@ pub(super) fn profiled(process: &dyn Process, method: Method, lengths: &[f64], p
     let delta = best.at.exp() * rotated.k_scale;
     let gradient = match best.place {
         Place::Upper => vec![0.0; lengths.len()],
+        _ if !sloped => vec![0.0; lengths.len()],
         _ => {
             let slopes = process.slopes(method, lengths, delta.max(floor(&rotated)), par)?;
             slopes.iter().map(|s| s.deviance(n)).collect()

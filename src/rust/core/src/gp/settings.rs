@@ -23,6 +23,8 @@ pub struct Request {
     pub tol: f64,
     /// Most functions that the basis may have.
     pub largest: usize,
+    /// Is a basis that leaves out more than asked for of no use, since the kernel matrix of all rows can be had?
+    pub strict: bool,
 }
 
 impl Request {

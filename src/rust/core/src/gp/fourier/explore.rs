@@ -4,7 +4,7 @@ use super::explorer::{COARSE, Explorer, Guess, HALF, NOTHING, Source};
 use super::nested::check_size;
 use super::sufficient::{Data, Owned};
 use crate::gp::bounds::Range;
-use crate::gp::found::Profiled;
+use crate::gp::found::{Found, Profiled};
 use crate::gp::search::Search;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::Result;
@@ -38,12 +38,13 @@ impl Explorer<'_> {
             } else {
                 BEYOND.min(coarse.limit)
             };
-            let fits = check_size(self.size(&range, coarse.eps), &range, coarse.eps, limit);
-            if fits.is_err() && !guesses.is_empty() {
+            let eps = self.first_look(&coarse, &range);
+            let fits = check_size(self.size(&range, eps), &range, eps, limit);
+            if fits.is_err() && !guesses.is_empty() && !(self.request.strict && still_falling(&guesses[0])) {
                 return Ok(plausible(guesses, coarse.ratio));
             }
             fits?;
-            guesses.extend(self.guesses(&coarse, &range, monitor)?);
+            guesses.extend(self.guesses(&coarse, &range, guesses.first(), monitor)?);
             guesses.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
             if shorter <= shortest {
                 return Ok(plausible(guesses, coarse.ratio));
@@ -89,19 +90,41 @@ impl Explorer<'_> {
         }
     }
 
-    /// Those of a window. Where functions are many, fewer will do if what they leave out is small beside delta.
-    fn guesses(&self, coarse: &Coarse, range: &Range, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
-        if self.size(range, coarse.eps) > FEW as f64 && coarse.eps < COARSER {
-            let found = self.window(coarse, range, COARSER, monitor)?;
+    /// Part of the variance that the first look at a window leaves out.
+    fn first_look(&self, coarse: &Coarse, range: &Range) -> f64 {
+        match self.size(range, coarse.eps) > FEW as f64 {
+            true => coarse.eps.max(COARSER),
+            false => coarse.eps,
+        }
+    }
+
+    /// Those of a window. Where functions are many, fewer will do if what they leave out is small beside delta, or if more are not to be had.
+    fn guesses(
+        &self,
+        coarse: &Coarse,
+        range: &Range,
+        best: Option<&Guess>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<Guess>> {
+        let eps = self.first_look(coarse, range);
+        if eps > coarse.eps {
+            let found = self.window(coarse, range, (eps, best), monitor)?;
             let told = |g: &Guess| g.delta > ENOUGH * COARSER && g.delta.is_finite();
-            if !found.is_empty() && found.iter().all(told) {
+            let is_last = self.size(range, coarse.eps) > coarse.limit as f64;
+            if is_last || !found.is_empty() && found.iter().all(told) {
                 return Ok(found.into_iter().map(|g| Guess { leans: true, ..g }).collect());
             }
         }
-        self.window(coarse, range, coarse.eps, monitor)
+        self.window(coarse, range, (coarse.eps, best), monitor)
     }
 
-    fn window(&self, coarse: &Coarse, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Vec<Guess>> {
+    fn window(
+        &self,
+        coarse: &Coarse,
+        range: &Range,
+        (eps, best): (f64, Option<&Guess>),
+        monitor: &mut dyn Monitor,
+    ) -> Result<Vec<Guess>> {
         let space = match (&self.source, &coarse.rows) {
             (Source::Rows(data), Some(rows)) => {
                 let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), eps, monitor)?;
@@ -113,8 +136,23 @@ impl Explorer<'_> {
         let lean = self.lean(&space, range, eps);
         let search = self.search(&*lean, monitor);
         let (unit, first, last) = (self.request.unit(self.bounds), range.shortest[0], range.longest[0]);
-        // where a look is expensive the first valley will do
+        // where a look is expensive the first valley will do, and Newton's method finds it from the end where the window before this one was still falling
         let all = space.size() <= FEW;
+        let started = if all {
+            None
+        } else {
+            best.filter(|g| g.delta.is_finite())
+        };
+        if let Some(best) = started
+            && let Some(found) = search.newton(&range.longest, best.delta, range)?
+        {
+            return Ok(found
+                .locals
+                .first()
+                .map(|p| at_end_or_inside(p, &found, range))
+                .into_iter()
+                .collect());
+        }
         let (at, seen) = search.look(&unit, first / unit[0], last / unit[0], all)?;
         let mut guesses: Vec<Guess> = (1..at.len())
             .filter_map(|i| valley(at[i] - at[i - 1], &seen[i - 1], &seen[i]))
@@ -150,6 +188,18 @@ fn sample(data: &Data<'_>) -> (Owned, f64) {
         ..data.clone()
     };
     (ungrouped.rows(&rows), n as f64 / rows.len() as f64)
+}
+
+/// What Newton's method found in a window. An optimum at an end has no width: the next window tells more.
+fn at_end_or_inside(at: &Profiled, found: &Found, range: &Range) -> Guess {
+    let is_inside = at.lengths[0] > range.shortest[0] && at.lengths[0] < range.longest[0];
+    match found.width.filter(|_| is_inside) {
+        Some(width) => Guess {
+            width,
+            ..unmeasured(at)
+        },
+        None => unmeasured(at),
+    }
 }
 
 fn unmeasured(at: &Profiled) -> Guess {

@@ -76,7 +76,7 @@ impl<'a> ReducedSpace<'a> {
         (eps, most): (f64, f64),
         par: Par,
     ) -> Option<Self> {
-        if space.grid.share(bounds) > most {
+        if space.grid.directions(bounds) > most {
             return None;
         }
         let most = (most * space.size() as f64) as usize;

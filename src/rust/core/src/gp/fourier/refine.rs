@@ -20,7 +20,7 @@ const SPREAD: [f64; 2] = [2.5, 3.5];
 /// The first window reaches so many standard errors of the guess to shorter and to longer length scales. A guess made with few functions takes the roughness that they leave out for a
 /// short length scale: its window reaches farther to long ones. A window that misses the optimum is moved, so that these numbers decide how many rounds are taken, not the result.
 const FIRST: (f64, f64) = (3.0, 3.0);
-const LEANING: (f64, f64) = (1.75, 4.0);
+const LEANING: (f64, f64) = (2.0, 4.0);
 /// Functions that a finer basis may have for a fit to be checked with it: its decomposition takes some seconds.
 const CHECK: f64 = 2500.0;
 /// Standard errors by which the length scale may move on the finer basis. A tenth is below what an interval shows.
@@ -31,6 +31,8 @@ const ROUNDS: usize = 40;
 const PATIENCE: usize = 4;
 /// n times the part of the variance that a basis leaves out, over delta, bounds what it leaves out of log|V|: up to this much the deviance does not depend on how far the basis reaches.
 const FELT: f64 = 0.1;
+/// How many times the part of delta that is asked for a basis may leave out of the variance at its optimum, which is elsewhere than its guess.
+const SLACK: f64 = 1.5;
 /// Functions beyond which a basis is not made to improve on a result.
 const ENOUGH: f64 = 3000.0;
 
@@ -74,7 +76,7 @@ impl Explorer<'_> {
         for round in 0..ROUNDS {
             let window = match self.fitting(&guess, half, finest) {
                 Err(Error::Rough { .. }) if kept.is_some() => return kept.limited(),
-                window => window?,
+                window => self.fine_enough(window?, &guess)?,
             };
             // where the basis is as good as exact it matters not how far it reaches
             let felt = window.eps * self.rows().0 > FELT * guess.delta;
@@ -158,7 +160,11 @@ impl Explorer<'_> {
         Ok(Settled {
             eps,
             moments,
-            limited: window.coarse,
+            limited: window.coarse
+                && !found
+                    .locals
+                    .first()
+                    .is_some_and(|best| self.is_within_tolerance(&space, best)),
             at_end: found.locals.first().is_some_and(|best| self.at_end(best, &range)),
             space,
             guarded,
@@ -226,12 +232,34 @@ impl Explorer<'_> {
 
     /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
     fn is_fine(&self, space: &WeightSpace, best: &Profiled, window: &Window) -> bool {
-        let missing = 1.0 - space.captured(&best.lengths);
-        let enough = if window.coarse { HELD } else { 1.5 * self.request.tol };
         matches!(self.source, Source::Table(..))
             || best.place == Place::Upper
-            || missing <= enough * best.delta
+            || self.is_within_tolerance(space, best)
+            || window.coarse && 1.0 - space.captured(&best.lengths) <= HELD * best.delta
             || window.eps <= FINEST
+    }
+
+    fn is_within_tolerance(&self, space: &WeightSpace, best: &Profiled) -> bool {
+        1.0 - space.captured(&best.lengths) <= SLACK * self.request.tol * best.delta
+    }
+
+    /// A window whose basis leaves out no more than may be at its guess, or that will do since there is no other route.
+    fn fine_enough(&self, window: Window, guess: &Guess) -> Result<Window> {
+        let (range, d) = (&window.range, self.d());
+        let band = self.request.family.band(window.eps, d) * guess.lengths[0] / range.shortest[0];
+        let (left, missing) = (
+            self.request.family.tail(band, d),
+            SLACK * self.request.tol * guess.delta,
+        );
+        if !(self.request.strict && window.coarse && left > missing) {
+            return Ok(window);
+        }
+        Err(Error::Rough {
+            size: self.size(range, missing),
+            largest: self.most(),
+            length: guess.lengths[0],
+            missing,
+        })
     }
 
     fn optima(

@@ -88,7 +88,7 @@ impl Explorer<'_> {
     }
 
     /// Functions that a basis may have.
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.request.largest.min((MOST * self.rows().0) as usize)
     }
 
