@@ -8,8 +8,8 @@ gp_exact_limit <- 3000
 
 # CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 500 to 3000, length scales .05 to .5 of the side, noise .5 of the process
 # (bench/gp-table.R). The kernel matrix: .4 for the first look at some of the rows, then multiples of n^3 for Newton's method on all of them. Fourier space takes .1 to .5 where a basis is accurate
-# enough, whatever n is, as it nearly always is in one dimension; where none is it says so after .05 to .4 (exp_quad) or up to ten (Matern kernels, whose bases are larger), and the kernel matrix
-# still has to follow; but a search by the kernel matrix that ends at an end of its range may take minutes. One second is between them.
+# enough, up to three for thousands of rows, as it nearly always is in one dimension; where none is it says so after .05 to .4, and the kernel matrix still has to follow. That has no error of a
+# basis, which is worth up to a second where bases are large (Matern kernels).
 gp_seconds <- function(n, cov, d = 2) c(exact = 0.4 + 0.45 * (n / 1000)^3, fourier = if (cov == "exp_quad" || d == 1) 0.4 else 1)
 
 # The route that is tried first: both are accurate, so that time decides.

@@ -221,7 +221,8 @@ mod tests {
         let at: Vec<f64> = (0..n).map(|i| f64::sin(1.7 * i as f64) + 0.1 * i as f64).collect();
         let y: Vec<f64> = at.iter().map(|x| (2.0 * x).cos() + 0.3 * (9.0 * x).sin()).collect();
         let x = Mat::from_fn(n, 2, |i, j| if j == 0 { 1.0 } else { (i * i) as f64 / 50.0 });
-        let exact = Exact::new(Family::Matern52, vec![&at], &y, x.as_ref(), &vec![1.0; n]).unwrap();
+        let ones = vec![1.0; n];
+        let exact = Exact::new(Family::Matern52, vec![&at], &y, x.as_ref(), &ones).unwrap();
         let (delta, along) = (0.3, [vec![1.0]]);
         for method in [Method::Reml, Method::Ml] {
             let here = exact.here(method, &[0.6], delta, &along, Par::Seq).unwrap().local;
