@@ -108,3 +108,16 @@ test_that("trends and data with next to no noise are the same in Fourier space a
   for (fit in fits) expect_identical(fit$optimum$boundary, "delta at its floor")
   for (fit in fits) expect_lt(max(abs(fitted(fit) - d$smooth)), 1e-4)
 })
+
+test_that("two windows that send the search to one another end it", {
+  skip_on_cran()
+  set.seed(1)
+  n <- 1e6
+  d <- data.frame(u = runif(n), v = runif(n))
+  d$y <- sin(6 * d$u) * cos(5 * d$v) + 0.3 * rnorm(n)
+  before <- fastlmm:::ffi_work()$search
+  fit <- suppressMessages(fastlmm_fit(y ~ gp(u, v), d))
+  # it was 44, with as many passes over the rows
+  expect_lt(fastlmm:::ffi_work()$search - before, 25)
+  expect_lt(abs(sigma(fit) / 0.3 - 1), 0.004)
+})

@@ -11,6 +11,7 @@ pub mod grid;
 pub mod many;
 pub mod moments;
 pub mod nested;
+pub mod optima;
 pub mod reduced;
 pub mod refine;
 pub mod sufficient;

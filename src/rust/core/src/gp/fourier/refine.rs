@@ -2,12 +2,11 @@
 
 use super::explorer::{Explorer, FINEST, Guess, HALF, NOTHING, Settled, Source};
 use super::nested::Ladder;
+use super::optima::optima;
 use super::weights::WeightSpace;
-use super::window::{HELD, Leans, RATIO, WIDEST, Window};
+use super::window::{HELD, Leans, WIDEST, Window};
 use crate::gp::bounds::Range;
 use crate::gp::found::{Found, Profiled};
-use crate::gp::search::Search;
-use crate::gp::settings::Request;
 use crate::likelihood::Method;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::{Error, Result};
@@ -29,6 +28,8 @@ const SHIFT: f64 = 0.1;
 const ROUNDS: usize = 40;
 /// Rounds after which a window whose basis reaches less far than that of a result ends the search at that result: estimates could go to and fro between two windows.
 const PATIENCE: usize = 4;
+/// Turns between two windows after which the search ends there.
+const TURNS: usize = 2;
 /// n times the part of the variance that a basis leaves out, over delta, bounds what it leaves out of log|V|: up to this much the deviance does not depend on how far the basis reaches.
 const FELT: f64 = 0.1;
 /// How many times the part of delta that is asked for a basis may leave out of the variance at its optimum, which is elsewhere than its guess.
@@ -72,7 +73,7 @@ impl Explorer<'_> {
         let mut finest = f64::INFINITY;
         let mut ladder: Option<Ladder> = None;
         let mut kept = Kept::default();
-        let mut leant = Leans::No;
+        let (mut leant, mut turns) = (Leans::No, 0);
         for round in 0..ROUNDS {
             let window = match self.fitting(&guess, half, finest) {
                 Err(Error::Rough { .. }) if kept.is_some() => return kept.limited(),
@@ -100,10 +101,17 @@ impl Explorer<'_> {
                 // with a length scale for each axis only one of them need lean
                 if leans == leant && !self.request.ard {
                     guess.onward(leans, half);
+                } else if leans.is_opposite(leant) {
+                    // two windows, each of which sends to the other: one that holds both
+                    turns += 1;
+                    half = (f64::min(2.0 * half.0, WIDEST), f64::min(2.0 * half.1, WIDEST));
                 }
                 leant = leans;
                 if fine {
                     kept.last = Some(settled);
+                }
+                if turns > TURNS && kept.is_some() {
+                    return kept.limited();
                 }
             } else {
                 guess = measured(&settled.found, best, &guess);
@@ -344,52 +352,4 @@ fn moved(best: &Profiled, guess: &Guess) -> Guess {
         },
         ..*guess
     }
-}
-
-/// Optima of the length scales in a range, and of the ratio of the groups if there are any.
-pub(crate) fn optima(
-    request: &Request,
-    search: &Search<'_>,
-    groups: usize,
-    start: &[f64],
-    range: &Range,
-) -> Result<Found> {
-    let d = range.shortest.len();
-    let start = &start[..d];
-    match (&request.lengths, groups, request.ard) {
-        (Some(lengths), 0, _) => Ok(Found::one(search.at(lengths)?)),
-        (None, 0, false) => search.isotropic(&vec![1.0; d], range.shortest[0], range.longest[0]),
-        (None, 0, true) => search.each_axis(start, range),
-        (Some(lengths), _, _) => with_groups(search, lengths, range, &[]),
-        (None, _, false) => with_groups(search, start, range, &[(0..d).collect()]),
-        (None, _, true) => with_groups(search, start, range, &singles(d)),
-    }
-}
-
-/// Each parameter by itself.
-pub fn singles(d: usize) -> Vec<Vec<usize>> {
-    (0..d).map(|i| vec![i]).collect()
-}
-
-/// The ratio of the groups is a further parameter, from several starts; zero is looked at by itself.
-fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Found> {
-    let d = start.len();
-    let mut range = range.clone();
-    range.shortest.push(RATIO.0);
-    range.longest.push(RATIO.1);
-    let directions: Vec<Vec<usize>> = directions.iter().cloned().chain([vec![d]]).collect();
-    let mut locals = vec![];
-    for ratio in [0.1, 1.0] {
-        let start: Vec<f64> = start.iter().copied().chain([ratio]).collect();
-        locals.push(search.each(&start, &range, &directions)?);
-    }
-    let nothing: Vec<f64> = locals[0].lengths[..d].iter().copied().chain([0.0]).collect();
-    locals.push(search.at(&nothing)?);
-    locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-    Ok(Found {
-        grid: locals.iter().map(Profiled::seen).collect(),
-        locals,
-        width: None,
-        here: None,
-    })
 }

@@ -44,6 +44,12 @@ pub(super) enum Leans {
     Long,
 }
 
+impl Leans {
+    pub(super) fn is_opposite(self, other: Self) -> bool {
+        matches!((self, other), (Self::Short, Self::Long) | (Self::Long, Self::Short))
+    }
+}
+
 impl Explorer<'_> {
     /// Does the range end before the interval of the length scale, and would another reach farther?
     pub(super) fn is_narrow(&self, window: &Window, guess: &Guess, wanted: f64, finest: f64) -> Result<bool> {
