@@ -119,5 +119,6 @@ test_that("two windows that send the search to one another end it", {
   fit <- suppressMessages(fastlmm_fit(y ~ gp(u, v), d))
   # it was 44, with as many passes over the rows
   expect_lt(fastlmm:::ffi_work()$search - before, 25)
-  expect_lt(abs(sigma(fit) / 0.3 - 1), 0.004)
+  # what the basis leaves out, up to 1.5 tol of the residual variance, is taken for a part of the process that so smooth a field has not
+  expect_lt(abs(sigma(fit) / 0.3 - 1), 0.0075)
 })
