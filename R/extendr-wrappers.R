@@ -187,6 +187,18 @@ ffi_slam_basis <- function(effect, n) .Call(wrap__ffi_slam_basis, effect, n)
 #' @noRd
 ffi_slam_turn <- function(basis, A, back) .Call(wrap__ffi_slam_turn, basis, A, back)
 
+#' Means over all draws of a covariance or correlation of some traits.
+#' @noRd
+ffi_slam_means <- function(draws, model, traits) .Call(wrap__ffi_slam_means, draws, model, traits)
+
+#' Statistics of a covariance or correlation of pairs of traits.
+#' @noRd
+ffi_slam_pairs <- function(draws, model, first, second, scores, level) .Call(wrap__ffi_slam_pairs, draws, model, first, second, scores, level)
+
+#' Statistics of each column, draws of all chains one after the other.
+#' @noRd
+ffi_slam_judge <- function(draws, chains, scores, level, threads) .Call(wrap__ffi_slam_judge, draws, chains, scores, level, threads)
+
 #' The words of each choice.
 #' @noRd
 ffi_words <- function() .Call(wrap__ffi_words)

@@ -40,10 +40,12 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' @param object a fit by [slamglmm_fit()].
 #' @param effect name of the random effect; there is one, and it may be left out.
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
-#' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean?
+#' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.
+#' @param level probability of intervals; of covariances and correlations a table instead of the matrix of means. See [summary.slamglmm()] for its columns.
 #' @param ... not used; an unknown argument is an error.
 #' @return `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
-#'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`: correlations of G. `h2()`: a data frame with the posterior mean, standard deviation and 95 percent interval of each response's proportion of variance
+#'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`, `re()`: correlations of G and of R. With `level` each is a data frame with a row for each
+#'   pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
 #'   that the random effect explains; of draws a matrix. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
 #'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
 #' @export
@@ -63,6 +65,10 @@ rg <- function(object, ...) UseMethod("rg")
 
 #' @rdname G
 #' @export
+re <- function(object, ...) UseMethod("re")
+
+#' @rdname G
+#' @export
 h2 <- function(object, ...) UseMethod("h2")
 
 #' @export
@@ -78,6 +84,9 @@ P.default <- function(object, ...) abort_not_slam(object, "P", "VarCorr(fit)")
 rg.default <- function(object, ...) abort_not_slam(object, "rg", "VarCorr(fit)")
 
 #' @export
+re.default <- function(object, ...) abort_not_slam(object, "re", "fit$sigma2_e")
+
+#' @export
 h2.default <- function(object, ...) abort_not_slam(object, "h2", "fit$h2")
 
 check_slam <- function(object, verb, instead) if (!inherits(object, "slamglmm")) abort_not_slam(object, verb, instead)
@@ -89,52 +98,59 @@ abort_not_slam <- function(object, verb, instead) {
 
 #' @rdname G
 #' @export
-G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
+G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_dots_empty(...)
   check_effect(object, effect)
   check_identified(object, "G()")
-  covariances(object, traits, draws, function(d, at) genetic(d, at) / object$basis$mean_diag)
+  covariances(object, "G", FALSE, traits, draws, level)
 }
 
 #' @rdname G
 #' @export
-R.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+R.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_dots_empty(...)
   check_identified(object, "R()")
-  covariances(object, traits, draws, function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], 1 - d$hF, (1 - d$h[at]) * d$sigma2[at]))
+  covariances(object, "R", FALSE, traits, draws, level)
 }
 
 #' @rdname G
 #' @export
-P.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+P.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_dots_empty(...)
-  covariances(object, traits, draws, function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], rep(1, length(d$hF)), d$sigma2[at]))
+  covariances(object, "P", FALSE, traits, draws, level)
 }
 
 #' @rdname G
 #' @export
-rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, ...) {
+rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_dots_empty(...)
   check_effect(object, effect)
   check_identified(object, "rg()")
-  # a response without any variance of the effect has no correlation
-  covariances(object, traits, draws, function(d, at) suppressWarnings(stats::cov2cor(genetic(d, at))))
+  covariances(object, "G", TRUE, traits, draws, level)
 }
 
 #' @rdname G
 #' @export
-h2.slamglmm <- function(object, traits = NULL, draws = FALSE, ...) {
+re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_dots_empty(...)
+  check_identified(object, "re()")
+  covariances(object, "R", TRUE, traits, draws, level)
+}
+
+#' @rdname G
+#' @export
+h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, ...) {
+  check_dots_empty(...)
+  check_interval_level(level)
   at <- trait_index(object, traits)
   all <- each_draw(object, function(d) trait_h2(d)[at])
   all <- matrix(all, length(at), dimnames = list(colnames(object$Y)[at], NULL))
   if (!is.null(object$unidentified)) all[] <- NA
   if (draws) return(all)
-  quantile <- apply(all, 1, stats::quantile, c(0.025, 0.975), names = FALSE, na.rm = TRUE)
+  tail <- (1 - level) / 2
+  quantile <- apply(all, 1, stats::quantile, c(tail, 1 - tail), names = FALSE, na.rm = TRUE)
   data.frame(response = rownames(all), h2 = rowMeans(all), sd = apply(all, 1, stats::sd), low = quantile[1, ], high = quantile[2, ], row.names = NULL)
 }
-
-genetic <- function(d, at) low_rank_plus(d$Lambda[at, , drop = FALSE], d$hF, d$h[at] * d$sigma2[at])
 
 # Proportion of each response's variance that is the random effect's
 trait_h2 <- function(d) {
@@ -143,28 +159,40 @@ trait_h2 <- function(d) {
   g / (rowSums(square) + d$sigma2)
 }
 
-# Lambda diag(weight) Lambda' + diag(own)
-low_rank_plus <- function(Lambda, weight, own) {
-  value <- tcrossprod(Lambda * rep(sqrt(weight), each = nrow(Lambda)))
-  diag(value) <- diag(value) + own
-  value
+# Lambda diag(weight) Lambda' + diag(own) of a draw
+covariance_draw <- function(object, d, what, correlation, at) {
+  share <- switch(what, G = identity, R = function(h) 1 - h, P = function(h) rep(1, length(h)))
+  Lambda <- d$Lambda[at, , drop = FALSE]
+  value <- tcrossprod(Lambda * rep(sqrt(share(d$hF)), each = nrow(Lambda)))
+  diag(value) <- diag(value) + share(d$h[at]) * d$sigma2[at]
+  # a response without any variance of the effect has no correlation
+  if (correlation) return(suppressWarnings(stats::cov2cor(value)))
+  if (what == "G") value / object$basis$mean_diag else value
 }
 
-covariances <- function(object, traits, draws, of) {
+# A matrix of means, all draws, or with a level a table of pairs
+covariances <- function(object, what, correlation, traits, draws, level) {
   at <- trait_index(object, traits)
   if (length(at) > 2000) {
     abort_fastlmm("memory", sprintf("a covariance matrix of %d responses is asked for; give traits = with at most 2000 of them, and see loadings() for all", length(at)))
   }
-  if (draws) return(each_draw(object, function(d) of(d, at)))
-  check_has_draws(object)
-  # a running mean: no p x p matrix for each draw; a correlation counts where it is defined
-  sum <- count <- 0
-  for (chain in object$draws) for (t in seq_len(ncol(chain$sigma2))) {
-    value <- of(one_draw(object, chain, t), at)
-    count <- count + !is.na(value)
-    sum <- sum + ifelse(is.na(value), 0, value)
+  if (draws) {
+    check_matrices_memory(object, length(at))
+    return(each_draw(object, function(d) covariance_draw(object, d, what, correlation, at)))
   }
-  sum / count
+  if (is.null(level)) return(covariance_mean(object, what, correlation, at))
+  check_interval_level(level)
+  pairs <- trait_pairs(at, diagonal = !correlation)
+  covariance_table(object, what, correlation, pairs$first, pairs$second, level)
+}
+
+# All matrices, and a copy of them while they are put together
+check_matrices_memory <- function(object, traits, available = available_memory()) {
+  needed <- 2 * 8 * traits^2 * count_draws(object)
+  if (is.na(available) || needed <= available) return(invisible())
+  abort_fastlmm("memory", paste0(
+    "all draws of a matrix of ", counted(traits, "response"), " would take ", gib(needed), " and there are ", gib(available), "; give traits =, or level = for intervals"
+  ), needed = needed, available = available)
 }
 
 trait_index <- function(object, traits) {

@@ -6,6 +6,8 @@
 #' divided by its standard deviation; covariates of factors are divided by the standard deviation that the same fixed effects leave of them. Priors are in those units: adding a fixed effect
 #' to the responses, or another unit of theirs, changes no draw of a variance.
 #'
+#' The defaults are wide: 90 percent intervals of G, R and rg of 2 to 12 responses, each with full-rank G and R, hold the truth in about 90 percent of data sets.
+#'
 #' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
 #' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`.
 #'
@@ -14,9 +16,11 @@
 #' @param loadings [mgp()] or [horseshoe()].
 #' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
 #' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: a function of the proportions that
-#'   gives weights (not negative, in any unit), or a vector with a weight for each point of the grid.
+#'   gives weights (not negative, in any unit), as [beta_prior()] does, or a vector with a weight for each point of the grid. A factor's is by default more often near its ends: a response's
+#'   proportion is a mean over factors, and would else hardly leave the middle.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.
 #' @param shape,scale of the inverse gamma distribution.
+#' @param shape1,shape2 of the beta distribution of a proportion; each point of the grid has what is nearer to it than to others.
 #' @return A list of class `slam_prior`, or of the part.
 #' @references
 #' Bhattacharya, A. and Dunson, D. B. (2011) Sparse Bayesian infinite factor models. Biometrika 98, 291-306.
@@ -26,8 +30,8 @@
 #' @examples
 #' slam_prior(h2 = function(h) ifelse(h == 0, 0.5, 0.5 / sum(h > 0)), loadings = horseshoe())
 #' @export
-slam_prior <- function(residual = inverse_wishart(V = 0.5, nu = 5), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
-                       loading_scale = c("unit", "residual"), h2 = function(h) rep(1, length(h)), h2_factors = h2) {
+slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
+                       loading_scale = c("unit", "residual"), h2 = beta_prior(1, 1), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
@@ -56,7 +60,8 @@ inverse_gamma <- function(shape, scale) {
 #' Priors of factor loadings
 #'
 #' `mgp()`: the multiplicative gamma process. Loading j of factor m is normal with precision `phi_jm tau_m`, `phi_jm` gamma distributed with shape and rate `nu / 2`, and
-#' `tau_m` a product of m gamma distributed numbers: the later the factor, the smaller its loadings. `horseshoe()`: the regularised scales of Carvalho and others, with
+#' `tau_m` a product of m gamma distributed numbers: the later the factor, the smaller its loadings. By default the numbers after the first are little above 1 until many responses say that
+#' a factor is not needed. `horseshoe()`: the regularised scales of Carvalho and others, with
 #' columns that shrink in the same way.
 #'
 #' @param nu degrees of freedom of the loadings' t distribution.
@@ -67,7 +72,7 @@ inverse_gamma <- function(shape, scale) {
 #' @return A list of class `slam_loadings`.
 #' @seealso [slam_prior()]
 #' @export
-mgp <- function(nu = 3, first = c(shape = 2, rate = 1), others = c(shape = 3, rate = 1), truncated = TRUE) {
+mgp <- function(nu = 3, first = c(shape = 1, rate = 1), others = c(shape = 1, rate = 20), truncated = TRUE) {
   check_dots_empty()
   if (!is_positive(nu) || !is_pair(first) || !is_pair(others)) abort_prior("nu, and shape and rate of first and others of mgp(), must be positive numbers")
   if (truncated && others[[1]] < 1) abort_prior("the shape of others in a truncated mgp() must be at least 1")
@@ -82,6 +87,13 @@ mgp <- function(nu = 3, first = c(shape = 2, rate = 1), others = c(shape = 3, ra
 horseshoe <- function(p0 = 0.1, delta = c(shape = 3, scale = 1)) {
   if (!is_positive(p0) || p0 >= 1 || !is_pair(delta)) abort_prior("p0 of horseshoe() must lie between 0 and 1, and shape and scale of delta be positive")
   structure(list(kind = "horseshoe", p0 = p0, delta = delta, truncated = FALSE), class = "slam_loadings")
+}
+
+#' @rdname slam_prior
+#' @export
+beta_prior <- function(shape1, shape2) {
+  if (!is_positive(shape1) || !is_positive(shape2)) abort_prior("shape1 and shape2 of beta_prior() must be positive numbers")
+  function(h) diff(stats::pbeta(c(0, (h[-1] + h[-length(h)]) / 2, 1), shape1, shape2))
 }
 
 is_positive <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x > 0

@@ -16,7 +16,9 @@
 #'   are in `factors` too.
 #' @param data,K as in [fastlmm_fit()].
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`.
-#' @param n_factors number of factors; 0: each response stands alone. The default is a third of the responses, at most 20: too many do no harm but to time.
+#' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
+#'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
+#'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing.
 #' @param prior by [slam_prior()].
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
@@ -123,10 +125,17 @@ slam_random <- function(random, parts) {
 }
 
 check_factors <- function(k, p) {
-  if (is.null(k)) return(min(20, max(1, p %/% 3)))
+  if (is.null(k)) return(min(20, p))
   if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", deparse1(k)))
   if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): the prior alone decides about most of them", k, p))
+  if (k > 0 && k < min(20, p)) inform_fastlmm("n_factors", few_factors(k, p))
   as.numeric(k)
+}
+
+# What too few factors do: with one, G and R off the diagonal are multiples of each other.
+few_factors <- function(k, p) {
+  tied <- if (k == 1) "one factor makes each genetic correlation have the sign of the residual one" else sprintf("%d factors for %d responses tie G and R to each other and can force the signs of correlations", as.integer(k), p)
+  sprintf("%s; n_factors = %d, the default, does not", tied, as.integer(min(20, p)))
 }
 
 check_seed <- function(seed) {

@@ -64,4 +64,20 @@ for (case in cases) {
 world <- simulated(300, 100)
 seconds <- system.time(fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 10, chains = 2, iter = 3000, seed = 1, control = fastlmm_control(threads = 1)))[["elapsed"]]
 ess <- vapply(colnames(fit$Y), function(j) fastlmm:::effective_size(fastlmm:::invariant_draws(fit, j)[, , 2]), 0)
+off <- G(fit, level = 0.9)
+off <- off$ess_bulk[off$response1 != off$response2]
+cat(sprintf("\nn = 300, p = 100, k = 10: effective draws of G off the diagonal a second: median %.0f (10 %% of pairs below %.0f)\n", stats::median(off) / seconds, stats::quantile(off, 0.1) / seconds))
 cat(sprintf("\nn = 300, p = 100, k = 10: effective draws of the diagonal of G a second: median %.0f (10 %% of responses below %.0f)\n", stats::median(ess) / seconds, stats::quantile(ess, 0.1) / seconds))
+
+# Twenty responses that share everything: dense loadings, as many factors
+set.seed(1)
+line <- rep(sprintf("l%02d", 1:50), each = 4)
+loadings <- matrix(rnorm(400), 20) / sqrt(20)
+genes <- matrix(rnorm(50 * 20), 50)[rep(1:50, each = 4), ] %*% loadings
+dense <- data.frame(line = line, Y = I(genes + matrix(rnorm(4000), 200) %*% (matrix(rnorm(400), 20) / sqrt(20)) + 0.3 * matrix(rnorm(4000), 200)))
+colnames(dense$Y) <- paste0("t", 1:20)
+seconds <- system.time(fit <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), dense, n_factors = 20, chains = 2, iter = 3000, warmup = 1000, seed = 1, control = fastlmm_control(threads = 1))))[["elapsed"]]
+found <- G(fit, level = 0.9)
+off <- found$ess_bulk[found$response1 != found$response2]
+cat(sprintf("n = 200, p = 20 dense, k = 20: effective draws of G off the diagonal: median %.0f of %d, %.1f a second (10 %% of pairs below %.1f); worst rhat %.3f\n",
+            stats::median(off), 2 * 2000L, stats::median(off) / seconds, stats::quantile(off, 0.1) / seconds, max(found$rhat)))

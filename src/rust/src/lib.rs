@@ -24,6 +24,7 @@ mod reserve;
 mod scan;
 mod slam;
 mod slam_basis;
+mod slam_summaries;
 mod view;
 mod words;
 mod work;
@@ -43,6 +44,7 @@ extendr_module! {
     use scan;
     use slam;
     use slam_basis;
+    use slam_summaries;
     use words;
     use work;
 }

@@ -5,6 +5,7 @@ use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::likelihood::ddf::Approximation;
 use fastlmm_core::scan::{Refit, Test};
+use fastlmm_core::slam::covariances::Covariance;
 use fastlmm_core::words;
 
 /// In which form a kernel comes.
@@ -70,7 +71,8 @@ fn ffi_words() -> List {
         what = Parameter::NAMES,
         keep = Kept::NAMES,
         kind = Shrinkage::NAMES,
-        df = Approximation::NAMES
+        df = Approximation::NAMES,
+        covariance = Covariance::NAMES
     )
 }
 

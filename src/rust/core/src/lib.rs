@@ -105,6 +105,9 @@
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
 //! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
 //! | shift, scale and swap of factors | [`slam::group_moves::draw`] |
+//! | shears and rotations of pairs of factors | [`slam::mixing::draw`] |
+//! | means and tables of G, R, P and correlations | [`slam::covariances::Covariances`] |
+//! | rhat and effective sizes | [`slam::convergence::Judge`] |
 //! | missing cells drawn; integrated out | [`slam::missing::draw`], [`slam::missing_patterns::draw_traits`] |
 //! | gamma tails, generalised inverse Gaussian | [`slam::rng`] |
 

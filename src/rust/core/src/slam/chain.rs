@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::rng::Source;
 use super::state::State;
-use super::{factors, group_moves, missing, missing_patterns, shrinkage, traits};
+use super::{factors, group_moves, missing, missing_patterns, mixing, shrinkage, traits};
 use faer::Mat;
 
 /// A chain at work on a model.
@@ -51,6 +51,8 @@ impl<'a> Chain<'a> {
             missing_patterns::draw_factors(model, state, source);
         }
         group_moves::draw(model, state, source);
+        // the local precisions that a rotation leaves out are drawn next
+        mixing::draw(model, state, source);
         shrinkage::draw(model, state, source);
         shrinkage::draw_shared(model, state, source);
     }

@@ -25,13 +25,17 @@ pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
         let rng = &mut source.stream(iteration, Block::Coefficients, m);
         let b = &mut all[m * bf..(m + 1) * bf];
         failed.coefficients += u64::from(!draw_coefficients(model, f, gf[m], shared, b, rng));
-        let e = residual(model, f, b);
-        let grid = &model.proportions;
-        let square = |g: usize| sum_of(n, |i| grid.at(g)[i] * e[i] * e[i]);
-        let log = |g: usize| grid.log_factors[g] - 0.5 * grid.log_det[g] - 0.5 * square(g);
-        let logs: Vec<f64> = (0..grid.count()).map(log).collect();
-        gf[m] = index(&logs, rng);
+        gf[m] = draw_proportion(model, &residual(model, f, b), rng);
     }
+}
+
+/// The point of the grid of a factor, given what its coefficients leave of it.
+pub fn draw_proportion(model: &Model, e: &[f64], rng: &mut Stream) -> usize {
+    let grid = &model.proportions;
+    let square = |g: usize| sum_of(e.len(), |i| grid.at(g)[i] * e[i] * e[i]);
+    let log = |g: usize| grid.log_factors[g] - 0.5 * grid.log_det[g] - 0.5 * square(g);
+    let logs: Vec<f64> = (0..grid.count()).map(log).collect();
+    index(&logs, rng)
 }
 
 /// False if the coefficients stay as they were.

@@ -19,10 +19,13 @@
 //! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
 //! | `factors` | b_Fm and h_Fm; F with every U integrated out |
 //! | `group_moves` | a factor along X, its scale, the order of two factors |
+//! | `mixing` | shears and rotations of pairs of factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `missing` | cells of Y that were not observed |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `effects` | U, for a draw that is kept |
+//!
+//! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`].
 //!
 //! Responses come in the units of `units`, which do not depend on flat effects. Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
 
@@ -30,12 +33,15 @@ mod basis;
 mod chain;
 #[cfg(test)]
 mod conditionals;
+pub mod convergence;
+pub mod covariances;
 mod effects;
 pub(crate) mod factors;
 mod gaussian;
 pub(crate) mod group_moves;
 pub(crate) mod missing;
 pub(crate) mod missing_patterns;
+pub(crate) mod mixing;
 mod model;
 mod precisions;
 pub mod rng;
