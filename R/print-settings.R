@@ -63,6 +63,8 @@ prior_text <- function(x) {
 # Weights of the proportions, as the function or vector gives them on a grid of four points
 weights_text <- function(weight) {
   if (!is.function(weight)) return(paste0("weights ", toString(format(utils::head(weight, 6), digits = 3, trim = TRUE)), if (length(weight) > 6) ", ..."))
+  shapes <- attr(weight, "beta")
+  if (!is.null(shapes)) return(paste("beta distribution of shapes", shapes[1], "and", shapes[2]))
   shown <- tryCatch(weight(c(0, 0.25, 0.5, 0.75)), error = function(e) NULL)
   if (is.numeric(shown) && length(unique(shown)) == 1) return("all proportions alike")
   paste("weights by", strtrim(deparse1(weight), 80))

@@ -1,31 +1,106 @@
-# Have the chains converged? The worst of what does not depend on signs, order and scale of factors.
+# Have the chains converged? The worst of what does not depend on signs, order and scale of factors: h2, G, R, rg with what is off the diagonal, and B.
 
-# list(rhat, worst, bulk, tail, shown, all); NULL without posterior or with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
+# list(rhat, worst, bulk, tail, shown, all); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
 slam_convergence <- function(fit, most = 300) {
-  if (!requireNamespace("posterior", quietly = TRUE) || count_draws(fit) < 8) return(NULL)
-  p <- ncol(fit$Y)
-  each <- 3 + length(union(colnames(fit$X), colnames(fit$covariates$XF)))
-  at <- unique(round(seq(1, p, length.out = min(p, max(1, most %/% each)))))
-  draws <- invariant_draws(fit, at)
-  of <- function(f) apply(draws, 3, f)
-  rhat <- of(posterior::rhat)
-  if (all(is.na(rhat))) return(NULL)
+  if (count_draws(fit) < 8 * length(fit$draws)) return(NULL)
+  table <- invariant_table(fit, 0.9, most = most)
+  if (all(is.na(table$rhat))) return(NULL)
   list(
-    rhat = max(rhat, na.rm = TRUE), worst = names(which.max(rhat)), bulk = min(of(posterior::ess_bulk), na.rm = TRUE), tail = min(of(posterior::ess_tail), na.rm = TRUE),
-    shown = length(rhat), all = p * each
+    rhat = max(table$rhat, na.rm = TRUE), worst = table$variable[which.max(table$rhat)], bulk = min(table$ess_bulk, na.rm = TRUE), tail = min(table$ess_tail, na.rm = TRUE),
+    shown = nrow(table), all = count_invariant(fit)
   )
 }
 
-print_convergence <- function(fit) {
-  found <- slam_convergence(fit)
-  if (is.null(found)) {
-    why <- if (requireNamespace("posterior", quietly = TRUE)) "there are too few draws" else "that needs the package posterior"
-    return(cat("Convergence is not judged: ", why, "\n", sep = ""))
+# Heritabilities, entries of G and R, genetic correlations and coefficients
+count_invariant <- function(fit, p = ncol(fit$Y)) {
+  b <- length(union(colnames(fit$X), colnames(fit$covariates$XF)))
+  p * b + if (is.null(fit$unidentified)) p + 2 * p * (p + 1) / 2 + p * (p - 1) / 2 else p * (p + 1) / 2
+}
+
+# A row for each of them, or for about `most` of them
+invariant_table <- function(fit, level, at = seq_along(fit$scale$sd), most = Inf) {
+  b <- length(union(colnames(fit$X), colnames(fit$covariates$XF)))
+  apart <- is.null(fit$unidentified)
+  if (count_invariant(fit, length(at)) <= most) some <- at
+  else some <- at[spread(length(at), max(1, most / 2 / (b + 3)))]
+  pairs <- trait_pairs(at)
+  off <- which(pairs$first != pairs$second)
+  kept <- if (is.infinite(most) || length(some) == length(at)) off else off[spread(length(off), max(1, most / 6))]
+  first <- c(some, pairs$first[kept])
+  second <- c(some, pairs$second[kept])
+  of <- function(what, correlation, first, second) {
+    if (length(first) == 0) return(NULL)
+    table <- covariance_table(fit, what, correlation, first, second, level)
+    data.frame(variable = pair_names(if (correlation) "rg" else what, table), table[-(1:2)])
   }
-  some <- if (found$shown < found$all) sprintf(" (of %s of %s)", format(found$shown), format(found$all, big.mark = ","))
-  cat("\nConvergence of ", if (is.null(fit$unidentified)) "h2, G, R" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst, "; smallest effective sample size ", sep = "")
-  cat(round(found$bulk), "in the bulk,", round(found$tail), "in the tails\n")
-  chains <- fit$plan$chains
-  if (found$rhat > 1.05) cat("The chains have not converged (rhat above 1.05): extend(fit, iter =), or fit with a longer warmup, before the numbers are used\n")
-  else if (min(found$bulk, found$tail) < 100 * chains) cat("Fewer than", 100 * chains, "effective draws, 100 a chain: extend(fit, iter =) for reliable intervals\n")
+  covariances <- if (apart) rbind(of("G", FALSE, first, second), of("R", FALSE, first, second), of("G", TRUE, pairs$first[kept], pairs$second[kept])) else of("P", FALSE, first, second)
+  rbind(if (apart) slam_h2_table(fit, some, level), covariances, coefficient_table(fit, some, level))
+}
+
+pair_names <- function(what, table) {
+  same <- table$response1 == table$response2
+  paste0(what, "[", table$response1, ifelse(same, "", paste0(",", table$response2)), "]")
+}
+
+slam_h2_table <- function(fit, at, level) {
+  names <- colnames(fit$Y)[at]
+  all <- matrix(each_draw(fit, function(d) trait_h2(d)[at]), length(at))
+  data.frame(variable = paste0("h2[", names, "]"), judged(fit, t(all), level))
+}
+
+coefficient_table <- function(fit, at, level) {
+  all <- each_draw(fit, function(d) total_fixed(fit, d)[, at, drop = FALSE])
+  if (length(all) == 0) return(NULL)
+  names <- sprintf("B[%s,%s]", rep(rownames(all), length(at)), rep(colnames(fit$Y)[at], each = nrow(all)))
+  data.frame(variable = names, judged(fit, t(matrix(all, length(names))), level))
+}
+
+# Whole numbers from 1 to n, evenly apart
+spread <- function(n, count) unique(round(seq(1, n, length.out = min(n, max(1, floor(count))))))
+
+# ---- in words --------------------------------------------------------------------------------------------------
+
+convergence_text <- function(fit, found) {
+  some <- if (found$shown < found$all) sprintf(" (%s of %s)", format(found$shown), format(found$all, big.mark = ","))
+  paste0(
+    "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst,
+    "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails"
+  )
+}
+
+# What to do; NULL where all is well
+convergence_advice <- function(fit, found) {
+  chains <- length(fit$draws)
+  if (found$rhat > 1.05) {
+    return(sprintf("The chains have not converged (rhat above 1.05): extend(fit, iter = %s) at least, or fit with a longer warmup, before the numbers are used", format(iterations_needed(fit, found), big.mark = "")))
+  }
+  if (min(found$bulk, found$tail) >= 100 * chains) return(NULL)
+  sprintf("Fewer than %d effective draws, 100 a chain: extend(fit, iter = %s) for reliable intervals", 100L * chains, format(iterations_needed(fit, found), scientific = FALSE))
+}
+
+# Iterations until each quantity has 100 effective draws a chain, at the rate so far, in two digits; where chains differ, as many again at least.
+iterations_needed <- function(fit, found) {
+  sampled <- fit$done - fit$plan$warmup
+  smallest <- max(1, min(found$bulk, found$tail))
+  more <- sampled * (100 * length(fit$draws) / smallest - 1)
+  more <- max(more, if (found$rhat > 1.05) sampled else 0)
+  unit <- 10^max(1, floor(log10(more)) - 1)
+  ceiling(more / unit) * unit
+}
+
+print_convergence <- function(fit) {
+  found <- if (is.null(fit$convergence)) slam_convergence(fit) else fit$convergence
+  if (is.null(found)) return(cat("Convergence is not judged: there are too few draws\n"))
+  cat("\n", convergence_text(fit, found), "\n", sep = "")
+  advice <- convergence_advice(fit, found)
+  if (!is.null(advice)) cat(advice, "\n", sep = "")
+}
+
+# At the end of a run: what is not well; all of it if the user asked for messages
+tell_convergence <- function(fit) {
+  found <- fit$convergence
+  if (is.null(found)) return(invisible())
+  advice <- convergence_advice(fit, found)
+  if (is.null(advice) && !fit$control$verbose) return(invisible())
+  inform_fastlmm("convergence", paste(c(convergence_text(fit, found), advice), collapse = "\n"), rhat = found$rhat, ess = c(bulk = found$bulk, tail = found$tail))
 }

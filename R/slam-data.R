@@ -1,7 +1,7 @@
 # The data of slamglmm_fit() in the sampler's units and basis, and the way back.
 
 # list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
-slam_data <- function(parts, design, random, factors, data) {
+slam_data <- function(parts, design, random, factors, data, extras = list()) {
   Y <- as.matrix(design$y)
   storage.mode(Y) <- "double"
   if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
@@ -9,12 +9,23 @@ slam_data <- function(parts, design, random, factors, data) {
   check_traits(Y)
   X <- independent_columns(design$X)
   check_observed_rank(Y, X)
-  covariates <- slam_covariates(factors, design, data, parts, X)
+  covariates <- slam_covariates(factors, design, data, X, extras)
   scale <- slam_scale(Y, X, setdiff(colnames(X), colnames(covariates$XF)))
   list(
     Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
     covariates = covariates, missing = lapply(seq_len(ncol(Y)), function(j) which(is.na(Y[, j])))
   )
+}
+
+# A response that is a data frame of numbers, as a matrix
+matrix_response <- function(parts, data) {
+  name <- parts$fixed[[2]]
+  value <- tryCatch(eval(name, data, environment(parts$fixed)), error = function(condition) NULL)
+  if (!is.data.frame(value)) return(parts)
+  numbers <- vapply(value, is.numeric, NA)
+  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(value)[!numbers])), responses = names(value)[!numbers])
+  parts$fixed[[2]] <- call("as.matrix", name)
+  parts
 }
 
 # The name of the only response: of the column of a matrix, else of the variable
@@ -105,12 +116,13 @@ scale_fixed <- function(X, covariates) {
 }
 
 # The design of the factors: no intercept, columns centred and scaled.
-slam_covariates <- function(factors, design, data, parts, X) {
+slam_covariates <- function(factors, design, data, X, extras) {
   if (!inherits(factors, "formula") || length(factors) != 2) abort_fastlmm("formula", "factors must be a formula with one side, as factors = ~ sex")
   if (length(find_bars(factors[[2]])) > 0) abort_fastlmm("formula", "factors has random terms; the factors have the random effect of the formula")
   terms <- stats::terms(factors)
   if (length(attr(terms, "term.labels")) == 0) return(list(XF = matrix(0, nrow(design$frame), 0), centre = numeric(), size = numeric()))
-  frame <- data_frame_of(factors, data)
+  frame <- data_frame_of(factors, data, extras)
+  frame["(subset)"] <- NULL
   rows <- setdiff(seq_len(nrow(frame)), as.integer(design$na.action))
   if (length(rows) != nrow(design$frame)) abort_fastlmm("factors", sprintf("variables of factors have %d rows, the model has %d", nrow(frame), nrow(design$frame) + length(design$na.action)))
   frame <- frame[rows, , drop = FALSE]

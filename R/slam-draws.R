@@ -79,23 +79,17 @@ print.slamglmm <- function(x, ...) {
 #' @export
 summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
   check_dots_empty(...)
-  if (!is_positive(level) || level >= 1) abort_fastlmm("level", paste("level must lie between 0 and 1, not", deparse1(level)))
-  all <- invariant_draws(object, traits)
-  tail <- (1 - level) / 2
-  one <- function(x) c(mean = mean(x), sd = stats::sd(x), stats::quantile(x, c(tail, 1 - tail), names = FALSE))
-  table <- t(apply(all, 3, one))
-  colnames(table)[3:4] <- c("low", "high")
-  table <- data.frame(variable = rownames(table), table, rhat = apply(all, 3, rhat), ess = apply(all, 3, effective_size), row.names = NULL)
-  structure(list(call = object$call, draws = count_draws(object), level = level, table = table, factors = factor_summary(object)), class = "summary.slamglmm")
-}
-
-# By posterior where it is there; else coda's effective size, and no rhat
-rhat <- function(x) if (requireNamespace("posterior", quietly = TRUE)) posterior::rhat(x) else NA_real_
-
-effective_size <- function(x) {
-  if (requireNamespace("posterior", quietly = TRUE)) return(posterior::ess_bulk(x))
-  if (requireNamespace("coda", quietly = TRUE)) return(sum(apply(x, 2, function(chain) coda::effectiveSize(coda::mcmc(chain)))))
-  NA_real_
+  check_interval_level(level)
+  check_has_draws(object)
+  at <- trait_index(object, traits)
+  # all pairs of a thousand responses are millions of numbers
+  most <- if (is.null(traits) && length(at) > 30) 2000 else Inf
+  table <- invariant_table(object, level, at, most)
+  rownames(table) <- NULL
+  structure(
+    list(call = object$call, draws = count_draws(object), level = level, table = table, of = count_invariant(object, length(at)), factors = factor_summary(object), convergence = object$convergence),
+    class = "summary.slamglmm"
+  )
 }
 
 #' @rdname slamglmm_methods
@@ -103,8 +97,14 @@ effective_size <- function(x) {
 print.summary.slamglmm <- function(x, ...) {
   check_dots_empty(...)
   cat("Call: ", call_text(x$call), "\n", counted(x$draws, "draw"), ", intervals of ", format(100 * x$level), " %\n\n", sep = "")
-  print(utils::head(x$table, 30), digits = 3, row.names = FALSE)
-  if (nrow(x$table) > 30) cat("... the first 30 of ", nrow(x$table), " variables, in $table\n", sep = "")
+  kind <- sub("\\[.*", "", x$table$variable)
+  for (one in unique(kind)) {
+    table <- x$table[kind == one, ]
+    print(utils::head(table, 10), digits = 3, row.names = FALSE)
+    if (nrow(table) > 10) cat("... the first 10 of ", nrow(table), ", in $table\n", sep = "")
+    cat("\n")
+  }
+  if (nrow(x$table) < x$of) cat("Some of ", format(x$of, big.mark = ","), " numbers, spread over the responses; summary(fit, traits =) has all of some responses\n", sep = "")
   poor <- sum(x$table$rhat > 1.05, na.rm = TRUE)
   if (poor > 0) cat(counted(poor, "variable"), "with rhat above 1.05: extend() the chains\n")
   if (nrow(x$factors) > 0) {
@@ -125,6 +125,7 @@ pp_check.default <- function(object, ...) abort_not_slam(object, "pp_check", "pl
 
 #' @rdname slamglmm_methods
 #' @export
+#' @exportS3Method bayesplot::pp_check slamglmm
 pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
   check_dots_empty(...)
   if (!is_count(n)) abort_fastlmm("n", paste("n, replicated data sets, must be a whole number of at least 1, not", code_text(n)))

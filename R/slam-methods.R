@@ -46,7 +46,7 @@ total_fixed <- function(fit, d) {
 #'   cannot be told from the residual nothing is in them. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
 #'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`.
 #'
-#'   `vcov()`, `confint()`, `logLik()`, `extractAIC()`, `anova()`, `simulate()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
+#'   `logLik()`, `extractAIC()`, `anova()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
 #' @name slamglmm_methods
 NULL
 

@@ -31,7 +31,7 @@
 #' slam_prior(h2 = function(h) ifelse(h == 0, 0.5, 0.5 / sum(h > 0)), loadings = horseshoe())
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
-                       loading_scale = c("unit", "residual"), h2 = beta_prior(1, 1), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
+                       loading_scale = c("unit", "residual"), h2 = function(h) rep(1, length(h)), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
@@ -93,7 +93,8 @@ horseshoe <- function(p0 = 0.1, delta = c(shape = 3, scale = 1)) {
 #' @export
 beta_prior <- function(shape1, shape2) {
   if (!is_positive(shape1) || !is_positive(shape2)) abort_prior("shape1 and shape2 of beta_prior() must be positive numbers")
-  function(h) diff(stats::pbeta(c(0, (h[-1] + h[-length(h)]) / 2, 1), shape1, shape2))
+  weights <- function(h) diff(stats::pbeta(c(0, (h[-1] + h[-length(h)]) / 2, 1), shape1, shape2))
+  structure(weights, beta = c(shape1, shape2))
 }
 
 is_positive <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x > 0

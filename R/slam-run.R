@@ -7,6 +7,8 @@ slam_run <- function(fit, progress) {
   before <- fit$failed
   fit <- if (has_plan() && fit$plan$chains > 1) run_apart(fit, left) else run_here(fit, left, progress)
   warn_failed_draws(fit, before)
+  fit$convergence <- if (count_draws(fit) > 0) slam_convergence(fit)
+  tell_convergence(fit)
   fit
 }
 

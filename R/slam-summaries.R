@@ -22,7 +22,7 @@ covariance_table <- function(fit, what, correlation, first, second, level) {
   check_has_draws(fit)
   found <- call_rust(ffi_slam_pairs, unname(fit$draws), covariance_model(fit, what, correlation), as.integer(first), as.integer(second), rank_scores(fit), level)
   names <- colnames(fit$Y)
-  data.frame(response1 = names[first], response2 = names[second], found)
+  data.frame(response1 = names[first], response2 = names[second], known_numbers(found))
 }
 
 # Pairs of responses, first at most second, off the diagonal alone or with it
@@ -37,8 +37,11 @@ trait_pairs <- function(at, diagonal = TRUE) {
 # A row for each column of draws, chains one after the other
 judged <- function(fit, draws, level) {
   storage.mode(draws) <- "double"
-  as.data.frame(call_rust(ffi_slam_judge, unname(draws), as.integer(length(fit$draws)), rank_scores(fit), level, control_threads(fit$control)))
+  as.data.frame(known_numbers(call_rust(ffi_slam_judge, unname(draws), as.integer(length(fit$draws)), rank_scores(fit), level, control_threads(fit$control))))
 }
+
+# What is not defined is missing
+known_numbers <- function(columns) lapply(columns, function(x) replace(x, is.nan(x), NA))
 
 # Normal scores of the ranks 1, 1.5, ... of all draws, each chain in halves
 rank_scores <- function(fit) {

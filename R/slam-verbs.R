@@ -33,18 +33,6 @@ abort_sampler <- function(verb, instead) {
 
 #' @rdname slamglmm_methods
 #' @export
-vcov.slamglmm <- function(object, ...) abort_sampler("vcov", "fixef(fit, draws = TRUE) has the draws of the coefficients")
-
-#' @rdname slamglmm_methods
-#' @export
-sigma.slamglmm <- function(object, ...) abort_sampler("sigma", "R(fit) has the residual covariance of the traits")
-
-#' @rdname slamglmm_methods
-#' @export
-confint.slamglmm <- function(object, ...) abort_sampler("confint", "summary(fit) and h2(fit) have intervals")
-
-#' @rdname slamglmm_methods
-#' @export
 logLik.slamglmm <- function(object, ...) abort_sampler("logLik", "pp_check(fit) says how the model fits")
 
 #' @rdname slamglmm_methods
@@ -54,10 +42,6 @@ extractAIC.slamglmm <- function(fit, ...) abort_sampler("extractAIC", "pp_check(
 #' @rdname slamglmm_methods
 #' @export
 anova.slamglmm <- function(object, ...) abort_sampler("anova", "pp_check(fit) says how the model fits")
-
-#' @rdname slamglmm_methods
-#' @export
-simulate.slamglmm <- function(object, ...) abort_sampler("simulate", "pp_check(fit) compares the data with replicated ones")
 
 #' @rdname slamglmm_methods
 #' @export

@@ -12,7 +12,7 @@
 #' They follow each digit of what is given: a `K` that R's BLAS made, by [tcrossprod()] say, has other last digits under another BLAS or number of its threads, and the draws are then others of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
+#' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
 #'   are in `factors` too.
 #' @param data,K as in [fastlmm_fit()].
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`.
@@ -24,6 +24,7 @@
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
 #'   predicted to take less time. The posterior is the same.
+#' @param subset rows to use, evaluated in `data`.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.
 #' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash or on another machine. A damaged file
@@ -52,7 +53,7 @@
 #' round(G(fit), 2)
 #' h2(fit)
 #' @export
-slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"),
+slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, seed = NULL, dir = NULL, control = fastlmm_control(),
                          progress = interactive(), ...) {
   check_dots_empty(...)
@@ -60,12 +61,13 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   control <- check_control(control)
   plan <- check_plan(chains, iter, warmup, thin, grid)
   missing <- one_of(missing)
+  extras <- Filter(Negate(is.null), list(subset = substitute(subset)))
   data <- as_data_frame(data)
-  parts <- split_formula(formula, data, parent.frame())
-  design <- mold_design(parts, data, list(), stats::na.omit, NULL)
+  parts <- matrix_response(split_formula(formula, data, parent.frame()), data)
+  design <- mold_design(parts, data, extras, stats::na.omit, NULL)
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
-  values <- slam_data(parts, design, random, factors, data)
+  values <- slam_data(parts, design, random, factors, data, extras)
   k <- check_factors(n_factors, ncol(values$Y))
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
   fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)

@@ -49,7 +49,7 @@ test_that("no answer shows the prior", {
   expect_equal(fitted(fit), predict(fit, world$data), ignore_attr = TRUE)
   expect_equal(unname(fitted(fit)), unname(cbind(1, world$data$x) %*% fixef(fit)))
   expect_output(print(fit), "not estimated")
-  expect_setequal(summary(fit)$table$variable, c(paste0("P[", c("a", "b", "c"), "]"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]")))
+  expect_setequal(summary(fit)$table$variable, c(paste0("P[", c("a", "b", "c", "a,b", "a,c", "b,c"), "]"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]")))
   expect_true(is.na(factor_summary(fit)$h2))
   for (which in c("covariance", "loadings", "trace")) expect_silent({
     grDevices::pdf(NULL)

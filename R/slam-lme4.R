@@ -1,0 +1,173 @@
+# Answers of a sparse-factor model in the shapes of base R, lme4 and broom. What would need a likelihood refuses with the reason (slam-methods.R).
+
+#' Fits of many responses in the shapes of other packages
+#'
+#' @param x,object,model a fit by [slamglmm_fit()], or what `VarCorr()` gave.
+#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"`, `"P"`; `NULL`: all.
+#' @param level,conf.level probability of intervals.
+#' @param traits responses that are wanted; `NULL`: all.
+#' @param sigma must be 1.
+#' @param nsim,seed number of data sets, each from a draw of its own, and as for [stats::simulate()].
+#' @param conf.int give intervals?
+#' @param row.names,optional not used.
+#' @param ... not used; an unknown argument is an error.
+#' @return `VarCorr()`: a list of the mean covariances over responses, by name of the random effect, and the residual one as attribute `residual`; as a data frame with the columns `grp`, `var1`, `var2`, `vcov`, `sdcor`.
+#'   `confint()`: a matrix of posterior intervals. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
+#'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
+#'   standard deviation of each response. `tidy()`: a row for each coefficient; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
+#'   `weights()`: `NULL`, there are none. `log_lik()` and `subset()` refuse with an error of class `sampler`.
+#' @name slamglmm_tables
+NULL
+
+#' @rdname slamglmm_tables
+#' @export
+#' @exportS3Method lme4::VarCorr slamglmm
+VarCorr.slamglmm <- function(x, sigma = 1, ...) {
+  check_dots_empty(...)
+  if (!identical(as.numeric(sigma), 1)) abort_fastlmm("argument", "sigma multiplies standard deviations of likelihood fits; a sampler's are what they are: leave it at 1")
+  value <- structure(list(G(x)), names = x$random[[1]]$name)
+  structure(value, residual = R(x), class = "VarCorr.slamglmm")
+}
+
+#' @rdname slamglmm_tables
+#' @export
+as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE, ...) {
+  check_dots_empty(...)
+  one <- function(V, group) {
+    at <- which(upper.tri(V, diag = TRUE), arr.ind = TRUE)
+    same <- at[, 1] == at[, 2]
+    names <- colnames(V)
+    sd <- sqrt(diag(V))
+    data.frame(grp = group, var1 = names[at[, 1]], var2 = ifelse(same, NA, names[at[, 2]]), vcov = V[at], sdcor = ifelse(same, sd[at[, 1]], V[at] / sd[at[, 1]] / sd[at[, 2]]))
+  }
+  out <- rbind(one(x[[1]], names(x)), one(attr(x, "residual"), "Residual"))
+  # variances first, as lme4 has them
+  out <- out[order(match(out$grp, c(names(x), "Residual")), !is.na(out$var2)), ]
+  rownames(out) <- NULL
+  out
+}
+
+#' @rdname slamglmm_tables
+#' @export
+print.VarCorr.slamglmm <- function(x, ...) {
+  check_dots_empty(...)
+  table <- as.data.frame(x)
+  print(utils::head(table, 30), digits = 3, row.names = FALSE)
+  if (nrow(table) > 30) cat("... the first 30 of ", nrow(table), "; as.data.frame() has all\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname slamglmm_tables
+#' @export
+confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, ...) {
+  check_dots_empty(...)
+  table <- summary(object, level = level, traits = traits)$table
+  if (!is.null(parm)) {
+    wanted <- table$variable %in% parm | sub("\\[.*", "", table$variable) %in% parm
+    unknown <- setdiff(parm, c(table$variable, sub("\\[.*", "", table$variable)))
+    if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is nothing of the name ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
+    table <- table[wanted, ]
+  }
+  ends <- paste(format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE), "%")
+  matrix(c(table$low, table$high), ncol = 2, dimnames = list(table$variable, ends))
+}
+
+#' @rdname slamglmm_tables
+#' @export
+vcov.slamglmm <- function(object, ...) {
+  check_dots_empty(...)
+  all <- fixef(object, draws = TRUE)
+  names <- paste0(rep(colnames(object$Y), each = nrow(all)), ":", rep(rownames(all), ncol(object$Y)))
+  check_matrices_memory(object, length(names), available_memory() * count_draws(object))
+  value <- stats::cov(t(matrix(all, length(names))))
+  dimnames(value) <- list(names, names)
+  value
+}
+
+#' @rdname slamglmm_tables
+#' @export
+sigma.slamglmm <- function(object, ...) {
+  check_dots_empty(...)
+  check_identified(object, "sigma()")
+  of <- function(d) sqrt(drop(d$Lambda^2 %*% (1 - d$hF)) + (1 - d$h) * d$sigma2)
+  stats::setNames(rowMeans(each_draw(object, of)), colnames(object$Y))
+}
+
+#' @rdname slamglmm_tables
+#' @export
+simulate.slamglmm <- function(object, nsim = 1, seed = NULL, ...) {
+  check_dots_empty(...)
+  check_has_draws(object)
+  nsim <- check_nsim(nsim, length(object$Y))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  total <- count_draws(object)
+  draws <- lapply(sample.int(total, nsim, replace = nsim > total), function(i) replicated(object, i) + object$offset)
+  structure(draws, names = paste0("sim_", seq_len(nsim)), seed = state$seed)
+}
+
+#' @rdname slamglmm_tables
+#' @export
+as.data.frame.slamglmm <- function(x, row.names = NULL, optional = FALSE, traits = NULL, ...) {
+  check_dots_empty(...)
+  all <- invariant_draws(x, traits)
+  dim <- dim(all)
+  numbers <- matrix(all, dim[1] * dim[2], dimnames = list(NULL, dimnames(all)[[3]]))
+  data.frame(.chain = rep(seq_len(dim[2]), each = dim[1]), .iteration = rep(seq_len(dim[1]), dim[2]), numbers, check.names = FALSE)
+}
+
+#' @rdname slamglmm_tables
+#' @export
+weights.slamglmm <- function(object, ...) {
+  check_dots_empty(...)
+  NULL
+}
+
+#' @rdname slamglmm_tables
+#' @export
+subset.slamglmm <- function(x, ...) abort_sampler("subset", "slamglmm_fit(subset =) fits some rows, and traits = of its verbs takes some responses")
+
+#' @rdname slamglmm_tables
+#' @exportS3Method rstantools::log_lik
+log_lik.slamglmm <- function(object, ...) {
+  abort_sampler("log_lik", "rows of related ids are not independent given the parameters, so that leaving one out (loo) is not the sum over rows of anything; pp_check(fit), and hidden cells with posterior_cells(fit), say how it predicts")
+}
+
+# ---- broom --------------------------------------------------------------------------------------------------
+
+#' @rdname slamglmm_tables
+#' @export
+tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
+  check_dots_empty(...)
+  check_interval_level(conf.level)
+  all <- fixef(x, draws = TRUE)
+  if (length(all) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
+  table <- judged(x, t(matrix(all, prod(dim(all)[1:2]))), conf.level)
+  out <- data.frame(
+    effect = "fixed", response = rep(colnames(all), each = nrow(all)), term = rep(rownames(all), ncol(all)), estimate = table$mean, std.error = table$sd, rhat = table$rhat, ess = table$ess_bulk
+  )
+  if (conf.int) cbind(out, conf.low = table$low, conf.high = table$high) else out
+}
+
+#' @rdname slamglmm_tables
+#' @export
+glance.slamglmm <- function(x, ...) {
+  check_dots_empty(...)
+  found <- if (is.null(x$convergence)) slam_convergence(x) else x$convergence
+  or_na <- function(value) if (is.null(value)) NA_real_ else value
+  data.frame(
+    nobs = nrow(x$Y), responses = ncol(x$Y), factors = x$n_factors, chains = length(x$draws), draws = count_draws(x), rhat = or_na(found$rhat), ess_bulk = or_na(found$bulk), ess_tail = or_na(found$tail)
+  )
+}
+
+#' @rdname slamglmm_tables
+#' @export
+augment.slamglmm <- function(x, ...) {
+  check_dots_empty(...)
+  fitted <- fitted(x)
+  observed <- x$Y + x$offset
+  row <- rownames(x$frame)
+  data.frame(
+    .row = rep(if (is.null(row)) seq_len(nrow(x$Y)) else row, ncol(x$Y)), .response = rep(colnames(x$Y), each = nrow(x$Y)), .observed = c(observed), .fitted = c(fitted), .resid = c(observed - fitted)
+  )
+}
