@@ -141,7 +141,7 @@ re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...)
 #' @export
 h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, ...) {
   check_dots_empty(...)
-  check_interval_level(level)
+  check_level(level)
   at <- trait_index(object, traits)
   all <- each_draw(object, function(d) trait_h2(d)[at])
   all <- matrix(all, length(at), dimnames = list(colnames(object$Y)[at], NULL))
@@ -181,7 +181,7 @@ covariances <- function(object, what, correlation, traits, draws, level) {
     return(each_draw(object, function(d) covariance_draw(object, d, what, correlation, at)))
   }
   if (is.null(level)) return(covariance_mean(object, what, correlation, at))
-  check_interval_level(level)
+  check_level(level)
   pairs <- trait_pairs(at, diagonal = !correlation)
   covariance_table(object, what, correlation, pairs$first, pairs$second, level)
 }

@@ -79,7 +79,7 @@ print.slamglmm <- function(x, ...) {
 #' @export
 summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
   check_dots_empty(...)
-  check_interval_level(level)
+  check_level(level)
   check_has_draws(object)
   at <- trait_index(object, traits)
   # all pairs of a thousand responses are millions of numbers

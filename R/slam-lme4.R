@@ -139,7 +139,7 @@ log_lik.slamglmm <- function(object, ...) {
 #' @export
 tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
   check_dots_empty(...)
-  check_interval_level(conf.level)
+  check_level(conf.level)
   all <- fixef(x, draws = TRUE)
   if (length(all) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
   table <- judged(x, t(matrix(all, prod(dim(all)[1:2]))), conf.level)

@@ -49,7 +49,3 @@ rank_scores <- function(fit) {
   ranked <- (count_draws(fit) / chains) %/% 2 * 2 * chains
   stats::qnorm((seq_len(2 * ranked - 1) / 2 + 0.5 - 3 / 8) / (ranked + 1 / 4))
 }
-
-check_interval_level <- function(level) {
-  if (!is_positive(level) || level >= 1) abort_fastlmm("level", paste("level must lie between 0 and 1, not", deparse1(level)))
-}

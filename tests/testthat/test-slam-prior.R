@@ -14,7 +14,7 @@ test_that("genetic and residual correlations of opposite signs are found by the 
   R <- matrix(c(1, -0.7, -0.7, 1), 2)
   data <- lines_world(G, R, 160)
   expect_equal(nrow(data), 800)
-  expect_silent(fit <- slamglmm_fit(Y ~ 1 + (1 | line), data, chains = 2, iter = 2000, seed = 1, progress = FALSE))
+  expect_no_message(fit <- slamglmm_fit(Y ~ 1 + (1 | line), data, chains = 2, iter = 2000, seed = 1, progress = FALSE), class = "fastlmm_message_n_factors")
   expect_equal(fit$n_factors, 2)
   within <- function(draws, truth) {
     limits <- quantile(draws, c(0.025, 0.975))
