@@ -6,7 +6,7 @@
 #' divided by its standard deviation; covariates of factors are divided by the standard deviation that the same fixed effects leave of them. Priors are in those units: adding a fixed effect
 #' to the responses, or another unit of theirs, changes no draw of a variance.
 #'
-#' The defaults are wide: 90 percent intervals of G, R and rg of 2 to 12 responses, each with full-rank G and R, hold the truth in about 90 percent of data sets.
+#' The defaults are wide, but not without opinion: of 4 responses with random G and R of full rank in 400 rows of 80 lines, 90 percent intervals hold the truth in 82 (rg), 85 (G) and 88 (R) percent of 80 data sets.
 #'
 #' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
 #' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`.
