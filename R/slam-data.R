@@ -202,13 +202,20 @@ slam_sets <- function(data, random, basis, k, how) {
   lapply(traits, slam_set, data = data, random = random, mean_diag = basis$mean_diag)
 }
 
-# Flops an iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition, told over a thousand iterations whatever
+# Flops to an independent draw, more or less. An iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition, told over a thousand iterations whatever
 # their number, since a longer run must not choose otherwise.
 sets_are_cheaper <- function(data, traits, k) {
   n <- nrow(data$Y)
   rows <- n - lengths(data$missing[vapply(traits, `[`, 0L, 1)])
   sets <- sum(2 * rows^2 * (k + lengths(traits)) + 20 * rows^3 / 1000) + 4 * n^2 * k
-  sets < 4 * n * sum(lengths(data$missing))
+  sets < 4 * n * sum(lengths(data$missing)) * iterations_imputed(data)
+}
+
+# Iterations that are worth one without missing cells: cells that are drawn hold their response where it is (data augmentation), the part f of a response's rows that is missing being its rate.
+iterations_imputed <- function(data) {
+  part <- lengths(data$missing) / nrow(data$Y)
+  f <- mean(part[part > 0])
+  (1 + f) / (1 - f)
 }
 
 slam_set <- function(traits, data, random, mean_diag) {

@@ -23,7 +23,7 @@
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
-#'   predicted to take less time. The posterior is the same.
+#'   predicted to take less time to as many effective draws. The posterior is the same.
 #' @param subset rows to use, evaluated in `data`.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.

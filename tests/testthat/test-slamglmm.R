@@ -147,6 +147,11 @@ test_that("missing cells integrated out give the posterior of missing cells draw
   traits <- function(data) unname(split(seq_along(data$missing), lengths(data$missing)))
   expect_false(fastlmm:::sets_are_cheaper(few, traits(few), 2))
   expect_true(fastlmm:::sets_are_cheaper(many, traits(many), 2))
+  # 60 percent missing, each response elsewhere: drawn in less time an iteration, but four times as many of them are needed
+  most <- list(missing = lapply(1:20, function(j) j + 0:179), Y = matrix(0, 300, 20))
+  expect_equal(fastlmm:::iterations_imputed(most), 4)
+  expect_true(fastlmm:::sets_are_cheaper(most, as.list(1:20), 7))
+  expect_lt(fastlmm:::iterations_imputed(few), 1.1)
 })
 
 test_that("known loadings stay as they are", {

@@ -1,0 +1,78 @@
+# Factors on the rows of the data, and what each response's variance is made of.
+
+#' Scores of factors
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param part `"all"`: the factors themselves; `"genetic"`: what of them the random effect explains, `Z u_F`, its mean given the factor; `"residual"`: what is left, covariates of `factors` taken off both.
+#' @param draws all draws (rows x factors x draws) instead of their means?
+#' @param ... not used; an unknown argument is an error.
+#' @return A matrix, rows of the data x factors, in the order and with the signs of [loadings.slamglmm()], of factors of about unit variance; the posterior standard deviations as attribute `sd`. Products of scores and loadings are
+#'   what the factors say of the responses.
+#' @export
+scores <- function(object, ...) UseMethod("scores")
+
+#' @rdname scores
+#' @export
+scores.slamglmm <- function(object, part = c("all", "genetic", "residual"), draws = FALSE, ...) {
+  check_dots_empty(...)
+  part <- one_of(part)
+  check_has_draws(object)
+  if (part != "all") check_identified(object, "scores()")
+  found <- alignment(object)
+  size <- c(nrow(object$Y), object$n_factors)
+  names <- list(rownames(object$Y), factor_names(object))
+  one <- function(i) {
+    score <- turn_back(object$basis, score_draw(object, i, part))[, found$order[, i], drop = FALSE]
+    score * rep(found$sign[, i], each = size[1])
+  }
+  count <- count_draws(object)
+  if (draws) return(array(vapply(seq_len(count), one, matrix(0, size[1], size[2])), c(size, count), c(names, list(NULL))))
+  # means and squares about the first draw: no cancellation where scores are sure
+  first <- one(1)
+  sum <- square <- matrix(0, size[1], size[2])
+  for (i in seq_len(count)) {
+    away <- one(i) - first
+    sum <- sum + away
+    square <- square + away^2
+  }
+  sd <- sqrt(pmax(square - sum^2 / count, 0) / (count - 1))
+  structure(first + sum / count, dimnames = names, sd = structure(sd, dim = size, dimnames = names))
+}
+
+# Of draw i, in the rotated basis
+score_draw <- function(fit, i, part) {
+  each <- ncol(fit$draws[[1]]$sigma2)
+  chain <- fit$draws[[(i - 1) %/% each + 1]]
+  t <- (i - 1) %% each + 1
+  F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+  if (part == "all") return(F)
+  h <- chain$factors_h[, t]
+  share <- outer(fit$basis$s, h, function(s, h) h * s / (h * s + 1 - h))
+  left <- F - fit$data$xf %*% array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
+  if (part == "genetic") share * left else (1 - share) * left
+}
+
+#' What the variance of each response is made of
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param traits names or numbers of the responses that are wanted; `NULL`: all.
+#' @return A data frame with a row for each response and posterior means, in units of the response squared: `fixed`, the variance of what all fixed effects predict in the rows of the fit; `factors_genetic`, `factors_residual`,
+#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's. They are `NA` where the random effect cannot be told from the residual,
+#'   but for their sums `factors` and `own`.
+#' @export
+variance_parts <- function(object, traits = NULL) {
+  if (!inherits(object, "slamglmm")) abort_not_slam(object, "variance_parts", "VarCorr(fit)")
+  at <- trait_index(object, traits)
+  X <- cbind(object$X, slam_extra(object))
+  one <- function(d) {
+    square <- d$Lambda[at, , drop = FALSE]^2
+    B <- total_fixed(object, d)[, at, drop = FALSE]
+    fixed <- column_sd(X[, rownames(B), drop = FALSE] %*% B)^2
+    h <- d$h[at]
+    own <- d$sigma2[at]
+    cbind(fixed = fixed, factors = rowSums(square), own = own, factors_genetic = drop(square %*% d$hF), factors_residual = drop(square %*% (1 - d$hF)), own_genetic = h * own, own_residual = (1 - h) * own)
+  }
+  mean <- rowMeans(each_draw(object, one), dims = 2)
+  if (!is.null(object$unidentified)) mean[, 4:7] <- NA
+  data.frame(response = colnames(object$Y)[at], mean, row.names = NULL)
+}
