@@ -7,6 +7,7 @@
 //! d2b/dkdl = n_k' V22^-1 A_l a + n_l' V22^-1 A_k a    d2S/dkdl = -2 n_k' V22^-1 n_l
 //! ```
 
+use super::distance::Distance;
 use super::likelihood::{Derivatives, Point, Problem};
 use faer::{Mat, Par};
 
@@ -14,24 +15,6 @@ pub struct Column {
     /// The coefficient as a combination of those along an orthonormal basis of X.
     pub direction: Mat<f64>,
     pub value: f64,
-}
-
-/// How far the estimate is from the value.
-pub struct Distance {
-    p: Mat<f64>,
-    d: f64,
-    s: f64,
-}
-
-impl Distance {
-    fn rise(&self) -> f64 {
-        self.d * self.d / self.s
-    }
-
-    /// Derivative of the rise in the value.
-    pub fn slope(&self) -> f64 {
-        2.0 * self.d / self.s
-    }
 }
 
 impl Column {

@@ -7,8 +7,8 @@
 //! d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k),   N_k the contrasts of A_k w
 //! ```
 
-use super::column::Distance;
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
+use super::distance::Distance;
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::stop;

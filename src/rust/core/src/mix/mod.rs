@@ -21,16 +21,17 @@
 //! | `dense`, `spectral` | V22 as a matrix; as the spectrum of one kernel plus factors |
 //! | `likelihood` | REML and ML with gradient and Hessian |
 //! | `search`, `trust`, `newton` | simplex grid, trust region, Newton's method and variances of zero |
-//! | `column` | a coefficient that is held |
+//! | `column`, `distance` | a coefficient that is held, and how far it is from its estimate |
 //! | `setup` | a model in its coordinates and units |
 //! | `fit`, `fixed`, `predict` | what users ask for: the fit, its fixed effects, variances of predictions |
-//! | `profiles`, `profile`, `path` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected |
+//! | `profiles`, `profile`, `path`, `read_profile` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected, what is read of it |
 
 pub(crate) mod column;
 pub(crate) mod coordinates;
 pub(crate) mod covariance;
 pub(crate) mod covariance_term;
 pub(crate) mod dense;
+mod distance;
 pub mod fit;
 pub mod fixed;
 pub(crate) mod grouped;
@@ -41,6 +42,7 @@ mod path;
 pub mod predict;
 pub mod profile;
 pub mod profiles;
+mod read_profile;
 pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod spectral;

@@ -3,7 +3,8 @@
 //! A variance is held as it is; a share h of the total is held by tying its variance to the others, theta_k = sum_l c_l theta_l with
 //! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`column`).
 
-use super::column::{Column, Distance};
+use super::column::Column;
+use super::distance::Distance;
 use super::fit::ComponentErrors;
 use super::likelihood::{Derivatives, Point, Problem};
 use super::newton::{Near, SETTLED};

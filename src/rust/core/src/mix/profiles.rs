@@ -4,7 +4,6 @@ use super::Model;
 use super::fit::Setup;
 use super::likelihood::{Derivatives, Problem};
 use super::newton::SETTLED;
-use super::profile::{Profile, What};
 use super::search::{Local, Search};
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
@@ -30,7 +29,7 @@ pub struct Profiles<'a> {
     pub(super) workers: &'a Workers,
     monitor: RefCell<&'a mut dyn Monitor>,
     own: Option<Optimum>,
-    of_ml: Option<Optimum>,
+    pub(super) of_ml: Option<Optimum>,
 }
 
 impl<'a> Profiles<'a> {
@@ -56,44 +55,7 @@ impl<'a> Profiles<'a> {
         })
     }
 
-    /// What `read` makes of the profile of one parameter, and variances, the residual's last, at which the profile found the likelihood of the fit to be larger
-    /// than at the optimum that it started from. A fixed effect of a REML fit is profiled by ML, which says nothing about the fit: there it starts anew.
-    pub fn read<T>(
-        &mut self,
-        what: What,
-        read: impl Fn(&Profile<'_, 'a>) -> Result<T>,
-    ) -> Result<(T, Option<Vec<f64>>)> {
-        let by_ml = matches!(what, What::Beta(_)) && self.setup.problem.method == Method::Reml;
-        loop {
-            let best = self.optimum(by_ml)?;
-            let profile = Profile::new(self, what, best)?;
-            let found = match read(&profile) {
-                // where the residual variance vanishes only the plain form can be trusted
-                Err(Error::NoConvergence { .. }) if !self.setup.is_plain => {
-                    self.make_plain()?;
-                    continue;
-                }
-                found => found?,
-            };
-            let Some(better) = profile.better.into_inner() else {
-                return Ok((found, None));
-            };
-            if !by_ml {
-                let variance = |(t, unit): (&f64, &f64)| t * unit;
-                return Ok((
-                    found,
-                    Some(better.theta.iter().zip(&self.setup.unit).map(variance).collect()),
-                ));
-            }
-            let again = {
-                let search = self.search(&self.ml.0);
-                self.described(&search, search.descend(&better.theta)?)?
-            };
-            self.of_ml = Some(again);
-        }
-    }
-
-    fn make_plain(&mut self) -> Result<()> {
+    pub(super) fn make_plain(&mut self) -> Result<()> {
         let plain = self.workers.run(|par| Setup::plain(&self.model, self.method, par))?;
         let moved = |theta: &Vec<f64>| {
             theta
@@ -109,7 +71,7 @@ impl<'a> Profiles<'a> {
         Ok(())
     }
 
-    fn optimum(&mut self, by_ml: bool) -> Result<Optimum> {
+    pub(super) fn optimum(&mut self, by_ml: bool) -> Result<Optimum> {
         let stored = if by_ml { &self.of_ml } else { &self.own };
         if let Some(known) = stored {
             return Ok(known.clone());
@@ -148,7 +110,7 @@ impl<'a> Profiles<'a> {
         self.described(&search, local).map(Some)
     }
 
-    fn described(&self, search: &Search<'_>, local: Local) -> Result<Optimum> {
+    pub(super) fn described(&self, search: &Search<'_>, local: Local) -> Result<Optimum> {
         let singular = Error::NoConvergence {
             what: "the fit at its optimum",
             iterations: 0,
