@@ -147,25 +147,11 @@ wanted_reml <- function(fit, REML) {
   if (is.null(REML)) is_reml(fit) else isTRUE(as.logical(REML))
 }
 
-# The two criteria differ by log|X'V^-1 X| and by the divisor of the variance.
+# The criterion that was not maximised, at the estimates
 other_log_lik <- function(fit) {
   if (!is.finite(fit$logLik)) return(fit$logLik)
-  n <- fit$nobs
-  r <- fit$rank
-  scale <- max(fit$sigma2, fit$sigma2_e)
-  log_det_xx <- r * log(scale) + log_det_fixed(fit)
-  from <- if (is_reml(fit)) n - r else n
-  to <- if (is_reml(fit)) n else n - r
-  log_det_v <- -2 * fit$logLik - from * (log(2 * pi * scale) + 1) - if (is_reml(fit)) log_det_xx else 0
-  restricted <- if (is_reml(fit)) 0 else log_det_xx
-  -(to * (log(2 * pi * scale * from / to) + 1) + log_det_v + restricted) / 2
-}
-
-# log|X'V^-1 X| = log|X'X| - log|S|, S the covariance of the coefficients of an orthonormal basis of X: from vcov itself digits would be lost where columns
-# of X are nearly dependent, as age and an intercept are in years AD.
-log_det_fixed <- function(fit) {
   part <- along_x(fit)
-  part$log_det_x - log_det(part$covariance)
+  call_rust(ffi_other_log_lik, list(covariance = as.matrix(part$covariance), log_det_x = part$log_det_x), fit$method, fit$logLik, as.numeric(fit$nobs), max(fit$sigma2, fit$sigma2_e))
 }
 
 log_det <- function(x) {

@@ -117,6 +117,10 @@ ffi_variance_mix <- function(prepared, targets) .Call(wrap__ffi_variance_mix, pr
 #' @noRd
 ffi_variance <- function(fitted, targets, threads) .Call(wrap__ffi_variance, fitted, targets, threads)
 
+#' The log-likelihood by the other method, from what a fit keeps: `part` has `covariance` and `log_det_x`.
+#' @noRd
+ffi_other_log_lik <- function(part, method, log_lik, n, variance) .Call(wrap__ffi_other_log_lik, part, method, log_lik, n, variance)
+
 #' Covariance of the coefficients and degrees of freedom of their tests, at the variances of a fit.
 #' @noRd
 ffi_ddf <- function(rotated, df, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, sigma2, sigma2_e)
@@ -144,11 +148,11 @@ ffi_scan_complete <- function(model) .Call(wrap__ffi_scan_complete, model)
 #' Responses, a column each, in the coordinates of a basis whose cells are rows; and of each at its delta, in the user's units, y'Py and the part of -2 log L (REML)
 #' that no candidate changes.
 #' @noRd
-ffi_scan_responses <- function(basis, Y, centred, delta, threads) .Call(wrap__ffi_scan_responses, basis, Y, centred, delta, threads)
+ffi_scan_responses <- function(basis, Y, delta, threads) .Call(wrap__ffi_scan_responses, basis, Y, delta, threads)
 
 #' Coordinates of a response over the roots of their variances, and those roots.
 #' @noRd
-ffi_scan_whitened <- function(basis, y, centred, delta, threads) .Call(wrap__ffi_scan_whitened, basis, y, centred, delta, threads)
+ffi_scan_whitened <- function(basis, y, delta, threads) .Call(wrap__ffi_scan_whitened, basis, y, delta, threads)
 
 #' The tests of the candidates in the columns of G: `sets` are columns that are tested together, their first `adjust` not under test.
 #' @noRd
@@ -157,7 +161,7 @@ ffi_scan_block <- function(basis, G, sets, adjust, ask) .Call(wrap__ffi_scan_blo
 #' Tests of the candidates in the columns of G with many responses, whose deltas are kept. `keep`: "all" gives matrices, candidates x responses; "max" the largest statistic of
 #' each response; "threshold" those of at least `least`.
 #' @noRd
-ffi_scan_many <- function(basis, G, responses, centred, keep, least, threads) .Call(wrap__ffi_scan_many, basis, G, responses, centred, keep, least, threads)
+ffi_scan_many <- function(basis, G, responses, keep, least, threads) .Call(wrap__ffi_scan_many, basis, G, responses, keep, least, threads)
 
 #' A sampler of some chains, each from its beginning or from a state.
 #' @noRd

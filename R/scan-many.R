@@ -39,7 +39,7 @@ many_null <- function(fit, source, j) {
   weights <- model_weights(model)
   basis <- scan_basis(model, rows)
   Y <- minus_offset(fit$y, fit$offset)[used, j, drop = FALSE]
-  full <- call_rust(ffi_scan_responses, basis, unname(Y), has_constant(model$X), unname(fit$delta[j]), control_threads(fit$control))
+  full <- call_rust(ffi_scan_responses, basis, unname(Y), unname(fit$delta[j]), control_threads(fit$control))
   cell <- source$cell[used]
   gathered <- function(x) {
     out <- matrix(0, source$cells, ncol(x))
@@ -55,7 +55,7 @@ many_null <- function(fit, source, j) {
   full$v <- gathered(full$v)
   list(
     basis = basis, responses = full, names = names(fit$logLik)[j], h2 = unname(fit$h2[j]), df2 = length(basis$rotated$values) + basis$rotated$n_rest - 1,
-    rows = tabulate(cell, source$cells), unit = source$unit, centred = has_constant(model$X), threads = as.integer(control_threads(fit$control)),
+    rows = tabulate(cell, source$cells), unit = source$unit, threads = as.integer(control_threads(fit$control)),
     likelihood = full[c("square", "constant")]
   )
 }
@@ -73,8 +73,6 @@ random_in_rows <- function(random) random[names(random) != "alpha"]
 scan_basis <- function(model, source) {
   call_rust(ffi_scan_basis, rust_model(model), as.integer(source$cell), as.integer(source$cells))
 }
-
-has_constant <- function(X) sum(qr.resid(scaled_qr(X), rep(1, nrow(X)))^2) < 1e-20 * nrow(X)
 
 many_block <- function(null, source, block, ask) many_tests(null, source$read(block), block, source, ask)
 
@@ -101,7 +99,7 @@ many_tests <- function(null, G, block, source, ask) {
 scan_pairs <- function(null, G, ask) {
   filled <- if (is.null(unit_of_null(null$unit))) G else impute(G, null$unit)
   least <- stats::qf(ask$threshold, 1, null$df2, lower.tail = FALSE)
-  call_rust(ffi_scan_many, null$basis, filled, null$responses, null$centred, ask$keep, least, null$threads)
+  call_rust(ffi_scan_many, null$basis, filled, null$responses, ask$keep, least, null$threads)
 }
 
 # ---- na = "omit" ----------------------------------------------------------------------------------------

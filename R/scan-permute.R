@@ -84,7 +84,7 @@ permuted_null <- function(fit, source, n) {
   weights <- model_weights(model)
   basis <- call_rust(ffi_scan_complete, rust_model(model))
   y <- as.matrix(unname(fit$y - fit$offset))
-  found <- call_rust(ffi_scan_whitened, basis, y, has_constant(model$X), fit$delta[[1]], control_threads(fit$control))
+  found <- call_rust(ffi_scan_whitened, basis, y, fit$delta[[1]], control_threads(fit$control))
   if (any(found$root == 0)) abort_scan("needs a null model with residual variance")
   draws <- vapply(seq_len(n), function(i) sample(found$white) * found$root, found$white)
   gather <- function(x) rowsum(x, source$cell)[as.character(seq_len(source$cells)), , drop = FALSE]
@@ -95,7 +95,7 @@ permuted_null <- function(fit, source, n) {
   basis$by_rows <- FALSE
   list(
     basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n), length = sqrt(colSums(draws^2))), names = as.character(seq_len(n)),
-    h2 = rep(fit$h2[[1]], n), df2 = length(found$root) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit, centred = has_constant(model$X),
+    h2 = rep(fit$h2[[1]], n), df2 = length(found$root) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit,
     threads = as.integer(control_threads(fit$control))
   )
 }

@@ -197,7 +197,7 @@ scan_null <- function(fit, source, ask) {
   list(
     basis = scan_basis(model, source), cell = source$cell, rows = tabulate(source$cell, source$cells), unit = unit_of_null(source$unit),
     ask = c(ask[c("test", "refit")], list(
-      method = fit$method, delta = fit$delta[[1]], centred = has_constant(model$X), threads = as.numeric(control_threads(fit$control))
+      method = fit$method, delta = fit$delta[[1]], threads = as.numeric(control_threads(fit$control))
     ))
   )
 }

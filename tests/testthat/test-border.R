@@ -45,13 +45,15 @@ test_that("an unknown word is an error that names those there are", {
     expect_match(refused(mix(case[[1]], case[[2]]))$message, case[[3]])
   }
   scan <- scan_basis(stored_model(fit), list(cell = seq_along(fit$y), cells = length(fit$y)))
-  ask <- list(test = "wald", refit = "none", method = "REML", delta = 1, centred = TRUE, threads = 1)
+  ask <- list(test = "wald", refit = "none", method = "REML", delta = 1, threads = 1)
   block <- function(...) ffi_scan_block(scan, matrix(rnorm(length(fit$y))), list(1L), 0L, utils::modifyList(ask, list(...)))
   expect_type(block(), "list")
   expect_match(refused(block(test = "LRT"))$message, "test is \"LRT\"")
   expect_match(refused(block(refit = "hybrid"))$message, "refit is \"hybrid\"")
-  expect_match(refused(block(centred = NULL))$message, "centred is missing")
-  expect_match(refused(block(centred = NA))$message, "centred is missing")
+  for (odd in list(NULL, NA)) {
+    scan["constant"] <- list(odd)
+    expect_match(refused(block())$message, "constant is missing")
+  }
 })
 
 test_that("an index that is out of range, and a file that is gone, are told as such", {

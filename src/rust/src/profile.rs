@@ -5,6 +5,7 @@ use crate::words::Parameter;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::likelihood::ddf::{along_x, tests};
+use fastlmm_core::likelihood::other_method::{Known, by_other_method};
 use fastlmm_core::likelihood::profile::{Profile, What, profiled};
 use fastlmm_core::runtime::error::Error;
 
@@ -72,8 +73,25 @@ fn ffi_along_x(rotated: List, sigma2: f64, sigma2_e: f64) -> Reply<List> {
     ))
 }
 
+/// The log-likelihood by the other method, from what a fit keeps: `part` has `covariance` and `log_det_x`.
+/// @noRd
+#[extendr]
+fn ffi_other_log_lik(part: List, method: &str, log_lik: f64, n: f64, variance: f64) -> Reply<f64> {
+    let covariance = view::real_matrix(&part, "covariance")?;
+    let known = Known {
+        method: view::method(method)?,
+        log_lik,
+        n: view::count(n, "n")?,
+        variance,
+        log_det_x: view::number(&part, "log_det_x")?,
+        covariance: view::matrix(&covariance),
+    };
+    Ok(by_other_method(&known))
+}
+
 extendr_module! {
     mod profile;
+    fn ffi_other_log_lik;
     fn ffi_ddf;
     fn ffi_along_x;
     fn ffi_profile;

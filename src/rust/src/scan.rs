@@ -44,7 +44,8 @@ fn basis(null: Null) -> List {
         weight = null.weight,
         v = null.v,
         length = null.length,
-        by_rows = null.by_rows
+        by_rows = null.by_rows,
+        constant = null.constant
     )
 }
 
@@ -52,13 +53,13 @@ fn basis(null: Null) -> List {
 /// that no candidate changes.
 /// @noRd
 #[extendr]
-fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, centred: bool, delta: &[f64], threads: i32) -> Reply<List> {
+fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, delta: &[f64], threads: i32) -> Reply<List> {
     let held = Held::new(&basis)?;
     view::same_length("Y", Y.nrows(), held.e.nrows())?;
     view::same_length("delta", delta.len(), Y.ncols())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let (basis, y) = (held.basis(), view::matrix(&Y));
-    let found = workers.run(|par| basis.responses(y, centred, par));
+    let found = workers.run(|par| basis.responses(y, par));
     let likelihood = |(j, delta): (usize, &f64)| found.likelihood(&basis, j, held.place(*delta));
     let (square, constant): (Vec<f64>, Vec<f64>) = delta.iter().enumerate().map(likelihood).unzip();
     Ok(list!(
@@ -75,12 +76,12 @@ fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, centred: bool, delta: &[f64]
 /// Coordinates of a response over the roots of their variances, and those roots.
 /// @noRd
 #[extendr]
-fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, centred: bool, delta: f64, threads: i32) -> Reply<List> {
+fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, delta: f64, threads: i32) -> Reply<List> {
     let held = Held::new(&basis)?;
     view::same_length("y", y.nrows(), held.e.nrows())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let (basis, y, place) = (held.basis(), view::matrix(&y), held.place(delta));
-    let (white, root) = workers.run(|par| basis.whitened(y, centred, place, par));
+    let (white, root) = workers.run(|par| basis.whitened(y, place, par));
     Ok(list!(white = white, root = root))
 }
 
@@ -93,6 +94,7 @@ struct Held {
     v: Vec<f64>,
     length: f64,
     by_rows: bool,
+    constant: bool,
 }
 
 impl Held {
@@ -104,7 +106,8 @@ impl Held {
             weight: view::numbers(list, "weight")?,
             v: view::numbers(list, "v")?,
             length: view::number(list, "length")?,
-            by_rows: view::element(list, "by_rows")?.as_bool().unwrap_or(false),
+            by_rows: view::flag(list, "by_rows")?,
+            constant: view::flag(list, "constant")?,
         })
     }
 
@@ -117,6 +120,7 @@ impl Held {
             v: &self.v,
             length: self.length,
             by_rows: self.by_rows,
+            constant: self.constant,
         }
     }
 
@@ -150,7 +154,6 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
         method: view::method(&view::text(&ask, "method")?)?,
         null: held.place(view::number(&ask, "delta")?),
         sets: &sets,
-        centred: view::flag(&ask, "centred")?,
         threads: view::count_of(&ask, "threads")?,
     };
     let workers = Workers::new(ask.threads)?;
@@ -196,15 +199,7 @@ fn state(state: State) -> &'static str {
 /// each response; "threshold" those of at least `least`.
 /// @noRd
 #[extendr]
-fn ffi_scan_many(
-    basis: List,
-    G: RMatrix<f64>,
-    responses: List,
-    centred: bool,
-    keep: &str,
-    least: f64,
-    threads: i32,
-) -> Reply<List> {
+fn ffi_scan_many(basis: List, G: RMatrix<f64>, responses: List, keep: &str, least: f64, threads: i32) -> Reply<List> {
     let held = Held::new(&basis)?;
     view::same_length("G", G.nrows(), held.e.nrows())?;
     let (y, v) = (view::real_matrix(&responses, "y")?, view::real_matrix(&responses, "v")?);
@@ -230,7 +225,7 @@ fn ffi_scan_many(
     let (basis, candidates) = (held.basis(), view::matrix(&G));
     let (columns, pairs) = workers.run(|par| {
         let mut pairs = vec![];
-        let columns = many(&basis, candidates, &responses, centred, par, |tested| {
+        let columns = many(&basis, candidates, &responses, par, |tested| {
             pairs.extend(tested.kept(keep))
         })?;
         Ok::<_, Error>((columns, pairs))

@@ -76,6 +76,7 @@
 //! | the whole range of delta: grid, roots of the slope, end points | [`likelihood::optimize::grid_points`], [`likelihood::optimize::DeltaGrid::optimum`] |
 //! | standard errors from the observed information | [`likelihood::information::errors`] |
 //! | deviance with one parameter held | [`likelihood::constrained::combine`] |
+//! | REML of an ML fit, ML of a REML fit | [`likelihood::other_method::by_other_method`] |
 //! | degrees of freedom of Satterthwaite, Kenward and Roger | [`likelihood::ddf::tests`] |
 //! | ends of profile intervals: Newton's and the Illinois method | [`likelihood::profiled::Profiled::crossing`] |
 //! | u_hat = K Z' alpha | [`rotation::NullModel::blup`] |

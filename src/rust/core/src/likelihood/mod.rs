@@ -8,6 +8,7 @@ pub mod ddf;
 pub(crate) mod delta_grid;
 pub mod information;
 pub mod optimize;
+pub mod other_method;
 pub mod point;
 pub mod profile;
 pub mod profiled;

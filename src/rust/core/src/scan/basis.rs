@@ -30,6 +30,8 @@ pub struct Basis<'a> {
     pub length: f64,
     /// Is each cell one row? Then what the kernel does not reach can be written out.
     pub by_rows: bool,
+    /// Does X hold constants? Then means may be taken off first, and numbers far from zero are subtracted exactly.
+    pub constant: bool,
 }
 
 impl Basis<'_> {
@@ -77,6 +79,8 @@ pub struct Null {
     pub length: f64,
     /// See [`Basis::by_rows`].
     pub by_rows: bool,
+    /// See [`Basis::constant`].
+    pub constant: bool,
 }
 
 impl Null {
@@ -110,7 +114,8 @@ impl Null {
         let projection = Projection::of_each_group(model, workers)?;
         let root = projection.root.clone();
         let whole = norm(&model.y.iter().zip(&root).map(|(y, s)| y * s).collect::<Vec<_>>());
-        let centred = without_mean(model.y, &projection);
+        let constant = holds_constants(&projection);
+        let centred = without_mean(model.y, constant);
         let kernel = model.kernel.without_order();
         let first = vec![projection.project(&centred)];
         let (mut null, block) = NullModel::new(&Model { kernel, ..*model }, projection, first, true, workers, monitor)?;
@@ -150,6 +155,7 @@ impl Null {
         Ok(Self {
             length: whole / y_scale,
             by_rows: one_row_each(cell, cells),
+            constant,
             e,
             q: Mat::from_fn(cells, along.len(), |i, k| along[k][i]),
             weight: gathered(&root),
@@ -172,11 +178,15 @@ fn projected_response(design: &Design, y: &[f64], root: &[f64], q1: &[Vec<f64>])
 /// Directions that the kernel does not reach and that are so few that a candidate may fill them have a coordinate each.
 const FEW: usize = 32;
 
-/// The response without its mean where X holds constants: numbers far from zero are subtracted exactly, and by nothing else.
-fn without_mean(y: &[f64], projection: &Projection) -> Vec<f64> {
+fn holds_constants(projection: &Projection) -> bool {
     let mut constant = projection.root.clone();
     projection.design.q.transpose_apply(&mut constant);
-    let mean = if norm(&constant[projection.design.rank()..]) <= 1e-10 * norm(&projection.root) {
+    norm(&constant[projection.design.rank()..]) <= 1e-10 * norm(&projection.root)
+}
+
+/// The response without its mean where X holds constants: numbers far from zero are subtracted exactly, and by nothing else.
+fn without_mean(y: &[f64], constant: bool) -> Vec<f64> {
+    let mean = if constant {
         y.iter().sum::<f64>() / y.len() as f64
     } else {
         0.0

@@ -59,8 +59,6 @@ pub struct Ask<'a> {
     pub null: (f64, f64),
     /// The tests, in the order of the answers.
     pub sets: &'a [Set],
-    /// Does X explain constants?
-    pub centred: bool,
     /// Threads of the call.
     pub threads: usize,
 }
@@ -144,11 +142,11 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 /// let null = Null::new(&model(ones.as_ref()), &rows, 8, options, &Workers::new(1)?, &mut ())?;
 /// let basis = Basis {
 ///     rotated: &null.rotated, e: null.e.as_ref(), q: null.q.as_ref(), weight: &null.weight, v: &null.v,
-///     length: null.length, by_rows: null.by_rows,
+///     length: null.length, by_rows: null.by_rows, constant: null.constant,
 /// };
 /// let sets = [Set { columns: vec![0], adjust: 0 }];
 /// let ask = Ask {
-///     test: Test::Wald, refit: Refit::Anew, method: Method::Reml, null: (0.5, 0.5), sets: &sets, centred: true, threads: 1,
+///     test: Test::Wald, refit: Refit::Anew, method: Method::Reml, null: (0.5, 0.5), sets: &sets, threads: 1,
 /// };
 /// let found = block(&basis, candidate.as_ref(), &ask, faer::Par::Seq)?;
 /// let fit = fit(&model(both.as_ref()), options, &mut ())?;
@@ -158,7 +156,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 /// ```
 pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Done<Vec<Outcome>> {
     let (which, sets) = used(ask.sets);
-    let rotated = RotatedBlock::new(basis, g, &which, ask.centred, par)?;
+    let rotated = RotatedBlock::new(basis, g, &which, par)?;
     let data = crate::rotation::rotated::Rotated {
         dropped: basis.rotated.null,
         ..basis.rotated.clone()

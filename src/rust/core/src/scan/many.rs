@@ -49,12 +49,11 @@ pub fn many(
     basis: &Basis<'_>,
     g: MatRef<'_, f64>,
     responses: &Responses<'_>,
-    centred: bool,
     par: Par,
     mut take: impl FnMut(Tested),
 ) -> Result<Vec<(State, f64)>> {
     let all: Vec<usize> = (0..g.ncols()).collect();
-    let block = RotatedBlock::new(basis, g, &all, centred, par)?;
+    let block = RotatedBlock::new(basis, g, &all, par)?;
     claim((MATRICES * TILE.min(responses.h.len()) * g.ncols()) as f64)?;
     let projected: Vec<f64> = (0..g.ncols()).map(|j| block.projected(basis, j, j)).collect();
     let state = |j: usize| {

@@ -17,12 +17,12 @@ pub struct RotatedResponses {
 }
 
 impl Basis<'_> {
-    /// `centred`: X holds constants, and a mean is subtracted exactly, however far from zero the response is.
-    pub fn responses(&self, y: MatRef<'_, f64>, centred: bool, par: Par) -> RotatedResponses {
+    /// A mean is subtracted exactly where X holds constants, however far from zero the response is.
+    pub fn responses(&self, y: MatRef<'_, f64>, par: Par) -> RotatedResponses {
         let root: Vec<f64> = self.weight.iter().map(|w| w.sqrt()).collect();
         let length = |j: usize| norm(&y.col(j).iter().zip(&root).map(|(y, r)| y * r).collect::<Vec<_>>());
         let length = (0..y.ncols()).map(length).collect();
-        let y = without_means(y, centred);
+        let y = without_means(y, self.constant);
         let rotated = product(self.e.transpose(), y.as_ref(), par);
         let fixed = product(self.q, product(self.q.transpose(), y.as_ref(), par).as_ref(), par);
         let v = Mat::from_fn(y.nrows(), y.ncols(), |i, j| self.weight[i] * y[(i, j)] - fixed[(i, j)]);
@@ -40,8 +40,8 @@ impl Basis<'_> {
     }
 
     /// Coordinates of a response over the roots of their variances in units of sigma2 (of the residual where there is no other), and those roots.
-    pub fn whitened(&self, y: MatRef<'_, f64>, centred: bool, (h, g): (f64, f64), par: Par) -> (Vec<f64>, Vec<f64>) {
-        let rotated = product(self.e.transpose(), without_means(y, centred).as_ref(), par);
+    pub fn whitened(&self, y: MatRef<'_, f64>, (h, g): (f64, f64), par: Par) -> (Vec<f64>, Vec<f64>) {
+        let rotated = product(self.e.transpose(), without_means(y, self.constant).as_ref(), par);
         let unit = if h > 0.0 { h } else { 1.0 };
         let root: Vec<f64> = self
             .rotated

@@ -26,8 +26,8 @@ pub struct RotatedBlock {
 const REACHED: f64 = 1e-12;
 
 impl RotatedBlock {
-    /// Some columns of G. `centred`: X explains constants, so that means may be taken off first.
-    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], centred: bool, par: Par) -> Result<Self> {
+    /// Some columns of G.
+    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], par: Par) -> Result<Self> {
         let cells = g.nrows();
         let count = basis.e.ncols();
         // with the squares of the coordinates, which all tests sum up
@@ -35,7 +35,7 @@ impl RotatedBlock {
         let mut values = vec![0.0; cells * which.len()];
         let one = |(out, &j): (&mut [f64], &usize)| {
             out.iter_mut().zip(g.col(j).iter()).for_each(|(out, x)| *out = *x);
-            (clean(out, basis.weight, centred), dot(basis.v, out))
+            (clean(out, basis.weight, basis.constant), dot(basis.v, out))
         };
         // a candidate of no cells has no chunk
         let chunks = values.par_chunks_mut(cells.max(1));
