@@ -6,7 +6,10 @@ checkpoint_tag <- "fastlmm checkpoint 3"
 new_store <- function(directory, what, print) list(directory = checkpoint_directory(directory), what = what, print = print)
 
 checkpoint_path <- function(directory) {
-  if (is.character(directory) && length(directory) == 1 && !is.na(directory) && nzchar(directory)) return(directory)
+  if (is.character(directory) && length(directory) == 1 && !is.na(directory) && nzchar(directory)) {
+    check_encoding(directory, "the directory")
+    return(directory)
+  }
   abort_checkpoint(paste("the directory must be one string, not", code_text(directory)))
 }
 
@@ -30,6 +33,17 @@ inform_made_again <- function(store, name, why) {
   inform_fastlmm("checkpoint", paste0(quoted(file.path(store$directory, name)), " ", why, ": it is made again"), file = name)
 }
 
+# The first is told at once, the others by their number at the end.
+told_once <- function(work, directory) {
+  count <- 0
+  value <- withCallingHandlers(work, fastlmm_message_checkpoint = function(message) {
+    count <<- count + 1
+    if (count > 1) invokeRestart("muffleMessage")
+  })
+  if (count > 1) inform_fastlmm("checkpoint", sprintf("%s of %s were made again", counted(count, "file"), quoted(directory)), files = count)
+  value
+}
+
 # ---- files --------------------------------------------------------------------------------------------------
 
 # FALSE: `fresh` was asked for, and there is one already
@@ -44,11 +58,15 @@ write_kept <- function(store, name, value, made_from = "", fresh = FALSE) {
 
 # The list of a file; NULL where it is absent or not what was written. Nothing is unserialized before its hash is that of the file.
 read_sealed <- function(path) {
-  if (!file.exists(path)) return(NULL)
-  bytes <- tryCatch(suppressWarnings(readBin(path, "raw", file.size(path))), error = function(error) raw())
   first <- nchar(checkpoint_tag) + 34
+  # a pipe or a device would be waited for
+  if (!call_rust(ffi_is_file, path) || file.size(path) <= first) return(NULL)
+  tag <- charToRaw(paste0(checkpoint_tag, " "))
+  read <- function(count) tryCatch(suppressWarnings(readBin(path, "raw", count)), error = function(error) raw())
+  if (!identical(read(length(tag)), tag)) return(NULL)
+  bytes <- read(file.size(path))
   if (length(bytes) <= first) return(NULL)
-  body <- bytes[-seq_len(first)]
+  body <- bytes[(first + 1):length(bytes)]
   if (!identical(bytes[seq_len(first)], charToRaw(paste0(checkpoint_tag, " ", call_rust(ffi_hash, body), "\n")))) return(NULL)
   unserialize(body)
 }
@@ -83,8 +101,12 @@ claim_job <- function(store, value) {
 
 check_job <- function(store, held) {
   if (!is.null(held) && identical(held[c("what", "name", "print")], list(what = store$what, name = "job", print = store$print))) return(invisible())
-  what <- if (store$what == "scan") "scan: another null model, other candidates, tests or blocks" else "model, other data, priors, chains or another seed"
-  abort_checkpoint(paste0("the directory ", quoted(store$directory), " belongs to another ", what, "; give an empty one"))
+  what <- if (store$what == "scan") {
+    "scan: another null model, other candidates, tests, or another block_size; call it as before, or give an empty one"
+  } else {
+    "model: other data, priors, chains, warmup, thin or seed; call it as before (more iterations are added by extend(restore(dir), iter)), or give an empty one"
+  }
+  abort_checkpoint(paste0("the directory ", quoted(store$directory), " belongs to another ", what))
 }
 
 # ---- fingerprints -------------------------------------------------------------------------------------------

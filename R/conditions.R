@@ -40,9 +40,18 @@ quoted <- function(x) dQuote(x, FALSE)
 
 # The first five offenders
 first_names <- function(x) {
-  shown <- if (is.character(x)) quoted(utils::head(x, 5)) else format(utils::head(x, 5), trim = TRUE)
+  shown <- if (is.character(x)) quoted(shortened(utils::head(x, 5))) else format(utils::head(x, 5), trim = TRUE)
   paste0(toString(shown), if (length(x) > 5) ", ...")
 }
+
+# A name that no line holds is shown by its beginning.
+shortened <- function(x, width = 60) {
+  x[!is_text(x)] <- "(not valid text)"
+  long <- !is.na(x) & nchar(x) > width
+  replace(x, long, paste0(substr(x[long], 1, width), "..."))
+}
+
+is_text <- function(x) is.na(x) | validEnc(x) & Encoding(x) != "bytes"
 
 is_are <- function(n) if (n == 1) "is" else "are"
 
@@ -116,6 +125,23 @@ abort_missing_variable <- function(name, candidates, where = "data") {
 check_column <- function(value, name) {
   if (isS4(value)) abort_s4_column(value, name)
   if (is.list(value) && !is.data.frame(value) && !inherits(value, "POSIXlt")) abort_list_column(name)
+  if (is.matrix(value) && ncol(value) == 0) abort_data(paste("variable", quoted(name), "has no columns"))
+  check_factor_codes(value, name)
+  check_encoding(if (is.factor(value)) levels(value) else value, paste("variable", quoted(name)))
+}
+
+# R itself stops at a factor whose codes have no levels, wherever it is read
+check_factor_codes <- function(value, name) {
+  if (!is.factor(value)) return(invisible())
+  codes <- unclass(value)
+  sound <- is.numeric(codes) && is.character(levels(value)) && all(is.na(codes) | codes >= 1 & codes <= nlevels(value))
+  if (!sound && length(value) > 0) abort_fastlmm("factor", paste0("variable ", quoted(name), " is a malformed factor: it has codes without a level; make it anew, from as.character()"), variable = name)
+}
+
+check_encoding <- function(text, what) {
+  if (!is.character(text)) return(invisible())
+  bad <- sum(!is_text(text))
+  if (bad > 0) abort_fastlmm("encoding", sprintf("%s has text that is not valid in its encoding (%s); read it with fileEncoding =, or use iconv()", what, counted(bad, "value")))
 }
 
 abort_s4_column <- function(value, name) {
@@ -151,7 +177,7 @@ check_some_rows <- function(frame, dropped) {
 
 check_response <- function(y, name) {
   if (is.matrix(y) && ncol(y) == 0) abort_fastlmm("no_responses", paste0("the response ", quoted(name), " has no columns"))
-  if (!is.numeric(y) && !is.logical(y) || inherits(y, c("Date", "POSIXct", "difftime"))) abort_response_type(y, name)
+  if (!is.numeric(y) && !is.logical(y) || inherits(y, c("Date", "POSIXct", "difftime", "Surv"))) abort_response_type(y, name)
 }
 
 abort_many_responses <- function(n) {
@@ -184,8 +210,11 @@ check_response_varies <- function(y, name) {
 
 # ---- weights, offset, missing values ------------------------------------------------------------------
 
+# Numbers, without a class whose arithmetic is another one
+is_number_like <- function(x) is.numeric(x) && (!is.object(x) || inherits(x, c("AsIs", "table", "integer64")))
+
 check_weights <- function(weights, rows) {
-  if (!is.numeric(weights)) abort_weights(paste("must be numeric, not", class(weights)[1]))
+  if (!is_number_like(weights)) abort_weights(paste("must be numeric, not", class(weights)[1]))
   bad <- !is.finite(weights) | weights < 0
   if (any(bad)) abort_weights(paste0("must be finite and not negative; see ", rows_at(bad, rows)))
   check_weight_span(weights[weights > 0])
@@ -201,7 +230,7 @@ check_weight_span <- function(weights) {
 abort_weights <- function(message) abort_fastlmm("weights", paste("weights", message))
 
 check_offset <- function(offset, rows) {
-  if (!is.numeric(offset)) abort_fastlmm("offset", paste("offset must be numeric, not", class(offset)[1]))
+  if (!is_number_like(offset)) abort_fastlmm("offset", paste("offset must be numeric, not", class(offset)[1]))
   if (all(is.finite(offset))) return(invisible())
   abort_fastlmm("offset", paste("offset is not finite in", rows_at(!is.finite(offset), rows)))
 }

@@ -45,6 +45,10 @@ abort_unknown_control <- function(control, unknown) {
 abort_control <- function(message) abort_fastlmm("control", message)
 
 # A control may come from another machine.
-control_threads <- function(control) if (is.null(control$threads)) fastlmm_threads() else min(control$threads, cores())
+control_threads <- function(control) {
+  if (is.null(control$threads)) return(fastlmm_threads())
+  if (!is_count(control$threads)) check_threads(control$threads)
+  min(control$threads, cores())
+}
 
 control_tolerance <- function(control) if (is.null(control$tolerance)) NA_real_ else control$tolerance

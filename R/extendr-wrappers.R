@@ -80,6 +80,10 @@ ffi_gp_joint_profile <- function(rows, effects, request, fit, wanted) .Call(wrap
 #' @noRd
 ffi_hash <- function(x) .Call(wrap__ffi_hash, x)
 
+#' Is there a file of that name, and no folder, pipe or device?
+#' @noRd
+ffi_is_file <- function(path) .Call(wrap__ffi_is_file, path)
+
 #' Writes a file; `fresh`: only where there is none of this name, else FALSE.
 #' @noRd
 ffi_keep <- function(path, bytes, fresh) .Call(wrap__ffi_keep, path, bytes, fresh)

@@ -37,7 +37,8 @@ gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ar
   check_dots_empty()
   cov <- one_of(cov, gp_kernels, covariance_habits)
   ard <- read_flag(ard, "ard")
-  if (!is.numeric(lengthscale)) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shorter first"))
+  sound <- is.numeric(lengthscale) && length(lengthscale) == 2 && all(is.finite(lengthscale) & lengthscale > 0) && lengthscale[1] < lengthscale[2]
+  if (!sound) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shortest and the longest that will be asked for"))
   d <- length(lower)
   check_basis_box(lower, upper)
   term <- quote(gp_basis())

@@ -151,6 +151,9 @@ check_gp_words <- function(gp, term) {
   gp
 }
 
+# Basis functions whose matrix of products no machine holds
+largest_size <- 1e5
+
 # The numbers, for d axes
 check_gp <- function(gp, term, d) {
   if (d < 1 || d > 3) abort_gp_term(term, paste("has", counted(d, "coordinate"), "but must have one to three"))
@@ -162,7 +165,7 @@ check_gp <- function(gp, term, d) {
   if (!number(gp$tol) || gp$tol > 1) abort_gp_term(term, "has a tol that is not a number between 0 and 1")
   corner <- function(x) is.null(x) || is.numeric(x) && length(x) == d && all(is.finite(x))
   if (!corner(gp$lower) || !corner(gp$upper)) abort_gp_term(term, paste("has a lower or an upper that is not", counted(d, "finite number")))
-  if (!number(gp$size) || gp$size < 10) abort_gp_term(term, "has a size that is not a number of at least 10")
+  if (!number(gp$size) || gp$size < 10 || gp$size > largest_size) abort_gp_term(term, sprintf("has a size that is not a number from 10 to %.0f", largest_size))
   gp$ard <- gp$ard && d > 1
   gp
 }

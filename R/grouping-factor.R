@@ -64,10 +64,13 @@ full_numbers <- function(x) {
   if (length(unique(full)) < length(unique(x))) x else full
 }
 
-# Columns of bit64's integer64 keep their digits in the bits of a double, which nobody may read as one.
+# Numbers without classes that refuse arithmetic. Columns of bit64's integer64 keep their digits in the bits of a double, which nobody may read as one.
 plain_numbers <- function(data) {
   wide <- vapply(data, inherits, NA, "integer64")
   data[wide] <- lapply(data[wide], plain_integer64)
+  # labelled numbers, as haven reads them
+  labelled <- vapply(data, function(x) inherits(x, "vctrs_vctr") && is.atomic(x), NA)
+  data[labelled] <- lapply(data[labelled], function(x) as.vector(unclass(x)))
   data
 }
 

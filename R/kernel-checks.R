@@ -12,11 +12,17 @@ check_kernel <- function(K, ids, control) {
   if (facts$n_nonfinite > 0) abort_kernel_nonfinite(K, ids, facts)
   if (facts$asymmetry > 1e-6) abort_kernel_asymmetric(K, ids, facts)
   if (facts$max_abs == 0) abort_fastlmm("kernel_zero", "K is zero everywhere: there is no random effect; leave it out and use lm()")
+  if (facts$max_abs < .Machine$double.xmin) abort_kernel_tiny("K", facts$max_abs)
   if (!facts$positive) abort_kernel_not_positive(K, ids, facts)
   facts$kernel <- settled_kernel(K, ids, facts)
   # by how much the fit's own kernel differs from the one that was given
   if (!identical(facts$kernel, K)) facts[c("mean_diag", "changed")] <- list(mean(diag(facts$kernel)), max(abs(facts$kernel - K)))
   facts
+}
+
+# Below the smallest normal number digits are lost.
+abort_kernel_tiny <- function(name, largest) {
+  abort_fastlmm("scale", sprintf("%s has no entry larger than %.3g, below what double precision holds with all its digits; multiply it, and the variance of the effect is divided by as much", name, largest))
 }
 
 # Files hold ten digits or single precision: the two halves are averaged and small negative eigenvalues set to zero, with a message beyond rounding.

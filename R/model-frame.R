@@ -68,6 +68,8 @@ drop_incomplete <- function(whole, na.action) {
 }
 
 answered_frame <- function(whole, na.action) {
+  empty <- vapply(whole, NCOL, 0L) == 0
+  if (any(empty)) abort_data(paste("variable", quoted(names(whole)[empty][1]), "has no columns"))
   frame <- tryCatch(suppressWarnings(na.action(whole)), error = function(error) error)
   if (is.data.frame(frame) && identical(names(frame), names(whole))) return(frame)
   why <- if (inherits(frame, "error")) paste("stopped with:", conditionMessage(frame)) else paste("gave an object of class", class(frame)[1])

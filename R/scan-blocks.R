@@ -4,8 +4,8 @@
 run_blocks <- function(blocks, work, how, job, values) {
   store <- if (!is.null(how$checkpoint)) scan_store(how$checkpoint, content_hash(list(job, blocks)))
   one <- function(i) if (is.null(store)) work(blocks[[i]]) else kept_block(store, i, content_hash(values(blocks[[i]])), function() work(blocks[[i]]))
-  found <- if (has_plan()) in_plan(seq_along(blocks), one, lengths(blocks), "tests") else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
-  do.call(rbind, found)
+  all <- function() if (has_plan()) in_plan(seq_along(blocks), one, lengths(blocks), "tests") else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
+  do.call(rbind, if (is.null(store)) all() else told_once(all(), store$directory))
 }
 
 # A block is read once, for its hash and for its tests.

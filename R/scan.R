@@ -62,8 +62,9 @@
 #' @param keep which tests: all, the one with the smallest p-value (of each response), or those with `p < threshold`. What cannot be tested is kept with `"all"` only.
 #' @param data data frame for formulas, the fit's own if not given.
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
-#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names and blocks
-#'   of candidates; a block whose candidates have other values than when it was made, or whose file is damaged, is made again, with the message `checkpoint`.
+#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names
+#'   and `block_size` (its default depends on the candidates); a block whose candidates have other values than when it was made, or whose file is damaged, is made again, with the message `checkpoint`. A scan that stops before its first block is
+#'   done keeps nothing: the null model and the candidates are prepared first.
 #' @param progress show a bar (by cli, of work of more than two seconds) with the time left? If not given, in interactive sessions. Where package progressr is
 #'   loaded its signals are sent instead, from other processes too, and [progressr::handlers()] says how they look.
 #' @param ... not used; an unknown argument is an error.
@@ -250,7 +251,7 @@ wanted_of_block <- function(tests, block) if (is.null(tests$columns)) block else
 
 values_of_block <- function(source, tests, block) {
   wanted <- wanted_of_block(tests, block)
-  if (is.null(source$whole)) source$read(wanted) else source$whole[, wanted, drop = FALSE]
+  if (is.null(source$whole)) source$read(wanted) else unname(source$whole[, wanted, drop = FALSE])
 }
 
 scan_one_block <- function(fit, null, source, tests, block, ask) {

@@ -62,7 +62,8 @@ print.slamglmm <- function(x, ...) {
   check_dots_empty(...)
   cat("Sparse-factor mixed model of ", counted(ncol(x$Y), "response"), ", ", counted(nrow(x$Y), "row"), ", ", counted(x$n_factors, "factor"), "\n", sep = "")
   cat("Formula: ", deparse1(x$formula), "\n", sep = "")
-  cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), format(x$done), format(x$plan$warmup), counted(count_draws(x), "draw")))
+  done <- if (x$done < x$plan$iter) paste(format(x$done), "of", format(x$plan$iter)) else format(x$done)
+  cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), done, format(x$plan$warmup), counted(count_draws(x), "draw")))
   cells <- sum(lengths(x$missing))
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
@@ -129,7 +130,7 @@ pp_check.default <- function(object, ...) abort_not_slam(object, "pp_check", "pl
 pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
   check_dots_empty(...)
   if (!is_count(n)) abort_fastlmm("n", paste("n, replicated data sets, must be a whole number of at least 1, not", code_text(n)))
-  check_matrix_memory(n, 1, sprintf("%.0f replicated data sets", n))
+  if (n > most_points) abort_fastlmm("n", sprintf("n, replicated data sets, must be at most %.0f, not %.0f", most_points, n))
   state <- seed_generator(seed)
   on.exit(state$restore())
   observed <- trait_statistics(object$Y)

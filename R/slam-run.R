@@ -213,7 +213,7 @@ with_chunks <- function(fit, found) {
 #'
 #' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
 #' @param object a fit by [slamglmm_fit()].
-#' @param iter iterations to add to the plan of each chain; 0 finishes an interrupted run.
+#' @param iter iterations to add to those that each chain was asked for; 0 finishes an interrupted run.
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param dir the directory that was given to [slamglmm_fit()].
 #' @param ... not used; an unknown argument is an error.

@@ -27,8 +27,9 @@
 #' @param subset rows to use, evaluated in `data`.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.
-#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash or on another machine. A damaged file
-#'   counts as absent: its iterations are made again, with the message `checkpoint`.
+#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash, an interrupt, a time limit or on another
+#'   machine; `extend()` of such a fit writes there, too, and the same call then gives all that is there. A call with another `warmup`, `thin` or seed is refused: more iterations are asked for by
+#'   `extend(restore(dir), iter)`. A damaged file counts as absent: its iterations are made again, with the message `checkpoint`.
 #' @param control by [fastlmm_control()].
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
@@ -37,7 +38,7 @@
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -100,13 +101,14 @@ new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, kn
 check_plan <- function(chains, iter, warmup, thin, grid) {
   count <- function(x, name, least = 1) {
     if (!is.numeric(x) || length(x) != 1 || !is.finite(x) || x < least || x != round(x)) {
-      abort_fastlmm("plan", paste0(name, " must be a whole number of at least ", least, ", not ", deparse1(x)))
+      abort_fastlmm("plan", paste0(name, " must be a whole number of at least ", least, ", not ", code_text(x)))
     }
     as.numeric(x)
   }
   plan <- list(
     chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"), grid = count(grid, "grid")
   )
+  if (plan$iter > .Machine$integer.max && plan$thin > 1) abort_fastlmm("plan", sprintf("iter must be below 2^31, not %.0f", plan$iter))
   if (plan$iter - plan$warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %s iterations, %s of them warmup, one draw in %s", plan$iter, plan$warmup, plan$thin))
   plan
 }

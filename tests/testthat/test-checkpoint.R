@@ -101,8 +101,10 @@ test_that("other values under the same names, another job, an earlier format and
   dir <- tempfile()
   expect_identical(scan(dir), scan())
   told <- capture_messages(found <- scan(dir, 2 - G))
-  expect_match(told, "block-00000[1-4]\" was made from other values")
-  expect_length(told, 4)
+  # the first at once, the others by their number
+  expect_match(told[1], "block-00000[1-4]\" was made from other values")
+  expect_match(told[2], "4 files of .* were made again")
+  expect_length(told, 2)
   expect_identical(found, scan(NULL, 2 - G))
   expect_equal(found$estimate, -scan()$estimate, tolerance = 1e-8)
   # one cell of one block
@@ -241,4 +243,46 @@ test_that("two processes may do the same job, and one that is killed is gone on 
       expect_identical(job$result(hushed(job$run(dir))), right)
     }
   }
+})
+
+test_that("what is no file is absent: a pipe is not waited for, and a file of gigabytes is not read for its tag", {
+  skip_on_os("windows")
+  w <- checkpoint_worlds()
+  right <- w$scan$result(hushed(w$scan$run()))
+  for (fault in list(function(file) system2("mkfifo", file), function(file) system2("truncate", c("-s", "3G", file)), dir.create)) {
+    dir <- tempfile()
+    hushed(w$scan$run(dir))
+    for (name in if (identical(fault, dir.create)) "block-000002" else c("job", "block-000002")) {
+      unlink(file.path(dir, name))
+      fault(file.path(dir, name))
+    }
+    setTimeLimit(elapsed = 20, transient = TRUE)
+    found <- tryCatch(w$scan$result(hushed(w$scan$run(dir))), fastlmm_error_checkpoint = function(error) "refused")
+    setTimeLimit()
+    expect_true(identical(found, right) || identical(found, "refused") && identical(fault, dir.create))
+    unlink(dir, recursive = TRUE)
+  }
+})
+
+test_that("the type of candidates is no change of their values, and many changed blocks are told by two messages", {
+  w <- checkpoint_worlds()
+  dir <- tempfile()
+  hushed(w$scan$run(dir))
+  whole <- w$G
+  storage.mode(whole) <- "integer"
+  expect_silent(again <- w$scan$run(dir, whole))
+  expect_identical(w$scan$result(again), w$scan$result(hushed(w$scan$run())))
+  told <- capture_messages(w$scan$run(dir, 2 - w$G))
+  expect_length(told, 2)
+  expect_match(told[2], "4 files of .* were made again")
+})
+
+test_that("what has changed in a job is told by what may change", {
+  w <- checkpoint_worlds()
+  dir <- tempfile()
+  hushed(w$slam$run(dir))
+  expect_error(hushed(w$slam$other(dir)), "warmup, thin or seed; call it as before .* extend\\(restore\\(dir\\), iter\\)", class = "fastlmm_error_checkpoint")
+  dir <- tempfile()
+  hushed(w$scan$run(dir))
+  expect_error(hushed(w$scan$other(dir)), "or another block_size", class = "fastlmm_error_checkpoint")
 })

@@ -143,3 +143,61 @@ test_that("a summary without any coefficient, and a process that nothing is left
   expect_identical(full$status, "one_contrast")
   expect_output(print(full), "not defined")
 })
+
+test_that("columns that R itself stumbles over are told by name", {
+  w <- odd_world()
+  malformed <- structure(rep(c(1L, 9L), length.out = nrow(w$d)), levels = c("a", "b"), class = "factor")
+  bytes <- rep("\xff", nrow(w$d))
+  odd <- list(malformed, bytes, `Encoding<-`(bytes, "bytes"), `Encoding<-`(bytes, "UTF-8"))
+  for (i in seq_along(odd)) {
+    class <- if (i == 1) "fastlmm_error_factor" else "fastlmm_error_encoding"
+    data <- transform(w$d, odd = odd[[i]])
+    expect_error(fastlmm_fit(y ~ odd + (1 | id), data, w$K), "\"odd\"", class = class)
+    expect_error(fastlmm_fit(y ~ 1 + (1 | odd), data), "\"odd\"", class = class)
+    good <- transform(w$d, odd = rep(c("a", "b"), length.out = nrow(w$d)))
+    fit <- suppressMessages(fastlmm_fit(y ~ odd + (1 | id), good, w$K))
+    expect_error(predict(fit, data), "\"odd\"", class = class)
+  }
+  unnamed <- w$d
+  names(unnamed)[2] <- ""
+  expect_error(fastlmm_fit(y ~ . - id + (1 | id), unnamed, w$K), "have no name", class = "fastlmm_error_data")
+  expect_error(fastlmm_fit(y ~ matrix(0, nrow(w$d), 0) + (1 | id), w$d, w$K), "has no columns", class = "fastlmm_error_data")
+  expect_error(fastlmm_fit(y ~ 1 + (1 | id), w$d, w$K, offset = as.roman(seq_len(nrow(w$d)))), class = "fastlmm_error_offset")
+})
+
+test_that("a labelled column, as haven reads it, is its numbers", {
+  w <- odd_world()
+  labelled <- w$d
+  labelled$y <- structure(labelled$y, labels = c(low = 1), class = c("haven_labelled", "vctrs_vctr", "double"))
+  expect_equal(logLik(suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), labelled, w$K))), logLik(suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), w$d, w$K))))
+})
+
+test_that("a kernel below the smallest normal number is refused, wherever it stands", {
+  w <- odd_world()
+  data <- transform(w$d, g = rep(letters[1:4], length.out = nrow(w$d)), u = seq_len(nrow(w$d)))
+  for (size in c(5e-324, 1e-320, 1e-310)) {
+    K <- w$K
+    K[] <- diag(size, nrow(K))
+    for (formula in list(y ~ 1 + (1 | id), y ~ 1 + (1 | id) + (1 | g), y ~ gp(u) + (1 | id))) {
+      expect_error(suppressMessages(fastlmm_fit(formula, data, list(id = K))), class = "fastlmm_error_scale")
+    }
+  }
+})
+
+test_that("names of any length are shown by their beginning, at once", {
+  w <- odd_world()
+  long <- paste0(strrep("\u00e9", 1e5), seq_len(nrow(w$K)))
+  K <- structure(w$K, dimnames = rep(list(paste0(long, "z")), 2))
+  data <- transform(w$d, id = long[match(id, rownames(w$K))])
+  took <- system.time(error <- tryCatch(fastlmm_fit(y ~ 1 + (1 | id), data, K), error = identity))[["elapsed"]]
+  expect_s3_class(error, "fastlmm_error_ids_missing")
+  expect_lt(nchar(conditionMessage(error)), 1000)
+  expect_lt(took, 20)
+})
+
+test_that("a control that was changed in a fit, and a part of another type, are told as such", {
+  w <- odd_world()
+  fit <- w$fit
+  fit$control$threads <- "2"
+  expect_error(fastlmm_permute(fit, matrix(rnorm(20), 20), n = 3), class = "fastlmm_error_threads")
+})

@@ -24,6 +24,13 @@ fn ffi_hash(x: Robj) -> Reply<String> {
     Ok(format!("{hash:032x}"))
 }
 
+/// Is there a file of that name, and no folder, pipe or device?
+/// @noRd
+#[extendr]
+fn ffi_is_file(path: &str) -> Reply<bool> {
+    Ok(Path::new(path).is_file())
+}
+
 /// Writes a file; `fresh`: only where there is none of this name, else FALSE.
 /// @noRd
 #[extendr]
@@ -93,5 +100,6 @@ fn sync_folder(path: &Path) {
 extendr_module! {
     mod keep;
     fn ffi_hash;
+    fn ffi_is_file;
     fn ffi_keep;
 }
