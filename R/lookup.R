@@ -11,8 +11,17 @@ data_frame_of <- function(formula, data, extras = NULL) {
   env <- environment(formula)
   data <- with_plain_coordinates(expressions, data, env)
   check_symbols(expressions, data, env)
+  if (is.data.frame(data)) check_subset(extras$subset, data, env)
   call <- as.call(c(list(quote(stats::model.frame), formula = formula, data = data, na.action = stats::na.pass), extras))
   evaluate_frame(call, env, explain = function(e) explain_failure(e, expressions, data, env))
+}
+
+# Rows by number that data does not have would be rows of NA. What cannot be evaluated is explained where everything is.
+check_subset <- function(subset, data, env) {
+  rows <- tryCatch(eval(subset, data, env), error = function(error) NULL)
+  if (!is.numeric(rows)) return(invisible())
+  bad <- !is.na(rows) & abs(rows) > nrow(data)
+  if (any(bad)) abort_fastlmm("subset", sprintf("subset asks for rows that data does not have: %s; there are %d", first_names(rows[bad]), nrow(data)))
 }
 
 # A variable that stands alone is no function, and of a kind that a formula can hold.

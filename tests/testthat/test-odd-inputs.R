@@ -201,3 +201,12 @@ test_that("a control that was changed in a fit, and a part of another type, are 
   fit$control$threads <- "2"
   expect_error(fastlmm_permute(fit, matrix(rnorm(20), 20), n = 3), class = "fastlmm_error_threads")
 })
+
+test_that("a subset by number keeps to the rows of data", {
+  for (rows in list(1e13, Inf, c(1, 200), -200)) {
+    expect_error(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, subset = rows), "does not have", class = "fastlmm_error_subset")
+    expect_error(fastlmm_fit(cbind(distance, age) ~ 1 + (1 | Subject), nlme::Orthodont, subset = rows), class = "fastlmm_error_subset")
+    expect_error(slamglmm_fit(cbind(distance, age) ~ 1 + (1 | Subject), nlme::Orthodont, subset = rows), class = "fastlmm_error_subset")
+  }
+  expect_identical(nobs(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, subset = -(1:8))), 100L)
+})
