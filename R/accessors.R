@@ -49,14 +49,14 @@ NULL
 #' @rdname fastlmm-accessors
 #' @export
 fixef.fastlmm <- function(object, ..., add.dropped = TRUE) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (add.dropped) object$coefficients else object$coefficients[object$kept]
 }
 
 #' @rdname fastlmm-accessors
 #' @export
 vcov.fastlmm <- function(object, complete = TRUE, correlation = FALSE, full = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (full) return(joint_covariance(object))
   value <- .vcov.aliased(is.na(object$coefficients), object$vcov, complete = complete)
   if (isTRUE(correlation)) structure(value, correlation = cov2cor(value)) else value
@@ -65,14 +65,14 @@ vcov.fastlmm <- function(object, complete = TRUE, correlation = FALSE, full = FA
 #' @rdname fastlmm-accessors
 #' @export
 sigma.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   sqrt(object$sigma2_e)
 }
 
 #' @rdname fastlmm-accessors
 #' @export
 logLik.fastlmm <- function(object, REML = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   REML <- wanted_reml(object, REML)
   value <- if (REML == is_reml(object)) object$logLik else other_log_lik(object)
   structure(value, nobs = object$nobs, nall = object$nobs, df = object$df, REML = REML, class = "logLik")
@@ -81,7 +81,7 @@ logLik.fastlmm <- function(object, REML = NULL, ...) {
 #' @rdname fastlmm-accessors
 #' @export
 deviance.fastlmm <- function(object, REML = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (is.null(REML) && is_reml(object)) warn_deviance_reml()
   -2 * as.numeric(logLik(object, REML = REML))
 }
@@ -89,21 +89,21 @@ deviance.fastlmm <- function(object, REML = NULL, ...) {
 #' @rdname fastlmm-accessors
 #' @export
 nobs.fastlmm <- function(object, ..., use.fallback = FALSE) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$nobs
 }
 
 #' @rdname fastlmm-accessors
 #' @export
 df.residual.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$nobs - object$df
 }
 
 #' @rdname fastlmm-accessors
 #' @export
 formula.fastlmm <- function(x, fixed.only = FALSE, random.only = FALSE, env = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_one_part(fixed.only, random.only)
   if (fixed.only) formula(x$terms) else if (random.only) random_formula(x) else whole_formula(x)
 }
@@ -111,7 +111,7 @@ formula.fastlmm <- function(x, fixed.only = FALSE, random.only = FALSE, env = NU
 #' @rdname fastlmm-accessors
 #' @export
 terms.fastlmm <- function(x, fixed.only = !random.only, random.only = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_one_part(fixed.only, random.only)
   if (fixed.only) x$terms else if (random.only) terms(variables_formula(random_formula(x))) else attr(x$frame, "terms")
 }
@@ -119,7 +119,7 @@ terms.fastlmm <- function(x, fixed.only = !random.only, random.only = FALSE, ...
 #' @rdname fastlmm-accessors
 #' @export
 model.frame.fastlmm <- function(formula, fixed.only = FALSE, data = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   frame <- if (is.null(data)) formula$frame else frame_of(formula, data)
   if (fixed.only) frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")] else frame
 }
@@ -127,7 +127,7 @@ model.frame.fastlmm <- function(formula, fixed.only = FALSE, data = NULL, ...) {
 #' @rdname fastlmm-accessors
 #' @export
 model.matrix.fastlmm <- function(object, type = c("fixed", "random"), data = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   type <- one_of(type, c("fixed", "random"))
   if (!is.null(data)) return(design_of(object, type, data))
   if (type == "fixed") fixed_design(object) else random_design(object)
@@ -136,7 +136,7 @@ model.matrix.fastlmm <- function(object, type = c("fixed", "random"), data = NUL
 #' @rdname fastlmm-accessors
 #' @export
 weights.fastlmm <- function(object, type = c("prior", "working"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("prior", "working"))
   naresid(object$na.action, prior_weights(object))
 }

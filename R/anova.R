@@ -37,7 +37,7 @@ anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
 #' @rdname anova.fastlmm
 #' @export
 extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   value <- logLik(as_ml(fit))
   edf <- attr(value, "df")
   c(edf, -2 * as.numeric(value) + k * edf)

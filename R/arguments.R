@@ -2,7 +2,7 @@
 
 # The head of a function that users call: no argument that it does not have, each that it needs, and each as its reader takes it.
 # What was left out is the default, and is not read.
-check_dots_empty <- function(..., call = user_call()) {
+check_arguments <- function(..., call = user_call()) {
   f <- sys.function(-1)
   if (...length() > 0) abort_unused(names(as.list(substitute(list(...)))[-1]), ...length(), known_arguments(f), call)
   frame <- parent.frame()

@@ -21,7 +21,7 @@
 #' confint(fit, "delta")
 #' @export
 confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), oldNames = TRUE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
   method <- one_of(method, c("profile", "Wald"), interval_habits)
@@ -46,7 +46,7 @@ telling_names <- function(fit, names) {
 #' @rdname confint.fastlmm
 #' @export
 confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- attr(object, "parameters")
   table <- table[selected_rows(table, if (!missing(parm)) parm), ]
   tails <- both_tails(check_level(level))

@@ -96,7 +96,7 @@
 #' @export
 fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
                         na.action = getOption("na.action"), contrasts = NULL, control = fastlmm_control(), relmat = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   call <- match.call()
   method <- one_of(method, c("REML", "ML"))
   control <- check_control(control)

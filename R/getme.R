@@ -46,7 +46,7 @@ getME.default <- function(object, name, ...) {
 #' @export
 #' @exportS3Method lme4::getME fastlmm
 getME.fastlmm <- function(object, name, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   name <- if (is_gp_fit(object)) check_gp_component(name, object) else check_component(name)
   if (length(name) > 1) return(sapply(name, getME, object = object, simplify = FALSE))
   fit_components[[name]](object)

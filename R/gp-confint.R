@@ -28,7 +28,7 @@
 #' confint(fit, c("depth", "lengthscale"))
 #' @export
 confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   method <- one_of(method, c("profile", "Wald"), interval_habits)
   table <- gp_parameters(object)
   parm <- gp_selected(table, parm)
@@ -245,7 +245,7 @@ gp_wald_share <- function(fit, k, z) {
 #' @rdname confint.fastlmm_gp
 #' @export
 profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- gp_parameters(fitted)
   if (is.null(which)) which <- table$name[table$what != "beta"]
   table <- table[match(gp_selected(table, read_names(which, "which")), table$name), ]

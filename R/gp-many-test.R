@@ -48,7 +48,7 @@
 #' tidy(anova(fit, test = "permutation", nsim = 20, seed = 1))
 #' @export
 anova.fastlmm_gp_mlm <- function(object, ..., test = c("LRT", "permutation"), nsim = NULL, seed = NULL, rank.by = c("p", "fsv"), min.cells = 0) {
-  check_dots_empty(...)
+  check_arguments(...)
   test <- one_of(test, c("LRT", "permutation"))
   rank.by <- one_of(rank.by, c("p", "fsv"))
   cells <- telling_cells(object$y)
@@ -231,7 +231,7 @@ pareto_tail <- function(excess) {
 #' @rdname anova.fastlmm_gp_mlm
 #' @export
 print.fastlmm_gp_anova <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_shown(n)
   cat(attr(x, "heading"), "\n", sep = "")
   shown <- as.data.frame(x)[head(order(x$rank), n), ]
@@ -243,7 +243,7 @@ print.fastlmm_gp_anova <- function(x, n = 10, digits = max(3, getOption("digits"
 #' @rdname anova.fastlmm_gp_mlm
 #' @export
 tidy.fastlmm_gp_anova <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- data.frame(
     response = rownames(x), term = attr(x, "term"), estimate = x$fsv, std.error = x$se_fsv, statistic = x$LRT, p.value = x$p.value, q.value = x$q.value, rank = x$rank
   )
@@ -253,7 +253,7 @@ tidy.fastlmm_gp_anova <- function(x, ...) {
 #' @rdname anova.fastlmm_gp_mlm
 #' @export
 tidy.fastlmm_gp_mlm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   label <- x$gp$name
   tidy_many(x, list(
     many_pars(x, label, "lengthscale", x$lengthscale, NA_real_), many_pars(x, label, "sd__(Intercept)", sqrt(x$sigma2), NA_real_),

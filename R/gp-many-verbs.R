@@ -67,7 +67,7 @@ gp_many_own <- function(fit) {
 #' @export
 predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
                                    type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("response", "link"))
   process <- gp_wanted(object, re.form)
   if (process) check_effects(object)
@@ -140,14 +140,14 @@ gp_fitted_cells <- function(fit) {
 #' @rdname fastlmm_gp_mlm
 #' @export
 fitted.fastlmm_gp_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   napredict(object$na.action, gp_fitted_cells(object))
 }
 
 #' @rdname fastlmm_gp_mlm
 #' @export
 residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   residual <- object$y - gp_fitted_cells(object)
   if (one_of(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
   if (scaled) residual <- sweep(residual, 2, positive_sigma(object), `/`)
@@ -157,7 +157,7 @@ residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "wo
 #' @rdname fastlmm_gp_mlm
 #' @export
 ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   wanted_groups(structure(list(structure(gp_many_own(object), dimnames = dimnames(object$y))), names = object$gp$name), whichel)
 }
@@ -165,7 +165,7 @@ ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel 
 #' @rdname fastlmm_gp_mlm
 #' @export
 simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   nsim <- check_nsim(nsim, length(object$y))
   state <- seed_generator(seed)
   on.exit(state$restore())

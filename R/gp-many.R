@@ -182,7 +182,7 @@ gp_end_advice <- function(fit, end) {
 #' @rdname fastlmm_gp_mlm
 #' @export
 as.data.frame.fastlmm_gp_mlm <- function(x, row.names = NULL, optional = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   columns <- unclass(x)[c(
     "lengthscale", "at_end", "h2", "fsv", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "rank", "status", "boundary"
   )]

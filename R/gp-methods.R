@@ -23,7 +23,7 @@
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
                                type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("response", "link"))
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
@@ -222,7 +222,7 @@ process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, pr
 #' @rdname predict.fastlmm_gp
 #' @export
 ranef.fastlmm_gp <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   check_has_rows(object, "ranef()")
   effects <- c(structure(list(process_effects(object)), names = object$gp$name), other_effects(object))
@@ -244,7 +244,7 @@ other_effects <- function(fit) {
 #' @return `coef()`: for each row, or each level of a grouping factor, the fixed effects and the effect added to its coefficient, as [coef.fastlmm()].
 #' @export
 coef.fastlmm_gp <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   effects <- ranef(object)
   term <- c(list("(Intercept)"), lapply(by_group(object)[-1], function(labels) vapply(object$random[labels], coefficient_name, "")))
   structure(Map(added_coefficients, effects, term[seq_along(effects)], MoreArgs = list(fixed = object$coefficients)), class = "coef.fastlmm")

@@ -50,7 +50,7 @@ gp_basis_note <- function(gp) {
 #'   logarithms, scaled, from the observed information), `logLik` and `gp`.
 #' @export
 summary.fastlmm_gp <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   kept <- object$kept
   se <- sqrt(pmax(diag(object$vcov), 0))
   estimate <- object$coefficients[kept]
@@ -79,7 +79,7 @@ gp_components <- function(fit) {
 #' @param digits significant digits.
 #' @export
 print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print_title(x$fit)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)

@@ -34,7 +34,7 @@
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ard = FALSE, size = 4000) {
-  check_dots_empty()
+  check_arguments()
   cov <- one_of(cov, gp_kernels, covariance_habits)
   ard <- read_flag(ard, "ard")
   sound <- is.numeric(lengthscale) && length(lengthscale) == 2 && all(is.finite(lengthscale) & lengthscale > 0) && lengthscale[1] < lengthscale[2]

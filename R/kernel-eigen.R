@@ -64,7 +64,7 @@ new_decomposition <- function(values, vectors, ids) {
 #' @rdname fastlmm_decompose
 #' @export
 print.fastlmm_decomposition <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat(sprintf(
     "Decomposition of a kernel of %d ids: %s, from %s to %s\n", nrow(x$vectors), counted(length(x$values), "eigenvalue"),
     format(min(x$values), digits = 3), format(max(x$values), digits = 3)

@@ -29,7 +29,7 @@
 #' update(fastlmm_exclude(fit, "m1"), . ~ . + W[, "m1"])
 #' @export
 fastlmm_exclude <- function(fit, columns) {
-  check_dots_empty()
+  check_arguments()
   W <- check_excludable(fit)$kernel$W
   sets <- lapply(if (is.list(columns)) columns else list(columns), excluded_columns, W = W)
   model <- stored_model(fit)

@@ -61,7 +61,7 @@ is_sparse <- function(W) !is.matrix(W)
 #' @rdname kernel_lowrank
 #' @export
 print.fastlmm_lowrank <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat(sprintf("Kernel W W' of %d ids, W %d x %d, mean diag %s\n", nrow(x$W), nrow(x$W), ncol(x$W), format(x$mean_diag, digits = 3)))
   invisible(x)
 }

@@ -37,7 +37,7 @@ kernel_mix <- function(...) {
 #' @rdname kernel_mix
 #' @export
 print.fastlmm_mix <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   size <- function(K) if (is.null(K)) "identity" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else sprintf("%d x %d", nrow(K), ncol(K))
   cat("Mix of kernels: ", paste0(names(x$kernels), " (", vapply(x$kernels, size, ""), ")", collapse = ", "), "\n", sep = "")
   invisible(x)

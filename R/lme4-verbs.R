@@ -3,7 +3,7 @@
 #' @rdname fastlmm-accessors
 #' @export
 family.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   stats::gaussian()
 }
 
@@ -23,7 +23,7 @@ isREML.default <- function(x, ...) by_lme4(x, "isREML", ...)
 #' @export
 #' @exportS3Method lme4::isREML fastlmm
 isREML.fastlmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   is_reml(x)
 }
 
@@ -44,7 +44,7 @@ isLMM.default <- function(x, ...) by_lme4(x, "isLMM", ...)
 #' @export
 #' @exportS3Method lme4::isLMM fastlmm
 isLMM.fastlmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   TRUE
 }
 
@@ -77,7 +77,7 @@ ngrps.default <- function(object, ...) by_lme4(object, "ngrps", ...)
 #' @export
 #' @exportS3Method lme4::ngrps fastlmm
 ngrps.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   random <- Filter(function(one) !is.null(one$index), object$random)
   name <- vapply(random, `[[`, "", "name")
   structure(vapply(random, function(one) as.numeric(length(one$index)), 0), names = name)[!duplicated(name)]
@@ -100,7 +100,7 @@ refitML.default <- function(x, ...) by_lme4(x, "refitML", ...)
 #' @export
 #' @exportS3Method lme4::refitML fastlmm
 refitML.fastlmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (!is_reml(x)) return(x)
   x$method <- "ML"
   if (!is.null(x$call)) x$call$method <- "ML"

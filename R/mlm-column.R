@@ -16,7 +16,7 @@
 #' confint(fit[["sepal"]], "h2")
 #' @export
 extract_fit <- function(fit, response) {
-  check_dots_empty()
+  check_arguments()
   if (!inherits(fit, "fastlmm_mlm")) abort_fastlmm("not_a_fit", paste("extract_fit() needs a fit of many responses, not an object of class", class(fit)[1]))
   j <- which_response(fit, response)
   if (inherits(fit, "fastlmm_gp_mlm")) return(report_gp(estimate_gp(gp_column_model(fit, j))))
@@ -140,7 +140,7 @@ column_effect <- function(one, whole, j) {
 #' @export
 #' @exportS3Method lme4::refit fastlmm_mlm
 refit.fastlmm_mlm <- function(object, newresp = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   model <- unclass(object)[c(
     "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "na_class", "rows", "method", "control"
   )]

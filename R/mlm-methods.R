@@ -36,7 +36,7 @@ NULL
 #' @rdname summary.fastlmm_mlm
 #' @export
 print.fastlmm_mlm <- function(x, n = 6, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print_many(x, as.data.frame(x), n, digits)
   invisible(x)
 }
@@ -44,7 +44,7 @@ print.fastlmm_mlm <- function(x, n = 6, digits = max(3, getOption("digits") - 3)
 #' @rdname summary.fastlmm_mlm
 #' @export
 summary.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   structure(
     list(
       fit = structure(unclass(object)[intersect(c("call", "formula", "method", "random", "frame", "nobs", "gp"), names(unclass(object)))], class = setdiff(class(object), "fastlmm_mlm")), table = as.data.frame(object), coefficients = coefficient_array(object),
@@ -57,7 +57,7 @@ summary.fastlmm_mlm <- function(object, ...) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 print.summary.fastlmm_mlm <- function(x, n = 20, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print_many(x$fit, x$table, n, digits)
   # a count beside "h2 = 0" must not read as its digits
   cat("Status: ", paste0(quoted(names(x$status)), " in ", x$status, collapse = ", "), "\n", sep = "")
@@ -102,7 +102,7 @@ coefficient_errors <- function(fit) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 as.data.frame.fastlmm_mlm <- function(x, row.names = NULL, optional = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   columns <- function(value) if (is.matrix(value)) as.data.frame(t(value)) else unname(value)
   table <- c(
     list(response = names(x$logLik), n = unname(x$nobs)), list(h2 = columns(x$h2), se_h2 = columns(x$se$h2), sigma2 = columns(x$sigma2)),
@@ -116,35 +116,35 @@ as.data.frame.fastlmm_mlm <- function(x, row.names = NULL, optional = FALSE, ...
 #' @rdname summary.fastlmm_mlm
 #' @export
 coef.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$coefficients
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 fixef.fastlmm_mlm <- function(object, ..., add.dropped = TRUE) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (add.dropped) object$coefficients else object$coefficients[object$kept, , drop = FALSE]
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 vcov.fastlmm_mlm <- function(object, complete = TRUE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (complete) object$vcov else object$vcov[object$kept, object$kept, , drop = FALSE]
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 sigma.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   sqrt(object$sigma2_e)
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 logLik.fastlmm_mlm <- function(object, REML = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (wanted_reml(object, REML) == is_reml(object)) return(object$logLik)
   abort_fastlmm("other_likelihood", paste0("a fit of many responses has the likelihood of method = ", quoted(object$method), " only; use extract_fit() for one response"))
 }
@@ -152,21 +152,21 @@ logLik.fastlmm_mlm <- function(object, REML = NULL, ...) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 AIC.fastlmm_mlm <- function(object, ..., k = 2) {
-  check_dots_empty(...)
+  check_arguments(...)
   k * object$df - 2 * object$logLik
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 BIC.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   log(object$nobs) * object$df - 2 * object$logLik
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 deviance.fastlmm_mlm <- function(object, REML = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (is.null(REML) && is_reml(object)) warn_deviance_reml()
   -2 * logLik(object, REML = REML)
 }
@@ -174,14 +174,14 @@ deviance.fastlmm_mlm <- function(object, REML = NULL, ...) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 nobs.fastlmm_mlm <- function(object, ..., use.fallback = FALSE) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$nobs
 }
 
 #' @rdname summary.fastlmm_mlm
 #' @export
 df.residual.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$nobs - object$df
 }
 
@@ -204,7 +204,7 @@ model.matrix.fastlmm_mlm <- function(object, type = c("fixed", "random"), data =
 #' @rdname summary.fastlmm_mlm
 #' @export
 weights.fastlmm_mlm <- function(object, type = c("prior", "working"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("prior", "working"))
   naresid(object$na.action, if (is.null(object$weights)) rep(1, nrow(object$frame)) else object$weights)
 }
@@ -214,7 +214,7 @@ weights.fastlmm_mlm <- function(object, type = c("prior", "working"), ...) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 confint.fastlmm_mlm <- function(object, parm = NULL, level = 0.95, method = "Wald", ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (!identical(method, "Wald")) abort_fastlmm("method", "intervals of many responses are method = \"Wald\"; use extract_fit() for the profile of one")
   terms <- rownames(object$coefficients)
   known <- c("h2", "delta"[is.vector(object$delta)], terms)

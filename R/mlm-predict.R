@@ -34,7 +34,7 @@ NULL
 #' @export
 predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE,
                                 random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
   if (length(random) > 0) check_effects(object)
@@ -129,14 +129,14 @@ check_effects <- function(fit) {
 #' @rdname predict.fastlmm_mlm
 #' @export
 fitted.fastlmm_mlm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   napredict(object$na.action, fitted_cells(object))
 }
 
 #' @rdname predict.fastlmm_mlm
 #' @export
 residuals.fastlmm_mlm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   residual <- object$y - fitted_cells(object)
   if (one_of(type) %in% c("pearson", "deviance") && !is.null(object$weights)) residual <- residual * sqrt(object$weights)
   if (scaled) residual <- sweep(residual, 2, positive_sigma(object), `/`)
@@ -155,7 +155,7 @@ fitted_cells <- function(fit) {
 #' @rdname predict.fastlmm_mlm
 #' @export
 ranef.fastlmm_mlm <- function(object, condVar = FALSE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_effects(object)
   which <- one_of(which, c("observed", "all"))
   effects <- function(label) {
@@ -187,7 +187,7 @@ conditional_variances <- function(fit, label, rows, like) {
 #' @rdname predict.fastlmm_mlm
 #' @export
 VarCorr.fastlmm_mlm <- function(x, sigma = 1, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   q <- length(x$logLik)
   variance <- sigma^2 * rbind(matrix(x$sigma2, ncol = q), x$sigma2_e)
   component <- c(names(x$random), "Residual")
@@ -202,7 +202,7 @@ VarCorr.fastlmm_mlm <- function(x, sigma = 1, ...) {
 #' @rdname predict.fastlmm_mlm
 #' @export
 simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   nsim <- check_nsim(nsim, length(object$y))
   conditional <- length(wanted_random(object, re.form)) > 0
   state <- seed_generator(seed)

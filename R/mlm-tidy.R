@@ -3,7 +3,7 @@
 #' @rdname summary.fastlmm_mlm
 #' @export
 tidy.fastlmm_mlm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   each <- function(value) matrix(value, ncol = length(x$logLik))
   sigma2 <- each(x$sigma2)
   h2 <- each(x$h2)
@@ -36,7 +36,7 @@ tidy_many <- function(fit, pars) {
 #' @rdname summary.fastlmm_mlm
 #' @export
 glance.fastlmm_mlm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   out <- data.frame(response = names(x$logLik), nobs = x$nobs, sigma = sqrt(x$sigma2_e), logLik = x$logLik, AIC = AIC(x), BIC = BIC(x))
   if (is_reml(x)) out$REMLcrit <- -2 * x$logLik
   share <- if (is.null(x$fsv)) colSums(matrix(x$h2, ncol = nrow(out))) else x$fsv

@@ -45,7 +45,7 @@
 #' @export
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
                             allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
   targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)

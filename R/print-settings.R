@@ -76,7 +76,7 @@ weights_text <- function(weight) {
 #' @param object what `fastlmm_permute()` gave.
 #' @export
 summary.fastlmm_permute <- function(object, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   structure(
     list(formula = object$formula, n = length(object$maximum), candidates = object$candidates, df2 = object$df2, range = range(object$maximum), quantiles = quantile(object, probs)),
     class = "summary.fastlmm_permute"
@@ -95,7 +95,7 @@ print.summary.fastlmm_permute <- function(x, ...) {
 #' @rdname fastlmm_permute
 #' @export
 summary.fastlmm_permute_list <- function(object, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   structure(lapply(object, summary, probs = probs), class = "summary.fastlmm_permute_list")
 }
 

@@ -3,7 +3,7 @@
 #' @rdname summary.fastlmm
 #' @export
 print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print_title(x)
   print_criteria(fit_criteria(x), is_reml(x), 4)
   cat("Random effects:\n")

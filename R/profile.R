@@ -29,7 +29,7 @@
 #' confint(curves, level = 0.9)
 #' @export
 profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- select_parameters(fitted, if (!is.null(which)) read_names(which, "which"))
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))

@@ -22,7 +22,7 @@
 #' head(coef(fit)$Subject)
 #' @export
 ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   which <- one_of(which, c("observed", "all"))
   groups <- wanted_groups(by_group(object), whichel)
   if (condVar && length(object$random) > 1 && !is_gp_fit(object)) object$prepared <- prepare_mix(object)
@@ -90,7 +90,7 @@ sum_variance <- function(fit, labels, id, weights) {
 #' @rdname ranef.fastlmm
 #' @export
 as.data.frame.ranef.fastlmm <- function(x, row.names = NULL, optional = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   do.call(rbind, unname(Map(long_effects, x, names(x))))
 }
 
@@ -126,7 +126,7 @@ print.ranef.fastlmm <- function(x, ...) {
 #' @rdname ranef.fastlmm
 #' @export
 coef.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   structure(lapply(by_group(object), group_coefficients, fit = object), class = "coef.fastlmm")
 }
 

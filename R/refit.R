@@ -22,7 +22,7 @@
 #' @export
 #' @exportS3Method lme4::refit fastlmm
 refit.fastlmm <- function(object, newresp = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   model <- stored_model(object)
   if (!is.null(newresp)) {
     old <- model$y
@@ -227,7 +227,7 @@ inform_stored <- function(what, fit) {
 #' @param newresp new response, as long as the rows of the fit.
 #' @export
 refit.fastlmm_gp <- function(object, newresp = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   model <- stored_gp_model(object)
   if (!is.null(newresp)) {
     model$y[] <- check_new_response(newresp, object)

@@ -14,7 +14,7 @@
 #' head(residuals(fit, "pearson", scaled = TRUE))
 #' @export
 residuals.fastlmm <- function(object, type = c("response", "pearson", "working", "deviance"), scaled = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   residual <- response(object) - conditional_fit(object)
   if (one_of(type) %in% c("pearson", "deviance")) residual <- residual * sqrt(prior_weights(object))
   if (scaled) residual <- residual / positive_sigma(object)
@@ -31,7 +31,7 @@ positive_sigma <- function(fit) {
 #' @rdname residuals.fastlmm
 #' @export
 fitted.fastlmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   napredict(object$na.action, conditional_fit(object))
 }
 

@@ -28,7 +28,7 @@
 #' quantile(thresholds)
 #' @export
 fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_scannable(fit)
   if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
   if (!is_count(n)) abort_scan(paste("needs n, a whole number of at least 1, not", code_text(n)))
@@ -64,7 +64,7 @@ permute_each <- function(fit, candidates, n, seed, data, block_size, progress) {
 #' @rdname fastlmm_permute
 #' @export
 quantile.fastlmm_permute_list <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   parts <- lapply(names(x), function(name) cbind(response = name, quantile(x[[name]], probs)))
   do.call(rbind, parts)
 }
@@ -72,7 +72,7 @@ quantile.fastlmm_permute_list <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ..
 #' @rdname fastlmm_permute
 #' @export
 print.fastlmm_permute_list <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat("Permutations of ", counted(length(x), "response"), ", quantiles of the largest statistics:\n", sep = "")
   print(stats::quantile(x, probs = 0.95), row.names = FALSE)
   invisible(x)
@@ -103,7 +103,7 @@ permuted_null <- function(fit, source, n) {
 #' @rdname fastlmm_permute
 #' @export
 quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (!is.numeric(probs) || anyNA(probs) || any(probs < 0 | probs > 1)) abort_fastlmm("level", paste("probs must be numbers from 0 to 1, not", deparse1(probs)))
   statistic <- unname(stats::quantile(x$maximum, probs))
   data.frame(prob = probs, statistic = statistic, log10p = -stats::pf(statistic, 1, x$df2, lower.tail = FALSE, log.p = TRUE) / log(10))
@@ -112,7 +112,7 @@ quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
 #' @rdname fastlmm_permute
 #' @export
 print.fastlmm_permute <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat(counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), ", ", counted(x$candidates, "candidate"), "\nLargest statistics:\n", sep = "")
   print(stats::quantile(x, probs = c(0.5, 0.9, 0.95, 0.99)), row.names = FALSE)
   invisible(x)

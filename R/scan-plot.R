@@ -212,7 +212,7 @@ seen <- function(x, y, fine = 1000, always = 1000) {
 #' @rdname plot.fastlmm_scan
 #' @exportS3Method ggplot2::autoplot fastlmm_scan
 autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects"), map = NULL, threshold = NULL, n = 20, level = 0.95, col = c("#1b4f72", "#7fb3d5"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   type <- one_of(type)
   threshold <- check_line(threshold)
   gg <- asNamespace("ggplot2")

@@ -67,7 +67,7 @@ as.data.frame.fastlmm_scan <- function(x, row.names = NULL, optional = FALSE, ..
 #' @rdname fastlmm_scan
 #' @export
 tidy.fastlmm_scan <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   as_plain(x)
 }
 
@@ -79,7 +79,7 @@ tidy.fastlmm_scan <- function(x, ...) {
 #' @param digits significant digits.
 #' @export
 print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_shown(n)
   table <- as_plain(x)
   if (!all(c("log10p", "status") %in% names(x))) {
@@ -137,7 +137,7 @@ tally_status <- function(status) {
 #' @rdname fastlmm_scan
 #' @export
 summary.fastlmm_scan <- function(object, n = 5, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_shown(n)
   table <- as_plain(object)
   need_columns(table, c("response", "term", "log10p", "status"))
@@ -164,7 +164,7 @@ summary_of_response <- function(table) {
 #' @rdname fastlmm_scan
 #' @export
 print.summary.fastlmm_scan <- function(x, digits = max(3, getOption("digits") - 3), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat("Scan: ", counted(x$tests, x$how[1], x$how[2]), x$how[3], "\n", sep = "")
   if (!is.null(x$formula)) cat("Null model: ", deparse1(x$formula), "\n", sep = "")
   cat("Status: ", x$status, "\n", sep = "")

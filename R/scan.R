@@ -98,7 +98,7 @@
 fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c("none", "delta", "hybrid"), sets = NULL, interaction = NULL, groups = NULL,
                          exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), data = NULL, block_size = NULL, checkpoint = NULL,
                          progress = interactive(), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   ask <- list(test = one_of(test), refit = one_of(refit), na = one_of(na), keep = one_of(keep), threshold = check_level(threshold, "threshold"))
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)

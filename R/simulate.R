@@ -17,7 +17,7 @@
 #' head(simulate(fit, 2, seed = 1))
 #' @export
 simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_has_rows(object, "simulate()")
   nsim <- check_nsim(nsim, object$nobs)
   kept <- names(object$random) %in% names(wanted_random(object, re.form))

@@ -99,7 +99,7 @@ abort_not_slam <- function(object, verb, instead) {
 #' @rdname G
 #' @export
 G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_effect(object, effect)
   check_identified(object, "G()")
   covariances(object, "G", FALSE, traits, draws, level)
@@ -108,7 +108,7 @@ G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, leve
 #' @rdname G
 #' @export
 R.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_identified(object, "R()")
   covariances(object, "R", FALSE, traits, draws, level)
 }
@@ -116,14 +116,14 @@ R.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) 
 #' @rdname G
 #' @export
 P.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   covariances(object, "P", FALSE, traits, draws, level)
 }
 
 #' @rdname G
 #' @export
 rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_effect(object, effect)
   check_identified(object, "rg()")
   covariances(object, "G", TRUE, traits, draws, level)
@@ -132,7 +132,7 @@ rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, lev
 #' @rdname G
 #' @export
 re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_identified(object, "re()")
   covariances(object, "R", TRUE, traits, draws, level)
 }
@@ -140,7 +140,7 @@ re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...)
 #' @rdname G
 #' @export
 h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_level(level)
   at <- trait_index(object, traits)
   all <- each_draw(object, function(d) trait_h2(d)[at])
@@ -229,7 +229,7 @@ loadings.default <- function(x, ...) stats::loadings(x, ...)
 #' @rdname loadings
 #' @export
 loadings.slamglmm <- function(x, align = TRUE, draws = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   all <- each_draw(x, function(d) d$Lambda)
   if (align) all <- aligned(all, alignment(x))
   if (draws) all else rowMeans(all, dims = 2)
@@ -290,7 +290,7 @@ match_factors <- function(Lambda, reference) {
 #'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed.
 #' @export
 factor_summary <- function(object) {
-  check_dots_empty()
+  check_arguments()
   check_slam(object, "factor_summary", "summary(fit)")
   k <- object$n_factors
   if (k == 0) return(data.frame(factor = character(), variance = numeric(), h2 = numeric(), responses = integer()))

@@ -16,14 +16,14 @@ NULL
 #' @rdname slamglmm_draws
 #' @exportS3Method posterior::as_draws
 as_draws.slamglmm <- function(x, traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   posterior::as_draws_array(invariant_draws(x, traits))
 }
 
 #' @rdname slamglmm_draws
 #' @exportS3Method coda::as.mcmc
 as.mcmc.slamglmm <- function(x, traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   all <- invariant_draws(x, traits)
   thin <- x$plan$thin
   one <- function(chain) coda::mcmc(array(all[, chain, ], dim(all)[c(1, 3)], dimnames(all)[c(1, 3)]), start = x$plan$warmup + thin, thin = thin)
@@ -59,7 +59,7 @@ invariant_draws <- function(fit, traits = NULL) {
 #' @rdname slamglmm_methods
 #' @export
 print.slamglmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat("Sparse-factor mixed model of ", counted(ncol(x$Y), "response"), ", ", counted(nrow(x$Y), "row"), ", ", counted(x$n_factors, "factor"), "\n", sep = "")
   cat("Formula: ", deparse1(x$formula), "\n", sep = "")
   done <- if (x$done < x$plan$iter) paste(format(x$done), "of", format(x$plan$iter)) else format(x$done)
@@ -79,7 +79,7 @@ print.slamglmm <- function(x, ...) {
 #' @rdname slamglmm_methods
 #' @export
 summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_level(level)
   check_has_draws(object)
   at <- trait_index(object, traits)
@@ -96,7 +96,7 @@ summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
 #' @rdname slamglmm_methods
 #' @export
 print.summary.slamglmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   cat("Call: ", call_text(x$call), "\n", counted(x$draws, "draw"), ", intervals of ", format(100 * x$level), " %\n\n", sep = "")
   kind <- sub("\\[.*", "", x$table$variable)
   for (one in unique(kind)) {
@@ -128,7 +128,7 @@ pp_check.default <- function(object, ...) abort_not_slam(object, "pp_check", "pl
 #' @export
 #' @exportS3Method bayesplot::pp_check slamglmm
 pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (!is_count(n)) abort_fastlmm("n", paste("n, replicated data sets, must be a whole number of at least 1, not", code_text(n)))
   if (n > most_points) abort_fastlmm("n", sprintf("n, replicated data sets, must be at most %.0f, not %.0f", most_points, n))
   state <- seed_generator(seed)

@@ -23,7 +23,7 @@ NULL
 #' @export
 #' @exportS3Method lme4::VarCorr slamglmm
 VarCorr.slamglmm <- function(x, sigma = 1, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   if (!identical(as.numeric(sigma), 1)) abort_fastlmm("argument", "sigma multiplies standard deviations of likelihood fits; a sampler's are what they are: leave it at 1")
   value <- structure(list(G(x)), names = x$random[[1]]$name)
   structure(value, residual = R(x), class = "VarCorr.slamglmm")
@@ -32,7 +32,7 @@ VarCorr.slamglmm <- function(x, sigma = 1, ...) {
 #' @rdname slamglmm_tables
 #' @export
 as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one <- function(V, group) {
     at <- which(upper.tri(V, diag = TRUE), arr.ind = TRUE)
     same <- at[, 1] == at[, 2]
@@ -50,7 +50,7 @@ as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE
 #' @rdname slamglmm_tables
 #' @export
 print.VarCorr.slamglmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- as.data.frame(x)
   print(utils::head(table, 30), digits = 3, row.names = FALSE)
   if (nrow(table) > 30) cat("... the first 30 of ", nrow(table), "; as.data.frame() has all\n", sep = "")
@@ -60,7 +60,7 @@ print.VarCorr.slamglmm <- function(x, ...) {
 #' @rdname slamglmm_tables
 #' @export
 confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   table <- summary(object, level = level, traits = traits)$table
   if (!is.null(parm)) {
     wanted <- table$variable %in% parm | sub("\\[.*", "", table$variable) %in% parm
@@ -75,7 +75,7 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
 #' @rdname slamglmm_tables
 #' @export
 vcov.slamglmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   all <- fixef(object, draws = TRUE)
   names <- paste0(rep(colnames(object$Y), each = nrow(all)), ":", rep(rownames(all), ncol(object$Y)))
   check_matrices_memory(object, length(names), available_memory() * count_draws(object))
@@ -87,7 +87,7 @@ vcov.slamglmm <- function(object, ...) {
 #' @rdname slamglmm_tables
 #' @export
 sigma.slamglmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_identified(object, "sigma()")
   of <- function(d) sqrt(drop(d$Lambda^2 %*% (1 - d$hF)) + (1 - d$h) * d$sigma2)
   stats::setNames(rowMeans(each_draw(object, of)), colnames(object$Y))
@@ -96,7 +96,7 @@ sigma.slamglmm <- function(object, ...) {
 #' @rdname slamglmm_tables
 #' @export
 simulate.slamglmm <- function(object, nsim = 1, seed = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_has_draws(object)
   nsim <- check_nsim(nsim, length(object$Y))
   state <- seed_generator(seed)
@@ -109,7 +109,7 @@ simulate.slamglmm <- function(object, nsim = 1, seed = NULL, ...) {
 #' @rdname slamglmm_tables
 #' @export
 as.data.frame.slamglmm <- function(x, row.names = NULL, optional = FALSE, traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   all <- invariant_draws(x, traits)
   dim <- dim(all)
   numbers <- matrix(all, dim[1] * dim[2], dimnames = list(NULL, dimnames(all)[[3]]))
@@ -119,7 +119,7 @@ as.data.frame.slamglmm <- function(x, row.names = NULL, optional = FALSE, traits
 #' @rdname slamglmm_tables
 #' @export
 weights.slamglmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   NULL
 }
 
@@ -138,7 +138,7 @@ log_lik.slamglmm <- function(object, ...) {
 #' @rdname slamglmm_tables
 #' @export
 tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_level(conf.level)
   all <- fixef(x, draws = TRUE)
   if (length(all) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
@@ -152,7 +152,7 @@ tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
 #' @rdname slamglmm_tables
 #' @export
 glance.slamglmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   found <- if (is.null(x$convergence)) slam_convergence(x) else x$convergence
   or_na <- function(value) if (is.null(value)) NA_real_ else value
   data.frame(
@@ -163,7 +163,7 @@ glance.slamglmm <- function(x, ...) {
 #' @rdname slamglmm_tables
 #' @export
 augment.slamglmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   fitted <- fitted(x)
   observed <- x$Y + x$offset
   row <- rownames(x$frame)

@@ -53,7 +53,7 @@ NULL
 #' @rdname slamglmm_methods
 #' @export
 fixef.slamglmm <- function(object, draws = FALSE, ..., add.dropped = FALSE) {
-  check_dots_empty(...)
+  check_arguments(...)
   all <- each_draw(object, function(d) total_fixed(object, d))
   if (draws) return(all)
   mean <- rowMeans(all, dims = 2)
@@ -69,8 +69,7 @@ coef.slamglmm <- function(object, ...) fixef.slamglmm(object, ...)
 #' @rdname slamglmm_methods
 #' @export
 ranef.slamglmm <- function(object, ..., whichel = NULL) {
-  check_dots_empty(...)
-  check_dots_empty(...)
+  check_arguments(...)
   check_identified(object, "ranef()")
   random <- object$random[[1]]
   effects <- kernel_block(random, seq_along(random$ids), random$index) %*% slam_alpha(object)
@@ -126,7 +125,7 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 #' @rdname slamglmm_methods
 #' @export
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   one_of(type, c("response", "link"))
   random <- wanted_random(object, re.form)
   if (is.null(newdata)) return(if (length(random) > 0) fitted.slamglmm(object) else slam_fixed(object, cbind(object$X, slam_extra(object))) + object$offset)
@@ -171,7 +170,7 @@ new_effects <- function(fit, new, K, allow.new.levels) {
 #' @rdname slamglmm_methods
 #' @export
 fitted.slamglmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   random <- object$random[[1]]
   fixed <- slam_fixed(object, cbind(object$X, slam_extra(object)))
   if (!is.null(object$unidentified)) return(structure(fixed + object$offset, dimnames = dimnames(object$Y)))
@@ -192,7 +191,7 @@ slam_extra <- function(fit) {
 #' @rdname slamglmm_methods
 #' @export
 residuals.slamglmm <- function(object, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   object$Y + object$offset - fitted.slamglmm(object)
 }
 
@@ -219,7 +218,7 @@ expected_y <- function(fit) {
 #' @return The responses, rows by responses, cells that were missing at the mean of their draws; with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
 #' @export
 posterior_cells <- function(object, draws = FALSE) {
-  check_dots_empty()
+  check_arguments()
   check_slam(object, "posterior_cells", "fitted(fit)")
   check_has_draws(object)
   cells <- missing_cells(object)

@@ -3,7 +3,7 @@
 #' @rdname slamglmm_methods
 #' @export
 plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   switch(one_of(which),
     covariance = {
       genetic <- is.null(x$unidentified)

@@ -73,7 +73,7 @@ inverse_gamma <- function(shape, scale) {
 #' @seealso [slam_prior()]
 #' @export
 mgp <- function(nu = 3, first = c(shape = 1, rate = 1), others = c(shape = 1, rate = 20), truncated = TRUE) {
-  check_dots_empty()
+  check_arguments()
   if (!is_positive(nu) || !is_pair(first) || !is_pair(others)) abort_prior("nu, and shape and rate of first and others of mgp(), must be positive numbers")
   if (truncated && others[[1]] < 1) abort_prior("the shape of others in a truncated mgp() must be at least 1")
   if (!truncated && others[[1]] <= 1 + others[[2]]) {

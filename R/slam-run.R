@@ -227,7 +227,7 @@ with_chunks <- function(fit, found) {
 #' fit$done
 #' @export
 extend <- function(object, iter, progress = interactive(), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   check_slam(object, "extend", "update(fit)")
   if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
   object$plan$iter <- object$plan$iter + iter
@@ -238,7 +238,7 @@ extend <- function(object, iter, progress = interactive(), ...) {
 #' @rdname extend
 #' @export
 restore <- function(dir) {
-  check_dots_empty()
+  check_arguments()
   file <- if (is.character(dir) && length(dir) == 1) file.path(dir, "job")
   if (!is.null(file)) check_format(dir)
   if (is.null(file) || !file.exists(file)) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir)))

@@ -14,7 +14,7 @@ scores <- function(object, ...) UseMethod("scores")
 #' @rdname scores
 #' @export
 scores.slamglmm <- function(object, part = c("all", "genetic", "residual"), draws = FALSE, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   part <- one_of(part)
   check_has_draws(object)
   if (part != "all") check_identified(object, "scores()")
@@ -26,6 +26,7 @@ scores.slamglmm <- function(object, part = c("all", "genetic", "residual"), draw
     score * rep(found$sign[, i], each = size[1])
   }
   count <- count_draws(object)
+  if (draws) check_matrix_memory(3 * prod(size), count, sprintf("scores of %d draws", count))
   if (draws) return(array(vapply(seq_len(count), one, matrix(0, size[1], size[2])), c(size, count), c(names, list(NULL))))
   # means and squares about the first draw: no cancellation where scores are sure
   first <- one(1)
@@ -61,7 +62,8 @@ score_draw <- function(fit, i, part) {
 #'   but for their sums `factors` and `own`.
 #' @export
 variance_parts <- function(object, traits = NULL) {
-  if (!inherits(object, "slamglmm")) abort_not_slam(object, "variance_parts", "VarCorr(fit)")
+  check_arguments()
+  check_slam(object, "variance_parts", "VarCorr(fit)")
   at <- trait_index(object, traits)
   X <- cbind(object$X, slam_extra(object))
   one <- function(d) {

@@ -57,7 +57,7 @@
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, seed = NULL, dir = NULL, control = fastlmm_control(),
                          progress = interactive(), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   call <- match.call()
   control <- check_control(control)
   plan <- check_plan(chains, iter, warmup, thin, grid)

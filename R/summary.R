@@ -29,7 +29,7 @@ NULL
 #' @rdname summary.fastlmm
 #' @export
 summary.fastlmm <- function(object, df = c("none", "satterthwaite", "kenward-roger"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   df <- one_of(df, c("none", "satterthwaite", "kenward-roger"), df_habits)
   structure(
     list(
@@ -52,7 +52,7 @@ estimate_table <- function(fit) {
 #' @rdname summary.fastlmm
 #' @export
 print.summary.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), correlation = NULL, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print_title(x$fit)
   cat("\n")
   print_criteria(x$criteria, is_reml(x$fit), 1)

@@ -25,7 +25,7 @@
 #' @export
 tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor", "vcov"), conf.int = FALSE, conf.level = 0.95,
                          conf.method = c("profile", "Wald"), df = c("none", "satterthwaite", "kenward-roger"), ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   effects <- one_of(effects, c("fixed", "ran_pars", "ran_vals"), several = TRUE)
   scales <- one_of(scales)
   conf.method <- one_of(conf.method)
@@ -48,7 +48,7 @@ tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor"
 #' @rdname tidy.fastlmm
 #' @export
 glance.fastlmm <- function(x, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   value <- logLik(x)
   out <- data.frame(nobs = x$nobs, sigma = sigma(x), logLik = as.numeric(value), AIC = AIC(value), BIC = BIC(value))
   if (is_reml(x)) out$REMLcrit <- -2 * as.numeric(value)
@@ -60,7 +60,7 @@ glance.fastlmm <- function(x, ...) {
 #' @export
 augment.fastlmm <- function(x, data = model.frame(x), newdata = NULL, se_fit = FALSE, ...) {
   if (!is.null(newdata)) return(augment_new(x, newdata, se_fit, ...))
-  check_dots_empty(...)
+  check_arguments(...)
   fitted <- conditional_fit(x)
   out <- data.frame(.fitted = unname(fitted), .resid = response(x) - unname(fitted), .fixed = unname(population_fit(x)))
   if (se_fit) out$.se.fit <- unname(rows_of_fit(predict(x, se.fit = TRUE)$se.fit, x))

@@ -17,7 +17,7 @@
 #' as.data.frame(VarCorr(fit))
 #' @export
 VarCorr.fastlmm <- function(x, sigma = 1, ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   component <- function(sd, term) {
     one <- function(value) matrix(value, 1, 1, dimnames = list(term, term))
     structure(one(sd^2), stddev = structure(sd, names = term), correlation = one(1))
@@ -31,7 +31,7 @@ VarCorr.fastlmm <- function(x, sigma = 1, ...) {
 #' @rdname VarCorr.fastlmm
 #' @export
 as.data.frame.VarCorr.fastlmm <- function(x, row.names = NULL, optional = FALSE, order = "cov.last", ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   sd <- unname(c(vapply(x, attr, 0, "stddev"), attr(x, "sc")))
   data.frame(
     grp = c(names(x), "Residual"), var1 = c(vapply(x, rownames, "", USE.NAMES = FALSE), NA), var2 = NA_character_, vcov = sd^2, sdcor = sd
@@ -41,7 +41,7 @@ as.data.frame.VarCorr.fastlmm <- function(x, row.names = NULL, optional = FALSE,
 #' @rdname VarCorr.fastlmm
 #' @export
 print.VarCorr.fastlmm <- function(x, digits = max(3, getOption("digits") - 2), comp = "Std.Dev.", ...) {
-  check_dots_empty(...)
+  check_arguments(...)
   print(format_var_corr(x, digits, comp), quote = FALSE)
   invisible(x)
 }
