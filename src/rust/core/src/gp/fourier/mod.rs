@@ -9,6 +9,7 @@ mod frequencies;
 pub mod gram;
 pub mod grid;
 pub mod many;
+mod many_space;
 pub mod moments;
 pub mod nested;
 pub mod optima;
