@@ -125,7 +125,11 @@ abort_missing_variable <- function(name, candidates, where = "data") {
 check_column <- function(value, name) {
   if (isS4(value)) abort_s4_column(value, name)
   if (is.list(value) && !is.data.frame(value) && !inherits(value, "POSIXlt")) abort_list_column(name)
-  if (is.matrix(value) && ncol(value) == 0) abort_data(paste("variable", quoted(name), "has no columns"))
+  check_sound(value, name)
+}
+
+# Of new data, too
+check_sound <- function(value, name) {
   check_factor_codes(value, name)
   check_encoding(if (is.factor(value)) levels(value) else value, paste("variable", quoted(name)))
 }

@@ -81,7 +81,7 @@ newdata_env <- function(fit, newdata) {
   env <- new.env(parent = environment(fit$formula))
   absent <- function(name) delayedAssign(name, abort_missing_variable(name, names(newdata), "newdata"), assign.env = env)
   for (name in setdiff(attr(fit$terms, "columns"), names(newdata))) absent(name)
-  for (name in intersect(attr(fit$terms, "columns"), names(newdata))) check_column(newdata[[name]], name)
+  for (name in intersect(attr(fit$terms, "columns"), names(newdata))) check_sound(newdata[[name]], name)
   env
 }
 

@@ -68,7 +68,7 @@ drop_incomplete <- function(whole, na.action) {
 }
 
 answered_frame <- function(whole, na.action) {
-  empty <- vapply(whole, NCOL, 0L) == 0
+  empty <- vapply(whole, NCOL, 0L) == 0 & seq_along(whole) > 1
   if (any(empty)) abort_data(paste("variable", quoted(names(whole)[empty][1]), "has no columns"))
   frame <- tryCatch(suppressWarnings(na.action(whole)), error = function(error) error)
   if (is.data.frame(frame) && identical(names(frame), names(whole))) return(frame)
