@@ -37,9 +37,9 @@
 #'
 #' @section Cost:
 #' `matern52`, the default, is right for fields that are not known to be smooth; its bases are larger than those of `exp_quad`, and its fits slower. CPU seconds on a core of 2026, of two coordinates, uniform points, a process of
-#' the fitted kernel and noise of half its variance, length scales of .05 to .5 of the side: `exp_quad` at most 1.1 for any number of rows from 100 to 5000; `matern52` .04 for 100 rows, .4 for 500, 1 for 1000, .1 to 2.5 for
-#' 1500, .1 to 3.5 for 2000, .5 to 2.5 for 3000, .4 to 3.6 for 5000, the shorter the length scale the more. With `basis = "exact"`: 1.1 for 1000 rows, 3.2 for 2000, 11 for 3000. A million rows of a squared-exponential field
-#' take `matern52` 1 to 6. A million rows and `exp_quad`: .6.
+#' the fitted kernel and noise of half its variance, length scales of .05 to .5 of the side: `exp_quad` at most .7 for any number of rows from 100 to 5000; `matern52` at most .7 up to 1000 rows, .1 to 1.6 for
+#' 1500, .1 to 2.8 for 2000, .3 to 1.4 for 3000, .2 to 1.5 for 5000, the shorter the length scale the more. With `basis = "exact"`: .6 for 1000 rows, 2 for 2000, 8 for 3000. A million rows of a squared-exponential field
+#' take `matern52` .7 to 3.6, `exp_quad` .5.
 #'
 #' @section Range of the search:
 #' If `range` is not given, length scales are looked for up to three times the longest side of the data's box: a process over longer scales is a trend, and belongs into the formula. The kernel matrix
