@@ -2,7 +2,7 @@
 
 #' Fits of many responses in the shapes of other packages
 #'
-#' @param x,object,model a fit by [slamglmm_fit()], or what `VarCorr()` gave.
+#' @param x,object a fit by [slamglmm_fit()], or what `VarCorr()` gave.
 #' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"`, `"P"`; `NULL`: all.
 #' @param level,conf.level probability of intervals.
 #' @param traits responses that are wanted; `NULL`: all.
