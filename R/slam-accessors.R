@@ -188,11 +188,9 @@ covariances <- function(object, what, correlation, traits, draws, level) {
 
 # All matrices, and a copy of them while they are put together
 check_matrices_memory <- function(object, traits, available = available_memory()) {
-  needed <- 2 * 8 * traits^2 * count_draws(object)
-  if (is.na(available) || needed <= available) return(invisible())
-  abort_fastlmm("memory", paste0(
-    "all draws of a matrix of ", counted(traits, "response"), " would take ", gib(needed), " and there are ", gib(available), "; give traits =, or level = for intervals"
-  ), needed = needed, available = available)
+  check_memory(2 * 8 * traits^2 * count_draws(object), function(needed, available) {
+    paste0("all draws of a matrix of ", counted(traits, "response"), " would take ", needed, " and there are ", available, "; give traits =, or level = for intervals")
+  }, available)
 }
 
 trait_index <- function(object, traits) {

@@ -78,7 +78,7 @@ vcov.slamglmm <- function(object, ...) {
   check_arguments(...)
   all <- fixef(object, draws = TRUE)
   names <- paste0(rep(colnames(object$Y), each = nrow(all)), ":", rep(rownames(all), ncol(object$Y)))
-  check_matrices_memory(object, length(names), available_memory() * count_draws(object))
+  check_matrix_memory(2 * length(names), length(names), sprintf("the covariance of %d coefficients", length(names)))
   value <- stats::cov(t(matrix(all, length(names))))
   dimnames(value) <- list(names, names)
   value
