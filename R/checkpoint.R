@@ -1,7 +1,6 @@
 # Directories of finished work, one format for scans and chains: a file is what this job wrote, whole and unchanged, or it counts as absent and is made again.
 
-# A file: the tag, a hash of all that follows, and a serialized list: what kind of work, the file's name, the job's fingerprint, a hash of what the value was made from, the value.
-checkpoint_tag <- "fastlmm checkpoint 3"
+# A file has, under a seal (`runtime/seal.rs`), a serialized list: what kind of work, the file's name, the job's fingerprint, a hash of what the value was made from, the value.
 
 new_store <- function(directory, what, print) list(directory = checkpoint_directory(directory), what = what, print = print)
 
@@ -49,26 +48,16 @@ told_once <- function(work, directory) {
 # FALSE: `fresh` was asked for, and there is one already
 write_kept <- function(store, name, value, made_from = "", fresh = FALSE) {
   body <- serialize(list(what = store$what, name = name, print = store$print, made_from = made_from, value = value), NULL, version = 3)
-  bytes <- c(charToRaw(paste0(checkpoint_tag, " ", call_rust(ffi_hash, body), "\n")), body)
   tryCatch(
-    call_rust(ffi_keep, enc2utf8(file.path(store$directory, name)), bytes, fresh),
-    fastlmm_error_file = function(error) abort_checkpoint(paste0(sub("cannot read", "cannot write", conditionMessage(error)), "; what was finished before is kept, and the same call goes on"))
+    call_rust(ffi_keep, enc2utf8(file.path(store$directory, name)), body, fresh),
+    fastlmm_error_file = function(error) abort_checkpoint(paste0(conditionMessage(error), "; what was finished before is kept, and the same call goes on"))
   )
 }
 
 # The list of a file; NULL where it is absent or not what was written. Nothing is unserialized before its hash is that of the file.
 read_sealed <- function(path) {
-  first <- nchar(checkpoint_tag) + 34
-  # a pipe or a device would be waited for
-  if (!call_rust(ffi_is_file, path) || file.size(path) <= first) return(NULL)
-  tag <- charToRaw(paste0(checkpoint_tag, " "))
-  read <- function(count) tryCatch(suppressWarnings(readBin(path, "raw", count)), error = function(error) raw())
-  if (!identical(read(length(tag)), tag)) return(NULL)
-  bytes <- read(file.size(path))
-  if (length(bytes) <= first) return(NULL)
-  body <- bytes[(first + 1):length(bytes)]
-  if (!identical(bytes[seq_len(first)], charToRaw(paste0(checkpoint_tag, " ", call_rust(ffi_hash, body), "\n")))) return(NULL)
-  unserialize(body)
+  content <- call_rust(ffi_kept, enc2utf8(path))
+  if (!is.null(content)) unserialize(content)
 }
 
 read_kept <- function(store, name, made_from = "") {

@@ -80,13 +80,13 @@ ffi_gp_joint_profile <- function(rows, effects, request, fit, wanted) .Call(wrap
 #' @noRd
 ffi_hash <- function(x) .Call(wrap__ffi_hash, x)
 
-#' Is there a file of that name, and no folder, pipe or device?
+#' What a file holds, as raw; NULL where there is none, or it is not what was written.
 #' @noRd
-ffi_is_file <- function(path) .Call(wrap__ffi_is_file, path)
+ffi_kept <- function(path) .Call(wrap__ffi_kept, path)
 
-#' Writes a file; `fresh`: only where there is none of this name, else FALSE.
+#' Writes content to a file, sealed; `fresh`: only where there is none of this name, else FALSE.
 #' @noRd
-ffi_keep <- function(path, bytes, fresh) .Call(wrap__ffi_keep, path, bytes, fresh)
+ffi_keep <- function(path, content, fresh) .Call(wrap__ffi_keep, path, content, fresh)
 
 #' What is wrong with a square matrix as a kernel.
 #' @noRd
@@ -183,13 +183,13 @@ ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
 #' @noRd
 ffi_slam_failed <- function(sampler) .Call(wrap__ffi_slam_failed, sampler)
 
-#' Columns of Y by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
+#' Responses by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
 #' @noRd
-ffi_slam_units <- function(Y, X) .Call(wrap__ffi_slam_units, Y, X)
+ffi_slam_units <- function(model) .Call(wrap__ffi_slam_units, model)
 
-#' Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
+#' Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect; the model has no fixed effects.
 #' @noRd
-ffi_slam_basis <- function(effect, n) .Call(wrap__ffi_slam_basis, effect, n)
+ffi_slam_basis <- function(model) .Call(wrap__ffi_slam_basis, model)
 
 #' Q A, or Q'A if `back`.
 #' @noRd

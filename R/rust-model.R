@@ -1,4 +1,4 @@
-# What stands for a model at the border to Rust: one value, the same for every engine with known kernels, read by `model.rs` and `view.rs`.
+# What stands for a model at the border to Rust: one value, the same for every engine, read by `model.rs` and `view.rs`.
 
 # Responses less their offset, fixed effects, weights, random effects, criterion and settings. `form`: how a kernel is handed over.
 rust_model <- function(model, random = model$random, form = kernel_form, y = model$y - model$offset) {

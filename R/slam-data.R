@@ -40,7 +40,7 @@ slam_scale <- function(Y, X, flat) {
     rows <- !is.na(Y[, traits[1]])
     # as many coefficients as rows leave nothing
     if (sum(rows) <= length(flat)) next
-    found <- call_rust(ffi_slam_units, as_numbers(Y[rows, traits]), as_numbers(X[rows, flat, drop = FALSE]))
+    found <- call_rust(ffi_slam_units, slam_model(Y[rows, traits], X[rows, flat, drop = FALSE]))
     shift[flat, traits] <- found$coefficients
     sd[traits] <- found$sd
     Y[rows, traits] <- found$scaled
@@ -146,7 +146,7 @@ slam_covariates <- function(factors, design, data, X, extras) {
 covariate_size <- function(XF, flat) {
   whole <- column_sd(XF)
   if (nrow(XF) <= ncol(flat)) return(whole)
-  left <- call_rust(ffi_slam_units, as_numbers(XF), as_numbers(flat))$sd
+  left <- call_rust(ffi_slam_units, slam_model(XF, flat))$sd
   ifelse(left > 1e-7 * whole, left, whole)
 }
 
@@ -154,10 +154,17 @@ covariate_size <- function(XF, flat) {
 
 # Eigenvalues s of Z K Z' with a mean diagonal of one, and all n eigenvectors Q in as few numbers as the kernel allows: only turn_back() and turn_to() know how.
 slam_basis <- function(random, n) {
-  basis <- call_rust(ffi_slam_basis, rust_effect(random, random$name), as.integer(n))
+  basis <- rows_basis(random, n)
   mean_diag <- sum(basis$values) / n
   if (mean_diag <= 0) abort_fastlmm("kernel_zero", "the kernel is zero for all ids with data")
   c(list(s = basis$values / mean_diag, mean_diag = mean_diag), basis[c("group", "entry", "u", "tau")])
+}
+
+rows_basis <- function(random, n) call_rust(ffi_slam_basis, slam_model(matrix(0, n, 0), matrix(0, n, 0), stats::setNames(list(random), random$name)))
+
+# The model at the border; the sampler has no weights, and its basis must not depend on the number of threads
+slam_model <- function(Y, X, random = list()) {
+  rust_model(list(X = as_numbers(X), method = "REML", control = list(threads = 1)), random, dense_form, as_numbers(Y))
 }
 
 # Q M: from the basis to rows; Q'M: from rows to the basis
@@ -220,9 +227,7 @@ iterations_imputed <- function(data) {
 
 slam_set <- function(traits, data, random, mean_diag) {
   rows <- setdiff(seq_len(nrow(data$Y)), data$missing[[traits[1]]])
-  effect <- rust_effect(random, random$name)
-  effect[c("z", "group")] <- list(effect$z[rows], effect$group[rows])
-  basis <- call_rust(ffi_slam_basis, effect, length(rows))
+  basis <- rows_basis(replace(random, c("z", "group"), list(random$z[rows], random$group[rows])), length(rows))
   list(traits = traits, rows = rows, basis = basis[c("group", "entry", "u", "tau")], s = basis$values / mean_diag, y = unname(data$scaled[rows, traits, drop = FALSE]))
 }
 

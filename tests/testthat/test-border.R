@@ -73,3 +73,18 @@ test_that("an index that is out of range, and a file that is gone, are told as s
   writeBin(as.raw(c(0x6c, 0x1b, 0x01, 0xff)), short)
   expect_match(refused(ffi_bed_read(short, 4, 1))$message, "cannot read")
 })
+
+test_that("a file that cannot be written is told as such, and what is read is what was written", {
+  path <- file.path(tempfile(), "job")
+  expect_match(refused(ffi_keep(path, as.raw(1:3), FALSE))$message, paste0("cannot write \"", path, "\": No such file"), fixed = TRUE)
+  path <- tempfile()
+  expect_null(ffi_kept(path))
+  expect_true(ffi_keep(path, as.raw(1:3), TRUE))
+  expect_false(ffi_keep(path, as.raw(4:6), TRUE))
+  expect_identical(ffi_kept(path), as.raw(1:3))
+  whole <- readBin(path, "raw", 100)
+  for (i in seq_along(whole)) {
+    writeBin(replace(whole, i, xor(whole[i], as.raw(8))), path)
+    expect_null(ffi_kept(path))
+  }
+})

@@ -233,6 +233,10 @@ test_that("a run goes on to the draws of one that was not interrupted", {
   whole <- slam_quick(world, iter = 90)
   expect_identical(extend(slam_quick(world, iter = 50), 40)$draws, whole$draws)
   expect_identical(slam_quick(world, iter = 90, control = fastlmm_control(threads = 1))$draws, whole$draws)
+  # one byte of a state that is not as it was
+  damaged <- slam_quick(world, iter = 50)
+  damaged$states[[2]][400] <- xor(damaged$states[[2]][400], as.raw(1))
+  expect_error(extend(damaged, 40), class = "fastlmm_error_state")
   # a chain does not know of the others
   expect_identical(slam_quick(world, iter = 90, chains = 1)$draws[[1]], whole$draws[[1]])
   expect_false(identical(slam_quick(world, iter = 90, seed = 2)$draws, whole$draws))

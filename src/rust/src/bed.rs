@@ -3,7 +3,7 @@
 use crate::failure::Reply;
 use crate::view;
 use extendr_api::prelude::*;
-use fastlmm_core::runtime::error::Error;
+use fastlmm_core::runtime::error::{Access, Error};
 use fastlmm_core::runtime::memory::claim;
 use fastlmm_core::scan::bed::{bytes, decode};
 use std::fs::File;
@@ -14,6 +14,7 @@ use std::io::{Read, Seek, SeekFrom};
 #[extendr]
 fn ffi_bed_read(path: &str, n: f64, variants: &[f64]) -> Reply<Vec<f64>> {
     let unreadable = |error: std::io::Error| Error::File {
+        access: Access::Read,
         path: path.to_owned(),
         why: error.to_string(),
     };

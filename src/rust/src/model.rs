@@ -1,4 +1,4 @@
-//! The one value that stands for a model at the border, the same for every engine with known kernels: responses, X, weights, effects, criterion and settings.
+//! The one value that stands for a model at the border, the same for every engine: responses, X, weights, effects, criterion and settings.
 
 use crate::failure::Reply;
 use crate::view::{self, Effect};
@@ -59,6 +59,10 @@ impl Model {
         view::matrix(&self.y)
     }
 
+    pub fn x(&self) -> MatRef<'_, f64> {
+        view::matrix(&self.x)
+    }
+
     fn weights(&self) -> Reply<&[f64]> {
         self.weights.as_real_slice().ok_or(view::missing("weights"))
     }
@@ -83,7 +87,7 @@ impl Model {
             let why = format!("are {}, and this kind of model has one", self.effects.len());
             return Err(Error::Argument { what: "effects", why }.into());
         };
-        effect.model(view::matrix(&self.x), self.weights()?)
+        effect.model(self.x(), self.weights()?)
     }
 
     /// With one response and any effects.
@@ -95,7 +99,7 @@ impl Model {
             .collect::<Reply<_>>()?;
         Ok(mix::Model {
             y: self.y()?,
-            x: view::matrix(&self.x),
+            x: self.x(),
             weights: self.weights()?,
             effects,
         })

@@ -1,4 +1,5 @@
 //! Entry points of `slamglmm_fit()`: a sampler that R holds while it runs, its draws and its states.
+//! It takes what [`slam_basis`](crate::slam_basis) made of the model, rotated once: a fit keeps that, and a chain goes on from it.
 
 use crate::console::Console;
 use crate::failure::Reply;

@@ -2,6 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::model::Model;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
@@ -13,14 +14,11 @@ use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::units::Scaled;
 use fastlmm_core::slam::{Basis, Between, Groups};
 
-/// Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect.
+/// Eigenvalues of Z K Z' and its eigenvectors, of the rows of one random effect; the model has no fixed effects.
 /// @noRd
 #[extendr]
-fn ffi_slam_basis(effect: List, n: i32) -> Reply<List> {
-    let held = view::effect(&effect)?;
-    let n = view::count(n, "n")?;
-    let (x, weights) = (Mat::<f64>::zeros(n, 0), vec![1.0; n]);
-    let (basis, values) = Basis::new(&held.model(x.as_ref(), &weights)?, &mut Console)?;
+fn ffi_slam_basis(model: List) -> Reply<List> {
+    let (basis, values) = Basis::new(&Model::new(&model)?.many()?, &mut Console)?;
     let (u, tau) = match basis.between {
         Between::Identity => (Mat::zeros(0, 0), vec![]),
         Between::Full(u) => (u, vec![]),
@@ -53,19 +51,16 @@ fn ffi_slam_turn(basis: List, A: RMatrix<f64>, back: bool) -> Reply<RMatrix<f64>
     Ok(reply::columns(&turned))
 }
 
-/// Columns of Y by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
+/// Responses by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
 /// @noRd
 #[extendr]
-fn ffi_slam_units(Y: RMatrix<f64>, X: RMatrix<f64>) -> Reply<List> {
-    let (y, x) = (view::matrix(&Y), view::matrix(&X));
-    view::same_length("Y", y.nrows(), x.nrows())?;
-    claim(3.0 * Y.data().len() as f64)?;
+fn ffi_slam_units(model: List) -> Reply<List> {
+    let model = Model::new(&model)?;
+    let (y, x) = (model.responses(), model.x());
+    claim(3.0 * (y.nrows() * y.ncols()) as f64)?;
     let design = Design::new(x, &vec![1.0; x.nrows()])?;
-    let found: Vec<Scaled> = Y
-        .data()
-        .chunks(y.nrows().max(1))
-        .map(|y| Scaled::new(&design, y))
-        .collect();
+    let columns = y.col_iter().filter_map(|y| y.try_as_col_major().map(|y| y.as_slice()));
+    let found: Vec<Scaled> = columns.map(|y| Scaled::new(&design, y)).collect();
     let mut coefficients = Mat::zeros(x.ncols(), y.ncols());
     for (j, one) in found.iter().enumerate() {
         for (b, &l) in one.coefficients.iter().zip(&design.kept) {

@@ -25,9 +25,11 @@ pub enum Error {
         why: String,
     },
 
-    /// A file that cannot be read.
-    #[error("cannot read \"{path}\": {why}")]
+    /// A file that cannot be read or written.
+    #[error("cannot {access} \"{path}\": {why}")]
     File {
+        /// What was tried.
+        access: Access,
         /// Its path.
         path: String,
         /// Why not.
@@ -196,6 +198,24 @@ fn size(gib: f64) -> String {
         format!("{:.0} MiB", 1024.0 * gib)
     } else {
         format!("{gib:.1} GiB")
+    }
+}
+
+/// What is done with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Its bytes are asked for.
+    Read,
+    /// Its bytes are to reach the disk.
+    Write,
+}
+
+impl std::fmt::Display for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Access::Read => "read",
+            Access::Write => "write",
+        })
     }
 }
 

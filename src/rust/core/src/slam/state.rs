@@ -3,6 +3,7 @@
 use super::model::Model;
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
+use crate::runtime::seal::CHAIN_STATE;
 
 /// Draws whose precision matrix is not positive definite to rounding: they keep the value before, and are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -107,8 +108,13 @@ impl State {
 
     // ---- bytes ------------------------------------------------------------------------------------
 
-    /// Little endian, numbers as their bits: a chain goes on from them as if it had never stopped.
+    /// Sealed, little endian, numbers as their bits: a chain goes on from them as if it had never stopped.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let words = self.words();
+        [CHAIN_STATE.head(&words).into_bytes(), words].concat()
+    }
+
+    fn words(&self) -> Vec<u8> {
         let mut bytes = self.iteration.to_le_bytes().to_vec();
         let points = |g: &[usize]| g.iter().map(|g| *g as f64).collect::<Vec<f64>>();
         let parts = [
@@ -130,9 +136,17 @@ impl State {
         bytes
     }
 
-    /// `None` if the bytes are not those of a state of this model.
+    /// `None` if the bytes are not those of a state of this model. States of 0.1 have the same words without a seal.
     pub fn from_bytes(model: &Model, bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes;
+        if CHAIN_STATE.marks(bytes) {
+            Self::from_words(model, CHAIN_STATE.content(bytes)?)
+        } else {
+            Self::from_words(model, bytes)
+        }
+    }
+
+    fn from_words(model: &Model, words: &[u8]) -> Option<Self> {
+        let mut rest = words;
         let mut word = || {
             let (head, tail) = rest.split_at_checked(8)?;
             rest = tail;
@@ -168,7 +182,7 @@ impl State {
             shared,
         };
         let sound = known(&state.g) && known(&state.gf) && state.is_sound();
-        (sound && state.to_bytes() == bytes).then_some(state)
+        (sound && state.words() == words).then_some(state)
     }
 
     /// Numbers that a chain can come to: a variance that is none would only show as draws that fail, or never end.

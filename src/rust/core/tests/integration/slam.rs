@@ -2,6 +2,7 @@
 
 use crate::definition::noise;
 use faer::{Mat, Side};
+use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
 use fastlmm_core::slam::{Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, State};
 
@@ -392,6 +393,22 @@ fn busy_world() -> World {
     world.model.data.missing[149] = vec![0];
     world.model.data.y = Mat::from_fn(30, 150, |i, j| (noise(8, i, j) - 0.5) * 4.0);
     world
+}
+
+/// A state without its seal, as 0.1 kept it, is read; one with a changed byte is not.
+#[test]
+fn a_state_that_is_damaged_is_none() {
+    let world = busy_world();
+    let mut chain = Chain::new(&world.model, Source { seed: 3, chain: 2 });
+    chain.step();
+    let bytes = chain.state.to_bytes();
+    let words = CHAIN_STATE.content(&bytes).unwrap();
+    assert_eq!(State::from_bytes(&world.model, words).as_ref(), Some(&chain.state));
+    for i in (0..bytes.len()).step_by(7) {
+        let mut damaged = bytes.clone();
+        damaged[i] ^= 1;
+        assert_eq!(State::from_bytes(&world.model, &damaged), None, "byte {i}");
+    }
 }
 
 #[test]
