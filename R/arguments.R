@@ -48,7 +48,7 @@ readers <- function() {
     structure(rep(list(read_flag), length(flags)), names = flags),
     list(
       REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
-      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), parm = or_null(read_names),
+      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names), parm = or_null(read_names),
       xlab = or_null(read_label), ylab = or_null(read_label), main = or_null(read_label), col = read_colours
     )
   )

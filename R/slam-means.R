@@ -1,0 +1,145 @@
+# Random effects, fitted values and missing cells of a sparse-factor model: posterior means, and draws.
+
+#' @rdname predict.slamglmm
+#' @export
+ranef.slamglmm <- function(object, draws = FALSE, condVar = FALSE, which = c("all", "observed"), ..., whichel = NULL) {
+  check_arguments(...)
+  which <- one_of(which)
+  check_identified(object, "ranef()")
+  random <- object$random[[1]]
+  at <- if (which == "all") seq_along(random$ids) else random$index
+  effects <- kernel_block(random, at, random$index) %*% slam_alpha(object)
+  dimnames(effects) <- list(random$ids[at], colnames(object$Y))
+  if (draws || condVar) all <- id_effect_draws(object, at)
+  if (draws) effects <- all
+  if (condVar) attr(effects, "postVar") <- effect_covariances(all)
+  wanted_groups(structure(list(effects), names = random$name), whichel)
+}
+
+# Ids x responses x draws
+id_effect_draws <- function(fit, at) {
+  random <- fit$random[[1]]
+  check_matrix_memory(4 * length(at), length(at), sprintf("the kernel of %d ids", length(at)))
+  cross <- kernel_block(random, at, random$index)[, random$group, drop = FALSE] * rep(random$z, each = length(at))
+  target <- kernel_target(cross, kernel_block(random, at, at), fit$basis, fit$basis$s, fit$basis$mean_diag)
+  cells <- cell_drawer(fit)
+  each_effect(fit, random$ids[at], function(d) effect_draw(fit, target, d, cells))
+}
+
+effect_covariances <- function(all) {
+  size <- dim(all)
+  check_answer_memory(size[2]^2, size[1], 1)
+  one <- function(i) stats::cov(t(matrix(all[i, , ], size[2])))
+  array(vapply(seq_len(size[1]), one, matrix(0, size[2], size[2])), size[c(2, 2, 1)], dimnames(all)[c(2, 2, 1)])
+}
+
+# Numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of factors and of what is left of each response
+slam_alpha <- function(fit) {
+  check_has_draws(fit)
+  sum <- matrix(0, nrow(fit$Y), ncol(fit$Y))
+  for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) sum <- sum + rotated_alpha(fit, chain, t)
+  cells <- turn_back(fit$basis, sum) * rep(fit$scale$sd, each = nrow(sum)) / (count_draws(fit) * fit$basis$mean_diag)
+  random <- fit$random[[1]]
+  rowsum(cells * random$z, factor(random$group, levels = seq_along(random$index)), reorder = TRUE)
+}
+
+# Of one draw, in the rotated basis and in units of scaled responses
+rotated_alpha <- function(fit, chain, t) {
+  F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+  theta <- array(chain$theta[, , t], dim(chain$theta)[1:2])
+  bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
+  b <- ncol(fit$X)
+  share <- function(h) outer(fit$basis$s, h, function(s, h) h / (h * s + 1 - h))
+  fitted <- cbind(fit$data$x, F) %*% theta
+  alpha <- if (length(fit$data$sets) > 0) alpha_of_sets(fit, chain$h[, t], fitted) else share(chain$h[, t]) * (completed_y(fit, chain, t) - fitted)
+  if (fit$n_factors > 0) alpha <- alpha + (share(chain$factors_h[, t]) * (F - fit$data$xf %*% bF)) %*% theta[b + seq_len(fit$n_factors), , drop = FALSE]
+  alpha
+}
+
+# The part of each response, in the bases of the sets: rows that were not observed say nothing
+alpha_of_sets <- function(fit, h, fitted) {
+  fitted <- turn_back(fit$basis, fitted)
+  alpha <- matrix(0, nrow(fitted), ncol(fitted))
+  for (set in fit$data$sets) {
+    share <- outer(set$s, h[set$traits], function(s, h) h / (h * s + 1 - h))
+    left <- turn_to(set$basis, set$y - fitted[set$rows, set$traits, drop = FALSE])
+    alpha[set$rows, set$traits] <- turn_back(set$basis, share * left)
+  }
+  turn_to(fit$basis, alpha)
+}
+
+# Q'Y with the missing cells of a draw
+completed_y <- function(fit, chain, t) {
+  if (nrow(chain$cells) == 0) return(fit$data$y)
+  cells <- matrix(0, nrow(fit$Y), ncol(fit$Y))
+  cells[missing_cells(fit)] <- chain$cells[, t]
+  fit$data$y + turn_to(fit$basis, cells)
+}
+
+missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$missing), lengths(fit$missing)))
+
+#' @rdname predict.slamglmm
+#' @export
+fitted.slamglmm <- function(object, draws = FALSE, ...) {
+  check_arguments(...)
+  check_has_draws(object)
+  rows <- c(own_rows(object, TRUE), response = FALSE)
+  value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
+  put_rows(rows, value)
+}
+
+#' @rdname predict.slamglmm
+#' @export
+residuals.slamglmm <- function(object, ...) {
+  check_arguments(...)
+  object$Y + object$offset - fitted.slamglmm(object)
+}
+
+# ---- missing cells ------------------------------------------------------------------------------------------
+
+# Posterior means of X B + F Lambda' + Z U of each response, in units of the responses: the factors whole, with what is not random effect
+expected_y <- function(fit) {
+  sum <- 0
+  for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) {
+    F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+    fitted <- cbind(fit$data$x, F) %*% array(chain$theta[, , t], dim(chain$theta)[1:2])
+    sum <- sum + fitted + fit$basis$s * alpha_of_sets(fit, chain$h[, t], fitted)
+  }
+  as_responses(fit, turn_back(fit$basis, sum) / count_draws(fit))
+}
+
+#' Responses with their missing cells at their posterior means
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param draws all draws of the missing cells instead of their means?
+#' @return The responses, rows by responses, cells that were missing at the mean of their draws; with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
+#' @export
+posterior_cells <- function(object, draws = FALSE) {
+  check_arguments()
+  check_slam(object, "posterior_cells", "fitted(fit)")
+  check_has_draws(object)
+  cells <- missing_cells(object)
+  Y <- object$Y
+  if (length(object$data$sets) > 0 && !draws) {
+    Y[cells] <- expected_y(object)[cells]
+    return(Y + object$offset)
+  }
+  all <- if (length(object$data$sets) > 0) integrated_cells(object) else do.call(cbind, lapply(object$draws, `[[`, "cells"))
+  value <- all * object$scale$sd[cells[, 2]] + rowSums(object$X[cells[, 1], , drop = FALSE] * t(slam_shift(object))[cells[, 2], , drop = FALSE])
+  if (draws) return(unname(value + object$offset[cells[, 1]]))
+  Y[cells] <- rowMeans(value)
+  Y + object$offset
+}
+
+# Draws of cells that the sampler integrated out, given all else, in units of scaled responses
+integrated_cells <- function(fit) {
+  check_answer_memory(sum(lengths(fit$missing)), 1, count_draws(fit))
+  cells <- cell_drawer(fit)
+  state <- seed_generator(fit$seed %% .Machine$integer.max)
+  on.exit(state$restore())
+  one <- function(i) {
+    d <- scaled_draw(fit, i)
+    cells(d, turn_back(fit$basis, cbind(fit$data$x, d$F) %*% d$theta))
+  }
+  matrix(vapply(seq_len(count_draws(fit)), one, numeric(sum(lengths(fit$missing)))), ncol = count_draws(fit))
+}

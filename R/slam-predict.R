@@ -1,0 +1,232 @@
+# Predictions of a sparse-factor model: rows of the fit or of new data, means, intervals and draws.
+
+#' Predictions and random effects of a sparse-factor model
+#'
+#' What the draws of the sampler say of rows and ids. Random effects, and the responses of new rows, are drawn given each draw of the sampler, so that intervals hold the uncertainty of the parameters, of the
+#' random effects and, for `"prediction"`, of the residuals.
+#'
+#' Without `given` the responses in `newdata` are not looked at. With it the observed responses of the new rows (named in `given`; cells that are `NA` are not conditioned on) say what they can about the others: through the
+#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly.
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
+#' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()]; intervals, draws and `given` need the kernel among these ids as well.
+#' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known).
+#' @param allow.new.levels an effect with mean 0 for ids that no kernel knows?
+#' @param type,na.action see [predict.fastlmm()].
+#' @param se.fit posterior standard deviations as well?
+#' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
+#' @param level probability of intervals.
+#' @param draws all draws instead of their means? Of responses with `interval = "prediction"` or `given`, else of what is expected.
+#' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names.
+#' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
+#' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data.
+#' @param whichel see [ranef.fastlmm()].
+#' @param ... not used; an unknown argument is an error.
+#' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x responses x draws, chains one after the other; with `se.fit` a list of `fit` and
+#'   `se.fit`. With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
+#'   `ranef()`: a list with a matrix of predicted effects, ids x responses, by name of the random effect; with `draws` an array ids x responses x draws. `residuals()`: rows by responses; a missing cell has a fitted value, and no
+#'   residual. Where the random effect cannot be told from the residual nothing of it is in these, but for the width of intervals of predictions.
+#'
+#'   Random numbers are those of the fit's seed: the same call gives the same numbers, and R's own are left as they are.
+#'
+#'   Errors: those of [predict.fastlmm()]; `given` for responses that newdata has not; `memory` with the size that draws would take.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' effect <- rnorm(20)
+#' data$Y <- cbind(a = effect, b = effect) + matrix(rnorm(80), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 400, seed = 1)
+#' new <- data.frame(id = c("i1", "i2"), a = c(2, -2))
+#' predict(fit, new, interval = "prediction", level = 0.9)
+#' predict(fit, new, given = "a")
+#' @export
+predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, se.fit = FALSE,
+                             interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, ...) {
+  check_arguments(...)
+  one_of(type, c("response", "link"))
+  interval <- one_of(interval)
+  check_level(level)
+  check_has_draws(object)
+  rows <- slam_rows(object, newdata, wanted_random(object, re.form), K, allow.new.levels, na.action)
+  rows$observed <- given_cells(object, newdata, given, rows)
+  rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
+  if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
+  fit <- if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)
+  if (interval == "none" && !se.fit) return(put_rows(rows, fit))
+  spread <- spread_of(object, rows, level)
+  bounds <- if (interval == "none") fit else array(c(fit, spread$low, spread$high), c(dim(fit), 3), list(NULL, NULL, c("fit", "lwr", "upr")))
+  fit <- put_rows(rows, bounds)
+  if (se.fit) list(fit = fit, se.fit = put_rows(rows, spread$sd)) else fit
+}
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+# Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back.
+slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
+  if (is.null(newdata)) return(own_rows(fit, length(random) > 0))
+  shape <- structure(fit, class = "fastlmm")
+  shape$coefficients <- stats::setNames(numeric(length(fit$all_columns)), fit$all_columns)
+  shape$kept <- seq_along(fit$all_columns)
+  targets <- prediction_targets(shape, newdata, random, allow.new.levels, na.action = na.action)
+  extra <- new_covariates(fit, as_data_frame(newdata))
+  if (!is.null(extra)) extra <- extra[targets$complete, , drop = FALSE]
+  warn_not_estimable(targets)
+  rows <- list(
+    X = cbind(targets$X, extra), offset = targets$offset, names = targets$names, responses = colnames(fit$Y), complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
+    kind = "unknown", random = length(random) > 0
+  )
+  if (length(random) == 0 || !is.null(fit$unidentified)) return(rows)
+  c(replace(rows, "kind", "kernel"), row_kernel(fit, targets$random[[1]], K, allow.new.levels))
+}
+
+own_rows <- function(fit, random) {
+  n <- nrow(fit$Y)
+  known <- random && is.null(fit$unidentified)
+  list(
+    X = cbind(fit$X, slam_extra(fit)), offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
+    random = random
+  )
+}
+
+# Where the effects of ids come from; ids that are missing are each one of its own.
+row_kernel <- function(fit, new, K, allow.new.levels) {
+  random <- fit$random[[1]]
+  # only where the ids are is asked for: no effects of one response
+  random$alpha <- numeric(if (is_lowrank(random$kernel)) ncol(random$kernel$W) else length(random$index))
+  unknown <- is.na(new$id)
+  new$id[unknown] <- sprintf("missing id %d", seq_len(sum(unknown)))
+  source <- new_source(random, unique(new$id), new_kernels(K, list(random))[[1]], allow.new.levels)
+  list(source = source, id = match(new$id, source$id), z = new$z)
+}
+
+put_rows <- function(rows, value) {
+  size <- dim(value)
+  if (!is.null(rows$estimable)) value[rep(!rows$estimable, length.out = length(value))] <- NA
+  out <- array(NA_real_, c(length(rows$complete), size[-1]), c(list(rows$names, rows$responses), if (length(size) == 3) dimnames(value)[3]))
+  which <- rep(rows$complete, length.out = length(out))
+  out[which] <- value
+  if (all(rows$answered)) return(out)
+  if (length(size) == 3) out[rows$answered, , , drop = FALSE] else out[rows$answered, , drop = FALSE]
+}
+
+# ---- means -----------------------------------------------------------------------------------------------------------
+
+expected_rows <- function(fit, rows) {
+  fixed <- slam_fixed(fit, rows$X) + rows$offset
+  switch(rows$kind, unknown = fixed, fit = fixed + fitted_effects(fit), kernel = {
+    cross <- cross_kernel(rows$source$random, rows$source, seq_along(rows$source$id))
+    fixed + rows$z * (cross %*% slam_alpha(fit))[rows$id, , drop = FALSE]
+  })
+}
+
+# Z U of the rows of the fit
+fitted_effects <- function(fit) {
+  random <- fit$random[[1]]
+  effects <- kernel_block(random, random$index, random$index) %*% slam_alpha(fit)
+  random$z * effects[random$group, , drop = FALSE]
+}
+
+# Columns of X and those of X_F that X lacks, times all fixed effects
+slam_fixed <- function(fit, X) {
+  B <- fixef.slamglmm(fit)
+  unname(X[, rownames(B), drop = FALSE]) %*% unname(B)
+}
+
+new_covariates <- function(fit, data) {
+  terms <- fit$covariates$terms
+  if (is.null(terms)) return(NULL)
+  attr(terms, "columns") <- fit$covariates$columns
+  frame <- forge_frame(list(formula = fit$formula, terms = terms), terms, data)
+  levels <- fit$covariates$xlevels
+  frame[names(levels)] <- Map(as_fitted_factor, frame[names(levels)], levels, names(levels))
+  X <- stats::model.matrix(terms, frame)
+  X[, setdiff(colnames(fit$covariates$XF), colnames(fit$X)), drop = FALSE]
+}
+
+# Columns of X_F that X lacks, as they were before they were scaled
+slam_extra <- function(fit) {
+  covariates <- fit$covariates
+  if (ncol(covariates$XF) == 0) return(NULL)
+  X <- sweep(sweep(covariates$XF, 2, covariates$size, "*"), 2, covariates$centre, "+")
+  X[, setdiff(colnames(X), colnames(fit$X)), drop = FALSE]
+}
+
+# ---- draws -----------------------------------------------------------------------------------------------------------
+
+# All draws of some of the rows, or their mean without random numbers
+slam_answers <- function(fit, rows, at, mean = FALSE) {
+  rows <- subset_rows(rows, at)
+  target <- rows_target(fit, rows)
+  each_effect(fit, as.character(at), if (is.null(rows$observed)) row_drawer(fit, rows, target) else given_drawer(fit, rows, target, noise = !mean), mean)
+}
+
+subset_rows <- function(rows, at) {
+  rows$X <- rows$X[at, , drop = FALSE]
+  rows[c("offset", "id", "z")] <- lapply(rows[c("offset", "id", "z")], `[`, at)
+  rows
+}
+
+rows_target <- function(fit, rows) {
+  switch(rows$kind, unknown = unknown_target(length(rows$offset)), fit = fit_target(fit), kernel = {
+    random <- fit$random[[1]]
+    used <- unique(rows$id)
+    at <- match(rows$id, used)
+    cross <- cross_kernel(rows$source$random, rows$source, used)[at, random$group, drop = FALSE]
+    among <- among_kernel(rows$source, used, random$mean_diag)[at, at, drop = FALSE]
+    kernel_target(rows$z * cross * rep(random$z, each = length(at)), rows$z * among * rep(rows$z, each = length(at)), fit$basis, fit$basis$s, fit$basis$mean_diag)
+  })
+}
+
+# The kernel among ids: of the fit, else of the user's K; ids that neither knows are alone.
+among_kernel <- function(source, at, mean_diag) {
+  given <- source$given[at]
+  known <- ifelse(is.na(given), source$known[at], NA)
+  check_matrix_memory(4 * length(at), length(at), sprintf("the kernel of %d ids", length(at)))
+  among <- diag(mean_diag, length(at))
+  inside <- which(!is.na(known))
+  among[inside, inside] <- kernel_block(source$random, known[inside], known[inside])
+  new <- which(!is.na(given))
+  if (length(new) == 0) return(among)
+  others <- which(!is.na(given) | !is.na(known))
+  block <- source$K[given[new], , drop = FALSE][, match(source$id[at[others]], colnames(source$K)), drop = FALSE]
+  if (anyNA(block)) abort_k_among(source$id[at[others]][is.na(colSums(block))])
+  among[new, others] <- block
+  among[others, new] <- t(block)
+  among
+}
+
+abort_k_among <- function(id) {
+  abort_fastlmm("k_diag", paste0(
+    "intervals and draws need the kernel among the new ids: give a K whose columns hold them as well as the ids of the fit; it lacks ", first_names(id)
+  ), levels = id)
+}
+
+# Rows of which nothing is given: fixed effects, random effects, residuals
+row_drawer <- function(fit, rows, target) {
+  cells <- cell_drawer(fit)
+  with_effects <- rows$response || rows$kind != "unknown"
+  size <- length(rows$offset)
+  function(d) {
+    value <- rows$X[, rownames(d$total), drop = FALSE] %*% d$total + rows$offset
+    if (with_effects) value <- value + effect_draw(fit, target, d, cells)
+    if (rows$response) value + residual_draw(fit, size, d) else value
+  }
+}
+
+# Standard deviations and quantiles of each cell, in blocks of rows: joint draws are not needed, unless rows say something about each other.
+spread_of <- function(fit, rows, level) {
+  count <- length(rows$offset)
+  size <- if (rows$kind == "fit" || !is.null(rows$observed)) max(count, 1) else 300
+  blocks <- split(seq_len(count), (seq_len(count) - 1) %/% size)
+  found <- lapply(blocks, function(at) cell_spread(slam_answers(fit, rows, at), level))
+  join <- function(name) do.call(rbind, c(list(matrix(0, 0, ncol(fit$Y))), lapply(found, `[[`, name)))
+  list(sd = join("sd"), low = join("low"), high = join("high"))
+}
+
+cell_spread <- function(all, level) {
+  of <- function(cell) c(stats::sd(cell), stats::quantile(cell, both_tails(level), names = FALSE))
+  found <- apply(all, 1:2, of)
+  part <- function(i) matrix(found[i, , ], dim(all)[1])
+  list(sd = part(1), low = part(2), high = part(3))
+}
