@@ -7,7 +7,7 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::lmm::exclude::exclude;
 use fastlmm_core::lmm::fit::fit;
-use fastlmm_core::lmm::many::{Request, fit_many};
+use fastlmm_core::lmm::many::{ManyOptions, fit_many};
 
 /// Fit one response.
 /// @noRd
@@ -25,7 +25,7 @@ fn ffi_fit(model: List) -> Reply<List> {
 #[extendr]
 fn ffi_fit_many(model: List, effects: bool) -> Reply<List> {
     let model = Model::new(&model)?;
-    let request = Request {
+    let request = ManyOptions {
         options: model.options,
         effects,
         floored: false,

@@ -8,13 +8,13 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp;
+use fastlmm_core::gp::bounds::SIDES;
 use fastlmm_core::gp::exact::{Exact, default_range};
 use fastlmm_core::gp::fourier::explorer::{Explorer, Source};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
 use fastlmm_core::gp::fourier::sufficient::moments;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
-use fastlmm_core::gp::fourier::window::SIDES;
 use fastlmm_core::gp::places::correlations;
 use fastlmm_core::runtime::parallel::Workers;
 
@@ -115,7 +115,7 @@ fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bo
     let workers = Workers::new(asked.threads)?;
     let (mut data, y) = (rows.view()?, rows.y());
     data.y = vec![];
-    let of = gp::many::Asked {
+    let of = gp::many_search::Asked {
         request: &asked.request,
         bounds: &asked.bounds,
         shared,

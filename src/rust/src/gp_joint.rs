@@ -5,14 +5,14 @@ use crate::failure::Reply;
 use crate::gp_view::{Asked, Rows};
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::gp::joint::fit::{Model, fit};
-use fastlmm_core::gp::joint::profile::{Profile, What};
+use fastlmm_core::gp::joint::fit::{JointModel, fit};
+use fastlmm_core::gp::joint::profile::{JointProfile, What};
 use fastlmm_core::runtime::parallel::Workers;
 
-fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Effect], asked: &'a Asked) -> Reply<Model<'a>> {
+fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Effect], asked: &'a Asked) -> Reply<JointModel<'a>> {
     let data = rows.view()?;
     let effects = held.iter().map(|effect| effect.view(data.n())).collect::<Reply<_>>()?;
-    Ok(Model {
+    Ok(JointModel {
         coordinates: data.coordinates.clone(),
         y: data.y[0],
         x: rows.x(),
@@ -67,12 +67,12 @@ fn ffi_gp_joint_profile(rows: List, effects: List, request: List, fit: List, wan
     );
     let about = (number("estimate")?, number("error")?);
     let mut console = Console;
-    let profile = Profile::new(&model, what, (&sigma2, &lengths), about, &workers, &mut console)?;
+    let profile = JointProfile::new(&model, what, (&sigma2, &lengths), about, &workers, &mut console)?;
     let (rise, points) = (number("rise")?, view::count(number("points")?, "points")?);
     answer(&profile, rise, points)
 }
 
-fn answer(profile: &Profile<'_, '_>, rise: f64, points: usize) -> Reply<List> {
+fn answer(profile: &JointProfile<'_, '_>, rise: f64, points: usize) -> Reply<List> {
     if points > 0 {
         return Ok(reply::curve(&profile.curve(rise.sqrt(), points)?));
     }

@@ -9,9 +9,9 @@ use fastlmm_core::gp::bounds::{Bounds, Range};
 use fastlmm_core::gp::fourier::explorer::Settled;
 use fastlmm_core::gp::fourier::gram::Sums;
 use fastlmm_core::gp::fourier::grid::Grid;
-use fastlmm_core::gp::fourier::many;
 use fastlmm_core::gp::fourier::moments::{Groups, Moments};
 use fastlmm_core::gp::fourier::nested::Ladder;
+use fastlmm_core::gp::fourier::window_basis::WindowBasis;
 use fastlmm_core::kernel::stationary::Family;
 
 // ---- the basis ----------------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ impl Basis {
     }
 
     /// The basis of a window of length scales of many responses.
-    pub fn of_window(asked: &Asked, basis: &many::Basis) -> Self {
+    pub fn of_window(asked: &Asked, basis: &WindowBasis) -> Self {
         Self {
             family: asked.request.family,
             grid: basis.grid.clone(),

@@ -10,13 +10,13 @@ use fastlmm_core::gp::Process;
 use fastlmm_core::gp::answer::Answer;
 use fastlmm_core::gp::bounds::Bounds;
 use fastlmm_core::gp::chebyshev::{Near, Nodes};
-use fastlmm_core::gp::found::{Found, Seen};
+use fastlmm_core::gp::found::{Optima, Seen};
 use fastlmm_core::gp::fourier::explorer::Settled;
-use fastlmm_core::gp::fourier::sufficient::Data;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
-use fastlmm_core::gp::many::Together;
-use fastlmm_core::gp::search::Search;
-use fastlmm_core::gp::settings::Request;
+use fastlmm_core::gp::many_search::Together;
+use fastlmm_core::gp::observations::Observations;
+use fastlmm_core::gp::search::LengthSearch;
+use fastlmm_core::gp::settings::Settings;
 use fastlmm_core::likelihood::profile::What;
 use fastlmm_core::lmm::fit::Fit;
 use fastlmm_core::runtime::error::Error;
@@ -59,8 +59,8 @@ impl Rows {
         Ok(rows)
     }
 
-    pub fn view(&self) -> Reply<Data<'_>> {
-        Ok(Data {
+    pub fn view(&self) -> Reply<Observations<'_>> {
+        Ok(Observations {
             coordinates: columns(&self.coordinates),
             x: columns(&self.x),
             y: columns(&self.y),
@@ -90,7 +90,7 @@ impl Rows {
 // ---- what is asked for --------------------------------------------------------------------------------
 
 pub struct Asked {
-    pub request: Request,
+    pub request: Settings,
     pub bounds: Bounds,
     pub threads: usize,
 }
@@ -99,7 +99,7 @@ impl Asked {
     pub fn new(list: &List) -> Reply<Self> {
         let optional = |name| Ok::<_, crate::failure::Failure>(view::numbers(list, name)?.first().copied());
         let lengths = view::numbers(list, "lengthscale")?;
-        let request = Request {
+        let request = Settings {
             family: view::family(&view::text(list, "cov")?)?,
             method: view::method(&view::text(list, "method")?)?,
             lengths: Some(lengths).filter(|l| !l.is_empty()),
@@ -131,8 +131,8 @@ impl Asked {
         process: &'a dyn Process,
         workers: &'a Workers,
         monitor: &'a mut dyn Monitor,
-    ) -> Search<'a> {
-        Search {
+    ) -> LengthSearch<'a> {
+        LengthSearch {
             process,
             method: self.request.method,
             workers,
@@ -197,7 +197,7 @@ impl Wanted {
 // ---- answers ------------------------------------------------------------------------------------------
 
 /// Length scales, their errors and the search: what both routes have.
-pub fn reply_lengths(answer: &Answer, found: &Found) -> List {
+pub fn reply_lengths(answer: &Answer, found: &Optima) -> List {
     let errors = &answer.errors;
     let mut grid = found.grid.clone();
     grid.sort_by(|a, b| a.length.total_cmp(&b.length));

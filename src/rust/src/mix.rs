@@ -11,7 +11,7 @@ use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::mix;
 use fastlmm_core::mix::fit::fit_from;
 use fastlmm_core::mix::predict::{Prepared, Targets};
-use fastlmm_core::mix::profile::{Profile, What};
+use fastlmm_core::mix::profile::{MixProfile, What};
 use fastlmm_core::mix::profiles::Profiles;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
@@ -60,7 +60,7 @@ fn ffi_variance_mix(prepared: ExternalPtr<Prepared>, targets: List) -> Reply<Vec
 }
 
 /// Core knows the rank, which bounds the number of a coefficient.
-fn parameter(what: &str, number: i32, model: &mix::Model<'_>) -> Reply<What> {
+fn parameter(what: &str, number: i32, model: &mix::MixModel<'_>) -> Reply<What> {
     let effects = model.effects.len();
     Ok(match what.parse()? {
         Parameter::SigmaU => What::Sigma(view::index(number, effects, "number")?),
@@ -101,7 +101,7 @@ impl Asked {
         Ok(asked)
     }
 
-    fn parameters(&self, model: &mix::Model<'_>) -> Reply<Vec<What>> {
+    fn parameters(&self, model: &mix::MixModel<'_>) -> Reply<Vec<What>> {
         let both = self.what.iter().zip(&self.number);
         both.map(|(what, number)| parameter(what, *number, model)).collect()
     }
@@ -111,7 +111,7 @@ impl Asked {
 fn profiled<T>(
     model: &Model,
     asked: &Asked,
-    read: impl Fn(&Profile<'_, '_>) -> Result<T, Error>,
+    read: impl Fn(&MixProfile<'_, '_>) -> Result<T, Error>,
 ) -> Reply<Vec<(T, Vec<f64>)>> {
     let (data, Options { method, threads, .. }) = (model.mix()?, model.options);
     let workers = Workers::new(threads)?;

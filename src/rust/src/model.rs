@@ -91,13 +91,13 @@ impl Model {
     }
 
     /// With one response and any effects.
-    pub fn mix(&self) -> Reply<mix::Model<'_>> {
+    pub fn mix(&self) -> Reply<mix::MixModel<'_>> {
         let effects = self
             .effects
             .iter()
             .map(|effect| effect.view(self.n()))
             .collect::<Reply<_>>()?;
-        Ok(mix::Model {
+        Ok(mix::MixModel {
             y: self.y()?,
             x: self.x(),
             weights: self.weights()?,

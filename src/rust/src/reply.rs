@@ -119,7 +119,7 @@ fn effects(fits: &[Option<&Fit>]) -> RMatrix<f64> {
     RMatrix::new_matrix(rows, fits.len(), |i, j| entry(i, j).unwrap_or(f64::na()))
 }
 
-pub fn mix(fit: &mix::fit::Fit, columns: usize) -> List {
+pub fn mix(fit: &mix::fit::MixFit, columns: usize) -> List {
     let mut coefficients = vec![f64::na(); columns];
     fit.kept.iter().zip(&fit.beta).for_each(|(&j, b)| coefficients[j] = *b);
     let numbers = |x: &[f64]| x.iter().copied().map(na).collect::<Vec<_>>();

@@ -11,7 +11,7 @@ use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
-use fastlmm_core::scan::{Ask, Basis, Null, Outcome, Set, State, block};
+use fastlmm_core::scan::{Ask, CandidateState, Null, Outcome, ScanBasis, Set, block};
 
 /// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
 /// @noRd
@@ -111,8 +111,8 @@ impl Held {
         })
     }
 
-    fn basis(&self) -> Basis<'_> {
-        Basis {
+    fn basis(&self) -> ScanBasis<'_> {
+        ScanBasis {
             rotated: &self.rotated,
             e: view::matrix(&self.e),
             q: view::matrix(&self.q),
@@ -180,18 +180,18 @@ fn outcomes(found: &[Outcome], k_scale: f64) -> List {
     )
 }
 
-fn state(state: State) -> &'static str {
+fn state(state: CandidateState) -> &'static str {
     match state {
-        State::Ok => "ok",
-        State::Missing => "missing",
-        State::Infinite => "nonfinite",
-        State::Constant => "constant",
-        State::Collinear => "collinear",
-        State::NoContrast => "no_contrast",
-        State::PerfectFit => "perfect_fit",
-        State::Explained => "explained_by_kernel",
-        State::Unbounded => "ml_unbounded",
-        State::NotConverged => "no_convergence",
+        CandidateState::Ok => "ok",
+        CandidateState::Missing => "missing",
+        CandidateState::Infinite => "nonfinite",
+        CandidateState::Constant => "constant",
+        CandidateState::Collinear => "collinear",
+        CandidateState::NoContrast => "no_contrast",
+        CandidateState::PerfectFit => "perfect_fit",
+        CandidateState::Explained => "explained_by_kernel",
+        CandidateState::Unbounded => "ml_unbounded",
+        CandidateState::NotConverged => "no_convergence",
     }
 }
 

@@ -24,7 +24,7 @@
 //! | [`slam`] | many responses that share sparse factors: Gibbs sampler |
 //!
 //! Each main item has a short example: [`lmm::fit::fit`], [`likelihood::profile::Profile`], [`lmm::many::fit_many`], [`kernel::low_rank::LowRank`],
-//! [`scan::block()`], [`mix::Model`], [`gp::exact::Exact`], [`slam::Sampler`], [`nufft::Plan`].
+//! [`scan::block()`], [`mix::MixModel`], [`gp::exact::Exact`], [`slam::Sampler`], [`nufft::Plan`].
 //!
 //! # Notation
 //!
@@ -85,22 +85,22 @@
 //! | many responses: deviances on a shared grid by matrix products | [`lmm::shared_grid::Common`] |
 //! | responses that lack a few rows, by the decomposition of all rows | [`lmm::left_out::LeftOut`], [`lmm::look::look`] |
 //! | K without some columns of W (proximal contamination) | [`lmm::exclude::exclude`] |
-//! | several effects: -2 log L, gradient and Hessian | [`mix::likelihood::Problem::point`], [`mix::likelihood::Problem::derivatives`] |
+//! | several effects: -2 log L, gradient and Hessian | [`mix::likelihood::MixProblem::point`], [`mix::likelihood::MixProblem::derivatives`] |
 //! | V22 as a matrix; as a spectrum and factors | [`mix::dense`], [`mix::spectral`] |
 //! | search over the simplex of shares, trust region | [`mix::search`], [`mix::trust`] |
 //! | scan: S(delta) of a candidate, its Cholesky factor, slopes | [`scan::candidate`] |
 //! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |
 //! | F of candidates x responses by two matrix products | [`scan::many::many`] |
 //! | k(r), spectral density, reach and band | [`kernel::stationary::Family::correlation`], [`kernel::stationary::Family::log_density`] |
-//! | exact slopes and Hessian in log ell | [`gp::second_order`], [`gp::local::Local`] |
+//! | exact slopes and Hessian in log ell | [`gp::second_order`], [`gp::local::Quadratic`] |
 //! | coefficients from one Cholesky decomposition, what a fit checks of itself | [`gp::solution`], [`gp::many_check`] |
 //! | decompositions at Chebyshev nodes of log ell, the polynomial between them | [`gp::chebyshev::Nodes`] |
 //! | Fourier grid: h from the longest, m from the shortest length scale | [`gp::fourier::grid::Grid::new`] |
 //! | F'F from one table of Fourier sums | [`gp::fourier::gram::Sums::gram`], the pass over the rows [`gp::fourier::sufficient::moments`] |
 //! | D T D + delta I: REML, ML and slopes in weight space | [`gp::fourier::weights::WeightSpace`], its curvature [`gp::fourier::curvature`], fewer coordinates [`gp::fourier::reduced::ReducedSpace`] |
 //! | the process at new places, its variance | [`gp::fourier::field::values`], [`gp::fourier::field::variances`] |
-//! | a process and other effects: V, slopes, floor of the residual | [`gp::joint::problem::Problem::point`] |
-//! | tube test of a process (arc length) | [`gp::many`] |
+//! | a process and other effects: V, slopes, floor of the residual | [`gp::joint::problem::JointProblem::point`] |
+//! | tube test of a process (arc length) | [`gp::many_search`] |
 //! | nonuniform FFT: spreading kernel, deconvolution | [`nufft::kernel`], [`nufft::spread`] |
 //! | sampler: theta_j given F, then (h_j, sigma2_j) jointly | [`slam::traits::draw`] |
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |

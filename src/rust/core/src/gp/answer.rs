@@ -1,9 +1,9 @@
 //! What the optimum over length scales means: an ordinary fit with that kernel, and errors that know the length scale is an estimate.
 
-use super::found::{Found, Profiled};
+use super::found::{Optima, ProfilePoint};
 use super::information::{Errors, directions};
-use super::local::{Estimates, Here, Local};
-use super::search::Search;
+use super::local::{Estimates, Here, Quadratic};
+use super::search::LengthSearch;
 use crate::likelihood::Criterion;
 use crate::likelihood::delta_grid::delta_grid_above;
 use crate::likelihood::optimize::{self, Optimum, Place};
@@ -26,9 +26,9 @@ pub struct Answer {
     pub delta: f64,
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// `kept`: columns of X; `together`: how many leading parameters are one length scale (0: each its own); `given`: none is estimated.
-    pub fn answer(&self, found: &Found, kept: &[usize], together: usize, given: bool) -> Result<Answer> {
+    pub fn answer(&self, found: &Optima, kept: &[usize], together: usize, given: bool) -> Result<Answer> {
         let best = found.locals.first().ok_or(Error::NoConvergence {
             what: "the search for the length scale",
             iterations: 0,
@@ -65,7 +65,7 @@ impl Estimates {
 
 impl Here {
     fn optimum(&self) -> Optimum {
-        let Local {
+        let Quadratic {
             value,
             gradient,
             hessian,
@@ -87,9 +87,9 @@ impl Here {
     }
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// The fit whose kernel has these length scales.
-    fn fit_at(&self, best: &Profiled, kept: &[usize]) -> Result<Fit> {
+    fn fit_at(&self, best: &ProfilePoint, kept: &[usize]) -> Result<Fit> {
         let rotated = self.rotated(best)?;
         let criterion = Criterion {
             data: &rotated,
@@ -104,8 +104,8 @@ impl Search<'_> {
     /// The estimates of another space, one without its outermost functions, in this one.
     pub fn answer_of(
         &self,
-        other: &Search<'_>,
-        found: &Found,
+        other: &LengthSearch<'_>,
+        found: &Optima,
         kept: &[usize],
         together: usize,
         given: bool,

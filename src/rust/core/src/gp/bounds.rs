@@ -1,5 +1,8 @@
 //! The box of the coordinates, and the range of length scales that a search may take.
 
+/// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
+pub const SIDES: f64 = 3.0;
+
 /// The box of data and targets, one entry an axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bounds {

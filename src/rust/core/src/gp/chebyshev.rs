@@ -3,8 +3,8 @@
 //! Where a parameter at the end of its interval has its best length scale, the length scale's own deviance has risen no farther: so the nodes reach over the length
 //! scale's interval and no farther, and are as many as the polynomial needs there.
 
-use super::found::Profiled;
-use super::search::Search;
+use super::found::ProfilePoint;
+use super::search::LengthSearch;
 use crate::gp::bounds::Range;
 use crate::likelihood::Method;
 use crate::runtime::error::Result;
@@ -77,7 +77,7 @@ impl Near {
 pub struct Nodes {
     /// log ell / ell_hat, descending.
     pub(crate) at: Vec<f64>,
-    pub(crate) profiled: Vec<Profiled>,
+    pub(crate) profiled: Vec<ProfilePoint>,
     pub(crate) method: Method,
     /// Ends of the range beyond which there may be more.
     pub(super) open: (bool, bool),
@@ -95,7 +95,7 @@ const CLOSE: f64 = 0.01;
 
 impl Nodes {
     /// Nodes that hold every length scale whose deviance lies at most `rise` above the best.
-    pub fn new(search: &Search<'_>, near: &Near, rise: f64) -> Result<Self> {
+    pub fn new(search: &LengthSearch<'_>, near: &Near, rise: f64) -> Result<Self> {
         let mut near = near.clone();
         let mut nodes = Self::over(search, &near, COUNT)?;
         for _ in 0..ROUNDS {
@@ -123,7 +123,7 @@ impl Nodes {
         Ok(nodes)
     }
 
-    fn over(search: &Search<'_>, near: &Near, count: usize) -> Result<Self> {
+    fn over(search: &LengthSearch<'_>, near: &Near, count: usize) -> Result<Self> {
         let (middle, half) = (0.5 * (near.low + near.high), 0.5 * (near.high - near.low));
         // a length scale that is given has one node
         let count = if half > 0.0 { count } else { 1 };

@@ -1,7 +1,7 @@
 //! Length scales of their own: downhill by a quasi-Newton method from several starts.
 
-use super::found::{Found, Profiled};
-use super::search::Search;
+use super::found::{Optima, ProfilePoint};
+use super::search::LengthSearch;
 use crate::gp::bounds::Range;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::work::{Work, count};
@@ -17,9 +17,9 @@ const RESTARTS: usize = 10;
 /// Decrease of the deviance by another run below which it was at the optimum.
 const SAME: f64 = 1e-5;
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// Each axis with its own length scale, from one for all and from those with one axis over which the process hardly changes; local optima, best first.
-    pub(crate) fn each_axis(&self, start: &[f64], range: &Range) -> Result<Found> {
+    pub(crate) fn each_axis(&self, start: &[f64], range: &Range) -> Result<Optima> {
         const LONGER: f64 = 8.0;
         let d = start.len();
         let axes: Vec<Vec<usize>> = (0..d).map(|i| vec![i]).collect();
@@ -34,13 +34,13 @@ impl Search<'_> {
             (0..d).map(of).collect()
         };
         let starts = std::iter::once(start.to_vec()).chain((0..d).filter(|_| d > 1).map(longer));
-        let found = starts.map(|start| Ok(Found::one(self.each(&start, range, &axes)?)));
-        Ok(Found::best_first(found.collect::<Result<_>>()?, vec![]))
+        let found = starts.map(|start| Ok(Optima::one(self.each(&start, range, &axes)?)));
+        Ok(Optima::best_first(found.collect::<Result<_>>()?, vec![]))
     }
 
     /// From a start downhill by a quasi-Newton method, each direction (parameters that move together) within its range. A grid of frequencies serves
     /// a range of length scales only: logarithms are written as logistic functions of free numbers.
-    pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Profiled> {
+    pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<ProfilePoint> {
         count(Work::Search);
         let surface = Surface {
             search: self,
@@ -69,11 +69,11 @@ impl Search<'_> {
 }
 
 struct Surface<'s, 'a> {
-    search: &'s Search<'a>,
+    search: &'s LengthSearch<'a>,
     range: &'s Range,
     start: &'s [f64],
     directions: &'s [Vec<usize>],
-    last: RefCell<Option<(Vec<f64>, Profiled)>>,
+    last: RefCell<Option<(Vec<f64>, ProfilePoint)>>,
     /// The lowest deviance that was seen, and where.
     best: RefCell<Option<(f64, Vec<f64>)>>,
     stopped: RefCell<Option<Error>>,
@@ -124,7 +124,7 @@ impl Surface<'_, '_> {
         lengths
     }
 
-    fn read<T>(&self, free: &[f64], of: impl Fn(&Profiled) -> T) -> std::result::Result<T, Failed> {
+    fn read<T>(&self, free: &[f64], of: impl Fn(&ProfilePoint) -> T) -> std::result::Result<T, Failed> {
         let mut last = self.last.borrow_mut();
         if let Some((at, profiled)) = last.as_ref()
             && at == free
@@ -168,7 +168,7 @@ impl Gradient for &Surface<'_, '_> {
 
     fn gradient(&self, free: &Vec<f64>) -> std::result::Result<Vec<f64>, Failed> {
         let slope = |k: usize| self.span(k).1 * share(free[k]) * (1.0 - share(free[k]));
-        let along = |p: &Profiled, k: usize| self.directions[k].iter().map(|&i| p.gradient[i]).sum::<f64>();
+        let along = |p: &ProfilePoint, k: usize| self.directions[k].iter().map(|&i| p.gradient[i]).sum::<f64>();
         self.read(free, |p| (0..free.len()).map(|k| along(p, k) * slope(k)).collect())
     }
 }

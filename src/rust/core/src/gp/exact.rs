@@ -6,16 +6,14 @@
 //! d logdet = tr(V22^-1 dK22)  (ML: tr(V^-1 dK)),   d Q = -a' dK22 a
 //! ```
 
-use super::found::Found;
-use super::local::{Estimates, Here};
-use super::part::MANY;
+use super::found::Optima;
+use super::local::{About, Estimates, Here};
 use super::places::{Places, squares};
-use super::search::Search;
+use super::search::LengthSearch;
 use super::turned::Turned;
 use super::{Process, Slopes};
-use crate::gp::bounds::Bounds;
-use crate::gp::fourier::window::SIDES;
-use crate::gp::settings::Request;
+use crate::gp::bounds::{Bounds, SIDES};
+use crate::gp::settings::Settings;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -63,6 +61,8 @@ pub struct Exact<'a> {
     weights: &'a [f64],
 }
 
+/// Rows from which on what the first look found is followed on half of them before it is on all: two steps there cost less than the one that they save.
+pub(super) const MANY: usize = 1000;
 /// Rows between two looks for a request to stop, which leaves the search for neighbours unfinished.
 const ROWS: usize = 64;
 
@@ -75,7 +75,7 @@ pub(super) fn singular() -> Error {
 
 /// Factors of `unit` between which length scales are looked for, if not asked otherwise: from half the distance of the nearest neighbours, of the closest twentieth of the rows, to
 /// three times the longest side of the data's box.
-pub fn default_range(request: &Request, bounds: &Bounds, coordinates: &[&[f64]]) -> (f64, f64) {
+pub fn default_range(request: &Settings, bounds: &Bounds, coordinates: &[&[f64]]) -> (f64, f64) {
     let unit = request.unit(bounds);
     let side = |a: usize| {
         let ends = coordinates[a]
@@ -138,9 +138,9 @@ impl<'a> Exact<'a> {
     }
 
     /// Optima of the length scales over their range.
-    pub fn optima(&self, search: &Search<'_>, request: &Request, bounds: &Bounds) -> Result<Found> {
+    pub fn optima(&self, search: &LengthSearch<'_>, request: &Settings, bounds: &Bounds) -> Result<Optima> {
         if let Some(lengths) = &request.lengths {
-            return Ok(Found::one(search.at(lengths)?));
+            return Ok(Optima::one(search.at(lengths)?));
         }
         let unit = request.unit(bounds);
         let ends = default_range(request, bounds, &self.places.coordinates);
@@ -152,7 +152,7 @@ impl<'a> Exact<'a> {
     }
 
     /// Does a length scale that was looked for lie at an end of its range?
-    pub fn at_end(&self, lengths: &[f64], request: &Request, bounds: &Bounds) -> bool {
+    pub fn at_end(&self, lengths: &[f64], request: &Settings, bounds: &Bounds) -> bool {
         const NEAR: f64 = 0.02;
         let (unit, ends) = (
             request.unit(bounds),
@@ -264,20 +264,13 @@ impl Process for Exact<'_> {
         known(self.estimated(method, at, delta, par))
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
-        known(self.here(method, at, delta, directions, par))
+    fn near(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
+        known(self.here(about, par))
     }
 
-    fn averaged(
-        &self,
-        method: Method,
-        at: &[f64],
-        delta: f64,
-        directions: &[Vec<f64>],
-        par: Par,
-    ) -> Result<Option<Here>> {
+    fn averaged(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
         match self.n() > MANY {
-            true => known(self.about_average(method, at, delta, directions, par)),
+            true => known(self.about_average(about, par)),
             false => Ok(None),
         }
     }

@@ -7,7 +7,7 @@ use crate::rotation::rotated::Rotated;
 
 /// The profile at one set of length scales.
 #[derive(Debug, Clone)]
-pub struct Profiled {
+pub struct ProfilePoint {
     /// Length scales, one an axis, and what else is searched over, in the user's units.
     pub lengths: Vec<f64>,
     /// Not there if a process told its optimum without it.
@@ -24,7 +24,7 @@ pub struct Profiled {
     pub delta: f64,
 }
 
-impl Profiled {
+impl ProfilePoint {
     /// Slope of the deviance where all length scales change in proportion.
     pub(crate) fn slope(&self) -> f64 {
         self.gradient.iter().sum()
@@ -49,9 +49,9 @@ pub struct Seen {
 }
 
 /// Local optima over the length scales, best first; `grid` is the profile as the search saw it.
-pub struct Found {
+pub struct Optima {
     /// Local optima, best first.
-    pub locals: Vec<Profiled>,
+    pub locals: Vec<ProfilePoint>,
     /// Length scales that were looked at, in no order.
     pub grid: Vec<Seen>,
     /// Standard error of the logarithm of the length scale at the best, if the slopes that were seen tell it.
@@ -60,8 +60,8 @@ pub struct Found {
     pub here: Option<Here>,
 }
 
-impl Found {
-    pub(crate) fn one(profiled: Profiled) -> Self {
+impl Optima {
+    pub(crate) fn one(profiled: ProfilePoint) -> Self {
         Self {
             grid: vec![],
             locals: vec![profiled],
@@ -76,8 +76,8 @@ impl Found {
         found.sort_by(|a, b| deviance(a).total_cmp(&deviance(b)));
         let best = found.first();
         let (width, here) = (best.and_then(|f| f.width), best.and_then(|f| f.here.clone()));
-        let locals: Vec<Profiled> = found.into_iter().flat_map(|f| f.locals).collect();
-        grid.extend(locals.iter().map(Profiled::seen));
+        let locals: Vec<ProfilePoint> = found.into_iter().flat_map(|f| f.locals).collect();
+        grid.extend(locals.iter().map(ProfilePoint::seen));
         Self {
             locals,
             grid,
@@ -87,9 +87,9 @@ impl Found {
     }
 }
 
-impl Found {
+impl Optima {
     pub(super) fn here(lengths: Vec<f64>, here: Here, grid: Vec<Seen>) -> Self {
-        let best = Profiled {
+        let best = ProfilePoint {
             lengths,
             rotated: None,
             point: here.estimates.point,

@@ -3,9 +3,9 @@
 //! The scale is profiled out: `g(theta, t) = n log Q + logdet` with theta the logarithms of the length scales and t = log delta. Its second derivatives are the process' own, or
 //! differences of exact slopes, but for t alone. `log sigma2 = log(Q / n)` adds its own `2 / n` to the variance that it has through theta and t.
 
-use super::found::{Found, Profiled};
-use super::local::{Here, Local};
-use super::search::Search;
+use super::found::{Optima, ProfilePoint};
+use super::local::{About, Here, Quadratic};
+use super::search::LengthSearch;
 use crate::likelihood::optimize::Place;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
@@ -30,9 +30,9 @@ pub struct Errors {
 /// Step of the differences: slopes are exact to about 1e-9.
 const STEP: f64 = 1e-3;
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// `directions`: each a combination of the parameters' logarithms that was estimated; none if they were given.
-    pub fn errors(&self, found: &Found, best: &Profiled, directions: &[Vec<f64>]) -> Result<Errors> {
+    pub fn errors(&self, found: &Optima, best: &ProfilePoint, directions: &[Vec<f64>]) -> Result<Errors> {
         let unknown = Errors {
             lengths: vec![f64::NAN; directions.len()],
             delta: f64::NAN,
@@ -69,7 +69,7 @@ impl Search<'_> {
 }
 
 /// The covariance with a row and a column for log sigma2, which follows the others by `log_q` and has its own `2 / n`.
-fn with_scale(covariance: &Mat<f64>, local: &Local) -> Vec<f64> {
+fn with_scale(covariance: &Mat<f64>, local: &Quadratic) -> Vec<f64> {
     let m = covariance.nrows();
     let along = |i: usize, k: usize| if i < m { f64::from(i == k) } else { local.log_q[k] };
     let entry = |i: usize, j: usize| -> f64 {
@@ -86,9 +86,9 @@ fn with_scale(covariance: &Mat<f64>, local: &Local) -> Vec<f64> {
         .collect()
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// What the search or the process knows of the best.
-    fn here(&self, found: &Found, directions: &[Vec<f64>]) -> Result<Option<Here>> {
+    fn here(&self, found: &Optima, directions: &[Vec<f64>]) -> Result<Option<Here>> {
         if found.here.is_some() {
             return Ok(found.here.clone());
         }
@@ -96,11 +96,16 @@ impl Search<'_> {
             return Ok(None);
         };
         let (process, method) = (self.process, self.method);
-        self.workers
-            .run(|par| process.near(method, &best.lengths, best.delta, directions, par))
+        let about = About {
+            method,
+            at: &best.lengths,
+            delta: best.delta,
+            directions,
+        };
+        self.workers.run(|par| process.near(about, par))
     }
 
-    pub(super) fn rotated<'r>(&self, best: &'r Profiled) -> Result<Cow<'r, Rotated>> {
+    pub(super) fn rotated<'r>(&self, best: &'r ProfilePoint) -> Result<Cow<'r, Rotated>> {
         match &best.rotated {
             Some(rotated) => Ok(Cow::Borrowed(rotated)),
             None => {
@@ -114,7 +119,7 @@ impl Search<'_> {
 }
 
 /// Second derivatives by differences of exact slopes, but for delta alone.
-fn by_differences(search: &Search<'_>, best: &Profiled, directions: &[Vec<f64>]) -> Result<Local> {
+fn by_differences(search: &LengthSearch<'_>, best: &ProfilePoint, directions: &[Vec<f64>]) -> Result<Quadratic> {
     let rotated = search.rotated(best)?;
     let criterion = Criterion {
         data: &rotated,
@@ -156,7 +161,7 @@ fn by_differences(search: &Search<'_>, best: &Profiled, directions: &[Vec<f64>])
     hessian.push(mixed.into_iter().chain([curvature]).collect());
     // the scale of the likelihood is tau2 = sigma2 + sigma2_e: d log sigma2 = d log tau2 - g dt
     let log_q = here.iter().map(|s| s.1).chain([slope - g]).collect();
-    Ok(Local {
+    Ok(Quadratic {
         n,
         value: best.deviance,
         gradient: here.iter().map(|s| s.0).chain([0.0]).collect(),

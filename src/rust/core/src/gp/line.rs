@@ -1,9 +1,9 @@
 //! One length scale for all axes: a look along its logarithm, and the valleys that the slopes show.
 
-use super::found::{Found, Profiled};
-use super::search::{Search, profiled};
+use super::found::{Optima, ProfilePoint};
+use super::guess::valley as guess_between;
+use super::search::{LengthSearch, profiled};
 use crate::gp::bounds::Range;
-use crate::gp::fourier::explore::valley as guess_between;
 use crate::likelihood::optimize::{Place, root};
 use crate::runtime::error::Result;
 use crate::runtime::work::{Work, count};
@@ -18,9 +18,9 @@ const SMALL: f64 = 1e-3;
 /// Distance of grid points in the logarithm of a length scale, slopes known: a factor of 1.57. Half of it doubles the decompositions of a search.
 const STEP: f64 = 0.45;
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// One length scale for all axes, in proportion to `unit`, between the ends of a range of factors.
-    pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Found> {
+    pub fn isotropic(&self, unit: &[f64], shortest: f64, longest: f64) -> Result<Optima> {
         let along = |t: f64| -> Vec<f64> { unit.iter().map(|u| u * t.exp()).collect() };
         let (at, seen) = self.look(unit, shortest, longest, true)?;
         let mut found = vec![];
@@ -34,26 +34,31 @@ impl Search<'_> {
         found.extend(
             ends.iter()
                 .filter(|(_, is)| *is)
-                .map(|(i, _)| Found::one(seen[*i].clone())),
+                .map(|(i, _)| Optima::one(seen[*i].clone())),
         );
-        Ok(Found::best_first(found, seen.iter().map(Profiled::seen).collect()))
+        Ok(Optima::best_first(found, seen.iter().map(ProfilePoint::seen).collect()))
     }
 
     /// The optimum between two places whose slopes say that there is one: by Newton's method from the cubic polynomial through them, else by Brent's on the slope.
-    fn valley(&self, along: &impl Fn(f64) -> Vec<f64>, a: (f64, &Profiled), b: (f64, &Profiled)) -> Result<Found> {
+    fn valley(
+        &self,
+        along: &impl Fn(f64) -> Vec<f64>,
+        a: (f64, &ProfilePoint),
+        b: (f64, &ProfilePoint),
+    ) -> Result<Optima> {
         if let Some(start) = guess_between(b.0 - a.0, a.1, b.1) {
             let range = Range {
                 shortest: along(a.0),
                 longest: along(b.0),
             };
             let found = self.newton(&start.lengths, start.delta, &range)?;
-            let inside = |p: &Profiled| p.lengths[0] > range.shortest[0] && p.lengths[0] < range.longest[0];
-            let lower = |p: &Profiled| p.deviance <= a.1.deviance.min(b.1.deviance);
+            let inside = |p: &ProfilePoint| p.lengths[0] > range.shortest[0] && p.lengths[0] < range.longest[0];
+            let lower = |p: &ProfilePoint| p.deviance <= a.1.deviance.min(b.1.deviance);
             if let Some(found) = found.filter(|f| f.locals.iter().all(|p| inside(p) && lower(p))) {
                 return Ok(found);
             }
         }
-        Ok(Found::one(self.between(along, a.0, b.0)?))
+        Ok(Optima::one(self.between(along, a.0, b.0)?))
     }
 
     /// Logarithms of factors between the ends of a range, and the profile there; if not `all`, from the longest down to where it has passed a valley.
@@ -63,7 +68,7 @@ impl Search<'_> {
         shortest: f64,
         longest: f64,
         all: bool,
-    ) -> Result<(Vec<f64>, Vec<Profiled>)> {
+    ) -> Result<(Vec<f64>, Vec<ProfilePoint>)> {
         count(Work::Search);
         let (first, last) = (shortest.ln(), longest.ln());
         let steps = ((last - first) / STEP).ceil().max(1.0) as usize;
@@ -71,7 +76,7 @@ impl Search<'_> {
             .rev()
             .map(|i| first + (last - first) * i as f64 / steps as f64)
             .collect();
-        let (mut at, mut seen): (Vec<f64>, Vec<Profiled>) = (vec![], vec![]);
+        let (mut at, mut seen): (Vec<f64>, Vec<ProfilePoint>) = (vec![], vec![]);
         for some in falling.chunks(self.at_once()) {
             at.extend(some);
             seen.extend(self.all_at(unit, some)?);
@@ -94,7 +99,7 @@ impl Search<'_> {
         }
     }
 
-    fn all_at(&self, unit: &[f64], at: &[f64]) -> Result<Vec<Profiled>> {
+    fn all_at(&self, unit: &[f64], at: &[f64]) -> Result<Vec<ProfilePoint>> {
         self.monitor.borrow_mut().check()?;
         let (process, method) = (self.process, self.method);
         let one = |t: &f64, par: Par| {
@@ -109,7 +114,7 @@ impl Search<'_> {
 
     /// From a start whose distance to the optimum is some `width` (in logarithms): by Newton's method, else by secant steps on the slope, until the next would be small
     /// beside the width that the slopes tell. The whole range is searched where the profile is not convex.
-    pub(crate) fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Found> {
+    pub(crate) fn close(&self, start: &[f64], delta: f64, width: f64, range: &Range) -> Result<Optima> {
         count(Work::Search);
         if let Some(found) = self.newton(start, delta, range)? {
             return Ok(found);
@@ -137,7 +142,7 @@ impl Search<'_> {
         self.isotropic(&unit, range.shortest[0], range.longest[0])
     }
 
-    fn found(&self, seen: Vec<(f64, Profiled)>) -> Found {
+    fn found(&self, seen: Vec<(f64, ProfilePoint)>) -> Optima {
         let grid = seen.iter().map(|(_, p)| p.seen()).collect();
         let width = match &seen[..] {
             [.., (a, before), (b, last)] => {
@@ -146,7 +151,7 @@ impl Search<'_> {
             _ => None,
         };
         let locals = seen.into_iter().map(|(_, p)| p).next_back().into_iter().collect();
-        Found {
+        Optima {
             locals,
             grid,
             width,
@@ -154,7 +159,7 @@ impl Search<'_> {
         }
     }
 
-    fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<Profiled> {
+    fn between(&self, along: &impl Fn(f64) -> Vec<f64>, a: f64, b: f64) -> Result<ProfilePoint> {
         let stopped = RefCell::new(None);
         let slope = |t: f64| match self.at(&along(t)) {
             Ok(p) => p.slope(),

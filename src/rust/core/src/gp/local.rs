@@ -1,5 +1,6 @@
 //! The deviance of a process about a point, to second order, and what is estimated there.
 
+use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::max_abs;
 use faer::linalg::solvers::DenseSolveCore;
@@ -7,7 +8,7 @@ use faer::{Mat, Side};
 
 /// -2 log L about a point, its scale profiled out, in some directions of the parameters' logarithms and in log delta (last).
 #[derive(Debug, Clone)]
-pub struct Local {
+pub struct Quadratic {
     /// Contrasts.
     pub(crate) n: f64,
     /// -2 log L at the point, up to a constant.
@@ -18,6 +19,19 @@ pub struct Local {
     pub hessian: Vec<Vec<f64>>,
     /// Slopes of log sigma2.
     pub log_q: Vec<f64>,
+}
+
+/// Where a deviance is taken to second order: parameters and delta, and combinations of the parameters' logarithms. Every process does so in these directions and in log delta.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// REML or ML.
+    pub method: Method,
+    /// Length scales, and whatever else scales a part of the kernel.
+    pub at: &'a [f64],
+    /// In the units of the response.
+    pub delta: f64,
+    /// Combinations of the parameters' logarithms.
+    pub directions: &'a [Vec<f64>],
 }
 
 /// What is estimated at a point.
@@ -39,7 +53,7 @@ pub struct Estimates {
 #[derive(Debug, Clone)]
 pub struct Here {
     /// The deviance to second order.
-    pub local: Local,
+    pub local: Quadratic,
     /// Estimates at the point itself.
     pub estimates: Estimates,
 }
@@ -75,7 +89,7 @@ impl Here {
         shift: f64,
     ) -> Self {
         estimates.point.log_lik = -0.5 * value;
-        let mut local = Local::of(form, log_det, n, value);
+        let mut local = Quadratic::of(form, log_det, n, value);
         if let Some(last) = local.log_q.last_mut() {
             *last += shift;
         }
@@ -83,7 +97,7 @@ impl Here {
     }
 }
 
-impl Local {
+impl Quadratic {
     /// `n log S + L` of n contrasts, whose scale is S / n.
     fn of(form: &Expansion, log_det: &Expansion, n: f64, value: f64) -> Self {
         let log_s: Vec<f64> = form.first.iter().map(|s| s / form.value).collect();
@@ -102,7 +116,7 @@ impl Local {
     }
 }
 
-impl Local {
+impl Quadratic {
     /// Covariance of the estimates: twice the inverse of the Hessian. None where that is not positive definite.
     pub(crate) fn covariance(&self) -> Option<Mat<f64>> {
         let half = |i: usize, j: usize| 0.5 * (self.hessian[i][j] + self.hessian[j][i]);

@@ -2,8 +2,8 @@
 //! likelihood by another factorisation.
 
 use super::exact::Exact;
-use super::many::Best;
 use super::many_rows::OfRows;
+use super::many_search::Best;
 use super::solution::{RESIDUALS, beyond_a_double, unlike};
 use crate::likelihood::optimize::Place;
 use crate::linalg::product;
@@ -83,9 +83,9 @@ impl OfRows<'_> {
 mod tests {
     use super::*;
     use crate::gp::bounds::Bounds;
-    use crate::gp::fourier::sufficient::Data;
-    use crate::gp::many::Asked;
-    use crate::gp::settings::Request;
+    use crate::gp::many_search::Asked;
+    use crate::gp::observations::Observations;
+    use crate::gp::settings::Settings;
     use crate::kernel::stationary::Family;
     use crate::likelihood::Method;
     use crate::lmm::many::fit_many;
@@ -99,7 +99,7 @@ mod tests {
         let y = Mat::from_fn(n, 2, |i, j| (6.0 * at[i] + j as f64).sin() + noise(i, j));
         let x = Mat::from_fn(n, 1, |_, _| 1.0);
         let (ones, rows) = (vec![1.0; n], (0..n).collect::<Vec<usize>>());
-        let data = Data {
+        let data = Observations {
             coordinates: vec![&at],
             x: vec![&ones],
             y: vec![],
@@ -107,7 +107,7 @@ mod tests {
             group: &[],
             groups: 0,
         };
-        let request = Request {
+        let request = Settings {
             family: Family::Matern52,
             method: Method::Reml,
             lengths: None,

@@ -1,8 +1,8 @@
 //! Many responses by the kernel matrix: the rows as a model, and what is left to do at the length scales that are best.
 
-use super::many::{Asked, Best};
+use super::many_search::{Asked, Best};
 use super::places::correlations;
-use crate::gp::fourier::sufficient::Data;
+use crate::gp::observations::Observations;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::lmm::look::{columns_of, only_looked_at};
@@ -14,7 +14,7 @@ use faer::{Mat, MatRef};
 
 /// The rows as a model with a kernel over them.
 pub(super) struct OfRows<'a> {
-    pub data: &'a Data<'a>,
+    pub data: &'a Observations<'a>,
     pub x: MatRef<'a, f64>,
     pub weights: &'a [f64],
     pub ones: &'a [f64],

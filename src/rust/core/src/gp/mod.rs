@@ -7,6 +7,7 @@ mod each_axis;
 pub mod exact;
 pub mod found;
 pub mod fourier;
+mod guess;
 pub(crate) mod information;
 pub(crate) mod interval;
 pub mod joint;
@@ -15,7 +16,9 @@ pub mod local;
 pub mod many;
 pub(crate) mod many_check;
 mod many_rows;
+pub mod many_search;
 mod newton;
+pub mod observations;
 mod part;
 pub mod places;
 pub mod search;
@@ -28,7 +31,7 @@ use crate::likelihood::Method;
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::Result;
 use faer::Par;
-use local::{Estimates, Here};
+use local::{About, Estimates, Here};
 
 /// A kernel with parameters: length scales, and whatever else scales a part of it.
 pub trait Process: Sync {
@@ -53,27 +56,13 @@ pub trait Process: Sync {
         Ok(None)
     }
 
-    /// The same, and the deviance to second order in some directions of the parameters' logarithms and in log delta.
-    fn near(
-        &self,
-        _method: Method,
-        _at: &[f64],
-        _delta: f64,
-        _directions: &[Vec<f64>],
-        _par: Par,
-    ) -> Result<Option<Here>> {
+    /// The same, and the deviance to second order in the directions and in log delta.
+    fn near(&self, _about: About<'_>, _par: Par) -> Result<Option<Here>> {
         Ok(None)
     }
 
     /// The same with the average of observed and expected information for the curvature, where the second derivatives cost much more than the first: nothing elsewhere.
-    fn averaged(
-        &self,
-        _method: Method,
-        _at: &[f64],
-        _delta: f64,
-        _directions: &[Vec<f64>],
-        _par: Par,
-    ) -> Result<Option<Here>> {
+    fn averaged(&self, _about: About<'_>, _par: Par) -> Result<Option<Here>> {
         Ok(None)
     }
 }
@@ -99,19 +88,12 @@ impl<P: Process> Process for &P {
         (**self).estimates(method, at, delta, par)
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
-        (**self).near(method, at, delta, directions, par)
+    fn near(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
+        (**self).near(about, par)
     }
 
-    fn averaged(
-        &self,
-        method: Method,
-        at: &[f64],
-        delta: f64,
-        directions: &[Vec<f64>],
-        par: Par,
-    ) -> Result<Option<Here>> {
-        (**self).averaged(method, at, delta, directions, par)
+    fn averaged(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
+        (**self).averaged(about, par)
     }
 }
 

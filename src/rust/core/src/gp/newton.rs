@@ -1,8 +1,8 @@
 //! Newton's method for length scale and delta together, where a process knows its deviance to second order.
 
-use super::found::{Found, Seen};
-use super::local::{Here, LONGEST, Local};
-use super::search::Search;
+use super::found::{Optima, Seen};
+use super::local::{Here, LONGEST, Quadratic};
+use super::search::LengthSearch;
 use crate::gp::bounds::Range;
 use crate::runtime::error::Result;
 
@@ -26,7 +26,7 @@ struct Begun {
     step: [f64; 2],
     /// In standard errors, where the deviance was convex.
     length: Option<f64>,
-    local: Local,
+    local: Quadratic,
 }
 
 impl Begun {
@@ -37,13 +37,13 @@ impl Begun {
     }
 
     /// By which part of itself the curvature changed for each standard error of this step.
-    fn bent(&self, end: &Local) -> f64 {
+    fn bent(&self, end: &Quadratic) -> f64 {
         let change = |i: usize| (self.local.hessian[i][i] / end.hessian[i][i] - 1.0).abs();
         self.length.map_or(f64::INFINITY, |l| change(0).max(change(1)) / l)
     }
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// The process at the end of a step that is so short that the curvature there is that of its beginning.
     fn ended(&self, here: Here, from: [f64; 2], to: [f64; 2], at: &[f64]) -> Result<Option<Here>> {
         if from == to {
@@ -73,7 +73,7 @@ impl Search<'_> {
     }
 
     /// From a start near the optimum, both logarithms together; none if the process does not know its second derivatives, and where no optimum is found.
-    pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Found>> {
+    pub fn newton(&self, start: &[f64], delta: f64, range: &Range) -> Result<Option<Optima>> {
         let limits = Limits {
             ends: ((range.shortest[0] / start[0]).ln(), (range.longest[0] / start[0]).ln()),
             floor: self.process.floor().ln(),
@@ -111,12 +111,12 @@ impl Search<'_> {
             let close = if costly { COSTLY } else { CLOSE.min(STEADY / bent) };
             if !is_average && length.is_some_and(|l| l < SMALL || l < close) {
                 if at[1] <= limits.floor {
-                    return Ok(Some(Found::one(self.at(&along(at[0]))?)));
+                    return Ok(Some(Optima::one(self.at(&along(at[0]))?)));
                 }
                 let here = self.ended(here, from, at, &along(at[0]))?;
                 // without a process it may be better still: then the whole range is looked at
                 let best = here.filter(|here| here.local.value < here.estimates.nothing);
-                return Ok(best.map(|here| Found::here(along(at[0]), here, seen)));
+                return Ok(best.map(|here| Optima::here(along(at[0]), here, seen)));
             }
             let local = here.local;
             last = Some(Begun {
@@ -133,7 +133,7 @@ impl Search<'_> {
 /// Relative difference of two deviances below which it is rounding.
 const ROUNDING: f64 = 1e-9;
 
-impl Local {
+impl Quadratic {
     /// The step of length scale and delta that may not leave their limits; where one leans on its end the other moves on.
     fn within(&self, at: [f64; 2], limits: Limits) -> Option<([f64; 2], Option<f64>)> {
         let Limits { ends, floor } = limits;

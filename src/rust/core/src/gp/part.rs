@@ -8,10 +8,10 @@
 //! ```
 
 use super::Process;
-use super::exact::Exact;
-use super::found::{Found, Profiled};
+use super::exact::{Exact, MANY};
+use super::found::{Optima, ProfilePoint};
 use super::places::squares;
-use super::search::Search;
+use super::search::LengthSearch;
 use crate::gp::bounds::Range;
 use crate::likelihood::optimize::Place;
 use crate::linalg::product;
@@ -24,8 +24,6 @@ use std::cell::RefCell;
 pub(super) const FEW: usize = 400;
 /// Rows that the first look takes of more.
 const LOOK: usize = 350;
-/// Rows from which on what the first look found is followed on half of them before it is on all: two steps there cost less than the one that they save.
-pub(super) const MANY: usize = 1000;
 /// Difference of deviances on the part, times the root of the ratio of the rows, above which a valley cannot be the best on all rows.
 const HOPELESS: f64 = 20.0;
 /// Starts of each kind that are followed at most.
@@ -51,10 +49,10 @@ struct Start {
     delta: f64,
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// The same of another process.
-    fn of<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
-        Search {
+    fn of<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> LengthSearch<'s> {
+        LengthSearch {
             process,
             method: self.method,
             workers: self.workers,
@@ -65,7 +63,7 @@ impl Search<'_> {
 
 impl Exact<'_> {
     /// Local optima of one length scale for all axes in proportion to `unit`, best first.
-    pub(super) fn isotropic(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Found> {
+    pub(super) fn isotropic(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Optima> {
         if self.n() > FEW
             && let Some(found) = self.beginning_at_part(search, unit, ends)?
         {
@@ -75,7 +73,7 @@ impl Exact<'_> {
     }
 
     /// By Newton's method on all rows from each optimum of a part of them; none where this leads nowhere.
-    fn beginning_at_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Option<Found>> {
+    fn beginning_at_part(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Option<Optima>> {
         let range = Range {
             shortest: unit.iter().map(|u| u * ends.0).collect(),
             longest: unit.iter().map(|u| u * ends.1).collect(),
@@ -99,14 +97,14 @@ impl Exact<'_> {
                 found.extend(search.newton(&start.lengths, start.delta, &range)?);
             }
             if at.is_empty() && starts.is_empty() {
-                found.push(Found::one(search.at(&range.longest)?));
+                found.push(Optima::one(search.at(&range.longest)?));
             }
         }
-        Ok((!found.is_empty()).then(|| Found::best_first(found, vec![])))
+        Ok((!found.is_empty()).then(|| Optima::best_first(found, vec![])))
     }
 
     /// Optima of some rows that may be the best on all, and whether these rows show a process for certain.
-    fn of_part(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<(Vec<Start>, bool)> {
+    fn of_part(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<(Vec<Start>, bool)> {
         let rows = self.scattered(unit, LOOK);
         let part = self.part(&rows);
         let exact = self.over(&part)?;
@@ -115,14 +113,14 @@ impl Exact<'_> {
         let locals = look.isotropic(unit, ends.0, ends.1)?.locals;
         let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
         let more = (self.n() as f64 / rows.len() as f64).sqrt();
-        let close = |p: &&Profiled| p.place != Place::Upper && (p.deviance - best) * more < HOPELESS;
-        let start = |p: &Profiled| Start {
+        let close = |p: &&ProfilePoint| p.place != Place::Upper && (p.deviance - best) * more < HOPELESS;
+        let start = |p: &ProfilePoint| Start {
             lengths: p.lengths.clone(),
             delta: p.delta,
         };
         let strong = exact.without(search.method) - best > STRONG;
         // at the short end delta is anything, and the score on all rows looks there too
-        let told = |p: &&Profiled| strong || p.lengths[0] > 1.001 * unit[0] * ends.0;
+        let told = |p: &&ProfilePoint| strong || p.lengths[0] > 1.001 * unit[0] * ends.0;
         let starts = locals
             .iter()
             .filter(close)
@@ -134,7 +132,7 @@ impl Exact<'_> {
     }
 
     /// Starts followed by Newton's method on half of the rows, as far as it leads anywhere there.
-    fn closer(&self, search: &Search<'_>, unit: &[f64], range: &Range, starts: Vec<Start>) -> Result<Vec<Start>> {
+    fn closer(&self, search: &LengthSearch<'_>, unit: &[f64], range: &Range, starts: Vec<Start>) -> Result<Vec<Start>> {
         let part = self.part(&self.scattered(unit, self.n() / 2));
         let exact = self.over(&part)?;
         let mut monitor = search.monitor.borrow_mut();
@@ -158,7 +156,7 @@ impl Exact<'_> {
     }
 
     /// Peaks of what a weak process would gain over its length scale, by its score on all rows.
-    fn scores(&self, search: &Search<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Vec<Start>> {
+    fn scores(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Vec<Start>> {
         let (first, last) = (ends.0.ln(), ends.1.ln());
         let steps = ((last - first) / STEP).ceil() as usize;
         let mut seen = vec![];
@@ -182,7 +180,7 @@ impl Exact<'_> {
     }
 
     /// What a process with these length scales would gain in deviance, to second order in 1 / delta, and the delta of that.
-    fn score(&self, search: &Search<'_>, lengths: &[f64]) -> (f64, f64) {
+    fn score(&self, search: &LengthSearch<'_>, lengths: &[f64]) -> (f64, f64) {
         let m = self.contrasts();
         search.workers.run(|par| {
             let turned = self.turned_kernel(lengths, par);

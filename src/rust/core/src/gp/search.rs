@@ -3,8 +3,8 @@
 //! By the envelope theorem the slope at the best delta is that at fixed delta, `d deviance = d logdet + n' d log Q`.
 
 use super::Process;
-use super::found::Profiled;
-use super::local::Here;
+use super::found::ProfilePoint;
+use super::local::{About, Here};
 use crate::likelihood::delta_grid::delta_grid_above;
 use crate::likelihood::optimize::Place;
 use crate::likelihood::point::{at, point};
@@ -18,7 +18,7 @@ use faer::Par;
 use std::cell::RefCell;
 
 /// A search over the length scales of one process, delta at its best for each.
-pub struct Search<'a> {
+pub struct LengthSearch<'a> {
     /// The process: kernel matrix or Fourier basis.
     pub process: &'a dyn Process,
     /// REML or ML.
@@ -29,16 +29,16 @@ pub struct Search<'a> {
     pub monitor: RefCell<&'a mut dyn Monitor>,
 }
 
-impl Search<'_> {
+impl LengthSearch<'_> {
     /// The profile at given length scales: one decomposition, then the search over delta.
-    pub fn at(&self, lengths: &[f64]) -> Result<Profiled> {
+    pub fn at(&self, lengths: &[f64]) -> Result<ProfilePoint> {
         self.monitor.borrow_mut().check()?;
         let (process, method) = (self.process, self.method);
         self.workers.run(|par| profiled(process, method, lengths, true, par))
     }
 
     /// The same without slopes: values are all that an interval asks for.
-    pub(super) fn value_at(&self, lengths: &[f64]) -> Result<Profiled> {
+    pub(super) fn value_at(&self, lengths: &[f64]) -> Result<ProfilePoint> {
         self.monitor.borrow_mut().check()?;
         let (process, method) = (self.process, self.method);
         self.workers.run(|par| profiled(process, method, lengths, false, par))
@@ -46,23 +46,32 @@ impl Search<'_> {
 
     /// The process about some length scales, the first `d` of which change in proportion.
     pub fn near(&self, at: &[f64], delta: f64, d: usize) -> Result<Option<Here>> {
-        self.monitor.borrow_mut().check()?;
-        let (process, method) = (self.process, self.method);
-        let together = [(0..at.len()).map(|i| f64::from(i < d)).collect()];
-        let here = self
-            .workers
-            .run(|par| process.near(method, at, delta, &together, par))?;
-        Ok(here.filter(|here| here.local.value.is_finite()))
+        let together = (0..at.len()).map(|i| f64::from(i < d)).collect();
+        self.along(at, delta, together, |about, par| self.process.near(about, par))
     }
 
     /// The same with the average information for the curvature, if that saves work.
     pub(super) fn averaged(&self, at: &[f64], delta: f64) -> Result<Option<Here>> {
+        let together = vec![1.0; at.len()];
+        self.along(at, delta, together, |about, par| self.process.averaged(about, par))
+    }
+
+    fn along(
+        &self,
+        at: &[f64],
+        delta: f64,
+        direction: Vec<f64>,
+        look: impl Fn(About<'_>, Par) -> Result<Option<Here>> + Sync,
+    ) -> Result<Option<Here>> {
         self.monitor.borrow_mut().check()?;
-        let (process, method) = (self.process, self.method);
-        let together = [vec![1.0; at.len()]];
-        let here = self
-            .workers
-            .run(|par| process.averaged(method, at, delta, &together, par))?;
+        let about = About {
+            method: self.method,
+            at,
+            delta,
+            directions: &[direction],
+        };
+        let look = &look;
+        let here = self.workers.run(|par| look(about, par))?;
         Ok(here.filter(|here| here.local.value.is_finite()))
     }
 }
@@ -74,7 +83,7 @@ pub(super) fn profiled(
     lengths: &[f64],
     sloped: bool,
     par: Par,
-) -> Result<Profiled> {
+) -> Result<ProfilePoint> {
     count(Work::Decomposition);
     let rotated = process.rotated(lengths, par)?;
     let criterion = Criterion { data: &rotated, method };
@@ -99,7 +108,7 @@ pub(super) fn profiled(
         }
     };
     let (h, g) = at(best.place, best.at);
-    Ok(Profiled {
+    Ok(ProfilePoint {
         lengths: lengths.to_vec(),
         point: point(&criterion, h, g),
         deviance: best.value,

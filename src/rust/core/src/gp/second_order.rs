@@ -12,7 +12,7 @@
 //! is `n (a'D_a V22^-1 D_b a / Q - Q_a Q_b / Q^2)`, the curvature but for terms whose expectation is zero.
 
 use super::exact::{Exact, product_trace};
-use super::local::{Estimates, Expansion, Here};
+use super::local::{About, Estimates, Expansion, Here};
 use super::places::{mirrored, trace_of_product};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
@@ -33,23 +33,18 @@ struct Derivatives {
 
 impl Exact<'_> {
     /// Estimates at a point, and the deviance about it in combinations of the logarithms of the length scales and in log delta.
-    pub(super) fn here(
-        &self,
-        method: Method,
-        at: &[f64],
-        delta: f64,
-        directions: &[Vec<f64>],
-        par: Par,
-    ) -> Result<Here> {
+    pub(super) fn here(&self, about: About<'_>, par: Par) -> Result<Here> {
+        let About { at, directions, .. } = about;
         // each derivative twice while it is made and turned, products, V and its inverse
         let count = directions.len();
         let matrices = 2 * (1 + count + count * (count + 1) / 2) + count + 4;
         claim((matrices * self.n() * self.n()) as f64)?;
         let derivatives = self.turned_all(self.places.to_second(directions, at), count, par);
-        self.here_by(derivatives, method, delta, par)
+        self.here_by(derivatives, about, par)
     }
 
-    fn here_by(&self, derivatives: Derivatives, method: Method, delta: f64, par: Par) -> Result<Here> {
+    fn here_by(&self, derivatives: Derivatives, about: About<'_>, par: Par) -> Result<Here> {
+        let About { method, delta, .. } = about;
         let contrasts = self.noisy(&derivatives.k, self.contrasts(), delta, par)?;
         let form = derivatives.form(&contrasts, self.y2(), delta, par);
         let whole = self.determining(method, contrasts, &derivatives.k, delta, par)?;
@@ -65,17 +60,11 @@ impl Exact<'_> {
     }
 
     /// The same, its second derivatives those of the average information.
-    pub(super) fn about_average(
-        &self,
-        method: Method,
-        at: &[f64],
-        delta: f64,
-        directions: &[Vec<f64>],
-        par: Par,
-    ) -> Result<Here> {
+    pub(super) fn about_average(&self, about: About<'_>, par: Par) -> Result<Here> {
+        let About { at, directions, .. } = about;
         claim(((2 * (1 + directions.len()) + 4) * self.n() * self.n()) as f64)?;
         let derivatives = self.turned_all(self.places.to_first(directions, at), directions.len(), par);
-        self.here_by(derivatives, method, delta, par)
+        self.here_by(derivatives, about, par)
     }
 
     /// Estimates at a point.
@@ -225,11 +214,14 @@ mod tests {
         let exact = Exact::new(Family::Matern52, vec![&at], &y, x.as_ref(), &ones).unwrap();
         let (delta, along) = (0.3, [vec![1.0]]);
         for method in [Method::Reml, Method::Ml] {
-            let here = exact.here(method, &[0.6], delta, &along, Par::Seq).unwrap().local;
-            let average = exact
-                .about_average(method, &[0.6], delta, &along, Par::Seq)
-                .unwrap()
-                .local;
+            let about = About {
+                method,
+                at: &[0.6],
+                delta,
+                directions: &along,
+            };
+            let here = exact.here(about, Par::Seq).unwrap().local;
+            let average = exact.about_average(about, Par::Seq).unwrap().local;
             assert!((here.value - average.value).abs() < 1e-10);
             assert!((0..2).all(|i| (here.gradient[i] - average.gradient[i]).abs() < 1e-9));
             let m = exact.contrasts();

@@ -6,7 +6,7 @@ use crate::likelihood::Method;
 
 /// What is known of the process.
 #[derive(Debug, Clone)]
-pub struct Request {
+pub struct Settings {
     /// Family of the kernel.
     pub family: Family,
     /// REML or ML.
@@ -27,7 +27,7 @@ pub struct Request {
     pub strict: bool,
 }
 
-impl Request {
+impl Settings {
     /// Length scales in proportion: equal ones, or each to its side of the box.
     pub(crate) fn unit(&self, bounds: &Bounds) -> Vec<f64> {
         let side = |a| if self.ard { bounds.side(a) } else { 1.0 };

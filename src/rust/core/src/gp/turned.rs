@@ -1,10 +1,10 @@
 //! Rows turned by the Householder QR of X so that the contrasts come first and the directions of X last: X is projected out and never enters a normal equation.
+//! No [`NullModel`](crate::rotation::NullModel): that decomposes one kernel, and here slopes and second derivatives of the kernel are turned along with it.
 
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::response::Centred;
 use crate::runtime::error::Result;
-use crate::runtime::stop::{self, pieces};
-use faer::reborrow::ReborrowMut;
+use crate::runtime::stop::pieces;
 use faer::{Mat, MatRef, Par};
 
 pub struct Turned {
@@ -56,24 +56,13 @@ impl Turned {
 
     /// A covariance of the rows times the roots of the weights on both sides, turned.
     pub fn matrix(&self, mut k: Mat<f64>, par: Par) -> Mat<f64> {
-        let (n, r) = (self.n(), self.design.rank());
+        let n = self.n();
         if self.root.iter().any(|s| *s != 1.0) {
             for j in pieces(n, 64).flatten() {
                 let column = k.col_as_slice_mut(j).iter_mut().zip(&self.root);
                 column.for_each(|(k, s)| *k *= s * self.root[j]);
             }
         }
-        if r == 0 || stop::check().is_err() {
-            return k;
-        }
-        self.design.q.conjugate(k.as_mut(), par);
-        let mut turned = Mat::zeros(n, n);
-        let (mut left, mut right) = turned.as_mut().split_at_col_mut(n - r);
-        let (whole, m) = (k.as_ref(), n - r);
-        left.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, r, m, m));
-        left.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, r, r, m));
-        right.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, 0, m, r));
-        right.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, 0, r, r));
-        turned
+        self.design.contrasts_first(k, par)
     }
 }

@@ -1,7 +1,7 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::decomposition::eigen;
+use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{by_entries, clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;

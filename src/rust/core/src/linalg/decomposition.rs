@@ -1,7 +1,6 @@
 //! Decompositions of large matrices on the threads that are asked for, in memory that is claimed.
 
 use super::clear_registers;
-use super::tridiagonal::Tridiagonal;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::apart;
@@ -18,12 +17,6 @@ pub(crate) struct ThinSvd {
     pub u: Mat<f64>,
     pub s: Vec<f64>,
     pub v: Mat<f64>,
-}
-
-/// Eigenvalues, ascending, and eigenvectors of the symmetric matrix with this lower triangle.
-pub(crate) fn eigen(a: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
-    claim_eigen(a.nrows(), par)?;
-    Tridiagonal::new(a, 0, par)?.vectors(par)
 }
 
 /// Of the rows from `first` on.
@@ -148,6 +141,7 @@ fn doubles(scratch: StackReq) -> f64 {
 mod tests {
     use super::*;
     use crate::linalg::product;
+    use crate::linalg::tridiagonal::eigen;
 
     #[test]
     fn products_of_the_parts_are_the_matrix() {

@@ -22,7 +22,7 @@ const ROUNDING: f64 = 1e-12;
 impl PivotedCholesky {
     /// Of a matrix given by its lower triangle, until `sum_j w_j^2 R_jj <= enough` or only rounding remains; none if that takes more than `most` columns.
     pub fn new(t: &Mat<f64>, w: &[f64], enough: f64, most: usize, par: Par) -> Option<Self> {
-        let mut state = State::new(t, w);
+        let mut state = Pivoting::new(t, w);
         loop {
             let weighted = state.weighted();
             let left = state.left();
@@ -40,7 +40,7 @@ impl PivotedCholesky {
     }
 }
 
-struct State<'t> {
+struct Pivoting<'t> {
     t: &'t Mat<f64>,
     w: &'t [f64],
     /// Diagonal of the residual.
@@ -51,7 +51,7 @@ struct State<'t> {
     pivots: Vec<usize>,
 }
 
-impl<'t> State<'t> {
+impl<'t> Pivoting<'t> {
     fn new(t: &'t Mat<f64>, w: &'t [f64]) -> Self {
         let diagonal: Vec<f64> = (0..t.nrows()).map(|j| t[(j, j)]).collect();
         Self {

@@ -168,6 +168,12 @@ impl Tridiagonal {
     }
 }
 
+/// Eigenvalues, ascending, and eigenvectors of the symmetric matrix with this lower triangle.
+pub(crate) fn eigen(a: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
+    claim_eigen(a.nrows(), par)?;
+    Tridiagonal::new(a, 0, par)?.vectors(par)
+}
+
 /// Eigenvalues, ascending, and eigenvectors of T.
 fn divide_and_conquer(diagonal: &[f64], coupling: &[f64], par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
     let n = diagonal.len();

@@ -1,7 +1,7 @@
 //! The likelihoods of many responses with one kernel of several that are tried: those that lack a few rows share the decomposition of all rows.
 
 use super::left_out::{Indicator, LeftOut};
-use super::many::{Fits, Request, Table, fit_many};
+use super::many::{Fits, ManyOptions, Table, fit_many};
 use super::many_rotation::{Asked, Shared};
 use super::missing_pattern::{Pattern, patterns};
 use crate::likelihood::Criterion;
@@ -34,7 +34,7 @@ pub fn only_looked_at(y: MatRef<'_, f64>) -> Vec<usize> {
 }
 
 /// As `fit_many`, but for responses of `only_looked_at`, which have the log-likelihood only. Every row has a group of its own.
-pub fn look(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor: &mut dyn Monitor) -> Result<Fits> {
+pub fn look(y: MatRef<'_, f64>, model: &Model<'_>, request: ManyOptions, monitor: &mut dyn Monitor) -> Result<Fits> {
     let (all, nobs) = patterns(y);
     let (cheap, mut others): (Vec<_>, Vec<_>) = all.into_iter().partition(|pattern| is_cheap(pattern, y.nrows()));
     let table = Table { y, model, request };

@@ -28,7 +28,7 @@ pub struct Fits {
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
-pub struct Request {
+pub struct ManyOptions {
     /// Likelihood and tolerance of every fit.
     pub options: Options,
     /// Coefficients of the random effects as well?
@@ -37,7 +37,7 @@ pub struct Request {
     pub floored: bool,
 }
 
-impl Request {
+impl ManyOptions {
     /// The smallest delta for rows with these weights; 0: none.
     pub(super) fn floor(&self, weights: &[f64]) -> f64 {
         if self.floored {
@@ -64,7 +64,7 @@ const COPIES: usize = 8;
 ///
 /// ```
 /// # use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model};
-/// use fastlmm_core::lmm::many::{Request, fit_many};
+/// use fastlmm_core::lmm::many::{ManyOptions, fit_many};
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// # let x = faer::Mat::full(6, 1, 1.0);
 /// # let (first, second) = ([1.0, 2.0, 4.0, 5.0, 9.0, 8.0], [3.0, 1.0, 4.0, 1.0, 5.0, 9.0]);
@@ -74,7 +74,7 @@ const COPIES: usize = 8;
 ///     y, x: x.as_ref(), weights: &[1.0; 6], z: &[1.0; 6],
 ///     group: &[0, 0, 1, 1, 2, 2], kernel: Kernel::Identity, index: &[0, 1, 2],
 /// };
-/// let request = Request { options, effects: false, floored: false };
+/// let request = ManyOptions { options, effects: false, floored: false };
 /// let many = fit_many(y.as_ref(), &model(&[]), request, &mut ())?;
 /// for (fits, y) in many.fits.into_iter().zip([&first, &second]) {
 ///     assert!((fits?.point.sigma2 / fit(&model(y), options, &mut ())?.point.sigma2 - 1.0).abs() < 1e-6);
@@ -82,7 +82,12 @@ const COPIES: usize = 8;
 /// # Ok(())
 /// # }
 /// ```
-pub fn fit_many(y: MatRef<'_, f64>, model: &Model<'_>, request: Request, monitor: &mut dyn Monitor) -> Result<Fits> {
+pub fn fit_many(
+    y: MatRef<'_, f64>,
+    model: &Model<'_>,
+    request: ManyOptions,
+    monitor: &mut dyn Monitor,
+) -> Result<Fits> {
     let alpha = if request.effects { model.index.len() } else { 0 };
     claim(2.0 * (y.ncols() * (alpha + model.x.ncols().pow(2))) as f64)?;
     let workers = Workers::new(request.options.threads)?;
@@ -102,7 +107,7 @@ type PatternFits<'p> = Vec<(&'p Pattern, Vec<Result<Fit>>)>;
 pub(super) struct Table<'a> {
     pub y: MatRef<'a, f64>,
     pub model: &'a Model<'a>,
-    pub request: Request,
+    pub request: ManyOptions,
 }
 
 impl Table<'_> {

@@ -2,7 +2,8 @@
 
 use crate::kernel::Kernel;
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::decomposition::{self, thin_svd};
+use crate::linalg::decomposition::thin_svd;
+use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{by_entries, product, share};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
@@ -183,7 +184,7 @@ impl Half {
 
     fn eigen(v: Mat<f64>, par: Par) -> Result<Mat<f64>> {
         let n = v.nrows();
-        let (values, q) = decomposition::eigen(v, par)?;
+        let (values, q) = eigen(v, par)?;
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         let kept: Vec<usize> = (0..n).filter(|&k| values[k] > cut).collect();
         Ok(Mat::from_fn(kept.len(), n, |k, i| {

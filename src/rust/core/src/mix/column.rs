@@ -8,7 +8,7 @@
 //! ```
 
 use super::distance::Distance;
-use super::likelihood::{Derivatives, Point, Problem};
+use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use faer::{Mat, Par};
 
 pub struct Column {
@@ -18,14 +18,14 @@ pub struct Column {
 }
 
 impl Column {
-    pub fn add(&self, problem: &Problem, point: &mut Point<'_>, par: Par) {
+    pub fn add(&self, problem: &MixProblem, point: &mut AtVariances<'_>, par: Par) {
         let distance = self.distance(problem, point, par);
         point.deviance += distance.rise();
         point.q += distance.rise();
         point.distance = Some(distance);
     }
 
-    pub fn distance(&self, problem: &Problem, point: &Point<'_>, par: Par) -> Distance {
+    pub fn distance(&self, problem: &MixProblem, point: &AtVariances<'_>, par: Par) -> Distance {
         let fixed = problem.fixed_at(point, par);
         let p = &fixed.w * &self.direction;
         let s = inner(&self.direction, &(&fixed.s * &self.direction));
@@ -36,7 +36,7 @@ impl Column {
 
 impl Distance {
     /// Derivatives in the variances of the derivative of the rise in the value, -2 / S (db/dk + d / S dS/dk).
-    pub fn slopes_in_variances(&self, problem: &Problem, point: &Point<'_>, par: Par) -> Vec<f64> {
+    pub fn slopes_in_variances(&self, problem: &MixProblem, point: &AtVariances<'_>, par: Par) -> Vec<f64> {
         let m = problem.covariance.m();
         let one = |k: usize| {
             let ap = problem.covariance.apply(k, self.p.as_ref(), par);
@@ -46,7 +46,7 @@ impl Distance {
         (0..=problem.effects).map(one).collect()
     }
 
-    pub fn add_derivatives(&self, problem: &Problem, point: &Point<'_>, to: &mut Derivatives, par: Par) {
+    pub fn add_derivatives(&self, problem: &MixProblem, point: &AtVariances<'_>, to: &mut Derivatives, par: Par) {
         let Self { p, d, s } = self;
         let (m, count) = (problem.covariance.m(), to.gradient.len());
         let ap: Vec<Mat<f64>> = (0..count)

@@ -2,11 +2,12 @@
 //!
 //! `H' C = [T1; T2]` turns X onto the first r axes. Where the columns C of all effects are fewer than the contrasts, `T2 = Q R` and the
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
+//! No [`NullModel`](crate::rotation::NullModel): that has the eigenvectors of one kernel for its basis, and here several share one.
 
 use super::covariance_term::Part;
 use super::grouped::Grouped;
 use super::inner::{inner, is_narrow, narrow_factor, root, square, width};
-use super::{Effect, Model};
+use super::{Effect, MixModel};
 use crate::kernel::Kernel;
 use crate::linalg::decomposition::thin_qr;
 use crate::linalg::{by_entries, max_abs, power_of_two, product};
@@ -34,7 +35,7 @@ type Parts = (Vec<Part>, Vec<f64>);
 
 impl Coordinates {
     /// `plain`: X is projected out whatever the effects are.
-    pub fn new(model: &Model<'_>, plain: bool, par: Par) -> Result<(Self, Parts)> {
+    pub fn new(model: &MixModel<'_>, plain: bool, par: Par) -> Result<(Self, Parts)> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let mut coordinates = Self {
@@ -137,7 +138,7 @@ impl Coordinates {
     }
 
     /// An effect without a kernel whose groups outnumber the columns of all others and of X.
-    fn base(&self, model: &Model<'_>) -> Option<usize> {
+    fn base(&self, model: &MixModel<'_>) -> Option<usize> {
         let identity = |&k: &usize| matches!(model.effects[k].kernel, Kernel::Identity);
         let base = (0..model.effects.len())
             .filter(identity)
@@ -150,7 +151,7 @@ impl Coordinates {
         (groups >= LEAST_GROUPS && 2 * (others + self.r()) <= groups).then_some(base)
     }
 
-    fn by_groups(&mut self, model: &Model<'_>, base: usize, par: Par) -> Result<Parts> {
+    fn by_groups(&mut self, model: &MixModel<'_>, base: usize, par: Par) -> Result<Parts> {
         let n = self.n();
         let width: usize = model
             .effects
@@ -207,7 +208,7 @@ impl Coordinates {
         });
     }
 
-    fn by_rows(&self, model: &Model<'_>, par: Par) -> Result<Parts> {
+    fn by_rows(&self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
         let one = |effect: &Effect<'_>| -> Result<(Part, f64)> {
             let (inner, unit) = self.inner(effect);
             let part = if 3 * width(effect) <= self.n() {
@@ -231,17 +232,15 @@ impl Coordinates {
 
     /// Z K Z' entry by entry, both sides turned, with contrasts first.
     fn turned_matrix(&self, effect: &Effect<'_>, inner: Mat<f64>, par: Par) -> Mat<f64> {
-        let (n, r) = (self.n(), self.r());
+        let n = self.n();
         let (z, _) = self.multiplier(effect.z);
         let g = effect.group;
-        let mut k = by_entries(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
-        self.design.q.conjugate(k.as_mut(), par);
-        let at = |i: usize| if i < n - r { i + r } else { i + r - n };
-        by_entries(n, n, |i, j| k[(at(i), at(j))])
+        let k = by_entries(n, n, |i, j| z[i] * inner[(g[i], g[j])] * z[j]);
+        self.design.contrasts_first(k, par)
     }
 
     /// The columns of the effects turned and orthonormalised; effects with the same Z share them.
-    fn by_columns(&mut self, model: &Model<'_>, par: Par) -> Result<Parts> {
+    fn by_columns(&mut self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
         let n = self.n();
         let owner = owners(model);
         let total = shared_columns(model) as f64;
@@ -316,7 +315,7 @@ fn times(t: MatRef<'_, f64>, factor: Option<Mat<f64>>, par: Par) -> Mat<f64> {
 }
 
 /// Number of the first effect that has the same Z.
-fn owners(model: &Model<'_>) -> Vec<usize> {
+fn owners(model: &MixModel<'_>) -> Vec<usize> {
     let effects = &model.effects;
     let same = |a: &Effect<'_>, b: &Effect<'_>| !is_narrow(a) && !is_narrow(b) && a.z == b.z && a.group == b.group;
     (0..effects.len())
@@ -324,7 +323,7 @@ fn owners(model: &Model<'_>) -> Vec<usize> {
         .collect()
 }
 
-fn shared_columns(model: &Model<'_>) -> usize {
+fn shared_columns(model: &MixModel<'_>) -> usize {
     let own = |(k, owner): (usize, &usize)| if *owner == k { width(&model.effects[k]) } else { 0 };
     owners(model).iter().enumerate().map(own).sum()
 }

@@ -1,9 +1,9 @@
 //! The fit of several effects: reduce, search, and say what the optimum means in the user's units.
 
-use super::Model;
+use super::MixModel;
 use super::fixed::FixedPart;
-use super::likelihood::{Derivatives, Point};
-use super::search::{Found, Local, SMALL_SHARE, Search};
+use super::likelihood::{AtVariances, Derivatives};
+use super::search::{SMALL_SHARE, VarianceOptima, VarianceOptimum, VarianceSearch};
 pub use super::setup::Setup;
 use crate::kernel::Kernel;
 use crate::likelihood::Method;
@@ -39,7 +39,7 @@ pub struct ComponentErrors {
 }
 
 /// A fit of several effects.
-pub struct Fit {
+pub struct MixFit {
     /// The fixed part in its orthonormal basis, for predictions.
     pub fixed: FixedPart,
     /// Coefficients of the kept columns of X.
@@ -65,18 +65,18 @@ pub struct Fit {
 }
 
 /// Fit `y ~ N(X beta, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
-pub fn fit(model: &Model<'_>, method: Method, threads: usize, monitor: &mut dyn Monitor) -> Result<Fit> {
+pub fn fit(model: &MixModel<'_>, method: Method, threads: usize, monitor: &mut dyn Monitor) -> Result<MixFit> {
     fit_from(model, method, &[], threads, monitor)
 }
 
 /// The same with variances, the residual's last, below which an optimum is known to lie.
 pub fn fit_from(
-    model: &Model<'_>,
+    model: &MixModel<'_>,
     method: Method,
     start: &[f64],
     threads: usize,
     monitor: &mut dyn Monitor,
-) -> Result<Fit> {
+) -> Result<MixFit> {
     let workers = Workers::new(threads)?;
     monitor.check()?;
     let mut setup = workers.run(|par| Setup::new(model, method, par))?;
@@ -86,7 +86,7 @@ pub fn fit_from(
         setup.leave_out(model);
         found = setup.search(&workers, monitor).run(&setup.theta(start))?;
     }
-    let Found { mut locals, grid } = found;
+    let VarianceOptima { mut locals, grid } = found;
     let none = if setup.problem.may_be_unbounded() {
         Error::MlUnbounded
     } else {
@@ -120,8 +120,8 @@ impl Components {
 }
 
 impl Setup {
-    pub(crate) fn search<'a>(&'a self, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> Search<'a> {
-        Search {
+    pub(crate) fn search<'a>(&'a self, workers: &'a Workers, monitor: &'a mut dyn Monitor) -> VarianceSearch<'a> {
+        VarianceSearch {
             problem: &self.problem,
             workers,
             monitor: RefCell::new(Box::new(monitor)),
@@ -138,21 +138,21 @@ impl Setup {
     }
 
     /// A point of this set-up in the units of another.
-    fn moved(&self, local: &Local, other: &Setup) -> Local {
-        Local {
+    fn moved(&self, local: &VarianceOptimum, other: &Setup) -> VarianceOptimum {
+        VarianceOptimum {
             theta: other.theta(&self.components(local).variances()),
             deviance: local.deviance + self.constant - other.constant,
         }
     }
 
-    fn residual_vanishes(&self, local: &Local) -> bool {
+    fn residual_vanishes(&self, local: &VarianceOptimum) -> bool {
         let share = |k: usize| local.theta[k] * self.size[k];
         let total: f64 = (0..self.size.len()).map(share).sum();
         share(self.size.len() - 1) < SMALL_SHARE * total && !self.is_plain
     }
 
     /// Matrices that depend linearly on each other, the residual's identity among them, have variances that cannot be told apart.
-    fn check_identified(&self, model: &Model<'_>, par: Par) -> Result<()> {
+    fn check_identified(&self, model: &MixModel<'_>, par: Par) -> Result<()> {
         let count = self.size.len();
         let only_residual: Vec<f64> = (0..count).map(|k| f64::from(k + 1 == count)).collect();
         let Some(point) = self.problem.point(&only_residual, par) else {
@@ -184,7 +184,7 @@ impl Setup {
         })
     }
 
-    pub(crate) fn components(&self, local: &Local) -> Components {
+    pub(crate) fn components(&self, local: &VarianceOptimum) -> Components {
         let mut sigma2: Vec<f64> = local.theta.iter().zip(&self.unit).map(|(t, unit)| t * unit).collect();
         Components {
             sigma2_e: sigma2.pop().unwrap_or(f64::NAN),
@@ -195,12 +195,12 @@ impl Setup {
 
     pub(crate) fn describe(
         &self,
-        model: &Model<'_>,
-        best: &Local,
-        locals: &[Local],
+        model: &MixModel<'_>,
+        best: &VarianceOptimum,
+        locals: &[VarianceOptimum],
         grid: Vec<Components>,
         par: Par,
-    ) -> Result<Fit> {
+    ) -> Result<MixFit> {
         let none = Error::NoConvergence {
             what: "the fit at its optimum",
             iterations: 0,
@@ -216,7 +216,7 @@ impl Setup {
         let components = self.components(best);
         check_scale(&components, &best.theta)?;
         let (beta, vcov) = self.fixed_effects(&point, par);
-        Ok(Fit {
+        Ok(MixFit {
             fixed: self.fixed_part(&point, par),
             beta,
             vcov,
@@ -232,7 +232,7 @@ impl Setup {
     }
 
     /// alpha_k = sigma2_k Z_k' V^-1 (y - X beta), or W' times that.
-    fn alpha(&self, model: &Model<'_>, components: &Components, point: &Point<'_>) -> Vec<Vec<f64>> {
+    fn alpha(&self, model: &MixModel<'_>, components: &Components, point: &AtVariances<'_>) -> Vec<Vec<f64>> {
         let a: Vec<f64> = (0..point.a.nrows()).map(|i| point.a[(i, 0)]).collect();
         let residual = self.coordinates.back(&a);
         let one = |(effect, sigma2): (&super::Effect<'_>, &f64)| {

@@ -1,6 +1,6 @@
 //! Fixed effects of a model with several random effects, at variances that are known.
 
-use super::likelihood::Point;
+use super::likelihood::AtVariances;
 use super::setup::Setup;
 use faer::{Mat, Par};
 
@@ -18,7 +18,7 @@ pub struct FixedPart {
 
 impl Setup {
     /// beta = R^-1 w' y and its covariance R^-1 S R^-T.
-    pub(crate) fn fixed_effects(&self, point: &Point<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
+    pub(crate) fn fixed_effects(&self, point: &AtVariances<'_>, par: Par) -> (Vec<f64>, Vec<Vec<f64>>) {
         let r = self.coordinates.r();
         let fixed = self.problem.fixed_at(point, par);
         let mut along = fixed.w.transpose() * &self.problem.y;
@@ -64,7 +64,7 @@ impl Setup {
         value / self.y_scale - taken
     }
 
-    pub(super) fn fixed_part(&self, point: &Point<'_>, par: Par) -> FixedPart {
+    pub(super) fn fixed_part(&self, point: &AtVariances<'_>, par: Par) -> FixedPart {
         let (r, scale) = (self.coordinates.r(), self.y_scale);
         let fixed = self.problem.fixed_at(point, par);
         let mut along = fixed.w.transpose() * &self.problem.y;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// The data in the coordinates of `covariance`, in units in which response and kernels are of order one.
 #[derive(Clone)]
-pub struct Problem {
+pub struct MixProblem {
     pub covariance: Arc<dyn Covariance>,
     pub method: Method,
     /// Coordinates of the response: m of them, and then, where X is projected out, those along X.
@@ -38,7 +38,7 @@ pub struct Problem {
 }
 
 /// The likelihood at one set of variances.
-pub struct Point<'a> {
+pub struct AtVariances<'a> {
     pub theta: Vec<f64>,
     /// -2 log L without the constants of the data.
     pub deviance: f64,
@@ -60,13 +60,13 @@ pub struct Derivatives {
     pub hessian: Vec<Vec<f64>>,
 }
 
-impl Point<'_> {
+impl AtVariances<'_> {
     pub fn traces(&self, par: Par) -> Traces {
         self.factor.traces(par)
     }
 }
 
-impl Problem {
+impl MixProblem {
     pub fn contrasts(&self) -> usize {
         self.covariance.contrasts() + self.n_rest
     }
@@ -143,7 +143,7 @@ impl Problem {
     }
 
     /// `None` where V is not positive definite.
-    pub fn point(&self, theta: &[f64], par: Par) -> Option<Point<'_>> {
+    pub fn point(&self, theta: &[f64], par: Par) -> Option<AtVariances<'_>> {
         let residual = theta[self.effects];
         if residual <= 0.0 && (self.n_rest > 0 || self.missed() > 0) {
             return None;
@@ -169,7 +169,7 @@ impl Problem {
             log_det += self.missed() as f64 * residual.ln();
         }
         let deviance = log_det + q + self.n() as f64 * TAU.ln();
-        deviance.is_finite().then(|| Point {
+        deviance.is_finite().then(|| AtVariances {
             theta: theta.to_vec(),
             deviance,
             q,
@@ -207,7 +207,7 @@ impl Problem {
         v
     }
 
-    pub fn derivatives(&self, point: &Point<'_>, par: Par) -> Derivatives {
+    pub fn derivatives(&self, point: &AtVariances<'_>, par: Par) -> Derivatives {
         let count = self.effects + 1;
         let m = self.covariance.m();
         let Traces { first, second } = point.factor.traces(par);
@@ -254,7 +254,7 @@ impl Problem {
     fn add_fixed(
         &self,
         (x, s): &(Fixed, Llt<f64>),
-        point: &Point<'_>,
+        point: &AtVariances<'_>,
         m: usize,
         par: Par,
         gradient: &mut [f64],
@@ -277,12 +277,12 @@ impl Problem {
     }
 
     /// beta's part at a point: w and S, whatever the criterion.
-    pub fn fixed_at(&self, point: &Point<'_>, par: Par) -> Fixed {
+    pub fn fixed_at(&self, point: &AtVariances<'_>, par: Par) -> Fixed {
         self.fixed(&point.theta, &*point.factor, par)
     }
 
     /// V22^-1 b
-    pub fn solve(&self, point: &Point<'_>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
+    pub fn solve(&self, point: &AtVariances<'_>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
         point.factor.solve(b, par)
     }
 }

@@ -71,13 +71,13 @@ pub struct Effect<'a> {
 /// In a balanced two-way layout with one row a cell REML is the analysis of variance: `sigma2_a = (MSA - MSE) / b`, `sigma2_b = (MSB - MSE) / a`.
 ///
 /// ```
-/// use fastlmm_core::{kernel::Kernel, likelihood::Method, mix::{Effect, Model, fit::fit}};
+/// use fastlmm_core::{kernel::Kernel, likelihood::Method, mix::{Effect, MixModel, fit::fit}};
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// let (rows, columns) = ([0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 1, 2, 0, 1, 2, 0, 1, 2]);
 /// let y = [1.0, 4.0, 5.0, 3.0, 5.0, 9.0, 8.0, 9.0, 13.0];
 /// let effect = |label, group| Effect { label, z: &[1.0; 9], group, kernel: Kernel::Identity, index: &[0, 1, 2] };
 /// let x = faer::Mat::full(9, 1, 1.0);
-/// let model = Model { y: &y, x: x.as_ref(), weights: &[1.0; 9], effects: vec![effect("a", &rows), effect("b", &columns)] };
+/// let model = MixModel { y: &y, x: x.as_ref(), weights: &[1.0; 9], effects: vec![effect("a", &rows), effect("b", &columns)] };
 /// let fit = fit(&model, Method::Reml, 1, &mut ())?;
 ///
 /// let mean = |which: &dyn Fn(usize) -> bool| {
@@ -95,7 +95,7 @@ pub struct Effect<'a> {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Model<'a> {
+pub struct MixModel<'a> {
     /// Response, n.
     pub y: &'a [f64],
     /// n x p, p = 0 allowed, aliased columns allowed.

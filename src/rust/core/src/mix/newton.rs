@@ -3,8 +3,8 @@
 //! A variance that is not small is moved in its logarithm, in which its deviance is convex as long as it dominates; a small one as it is, so that it may come to
 //! zero or leave it: there the deviance is smooth, and its slope at zero says whether zero is the optimum.
 
-use super::likelihood::{Derivatives, Point};
-use super::search::{Local, SMALL_SHARE, Search};
+use super::likelihood::{AtVariances, Derivatives};
+use super::search::{SMALL_SHARE, VarianceOptimum, VarianceSearch};
 use crate::runtime::error::{Error, Result};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, Side};
@@ -22,12 +22,12 @@ const MOST_TAKEN: f64 = 0.4;
 
 /// A place beside an optimum, the likelihood there, its derivatives (those of a tie not yet taken), and the last step, which is taken but not evaluated.
 pub(super) struct Near<'a> {
-    pub local: Local,
+    pub local: VarianceOptimum,
     /// By which the deviance may be wrong: it is taken to the end of the last step, whose promise leaves the order of its power 3/2.
     pub error: f64,
     /// Where the derivatives belong to.
     pub theta: Vec<f64>,
-    pub point: Point<'a>,
+    pub point: AtVariances<'a>,
     pub derivatives: Derivatives,
     pub model: Quadratic,
 }
@@ -125,9 +125,9 @@ impl Quadratic {
     }
 }
 
-impl<'a> Search<'a> {
+impl<'a> VarianceSearch<'a> {
     /// The local optimum below a start.
-    pub fn descend(&self, theta: &[f64]) -> Result<Local> {
+    pub fn descend(&self, theta: &[f64]) -> Result<VarianceOptimum> {
         let s: Vec<f64> = theta
             .iter()
             .zip(&self.size)
@@ -140,7 +140,7 @@ impl<'a> Search<'a> {
 
     /// Variances that are next to zero are set to zero if the deviance rises from there, and the others brought to rounding. All of them, or else one by one:
     /// V may need the one, as the residual where it is singular without, and not the other.
-    fn settle(&self, mut theta: Vec<f64>) -> Result<Local> {
+    fn settle(&self, mut theta: Vec<f64>) -> Result<VarianceOptimum> {
         let shares = self.shares(&theta);
         let mut small: Vec<usize> = (0..theta.len())
             .filter(|&k| self.free[k] && theta[k] > 0.0 && shares[k] < SMALL_SHARE)
@@ -167,7 +167,7 @@ impl<'a> Search<'a> {
     }
 
     /// The optimum with some variances at zero, if the deviance rises from zero in each of them; and where it was looked for.
-    fn without(&self, theta: &[f64], zero: &[usize]) -> Result<Option<(Vec<f64>, Local)>> {
+    fn without(&self, theta: &[f64], zero: &[usize]) -> Result<Option<(Vec<f64>, VarianceOptimum)>> {
         if zero.is_empty() {
             return Ok(None);
         }
@@ -198,7 +198,7 @@ impl<'a> Search<'a> {
             if model.decrement <= enough {
                 let deviance = point.deviance - 0.5 * model.decrement;
                 return Ok(Some(Near {
-                    local: Local { theta: end, deviance },
+                    local: VarianceOptimum { theta: end, deviance },
                     error: model.decrement.max(0.0).powf(1.5),
                     theta,
                     point,
@@ -222,9 +222,9 @@ impl<'a> Search<'a> {
     }
 
     /// Newton steps in the positive variances while they make the slope smaller; the last gradient too.
-    fn newton(&self, mut theta: Vec<f64>) -> Result<Option<(Local, Vec<f64>)>> {
+    fn newton(&self, mut theta: Vec<f64>) -> Result<Option<(VarianceOptimum, Vec<f64>)>> {
         let free: Vec<usize> = (0..theta.len()).filter(|&k| self.free[k] && theta[k] > 0.0).collect();
-        let mut best: Option<(f64, Local, Vec<f64>)> = None;
+        let mut best: Option<(f64, VarianceOptimum, Vec<f64>)> = None;
         for _ in 0..MAX_NEWTON {
             let Some(point) = self.point(&theta)? else { break };
             let d = self.derivatives(&point);
@@ -232,7 +232,7 @@ impl<'a> Search<'a> {
             if best.as_ref().is_some_and(|(least, ..)| decrement >= 0.25 * least) {
                 break;
             }
-            let local = Local {
+            let local = VarianceOptimum {
                 theta: theta.clone(),
                 deviance: point.deviance,
             };

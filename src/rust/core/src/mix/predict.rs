@@ -7,7 +7,7 @@
 //! var(x' beta_hat + u_hat - x' beta - u) = var(u_hat - u | beta) + d' S d,   d = R^-T x - S^-1 e
 //! ```
 
-use super::Model;
+use super::MixModel;
 use super::fit::Setup;
 use crate::likelihood::Method;
 use crate::linalg::product;
@@ -34,7 +34,7 @@ pub struct Prepared {
 
 impl Prepared {
     /// A model and the variances of its fit.
-    pub fn new(model: &Model<'_>, sigma2: &[f64], threads: usize) -> Result<Self> {
+    pub fn new(model: &MixModel<'_>, sigma2: &[f64], threads: usize) -> Result<Self> {
         let setup = Workers::new(threads)?.run(|par| Setup::once(model, Method::Reml, sigma2, par))?;
         Ok(Self {
             setup,
@@ -55,7 +55,7 @@ impl Prepared {
 }
 
 /// Variance of each prediction at the variances of a fit, the residual's last.
-pub fn variance(model: &Model<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
+pub fn variance(model: &MixModel<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
     Prepared::new(model, sigma2, threads)?.variance(targets)
 }
 

@@ -6,11 +6,11 @@
 use super::column::Column;
 use super::distance::Distance;
 use super::fit::ComponentErrors;
-use super::likelihood::{Derivatives, Point, Problem};
+use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use super::newton::{Near, SETTLED};
 use super::path::{Path, Place};
 use super::profiles::{Optimum, Profiles};
-use super::search::{Local, Search, Tie};
+use super::search::{Tie, VarianceOptimum, VarianceSearch};
 use crate::likelihood::profile::CurvePoint;
 use crate::likelihood::profiled::{Profiled, Rise};
 use crate::runtime::error::{Error, Result};
@@ -34,16 +34,16 @@ const BETTER: f64 = 1e-7;
 const ROUGH: f64 = 1e-2;
 
 /// One parameter.
-pub struct Profile<'p, 'a> {
+pub struct MixProfile<'p, 'a> {
     of: &'p Profiles<'a>,
     what: What,
-    problem: &'p Problem,
+    problem: &'p MixProblem,
     constant: f64,
     /// A coefficient as a combination of those along an orthonormal basis of X.
     direction: Mat<f64>,
-    best: Local,
+    best: VarianceOptimum,
     /// A point below the best one that the profile came upon.
-    pub(super) better: RefCell<Option<Local>>,
+    pub(super) better: RefCell<Option<VarianceOptimum>>,
     estimate: f64,
     step: f64,
     /// How the optimum moves with the parameter at the estimate.
@@ -70,7 +70,7 @@ impl Along {
     }
 }
 
-impl<'p, 'a> Profile<'p, 'a> {
+impl<'p, 'a> MixProfile<'p, 'a> {
     pub(super) fn new(of: &'p Profiles<'a>, what: What, Optimum { local, derivatives }: Optimum) -> Result<Self> {
         let setup = &of.setup;
         let (problem, constant) = match what {
@@ -177,7 +177,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 
     /// The search with the parameter held, and which component it leaves alone.
-    fn held(&self, value: f64) -> (Search<'p>, Option<usize>) {
+    fn held(&self, value: f64) -> (VarianceSearch<'p>, Option<usize>) {
         let mut search = self.of.search(self.problem);
         let unit = &self.of.setup.unit;
         let held = match self.what {
@@ -283,7 +283,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 
     /// Of a coefficient.
-    fn along_coefficient(&self, distance: &Distance, point: &Point<'_>) -> Along {
+    fn along_coefficient(&self, distance: &Distance, point: &AtVariances<'_>) -> Along {
         let (problem, y_scale) = (self.problem, self.of.setup.y_scale);
         let mixed = self
             .of
@@ -294,7 +294,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 
     /// From the optimum of the fit, each variance large enough to move.
-    fn descended(&self, search: &Search<'_>, held: Option<usize>, value: f64) -> Result<f64> {
+    fn descended(&self, search: &VarianceSearch<'_>, held: Option<usize>, value: f64) -> Result<f64> {
         let mut theta = self.start(&self.best.theta, value);
         let share = |(t, size): (&f64, &f64)| t * size;
         let largest = theta.iter().zip(&search.size).map(share).fold(0.0, f64::max);
@@ -322,12 +322,12 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 
     /// A profile lies above its optimum: one that does not has found a better one.
-    fn remember(&self, found: &Local, error: f64, tie: Option<&Tie>) {
+    fn remember(&self, found: &VarianceOptimum, error: f64, tie: Option<&Tie>) {
         let mut better = self.better.borrow_mut();
         let least = better.as_ref().map_or(self.best.deviance, |better| better.deviance);
         if found.deviance + error < least - BETTER * (1.0 + least.abs()) {
             let theta = tie.map_or_else(|| found.theta.clone(), |tie| tie.theta(&found.theta));
-            *better = Some(Local {
+            *better = Some(VarianceOptimum {
                 theta,
                 deviance: found.deviance,
             });
@@ -341,7 +341,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 }
 
-impl Profiled for Profile<'_, '_> {
+impl Profiled for MixProfile<'_, '_> {
     fn deviance_with(&self, value: f64) -> Result<Rise> {
         self.at(value, SETTLED)
     }

@@ -1,10 +1,10 @@
 //! What the profiles of all parameters share.
 
-use super::Model;
+use super::MixModel;
 use super::fit::Setup;
-use super::likelihood::{Derivatives, Problem};
+use super::likelihood::{Derivatives, MixProblem};
 use super::newton::SETTLED;
-use super::search::{Local, Search};
+use super::search::{VarianceOptimum, VarianceSearch};
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -14,17 +14,17 @@ use std::cell::RefCell;
 /// An optimum, and the derivatives there.
 #[derive(Clone)]
 pub(super) struct Optimum {
-    pub local: Local,
+    pub local: VarianceOptimum,
     pub derivatives: Derivatives,
 }
 
 /// The model in its coordinates, and the optimum of each criterion once it has been asked for.
 pub struct Profiles<'a> {
-    model: Model<'a>,
+    model: MixModel<'a>,
     method: Method,
     pub(super) setup: Setup,
     /// The likelihood of a fixed effect, and the constant that belongs to it.
-    pub(super) ml: (Problem, f64),
+    pub(super) ml: (MixProblem, f64),
     known: Vec<f64>,
     pub(super) workers: &'a Workers,
     monitor: RefCell<&'a mut dyn Monitor>,
@@ -35,7 +35,7 @@ pub struct Profiles<'a> {
 impl<'a> Profiles<'a> {
     /// `known`: variances of the fit, the residual's last; empty if there is none.
     pub fn new(
-        model: &Model<'a>,
+        model: &MixModel<'a>,
         method: Method,
         known: &[f64],
         workers: &'a Workers,
@@ -110,7 +110,7 @@ impl<'a> Profiles<'a> {
         self.described(&search, local).map(Some)
     }
 
-    pub(super) fn described(&self, search: &Search<'_>, local: Local) -> Result<Optimum> {
+    pub(super) fn described(&self, search: &VarianceSearch<'_>, local: VarianceOptimum) -> Result<Optimum> {
         let singular = Error::NoConvergence {
             what: "the fit at its optimum",
             iterations: 0,
@@ -137,8 +137,8 @@ impl<'a> Profiles<'a> {
         Ok(())
     }
 
-    pub(super) fn search<'s>(&'s self, problem: &'s Problem) -> Search<'s> {
-        Search {
+    pub(super) fn search<'s>(&'s self, problem: &'s MixProblem) -> VarianceSearch<'s> {
+        VarianceSearch {
             problem,
             workers: self.workers,
             monitor: RefCell::new(Box::new(&self.monitor)),
@@ -151,8 +151,8 @@ impl<'a> Profiles<'a> {
 }
 
 /// The problem by ML, and the constant that belongs to it.
-fn by_ml_of(setup: &Setup, model: &Model<'_>) -> (Problem, f64) {
-    let ml = Problem {
+fn by_ml_of(setup: &Setup, model: &MixModel<'_>) -> (MixProblem, f64) {
+    let ml = MixProblem {
         method: Method::Ml,
         ..setup.problem.clone()
     };

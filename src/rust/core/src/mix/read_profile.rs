@@ -1,6 +1,6 @@
 //! What is read of the profile of one parameter; where the profile comes upon a better optimum than its own, that is told, or it starts anew from there.
 
-use super::profile::{Profile, What};
+use super::profile::{MixProfile, What};
 use super::profiles::Profiles;
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
@@ -11,12 +11,12 @@ impl<'a> Profiles<'a> {
     pub fn read<T>(
         &mut self,
         what: What,
-        read: impl Fn(&Profile<'_, 'a>) -> Result<T>,
+        read: impl Fn(&MixProfile<'_, 'a>) -> Result<T>,
     ) -> Result<(T, Option<Vec<f64>>)> {
         let by_ml = matches!(what, What::Beta(_)) && self.setup.problem.method == Method::Reml;
         loop {
             let best = self.optimum(by_ml)?;
-            let profile = Profile::new(self, what, best)?;
+            let profile = MixProfile::new(self, what, best)?;
             let found = match read(&profile) {
                 // where the residual variance vanishes only the plain form can be trusted
                 Err(Error::NoConvergence { .. }) if !self.setup.is_plain => {

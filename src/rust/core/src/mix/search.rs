@@ -3,7 +3,7 @@
 //! `trust` has the trust region.
 
 use super::column::Column;
-use super::likelihood::{Derivatives, Point, Problem};
+use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -12,15 +12,15 @@ use std::cell::RefCell;
 
 /// One local optimum: variances, and the deviance there.
 #[derive(Debug, Clone)]
-pub struct Local {
+pub struct VarianceOptimum {
     pub theta: Vec<f64>,
     pub deviance: f64,
 }
 
 /// All local optima, best first, and the values on the grid.
-pub struct Found {
-    pub locals: Vec<Local>,
-    pub grid: Vec<Local>,
+pub struct VarianceOptima {
+    pub locals: Vec<VarianceOptimum>,
+    pub grid: Vec<VarianceOptimum>,
 }
 
 /// How finely the simplex of shares is divided: the fewer components the finer. Few contrasts make rough likelihoods, and their points cost little.
@@ -50,8 +50,8 @@ const MAX_STARTS: usize = 6;
 const INTERIOR_STARTS: usize = 2;
 
 /// What the search works with: the problem, its workers, and whom to ask whether to stop.
-pub struct Search<'a> {
-    pub problem: &'a Problem,
+pub struct VarianceSearch<'a> {
+    pub problem: &'a MixProblem,
     pub workers: &'a Workers,
     pub monitor: RefCell<Box<dyn Monitor + 'a>>,
     /// Mean variance that one unit of theta gives a contrast.
@@ -64,7 +64,7 @@ pub struct Search<'a> {
 }
 
 /// Shares, and the best point with each.
-type Grid = (Vec<Vec<f64>>, Vec<Option<Local>>);
+type Grid = (Vec<Vec<f64>>, Vec<Option<VarianceOptimum>>);
 
 /// theta_k = sum_l c_l theta_l over the other components.
 pub struct Tie {
@@ -106,8 +106,8 @@ fn beside(shares: &[f64], k: usize, least: f64) -> Vec<f64> {
     start
 }
 
-impl<'a> Search<'a> {
-    pub fn point(&self, theta: &[f64]) -> Result<Option<Point<'a>>> {
+impl<'a> VarianceSearch<'a> {
+    pub fn point(&self, theta: &[f64]) -> Result<Option<AtVariances<'a>>> {
         self.monitor.borrow_mut().check()?;
         let tied = self.tie.as_ref().map(|tie| tie.theta(theta));
         let (problem, column) = (self.problem, &self.column);
@@ -120,16 +120,16 @@ impl<'a> Search<'a> {
         }))
     }
 
-    pub(super) fn derivatives(&self, point: &Point<'_>) -> Derivatives {
+    pub(super) fn derivatives(&self, point: &AtVariances<'_>) -> Derivatives {
         let d = self.workers.run(|par| self.problem.derivatives(point, par));
         self.tie.as_ref().map_or_else(|| d.clone(), |tie| tie.pull_back(&d))
     }
 
     /// Every local optimum that the grid shows, and the one below `known`, which may be empty.
-    pub fn run(&self, known: &[f64]) -> Result<Found> {
+    pub fn run(&self, known: &[f64]) -> Result<VarianceOptima> {
         count(Work::Search);
         let (shares, grid) = self.grid()?;
-        let mut locals: Vec<Local> = vec![];
+        let mut locals: Vec<VarianceOptimum> = vec![];
         if !known.is_empty() {
             locals.push(self.descend(known)?);
         }
@@ -153,11 +153,11 @@ impl<'a> Search<'a> {
         }
         locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
         let grid = grid.into_iter().flatten().collect();
-        Ok(Found { locals, grid })
+        Ok(VarianceOptima { locals, grid })
     }
 
     /// The optimum below some shares; none where the likelihood has no bound and the search runs away.
-    fn valley(&self, shares: &[f64]) -> Result<Option<Local>> {
+    fn valley(&self, shares: &[f64]) -> Result<Option<VarianceOptimum>> {
         let Some(start) = self.scaled(shares)? else {
             return Ok(None);
         };
@@ -169,7 +169,7 @@ impl<'a> Search<'a> {
     }
 
     /// Has a search gone where the likelihood has no bound, the residual variance tending to 0 and V to a matrix that is singular along X?
-    pub(super) fn runs_away(&self, local: &Local) -> Result<bool> {
+    pub(super) fn runs_away(&self, local: &VarianceOptimum) -> Result<bool> {
         let tied = self.tie.as_ref().map(|tie| tie.theta(&local.theta));
         let shares = self.shares(tied.as_ref().unwrap_or(&local.theta));
         if !self.problem.may_be_unbounded() || shares[self.problem.effects] >= SMALL_SHARE {
@@ -198,7 +198,7 @@ impl<'a> Search<'a> {
 
     /// Shares from which to go downhill: the valleys of the grid, and where the lowest of them is a corner also a point well inside, since a valley beside
     /// the corner may be narrower than the grid. Where points cost little the lowest interior ones too.
-    fn starts(&self, shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<Vec<f64>> {
+    fn starts(&self, shares: &[Vec<f64>], grid: &[Option<VarianceOptimum>]) -> Vec<Vec<f64>> {
         let raised = |i: usize, least: f64| shares[i].iter().map(|s| s.max(least)).collect::<Vec<f64>>();
         let found = valleys(shares, grid);
         let mut starts: Vec<Vec<f64>> = found.iter().take(MAX_STARTS).map(|&i| raised(i, LEAST_SHARE)).collect();
@@ -249,12 +249,12 @@ impl<'a> Search<'a> {
     }
 
     /// The point with these shares and the best scale.
-    fn scaled(&self, shares: &[f64]) -> Result<Option<Local>> {
+    fn scaled(&self, shares: &[f64]) -> Result<Option<VarianceOptimum>> {
         let theta: Vec<f64> = shares.iter().zip(&self.size).map(|(s, size)| s / size).collect();
         let n = self.problem.n() as f64;
         Ok(self.point(&theta)?.map(|p| {
             let scale = p.q / n;
-            Local {
+            VarianceOptimum {
                 theta: theta.iter().map(|t| t * scale).collect(),
                 deviance: p.deviance - p.q + n + n * scale.ln(),
             }
@@ -267,7 +267,7 @@ impl<'a> Search<'a> {
         parts.iter().map(|p| p / sum).collect()
     }
 
-    fn same(&self, a: &Local, b: &Local) -> bool {
+    fn same(&self, a: &VarianceOptimum, b: &VarianceOptimum) -> bool {
         let near = self
             .shares(&a.theta)
             .iter()
@@ -291,12 +291,12 @@ fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
 }
 
 /// Infinite where a point of the grid is not usable.
-fn deviance_of(grid: &[Option<Local>], i: usize) -> f64 {
+fn deviance_of(grid: &[Option<VarianceOptimum>], i: usize) -> f64 {
     grid[i].as_ref().map_or(f64::INFINITY, |l| l.deviance)
 }
 
 /// Grid points that no neighbour undercuts, lowest first; neighbours differ by one step from one share to another.
-fn valleys(shares: &[Vec<f64>], grid: &[Option<Local>]) -> Vec<usize> {
+fn valleys(shares: &[Vec<f64>], grid: &[Option<VarianceOptimum>]) -> Vec<usize> {
     let step = shares
         .iter()
         .flatten()

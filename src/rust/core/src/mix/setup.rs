@@ -1,11 +1,11 @@
 //! A model with several effects in its coordinates and in units of order one.
 
-use super::Model;
+use super::MixModel;
 use super::coordinates::Coordinates;
 use super::covariance::Covariance;
 use super::covariance_term::Part;
 use super::dense::Dense;
-use super::likelihood::Problem;
+use super::likelihood::MixProblem;
 use super::search::FEW;
 use super::spectral::{self, Spectral};
 use crate::likelihood::Method;
@@ -24,7 +24,7 @@ pub struct Setup {
     /// From rows to the coordinates of the contrasts and of X, and back.
     pub coordinates: Coordinates,
     /// The likelihood in coordinates and scaled variances theta.
-    pub problem: Problem,
+    pub problem: MixProblem,
     /// Power of two that the response is divided by.
     pub y_scale: f64,
     /// What was taken off the response along the basis of span(X), in that scale.
@@ -52,30 +52,30 @@ enum Form {
 
 impl Setup {
     /// For a search with a residual variance.
-    pub fn new(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
+    pub fn new(model: &MixModel<'_>, method: Method, par: Par) -> Result<Self> {
         Self::build(model, method, Form::Search, par)
     }
 
     /// For any variances.
-    pub fn plain(model: &Model<'_>, method: Method, par: Par) -> Result<Self> {
+    pub fn plain(model: &MixModel<'_>, method: Method, par: Par) -> Result<Self> {
         Self::build(model, method, Form::Plain, par)
     }
 
     /// For these variances.
-    pub fn once(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
+    pub fn once(model: &MixModel<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
         let form = if no_residual(sigma2) { Form::Plain } else { Form::Once };
         Self::build(model, method, form, par)
     }
 
     /// For a profile, which may lead to where the residual variance vanishes: with few rows as a matrix.
-    pub fn of_profile(model: &Model<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
+    pub fn of_profile(model: &MixModel<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
         if model.y.len() <= FEW || no_residual(sigma2) {
             return Self::plain(model, method, par);
         }
         Self::new(model, method, par)
     }
 
-    fn build(model: &Model<'_>, method: Method, form: Form, par: Par) -> Result<Self> {
+    fn build(model: &MixModel<'_>, method: Method, form: Form, par: Par) -> Result<Self> {
         count(Work::Decomposition);
         let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, form == Form::Plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
@@ -86,7 +86,7 @@ impl Setup {
         let centred = Centred::new(&coordinates.design, model.y, &root)?;
         let y_scale = centred.scale;
         let (along, rest) = coordinates.forward(Mat::from_fn(n, 1, |i, _| centred.y[i]), par);
-        let mut problem = Problem {
+        let mut problem = MixProblem {
             method,
             n_rest: n - r - covariance.contrasts(),
             covariance,
@@ -117,13 +117,13 @@ impl Setup {
     }
 
     /// Directions of X along which ML has no bound are left out of it.
-    pub(super) fn leave_out(&mut self, model: &Model<'_>) {
+    pub(super) fn leave_out(&mut self, model: &MixModel<'_>) {
         self.problem.leave_out();
         self.constant = self.constant(model, &self.problem);
     }
 
     /// What -2 log L has beyond the deviance of the problem, by either criterion.
-    pub(super) fn constant(&self, model: &Model<'_>, problem: &Problem) -> f64 {
+    pub(super) fn constant(&self, model: &MixModel<'_>, problem: &MixProblem) -> f64 {
         let x = if problem.method == Method::Reml {
             self.coordinates.design.log_det()
         } else {
@@ -142,7 +142,7 @@ fn no_residual(sigma2: &[f64]) -> bool {
 fn rescale(
     parts: &mut [Part],
     unit: &mut [f64],
-    model: &Model<'_>,
+    model: &MixModel<'_>,
     (m, contrasts): (usize, usize),
     x: Option<&Mat<f64>>,
     par: Par,
@@ -205,7 +205,7 @@ fn covariance(
 }
 
 /// A likelihood without bound has no estimates.
-fn check_explained(problem: &Problem, design: &Design, y: &[f64], length: Length) -> Result<()> {
+fn check_explained(problem: &MixProblem, design: &Design, y: &[f64], length: Length) -> Result<()> {
     let mut turned = y.to_vec();
     design.q.transpose_apply(&mut turned);
     let by = |by| Err(Error::Explained { by });

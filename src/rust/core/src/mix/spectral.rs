@@ -13,8 +13,8 @@
 use super::covariance::{Covariance, Factorised, Fixed, Traces};
 use super::covariance_term::Part;
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::decomposition::eigen;
 use crate::linalg::product;
+use crate::linalg::tridiagonal::eigen;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par};
 

@@ -3,8 +3,8 @@
 //! The variances are written as squares, theta = s^2. In s nothing is bounded and the deviance is smooth and even, so that a variance of zero
 //! is an ordinary stationary point, which the second-order method reaches fast.
 
-use super::likelihood::{Derivatives, Point};
-use super::search::Search;
+use super::likelihood::{AtVariances, Derivatives};
+use super::search::VarianceSearch;
 use crate::runtime::error::{Error, Result};
 use argmin::core::{
     CostFunction, Executor, Gradient, Hessian, IterState, KV, Problem as Counted, Solver, State, TerminationReason,
@@ -18,7 +18,7 @@ use std::cell::RefCell;
 /// Steps at most.
 const MAX_ITERATIONS: u64 = 200;
 
-impl Search<'_> {
+impl VarianceSearch<'_> {
     pub(super) fn trust_region(&self, s: &[f64]) -> Result<Vec<f64>> {
         let surface = Surface {
             search: self,
@@ -48,11 +48,11 @@ impl Search<'_> {
 }
 
 /// A place, and what is known there.
-type Seen<'a> = (Vec<f64>, Option<Point<'a>>, Option<Derivatives>);
+type Seen<'a> = (Vec<f64>, Option<AtVariances<'a>>, Option<Derivatives>);
 
 /// The deviance over s, with the last point kept: argmin asks for value, gradient and Hessian one by one.
 struct Surface<'s, 'a> {
-    search: &'s Search<'a>,
+    search: &'s VarianceSearch<'a>,
     last: RefCell<Option<Seen<'a>>>,
     stopped: RefCell<Option<Error>>,
 }
@@ -135,7 +135,7 @@ impl Hessian for &Surface<'_, '_> {
     type Hessian = Vec<Vec<f64>>;
 
     fn hessian(&self, s: &Vec<f64>) -> std::result::Result<Vec<Vec<f64>>, Failed> {
-        let Search { free, size, .. } = self.search;
+        let VarianceSearch { free, size, .. } = self.search;
         self.with_derivatives(s, |d, slope| {
             let entry = |k: usize, l: usize| match (free[k] && free[l], k == l) {
                 (true, same) => {

@@ -2,7 +2,9 @@
 
 use crate::linalg::{Reflectors, max_abs, norm, power_of_two};
 use crate::runtime::error::{Error, Result};
-use faer::MatRef;
+use crate::runtime::stop;
+use faer::reborrow::ReborrowMut;
+use faer::{Mat, MatRef, Par};
 
 /// A column whose part outside the span of the columns before it is below this fraction of its length is aliased (as in `qr()`).
 pub const ALIAS_TOLERANCE: f64 = 1e-7;
@@ -84,6 +86,23 @@ impl Design {
         self.kept.len()
     }
 
+    /// H'KH of a covariance of all rows: the contrasts' rows and columns first, then those along X. Left as it is on its way out of a call that was stopped.
+    pub(crate) fn contrasts_first(&self, mut k: Mat<f64>, par: Par) -> Mat<f64> {
+        let (n, r) = (k.nrows(), self.rank());
+        if r == 0 || stop::check().is_err() {
+            return k;
+        }
+        self.q.conjugate(k.as_mut(), par);
+        let mut turned = Mat::zeros(n, n);
+        let (mut left, mut right) = turned.as_mut().split_at_col_mut(n - r);
+        let (whole, m) = (k.as_ref(), n - r);
+        left.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, r, m, m));
+        left.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, r, r, m));
+        right.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, 0, m, r));
+        right.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, 0, r, r));
+        turned
+    }
+
     /// log|X'X| of the kept columns.
     pub fn log_det(&self) -> f64 {
         let entry = |(r, s): (&Vec<f64>, &f64)| r.last().map_or(0.0, |d| d.abs().ln()) + s.ln();
@@ -105,7 +124,6 @@ impl Design {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use faer::Mat;
 
     fn fit(x: &Mat<f64>) -> Design {
         Design::new(x.as_ref(), &vec![1.0; x.nrows()]).unwrap()

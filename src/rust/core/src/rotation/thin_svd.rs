@@ -3,7 +3,8 @@
 //! With F = N^(1/2) W and `F2 = D H' F` without its first rows, `K22 = F2 F2'`. From `F2 = U diag(s) V'` the eigenvalues are s^2, the rotated
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
-use crate::linalg::decomposition::{eigen, thin_svd};
+use crate::linalg::decomposition::thin_svd;
+use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{dot, norm, product};
 use crate::rotation::built::{Built, Coordinates};
 use crate::rotation::cs_decomposition::Split;

@@ -15,7 +15,7 @@ use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
 /// What a scan needs of its null model. A cell is a row, or all rows of an id: candidates have one number a cell.
-pub struct Basis<'a> {
+pub struct ScanBasis<'a> {
     /// The null model's rotated data.
     pub rotated: &'a Rotated,
     /// cells x eigenvalues: the rotated coordinates of a candidate are E'g.
@@ -34,7 +34,7 @@ pub struct Basis<'a> {
     pub constant: bool,
 }
 
-impl Basis<'_> {
+impl ScanBasis<'_> {
     /// Contrasts that the kernel does not reach.
     pub(crate) fn free(&self) -> usize {
         self.rotated.n_rest + self.rotated.values.iter().filter(|v| **v == 0.0).count()
@@ -65,21 +65,21 @@ impl Basis<'_> {
 
 /// The same in memory of its own.
 pub struct Null {
-    /// See [`Basis::rotated`].
+    /// See [`ScanBasis::rotated`].
     pub rotated: Rotated,
-    /// See [`Basis::e`].
+    /// See [`ScanBasis::e`].
     pub e: Mat<f64>,
-    /// See [`Basis::q`].
+    /// See [`ScanBasis::q`].
     pub q: Mat<f64>,
-    /// See [`Basis::weight`].
+    /// See [`ScanBasis::weight`].
     pub weight: Vec<f64>,
-    /// See [`Basis::v`].
+    /// See [`ScanBasis::v`].
     pub v: Vec<f64>,
-    /// See [`Basis::length`].
+    /// See [`ScanBasis::length`].
     pub length: f64,
-    /// See [`Basis::by_rows`].
+    /// See [`ScanBasis::by_rows`].
     pub by_rows: bool,
-    /// See [`Basis::constant`].
+    /// See [`ScanBasis::constant`].
     pub constant: bool,
 }
 

@@ -1,10 +1,10 @@
 //! The tests of one block of candidates.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::candidate::{AtDelta, CLOSE, Candidate, Solved, criterion};
 use super::refit::{CandidateGrid, GridSums};
 use super::rotate::RotatedBlock;
-use super::standardise::State;
+use super::standardise::CandidateState;
 use crate::likelihood::Method;
 use crate::likelihood::delta_grid::delta_grid;
 use crate::linalg::clear_registers;
@@ -67,7 +67,7 @@ pub struct Ask<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Outcome {
     /// Whether there is a test, or why not.
-    pub state: State,
+    pub state: CandidateState,
     /// Fewest cells that are not missing of any column.
     pub observed: usize,
     /// Of a single column under test.
@@ -91,7 +91,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn none(state: State, observed: usize) -> Self {
+    fn none(state: CandidateState, observed: usize) -> Self {
         let nan = f64::NAN;
         Self {
             state,
@@ -129,7 +129,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 ///
 /// ```
 /// # use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model, runtime::parallel::Workers};
-/// use fastlmm_core::scan::{Ask, Basis, Null, Refit, Set, Test, block};
+/// use fastlmm_core::scan::{Ask, ScanBasis, Null, Refit, Set, Test, block};
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// # let y = [1.0, 2.5, 4.0, 5.0, 9.0, 8.0, 3.0, 6.0];
 /// # let candidate = faer::Mat::from_fn(8, 1, |i, _| [0.0, 1.0, 2.0, 0.0, 1.0, 1.0, 0.0, 2.0][i]);
@@ -140,7 +140,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 /// let options = Options { method: Method::Reml, threads: 1, tolerance: None };
 /// let rows: Vec<usize> = (0..8).collect();
 /// let null = Null::new(&model(ones.as_ref()), &rows, 8, options, &Workers::new(1)?, &mut ())?;
-/// let basis = Basis {
+/// let basis = ScanBasis {
 ///     rotated: &null.rotated, e: null.e.as_ref(), q: null.q.as_ref(), weight: &null.weight, v: &null.v,
 ///     length: null.length, by_rows: null.by_rows, constant: null.constant,
 /// };
@@ -154,14 +154,14 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 /// # Ok(())
 /// # }
 /// ```
-pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Done<Vec<Outcome>> {
+pub fn block(basis: &ScanBasis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> Done<Vec<Outcome>> {
     let (which, sets) = used(ask.sets);
     let rotated = RotatedBlock::new(basis, g, &which, par)?;
     let data = crate::rotation::rotated::Rotated {
         dropped: basis.rotated.null,
         ..basis.rotated.clone()
     };
-    let without = Basis {
+    let without = ScanBasis {
         rotated: &data,
         ..*basis
     };
@@ -175,7 +175,7 @@ pub fn block(basis: &Basis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par) -> 
     let one = |set: &Set| {
         clear_registers();
         let outcome = tester.outcome(set);
-        if outcome.state == State::Unbounded && basis.rotated.null > basis.rotated.dropped {
+        if outcome.state == CandidateState::Unbounded && basis.rotated.null > basis.rotated.dropped {
             again(set)
         } else {
             outcome
@@ -190,11 +190,11 @@ struct DeltaSearch {
     /// Sums of all candidates, and of y^2, for candidates that are tested one by one.
     sums: Option<(Vec<GridSums>, Vec<f64>)>,
     /// -2 log L of the null model at its own optimum, of a likelihood ratio.
-    null: Result<f64, State>,
+    null: Result<f64, CandidateState>,
 }
 
 impl DeltaSearch {
-    fn new(basis: &Basis<'_>, rotated: &RotatedBlock, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
+    fn new(basis: &ScanBasis<'_>, rotated: &RotatedBlock, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
         let grid = CandidateGrid::new(basis, method, ask.null);
         let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
@@ -208,16 +208,16 @@ impl DeltaSearch {
 }
 
 /// -2 log L of the null model by maximum likelihood.
-fn null_deviance(basis: &Basis<'_>) -> Result<f64, State> {
+fn null_deviance(basis: &ScanBasis<'_>) -> Result<f64, CandidateState> {
     let null = criterion(basis, Method::Ml);
     match delta_grid(&null).optimum(&null) {
-        Ok(found) => found.map(|o| o.best.value).ok_or(State::Unbounded),
-        Err(_) => Err(State::NotConverged),
+        Ok(found) => found.map(|o| o.best.value).ok_or(CandidateState::Unbounded),
+        Err(_) => Err(CandidateState::NotConverged),
     }
 }
 
 struct Tester<'a> {
-    basis: &'a Basis<'a>,
+    basis: &'a ScanBasis<'a>,
     rotated: &'a RotatedBlock,
     ask: &'a Ask<'a>,
     likelihood: Method,
@@ -227,7 +227,7 @@ struct Tester<'a> {
 }
 
 impl<'a> Tester<'a> {
-    fn new(basis: &'a Basis<'a>, rotated: &'a RotatedBlock, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
+    fn new(basis: &'a ScanBasis<'a>, rotated: &'a RotatedBlock, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
         let likelihood = match ask.test {
             Test::Wald => Method::Reml,
             Test::Ratio => Method::Ml,
@@ -248,8 +248,12 @@ impl<'a> Tester<'a> {
         let column = |j: usize| &self.rotated.columns[j];
         let observed = set.columns.iter().map(|&j| column(j).observed).min().unwrap_or(0);
         let none = |state| Outcome::none(state, observed);
-        let varies = |&j: &usize| column(j).state != State::Constant;
-        if let Some(&bad) = set.columns.iter().find(|j| varies(j) && column(**j).state != State::Ok) {
+        let varies = |&j: &usize| column(j).state != CandidateState::Constant;
+        if let Some(&bad) = set
+            .columns
+            .iter()
+            .find(|j| varies(j) && column(**j).state != CandidateState::Ok)
+        {
             return none(column(bad).state);
         }
         // a constant column depends on X, as a collinear one: it is left out, and the others are tested
@@ -260,17 +264,21 @@ impl<'a> Tester<'a> {
         let model = self.rotated.model(self.basis, &columns, adjust);
         if model.tested() == 0 {
             let constant = tested.iter().all(|&j| !varies(&j) || column(j).constant);
-            return none(if constant { State::Constant } else { State::Collinear });
+            return none(if constant {
+                CandidateState::Constant
+            } else {
+                CandidateState::Collinear
+            });
         }
         if model.contrasts() == 0 {
-            return none(State::NoContrast);
+            return none(CandidateState::NoContrast);
         }
         self.tested(&model, &columns, observed).unwrap_or_else(none)
     }
 
-    fn tested(&self, model: &Candidate<'_>, columns: &[usize], observed: usize) -> Result<Outcome, State> {
+    fn tested(&self, model: &Candidate<'_>, columns: &[usize], observed: usize) -> Result<Outcome, CandidateState> {
         let Some(search) = &self.search else {
-            let solved = model.solve(&self.kept).ok_or(State::Collinear)?;
+            let solved = model.solve(&self.kept).ok_or(CandidateState::Collinear)?;
             return self.described(model, &solved, observed);
         };
         let solved = match (&search.sums, columns) {
@@ -283,7 +291,7 @@ impl<'a> Tester<'a> {
             Ok(solved) if solved.left() >= CLOSE && !solved.is_shifted() => self.described(model, &solved, observed),
             // a response that is explained exactly has no optimum: the null model's place is asked first
             solved => {
-                let kept = model.solve(&self.kept).ok_or(State::Collinear)?;
+                let kept = model.solve(&self.kept).ok_or(CandidateState::Collinear)?;
                 if model.is_perfect(&kept, &self.kept) {
                     return self.described(model, &kept, observed);
                 }
@@ -292,7 +300,7 @@ impl<'a> Tester<'a> {
         }
     }
 
-    fn described(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Result<Outcome, State> {
+    fn described(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Result<Outcome, CandidateState> {
         let (q, taken) = solved.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
         let deviance = model.deviance(self.likelihood, solved);
@@ -309,7 +317,7 @@ impl<'a> Tester<'a> {
         let scale = self.basis.rotated.y_scale / self.rotated.columns[*model.kept.last().unwrap_or(&0)].scale;
         let of_one = |x: f64| if single { x * scale } else { f64::NAN };
         let outcome = Outcome {
-            state: State::Ok,
+            state: CandidateState::Ok,
             observed,
             estimate: of_one(beta),
             std_error: of_one(unit * (q / df2).sqrt()),
@@ -328,7 +336,7 @@ impl<'a> Tester<'a> {
     fn perfect(&self, outcome: Outcome) -> Outcome {
         let of_null = |x: f64| if self.search.is_some() { f64::NAN } else { x };
         Outcome {
-            state: State::PerfectFit,
+            state: CandidateState::PerfectFit,
             std_error: 0.0 * outcome.estimate,
             h: of_null(outcome.h),
             g: of_null(outcome.g),
@@ -338,7 +346,7 @@ impl<'a> Tester<'a> {
     }
 
     /// Against the null model, or the one with what is adjusted for.
-    fn ratio(&self, model: &Candidate<'_>, (q, taken): (f64, f64), deviance: f64) -> Result<f64, State> {
+    fn ratio(&self, model: &Candidate<'_>, (q, taken): (f64, f64), deviance: f64) -> Result<f64, CandidateState> {
         let Some(search) = &self.search else {
             return Ok(model.n(Method::Ml) * (taken / q).ln_1p());
         };

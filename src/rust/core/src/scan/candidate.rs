@@ -1,6 +1,6 @@
 //! The null model with some candidates: S(delta), its Cholesky factor, and what follows from it.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::rotate::RotatedBlock;
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::linalg::tridiagonal::weighted;
@@ -17,7 +17,7 @@ const PASSES: usize = 4;
 
 impl RotatedBlock {
     /// The model with some candidates; those that depend on X or on others before them are left out.
-    pub fn model<'a>(&'a self, basis: &'a Basis<'a>, candidates: &[usize], adjust: usize) -> Candidate<'a> {
+    pub fn model<'a>(&'a self, basis: &'a ScanBasis<'a>, candidates: &[usize], adjust: usize) -> Candidate<'a> {
         let mut kept: Vec<usize> = vec![];
         let mut factor: Vec<Vec<f64>> = vec![];
         let mut adjusted = 0;
@@ -76,7 +76,7 @@ pub struct AtDelta {
 }
 
 impl AtDelta {
-    pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Self {
+    pub fn new(basis: &ScanBasis<'_>, method: Method, (h, g): (f64, f64)) -> Self {
         let null = criterion(basis, method);
         let inverse = null.inverse(h, g);
         let rest = match basis.rotated.n_rest {
@@ -96,7 +96,7 @@ impl AtDelta {
 /// The null model with further columns, the first `adjust` of them not under test.
 #[derive(Clone)]
 pub struct Candidate<'a> {
-    basis: &'a Basis<'a>,
+    basis: &'a ScanBasis<'a>,
     block: &'a RotatedBlock,
     pub kept: Vec<usize>,
     columns: Vec<&'a [f64]>,
@@ -376,7 +376,7 @@ impl Candidate<'_> {
     }
 }
 
-pub fn criterion<'a>(basis: &Basis<'a>, method: Method) -> Criterion<'a> {
+pub fn criterion<'a>(basis: &ScanBasis<'a>, method: Method) -> Criterion<'a> {
     Criterion {
         data: basis.rotated,
         method,

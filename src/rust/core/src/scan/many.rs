@@ -1,9 +1,9 @@
 //! Many responses at once, each with its own delta, which is kept: two matrix products for all pairs of a block of candidates and a tile of responses.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::candidate::{CLOSE, LEFT};
 use super::rotate::RotatedBlock;
-use super::standardise::State;
+use super::standardise::CandidateState;
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{axpy, dot, product};
 use crate::runtime::error::Result;
@@ -46,12 +46,12 @@ const MATRICES: usize = 6;
 
 /// Calls `take` with the tests of one tile of responses after the other.
 pub fn many(
-    basis: &Basis<'_>,
+    basis: &ScanBasis<'_>,
     g: MatRef<'_, f64>,
     responses: &Responses<'_>,
     par: Par,
     mut take: impl FnMut(Tested),
-) -> Result<Vec<(State, f64)>> {
+) -> Result<Vec<(CandidateState, f64)>> {
     let all: Vec<usize> = (0..g.ncols()).collect();
     let block = RotatedBlock::new(basis, g, &all, par)?;
     claim((MATRICES * TILE.min(responses.h.len()) * g.ncols()) as f64)?;
@@ -60,13 +60,13 @@ pub fn many(
         let column = &block.columns[j];
         let explained = projected[j] <= LEFT * column.square;
         match column.state {
-            State::Ok if explained && column.constant => State::Constant,
-            State::Ok if explained => State::Collinear,
-            State::Ok if basis.rotated.contrasts() <= 1 => State::NoContrast,
+            CandidateState::Ok if explained && column.constant => CandidateState::Constant,
+            CandidateState::Ok if explained => CandidateState::Collinear,
+            CandidateState::Ok if basis.rotated.contrasts() <= 1 => CandidateState::NoContrast,
             state => state,
         }
     };
-    let states: Vec<State> = (0..g.ncols()).map(state).collect();
+    let states: Vec<CandidateState> = (0..g.ncols()).map(state).collect();
     let e = block.e();
     let square = Mat::from_fn(e.nrows(), g.ncols(), |i, j| e[(i, j)] * e[(i, j)]);
     for first in (0..responses.h.len()).step_by(TILE) {
@@ -82,7 +82,7 @@ pub fn many(
         };
         take(tile.tested(par));
     }
-    let scale = |(j, state): (usize, State)| (state, block.columns[j].scale);
+    let scale = |(j, state): (usize, CandidateState)| (state, block.columns[j].scale);
     Ok(states.into_iter().enumerate().map(scale).collect())
 }
 
@@ -143,10 +143,10 @@ impl Tested {
 }
 
 struct Tile<'a> {
-    basis: &'a Basis<'a>,
+    basis: &'a ScanBasis<'a>,
     block: &'a RotatedBlock,
     square: &'a Mat<f64>,
-    states: &'a [State],
+    states: &'a [CandidateState],
     responses: &'a Responses<'a>,
     first: usize,
     width: usize,
@@ -251,7 +251,7 @@ impl Tile<'_> {
             .for_each(|(k, (((mut gg, mut gy), mut error), yy))| {
                 for j in 0..gg.nrows() {
                     let (square, cross) = (gg[j], gy[j]);
-                    let ok = self.states[j] == State::Ok;
+                    let ok = self.states[j] == CandidateState::Ok;
                     let mut estimate = cross / square;
                     let taken = cross * estimate;
                     let mut left = yy - taken;

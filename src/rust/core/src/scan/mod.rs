@@ -20,6 +20,6 @@ mod rotate;
 pub(crate) mod series;
 mod standardise;
 
-pub use basis::{Basis, Null};
+pub use basis::{Null, ScanBasis};
 pub use block::{Ask, Outcome, Refit, Set, Test, block};
-pub use standardise::State;
+pub use standardise::CandidateState;

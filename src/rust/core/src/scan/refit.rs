@@ -1,10 +1,10 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::candidate::{AtDelta, CLOSE as NEARLY_ALL, Candidate, Solved, criterion};
 use super::rotate::RotatedBlock;
 use super::series::{NearNull, Series};
-use super::standardise::State;
+use super::standardise::CandidateState;
 use crate::likelihood::optimize::grid_points;
 use crate::likelihood::{Method, proportions};
 use crate::linalg::product;
@@ -58,7 +58,7 @@ const PLATEAU: (f64, f64) = (10.0, 18.0);
 
 impl CandidateGrid {
     /// `kept`: h and g of the null model.
-    pub fn new(basis: &Basis<'_>, method: Method, kept: (f64, f64)) -> Self {
+    pub fn new(basis: &ScanBasis<'_>, method: Method, kept: (f64, f64)) -> Self {
         let null = criterion(basis, method);
         let at: Vec<f64> = grid_points(basis.rotated).into_iter().rev().step_by(EVERY).collect();
         let at: Vec<f64> = at.into_iter().rev().collect();
@@ -99,7 +99,7 @@ impl CandidateGrid {
     }
 
     /// For all candidates of a block, a column each: sums over the rotated coordinates of g^2 and of g y, at each point and as series.
-    pub fn sums(&self, basis: &Basis<'_>, block: &RotatedBlock) -> Vec<GridSums> {
+    pub fn sums(&self, basis: &ScanBasis<'_>, block: &RotatedBlock) -> Vec<GridSums> {
         let (y, e) = (&basis.rotated.y, block.e());
         let tile = |first: usize| {
             let columns = || (first..e.ncols().min(first + TILE)).map(|j| block.column(j));
@@ -114,7 +114,7 @@ impl CandidateGrid {
     }
 
     /// Sums of y^2.
-    pub fn squares(&self, basis: &Basis<'_>) -> Vec<f64> {
+    pub fn squares(&self, basis: &ScanBasis<'_>) -> Vec<f64> {
         let y = &basis.rotated.y;
         (0..self.at.len() + self.ends.len())
             .map(|i| (0..y.len()).map(|k| self.weights[(i, k)] * y[k] * y[k]).sum())
@@ -124,11 +124,11 @@ impl CandidateGrid {
     /// A model with one column at its best delta.
     pub fn optimum_of_one(
         &self,
-        basis: &Basis<'_>,
+        basis: &ScanBasis<'_>,
         model: &Candidate<'_>,
         (gg, gy): (&[f64], &[f64]),
         yy: &[f64],
-    ) -> Result<Solved, State> {
+    ) -> Result<Solved, CandidateState> {
         let places = self.at.len() + self.ends.len();
         let Some(values) = self.deviances_of_one(model, &gg[..places], &gy[..places], yy) else {
             return self.optimum(basis, model);
@@ -160,14 +160,14 @@ impl CandidateGrid {
     }
 
     /// The same by evaluating the model at each point.
-    fn deviances(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Vec<f64> {
+    fn deviances(&self, basis: &ScanBasis<'_>, model: &Candidate<'_>) -> Vec<f64> {
         let one =
             |(h, g, _): &(f64, f64, f64)| model.deviance_at(self.method, &AtDelta::new(basis, self.method, (*h, *g)));
         self.points.iter().map(one).collect()
     }
 
     /// A model at its best delta.
-    pub fn optimum(&self, basis: &Basis<'_>, model: &Candidate<'_>) -> Result<Solved, State> {
+    pub fn optimum(&self, basis: &ScanBasis<'_>, model: &Candidate<'_>) -> Result<Solved, CandidateState> {
         let at_end = |end: &AtDelta| model.deviance_at(self.method, end);
         let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
         self.best(basis, model, (&self.deviances(basis, model), &ends), None)
@@ -176,11 +176,11 @@ impl CandidateGrid {
     /// From the deviances at the points and at the ends.
     fn best(
         &self,
-        basis: &Basis<'_>,
+        basis: &ScanBasis<'_>,
         model: &Candidate<'_>,
         (values, ends): (&[f64], &[f64]),
         near: Option<Series<'_>>,
-    ) -> Result<Solved, State> {
+    ) -> Result<Solved, CandidateState> {
         let near = |t: f64| near.as_ref().filter(|series| series.near.holds(t));
         let slopes = |t: f64| match near(t) {
             Some(series) => series.slopes(model, t),
@@ -216,12 +216,12 @@ impl CandidateGrid {
             .min_by(|a, b| ends[*a].total_cmp(&ends[*b]))
             .unwrap_or(0);
         match best {
-            Some(best) if self.ran_away(model, &best) => Err(State::Explained),
-            Some(best) if self.is_filled(model) && self.is_pinned(&best, solve) => Err(State::Explained),
+            Some(best) if self.ran_away(model, &best) => Err(CandidateState::Explained),
+            Some(best) if self.is_filled(model) && self.is_pinned(&best, solve) => Err(CandidateState::Explained),
             Some(best) if deviance(&best) <= ends[end] => Ok(best),
             // the end counts only where the likelihood falls from there on
-            None if unbounded && slopes(self.at[self.at.len() - 1]).0 > 0.0 => Err(State::Unbounded),
-            _ => model.solve(&self.ends[end]).ok_or(State::Collinear),
+            None if unbounded && slopes(self.at[self.at.len() - 1]).0 > 0.0 => Err(CandidateState::Unbounded),
+            _ => model.solve(&self.ends[end]).ok_or(CandidateState::Collinear),
         }
     }
 
@@ -254,7 +254,7 @@ impl CandidateGrid {
     }
 
     /// Every point where the slope changes sign from below, on the grid of a single fit.
-    fn descents(&self, basis: &Basis<'_>, slopes: &impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
+    fn descents(&self, basis: &ScanBasis<'_>, slopes: &impl Fn(f64) -> (f64, f64)) -> Vec<f64> {
         let at = grid_points(basis.rotated);
         let slope: Vec<f64> = at.iter().map(|t| slopes(*t).0).collect();
         let falls = |i: &usize| slope[*i] < 0.0 && slope[i + 1] >= 0.0;

@@ -1,6 +1,6 @@
 //! Responses through the basis of a null model, where each cell is a row.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use crate::linalg::{norm, product};
 use faer::{Mat, MatRef, Par};
 
@@ -16,7 +16,7 @@ pub struct RotatedResponses {
     pub length: Vec<f64>,
 }
 
-impl Basis<'_> {
+impl ScanBasis<'_> {
     /// A mean is subtracted exactly where X holds constants, however far from zero the response is.
     pub fn responses(&self, y: MatRef<'_, f64>, par: Par) -> RotatedResponses {
         let root: Vec<f64> = self.weight.iter().map(|w| w.sqrt()).collect();
@@ -68,7 +68,7 @@ fn without_means(y: MatRef<'_, f64>, centred: bool) -> Mat<f64> {
 
 impl RotatedResponses {
     /// y'V^-1 y of response j with X projected out, V in units of tau2, and the part of -2 log L (REML) that no candidate changes.
-    pub fn likelihood(&self, basis: &Basis<'_>, j: usize, (h, g): (f64, f64)) -> (f64, f64) {
+    pub fn likelihood(&self, basis: &ScanBasis<'_>, j: usize, (h, g): (f64, f64)) -> (f64, f64) {
         let rotated = basis.rotated;
         let (mut square, mut log_det) = (0.0, rotated.log_det_x - rotated.log_weights);
         for (value, y) in rotated.values.iter().zip(self.y.col(j).iter()) {

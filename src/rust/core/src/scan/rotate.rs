@@ -1,6 +1,6 @@
 //! A block of candidates in rotated coordinates, X projected out.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::standardise::{Column, clean};
 use crate::linalg::{dot, product, sum_of};
 use crate::runtime::error::Result;
@@ -27,7 +27,7 @@ const REACHED: f64 = 1e-12;
 
 impl RotatedBlock {
     /// Some columns of G.
-    pub fn new(basis: &Basis<'_>, g: MatRef<'_, f64>, which: &[usize], par: Par) -> Result<Self> {
+    pub fn new(basis: &ScanBasis<'_>, g: MatRef<'_, f64>, which: &[usize], par: Par) -> Result<Self> {
         let cells = g.nrows();
         let count = basis.e.ncols();
         // with the squares of the coordinates, which all tests sum up
@@ -64,7 +64,7 @@ impl RotatedBlock {
     }
 
     /// g_a'P g_b, X projected out.
-    pub fn projected(&self, basis: &Basis<'_>, a: usize, b: usize) -> f64 {
+    pub fn projected(&self, basis: &ScanBasis<'_>, a: usize, b: usize) -> f64 {
         let (x, y, w) = (self.cleaned(a), self.cleaned(b), &basis.weight[..self.cells]);
         let whole: f64 = if a == b {
             self.columns[a].square
@@ -78,7 +78,7 @@ impl RotatedBlock {
     }
 
     /// What the kernel does not reach of a candidate's square; rounding is nothing.
-    pub fn rest(&self, basis: &Basis<'_>, j: usize) -> f64 {
+    pub fn rest(&self, basis: &ScanBasis<'_>, j: usize) -> f64 {
         if basis.rotated.n_rest == 0 {
             return 0.0;
         }
@@ -91,7 +91,7 @@ impl RotatedBlock {
     }
 
     /// The same written out, where a cell is a row.
-    pub fn unreached(&self, basis: &Basis<'_>, j: usize) -> Vec<f64> {
+    pub fn unreached(&self, basis: &ScanBasis<'_>, j: usize) -> Vec<f64> {
         let along: Vec<f64> = (0..self.q.nrows()).map(|k| self.q[(k, j)]).collect();
         let g = self.cleaned(j);
         let x: Vec<f64> = (0..self.cells).map(|i| basis.weight[i] * g[i]).collect();

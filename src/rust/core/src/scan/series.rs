@@ -4,7 +4,7 @@
 //! at least `pi + sqrt(pi^2 + 1) = 6.4` times smaller than the one before it. So a few terms hold all sums of a candidate to rounding, and most candidates, whose effect is
 //! small, have their optimum there.
 
-use super::basis::Basis;
+use super::basis::ScanBasis;
 use super::candidate::{Candidate, Solved, criterion};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::Scalar;
@@ -36,7 +36,7 @@ pub struct Series<'a> {
 
 impl NearNull {
     /// `None` if the null model's delta is an end point.
-    pub fn new(basis: &Basis<'_>, method: Method, (h, g): (f64, f64)) -> Option<Self> {
+    pub fn new(basis: &ScanBasis<'_>, method: Method, (h, g): (f64, f64)) -> Option<Self> {
         if h == 0.0 || g == 0.0 {
             return None;
         }

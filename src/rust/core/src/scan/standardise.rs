@@ -4,7 +4,7 @@ use crate::linalg::{power_of_two, sum_of};
 
 /// Why a candidate has no test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum CandidateState {
     /// It has a test.
     Ok,
     /// No cell is observed.
@@ -29,7 +29,7 @@ pub enum State {
 
 /// One candidate: its state, its scale, and its square before X is projected out, in that scale.
 pub(crate) struct Column {
-    pub(crate) state: State,
+    pub(crate) state: CandidateState,
     pub(crate) scale: f64,
     pub(crate) square: f64,
     pub(crate) constant: bool,
@@ -62,9 +62,9 @@ pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
         g.fill(0.0);
         return Column {
             state: if largest.is_finite() {
-                State::Missing
+                CandidateState::Missing
             } else {
-                State::Infinite
+                CandidateState::Infinite
             },
             scale: 1.0,
             square: 0.0,
@@ -88,7 +88,11 @@ pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
     // a shift that leaves only rounding leaves nothing
     let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
     Column {
-        state: if square <= rounding { State::Constant } else { State::Ok },
+        state: if square <= rounding {
+            CandidateState::Constant
+        } else {
+            CandidateState::Ok
+        },
         scale: size * again,
         square,
         constant,

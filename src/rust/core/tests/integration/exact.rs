@@ -3,6 +3,7 @@
 use faer::{Mat, Par};
 use fastlmm_core::gp::Process;
 use fastlmm_core::gp::exact::Exact;
+use fastlmm_core::gp::local::About;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::{Criterion, Method};
 
@@ -33,7 +34,15 @@ fn the_exact_deviance_to_second_order_is_that_of_differences() {
             let moved = |by: [f64; 3]| {
                 let at = [0.3 * (by[0] + by[1]).exp(), 0.2 * by[1].exp()];
                 let here = exact
-                    .near(method, &at, 0.4 * by[2].exp(), &directions, Par::Seq)
+                    .near(
+                        About {
+                            method,
+                            at: &at,
+                            delta: 0.4 * by[2].exp(),
+                            directions: &directions,
+                        },
+                        Par::Seq,
+                    )
                     .unwrap()
                     .unwrap();
                 let alone = exact

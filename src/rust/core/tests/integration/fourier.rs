@@ -10,9 +10,11 @@ use fastlmm_core::gp::fourier::grid::Grid;
 use fastlmm_core::gp::fourier::moments::Moments;
 use fastlmm_core::gp::fourier::optima::singles;
 use fastlmm_core::gp::fourier::reduced::ReducedSpace;
-use fastlmm_core::gp::fourier::sufficient::{self, Data};
+use fastlmm_core::gp::fourier::sufficient;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
-use fastlmm_core::gp::search::Search;
+use fastlmm_core::gp::local::About;
+use fastlmm_core::gp::observations::Observations;
+use fastlmm_core::gp::search::LengthSearch;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::optimize::Place;
 use fastlmm_core::likelihood::{Criterion, Method};
@@ -135,12 +137,12 @@ pub struct Columns {
 }
 
 impl Columns {
-    pub fn data<'a>(&'a self, field: &'a Field) -> Data<'a> {
-        Data {
+    pub fn data<'a>(&'a self, field: &'a Field) -> Observations<'a> {
+        Observations {
             coordinates: self.coordinates.iter().map(Vec::as_slice).collect(),
             x: self.x.iter().map(Vec::as_slice).collect(),
             y: vec![&field.y],
-            ..Data::default()
+            ..Observations::default()
         }
     }
 }
@@ -266,7 +268,7 @@ fn the_gradient_is_that_of_the_profile() {
         let workers = Workers::new(1).unwrap();
         for method in [Method::Reml, Method::Ml] {
             let mut nobody = ();
-            let search = Search {
+            let search = LengthSearch {
                 process: &space,
                 method,
                 workers: &workers,
@@ -362,7 +364,15 @@ fn check_second(
             .collect();
         (
             process
-                .near(method, &at, delta, &directions, Par::Seq)
+                .near(
+                    About {
+                        method,
+                        at: &at,
+                        delta,
+                        directions: &directions,
+                    },
+                    Par::Seq,
+                )
                 .unwrap()
                 .unwrap(),
             at,
@@ -446,7 +456,7 @@ fn newtons_method_ends_where_the_search_of_the_range_does() {
         let (range, space) = between(&field, family, false);
         let workers = Workers::new(2).unwrap();
         let mut nobody = ();
-        let search = Search {
+        let search = LengthSearch {
             process: &space,
             method,
             workers: &workers,

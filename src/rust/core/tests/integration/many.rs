@@ -10,7 +10,7 @@ use fastlmm_core::likelihood::Method;
 use fastlmm_core::likelihood::optimize::Place;
 use fastlmm_core::lmm::fit::{Fit, Options, Status, fit};
 use fastlmm_core::lmm::look::{look, only_looked_at};
-use fastlmm_core::lmm::many::{Fits, Request, fit_many};
+use fastlmm_core::lmm::many::{Fits, ManyOptions, fit_many};
 use fastlmm_core::rotation::Model;
 use fastlmm_core::runtime::error::Result;
 
@@ -51,7 +51,7 @@ fn model<'a>(data: &'a Data, kernel: Kernel<'a>, index: &'a [usize], y: &'a [f64
 
 fn many(data: &Data, kernel: Kernel<'_>, y: &Mat<f64>, method: Method) -> Fits {
     let index: Vec<usize> = (0..data.k.nrows()).collect();
-    let request = Request {
+    let request = ManyOptions {
         options: options(method),
         effects: true,
         floored: false,
@@ -333,7 +333,7 @@ fn an_interrupt_ends_the_call() {
     let data = Data::new(17, 20, 20, 1, 20);
     let index: Vec<usize> = (0..20).collect();
     let model = model(&data, Kernel::Identity, &index, &[]);
-    let request = Request {
+    let request = ManyOptions {
         options: options(Method::Reml),
         effects: false,
         floored: false,
@@ -375,7 +375,7 @@ fn responses_that_lack_rows_have_their_likelihood_by_the_decomposition_of_all_ro
         let cheap = only_looked_at(y.as_ref());
         assert!(cheap.len() >= 3 && cheap.len() < q, "{cheap:?}");
         for method in METHODS {
-            let request = Request {
+            let request = ManyOptions {
                 options: options(method),
                 effects: false,
                 floored,

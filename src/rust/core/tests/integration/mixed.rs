@@ -7,8 +7,8 @@ use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::mix::fit::{Fit, Setup, fit};
-use fastlmm_core::mix::{Effect, Model};
+use fastlmm_core::mix::fit::{MixFit, Setup, fit};
+use fastlmm_core::mix::{Effect, MixModel};
 use fastlmm_core::runtime::error::Result;
 
 /// A kernel that owns its numbers.
@@ -137,7 +137,7 @@ impl Mixed {
         self.y.len()
     }
 
-    pub fn with<T>(&self, work: impl FnOnce(&Model<'_>) -> T) -> T {
+    pub fn with<T>(&self, work: impl FnOnce(&MixModel<'_>) -> T) -> T {
         let index: Vec<Vec<usize>> = self
             .terms
             .iter()
@@ -151,7 +151,7 @@ impl Mixed {
             index: &index[k],
         };
         let effects = (0..self.terms.len()).map(effect).collect();
-        work(&Model {
+        work(&MixModel {
             y: &self.y,
             x: self.x.as_ref(),
             weights: &self.weights,
@@ -159,7 +159,7 @@ impl Mixed {
         })
     }
 
-    pub fn fit(&self, method: Method) -> Result<Fit> {
+    pub fn fit(&self, method: Method) -> Result<MixFit> {
         self.with(|model| fit(model, method, 1, &mut ()))
     }
 
@@ -234,12 +234,12 @@ impl Mixed {
     }
 }
 
-pub fn all_variances(fit: &Fit) -> Vec<f64> {
+pub fn all_variances(fit: &MixFit) -> Vec<f64> {
     fit.best.sigma2.iter().copied().chain([fit.best.sigma2_e]).collect()
 }
 
 /// u_hat of each group.
-pub fn effects(fit: &Fit, data: &Mixed, k: usize) -> Mat<f64> {
+pub fn effects(fit: &MixFit, data: &Mixed, k: usize) -> Mat<f64> {
     let alpha = Mat::from_fn(fit.alpha[k].len(), 1, |i, _| fit.alpha[k][i]);
     match &data.terms[k].kernel {
         Own::LowRank(w) => w * alpha,
@@ -247,7 +247,7 @@ pub fn effects(fit: &Fit, data: &Mixed, k: usize) -> Mat<f64> {
     }
 }
 
-pub fn same_fit(a: &Fit, b: &Fit, name: &str) {
+pub fn same_fit(a: &MixFit, b: &MixFit, name: &str) {
     assert!(
         close(a.best.log_lik, b.best.log_lik, 1e-10),
         "{name} {} {}",

@@ -11,7 +11,7 @@
 //! for the log-determinant L of `A / delta + I` (for ML of the matrix without X projected out) and `deviance = n log S + L`.
 
 use super::weights::WeightSpace;
-use crate::gp::local::{Estimates, Expansion, Here};
+use crate::gp::local::{About, Estimates, Expansion, Here};
 use crate::likelihood::Method;
 use crate::likelihood::point::Point;
 use crate::linalg::cholesky::Cholesky;
@@ -75,15 +75,9 @@ impl WeightSpace {
     }
 
     /// Estimates at a point, and the deviance about it in combinations of the parameters' logarithms and in log delta.
-    pub(super) fn here(
-        &self,
-        method: Method,
-        at: &[f64],
-        delta: f64,
-        directions: &[Vec<f64>],
-        par: Par,
-    ) -> Option<Here> {
-        let (d, weights) = (self.weights(at), self.log_weights_along(at, directions));
+    pub(super) fn here(&self, about: About<'_>, par: Par) -> Option<Here> {
+        let About { method, at, delta, .. } = about;
+        let (d, weights) = (self.weights(at), self.log_weights_along(at, about.directions));
         let projected = self.shifted(self.a(&d), delta, par)?;
         let estimates = self.estimates_by(&projected, method, &d, delta, par);
         let form = weights.form(&projected, self.right(&d), self.rho0, delta, par);

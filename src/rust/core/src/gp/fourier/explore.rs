@@ -1,12 +1,12 @@
 //! Rough knowledge of the length scale: the whole range window by window, on a sample of rows and with few functions.
 
-use super::explorer::{COARSE, Explorer, Guess, HALF, NOTHING, Source};
+use super::explorer::{COARSE, Explorer, HALF, NOTHING, Source};
 use super::nested::check_size;
-use super::sufficient::{Data, Owned};
 use crate::gp::bounds::Range;
-use crate::gp::found::{Found, Profiled};
-use crate::gp::search::Search;
-use crate::likelihood::optimize::Place;
+use crate::gp::found::{Optima, ProfilePoint};
+use crate::gp::guess::{Guess, valley};
+use crate::gp::observations::{Observations, OwnedObservations};
+use crate::gp::search::LengthSearch;
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 
@@ -170,19 +170,19 @@ impl Explorer<'_> {
 
 /// The rows that the exploration looks at, and how many rows one of them stands for.
 struct Coarse {
-    rows: Option<Owned>,
+    rows: Option<OwnedObservations>,
     ratio: f64,
     eps: f64,
     limit: usize,
 }
 
 /// Rows of a scattered order, groups left out.
-fn sample(data: &Data<'_>) -> (Owned, f64) {
+fn sample(data: &Observations<'_>) -> (OwnedObservations, f64) {
     let n = data.n();
     let keep = (SAMPLE as f64 / n as f64).min(1.0);
     let golden = 0.618_033_988_749_894_9;
     let rows: Vec<usize> = (0..n).filter(|&i| (i as f64 * golden).fract() < keep).collect();
-    let ungrouped = Data {
+    let ungrouped = Observations {
         group: &[],
         groups: 0,
         ..data.clone()
@@ -191,7 +191,7 @@ fn sample(data: &Data<'_>) -> (Owned, f64) {
 }
 
 /// What Newton's method found in a window. An optimum at an end has no width: the next window tells more.
-fn at_end_or_inside(at: &Profiled, found: &Found, range: &Range) -> Guess {
+fn at_end_or_inside(at: &ProfilePoint, found: &Optima, range: &Range) -> Guess {
     let is_inside = at.lengths[0] > range.shortest[0] && at.lengths[0] < range.longest[0];
     match found.width.filter(|_| is_inside) {
         Some(width) => Guess {
@@ -202,7 +202,7 @@ fn at_end_or_inside(at: &Profiled, found: &Found, range: &Range) -> Guess {
     }
 }
 
-fn unmeasured(at: &Profiled) -> Guess {
+fn unmeasured(at: &ProfilePoint) -> Guess {
     Guess {
         lengths: at.lengths.clone(),
         delta: at.delta,
@@ -212,33 +212,7 @@ fn unmeasured(at: &Profiled) -> Guess {
     }
 }
 
-/// The lowest point of the cubic polynomial through two points and their slopes, if it lies between: near enough to start from.
-pub(crate) fn valley(step: f64, a: &Profiled, b: &Profiled) -> Option<Guess> {
-    if a.slope() >= 0.0 || b.slope() < 0.0 {
-        return None;
-    }
-    let mean = (b.deviance - a.deviance) / step;
-    let bend = a.slope() + b.slope() - 3.0 * mean;
-    let root = (bend * bend - a.slope() * b.slope()).sqrt();
-    let part = 1.0 - (b.slope() + root - bend) / (b.slope() - a.slope() + 2.0 * root);
-    let t = part * step;
-    let between = |a: f64, b: f64| (a.ln() + part * (b / a).ln()).exp();
-    Some(Guess {
-        lengths: a.lengths.iter().zip(&b.lengths).map(|(a, b)| between(*a, *b)).collect(),
-        delta: match (a.place, b.place) {
-            (Place::Interior, Place::Interior) => between(a.delta, b.delta),
-            (Place::Interior, _) => a.delta,
-            _ => b.delta,
-        },
-        width: (step / root).sqrt(),
-        leans: false,
-        deviance: a.deviance
-            + t * (a.slope() + t * (3.0 * mean - 2.0 * a.slope() - b.slope()) / step)
-            + t * t * t * (a.slope() + b.slope() - 2.0 * mean) / (step * step),
-    })
-}
-
-fn guess(search: &Search<'_>, at: &Profiled) -> Result<Guess> {
+fn guess(search: &LengthSearch<'_>, at: &ProfilePoint) -> Result<Guess> {
     // in log length scale, for a difference of exact slopes
     const STEP: f64 = 0.05;
     let slope = |t: f64| -> Result<f64> {

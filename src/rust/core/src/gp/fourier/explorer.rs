@@ -7,13 +7,14 @@
 use super::grid::Grid;
 use super::moments::Moments;
 use super::nested::Ladder;
-use super::sufficient::{Data, moments};
+use super::sufficient::moments;
 use super::weights::WeightSpace;
 use crate::gp::Process;
 use crate::gp::bounds::{Bounds, Range};
-use crate::gp::found::Found;
-use crate::gp::search::Search;
-use crate::gp::settings::Request;
+use crate::gp::found::Optima;
+use crate::gp::observations::Observations;
+use crate::gp::search::LengthSearch;
+use crate::gp::settings::Settings;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -32,21 +33,11 @@ pub struct Settled {
     /// Length scales that the basis serves.
     pub range: Range,
     /// Optima over the length scales, best first.
-    pub found: Found,
+    pub found: Optima,
     /// Does the length scale lie at an end that the search could not pass?
     pub at_end: bool,
     /// Does the length scale still depend on how far the basis reaches, which is as far as it may?
     pub limited: bool,
-}
-
-/// A place to look, with the standard deviation of the logarithm of the length scale there.
-pub(crate) struct Guess {
-    pub(crate) lengths: Vec<f64>,
-    pub(crate) delta: f64,
-    pub(crate) width: f64,
-    pub(crate) deviance: f64,
-    /// Was it made with so few functions that it leans to short length scales?
-    pub(crate) leans: bool,
 }
 
 /// Least half width of a window, in log length scale: where the length scale is known better than this, a narrower window saves no functions that matter.
@@ -64,7 +55,7 @@ pub(super) const NOTHING: Error = Error::NoConvergence {
 /// All rows, or the table that they left.
 pub enum Source<'a> {
     /// The rows themselves: every basis takes a pass over them.
-    Rows(&'a Data<'a>),
+    Rows(&'a Observations<'a>),
     /// A table of sums, and which of its responses: no pass over rows.
     Table(&'a Ladder, usize),
 }
@@ -76,7 +67,7 @@ pub struct Explorer<'a> {
     /// Box of the rows and of later targets.
     pub bounds: &'a Bounds,
     /// The process, and the range of its length scales.
-    pub request: &'a Request,
+    pub request: &'a Settings,
     /// Threads of the call.
     pub workers: &'a Workers,
 }
@@ -87,8 +78,8 @@ impl Explorer<'_> {
     }
 
     /// A search over the length scales of `process`, by this explorer's likelihood and threads.
-    pub fn search<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> Search<'s> {
-        Search {
+    pub fn search<'s>(&'s self, process: &'s dyn Process, monitor: &'s mut dyn Monitor) -> LengthSearch<'s> {
+        LengthSearch {
             process,
             method: self.request.method,
             workers: self.workers,
@@ -120,7 +111,7 @@ impl Explorer<'_> {
     /// A table of some rows for a range.
     pub(crate) fn pass(
         &self,
-        data: &Data<'_>,
+        data: &Observations<'_>,
         shifts: &[f64],
         range: Range,
         eps: f64,

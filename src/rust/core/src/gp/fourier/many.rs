@@ -1,13 +1,14 @@
 //! Many responses in Fourier space: for a window of length scales one pass over the data, and at each length scale one decomposition for all of them.
 
-use super::grid::{Grid, size};
+use super::grid::size;
 use super::many_space::Space;
 use super::nested::check_size;
-use super::sufficient::{Data, Owned, moments};
+use super::sufficient::moments;
 use super::weights::WeightSpace;
-use super::window::SIDES;
-use crate::gp::bounds::Range;
-use crate::gp::many::{Asked, Best, Line, Looked, Together, descending};
+use super::window_basis::WindowBasis;
+use crate::gp::bounds::{Range, SIDES};
+use crate::gp::many_search::{Asked, Best, Line, Looked, Together, descending};
+use crate::gp::observations::{Observations, OwnedObservations};
 use crate::lmm::estimates::Fit;
 use crate::lmm::many::Fits;
 use crate::lmm::missing_pattern::{Pattern, patterns};
@@ -33,7 +34,7 @@ const TOGETHER: f64 = 1.6e7;
 /// Data without responses, and what is known of the process.
 pub struct Many<'a> {
     /// Coordinates, X and weights of all rows.
-    pub data: &'a Data<'a>,
+    pub data: &'a Observations<'a>,
     /// n x q, NaN where missing.
     pub y: MatRef<'a, f64>,
     /// The process, its range, and what the fits are to hold.
@@ -42,21 +43,9 @@ pub struct Many<'a> {
     pub workers: &'a Workers,
 }
 
-/// The functions of a window of length scales.
-pub struct Basis {
-    /// The grid that the frequencies are points of.
-    pub grid: Grid,
-    /// Frequencies of a half space, 0 first.
-    pub frequencies: Vec<Vec<i64>>,
-    /// Length scales that they serve.
-    pub range: Range,
-    /// Part of the variance that they may leave out.
-    pub eps: f64,
-}
-
 /// The responses of a pattern that can be fitted, and their rows.
 struct Columns {
-    rows: Owned,
+    rows: OwnedObservations,
     responses: Vec<Vec<f64>>,
     /// Their places among all.
     places: Vec<usize>,
@@ -232,19 +221,12 @@ impl Many<'_> {
         self.asked.request.lengths.clone().unwrap_or(all)
     }
 
-    fn basis(&self, range: &Range, eps: f64) -> Basis {
-        let family = self.asked.request.family;
-        let grid = Grid::new(family, self.asked.bounds, range, eps);
-        Basis {
-            frequencies: grid.frequencies(family, &range.shortest, eps),
-            grid,
-            range: range.clone(),
-            eps,
-        }
+    fn basis(&self, range: &Range, eps: f64) -> WindowBasis {
+        WindowBasis::new(self.asked.request.family, self.asked.bounds, range, eps)
     }
 
-    fn space(&self, columns: &Columns, basis: &Basis, monitor: &mut dyn Monitor) -> Result<Space> {
-        let Basis { grid, frequencies, .. } = basis;
+    fn space(&self, columns: &Columns, basis: &WindowBasis, monitor: &mut dyn Monitor) -> Result<Space> {
+        let WindowBasis { grid, frequencies, .. } = basis;
         claim((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
         let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();
         let together = ((TOGETHER / numbers) as usize).max(1);

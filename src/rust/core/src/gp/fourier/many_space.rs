@@ -1,9 +1,10 @@
 //! The weight space of a window of length scales with many responses: one decomposition at a length scale serves all of them.
+//! No [`NullModel`](crate::rotation::NullModel): the rows are gone, and what is rotated are sums of them. The rotated data are the same [`Rotated`] as everywhere.
 
 use super::weights::WeightSpace;
 use crate::gp::Process;
 use crate::gp::answer::give_back;
-use crate::gp::many::{Asked, angle, spread};
+use crate::gp::many_search::{Asked, angle, spread};
 use crate::likelihood::Criterion;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, dot, product};

@@ -19,3 +19,4 @@ pub mod sufficient;
 mod truncation;
 pub mod weights;
 pub mod window;
+pub mod window_basis;

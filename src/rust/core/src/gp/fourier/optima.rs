@@ -2,23 +2,23 @@
 
 use super::window::RATIO;
 use crate::gp::bounds::Range;
-use crate::gp::found::{Found, Profiled};
-use crate::gp::search::Search;
-use crate::gp::settings::Request;
+use crate::gp::found::{Optima, ProfilePoint};
+use crate::gp::search::LengthSearch;
+use crate::gp::settings::Settings;
 use crate::runtime::error::Result;
 
 /// Optima of the length scales in a range, and of the ratio of the groups if there are any.
 pub(crate) fn optima(
-    request: &Request,
-    search: &Search<'_>,
+    request: &Settings,
+    search: &LengthSearch<'_>,
     groups: usize,
     start: &[f64],
     range: &Range,
-) -> Result<Found> {
+) -> Result<Optima> {
     let d = range.shortest.len();
     let start = &start[..d];
     match (&request.lengths, groups, request.ard) {
-        (Some(lengths), 0, _) => Ok(Found::one(search.at(lengths)?)),
+        (Some(lengths), 0, _) => Ok(Optima::one(search.at(lengths)?)),
         (None, 0, false) => search.isotropic(&vec![1.0; d], range.shortest[0], range.longest[0]),
         (None, 0, true) => search.each_axis(start, range),
         (Some(lengths), _, _) => with_groups(search, lengths, range, &[]),
@@ -33,7 +33,7 @@ pub fn singles(d: usize) -> Vec<Vec<usize>> {
 }
 
 /// The ratio of the groups is a further parameter, from several starts; zero is looked at by itself.
-fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Found> {
+fn with_groups(search: &LengthSearch<'_>, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<Optima> {
     let d = start.len();
     let mut range = range.clone();
     range.shortest.push(RATIO.0);
@@ -47,8 +47,8 @@ fn with_groups(search: &Search<'_>, start: &[f64], range: &Range, directions: &[
     let nothing: Vec<f64> = locals[0].lengths[..d].iter().copied().chain([0.0]).collect();
     locals.push(search.at(&nothing)?);
     locals.sort_by(|a, b| a.deviance.total_cmp(&b.deviance));
-    Ok(Found {
-        grid: locals.iter().map(Profiled::seen).collect(),
+    Ok(Optima {
+        grid: locals.iter().map(ProfilePoint::seen).collect(),
         locals,
         width: None,
         here: None,

@@ -22,7 +22,7 @@
 use super::curvature::{Solved, Weights};
 use super::weights::{NOT_DEFINITE, WeightSpace};
 use crate::gp::bounds::{Bounds, Range};
-use crate::gp::local::{Estimates, Expansion, Here};
+use crate::gp::local::{About, Estimates, Expansion, Here};
 use crate::gp::{Process, Slopes};
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -189,8 +189,9 @@ impl<'a> ReducedSpace<'a> {
         Some(estimates)
     }
 
-    fn here(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Option<Here> {
-        let weights = self.space.log_weights_along(at, directions);
+    fn here(&self, about: About<'_>, par: Par) -> Option<Here> {
+        let About { method, at, delta, .. } = about;
+        let weights = self.space.log_weights_along(at, about.directions);
         let point = self.point(at, delta, par)?;
         let estimates = self.estimates_at(&point, method, delta, par);
         let form = self.quadratic(&weights, &point, delta, par);
@@ -353,8 +354,8 @@ impl Process for ReducedSpace<'_> {
         Ok(self.estimated(method, at, delta, par))
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
-        Ok(self.here(method, at, delta, directions, par))
+    fn near(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
+        Ok(self.here(about, par))
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
@@ -373,14 +374,8 @@ impl Process for ReducedSpace<'_> {
         let values = spectrum.rotate(&mut rows, r + 1)?;
         let column = |j: usize| (0..rank).map(|i| rows[i * (r + 1) + j]).collect::<Vec<f64>>();
         let corner = |i: usize, j: usize| form[(rank + i.max(j), rank + i.min(j))];
-        Ok(Rotated {
-            values: values.iter().map(|v| v.max(0.0)).collect(),
-            y: column(r),
-            b: (0..r).map(column).collect(),
-            k11: (0..r).map(|i| (0..r).map(|j| corner(i, j)).collect()).collect(),
-            rho: self.rest,
-            n_rest: self.space.n as usize - r - rank,
-            ..self.space.unrotated()
-        })
+        let values = values.iter().map(|v| v.max(0.0)).collect();
+        let data = (column(r), (0..r).map(column).collect());
+        Ok(self.space.rotated_of(values, data, corner, self.rest))
     }
 }

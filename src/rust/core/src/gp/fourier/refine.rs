@@ -1,12 +1,13 @@
 //! The last basis: a window of length scales about the optimum, fine enough that a finer one would tell the same.
 
-use super::explorer::{Explorer, FINEST, Guess, HALF, NOTHING, Settled, Source};
+use super::explorer::{Explorer, FINEST, HALF, NOTHING, Settled, Source};
 use super::nested::Ladder;
 use super::optima::optima;
 use super::weights::WeightSpace;
 use super::window::{HELD, Leans, WIDEST, Window};
 use crate::gp::bounds::Range;
-use crate::gp::found::{Found, Profiled};
+use crate::gp::found::{Optima, ProfilePoint};
+use crate::gp::guess::Guess;
 use crate::likelihood::Method;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::{Error, Result};
@@ -66,72 +67,74 @@ impl Explorer<'_> {
     }
 
     /// A window is moved, widened to some standard errors and refined, until it serves the optimum and its interval.
-    fn refine(&self, mut guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
-        let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
-        let reach = if guess.leans { LEANING } else { FIRST };
-        let mut half = (first(reach.0), first(reach.1));
-        let mut finest = f64::INFINITY;
+    fn refine(&self, guess: Guess, monitor: &mut dyn Monitor) -> Result<Settled> {
+        let mut now = Refinement::new(guess);
         let mut ladder: Option<Ladder> = None;
-        let mut kept = Kept::default();
-        let (mut leant, mut turns) = (Leans::No, 0);
         for round in 0..ROUNDS {
-            let window = match self.fitting(&guess, half, finest) {
-                Err(Error::Rough { .. }) if kept.is_some() => return kept.limited(),
-                window => self.fine_enough(window?, &guess)?,
+            let window = match self.fitting(&now.guess, now.half, now.finest) {
+                Err(Error::Rough { .. }) if now.kept.is_some() => return now.kept.limited(),
+                window => self.fine_enough(window?, &now.guess)?,
             };
             // where the basis is as good as exact it matters not how far it reaches
-            let felt = window.eps * self.rows().0 > FELT * guess.delta;
+            let felt = window.eps * self.rows().0 > FELT * now.guess.delta;
             let window = if felt {
-                self.reaching(window, kept.reach)
+                self.reaching(window, now.kept.reach)
             } else {
                 window
             };
             let own = self.reach(&window);
-            if felt && self.is_enough(&window, round, own < kept.reach) && kept.settled.is_some() {
-                return kept.limited();
+            if felt && self.is_enough(&window, round, own < now.kept.reach) && now.kept.settled.is_some() {
+                return now.kept.limited();
             }
             let finer = self.finer(&window);
             let served = self.serve(ladder.take(), &window.range, finer.unwrap_or(window.eps), monitor)?;
-            let settled = self.tried(&served, &window, &guess, monitor)?;
+            let settled = self.tried(&served, &window, &now.guess, monitor)?;
             let best = settled.found.locals.first().ok_or(NOTHING)?;
             let leans = self.leans(best, &window.range);
             let fine = self.is_fine(&settled.space, best, &window);
             if !fine || leans != Leans::No {
-                guess = moved(best, &guess);
-                // with a length scale for each axis only one of them need lean
-                if leans == leant && !self.request.ard {
-                    guess.onward(leans, half);
-                } else if leans.is_opposite(leant) {
-                    // two windows, each of which sends to the other: one that holds both
-                    turns += 1;
-                    half = (f64::min(2.0 * half.0, WIDEST), f64::min(2.0 * half.1, WIDEST));
-                }
-                leant = leans;
+                now.follow(best, leans, self.request.ard);
                 if fine {
-                    kept.last = Some(settled);
+                    now.kept.last = Some(settled);
                 }
-                if turns > TURNS && kept.is_some() {
-                    return kept.limited();
+                if now.turns > TURNS && now.kept.is_some() {
+                    return now.kept.limited();
                 }
             } else {
-                guess = measured(&settled.found, best, &guess);
-                let wanted = (SPREAD[usize::from(self.is_cheap(&window))] * guess.width).clamp(HALF, WIDEST);
-                let finished = self.is_settled(&settled);
-                if !finished && self.is_narrow(&window, &guess, wanted, finest)? {
-                    half = (wanted, wanted);
-                } else if let Some(finer) = finer.filter(|_| !finished)
-                    && self.shift(&served, &settled, finer, &guess, monitor)? > SHIFT
-                {
-                    finest = finer;
-                } else {
+                now.guess = measured(&settled.found, best, &now.guess);
+                if !self.goes_on(&mut now, &window, (&served, &settled, finer), monitor)? {
                     return Ok(settled);
                 }
-                leant = Leans::No;
-                kept.keep(own, settled);
+                now.kept.keep(own, settled);
             }
             ladder = Some(served);
         }
-        kept.limited()
+        now.kept.limited()
+    }
+
+    /// Where the optimum lies inside its window and the basis serves it: the next round takes a wider window or a finer basis; false where neither would tell more.
+    fn goes_on(
+        &self,
+        now: &mut Refinement,
+        window: &Window,
+        (served, settled, finer): (&Ladder, &Settled, Option<f64>),
+        monitor: &mut dyn Monitor,
+    ) -> Result<bool> {
+        if self.is_settled(settled) {
+            return Ok(false);
+        }
+        let wanted = (SPREAD[usize::from(self.is_cheap(window))] * now.guess.width).clamp(HALF, WIDEST);
+        if self.is_narrow(window, &now.guess, wanted, now.finest)? {
+            now.half = (wanted, wanted);
+        } else if let Some(finer) = finer
+            && self.shift(served, settled, finer, &now.guess, monitor)? > SHIFT
+        {
+            now.finest = finer;
+        } else {
+            return Ok(false);
+        }
+        now.leant = Leans::No;
+        Ok(true)
     }
 
     /// Is what there is as good as a search can make it: after some windows another reaches less far, or costs too much?
@@ -239,7 +242,7 @@ impl Explorer<'_> {
     }
 
     /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
-    fn is_fine(&self, space: &WeightSpace, best: &Profiled, window: &Window) -> bool {
+    fn is_fine(&self, space: &WeightSpace, best: &ProfilePoint, window: &Window) -> bool {
         matches!(self.source, Source::Table(..))
             || best.place == Place::Upper
             || self.is_within_tolerance(space, best)
@@ -247,7 +250,7 @@ impl Explorer<'_> {
             || window.eps <= FINEST
     }
 
-    fn is_within_tolerance(&self, space: &WeightSpace, best: &Profiled) -> bool {
+    fn is_within_tolerance(&self, space: &WeightSpace, best: &ProfilePoint) -> bool {
         1.0 - space.captured(&best.lengths) <= SLACK * self.request.tol * best.delta
     }
 
@@ -276,13 +279,56 @@ impl Explorer<'_> {
         guess: &Guess,
         (range, eps): (&Range, f64),
         monitor: &mut dyn Monitor,
-    ) -> Result<Found> {
+    ) -> Result<Optima> {
         let lean = self.lean(space, range, eps);
         let search = self.search(&*lean, monitor);
         if self.request.lengths.is_none() && space.groups() == 0 && !self.request.ard && guess.width.is_finite() {
             return search.close(&guess.lengths, guess.delta, guess.width, range);
         }
         optima(self.request, &search, space.groups(), &guess.lengths, range)
+    }
+}
+
+/// What a refinement knows between its windows.
+struct Refinement {
+    guess: Guess,
+    /// Half widths of the next window, to shorter and to longer length scales.
+    half: (f64, f64),
+    /// What the next basis may leave out at most, if it was told.
+    finest: f64,
+    /// Which end the last optimum leaned on, and how often that changed to and fro.
+    leant: Leans,
+    turns: usize,
+    kept: Kept,
+}
+
+impl Refinement {
+    fn new(guess: Guess) -> Self {
+        let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
+        let reach = if guess.leans { LEANING } else { FIRST };
+        Self {
+            half: (first(reach.0), first(reach.1)),
+            finest: f64::INFINITY,
+            leant: Leans::No,
+            turns: 0,
+            kept: Kept::default(),
+            guess,
+        }
+    }
+
+    /// After a window whose optimum leans on an end, or whose basis is too coarse for it.
+    fn follow(&mut self, best: &ProfilePoint, leans: Leans, ard: bool) {
+        self.guess = moved(best, &self.guess);
+        // with a length scale for each axis only one of them need lean
+        if leans == self.leant && !ard {
+            self.guess.onward(leans, self.half);
+        } else if leans.is_opposite(self.leant) {
+            // two windows, each of which sends to the other: one that holds both
+            self.turns += 1;
+            let twice = |half: f64| f64::min(2.0 * half, WIDEST);
+            self.half = (twice(self.half.0), twice(self.half.1));
+        }
+        self.leant = leans;
     }
 }
 
@@ -333,7 +379,7 @@ impl Guess {
 }
 
 /// The optimum as a guess, its width by the slopes that the search saw.
-fn measured(found: &Found, best: &Profiled, guess: &Guess) -> Guess {
+fn measured(found: &Optima, best: &ProfilePoint, guess: &Guess) -> Guess {
     Guess {
         width: found.width.unwrap_or(guess.width),
         deviance: best.deviance,
@@ -342,7 +388,7 @@ fn measured(found: &Found, best: &Profiled, guess: &Guess) -> Guess {
 }
 
 /// A process that vanishes knows nothing of delta.
-fn moved(best: &Profiled, guess: &Guess) -> Guess {
+fn moved(best: &ProfilePoint, guess: &Guess) -> Guess {
     Guess {
         lengths: best.lengths.clone(),
         delta: if best.place == Place::Upper {

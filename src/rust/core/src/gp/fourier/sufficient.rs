@@ -3,6 +3,7 @@
 use super::gram::Sums;
 use super::grid::Grid;
 use super::moments::{Groups, Moments};
+use crate::gp::observations::Observations;
 use crate::linalg::dot;
 use crate::nufft::{Plan, Points, Type1};
 use crate::runtime::error::Result;
@@ -11,23 +12,6 @@ use crate::runtime::parallel::Workers;
 use faer::{Mat, c64};
 use std::f64::consts::TAU;
 
-/// A chunk of data: a slice for each coordinate and each column of X and Y. Weights may be empty, and so may groups.
-#[derive(Debug, Clone, Default)]
-pub struct Data<'a> {
-    /// A slice of n for each of one to three coordinates.
-    pub coordinates: Vec<&'a [f64]>,
-    /// Columns of X, n each.
-    pub x: Vec<&'a [f64]>,
-    /// Responses, n each.
-    pub y: Vec<&'a [f64]>,
-    /// Residual variance of row i is `sigma2_e / weights[i]`; empty: all 1.
-    pub weights: &'a [f64],
-    /// Group of each row, below `groups`.
-    pub group: &'a [usize],
-    /// Number of groups.
-    pub groups: usize,
-}
-
 /// Error of the transforms relative to the largest possible sum.
 const TOLERANCE: f64 = 1e-12;
 /// Rows of a block.
@@ -35,64 +19,9 @@ const BLOCK: usize = 1 << 16;
 /// Numbers in the grids of the vectors that are transformed together.
 const TOGETHER: usize = 1 << 25;
 
-impl<'a> Data<'a> {
-    /// Number of rows.
-    pub fn n(&self) -> usize {
-        self.coordinates[0].len()
-    }
-
-    fn columns(&self) -> impl Iterator<Item = &&'a [f64]> {
-        self.x.iter().chain(&self.y)
-    }
-
-    /// Means of the columns after an intercept, which does not change; without one nothing may be taken off.
-    pub fn shifts(&self) -> Vec<f64> {
-        let intercept = self.x.first().is_some_and(|x| x.iter().all(|v| *v == 1.0));
-        let mean = |x: &[f64]| x.iter().map(|v| v / x.len() as f64).sum();
-        let shift = |(j, x): (usize, &&[f64])| if intercept && j > 0 { mean(x) } else { 0.0 };
-        self.columns().enumerate().map(shift).collect()
-    }
-
-    /// The rows whose numbers are given.
-    pub(crate) fn rows(&self, rows: &[usize]) -> Owned {
-        let take = |x: &&[f64]| rows.iter().filter_map(|&i| x.get(i).copied()).collect::<Vec<f64>>();
-        Owned {
-            coordinates: self.coordinates.iter().map(take).collect(),
-            x: self.x.iter().map(take).collect(),
-            y: self.y.iter().map(take).collect(),
-            weights: take(&self.weights),
-            group: rows.iter().filter_map(|&i| self.group.get(i).copied()).collect(),
-            groups: self.groups,
-        }
-    }
-}
-
-/// Data that are held.
-pub(crate) struct Owned {
-    coordinates: Vec<Vec<f64>>,
-    x: Vec<Vec<f64>>,
-    y: Vec<Vec<f64>>,
-    weights: Vec<f64>,
-    group: Vec<usize>,
-    groups: usize,
-}
-
-impl Owned {
-    pub(crate) fn view(&self) -> Data<'_> {
-        Data {
-            coordinates: self.coordinates.iter().map(Vec::as_slice).collect(),
-            x: self.x.iter().map(Vec::as_slice).collect(),
-            y: self.y.iter().map(Vec::as_slice).collect(),
-            weights: &self.weights,
-            group: &self.group,
-            groups: self.groups,
-        }
-    }
-}
-
 /// The table of these data on this grid.
 pub fn moments(
-    data: &Data<'_>,
+    data: &Observations<'_>,
     grid: &Grid,
     shifts: &[f64],
     workers: &Workers,
@@ -130,7 +59,7 @@ pub fn moments(
 
 /// Ones and some columns of a block of rows.
 fn add_block(
-    data: &Data<'_>,
+    data: &Observations<'_>,
     grid: &Grid,
     plan: &Plan,
     columns: &[(&[f64], f64)],
@@ -172,7 +101,7 @@ fn table(plan: &Plan, modes: &[c64], m: &[usize]) -> Sums {
 }
 
 /// X'[X, Y], and the sums of squares of Y.
-fn products(data: &Data<'_>, shifts: &[f64]) -> (Mat<f64>, Vec<f64>) {
+fn products(data: &Observations<'_>, shifts: &[f64]) -> (Mat<f64>, Vec<f64>) {
     let columns: Vec<&&[f64]> = data.columns().collect();
     let weight = |i: usize| data.weights.get(i).copied().unwrap_or(1.0);
     let product = |a: usize, b: usize| -> f64 {
@@ -187,7 +116,7 @@ fn products(data: &Data<'_>, shifts: &[f64]) -> (Mat<f64>, Vec<f64>) {
 
 /// Indicators of groups against everything: the transforms of the rows of one group at a time.
 fn groups(
-    data: &Data<'_>,
+    data: &Observations<'_>,
     grid: &Grid,
     shifts: &[f64],
     workers: &Workers,

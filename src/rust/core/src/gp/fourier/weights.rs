@@ -18,7 +18,7 @@
 use super::fixed::{Fixed, cholesky, solve_rows};
 use super::grid::Grid;
 use super::moments::Moments;
-use crate::gp::local::{Estimates, Here};
+use crate::gp::local::{About, Estimates, Here};
 use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
@@ -238,8 +238,8 @@ impl Process for WeightSpace {
         Ok(self.estimated(method, at, delta, par))
     }
 
-    fn near(&self, method: Method, at: &[f64], delta: f64, directions: &[Vec<f64>], par: Par) -> Result<Option<Here>> {
-        Ok(self.here(method, at, delta, directions, par))
+    fn near(&self, about: About<'_>, par: Par) -> Result<Option<Here>> {
+        Ok(self.here(about, par))
     }
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
@@ -276,24 +276,28 @@ impl WeightSpace {
             .iter()
             .map(|q| q.iter().zip(d).map(|(q, d)| q * d).collect())
             .collect();
-        let rotated = Rotated {
-            rho: (self.rho0 - dot(&y, &y)).max(0.0),
-            n_rest: self.n as usize - r - reached.len(),
-            values: reached.iter().map(|&i| values[i]).collect(),
-            y,
-            k11: weighted
-                .iter()
-                .map(|a| weighted.iter().map(|b| dot(a, b)).collect())
-                .collect(),
-            b,
-            ..self.unrotated()
-        };
-        (reached, rotated)
+        let kept = reached.iter().map(|&i| values[i]).collect();
+        let rho = (self.rho0 - dot(&y, &y)).max(0.0);
+        let k11 = |i: usize, j: usize| dot(&weighted[i], &weighted[j]);
+        (reached, self.rotated_of(kept, (y, b), k11, rho))
     }
 
-    /// What the rotated object knows of X alone.
-    pub(super) fn unrotated(&self) -> Rotated {
+    /// The rotated object of these eigenvalues: what the eigenvectors make of the response and of Q1'F, K11, and the square of the response beyond them.
+    pub(super) fn rotated_of(
+        &self,
+        values: Vec<f64>,
+        (y, b): (Vec<f64>, Vec<Vec<f64>>),
+        k11: impl Fn(usize, usize) -> f64,
+        rho: f64,
+    ) -> Rotated {
+        let r = self.fixed.kept.len();
         Rotated {
+            n_rest: self.n as usize - r - values.len(),
+            values,
+            y,
+            b,
+            k11: (0..r).map(|i| (0..r).map(|j| k11(i, j)).collect()).collect(),
+            rho,
             y1: self.fixed.unshifted_y1(),
             basis: self.fixed.basis(),
             log_det_x: self.fixed.log_det(),

@@ -1,11 +1,12 @@
 //! Windows of length scales about a guess: how far they reach, what basis serves them, and whether an optimum lies inside.
 
-use super::explorer::{COARSE, Explorer, Guess, HALF, Source};
+use super::explorer::{COARSE, Explorer, HALF, Source};
 use super::grid::size;
 use super::nested::check_size;
 use super::weights::WeightSpace;
-use crate::gp::bounds::Range;
-use crate::gp::found::Profiled;
+use crate::gp::bounds::{Range, SIDES};
+use crate::gp::found::ProfilePoint;
+use crate::gp::guess::Guess;
 use crate::likelihood::optimize::Place;
 use crate::runtime::error::{Error, Result};
 
@@ -24,9 +25,6 @@ pub(super) const RATIO: (f64, f64) = (1e-4, 1e4);
 pub(super) const HELD: f64 = 0.1;
 /// Part of the rows that a basis may have functions for, if it has to.
 const MOST: f64 = 0.8;
-
-/// Sides of the box beyond which a length scale hardly changes the likelihood: a process that is that smooth is a trend.
-pub const SIDES: f64 = 3.0;
 
 /// A range of length scales, and what its basis leaves out of the variance.
 pub(super) struct Window {
@@ -175,7 +173,7 @@ impl Explorer<'_> {
     }
 
     /// Which end of the range the optimum leans on, other than one that may not be passed or where the process vanishes.
-    pub(super) fn leans(&self, best: &Profiled, range: &Range) -> Leans {
+    pub(super) fn leans(&self, best: &ProfilePoint, range: &Range) -> Leans {
         if self.request.lengths.is_some() || best.place == Place::Upper {
             return Leans::No;
         }
@@ -195,7 +193,7 @@ impl Explorer<'_> {
     }
 
     /// Is the optimum at an end that may not be passed, or so long that nothing changes any more?
-    pub(super) fn at_end(&self, best: &Profiled, range: &Range) -> bool {
+    pub(super) fn at_end(&self, best: &ProfilePoint, range: &Range) -> bool {
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
         let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
         self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)

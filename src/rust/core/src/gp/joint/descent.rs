@@ -2,7 +2,7 @@
 //!
 //! The Hessian is `4 s_i s_j AI_ij / (size_i size_j)` and, on the diagonal, twice the slope over the size: exact at a variance of zero, and in expectation elsewhere.
 
-use super::problem::{Point, Problem};
+use super::problem::{JointPoint, JointProblem};
 use crate::runtime::stop;
 use faer::{Mat, Par, Side};
 
@@ -24,7 +24,7 @@ pub struct Start {
 }
 
 impl Start {
-    pub fn free(problem: &Problem<'_>, theta: Vec<f64>, steps: Vec<f64>) -> Self {
+    pub fn free(problem: &JointProblem<'_>, theta: Vec<f64>, steps: Vec<f64>) -> Self {
         let held = vec![false; problem.variances() + steps.len()];
         Self { theta, steps, held }
     }
@@ -48,13 +48,13 @@ impl Start {
 }
 
 /// The model of the deviance about a point, in s and the steps.
-struct Local {
+struct Downhill {
     gradient: Vec<f64>,
     hessian: Mat<f64>,
     scale: f64,
 }
 
-fn roots(problem: &Problem<'_>, theta: &[f64]) -> Vec<f64> {
+fn roots(problem: &JointProblem<'_>, theta: &[f64]) -> Vec<f64> {
     theta
         .iter()
         .zip(&problem.size)
@@ -62,8 +62,8 @@ fn roots(problem: &Problem<'_>, theta: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-impl Local {
-    fn new(problem: &Problem<'_>, point: &Point, tie: Option<&[f64]>) -> Self {
+impl Downhill {
+    fn new(problem: &JointProblem<'_>, point: &JointPoint, tie: Option<&[f64]>) -> Self {
         let s = roots(problem, &point.theta);
         let slope = |i: usize| s.get(i).map_or(1.0, |s| 2.0 * s / problem.size[i]);
         let (count, last) = (point.gradient.len(), s.len() - 1);
@@ -138,14 +138,14 @@ impl Local {
 }
 
 /// The bottom of the valley below a start; none if its likelihood cannot be told.
-pub fn descend(problem: &Problem<'_>, start: &Start, most: usize, par: Par) -> Option<Point> {
+pub fn descend(problem: &JointProblem<'_>, start: &Start, most: usize, par: Par) -> Option<JointPoint> {
     let variances = problem.variances();
     let mut here = problem.point(&start.theta, &start.steps, par)?;
     let mut radius = 0.5;
     for _ in 0..most.min(STEPS) {
         stop::check().ok()?;
         let tie = problem.tie(&here).filter(|_| !start.held[variances - 1]);
-        let local = Local::new(problem, &here, tie.as_deref());
+        let local = Downhill::new(problem, &here, tie.as_deref());
         let mut free = free(problem, start, &here);
         free.retain(|i| tie.is_none() || *i != variances - 1);
         if free.is_empty() {
@@ -179,7 +179,7 @@ pub fn descend(problem: &Problem<'_>, start: &Start, most: usize, par: Par) -> O
 }
 
 /// Coordinates that may move: not held, not a step at an end that it would leave, nor a length scale of a process without variance.
-fn free(problem: &Problem<'_>, start: &Start, here: &Point) -> Vec<usize> {
+fn free(problem: &JointProblem<'_>, start: &Start, here: &JointPoint) -> Vec<usize> {
     let variances = problem.variances();
     let outward = |i: usize| {
         let (t, (low, high)) = (here.steps[i - variances], problem.ends[i - variances]);
@@ -197,7 +197,7 @@ fn free(problem: &Problem<'_>, start: &Start, here: &Point) -> Vec<usize> {
     (0..here.gradient.len()).filter(moves).collect()
 }
 
-impl Problem<'_> {
+impl JointProblem<'_> {
     /// The smallest residual variance beside others.
     fn wall(&self, theta: &[f64]) -> f64 {
         self.shares_of_wall().iter().zip(theta).map(|(c, t)| c * t).sum()
@@ -212,14 +212,14 @@ impl Problem<'_> {
     }
 
     /// How the residual's variance follows the others where it is as small as it may be and would be smaller.
-    fn tie(&self, here: &Point) -> Option<Vec<f64>> {
+    fn tie(&self, here: &JointPoint) -> Option<Vec<f64>> {
         let last = here.theta.len() - 1;
         let at = here.theta[last] <= 1.01 * self.wall(&here.theta) && here.gradient[last] > 0.0;
         at.then(|| self.shares_of_wall())
     }
 
     /// Parameters after a step, steps of log ell within their ends; and the step that was taken.
-    fn moved(&self, from: &Point, step: &[f64], tie: Option<&[f64]>) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    fn moved(&self, from: &JointPoint, step: &[f64], tie: Option<&[f64]>) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
         let variances = self.variances();
         let before = roots(self, &from.theta);
         let s: Vec<f64> = before.iter().zip(step).map(|(s, d)| s + d).collect();
@@ -239,7 +239,7 @@ impl Problem<'_> {
 }
 
 /// Variances next to zero are set to zero where the deviance rises from there.
-fn settle(problem: &Problem<'_>, here: Point, par: Par) -> Point {
+fn settle(problem: &JointProblem<'_>, here: JointPoint, par: Par) -> JointPoint {
     let part = |i: usize| here.theta[i] * problem.size[i];
     let residual = here.theta.len() - 1;
     let all: f64 = (0..here.theta.len()).map(part).sum();

@@ -1,17 +1,17 @@
 //! The optimum as a fit of several effects whose first kernel is that of the process, with standard errors that know that the length scale is an estimate.
 
-use super::problem::{Lengths, Point, Problem};
-use super::search::{Found, Search};
+use super::problem::{JointPoint, JointProblem, Lengths};
+use super::search::{JointOptima, JointSearch};
 use crate::gp::bounds::Bounds;
 use crate::gp::exact::default_range;
 use crate::gp::information::directions;
 use crate::gp::places::correlations;
-use crate::gp::settings::Request;
+use crate::gp::settings::Settings;
 use crate::gp::turned::Turned;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::mix::fit::{ComponentErrors, Components, Setup};
-use crate::mix::search::Local;
+use crate::mix::search::VarianceOptimum;
 use crate::mix::{self, Effect};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
@@ -22,7 +22,7 @@ use faer::{Mat, MatRef, Par, Side};
 use std::cell::RefCell;
 
 /// Rows, what is asked, and the effects beside the process.
-pub struct Model<'a> {
+pub struct JointModel<'a> {
     /// A slice of n for each coordinate of the process.
     pub coordinates: Vec<&'a [f64]>,
     /// Response, n.
@@ -34,15 +34,15 @@ pub struct Model<'a> {
     /// Random effects beside the process.
     pub effects: Vec<Effect<'a>>,
     /// Family of the process, likelihood, and given ends of its range.
-    pub request: &'a Request,
+    pub request: &'a Settings,
     /// Box of the coordinates.
     pub bounds: &'a Bounds,
 }
 
 /// A fit, the process at the head of its effects.
-pub struct Fit {
+pub struct JointFit {
     /// The fit with the process' kernel at its best length scales.
-    pub mix: mix::fit::Fit,
+    pub mix: mix::fit::MixFit,
     /// Length scales, one an axis, in units of the coordinates.
     pub lengths: Vec<f64>,
     /// Standard errors of the logarithms of the length scales that were estimated.
@@ -62,12 +62,12 @@ const STEP: f64 = 1e-3;
 /// What two evaluations of the log-likelihood may differ by.
 const AGREE: f64 = 0.01;
 
-impl<'a> Model<'a> {
-    pub(crate) fn problem(&self, par: Par) -> Result<Problem<'a>> {
+impl<'a> JointModel<'a> {
+    pub(crate) fn problem(&self, par: Par) -> Result<JointProblem<'a>> {
         claim((self.effects.len() + 2 * self.coordinates.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
         let turned = Turned::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
-        Problem::new(
+        JointProblem::new(
             family,
             self.coordinates.clone(),
             turned,
@@ -99,9 +99,9 @@ impl<'a> Model<'a> {
 }
 
 /// Fit all parameters together.
-pub fn fit(model: &Model<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+pub fn fit(model: &JointModel<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<JointFit> {
     let problem = workers.run(|par| model.problem(par))?;
-    let search = Search {
+    let search = JointSearch {
         problem: &problem,
         workers,
         monitor: RefCell::new(monitor),
@@ -116,18 +116,18 @@ pub(super) struct Free {
     pub(crate) covariance: Option<Mat<f64>>,
 }
 
-impl Problem<'_> {
-    fn describe(&self, model: &Model<'_>, found: &Found, par: Par) -> Result<Fit> {
+impl JointProblem<'_> {
+    fn describe(&self, model: &JointModel<'_>, found: &JointOptima, par: Par) -> Result<JointFit> {
         let (best, free) = self.polished(&found.locals[0], par);
         let lengths = self.lengths(&best.steps);
         let k = correlations(self.places.family, &model.coordinates, &model.coordinates, &lengths)?;
         let mix = self.as_mix(model, &best, &k, found, par)?;
         let errors = self.errors(&mix.best, &free);
-        let first = |points: &[Point]| points.iter().map(|p| self.lengths(&p.steps)[0]).collect();
+        let first = |points: &[JointPoint]| points.iter().map(|p| self.lengths(&p.steps)[0]).collect();
         let residual = best.theta[best.theta.len() - 1];
         let others: f64 = best.theta.iter().zip(&self.size).map(|(t, s)| t * s).sum::<f64>() - residual;
-        Ok(Fit {
-            mix: mix::fit::Fit { errors, ..mix },
+        Ok(JointFit {
+            mix: mix::fit::MixFit { errors, ..mix },
             log_errors: self.log_errors(&free),
             local_lengths: first(&found.locals),
             grid_lengths: first(&found.seen),
@@ -138,7 +138,14 @@ impl Problem<'_> {
     }
 
     /// The same optimum in the code of several effects, whose likelihood must agree.
-    fn as_mix(&self, model: &Model<'_>, best: &Point, k: &Mat<f64>, found: &Found, par: Par) -> Result<mix::fit::Fit> {
+    fn as_mix(
+        &self,
+        model: &JointModel<'_>,
+        best: &JointPoint,
+        k: &Mat<f64>,
+        found: &JointOptima,
+        par: Par,
+    ) -> Result<mix::fit::MixFit> {
         let n = model.y.len();
         let (ones, rows) = (vec![1.0; n], (0..n).collect::<Vec<usize>>());
         let process = Effect {
@@ -148,7 +155,7 @@ impl Problem<'_> {
             kernel: Kernel::Dense(Dense(k.as_ref())),
             index: &rows,
         };
-        let whole = mix::Model {
+        let whole = mix::MixModel {
             y: model.y,
             x: model.x,
             weights: model.weights,
@@ -156,7 +163,7 @@ impl Problem<'_> {
         };
         let setup = Setup::new(&whole, self.method, par)?;
         let scale = self.turned.y_scale * self.turned.y_scale;
-        let local = |p: &Point| Local {
+        let local = |p: &JointPoint| VarianceOptimum {
             theta: p
                 .theta
                 .iter()
@@ -165,7 +172,7 @@ impl Problem<'_> {
                 .collect(),
             deviance: p.deviance - setup.constant,
         };
-        let locals: Vec<Local> = found.locals.iter().map(local).collect();
+        let locals: Vec<VarianceOptimum> = found.locals.iter().map(local).collect();
         let seen = found.seen.iter().map(|p| setup.components(&local(p))).collect();
         let at = local(best);
         let again = setup.problem.point(&at.theta, par).map(|p| p.deviance + setup.constant);
@@ -179,7 +186,7 @@ impl Problem<'_> {
     }
 
     /// After a Newton step with the Hessian by differences of slopes; the covariance of what is free.
-    fn polished(&self, from: &Point, par: Par) -> (Point, Free) {
+    fn polished(&self, from: &JointPoint, par: Par) -> (JointPoint, Free) {
         let mut best = from.clone();
         let which = self.free(&best);
         let mut covariance = self.information(&best, &which, par);
@@ -200,7 +207,7 @@ impl Problem<'_> {
         (best, Free { which, covariance })
     }
 
-    fn free(&self, at: &Point) -> Vec<usize> {
+    fn free(&self, at: &JointPoint) -> Vec<usize> {
         let variances = self.variances();
         let inside = |i: usize| at.steps[i] > self.ends[i].0 && at.steps[i] < self.ends[i].1;
         (0..at.gradient.len())
@@ -215,11 +222,11 @@ impl Problem<'_> {
     }
 
     /// Slope in the logarithm of a variance, or in a step.
-    fn log_slope(&self, at: &Point, i: usize) -> f64 {
+    fn log_slope(&self, at: &JointPoint, i: usize) -> f64 {
         at.gradient[i] * at.theta.get(i).copied().unwrap_or(1.0)
     }
 
-    fn shifted(&self, at: &Point, which: &[usize], by: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    fn shifted(&self, at: &JointPoint, which: &[usize], by: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let (mut theta, mut steps, variances) = (at.theta.clone(), at.steps.clone(), self.variances());
         for (&i, by) in which.iter().zip(by) {
             if i < variances {
@@ -232,7 +239,7 @@ impl Problem<'_> {
     }
 
     /// Twice the inverse of the Hessian in the free logarithms.
-    fn information(&self, at: &Point, which: &[usize], par: Par) -> Option<Mat<f64>> {
+    fn information(&self, at: &JointPoint, which: &[usize], par: Par) -> Option<Mat<f64>> {
         let count = which.len();
         let slopes = |j: usize, step: f64| -> Option<Vec<f64>> {
             let by: Vec<f64> = (0..count).map(|i| if i == j { step } else { 0.0 }).collect();

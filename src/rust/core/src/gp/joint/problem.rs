@@ -23,7 +23,7 @@ struct Correlations {
 }
 
 /// Variances come first, that of the process at their head and the residual's at their end; then steps of log ell along the directions.
-pub struct Problem<'a> {
+pub struct JointProblem<'a> {
     pub places: Places<'a>,
     pub turned: Turned,
     pub method: Method,
@@ -40,7 +40,7 @@ pub struct Problem<'a> {
 
 /// The likelihood at some parameters.
 #[derive(Debug, Clone)]
-pub struct Point {
+pub struct JointPoint {
     pub theta: Vec<f64>,
     pub steps: Vec<f64>,
     /// -2 log L, all constants included.
@@ -57,7 +57,7 @@ pub struct Lengths {
     pub ends: Vec<(f64, f64)>,
 }
 
-impl<'a> Problem<'a> {
+impl<'a> JointProblem<'a> {
     pub fn new(
         family: Family,
         coordinates: Vec<&'a [f64]>,
@@ -192,7 +192,7 @@ impl<'a> Problem<'a> {
     }
 
     /// None where V is not positive definite, or so nearly singular that its likelihood would be rounding.
-    pub fn point(&self, theta: &[f64], steps: &[f64], par: Par) -> Option<Point> {
+    pub fn point(&self, theta: &[f64], steps: &[f64], par: Par) -> Option<JointPoint> {
         let (n, m) = (self.turned.n(), self.turned.contrasts());
         let residual = theta[theta.len() - 1];
         let others: f64 = theta.iter().zip(&self.size).map(|(t, s)| t * s).sum::<f64>() - residual;
@@ -227,7 +227,7 @@ impl<'a> Problem<'a> {
             std::cmp::Ordering::Greater => slopes[i - 1].0 * product_trace(&inverse, slopes[i - 1].1),
         };
         let deviance = log_det + q + self.constant();
-        deviance.is_finite().then(|| Point {
+        deviance.is_finite().then(|| JointPoint {
             theta: theta.to_vec(),
             steps: steps.to_vec(),
             deviance,

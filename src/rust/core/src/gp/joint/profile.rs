@@ -1,8 +1,8 @@
 //! Likelihood along one parameter of a process with other effects, all others at their best.
 
 use super::descent::{Start, descend};
-use super::fit::Model;
-use super::problem::{Point, Problem};
+use super::fit::JointModel;
+use super::problem::{JointPoint, JointProblem};
 use crate::gp::turned::Turned;
 use crate::likelihood::Method;
 use crate::likelihood::profile::CurvePoint;
@@ -28,24 +28,24 @@ pub enum What {
 const FAR: f64 = 1e4;
 
 /// The likelihood along one parameter of a process and effects beside it, all others at their best.
-pub struct Profile<'p, 'a> {
-    model: &'p Model<'a>,
-    problem: Problem<'a>,
+pub struct JointProfile<'p, 'a> {
+    model: &'p JointModel<'a>,
+    problem: JointProblem<'a>,
     what: What,
     workers: &'p Workers,
     monitor: RefCell<&'p mut dyn Monitor>,
-    best: Point,
+    best: JointPoint,
     estimate: f64,
     /// A step of the order of the parameter's uncertainty.
     step: f64,
     /// The last optimum, from which the next starts.
-    last: RefCell<Point>,
+    last: RefCell<JointPoint>,
 }
 
-impl<'p, 'a> Profile<'p, 'a> {
+impl<'p, 'a> JointProfile<'p, 'a> {
     /// `sigma2`, the residual's last, and `lengths`: those of the fit; `estimate` and `error`: of the parameter, in the units in which it is held.
     pub fn new(
-        model: &'p Model<'a>,
+        model: &'p JointModel<'a>,
         what: What,
         (sigma2, lengths): (&[f64], &[f64]),
         (estimate, error): (f64, f64),
@@ -120,7 +120,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 
     /// The problem of the response less `value` times a column, which X no longer has.
-    fn moved(&self, j: usize, value: f64) -> Result<Problem<'a>> {
+    fn moved(&self, j: usize, value: f64) -> Result<JointProblem<'a>> {
         let model = self.model;
         let column = self.problem.turned.design.kept[j];
         let kept = self.problem.turned.design.kept.iter().copied();
@@ -162,7 +162,7 @@ impl<'p, 'a> Profile<'p, 'a> {
     }
 }
 
-impl Profiled for Profile<'_, '_> {
+impl Profiled for JointProfile<'_, '_> {
     fn deviance_with(&self, value: f64) -> Result<Rise> {
         Ok(Rise {
             rise: self.rise(value)?,
@@ -207,7 +207,7 @@ impl Profiled for Profile<'_, '_> {
 /// Share of the variance with which an effect starts at least.
 const LIFTED: f64 = 1e-3;
 
-impl Problem<'_> {
+impl JointProblem<'_> {
     /// Steps whose length scales are nearest to given ones.
     fn steps_of(&self, lengths: &[f64]) -> Vec<f64> {
         let step = |d: &Vec<f64>| {
@@ -219,7 +219,7 @@ impl Problem<'_> {
     }
 
     /// From an optimum, each variance large enough to move.
-    fn lift(&self, last: &Point) -> Start {
+    fn lift(&self, last: &JointPoint) -> Start {
         let all: f64 = last.theta.iter().zip(&self.size).map(|(t, s)| t * s).sum();
         let theta = last
             .theta
@@ -230,7 +230,7 @@ impl Problem<'_> {
         Start::free(self, theta, last.steps.clone())
     }
 
-    fn held_variance(&self, last: &Point, k: usize, sigma: f64) -> Start {
+    fn held_variance(&self, last: &JointPoint, k: usize, sigma: f64) -> Start {
         let mut start = self.lift(last);
         start.theta[k] = (sigma / self.turned.y_scale).powi(2);
         start.held[k] = true;
@@ -240,7 +240,7 @@ impl Problem<'_> {
         start
     }
 
-    fn held_step(&self, last: &Point, d: usize, value: f64) -> Start {
+    fn held_step(&self, last: &JointPoint, d: usize, value: f64) -> Start {
         let mut start = self.lift(last);
         start.steps[d] = value;
         start.held[self.variances() + d] = true;

@@ -3,7 +3,7 @@
 //! What is found is never worse than a model without one of the effects, since that model's own optimum is among the candidates.
 
 use super::descent::{Start, descend};
-use super::problem::{Point, Problem};
+use super::problem::{JointPoint, JointProblem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -23,25 +23,25 @@ const AXIS: f64 = 2.0;
 /// Deviances and logarithms so near to each other are of one optimum.
 const SAME: f64 = 1e-4;
 
-pub struct Search<'s, 'a> {
-    pub problem: &'s Problem<'a>,
+pub struct JointSearch<'s, 'a> {
+    pub problem: &'s JointProblem<'a>,
     pub workers: &'s Workers,
     pub monitor: RefCell<&'s mut dyn Monitor>,
 }
 
 /// Local optima, best first, and the grid.
-pub struct Found {
-    pub locals: Vec<Point>,
-    pub seen: Vec<Point>,
+pub struct JointOptima {
+    pub locals: Vec<JointPoint>,
+    pub seen: Vec<JointPoint>,
 }
 
-impl Search<'_, '_> {
-    pub fn descend(&self, start: &Start, most: usize) -> Result<Option<Point>> {
+impl JointSearch<'_, '_> {
+    pub fn descend(&self, start: &Start, most: usize) -> Result<Option<JointPoint>> {
         self.monitor.borrow_mut().check()?;
         Ok(self.workers.run(|par| descend(self.problem, start, most, par)))
     }
 
-    pub fn run(&self) -> Result<Found> {
+    pub fn run(&self) -> Result<JointOptima> {
         count(Work::Search);
         let (mut locals, mut seen) = (vec![], vec![]);
         for present in subsets(self.problem.variances() - 1) {
@@ -68,7 +68,7 @@ impl Search<'_, '_> {
                 what: "the search for the length scale and the variances",
                 iterations: 0,
             }),
-            false => Ok(Found { locals, seen }),
+            false => Ok(JointOptima { locals, seen }),
         }
     }
 
@@ -83,7 +83,7 @@ impl Search<'_, '_> {
     }
 
     /// The variances at their best along the grid, from the longest length scale down.
-    fn along(&self, present: &[bool]) -> Result<Vec<Point>> {
+    fn along(&self, present: &[bool]) -> Result<Vec<JointPoint>> {
         let problem = self.problem;
         let equal: Vec<f64> = (0..problem.variances())
             .map(|i| f64::from(present.get(i).copied().unwrap_or(true)) / problem.size[i])
@@ -126,7 +126,7 @@ impl Search<'_, '_> {
     }
 
     /// A point, and where each axis has its own length scale those with one axis much longer.
-    fn around(&self, point: Point) -> Vec<Start> {
+    fn around(&self, point: JointPoint) -> Vec<Start> {
         let ends = &self.problem.ends;
         let start = |steps: Vec<f64>| Start::free(self.problem, point.theta.clone(), steps);
         let mut starts = vec![start(point.steps.clone())];
@@ -141,8 +141,8 @@ impl Search<'_, '_> {
     }
 }
 
-fn keep(locals: &mut Vec<Point>, point: Point) {
-    let same = |other: &Point| {
+fn keep(locals: &mut Vec<JointPoint>, point: JointPoint) {
+    let same = |other: &JointPoint| {
         let steps = other
             .steps
             .iter()
@@ -177,7 +177,7 @@ fn subsets(effects: usize) -> Vec<Vec<bool>> {
 }
 
 /// Points of a line that no neighbour undercuts, lowest first.
-fn valleys(points: &[Point]) -> Vec<usize> {
+fn valleys(points: &[JointPoint]) -> Vec<usize> {
     let value = |i: usize| points[i].deviance;
     let lowest =
         |&i: &usize| (i == 0 || value(i) <= value(i - 1)) && (i + 1 == points.len() || value(i) <= value(i + 1));
