@@ -22,7 +22,7 @@ ffi_exclude <- function(model, sets) .Call(wrap__ffi_exclude, model, sets)
 
 #' Fit with length scales looked for over their whole range.
 #' @noRd
-ffi_gp_fit <- function(rows, request) .Call(wrap__ffi_gp_fit, rows, request)
+ffi_gp_fit <- function(model) .Call(wrap__ffi_gp_fit, model)
 
 #' The frequencies that serve a box, a range of length scales and a part of the variance.
 #' @noRd
@@ -30,7 +30,7 @@ ffi_gp_basis <- function(request, eps) .Call(wrap__ffi_gp_basis, request, eps)
 
 #' The table of some rows on a basis.
 #' @noRd
-ffi_gp_table <- function(rows, basis, shifts, threads) .Call(wrap__ffi_gp_table, rows, basis, shifts, threads)
+ffi_gp_table <- function(model, basis, shifts) .Call(wrap__ffi_gp_table, model, basis, shifts)
 
 #' Fit from a table: length scales are looked for in the range of its basis.
 #' @noRd
@@ -38,11 +38,11 @@ ffi_gp_fit_table <- function(moments, basis, request, response) .Call(wrap__ffi_
 
 #' Length scales by the kernel matrix of all rows.
 #' @noRd
-ffi_gp_exact <- function(rows, request) .Call(wrap__ffi_gp_exact, rows, request)
+ffi_gp_exact <- function(model) .Call(wrap__ffi_gp_exact, model)
 
 #' Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
 #' @noRd
-ffi_gp_many <- function(rows, request, exact, shared, effects) .Call(wrap__ffi_gp_many, rows, request, exact, shared, effects)
+ffi_gp_many <- function(model, exact, shared, effects) .Call(wrap__ffi_gp_many, model, exact, shared, effects)
 
 #' Values at points of fields given by coefficients of the basis functions, one column each.
 #' @noRd
@@ -52,9 +52,9 @@ ffi_gp_values <- function(points, basis, coefficients, threads) .Call(wrap__ffi_
 #' @noRd
 ffi_gp_weights <- function(basis, lengths) .Call(wrap__ffi_gp_weights, basis, lengths)
 
-#' Variances of the predicted mean at points, in units of the residual variance.
+#' Variances of the predicted mean at targets (coordinates, X and groups), in units of the residual variance, by the table and the basis of a process.
 #' @noRd
-ffi_gp_variances <- function(points, X, group, moments, basis, at, delta, threads) .Call(wrap__ffi_gp_variances, points, X, group, moments, basis, at, delta, threads)
+ffi_gp_variances <- function(targets, process, at, delta, threads) .Call(wrap__ffi_gp_variances, targets, process, at, delta, threads)
 
 #' Correlations of two sets of points, one row for each of the first.
 #' @noRd
@@ -66,15 +66,15 @@ ffi_gp_profile <- function(moments, basis, request, fit, wanted) .Call(wrap__ffi
 
 #' The same by the kernel matrix of all rows.
 #' @noRd
-ffi_gp_profile_exact <- function(rows, request, fit, wanted) .Call(wrap__ffi_gp_profile_exact, rows, request, fit, wanted)
+ffi_gp_profile_exact <- function(model, fit, wanted) .Call(wrap__ffi_gp_profile_exact, model, fit, wanted)
 
 #' Fit a process and other effects together.
 #' @noRd
-ffi_gp_joint <- function(rows, effects, request) .Call(wrap__ffi_gp_joint, rows, effects, request)
+ffi_gp_joint <- function(model) .Call(wrap__ffi_gp_joint, model)
 
 #' The interval of one parameter, or with `points` its curve.
 #' @noRd
-ffi_gp_joint_profile <- function(rows, effects, request, fit, wanted) .Call(wrap__ffi_gp_joint_profile, rows, effects, request, fit, wanted)
+ffi_gp_joint_profile <- function(model, fit, wanted) .Call(wrap__ffi_gp_joint_profile, model, fit, wanted)
 
 #' Hash of a raw vector or of numbers, as 32 hexadecimal digits.
 #' @noRd

@@ -136,10 +136,10 @@ gp_ask <- function(fit, table, rise, points) {
 gp_ask_in <- function(fit, table, rise, points, guard) {
   near <- list(parameters = fit$gp$parameters, width = gp_reach(fit, rise), guard = as.numeric(guard))
   wanted <- list(what = table$what, column = as.numeric(table$column), rise = rise, points = as.numeric(points))
-  request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
   process <- fit$random[[1]]$kernel
-  if (process$route == "fourier") return(call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted))
-  call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), request, near, wanted)
+  if (process$route == "exact") return(call_rust(ffi_gp_profile_exact, model_rows(stored_gp_model(fit)), near, wanted))
+  request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
+  call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted)
 }
 
 # Where a Fourier basis does not serve the length scales of an interval, a wider one does, or if that was not asked for the kernel matrix of all rows, as long as they are few.
@@ -198,7 +198,7 @@ is_affordable <- function(fit, basis) {
 with_basis <- function(fit, basis) {
   rows <- model_rows(stored_gp_model(fit))
   fit$random[[1]]$kernel$basis <- basis
-  fit$random[[1]]$kernel$table <- call_rust(ffi_gp_table, rows, basis, numeric(), control_threads(fit$control))
+  fit$random[[1]]$kernel$table <- call_rust(ffi_gp_table, rows, basis, numeric())
   fit$gp$captured <- sum(call_rust(ffi_gp_weights, basis, fit$gp$parameters)^2)
   fit
 }

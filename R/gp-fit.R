@@ -82,27 +82,30 @@ model_coordinates <- function(model) {
   gp_coordinates(lapply(model$gp$coordinates, frame_column, frame = model$frame), model$gp, rownames(model$frame))
 }
 
-model_rows <- function(model) {
-  # as.numeric() would write out the names of all rows
+# The model at the border, with its process
+model_rows <- function(model, strict = FALSE, random = group_effect(model$group), Y = column_of(model)) {
+  c(gp_rows(model, model_coordinates(model), Y, random), list(process = gp_settings(model$gp, model$gp$box, strict)))
+}
+
+# as.numeric() would write out the names of all rows
+column_of <- function(model) {
   Y <- model$y - model$offset
   names(Y) <- NULL
   dim(Y) <- c(length(Y), 1)
-  gp_rows(model_coordinates(model), model$X, Y, model$weights, model$group)
+  Y
 }
 
 gp_fourier <- function(model, strict = FALSE) {
-  request <- gp_request(model$gp, model$gp$box, model$method, model$control, strict)
-  rows <- model_rows(model)
+  rows <- model_rows(model, strict)
   # what the model frame left behind is given back before Rust asks for memory
   if (length(model$y) > 1e5) gc(FALSE)
-  new_gp_fit(model, fourier_fit(call_rust(ffi_gp_fit, rows, request)))
+  new_gp_fit(model, fourier_fit(call_rust(ffi_gp_fit, rows)))
 }
 
 gp_exact <- function(model) {
-  request <- gp_request(model$gp, model$gp$box, model$method, model$control)
   rows <- model_rows(model)
   check_kernel_memory(nrow(rows$coordinates))
-  found <- call_rust(ffi_gp_exact, rows, request)
+  found <- call_rust(ffi_gp_exact, rows)
   process <- exact_process(length(model$y))
   new_gp_fit(model, list(found = found$fit, lengths = found$lengths, process = process, alpha = found$fit$alpha, at_end = found$at_end))
 }

@@ -6,8 +6,7 @@ gp_joint <- function(model) {
   gp <- model$gp
   check_kernel_memory(length(model$y), 6 + length(model$others))
   if (length(model$y) > gp_exact_limit) inform_gp_joint_size(length(model$y))
-  request <- gp_request(gp, gp$box, model$method, model$control)
-  answer <- call_rust(ffi_gp_joint, model_rows(model), rust_effects(model$others), request)
+  answer <- call_rust(ffi_gp_joint, model_rows(model, random = model$others))
   lengths <- answer$parameters
   process <- structure(c(list(cov = gp$cov, lengthscale = lengths), exact_process(length(model$y))), class = "fastlmm_process")
   model$random <- c(structure(list(new_process_term(gp, process)), names = gp$name), model$others)
@@ -89,10 +88,7 @@ joint_ask <- function(fit, parameter, rise, points) {
   if (is.null(wanted)) return(NULL)
   model <- joint_model(fit)
   about <- list(sigma2 = all_variances(fit), parameters = fit$gp$parameters)
-  request <- gp_request(fit$gp, fit$gp$box, fit$method, fit$control)
-  answer <- call_rust(
-    ffi_gp_joint_profile, model_rows(model), rust_effects(model$others), request, about, c(wanted, list(rise = rise, points = as.numeric(points)))
-  )
+  answer <- call_rust(ffi_gp_joint_profile, model_rows(model, random = model$others), about, c(wanted, list(rise = rise, points = as.numeric(points))))
   square <- wanted$what == "sigma"
   if (points == 0) return(if (square) answer$limits^2 else answer$limits)
   if (square) answer$value <- answer$value^2

@@ -81,9 +81,7 @@ gp_together <- function(model, exact) {
 }
 
 call_gp_many <- function(model, Y, exact, effects) {
-  request <- gp_request(model$gp, model$gp$box, model$method, model$control)
-  rows <- gp_rows(model_coordinates(model), model$X, unname(Y), model$weights)
-  call_rust(ffi_gp_many, rows, request, exact, isTRUE(model$gp$shared), effects)
+  call_rust(ffi_gp_many, model_rows(model, random = list(), Y = unname(Y)), exact, isTRUE(model$gp$shared), effects)
 }
 
 new_gp_mlm <- function(model, found) {

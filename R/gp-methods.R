@@ -186,9 +186,8 @@ gp_variance <- function(fit, targets) {
   X[, fit$kept] <- targets$X
   group <- if (is.null(targets$group)) integer() else replace(targets$group, is.na(targets$group), 0L)
   noise <- if (is.finite(fit$gp$raw_delta)) fit$sigma2[[1]] * fit$gp$raw_delta else fit$sigma2_e
-  noise * call_rust(
-    ffi_gp_variances, unname(targets$coordinates), X, group, process$table, process$basis, fit$gp$parameters, fit$gp$raw_delta, control_threads(fit$control)
-  )
+  places <- list(coordinates = unname(targets$coordinates), X = X, group = as.integer(group))
+  noise * call_rust(ffi_gp_variances, places, process[c("table", "basis")], fit$gp$parameters, fit$gp$raw_delta, control_threads(fit$control))
 }
 
 # The kernel matrix once more, and the universal kriging variance as for any kernel

@@ -92,8 +92,9 @@ chunk_table <- function(parts, whole, frame, data, extras, basis, control) {
   coordinates <- gp_coordinates(columns, gp, rownames(frame))
   check_chunk_box(coordinates, basis, rownames(frame))
   group <- if (length(parts$random) > 0) group_factor(lapply(group_leaves(parts$random[[1]]$group), frame_column, frame = frame))
-  rows <- gp_rows(unname(coordinates), unname(X) + 0, matrix(if (is.null(offset)) y else y - offset), frame[["(weights)"]], group)
-  table <- call_rust(ffi_gp_table, rows, basis$frequencies, numeric(), control_threads(control))
+  model <- list(X = unname(X) + 0, weights = frame[["(weights)"]], method = "REML", control = control, group = group)
+  rows <- gp_rows(model, unname(coordinates), matrix(if (is.null(offset)) y else y - offset))
+  table <- call_rust(ffi_gp_table, rows, basis$frequencies, numeric())
   gp[c("cov", "ard", "tol", "size", "range", "box")] <- basis$gp[c("cov", "ard", "tol", "size", "range", "box")]
   gp$calls <- lapply(gp$coordinates, predict_call, frame = whole)
   structure(

@@ -180,20 +180,26 @@ abort_gp_place <- function(e) {
 
 # ---- what goes to Rust --------------------------------------------------------------------------------
 
-gp_rows <- function(coordinates, X, Y, weights = NULL, group = NULL) {
-  list(
-    coordinates = coordinates, X = X, Y = Y, weights = if (is.null(weights)) numeric() else as.numeric(weights),
-    group = if (is.null(group)) integer() else as.integer(group), groups = as.numeric(nlevels(group))
-  )
+# The model at the border with the coordinates of a process; in Fourier space one grouping factor may stand beside it.
+gp_rows <- function(model, coordinates, Y, random = group_effect(model$group)) {
+  c(rust_model(model, random, dense_form, Y), list(coordinates = coordinates))
+}
+
+group_effect <- function(group) {
+  if (is.null(group)) return(list())
+  list(group = list(z = rep(1, length(group)), group = as.integer(group), kernel = NULL, index = seq_len(nlevels(group))))
 }
 
 # `strict`: no basis coarser than `tol` asks for, since there is another route
-gp_request <- function(gp, box, method, control, strict = FALSE) {
+gp_settings <- function(gp, box, strict = FALSE) {
   d <- ncol(box)
   list(
-    cov = gp$cov, ard = gp$ard, tol = gp$tol, size = if (is.null(gp$largest)) gp$size else gp$largest, method = method, threads = as.numeric(control_threads(control)),
+    cov = gp$cov, ard = gp$ard, tol = gp$tol, size = if (is.null(gp$largest)) gp$size else gp$largest,
     lengthscale = if (is.null(gp$lengthscale)) numeric() else rep_len(as.numeric(gp$lengthscale), d),
     shortest = if (is.null(gp$range)) numeric() else gp$range[1], longest = if (is.null(gp$range)) numeric() else gp$range[2],
     low = box[1, ], high = box[2, ], strict = strict
   )
 }
+
+# Where there are no rows
+gp_request <- function(gp, box, method, control) c(gp_settings(gp, box), list(method = method, threads = as.numeric(control_threads(control))))

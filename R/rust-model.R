@@ -1,9 +1,9 @@
 # What stands for a model at the border to Rust: one value, the same for every engine, read by `model.rs` and `view.rs`.
 
-# Responses less their offset, fixed effects, weights, random effects, criterion and settings. `form`: how a kernel is handed over.
+# Responses less their offset, fixed effects, weights (none: all are 1), random effects, criterion and settings. `form`: how a kernel is handed over.
 rust_model <- function(model, random = model$random, form = kernel_form, y = model$y - model$offset) {
   list(
-    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = model_weights(model), effects = rust_effects(random, form),
+    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = if (is.null(model$weights)) numeric() else as.numeric(model$weights), effects = rust_effects(random, form),
     method = model$method, threads = as.numeric(control_threads(model$control)), tolerance = control_tolerance(model$control)
   )
 }

@@ -88,3 +88,25 @@ test_that("a file that cannot be written is told as such, and what is read is wh
     expect_null(ffi_kept(path))
   }
 })
+
+test_that("a process crosses as the model of any other engine", {
+  set.seed(3)
+  data <- data.frame(x = sort(runif(40)), g = rep(1:4, 10))
+  data$y <- sin(6 * data$x) + rnorm(40, sd = 0.2)
+  fit <- suppressMessages(fastlmm_fit(y ~ gp(x, basis = "fourier") + (1 | g), data, control = fastlmm_control(verbose = FALSE)))
+  rows <- model_rows(stored_gp_model(fit))
+  expect_identical(rows$weights, numeric())
+  # without weights all are 1
+  expect_identical(ffi_gp_fit(utils::modifyList(rows, list(weights = rep(1, 40))))$fit, ffi_gp_fit(rows)$fit)
+  told <- function(...) refused(ffi_gp_fit(utils::modifyList(rows, list(...))))
+  expect_match(told(weights = rep(1, 39))$message, "weights has length 39, expected 40")
+  expect_match(told(coordinates = matrix(0, 39, 1))$message, "coordinates has length 39, expected 40")
+  expect_match(told(method = "reml")$message, "method is \"reml\"")
+  slope <- rows
+  slope$effects[[1]]$z[1] <- 2
+  expect_match(refused(ffi_gp_fit(slope))$message, "effects have a kernel or a slope")
+  two <- rows
+  two$effects <- rep(rows$effects, 2)
+  expect_match(refused(ffi_gp_fit(two))$message, "effects are 2, and this kind of model has one")
+  expect_match(refused(ffi_gp_variances(list(coordinates = matrix(0)), fit$random[[1]]$kernel, 0.3, 1, 1L))$message, "X is missing")
+})

@@ -9,7 +9,7 @@ use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp;
 use fastlmm_core::gp::bounds::SIDES;
-use fastlmm_core::gp::exact::{Exact, default_range};
+use fastlmm_core::gp::exact::default_range;
 use fastlmm_core::gp::fourier::explorer::{Explorer, Source};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
@@ -21,10 +21,10 @@ use fastlmm_core::runtime::parallel::Workers;
 /// Fit with length scales looked for over their whole range.
 /// @noRd
 #[extendr]
-fn ffi_gp_fit(rows: List, request: List) -> Reply<List> {
-    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+fn ffi_gp_fit(model: List) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
     let workers = Workers::new(asked.threads)?;
-    let data = rows.view()?;
+    let data = rows.observations()?;
     let explorer = Explorer {
         source: Source::Rows(&data),
         bounds: &asked.bounds,
@@ -46,13 +46,13 @@ fn ffi_gp_basis(request: List, eps: f64) -> Reply<List> {
 /// The table of some rows on a basis.
 /// @noRd
 #[extendr]
-fn ffi_gp_table(rows: List, basis: List, shifts: &[f64], threads: i32) -> Reply<List> {
-    let (rows, basis) = (Rows::new(&rows)?, Basis::read(&basis)?);
-    let data = rows.view()?;
+fn ffi_gp_table(model: List, basis: List, shifts: &[f64]) -> Reply<List> {
+    let (rows, basis) = (Rows::new(&model)?, Basis::read(&basis)?);
+    let data = rows.observations()?;
     let own = data.shifts();
     let shifts = if shifts.is_empty() { &own } else { shifts };
     view::same_length("shifts", shifts.len(), own.len())?;
-    let workers = Workers::new(view::count(threads, "threads")?)?;
+    let workers = Workers::new(rows.model.options.threads)?;
     Ok(reply_table(&moments(
         &data,
         &basis.grid,
@@ -83,17 +83,9 @@ fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) ->
 /// Length scales by the kernel matrix of all rows.
 /// @noRd
 #[extendr]
-fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
-    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
-    let data = rows.view()?;
-    let weights = rows.weights_or_ones();
-    let exact = Exact::new(
-        asked.request.family,
-        data.coordinates.clone(),
-        data.y[0],
-        rows.x(),
-        &weights,
-    )?;
+fn ffi_gp_exact(model: List) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
+    let exact = rows.exact(asked.request.family)?;
     let workers = Workers::new(asked.threads)?;
     let mut console = Console;
     let search = asked.search(&exact, &workers, &mut console);
@@ -101,7 +93,7 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
     let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
     let fit = exact.fit_of(asked.request.method, &answer, &workers)?;
     Ok(list!(
-        fit = reply::fit(&fit, rows.x().ncols()),
+        fit = reply::fit(&fit, rows.model.columns()),
         lengths = reply_lengths(&answer, &found),
         at_end = exact.at_end(&answer.lengths, &asked.request, &asked.bounds)
     ))
@@ -110,10 +102,10 @@ fn ffi_gp_exact(rows: List, request: List) -> Reply<List> {
 /// Each column of Y, with length scales on a grid: by the kernel matrix of all rows, or in Fourier space.
 /// @noRd
 #[extendr]
-fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bool) -> Reply<List> {
-    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
+fn ffi_gp_many(model: List, exact: bool, shared: bool, effects: bool) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
     let workers = Workers::new(asked.threads)?;
-    let (mut data, y) = (rows.view()?, rows.y());
+    let (mut data, x, y) = (rows.observations()?, rows.model.x(), rows.model.responses());
     data.y = vec![];
     let of = gp::many_search::Asked {
         request: &asked.request,
@@ -123,7 +115,7 @@ fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bo
         threads: asked.threads,
     };
     let together = if exact {
-        gp::many::exact(&data, y, rows.x(), of, &workers, &mut Console)?
+        gp::many::exact(&data, y, x, of, &workers, &mut Console)?
     } else {
         let many = Many {
             data: &data,
@@ -133,7 +125,7 @@ fn ffi_gp_many(rows: List, request: List, exact: bool, shared: bool, effects: bo
         };
         many.fit(&mut Console)?
     };
-    Ok(reply_many(&together, &asked, rows.x().ncols()))
+    Ok(reply_many(&together, &asked, x.ncols()))
 }
 
 /// Values at points of fields given by coefficients of the basis functions, one column each.
@@ -164,27 +156,22 @@ fn ffi_gp_weights(basis: List, lengths: &[f64]) -> Reply<Vec<f64>> {
     Ok(weights)
 }
 
-/// Variances of the predicted mean at points, in units of the residual variance.
+/// Variances of the predicted mean at targets (coordinates, X and groups), in units of the residual variance, by the table and the basis of a process.
 /// @noRd
 #[extendr]
-#[allow(clippy::too_many_arguments)] // a fit, as R holds it
-fn ffi_gp_variances(
-    points: RMatrix<f64>,
-    X: RMatrix<f64>,
-    group: &[i32],
-    moments: List,
-    basis: List,
-    at: &[f64],
-    delta: f64,
-    threads: i32,
-) -> Reply<Vec<f64>> {
-    let basis = Basis::read(&basis)?;
-    let moments = table(&moments, &basis)?;
+fn ffi_gp_variances(targets: List, process: List, at: &[f64], delta: f64, threads: i32) -> Reply<Vec<f64>> {
+    let basis = Basis::read(&view::sublist(&process, "basis")?)?;
+    let moments = table(&view::sublist(&process, "table")?, &basis)?;
     let space = WeightSpace::new(basis.family, &moments, basis.frequencies.clone(), 0)?;
+    let (points, x) = (
+        view::real_matrix(&targets, "coordinates")?,
+        view::real_matrix(&targets, "X")?,
+    );
+    let group = view::whole(&targets, "group")?;
     let group = group.iter().map(|g| usize::try_from(*g - 1).ok()).collect::<Vec<_>>();
     let targets = field::Targets {
         points: columns(&points),
-        x: view::matrix(&X),
+        x: view::matrix(&x),
         group: &group,
     };
     let workers = Workers::new(view::count(threads, "threads")?)?;
@@ -219,18 +206,10 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
 /// The same by the kernel matrix of all rows.
 /// @noRd
 #[extendr]
-fn ffi_gp_profile_exact(rows: List, request: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked) = (Rows::new(&rows)?, Asked::new(&request)?);
-    let data = rows.view()?;
-    let weights = rows.weights_or_ones();
-    let exact = Exact::new(
-        asked.request.family,
-        data.coordinates.clone(),
-        data.y[0],
-        rows.x(),
-        &weights,
-    )?;
-    let (shortest, longest) = default_range(&asked.request, &asked.bounds, &data.coordinates);
+fn ffi_gp_profile_exact(model: List, fit: List, wanted: List) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
+    let exact = rows.exact(asked.request.family)?;
+    let (shortest, longest) = default_range(&asked.request, &asked.bounds, &rows.coordinates());
     let near = near(&asked, &fit, (Some(shortest), longest))?;
     Wanted::new(&wanted, exact.kept().len())?.reply(&asked, &exact, &near)
 }

@@ -9,15 +9,14 @@ use fastlmm_core::gp::joint::fit::{JointModel, fit};
 use fastlmm_core::gp::joint::profile::{JointProfile, What};
 use fastlmm_core::runtime::parallel::Workers;
 
-fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Effect], asked: &'a Asked) -> Reply<JointModel<'a>> {
-    let data = rows.view()?;
-    let effects = held.iter().map(|effect| effect.view(data.n())).collect::<Reply<_>>()?;
+fn joint<'a>(rows: &'a Rows, asked: &'a Asked) -> Reply<JointModel<'a>> {
+    let model = &rows.model;
     Ok(JointModel {
-        coordinates: data.coordinates.clone(),
-        y: data.y[0],
-        x: rows.x(),
-        weights,
-        effects,
+        coordinates: rows.coordinates(),
+        y: model.y()?,
+        x: model.x(),
+        weights: model.weights()?,
+        effects: model.all_effects()?,
         request: &asked.request,
         bounds: &asked.bounds,
     })
@@ -26,10 +25,9 @@ fn model<'a>(rows: &'a Rows, weights: &'a [f64], held: &'a [view::Effect], asked
 /// Fit a process and other effects together.
 /// @noRd
 #[extendr]
-fn ffi_gp_joint(rows: List, effects: List, request: List) -> Reply<List> {
-    let (rows, asked, held) = (Rows::new(&rows)?, Asked::new(&request)?, view::effects(&effects)?);
-    let weights = rows.weights_or_ones();
-    let model = model(&rows, &weights, &held, &asked)?;
+fn ffi_gp_joint(model: List) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
+    let model = joint(&rows, &asked)?;
     let workers = Workers::new(asked.threads)?;
     let found = fit(&model, &workers, &mut Console)?;
     Ok(list!(
@@ -54,10 +52,9 @@ fn parameter(what: &str, number: usize) -> What {
 /// The interval of one parameter, or with `points` its curve.
 /// @noRd
 #[extendr]
-fn ffi_gp_joint_profile(rows: List, effects: List, request: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked, held) = (Rows::new(&rows)?, Asked::new(&request)?, view::effects(&effects)?);
-    let weights = rows.weights_or_ones();
-    let model = model(&rows, &weights, &held, &asked)?;
+fn ffi_gp_joint_profile(model: List, fit: List, wanted: List) -> Reply<List> {
+    let (rows, asked) = Rows::asked(&model)?;
+    let model = joint(&rows, &asked)?;
     let workers = Workers::new(asked.threads)?;
     let (sigma2, lengths) = (view::numbers(&fit, "sigma2")?, view::numbers(&fit, "parameters")?);
     let number = |name| view::number(&wanted, name);

@@ -3,13 +3,15 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::gp_table::{Basis, reply_table};
+use crate::model::Model;
 use crate::{profile, reply, view};
 use extendr_api::prelude::*;
-use faer::MatRef;
+use faer::ColRef;
 use fastlmm_core::gp::Process;
 use fastlmm_core::gp::answer::Answer;
 use fastlmm_core::gp::bounds::Bounds;
 use fastlmm_core::gp::chebyshev::{Near, Nodes};
+use fastlmm_core::gp::exact::Exact;
 use fastlmm_core::gp::found::{Optima, Seen};
 use fastlmm_core::gp::fourier::explorer::Settled;
 use fastlmm_core::gp::fourier::weights::WeightSpace;
@@ -17,8 +19,10 @@ use fastlmm_core::gp::many_search::Together;
 use fastlmm_core::gp::observations::Observations;
 use fastlmm_core::gp::search::LengthSearch;
 use fastlmm_core::gp::settings::Settings;
+use fastlmm_core::kernel::stationary::Family;
+use fastlmm_core::likelihood::Method;
 use fastlmm_core::likelihood::profile::What;
-use fastlmm_core::lmm::fit::Fit;
+use fastlmm_core::lmm::fit::{Fit, Options};
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::monitor::Monitor;
 use fastlmm_core::runtime::parallel::Workers;
@@ -29,62 +33,65 @@ pub fn columns(x: &RMatrix<f64>) -> Vec<&[f64]> {
     (0..x.ncols()).map(|j| &x.data()[j * n..(j + 1) * n]).collect()
 }
 
-// ---- rows of data -------------------------------------------------------------------------------------
+// ---- a model with a process ---------------------------------------------------------------------------
 
+/// The model, and the coordinates of its process.
 pub struct Rows {
+    pub model: Model,
     coordinates: RMatrix<f64>,
-    x: RMatrix<f64>,
-    y: RMatrix<f64>,
-    weights: Vec<f64>,
-    group: Vec<usize>,
-    groups: usize,
 }
 
 impl Rows {
     pub fn new(list: &List) -> Reply<Self> {
-        let coordinates = view::real_matrix(list, "coordinates")?;
-        let n = coordinates.nrows();
-        let groups = view::count_of(list, "groups")?;
-        let group = view::whole(list, "group")?;
         let rows = Self {
-            x: view::real_matrix(list, "X")?,
-            y: view::real_matrix(list, "Y")?,
-            weights: view::numbers(list, "weights")?,
-            group: view::indices(&group, groups, "group")?,
-            groups,
-            coordinates,
+            model: Model::new(list)?,
+            coordinates: view::real_matrix(list, "coordinates")?,
         };
-        view::same_length("X", rows.x.nrows(), n)?;
-        view::same_length("Y", rows.y.nrows(), n)?;
+        view::same_length("coordinates", rows.coordinates.nrows(), rows.model.n())?;
         Ok(rows)
     }
 
-    pub fn view(&self) -> Reply<Observations<'_>> {
+    /// And what is known of the process.
+    pub fn asked(list: &List) -> Reply<(Self, Asked)> {
+        let rows = Self::new(list)?;
+        let Options { method, threads, .. } = rows.model.options;
+        let asked = Asked::of(&view::sublist(list, "process")?, method, threads)?;
+        Ok((rows, asked))
+    }
+
+    pub fn coordinates(&self) -> Vec<&[f64]> {
+        columns(&self.coordinates)
+    }
+
+    /// As Fourier space takes them.
+    pub fn observations(&self) -> Reply<Observations<'_>> {
+        let (group, groups) = self.model.grouping()?;
         Ok(Observations {
-            coordinates: columns(&self.coordinates),
-            x: columns(&self.x),
-            y: columns(&self.y),
-            weights: &self.weights,
-            group: &self.group,
-            groups: self.groups,
+            coordinates: self.coordinates(),
+            x: self.model.x().col_iter().filter_map(contiguous).collect(),
+            y: self.model.responses().col_iter().filter_map(contiguous).collect(),
+            weights: self.model.given_weights()?,
+            group,
+            groups,
         })
     }
 
-    pub fn x(&self) -> MatRef<'_, f64> {
-        view::matrix(&self.x)
+    /// The process by its kernel matrix.
+    pub fn exact(&self, family: Family) -> Reply<Exact<'_>> {
+        let model = &self.model;
+        Ok(Exact::new(
+            family,
+            self.coordinates(),
+            model.y()?,
+            model.x(),
+            model.weights()?,
+        )?)
     }
+}
 
-    pub fn y(&self) -> MatRef<'_, f64> {
-        view::matrix(&self.y)
-    }
-
-    pub fn weights_or_ones(&self) -> Vec<f64> {
-        if self.weights.is_empty() {
-            vec![1.0; self.y.nrows()]
-        } else {
-            self.weights.clone()
-        }
-    }
+/// Columns of R's matrices are.
+fn contiguous(column: ColRef<'_, f64>) -> Option<&[f64]> {
+    column.try_as_col_major().map(|column| column.as_slice())
 }
 
 // ---- what is asked for --------------------------------------------------------------------------------
@@ -96,12 +103,18 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Where there are no rows: criterion and threads come with what is known of the process.
     pub fn new(list: &List) -> Reply<Self> {
+        let method = view::method(&view::text(list, "method")?)?;
+        Self::of(list, method, view::count_of(list, "threads")?)
+    }
+
+    fn of(list: &List, method: Method, threads: usize) -> Reply<Self> {
         let optional = |name| Ok::<_, crate::failure::Failure>(view::numbers(list, name)?.first().copied());
         let lengths = view::numbers(list, "lengthscale")?;
         let request = Settings {
             family: view::family(&view::text(list, "cov")?)?,
-            method: view::method(&view::text(list, "method")?)?,
+            method,
             lengths: Some(lengths).filter(|l| !l.is_empty()),
             ard: view::flag(list, "ard")?,
             shortest: optional("shortest")?,
@@ -113,7 +126,7 @@ impl Asked {
         Ok(Self {
             request,
             bounds: bounds(list)?,
-            threads: view::count_of(list, "threads")?,
+            threads,
         })
     }
 

@@ -1,6 +1,7 @@
 //! The one value that stands for a model at the border, the same for every engine: responses, X, weights, effects, criterion and settings.
+//! Read by hand and not by extendr's `TryFromList`: its error names neither the element of the list nor a class, and copies every matrix that is no `RMatrix`.
 
-use crate::failure::Reply;
+use crate::failure::{Failure, Reply};
 use crate::view::{self, Effect};
 use extendr_api::prelude::*;
 use faer::MatRef;
@@ -8,12 +9,15 @@ use fastlmm_core::likelihood::Method;
 use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::{mix, rotation};
+use std::cell::OnceCell;
 
 /// What `rust_model()` of R made, with its lengths checked.
 pub struct Model {
     y: RMatrix<f64>,
     x: RMatrix<f64>,
+    /// Empty: all are 1.
     weights: Robj,
+    ones: OnceCell<Vec<f64>>,
     effects: Vec<Effect>,
     pub options: Options,
 }
@@ -24,6 +28,7 @@ impl Model {
             y: view::real_matrix(list, "y")?,
             x: view::real_matrix(list, "X")?,
             weights: view::element(list, "weights")?,
+            ones: OnceCell::new(),
             effects: view::effects(&view::sublist(list, "effects")?)?,
             options: Options {
                 method: view::text(list, "method")?.parse::<Method>()?,
@@ -32,7 +37,10 @@ impl Model {
             },
         };
         view::same_length("X", model.x.nrows(), model.n())?;
-        view::same_length("weights", model.weights()?.len(), model.n())?;
+        let weights = model.given_weights()?.len();
+        if weights > 0 {
+            view::same_length("weights", weights, model.n())?;
+        }
         Ok(model)
     }
 
@@ -63,12 +71,30 @@ impl Model {
         view::matrix(&self.x)
     }
 
-    fn weights(&self) -> Reply<&[f64]> {
+    /// None where all are 1: processes of very many rows go without.
+    pub fn given_weights(&self) -> Reply<&[f64]> {
         self.weights.as_real_slice().ok_or(view::missing("weights"))
     }
 
+    pub fn weights(&self) -> Reply<&[f64]> {
+        let given = self.given_weights()?;
+        if given.is_empty() {
+            return Ok(self.ones.get_or_init(|| vec![1.0; self.n()]));
+        }
+        Ok(given)
+    }
+
+    /// Group of each row and number of groups, of an effect without a kernel and slope beside a process; of no group if there is no effect.
+    pub fn grouping(&self) -> Reply<(&[usize], usize)> {
+        match self.effects.as_slice() {
+            [] => Ok((&[], 0)),
+            [effect] => effect.grouping(self.n()),
+            effects => Err(too_many(effects)),
+        }
+    }
+
     /// The only response.
-    fn y(&self) -> Reply<&[f64]> {
+    pub fn y(&self) -> Reply<&[f64]> {
         view::same_length("responses", self.y.ncols(), 1)?;
         Ok(self.y.data())
     }
@@ -84,24 +110,27 @@ impl Model {
     /// With one effect, its responses apart.
     pub fn many(&self) -> Reply<rotation::Model<'_>> {
         let [effect] = self.effects.as_slice() else {
-            let why = format!("are {}, and this kind of model has one", self.effects.len());
-            return Err(Error::Argument { what: "effects", why }.into());
+            return Err(too_many(&self.effects));
         };
         effect.model(self.x(), self.weights()?)
     }
 
     /// With one response and any effects.
     pub fn mix(&self) -> Reply<mix::MixModel<'_>> {
-        let effects = self
-            .effects
-            .iter()
-            .map(|effect| effect.view(self.n()))
-            .collect::<Reply<_>>()?;
         Ok(mix::MixModel {
             y: self.y()?,
             x: self.x(),
             weights: self.weights()?,
-            effects,
+            effects: self.all_effects()?,
         })
     }
+
+    pub fn all_effects(&self) -> Reply<Vec<mix::Effect<'_>>> {
+        self.effects.iter().map(|effect| effect.view(self.n())).collect()
+    }
+}
+
+fn too_many(effects: &[Effect]) -> Failure {
+    let why = format!("are {}, and this kind of model has one", effects.len());
+    Error::Argument { what: "effects", why }.into()
 }

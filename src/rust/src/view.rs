@@ -115,6 +115,18 @@ impl Effect {
         }
     }
 
+    /// Groups of n rows as they are: no kernel tells them from one another, and each row has its group's effect.
+    pub fn grouping(&self, n: usize) -> Reply<(&[usize], usize)> {
+        let effect = self.view(n)?;
+        match effect.kernel {
+            Kernel::Identity if effect.z.iter().all(|z| *z == 1.0) => Ok((&self.group, self.index.len())),
+            _ => {
+                let why = "have a kernel or a slope, which go with the kernel matrix of all rows only".to_owned();
+                Err(Error::Argument { what: "effects", why }.into())
+            }
+        }
+    }
+
     pub fn view(&self, n: usize) -> Reply<mix::Effect<'_>> {
         let z = self.z.as_real_slice().ok_or(missing("z"))?;
         same_length("z", z.len(), n)?;
