@@ -43,7 +43,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.
 #' @param level probability of intervals; of covariances and correlations a table instead of the matrix of means. See [summary.slamglmm()] for its columns.
 #' @param ... not used; an unknown argument is an error.
-#' @return `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
+#' @return `G()`, `R()`, `P()`, `rg()`, `re()`, `h2()` and the names that say what they are (`genetic_covariance()` is `G()`, and so on) give the same. `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
 #'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`, `re()`: correlations of G and of R. With `level` each is a data frame with a row for each
 #'   pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
 #'   that the random effect explains; of draws a matrix. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
@@ -70,6 +70,32 @@ re <- function(object, ...) UseMethod("re")
 #' @rdname G
 #' @export
 h2 <- function(object, ...) UseMethod("h2")
+
+# Short names are easily masked, and say little: each has one that says what it is.
+
+#' @rdname G
+#' @export
+genetic_covariance <- function(object, ...) UseMethod("G")
+
+#' @rdname G
+#' @export
+residual_covariance <- function(object, ...) UseMethod("R")
+
+#' @rdname G
+#' @export
+phenotypic_covariance <- function(object, ...) UseMethod("P")
+
+#' @rdname G
+#' @export
+genetic_correlation <- function(object, ...) UseMethod("rg")
+
+#' @rdname G
+#' @export
+residual_correlation <- function(object, ...) UseMethod("re")
+
+#' @rdname G
+#' @export
+heritability <- function(object, ...) UseMethod("h2")
 
 #' @export
 G.default <- function(object, ...) abort_not_slam(object, "G", "VarCorr(fit)")
@@ -174,7 +200,7 @@ covariance_draw <- function(object, d, what, correlation, at) {
 covariances <- function(object, what, correlation, traits, draws, level) {
   at <- trait_index(object, traits)
   if (length(at) > 2000) {
-    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses is asked for; give traits = with at most 2000 of them, and see loadings() for all", length(at)))
+    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses is asked for; give traits = with at most 2000 of them, and see factor_loadings() for all", length(at)))
   }
   if (draws) {
     check_matrices_memory(object, length(at))
@@ -206,98 +232,4 @@ trait_index <- function(object, traits) {
 check_effect <- function(object, effect) {
   name <- object$random[[1]]$name
   if (!is.null(effect) && !identical(as.character(effect), name)) abort_fastlmm("effect", paste0("the random effect is ", quoted(name), ", not ", quoted(effect), did_you_mean(effect, name)))
-}
-
-# ---- loadings -----------------------------------------------------------------------------------------------------
-
-#' Loadings of factors
-#'
-#' @param x an object with loadings; a fit by [slamglmm_fit()].
-#' @param align bring signs and order of the factors of all draws together, by the cosines of their loadings (of scaled responses) with their mean?
-#' @param draws all draws (responses x factors x draws) instead of their mean?
-#' @param ... not used; an unknown argument is an error. For other objects, as [stats::loadings()].
-#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of their loadings' size, those with known loadings in their places.
-#' @export
-loadings <- function(x, ...) UseMethod("loadings")
-
-#' @rdname loadings
-#' @export
-loadings.default <- function(x, ...) stats::loadings(x, ...)
-
-#' @rdname loadings
-#' @export
-loadings.slamglmm <- function(x, align = TRUE, draws = FALSE, ...) {
-  check_arguments(...)
-  all <- each_draw(x, function(d) d$Lambda)
-  if (align) all <- aligned(all, alignment(x))
-  if (draws) all else rowMeans(all, dims = 2)
-}
-
-# Which factor of each draw is meant by the first, the second, ... of them all, and its sign: k x draws each. Those with known loadings stay where they are.
-alignment <- function(fit) {
-  # a cosine knows neither units of responses nor sizes of factors
-  all <- each_draw(fit, function(d) d$Lambda / fit$scale$sd)
-  k <- fit$n_factors
-  known <- if (ncol(fit$data$known) > 0) which(rowSums(!is.na(fit$data$known)) > 0) else integer()
-  count <- dim(all)[3]
-  found <- list(order = matrix(seq_len(k), k, count), sign = matrix(1, k, count))
-  free <- setdiff(seq_len(k), known)
-  if (length(free) == 0) return(found)
-  reference <- matrix(all[, free, count], dim(all)[1])
-  for (pass in 1:3) {
-    for (t in seq_len(count)) {
-      match <- match_factors(matrix(all[, free, t], dim(all)[1]), reference)
-      found$order[free, t] <- free[match$order]
-      found$sign[free, t] <- match$sign
-    }
-    reference <- rowMeans(aligned(all, found), dims = 2)[, free, drop = FALSE]
-  }
-  by_size <- free[order(-colSums(reference^2))]
-  list(order = replace(found$order, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$order[by_size, ]),
-       sign = replace(found$sign, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$sign[by_size, ]))
-}
-
-aligned <- function(all, alignment) {
-  for (t in seq_len(dim(all)[3])) {
-    value <- matrix(all[, , t], dim(all)[1])[, alignment$order[, t], drop = FALSE]
-    all[, , t] <- value * rep(alignment$sign[, t], each = nrow(value))
-  }
-  all
-}
-
-# The largest cosines first, each factor once
-match_factors <- function(Lambda, reference) {
-  unit <- function(M) M / rep(pmax(sqrt(colSums(M^2)), 1e-300), each = nrow(M))
-  cosine <- crossprod(unit(reference), unit(Lambda))
-  left <- abs(cosine)
-  order <- sign <- numeric(ncol(Lambda))
-  for (i in seq_len(ncol(Lambda))) {
-    at <- arrayInd(which.max(left), dim(left))
-    order[at[1]] <- at[2]
-    sign[at[1]] <- if (cosine[at] < 0) -1 else 1
-    left[at[1], ] <- -1
-    left[, at[2]] <- -1
-  }
-  list(order = order, sign = sign)
-}
-
-#' Variance explained by factors
-#'
-#' @param object a fit by [slamglmm_fit()].
-#' @return A data frame with a row for each factor, ordered as by [loadings.slamglmm()]: part of the total variance of the (scaled) responses, part of it that is the random effect's, and how many
-#'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed.
-#' @export
-factor_summary <- function(object) {
-  check_arguments()
-  check_slam(object, "factor_summary", "summary(fit)")
-  k <- object$n_factors
-  if (k == 0) return(data.frame(factor = character(), variance = numeric(), h2 = numeric(), responses = integer()))
-  all <- each_draw(object, function(d) {
-    square <- (d$Lambda / object$scale$sd)^2
-    total <- rowSums(square) + d$sigma2 / object$scale$sd^2
-    rbind(colSums(square) / sum(total), d$hF, colSums(square / total > 0.1))
-  })
-  order <- alignment(object)$order
-  mean <- rowMeans(aligned(all, list(order = order, sign = array(1, dim(order)))), dims = 2)
-  data.frame(factor = factor_names(object), variance = mean[1, ], h2 = if (is.null(object$unidentified)) mean[2, ] else NA_real_, responses = mean[3, ])
 }

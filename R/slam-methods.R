@@ -23,7 +23,7 @@ total_fixed <- function(fit, d) {
   B
 }
 
-#' Estimates and pictures of a sparse-factor model
+#' Estimates of a sparse-factor model
 #'
 #' @param object,x,formula,fit a fit by [slamglmm_fit()].
 #' @param type of a model matrix: `"fixed"` or `"random"`.
@@ -33,8 +33,7 @@ total_fixed <- function(fit, d) {
 #' @param level probability of the intervals of the summary.
 #' @param n number of replicated data sets.
 #' @param seed a whole number that makes them repeatable.
-#' @param which `"covariance"`: heat map of genetic correlations; `"loadings"`: of the loadings; `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains.
-#' @param traits responses that are wanted; `NULL`: all (of a trace the first nine).
+#' @param traits responses that are wanted; `NULL`: all.
 #' @param ... not used; an unknown argument is an error.
 #' @return `fixef()`: coefficients by responses, total effects, factors included; for predictions and random effects see [predict.slamglmm()]. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
 #'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`.

@@ -1,67 +1,235 @@
-# Pictures of a sparse-factor model.
+# Pictures of a sparse-factor model by base graphics. What is drawn is made apart, for autoplot() draws it too.
 
-#' @rdname slamglmm_methods
+#' Pictures of a sparse-factor model
+#'
+#' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which what has an interval that holds 0 is faded.
+#' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
+#' correlations of P. `biplot()`: scores of rows and loadings of responses on two factors.
+#'
+#' Names for which there is no room are cut in the middle, with the whole names below; of a great many every second, third, ... is written.
+#'
+#' @param x,object a fit by [slamglmm_fit()].
+#' @param which which picture.
+#' @param traits responses that are wanted; `NULL`: all (of a trace the first nine).
+#' @param level probability of intervals.
+#' @param choices numbers of two factors.
+#' @param ... not used; an unknown argument is an error.
+#' @return `plot()`, `biplot()`: x, invisibly. `autoplot()`: a `ggplot` object.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rnorm(40), c(a = 2, b = -1, c = 1, d = 0)) + matrix(rnorm(160), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 400, seed = 1)
+#' plot(fit)
+#' plot(fit, "h2")
+#' biplot(fit)
 #' @export
-plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, ...) {
+plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, level = 0.95, ...) {
   check_arguments(...)
+  check_level(level)
   switch(one_of(which),
-    covariance = {
-      genetic <- is.null(x$unidentified)
-      correlations <- if (genetic) rg(x, traits = traits) else stats::cov2cor(P(x, traits = traits))
-      distance <- 1 - abs(replace(correlations, is.na(correlations), 0))
-      by_cluster <- if (nrow(correlations) > 2) stats::hclust(stats::as.dist(distance), "average")$order else seq_len(nrow(correlations))
-      heat_map(correlations[by_cluster, by_cluster, drop = FALSE], if (genetic) "genetic correlations" else "correlations")
-    },
-    loadings = heat_map(loadings(x)[trait_index(x, traits), , drop = FALSE] / x$scale$sd[trait_index(x, traits)], "loadings, in standard deviations"),
-    h2 = {
-      check_identified(x, "h2()")
-      plot_h2(h2(x, traits))
-    },
-    trace = plot_trace(x, traits)
+    covariance = draw_heat(correlation_picture(x, traits, level)),
+    loadings = draw_heat(loadings_picture(x, traits, level)),
+    h2 = draw_intervals(h2_picture(x, traits, level)),
+    trace = draw_traces(trace_picture(x, traits))
   )
   invisible(x)
 }
 
-# Blue below zero, red above, by rows from the top
-heat_map <- function(values, title) {
+#' @rdname plot.slamglmm
+#' @importFrom stats biplot
+#' @export
+biplot.slamglmm <- function(x, choices = 1:2, traits = NULL, ...) {
+  check_arguments(...)
+  draw_biplot(biplot_picture(x, choices, traits))
+  invisible(x)
+}
+
+# ---- what is drawn ---------------------------------------------------------------------------------------------------
+
+# list(values, faded, limit, title): rows from the top
+correlation_picture <- function(fit, traits, level) {
+  genetic <- is.null(fit$unidentified)
+  what <- if (genetic) "G" else "P"
+  at <- trait_index(fit, traits)
+  values <- covariances(fit, what, TRUE, at, FALSE, NULL)
+  pairs <- trait_pairs(at, diagonal = FALSE)
+  faded <- matrix(FALSE, length(at), length(at))
+  if (length(pairs$first) > 0) {
+    table <- covariance_table(fit, what, TRUE, pairs$first, pairs$second, level)
+    faded[upper.tri(faded)] <- holds_zero(table)
+    faded <- faded | t(faded)
+  }
   values[!is.finite(values)] <- 0
-  limit <- max(abs(values), 1e-12)
-  colours <- grDevices::hcl.colors(101, "Blue-Red 3")
-  rows <- nrow(values)
-  columns <- ncol(values)
-  small <- function(n) min(0.9, 16 / n)
-  dimnames(values) <- lapply(dimnames(values), abbreviate, minlength = 20)
-  old <- graphics::par(no.readonly = TRUE)
-  on.exit(graphics::par(old))
-  graphics::plot.new()
-  width <- function(names, n) min(max(graphics::strwidth(names, "inches", cex = small(n))) + 0.3, 3)
-  graphics::par(mai = c(width(colnames(values), columns), width(rownames(values), rows), 0.5, 0.9), new = TRUE)
-  graphics::image(seq_len(columns), seq_len(rows), t(values[rows:1, , drop = FALSE]), col = colours, zlim = c(-limit, limit), axes = FALSE, xlab = "", ylab = "", main = title)
-  graphics::axis(1, seq_len(columns), colnames(values), las = 2, tick = FALSE, cex.axis = small(columns), gap.axis = -1)
-  graphics::axis(2, seq_len(rows), rev(rownames(values)), las = 1, tick = FALSE, cex.axis = small(rows), gap.axis = -1)
-  graphics::box()
-  usr <- graphics::par("usr")
-  at <- usr[2] + diff(usr[1:2]) * c(0.03, 0.06)
-  height <- seq(usr[3], usr[4], length.out = 102)
-  graphics::rect(at[1], height[-102], at[2], height[-1], col = colours, border = NA, xpd = NA)
-  graphics::text(at[2], c(usr[3], mean(usr[3:4]), usr[4]), format(c(-limit, 0, limit), digits = 2), pos = 4, xpd = NA, cex = 0.8)
+  values <- pmax(pmin(values, 1), -1)
+  by_cluster <- if (length(at) > 2) stats::hclust(stats::as.dist(1 - abs(values)), "average")$order else seq_along(at)
+  list(values = values[by_cluster, by_cluster, drop = FALSE], faded = faded[by_cluster, by_cluster, drop = FALSE], limit = 1, title = if (genetic) "genetic correlations" else "correlations", level = level)
 }
 
-plot_h2 <- function(table) {
-  old <- graphics::par(mar = c(4, 8, 2, 1))
-  on.exit(graphics::par(old))
-  at <- rev(seq_len(nrow(table)))
-  graphics::plot(table$h2, at, xlim = c(0, 1), pch = 19, yaxt = "n", xlab = "proportion of variance", ylab = "")
-  graphics::segments(table$low, at, table$high, at)
-  graphics::axis(2, at, table$response, las = 1, tick = FALSE, cex.axis = min(1, 26 / nrow(table)))
+holds_zero <- function(table) is.na(table$low) | table$low <= 0 & table$high >= 0
+
+loadings_picture <- function(fit, traits, level) {
+  at <- trait_index(fit, traits)
+  values <- factor_loadings(fit, traits = traits) / fit$scale$sd[at]
+  faded <- values == 0
+  if (length(values) > 0) faded[] <- holds_zero(factor_loadings(fit, level = level, traits = traits))
+  list(values = values, faded = faded, limit = max(abs(values), 1e-12), title = "loadings, in standard deviations", level = level)
 }
 
-plot_trace <- function(x, traits) {
-  at <- trait_index(x, traits)
+h2_picture <- function(fit, traits, level) {
+  check_identified(fit, "h2()")
+  h2(fit, traits, level = level)
+}
+
+# list(iteration, draws, responses, what): draws are iterations x chains x responses; of h2, or of P where h2 cannot be told
+trace_picture <- function(fit, traits) {
+  at <- trait_index(fit, traits)
   if (is.null(traits)) at <- utils::head(at, 9)
-  all <- invariant_draws(x, at)[, , seq_along(at), drop = FALSE]
-  side <- ceiling(sqrt(length(at)))
-  old <- graphics::par(mfrow = c(ceiling(length(at) / side), side), mar = c(2, 2, 2, 1))
+  all <- invariant_draws(fit, at)[, , seq_along(at), drop = FALSE]
+  list(iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = colnames(fit$Y)[at], what = if (is.null(fit$unidentified)) "h2" else "P")
+}
+
+biplot_picture <- function(fit, choices, traits) {
+  at <- trait_index(fit, traits)
+  k <- fit$n_factors
+  whole <- is.numeric(choices) && length(choices) == 2 && all(choices %in% seq_len(k)) && choices[1] != choices[2]
+  if (!whole) abort_fastlmm("choices", sprintf("choices must be the numbers of two of the %d factors of the fit, not %s", as.integer(k), code_text(choices)))
+  score <- scores(fit)
+  list(scores = structure(score[, choices], sd = NULL), loadings = (factor_loadings(fit) / fit$scale$sd)[at, choices, drop = FALSE], names = factor_names(fit)[choices])
+}
+
+# ---- heat maps -------------------------------------------------------------------------------------------------------
+
+# Blue below zero, red above; nearly white where the interval holds 0
+heat_colours <- grDevices::hcl.colors(101, "Blue-Red 3")
+
+cell_colours <- function(picture) {
+  scaled <- pmax(-1, pmin(1, picture$values / picture$limit))
+  colours <- heat_colours[round(50 * scaled) + 51]
+  ifelse(picture$faded, faded_colours(colours), colours)
+}
+
+faded_colours <- function(colours, left = 0.3) {
+  parts <- grDevices::col2rgb(colours)
+  grDevices::rgb(t(255 - left * (255 - parts)), maxColorValue = 255)
+}
+
+# Room for labels: at most a third of the picture
+draw_heat <- function(picture) {
+  rows <- nrow(picture$values)
+  columns <- ncol(picture$values)
+  old <- graphics::par("mai")
+  on.exit(graphics::par(mai = old))
+  graphics::plot.new()
+  size <- graphics::par("fin")
+  step <- c((size[1] - 2) / max(columns, 1), (size[2] - 1.6) / max(rows, 1))
+  left <- fit_labels(rownames(picture$values), size[1] / 3, step[2])
+  below <- fit_labels(colnames(picture$values), size[2] / 3, step[1])
+  longest <- function(labels) max(0, graphics::strwidth(labels$text[labels$shown], "inches", cex = labels$cex)) + 0.2
+  lines <- cut_legend(left, rownames(picture$values), size[1])
+  graphics::par(mai = c(longest(below) + legend_height(lines), longest(left), 0.55, 0.8), new = TRUE)
+  graphics::plot(c(0.5, columns + 0.5), c(0.5, rows + 0.5), type = "n", xaxs = "i", yaxs = "i", axes = FALSE, xlab = "", ylab = "")
+  at <- expand.grid(row = rows + 1 - seq_len(rows), column = seq_len(columns))
+  if (length(picture$values) > 0) graphics::rect(at$column - 0.5, at$row - 0.5, at$column + 0.5, at$row + 0.5, col = cell_colours(picture), border = NA)
+  graphics::box()
+  graphics::title(main = picture$title, line = 1.3, cex.main = 1.1)
+  if (any(picture$faded)) graphics::mtext(sprintf("faded: the interval of %s %% holds 0", format(100 * picture$level)), line = 0.3, cex = 0.75)
+  label_axis(1, seq_len(columns), below)
+  label_axis(2, rows + 1 - seq_len(rows), left)
+  colour_key(picture$limit)
+  draw_legend_lines(lines)
+}
+
+label_axis <- function(side, at, labels) {
+  if (any(labels$shown)) graphics::axis(side, at[labels$shown], labels$text[labels$shown], las = 2, tick = FALSE, cex.axis = labels$cex, gap.axis = -1, line = -0.6)
+}
+
+colour_key <- function(limit) {
+  usr <- graphics::par("usr")
+  inch <- diff(usr[1:2]) / graphics::par("pin")[1]
+  at <- usr[2] + inch * c(0.12, 0.27)
+  height <- seq(usr[3], usr[4], length.out = 102)
+  graphics::rect(at[1], height[-102], at[2], height[-1], col = heat_colours, border = NA, xpd = NA)
+  graphics::rect(at[1], usr[3], at[2], usr[4], border = "grey40", xpd = NA)
+  graphics::text(at[2], seq(usr[3], usr[4], length.out = 5), format(signif(limit * c(-1, -0.5, 0, 0.5, 1), 2)), pos = 4, xpd = NA, cex = 0.75)
+}
+
+# ---- intervals, traces, biplots --------------------------------------------------------------------------------------
+
+draw_intervals <- function(table) {
+  old <- graphics::par("mai")
+  on.exit(graphics::par(mai = old))
+  graphics::plot.new()
+  size <- graphics::par("fin")
+  count <- nrow(table)
+  labels <- fit_labels(table$response, size[1] * 0.4, (size[2] - 1.2) / count)
+  lines <- cut_legend(labels, table$response, size[1])
+  width <- max(graphics::strwidth(labels$text[labels$shown], "inches", cex = labels$cex)) + 0.2
+  graphics::par(mai = c(0.75 + legend_height(lines), width, 0.2, 0.2), new = TRUE)
+  at <- rev(seq_len(count))
+  graphics::plot(c(0, 1), c(0.5, count + 0.5), type = "n", yaxt = "n", yaxs = "i", xlab = "", ylab = "", bty = "l")
+  graphics::title(xlab = "proportion of variance (h2)", line = 2.2)
+  graphics::abline(h = at, col = "grey92")
+  graphics::segments(table$low, at, table$high, at, lwd = 1.5, col = "#1b4f72")
+  graphics::points(table$h2, at, pch = 19, cex = min(1, max(0.4, 30 / count)), col = "#1b4f72")
+  label_axis(2, at, labels)
+  draw_legend_lines(lines)
+}
+
+chain_colours <- function(count) grDevices::hcl.colors(max(count, 1), "Dark 3", alpha = 0.7)
+
+draw_traces <- function(picture) {
+  old <- graphics::par(no.readonly = TRUE)
+  on.exit(graphics::par(replace(old, "new", FALSE)))
+  count <- dim(picture$draws)[3]
+  side <- ceiling(sqrt(count))
+  colours <- chain_colours(dim(picture$draws)[2])
+  graphics::par(mfrow = c(ceiling(count / side), side), mar = c(2, 2.2, 2, 0.7), oma = c(0.5, 0.5, 1.6, 0), mgp = c(1.5, 0.5, 0))
+  for (i in seq_len(count)) {
+    graphics::matplot(picture$iteration, picture$draws[, , i], type = "l", lty = 1, col = colours, ylim = if (picture$what == "h2") c(0, 1), xlab = "", ylab = "")
+    title <- fit_labels(dimnames(picture$draws)[[3]][i], graphics::par("pin")[1], 1, largest = 1)
+    graphics::title(main = title$text, cex.main = title$cex, font.main = 1)
+  }
+  chain_key(colours)
+}
+
+# Above all panels
+chain_key <- function(colours) {
+  graphics::par(fig = c(0, 1, 0, 1), oma = c(0, 0, 0, 0), mar = c(0, 0, 0, 0), new = TRUE, mfrow = c(1, 1))
+  graphics::plot.new()
+  graphics::legend("top", legend = paste("chain", seq_along(colours)), col = colours, lty = 1, lwd = 2, horiz = length(colours) <= 8, ncol = if (length(colours) > 8) 8 else 1, bty = "n", cex = 0.8)
+}
+
+# Rows as points, responses as arrows in a scale of their own; names of the longest twenty
+draw_biplot <- function(picture) {
+  old <- graphics::par(mai = c(0.8, 0.8, 0.4, 0.3))
   on.exit(graphics::par(old))
-  for (i in seq_along(at)) graphics::matplot(all[, , i], type = "l", lty = 1, xlab = "", ylab = "", main = dimnames(all)[[3]][i])
+  reach <- max(abs(picture$scores)) * 1.1
+  graphics::plot(picture$scores, xlim = c(-reach, reach), ylim = c(-reach, reach), pch = 20, col = "grey70", xlab = picture$names[1], ylab = picture$names[2], main = "")
+  graphics::abline(h = 0, v = 0, lty = 3, col = "grey60")
+  tips <- biplot_tips(picture)
+  graphics::arrows(0, 0, tips[, 1], tips[, 2], length = 0.06, col = "#b03a2e")
+  longest <- utils::head(order(-rowSums(tips^2)), 20)
+  labels <- short_labels(rownames(tips), 18)
+  place <- apart(tips[longest, 2], tips[longest, 1], graphics::strheight("M") * 1.1)
+  graphics::text(tips[longest, 1], place, labels$text[longest], pos = ifelse(tips[longest, 1] < 0, 2, 4), cex = 0.7, col = "#7b241c", xpd = NA, offset = 0.2)
+  more <- nrow(tips) - length(longest)
+  graphics::mtext(paste(c(paste0("points: rows; arrows: responses", if (more > 0) paste0(", names of the longest ", length(longest))), shared_text(labels)), collapse = "; "), side = 3, line = 0.3, cex = 0.75)
+}
+
+biplot_tips <- function(picture) picture$loadings * (0.75 * max(abs(picture$scores)) / max(sqrt(rowSums(picture$loadings^2)), 1e-12))
+
+# Heights of labels on each side, moved so far that they do not lie on each other
+apart <- function(y, x, step) {
+  for (side in list(which(x < 0), which(x >= 0))) {
+    at <- side[order(y[side])]
+    for (pass in 1:30) for (i in seq_along(at)[-1]) {
+      gap <- y[at[i]] - y[at[i - 1]]
+      if (gap < step) {
+        y[at[i]] <- y[at[i]] + (step - gap) / 2
+        y[at[i - 1]] <- y[at[i - 1]] - (step - gap) / 2
+      }
+    }
+  }
+  y
 }

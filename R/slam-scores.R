@@ -6,7 +6,7 @@
 #' @param part `"all"`: the factors themselves; `"genetic"`: what of them the random effect explains, `Z u_F`, its mean given the factor; `"residual"`: what is left, covariates of `factors` taken off both.
 #' @param draws all draws (rows x factors x draws) instead of their means?
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix, rows of the data x factors, in the order and with the signs of [loadings.slamglmm()], of factors of about unit variance; the posterior standard deviations as attribute `sd`. Products of scores and loadings are
+#' @return A matrix, rows of the data x factors, in the order and with the signs of [factor_loadings()], of factors of about unit variance; the posterior standard deviations as attribute `sd`. Products of scores and loadings are
 #'   what the factors say of the responses.
 #' @export
 scores <- function(object, ...) UseMethod("scores")

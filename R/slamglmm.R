@@ -33,7 +33,7 @@
 #' @param control by [fastlmm_control()].
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [loadings.slamglmm()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
+#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.

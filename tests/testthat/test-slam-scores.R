@@ -23,7 +23,7 @@ test_that("scores are the factors of the rows, with the signs and order of the l
   chain <- fit$draws[[2]]
   F <- fastlmm:::turn_back(fit$basis, chain$factors[, , 10])
   Lambda <- t(chain$theta[3:4, , 10]) * fit$scale$sd
-  expect_equal(all[, , i] %*% t(loadings(fit, draws = TRUE)[, , i]), F %*% t(Lambda), ignore_attr = TRUE)
+  expect_equal(all[, , i] %*% t(factor_loadings(fit, draws = TRUE)[, , i]), F %*% t(Lambda), ignore_attr = TRUE)
   # the genetic part is the mean of Z u given the factor, V written out
   genetic <- scores(fit, "genetic", draws = TRUE)[, , i]
   S <- outer(fit$frame$line, fit$frame$line, "==") / fit$basis$mean_diag

@@ -158,7 +158,7 @@ test_that("known loadings stay as they are", {
   world <- slam_world()
   known <- cbind(c(1, NA, NA, 0, 2))
   fit <- slam_quick(world, known_loadings = known)
-  all <- loadings(fit, align = FALSE, draws = TRUE)
+  all <- factor_loadings(fit, align = FALSE, draws = TRUE)
   expect_equal(all[c(1, 4, 5), 1, ], matrix(c(1, 0, 2), 3, 80), ignore_attr = TRUE)
   expect_gt(sd(all[2, 1, ]), 0)
 })

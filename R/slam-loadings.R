@@ -1,0 +1,140 @@
+# Loadings of the factors of a sparse-factor model, and what of the responses' variance each factor is.
+
+#' Loadings of factors
+#'
+#' @param x a fit by [slamglmm_fit()]; of it `loadings(fit)`, which is [stats::loadings()], gives the means alone.
+#' @param align bring signs and order of the factors of all draws and chains together, by the cosines of their loadings (of scaled responses) with their mean?
+#' @param draws all draws (responses x factors x draws) instead of their mean?
+#' @param level probability of intervals; a table instead of the matrix of means.
+#' @param traits names or numbers of the responses that are wanted; `NULL`: all.
+#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of their loadings' size, those with known loadings in their places. With `level` a data frame with a row
+#'   for each response and factor: `response`, `factor` and the columns of [summary.slamglmm()]'s table. An interval that holds both signs, or an rhat far from 1, may mean that the data do not tell a factor from another.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rnorm(40), c(a = 2, b = -1, c = 0)) + matrix(rnorm(120), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 400, seed = 1)
+#' factor_loadings(fit)
+#' head(factor_loadings(fit, level = 0.9))
+#' biplot(fit)
+#' @export
+factor_loadings <- function(x, align = TRUE, draws = FALSE, level = NULL, traits = NULL) {
+  check_arguments()
+  check_slam(x, "factor_loadings", "summary(fit)")
+  at <- trait_index(x, traits)
+  check_loadings_memory(x)
+  all <- each_draw(x, function(d) d$Lambda)
+  if (align) all <- aligned(all, alignment(x))
+  all <- all[at, , , drop = FALSE]
+  if (draws) return(all)
+  if (is.null(level)) return(rowMeans(all, dims = 2))
+  check_level(level)
+  names <- dimnames(all)
+  size <- dim(all)
+  table <- if (size[2] > 0) judged(x, t(matrix(all, size[1] * size[2])), level) else judged(x, matrix(0, size[3], 1), level)[0, ]
+  data.frame(response = rep(names[[1]], size[2]), factor = rep(names[[2]], each = size[1]), table)
+}
+
+# All of them, and copies while they are aligned
+check_loadings_memory <- function(fit) check_matrix_memory(4 * ncol(fit$Y) * fit$n_factors, count_draws(fit), sprintf("loadings of %d draws", count_draws(fit)))
+
+# stats::loadings(fit) is fit$loadings: no generic of that name has to mask it. All else is as in any list.
+#' @export
+`$.slamglmm` <- function(x, name) {
+  if (!identical(name, "loadings")) return(.subset2(x, name))
+  caller <- parent.frame()
+  more <- identical(parent.env(caller), asNamespace("stats")) && eval(quote(...length()), caller) > 0
+  if (more) abort_fastlmm("unused_argument", "loadings() is that of stats and takes no more than a fit; use factor_loadings(fit, ...)")
+  factor_loadings(x)
+}
+
+# Which factor of each draw is meant by the first, the second, ... of them all, and its sign: k x draws each. Those with known loadings stay where they are.
+alignment <- function(fit) {
+  # a cosine knows neither units of responses nor sizes of factors
+  all <- each_draw(fit, function(d) d$Lambda / fit$scale$sd)
+  k <- fit$n_factors
+  known <- if (ncol(fit$data$known) > 0) which(rowSums(!is.na(fit$data$known)) > 0) else integer()
+  count <- dim(all)[3]
+  found <- list(order = matrix(seq_len(k), k, count), sign = matrix(1, k, count))
+  free <- setdiff(seq_len(k), known)
+  if (length(free) == 0) return(found)
+  reference <- matrix(all[, free, count], dim(all)[1])
+  for (pass in 1:3) {
+    for (t in seq_len(count)) {
+      match <- match_factors(matrix(all[, free, t], dim(all)[1]), reference)
+      found$order[free, t] <- free[match$order]
+      found$sign[free, t] <- match$sign
+    }
+    reference <- rowMeans(aligned(all, found), dims = 2)[, free, drop = FALSE]
+  }
+  by_size <- free[order(-colSums(reference^2))]
+  list(order = replace(found$order, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$order[by_size, ]),
+       sign = replace(found$sign, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$sign[by_size, ]))
+}
+
+aligned <- function(all, alignment) {
+  for (t in seq_len(dim(all)[3])) {
+    value <- matrix(all[, , t], dim(all)[1])[, alignment$order[, t], drop = FALSE]
+    all[, , t] <- value * rep(alignment$sign[, t], each = nrow(value))
+  }
+  all
+}
+
+# The largest cosines first, each factor once
+match_factors <- function(Lambda, reference) {
+  unit <- function(M) M / rep(pmax(sqrt(colSums(M^2)), 1e-300), each = nrow(M))
+  cosine <- crossprod(unit(reference), unit(Lambda))
+  left <- abs(cosine)
+  order <- sign <- numeric(ncol(Lambda))
+  for (i in seq_len(ncol(Lambda))) {
+    at <- arrayInd(which.max(left), dim(left))
+    order[at[1]] <- at[2]
+    sign[at[1]] <- if (cosine[at] < 0) -1 else 1
+    left[at[1], ] <- -1
+    left[, at[2]] <- -1
+  }
+  list(order = order, sign = sign)
+}
+
+#' Variance explained by factors
+#'
+#' @param object a fit by [slamglmm_fit()].
+#' @param by `"factor"`: a row for each factor; `"response"`: a row for each response.
+#' @param traits of `by = "response"` names or numbers of the responses that are wanted; `NULL`: all.
+#' @return By factor a data frame ordered as [factor_loadings()]: part of the total variance of the (scaled) responses, part of it that is the random effect's, and how many
+#'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed. By response: the part of the response's variance (without what fixed effects explain) that each factor is,
+#'   and `own`, what is left.
+#' @export
+factor_summary <- function(object, by = c("factor", "response"), traits = NULL) {
+  check_arguments()
+  by <- one_of(by)
+  check_slam(object, "factor_summary", "summary(fit)")
+  check_loadings_memory(object)
+  if (by == "response") return(factor_shares(object, trait_index(object, traits)))
+  k <- object$n_factors
+  if (k == 0) return(data.frame(factor = character(), variance = numeric(), h2 = numeric(), responses = integer()))
+  all <- each_draw(object, function(d) {
+    square <- (d$Lambda / object$scale$sd)^2
+    total <- rowSums(square) + d$sigma2 / object$scale$sd^2
+    rbind(colSums(square) / sum(total), d$hF, colSums(square / total > 0.1))
+  })
+  mean <- ordered_mean(object, all)
+  data.frame(factor = factor_names(object), variance = mean[1, ], h2 = if (is.null(object$unidentified)) mean[2, ] else NA_real_, responses = mean[3, ])
+}
+
+# Parts of the variance of each response
+factor_shares <- function(fit, at) {
+  share <- each_draw(fit, function(d) {
+    square <- d$Lambda[at, , drop = FALSE]^2
+    square / (rowSums(square) + d$sigma2[at])
+  })
+  mean <- if (fit$n_factors > 0) ordered_mean(fit, share) else matrix(0, length(at), 0)
+  colnames(mean) <- factor_names(fit)
+  data.frame(response = colnames(fit$Y)[at], mean, own = 1 - rowSums(mean), row.names = NULL)
+}
+
+# Mean over the draws of what factors have, without a sign, in the order of the loadings
+ordered_mean <- function(fit, all) {
+  order <- alignment(fit)$order
+  rowMeans(aligned(all, list(order = order, sign = array(1, dim(order)))), dims = 2)
+}
