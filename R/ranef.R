@@ -25,7 +25,8 @@ ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), 
   check_arguments(...)
   which <- one_of(which, c("observed", "all"))
   groups <- wanted_groups(by_group(object), whichel)
-  if (condVar && length(object$random) > 1 && !is_gp_fit(object)) object$prepared <- prepare_mix(object)
+  known <- vapply(groups, keeps_covariances, NA, fit = object, which = which)
+  if (condVar && length(object$random) > 1 && !is_gp_fit(object) && !all(known)) object$prepared <- prepare_mix(object)
   effects <- lapply(groups, group_effects, fit = object, condVar = condVar, which = which)
   structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
 }
@@ -54,8 +55,32 @@ group_effects <- function(labels, fit, condVar, which) {
   frame
 }
 
+# Are the covariances of these effects part of the fit? Those of crossed groups without a kernel are.
+keeps_covariances <- function(fit, labels, which) {
+  random <- fit$random[[labels[1]]]
+  (which == "observed" || length(random$index) == length(random$ids)) && !is.null(kept_covariances(fit, labels, random$ids[random$index]))
+}
+
+# Effects x effects x ids; NULL if they are not kept
+kept_covariances <- function(fit, labels, id) {
+  kept <- fit$rotated$conditional
+  random <- fit$random[[labels[1]]]
+  number <- match(labels, names(fit$random))
+  row <- match(id, random$ids[random$index])
+  if (length(kept$first) == 0 || anyNA(row)) return(NULL)
+  out <- array(0, c(length(labels), length(labels), length(id)))
+  for (i in seq_along(labels)) for (j in seq_len(i)) {
+    pair <- which(kept$first == max(number[c(i, j)]) & kept$second == min(number[c(i, j)]))
+    if (length(pair) == 0) return(NULL)
+    out[i, j, ] <- out[j, i, ] <- kept$covariance[[pair]][row]
+  }
+  out
+}
+
 # Effects x effects x ids
 post_var <- function(fit, labels, id) {
+  kept <- kept_covariances(fit, labels, id)
+  if (!is.null(kept)) return(kept)
   count <- length(labels)
   constant <- function(weights) matrix(weights, length(id), length(weights), byrow = TRUE)
   variance <- sum_variance(fit, labels, id, lapply(seq_len(count), function(i) constant(as.numeric(seq_len(count) == i))))

@@ -79,3 +79,28 @@ test_that("conditional covariances between the effects of one id are lme4's, and
     }
   }
 })
+
+test_that("covariances of crossed groups are kept by the fit, and are those that are computed afresh", {
+  set.seed(29)
+  d <- data.frame(a = factor(sample(130, 500, TRUE)), b = factor(sample(12, 500, TRUE)), x = rnorm(500), u = rnorm(500), w = runif(500, 0.5, 2))
+  d$u[d$b == levels(d$b)[3]] <- 0
+  d$y <- d$x + rnorm(130)[d$a] + rnorm(12)[d$b] * d$u + rnorm(12)[d$b] + rnorm(500)
+  fits <- list(
+    fastlmm_fit(y ~ x + (1 | a) + (1 | b), d), fastlmm_fit(y ~ x + (1 | a) + (1 + u || b), d, weights = w, method = "ML"),
+    fastlmm_fit(y ~ 0 + (1 | a) + (1 | b), d)
+  )
+  for (fit in fits) {
+    afresh <- fit
+    afresh$rotated$conditional <- NULL
+    before <- ffi_work()$decomposition
+    kept <- ranef(fit)
+    expect_identical(ffi_work()$decomposition, before)
+    again <- ranef(afresh)
+    expect_gt(ffi_work()$decomposition, before)
+    for (group in names(kept)) expect_equal(attr(kept[[group]], "postVar"), attr(again[[group]], "postVar"), tolerance = 1e-8)
+  }
+  # one effect's variance is zero
+  d$y <- d$x + rnorm(12)[d$b] + rnorm(500)
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | a) + (1 | b), d))
+  if (fit$sigma2[["a"]] == 0) expect_true(all(attr(ranef(fit)$a, "postVar") == 0))
+})

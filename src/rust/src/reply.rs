@@ -9,6 +9,7 @@ use fastlmm_core::likelihood::profile::CurvePoint;
 use fastlmm_core::lmm::fit::{Fit, Status};
 use fastlmm_core::lmm::many::Fits;
 use fastlmm_core::mix;
+use fastlmm_core::mix::conditional::Conditional;
 use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
 
@@ -137,7 +138,7 @@ pub fn mix(fit: &mix::fit::MixFit, columns: usize) -> List {
         sigma2 = fit.best.sigma2.clone(),
         sigma2_e = fit.best.sigma2_e,
         logLik = fit.best.log_lik,
-        rotated = fixed_part(&fit.fixed),
+        rotated = fixed_part(fit),
         alpha = List::from_values(fit.alpha.iter().cloned()),
         se = errors,
         slope = fit.slope,
@@ -148,13 +149,22 @@ pub fn mix(fit: &mix::fit::MixFit, columns: usize) -> List {
 }
 
 /// What a fit of several effects keeps of its rotated data.
-fn fixed_part(part: &mix::fixed::FixedPart) -> List {
+fn fixed_part(fit: &mix::fit::MixFit) -> List {
+    let part = &fit.fixed;
     let r = part.along.len();
+    let pairs = &fit.conditional;
+    let number = |pick: fn(&Conditional) -> usize| pairs.iter().map(|pair| pick(pair) as i32 + 1).collect::<Vec<_>>();
+    let covariances = pairs.iter().map(|pair| pair.covariance.clone());
     list!(
         along = part.along.clone(),
         covariance = matrix(&part.covariance, r),
         basis = matrix(&part.basis, r),
-        log_det_x = part.log_det_x
+        log_det_x = part.log_det_x,
+        conditional = list!(
+            first = number(|pair| pair.first),
+            second = number(|pair| pair.second),
+            covariance = List::from_values(covariances)
+        )
     )
 }
 

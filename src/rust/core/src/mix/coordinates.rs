@@ -100,6 +100,28 @@ impl Coordinates {
         (Mat::from_fn(m + r, t, entry), rest)
     }
 
+    /// Coordinates of vectors over the rows alone: one product serves them, to rounding.
+    pub fn along(&self, mut v: Mat<f64>, par: Par) -> Mat<f64> {
+        if let Some(grouped) = &self.grouped {
+            return grouped.along(v, par);
+        }
+        self.design.q.transpose_multiply(v.as_mut(), par);
+        let (r, m) = (self.r(), self.m());
+        let below = v.as_ref().subrows(r, self.n() - r);
+        let q = self.q.as_ref().map(|q| product(q.transpose(), below, par));
+        let contrast = |i: usize, j: usize| q.as_ref().map_or_else(|| below[(i, j)], |q| q[(i, j)]);
+        Mat::from_fn(
+            m + r,
+            v.ncols(),
+            |i, j| if i < m { contrast(i, j) } else { v[(i - m, j)] },
+        )
+    }
+
+    /// In coordinates by the groups of one effect: which of its groups each of the first coordinates is.
+    pub fn labels(&self) -> Option<&[usize]> {
+        self.grouped.as_ref().map(|grouped| grouped.z.label.as_slice())
+    }
+
     /// The vector over the rows whose coordinates are `a`, and nothing along X.
     pub fn back(&self, a: &[f64]) -> Vec<f64> {
         if let Some(grouped) = &self.grouped {

@@ -14,8 +14,20 @@ pub trait Covariance: Send + Sync {
     /// A_k x, for x with a row for each coordinate and then, where X is projected out, for each direction of X; A_e is the identity.
     fn apply(&self, k: usize, x: MatRef<'_, f64>, par: Par) -> Mat<f64>;
 
+    /// F with A_k = F F', if that is at hand.
+    fn factor(&self, _k: usize) -> Option<Factor<'_>> {
+        None
+    }
+
     /// `None` if V22 is not positive definite.
     fn factorise<'a>(&'a self, theta: &[f64], par: Par) -> Option<Box<dyn Factorised + 'a>>;
+}
+
+/// The columns of an effect.
+pub enum Factor<'a> {
+    /// One along each of the first coordinates, with the squares of their lengths.
+    Diagonal(&'a [f64]),
+    Full(MatRef<'a, f64>),
 }
 
 /// V22 ready for solving.

@@ -1,6 +1,7 @@
 //! The fit of several effects: reduce, search, and say what the optimum means in the user's units.
 
 use super::MixModel;
+use super::conditional::Conditional;
 use super::fixed::FixedPart;
 use super::likelihood::{AtVariances, Derivatives};
 use super::search::{SMALL_SHARE, VarianceOptima, VarianceOptimum, VarianceSearch};
@@ -58,6 +59,8 @@ pub struct MixFit {
     pub grid: Vec<Components>,
     /// For each effect u_hat = K[, index] alpha, or the weights with u_hat = W alpha.
     pub alpha: Vec<Vec<f64>>,
+    /// Covariances of effects given the data and beta, those that cost little beside the fit.
+    pub conditional: Vec<Conditional>,
     /// Largest slope of the deviance in the logarithm of a variance that is not zero.
     pub slope: f64,
     /// Directions of X that ML leaves out.
@@ -223,6 +226,7 @@ impl Setup {
             kept: self.coordinates.design.kept.clone(),
             errors: self.errors(&components, &derivatives, &best.theta),
             alpha: self.alpha(model, &components, &point),
+            conditional: self.conditional(model, &components, &point, par)?,
             locals: locals.iter().map(|l| self.components(l)).collect(),
             grid,
             best: components,

@@ -52,16 +52,14 @@ impl Grouped {
             v -= product(self.q.as_ref(), step.as_ref(), par);
             within += step;
         }
-        let groups = self.z.m();
-        let entry = |i: usize, j: usize| {
-            if i < groups {
-                between[(i, j)]
-            } else {
-                within[(i - groups, j)]
-            }
-        };
         let rest = (0..v.ncols()).map(|j| v.col(j).squared_norm_l2()).collect();
-        (Mat::from_fn(self.m(), v.ncols(), entry), rest)
+        (stacked(&between, &within), rest)
+    }
+
+    /// Coordinates alone: one product serves them, to rounding.
+    pub fn along(&self, mut v: Mat<f64>, par: Par) -> Mat<f64> {
+        let between = split(&self.z, v.as_mut());
+        stacked(&between, &product(self.q.transpose(), v.as_ref(), par))
     }
 
     pub fn back(&self, a: &[f64]) -> Vec<f64> {
@@ -73,6 +71,18 @@ impl Grouped {
         self.z.subtract(&negative, &mut v);
         v
     }
+}
+
+fn stacked(above: &Mat<f64>, below: &Mat<f64>) -> Mat<f64> {
+    let first = above.nrows();
+    let entry = |i: usize, j: usize| {
+        if i < first {
+            above[(i, j)]
+        } else {
+            below[(i - first, j)]
+        }
+    };
+    Mat::from_fn(first + below.nrows(), above.ncols(), entry)
 }
 
 /// What lies between groups, one row a group; v keeps what lies within them.

@@ -23,10 +23,11 @@
 //! | `search`, `trust`, `newton` | simplex grid, trust region, Newton's method and variances of zero |
 //! | `column`, `distance` | a coefficient that is held, and how far it is from its estimate |
 //! | `setup` | a model in its coordinates and units |
-//! | `fit`, `fixed`, `predict` | what users ask for: the fit, its fixed effects, variances of predictions |
+//! | `fit`, `fixed`, `conditional`, `predict` | what users ask for: the fit, its fixed effects, variances of its effects, of predictions |
 //! | `profiles`, `profile`, `path`, `read_profile` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected, what is read of it |
 
 pub(crate) mod column;
+pub mod conditional;
 pub(crate) mod coordinates;
 pub(crate) mod covariance;
 pub(crate) mod covariance_term;

@@ -61,7 +61,7 @@ pub fn variance(model: &MixModel<'_>, sigma2: &[f64], targets: &Targets<'_>, thr
 
 /// Inverse of S, directions of rounding left out. V may be singular where there is no residual variance; S is then zero along a combination of X that is known exactly,
 /// and no target covaries with it. `total`: the variance of a contrast.
-fn generalised_inverse(s: &Mat<f64>, total: f64) -> Result<Mat<f64>> {
+pub(super) fn generalised_inverse(s: &Mat<f64>, total: f64) -> Result<Mat<f64>> {
     let failed = |_| Error::NoConvergence {
         what: "the eigendecomposition of the covariance of the fixed effects",
         iterations: 0,
@@ -87,7 +87,7 @@ impl Setup {
         let unit = self.y_scale * self.y_scale;
         let root = self.coordinates.weighted(&vec![1.0; self.coordinates.n()]);
         let cross = Mat::from_fn(root.len(), t, |i, j| targets.cross[(i, j)] * root[i] / unit);
-        let (c, _) = self.coordinates.forward(cross, par);
+        let c = self.coordinates.along(cross, par);
         let c2 = c.as_ref().subrows(0, m);
         let solved = self.problem.solve(&point, c2, par);
         let fixed = self.problem.fixed_at(&point, par);

@@ -10,7 +10,7 @@
 //!
 //! A set of variances costs m K^2 for K columns of F, and m where all effects commute, instead of the m^3 of a Cholesky decomposition.
 
-use super::covariance::{Covariance, Factorised, Fixed, Traces};
+use super::covariance::{Covariance, Factor, Factorised, Fixed, Traces};
 use super::covariance_term::Part;
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::product;
@@ -159,7 +159,7 @@ impl Spectral {
         }
     }
 
-    fn factor(&self, k: usize) -> Option<MatRef<'_, f64>> {
+    fn narrow(&self, k: usize) -> Option<MatRef<'_, f64>> {
         match self.parts.get(k) {
             Some(Turned::Factor(f)) => Some(f.as_ref().subrows(0, self.m)),
             _ => None,
@@ -191,6 +191,13 @@ impl Covariance for Spectral {
                 }
                 out
             }
+        }
+    }
+
+    fn factor(&self, k: usize) -> Option<Factor<'_>> {
+        match &self.parts[k] {
+            Turned::Diagonal { values, .. } => Some(Factor::Diagonal(values)),
+            Turned::Factor(f) => Some(Factor::Full(f.as_ref())),
         }
     }
 
@@ -233,7 +240,7 @@ impl Spectral {
     fn columns(&self, theta: &[f64]) -> Mat<f64> {
         let active: Vec<(MatRef<'_, f64>, f64)> = (0..self.parts.len())
             .filter(|&k| theta[k] > 0.0)
-            .filter_map(|k| self.factor(k).map(|f| (f, theta[k].sqrt())))
+            .filter_map(|k| self.narrow(k).map(|f| (f, theta[k].sqrt())))
             .chain([(self.x.as_ref(), 1.0)])
             .collect();
         let width = active.iter().map(|(f, _)| f.ncols()).sum();
@@ -307,7 +314,7 @@ impl Factorised for Woodbury<'_> {
 
 impl Woodbury<'_> {
     fn form(&self, k: usize, par: Par) -> Form {
-        match (self.of.values(k), self.of.factor(k)) {
+        match (self.of.values(k), self.of.narrow(k)) {
             (Some(values), _) => {
                 let scaled = Mat::from_fn(self.gt.nrows(), self.of.m, |i, j| self.gt[(i, j)] * values[j]);
                 Form::Diagonal(values, product(scaled.as_ref(), self.gt.transpose(), par))
