@@ -3,15 +3,15 @@
 # list(text, cex, shown, cut, shared): `room` inches for the length of a label, `step` inches from one to the next. `shown`: which are drawn; `cut`: which are not whole; `shared`: the beginning of all names
 # that was left out for want of room.
 fit_labels <- function(names, room, step, smallest = 0.5, largest = 0.9) {
-  shared <- if (length(names) > 1 && max(graphics::strwidth(names, "inches", cex = 1.4 * smallest)) > room) shared_beginning(names) else ""
+  shared <- if (length(names) > 1 && max(graphics::strwidth(names, "inches", cex = 0.65)) > room) shared_beginning(names) else ""
   names <- substring(names, nchar(shared) + 1)
   line <- graphics::strheight("M", "inches", cex = 1) * 1.5
   cex <- min(largest, max(smallest, step / line))
   every <- max(1, ceiling(smallest * line / step - 1e-6))
   whole <- graphics::strwidth(names, "inches", cex = cex)
-  # smaller letters first, then fewer
+  # smaller letters first, but one long name does not make all others small; then fewer
   if (max(0, whole) > room) {
-    cex <- max(smallest, min(cex, cex * room / max(whole)))
+    cex <- max(min(cex, 0.65), cex * room / max(whole))
     whole <- graphics::strwidth(names, "inches", cex = cex)
   }
   letters <- max(8, floor(room / (graphics::strwidth("n", "inches", cex = cex) * 1.05)))

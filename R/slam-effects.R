@@ -31,7 +31,7 @@ own_parts <- function(fit, d, cells) {
   list(responses = (y - fitted) / rep(d$sigma, each = nrow(y)), factors = d$F - fit$data$xf %*% d$bF)
 }
 
-# Missing cells that were integrated out, drawn given all else (or at their means): a function of a draw and of what its factors and fixed effects say
+# Missing cells that were integrated out, drawn given all else (or their means): a function of a draw and of what its factors and fixed effects say
 cell_drawer <- function(fit, noise = TRUE) {
   sets <- Filter(function(set) length(set$rows) < nrow(fit$Y), fit$data$sets)
   gone <- lapply(sets, function(set) setdiff(seq_len(nrow(fit$Y)), set$rows))

@@ -25,47 +25,54 @@ response_columns <- function(fit, newdata, names) {
   found
 }
 
-# A function of a draw: responses, or fixed and random effects, of the rows given what was observed. Without `noise` their means given the draw.
-given_drawer <- function(fit, rows, target, noise) {
-  cells <- cell_drawer(fit, noise)
-  parts <- conditional_parts(target, !is.na(rows$observed$values))
-  at <- rows$observed$at
-  values <- rows$observed$values
-  seen <- which(!is.na(values), arr.ind = TRUE)
-  function(d) {
-    own <- own_parts(fit, d, cells)
+# A function of a draw: responses, or fixed and random effects, of the rows given what was observed: list(mean, draw), the mean given the draw and, if asked for, a draw.
+given_drawer <- function(fit, rows, target) {
+  cells <- cell_drawer(fit)
+  means <- cell_drawer(fit, noise = FALSE)
+  parts <- conditional_parts(target, rows$observed)
+  genetic <- rows$random && rows$kind != "unknown"
+  function(d, draw) {
     fixed <- rows$X[, rownames(d$total), drop = FALSE] %*% d$total + rows$offset
-    prior <- list(factors = target$mean(own$factors, d$hF), own = target$mean(own$responses, d$h))
-    left <- (values - fixed[, at, drop = FALSE]) / rep(fit$scale$sd[at], each = nrow(values))
-    factors <- given_factors(d, prior, left, at, parts, noise)
-    own <- given_own(d, prior$own, factors, left, at, parts, noise)
-    if (rows$response) {
-      value <- fixed + on_responses(fit, d, factors, own)
-      value[cbind(seen[, 1], at[seen[, 2]])] <- values[seen]
-      return(value)
+    left <- (rows$observed$values - fixed[, parts$at, drop = FALSE]) / rep(fit$scale$sd[parts$at], each = nrow(fixed))
+    solve <- if (length(left) - sum(is.na(left)) < nrow(left) * length(d$hF)) by_cells(d, left, parts) else by_factors(d, left, parts)
+    one <- function(noise) {
+      own <- own_parts(fit, d, if (noise) cells else means)
+      prior <- list(factors = target$mean(own$factors, d$hF), own = target$mean(own$responses, d$h))
+      found <- solve(prior, noise)
+      if (rows$response) return(with_observed(fixed + on_responses(fit, d, found$factors, found$own), rows$observed))
+      if (!genetic) return(fixed)
+      fixed + on_responses(fit, d, genetic_part(found$factors, prior$factors, d$hF, parts, noise), genetic_part(found$own, prior$own, d$h, parts, noise))
     }
-    if (!rows$random || rows$kind == "unknown") return(fixed)
-    fixed + on_responses(fit, d, genetic_part(factors, prior$factors, d$hF, parts, noise), genetic_part(own, prior$own, d$h, parts, noise))
+    list(mean = one(FALSE), draw = if (draw) one(TRUE))
   }
 }
 
-# Matrices of a proportion h, each made once. V = D + (1 - h) I is the covariance of what is own in the rows; `pattern`: a given response whose rows were observed alike
+# What was observed is what it is, to the last digit.
+with_observed <- function(value, observed) {
+  seen <- !is.na(observed$values)
+  value[, observed$at][seen] <- observed$values[seen]
+  value
+}
+
+# Matrices of a proportion h, each made once. V = D + (1 - h) I is the covariance of what is own in the rows; `pattern`: given responses whose rows were observed alike
 conditional_parts <- function(target, observed) {
-  rows <- nrow(observed)
-  pattern <- match(apply(observed, 2, paste, collapse = ""), unique(apply(observed, 2, paste, collapse = "")))
-  seen <- function(number) if (number == 0) rep(TRUE, rows) else observed[, match(number, pattern)]
-  V <- function(h) target$among(h) + diag(1 - h, rows)
+  seen <- !is.na(observed$values)
+  rows <- nrow(seen)
+  text <- apply(seen, 2, paste, collapse = "")
+  pattern <- match(text, unique(text))
+  rows_of <- function(number) if (number == 0) rep(TRUE, rows) else seen[, match(number, pattern)]
+  V <- remembered(function(h) target$among(h) + diag(1 - h, rows))
   inverse <- remembered(function(h, number) {
-    at <- seen(number)
+    at <- rows_of(number)
     out <- matrix(0, rows, rows)
     if (any(at)) out[at, at] <- chol2inv(chol(V(h)[at, at, drop = FALSE]))
     out
   })
   list(
-    rows = rows, pattern = pattern, observed = observed, inverse = inverse, noise = function(h) target$noise(h) + residual_noise(rows, h),
+    rows = rows, at = observed$at, seen = seen, pattern = pattern, V = V, inverse = inverse, noise = function(h) target$noise(h) + residual_noise(rows, h),
     # rows that were not observed, given those that were
     fill = remembered(function(h, number) {
-      at <- seen(number)
+      at <- rows_of(number)
       share <- V(h)[!at, at, drop = FALSE] %*% inverse(h, number)[at, at, drop = FALSE]
       list(share = share, root = psd_root(V(h)[!at, !at, drop = FALSE] - share %*% V(h)[at, !at, drop = FALSE]))
     }),
@@ -78,39 +85,67 @@ conditional_parts <- function(target, observed) {
   )
 }
 
-# Factors of the rows: precision blockdiag(V_m^-1) + sum_j lambda_j lambda_j' / sigma2_j x V_j^-1, V_j in the rows in which response j was observed
-given_factors <- function(d, prior, left, at, parts, noise) {
+# ---- as many equations as cells were observed ------------------------------------------------------------------------
+
+# A draw from the prior is moved by its covariance with the cells times what they lack: exact (Matheron's rule). C: covariance of the cells
+by_cells <- function(d, left, parts) {
+  cells <- which(parts$seen, arr.ind = TRUE)
+  row <- cells[, 1]
+  of <- cells[, 2]
+  lambda <- d$lambda[, parts$at, drop = FALSE]
+  sigma <- d$sigma[parts$at]
+  h <- d$h[parts$at]
+  C <- matrix(0, length(row), length(row))
+  for (one in unique(d$hF)) C <- C + crossprod(lambda[d$hF == one, , drop = FALSE])[of, of, drop = FALSE] * parts$V(one)[row, row, drop = FALSE]
+  for (one in unique(h)) C <- C + outer(sigma[of] * (h[of] == one), sigma[of]) * outer(of, of, "==") * parts$V(one)[row, row, drop = FALSE]
+  root <- if (length(row) > 0) chol(C)
+  weights <- matrix(0, parts$rows, length(sigma))
+  function(prior, noise) {
+    factors <- prior$factors + if (noise) parts$noise(d$hF) else 0
+    own <- prior$own + if (noise) parts$noise(d$h) else 0
+    lack <- (left - factors %*% lambda - own[, parts$at, drop = FALSE] * rep(sigma, each = parts$rows))[cells]
+    if (length(row) > 0) weights[cells] <- backsolve(root, backsolve(root, lack, transpose = TRUE))
+    times_v <- function(columns, h) by_value(columns, h, function(columns, h) parts$V(h) %*% columns)
+    own[, parts$at] <- own[, parts$at] + times_v(weights * rep(sigma, each = parts$rows), h)
+    list(factors = factors + times_v(tcrossprod(weights, lambda), d$hF), own = own)
+  }
+}
+
+# ---- as many equations as factors of the rows ------------------------------------------------------------------------
+
+# Factors have the precision blockdiag(V_m^-1) + sum_j lambda_j lambda_j' / sigma2_j x V_j^-1, V_j in the rows in which response j was observed
+by_factors <- function(d, left, parts) {
   rows <- parts$rows
   k <- length(d$hF)
-  if (k == 0 || rows == 0) return(matrix(0, rows, k))
-  lambda <- d$lambda[, at, drop = FALSE]
-  sigma <- d$sigma[at]
-  group <- paste(d$h[at], parts$pattern)
+  lambda <- d$lambda[, parts$at, drop = FALSE]
+  sigma <- d$sigma[parts$at]
+  h <- d$h[parts$at]
+  groups <- split(seq_along(sigma), paste(h, parts$pattern))
+  scaled <- lapply(groups, function(of) t(lambda[, of, drop = FALSE]) / sigma[of])
+  inverses <- lapply(groups, function(of) parts$inverse(h[of[1]], parts$pattern[of[1]]))
   precision <- array(0, c(rows, k, rows, k))
-  right <- matrix(0, rows, k)
-  for (one in unique(group)) {
-    of <- which(group == one)
-    inverse <- parts$inverse(d$h[at][of[1]], parts$pattern[of[1]])
-    scaled <- t(lambda[, of, drop = FALSE]) / sigma[of]
-    precision <- precision + aperm(array(outer(inverse, crossprod(scaled)), c(rows, rows, k, k)), c(1, 3, 2, 4))
-    own <- left[, of, drop = FALSE] / rep(sigma[of], each = rows) - prior$own[, at[of], drop = FALSE]
-    right <- right + inverse %*% replace(own, is.na(own), 0) %*% scaled
+  for (g in seq_along(groups)) precision <- precision + aperm(array(outer(inverses[[g]], crossprod(scaled[[g]])), c(rows, rows, k, k)), c(1, 3, 2, 4))
+  for (m in seq_len(k)) precision[, m, , m] <- precision[, m, , m] + parts$inverse(d$hF[m], 0)
+  root <- if (rows * k > 0) chol(matrix(precision, rows * k))
+  function(prior, noise) {
+    right <- by_value(prior$factors, d$hF, function(columns, h) parts$inverse(h, 0) %*% columns)
+    for (g in seq_along(groups)) {
+      of <- groups[[g]]
+      own <- left[, of, drop = FALSE] / rep(sigma[of], each = rows) - prior$own[, parts$at[of], drop = FALSE]
+      right <- right + inverses[[g]] %*% replace(own, is.na(own), 0) %*% scaled[[g]]
+    }
+    factors <- prior$factors
+    if (rows * k > 0) factors[] <- backsolve(root, backsolve(root, c(right), transpose = TRUE) + if (noise) stats::rnorm(rows * k) else 0)
+    list(factors = factors, own = given_own(d, prior$own, factors, left, parts, noise))
   }
-  for (m in seq_len(k)) {
-    inverse <- parts$inverse(d$hF[m], 0)
-    precision[, m, , m] <- precision[, m, , m] + inverse
-    right[, m] <- right[, m] + inverse %*% prior$factors[, m]
-  }
-  root <- chol(matrix(precision, rows * k))
-  matrix(backsolve(root, backsolve(root, c(right), transpose = TRUE) + if (noise) stats::rnorm(rows * k) else 0), rows)
 }
 
 # What is the responses' own: what the factors leave where it was observed, elsewhere given that
-given_own <- function(d, prior, factors, left, at, parts, noise) {
+given_own <- function(d, prior, factors, left, parts, noise) {
   own <- prior + if (noise) parts$noise(d$h) else 0
-  for (i in seq_along(at)) {
-    j <- at[i]
-    seen <- parts$observed[, i]
+  for (i in seq_along(parts$at)) {
+    j <- parts$at[i]
+    seen <- parts$seen[, i]
     if (!any(seen)) next
     own[seen, j] <- (left[seen, i] - factors[seen, , drop = FALSE] %*% d$lambda[, j]) / d$sigma[j]
     if (all(seen)) next
@@ -120,8 +155,10 @@ given_own <- function(d, prior, factors, left, at, parts, noise) {
   own
 }
 
+# ---- what of it is the random effect's ---------------------------------------------------------------------------------
+
 genetic_part <- function(own, prior, h, parts, noise) {
-  by_value(rbind(own - prior), h, function(columns, h) {
+  by_value(own - prior, h, function(columns, h) {
     found <- parts$genetic(h)
     found$share %*% columns + if (noise) found$root %*% normals(nrow(columns), ncol(columns)) else 0
   }) + prior

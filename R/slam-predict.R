@@ -52,9 +52,9 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
-  fit <- if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)
-  if (interval == "none" && !se.fit) return(put_rows(rows, fit))
+  if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
   spread <- spread_of(object, rows, level)
+  fit <- if (is.null(given)) expected_rows(object, rows) else spread$mean
   bounds <- if (interval == "none") fit else array(c(fit, spread$low, spread$high), c(dim(fit), 3), list(NULL, NULL, c("fit", "lwr", "upr")))
   fit <- put_rows(rows, bounds)
   if (se.fit) list(fit = fit, se.fit = put_rows(rows, spread$sd)) else fit
@@ -154,11 +154,20 @@ slam_extra <- function(fit) {
 
 # ---- draws -----------------------------------------------------------------------------------------------------------
 
-# All draws of some of the rows, or their mean without random numbers
+# All draws of some of the rows; or `mean`, of rows of which something is given: the mean without random numbers. It comes with the draws, as an attribute.
 slam_answers <- function(fit, rows, at, mean = FALSE) {
   rows <- subset_rows(rows, at)
   target <- rows_target(fit, rows)
-  each_effect(fit, as.character(at), if (is.null(rows$observed)) row_drawer(fit, rows, target) else given_drawer(fit, rows, target, noise = !mean), mean)
+  if (is.null(rows$observed)) return(each_effect(fit, as.character(at), row_drawer(fit, rows, target)))
+  given <- given_drawer(fit, rows, target)
+  sum <- 0
+  what <- function(d) {
+    found <- given(d, draw = !mean)
+    sum <<- sum + found$mean
+    if (mean) found$mean else found$draw
+  }
+  all <- each_effect(fit, as.character(at), what, mean)
+  if (mean) all else structure(all, mean = sum / count_draws(fit))
 }
 
 subset_rows <- function(rows, at) {
@@ -221,12 +230,12 @@ spread_of <- function(fit, rows, level) {
   blocks <- split(seq_len(count), (seq_len(count) - 1) %/% size)
   found <- lapply(blocks, function(at) cell_spread(slam_answers(fit, rows, at), level))
   join <- function(name) do.call(rbind, c(list(matrix(0, 0, ncol(fit$Y))), lapply(found, `[[`, name)))
-  list(sd = join("sd"), low = join("low"), high = join("high"))
+  list(sd = join("sd"), low = join("low"), high = join("high"), mean = join("mean"))
 }
 
 cell_spread <- function(all, level) {
   of <- function(cell) c(stats::sd(cell), stats::quantile(cell, both_tails(level), names = FALSE))
   found <- apply(all, 1:2, of)
   part <- function(i) matrix(found[i, , ], dim(all)[1])
-  list(sd = part(1), low = part(2), high = part(3))
+  list(sd = part(1), low = part(2), high = part(3), mean = attr(all, "mean"))
 }

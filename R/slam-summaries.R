@@ -47,5 +47,5 @@ known_numbers <- function(columns) lapply(columns, function(x) replace(x, is.nan
 rank_scores <- function(fit) {
   chains <- length(fit$draws)
   ranked <- (count_draws(fit) / chains) %/% 2 * 2 * chains
-  stats::qnorm((seq_len(2 * ranked - 1) / 2 + 0.5 - 3 / 8) / (ranked + 1 / 4))
+  stats::qnorm((seq_len(max(0, 2 * ranked - 1)) / 2 + 0.5 - 3 / 8) / (ranked + 1 / 4))
 }

@@ -5,6 +5,7 @@ suppressMessages(library(fastlmm))
 release <- commandArgs(TRUE)[1]
 stopifnot(!is.na(release))
 source("tests/testthat/helper-stored.R")
+source("tests/testthat/helper-slam.R")
 directory <- file.path("tests/testthat/stored", release)
 if (dir.exists(directory)) stop("fits of release ", release, " are stored already")
 dir.create(directory, recursive = TRUE)

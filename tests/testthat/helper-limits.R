@@ -77,7 +77,7 @@ limited_engines <- function(size) {
     gp_many = function() c(coef(fastlmm_fit(Y ~ gp(u, v, lengthscale = 0.3), d))),
     joint = function() numbers(fastlmm_fit(y ~ gp(u, v, lengthscale = 0.3) + (1 | id), d, K)),
     slam = function() {
-      fit <- slamglmm_fit(Y ~ 1 + (1 | id), d, K, n_factors = 5, chains = 1, iter = 60, warmup = 20, seed = 3, progress = FALSE)
+      fit <- quiet_slam(Y ~ 1 + (1 | id), d, K, n_factors = 5, chains = 1, iter = 60, warmup = 20, seed = 3, progress = FALSE)
       c(G(fit), P(fit))
     }
   )

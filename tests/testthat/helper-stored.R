@@ -20,12 +20,12 @@ stored_models <- list(
   gp_fourier = function(w) fastlmm_fit(y ~ x + gp(u, cov = "exp_quad", lengthscale = 0.5, tol = 0.1, basis = "fourier"), w$d),
   scan = function(w) fastlmm_scan(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G),
   permutation = function(w) fastlmm_permute(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G, 20, seed = 1, progress = FALSE),
-  slam = function(w) slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)
+  slam = function(w) quiet_chains(slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE))
 )
 
 # A chain with a directory, from which restore() goes on
 stored_chain <- function(w, directory) {
-  slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, dir = directory, progress = FALSE)
+  quiet_chains(slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, dir = directory, progress = FALSE))
 }
 
 # The numbers of each verb; an error is stored by its class.

@@ -11,7 +11,7 @@ checkpoint_worlds <- function() {
     data$Y <- matrix(rnorm(90), 30)
     K <- tcrossprod(scale(G)) / 24
     fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K))
-    chains <- function(dir = NULL, seed = 1) slamglmm_fit(Y ~ 1 + (1 | id), data, K, n_factors = 1, chains = 2, iter = 300, warmup = 20, seed = seed, dir = dir, progress = FALSE)
+    chains <- function(dir = NULL, seed = 1) quiet_slam(Y ~ 1 + (1 | id), data, K, n_factors = 1, chains = 2, iter = 300, warmup = 20, seed = seed, dir = dir, progress = FALSE)
     scan <- function(dir = NULL, G1 = G, ...) fastlmm_scan(fit, G1, block_size = 6, checkpoint = dir, progress = FALSE, ...)
     list(
       G = G, data = data, K = K, fit = fit,

@@ -23,7 +23,7 @@ engines <- function() {
     fourier = function() fastlmm_fit(y ~ gp(u, cov = "exp_quad", basis = "fourier", range = c(0.2, 1)), d)$logLik, joint = function() fastlmm_fit(y ~ gp(u) + (1 | g), d)$logLik,
     gp_many = function() fastlmm_fit(Y ~ gp(u, v, basis = "exact"), d)$logLik,
     gp_many_fourier = function() fastlmm_fit(Y ~ gp(u, cov = "exp_quad", basis = "fourier", range = c(0.2, 1)), d)$logLik,
-    slam = function() slamglmm_fit(Y ~ 1 + (1 | id), d, K, n_factors = 1, chains = 1, iter = 5, warmup = 1, seed = 1)$draws[[1]][[1]]
+    slam = function() quiet_slam(Y ~ 1 + (1 | id), d, K, n_factors = 1, chains = 1, iter = 5, warmup = 1, seed = 1)$draws[[1]][[1]]
   )
 }
 

@@ -11,7 +11,7 @@ covered <- function(p, seed) {
   line <- rep(sprintf("l%03d", 1:80), each = 5)
   Y <- (matrix(rnorm(80 * p), 80) %*% chol(G))[rep(1:80, each = 5), ] + matrix(rnorm(400 * p), 400) %*% chol(R)
   colnames(Y) <- paste0("t", seq_len(p))
-  fit <- slamglmm_fit(Y ~ 1 + (1 | line), data.frame(line = line, Y = I(Y)), chains = 2, iter = 1500, warmup = 500, seed = seed, progress = FALSE)
+  fit <- quiet_slam(Y ~ 1 + (1 | line), data.frame(line = line, Y = I(Y)), chains = 2, iter = 1500, warmup = 500, seed = seed, progress = FALSE)
   held <- function(table, truth) {
     at <- cbind(match(table$response1, colnames(Y)), match(table$response2, colnames(Y)))
     mean(table$low <= truth[at] & truth[at] <= table$high)

@@ -28,7 +28,7 @@ test_that("G and R of half-sib families are recovered, with intervals that hold 
   covered <- c()
   for (seed in 1:4) {
     world <- half_sibs(seed)
-    fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 15, chains = 2, iter = 3000, seed = seed, progress = FALSE)
+    fit <- quiet_slam(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 15, chains = 2, iter = 3000, seed = seed, progress = FALSE)
     expect_gt(cor(off(G(fit)), off(world$G)), 0.75)
     expect_gt(cor(off(R(fit)), off(world$R)), 0.75)
     expect_gt(cor(off(P(fit)), off(world$G + world$R)), 0.95)

@@ -32,7 +32,7 @@ test_that("progressr hears each part of the work once, from here and from other 
   world <- test_world()
   loadNamespace("progressr")
   scan <- function() fastlmm_scan(world$fit, world$G, block_size = 6, progress = FALSE)
-  chains <- function() slamglmm_fit(cbind(y, z) ~ 1 + (1 | id), world$data, world$K, n_factors = 1, chains = 2, iter = 30, warmup = 10, seed = 1)
+  chains <- function() quiet_chains(slamglmm_fit(cbind(y, z) ~ 1 + (1 | id), world$data, world$K, n_factors = 1, chains = 2, iter = 30, warmup = 10, seed = 1))
   expect_equal(signalled(scan), 20)
   expect_equal(signalled(chains), 30)
   old <- future::plan(future::multisession, workers = 2)

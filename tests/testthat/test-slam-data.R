@@ -10,7 +10,7 @@ basis_world <- function(n = 40) {
 }
 
 basis_fit <- function(formula, data, K = NULL, ...) {
-  slamglmm_fit(formula, data, K, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)
+  quiet_slam(formula, data, K, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)
 }
 
 test_that("rows in groups, and a factor of few columns, leave no n x n matrix in the fit", {
@@ -62,7 +62,7 @@ test_that("draws are the same to the bit whatever R's BLAS does", {
     big <- matrix(sin(seq_len(90000)), 300)
     product <- serialize(crossprod(big), NULL)
     quick <- function(formula, K = NULL, ...) {
-      slamglmm_fit(formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)$draws
+      quiet_slam(formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)$draws
     }
     draws <- list(quick(Y ~ x + (1 | id), world$K), quick(Y ~ x + (1 | herd)), quick(Y ~ x + (0 + slope | id), kernel_lowrank(world$W)))
     world$data$Y[c(2, 9, 30), 1] <- NA

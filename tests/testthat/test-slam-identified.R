@@ -9,7 +9,7 @@ identified_world <- function(n = 40) {
 }
 
 identified_fit <- function(world, formula, K = NULL) {
-  slamglmm_fit(formula, world$data, K, n_factors = 1, chains = 2, iter = 60, warmup = 20, seed = 1, progress = FALSE)
+  quiet_slam(formula, world$data, K, n_factors = 1, chains = 2, iter = 60, warmup = 20, seed = 1, progress = FALSE)
 }
 
 test_that("models that fastlmm_fit() refuses or warns of are told by the same class", {

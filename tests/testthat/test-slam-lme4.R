@@ -77,13 +77,50 @@ test_that("what has no answer says why; update() fits again", {
   fit <- shapes_fit()
   expect_null(weights(fit))
   expect_error(subset(fit, x > 0), class = "fastlmm_error_sampler")
-  expect_error(log_lik.slamglmm(fit), "not independent", class = "fastlmm_error_sampler")
+  for (refuses in list(log_lik.slamglmm, loo.slamglmm, waic.slamglmm)) expect_error(refuses(fit), "not independent", class = "fastlmm_error_sampler")
   expect_error(logLik(fit), class = "fastlmm_error_sampler")
   shapes <- shapes_world()
   first <- suppressMessages(slamglmm_fit(Y ~ x + (1 | line), shapes, chains = 1, iter = 30, seed = 1, progress = FALSE))
   again <- suppressMessages(update(first, . ~ . - x, iter = 20))
   expect_equal(rownames(fixef(again)), "(Intercept)")
   expect_equal(again$done, 20)
+})
+
+test_that("parts of the model are those of its data, and other packages find their methods", {
+  data <- shapes_world()
+  data$x[3] <- NA
+  fit <- shapes_fit(data)
+  frame <- model.frame(fit)
+  expect_equal(nrow(frame), 59)
+  expect_equal(model.response(frame), data$Y[-3, ], ignore_attr = TRUE)
+  X <- model.matrix(fit)
+  expect_equal(X[, "x"], data$x[-3], ignore_attr = TRUE)
+  expect_equal(dim(model.matrix(fit, "random")), c(59, 20))
+  expect_equal(formula(fit), Y ~ x + (1 | line), ignore_attr = TRUE)
+  # generics of packages that need not be there: registered for when they are
+  delayed <- parseNamespaceFile("fastlmm", dirname(getNamespaceInfo("fastlmm", "path")))$S3methods
+  for (generic in c("bayesplot::pp_check", "rstantools::log_lik", "loo::loo", "loo::waic", "posterior::as_draws", "ggplot2::autoplot")) {
+    expect_true(any(delayed[, 4] %in% sub("::.*", "", generic) & delayed[, 1] == sub(".*::", "", generic) & delayed[, 2] == "slamglmm"), label = generic)
+  }
+})
+
+test_that("short chains, and draws that do not vary, are judged without a warning of posterior", {
+  data <- shapes_world()
+  fit <- shapes_fit(data, known_loadings = cbind(c(1, 0, 0)))
+  fit$draws <- lapply(fit$draws, function(chain) {
+    chain$h[1, ] <- 0.5
+    chain$sigma2[1, ] <- 1
+    chain
+  })
+  expect_silent(found <- summary(fit))
+  expect_silent(capture.output(print(found), print(fit)))
+  skip_if_not_installed("posterior")
+  expect_silent(draws <- posterior::as_draws(fit))
+  expect_equal(posterior::nvariables(draws), 15)
+  none <- shapes_fit(data)
+  none$draws <- lapply(none$draws, lapply, function(x) if (is.null(dim(x))) x else array(x[seq_len(prod(dim(x)[-length(dim(x))]))], c(dim(x)[-length(dim(x))], 1)))
+  expect_silent(table <- summary(none)$table)
+  expect_true(all(is.na(table$rhat)))
 })
 
 test_that("responses may be a data frame, and a subset is fitted as those rows alone", {

@@ -125,6 +125,23 @@ test_that("what was observed in new rows conditions the rest", {
   expect_equal(unname(one[1, 3, ]), rep(world$new$Y[1, "c"], 3))
 })
 
+test_that("equations of cells and of factors have one solution", {
+  world <- predict_world()
+  fit <- slam_repeated(predict_fit(world), 12, 1)
+  d <- fastlmm:::scaled_draw(fit, 1)
+  rows <- fastlmm:::slam_rows(fit, world$new, fit$random, NULL, FALSE, na.pass)
+  left <- matrix(rnorm(27), 9)
+  left[2, 1] <- left[5:6, 3] <- NA
+  parts <- fastlmm:::conditional_parts(fastlmm:::rows_target(fit, rows), list(at = 1:3, values = left))
+  prior <- list(factors = matrix(rnorm(18), 9), own = matrix(rnorm(27), 9))
+  expect_equal(fastlmm:::by_cells(d, left, parts)(prior, FALSE), fastlmm:::by_factors(d, left, parts)(prior, FALSE))
+  # and what they draw has one covariance
+  set.seed(1)
+  draws <- lapply(list(fastlmm:::by_cells(d, left, parts), fastlmm:::by_factors(d, left, parts)), function(solve) replicate(2000, unlist(solve(prior, TRUE))))
+  size <- rowMeans(vapply(draws, apply, numeric(45), 1, sd)) + 1e-9
+  expect_lt(max(abs(cov(t(draws[[1]])) - cov(t(draws[[2]]))) / outer(size, size) * (outer(size, size) > 1e-12)), 5 * 2 / sqrt(2000))
+})
+
 test_that("rows do not depend on others that they are not related to, nor on the order", {
   world <- predict_world()
   fit <- predict_fit(world)

@@ -12,7 +12,7 @@ added_effects <- function(n = 40, p = 3) {
 
 variance_draws <- function(world, Y, formula, ...) {
   world$data$Y <- Y
-  fit <- slamglmm_fit(formula, world$data, world$K, n_factors = 2, chains = 1, iter = 40, warmup = 10, seed = 3, progress = FALSE, ...)
+  fit <- quiet_slam(formula, world$data, world$K, n_factors = 2, chains = 1, iter = 40, warmup = 10, seed = 3, progress = FALSE, ...)
   list(draws = fit$draws[[1]][c("sigma2", "h", "factors", "factors_h")], B = fixef(fit), cells = posterior_cells(fit), fitted = fitted(fit))
 }
 
@@ -48,7 +48,7 @@ test_that("units and origins of responses and of a factor's covariate change no 
 
 test_that("responses have variance one after the flat effects, in the rows in which each was observed", {
   world <- added_effects()
-  fit <- slamglmm_fit(E ~ trt + g + (1 | id), within(world$data, E <- world$E), world$K, n_factors = 1, chains = 1, iter = 10, seed = 1, progress = FALSE)
+  fit <- quiet_slam(E ~ trt + g + (1 | id), within(world$data, E <- world$E), world$K, n_factors = 1, chains = 1, iter = 10, seed = 1, progress = FALSE)
   by_lm <- apply(world$E, 2, function(y) summary(lm(y ~ trt + g, world$data))$sigma)
   expect_equal(unname(fit$scale$sd), by_lm, tolerance = 1e-12)
 })

@@ -13,7 +13,7 @@ slam_world <- function(n = 60, p = 5, seed = 1) {
 }
 
 slam_quick <- function(world, formula = Y ~ sex + (1 | id), ..., iter = 60, chains = 2, seed = 1, n_factors = 2) {
-  slamglmm_fit(formula, world$data, world$K, n_factors = n_factors, chains = chains, iter = iter, warmup = 20, seed = seed, progress = FALSE, ...)
+  quiet_slam(formula, world$data, world$K, n_factors = n_factors, chains = chains, iter = iter, warmup = 20, seed = seed, progress = FALSE, ...)
 }
 
 # ---- from draws to answers ----------------------------------------------------------------------------------------
@@ -92,13 +92,13 @@ test_that("routes to the basis agree: matrix, factor, identity, slopes", {
   expect_equal(crossprod(dense(thin)), diag(60), tolerance = 1e-10)
   groups <- world
   groups$data$herd <- rep(letters[1:6], 10)
-  fit <- slamglmm_fit(Y ~ 1 + (1 | herd), groups$data, n_factors = 1, chains = 1, iter = 30, seed = 1, progress = FALSE)
+  fit <- quiet_slam(Y ~ 1 + (1 | herd), groups$data, n_factors = 1, chains = 1, iter = 30, seed = 1, progress = FALSE)
   expect_equal(rebuilt(fit$basis), unname(outer(groups$data$herd, groups$data$herd, "==") + 0), tolerance = 1e-10)
 })
 
 test_that("without factors the responses have the variances of single fits", {
   world <- slam_world(n = 250, p = 3)
-  fit <- slamglmm_fit(Y ~ sex + (1 | id), world$data, world$K, n_factors = 0, chains = 2, iter = 600, seed = 1, progress = FALSE, grid = 50)
+  fit <- quiet_slam(Y ~ sex + (1 | id), world$data, world$K, n_factors = 0, chains = 2, iter = 600, seed = 1, progress = FALSE, grid = 50)
   single <- fastlmm_fit(Y ~ sex + (1 | id), world$data, world$K)
   expect_equal(h2(fit)$h2, unname(single$sigma2 * fit$basis$mean_diag / (single$sigma2 * fit$basis$mean_diag + single$sigma2_e)), tolerance = 0.1)
   expect_equal(diag(G(fit)), single$sigma2, tolerance = 0.2)
@@ -231,7 +231,7 @@ test_that("a run goes on to the draws of one that was not interrupted", {
   world <- slam_world()
   world$data$Y[2, 2] <- NA
   whole <- slam_quick(world, iter = 90)
-  expect_identical(extend(slam_quick(world, iter = 50), 40)$draws, whole$draws)
+  expect_identical(quiet_chains(extend(slam_quick(world, iter = 50), 40))$draws, whole$draws)
   expect_identical(slam_quick(world, iter = 90, control = fastlmm_control(threads = 1))$draws, whole$draws)
   # one byte of a state that is not as it was
   damaged <- slam_quick(world, iter = 50)
@@ -260,7 +260,7 @@ test_that("a directory holds a run that was killed", {
   expect_true(system2(file.path(R.home("bin"), "Rscript"), script, stdout = FALSE, stderr = FALSE) != 0)
   held <- restore(dir)
   expect_equal(held$done, 200)
-  expect_identical(extend(held, 0)$draws, whole$draws)
+  expect_identical(quiet_chains(extend(held, 0))$draws, whole$draws)
   # the same call goes on, too, with nothing left to do the second time
   again <- slam_quick(world, iter = 320, dir = dir)
   expect_identical(again$draws, whole$draws)
@@ -316,12 +316,12 @@ test_that("directories with overlapping extensions hold each draw once, and go o
   world <- slam_world()
   dir <- tempfile()
   first <- slam_quick(world, iter = 100, dir = dir)
-  extend(first, 50)
-  extend(first, 30)
+  quiet_chains(extend(first, 50))
+  quiet_chains(extend(first, 30))
   held <- restore(dir)
   expect_equal(held$done, 150)
   expect_identical(held$draws, slam_quick(world, iter = 150)$draws)
-  more <- extend(held, 20)
+  more <- quiet_chains(extend(held, 20))
   expect_equal(more$done, 170)
   expect_identical(more$draws, slam_quick(world, iter = 170)$draws)
 })
@@ -388,7 +388,7 @@ test_that("covariates of factors alone are those of the rows, and of newdata", {
   rownames(Y) <- 60:1
   id <- world$data$id
   age <- world$data$age
-  loose <- slamglmm_fit(Y ~ 1 + (1 | id), K = world$K, factors = ~ age, n_factors = 1, chains = 1, iter = 20, seed = 1, progress = FALSE)
+  loose <- quiet_slam(Y ~ 1 + (1 | id), K = world$K, factors = ~ age, n_factors = 1, chains = 1, iter = 20, seed = 1, progress = FALSE)
   expect_equal(unname(loose$covariates$XF[, 1]), c(scale(age)))
   age[3] <- Inf
   expect_error(slamglmm_fit(Y ~ 1 + (1 | id), K = world$K, factors = ~ age, n_factors = 1), class = "fastlmm_error_nonfinite")
@@ -422,7 +422,7 @@ test_that("bad input is told by class and name", {
   bad("prior", prior = list())
   bad("formula", factors = Y ~ sex)
   bad("constant_covariate", factors = ~ I(0 * sex))
-  expect_message(slam_quick(world, n_factors = 6), class = "fastlmm_message_n_factors")
+  expect_message(slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 6, chains = 1, iter = 20, progress = FALSE), class = "fastlmm_message_n_factors")
   expect_error(inverse_wishart(diag(2), 3), class = "fastlmm_error_prior")
   expect_error(mgp(others = c(0.5, 1)), class = "fastlmm_error_prior")
   expect_warning(mgp(others = c(1.5, 1), truncated = FALSE), class = "fastlmm_warning_prior")
