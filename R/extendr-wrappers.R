@@ -183,6 +183,10 @@ ffi_slam_states <- function(sampler) .Call(wrap__ffi_slam_states, sampler)
 #' @noRd
 ffi_slam_failed <- function(sampler) .Call(wrap__ffi_slam_failed, sampler)
 
+#' Loadings of p traits on k factors, one draw after the other: for each draw the numbers of its factors in the order of all, and their signs.
+#' @noRd
+ffi_slam_align <- function(draws, p, k, threads) .Call(wrap__ffi_slam_align, draws, p, k, threads)
+
 #' Responses by least squares on X: coefficients (0 where a column depends on others), residual standard deviations, residuals in units of those.
 #' @noRd
 ffi_slam_units <- function(model) .Call(wrap__ffi_slam_units, model)

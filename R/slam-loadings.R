@@ -58,18 +58,10 @@ alignment <- function(fit) {
   found <- list(order = matrix(seq_len(k), k, count), sign = matrix(1, k, count))
   free <- setdiff(seq_len(k), known)
   if (length(free) == 0) return(found)
-  reference <- matrix(all[, free, count], dim(all)[1])
-  for (pass in 1:3) {
-    for (t in seq_len(count)) {
-      match <- match_factors(matrix(all[, free, t], dim(all)[1]), reference)
-      found$order[free, t] <- free[match$order]
-      found$sign[free, t] <- match$sign
-    }
-    reference <- rowMeans(aligned(all, found), dims = 2)[, free, drop = FALSE]
-  }
-  by_size <- free[order(-colSums(reference^2))]
-  list(order = replace(found$order, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$order[by_size, ]),
-       sign = replace(found$sign, cbind(rep(free, count), rep(seq_len(count), each = length(free))), found$sign[by_size, ]))
+  match <- call_rust(ffi_slam_align, as.double(all[, free, ]), dim(all)[1], length(free), control_threads(fit$control))
+  found$order[free, ] <- free[match$order]
+  found$sign[free, ] <- match$sign
+  found
 }
 
 aligned <- function(all, alignment) {
@@ -78,22 +70,6 @@ aligned <- function(all, alignment) {
     all[, , t] <- value * rep(alignment$sign[, t], each = nrow(value))
   }
   all
-}
-
-# The largest cosines first, each factor once
-match_factors <- function(Lambda, reference) {
-  unit <- function(M) M / rep(pmax(sqrt(colSums(M^2)), 1e-300), each = nrow(M))
-  cosine <- crossprod(unit(reference), unit(Lambda))
-  left <- abs(cosine)
-  order <- sign <- numeric(ncol(Lambda))
-  for (i in seq_len(ncol(Lambda))) {
-    at <- arrayInd(which.max(left), dim(left))
-    order[at[1]] <- at[2]
-    sign[at[1]] <- if (cosine[at] < 0) -1 else 1
-    left[at[1], ] <- -1
-    left[, at[2]] <- -1
-  }
-  list(order = order, sign = sign)
 }
 
 #' Variance explained by factors

@@ -70,9 +70,9 @@ holds_zero <- function(table) is.na(table$low) | table$low <= 0 & table$high >= 
 
 loadings_picture <- function(fit, traits, level) {
   at <- trait_index(fit, traits)
-  values <- factor_loadings(fit, traits = traits) / fit$scale$sd[at]
-  faded <- values == 0
-  if (length(values) > 0) faded[] <- holds_zero(factor_loadings(fit, level = level, traits = traits))
+  table <- factor_loadings(fit, level = level, traits = traits)
+  values <- matrix(table$mean, length(at), dimnames = list(colnames(fit$Y)[at], factor_names(fit))) / fit$scale$sd[at]
+  faded <- matrix(holds_zero(table), length(at), fit$n_factors)
   list(values = values, faded = faded, limit = max(abs(values), 1e-12), title = "loadings, in standard deviations", level = level)
 }
 

@@ -33,6 +33,54 @@ test_that("loadings have means and intervals of aligned draws, over chains", {
   expect_equal(nrow(factor_loadings(none, level = 0.9)), 0)
 })
 
+# The largest cosines first, each factor once
+match_factors <- function(Lambda, reference) {
+  unit <- function(M) M / rep(pmax(sqrt(colSums(M^2)), 1e-300), each = nrow(M))
+  cosine <- crossprod(unit(reference), unit(Lambda))
+  left <- abs(cosine)
+  order <- sign <- numeric(ncol(Lambda))
+  for (i in seq_len(ncol(Lambda))) {
+    at <- arrayInd(which.max(left), dim(left))
+    order[at[1]] <- at[2]
+    sign[at[1]] <- if (cosine[at] < 0) -1 else 1
+    left[at[1], ] <- -1
+    left[, at[2]] <- -1
+  }
+  list(order = order, sign = sign)
+}
+
+# Three passes over the draws, each compared with the mean of the pass before
+slow_alignment <- function(all) {
+  k <- dim(all)[2]
+  count <- dim(all)[3]
+  reference <- matrix(all[, , count], dim(all)[1])
+  order <- sign <- matrix(0, k, count)
+  for (pass in 1:3) {
+    moved <- all
+    for (t in seq_len(count)) {
+      match <- match_factors(matrix(all[, , t], dim(all)[1]), reference)
+      order[, t] <- match$order
+      sign[, t] <- match$sign
+      moved[, , t] <- all[, match$order, t] * rep(match$sign, each = dim(all)[1])
+    }
+    reference <- rowMeans(moved, dims = 2)
+  }
+  by_size <- order(-colSums(reference^2))
+  list(order = order[by_size, , drop = FALSE], sign = sign[by_size, , drop = FALSE])
+}
+
+test_that("draws are aligned by their cosines with the mean, largest first, as written out", {
+  fit <- loadings_fit()
+  all <- factor_loadings(fit, align = FALSE, draws = TRUE) / fit$scale$sd
+  expect_equal(fastlmm:::alignment(fit), slow_alignment(unname(all)), ignore_attr = TRUE)
+  set.seed(3)
+  random <- array(rnorm(7 * 5 * 40), c(7, 5, 40))
+  found <- fastlmm:::call_rust(fastlmm:::ffi_slam_align, c(random), 7L, 5L, 2L)
+  slow <- slow_alignment(random)
+  expect_equal(found$order, c(slow$order))
+  expect_equal(found$sign, c(slow$sign))
+})
+
 test_that("stats::loadings() is not masked, and knows a fit", {
   expect_false("loadings" %in% getNamespaceExports("fastlmm"))
   fit <- loadings_fit()

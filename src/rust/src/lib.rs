@@ -23,6 +23,7 @@ mod reply;
 mod reserve;
 mod scan;
 mod slam;
+mod slam_alignment;
 mod slam_basis;
 mod slam_summaries;
 mod view;
@@ -43,6 +44,7 @@ extendr_module! {
     use profile;
     use scan;
     use slam;
+    use slam_alignment;
     use slam_basis;
     use slam_summaries;
     use words;

@@ -25,10 +25,11 @@
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `effects` | U, for a draw that is kept |
 //!
-//! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`].
+//! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`], which factors of all draws are the same in [`alignment`].
 //!
 //! Responses come in the units of `units`, which do not depend on flat effects. Random numbers come from streams that are named by seed, chain, iteration, block and place (`rng`): the same draws whatever the number of threads.
 
+pub mod alignment;
 mod basis;
 mod chain;
 #[cfg(test)]
