@@ -51,7 +51,7 @@ trace_plot <- function(picture) {
   frame <- data.frame(
     iteration = rep(picture$iteration, size[2] * size[3]), chain = factor(rep(rep(seq_len(size[2]), each = size[1]), size[3])), variable = factor(rep(names$text, each = size[1] * size[2]), names$text), value = c(picture$draws)
   )
-  gg("ggplot", frame, gg_columns(x = "iteration", y = "value", colour = "chain")) + gg("geom_line", alpha = 0.7, linewidth = 0.3) + gg("facet_wrap", "variable", scales = if (picture$what == "h2") "fixed" else "free_y") + (if (picture$what == "h2") gg("ylim", 0, 1)) +
+  gg("ggplot", frame, gg_columns(x = "iteration", y = "value", colour = "chain")) + gg("geom_line", alpha = 0.7, linewidth = 0.3) + gg("facet_wrap", "variable", scales = "free_y") +
     gg("scale_colour_manual", values = chain_colours(size[2])) + gg("labs", y = picture$what, caption = shared_text(names)) + gg("theme_minimal")
 }
 

@@ -153,15 +153,11 @@ trait_statistics <- function(Y) {
 
 # A data set from draw i: new factors, effects and residuals for the same rows, cells missing where they were
 replicated <- function(fit, i) {
-  per_chain <- ncol(fit$draws[[1]]$sigma2)
-  chain <- fit$draws[[(i - 1) %/% per_chain + 1]]
-  t <- (i - 1) %% per_chain + 1
+  d <- scaled_draw(fit, i)
   n <- nrow(fit$Y)
-  noise <- function(h) sqrt(outer(fit$basis$s, h, function(s, h) h * s + 1 - h)) * matrix(stats::rnorm(n * length(h)), n)
-  theta <- array(chain$theta[, , t], dim(chain$theta)[1:2])
-  bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
-  F <- fit$data$xf %*% bF + noise(chain$factors_h[, t])
-  Y <- cbind(fit$data$x, F) %*% theta + noise(chain$h[, t]) * rep(sqrt(chain$sigma2[, t]), each = n)
+  noise <- function(h) sqrt(outer(fit$basis$s, h, function(s, h) h * s + 1 - h)) * normals(n, length(h))
+  F <- fit$data$xf %*% d$bF + noise(d$hF)
+  Y <- cbind(fit$data$x, F) %*% d$theta + noise(d$h) * rep(d$sigma, each = n)
   Y <- as_responses(fit, turn_back(fit$basis, Y))
   Y[missing_cells(fit)] <- NA
   dimnames(Y) <- dimnames(fit$Y)

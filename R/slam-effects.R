@@ -5,11 +5,17 @@
 
 # ---- draws, one by one ---------------------------------------------------------------------------------------------
 
+# The chain of draw i of all, and its place there
+draw_place <- function(fit, i) {
+  each <- ncol(fit$draws[[1]]$sigma2)
+  list(chain = fit$draws[[(i - 1) %/% each + 1]], t = (i - 1) %% each + 1)
+}
+
 # Draw i of all chains, in the rotated basis and in units of scaled responses: factors n x k, coefficients (b + k) x p, their part that is loadings, standard deviations, proportions, missing cells
 scaled_draw <- function(fit, i) {
-  each <- ncol(fit$draws[[1]]$sigma2)
-  chain <- fit$draws[[(i - 1) %/% each + 1]]
-  t <- (i - 1) %% each + 1
+  at <- draw_place(fit, i)
+  chain <- at$chain
+  t <- at$t
   slice <- function(x) array(x[, , t], dim(x)[1:2])
   theta <- slice(chain$theta)
   list(

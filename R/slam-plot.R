@@ -186,7 +186,7 @@ draw_traces <- function(picture) {
   colours <- chain_colours(dim(picture$draws)[2])
   graphics::par(mfrow = c(ceiling(count / side), side), mar = c(2, 2.2, 2, 0.7), oma = c(0.5, 0.5, 1.6, 0), mgp = c(1.5, 0.5, 0))
   for (i in seq_len(count)) {
-    graphics::matplot(picture$iteration, picture$draws[, , i], type = "l", lty = 1, col = colours, ylim = if (picture$what == "h2") c(0, 1), xlab = "", ylab = "")
+    graphics::matplot(picture$iteration, picture$draws[, , i], type = "l", lty = 1, col = colours, xlab = "", ylab = "")
     title <- fit_labels(dimnames(picture$draws)[[3]][i], graphics::par("pin")[1], 1, largest = 1)
     graphics::title(main = title$text, cex.main = title$cex, font.main = 1)
   }

@@ -42,9 +42,9 @@ scores.slamglmm <- function(object, part = c("all", "genetic", "residual"), draw
 
 # Of draw i, in the rotated basis
 score_draw <- function(fit, i, part) {
-  each <- ncol(fit$draws[[1]]$sigma2)
-  chain <- fit$draws[[(i - 1) %/% each + 1]]
-  t <- (i - 1) %% each + 1
+  at <- draw_place(fit, i)
+  chain <- at$chain
+  t <- at$t
   F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
   if (part == "all") return(F)
   h <- chain$factors_h[, t]
