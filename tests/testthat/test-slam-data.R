@@ -62,7 +62,7 @@ test_that("draws are the same to the bit whatever R's BLAS does", {
     big <- matrix(sin(seq_len(90000)), 300)
     product <- serialize(crossprod(big), NULL)
     quick <- function(formula, K = NULL, ...) {
-      quiet_slam(formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)$draws
+      slamglmm_fit(formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)$draws
     }
     draws <- list(quick(Y ~ x + (1 | id), world$K), quick(Y ~ x + (1 | herd)), quick(Y ~ x + (0 + slope | id), kernel_lowrank(world$W)))
     world$data$Y[c(2, 9, 30), 1] <- NA
