@@ -6,6 +6,7 @@ use super::monitor::Monitor;
 use super::stop::{self, Request};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
+use std::any::Any;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
@@ -79,6 +80,13 @@ impl Workers {
     /// Do heavy work inside the pool; `faer` and `rayon` calls in it use these threads only.
     /// Monitors are asked outside, on the thread that the caller came from, which also looks for a request to stop meanwhile.
     pub fn run<T: Send>(&self, work: impl FnOnce(Par) -> T + Send) -> T {
+        let (mut work, mut done) = (Some(work), None);
+        self.run_once(&mut |par| done = work.take().map(|work| work(par)));
+        done.unwrap_or_else(|| unreachable!("work that does not end unwinds"))
+    }
+
+    /// Of one type, whatever the work gives: pools and channels are compiled once.
+    fn run_once(&self, work: &mut (dyn FnMut(Par) + Send)) {
         let par = self.par;
         match &self.pool {
             Some(pool) if stop::watches() => pool.in_place_scope(|scope| {
@@ -110,6 +118,11 @@ impl Workers {
         let Some(pool) = self.pool.as_ref().filter(outside) else {
             return Ok(work(self.par));
         };
+        let done = self.watch(pool, monitor, Box::new(|par| Box::new(work(par))))?;
+        Ok(*done.downcast().unwrap_or_else(|_| unreachable!("what the work gives")))
+    }
+
+    fn watch(&self, pool: &rayon::ThreadPool, monitor: &mut dyn Monitor, work: Work) -> Result<Done> {
         let (sender, receiver) = mpsc::channel();
         let (par, reserve) = (self.par, self.reserve.clone());
         pool.spawn(move || {
@@ -127,6 +140,10 @@ impl Workers {
         }
     }
 }
+
+/// What work gives, and work, of one type.
+type Done = Box<dyn Any + Send>;
+type Work = Box<dyn FnOnce(Par) -> Done + Send>;
 
 /// Work of so many operations that cannot be asked to stop, but owns its data. Where it is long, and somebody may ask, on threads of its own, which are left to it
 /// once there is a request to stop, as with `Workers::watched`; the thread that asks for it only waits.
