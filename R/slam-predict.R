@@ -34,7 +34,7 @@
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)))
-#' effect <- rnorm(20)
+#' effect <- rep(rnorm(20), 2)
 #' data$Y <- cbind(a = effect, b = effect) + matrix(rnorm(80), 40)
 #' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 400, seed = 1)
 #' new <- data.frame(id = c("i1", "i2"), a = c(2, -2))
