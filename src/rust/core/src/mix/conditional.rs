@@ -8,7 +8,6 @@
 //! ```
 
 use super::covariance::Factor;
-use super::fit::Components;
 use super::likelihood::AtVariances;
 use super::predict::generalised_inverse;
 use super::setup::Setup;
@@ -38,11 +37,11 @@ struct Columns {
 }
 
 impl Setup {
-    /// Of all pairs of effects without a kernel over the same groups; none in other coordinates, or where memory is short.
+    /// Of all pairs of effects without a kernel over the same groups, at the variances of the effects; none in other coordinates, or where memory is short.
     pub(super) fn conditional(
         &self,
         model: &MixModel<'_>,
-        components: &Components,
+        sigma2: &[f64],
         point: &AtVariances<'_>,
         par: Par,
     ) -> Result<Vec<Conditional>> {
@@ -77,7 +76,7 @@ impl Setup {
         for (a, &k) in plain.iter().enumerate() {
             for (b, &l) in plain[..=a].iter().enumerate() {
                 if same_groups(&effects[k], &effects[l]) {
-                    let scale = (components.sigma2[k] * components.sigma2[l]).sqrt();
+                    let scale = (sigma2[k] * sigma2[l]).sqrt();
                     let shrinkage = (point.theta[k] * point.theta[l]).sqrt();
                     let one = |known: f64| match k == l {
                         true => scale * (1.0 - shrinkage * known).max(0.0),

@@ -226,7 +226,7 @@ impl Setup {
             kept: self.coordinates.design.kept.clone(),
             errors: self.errors(&components, &derivatives, &best.theta),
             alpha: self.alpha(model, &components, &point),
-            conditional: self.conditional(model, &components, &point, par)?,
+            conditional: self.conditional(model, &components.sigma2, &point, par)?,
             locals: locals.iter().map(|l| self.components(l)).collect(),
             grid,
             best: components,

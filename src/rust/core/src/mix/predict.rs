@@ -8,7 +8,7 @@
 //! ```
 
 use super::MixModel;
-use super::fit::Setup;
+use super::setup::Setup;
 use crate::likelihood::Method;
 use crate::linalg::product;
 use crate::runtime::error::{Error, Result};

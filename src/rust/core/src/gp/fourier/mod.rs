@@ -15,6 +15,7 @@ pub mod nested;
 pub mod optima;
 pub mod reduced;
 pub mod refine;
+mod refinement;
 pub mod sufficient;
 mod truncation;
 pub mod weights;

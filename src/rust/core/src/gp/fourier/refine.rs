@@ -3,6 +3,7 @@
 use super::explorer::{Explorer, FINEST, HALF, NOTHING, Settled, Source};
 use super::nested::Ladder;
 use super::optima::optima;
+use super::refinement::{Refinement, measured};
 use super::weights::WeightSpace;
 use super::window::{HELD, Leans, WIDEST, Window};
 use crate::gp::bounds::Range;
@@ -17,10 +18,6 @@ use crate::runtime::monitor::Monitor;
 
 /// Half width of the last window in standard errors of the log length scale: an interval lies inside, and where functions are few a 99 % interval by a skew likelihood.
 const SPREAD: [f64; 2] = [2.5, 3.5];
-/// The first window reaches so many standard errors of the guess to shorter and to longer length scales. A guess made with few functions takes the roughness that they leave out for a
-/// short length scale: its window reaches farther to long ones. A window that misses the optimum is moved, so that these numbers decide how many rounds are taken, not the result.
-const FIRST: (f64, f64) = (3.0, 3.0);
-const LEANING: (f64, f64) = (2.0, 4.0);
 /// Functions that a finer basis may have for a fit to be checked with it: its decomposition takes some seconds.
 const CHECK: f64 = 2500.0;
 /// Standard errors by which the length scale may move on the finer basis. A tenth is below what an interval shows.
@@ -286,116 +283,5 @@ impl Explorer<'_> {
             return search.close(&guess.lengths, guess.delta, guess.width, range);
         }
         optima(self.request, &search, space.groups(), &guess.lengths, range)
-    }
-}
-
-/// What a refinement knows between its windows.
-struct Refinement {
-    guess: Guess,
-    /// Half widths of the next window, to shorter and to longer length scales.
-    half: (f64, f64),
-    /// What the next basis may leave out at most, if it was told.
-    finest: f64,
-    /// Which end the last optimum leaned on, and how often that changed to and fro.
-    leant: Leans,
-    turns: usize,
-    kept: Kept,
-}
-
-impl Refinement {
-    fn new(guess: Guess) -> Self {
-        let first = |reach: f64| (reach * guess.width).clamp(HALF, WIDEST);
-        let reach = if guess.leans { LEANING } else { FIRST };
-        Self {
-            half: (first(reach.0), first(reach.1)),
-            finest: f64::INFINITY,
-            leant: Leans::No,
-            turns: 0,
-            kept: Kept::default(),
-            guess,
-        }
-    }
-
-    /// After a window whose optimum leans on an end, or whose basis is too coarse for it.
-    fn follow(&mut self, best: &ProfilePoint, leans: Leans, ard: bool) {
-        self.guess = moved(best, &self.guess);
-        // with a length scale for each axis only one of them need lean
-        if leans == self.leant && !ard {
-            self.guess.onward(leans, self.half);
-        } else if leans.is_opposite(self.leant) {
-            // two windows, each of which sends to the other: one that holds both
-            self.turns += 1;
-            let twice = |half: f64| f64::min(2.0 * half, WIDEST);
-            self.half = (twice(self.half.0), twice(self.half.1));
-        }
-        self.leant = leans;
-    }
-}
-
-/// What a search has found so far.
-#[derive(Default)]
-struct Kept {
-    /// The result whose basis reaches farthest, and how far that is.
-    settled: Option<Settled>,
-    reach: f64,
-    /// The last optimum, which lay at an end of its window.
-    last: Option<Settled>,
-}
-
-impl Kept {
-    fn keep(&mut self, reach: f64, settled: Settled) {
-        if reach >= self.reach {
-            (self.reach, self.settled) = (reach, Some(settled));
-        }
-    }
-
-    fn is_some(&self) -> bool {
-        self.settled.is_some() || self.last.is_some()
-    }
-
-    /// The best there is where the search cannot end.
-    fn limited(self) -> Result<Settled> {
-        // the end of a window is none of the range that may be searched
-        let last = self.last.map(|last| Settled { at_end: false, ..last });
-        let settled = self.settled.or(last).ok_or(NOTHING)?;
-        Ok(Settled {
-            limited: true,
-            ..settled
-        })
-    }
-}
-
-impl Guess {
-    /// Most of a window farther: an optimum that leaned on the ends of two windows is still far.
-    fn onward(&mut self, leans: Leans, half: (f64, f64)) {
-        const PART: f64 = 0.8;
-        let by = match leans {
-            Leans::No => 0.0,
-            Leans::Short => -PART * half.0.max(HALF),
-            Leans::Long => PART * half.1.max(HALF),
-        };
-        self.lengths.iter_mut().for_each(|l| *l *= by.exp());
-    }
-}
-
-/// The optimum as a guess, its width by the slopes that the search saw.
-fn measured(found: &Optima, best: &ProfilePoint, guess: &Guess) -> Guess {
-    Guess {
-        width: found.width.unwrap_or(guess.width),
-        deviance: best.deviance,
-        ..moved(best, guess)
-    }
-}
-
-/// A process that vanishes knows nothing of delta.
-fn moved(best: &ProfilePoint, guess: &Guess) -> Guess {
-    Guess {
-        lengths: best.lengths.clone(),
-        delta: if best.place == Place::Upper {
-            guess.delta
-        } else {
-            best.delta
-        },
-        ..*guess
     }
 }
