@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::rng::Source;
 use super::state::State;
-use super::{factors, group_moves, missing, missing_patterns, mixing, shrinkage, traits};
+use super::{factor_proportions, factors, group_moves, missing, missing_patterns, mixing, shrinkage, traits};
 use faer::Mat;
 
 /// A chain at work on a model.
@@ -44,6 +44,7 @@ impl<'a> Chain<'a> {
             missing::draw(model, state, &mut self.y, source);
             let gathered = traits::draw(model, state, self.y.as_ref(), source);
             factors::draw_parameters(model, state, source);
+            factor_proportions::draw(model, state, &gathered, source);
             factors::draw(model, state, &gathered, source);
         } else {
             missing_patterns::draw_traits(model, state, source);

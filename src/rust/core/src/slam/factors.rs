@@ -4,7 +4,7 @@ use super::gaussian::Gaussian;
 use super::model::{Coefficient, Model, TILE, columns};
 use super::rng::{Block, Source, Stream, index};
 use super::state::State;
-use super::traits::Gathered;
+use super::traits::{Gathered, lower};
 use crate::linalg::{axpy, product, sum_of};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
@@ -81,27 +81,64 @@ pub fn residual(model: &Model, f: &[f64], b: &[f64]) -> Vec<f64> {
     e
 }
 
-/// F, row by row: `f_i ~ N(A_i^-1 c_i, A_i^-1)` with the weights w of row i at the points of traits and factors,
+/// Precision and right side of each row of Q'F: with the weights w of row i at the points of traits and factors,
 /// `A_i = sum_j lambda_j lambda_j' w_ij / sigma2_j + diag(w_im)`, `c_i = sum_j lambda_j w_ij (y_ij - x_i'b_j) / sigma2_j + diag(w_im) B_F' x_Fi`.
+pub struct RowPrecisions<'a> {
+    model: &'a Model,
+    gathered: &'a Gathered,
+    /// Weights of each factor.
+    own: Vec<&'a [f64]>,
+    /// X_F b_F, n x k, or empty.
+    mean: Mat<f64>,
+}
+
+impl<'a> RowPrecisions<'a> {
+    pub fn new(model: &'a Model, state: &State, gathered: &'a Gathered) -> Self {
+        Self {
+            model,
+            gathered,
+            own: state.gf.iter().map(|g| model.proportions.at(*g)).collect(),
+            mean: product(model.data.xf.as_ref(), columns(&state.bf, model.bf()), Par::Seq),
+        }
+    }
+
+    /// `sum_j lambda_j lambda_j' w_ij / sigma2_j`, lower triangles x rows.
+    pub fn prepare(&self, rows: Range<usize>) -> Mat<f64> {
+        let some = self.model.proportions.weights.subrows(rows.start, rows.len());
+        product(self.gathered.precision.as_ref(), some.transpose(), Par::Seq)
+    }
+
+    /// A_i and c_i.
+    pub fn set(&self, prepared: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian) {
+        let right = |m: usize| self.gathered.right[(i, m)] + self.own[m][i] * self.mean(i, m);
+        gaussian.set(self.entry(prepared, at, i), right);
+    }
+
+    /// A_i and `c_i - A_i B_F' x_Fi`.
+    pub fn set_about_mean(&self, prepared: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian) {
+        let k = self.model.k;
+        let along = |m: usize| sum_of(k, |o| prepared[(lower(m.max(o), m.min(o)), at)] * self.mean(i, o));
+        gaussian.set(self.entry(prepared, at, i), |m| self.gathered.right[(i, m)] - along(m));
+    }
+
+    fn entry(&self, prepared: &Mat<f64>, at: usize, i: usize) -> impl Fn(usize, usize) -> f64 {
+        move |m, o| prepared[(lower(m, o), at)] + if m == o { self.own[m][i] } else { 0.0 }
+    }
+
+    fn mean(&self, i: usize, m: usize) -> f64 {
+        if self.model.bf() == 0 { 0.0 } else { self.mean[(i, m)] }
+    }
+}
+
+/// F, row by row: `f_i ~ N(A_i^-1 c_i, A_i^-1)`.
 pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Source) {
-    let (n, k) = (model.n(), model.k);
-    if k == 0 {
+    if model.k == 0 {
         return;
     }
-    let weights = &model.proportions.weights;
-    let mean = product(model.data.xf.as_ref(), columns(&state.bf, model.bf()), Par::Seq);
-    let mean = |i: usize, m: usize| if model.bf() == 0 { 0.0 } else { mean[(i, m)] };
-    let own: Vec<&[f64]> = state.gf.iter().map(|g| model.proportions.at(*g)).collect();
-    let precisions = |rows: Range<usize>| {
-        let some = weights.subrows(rows.start, rows.len());
-        product(gathered.precision.as_ref(), some.transpose(), Par::Seq)
-    };
-    let set = |a: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian| {
-        let entry = |m: usize, o: usize| a[(m * k + o, at)] + if m == o { own[m][i] } else { 0.0 };
-        gaussian.set(entry, |m| gathered.right[(i, m)] + own[m][i] * mean(i, m));
-    };
-    let before = columns(&state.f, n);
-    let (f, failed) = draw_rows(before, state.iteration, source, precisions, set);
+    let rows = RowPrecisions::new(model, state, gathered);
+    let set = |prepared: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian| rows.set(prepared, at, i, gaussian);
+    let before = columns(&state.f, model.n());
+    let (f, failed) = draw_rows(before, state.iteration, source, |tile| rows.prepare(tile), set);
     state.f = by_columns(&f);
     state.failed.factors += failed;
 }

@@ -1,6 +1,7 @@
 //! Draws from a normal distribution that is given by its precision.
 
 use super::rng::{Stream, normal};
+use crate::linalg::dot;
 
 /// A small precision matrix by rows of its lower triangle, and what is multiplied by its inverse.
 pub struct Gaussian {
@@ -64,6 +65,36 @@ impl Gaussian {
             }
         }
         true
+    }
+
+    /// Some rows and columns of P^-1, by columns, and the same rows of P^-1 z, behind what `s` and `q` hold. False if P is not positive definite.
+    pub fn inverse_at(&mut self, chosen: &[usize], s: &mut Vec<f64>, q: &mut Vec<f64>) -> bool {
+        if !self.factor() {
+            return false;
+        }
+        let (size, count) = (self.size, chosen.len());
+        // L^-1 of the chosen unit vectors, and of z
+        let mut columns = vec![0.0; size * (count + 1)];
+        for (column, &at) in columns.chunks_mut(size).zip(chosen) {
+            column[at] = 1.0;
+            self.forward(column, at);
+        }
+        columns[size * count..].copy_from_slice(&self.z);
+        self.forward(&mut columns[size * count..], 0);
+        let column = |a: usize| &columns[a * size..(a + 1) * size];
+        for a in 0..count {
+            s.extend((0..count).map(|b| dot(column(a), column(b))));
+            q.push(dot(column(a), column(count)));
+        }
+        true
+    }
+
+    /// L^-1 x, of an x that is 0 before an entry.
+    fn forward(&self, x: &mut [f64], first: usize) {
+        for i in first..self.size {
+            let row = &self.p[i * self.size..(i + 1) * self.size];
+            x[i] = (x[i] - dot(&row[first..i], &x[first..i])) / row[i];
+        }
     }
 
     fn factor(&mut self) -> bool {

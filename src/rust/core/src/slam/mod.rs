@@ -18,6 +18,7 @@
 //! |---|---|
 //! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
 //! | `factors` | b_Fm and h_Fm; F with every U integrated out |
+//! | `factor_proportions` | h_Fm with F integrated out |
 //! | `group_moves` | a factor along X, its scale, the order of two factors |
 //! | `mixing` | shears and rotations of pairs of factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
@@ -37,6 +38,7 @@ mod conditionals;
 pub mod convergence;
 pub mod covariances;
 mod effects;
+pub(crate) mod factor_proportions;
 pub(crate) mod factors;
 mod gaussian;
 pub(crate) mod group_moves;

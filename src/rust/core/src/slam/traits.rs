@@ -13,10 +13,15 @@ use rayon::prelude::*;
 pub struct Gathered {
     /// `sum_j lambda_j w_ij (y_ij - x_i'b_j) / sigma2_j`, n x k.
     pub right: Mat<f64>,
-    /// `sum_j lambda_j lambda_j' / sigma2_j` of the traits at each point of the grid, k^2 x points.
+    /// `sum_j lambda_j lambda_j' / sigma2_j` of the traits at each point of the grid, its lower triangle by rows, k (k + 1) / 2 x points.
     pub precision: Mat<f64>,
     /// Traits that kept their coefficients.
     failed: u64,
+}
+
+/// Place of an entry in a lower triangle by rows; of `(k, 0)`: how many there are before row k.
+pub fn lower(row: usize, column: usize) -> usize {
+    row * (row + 1) / 2 + column
 }
 
 /// Parts of the state that belong to some traits.
@@ -64,7 +69,7 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
         .collect();
     let nothing = Gathered {
         right: Mat::zeros(model.n(), model.k),
-        precision: Mat::zeros(model.k * model.k, model.proportions.count()),
+        precision: Mat::zeros(lower(model.k, 0), model.proportions.count()),
         failed: 0,
     };
     let gathered = parts.into_iter().fold(nothing, |mut sum, part| {
@@ -212,11 +217,11 @@ impl Before<'_> {
         let left = |i: usize, j: usize| (y[(i, j)] - fixed[(i, j)]) / tile.sigma2[j];
         let weighted = self.weighted(tile, left);
         let lambda = Mat::from_fn(tile.g.len(), k, |j, m| coefficient(b + m, j));
-        let mut precision = Mat::zeros(k * k, model.proportions.count());
+        let mut precision = Mat::zeros(lower(k, 0), model.proportions.count());
         for j in 0..tile.g.len() {
             for m in 0..k {
                 let one = coefficient(b + m, j) / tile.sigma2[j];
-                (0..k).for_each(|o| precision[(m * k + o, tile.g[j])] += one * coefficient(b + o, j));
+                (0..=m).for_each(|o| precision[(lower(m, o), tile.g[j])] += one * coefficient(b + o, j));
             }
         }
         Gathered {
