@@ -1,75 +1,124 @@
 //! Cells that were not observed: drawn given all else, through the trait's own U.
+//!
+//! Traits go by tiles: a product turns what is known of their missing rows from the basis to the rows, and one turns their cells back, where most rows are missing in some trait; else each
+//! cell its row of Q.
 
 use super::effects::effect;
-use super::model::{Model, columns};
+use super::model::{Model, TILE};
 use super::rng::{Block, Source, normal};
 use super::state::State;
-use crate::linalg::{axpy, dot, sum_of};
-use faer::{ColRef, Mat};
+use crate::linalg::{axpy, dot, product};
+use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
+
+/// Cells of a tile are turned one by one as long as the product of all rows would take so many times their flops: it runs that much faster.
+const PRODUCT_IS_FASTER: usize = 6;
 
 /// Draws the cells, and keeps `y` (Q'Y) as they are.
 pub fn draw(model: &Model, state: &mut State, y: &mut Mat<f64>, source: Source) {
     if state.cells.is_empty() {
         return;
     }
-    let traits: Vec<usize> = (0..model.p()).filter(|&j| !model.data.missing[j].is_empty()).collect();
-    let now: &State = state;
-    let drawn: Vec<Vec<f64>> = traits
-        .par_iter()
-        .map(|&j| cells_of(model, now, y.col(j), j, source))
-        .collect();
+    let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
+    let design = now.design(model);
+    let tile = |traits: &[usize]| cells_of(model, now, y.as_ref(), &design, traits, source);
+    let drawn: Vec<Vec<f64>> = traits.par_chunks(TILE).map(tile).collect();
     state.cells = drawn.concat();
     complete(model, &state.cells, y);
 }
 
-/// Puts cells into their places: Q'Y is that of the observed cells and, for each missing one, its value times its row of Q.
+fn with_missing(model: &Model) -> Vec<usize> {
+    (0..model.p()).filter(|&j| !model.data.missing[j].is_empty()).collect()
+}
+
+/// Puts cells into their places: Q'Y is that of the observed cells and Q' times the missing ones.
 pub fn complete(model: &Model, cells: &[f64], y: &mut Mat<f64>) {
     if cells.is_empty() {
         return;
     }
-    let mut cells = cells.iter();
-    for (j, rows) in model
-        .data
-        .missing
-        .iter()
-        .enumerate()
-        .filter(|(_, rows)| !rows.is_empty())
-    {
-        let mut column = y.col_mut(j);
+    let traits = with_missing(model);
+    let starts: Vec<usize> = (traits.iter())
+        .scan(0, |sum, &j| {
+            Some(std::mem::replace(sum, *sum + model.data.missing[j].len()))
+        })
+        .collect();
+    let tile = |(traits, starts): (&[usize], &[usize])| {
+        let of = |at: usize| &cells[starts[at]..starts[at] + model.data.missing[traits[at]].len()];
+        turned(model, traits, of)
+    };
+    let tiles: Vec<Mat<f64>> = traits.par_chunks(TILE).zip(starts.par_chunks(TILE)).map(tile).collect();
+    for (at, &j) in traits.iter().enumerate() {
+        let (mut column, part) = (y.col_mut(j), tiles[at / TILE].col(at % TILE));
         column.copy_from(model.data.y.col(j));
-        for (&i, cell) in rows.iter().zip(&mut cells) {
-            let row = row_of(model, i);
-            (0..row.len()).for_each(|t| column[t] += row[t] * cell);
-        }
+        column += part;
     }
 }
 
-/// New values of the cells of one trait.
-fn cells_of(model: &Model, state: &State, y: ColRef<'_, f64>, j: usize, source: Source) -> Vec<f64> {
-    let rng = &mut source.stream(state.iteration, Block::Missing, j);
-    let mut known = fitted(model, state, j);
-    let residual: Vec<f64> = (0..known.len()).map(|i| y[i] - known[i]).collect();
-    let (g, sigma2) = (state.g[j], state.sigma2[j]);
-    let u = effect(model, &residual, g, sigma2, rng);
-    axpy(1.0, &u, &mut known);
-    let noise = (sigma2 * (1.0 - model.proportions.h[g])).sqrt();
-    let missing = model.data.missing[j].iter();
-    missing
-        .map(|&i| dot(row_of(model, i), &known) + noise * normal(rng))
-        .collect()
+/// Q' times the missing cells of some traits.
+fn turned<'a>(model: &Model, traits: &[usize], cells: impl Fn(usize) -> &'a [f64]) -> Mat<f64> {
+    let n = model.n();
+    let by_product = is_dense(model, traits);
+    let mut sum: Mat<f64> = Mat::zeros(n, traits.len());
+    for (at, &j) in traits.iter().enumerate() {
+        let mut column = sum.col_mut(at);
+        for (&i, cell) in model.data.missing[j].iter().zip(cells(at)) {
+            if by_product {
+                column[i] = *cell;
+            } else if let Some(column) = column.as_mut().try_as_col_major_mut() {
+                axpy(*cell, row_of(model, i), column.as_slice_mut());
+            }
+        }
+    }
+    if by_product {
+        product(model.data.rows.as_ref(), sum.as_ref(), Par::Seq)
+    } else {
+        sum
+    }
+}
+
+fn is_dense(model: &Model, traits: &[usize]) -> bool {
+    let cells: usize = traits.iter().map(|&j| model.data.missing[j].len()).sum();
+    PRODUCT_IS_FASTER * cells > model.n() * traits.len()
+}
+
+/// New values of the cells of some traits, one after the other.
+fn cells_of(
+    model: &Model,
+    state: &State,
+    y: MatRef<'_, f64>,
+    design: &Mat<f64>,
+    traits: &[usize],
+    source: Source,
+) -> Vec<f64> {
+    let (n, c) = (model.n(), model.c());
+    let mut rngs: Vec<_> = (traits.iter())
+        .map(|&j| source.stream(state.iteration, Block::Missing, j))
+        .collect();
+    let theta = Mat::from_fn(c, traits.len(), |l, at| state.theta[traits[at] * c + l]);
+    // X b + F lambda + U, rotated
+    let mut known = product(design.as_ref(), theta.as_ref(), Par::Seq);
+    for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
+        let residual: Vec<f64> = (0..n).map(|i| y[(i, j)] - known[(i, at)]).collect();
+        let u = effect(model, &residual, state.g[j], state.sigma2[j], rng);
+        (0..n).for_each(|i| known[(i, at)] += u[i]);
+    }
+    let in_rows = is_dense(model, traits).then(|| product(model.data.rows.transpose(), known.as_ref(), Par::Seq));
+    let mean = |i: usize, at: usize| match &in_rows {
+        Some(all) => all[(i, at)],
+        None => dot(
+            row_of(model, i),
+            known.col(at).try_as_col_major().map_or(&[], |c| c.as_slice()),
+        ),
+    };
+    let mut cells = vec![];
+    for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
+        let noise = (state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]])).sqrt();
+        cells.extend((model.data.missing[j].iter()).map(|&i| mean(i, at) + noise * normal(rng)));
+    }
+    cells
 }
 
 /// Row i of Q.
 fn row_of(model: &Model, i: usize) -> &[f64] {
     model.data.rows.col(i).try_as_col_major().map_or(&[], |c| c.as_slice())
-}
-
-/// X b_j + F lambda_j, rotated.
-pub fn fitted(model: &Model, state: &State, j: usize) -> Vec<f64> {
-    let (b, c, n) = (model.b(), model.c(), model.n());
-    let theta = &state.theta[j * c..(j + 1) * c];
-    let f = columns(&state.f, n);
-    let of = |i: usize| sum_of(b, |l| model.data.x[(i, l)] * theta[l]) + sum_of(model.k, |m| f[(i, m)] * theta[b + m]);
-    (0..n).map(of).collect()
 }

@@ -49,13 +49,14 @@ impl Set {
         let (model, n) = (&self.model, self.rows.len());
         let h = |j: usize| model.proportions.h[part.g[j]];
         let e: Vec<f64> = (0..self.traits.len()).map(|j| part.sigma2[j] * (1.0 - h(j))).collect();
+        let theta = Mat::from_fn(model.c(), self.traits.len(), |l, j| part.theta[j * model.c() + l]);
+        let fixed = product(model.data.x.as_ref(), theta.as_ref().subrows(0, model.b()), Par::Seq);
+        let fitted = product(part.design(model).as_ref(), theta.as_ref(), Par::Seq);
         let one = |j: usize| -> Vec<f64> {
             let rng = &mut source.stream(part.iteration, Block::Effects, self.traits[j]);
-            let fixed = fitted_fixed(model, part, j);
-            let fitted = super::missing::fitted(model, part, j);
-            let left: Vec<f64> = (0..n).map(|i| model.data.y[(i, j)] - fitted[i]).collect();
+            let left: Vec<f64> = (0..n).map(|i| model.data.y[(i, j)] - fitted[(i, j)]).collect();
             let u = effect(model, &left, part.g[j], part.sigma2[j], rng);
-            (0..n).map(|i| model.data.y[(i, j)] - fixed[i] - u[i]).collect()
+            (0..n).map(|i| model.data.y[(i, j)] - fixed[(i, j)] - u[i]).collect()
         };
         let left: Vec<f64> = (0..self.traits.len())
             .into_par_iter()
@@ -70,14 +71,6 @@ impl Set {
             self.basis.times(right.as_ref()),
         )
     }
-}
-
-/// X b_j
-fn fitted_fixed(model: &Model, state: &State, j: usize) -> Vec<f64> {
-    let theta = &state.theta[j * model.c()..];
-    (0..model.n())
-        .map(|i| (0..model.b()).map(|l| model.data.x[(i, l)] * theta[l]).sum())
-        .collect()
 }
 
 /// Coefficients, loadings, proportions and variances of all traits, set by set.

@@ -1,9 +1,10 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
-use super::model::Model;
+use super::model::{Model, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
 use crate::runtime::seal::CHAIN_STATE;
+use faer::Mat;
 
 /// Draws whose precision matrix is not positive definite to rounding: they keep the value before, and are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -94,6 +95,13 @@ impl State {
             cells: vec![0.0; count_missing(model)],
             failed: Failed::default(),
         }
+    }
+
+    /// `[X, F]`, rotated: with a trait's coefficients and loadings, what explains it.
+    pub(crate) fn design(&self, model: &Model) -> Mat<f64> {
+        let (b, f) = (model.b(), columns(&self.f, model.n()));
+        let entry = |i: usize, l: usize| if l < b { model.data.x[(i, l)] } else { f[(i, l - b)] };
+        Mat::from_fn(model.n(), model.c(), entry)
     }
 
     /// Loadings of a trait.

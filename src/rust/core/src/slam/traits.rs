@@ -34,13 +34,7 @@ struct Tile<'a> {
 
 /// Draws everything of the traits, by tiles of them.
 pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
-    let (b, c) = (model.b(), model.c());
-    let f = columns(&state.f, model.n());
-    let design = Mat::from_fn(
-        model.n(),
-        c,
-        |i, l| if l < b { model.data.x[(i, l)] } else { f[(i, l - b)] },
-    );
+    let (c, design) = (model.c(), state.design(model));
     let grams = grams(model, &design, &state.g);
     let iteration = state.iteration;
     let before = Before {
