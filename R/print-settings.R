@@ -48,8 +48,10 @@ print.slam_loadings <- function(x, ...) {
 
 prior_text <- function(x) {
   if (inherits(x, "slam_inverse_gamma")) {
-    mean <- if (x$shape > 1) paste0(", mean ", format(x$scale / (x$shape - 1), digits = 3))
-    return(paste0("inverse gamma, shape ", format(x$shape), ", scale ", format(x$scale), mean))
+    several <- function(x) if (length(x) == 1) format(x) else first_names(paste(names(x), format(x, trim = TRUE)))
+    if (is.infinite(x$shape[1])) return(paste("known to be", several(x$scale)))
+    mean <- if (length(x$shape) == 1 && x$shape > 1) paste0(", mean ", several(signif(x$scale / (x$shape - 1), 3)))
+    return(paste0("inverse gamma, shape ", several(x$shape), ", scale ", several(x$scale), mean))
   }
   pair <- function(x) paste(format(x[[1]]), "and", format(x[[2]]))
   if (x$kind == "horseshoe") return(paste0("horseshoe, p0 = ", format(x$p0), ", deltas inverse gamma of shape and scale ", pair(x$delta)))
@@ -63,6 +65,7 @@ prior_text <- function(x) {
 # Weights of the proportions, as the function or vector gives them on a grid of four points
 weights_text <- function(weight) {
   if (!is.function(weight)) return(paste0("weights ", toString(format(utils::head(weight, 6), digits = 3, trim = TRUE)), if (length(weight) > 6) ", ..."))
+  if (!is.null(attr(weight, "point_zero"))) return(sprintf("%s of the weight on 0, the rest uniform", format(attr(weight, "point_zero"))))
   shapes <- attr(weight, "beta")
   if (!is.null(shapes)) return(paste("beta distribution of shapes", shapes[1], "and", shapes[2]))
   shown <- tryCatch(weight(c(0, 0.25, 0.5, 0.75)), error = function(e) NULL)

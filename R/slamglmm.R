@@ -19,7 +19,9 @@
 #' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing.
-#' @param prior by [slam_prior()].
+#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such). `V`, of which the diagonal counts, is in units of the responses; of
+#'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
+#'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
@@ -83,13 +85,14 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
 new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, missing, control) {
   n <- nrow(values$Y)
   basis <- slam_basis(random, n)
+  prior <- as_slam_prior(prior, values$scale$sd, basis$mean_diag)
   data <- slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, random, basis, k, missing))
   structure(
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = data, unidentified = unidentified(basis$s, data$x), numbers = prior_numbers(prior, plan$grid, n, shared_numbers(values)$count),
+      data = data, unidentified = unidentified(basis$s, data$x), numbers = prior_numbers(prior, plan$grid, n, colnames(values$Y), colnames(values$covariates$XF)),
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"

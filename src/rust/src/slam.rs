@@ -11,7 +11,9 @@ use faer::Mat;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
-use fastlmm_core::slam::{Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set};
+use fastlmm_core::slam::{
+    Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set, Variance,
+};
 
 /// A sampler of some chains, each from its beginning or from a state.
 /// @noRd
@@ -124,13 +126,10 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
             s,
         },
         prior: Prior {
-            residual: inverse_gamma(&view::numbers(prior, "residual")?)?,
+            residual: variances(prior, "residual")?,
             loadings: loadings(prior)?,
             scaled: view::flag(prior, "scaled")?,
-            shared: view::numbers(prior, "shared")?
-                .chunks(2)
-                .map(inverse_gamma)
-                .collect::<Reply<_>>()?,
+            shared: variances(prior, "shared")?,
         },
         k,
         sets: vec![],
@@ -171,14 +170,14 @@ fn coefficients(codes: &[f64]) -> Reply<Vec<Coefficient>> {
     codes.iter().map(one).collect()
 }
 
-fn inverse_gamma(numbers: &[f64]) -> Reply<InverseGamma> {
-    match numbers {
-        [shape, scale] => Ok(InverseGamma {
-            shape: *shape,
-            scale: *scale,
-        }),
+/// Pairs of shape and scale; an infinite shape: the scale is the variance, which is known.
+fn variances(prior: &List, name: &'static str) -> Reply<Vec<Variance>> {
+    let one = |numbers: &[f64]| match *numbers {
+        [shape, value] if shape.is_infinite() => Ok(Variance::Fixed(value)),
+        [shape, scale] => Ok(InverseGamma { shape, scale }.into()),
         _ => Err(prior_shape(numbers.len())),
-    }
+    };
+    view::numbers(prior, name)?.chunks(2).map(one).collect()
 }
 
 /// Gamma process: nu, shape and rate of the first and of the other deltas; horseshoe: tau0, shape and scale of the deltas.

@@ -31,10 +31,14 @@ fn model() -> Model {
             known: Mat::zeros(0, 0),
         },
         prior: Prior {
-            residual: InverseGamma {
-                shape: 2.5,
-                scale: 1.0,
-            },
+            residual: vec![
+                InverseGamma {
+                    shape: 2.5,
+                    scale: 1.0,
+                }
+                .into();
+                p
+            ],
             loadings: Loadings::Gamma {
                 nu: 3.0,
                 first: (2.0, 1.0),

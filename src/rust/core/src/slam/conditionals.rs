@@ -3,7 +3,7 @@
 //! If x is drawn from its conditional density p, the slope s of log p has `E s = 0` and `E (x - x0) s = -1` (x on the whole line: logarithms of what is positive). The slope is a
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
-use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions};
+use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
 use super::shrinkage;
@@ -54,10 +54,13 @@ impl World {
                 known: Mat::zeros(0, 0),
             },
             prior: Prior {
-                residual: InverseGamma { shape: 2.5, scale: 1.7 },
+                residual: vec![
+                    InverseGamma { shape: 2.5, scale: 1.7 }.into(),
+                    InverseGamma { shape: 3.5, scale: 1.2 }.into(),
+                ],
                 loadings,
                 scaled,
-                shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }],
+                shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }.into()],
             },
             k: 2,
             sets: vec![],
@@ -111,6 +114,10 @@ impl World {
             Coefficient::Shared(s) => -0.5 * (value * value / state.shared[s] + state.shared[s].ln()),
         };
         let inverse_gamma = |x: f64, prior: InverseGamma| -(prior.shape + 1.0) * x.ln() - prior.scale / x;
+        let variance = |x: f64, prior: Variance| match prior {
+            Variance::Drawn(prior) => inverse_gamma(x, prior),
+            Variance::Fixed(_) => 0.0,
+        };
         let gamma = |x: f64, shape: f64, rate: f64| (shape - 1.0) * x.ln() - rate * x;
         let mut log = 0.0;
         for j in 0..2 {
@@ -120,7 +127,7 @@ impl World {
             };
             let e: Vec<f64> = (0..N).map(|i| self.y[(i, j)] - mean(i)).collect();
             log += self.field(&e, state.g[j], state.sigma2[j]) + model.proportions.log_traits[state.g[j]];
-            log += inverse_gamma(state.sigma2[j], model.prior.residual);
+            log += variance(state.sigma2[j], model.prior.residual[j]);
             log += (0..2)
                 .map(|l| coefficient(theta[l], model.data.x_prior[l]))
                 .sum::<f64>();
@@ -156,7 +163,7 @@ impl World {
                 locals + global + inverse_gamma(s.delta[1], delta)
             }
         };
-        log + inverse_gamma(state.shared[0], model.prior.shared[0])
+        log + variance(state.shared[0], model.prior.shared[0])
     }
 
     /// Draws a block again and again from the same state, and holds numbers of it against the joint density. `before` and `after` make the state at which the number was drawn.
@@ -292,7 +299,22 @@ fn factors_follow_the_joint_density() {
 
 #[test]
 fn points_of_the_grid_follow_the_joint_density() {
-    let world = World::new(GAMMA, true);
+    let mut world = World::new(GAMMA, true);
+    points_follow(&world);
+    // a variance that is known stays so
+    world.model.prior.residual[1] = Variance::Fixed(world.state.sigma2[1]);
+    points_follow(&world);
+    let mut state = world.state.clone();
+    traits::draw(
+        &world.model,
+        &mut state,
+        world.model.data.y.as_ref(),
+        Source { seed: 4, chain: 0 },
+    );
+    assert_eq!(state.sigma2[1], world.state.sigma2[1]);
+}
+
+fn points_follow(world: &World) {
     let mut excess = [[0.0; 3]; 2];
     for t in 0..DRAWS {
         let mut state = world.state.clone();

@@ -56,6 +56,6 @@ pub mod units;
 
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
-pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set};
+pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, Variance};
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

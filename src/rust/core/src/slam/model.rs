@@ -14,6 +14,31 @@ pub struct InverseGamma {
     pub scale: f64,
 }
 
+/// Prior of a variance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Variance {
+    /// Inverse gamma.
+    Drawn(InverseGamma),
+    /// Known.
+    Fixed(f64),
+}
+
+impl Variance {
+    /// A value to begin with, if the prior's alone counts.
+    pub(crate) fn start(&self) -> f64 {
+        match self {
+            Self::Drawn(prior) => prior.scale / (prior.shape + 1.0),
+            Self::Fixed(value) => *value,
+        }
+    }
+}
+
+impl From<InverseGamma> for Variance {
+    fn from(prior: InverseGamma) -> Self {
+        Self::Drawn(prior)
+    }
+}
+
 /// Prior of a coefficient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Coefficient {
@@ -51,14 +76,14 @@ pub enum Loadings {
 /// Priors of residual variances, loadings and shared variances.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prior {
-    /// Of each trait's variance sigma2_j.
-    pub residual: InverseGamma,
+    /// Of each trait's variance sigma2_j, p.
+    pub residual: Vec<Variance>,
     /// Of the precisions of loadings.
     pub loadings: Loadings,
     /// Are the loadings' variances multiples of the residual variance?
     pub scaled: bool,
     /// Variances that coefficients share.
-    pub shared: Vec<InverseGamma>,
+    pub shared: Vec<Variance>,
 }
 
 /// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`.
@@ -153,6 +178,7 @@ impl Model {
             ("x_prior", data.x_prior.len(), self.b()),
             ("xf_prior", data.xf_prior.len(), self.bf()),
             ("missing", data.missing.len(), p),
+            ("residual", self.prior.residual.len(), p),
             ("known", data.known.ncols(), if known { p } else { 0 }),
             (
                 "known",
@@ -258,7 +284,10 @@ impl Set {
             model: Model {
                 data,
                 proportions,
-                prior: whole.prior.clone(),
+                prior: Prior {
+                    residual: traits.iter().map(|&j| whole.prior.residual[j]).collect(),
+                    ..whole.prior.clone()
+                },
                 k: whole.k,
                 sets: vec![],
                 place: (number + 1) << 24,

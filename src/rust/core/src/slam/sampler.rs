@@ -31,7 +31,7 @@ use rayon::prelude::*;
 ///     },
 ///     proportions: Proportions::new(&[1.0; 5], vec![0.0], vec![0.0], vec![0.0]),
 ///     prior: Prior {
-///         residual: prior,
+///         residual: vec![prior.into()],
 ///         loadings: Loadings::Gamma { nu: 3.0, first: (2.0, 1.0), others: (3.0, 1.0), truncated: false },
 ///         scaled: false,
 ///         shared: vec![],

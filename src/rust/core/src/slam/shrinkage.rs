@@ -1,6 +1,6 @@
 //! Draws of the precisions of the loadings, and of the variances that coefficients share.
 
-use super::model::{Coefficient, InverseGamma, Loadings, Model, TILE};
+use super::model::{Coefficient, InverseGamma, Loadings, Model, TILE, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, gamma_above_one, inverse_gamma};
 use super::state::State;
@@ -170,10 +170,9 @@ pub fn draw_shared(model: &Model, state: &mut State, source: Source) {
         for l in (0..bf).filter(|&l| model.data.xf_prior[l] == Coefficient::Shared(number)) {
             add(&mut (0..model.k).map(|m| state.bf[m * bf + l]));
         }
-        state.shared[number] = inverse_gamma(
-            prior.shape + 0.5 * f64::from(count),
-            prior.scale + 0.5 * square,
-            &mut rng,
-        );
+        if let Variance::Drawn(prior) = prior {
+            let (shape, scale) = (prior.shape + 0.5 * f64::from(count), prior.scale + 0.5 * square);
+            state.shared[number] = inverse_gamma(shape, scale, &mut rng);
+        }
     }
 }

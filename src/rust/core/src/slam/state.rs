@@ -1,6 +1,6 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
-use super::model::{Model, columns};
+use super::model::{Model, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
 use crate::runtime::seal::CHAIN_STATE;
@@ -81,12 +81,22 @@ impl State {
                 };
             }
         }
-        let shared = model.prior.shared.iter().map(|prior| prior.scale / (prior.shape + 1.0));
+        let shared = model.prior.shared.iter().map(Variance::start);
+        // known variances stay as they are
+        let sigma2 = model
+            .prior
+            .residual
+            .iter()
+            .map(|prior| match (0.5 + 0.5 * uniform(&mut rng), prior) {
+                (_, Variance::Fixed(value)) => *value,
+                (start, _) => start,
+            });
+        let sigma2 = sigma2.collect();
         Self {
             iteration: 0,
             f,
             theta,
-            sigma2: (0..p).map(|_| 0.5 + 0.5 * uniform(&mut rng)).collect(),
+            sigma2,
             g,
             gf,
             bf: vec![0.0; model.bf() * k],

@@ -1,7 +1,7 @@
 //! Traits given the factors, all U integrated out: coefficients and loadings, then proportion and residual variance together.
 
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, Model, TILE, columns};
+use super::model::{Coefficient, InverseGamma, Model, TILE, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
 use super::state::State;
@@ -164,7 +164,7 @@ impl Before<'_> {
         scale * self.shrinkage.precision(l - b, trait_)
     }
 
-    /// (h_j, sigma2_j) given the coefficients: h_j with sigma2_j integrated out, then sigma2_j.
+    /// (h_j, sigma2_j) given the coefficients: h_j with sigma2_j integrated out, then sigma2_j, if it is not known.
     fn variances(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) {
         let (model, grid) = (self.model, &self.model.proportions);
         let fitted = product(self.design.as_ref(), columns(tile.theta, model.c()), Par::Seq);
@@ -173,15 +173,26 @@ impl Before<'_> {
             e * e
         });
         let sums = product(grid.weights.transpose(), square.as_ref(), Par::Seq);
-        let prior = model.prior.residual;
         for j in 0..tile.g.len() {
             let (extra, count) = self.scaled(tile, j);
-            let shape = prior.shape + 0.5 * (model.n() + count) as f64;
-            let scale = |g: usize| prior.scale + 0.5 * (sums[(g, j)] + extra);
-            let log = |g: usize| grid.log_traits[g] - 0.5 * grid.log_det[g] - shape * scale(g).ln();
+            let prior = match model.prior.residual[tile.first + j] {
+                Variance::Drawn(prior) => Some(prior),
+                Variance::Fixed(_) => None,
+            };
+            let shape = |prior: InverseGamma| prior.shape + 0.5 * (model.n() + count) as f64;
+            let square = |g: usize| sums[(g, j)] + extra;
+            let log = |g: usize| {
+                let data = match prior {
+                    Some(prior) => shape(prior) * (prior.scale + 0.5 * square(g)).ln(),
+                    None => 0.5 * square(g) / tile.sigma2[j],
+                };
+                grid.log_traits[g] - 0.5 * grid.log_det[g] - data
+            };
             let logs: Vec<f64> = (0..grid.count()).map(log).collect();
             tile.g[j] = index(&logs, rng);
-            tile.sigma2[j] = inverse_gamma(shape, scale(tile.g[j]), rng);
+            if let Some(prior) = prior {
+                tile.sigma2[j] = inverse_gamma(shape(prior), prior.scale + 0.5 * square(tile.g[j]), rng);
+            }
         }
     }
 

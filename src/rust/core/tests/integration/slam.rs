@@ -24,6 +24,9 @@ pub const TRUNCATED: Loadings = Loadings::Gamma {
     others: (4.0, 2.0),
     truncated: true,
 };
+const RESIDUAL: InverseGamma = InverseGamma { shape: 4.0, scale: 3.0 };
+const SHARED: InverseGamma = InverseGamma { shape: 5.0, scale: 2.0 };
+
 pub const HORSESHOE: Loadings = Loadings::Horseshoe {
     tau0: 0.5,
     delta: InverseGamma { shape: 3.0, scale: 1.0 },
@@ -63,10 +66,10 @@ impl World {
                 known: Mat::zeros(0, 0),
             },
             prior: Prior {
-                residual: InverseGamma { shape: 4.0, scale: 3.0 },
+                residual: vec![RESIDUAL.into(); p],
                 loadings,
                 scaled,
-                shared: vec![InverseGamma { shape: 5.0, scale: 2.0 }],
+                shared: vec![SHARED.into()],
             },
             k,
             sets: vec![],
@@ -365,7 +368,7 @@ fn closed_form(world: &World, j: usize) -> (Vec<f64>, f64) {
     let n = model.n();
     let (q, k) = (&world.q, kernel(n));
     let (x, y) = (q * &model.data.x, q * model.data.y.subcols(j, 1));
-    let InverseGamma { shape, scale } = model.prior.residual;
+    let InverseGamma { shape, scale } = RESIDUAL;
     let shape = shape + 0.5 * (n - 2) as f64;
     let at = |g: usize| {
         let h = model.proportions.h[g];
