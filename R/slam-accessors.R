@@ -16,6 +16,25 @@ one_draw <- function(fit, draws, t) {
 
 factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
 
+# What keep may leave out of a draw: F, rotated, and missing cells
+kept_factors <- function(fit, chain, t) {
+  if (!"factors" %in% kept(fit)) abort_not_kept("factors")
+  array(chain$factors[, , t], dim(chain$factors)[1:2])
+}
+
+kept_cells <- function(fit, chain, t) {
+  if (drawn_cells(fit) > 0 && !"cells" %in% kept(fit)) abort_not_kept("cells")
+  chain$cells[, t]
+}
+
+# A fit of before there was keep has all.
+kept <- function(fit) if (is.null(fit$plan$keep)) c("factors", "cells") else fit$plan$keep
+
+abort_not_kept <- function(what) {
+  long <- c(factors = "the factors", cells = "missing cells")[[what]]
+  abort_fastlmm("not_kept", sprintf("draws of %s are needed for this, and were not kept; fit the model again with keep = %s", long, quoted(what)))
+}
+
 # A function of each draw, as an array whose last dimension is the draw, chains one after the other
 each_draw <- function(fit, what) {
   check_has_draws(fit)

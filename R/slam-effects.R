@@ -19,8 +19,8 @@ scaled_draw <- function(fit, i) {
   slice <- function(x) array(x[, , t], dim(x)[1:2])
   theta <- slice(chain$theta)
   list(
-    F = slice(chain$factors), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
-    h = chain$h[, t], hF = chain$factors_h[, t], cells = chain$cells[, t], total = total_fixed(fit, one_draw(fit, chain, t))
+    F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
+    h = chain$h[, t], hF = chain$factors_h[, t], cells = kept_cells(fit, chain, t), total = total_fixed(fit, one_draw(fit, chain, t))
   )
 }
 

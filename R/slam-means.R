@@ -45,7 +45,7 @@ slam_alpha <- function(fit) {
 
 # Of one draw, in the rotated basis and in units of scaled responses
 rotated_alpha <- function(fit, chain, t) {
-  F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+  F <- kept_factors(fit, chain, t)
   theta <- array(chain$theta[, , t], dim(chain$theta)[1:2])
   bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
   b <- ncol(fit$X)
@@ -70,9 +70,9 @@ alpha_of_sets <- function(fit, h, fitted) {
 
 # Q'Y with the missing cells of a draw
 completed_y <- function(fit, chain, t) {
-  if (nrow(chain$cells) == 0) return(fit$data$y)
+  if (drawn_cells(fit) == 0) return(fit$data$y)
   cells <- matrix(0, nrow(fit$Y), ncol(fit$Y))
-  cells[missing_cells(fit)] <- chain$cells[, t]
+  cells[missing_cells(fit)] <- kept_cells(fit, chain, t)
   fit$data$y + turn_to(fit$basis, cells)
 }
 
@@ -101,7 +101,7 @@ residuals.slamglmm <- function(object, ...) {
 expected_y <- function(fit) {
   sum <- 0
   for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) {
-    F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+    F <- kept_factors(fit, chain, t)
     fitted <- cbind(fit$data$x, F) %*% array(chain$theta[, , t], dim(chain$theta)[1:2])
     sum <- sum + fitted + fit$basis$s * alpha_of_sets(fit, chain$h[, t], fitted)
   }
@@ -124,11 +124,16 @@ posterior_cells <- function(object, draws = FALSE) {
     Y[cells] <- expected_y(object)[cells]
     return(Y + object$offset)
   }
-  all <- if (length(object$data$sets) > 0) integrated_cells(object) else do.call(cbind, lapply(object$draws, `[[`, "cells"))
+  all <- if (length(object$data$sets) > 0) integrated_cells(object) else all_cells(object)
   value <- all * object$scale$sd[cells[, 2]] + rowSums(object$X[cells[, 1], , drop = FALSE] * t(slam_shift(object))[cells[, 2], , drop = FALSE])
   if (draws) return(unname(value + object$offset[cells[, 1]]))
   Y[cells] <- rowMeans(value)
   Y + object$offset
+}
+
+all_cells <- function(fit) {
+  if (!"cells" %in% kept(fit)) abort_not_kept("cells")
+  do.call(cbind, lapply(fit$draws, `[[`, "cells"))
 }
 
 # Draws of cells that the sampler integrated out, given all else, in units of scaled responses

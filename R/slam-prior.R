@@ -159,13 +159,13 @@ prior_numbers <- function(prior, grid, n, responses, covariates) {
 }
 
 # Pairs of shape and scale, an infinite shape where the scale is a variance that is known
-variance_numbers <- function(prior, names, what) {
+variance_numbers <- function(prior, of, what) {
   given <- unique(unlist(lapply(prior, names)))
-  if (!is.null(given) && !setequal(given, names)) {
-    wrong <- c(setdiff(given, names), setdiff(names, given))
+  if (!is.null(given) && !setequal(given, of)) {
+    wrong <- c(setdiff(given, of), setdiff(of, given))
     abort_prior(sprintf("a prior with names must have one for each %s: %s", what, first_names(wrong)))
   }
-  each <- function(x) if (is.null(names(x))) rep(x, length.out = length(names)) else x[names]
+  each <- function(x) if (is.null(names(x))) rep(x, length.out = length(of)) else x[of]
   as.numeric(rbind(each(prior$shape), each(prior$scale)))
 }
 

@@ -112,7 +112,7 @@ chain_work <- function(fit, iterations) {
 }
 
 new_sampler <- function(fit, chains) {
-  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis)), fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
+  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis, keep = kept(fit))), fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
 }
 
 inform_interrupted <- function(fit) {
@@ -125,8 +125,8 @@ slam_dims <- function(fit) {
   p <- ncol(fit$Y)
   k <- fit$n_factors
   list(
-    theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(nrow(fit$Y), k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
-    shared = ncol(fit$covariates$XF), cells = drawn_cells(fit)
+    theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
+    shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
 }
 
@@ -177,7 +177,7 @@ slam_store <- function(fit) {
 slam_print <- function(fit) {
   random <- fit$random[[1]][c("index", "group", "z", "kernel")]
   integrated <- length(fit$data$sets) > 0
-  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin")]))
+  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep")]))
 }
 
 chunk_name <- function(from, done) sprintf("chunk-%09d-%09d", as.integer(from), as.integer(done))

@@ -45,7 +45,7 @@ score_draw <- function(fit, i, part) {
   at <- draw_place(fit, i)
   chain <- at$chain
   t <- at$t
-  F <- array(chain$factors[, , t], dim(chain$factors)[1:2])
+  F <- kept_factors(fit, chain, t)
   if (part == "all") return(F)
   h <- chain$factors_h[, t]
   share <- outer(fit$basis$s, h, function(s, h) h * s / (h * s + 1 - h))

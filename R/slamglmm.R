@@ -26,6 +26,10 @@
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
 #'   predicted to take less time to as many effective draws. The posterior is the same.
+#' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()] and [scores()] need, `"cells"`, the missing cells
+#'   that are drawn, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
+#' @param preview is nothing sampled, but told what it would take? The answer is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
+#'   threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
 #' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
 #' @param seed a whole number; `NULL`: from R's generator.
@@ -57,7 +61,7 @@
 #' h2(fit)
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
-                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, seed = NULL, dir = NULL, control = fastlmm_control(),
+                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, preview = FALSE, control = fastlmm_control(),
                          progress = interactive(), ...) {
   check_arguments(...)
   call <- match.call()
@@ -72,12 +76,14 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   random <- slam_random(mold_random(K, parts, design, control), parts)
   values <- slam_data(parts, design, random, factors, data, extras)
   k <- check_factors(n_factors, ncol(values$Y))
+  plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
   fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
   fit$seed <- check_seed(seed)
   fit$own_seed <- is.null(seed)
   check_draws_memory(fit)
   warn_unidentified(fit)
+  if (preview) return(slam_preview(fit))
   if (!is.null(dir)) fit <- open_slam(fit, dir)
   slam_run(fit, isTRUE(progress))
 }
@@ -118,7 +124,7 @@ check_plan <- function(chains, iter, warmup, thin, grid) {
 
 # Before anything is made: the least that draws, states and the grid of proportions take
 check_plan_memory <- function(plan, n, p, k) {
-  draws <- 2 * kept_draws(plan) * (p * (k + 3) + k * (n + 2))
+  draws <- 2 * kept_draws(plan) * (p * (k + 3) + k * (if ("factors" %in% plan$keep) n + 2 else 2))
   needed <- 8 * (plan$chains * (draws + n * (p + k)) + plan$grid * (n + p + k))
   check_memory(needed, function(needed, available) {
     sprintf("%.0f chains of %.0f factors with a grid of %.0f points would take %s, and there are %s", plan$chains, k, plan$grid, needed, available)
@@ -151,12 +157,25 @@ check_seed <- function(seed) {
   as.numeric(seed)
 }
 
+# What is kept of a draw beside the parameters: by default all, without F where its draws would be large.
+check_keep <- function(keep, plan, n, k) {
+  if (!is.null(keep)) {
+    if (!is.character(keep) || anyNA(keep) || !all(keep %in% c("factors", "cells"))) abort_fastlmm("keep", paste0('keep must be "factors", "cells", both or character(), not ', code_text(keep)))
+    return(unique(keep))
+  }
+  size <- 8 * n * k * kept_draws(plan) * plan$chains
+  if (size <= 2^30) return(c("factors", "cells"))
+  inform_fastlmm("keep", sprintf('draws of the factors would take %s and are not kept: keep = c("factors", "cells") keeps them for predict(), ranef(), fitted() and scores()', gib(size)))
+  "cells"
+}
+
 # Numbers in a draw
 draw_size <- function(fit) {
   n <- nrow(fit$Y)
   p <- ncol(fit$Y)
   k <- fit$n_factors
-  p * (ncol(fit$X) + k + 2) + k * (n + 2 + ncol(fit$covariates$XF)) + drawn_cells(fit)
+  rows <- if ("factors" %in% kept(fit)) n else 0
+  p * (ncol(fit$X) + k + 2) + k * (rows + 2 + ncol(fit$covariates$XF)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
 }
 
 # Cells of Y that are drawn

@@ -63,7 +63,7 @@ test_that("a prior may be of each response, in any order of the names", {
   expect_equal(one$numbers$residual, c(1.5, 0.15, 1.5, 0.6))
   other <- fit_prior(slam_prior(residual = inverse_wishart(V = c(b = 0.4, a = 0.1), nu = 3)))
   expect_identical(one$draws, other$draws)
-  expect_error(fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "c, b", class = "fastlmm_error_prior")
+  expect_error(fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "\"c\", \"b\"", class = "fastlmm_error_prior")
   expect_error(inverse_wishart(V = c(0.1, 0.4), nu = 3), class = "fastlmm_error_prior")
 })
 
@@ -103,7 +103,7 @@ test_that("draws of the prior have its moments", {
   expect_equal(draws$rg[1, 2, ], draws$G[1, 2, ] / sqrt(draws$G[1, 1, ] * draws$G[2, 2, ]))
   none <- slam_prior_draws(slam_prior(residual = inverse_gamma(3, 2)), p = 1, n_factors = 0, n = 4000, seed = 1)
   expect_gt(ks.test(1 / none$P[1, 1, ], pgamma, 3, 2)$p.value, 0.001)
-  expect_output(print(none), "4000 draws")
+  expect_output(print(none), "4,000 draws")
   horseshoe <- slam_prior_draws(slam_prior(residual = fixed_variance(1), loadings = horseshoe(p0 = 0.5)), p = 1, n_factors = 1, n = 20000, rows = 1, seed = 1)
   # normal times half Cauchy times half Cauchy: its median, by a draw of another kind
   square <- horseshoe$P[1, 1, ] - 1

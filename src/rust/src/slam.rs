@@ -34,7 +34,9 @@ fn ffi_slam_new(
     };
     let states: Vec<Robj> = states.values().collect();
     view::same_length("states", states.len(), chains.len())?;
-    let mut sampler = Sampler::new(model);
+    let keep = view::texts(&data, "keep")?;
+    let kept = |name: &str| keep.iter().any(|one| one == name);
+    let mut sampler = Sampler::new(model).keeping(kept("factors"), kept("cells"));
     for (chain, state) in chains.iter().zip(&states) {
         match state.as_raw_slice() {
             Some(bytes) => sampler.resume(source(chain)?, bytes)?,

@@ -105,6 +105,7 @@
 //! | sampler: theta_j given F, then (h_j, sigma2_j) jointly | [`slam::traits::draw`] |
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
 //! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
+//! | h_Fm with F integrated out | [`slam::factor_proportions::draw`] |
 //! | shift, scale and swap of factors | [`slam::group_moves::draw`] |
 //! | shears and rotations of pairs of factors | [`slam::mixing::draw`] |
 //! | means and tables of G, R, P and correlations | [`slam::covariances::Covariances`] |

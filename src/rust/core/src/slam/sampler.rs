@@ -50,6 +50,8 @@ use rayon::prelude::*;
 pub struct Sampler {
     model: Model,
     chains: Vec<(Source, State)>,
+    /// Are F and missing cells kept in draws?
+    keep: (bool, bool),
 }
 
 /// Draws of one chain, one after the other.
@@ -78,25 +80,41 @@ pub struct Draws {
 }
 
 impl Draws {
-    fn keep(&mut self, model: &Model, state: &State) {
+    fn keep(&mut self, model: &Model, state: &State, (factors, cells): (bool, bool)) {
         let h = |g: &usize| model.proportions.h[*g];
         self.count += 1;
         self.theta.extend(&state.theta);
         self.sigma2.extend(&state.sigma2);
         self.h.extend(state.g.iter().map(h));
         self.hf.extend(state.gf.iter().map(h));
-        self.f.extend(&state.f);
+        if factors {
+            self.f.extend(&state.f);
+        }
         self.bf.extend(&state.bf);
         self.column.extend(&state.shrinkage.column);
         self.shared.extend(&state.shared);
-        self.cells.extend(&state.cells);
+        if cells {
+            self.cells.extend(&state.cells);
+        }
     }
 }
 
 impl Sampler {
     /// Without a chain yet.
     pub fn new(model: Model) -> Self {
-        Self { model, chains: vec![] }
+        Self {
+            model,
+            chains: vec![],
+            keep: (true, true),
+        }
+    }
+
+    /// Leaves out F or missing cells of draws.
+    pub fn keeping(self, factors: bool, cells: bool) -> Self {
+        Self {
+            keep: (factors, cells),
+            ..self
+        }
     }
 
     /// A chain from its beginning.
@@ -134,7 +152,7 @@ impl Sampler {
         monitor: &mut dyn Monitor,
     ) -> Result<Vec<Draws>> {
         monitor.check()?;
-        let model = &self.model;
+        let (model, keep) = (&self.model, self.keep);
         let kept = (iterations as u64 / thin.max(1)) as f64;
         let cells = (model.n() * (model.p() + 2 * model.k)) as f64;
         claim(self.chains.len() as f64 * (2.0 * cells + (3.0 * kept + 2.0) * model.numbers_of_state()))?;
@@ -146,7 +164,7 @@ impl Sampler {
                 chain.step();
                 let done = chain.state.iteration;
                 if done > warmup && (done - warmup).is_multiple_of(thin.max(1)) {
-                    draws.keep(model, &chain.state);
+                    draws.keep(model, &chain.state, keep);
                 }
             }
             *state = chain.state;

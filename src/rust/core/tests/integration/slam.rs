@@ -235,7 +235,11 @@ fn mean_and_error(draws: &[f64]) -> (f64, f64) {
 
 /// Largest |z| over the functionals between draws from the prior and draws that alternate between data and the sampler; `spoil` may plant a bug after each iteration.
 pub fn geweke(world: &mut World, iterations: usize, spoil: impl Fn(&mut State)) -> f64 {
-    let source = Source { seed: 2024, chain: 0 };
+    geweke_seeded(world, iterations, 2024, spoil)
+}
+
+fn geweke_seeded(world: &mut World, iterations: usize, seed: u64, spoil: impl Fn(&mut State)) -> f64 {
+    let source = Source { seed, chain: 0 };
     let mut rng = source.stream(u64::MAX, Block::Effects, 0);
     let marginal: Vec<Vec<f64>> = (0..iterations)
         .map(|_| {
@@ -290,6 +294,20 @@ fn geweke_every_combination() {
                 let z = geweke(&mut world, 15_000, |_| ());
                 assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
             }
+        }
+    }
+}
+
+/// The horseshoe crosses its heavy tails slowly: many more iterations than for a gamma process before batches of them are independent.
+#[test]
+#[ignore = "slow; make check-long runs it"]
+fn geweke_horseshoe_long() {
+    for seed in 0..2 {
+        for scaled in [false, true] {
+            let mut world = World::new(3, 3, 2, HORSESHOE, scaled);
+            let z = geweke_seeded(&mut world, 200_000, 3000 + seed, |_| ());
+            println!("horseshoe, scaled {scaled}: {z}");
+            assert!(z < LIMIT, "horseshoe, scaled {scaled}: {z}");
         }
     }
 }

@@ -1,0 +1,54 @@
+# What is kept of draws, and what sampling would take.
+
+keep_data <- function(cells = 0) {
+  set.seed(4)
+  line <- rep(sprintf("l%02d", 1:12), each = 3)
+  Y <- matrix(rnorm(36 * 4), 36, dimnames = list(NULL, paste0("t", 1:4)))
+  Y[sample(length(Y), cells)] <- NA
+  data.frame(line = line, Y = I(Y))
+}
+
+keep_fit <- function(..., cells = 0) {
+  suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), keep_data(cells), chains = 2, iter = 60, seed = 1, missing = "impute", progress = FALSE, ...))
+}
+
+test_that("without factors the other draws are the same, and what needs factors says so", {
+  whole <- keep_fit()
+  bare <- keep_fit(keep = character())
+  expect_equal(dim(bare$draws[[1]]$factors), c(0, 4, 30))
+  same <- setdiff(names(whole$draws[[1]]), "factors")
+  expect_identical(lapply(bare$draws, `[`, same), lapply(whole$draws, `[`, same))
+  for (verb in list(G, R, h2, rg, factor_summary, loadings, fixef, function(fit) summary(fit)$table)) expect_identical(verb(bare), verb(whole))
+  for (verb in list(ranef, fitted, predict, scores)) expect_error(verb(bare), "keep = .*factors", class = "fastlmm_error_not_kept")
+  expect_lt(object.size(bare$draws), 0.6 * object.size(whole$draws))
+  # and it goes on as the other does
+  expect_identical(extend(bare, 20)$draws[[2]]$theta, extend(whole, 20)$draws[[2]]$theta)
+})
+
+test_that("missing cells may be left out", {
+  bare <- keep_fit(keep = "factors", cells = 9)
+  whole <- keep_fit(cells = 9)
+  expect_identical(bare$draws[[1]]$theta, whole$draws[[1]]$theta)
+  expect_equal(dim(bare$draws[[1]]$cells), c(0, 30))
+  expect_error(posterior_cells(bare), class = "fastlmm_error_not_kept")
+  expect_error(predict(bare), class = "fastlmm_error_not_kept")
+})
+
+test_that("large draws of factors are not kept by default, which is told", {
+  plan <- list(chains = 4, iter = 2e4, warmup = 1e4, thin = 1)
+  expect_message(expect_equal(fastlmm:::check_keep(NULL, plan, 1000, 20), "cells"), "5.96 GiB", class = "fastlmm_message_keep")
+  expect_silent(expect_equal(fastlmm:::check_keep(NULL, plan, 100, 2), c("factors", "cells")))
+  expect_equal(fastlmm:::check_keep(c("factors", "cells"), plan, 1000, 20), c("factors", "cells"))
+  for (bad in list("F", NA_character_, 1, TRUE)) expect_error(keep_fit(keep = bad), class = "fastlmm_error_keep")
+})
+
+test_that("a preview tells memory and time, and samples nothing", {
+  told <- keep_fit(preview = TRUE)
+  expect_s3_class(told, "slam_preview")
+  whole <- keep_fit()
+  # theta, sigma2, h, factors, their proportions and precisions
+  expect_equal(told$draws, 8 * sum(lengths(unlist(whole$draws, recursive = FALSE))))
+  expect_gt(told$iteration, 0)
+  expect_equal(told$seconds, told$iteration * 120 / told$threads)
+  expect_output(print(told), "memory: .* for draws")
+})
