@@ -26,10 +26,6 @@ struct Columns {
 /// Shears of all pairs, then rotations of pairs that are drawn at random, with a gamma process. Factors with known loadings keep these.
 pub fn draw(model: &Model, state: &mut State, source: Source) {
     let k = model.k;
-    // without the local precisions the density of a horseshoe's loadings has no closed form, and with them nothing turns
-    let Loadings::Gamma { nu, .. } = model.prior.loadings else {
-        return;
-    };
     if k < 2 {
         return;
     }
@@ -41,14 +37,22 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
             columns.shear(model, state, a, b, &mut rng);
         }
     }
-    let mut order: Vec<usize> = (0..k).filter(|&m| free[m]).collect();
-    for i in (1..order.len()).rev() {
-        order.swap(i, (uniform(&mut rng) * (i + 1) as f64) as usize);
-    }
-    for pair in order.chunks_exact(2) {
-        columns.rotate(model, state, nu, (pair[0], pair[1]), &mut rng);
+    // without the local precisions the density of a horseshoe's loadings has no closed form, and with them nothing turns
+    if let Loadings::Gamma { nu, .. } = model.prior.loadings {
+        for (a, b) in random_pairs(&free, &mut rng) {
+            columns.rotate(model, state, nu, (a, b), &mut rng);
+        }
     }
     columns.put(model, state);
+}
+
+/// Each free factor in at most one pair.
+fn random_pairs(free: &[bool], rng: &mut Stream) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..free.len()).filter(|&m| free[m]).collect();
+    for i in (1..order.len()).rev() {
+        order.swap(i, (uniform(rng) * (i + 1) as f64) as usize);
+    }
+    order.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
 }
 
 impl Columns {
