@@ -112,6 +112,8 @@ chain_work <- function(fit, iterations) {
 }
 
 new_sampler <- function(fit, chains) {
+  # earlier versions had one prior of all responses' variances
+  fit$numbers$residual <- rep(fit$numbers$residual, length.out = 2 * ncol(fit$data$y))
   call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis, keep = kept(fit))), fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
 }
 

@@ -73,7 +73,8 @@ impl<'a> Judge<'a> {
         }
         let halves = self.halves(draws);
         let scored = self.scored(&halves);
-        let middle = quantile(sorted, 0.5);
+        // rounded as R's median is: the two draws about it are at one distance, or which is nearer is chance
+        let middle = 0.5 * (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]);
         let folded: Vec<f64> = draws.iter().map(|x| (x - middle).abs()).collect();
         let folded = self.scored(&self.halves(&folded));
         let below = |p: f64| {
