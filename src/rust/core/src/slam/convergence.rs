@@ -73,7 +73,7 @@ impl<'a> Judge<'a> {
         }
         let halves = self.halves(draws);
         let scored = self.scored(&halves);
-        // rounded as R's median is: the two draws about it are at one distance, or which is nearer is chance
+        // rounded as R's median is
         let middle = 0.5 * (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]);
         let folded: Vec<f64> = draws.iter().map(|x| (x - middle).abs()).collect();
         let folded = self.scored(&self.halves(&folded));
