@@ -8,7 +8,7 @@
 #' @param p number of responses, at least 1.
 #' @param n_factors number of factors.
 #' @param n number of draws.
-#' @param grid number of points of the grid of proportions.
+#' @param grid number of points of the grid of proportions, or the points.
 #' @param rows number of rows of the data, which the scale of a [horseshoe()] depends on.
 #' @param seed a whole number; `NULL`: from R's generator as it is.
 #' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). `print()` shows quantiles over responses and pairs.
@@ -18,7 +18,8 @@
 #' @export
 slam_prior_draws <- function(prior = slam_prior(), p = 2, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL) {
   check_arguments()
-  for (name in c("p", "n", "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
+  grid <- if (length(grid) > 1) check_grid(grid) else grid
+  for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
   if (!identical(n_factors, 0) && !is_count(n_factors)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
   check_memory(8 * 6 * n * p^2, function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n or p"))
   named <- if (inherits(prior, "slam_prior")) names(prior$residual$scale)

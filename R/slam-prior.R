@@ -20,7 +20,7 @@
 #' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.
 #' @param loadings [mgp()] or [horseshoe()].
 #' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
-#' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: a function of the proportions that
+#' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: a function of the proportions of the grid that
 #'   gives weights (not negative, in any unit), as [beta_prior()] does, or a vector with a weight for each point of the grid. A factor's is by default more often near its ends: a response's
 #'   proportion is a mean over factors, and would else hardly leave the middle.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.
@@ -40,7 +40,7 @@
 #' slam_prior(residual = inverse_wishart(V = c(height = 0.1, weight = 0.3), nu = 1))
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
-                       loading_scale = c("unit", "residual"), h2 = function(h) rep(1, length(h)), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
+                       loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
@@ -125,7 +125,15 @@ point_zero <- function(probability = 0.5) {
 #' @export
 dirichlet_prior <- function(concentration = 1) {
   if (!is_positive(concentration)) abort_prior("concentration of dirichlet_prior() must be a positive number")
+  if (concentration == 1) return(even_weights)
   beta_prior(concentration, concentration)
+}
+
+# Points of a regular grid alike, else as wide as what is nearer to each than to others
+even_weights <- function(h) {
+  steps <- diff(h)
+  if (length(steps) < 2 || diff(range(steps)) <= 1e-8 * max(steps)) return(rep(1, length(h)))
+  beta_prior(1, 1)(h)
 }
 
 # One positive number, or some with names that belong to responses
@@ -146,7 +154,7 @@ abort_prior <- function(message) abort_fastlmm("prior", message)
 # Points of the grid with a weight above zero, of traits or factors, and everything as numbers.
 prior_numbers <- function(prior, grid, n, responses, covariates) {
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(), or be a list as MCMCglmm's")
-  h <- (seq_len(grid) - 1) / grid
+  h <- grid_points(grid)
   weight <- list(traits = grid_weights(prior$h2, h, "h2"), factors = grid_weights(prior$h2_factors, h, "h2_factors"))
   used <- weight$traits > 0 | weight$factors > 0
   loadings <- prior$loadings
@@ -168,6 +176,8 @@ variance_numbers <- function(prior, of, what) {
   each <- function(x) if (is.null(names(x))) rep(x, length.out = length(of)) else x[of]
   as.numeric(rbind(each(prior$shape), each(prior$scale)))
 }
+
+grid_points <- function(grid) if (length(grid) == 1) (seq_len(grid) - 1) / grid else grid
 
 grid_weights <- function(prior, h, name) {
   weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior

@@ -216,6 +216,8 @@ with_chunks <- function(fit, found) {
 #' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
 #' @param object a fit by [slamglmm_fit()].
 #' @param iter iterations to add to those that each chain was asked for; 0 finishes an interrupted run.
+#' @param warmup another number of iterations to leave out at the beginning of each chain. A larger one drops draws (as many more as are whole draws), as where the chains needed longer than was thought; a smaller one
+#'   is possible while the chains are still in their warmup, whose draws are not kept. Not for a run in `dir`.
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param dir the directory that was given to [slamglmm_fit()].
 #' @param ... not used; an unknown argument is an error.
@@ -228,13 +230,37 @@ with_chunks <- function(fit, found) {
 #' fit <- extend(fit, 100)
 #' fit$done
 #' @export
-extend <- function(object, iter, progress = interactive(), ...) {
+extend <- function(object, iter, warmup = NULL, progress = interactive(), ...) {
   check_arguments(...)
   check_slam(object, "extend", "update(fit)")
   if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
   object$plan$iter <- object$plan$iter + iter
+  if (!is.null(warmup)) object <- with_warmup(object, warmup)
   check_draws_memory(object)
   slam_run(object, isTRUE(progress))
+}
+
+# Draws that a longer warmup takes in are dropped; a shorter one must not ask for iterations that were not kept.
+with_warmup <- function(fit, warmup) {
+  plan <- fit$plan
+  if (!is.null(fit$dir)) abort_fastlmm("plan", "a run in a directory keeps its warmup, which its draws belong to; extend a fit without dir, or use another directory")
+  if (!identical(warmup, 0) && !is_count(warmup)) abort_fastlmm("plan", paste("warmup must be a whole number of at least 0, not", code_text(warmup)))
+  if (warmup < min(plan$warmup, fit$done)) abort_fastlmm("plan", sprintf("the first %.0f iterations of each chain were not kept: warmup must be at least that", min(plan$warmup, fit$done)))
+  if (warmup > plan$warmup && fit$done > plan$warmup) warmup <- plan$warmup + plan$thin * ceiling((warmup - plan$warmup) / plan$thin)
+  if (plan$iter - warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %.0f iterations, %.0f of them warmup", plan$iter, warmup))
+  dropped <- min(count_draws(fit) / plan$chains, (warmup - plan$warmup) / plan$thin)
+  if (!is.null(fit$draws) && dropped > 0) fit$draws <- lapply(fit$draws, lapply, drop_first, dropped)
+  fit$plan$warmup <- as.numeric(warmup)
+  fit$convergence <- if (count_draws(fit) > 0) slam_convergence(fit)
+  fit
+}
+
+# An array without the first of its last dimension
+drop_first <- function(x, count) {
+  dim <- dim(x)
+  last <- length(dim)
+  size <- prod(dim[-last])
+  array(as.vector(x)[-seq_len(size * count)], c(dim[-last], dim[last] - count))
 }
 
 #' @rdname extend

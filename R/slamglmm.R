@@ -22,7 +22,8 @@
 #' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such). `V`, of which the diagonal counts, is in units of the responses; of
 #'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
 #'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
-#' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid.
+#' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
+#'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
 #'   predicted to take less time to as many effective draws. The posterior is the same.
@@ -115,19 +116,26 @@ check_plan <- function(chains, iter, warmup, thin, grid) {
     as.numeric(x)
   }
   plan <- list(
-    chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"), grid = count(grid, "grid")
+    chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"), grid = if (length(grid) > 1) check_grid(grid) else count(grid, "grid")
   )
   if (plan$iter > .Machine$integer.max && plan$thin > 1) abort_fastlmm("plan", sprintf("iter must be below 2^31, not %.0f", plan$iter))
   if (plan$iter - plan$warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %s iterations, %s of them warmup, one draw in %s", plan$iter, plan$warmup, plan$thin))
   plan
 }
 
+check_grid <- function(grid) {
+  fine <- is.numeric(grid) && is.null(dim(grid)) && all(is.finite(grid)) && all(grid >= 0 & grid < 1) && all(diff(grid) > 0)
+  if (!fine) abort_fastlmm("plan", paste0("points of grid must increase from 0 or more to below 1, not ", code_text(grid)))
+  as.numeric(grid)
+}
+
 # Before anything is made: the least that draws, states and the grid of proportions take
 check_plan_memory <- function(plan, n, p, k) {
+  points <- if (length(plan$grid) > 1) length(plan$grid) else plan$grid
   draws <- 2 * kept_draws(plan) * (p * (k + 3) + k * (if ("factors" %in% plan$keep) n + 2 else 2))
-  needed <- 8 * (plan$chains * (draws + n * (p + k)) + plan$grid * (n + p + k))
+  needed <- 8 * (plan$chains * (draws + n * (p + k)) + points * (n + p + k))
   check_memory(needed, function(needed, available) {
-    sprintf("%.0f chains of %.0f factors with a grid of %.0f points would take %s, and there are %s", plan$chains, k, plan$grid, needed, available)
+    sprintf("%.0f chains of %.0f factors with a grid of %.0f points would take %s, and there are %s", plan$chains, k, points, needed, available)
   })
 }
 

@@ -52,3 +52,22 @@ test_that("a preview tells memory and time, and samples nothing", {
   expect_equal(told$seconds, told$iteration * 120 / told$threads)
   expect_output(print(told), "memory: .* for draws")
 })
+
+test_that("warmup may grow after the run, and shrink while it lasts", {
+  whole <- keep_fit(warmup = 40)
+  later <- suppressMessages(extend(keep_fit(warmup = 30), 0, warmup = 40))
+  expect_equal(later$draws, whole$draws)
+  expect_equal(later$convergence, whole$convergence)
+  expect_equal(later$plan, whole$plan)
+  # draws after it are those of a run with that warmup
+  expect_equal(suppressMessages(extend(later, 15))$draws, suppressMessages(extend(whole, 15))$draws)
+  thinned <- suppressMessages(extend(keep_fit(thin = 4, warmup = 20), 0, warmup = 30))
+  expect_equal(thinned$plan$warmup, 32)
+  expect_equal(thinned$draws, keep_fit(thin = 4, warmup = 32)$draws)
+  early <- keep_fit()
+  early[c("done", "draws", "convergence")] <- list(10, NULL, NULL)
+  expect_equal(fastlmm:::with_warmup(early, 12)$plan$warmup, 12)
+  expect_error(fastlmm:::with_warmup(early, 9), "first 10 iterations", class = "fastlmm_error_plan")
+  expect_error(extend(whole, 0, warmup = 39), "first 40 iterations", class = "fastlmm_error_plan")
+  for (bad in list(60, -1, 2.5, "a", NA, c(40, 41))) expect_error(extend(whole, 0, warmup = bad), class = "fastlmm_error_plan")
+})

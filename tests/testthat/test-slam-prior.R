@@ -132,3 +132,21 @@ test_that("a prior of MCMCglmm is taken over, in units of the responses", {
     expect_error(fit_prior(bad), class = "fastlmm_error_prior")
   }
 })
+
+test_that("points of the grid may be given, weighted by their width", {
+  points <- c((0:9) / 10, 0.95, 0.99)
+  fit <- fit_prior(slam_prior(), grid = points)
+  expect_true(all(fit$draws[[1]]$h %in% points))
+  expect_equal(fit$numbers$h, points)
+  expect_equal(fit$numbers$traits, diff(c(0, (points[-1] + points[-12]) / 2, 1)))
+  expect_equal(fit_prior(slam_prior(), grid = (0:9) / 10)$draws, fit_prior(slam_prior(), grid = 10)$draws)
+  for (bad in list(c(0, 0.5, 1), c(0.5, 0.2), c(0, NA), c("a", "b"), c(-0.1, 0.2))) expect_error(fit_prior(slam_prior(), grid = bad), class = "fastlmm_error_plan")
+  # a response that is nearly all random effect: the coarse grid ends at .95
+  set.seed(3)
+  ids <- paste0("i", 1:60)
+  K <- tcrossprod(matrix(rnorm(600), 60)) / 10 + diag(0.01, 60)
+  dimnames(K) <- list(ids, ids)
+  data <- data.frame(id = ids, Y = I(cbind(a = drop(t(chol(K)) %*% rnorm(60)))))
+  fine <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data, K, n_factors = 0, chains = 2, iter = 400, seed = 1, progress = FALSE, grid = c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)))
+  expect_gt(mean(h2(fine, draws = TRUE)), 0.96)
+})
