@@ -6,7 +6,8 @@
 #' divided by its standard deviation; covariates of factors are divided by the standard deviation that the same fixed effects leave of them. Priors are in those units: adding a fixed effect
 #' to the responses, or another unit of theirs, changes no draw of a variance.
 #'
-#' The defaults are wide, but not without opinion: of 4 responses with random G and R of full rank in 400 rows of 80 lines, 90 percent intervals hold the truth in 82 (rg), 85 (G) and 88 (R) percent of 80 data sets.
+#' The defaults are wide, but not without opinion: with random G and R of full rank in 400 rows of 80 lines, 90 percent intervals held the truth in 94 (rg), 91 (G) and 90 (R) percent of 80 data sets of 2 responses, in 85, 88
+#' and 89 percent of those of 4, and in 85, 87 and 89 percent of those of 6.
 #'
 #' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
 #' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`; `fixed_variance(value)` is a variance that is known. `V`, `shape`, `scale` and `value` may be vectors with the names of

@@ -18,7 +18,8 @@
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`.
 #' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
-#'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing.
+#'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
+#'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
 #' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such). `V`, of which the diagonal counts, is in units of the responses; of
 #'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
 #'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
@@ -79,7 +80,9 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
-  fit <- new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
+  with_factors <- function(k) new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
+  fit <- with_factors(k)
+  if (identical(n_factors, "adaptive")) fit <- adapt_factors(fit, with_factors)
   fit$seed <- check_seed(seed)
   fit$own_seed <- is.null(seed)
   check_draws_memory(fit)
@@ -146,8 +149,8 @@ slam_random <- function(random, parts) {
 }
 
 check_factors <- function(k, p) {
-  if (is.null(k)) return(min(20, p))
-  if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", deparse1(k)))
+  if (is.null(k) || identical(k, "adaptive")) return(min(20, p))
+  if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, or \"adaptive\", not", code_text(k)))
   if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): the prior alone decides about most of them", k, p))
   if (k > 0 && k < min(20, p)) inform_fastlmm("n_factors", few_factors(k, p))
   as.numeric(k)
