@@ -182,7 +182,7 @@ abort_gp_place <- function(e) {
 
 # The model at the border with the coordinates of a process; in Fourier space one grouping factor may stand beside it.
 gp_rows <- function(model, coordinates, Y, random = group_effect(model$group)) {
-  c(rust_model(model, random, dense_form, Y), list(coordinates = coordinates))
+  c(rust_model(model, random, Y), list(coordinates = coordinates))
 }
 
 group_effect <- function(group) {

@@ -33,7 +33,7 @@ fastlmm_exclude <- function(fit, columns) {
   W <- check_excludable(fit)$kernel$W
   sets <- lapply(if (is.list(columns)) columns else list(columns), excluded_columns, W = W)
   model <- stored_model(fit)
-  found <- call_rust(ffi_exclude, rust_model(model, form = dense_form), sets)
+  found <- call_rust(ffi_exclude, rust_model(model), sets)
   fits <- Map(function(found, set) new_excluded(model, found, W[, -set, drop = FALSE]), found, sets)
   if (is.list(columns)) structure(fits, names = names(columns)) else fits[[1]]
 }

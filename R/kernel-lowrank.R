@@ -86,9 +86,12 @@ lowrank_random <- function(K, term, design, part = NULL) {
 kernel_block <- function(random, rows, columns) {
   K <- random$kernel
   if (is.null(K)) return(outer(rows, columns, "==") + 0)
-  if (is_lowrank(K)) return(as.matrix(tcrossprod(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE])))
+  if (is_lowrank(K)) return(factor_block(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE]))
   K[rows, columns, drop = FALSE]
 }
+
+# tcrossprod() of base knows no sparse matrices before R 4.4
+factor_block <- function(A, B) if (is_sparse(A)) as.matrix(A %*% Matrix::t(B)) else tcrossprod(A, B)
 
 kernel_diagonal <- function(random) {
   K <- random$kernel
@@ -122,9 +125,9 @@ factor_variance <- function(fit, random, X, z, row) {
   given <- sufficient(fit, ncol(X) > 0)
   W <- random$kernel$W
   unknown <- is.na(row)
-  w <- z * dense_factor(W[ifelse(unknown, 1, row), , drop = FALSE])
+  w <- z * as.matrix(W[ifelse(unknown, 1, row), , drop = FALSE])
   w[unknown, ] <- 0
-  fitted <- rust_fitted(fit, kernel_values(random), dense_form(random), random$index, given)
+  fitted <- rust_fitted(fit, kernel_values(random), kernel_form(random), random$index, given)
   known <- call_rust(ffi_variance, fitted, list(K = w, prior = rep(0, length(z)), X = X), control_threads(fit$control))
   known + unknown * z^2 * fit$sigma2 * random$mean_diag
 }

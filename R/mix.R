@@ -2,7 +2,7 @@
 
 # `start`: variances near an optimum that is known, the residual's last
 estimate_mix <- function(model, start = numeric(0)) {
-  mix_found(call_rust(ffi_fit_mix, rust_model(model, form = dense_form), start), names(model$random))
+  mix_found(call_rust(ffi_fit_mix, rust_model(model), start), names(model$random))
 }
 
 # What Rust found, named by the effects
@@ -40,7 +40,7 @@ mix_points <- function(points, labels) {
 all_variances <- function(fit) c(unname(fit$sigma2), fit$sigma2_e)
 
 # The model at its variances, for any number of predictions of one call: it lives in Rust's memory, and is no part of the fit
-prepare_mix <- function(fit, model = rust_model(stored_model(fit), form = dense_form)) call_rust(ffi_prepare_mix, model, all_variances(fit))
+prepare_mix <- function(fit, model = rust_model(stored_model(fit))) call_rust(ffi_prepare_mix, model, all_variances(fit))
 
 # `fit$prepared`: made before by who calls this more than once
 mix_variance <- function(fit, targets, sources, k_diag) {

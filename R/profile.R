@@ -68,7 +68,7 @@ profile_curves <- function(fit, table, zeta_max, points) {
 mix_profiles <- function(entry, fit, table, ...) {
   if (nrow(table) == 0) return(list())
   asked <- list(what = table$what, number = as.integer(table$column), known = all_variances(fit))
-  found <- call_rust(entry, rust_model(stored_model(fit), form = dense_form), asked, ...)
+  found <- call_rust(entry, rust_model(stored_model(fit)), asked, ...)
   lapply(found, function(one) if (length(one$better) == 0) one["better" != names(one)] else one)
 }
 

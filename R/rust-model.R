@@ -1,25 +1,25 @@
 # What stands for a model at the border to Rust: one value, the same for every engine, read by `model.rs` and `view.rs`.
 
-# Responses less their offset, fixed effects, weights (none: all are 1), random effects, criterion and settings. `form`: how a kernel is handed over.
-rust_model <- function(model, random = model$random, form = kernel_form, y = model$y - model$offset) {
+# Responses less their offset, fixed effects, weights (none: all are 1), random effects, criterion and settings.
+rust_model <- function(model, random = model$random, y = model$y - model$offset) {
   list(
-    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = if (is.null(model$weights)) numeric() else as.numeric(model$weights), effects = rust_effects(random, form),
+    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = if (is.null(model$weights)) numeric() else as.numeric(model$weights), effects = rust_effects(random),
     method = model$method, threads = as.numeric(control_threads(model$control)), tolerance = control_tolerance(model$control)
   )
 }
 
 model_weights <- function(model) if (is.null(model$weights)) rep(1, nrow(model$X)) else model$weights
 
-rust_effects <- function(random, form = dense_form) {
+rust_effects <- function(random) {
   labels <- if (is.null(names(random))) rep("id", length(random)) else names(random)
-  unname(Map(rust_effect, random, labels, MoreArgs = list(form = form)))
+  unname(Map(rust_effect, random, labels))
 }
 
-rust_effect <- function(random, label, form = dense_form) {
+rust_effect <- function(random, label) {
   # the identity has no rows to point to
   if (is.null(random$kernel)) random$index <- seq_along(random$index)
   list(
-    label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random, form), form = form(random),
+    label = label, z = as.numeric(random$z), group = as.integer(random$group), K = kernel_values(random), form = kernel_form(random),
     index = as.integer(random$index)
   )
 }
@@ -32,15 +32,10 @@ kernel_form <- function(random) {
   if (is_eigen(random$kernel)) "orthogonal" else if (is_sparse(random$kernel$W)) "sparse" else "factor"
 }
 
-# For those who read matrices only
-dense_form <- function(random) if (is_lowrank(random$kernel)) "factor" else "matrix"
-
 # What stands for the kernel: K, W, the columns of a sparse W, or nothing for the identity
-kernel_values <- function(random, form = dense_form) {
+kernel_values <- function(random) {
   if (is.null(random$kernel)) return(matrix(0, 0, 0))
   if (!is_lowrank(random$kernel)) return(random$kernel)
   W <- random$kernel$W
-  if (form(random) == "sparse") list(n = nrow(W), p = W@p, i = W@i, x = W@x) else dense_factor(W)
+  if (is_sparse(W)) list(n = nrow(W), p = W@p, i = W@i, x = W@x) else W
 }
-
-dense_factor <- function(W) if (is_sparse(W)) as.matrix(W) else W

@@ -164,7 +164,7 @@ rows_basis <- function(random, n) call_rust(ffi_slam_basis, slam_model(matrix(0,
 
 # The model at the border; the sampler has no weights, and its basis must not depend on the number of threads
 slam_model <- function(Y, X, random = list()) {
-  rust_model(list(X = as_numbers(X), method = "REML", control = list(threads = 1)), random, dense_form, as_numbers(Y))
+  rust_model(list(X = as_numbers(X), method = "REML", control = list(threads = 1)), random, as_numbers(Y))
 }
 
 # Q M: from the basis to rows; Q'M: from rows to the basis

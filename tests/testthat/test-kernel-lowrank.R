@@ -194,3 +194,111 @@ test_that("a sparse factor stays one for many responses, scans and permutations"
   expect_identical(c(sparse$form, dense$form), c("sparse", "factor"))
   for (part in setdiff(names(sparse), "form")) expect_equal(sparse[[part]], dense[[part]], tolerance = 1e-7, info = part)
 })
+
+test_that("a factor with more columns than ids stands beside a grouping factor of many groups", {
+  set.seed(166)
+  W <- matrix(rnorm(20 * 50), 20, dimnames = list(paste0("i", 1:20), NULL))
+  d <- data.frame(id = rep(rownames(W), 30), g = factor(rep(1:300, 2)), x = rnorm(600))
+  d$y <- drop(W %*% rnorm(50))[d$id] + rnorm(300)[d$g] + rnorm(600)
+  of <- function(K) fastlmm_fit(y ~ x + (1 | id) + (1 | g), d, list(id = K))
+  thin <- of(kernel_lowrank(W))
+  dense <- of(tcrossprod(W))
+  expect_equal(thin$sigma2, dense$sigma2, tolerance = 1e-6)
+  expect_equal(thin$logLik, dense$logLik, tolerance = 1e-9)
+  expect_equal(ranef(thin), ranef(dense), tolerance = 1e-5)
+})
+
+# ---- a sparse W on every route ----------------------------------------------------------------------------
+
+# Ids in rows that repeat, beside a grouping factor of their own; `wide`: more columns than ids
+sparse_rows <- function(wide = FALSE) {
+  set.seed(167)
+  ids <- paste0("i", 1:45)
+  W <- Matrix::rsparsematrix(45, if (wide) 60 else 9, 0.25)
+  dimnames(W) <- list(ids, paste0("m", seq_len(ncol(W))))
+  d <- data.frame(id = rep(ids[-(1:2)], 3), g = factor(rep(1:8, length.out = 129)), x = rnorm(129), w = runif(129, 0.5, 2))
+  d[c("y", "y2")] <- d$x + as.matrix(W[d$id, ] %*% matrix(rnorm(2 * ncol(W)), ncol(W))) + rnorm(8)[d$g] + rnorm(258)
+  d$u <- runif(129)
+  list(W = W, d = d)
+}
+
+# What each route makes of W
+sparse_routes <- list(
+  exclude = function(W, d) {
+    one <- fastlmm_fit(y ~ x + (1 | id), d, kernel_lowrank(W), weights = w)
+    lapply(fastlmm_exclude(one, list("m2", 3:5)), function(fit) c(fit$sigma2, fit$logLik, fit$random$id$alpha))
+  },
+  many = function(W, d) {
+    many <- fastlmm_fit(cbind(y, y2) ~ x + (1 | id), replace(d, "y2", replace(d$y2, 5, NA)), kernel_lowrank(W))
+    list(as.data.frame(many), ranef(many))
+  },
+  crossed = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id) + (1 | g), d, list(id = kernel_lowrank(W)), weights = w), d),
+  slope = function(W, d) mix_answers(fastlmm_fit(y ~ x + (x || id), d, list(id = kernel_lowrank(W))), d),
+  mix = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id), d, kernel_mix(W = kernel_lowrank(W), own = NULL)), d),
+  rows = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id) + (1 | row), transform(d, row = seq_along(y)), list(id = kernel_lowrank(W)), weights = w), NULL),
+  slam = function(W, d) {
+    basis <- slam_basis(list(name = "id", z = rep(1, 129), group = match(d$id, unique(d$id)), index = match(unique(d$id), rownames(W)), kernel = kernel_lowrank(W)), 129)
+    list(values = sort(basis$s), covariance = turn_back(basis, basis$s * turn_to(basis, diag(129))))
+  }
+)
+
+mix_answers <- function(fit, d) {
+  list(
+    fit$sigma2, fit$sigma2_e, fit$logLik, fixef(fit), vcov(fit), ranef(fit), lapply(fit$random, `[[`, "alpha"),
+    if (!is.null(d)) predict(fit, d[1:3, ], se.fit = TRUE)
+  )
+}
+
+test_that("a sparse factor has the results of the dense one on every route", {
+  skip_if_not_installed("Matrix")
+  for (wide in c(FALSE, TRUE)) {
+    given <- sparse_rows(wide)
+    for (route in names(sparse_routes)) {
+      of <- function(W) suppressWarnings(suppressMessages(sparse_routes[[route]](W, given$d)))
+      expect_equal(of(given$W), of(as.matrix(given$W)), tolerance = 1e-9, info = paste(route, wide))
+    }
+  }
+})
+
+test_that("a sparse factor crosses the border as it is on every route: in bytes of its entries", {
+  skip_if_not_installed("Matrix")
+  ids <- paste0("i", 1:400)
+  W <- Matrix::sparseMatrix(1:400, rep(1:40, 10), x = rep(c(1, -0.5, 2), length.out = 400), dimnames = list(ids, NULL))
+  set.seed(168)
+  d <- data.frame(id = ids, g = factor(rep(1:20, 20)), x = rnorm(400))
+  d$y <- as.numeric(W %*% rnorm(40)) + rnorm(20)[d$g] + rnorm(400)
+  d$y2 <- rev(d$y)
+  sizes <- numeric()
+  namespace <- asNamespace("fastlmm")
+  genuine <- namespace$call_rust
+  put <- function(value) {
+    unlockBinding("call_rust", namespace)
+    assign("call_rust", value, namespace)
+    lockBinding("call_rust", namespace)
+  }
+  put(function(entry, ...) {
+    for (given in Filter(is.list, list(...))) {
+      kernels <- if (is.null(given$effects)) list(given$K) else lapply(given$effects, `[[`, "K")
+      sizes <<- c(sizes, vapply(kernels, function(K) as.numeric(utils::object.size(K)), 0))
+    }
+    genuine(entry, ...)
+  })
+  on.exit(put(genuine))
+  most <- function(run) {
+    sizes <<- numeric()
+    suppressWarnings(suppressMessages(run))
+    expect_gt(length(sizes), 0)
+    max(sizes)
+  }
+  K <- kernel_lowrank(W)
+  few <- 2 * as.numeric(utils::object.size(list(n = 400, p = W@p, i = W@i, x = W@x)))
+  expect_lt(few, 8 * length(W) / 5)
+  expect_lt(most(two <- fastlmm_fit(y ~ x + (1 | id) + (1 | g), d, list(id = K))), few)
+  expect_lt(most(predict(two, d[1:2, ], se.fit = TRUE)), few)
+  expect_lt(most(confint(two, ".sigma")), few)
+  expect_lt(most(one <- fastlmm_fit(y ~ x + (1 | id), d, K)), few)
+  expect_lt(most(predict(one, d[1:2, ], se.fit = TRUE)), few)
+  expect_lt(most(fastlmm_exclude(one, 1)), few)
+  expect_lt(most(fastlmm_fit(cbind(y, y2) ~ x + (1 | id), d, K)), few)
+  expect_lt(most(rows_basis(list(name = "id", z = rep(1, 400), group = 1:400, index = 1:400, kernel = K), 400)), few)
+})

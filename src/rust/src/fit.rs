@@ -39,7 +39,7 @@ fn ffi_fit_many(model: List, effects: bool) -> Reply<List> {
 #[extendr]
 fn ffi_exclude(model: List, sets: List) -> Reply<List> {
     let model = Model::new(&model)?;
-    let sets = view::index_sets(&sets, model.factor_columns(), "columns")?;
+    let sets = view::index_sets(&sets, model.factor_columns()?, "columns")?;
     let fits = exclude(&model.one()?, &sets, model.options, &mut Console)?;
     Ok(List::from_values(
         fits.iter().map(|fit| reply::fit(fit, model.columns())),

@@ -58,8 +58,8 @@ impl Model {
     }
 
     /// Columns of the factor of the first effect.
-    pub fn factor_columns(&self) -> usize {
-        self.effects.first().map_or(0, Effect::factor_columns)
+    pub fn factor_columns(&self) -> Reply<usize> {
+        self.effects.first().map_or(Ok(0), Effect::factor_columns)
     }
 
     /// All responses.

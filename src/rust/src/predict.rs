@@ -3,7 +3,6 @@
 use crate::failure::Reply;
 use crate::view::{self, Values};
 use extendr_api::prelude::*;
-use fastlmm_core::kernel::Kernel;
 use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 
 /// Variance of predictions.
@@ -12,10 +11,7 @@ use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 fn ffi_variance(fitted: List, targets: List, threads: i32) -> Reply<Vec<f64>> {
     let (of, to) = (Held::new(&fitted)?, Points::new(&targets)?);
     let fitted = of.fitted()?;
-    let kernel_columns = match fitted.kernel {
-        Kernel::LowRank(w) => w.0.ncols(),
-        _ => of.index.len(),
-    };
+    let kernel_columns = fitted.kernel.factor_columns().unwrap_or(of.index.len());
     for (what, length, expected) in [
         ("columns of X", to.x.ncols(), of.cross.ncols()),
         ("columns of K", to.k.ncols(), kernel_columns),

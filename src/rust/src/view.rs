@@ -108,11 +108,8 @@ impl Effect {
     }
 
     /// Columns of the factor.
-    pub fn factor_columns(&self) -> usize {
-        match &self.kernel {
-            Values::Factor(w, _) => w.ncols(),
-            _ => 0,
-        }
+    pub fn factor_columns(&self) -> Reply<usize> {
+        Ok(self.kernel.kernel()?.factor_columns().unwrap_or(0))
     }
 
     /// Groups of n rows as they are: no kernel tells them from one another, and each row has its group's effect.

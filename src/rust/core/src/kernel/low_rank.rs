@@ -34,12 +34,12 @@ impl LowRank<'_> {
         (0..self.0.ncols()).map(|c| self.0[(i, c)] * self.0[(j, c)]).sum()
     }
 
-    /// K between some of its rows, from blocks of columns of W.
-    pub fn between(&self, rows: &[usize], par: Par) -> Mat<f64> {
+    /// K over the square of a unit between some of its rows, from blocks of columns of W.
+    pub(crate) fn between(&self, rows: &[usize], unit: f64, par: Par) -> Mat<f64> {
         let mut k = Mat::zeros(rows.len(), rows.len());
         for first in (0..self.0.ncols()).step_by(BLOCK) {
             let width = BLOCK.min(self.0.ncols() - first);
-            let block = Mat::from_fn(rows.len(), width, |i, c| self.0[(rows[i], first + c)]);
+            let block = Mat::from_fn(rows.len(), width, |i, c| self.0[(rows[i], first + c)] / unit);
             add_gram(&mut k, block.as_ref(), par);
         }
         k
@@ -67,7 +67,7 @@ mod tests {
     fn a_wide_factor_gives_its_kernel_between_rows_symmetric_to_the_last_bit() {
         let w = Mat::from_fn(7, 2 * BLOCK + 3, |i, c| ((i * 31 + c * 17) % 23) as f64 - 11.0);
         let (w, rows) = (LowRank(w.as_ref(), false), [4, 0, 6, 3]);
-        let k = w.between(&rows, Par::Seq);
+        let k = w.between(&rows, 1.0, Par::Seq);
         for (i, j) in (0..4).flat_map(|i| (0..4).map(move |j| (i, j))) {
             assert_eq!(k[(i, j)], w.entry(rows[i], rows[j]));
             assert_eq!(k[(i, j)].to_bits(), k[(j, i)].to_bits());

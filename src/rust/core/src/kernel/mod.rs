@@ -5,7 +5,7 @@ pub mod low_rank;
 pub mod sparse;
 pub mod stationary;
 
-use crate::linalg::by_entries;
+use crate::linalg::{by_entries, max_abs};
 use dense::Dense;
 use faer::{Mat, Par};
 use low_rank::LowRank;
@@ -45,9 +45,74 @@ impl<'a> Kernel<'a> {
 
     /// K between some of its rows, all entries.
     pub fn between(&self, rows: &[usize], par: Par) -> Mat<f64> {
+        match self.factor_between(rows, 1.0, par) {
+            Some(k) => k,
+            None => by_entries(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
+        }
+    }
+
+    /// The same over the square of a unit of W, of a kernel with a factor.
+    pub(crate) fn factor_between(&self, rows: &[usize], unit: f64, par: Par) -> Option<Mat<f64>> {
         match self {
-            Kernel::LowRank(w) => w.between(rows, par),
-            _ => by_entries(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
+            Kernel::LowRank(w) => Some(w.between(rows, unit, par)),
+            Kernel::Sparse(w) => Some(w.between(rows, unit)),
+            Kernel::Identity | Kernel::Dense(_) => None,
+        }
+    }
+
+    /// Number of columns of the factor, if there is one.
+    pub fn factor_columns(&self) -> Option<usize> {
+        match self {
+            Kernel::LowRank(w) => Some(w.0.ncols()),
+            Kernel::Sparse(w) => Some(w.ncols()),
+            Kernel::Identity | Kernel::Dense(_) => None,
+        }
+    }
+
+    /// Largest entry of some rows of the factor.
+    pub(crate) fn factor_largest(&self, rows: &[usize]) -> Option<f64> {
+        match self {
+            Kernel::LowRank(w) => {
+                let of_column = |c: usize| max_abs(rows.iter().map(|&i| w.0[(i, c)]));
+                Some(max_abs((0..w.0.ncols()).map(of_column)))
+            }
+            Kernel::Sparse(w) => Some(max_abs(w.entries(rows).iter().flatten().map(|(_, x)| *x))),
+            Kernel::Identity | Kernel::Dense(_) => None,
+        }
+    }
+
+    /// W' a over some rows of the factor, each once.
+    pub(crate) fn factor_times(&self, rows: &[usize], a: &[f64]) -> Option<Vec<f64>> {
+        match self {
+            Kernel::LowRank(w) => {
+                let column = |c: usize| a.iter().zip(rows).map(|(a, &i)| a * w.0[(i, c)]).sum();
+                Some((0..w.0.ncols()).map(column).collect())
+            }
+            Kernel::Sparse(w) => {
+                let mut all = vec![0.0; w.nrows];
+                rows.iter().zip(a).for_each(|(&i, a)| all[i] = *a);
+                Some(w.transpose_times(&all))
+            }
+            Kernel::Identity | Kernel::Dense(_) => None,
+        }
+    }
+
+    /// Rows of the factor over a unit, each times a number, as a dense matrix: for those who make its columns orthogonal and have claimed the memory.
+    pub(crate) fn factor_rows(&self, rows: impl Fn(usize) -> usize, z: &[f64], unit: f64) -> Option<Mat<f64>> {
+        let n = z.len();
+        match self {
+            Kernel::LowRank(w) => Some(Mat::from_fn(n, w.0.ncols(), |i, c| z[i] * (w.0[(rows(i), c)] / unit))),
+            Kernel::Sparse(w) => {
+                let (mut c, all) = (Mat::zeros(n, w.ncols()), (0..w.nrows).collect::<Vec<_>>());
+                let entries = w.entries(&all);
+                (0..n).for_each(|i| {
+                    entries[rows(i)]
+                        .iter()
+                        .for_each(|&(j, x)| c[(i, j)] += z[i] * (x / unit))
+                });
+                Some(c)
+            }
+            Kernel::Identity | Kernel::Dense(_) => None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub fn exclude(
 
 /// Has the factor fewer columns than ids? Otherwise its own decomposition is of no use to a fit without some of them.
 fn is_narrow(model: &Model<'_>) -> bool {
-    matches!(model.kernel, Kernel::LowRank(w) if w.0.ncols() < model.index.len())
+    model.kernel.factor_columns().is_some_and(|k| k < model.index.len())
 }
 
 /// `None` where the factor was decomposed as a matrix, and where too little of the kernel is left to take it from the whole.
@@ -145,12 +145,18 @@ fn refit(
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Fit> {
-    let Kernel::LowRank(w) = model.kernel else {
-        let why = "is no factor, and has no columns that could be left out".to_owned();
-        return Err(Error::Argument { what: "K", why });
-    };
-    let kept: Vec<usize> = (0..w.0.ncols()).filter(|c| set.binary_search(c).is_err()).collect();
-    let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);
-    let kernel = Kernel::LowRank(LowRank(left.as_ref(), false));
-    fit_by(&Model { kernel, ..*model }, options, 0.0, workers, monitor)
+    let all = model.kernel.factor_columns().unwrap_or(0);
+    let kept: Vec<usize> = (0..all).filter(|c| set.binary_search(c).is_err()).collect();
+    let mut fit = |kernel: Kernel<'_>| fit_by(&Model { kernel, ..*model }, options, 0.0, workers, monitor);
+    match model.kernel {
+        Kernel::LowRank(w) => {
+            let left = Mat::from_fn(w.0.nrows(), kept.len(), |i, c| w.0[(i, kept[c])]);
+            fit(Kernel::LowRank(LowRank(left.as_ref(), false)))
+        }
+        Kernel::Sparse(w) => fit(Kernel::Sparse(w.columns(&kept).view())),
+        Kernel::Identity | Kernel::Dense(_) => {
+            let why = "is no factor, and has no columns that could be left out".to_owned();
+            Err(Error::Argument { what: "K", why })
+        }
+    }
 }

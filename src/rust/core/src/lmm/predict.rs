@@ -46,9 +46,9 @@ pub struct Targets<'a> {
 /// `sigma2 k** - c'V^-1 c + d' Var(beta_hat) d` with `c = sigma2 Z k*` and `d = x - X'V^-1 c`.
 pub fn variance(fitted: &Fitted<'_>, targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
     let workers = Workers::new(threads)?;
-    match fitted.kernel {
-        Kernel::LowRank(w) => workers.run(|par| solve_factor(fitted, w.0, targets, par)),
-        _ => workers.run(|par| solve(fitted, targets, par)),
+    match fitted.kernel.factor_columns() {
+        Some(k) => workers.run(|par| solve_factor(fitted, k, targets, par)),
+        None => workers.run(|par| solve(fitted, targets, par)),
     }
 }
 
@@ -60,12 +60,17 @@ pub fn variance(fitted: &Fitted<'_>, targets: &Targets<'_>, threads: usize) -> R
 /// ```
 ///
 /// Sums of squares, which tend to `sigma2 w' (I - V V') w` with sigma2_e: what the observed rows of W do not span keeps its prior variance.
-fn solve_factor(fitted: &Fitted<'_>, w: MatRef<'_, f64>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
-    let (m, k, t) = (fitted.index.len(), w.ncols(), targets.k.nrows());
+fn solve_factor(fitted: &Fitted<'_>, k: usize, targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
+    let (m, t) = (fitted.index.len(), targets.k.nrows());
     let (sigma, noise) = (fitted.sigma2.sqrt(), fitted.sigma2_e);
     let root: Vec<f64> = fitted.gram.iter().map(|g| g.sqrt()).collect();
     claim((m * k + 3 * k * t) as f64)?;
-    let own = Mat::from_fn(m, k, |i, c| root[i] * sigma * w[(fitted.index[i], c)]);
+    // dense, since its singular vectors are
+    let scaled: Vec<f64> = root.iter().map(|root| root * sigma).collect();
+    let own = fitted
+        .kernel
+        .factor_rows(|i| fitted.index[i], &scaled, 1.0)
+        .unwrap_or_else(|| Mat::zeros(m, 0));
     let svd = thin_svd(own, 0, par)?;
     let s = &svd.s;
     let cut = m.max(k) as f64 * f64::EPSILON * s.iter().copied().fold(0.0, f64::max);

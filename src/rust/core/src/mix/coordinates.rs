@@ -6,7 +6,7 @@
 
 use super::covariance_term::Part;
 use super::grouped::Grouped;
-use super::inner::{inner, is_narrow, narrow_factor, root, square, width};
+use super::inner::{inner, is_narrow, narrow_columns, root, square, unit, width};
 use super::{Effect, MixModel};
 use crate::kernel::Kernel;
 use crate::linalg::decomposition::thin_qr;
@@ -187,7 +187,7 @@ impl Coordinates {
         let (z, z_unit) = self.multiplier(effect.z);
         let incidence = Incidence::new(effect.group, &z, effect.index.len())?;
         let values: Vec<f64> = incidence.root.iter().map(|root| root * root).collect();
-        let factor = |effect: &Effect<'_>| Ok(self.columns_of(effect, root(effect, inner(effect).0, par)?.as_ref()));
+        let factor = |effect: &Effect<'_>| self.rooted_columns(effect, par);
         let factors: Vec<Mat<f64>> = model
             .effects
             .iter()
@@ -213,11 +213,7 @@ impl Coordinates {
         let parts = (0..model.effects.len()).filter_map(own).collect();
         self.grouped = Some(grouped);
         let unit = |(k, effect): (usize, &Effect<'_>)| {
-            if k == base {
-                z_unit * z_unit
-            } else {
-                self.inner(effect).1
-            }
+            if k == base { z_unit * z_unit } else { self.unit(effect) }
         };
         Ok((parts, model.effects.iter().enumerate().map(unit).collect()))
     }
@@ -232,21 +228,19 @@ impl Coordinates {
 
     fn by_rows(&self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
         let one = |effect: &Effect<'_>| -> Result<(Part, f64)> {
-            let (inner, unit) = self.inner(effect);
             let part = if 3 * width(effect) <= self.n() {
-                Part::Factor(self.turned_factor(effect, root(effect, inner, par)?, par))
+                Part::Factor(self.turned_factor(self.rooted_columns(effect, par)?, par))
             } else {
-                Part::Full(self.turned_matrix(effect, square(effect, inner, par), par))
+                Part::Full(self.turned_matrix(effect, square(effect, par), par))
             };
-            Ok((part, unit))
+            Ok((part, self.unit(effect)))
         };
         let parts = model.effects.iter().map(one).collect::<Result<Vec<_>>>()?;
         Ok(parts.into_iter().unzip())
     }
 
     /// Z L, turned, with contrasts first.
-    fn turned_factor(&self, effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
-        let mut f = self.columns_of(effect, inner.as_ref());
+    fn turned_factor(&self, mut f: Mat<f64>, par: Par) -> Mat<f64> {
         self.design.q.transpose_multiply(f.as_mut(), par);
         let (n, r) = (self.n(), self.r());
         Mat::from_fn(n, f.ncols(), |i, j| f[(if i < n - r { i + r } else { i + r - n }, j)])
@@ -269,7 +263,7 @@ impl Coordinates {
         claim(4.0 * n as f64 * total + (model.effects.len() + 4) as f64 * total.powi(2))?;
         let blocks: Vec<Mat<f64>> = (0..model.effects.len())
             .filter(|&k| owner[k] == k)
-            .map(|k| self.columns_of(&model.effects[k], narrow_factor(&model.effects[k]).as_ref()))
+            .map(|k| self.own_columns(&model.effects[k]))
             .collect();
         let first: Vec<usize> = blocks
             .iter()
@@ -299,14 +293,15 @@ impl Coordinates {
             .collect();
         let one = |(k, effect): (usize, &Effect<'_>)| -> Result<(Part, f64)> {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
-            let (inner, unit) = self.inner(effect);
-            let inner = if is_narrow(effect) { None } else { inner };
-            let part = if 3 * width(effect) <= total {
-                Part::Factor(times(columns, root(effect, inner, par)?, par))
-            } else {
-                Part::Full(conjugate(columns, effect, inner, par))
+            // narrow: W is in the columns
+            let (narrow, few) = (is_narrow(effect), 3 * width(effect) <= total);
+            let part = match (few, narrow) {
+                (true, true) => Part::Factor(columns.to_owned()),
+                (true, false) => Part::Factor(times(columns, root(effect, par)?, par)),
+                (false, true) => Part::Full(product(columns, columns.transpose(), par)),
+                (false, false) => Part::Full(conjugate(columns, inner(effect, par), par)),
             };
-            Ok((part, unit))
+            Ok((part, self.unit(effect)))
         };
         let parts = model.effects.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
         Ok(parts.into_iter().unzip())
@@ -324,11 +319,24 @@ impl Coordinates {
         Mat::from_fn(self.n(), w.ncols(), |i, j| z[i] * w[(g[i], j)])
     }
 
-    /// Kernel or factor of the observed groups, and the unit that it and the multipliers were divided by.
-    fn inner(&self, effect: &Effect<'_>) -> (Option<Mat<f64>>, f64) {
+    /// Z W where that is narrow (dense, since they are made orthonormal), else Z.
+    fn own_columns(&self, effect: &Effect<'_>) -> Mat<f64> {
+        let narrow = narrow_columns(effect, &self.multiplier(effect.z).0);
+        narrow.unwrap_or_else(|| self.columns_of(effect, None))
+    }
+
+    /// Columns whose products are Z K Z'.
+    fn rooted_columns(&self, effect: &Effect<'_>, par: Par) -> Result<Mat<f64>> {
+        if is_narrow(effect) {
+            return Ok(self.own_columns(effect));
+        }
+        Ok(self.columns_of(effect, root(effect, par)?.as_ref()))
+    }
+
+    /// What the kernel and the multipliers were divided by.
+    fn unit(&self, effect: &Effect<'_>) -> f64 {
         let (_, z_unit) = self.multiplier(effect.z);
-        let (inner, unit) = inner(effect);
-        (inner, z_unit * z_unit * unit)
+        z_unit * z_unit * unit(effect)
     }
 }
 
@@ -351,13 +359,9 @@ fn shared_columns(model: &MixModel<'_>) -> usize {
 }
 
 /// T K T'
-fn conjugate(t: MatRef<'_, f64>, effect: &Effect<'_>, inner: Option<Mat<f64>>, par: Par) -> Mat<f64> {
-    let tk = match (&inner, effect.kernel) {
-        (Some(k), Kernel::Dense(_)) => {
-            let tk = product(t, k.as_ref(), par);
-            return product(tk.as_ref(), t.transpose(), par);
-        }
-        _ => times(t, inner, par),
-    };
-    product(tk.as_ref(), tk.transpose(), par)
+fn conjugate(t: MatRef<'_, f64>, kernel: Option<Mat<f64>>, par: Par) -> Mat<f64> {
+    match kernel {
+        Some(k) => product(product(t, k.as_ref(), par).as_ref(), t.transpose(), par),
+        None => product(t, t.transpose(), par),
+    }
 }

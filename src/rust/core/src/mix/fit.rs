@@ -6,7 +6,6 @@ use super::fixed::FixedPart;
 use super::likelihood::{AtVariances, Derivatives};
 use super::search::{SMALL_SHARE, VarianceOptima, VarianceOptimum, VarianceSearch};
 pub use super::setup::Setup;
-use crate::kernel::Kernel;
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -245,13 +244,7 @@ impl Setup {
             for ((&g, z), e) in effect.group.iter().zip(&z).zip(&residual) {
                 sums[g] += z * e * z_unit / self.y_scale * sigma2;
             }
-            match effect.kernel {
-                Kernel::LowRank(w) => {
-                    let column = |c: usize| sums.iter().zip(effect.index).map(|(s, &i)| s * w.0[(i, c)]).sum();
-                    (0..w.0.ncols()).map(column).collect()
-                }
-                _ => sums,
-            }
+            effect.kernel.factor_times(effect.index, &sums).unwrap_or(sums)
         };
         model.effects.iter().zip(&components.sigma2).map(one).collect()
     }

@@ -4,7 +4,6 @@ use super::decomposition::Decomposition;
 use super::projection::{Projected, columns};
 use super::reused_eigen::Reused;
 use super::{Block, NullModel};
-use crate::kernel::Kernel;
 use crate::linalg::product;
 use crate::linalg::tridiagonal::{Tridiagonal, weighted};
 use faer::{Mat, Par};
@@ -59,18 +58,7 @@ impl NullModel<'_> {
 
     /// W' alpha over the rows of the groups.
     fn of_columns(&self, alpha: Vec<f64>) -> Vec<f64> {
-        match self.kernel {
-            Kernel::LowRank(w) => {
-                let column = |c: usize| alpha.iter().zip(self.index).map(|(a, &i)| a * w.0[(i, c)]).sum();
-                (0..w.0.ncols()).map(column).collect()
-            }
-            Kernel::Sparse(w) => {
-                let mut all = vec![0.0; w.nrows];
-                self.index.iter().zip(alpha).for_each(|(&i, a)| all[i] = a);
-                w.transpose_times(&all)
-            }
-            Kernel::Identity | Kernel::Dense(_) => alpha,
-        }
+        self.kernel.factor_times(self.index, &alpha).unwrap_or(alpha)
     }
 
     /// From the residuals y - X beta_hat in rows: along X they are h K12 (h K22 + g I)^-1 y2.

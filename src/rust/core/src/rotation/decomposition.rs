@@ -12,7 +12,6 @@ use super::projection::Projection;
 use super::reused_eigen::Reused;
 use super::thin_svd::Thin;
 use crate::kernel::Kernel;
-use crate::kernel::low_rank::LowRank;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{max_abs, power_of_two, product};
 use crate::runtime::error::Result;
@@ -60,10 +59,6 @@ impl<'a> Decomposition<'a> {
             Kernel::Sparse(w) if w.ncols() < n => {
                 let factor = Factor::sparse(w, model.index, z);
                 Ok(Thin::build(factor, &projection.split, y2, workers, monitor)?.map(Self::ThinSvd))
-            }
-            Kernel::Sparse(w) => {
-                claim(w.nrows as f64 * w.ncols() as f64)?;
-                by_matrix(Kernel::LowRank(LowRank(w.to_dense().as_ref(), false)))
             }
             kernel => by_matrix(kernel),
         }

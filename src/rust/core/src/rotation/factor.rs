@@ -38,14 +38,7 @@ impl<'a> Factor<'a> {
 
     pub fn sparse(w: Sparse<'_>, index: &[usize], z: &Incidence) -> Self {
         let row = rows_of(index, z);
-        let mut coordinate = vec![usize::MAX; w.nrows];
-        row.iter().enumerate().for_each(|(i, &r)| coordinate[r] = i);
-        let mut entries = vec![vec![]; row.len()];
-        for c in 0..w.ncols() {
-            for (r, x) in w.column(c).filter(|(r, _)| coordinate[*r] != usize::MAX) {
-                entries[coordinate[r]].push((c, x));
-            }
-        }
+        let entries = w.entries(&row);
         let largest = entries
             .iter()
             .zip(&z.root)

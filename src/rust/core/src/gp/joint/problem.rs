@@ -3,7 +3,6 @@
 use crate::gp::exact::product_trace;
 use crate::gp::places::Places;
 use crate::gp::turned::Turned;
-use crate::kernel::Kernel;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -254,9 +253,8 @@ impl<'a> JointProblem<'a> {
 fn covariance(effect: &Effect<'_>, par: Par) -> Mat<f64> {
     let (z, g, index) = (effect.z, effect.group, effect.index);
     let n = z.len();
-    if let Kernel::LowRank(w) = effect.kernel {
-        let rows = Mat::from_fn(n, w.0.ncols(), |i, c| z[i] * w.0[(index[g[i]], c)]);
-        return product(rows.as_ref(), rows.transpose(), par);
+    if let Some(k) = effect.kernel.factor_between(index, 1.0, par) {
+        return by_entries(n, n, |i, j| z[i] * z[j] * k[(g[i], g[j])]);
     }
     by_entries(n, n, |i, j| z[i] * z[j] * effect.kernel.entry(index[g[i]], index[g[j]]))
 }
