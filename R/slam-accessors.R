@@ -242,6 +242,8 @@ trait_index <- function(object, traits) {
   names <- colnames(object$Y)
   if (is.null(traits)) return(seq_along(names))
   if (is.factor(traits)) traits <- as.character(traits)
+  whole <- is.character(traits) || is.numeric(traits) && all(is.na(traits) | traits == round(traits))
+  if (!whole && length(traits) > 0) abort_fastlmm("traits", paste("responses are chosen by their names or whole numbers, not", code_text(traits)))
   at <- if (is.character(traits)) match(traits, names) else as.integer(traits)
   if (length(at) == 0) abort_fastlmm("traits", "traits selects no response")
   if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))

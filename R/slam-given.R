@@ -7,6 +7,8 @@ given_cells <- function(fit, newdata, given, rows) {
   at <- unique(trait_index(fit, given))
   values <- response_columns(fit, as_data_frame(newdata, "newdata"), colnames(fit$Y)[at])[rows$complete, , drop = FALSE]
   if (any(is.infinite(values))) abort_fastlmm("given", paste0("given responses are not finite in newdata: ", first_names(colnames(values)[colSums(is.infinite(values)) > 0])))
+  # a row whose mean is not estimable is at an unknown distance from it
+  if (!is.null(rows$estimable)) values[!rows$estimable, ] <- NA
   list(at = at, values = unname(values))
 }
 
@@ -15,7 +17,8 @@ response_columns <- function(fit, newdata, names) {
   response <- fit$formula[[2]]
   whole <- all(all.vars(response) %in% colnames(newdata))
   found <- if (whole) evaluate_new(response, fit, newdata) else newdata[intersect(names, colnames(newdata))]
-  found <- if (is.data.frame(found)) as.matrix(found) else if (is.matrix(found)) found else matrix(found, dimnames = list(NULL, colnames(fit$Y)[1]))
+  # a vector is the response of a fit of one, and says of no other which it is
+  found <- if (is.data.frame(found)) as.matrix(found) else if (is.matrix(found)) found else matrix(found, dimnames = list(NULL, if (ncol(fit$Y) == 1) colnames(fit$Y) else ""))
   if (is.null(colnames(found)) && ncol(found) == ncol(fit$Y)) colnames(found) <- colnames(fit$Y)
   missing <- setdiff(names, colnames(found))
   if (length(missing) > 0) abort_fastlmm("given", paste0("newdata has no values of the given responses ", first_names(missing), "; they belong there as the response of the formula, or as columns of these names"), responses = missing)

@@ -77,8 +77,9 @@ aligned <- function(all, alignment) {
 #' @param object a fit by [slamglmm_fit()].
 #' @param by `"factor"`: a row for each factor; `"response"`: a row for each response.
 #' @param traits of `by = "response"` names or numbers of the responses that are wanted; `NULL`: all.
-#' @return By factor a data frame ordered as [factor_loadings()]: part of the total variance of the (scaled) responses, part of it that is the random effect's, and how many
-#'   responses have more than a tenth of their variance from the factor. Factors with next to no variance are not needed. By response: the part of the response's variance (without what fixed effects explain) that each factor is,
+#' @return By factor a data frame ordered as [factor_loadings()]: `variance`, the part of the total variance of the (scaled) responses; `h2`, the part of it that is the random effect's; `responses`, how many
+#'   responses have more than a tenth of their variance from the factor. All are means over draws, so that a number of responses need not be whole.
+#'   Factors with next to no variance are not needed. By response: the part of the response's variance (without what fixed effects explain) that each factor is,
 #'   and `own`, what is left.
 #' @export
 factor_summary <- function(object, by = c("factor", "response"), traits = NULL) {

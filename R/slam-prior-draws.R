@@ -4,7 +4,7 @@
 #'
 #' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: a response whose fixed effects leave a variance of 1. A prior whose total variance P is far from 1, or whose
 #' correlations are all near 0 or 1, says more than one may want.
-#' @param prior by [slam_prior()].
+#' @param prior by [slam_prior()]; its `covariates` are not looked at. Of a residual variance with names, these are the responses' and `p` is their number.
 #' @param p number of responses, at least 1.
 #' @param n_factors number of factors.
 #' @param n number of draws.
@@ -20,10 +20,14 @@ slam_prior_draws <- function(prior = slam_prior(), p = 2, n_factors = min(p, 20)
   check_arguments()
   grid <- if (length(grid) > 1) check_grid(grid) else grid
   for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
-  if (!identical(n_factors, 0) && !is_count(n_factors)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
-  check_memory(8 * 6 * n * p^2, function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n or p"))
-  named <- if (inherits(prior, "slam_prior")) names(prior$residual$scale)
-  responses <- if (is.null(named)) paste0("t", seq_len(p)) else named
+  if (!is_count(n_factors) && !(is.numeric(n_factors) && identical(as.numeric(n_factors), 0))) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
+  points <- if (length(grid) > 1) length(grid) else grid
+  check_memory(8 * (6 * n * p^2 + 8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
+  if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
+  named <- unlist(lapply(prior$residual, names))
+  responses <- if (is.null(named)) paste0("t", seq_len(p)) else unique(named)
+  # covariates shift means, and nothing that is drawn here
+  prior$covariates <- fixed_variance(1)
   numbers <- prior_numbers(prior, grid, rows, responses, character())
   if (length(responses) != p) abort_fastlmm("prior", sprintf("the prior names %d responses, and p is %.0f", length(responses), p))
   state <- seed_generator(seed)

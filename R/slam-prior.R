@@ -56,6 +56,7 @@ slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates 
 #' @rdname slam_prior
 #' @export
 inverse_wishart <- function(V, nu) {
+  check_needed(sys.function(), environment(), user_call())
   if (!are_positive(V) || !is_positive(nu)) abort_prior("V and nu of inverse_wishart() must be positive numbers, V one or one for each response; each response has one variance, so V is no matrix")
   inverse_gamma(nu / 2, nu * V / 2)
 }
@@ -63,6 +64,7 @@ inverse_wishart <- function(V, nu) {
 #' @rdname slam_prior
 #' @export
 inverse_gamma <- function(shape, scale) {
+  check_needed(sys.function(), environment(), user_call())
   if (!are_positive(shape) || !are_positive(scale)) abort_prior("shape and scale of inverse_gamma() must be positive numbers, one or one for each response")
   if (length(shape) > 1 && length(scale) > 1 && !identical(names(shape), names(scale))) abort_prior("shape and scale of inverse_gamma() must have the same names")
   structure(list(shape = shape, scale = scale), class = "slam_inverse_gamma")
@@ -71,6 +73,7 @@ inverse_gamma <- function(shape, scale) {
 #' @rdname slam_prior
 #' @export
 fixed_variance <- function(value) {
+  check_needed(sys.function(), environment(), user_call())
   if (!are_positive(value)) abort_prior("value of fixed_variance() must be a positive number, or one for each response")
   structure(list(shape = Inf, scale = value), class = "slam_inverse_gamma")
 }
@@ -110,6 +113,7 @@ horseshoe <- function(p0 = 0.1, delta = c(shape = 3, scale = 1)) {
 #' @rdname slam_prior
 #' @export
 beta_prior <- function(shape1, shape2) {
+  check_needed(sys.function(), environment(), user_call())
   if (!is_positive(shape1) || !is_positive(shape2)) abort_prior("shape1 and shape2 of beta_prior() must be positive numbers")
   weights <- function(h) diff(stats::pbeta(c(0, (h[-1] + h[-length(h)]) / 2, 1), shape1, shape2))
   structure(weights, beta = c(shape1, shape2))
@@ -182,8 +186,10 @@ grid_points <- function(grid) if (length(grid) == 1) (seq_len(grid) - 1) / grid 
 
 grid_weights <- function(prior, h, name) {
   weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior
-  if (!is.numeric(weight) || length(weight) != length(h) || !all(is.finite(weight)) || any(weight < 0) || sum(weight) == 0) {
+  if (!is.numeric(weight) || length(weight) != length(h) || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
     abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, length(h)))
   }
+  # a sum of large weights is infinite
+  weight <- as.vector(weight) / max(weight)
   weight / sum(weight)
 }

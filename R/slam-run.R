@@ -208,6 +208,7 @@ with_chunks <- function(fit, found) {
   fit$plan$iter <- max(fit$plan$iter, found$done)
   fit$states <- found$chunks[[length(found$chunks)]]$states
   fit$draws <- join_draws(lapply(found$chunks, `[[`, "draws"))
+  fit$convergence <- if (count_draws(fit) > 0) slam_convergence(fit)
   fit
 }
 

@@ -28,8 +28,9 @@
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
 #'   predicted to take less time to as many effective draws. The posterior is the same.
-#' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()] and [scores()] need, `"cells"`, the missing cells
-#'   that are drawn, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
+#' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()],
+#'   [scores()], [biplot()] and [posterior_cells()] of cells that were integrated out need (else the error `not_kept`), `"cells"`, the missing cells that are drawn, which all of these but
+#'   `scores()` and `biplot()` need where there are some, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
 #' @param preview is nothing sampled, but told what it would take? The answer is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
 #'   threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
@@ -42,6 +43,10 @@
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
+#'
+#'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
+#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at; `NULL` with fewer than 8
+#'   draws a chain. Rows without any response are left out; predict them as `newdata`.
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.

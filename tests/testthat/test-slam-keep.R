@@ -71,3 +71,12 @@ test_that("warmup may grow after the run, and shrink while it lasts", {
   expect_error(extend(whole, 0, warmup = 39), "first 40 iterations", class = "fastlmm_error_plan")
   for (bad in list(60, -1, 2.5, "a", NA, c(40, 41))) expect_error(extend(whole, 0, warmup = bad), class = "fastlmm_error_plan")
 })
+
+test_that("a fit that is read from its directory has its convergence", {
+  dir <- tempfile()
+  fit <- keep_fit(dir = dir)
+  expect_false(is.null(fit$convergence))
+  expect_equal(restore(dir)$convergence, fit$convergence)
+  expect_equal(keep_fit(dir = dir)$convergence, fit$convergence)
+  expect_equal(summary(restore(dir))$convergence, summary(fit)$convergence)
+})

@@ -231,3 +231,29 @@ test_that("a random effect that cannot be told is in the width of predictions, a
   without <- predict(fit, world$new, allow.new.levels = TRUE)[, "a"]
   expect_lt(mean((with - world$new$Y[, "a"])^2), mean((without - world$new$Y[, "a"])^2))
 })
+
+test_that("a given vector is no response of several, and numbers of responses are whole", {
+  world <- predict_world()
+  fit <- predict_fit(world)
+  new <- world$new
+  new$Y <- new$Y[, 1]
+  for (given in c("a", "b")) expect_error(predict(fit, new, given = given), "no values of the given", class = "fastlmm_error_given")
+  world$old$Y <- world$old$Y[, 1]
+  one <- quiet_slam(Y ~ x + (1 | id), world$old, world$K, n_factors = 1, chains = 1, iter = 40, warmup = 20, seed = 1)
+  expect_equal(c(predict(one, new, given = 1)), new$Y)
+  for (traits in list(1.5, TRUE, c(TRUE, TRUE))) {
+    expect_error(predict(fit, world$new, given = traits), "whole numbers", class = "fastlmm_error_traits")
+    expect_error(G(fit, traits = traits), "whole numbers", class = "fastlmm_error_traits")
+  }
+})
+
+test_that("rows whose mean is not estimable say nothing of their relatives", {
+  world <- predict_world()
+  world$old$twice <- 2 * world$old$x
+  fit <- suppressMessages(predict_fit(world, Y ~ x + twice + (1 | id)))
+  new <- world$new[c(1, 9, 2), ]
+  new$twice <- 2 * new$x + c(1000, 0, 0)
+  expect_warning(found <- predict(fit, new, given = "a"), class = "fastlmm_warning_not_estimable")
+  expect_true(all(is.na(found[1, ])))
+  expect_equal(found[-1, ], predict(fit, new[-1, ], given = "a"))
+})

@@ -150,3 +150,23 @@ test_that("points of the grid may be given, weighted by their width", {
   fine <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data, K, n_factors = 0, chains = 2, iter = 400, seed = 1, progress = FALSE, grid = c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)))
   expect_gt(mean(h2(fine, draws = TRUE)), 0.96)
 })
+
+test_that("weights of proportions may be of any size, and priors name what they lack", {
+  large <- fit_prior(slam_prior(h2 = function(h) rep(1e308, length(h))))
+  expect_identical(large$draws, fit_prior(slam_prior(h2 = function(h) rep(1, length(h))))$draws)
+  for (bare in list(function() inverse_wishart(V = 1), function() inverse_gamma(1), function() fixed_variance(), function() beta_prior(1))) {
+    expect_error(bare(), "is needed and has no default", class = "fastlmm_error_argument")
+  }
+})
+
+test_that("draws of the prior take what the fit takes", {
+  expect_identical(slam_prior_draws(n_factors = 0L, n = 3, seed = 1), slam_prior_draws(n_factors = 0, n = 3, seed = 1))
+  # names may be those of the shape, and priors of covariates say nothing here
+  shaped <- slam_prior_draws(slam_prior(residual = inverse_gamma(c(a = 3, b = 9), 2)), n = 4000, n_factors = 0, seed = 1)
+  expect_equal(rownames(shaped$P), c("a", "b"))
+  expect_gt(ks.test(1 / shaped$P["b", "b", ], pgamma, 9, 2)$p.value, 0.001)
+  expect_identical(slam_prior_draws(slam_prior(covariates = fixed_variance(c(x = 2))), n = 3, seed = 1), slam_prior_draws(n = 3, seed = 1))
+  expect_error(slam_prior_draws(list(R = list(V = 1, nu = 1), G = list(V = 1, nu = 1))), "units of responses", class = "fastlmm_error_prior")
+  expect_error(slam_prior_draws(grid = 1e13), class = "fastlmm_error_memory")
+  expect_error(slam_prior_draws(n_factors = 1e13), class = "fastlmm_error_memory")
+})
