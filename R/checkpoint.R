@@ -93,7 +93,7 @@ check_job <- function(store, held) {
   what <- if (store$what == "scan") {
     "scan: another null model, other candidates, tests, or another block_size; call it as before, or give an empty one"
   } else {
-    "model: other data, priors, chains, warmup, thin or seed; call it as before (more iterations are added by extend(restore(dir), iter)), or give an empty one"
+    "model: other data, priors, chains, keep, warmup, thin or seed; call it as before (more iterations are added by extend(restore(dir), iter)), or give an empty one"
   }
   abort_checkpoint(paste0("the directory ", quoted(store$directory), " belongs to another ", what))
 }

@@ -6,7 +6,8 @@
 #' random effects and, for `"prediction"`, of the residuals.
 #'
 #' Without `given` the responses in `newdata` are not looked at. With it the observed responses of the new rows (named in `given`; cells that are `NA` are not conditioned on) say what they can about the others: through the
-#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly.
+#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly: of missing
+#' cells of the fit, too, each draw is held, which knows the rows of the fit and not what is given here.
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.

@@ -177,7 +177,8 @@ check_seed <- function(seed) {
 check_keep <- function(keep, plan, n, k) {
   if (!is.null(keep)) {
     if (!is.character(keep) || anyNA(keep) || !all(keep %in% c("factors", "cells"))) abort_fastlmm("keep", paste0('keep must be "factors", "cells", both or character(), not ', code_text(keep)))
-    return(unique(keep))
+    # in one order: a directory belongs to it
+    return(intersect(c("factors", "cells"), keep))
   }
   size <- 8 * n * k * kept_draws(plan) * plan$chains
   if (size <= 2^30) return(c("factors", "cells"))

@@ -79,4 +79,7 @@ test_that("a fit that is read from its directory has its convergence", {
   expect_equal(restore(dir)$convergence, fit$convergence)
   expect_equal(keep_fit(dir = dir)$convergence, fit$convergence)
   expect_equal(summary(restore(dir))$convergence, summary(fit)$convergence)
+  # in whatever order it is said what is kept
+  expect_identical(keep_fit(dir = dir, keep = c("cells", "factors", "cells"))$draws, fit$draws)
+  expect_error(keep_fit(dir = dir, keep = "cells"), "keep", class = "fastlmm_error_checkpoint")
 })
