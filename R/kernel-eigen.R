@@ -39,20 +39,20 @@ fastlmm_decompose <- function(K, tolerance = NULL) {
   check_ids_unique(ids)
   K <- check_kernel(K, ids, fastlmm_control(tolerance = tolerance))$kernel
   announce_decomposition(nrow(K))
-  found <- core_eigen((K + t(K)) / 2, "matrix")
+  found <- core_eigen((K + t(K)) / 2, ids)
   new_decomposition(found$values, found$vectors, ids)
 }
 
 decompose_factor <- function(W) {
-  found <- core_eigen(unname(as.matrix(W)), "factor")
+  found <- core_eigen(new_lowrank(W), rownames(W))
   kept <- found$values > max(dim(W)) * .Machine$double.eps * found$values[1]
   new_decomposition(found$values[kept], found$vectors[, kept, drop = FALSE], rownames(W))
 }
 
 # By the core, which hears interrupts: eigenvalues, the largest first, and vectors
-core_eigen <- function(K, form) {
-  m <- nrow(K)
-  effect <- list(label = "K", z = rep(1, m), group = seq_len(m), K = unname(K), form = form, index = seq_len(m))
+core_eigen <- function(kernel, ids) {
+  each <- seq_along(ids)
+  effect <- rust_effect(list(z = rep(1, length(ids)), group = each, index = each, kernel = kernel), "K")
   call_rust(ffi_kernel_eigen, effect, control_threads(fastlmm_control()))
 }
 
