@@ -69,7 +69,7 @@ run_here <- function(fit, left, progress) {
 
 burst_of <- function(fit, sampler, iterations) {
   found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), fit$plan$warmup, as.integer(fit$plan$thin), control_threads(fit$control))
-  lapply(found, shape_draws, slam_dims(fit))
+  lapply(found, shape_draws, slam_dims(fit), fit$plan$storage)
 }
 
 # Interrupts wait until they are asked for, so that none comes between the sampler and its draws.
@@ -107,7 +107,7 @@ chain_work <- function(fit, iterations) {
   function(chain) {
     sampler <- new_sampler(bare, chain)
     found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), bare$plan$warmup, as.integer(bare$plan$thin), control_threads(bare$control))
-    list(draws = shape_draws(found[[1]], dims), state = ffi_slam_states(sampler)[[1]], failed = ffi_slam_failed(sampler)[[1]])
+    list(draws = shape_draws(found[[1]], dims, bare$plan$storage), state = ffi_slam_states(sampler)[[1]], failed = ffi_slam_failed(sampler)[[1]])
   }
 }
 
@@ -132,10 +132,20 @@ slam_dims <- function(fit) {
   )
 }
 
-# Of one chain: arrays whose last dimension is the draw
-shape_draws <- function(found, dims) {
-  Map(function(x, dim) array(x, c(dim, found$count)), found[names(dims)], dims)
+# Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.
+shape_draws <- function(found, dims, storage = NULL) {
+  round <- if (identical(storage, "single")) function(x) from_single(to_single(x)) else identity
+  Map(function(x, dim) round(array(x, c(dim, found$count))), found[names(dims)], dims)
 }
+
+to_single <- function(x) list(dim = dim(x), bytes = writeBin(as.vector(x), raw(), size = 4))
+
+from_single <- function(x) array(readBin(x$bytes, "numeric", prod(x$dim), size = 4), x$dim)
+
+# The draws of all chains, as a file has them
+pack_draws <- function(fit, draws) if (identical(fit$plan$storage, "single")) lapply(draws, lapply, to_single) else draws
+
+unpack_draws <- function(fit, draws) if (identical(fit$plan$storage, "single")) lapply(draws, lapply, from_single) else draws
 
 # A list of chains from a list of lists of chains, one piece after the other
 join_draws <- function(pieces) {
@@ -179,13 +189,13 @@ slam_store <- function(fit) {
 slam_print <- function(fit) {
   random <- fit$random[[1]][c("index", "group", "z", "kernel")]
   integrated <- length(fit$data$sets) > 0
-  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep")]))
+  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
 }
 
 chunk_name <- function(from, done) sprintf("chunk-%09d-%09d", as.integer(from), as.integer(done))
 
 save_chunk <- function(fit, draws, states, from) {
-  write_kept(slam_store(fit), chunk_name(from, fit$done), list(draws = draws, states = states), content_hash(fit$data))
+  write_kept(slam_store(fit), chunk_name(from, fit$done), list(draws = pack_draws(fit, draws), states = states), content_hash(fit$data))
 }
 
 # The chunks that lead from the beginning to the farthest point, each draw once: extensions of one fit leave overlapping ones.
@@ -207,7 +217,7 @@ with_chunks <- function(fit, found) {
   fit$done <- found$done
   fit$plan$iter <- max(fit$plan$iter, found$done)
   fit$states <- found$chunks[[length(found$chunks)]]$states
-  fit$draws <- join_draws(lapply(found$chunks, `[[`, "draws"))
+  fit$draws <- join_draws(lapply(found$chunks, function(chunk) unpack_draws(fit, chunk$draws)))
   fit$convergence <- if (count_draws(fit) > 0) slam_convergence(fit)
   fit
 }

@@ -31,6 +31,7 @@
 #' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()],
 #'   [scores()], [biplot()] and [posterior_cells()] of cells that were integrated out need (else the error `not_kept`), `"cells"`, the missing cells that are drawn, which all of these but
 #'   `scores()` and `biplot()` need where there are some, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
+#' @param storage precision of the draws: `"single"` takes half as much in `dir`, with draws of seven digits (in memory, too, as numbers of R); the chains go on in full precision.
 #' @param preview is nothing sampled, but told what it would take? The answer is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
 #'   threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
@@ -68,13 +69,14 @@
 #' h2(fit)
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
-                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, preview = FALSE, control = fastlmm_control(),
+                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
                          progress = interactive(), ...) {
   check_arguments(...)
   call <- match.call()
   control <- check_control(control)
   plan <- check_plan(chains, iter, warmup, thin, grid)
   missing <- one_of(missing)
+  plan$storage <- one_of(storage)
   extras <- Filter(Negate(is.null), list(subset = substitute(subset)))
   data <- as_data_frame(data)
   parts <- matrix_response(split_formula(formula, data, parent.frame()), data)

@@ -83,3 +83,20 @@ test_that("a fit that is read from its directory has its convergence", {
   expect_identical(keep_fit(dir = dir, keep = c("cells", "factors", "cells"))$draws, fit$draws)
   expect_error(keep_fit(dir = dir, keep = "cells"), "keep", class = "fastlmm_error_checkpoint")
 })
+
+test_that("draws in single precision take half the place, and are read as they were", {
+  size <- function(dir) sum(file.size(list.files(dir, "^chunk", full.names = TRUE)))
+  dirs <- c(double = tempfile(), single = tempfile())
+  on.exit(unlink(dirs, recursive = TRUE))
+  whole <- keep_fit(dir = dirs[["double"]])
+  fit <- keep_fit(dir = dirs[["single"]], storage = "single")
+  expect_lt(size(dirs[["single"]]), 0.6 * size(dirs[["double"]]))
+  expect_equal(fit$draws, whole$draws, tolerance = 1e-6)
+  expect_false(identical(fit$draws, whole$draws))
+  expect_identical(restore(dirs[["single"]])$draws, fit$draws)
+  # the chains themselves are not rounded
+  more <- suppressMessages(extend(restore(dirs[["single"]]), 20))
+  expect_equal(more$draws, suppressMessages(extend(keep_fit(), 20))$draws, tolerance = 1e-6)
+  expect_error(keep_fit(dir = dirs[["single"]]), class = "fastlmm_error_checkpoint")
+  expect_error(keep_fit(storage = "half"), class = "fastlmm_error")
+})
