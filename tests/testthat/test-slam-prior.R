@@ -170,3 +170,16 @@ test_that("draws of the prior take what the fit takes", {
   expect_error(slam_prior_draws(grid = 1e13), class = "fastlmm_error_memory")
   expect_error(slam_prior_draws(n_factors = 1e13), class = "fastlmm_error_memory")
 })
+
+test_that("factors change between genetic and residual, also where missing cells are integrated out", {
+  data <- lines_world(matrix(c(1, 0.7, 0.7, 1), 2), matrix(c(1, -0.7, -0.7, 1), 2), 60)
+  data$Y[c(1:20, 100:110), 1] <- NA
+  data$Y[200:230, 2] <- NA
+  # no way through the middle: given F a factor stays at its end
+  ends <- slam_prior(h2_factors = function(h) 0 + (h == 0 | h == max(h)))
+  changes <- function(missing) {
+    fit <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = 3, prior = ends, missing = missing, chains = 2, iter = 1000, seed = 1, progress = FALSE))
+    vapply(fit$draws, function(d) sum(abs(diff(t(d$factors_h))) > 0), 0)
+  }
+  for (missing in c("impute", "integrate")) expect_true(all(changes(missing) > 10), info = missing)
+})

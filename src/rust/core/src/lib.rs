@@ -111,6 +111,7 @@
 //! | means and tables of G, R, P and correlations | [`slam::covariances::Covariances`] |
 //! | rhat and effective sizes | [`slam::convergence::Judge`] |
 //! | missing cells drawn; integrated out | [`slam::missing::draw`], [`slam::missing_patterns::draw_traits`] |
+//! | what a set's missing cells are, given all else | [`slam::missing_completed::completed`] |
 //! | gamma tails, generalised inverse Gaussian | [`slam::rng`] |
 
 #![forbid(unsafe_code)]

@@ -3,7 +3,9 @@
 use super::model::Model;
 use super::rng::Source;
 use super::state::State;
-use super::{factor_proportions, factors, group_moves, missing, missing_patterns, mixing, shrinkage, traits};
+use super::{
+    factor_proportions, factors, group_moves, missing, missing_completed, missing_patterns, mixing, shrinkage, traits,
+};
 use faer::Mat;
 
 /// A chain at work on a model.
@@ -49,7 +51,11 @@ impl<'a> Chain<'a> {
         } else {
             missing_patterns::draw_traits(model, state, source);
             factors::draw_parameters(model, state, source);
-            missing_patterns::draw_factors(model, state, source);
+            if missing_completed::is_due(state) {
+                missing_completed::draw_factors(model, state, source);
+            } else {
+                missing_patterns::draw_factors(model, state, source);
+            }
         }
         group_moves::draw(model, state, source);
         // the local precisions that a rotation leaves out are drawn next

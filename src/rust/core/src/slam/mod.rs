@@ -24,6 +24,7 @@
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `missing` | cells of Y that were not observed |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
+//! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
 //! | `effects` | U, for a draw that is kept |
 //!
 //! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`], which factors of all draws are the same in [`alignment`].
@@ -43,10 +44,15 @@ pub(crate) mod factors;
 mod gaussian;
 pub(crate) mod group_moves;
 pub(crate) mod missing;
+#[cfg(test)]
+mod missing_check;
+pub(crate) mod missing_completed;
 pub(crate) mod missing_patterns;
 pub(crate) mod mixing;
 mod model;
 mod precisions;
+#[cfg(test)]
+mod proportions_check;
 pub mod rng;
 mod sampler;
 pub(crate) mod shrinkage;

@@ -34,7 +34,7 @@ struct Tile<'a> {
 
 /// Draws everything of the traits, by tiles of them.
 pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
-    let (c, design) = (model.c(), state.design(model));
+    let design = state.design(model);
     let grams = grams(model, &design, &state.g);
     let iteration = state.iteration;
     let before = Before {
@@ -45,20 +45,62 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
         shrinkage: &state.shrinkage,
         shared: &state.shared,
     };
-    let tiles = state
-        .theta
-        .par_chunks_mut((c * TILE).max(1))
-        .zip(state.sigma2.par_chunks_mut(TILE));
-    let tiles = tiles.zip(state.g.par_chunks_mut(TILE)).enumerate();
+    let State {
+        theta,
+        sigma2,
+        g,
+        failed,
+        ..
+    } = state;
+    let gathered = by_tiles(model, theta, sigma2, g, |tile| {
+        let rng = &mut source.stream(iteration, Block::Traits, model.place + tile.first / TILE);
+        before.draw(tile, rng)
+    });
+    failed.traits += gathered.failed;
+    gathered
+}
+
+/// What the factors need of the traits as they are, `y` being their responses in the whole basis.
+pub fn gather(model: &Model, state: &State, y: MatRef<'_, f64>) -> Gathered {
+    let design = state.design(model);
+    let before = Before {
+        model,
+        y,
+        design: &design,
+        grams: &[],
+        shrinkage: &state.shrinkage,
+        shared: &state.shared,
+    };
+    let (mut theta, mut sigma2, mut g) = (state.theta.clone(), state.sigma2.clone(), state.g.clone());
+    by_tiles(model, &mut theta, &mut sigma2, &mut g, |tile| {
+        before.gathered(&tile, y.subcols(tile.first, tile.g.len()))
+    })
+}
+
+/// The sum over tiles of traits, each of which may be changed.
+fn by_tiles(
+    model: &Model,
+    theta: &mut [f64],
+    sigma2: &mut [f64],
+    g: &mut [usize],
+    work: impl Fn(Tile<'_>) -> Gathered + Sync,
+) -> Gathered {
+    // traits without coefficients are traits, too
+    let mut none = vec![0.0; if model.c() == 0 { g.len() } else { 0 }];
+    let theta = if model.c() == 0 { &mut none[..] } else { theta };
+    let tiles = theta
+        .par_chunks_mut(model.c().max(1) * TILE)
+        .zip(sigma2.par_chunks_mut(TILE));
+    let tiles = tiles.zip(g.par_chunks_mut(TILE)).enumerate();
     let parts: Vec<Gathered> = tiles
         .map(|(t, ((theta, sigma2), g))| {
-            let tile = Tile {
-                first: t * TILE,
+            let first = t * TILE;
+            work(Tile {
+                first,
                 theta,
                 sigma2,
                 g,
-            };
-            before.draw(tile, &mut source.stream(iteration, Block::Traits, model.place + t))
+            })
         })
         .collect();
     let nothing = Gathered {
@@ -66,14 +108,12 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
         precision: Mat::zeros(lower(model.k, 0), model.proportions.count()),
         failed: 0,
     };
-    let gathered = parts.into_iter().fold(nothing, |mut sum, part| {
+    parts.into_iter().fold(nothing, |mut sum, part| {
         sum.right += part.right;
         sum.precision += part.precision;
         sum.failed += part.failed;
         sum
-    });
-    state.failed.traits += gathered.failed;
-    gathered
+    })
 }
 
 /// W'W of the design at each point of the grid that some trait is at.
