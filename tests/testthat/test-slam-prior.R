@@ -183,3 +183,16 @@ test_that("factors change between genetic and residual, also where missing cells
   }
   for (missing in c("impute", "integrate")) expect_true(all(changes(missing) > 10), info = missing)
 })
+
+test_that("without coefficients and factors the posterior is that of the closed form", {
+  fit <- suppressMessages(slamglmm_fit(Y ~ 0 + (1 | line), prior_data(), n_factors = 0, chains = 2, iter = 6000, warmup = 100, grid = 5, seed = 1, progress = FALSE, prior = slam_prior(residual = inverse_gamma(3, 2))))
+  y <- fit$data$y[, 2]
+  square <- function(h) sum(y^2 / (h * fit$basis$s + 1 - h))
+  h <- (0:4) / 5
+  log <- vapply(h, function(h) -0.5 * sum(log(h * fit$basis$s + 1 - h)) - (3 + 30) * log(2 + 0.5 * square(h)), 0)
+  weight <- exp(log - max(log)) / sum(exp(log - max(log)))
+  found <- table(factor(unlist(lapply(fit$draws, function(d) d$h[2, ])), h))
+  expect_lt(max(abs(as.numeric(found) / sum(found) - weight)), 0.03)
+  sigma2 <- unlist(lapply(fit$draws, function(d) d$sigma2[2, ]))
+  expect_equal(mean(sigma2), sum(weight * (2 + 0.5 * vapply(h, square, 0)) / (3 + 30 - 1)), tolerance = 0.01)
+})

@@ -302,5 +302,5 @@ impl Set {
 /// Columns of a matrix that is stored by columns.
 pub(crate) fn columns(values: &[f64], rows: usize) -> MatRef<'_, f64> {
     let count = values.len().checked_div(rows).unwrap_or(0);
-    MatRef::from_column_major_slice(values, rows, count)
+    MatRef::from_column_major_slice(&values[..rows * count], rows, count)
 }
