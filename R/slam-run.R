@@ -227,9 +227,9 @@ with_chunks <- function(fit, found) {
 #' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
 #' @param object a fit by [slamglmm_fit()].
 #' @param iter iterations to add to those that each chain was asked for; 0 finishes an interrupted run.
+#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param warmup another number of iterations to leave out at the beginning of each chain. A larger one drops draws (as many more as are whole draws), as where the chains needed longer than was thought; a smaller one
 #'   is possible while the chains are still in their warmup, whose draws are not kept. Not for a run in `dir`.
-#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param dir the directory that was given to [slamglmm_fit()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A fit of class `slamglmm`.
@@ -241,7 +241,7 @@ with_chunks <- function(fit, found) {
 #' fit <- extend(fit, 100)
 #' fit$done
 #' @export
-extend <- function(object, iter, warmup = NULL, progress = interactive(), ...) {
+extend <- function(object, iter, progress = interactive(), warmup = NULL, ...) {
   check_arguments(...)
   check_slam(object, "extend", "update(fit)")
   if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
