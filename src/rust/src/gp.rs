@@ -2,15 +2,15 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_table::{Basis, reply_table, table};
-use crate::gp_view::{Asked, Rows, Wanted, columns, near, reply_lengths, reply_many, reply_settled};
+use crate::gp_table::{FourierBasis, reply_table, table};
+use crate::gp_view::{ProcessModel, ProcessSettings, Wanted, columns, near, reply_lengths, reply_many, reply_settled};
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::gp;
 use fastlmm_core::gp::bounds::SIDES;
 use fastlmm_core::gp::exact::default_range;
-use fastlmm_core::gp::fourier::explorer::{Explorer, Source};
+use fastlmm_core::gp::fourier::explorer::{Explorer, MomentSource};
 use fastlmm_core::gp::fourier::field;
 use fastlmm_core::gp::fourier::many::Many;
 use fastlmm_core::gp::fourier::sufficient::moments;
@@ -22,11 +22,11 @@ use fastlmm_core::runtime::parallel::Workers;
 /// @noRd
 #[extendr]
 fn ffi_gp_fit(model: List) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let workers = Workers::new(asked.threads)?;
     let data = rows.observations()?;
     let explorer = Explorer {
-        source: Source::Rows(&data),
+        source: MomentSource::Rows(&data),
         bounds: &asked.bounds,
         request: &asked.request,
         workers: &workers,
@@ -39,15 +39,15 @@ fn ffi_gp_fit(model: List) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_gp_basis(request: List, eps: f64) -> Reply<List> {
-    let asked = Asked::new(&request)?;
-    Ok(Basis::new(&asked, eps)?.reply())
+    let asked = ProcessSettings::new(&request)?;
+    Ok(FourierBasis::new(&asked, eps)?.reply())
 }
 
 /// The table of some rows on a basis.
 /// @noRd
 #[extendr]
 fn ffi_gp_table(model: List, basis: List, shifts: &[f64]) -> Reply<List> {
-    let (rows, basis) = (Rows::new(&model)?, Basis::read(&basis)?);
+    let (rows, basis) = (ProcessModel::new(&model)?, FourierBasis::read(&basis)?);
     let data = rows.observations()?;
     let own = data.shifts();
     let shifts = if shifts.is_empty() { &own } else { shifts };
@@ -66,12 +66,12 @@ fn ffi_gp_table(model: List, basis: List, shifts: &[f64]) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) -> Reply<List> {
-    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
+    let (basis, asked) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
     let moments = table(&moments, &basis)?;
     let ladder = basis.ladder(moments);
     let workers = Workers::new(asked.threads)?;
     let explorer = Explorer {
-        source: Source::Table(&ladder, view::count(response, "response")?.saturating_sub(1)),
+        source: MomentSource::Table(&ladder, view::count(response, "response")?.saturating_sub(1)),
         bounds: &asked.bounds,
         request: &asked.request,
         workers: &workers,
@@ -84,7 +84,7 @@ fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) ->
 /// @noRd
 #[extendr]
 fn ffi_gp_exact(model: List) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let exact = rows.exact(asked.request.family)?;
     let workers = Workers::new(asked.threads)?;
     let mut console = Console;
@@ -103,11 +103,11 @@ fn ffi_gp_exact(model: List) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_gp_many(model: List, exact: bool, shared: bool, effects: bool) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let workers = Workers::new(asked.threads)?;
     let (mut data, x, y) = (rows.observations()?, rows.model.x(), rows.model.responses());
     data.y = vec![];
-    let of = gp::many_search::Asked {
+    let of = gp::many_search::ManySettings {
         request: &asked.request,
         bounds: &asked.bounds,
         shared,
@@ -132,7 +132,7 @@ fn ffi_gp_many(model: List, exact: bool, shared: bool, effects: bool) -> Reply<L
 /// @noRd
 #[extendr]
 fn ffi_gp_values(points: RMatrix<f64>, basis: List, coefficients: RMatrix<f64>, threads: i32) -> Reply<RMatrix<f64>> {
-    let basis = Basis::read(&basis)?;
+    let basis = FourierBasis::read(&basis)?;
     view::same_length("coefficients", coefficients.nrows(), 2 * basis.frequencies.len() - 1)?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let (points, fields) = (columns(&points), columns(&coefficients));
@@ -151,7 +151,7 @@ fn ffi_gp_values(points: RMatrix<f64>, basis: List, coefficients: RMatrix<f64>, 
 /// @noRd
 #[extendr]
 fn ffi_gp_weights(basis: List, lengths: &[f64]) -> Reply<Vec<f64>> {
-    let basis = Basis::read(&basis)?;
+    let basis = FourierBasis::read(&basis)?;
     let weights = basis.grid.weights(basis.family, &basis.used(), lengths);
     Ok(weights)
 }
@@ -160,7 +160,7 @@ fn ffi_gp_weights(basis: List, lengths: &[f64]) -> Reply<Vec<f64>> {
 /// @noRd
 #[extendr]
 fn ffi_gp_variances(targets: List, process: List, at: &[f64], delta: f64, threads: i32) -> Reply<Vec<f64>> {
-    let basis = Basis::read(&view::sublist(&process, "basis")?)?;
+    let basis = FourierBasis::read(&view::sublist(&process, "basis")?)?;
     let moments = table(&view::sublist(&process, "table")?, &basis)?;
     let space = WeightSpace::new(basis.family, &moments, basis.frequencies.clone(), 0)?;
     let (points, x) = (
@@ -169,7 +169,7 @@ fn ffi_gp_variances(targets: List, process: List, at: &[f64], delta: f64, thread
     );
     let group = view::whole(&targets, "group")?;
     let group = group.iter().map(|g| usize::try_from(*g - 1).ok()).collect::<Vec<_>>();
-    let targets = field::Targets {
+    let targets = field::ProcessTargets {
         points: columns(&points),
         x: view::matrix(&x),
         group: &group,
@@ -182,7 +182,7 @@ fn ffi_gp_variances(targets: List, process: List, at: &[f64], delta: f64, thread
 /// @noRd
 #[extendr]
 fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: List) -> Reply<List> {
-    let (basis, asked) = (Basis::read(&basis)?, Asked::new(&request)?);
+    let (basis, asked) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
     let moments = table(&moments, &basis)?;
     let longest = asked
         .request
@@ -207,7 +207,7 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
 /// @noRd
 #[extendr]
 fn ffi_gp_profile_exact(model: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let exact = rows.exact(asked.request.family)?;
     let (shortest, longest) = default_range(&asked.request, &asked.bounds, &rows.coordinates());
     let near = near(&asked, &fit, (Some(shortest), longest))?;

@@ -2,14 +2,14 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_view::{Asked, Rows};
+use crate::gp_view::{ProcessModel, ProcessSettings};
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::gp::joint::fit::{JointModel, fit};
-use fastlmm_core::gp::joint::profile::{JointProfile, What};
+use fastlmm_core::gp::joint::profile::{JointParameter, JointProfile};
 use fastlmm_core::runtime::parallel::Workers;
 
-fn joint<'a>(rows: &'a Rows, asked: &'a Asked) -> Reply<JointModel<'a>> {
+fn joint<'a>(rows: &'a ProcessModel, asked: &'a ProcessSettings) -> Reply<JointModel<'a>> {
     let model = &rows.model;
     Ok(JointModel {
         coordinates: rows.coordinates(),
@@ -26,7 +26,7 @@ fn joint<'a>(rows: &'a Rows, asked: &'a Asked) -> Reply<JointModel<'a>> {
 /// @noRd
 #[extendr]
 fn ffi_gp_joint(model: List) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let model = joint(&rows, &asked)?;
     let workers = Workers::new(asked.threads)?;
     let found = fit(&model, &workers, &mut Console)?;
@@ -41,11 +41,11 @@ fn ffi_gp_joint(model: List) -> Reply<List> {
     ))
 }
 
-fn parameter(what: &str, number: usize) -> What {
+fn parameter(what: &str, number: usize) -> JointParameter {
     match what {
-        "sigma" => What::Sigma(number),
-        "lengthscale" => What::Step(number),
-        _ => What::Beta(number),
+        "sigma" => JointParameter::Sigma(number),
+        "lengthscale" => JointParameter::Step(number),
+        _ => JointParameter::Beta(number),
     }
 }
 
@@ -53,7 +53,7 @@ fn parameter(what: &str, number: usize) -> What {
 /// @noRd
 #[extendr]
 fn ffi_gp_joint_profile(model: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked) = Rows::asked(&model)?;
+    let (rows, asked) = ProcessModel::asked(&model)?;
     let model = joint(&rows, &asked)?;
     let workers = Workers::new(asked.threads)?;
     let (sigma2, lengths) = (view::numbers(&fit, "sigma2")?, view::numbers(&fit, "parameters")?);

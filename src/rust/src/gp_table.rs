@@ -1,7 +1,7 @@
 //! Bases and tables of Gaussian processes as R holds them.
 
 use crate::failure::Reply;
-use crate::gp_view::{Asked, bounds, columns};
+use crate::gp_view::{ProcessSettings, bounds, columns};
 use crate::view;
 use extendr_api::prelude::*;
 use faer::Mat;
@@ -9,14 +9,14 @@ use fastlmm_core::gp::bounds::{Bounds, Range};
 use fastlmm_core::gp::fourier::explorer::Settled;
 use fastlmm_core::gp::fourier::gram::Sums;
 use fastlmm_core::gp::fourier::grid::Grid;
-use fastlmm_core::gp::fourier::moments::{Groups, Moments};
+use fastlmm_core::gp::fourier::moments::{GroupMoments, Moments};
 use fastlmm_core::gp::fourier::nested::Ladder;
 use fastlmm_core::gp::fourier::window_basis::WindowBasis;
 use fastlmm_core::kernel::stationary::Family;
 
 // ---- the basis ----------------------------------------------------------------------------------------
 
-pub struct Basis {
+pub struct FourierBasis {
     pub family: Family,
     pub grid: Grid,
     pub bounds: Bounds,
@@ -25,9 +25,9 @@ pub struct Basis {
     pub frequencies: Vec<Vec<i64>>,
 }
 
-impl Basis {
+impl FourierBasis {
     /// A basis for a range that was asked for.
-    pub fn new(asked: &Asked, eps: f64) -> Reply<Self> {
+    pub fn new(asked: &ProcessSettings, eps: f64) -> Reply<Self> {
         let request = &asked.request;
         let (shortest, longest) = (
             request.shortest.unwrap_or(f64::NAN),
@@ -46,7 +46,7 @@ impl Basis {
     }
 
     /// The basis of a fit.
-    pub fn of(asked: &Asked, settled: &Settled) -> Self {
+    pub fn of(asked: &ProcessSettings, settled: &Settled) -> Self {
         Self {
             family: settled.space.family,
             grid: settled.space.grid.clone(),
@@ -58,7 +58,7 @@ impl Basis {
     }
 
     /// The basis of a window of length scales of many responses.
-    pub fn of_window(asked: &Asked, basis: &WindowBasis) -> Self {
+    pub fn of_window(asked: &ProcessSettings, basis: &WindowBasis) -> Self {
         Self {
             family: asked.request.family,
             grid: basis.grid.clone(),
@@ -169,7 +169,7 @@ fn sums_of(list: &List, cos: &'static str, sin: &'static str, m: &[usize]) -> Re
     Ok(pairs)
 }
 
-pub fn table(list: &List, basis: &Basis) -> Reply<Moments> {
+pub fn table(list: &List, basis: &FourierBasis) -> Reply<Moments> {
     let m = &basis.grid.m;
     let twice: Vec<usize> = m.iter().map(|m| 2 * m).collect();
     let (cross, group) = (
@@ -189,7 +189,7 @@ pub fn table(list: &List, basis: &Basis) -> Reply<Moments> {
         columns: sums_of(list, "cos", "sin", m)?,
         cross: Mat::from_fn(cross.nrows(), cross.ncols(), |i, j| cross[[i, j]]),
         squares: view::numbers(list, "squares")?,
-        groups: Groups {
+        groups: GroupMoments {
             counts: view::numbers(list, "group_counts")?,
             sums: sums_of(list, "group_cos", "group_sin", m)?,
             cross: (0..group.nrows())

@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::gp_table::{Basis, reply_table};
+use crate::gp_table::{FourierBasis, reply_table};
 use crate::model::Model;
 use crate::{profile, reply, view};
 use extendr_api::prelude::*;
@@ -10,7 +10,7 @@ use faer::ColRef;
 use fastlmm_core::gp::Process;
 use fastlmm_core::gp::answer::Answer;
 use fastlmm_core::gp::bounds::Bounds;
-use fastlmm_core::gp::chebyshev::{Near, Nodes};
+use fastlmm_core::gp::chebyshev::{Neighbourhood, Nodes};
 use fastlmm_core::gp::exact::Exact;
 use fastlmm_core::gp::found::{Optima, Seen};
 use fastlmm_core::gp::fourier::explorer::Settled;
@@ -21,7 +21,7 @@ use fastlmm_core::gp::search::LengthSearch;
 use fastlmm_core::gp::settings::Settings;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::likelihood::profile::What;
+use fastlmm_core::likelihood::profile::Parameter;
 use fastlmm_core::lmm::fit::{Fit, Options};
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::monitor::Monitor;
@@ -36,12 +36,12 @@ pub fn columns(x: &RMatrix<f64>) -> Vec<&[f64]> {
 // ---- a model with a process ---------------------------------------------------------------------------
 
 /// The model, and the coordinates of its process.
-pub struct Rows {
+pub struct ProcessModel {
     pub model: Model,
     coordinates: RMatrix<f64>,
 }
 
-impl Rows {
+impl ProcessModel {
     pub fn new(list: &List) -> Reply<Self> {
         let rows = Self {
             model: Model::new(list)?,
@@ -52,10 +52,10 @@ impl Rows {
     }
 
     /// And what is known of the process.
-    pub fn asked(list: &List) -> Reply<(Self, Asked)> {
+    pub fn asked(list: &List) -> Reply<(Self, ProcessSettings)> {
         let rows = Self::new(list)?;
         let Options { method, threads, .. } = rows.model.options;
-        let asked = Asked::of(&view::sublist(list, "process")?, method, threads)?;
+        let asked = ProcessSettings::of(&view::sublist(list, "process")?, method, threads)?;
         Ok((rows, asked))
     }
 
@@ -96,13 +96,13 @@ fn contiguous(column: ColRef<'_, f64>) -> Option<&[f64]> {
 
 // ---- what is asked for --------------------------------------------------------------------------------
 
-pub struct Asked {
+pub struct ProcessSettings {
     pub request: Settings,
     pub bounds: Bounds,
     pub threads: usize,
 }
 
-impl Asked {
+impl ProcessSettings {
     /// Where there are no rows: criterion and threads come with what is known of the process.
     pub fn new(list: &List) -> Reply<Self> {
         let method = view::method(&view::text(list, "method")?)?;
@@ -162,14 +162,20 @@ pub fn bounds(list: &List) -> Reply<Bounds> {
 }
 
 /// Where the fit lies and how far about it an interval may reach: at most to the ends of the range of the search.
-pub fn near(asked: &Asked, fit: &List, (shortest, longest): (Option<f64>, f64)) -> Reply<Near> {
+pub fn near(asked: &ProcessSettings, fit: &List, (shortest, longest): (Option<f64>, f64)) -> Reply<Neighbourhood> {
     let (lengths, width) = (view::numbers(fit, "parameters")?, view::number(fit, "width")?);
-    Ok(Near::about(lengths, asked.bounds.d(), width, shortest, Some(longest)))
+    Ok(Neighbourhood::about(
+        lengths,
+        asked.bounds.d(),
+        width,
+        shortest,
+        Some(longest),
+    ))
 }
 
 /// Which parameters, and how far: the rise of the deviance, or the points of curves and |zeta| at their ends.
 pub struct Wanted {
-    what: Vec<Option<What>>,
+    what: Vec<Option<Parameter>>,
     rise: f64,
     points: usize,
 }
@@ -187,7 +193,7 @@ impl Wanted {
     }
 
     /// A curve for each parameter, or without points their intervals.
-    pub fn reply(&self, asked: &Asked, process: &dyn Process, near: &Near) -> Reply<List> {
+    pub fn reply(&self, asked: &ProcessSettings, process: &dyn Process, near: &Neighbourhood) -> Reply<List> {
         let workers = Workers::new(asked.threads)?;
         let mut console = Console;
         let nodes = Nodes::new(&asked.search(process, &workers, &mut console), near, self.rise)?;
@@ -196,13 +202,13 @@ impl Wanted {
                 self.intervals(&nodes)?.iter().map(|(a, b)| vec![*a, *b]),
             ));
         }
-        let curve = |what: &Option<What>| nodes.curve(*what, self.rise.sqrt(), self.points);
+        let curve = |what: &Option<Parameter>| nodes.curve(*what, self.rise.sqrt(), self.points);
         let curves = self.what.iter().map(curve).collect::<Result<Vec<_>, _>>()?;
         Ok(List::from_values(curves.iter().map(|c| reply::curve(c))))
     }
 
     fn intervals(&self, nodes: &Nodes) -> Reply<Vec<(f64, f64)>> {
-        let one = |what: &Option<What>| nodes.interval(*what, self.rise);
+        let one = |what: &Option<Parameter>| nodes.interval(*what, self.rise);
         Ok(self.what.iter().map(one).collect::<Result<_, _>>()?)
     }
 }
@@ -242,7 +248,7 @@ pub fn reply_lengths(answer: &Answer, found: &Optima) -> List {
 
 /// A space in as few coordinates as it needs; as it is if the search knows all about its optimum.
 fn lean<'s>(
-    asked: &Asked,
+    asked: &ProcessSettings,
     settled: &Settled,
     space: &'s WeightSpace,
     workers: &Workers,
@@ -254,7 +260,7 @@ fn lean<'s>(
 }
 
 /// A fit in weight space, with the table of its basis.
-pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Reply<List> {
+pub fn reply_settled(asked: &ProcessSettings, settled: &Settled, workers: &Workers) -> Reply<List> {
     let space = &settled.space;
     let mut console = Console;
     let own = lean(asked, settled, space, workers);
@@ -287,13 +293,13 @@ pub fn reply_settled(asked: &Asked, settled: &Settled, workers: &Workers) -> Rep
         captured = captured,
         log_lik_error = log_lik_error,
         aliasing = space.grid.aliasing(space.family, &asked.bounds, &answer.lengths),
-        basis = Basis::of(asked, settled).reply(),
+        basis = FourierBasis::of(asked, settled).reply(),
         table = reply_table(&settled.moments)
     ))
 }
 
 /// The fits of many responses, and what their length scales are.
-pub fn reply_many(together: &Together, asked: &Asked, columns: usize) -> List {
+pub fn reply_many(together: &Together, asked: &ProcessSettings, columns: usize) -> List {
     let nothing = |fit: &Result<Fit, Error>| match fit {
         Ok(Fit {
             optimum: Some(optimum), ..
@@ -313,7 +319,7 @@ pub fn reply_many(together: &Together, asked: &Asked, columns: usize) -> List {
             together
                 .bases
                 .iter()
-                .map(|basis| Basis::of_window(asked, basis).reply())
+                .map(|basis| FourierBasis::of_window(asked, basis).reply())
         ),
         arc = together.arcs.clone(),
         logLik0 = together.fits.fits.iter().map(nothing).collect::<Vec<_>>(),

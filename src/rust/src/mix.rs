@@ -3,15 +3,15 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::model::Model;
-use crate::words::Parameter;
+use crate::words::ParameterName;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::likelihood::profiled::Profiled;
 use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::mix;
 use fastlmm_core::mix::fit::fit_from;
-use fastlmm_core::mix::predict::{Prepared, Targets};
-use fastlmm_core::mix::profile::{MixProfile, What};
+use fastlmm_core::mix::predict::{MixTargets, Prepared};
+use fastlmm_core::mix::profile::{MixParameter, MixProfile};
 use fastlmm_core::mix::profiles::Profiles;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
@@ -51,7 +51,7 @@ fn ffi_variance_mix(prepared: ExternalPtr<Prepared>, targets: List) -> Reply<Vec
     view::same_length("rows of cross", cross.nrows(), prepared.n())?;
     view::same_length("columns of cross", cross.ncols(), prior.len())?;
     view::same_length("rows of X", x.nrows(), prior.len())?;
-    let targets = Targets {
+    let targets = MixTargets {
         cross: view::matrix(&cross),
         prior: &prior,
         x: (x.ncols() > 0).then(|| view::matrix(&x)),
@@ -60,14 +60,14 @@ fn ffi_variance_mix(prepared: ExternalPtr<Prepared>, targets: List) -> Reply<Vec
 }
 
 /// Core knows the rank, which bounds the number of a coefficient.
-fn parameter(what: &str, number: i32, model: &mix::MixModel<'_>) -> Reply<What> {
+fn parameter(what: &str, number: i32, model: &mix::MixModel<'_>) -> Reply<MixParameter> {
     let effects = model.effects.len();
     Ok(match what.parse()? {
-        Parameter::SigmaU => What::Sigma(view::index(number, effects, "number")?),
-        Parameter::SigmaE => What::Sigma(effects),
-        Parameter::H2 => What::Share(view::index(number, effects, "number")?),
-        Parameter::Beta => What::Beta(view::index(number, model.x.ncols(), "column")?),
-        Parameter::Delta | Parameter::Lengthscale => {
+        ParameterName::SigmaU => MixParameter::Sigma(view::index(number, effects, "number")?),
+        ParameterName::SigmaE => MixParameter::Sigma(effects),
+        ParameterName::H2 => MixParameter::Share(view::index(number, effects, "number")?),
+        ParameterName::Beta => MixParameter::Beta(view::index(number, model.x.ncols(), "column")?),
+        ParameterName::Delta | ParameterName::Lengthscale => {
             let why = format!("is \"{what}\", which a model of several effects has not");
             return Err(Error::Argument { what: "what", why }.into());
         }
@@ -83,13 +83,13 @@ fn known_variances(variances: &[f64], model: &Model) -> Reply<()> {
 }
 
 /// Which parameters are asked for, and the variances of the fit.
-struct Asked {
+struct ProfileRequest {
     what: Vec<String>,
     number: Vec<i32>,
     known: Vec<f64>,
 }
 
-impl Asked {
+impl ProfileRequest {
     fn new(list: &List, model: &Model) -> Reply<Self> {
         let asked = Self {
             what: view::texts(list, "what")?,
@@ -101,7 +101,7 @@ impl Asked {
         Ok(asked)
     }
 
-    fn parameters(&self, model: &mix::MixModel<'_>) -> Reply<Vec<What>> {
+    fn parameters(&self, model: &mix::MixModel<'_>) -> Reply<Vec<MixParameter>> {
         let both = self.what.iter().zip(&self.number);
         both.map(|(what, number)| parameter(what, *number, model)).collect()
     }
@@ -110,7 +110,7 @@ impl Asked {
 /// What `read` makes of the profile of each parameter, and for each a better optimum if the profile came upon one. One set-up serves all.
 fn profiled<T>(
     model: &Model,
-    asked: &Asked,
+    asked: &ProfileRequest,
     read: impl Fn(&MixProfile<'_, '_>) -> Result<T, Error>,
 ) -> Reply<Vec<(T, Vec<f64>)>> {
     let (data, Options { method, threads, .. }) = (model.mix()?, model.options);
@@ -130,7 +130,7 @@ fn profiled<T>(
 #[extendr]
 fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Reply<List> {
     let model = Model::new(&model)?;
-    let asked = Asked::new(&asked, &model)?;
+    let asked = ProfileRequest::new(&asked, &model)?;
     let points = view::count(points, "points")?;
     let found = profiled(&model, &asked, |profile| profile.curve(zeta_max, points))?;
     let one = |(points, better): (Vec<_>, Vec<f64>)| list!(curve = reply::curve(&points), better = better);
@@ -142,7 +142,7 @@ fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Repl
 #[extendr]
 fn ffi_interval_mix(model: List, asked: List, rise: f64) -> Reply<List> {
     let model = Model::new(&model)?;
-    let asked = Asked::new(&asked, &model)?;
+    let asked = ProfileRequest::new(&asked, &model)?;
     let found = profiled(&model, &asked, |profile| profile.interval(rise))?;
     let one = |((lower, upper), better): ((f64, f64), Vec<f64>)| list!(limits = vec![lower, upper], better = better);
     Ok(List::from_values(found.into_iter().map(one)))

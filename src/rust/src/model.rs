@@ -2,7 +2,7 @@
 //! Read by hand and not by extendr's `TryFromList`: its error names neither the element of the list nor a class, and copies every matrix that is no `RMatrix`.
 
 use crate::failure::{Failure, Reply};
-use crate::view::{self, Effect};
+use crate::view::{self, EffectView};
 use extendr_api::prelude::*;
 use faer::MatRef;
 use fastlmm_core::likelihood::Method;
@@ -18,7 +18,7 @@ pub struct Model {
     /// Empty: all are 1.
     weights: Robj,
     ones: OnceCell<Vec<f64>>,
-    effects: Vec<Effect>,
+    effects: Vec<EffectView>,
     pub options: Options,
 }
 
@@ -59,7 +59,7 @@ impl Model {
 
     /// Columns of the factor of the first effect.
     pub fn factor_columns(&self) -> Reply<usize> {
-        self.effects.first().map_or(Ok(0), Effect::factor_columns)
+        self.effects.first().map_or(Ok(0), EffectView::factor_columns)
     }
 
     /// All responses.
@@ -130,7 +130,7 @@ impl Model {
     }
 }
 
-fn too_many(effects: &[Effect]) -> Failure {
+fn too_many(effects: &[EffectView]) -> Failure {
     let why = format!("are {}, and this kind of model has one", effects.len());
     Error::Argument { what: "effects", why }.into()
 }

@@ -1,7 +1,7 @@
 //! Entry point of the standard errors of `predict()` and `ranef()`.
 
 use crate::failure::Reply;
-use crate::view::{self, Values};
+use crate::view::{self, KernelView};
 use extendr_api::prelude::*;
 use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 
@@ -9,7 +9,7 @@ use fastlmm_core::lmm::predict::{Fitted, Targets, variance};
 /// @noRd
 #[extendr]
 fn ffi_variance(fitted: List, targets: List, threads: i32) -> Reply<Vec<f64>> {
-    let (of, to) = (Held::new(&fitted)?, Points::new(&targets)?);
+    let (of, to) = (FittedView::new(&fitted)?, TargetsView::new(&targets)?);
     let fitted = of.fitted()?;
     let kernel_columns = fitted.kernel.factor_columns().unwrap_or(of.index.len());
     for (what, length, expected) in [
@@ -24,8 +24,8 @@ fn ffi_variance(fitted: List, targets: List, threads: i32) -> Reply<Vec<f64>> {
 }
 
 /// A fit as R holds it.
-struct Held {
-    kernel: Values,
+struct FittedView {
+    kernel: KernelView,
     index: Vec<usize>,
     gram: Vec<f64>,
     cross: RMatrix<f64>,
@@ -34,9 +34,9 @@ struct Held {
     sigma2_e: f64,
 }
 
-impl Held {
+impl FittedView {
     fn new(list: &List) -> Reply<Self> {
-        let kernel = Values::new(&view::element(list, "K")?, &view::text(list, "form")?)?;
+        let kernel = KernelView::new(&view::element(list, "K")?, &view::text(list, "form")?)?;
         let index = view::whole(list, "index")?;
         let held = Self {
             index: view::indices(&index, kernel.rows(index.len()), "index")?,
@@ -67,13 +67,13 @@ impl Held {
 }
 
 /// Targets as R holds them.
-struct Points {
+struct TargetsView {
     k: RMatrix<f64>,
     prior: Vec<f64>,
     x: RMatrix<f64>,
 }
 
-impl Points {
+impl TargetsView {
     fn new(list: &List) -> Reply<Self> {
         Ok(Self {
             k: view::real_matrix(list, "K")?,

@@ -1,28 +1,28 @@
 //! Entry points of `profile()` and `confint()`.
 
 use crate::failure::Reply;
-use crate::words::Parameter;
+use crate::words::ParameterName;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::likelihood::ddf::{along_x, tests};
 use fastlmm_core::likelihood::other_method::{Known, by_other_method};
-use fastlmm_core::likelihood::profile::{Profile, What, profiled};
+use fastlmm_core::likelihood::profile::{Parameter, Profile, profiled};
 use fastlmm_core::runtime::error::Error;
 
 /// The parameter of that word; None: the length scale.
-pub fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<What>> {
+pub fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<Parameter>> {
     Ok(Some(match what.parse()? {
-        Parameter::SigmaU => What::SigmaU,
-        Parameter::SigmaE => What::SigmaE,
-        Parameter::H2 => What::H2,
-        Parameter::Delta => What::Delta,
-        Parameter::Beta => What::Beta(view::index(column, rank, "column")?),
-        Parameter::Lengthscale => return Ok(None),
+        ParameterName::SigmaU => Parameter::SigmaU,
+        ParameterName::SigmaE => Parameter::SigmaE,
+        ParameterName::H2 => Parameter::H2,
+        ParameterName::Delta => Parameter::Delta,
+        ParameterName::Beta => Parameter::Beta(view::index(column, rank, "column")?),
+        ParameterName::Lengthscale => return Ok(None),
     }))
 }
 
 /// One of a model without a length scale
-pub fn checked(what: &str, column: i32, rank: usize) -> Reply<What> {
+pub fn checked(what: &str, column: i32, rank: usize) -> Reply<Parameter> {
     let why = || "is \"lengthscale\", which this model has not".to_owned();
     Ok(parameter(what, column, rank)?.ok_or_else(|| Error::Argument {
         what: "what",

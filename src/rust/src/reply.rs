@@ -3,7 +3,7 @@
 use extendr_api::prelude::*;
 use fastlmm_core::kernel::dense::Facts;
 use fastlmm_core::likelihood::information::PointErrors;
-use fastlmm_core::likelihood::optimize::{Optimum, Place};
+use fastlmm_core::likelihood::optimize::{Location, Optimum};
 use fastlmm_core::likelihood::point::Point;
 use fastlmm_core::likelihood::profile::CurvePoint;
 use fastlmm_core::lmm::fit::{Fit, Status};
@@ -194,18 +194,18 @@ fn optimum(fit: &Fit) -> List {
 
 fn reason(optimum: &Optimum) -> &'static str {
     match optimum.best.place {
-        Place::Interior => "slope vanishes",
-        Place::Lower => "likelihood rises towards delta = 0",
-        Place::Floor => "likelihood rises towards the smallest delta that the condition of K allows",
-        Place::Upper => "likelihood rises towards delta = Inf",
+        Location::Interior => "slope vanishes",
+        Location::Lower => "likelihood rises towards delta = 0",
+        Location::Floor => "likelihood rises towards the smallest delta that the condition of K allows",
+        Location::Upper => "likelihood rises towards delta = Inf",
     }
 }
 
 fn boundary(fit: &Fit) -> &'static str {
     match (fit.status, fit.optimum.as_ref().map(|o| o.best.place)) {
-        (_, Some(Place::Upper)) => "h2 = 0",
-        (_, Some(Place::Floor)) => "delta at its floor",
-        (_, Some(Place::Lower)) | (Status::ExplainedByKernel, _) => "h2 = 1",
+        (_, Some(Location::Upper)) => "h2 = 0",
+        (_, Some(Location::Floor)) => "delta at its floor",
+        (_, Some(Location::Lower)) | (Status::ExplainedByKernel, _) => "h2 = 1",
         _ => "none",
     }
 }

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::model::Model;
-use crate::words::Kept;
+use crate::words::Selection;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::linalg::clear_registers;
@@ -11,7 +11,7 @@ use fastlmm_core::rotation::rotated::Rotated;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::scan::many::{Keep, Pair, Responses, many};
-use fastlmm_core::scan::{Ask, CandidateState, Null, Outcome, ScanBasis, Set, block};
+use fastlmm_core::scan::{Ask, CandidateSet, CandidateState, Null, Outcome, ScanBasis, block};
 
 /// What a scan needs of its null model, with one number a cell: `cell` says which cell each row is in.
 /// @noRd
@@ -54,7 +54,7 @@ fn basis(null: Null) -> List {
 /// @noRd
 #[extendr]
 fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, delta: &[f64], threads: i32) -> Reply<List> {
-    let held = Held::new(&basis)?;
+    let held = ScanBasisView::new(&basis)?;
     view::same_length("Y", Y.nrows(), held.e.nrows())?;
     view::same_length("delta", delta.len(), Y.ncols())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
@@ -77,7 +77,7 @@ fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, delta: &[f64], threads: i32)
 /// @noRd
 #[extendr]
 fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, delta: f64, threads: i32) -> Reply<List> {
-    let held = Held::new(&basis)?;
+    let held = ScanBasisView::new(&basis)?;
     view::same_length("y", y.nrows(), held.e.nrows())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let (basis, y, place) = (held.basis(), view::matrix(&y), held.place(delta));
@@ -86,7 +86,7 @@ fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, delta: f64, threads: i32) -> 
 }
 
 /// A basis as R holds it.
-struct Held {
+struct ScanBasisView {
     rotated: Rotated,
     e: RMatrix<f64>,
     q: RMatrix<f64>,
@@ -97,7 +97,7 @@ struct Held {
     constant: bool,
 }
 
-impl Held {
+impl ScanBasisView {
     fn new(list: &List) -> Reply<Self> {
         Ok(Self {
             rotated: view::rotated(&view::sublist(list, "rotated")?)?,
@@ -138,14 +138,14 @@ impl Held {
 /// @noRd
 #[extendr]
 fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask: List) -> Reply<List> {
-    let held = Held::new(&basis)?;
+    let held = ScanBasisView::new(&basis)?;
     view::same_length("G", G.nrows(), held.e.nrows())?;
     view::same_length("adjust", adjust.len(), sets.len())?;
     let columns = view::ordered_sets(&sets, G.ncols(), "sets")?;
-    let sets: Vec<Set> = (columns.into_iter().zip(adjust))
+    let sets: Vec<CandidateSet> = (columns.into_iter().zip(adjust))
         .map(|(columns, adjust)| {
             let adjust = view::count(*adjust, "adjust")?;
-            Ok(Set { columns, adjust })
+            Ok(CandidateSet { columns, adjust })
         })
         .collect::<Reply<_>>()?;
     let ask = Ask {
@@ -200,7 +200,7 @@ fn state(state: CandidateState) -> &'static str {
 /// @noRd
 #[extendr]
 fn ffi_scan_many(basis: List, G: RMatrix<f64>, responses: List, keep: &str, least: f64, threads: i32) -> Reply<List> {
-    let held = Held::new(&basis)?;
+    let held = ScanBasisView::new(&basis)?;
     view::same_length("G", G.nrows(), held.e.nrows())?;
     let (y, v) = (view::real_matrix(&responses, "y")?, view::real_matrix(&responses, "v")?);
     let (rho, delta) = (view::numbers(&responses, "rho")?, view::numbers(&responses, "delta")?);
@@ -217,9 +217,9 @@ fn ffi_scan_many(basis: List, G: RMatrix<f64>, responses: List, keep: &str, leas
         length: &length,
     };
     let keep = match keep.parse()? {
-        Kept::All => Keep::All,
-        Kept::Largest => Keep::Largest,
-        Kept::AtLeast => Keep::AtLeast(least),
+        Selection::All => Keep::All,
+        Selection::Largest => Keep::Largest,
+        Selection::AtLeast => Keep::AtLeast(least),
     };
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let (basis, candidates) = (held.basis(), view::matrix(&G));

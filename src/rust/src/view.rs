@@ -1,7 +1,7 @@
 //! R's memory as core reads it: views without copies, and indices that start at 0.
 
 use crate::failure::{Failure, Reply};
-use crate::words::Form;
+use crate::words::KernelForm;
 use extendr_api::prelude::*;
 use faer::{Mat, MatRef};
 use fastlmm_core::kernel::Kernel;
@@ -30,20 +30,20 @@ pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
 }
 
 /// What stands for a kernel: a matrix K (0 x 0: the identity), a factor W, one with orthogonal columns, or a sparse one as `list(n, p, i, x)`.
-pub enum Values {
+pub enum KernelView {
     Matrix(RMatrix<f64>),
     Factor(RMatrix<f64>, bool),
     Sparse { n: usize, p: Robj, i: Robj, x: Robj },
 }
 
-impl Values {
+impl KernelView {
     pub fn new(k: &Robj, form: &str) -> Reply<Self> {
-        let form: Form = form.parse()?;
-        if form == Form::Sparse {
+        let form: KernelForm = form.parse()?;
+        if form == KernelForm::Sparse {
             let list = k.as_list().ok_or(missing("W"))?;
             let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
             let n = count(element("n")?.as_integer().ok_or(missing("n"))?, "n")?;
-            return Ok(Values::Sparse {
+            return Ok(KernelView::Sparse {
                 n,
                 p: element("p")?,
                 i: element("i")?,
@@ -52,16 +52,16 @@ impl Values {
         }
         let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
         Ok(match form {
-            Form::Matrix => Values::Matrix(matrix),
-            _ => Values::Factor(matrix, form == Form::Orthogonal),
+            KernelForm::Matrix => KernelView::Matrix(matrix),
+            _ => KernelView::Factor(matrix, form == KernelForm::Orthogonal),
         })
     }
 
     pub fn kernel(&self) -> Reply<Kernel<'_>> {
         Ok(match self {
-            Values::Matrix(k) => kernel(k, false),
-            Values::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
-            Values::Sparse { n, p, i, x } => {
+            KernelView::Matrix(k) => kernel(k, false),
+            KernelView::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
+            KernelView::Sparse { n, p, i, x } => {
                 let (p, i) = (
                     p.as_integer_slice().ok_or(missing("p"))?,
                     i.as_integer_slice().ok_or(missing("i"))?,
@@ -74,26 +74,26 @@ impl Values {
     /// Rows of the kernel; the identity has one a group.
     pub fn rows(&self, groups: usize) -> usize {
         match self {
-            Values::Matrix(k) if k.nrows() == 0 => groups,
-            Values::Matrix(k) | Values::Factor(k, _) => k.nrows(),
-            Values::Sparse { n, .. } => *n,
+            KernelView::Matrix(k) if k.nrows() == 0 => groups,
+            KernelView::Matrix(k) | KernelView::Factor(k, _) => k.nrows(),
+            KernelView::Sparse { n, .. } => *n,
         }
     }
 }
 
 /// A random effect as R holds it.
-pub struct Effect {
+pub struct EffectView {
     label: String,
     z: Robj,
     group: Vec<usize>,
-    kernel: Values,
+    kernel: KernelView,
     index: Vec<usize>,
 }
 
-impl Effect {
+impl EffectView {
     fn new(effect: &List) -> Reply<Self> {
         let index = whole(effect, "index")?;
-        let kernel = Values::new(&element(effect, "K")?, &text(effect, "form")?)?;
+        let kernel = KernelView::new(&element(effect, "K")?, &text(effect, "form")?)?;
         Ok(Self {
             label: text(effect, "label")?,
             z: element(effect, "z")?,
@@ -152,12 +152,12 @@ impl Effect {
     }
 }
 
-pub fn effect(list: &List) -> Reply<Effect> {
-    Effect::new(list)
+pub fn effect(list: &List) -> Reply<EffectView> {
+    EffectView::new(list)
 }
 
-pub fn effects(list: &List) -> Reply<Vec<Effect>> {
-    let one = |effect: Robj| Effect::new(&as_list(&effect, "effects")?);
+pub fn effects(list: &List) -> Reply<Vec<EffectView>> {
+    let one = |effect: Robj| EffectView::new(&as_list(&effect, "effects")?);
     list.values().map(one).collect()
 }
 

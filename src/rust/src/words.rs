@@ -10,7 +10,7 @@ use fastlmm_core::words;
 
 /// In which form a kernel comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
+pub enum KernelForm {
     Matrix,
     Factor,
     Orthogonal,
@@ -18,13 +18,13 @@ pub enum Form {
 }
 
 words!(
-    Form, "form",
-    "matrix" => Form::Matrix, "factor" => Form::Factor, "orthogonal" => Form::Orthogonal, "sparse" => Form::Sparse
+    KernelForm, "form",
+    "matrix" => KernelForm::Matrix, "factor" => KernelForm::Factor, "orthogonal" => KernelForm::Orthogonal, "sparse" => KernelForm::Sparse
 );
 
 /// Parameters that are profiled. Which of them a model has is its own matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parameter {
+pub enum ParameterName {
     SigmaU,
     SigmaE,
     H2,
@@ -34,20 +34,20 @@ pub enum Parameter {
 }
 
 words!(
-    Parameter, "what",
-    "sigma_u" => Parameter::SigmaU, "sigma_e" => Parameter::SigmaE, "h2" => Parameter::H2, "delta" => Parameter::Delta, "beta" => Parameter::Beta,
-    "lengthscale" => Parameter::Lengthscale
+    ParameterName, "what",
+    "sigma_u" => ParameterName::SigmaU, "sigma_e" => ParameterName::SigmaE, "h2" => ParameterName::H2, "delta" => ParameterName::Delta, "beta" => ParameterName::Beta,
+    "lengthscale" => ParameterName::Lengthscale
 );
 
 /// Which statistics of many responses are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum Selection {
     All,
     Largest,
     AtLeast,
 }
 
-words!(Kept, "keep", "all" => Kept::All, "max" => Kept::Largest, "threshold" => Kept::AtLeast);
+words!(Selection, "keep", "all" => Selection::All, "max" => Selection::Largest, "threshold" => Selection::AtLeast);
 
 /// Priors of loadings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,9 +67,9 @@ fn ffi_words() -> List {
         cov = Family::NAMES,
         test = Test::NAMES,
         refit = Refit::NAMES,
-        form = Form::NAMES,
-        what = Parameter::NAMES,
-        keep = Kept::NAMES,
+        form = KernelForm::NAMES,
+        what = ParameterName::NAMES,
+        keep = Selection::NAMES,
         kind = Shrinkage::NAMES,
         df = Approximation::NAMES,
         covariance = Covariance::NAMES

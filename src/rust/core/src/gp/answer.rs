@@ -6,7 +6,7 @@ use super::local::{Estimates, Here, Quadratic};
 use super::search::LengthSearch;
 use crate::likelihood::Criterion;
 use crate::likelihood::delta_grid::delta_grid_above;
-use crate::likelihood::optimize::{self, Optimum, Place};
+use crate::likelihood::optimize::{self, Location, Optimum};
 use crate::likelihood::point::Point;
 use crate::lmm::estimates::{Case, Fit, Status, assemble};
 use crate::lmm::fit::{complete, locate};
@@ -73,7 +73,7 @@ impl Here {
         } = &self.local;
         let last = gradient.len() - 1;
         let best = optimize::Local {
-            place: Place::Interior,
+            place: Location::Interior,
             at: self.estimates.point.delta.ln(),
             value: *value,
         };

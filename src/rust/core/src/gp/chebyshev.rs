@@ -12,7 +12,7 @@ use std::f64::consts::PI;
 
 /// The optimum, the parameters that are one length scale, and the range of log ell / ell_hat in which to look.
 #[derive(Debug, Clone)]
-pub struct Near {
+pub struct Neighbourhood {
     pub(crate) lengths: Vec<f64>,
     pub(crate) together: usize,
     pub(crate) low: f64,
@@ -23,7 +23,7 @@ pub struct Near {
     pub(crate) free: bool,
 }
 
-impl Near {
+impl Neighbourhood {
     /// About some length scales, as far as `width` on the logarithmic scale, but not beyond a range that was asked for.
     pub fn about(lengths: Vec<f64>, together: usize, width: f64, shortest: Option<f64>, longest: Option<f64>) -> Self {
         let log = |l: f64| (l / lengths[0]).ln();
@@ -95,7 +95,7 @@ const CLOSE: f64 = 0.01;
 
 impl Nodes {
     /// Nodes that hold every length scale whose deviance lies at most `rise` above the best.
-    pub fn new(search: &LengthSearch<'_>, near: &Near, rise: f64) -> Result<Self> {
+    pub fn new(search: &LengthSearch<'_>, near: &Neighbourhood, rise: f64) -> Result<Self> {
         let mut near = near.clone();
         let mut nodes = Self::over(search, &near, COUNT)?;
         for _ in 0..ROUNDS {
@@ -123,7 +123,7 @@ impl Nodes {
         Ok(nodes)
     }
 
-    fn over(search: &LengthSearch<'_>, near: &Near, count: usize) -> Result<Self> {
+    fn over(search: &LengthSearch<'_>, near: &Neighbourhood, count: usize) -> Result<Self> {
         let (middle, half) = (0.5 * (near.low + near.high), 0.5 * (near.high - near.low));
         // a length scale that is given has one node
         let count = if half > 0.0 { count } else { 1 };
@@ -153,12 +153,12 @@ impl Nodes {
     }
 
     /// From the last node before those to the first one after them.
-    fn closed(&self, near: &Near, rise: f64) -> Near {
+    fn closed(&self, near: &Neighbourhood, rise: f64) -> Neighbourhood {
         let within = self.within(rise);
         let (Some(&first), Some(&last)) = (within.first(), within.last()) else {
             return near.clone();
         };
-        Near {
+        Neighbourhood {
             high: if first == 0 { near.high } else { self.at[first - 1] },
             low: self.at.get(last + 1).copied().unwrap_or(near.low),
             ..near.clone()
@@ -179,7 +179,7 @@ impl Nodes {
     }
 
     /// Do the ends of the range, where the model goes on, lie below the rise?
-    fn ends_within(&self, near: &Near, rise: f64) -> (bool, bool) {
+    fn ends_within(&self, near: &Neighbourhood, rise: f64) -> (bool, bool) {
         let within = self.within(rise);
         (
             within.last() == Some(&(self.at.len() - 1)) && near.low > near.limits.0 + CLOSE && near.high > near.low,
@@ -187,7 +187,7 @@ impl Nodes {
         )
     }
 
-    fn is_open(&self, near: &Near, rise: f64) -> bool {
+    fn is_open(&self, near: &Neighbourhood, rise: f64) -> bool {
         let (low, high) = self.ends_within(near, rise);
         low || high
     }

@@ -42,7 +42,7 @@ impl LengthSearch<'_> {
     /// a range of length scales only: logarithms are written as logistic functions of free numbers.
     pub fn each(&self, start: &[f64], range: &Range, directions: &[Vec<usize>]) -> Result<ProfilePoint> {
         count(Work::Search);
-        let surface = Surface {
+        let surface = LengthSurface {
             search: self,
             range,
             start,
@@ -68,7 +68,7 @@ impl LengthSearch<'_> {
     }
 }
 
-struct Surface<'s, 'a> {
+struct LengthSurface<'s, 'a> {
     search: &'s LengthSearch<'a>,
     range: &'s Range,
     start: &'s [f64],
@@ -81,7 +81,7 @@ struct Surface<'s, 'a> {
 
 type Failed = argmin::core::Error;
 
-impl Surface<'_, '_> {
+impl LengthSurface<'_, '_> {
     /// The lowest deviance that was seen after a run downhill. A line search that cannot improve any more ends with an error: what was seen counts.
     fn descend(&self, from: Vec<f64>) -> Result<Option<(f64, Vec<f64>)>> {
         let solver = LBFGS::new(MoreThuenteLineSearch::new(), 6).with_tolerance_grad(1e-6);
@@ -153,7 +153,7 @@ fn share(u: f64) -> f64 {
     1.0 / (1.0 + (-u).exp())
 }
 
-impl CostFunction for &Surface<'_, '_> {
+impl CostFunction for &LengthSurface<'_, '_> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -162,7 +162,7 @@ impl CostFunction for &Surface<'_, '_> {
     }
 }
 
-impl Gradient for &Surface<'_, '_> {
+impl Gradient for &LengthSurface<'_, '_> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 

@@ -1,6 +1,6 @@
 //! Gaussian processes of some thousand rows by their kernel matrix, without any approximation.
 //!
-//! In the coordinates of `Turned`, with V22 the contrasts' block of `V = K + delta I`, `a = V22^-1 y2` and dK the slope of K in the logarithm of a length scale
+//! In the coordinates of `ContrastCoordinates`, with V22 the contrasts' block of `V = K + delta I`, `a = V22^-1 y2` and dK the slope of K in the logarithm of a length scale
 //!
 //! ```text
 //! d logdet = tr(V22^-1 dK22)  (ML: tr(V^-1 dK)),   d Q = -a' dK22 a
@@ -10,7 +10,7 @@ use super::found::Optima;
 use super::local::{About, Estimates, Here};
 use super::places::{Places, squares};
 use super::search::LengthSearch;
-use super::turned::Turned;
+use super::turned::ContrastCoordinates;
 use super::{Process, Slopes};
 use crate::gp::bounds::{Bounds, SIDES};
 use crate::gp::settings::Settings;
@@ -54,7 +54,7 @@ use faer::{Mat, MatRef, Par};
 /// ```
 pub struct Exact<'a> {
     pub(crate) places: Places<'a>,
-    turned: Turned,
+    turned: ContrastCoordinates,
     y: &'a [f64],
     x: MatRef<'a, f64>,
     /// One for each row.
@@ -125,7 +125,7 @@ impl<'a> Exact<'a> {
     ) -> Result<Self> {
         Ok(Self {
             places: Places { family, coordinates },
-            turned: Turned::new(x, y, weights)?,
+            turned: ContrastCoordinates::new(x, y, weights)?,
             y,
             x,
             weights,
@@ -178,7 +178,7 @@ impl<'a> Exact<'a> {
         self.weights
     }
 
-    pub(super) fn turned(&self) -> &Turned {
+    pub(super) fn turned(&self) -> &ContrastCoordinates {
         &self.turned
     }
 

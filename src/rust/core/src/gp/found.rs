@@ -1,7 +1,7 @@
 //! What a search finds: the profile at some length scales, and its local optima.
 
 use super::local::Here;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::point::Point;
 use crate::rotation::rotated::Rotated;
 
@@ -19,7 +19,7 @@ pub struct ProfilePoint {
     /// Slopes of the deviance in the logarithm of each.
     pub gradient: Vec<f64>,
     /// Does the best delta lie inside, or at an end?
-    pub place: Place,
+    pub place: Location,
     /// delta in the units of the response: 0 or infinite at an end point.
     pub delta: f64,
 }
@@ -95,7 +95,7 @@ impl Optima {
             point: here.estimates.point,
             deviance: here.local.value,
             gradient: vec![here.local.gradient[0]],
-            place: Place::Interior,
+            place: Location::Interior,
             delta: here.estimates.point.delta,
         };
         Self {

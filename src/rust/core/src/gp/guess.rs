@@ -1,7 +1,7 @@
 //! Where to look for a length scale more closely: a place, and how far it may be off.
 
 use super::found::ProfilePoint;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 
 /// A place to look, with the standard deviation of the logarithm of the length scale there.
 pub(crate) struct Guess {
@@ -27,8 +27,8 @@ pub(crate) fn valley(step: f64, a: &ProfilePoint, b: &ProfilePoint) -> Option<Gu
     Some(Guess {
         lengths: a.lengths.iter().zip(&b.lengths).map(|(a, b)| between(*a, *b)).collect(),
         delta: match (a.place, b.place) {
-            (Place::Interior, Place::Interior) => between(a.delta, b.delta),
-            (Place::Interior, _) => a.delta,
+            (Location::Interior, Location::Interior) => between(a.delta, b.delta),
+            (Location::Interior, _) => a.delta,
             _ => b.delta,
         },
         width: (step / root).sqrt(),

@@ -6,7 +6,7 @@
 use super::found::{Optima, ProfilePoint};
 use super::local::{About, Here, Quadratic};
 use super::search::LengthSearch;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::dot;
 use crate::rotation::rotated::Rotated;
@@ -40,7 +40,7 @@ impl LengthSearch<'_> {
             sigma2_e: f64::NAN,
             covariance: vec![],
         };
-        if best.place != Place::Interior {
+        if best.place != Location::Interior {
             return Ok(unknown);
         }
         let local = match self.here(found, directions)? {

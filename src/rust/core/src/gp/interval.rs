@@ -5,7 +5,7 @@
 
 use super::chebyshev::Nodes;
 use crate::likelihood::optimize::root;
-use crate::likelihood::profile::{CurvePoint, Profile, What};
+use crate::likelihood::profile::{CurvePoint, Parameter, Profile};
 use crate::likelihood::profiled::straddled;
 use crate::runtime::error::{Error, Result};
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ const FARTHEST: f64 = 40.0;
 const FAR: f64 = 1e6;
 
 impl Nodes {
-    fn held(&self, what: What) -> Result<Held<'_>> {
+    fn held(&self, what: Parameter) -> Result<ConstrainedDeviance<'_>> {
         let profile = |p| Profile::new(p, self.method, what);
         let profiles: Vec<Profile<'_>> = self
             .profiled
@@ -27,7 +27,7 @@ impl Nodes {
             .map(profile)
             .collect::<Result<_>>()?;
         let least = self.least(&profiles.iter().map(Profile::best).collect::<Vec<_>>());
-        Ok(Held {
+        Ok(ConstrainedDeviance {
             nodes: self,
             what,
             profiles,
@@ -38,7 +38,7 @@ impl Nodes {
 
     /// Where the deviance has risen by `rise`, in the user's units; `None`: of the factor of the length scales. A border where it never rises so far; not a
     /// number where it cannot be told because the length scale that belongs to it lies beyond the nodes.
-    pub fn interval(&self, what: Option<What>, rise: f64) -> Result<(f64, f64)> {
+    pub fn interval(&self, what: Option<Parameter>, rise: f64) -> Result<(f64, f64)> {
         let Some(what) = what else {
             let (a, b) = self.length_interval(rise)?;
             let told = |end: f64, open: bool| if open && end.is_infinite() { f64::NAN } else { end.exp() };
@@ -47,11 +47,11 @@ impl Nodes {
         let (a, b) = self.held(what)?.interval(rise)?;
         let (a, b) = (what.in_user_units(a), what.in_user_units(b));
         // h2 falls with its working scale
-        Ok(if what == What::H2 { (b, a) } else { (a, b) })
+        Ok(if what == Parameter::H2 { (b, a) } else { (a, b) })
     }
 
     /// Curve of one parameter out to |zeta| = `zeta_max`.
-    pub fn curve(&self, what: Option<What>, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+    pub fn curve(&self, what: Option<Parameter>, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
         match what {
             Some(what) => self.held(what)?.curve(zeta_max, count),
             None => self.length_curve(zeta_max, count),
@@ -94,16 +94,16 @@ impl Nodes {
 }
 
 /// The likelihood with one parameter held.
-struct Held<'n> {
+struct ConstrainedDeviance<'n> {
     nodes: &'n Nodes,
-    what: What,
+    what: Parameter,
     profiles: Vec<Profile<'n>>,
     least: f64,
     /// What stops the whole call: the searches over theta know numbers only.
     stopped: RefCell<Option<Error>>,
 }
 
-impl Held<'_> {
+impl ConstrainedDeviance<'_> {
     /// The deviance at each node, not a number where it has no optimum with the parameter there.
     fn values(&self, theta: f64) -> Vec<f64> {
         let held = |p: &Profile<'_>| {
@@ -171,7 +171,7 @@ impl Held<'_> {
         for _ in 0..DOUBLINGS {
             let outer = centre + step;
             // so far out a logarithm is at its border, and the likelihood there rounding
-            if step.abs() > FARTHEST && !matches!(self.what, What::Beta(_)) {
+            if step.abs() > FARTHEST && !matches!(self.what, Parameter::Beta(_)) {
                 break;
             }
             if excess(outer) > 0.0 {
@@ -192,7 +192,7 @@ impl Held<'_> {
     fn point(&self, theta: f64, best: f64) -> CurvePoint {
         let rise = self.rise(theta).max(0.0);
         let side = if theta < best { -1.0 } else { 1.0 };
-        let side = if self.what == What::H2 { -side } else { side };
+        let side = if self.what == Parameter::H2 { -side } else { side };
         CurvePoint {
             value: self.what.in_user_units(theta),
             zeta: side * rise.sqrt(),

@@ -4,7 +4,7 @@ use super::found::{Optima, ProfilePoint};
 use super::guess::valley as guess_between;
 use super::search::{LengthSearch, profiled};
 use crate::gp::bounds::Range;
-use crate::likelihood::optimize::{Place, root};
+use crate::likelihood::optimize::{Location, root};
 use crate::runtime::error::Result;
 use crate::runtime::work::{Work, count};
 use faer::Par;
@@ -127,7 +127,7 @@ impl LengthSearch<'_> {
             let (t, last) = &seen[seen.len() - 1];
             let step = -last.slope() / curvature;
             let next = (t + step).clamp(ends.0, ends.1);
-            if last.place == Place::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
+            if last.place == Location::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
                 return Ok(self.found(seen));
             }
             let (t, before) = (*t, last.slope());

@@ -2,7 +2,7 @@
 
 use super::exact::default_range;
 use super::many_rows::OfRows;
-use super::many_search::{Asked, Best, Line, Looked, Together, angle, descending, spread};
+use super::many_search::{Best, GridSearch, Looked, ManySettings, Together, angle, descending, spread};
 use crate::gp::observations::Observations;
 use crate::linalg::{dot, product};
 use crate::lmm::look::look;
@@ -20,7 +20,7 @@ pub fn exact(
     data: &Observations<'_>,
     y: MatRef<'_, f64>,
     x: MatRef<'_, f64>,
-    asked: Asked<'_>,
+    asked: ManySettings<'_>,
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Together> {
@@ -36,7 +36,7 @@ pub fn exact(
     };
     let mut best = Best::new(y.ncols(), asked.shared);
     let mut scores = workers.run(|_| Scores::new(x, weights))?;
-    let spread = Spread::new(y, weights);
+    let spread = PatternWeights::new(y, weights);
     let (mut nobs, mut steps) = (vec![], 0);
     let of_rows = OfRows {
         data,
@@ -62,7 +62,7 @@ pub fn exact(
             window: 0,
         })
     };
-    Line::look(&mut best, &grid, at)?;
+    GridSearch::look(&mut best, &grid, at)?;
     of_rows.complete(&mut best, y, monitor)?;
     of_rows.check(&mut best, y, workers, monitor)?;
     Ok(Together {
@@ -77,12 +77,12 @@ pub fn exact(
 }
 
 /// Rows and weights of the patterns of missing cells.
-struct Spread<'a> {
+struct PatternWeights<'a> {
     patterns: Vec<Pattern>,
     weights: &'a [f64],
 }
 
-impl<'a> Spread<'a> {
+impl<'a> PatternWeights<'a> {
     fn new(y: MatRef<'_, f64>, weights: &'a [f64]) -> Self {
         Self {
             patterns: patterns(y).0,

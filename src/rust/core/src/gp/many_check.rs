@@ -5,7 +5,7 @@ use super::exact::Exact;
 use super::many_rows::OfRows;
 use super::many_search::Best;
 use super::solution::{RESIDUALS, beyond_a_double, unlike};
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::linalg::product;
 use crate::lmm::fit::Fit;
 use crate::runtime::error::Result;
@@ -25,7 +25,7 @@ impl OfRows<'_> {
     ) -> Result<()> {
         let inside = |fit: &Fit| {
             let place = fit.optimum.as_ref().map(|o| o.best.place);
-            place == Some(Place::Interior) && !fit.alpha.is_empty() && !beyond_a_double(fit)
+            place == Some(Location::Interior) && !fit.alpha.is_empty() && !beyond_a_double(fit)
         };
         let mut told: Vec<usize> = (0..y.ncols())
             .filter(|&j| best.fits[j].as_ref().is_ok_and(inside))
@@ -83,7 +83,7 @@ impl OfRows<'_> {
 mod tests {
     use super::*;
     use crate::gp::bounds::Bounds;
-    use crate::gp::many_search::Asked;
+    use crate::gp::many_search::ManySettings;
     use crate::gp::observations::Observations;
     use crate::gp::settings::Settings;
     use crate::kernel::stationary::Family;
@@ -128,7 +128,7 @@ mod tests {
             weights: &ones,
             ones: &ones,
             rows: &rows,
-            asked: Asked {
+            asked: ManySettings {
                 request: &request,
                 bounds: &bounds,
                 shared: false,

@@ -1,6 +1,6 @@
 //! Many responses by the kernel matrix: the rows as a model, and what is left to do at the length scales that are best.
 
-use super::many_search::{Asked, Best};
+use super::many_search::{Best, ManySettings};
 use super::places::correlations;
 use crate::gp::observations::Observations;
 use crate::kernel::Kernel;
@@ -19,7 +19,7 @@ pub(super) struct OfRows<'a> {
     pub weights: &'a [f64],
     pub ones: &'a [f64],
     pub rows: &'a [usize],
-    pub asked: Asked<'a>,
+    pub asked: ManySettings<'a>,
 }
 
 impl OfRows<'_> {

@@ -29,7 +29,7 @@ pub struct Together {
     /// `alpha`: coefficients of the rows, or of the functions of the window's basis.
     pub fits: Fits,
     /// Length scale and window of each response.
-    pub places: Vec<Place>,
+    pub places: Vec<FittedLength>,
     /// Length of the path of each response's unit direction of contrasts over the range of length scales, in radians: what Hotelling's tube test of a process needs.
     pub arcs: Vec<f64>,
     /// The range that was looked at.
@@ -44,7 +44,7 @@ pub struct Together {
 
 /// What is asked for: of the process, and of the fits.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct ManySettings<'a> {
     /// The process, and the range of its length scales.
     pub request: &'a Settings,
     /// Box of the rows and of later targets.
@@ -59,7 +59,7 @@ pub struct Asked<'a> {
 
 /// Where a response is fitted.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct FittedLength {
     /// Length scale, in units of the coordinates; not a number if the response has no fit.
     pub length: f64,
     /// The variance that a process of variance one is expected to have over the rows: (w'1 - w'K w / w'1) / (n - 1) with weights w.
@@ -68,7 +68,7 @@ pub struct Place {
     pub window: usize,
 }
 
-impl Place {
+impl FittedLength {
     const NOWHERE: Self = Self {
         length: f64::NAN,
         spread: f64::NAN,
@@ -95,7 +95,7 @@ pub(crate) fn descending(shortest: f64, longest: f64) -> Vec<f64> {
 pub(crate) struct Best {
     shared: bool,
     pub(crate) fits: Vec<Result<Fit>>,
-    pub(crate) places: Vec<Place>,
+    pub(crate) places: Vec<FittedLength>,
     deviance: f64,
 }
 
@@ -104,7 +104,7 @@ impl Best {
         Self {
             shared,
             fits: (0..responses).map(|_| Err(Error::Interrupted)).collect(),
-            places: vec![Place::NOWHERE; responses],
+            places: vec![FittedLength::NOWHERE; responses],
             deviance: f64::INFINITY,
         }
     }
@@ -134,8 +134,8 @@ impl Best {
             let first = matches!(old, Err(Error::Interrupted));
             if first || (if self.shared { all } else { better(&new, old) }) {
                 *at = match new {
-                    Ok(_) => Place { length, spread, window },
-                    Err(_) => Place::NOWHERE,
+                    Ok(_) => FittedLength { length, spread, window },
+                    Err(_) => FittedLength::NOWHERE,
                 };
                 *old = new;
             }
@@ -145,12 +145,12 @@ impl Best {
 }
 
 /// Length scales of a window, and what each response makes of them.
-pub(crate) struct Line {
+pub(crate) struct GridSearch {
     /// log ell, ascending, with the log-likelihoods that decide.
     seen: Vec<(f64, Vec<f64>)>,
 }
 
-impl Line {
+impl GridSearch {
     /// Looks along a grid, and then between its points.
     pub(crate) fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Looked>) -> Result<()> {
         let mut line = Self { seen: vec![] };
@@ -203,7 +203,7 @@ pub(crate) fn angle(correlation: f64) -> f64 {
     correlation.clamp(-1.0, 1.0).acos()
 }
 
-impl Asked<'_> {
+impl ManySettings<'_> {
     pub(crate) fn of_many(&self) -> ManyOptions {
         let options = Options {
             method: self.request.method,

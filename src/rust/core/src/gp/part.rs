@@ -13,7 +13,7 @@ use super::found::{Optima, ProfilePoint};
 use super::places::squares;
 use super::search::LengthSearch;
 use crate::gp::bounds::Range;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::linalg::product;
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
@@ -36,7 +36,7 @@ const STEP: f64 = 0.45;
 const NOTHING: f64 = 1e-3;
 
 /// Some of the rows.
-struct Part {
+struct Subsample {
     coordinates: Vec<Vec<f64>>,
     y: Vec<f64>,
     x: Mat<f64>,
@@ -44,7 +44,7 @@ struct Part {
 }
 
 /// A length scale and delta to start from.
-struct Start {
+struct StartingValues {
     lengths: Vec<f64>,
     delta: f64,
 }
@@ -104,7 +104,12 @@ impl Exact<'_> {
     }
 
     /// Optima of some rows that may be the best on all, and whether these rows show a process for certain.
-    fn of_part(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<(Vec<Start>, bool)> {
+    fn of_part(
+        &self,
+        search: &LengthSearch<'_>,
+        unit: &[f64],
+        ends: (f64, f64),
+    ) -> Result<(Vec<StartingValues>, bool)> {
         let rows = self.scattered(unit, LOOK);
         let part = self.part(&rows);
         let exact = self.over(&part)?;
@@ -113,8 +118,8 @@ impl Exact<'_> {
         let locals = look.isotropic(unit, ends.0, ends.1)?.locals;
         let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
         let more = (self.n() as f64 / rows.len() as f64).sqrt();
-        let close = |p: &&ProfilePoint| p.place != Place::Upper && (p.deviance - best) * more < HOPELESS;
-        let start = |p: &ProfilePoint| Start {
+        let close = |p: &&ProfilePoint| p.place != Location::Upper && (p.deviance - best) * more < HOPELESS;
+        let start = |p: &ProfilePoint| StartingValues {
             lengths: p.lengths.clone(),
             delta: p.delta,
         };
@@ -132,16 +137,22 @@ impl Exact<'_> {
     }
 
     /// Starts followed by Newton's method on half of the rows, as far as it leads anywhere there.
-    fn closer(&self, search: &LengthSearch<'_>, unit: &[f64], range: &Range, starts: Vec<Start>) -> Result<Vec<Start>> {
+    fn closer(
+        &self,
+        search: &LengthSearch<'_>,
+        unit: &[f64],
+        range: &Range,
+        starts: Vec<StartingValues>,
+    ) -> Result<Vec<StartingValues>> {
         let part = self.part(&self.scattered(unit, self.n() / 2));
         let exact = self.over(&part)?;
         let mut monitor = search.monitor.borrow_mut();
         let half = search.of(&exact, &mut **monitor);
-        let follow = |start: Start| {
+        let follow = |start: StartingValues| {
             let found = half.newton(&start.lengths, start.delta, range)?;
             let best = found.and_then(|found| found.locals.into_iter().next());
-            let best = best.filter(|p| p.place == Place::Interior);
-            Ok(best.map_or(start, |p| Start {
+            let best = best.filter(|p| p.place == Location::Interior);
+            Ok(best.map_or(start, |p| StartingValues {
                 lengths: p.lengths,
                 delta: p.delta,
             }))
@@ -150,13 +161,13 @@ impl Exact<'_> {
     }
 
     /// The same process over a part of the rows.
-    fn over<'p>(&self, part: &'p Part) -> Result<Exact<'p>> {
+    fn over<'p>(&self, part: &'p Subsample) -> Result<Exact<'p>> {
         let coordinates = part.coordinates.iter().map(Vec::as_slice).collect();
         Exact::new(self.places.family, coordinates, &part.y, part.x.as_ref(), &part.weights)
     }
 
     /// Peaks of what a weak process would gain over its length scale, by its score on all rows.
-    fn scores(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Vec<Start>> {
+    fn scores(&self, search: &LengthSearch<'_>, unit: &[f64], ends: (f64, f64)) -> Result<Vec<StartingValues>> {
         let (first, last) = (ends.0.ln(), ends.1.ln());
         let steps = ((last - first) / STEP).ceil() as usize;
         let mut seen = vec![];
@@ -165,7 +176,7 @@ impl Exact<'_> {
             let factor = (first + (last - first) * i as f64 / steps as f64).exp();
             let lengths: Vec<f64> = unit.iter().map(|u| u * factor).collect();
             let (gain, delta) = self.score(search, &lengths);
-            seen.push((gain, Start { lengths, delta }));
+            seen.push((gain, StartingValues { lengths, delta }));
         }
         let gain = |i: usize| seen[i].0;
         let peak = |i: &usize| {
@@ -175,7 +186,7 @@ impl Exact<'_> {
         let mut peaks: Vec<usize> = (0..=steps).filter(peak).collect();
         peaks.sort_by(|a, b| gain(*b).total_cmp(&gain(*a)));
         peaks.truncate(FOLLOWED);
-        let mut seen: Vec<Option<Start>> = seen.into_iter().map(|(_, start)| Some(start)).collect();
+        let mut seen: Vec<Option<StartingValues>> = seen.into_iter().map(|(_, start)| Some(start)).collect();
         Ok(peaks.into_iter().filter_map(|i| seen[i].take()).collect())
     }
 
@@ -198,10 +209,10 @@ impl Exact<'_> {
         })
     }
 
-    fn part(&self, rows: &[usize]) -> Part {
+    fn part(&self, rows: &[usize]) -> Subsample {
         let of = |x: &[f64]| rows.iter().map(|&i| x[i]).collect();
         let x = self.x();
-        Part {
+        Subsample {
             coordinates: self.places.coordinates.iter().map(|x| of(x)).collect(),
             y: of(self.y()),
             x: Mat::from_fn(rows.len(), x.ncols(), |i, j| x[(rows[i], j)]),

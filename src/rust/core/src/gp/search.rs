@@ -6,7 +6,7 @@ use super::Process;
 use super::found::ProfilePoint;
 use super::local::{About, Here};
 use crate::likelihood::delta_grid::delta_grid_above;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::point::{at, point};
 use crate::likelihood::{Criterion, Method};
 use crate::rotation::rotated::Rotated;
@@ -100,7 +100,7 @@ pub(super) fn profiled(
     let n = criterion.n() as f64;
     let delta = best.at.exp() * rotated.k_scale;
     let gradient = match best.place {
-        Place::Upper => vec![0.0; lengths.len()],
+        Location::Upper => vec![0.0; lengths.len()],
         _ if !sloped => vec![0.0; lengths.len()],
         _ => {
             let slopes = process.slopes(method, lengths, delta.max(floor(&rotated)), par)?;

@@ -1,6 +1,6 @@
 //! The deviance of the exact route about a point, to second order, from one inverse.
 //!
-//! In the coordinates of `Turned`, with `V = K + delta I`, its contrasts' block V22, `a = V22^-1 y2`, P the inverse of the matrix whose determinant is the likelihood's (V22, for
+//! In the coordinates of `ContrastCoordinates`, with `V = K + delta I`, its contrasts' block V22, `a = V22^-1 y2`, P the inverse of the matrix whose determinant is the likelihood's (V22, for
 //! ML V) and D_a, D_ab the derivatives of K in the logarithms of length scales (of V in log delta: delta I)
 //!
 //! ```text
@@ -25,7 +25,7 @@ use rayon::prelude::*;
 use std::f64::consts::TAU;
 
 /// K, its slopes along some directions and the lower triangle of its second derivatives (nothing for the average information), turned.
-struct Derivatives {
+struct KernelDerivatives {
     k: Mat<f64>,
     first: Vec<Mat<f64>>,
     second: Vec<Mat<f64>>,
@@ -43,7 +43,7 @@ impl Exact<'_> {
         self.here_by(derivatives, about, par)
     }
 
-    fn here_by(&self, derivatives: Derivatives, about: About<'_>, par: Par) -> Result<Here> {
+    fn here_by(&self, derivatives: KernelDerivatives, about: About<'_>, par: Par) -> Result<Here> {
         let About { method, delta, .. } = about;
         let contrasts = self.noisy(&derivatives.k, self.contrasts(), delta, par)?;
         let form = derivatives.form(&contrasts, self.y2(), delta, par);
@@ -123,16 +123,16 @@ impl Exact<'_> {
     }
 
     /// K, `count` slopes and what follows them.
-    fn turned_all(&self, all: Vec<Mat<f64>>, count: usize, par: Par) -> Derivatives {
+    fn turned_all(&self, all: Vec<Mat<f64>>, count: usize, par: Par) -> KernelDerivatives {
         let mut all: Vec<Mat<f64>> = all.into_iter().map(|m| self.turned().matrix(m, par)).collect();
         let second = all.split_off(1 + count);
         let first = all.split_off(1);
         let k = all.swap_remove(0);
-        Derivatives { k, first, second }
+        KernelDerivatives { k, first, second }
     }
 }
 
-impl Derivatives {
+impl KernelDerivatives {
     /// Q
     fn form(&self, v: &Cholesky, y: MatRef<'_, f64>, delta: f64, par: Par) -> Expansion {
         let (m, count) = (y.nrows(), self.first.len());

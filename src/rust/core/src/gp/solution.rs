@@ -1,6 +1,6 @@
 //! The fit of the exact route at its estimates, coefficients included, and what it checks of itself.
 //!
-//! In the coordinates of `Turned`, with `V = K + delta I`, X's directions first (1) and contrasts second (2), `a = V22^-1 y2` and R the triangle of X's decomposition
+//! In the coordinates of `ContrastCoordinates`, with `V = K + delta I`, X's directions first (1) and contrasts second (2), `a = V22^-1 y2` and R the triangle of X's decomposition
 //!
 //! ```text
 //! R beta = y1 - V12 a,   vcov(beta) = sigma2 R^-1 S R^-T,   S = V11 - V12 V22^-1 V21,   log|V| = log|V22| + log|S|
@@ -12,7 +12,7 @@ use super::part::FEW;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::likelihood::Method;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::point::Point;
 use crate::linalg::{dot, log_det, product};
 use crate::lmm::fit::{Fit, fit_above};
@@ -194,7 +194,7 @@ pub(super) fn beyond_a_double(fit: &Fit) -> bool {
 }
 
 fn is_inside(fit: &Fit) -> bool {
-    fit.optimum.as_ref().is_some_and(|o| o.best.place == Place::Interior)
+    fit.optimum.as_ref().is_some_and(|o| o.best.place == Location::Interior)
 }
 
 pub(super) fn unlike() -> Error {

@@ -80,7 +80,7 @@ impl<'a> Sparse<'a> {
     }
 
     /// Some columns of W, in memory of its own.
-    pub(crate) fn columns(&self, columns: &[usize]) -> Columns {
+    pub(crate) fn columns(&self, columns: &[usize]) -> CompressedColumns {
         let (mut p, mut i, mut x) = (vec![0], vec![], vec![]);
         for &c in columns {
             let range = self.p[c] as usize..self.p[c + 1] as usize;
@@ -88,7 +88,7 @@ impl<'a> Sparse<'a> {
             x.extend_from_slice(&self.x[range]);
             p.push(x.len() as i32);
         }
-        Columns {
+        CompressedColumns {
             nrows: self.nrows,
             p,
             i,
@@ -111,14 +111,14 @@ impl<'a> Sparse<'a> {
 }
 
 /// Compressed columns that are owned.
-pub(crate) struct Columns {
+pub(crate) struct CompressedColumns {
     nrows: usize,
     p: Vec<i32>,
     i: Vec<i32>,
     x: Vec<f64>,
 }
 
-impl Columns {
+impl CompressedColumns {
     pub(crate) fn view(&self) -> Sparse<'_> {
         let Self { nrows, p, i, x } = self;
         Sparse { nrows: *nrows, p, i, x }

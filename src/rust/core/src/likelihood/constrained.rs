@@ -8,7 +8,7 @@ use num_dual::{Dual2_64, Dual64};
 
 /// The parameter that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum Parameter {
     /// sigma2_e / sigma2, held by its logarithm.
     Delta,
     /// sigma2 / (sigma2 + sigma2_e), held by the logarithm of delta.
@@ -32,7 +32,7 @@ pub struct Ingredients<D> {
     pub variance: D,
 }
 
-pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: What, h: D, g: D) -> Ingredients<D> {
+pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, h: D, g: D) -> Ingredients<D> {
     let mut part = Ingredients {
         terms: criterion.terms(h, g),
         log_h: h.ln(),
@@ -40,7 +40,7 @@ pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: What, h: D, g: D)
         beta: D::from(0.0),
         variance: D::from(0.0),
     };
-    if let What::Beta(j) = what {
+    if let Parameter::Beta(j) = what {
         let inverse = criterion.inverse(h, g);
         let row = &criterion.data.basis[j];
         part.beta = criterion.beta(row, h, &inverse);
@@ -59,23 +59,23 @@ fn variance_along<D: Scalar>(criterion: &Criterion<'_>, row: &[f64], h: D, g: D,
 }
 
 /// Deviance at one delta with the parameter held at `theta`, or free.
-pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: What, part: &Ingredients<D>, theta: Option<f64>) -> D {
+pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, part: &Ingredients<D>, theta: Option<f64>) -> D {
     let n = criterion.n() as f64;
     let Terms { q, log_det } = part.terms;
     let scale_free = |q: D| (q / n).ln() * n + log_det + (n + criterion.constant());
     let scale_held = |log_tau2: D| log_tau2 * n + log_det + q * (-log_tau2).exp() + criterion.constant();
     match (what, theta) {
-        (What::SigmaU, Some(theta)) => scale_held(-part.log_h + theta),
-        (What::SigmaE, Some(theta)) => scale_held(-part.log_g + theta),
-        (What::Beta(_), Some(theta)) => scale_free(q + (part.beta - theta).powi(2) / part.variance),
+        (Parameter::SigmaU, Some(theta)) => scale_held(-part.log_h + theta),
+        (Parameter::SigmaE, Some(theta)) => scale_held(-part.log_g + theta),
+        (Parameter::Beta(_), Some(theta)) => scale_free(q + (part.beta - theta).powi(2) / part.variance),
         _ => scale_free(q),
     }
 }
 
 /// Terms of the likelihood on the grid of log delta and in its limits: they depend on no held value and are computed once.
-pub struct Table<'a> {
+pub struct LikelihoodTable<'a> {
     pub criterion: Criterion<'a>,
-    pub what: What,
+    pub what: Parameter,
     pub at: Vec<f64>,
     pub terms: Vec<Ingredients<Dual64>>,
     /// In the limits delta -> 0 (if that limit is finite) and delta -> infinity.
@@ -83,8 +83,8 @@ pub struct Table<'a> {
     pub upper: Ingredients<f64>,
 }
 
-impl<'a> Table<'a> {
-    pub fn new(criterion: Criterion<'a>, what: What) -> Self {
+impl<'a> LikelihoodTable<'a> {
+    pub fn new(criterion: Criterion<'a>, what: Parameter) -> Self {
         let at = grid_points(criterion.data);
         let dual = |t: &f64| {
             let (h, g) = proportions(Dual64::from(*t).derivative());
@@ -103,19 +103,19 @@ impl<'a> Table<'a> {
 
 /// The deviance as a function of log delta, with the parameter held.
 pub struct Constrained<'p, 'a> {
-    pub table: &'p Table<'a>,
+    pub table: &'p LikelihoodTable<'a>,
     pub theta: Option<f64>,
 }
 
 impl Constrained<'_, '_> {
     fn evaluate<D: Scalar>(&self, at: D) -> D {
         let (h, g) = proportions(at);
-        let Table { criterion, what, .. } = self.table;
+        let LikelihoodTable { criterion, what, .. } = self.table;
         combine(criterion, *what, &ingredients(criterion, *what, h, g), self.theta)
     }
 
     pub fn grid(&self) -> DeltaGrid {
-        let Table {
+        let LikelihoodTable {
             criterion,
             what,
             at,

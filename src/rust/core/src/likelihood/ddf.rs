@@ -53,7 +53,7 @@ pub fn along_x(data: &Rotated, (sigma2, sigma2_e): (f64, f64)) -> (Vec<f64>, Vec
 const PAIRS: [(usize, usize); 3] = [(0, 0), (0, 1), (1, 1)];
 
 /// S and its derivatives in the logarithms of the variances, first and second ones, in which V is still taken to be linear.
-struct Covariance {
+struct CoefficientCovariance {
     value: Vec<Vec<f64>>,
     first: [Vec<Vec<f64>>; 2],
     second: [Vec<Vec<f64>>; 3],
@@ -88,7 +88,7 @@ pub fn tests(data: &Rotated, by: Approximation, (sigma2, sigma2_e): (f64, f64)) 
     })
 }
 
-impl Covariance {
+impl CoefficientCovariance {
     fn adjusted(&self, w: [f64; 3]) -> Vec<Vec<f64>> {
         let taken = |i: usize, j: usize| {
             w[0] * self.second[0][i][j] + 2.0 * w[1] * self.second[1][i][j] + w[2] * self.second[2][i][j]
@@ -106,7 +106,7 @@ fn moved(theta: [f64; 2], (i, j): (usize, usize)) -> [HyperDual64; 2] {
     [0, 1].map(|k| HyperDual64::new(theta[k], along(k, i), along(k, j), 0.0))
 }
 
-fn covariance(criterion: &Criterion<'_>, theta: [f64; 2]) -> Covariance {
+fn covariance(criterion: &Criterion<'_>, theta: [f64; 2]) -> CoefficientCovariance {
     let r = criterion.data.rank();
     let of_pair = PAIRS.map(|pair| {
         let [a, b] = moved(theta, pair);
@@ -116,7 +116,7 @@ fn covariance(criterion: &Criterion<'_>, theta: [f64; 2]) -> Covariance {
         let entry = |i: usize, j: usize| part(&of_pair[pair][i.max(j)][i.min(j)]);
         (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect()
     };
-    Covariance {
+    CoefficientCovariance {
         value: full(0, |s| s.re),
         first: [full(0, |s| s.eps1), full(2, |s| s.eps1)],
         second: [0, 1, 2].map(|pair| full(pair, |s| s.eps1eps2)),

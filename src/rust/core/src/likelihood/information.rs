@@ -1,6 +1,6 @@
 //! Standard errors of variances and their ratios from the observed information.
 
-use crate::likelihood::optimize::{Optimum, Place};
+use crate::likelihood::optimize::{Location, Optimum};
 use crate::likelihood::point::Point;
 use crate::likelihood::{Criterion, proportions};
 use crate::linalg::Scalar;
@@ -44,7 +44,7 @@ impl PointErrors {
 
 /// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
 pub(crate) fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> PointErrors {
-    if optimum.best.place != Place::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
+    if optimum.best.place != Location::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
         return PointErrors::UNKNOWN;
     }
     let log_q = |t: Dual2_64| log_q(criterion, t);

@@ -1,6 +1,6 @@
 //! What one value of delta says: variances, heritability and log-likelihood in the user's units.
 
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::{Criterion, proportions};
 
 /// Estimates that go with one value of delta.
@@ -30,11 +30,11 @@ pub struct CurvePoint {
 }
 
 /// (h, g) of a local optimum.
-pub(crate) fn at(place: Place, log_delta: f64) -> (f64, f64) {
+pub(crate) fn at(place: Location, log_delta: f64) -> (f64, f64) {
     match place {
-        Place::Interior | Place::Floor => proportions(log_delta),
-        Place::Lower => (1.0, 0.0),
-        Place::Upper => (0.0, 1.0),
+        Location::Interior | Location::Floor => proportions(log_delta),
+        Location::Lower => (1.0, 0.0),
+        Location::Upper => (0.0, 1.0),
     }
 }
 

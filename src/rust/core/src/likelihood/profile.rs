@@ -3,11 +3,11 @@
 //! Variances are profiled in the fit's own likelihood. A fixed effect is profiled in ML, since REML does not contain it (lme4 does
 //! the same).
 
-pub use super::constrained::What;
-use super::constrained::{Constrained, Ingredients, Table, combine, ingredients};
+pub use super::constrained::Parameter;
+use super::constrained::{Constrained, Ingredients, LikelihoodTable, combine, ingredients};
 pub use super::point::CurvePoint;
 use crate::likelihood::delta_grid::delta_grid;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::likelihood::profiled::straddled;
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::rotation::rotated::Rotated;
@@ -21,7 +21,7 @@ use crate::runtime::error::{Error, Result};
 ///
 /// ```
 /// # use fastlmm_core::{kernel::Kernel, likelihood::{Criterion, Method}, lmm::fit::{Options, fit}, rotation::Model};
-/// use fastlmm_core::likelihood::profile::{Profile, What};
+/// use fastlmm_core::likelihood::profile::{Parameter, Profile};
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// # let x = faer::Mat::full(6, 1, 1.0);
 /// # let model = Model {
@@ -29,7 +29,7 @@ use crate::runtime::error::{Error, Result};
 /// #     group: &[0, 0, 1, 1, 2, 2], kernel: Kernel::Identity, index: &[0, 1, 2],
 /// # };
 /// # let fit = fit(&model, Options { method: Method::Reml, threads: 1, tolerance: None }, &mut ())?;
-/// let (lower, upper) = Profile::new(&fit.rotated, Method::Reml, What::Delta)?.interval(3.84)?;
+/// let (lower, upper) = Profile::new(&fit.rotated, Method::Reml, Parameter::Delta)?.interval(3.84)?;
 /// let criterion = Criterion { data: &fit.rotated, method: Method::Reml };
 /// for delta in [lower, upper] {
 ///     let deviance = criterion.deviance((delta / fit.rotated.k_scale).ln());
@@ -39,15 +39,15 @@ use crate::runtime::error::{Error, Result};
 /// # }
 /// ```
 pub struct Profile<'a> {
-    table: Table<'a>,
+    table: LikelihoodTable<'a>,
     best: f64,
     estimate: f64,
     unit: f64,
 }
 
 /// Data in whose likelihood a parameter can be profiled: a fixed effect is profiled in ML, which can have no optimum inside where the fit's REML has.
-pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
-    if matches!(what, What::Beta(_)) && data.null > data.dropped {
+pub fn profiled(mut data: Rotated, what: Parameter) -> Result<Rotated> {
+    if matches!(what, Parameter::Beta(_)) && data.null > data.dropped {
         let criterion = Criterion {
             data: &data,
             method: Method::Ml,
@@ -61,14 +61,14 @@ pub fn profiled(mut data: Rotated, what: What) -> Result<Rotated> {
 
 impl<'a> Profile<'a> {
     /// `method` is that of the fit, and ML for a coefficient. Fails where the likelihood has no optimum.
-    pub fn new(data: &'a Rotated, method: Method, what: What) -> Result<Self> {
-        let method = if matches!(what, What::Beta(_)) {
+    pub fn new(data: &'a Rotated, method: Method, what: Parameter) -> Result<Self> {
+        let method = if matches!(what, Parameter::Beta(_)) {
             Method::Ml
         } else {
             method
         };
         let mut profile = Self {
-            table: Table::new(Criterion { data, method }, what),
+            table: LikelihoodTable::new(Criterion { data, method }, what),
             best: f64::NAN,
             estimate: f64::NAN,
             unit: 1.0,
@@ -85,7 +85,7 @@ impl<'a> Profile<'a> {
     /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
     pub(crate) fn deviance_at(&self, theta: f64) -> Result<f64> {
         self.deviance(match self.table.what {
-            What::Beta(_) => theta / self.unit_of_theta(),
+            Parameter::Beta(_) => theta / self.unit_of_theta(),
             _ => theta - self.unit_of_theta(),
         })
     }
@@ -93,7 +93,7 @@ impl<'a> Profile<'a> {
     /// theta at the optimum, and a step that is small beside its uncertainty.
     pub(crate) fn start(&self) -> (f64, f64) {
         match self.table.what {
-            What::Beta(_) => (
+            Parameter::Beta(_) => (
                 self.estimate * self.unit_of_theta(),
                 0.1 * self.unit * self.unit_of_theta(),
             ),
@@ -105,10 +105,10 @@ impl<'a> Profile<'a> {
     fn unit_of_theta(&self) -> f64 {
         let (y, k) = (self.table.criterion.data.y_scale, self.table.criterion.data.k_scale);
         match self.table.what {
-            What::Delta | What::H2 => k.ln(),
-            What::SigmaU => 2.0 * y.ln() - k.ln(),
-            What::SigmaE => 2.0 * y.ln(),
-            What::Beta(_) => y,
+            Parameter::Delta | Parameter::H2 => k.ln(),
+            Parameter::SigmaU => 2.0 * y.ln() - k.ln(),
+            Parameter::SigmaE => 2.0 * y.ln(),
+            Parameter::Beta(_) => y,
         }
     }
 
@@ -121,20 +121,20 @@ impl<'a> Profile<'a> {
         let optimum = free.grid().optimum(&free)?.ok_or(Error::MlUnbounded)?;
         self.best = optimum.best.value;
         let part = match optimum.best.place {
-            Place::Interior | Place::Floor => {
+            Location::Interior | Location::Floor => {
                 let (h, g) = proportions(optimum.best.at);
                 ingredients(&self.table.criterion, self.table.what, h, g)
             }
-            Place::Upper => self.table.upper,
-            Place::Lower => self.table.lower.ok_or(Error::MlUnbounded)?,
+            Location::Upper => self.table.upper,
+            Location::Lower => self.table.lower.ok_or(Error::MlUnbounded)?,
         };
         let tau2 = part.terms.q / self.table.criterion.n() as f64;
         self.unit = (tau2 * part.variance).sqrt();
         self.estimate = match self.table.what {
-            What::Delta | What::H2 => optimum.best.at,
-            What::SigmaU => tau2.ln() + part.log_h,
-            What::SigmaE => tau2.ln() + part.log_g,
-            What::Beta(_) => part.beta,
+            Parameter::Delta | Parameter::H2 => optimum.best.at,
+            Parameter::SigmaU => tau2.ln() + part.log_h,
+            Parameter::SigmaE => tau2.ln() + part.log_g,
+            Parameter::Beta(_) => part.beta,
         };
         Ok(())
     }
@@ -145,7 +145,7 @@ impl<'a> Profile<'a> {
             return Ok(value);
         }
         match self.table.what {
-            What::Delta | What::H2 => Ok(self.table.criterion.deviance(theta)),
+            Parameter::Delta | Parameter::H2 => Ok(self.table.criterion.deviance(theta)),
             _ => {
                 let held = Constrained {
                     table: &self.table,
@@ -164,8 +164,8 @@ impl<'a> Profile<'a> {
         let no_residual = self.table.lower.as_ref().map_or(f64::MAX, free);
         match (self.table.what, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
             (_, false, false) => None,
-            (What::Delta | What::H2, true, _) | (What::SigmaU, _, true) => Some(no_kernel),
-            (What::Delta | What::H2, _, true) | (What::SigmaE, _, true) => Some(no_residual),
+            (Parameter::Delta | Parameter::H2, true, _) | (Parameter::SigmaU, _, true) => Some(no_kernel),
+            (Parameter::Delta | Parameter::H2, _, true) | (Parameter::SigmaE, _, true) => Some(no_residual),
             _ => Some(f64::MAX),
         }
     }
@@ -213,13 +213,13 @@ impl<'a> Profile<'a> {
     /// Points that straddle the interval's ends, ascending, the estimate among them.
     fn search_points(&self, drop: f64) -> Result<Vec<f64>> {
         let mut points = match self.table.what {
-            What::Delta | What::H2 => self.table.at.clone(),
-            What::SigmaU => self.around_total(
+            Parameter::Delta | Parameter::H2 => self.table.at.clone(),
+            Parameter::SigmaU => self.around_total(
                 -self.table.at[self.table.at.len() - 1],
                 25.0 - self.table.criterion.data.largest().ln(),
             ),
-            What::SigmaE => self.around_total(self.table.at[0] - self.table.criterion.data.largest().ln(), 15.0),
-            What::Beta(_) => return self.outward(drop),
+            Parameter::SigmaE => self.around_total(self.table.at[0] - self.table.criterion.data.largest().ln(), 15.0),
+            Parameter::Beta(_) => return self.outward(drop),
         };
         if self.estimate.is_finite() {
             points.push(self.estimate);
@@ -268,7 +268,7 @@ impl<'a> Profile<'a> {
         let deviance = self.deviance(theta)?;
         let side = if theta < self.estimate { -1.0 } else { 1.0 };
         // h2 falls as delta rises
-        let side = if self.table.what == What::H2 { -side } else { side };
+        let side = if self.table.what == Parameter::H2 { -side } else { side };
         let zeta = side * (deviance - self.best).max(0.0).sqrt();
         Ok(CurvePoint {
             value: self.to_user(theta),
@@ -280,7 +280,7 @@ impl<'a> Profile<'a> {
     /// An infinite border of delta is drawn at the end of the grid.
     fn finite(&self, theta: f64) -> f64 {
         match self.table.what {
-            What::Delta => theta.clamp(self.table.at[0], self.table.at[self.table.at.len() - 1]),
+            Parameter::Delta => theta.clamp(self.table.at[0], self.table.at[self.table.at.len() - 1]),
             _ => theta,
         }
     }
@@ -288,35 +288,35 @@ impl<'a> Profile<'a> {
     fn between(&self, a: f64, b: f64, fraction: f64) -> f64 {
         let mix = |a: f64, b: f64| a + (b - a) * fraction;
         match self.table.what {
-            What::Delta | What::Beta(_) => mix(a, b),
-            What::H2 => {
+            Parameter::Delta | Parameter::Beta(_) => mix(a, b),
+            Parameter::H2 => {
                 let h2 = mix(self.to_user(b), self.to_user(a));
                 (((1.0 - h2) / h2) / self.table.criterion.data.k_scale).ln()
             }
-            What::SigmaU | What::SigmaE => 2.0 * mix((0.5 * a).exp(), (0.5 * b).exp()).ln(),
+            Parameter::SigmaU | Parameter::SigmaE => 2.0 * mix((0.5 * a).exp(), (0.5 * b).exp()).ln(),
         }
     }
 
     fn to_user(&self, theta: f64) -> f64 {
         let data = self.table.criterion.data;
         match self.table.what {
-            What::Delta => theta.exp() * data.k_scale,
-            What::H2 => 1.0 / (1.0 + theta.exp() * data.k_scale),
-            What::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),
-            What::SigmaE => (0.5 * theta).exp() * data.y_scale,
-            What::Beta(_) => theta * data.y_scale,
+            Parameter::Delta => theta.exp() * data.k_scale,
+            Parameter::H2 => 1.0 / (1.0 + theta.exp() * data.k_scale),
+            Parameter::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),
+            Parameter::SigmaE => (0.5 * theta).exp() * data.y_scale,
+            Parameter::Beta(_) => theta * data.y_scale,
         }
     }
 }
 
-impl What {
+impl Parameter {
     /// The parameter of a theta in the user's units.
     pub(crate) fn in_user_units(self, theta: f64) -> f64 {
         match self {
-            What::Delta => theta.exp(),
-            What::H2 => 1.0 / (1.0 + theta.exp()),
-            What::SigmaU | What::SigmaE => (0.5 * theta).exp(),
-            What::Beta(_) => theta,
+            Parameter::Delta => theta.exp(),
+            Parameter::H2 => 1.0 / (1.0 + theta.exp()),
+            Parameter::SigmaU | Parameter::SigmaE => (0.5 * theta).exp(),
+            Parameter::Beta(_) => theta,
         }
     }
 }

@@ -60,7 +60,7 @@ pub trait Profiled {
         let (low, high) = self.borders();
         let estimate = self.estimate();
         let mut step = target * self.step();
-        let mut inner = Place {
+        let mut inner = Iterate {
             at: estimate,
             excess: -target,
             slope: side / self.step(),
@@ -72,7 +72,7 @@ pub trait Profiled {
             if next == inner.at || !step.is_normal() {
                 break;
             }
-            let outer = Place::new(next, self.rough(next)?, side, target);
+            let outer = Iterate::new(next, self.rough(next)?, side, target);
             if outer.excess >= 0.0 {
                 return self.crossing(inner, outer, side, target);
             }
@@ -96,7 +96,7 @@ pub trait Profiled {
 
     /// Where zeta passes the target: Newton's method where the slope is known, else regula falsi that halves the weight of an end that stays (the Illinois
     /// method), kept between two places of which one lies on each side.
-    fn crossing(&self, mut inner: Place, mut outer: Place, side: f64, target: f64) -> Result<f64> {
+    fn crossing(&self, mut inner: Iterate, mut outer: Iterate, side: f64, target: f64) -> Result<f64> {
         let (mut low, mut high) = (inner.excess, outer.excess);
         for _ in 0..MOST {
             let (at, is_newton) = next_place(&inner, &outer, (low, high));
@@ -105,13 +105,13 @@ pub trait Profiled {
             if close || best.is_reached(self.tolerance(), target, is_newton) {
                 return Ok(at);
             }
-            let place = Place::new(at, self.rough(at)?, side, target);
+            let place = Iterate::new(at, self.rough(at)?, side, target);
             if place.excess >= 0.0 {
                 low *= if outer.last { 0.5 } else { 1.0 };
-                (outer, inner.last, high) = (Place { last: true, ..place }, false, place.excess);
+                (outer, inner.last, high) = (Iterate { last: true, ..place }, false, place.excess);
             } else {
                 high *= if inner.last { 0.5 } else { 1.0 };
-                (inner, outer.last, low) = (Place { last: true, ..place }, false, place.excess);
+                (inner, outer.last, low) = (Iterate { last: true, ..place }, false, place.excess);
             }
         }
         Ok(0.5 * (inner.at + outer.at))
@@ -145,7 +145,7 @@ const FAR: f64 = 1e3;
 
 /// A value of the parameter, how far zeta is above the target there, and the derivative of that.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Iterate {
     at: f64,
     excess: f64,
     slope: f64,
@@ -155,7 +155,7 @@ pub struct Place {
     last: bool,
 }
 
-impl Place {
+impl Iterate {
     fn new(at: f64, held: Rise, side: f64, target: f64) -> Self {
         let zeta = held.rise.max(0.0).sqrt();
         let slope = held.slope / (2.0 * zeta);
@@ -184,7 +184,7 @@ impl Place {
 }
 
 /// The next place to look at, and whether it is Newton's from the better of the two.
-fn next_place(inner: &Place, outer: &Place, (low, high): (f64, f64)) -> (f64, bool) {
+fn next_place(inner: &Iterate, outer: &Iterate, (low, high): (f64, f64)) -> (f64, bool) {
     let better = if outer.excess < -inner.excess { outer } else { inner };
     let newton = better.newton();
     let (a, b) = (inner.at.min(outer.at), inner.at.max(outer.at));

@@ -14,7 +14,7 @@ use crate::lmm::fit::{Fit, Options, Status, complete, fit_by, locate_inside};
 use crate::rotation::decomposition::Decomposition;
 use crate::rotation::rotated::Rotated;
 use crate::rotation::thin_svd::Thin;
-use crate::rotation::{Block, Model, NullModel};
+use crate::rotation::{Model, NullModel, ResponseBlock};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -57,7 +57,7 @@ fn is_narrow(model: &Model<'_>) -> bool {
 }
 
 /// `None` where the factor was decomposed as a matrix, and where too little of the kernel is left to take it from the whole.
-fn without(null: &NullModel<'_>, block: &Block, set: &[usize], options: Options) -> Result<Option<Fit>> {
+fn without(null: &NullModel<'_>, block: &ResponseBlock, set: &[usize], options: Options) -> Result<Option<Fit>> {
     let Decomposition::ThinSvd(thin) = &null.decomposition else {
         return Ok(None);
     };

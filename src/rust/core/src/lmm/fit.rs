@@ -4,12 +4,12 @@ use super::estimates::{Case, Located, assemble};
 pub use super::estimates::{Fit, Status};
 use crate::likelihood::delta_grid::{delta_grid, delta_grid_above};
 use crate::likelihood::information::errors;
-use crate::likelihood::optimize::{DeltaGrid, Optimum, Place};
+use crate::likelihood::optimize::{DeltaGrid, Location, Optimum};
 use crate::likelihood::point::{Point, at, point};
 use crate::likelihood::{Criterion, Method, proportions};
 use crate::lmm::degenerate::{degenerate, diagnose, interpolated};
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Block, Model, NullModel};
+use crate::rotation::{Model, NullModel, ResponseBlock};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
@@ -78,7 +78,7 @@ pub(crate) fn fit_above(model: &Model<'_>, method: Method, floor: f64, workers: 
     workers.run(|par| estimate(&null, &block, method, floor, par))
 }
 
-fn estimate(null: &NullModel<'_>, block: &Block, method: Method, floor: f64, par: Par) -> Result<Fit> {
+fn estimate(null: &NullModel<'_>, block: &ResponseBlock, method: Method, floor: f64, par: Par) -> Result<Fit> {
     let mut data = null.respond(block, 0)?;
     let status = above_floor(diagnose(&data, block.length(0), null.trace)?, floor);
     let located = locate_inside(&mut data, method, null.kept(), status, |criterion| {
@@ -188,7 +188,7 @@ fn profile(criterion: &Criterion<'_>, grid: &DeltaGrid, optimum: &Optimum) -> Ve
         0
     };
     let mut log_delta = grid.at[first..].to_vec();
-    if optimum.best.place == Place::Interior && optimum.curvature > 0.0 {
+    if optimum.best.place == Location::Interior && optimum.curvature > 0.0 {
         let step = 4.0 * (2.0 / optimum.curvature).sqrt() / f64::from(FINE);
         log_delta.extend((-FINE..=FINE).map(|i| optimum.best.at + step * f64::from(i)));
         log_delta.sort_by(f64::total_cmp);
@@ -201,9 +201,9 @@ fn profile(criterion: &Criterion<'_>, grid: &DeltaGrid, optimum: &Optimum) -> Ve
 }
 
 /// A variance below or above what a double holds would be a wrong number.
-fn check_scale(point: &Point, place: Option<Place>) -> Result<()> {
-    let fits = |value: f64, border: Place| value.is_normal() || (value == 0.0 && place == Some(border));
-    for (value, border) in [(point.sigma2, Place::Upper), (point.sigma2_e, Place::Lower)] {
+fn check_scale(point: &Point, place: Option<Location>) -> Result<()> {
+    let fits = |value: f64, border: Location| value.is_normal() || (value == 0.0 && place == Some(border));
+    for (value, border) in [(point.sigma2, Location::Upper), (point.sigma2_e, Location::Lower)] {
         if !fits(value, border) {
             return Err(Error::Scale { value });
         }

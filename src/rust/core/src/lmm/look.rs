@@ -1,8 +1,8 @@
 //! The likelihoods of many responses with one kernel of several that are tried: those that lack a few rows share the decomposition of all rows.
 
 use super::left_out::{Indicator, LeftOut};
-use super::many::{Fits, ManyOptions, Table, fit_many};
-use super::many_rotation::{Asked, Shared};
+use super::many::{Fits, ManyOptions, ResponseTable, fit_many};
+use super::many_rotation::{PatternOptions, Shared};
 use super::missing_pattern::{Pattern, patterns};
 use crate::likelihood::Criterion;
 use crate::likelihood::point::Point;
@@ -11,7 +11,7 @@ use crate::lmm::fit::Fit;
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::projection::Projection;
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Block, Model};
+use crate::rotation::{Model, ResponseBlock};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -37,7 +37,7 @@ pub fn only_looked_at(y: MatRef<'_, f64>) -> Vec<usize> {
 pub fn look(y: MatRef<'_, f64>, model: &Model<'_>, request: ManyOptions, monitor: &mut dyn Monitor) -> Result<Fits> {
     let (all, nobs) = patterns(y);
     let (cheap, mut others): (Vec<_>, Vec<_>) = all.into_iter().partition(|pattern| is_cheap(pattern, y.nrows()));
-    let table = Table { y, model, request };
+    let table = ResponseTable { y, model, request };
     let workers = Workers::new(request.options.threads)?;
     let shared = match cheap.is_empty() {
         true => return fit_many(y, model, request, monitor),
@@ -75,8 +75,8 @@ pub fn look(y: MatRef<'_, f64>, model: &Model<'_>, request: ManyOptions, monitor
 }
 
 /// The null model of all rows.
-fn of_all_rows<'a>(table: Table<'a>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Shared<'a>> {
-    let asked = Asked {
+fn of_all_rows<'a>(table: ResponseTable<'a>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Shared<'a>> {
+    let asked = PatternOptions {
         count: table.y.ncols() + table.y.nrows(),
         options: table.request.options,
         floor: table.request.floor(table.model.weights),
@@ -101,7 +101,7 @@ type Deviances = Vec<Result<Option<f64>>>;
 
 /// Patterns among all rows.
 struct Holes<'a> {
-    table: Table<'a>,
+    table: ResponseTable<'a>,
     shared: &'a Shared<'a>,
     patterns: &'a [Pattern],
     indicators: BTreeMap<usize, Indicator>,
@@ -109,7 +109,7 @@ struct Holes<'a> {
 }
 
 impl<'a> Holes<'a> {
-    fn new(table: Table<'a>, shared: &'a Shared<'a>, patterns: &'a [Pattern], par: Par) -> Result<Self> {
+    fn new(table: ResponseTable<'a>, shared: &'a Shared<'a>, patterns: &'a [Pattern], par: Par) -> Result<Self> {
         let rows: BTreeSet<usize> = patterns.iter().flat_map(|p| missing(p, table.y.nrows())).collect();
         let rows: Vec<usize> = rows.into_iter().collect();
         let all = indicators(shared, &rows, par)?;
@@ -147,7 +147,7 @@ impl<'a> Holes<'a> {
         Ok(self.patterns.iter().map(of).collect())
     }
 
-    fn deviance(&self, data: &mut Rotated, block: &Block, at: usize, pattern: &Pattern) -> Result<Option<f64>> {
+    fn deviance(&self, data: &mut Rotated, block: &ResponseBlock, at: usize, pattern: &Pattern) -> Result<Option<f64>> {
         clear_registers();
         self.shared.null.fill(data, block, at)?;
         let weight = |&i: &usize| self.table.model.weights[i].ln();

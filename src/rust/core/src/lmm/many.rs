@@ -4,8 +4,8 @@
 //! responses share the weights 1 / (h lambda + g) and the log-determinants. Rotation and quadratic forms of all responses are matrix
 //! products. From the grid on each response is searched by the code of a single fit, so that its optimum is as exact.
 
-use super::many_rotation::{Asked, Shared};
-use super::missing_pattern::Part;
+use super::many_rotation::{PatternOptions, Shared};
+use super::missing_pattern::Subset;
 use super::missing_pattern::{Pattern, patterns};
 use crate::kernel::Kernel;
 use crate::lmm::fit::{Fit, Options, condition_floor, fit_by};
@@ -92,7 +92,7 @@ pub fn fit_many(
     claim(2.0 * (y.ncols() * (alpha + model.x.ncols().pow(2))) as f64)?;
     let workers = Workers::new(request.options.threads)?;
     let (all, nobs) = patterns(y);
-    let table = Table { y, model, request };
+    let table = ResponseTable { y, model, request };
     let mut fits: Vec<Result<Fit>> = (0..y.ncols()).map(|_| Err(Error::Interrupted)).collect();
     for (j, fit) in table.patterns(&all, &workers, monitor)? {
         fits[j] = fit;
@@ -104,13 +104,13 @@ type PatternFits<'p> = Vec<(&'p Pattern, Vec<Result<Fit>>)>;
 
 /// Responses, their model, and what is asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Table<'a> {
+pub(super) struct ResponseTable<'a> {
     pub y: MatRef<'a, f64>,
     pub model: &'a Model<'a>,
     pub request: ManyOptions,
 }
 
-impl Table<'_> {
+impl ResponseTable<'_> {
     /// The fits of the responses of some patterns, with their places.
     pub fn patterns(
         self,
@@ -141,7 +141,7 @@ impl Table<'_> {
 
     /// The fits of one pattern: what is wrong with its rows or its kernel is said of each of its responses.
     fn pattern(self, pattern: &Pattern, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Vec<Result<Fit>>> {
-        let part = Part::new(self.model, &pattern.rows);
+        let part = Subset::new(self.model, &pattern.rows);
         let fits = match check_groups(&part) {
             Err(error) => Err(error),
             Ok(()) if pattern.columns.len() == 1 => Ok(vec![self.one(pattern, &part, workers, monitor)]),
@@ -162,7 +162,7 @@ impl Table<'_> {
     }
 
     /// A pattern of one response is an ordinary fit.
-    fn one(self, pattern: &Pattern, part: &Part<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+    fn one(self, pattern: &Pattern, part: &Subset<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
         let column = pattern.response(self.y, pattern.columns[0])?;
         let model = part.model(self.model, &column);
         let floor = self.request.floor(model.weights);
@@ -177,13 +177,13 @@ impl Table<'_> {
     fn columns(
         self,
         pattern: &Pattern,
-        part: &Part<'_>,
+        part: &Subset<'_>,
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Vec<Result<Fit>>> {
         let model = part.model(self.model, &[]);
         let projection = Projection::new(&model, workers)?;
-        let asked = Asked {
+        let asked = PatternOptions {
             count: pattern.columns.len(),
             options: self.request.options,
             floor: self.request.floor(model.weights),
@@ -243,7 +243,7 @@ fn unless_of_all(mut fits: Vec<Result<Fit>>) -> Result<Vec<Result<Fit>>> {
 }
 
 /// Independent groups need at least two.
-fn check_groups(part: &Part<'_>) -> Result<()> {
+fn check_groups(part: &Subset<'_>) -> Result<()> {
     match part.kernel {
         Kernel::Identity if part.index.len() == 1 => Err(Error::Response {
             class: "one_group",

@@ -9,7 +9,7 @@ use crate::lmm::fit::{Fit, Options, above_floor, locate_inside};
 use crate::rotation::projection::{Projected, Projection};
 use crate::rotation::response::Length;
 use crate::rotation::rotated::Rotated;
-use crate::rotation::{Block, Model, NullModel};
+use crate::rotation::{Model, NullModel, ResponseBlock};
 use crate::runtime::error::Result;
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 /// What is asked of the responses of a pattern.
 #[derive(Clone, Copy)]
-pub struct Asked {
+pub struct PatternOptions {
     /// Number of responses in all.
     pub count: usize,
     pub options: Options,
@@ -39,10 +39,10 @@ impl<'a> Shared<'a> {
         model: &Model<'a>,
         projection: Projection,
         first: Vec<Result<Projected>>,
-        asked: Asked,
+        asked: PatternOptions,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<(Self, Block)> {
+    ) -> Result<(Self, ResponseBlock)> {
         // a reused decomposition is turned anew for each block: many responses are rotated by that of its factor
         let kernel = model.kernel.without_order();
         // eigenvectors pay from about n / 8 responses on
@@ -74,7 +74,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Fit a block of responses.
-    pub fn fit(&self, block: &Block, effects: bool, workers: &Workers) -> Vec<Result<Fit>> {
+    pub fn fit(&self, block: &ResponseBlock, effects: bool, workers: &Workers) -> Vec<Result<Fit>> {
         let located = workers.run(|par| self.search(block, par));
         let place = |l: &Result<Located>| l.as_ref().map_or((0.0, 1.0), |l| (l.h, l.g));
         let at: Vec<(f64, f64)> = located.iter().map(place).collect();
@@ -94,7 +94,7 @@ impl<'a> Shared<'a> {
     }
 
     /// Each response on its own, in one copy of the rotated data for each thread.
-    fn search(&self, block: &Block, par: Par) -> Vec<Result<Located>> {
+    fn search(&self, block: &ResponseBlock, par: Par) -> Vec<Result<Located>> {
         let forms = self.common.forms(&block.rotated, par);
         let one = |data: &mut Rotated, j: usize| {
             clear_registers();

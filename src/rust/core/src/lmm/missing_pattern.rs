@@ -53,7 +53,7 @@ impl Pattern {
 }
 
 /// The model of some rows: groups without rows are left out, X is copied only if rows are missing.
-pub struct Part<'a> {
+pub struct Subset<'a> {
     x: Option<Mat<f64>>,
     weights: Vec<f64>,
     z: Vec<f64>,
@@ -64,7 +64,7 @@ pub struct Part<'a> {
     label: Vec<usize>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> Subset<'a> {
     pub fn new(model: &Model<'a>, rows: &[usize]) -> Self {
         let of = |x: &[f64]| rows.iter().map(|&i| x[i]).collect();
         let mut number = vec![usize::MAX; model.index.len()];

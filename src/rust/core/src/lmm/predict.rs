@@ -119,7 +119,7 @@ fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64
         root[i] * sigma2 * kernel.entry(index[i], index[j]) * root[j] + if i == j { *sigma2_e } else { 0.0 }
     };
     // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by V^(-1/2)
-    let half = Half::new(m, entry, par)?;
+    let half = Whitening::new(m, entry, par)?;
     stop::check()?;
     let c = half.times(by_entries(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
     let x = half.times(whitened(fitted, &root), par);
@@ -149,19 +149,19 @@ fn fixed_variance(fitted: &Fitted<'_>, targets: &Targets<'_>, c: &Mat<f64>, x: &
 ///
 /// Scaled to a unit diagonal, groups of very different weight keep their own accuracy. A singular A (no residual variance) has its eigenvectors
 /// instead of a Cholesky factor, those of rounding left out: what is multiplied lies in its range.
-struct Half {
+struct Whitening {
     inverse: Vec<f64>,
-    form: Form,
+    form: InverseRoot,
 }
 
-enum Form {
+enum InverseRoot {
     /// Lower triangle of the Cholesky factor.
     Factor(Mat<f64>),
     /// Rows of diag(lambda^(-1/2)) Q'.
     Eigen(Mat<f64>),
 }
 
-impl Half {
+impl Whitening {
     fn new(n: usize, entry: impl Fn(usize, usize) -> f64, par: Par) -> Result<Self> {
         let inverse: Vec<f64> = (0..n)
             .map(|i| entry(i, i))
@@ -173,8 +173,8 @@ impl Half {
             Ordering::Less => 0.0,
         };
         let form = match Self::factor(by_entries(n, n, scaled), par) {
-            Some(factor) => Form::Factor(factor),
-            None => Form::Eigen(Self::eigen(by_entries(n, n, scaled), par)?),
+            Some(factor) => InverseRoot::Factor(factor),
+            None => InverseRoot::Eigen(Self::eigen(by_entries(n, n, scaled), par)?),
         };
         Ok(Self { inverse, form })
     }
@@ -203,14 +203,14 @@ impl Half {
             (0..b.ncols()).for_each(|j| b[(i, j)] *= scale);
         }
         match &self.form {
-            Form::Factor(factor) => {
+            InverseRoot::Factor(factor) => {
                 for part in pieces(b.ncols(), share((b.nrows() as f64).powi(2))) {
                     let columns = b.as_mut().subcols_mut(part.start, part.len());
                     solve_lower_triangular_in_place(factor.as_ref(), columns, par);
                 }
                 b
             }
-            Form::Eigen(rows) => product(rows.as_ref(), b.as_ref(), par),
+            InverseRoot::Eigen(rows) => product(rows.as_ref(), b.as_ref(), par),
         }
     }
 }

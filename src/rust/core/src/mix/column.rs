@@ -11,13 +11,13 @@ use super::distance::Distance;
 use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use faer::{Mat, Par};
 
-pub struct Column {
+pub struct ConstrainedCoefficient {
     /// The coefficient as a combination of those along an orthonormal basis of X.
     pub direction: Mat<f64>,
     pub value: f64,
 }
 
-impl Column {
+impl ConstrainedCoefficient {
     pub fn add(&self, problem: &MixProblem, point: &mut AtVariances<'_>, par: Par) {
         let distance = self.distance(problem, point, par);
         point.deviance += distance.rise();

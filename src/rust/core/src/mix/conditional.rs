@@ -7,7 +7,7 @@
 //! cov(u_k[i], u_l[i] | y, beta) = (sigma2_k sigma2_l)^(1/2) (1[k = l] - (theta_k theta_l)^(1/2) f_ki' V^-1 f_li),   V^-1 = P + w S^-1 w'
 //! ```
 
-use super::covariance::Factor;
+use super::covariance::EffectFactor;
 use super::likelihood::AtVariances;
 use super::predict::generalised_inverse;
 use super::setup::Setup;
@@ -30,7 +30,7 @@ pub struct Conditional {
 }
 
 /// The columns of an effect, V^-1 times them, and which column belongs to each group.
-struct Columns {
+struct EffectColumns {
     f: Mat<f64>,
     solved: Mat<f64>,
     place: Vec<Option<usize>>,
@@ -69,7 +69,7 @@ impl Setup {
             self.problem.solve(point, f.as_ref(), par) + product(ws.as_ref(), along.as_ref(), par)
         };
         let columns = |&k: &usize| self.columns(k, effects[k].index.len(), labels, &solve);
-        let Some(all) = plain.iter().map(columns).collect::<Option<Vec<Columns>>>() else {
+        let Some(all) = plain.iter().map(columns).collect::<Option<Vec<EffectColumns>>>() else {
             return Ok(vec![]);
         };
         let mut found = vec![];
@@ -100,10 +100,10 @@ impl Setup {
         groups: usize,
         labels: &[usize],
         solve: &impl Fn(&Mat<f64>) -> Mat<f64>,
-    ) -> Option<Columns> {
+    ) -> Option<EffectColumns> {
         let (f, place) = match self.problem.covariance.factor(k)? {
-            Factor::Full(f) => (f.to_owned(), (0..groups).map(Some).collect()),
-            Factor::Diagonal(squares) => {
+            EffectFactor::Full(f) => (f.to_owned(), (0..groups).map(Some).collect()),
+            EffectFactor::Diagonal(squares) => {
                 let mut place = vec![None; groups];
                 labels.iter().enumerate().for_each(|(j, &g)| place[g] = Some(j));
                 let root = |i: usize, j: usize| if i == j { squares[j].sqrt() } else { 0.0 };
@@ -111,11 +111,11 @@ impl Setup {
             }
         };
         let solved = solve(&f);
-        Some(Columns { f, solved, place })
+        Some(EffectColumns { f, solved, place })
     }
 }
 
-impl Columns {
+impl EffectColumns {
     /// f' V^-1 f of each group's column here and in another effect; 0 for a group whose rows have no effect.
     fn products<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = f64> + 'a {
         let one = |(i, j): (&Option<usize>, &Option<usize>)| match (i, j) {

@@ -4,7 +4,7 @@
 //! coordinates are those along Q: what is orthogonal to Q has the residual variance alone.
 //! No [`NullModel`](crate::rotation::NullModel): that has the eigenvectors of one kernel for its basis, and here several share one.
 
-use super::covariance_term::Part;
+use super::covariance_term::CovarianceTerm;
 use super::grouped::Grouped;
 use super::inner::{inner, is_narrow, narrow_columns, root, square, unit, width};
 use super::{Effect, MixModel};
@@ -31,7 +31,7 @@ pub struct Coordinates {
 }
 
 /// Covariances of the effects, contrasts first, and the units that were divided out of their kernels.
-type Parts = (Vec<Part>, Vec<f64>);
+type Parts = (Vec<CovarianceTerm>, Vec<f64>);
 
 impl Coordinates {
     /// `plain`: X is projected out whatever the effects are.
@@ -202,13 +202,15 @@ impl Coordinates {
             first += block.ncols();
         }
         let grouped = Grouped::new(incidence, columns, par)?;
-        let mut factors = factors.into_iter().map(|f| Part::Factor(grouped.forward(f, par).0));
+        let mut factors = factors
+            .into_iter()
+            .map(|f| CovarianceTerm::Factor(grouped.forward(f, par).0));
         let diagonal = values
             .iter()
             .copied()
             .chain(std::iter::repeat_n(0.0, grouped.m() - values.len()))
             .collect();
-        let mut diagonal = Some(Part::Diagonal(diagonal));
+        let mut diagonal = Some(CovarianceTerm::Diagonal(diagonal));
         let own = |k: usize| if k == base { diagonal.take() } else { factors.next() };
         let parts = (0..model.effects.len()).filter_map(own).collect();
         self.grouped = Some(grouped);
@@ -227,11 +229,11 @@ impl Coordinates {
     }
 
     fn by_rows(&self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
-        let one = |effect: &Effect<'_>| -> Result<(Part, f64)> {
+        let one = |effect: &Effect<'_>| -> Result<(CovarianceTerm, f64)> {
             let part = if 3 * width(effect) <= self.n() {
-                Part::Factor(self.turned_factor(self.rooted_columns(effect, par)?, par))
+                CovarianceTerm::Factor(self.turned_factor(self.rooted_columns(effect, par)?, par))
             } else {
-                Part::Full(self.turned_matrix(effect, square(effect, par), par))
+                CovarianceTerm::Full(self.turned_matrix(effect, square(effect, par), par))
             };
             Ok((part, self.unit(effect)))
         };
@@ -291,15 +293,15 @@ impl Coordinates {
             .iter()
             .map(|&k| (0..k).filter(|&j| owner[j] == j).count())
             .collect();
-        let one = |(k, effect): (usize, &Effect<'_>)| -> Result<(Part, f64)> {
+        let one = |(k, effect): (usize, &Effect<'_>)| -> Result<(CovarianceTerm, f64)> {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
             // narrow: W is in the columns
             let (narrow, few) = (is_narrow(effect), 3 * width(effect) <= total);
             let part = match (few, narrow) {
-                (true, true) => Part::Factor(columns.to_owned()),
-                (true, false) => Part::Factor(times(columns, root(effect, par)?, par)),
-                (false, true) => Part::Full(product(columns, columns.transpose(), par)),
-                (false, false) => Part::Full(conjugate(columns, inner(effect, par), par)),
+                (true, true) => CovarianceTerm::Factor(columns.to_owned()),
+                (true, false) => CovarianceTerm::Factor(times(columns, root(effect, par)?, par)),
+                (false, true) => CovarianceTerm::Full(product(columns, columns.transpose(), par)),
+                (false, false) => CovarianceTerm::Full(conjugate(columns, inner(effect, par), par)),
             };
             Ok((part, self.unit(effect)))
         };

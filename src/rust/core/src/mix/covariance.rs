@@ -2,7 +2,7 @@
 
 use faer::{Mat, MatRef, Par};
 
-pub trait Covariance: Send + Sync {
+pub trait MarginalCovariance: Send + Sync {
     /// Number of coordinates of V22.
     fn m(&self) -> usize;
 
@@ -15,7 +15,7 @@ pub trait Covariance: Send + Sync {
     fn apply(&self, k: usize, x: MatRef<'_, f64>, par: Par) -> Mat<f64>;
 
     /// F with A_k = F F', if that is at hand.
-    fn factor(&self, _k: usize) -> Option<Factor<'_>> {
+    fn factor(&self, _k: usize) -> Option<EffectFactor<'_>> {
         None
     }
 
@@ -24,7 +24,7 @@ pub trait Covariance: Send + Sync {
 }
 
 /// The columns of an effect.
-pub enum Factor<'a> {
+pub enum EffectFactor<'a> {
     /// One along each of the first coordinates, with the squares of their lengths.
     Diagonal(&'a [f64]),
     Full(MatRef<'a, f64>),
@@ -40,13 +40,13 @@ pub trait Factorised: Send + Sync {
     fn traces(&self, par: Par) -> Traces;
 
     /// w and S of X where it is not projected out.
-    fn fixed(&self, _: Par) -> Option<Fixed> {
+    fn fixed(&self, _: Par) -> Option<GlsEstimator> {
         None
     }
 }
 
 /// The part of X: w = V^-1 Q1 S and S = (Q1' V^-1 Q1)^-1, with Q1 an orthonormal basis of span(X).
-pub struct Fixed {
+pub struct GlsEstimator {
     pub w: Mat<f64>,
     pub s: Mat<f64>,
 }

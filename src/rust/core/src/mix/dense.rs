@@ -1,23 +1,23 @@
 //! V22 as a matrix: Cholesky at each set of variances.
 
-use super::covariance::{Covariance, Factorised, Traces};
+use super::covariance::{Factorised, MarginalCovariance, Traces};
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::product;
 use faer::{Mat, MatRef, Par};
 
 /// Matrices of the effects, contrasts first, then directions of X.
-pub struct Dense {
+pub struct DenseCovariance {
     a: Vec<Mat<f64>>,
     m: usize,
 }
 
-struct Matrix<'a> {
-    of: &'a Dense,
+struct FactorisedDense<'a> {
+    of: &'a DenseCovariance,
     theta: Vec<f64>,
     v: Cholesky,
 }
 
-impl Dense {
+impl DenseCovariance {
     pub fn new(a: Vec<Mat<f64>>, m: usize) -> Self {
         Self { a, m }
     }
@@ -27,7 +27,7 @@ impl Dense {
     }
 }
 
-impl Covariance for Dense {
+impl MarginalCovariance for DenseCovariance {
     fn m(&self) -> usize {
         self.m
     }
@@ -53,7 +53,7 @@ impl Covariance for Dense {
             }
         }
         let v = Cholesky::new(v, par)?;
-        Some(Box::new(Matrix {
+        Some(Box::new(FactorisedDense {
             of: self,
             theta: theta.to_vec(),
             v,
@@ -61,7 +61,7 @@ impl Covariance for Dense {
     }
 }
 
-impl Factorised for Matrix<'_> {
+impl Factorised for FactorisedDense<'_> {
     fn log_det(&self) -> f64 {
         self.v.log_det()
     }
@@ -110,7 +110,7 @@ impl Factorised for Matrix<'_> {
     }
 }
 
-impl Matrix<'_> {
+impl FactorisedDense<'_> {
     fn remaining(&self, p: &[Mat<f64>], last: usize) -> Mat<f64> {
         let mut rest = Mat::<f64>::identity(self.of.m, self.of.m);
         for (k, p) in p.iter().enumerate().filter(|(k, _)| *k != last && self.theta[*k] > 0.0) {

@@ -7,7 +7,7 @@
 //! d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k),   N_k the contrasts of A_k w
 //! ```
 
-use super::covariance::{Covariance, Factorised, Fixed, Traces};
+use super::covariance::{Factorised, GlsEstimator, MarginalCovariance, Traces};
 use super::distance::Distance;
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// The data in the coordinates of `covariance`, in units in which response and kernels are of order one.
 #[derive(Clone)]
 pub struct MixProblem {
-    pub covariance: Arc<dyn Covariance>,
+    pub covariance: Arc<dyn MarginalCovariance>,
     pub method: Method,
     /// Coordinates of the response: m of them, and then, where X is projected out, those along X.
     pub y: Mat<f64>,
@@ -48,7 +48,7 @@ pub struct AtVariances<'a> {
     /// a = V22^-1 y2
     pub a: Mat<f64>,
     /// For ML the part of X, and the Cholesky factor of S.
-    x: Option<(Fixed, Llt<f64>)>,
+    x: Option<(GlsEstimator, Llt<f64>)>,
     /// Of a coefficient that is held.
     pub(super) distance: Option<Distance>,
 }
@@ -124,9 +124,9 @@ impl MixProblem {
     }
 
     /// The part of X that effects reach.
-    fn reached_part(&self, fixed: Fixed) -> Fixed {
+    fn reached_part(&self, fixed: GlsEstimator) -> GlsEstimator {
         match &self.reached {
-            Some(t) => Fixed {
+            Some(t) => GlsEstimator {
                 w: &fixed.w * t,
                 s: t.transpose() * &fixed.s * t,
             },
@@ -181,7 +181,7 @@ impl MixProblem {
     }
 
     /// w and S; where X is projected out w = [-V22^-1 V21; 1] and S = w' V w.
-    fn fixed(&self, theta: &[f64], factor: &dyn Factorised, par: Par) -> Fixed {
+    fn fixed(&self, theta: &[f64], factor: &dyn Factorised, par: Par) -> GlsEstimator {
         if let Some(fixed) = factor.fixed(par) {
             return fixed;
         }
@@ -195,7 +195,7 @@ impl MixProblem {
             |i, j| if i < m { -above[(i, j)] } else { f64::from(i == m + j) },
         );
         let s = v.as_ref().subrows(m, r) - v.as_ref().subrows(0, m).transpose() * &above;
-        Fixed { w, s }
+        GlsEstimator { w, s }
     }
 
     /// V x
@@ -253,7 +253,7 @@ impl MixProblem {
     /// Derivatives of log|S|.
     fn add_fixed(
         &self,
-        (x, s): &(Fixed, Llt<f64>),
+        (x, s): &(GlsEstimator, Llt<f64>),
         point: &AtVariances<'_>,
         m: usize,
         par: Par,
@@ -277,7 +277,7 @@ impl MixProblem {
     }
 
     /// beta's part at a point: w and S, whatever the criterion.
-    pub fn fixed_at(&self, point: &AtVariances<'_>, par: Par) -> Fixed {
+    pub fn fixed_at(&self, point: &AtVariances<'_>, par: Par) -> GlsEstimator {
         self.fixed(&point.theta, &*point.factor, par)
     }
 

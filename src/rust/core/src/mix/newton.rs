@@ -21,7 +21,7 @@ const LOW_SHARE: f64 = 1e-3;
 const MOST_TAKEN: f64 = 0.4;
 
 /// A place beside an optimum, the likelihood there, its derivatives (those of a tie not yet taken), and the last step, which is taken but not evaluated.
-pub(super) struct Near<'a> {
+pub(super) struct NewtonIterate<'a> {
     pub local: VarianceOptimum,
     /// By which the deviance may be wrong: it is taken to the end of the last step, whose promise leaves the order of its power 3/2.
     pub error: f64,
@@ -29,11 +29,11 @@ pub(super) struct Near<'a> {
     pub theta: Vec<f64>,
     pub point: AtVariances<'a>,
     pub derivatives: Derivatives,
-    pub model: Quadratic,
+    pub model: NewtonStep,
 }
 
 /// The deviance about a place to second order, in coordinates that suit each variance.
-pub(super) struct Quadratic {
+pub(super) struct NewtonStep {
     /// Components that move, and how many units of each a unit of its coordinate is.
     active: Vec<usize>,
     unit: Vec<f64>,
@@ -45,7 +45,7 @@ pub(super) struct Quadratic {
     pub decrement: f64,
 }
 
-impl Quadratic {
+impl NewtonStep {
     /// `None` where the deviance is not convex.
     pub fn new(d: &Derivatives, theta: &[f64], free: &[bool], shares: &[f64]) -> Option<Self> {
         let count = theta.len();
@@ -181,7 +181,7 @@ impl<'a> VarianceSearch<'a> {
     }
 
     /// Newton's method from a place next to an optimum until a step promises at most `enough`; none if it does not get there at once.
-    pub(super) fn near(&self, mut theta: Vec<f64>, enough: f64) -> Result<Option<Near<'a>>> {
+    pub(super) fn near(&self, mut theta: Vec<f64>, enough: f64) -> Result<Option<NewtonIterate<'a>>> {
         let mut least = NEAR;
         for _ in 0..MAX_NEWTON {
             let Some(point) = self.point(&theta)? else {
@@ -197,7 +197,7 @@ impl<'a> VarianceSearch<'a> {
             let end = model.end(&theta);
             if model.decrement <= enough {
                 let deviance = point.deviance - 0.5 * model.decrement;
-                return Ok(Some(Near {
+                return Ok(Some(NewtonIterate {
                     local: VarianceOptimum { theta: end, deviance },
                     error: model.decrement.max(0.0).powf(1.5),
                     theta,
@@ -211,9 +211,9 @@ impl<'a> VarianceSearch<'a> {
         Ok(None)
     }
 
-    pub(super) fn quadratic(&self, derivatives: &Derivatives, theta: &[f64]) -> Option<Quadratic> {
+    pub(super) fn quadratic(&self, derivatives: &Derivatives, theta: &[f64]) -> Option<NewtonStep> {
         let tied = self.tie.as_ref().map(|tie| tie.pull_back(derivatives));
-        Quadratic::new(
+        NewtonStep::new(
             tied.as_ref().unwrap_or(derivatives),
             theta,
             &self.free,

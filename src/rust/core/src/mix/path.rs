@@ -2,7 +2,7 @@
 
 /// The optimum at one abscissa, and how it moves with that where it is known.
 #[derive(Clone)]
-pub struct Place {
+pub struct NuisanceOptimum {
     pub at: f64,
     pub theta: Vec<f64>,
     pub tangent: Option<Vec<f64>>,
@@ -10,18 +10,18 @@ pub struct Place {
 
 /// The last two optima on one side of the estimate.
 #[derive(Default)]
-pub struct Path(Vec<Place>);
+pub struct Path(Vec<NuisanceOptimum>);
 
 /// A variance is expected within this factor of where it was last.
 const FACTOR: f64 = 3.0;
 
 impl Path {
     /// The path begins anew.
-    pub fn from(place: Place) -> Self {
+    pub fn from(place: NuisanceOptimum) -> Self {
         Self(vec![place])
     }
 
-    pub fn push(&mut self, place: Place) {
+    pub fn push(&mut self, place: NuisanceOptimum) {
         self.0.push(place);
         let more = self.0.len().saturating_sub(2);
         self.0.drain(..more);
@@ -36,12 +36,12 @@ impl Path {
 }
 
 /// Component k, by its logarithm where it is positive: Hermite's cubic through two optima with their slopes, the line through them, or the slope alone.
-fn expected(before: Option<&Place>, last: &Place, k: usize, at: f64) -> f64 {
+fn expected(before: Option<&NuisanceOptimum>, last: &NuisanceOptimum, k: usize, at: f64) -> f64 {
     let now = last.theta[k];
     if now <= 0.0 {
         return 0.0;
     }
-    let slope = |place: &Place| Some(place.tangent.as_ref()?[k] / place.theta[k]);
+    let slope = |place: &NuisanceOptimum| Some(place.tangent.as_ref()?[k] / place.theta[k]);
     let before = before.filter(|before| before.theta[k] > 0.0);
     let change = match (before.map(|before| (before, slope(before))), slope(last)) {
         (Some((before, Some(from))), Some(to)) => hermite(before, last, (from, to), k, at),
@@ -53,7 +53,7 @@ fn expected(before: Option<&Place>, last: &Place, k: usize, at: f64) -> f64 {
 }
 
 /// The change from the last place on.
-fn hermite(before: &Place, last: &Place, (from, to): (f64, f64), k: usize, at: f64) -> f64 {
+fn hermite(before: &NuisanceOptimum, last: &NuisanceOptimum, (from, to): (f64, f64), k: usize, at: f64) -> f64 {
     let width = last.at - before.at;
     let t = (at - last.at) / width;
     let rise = (last.theta[k] / before.theta[k]).ln();
@@ -66,9 +66,9 @@ fn hermite(before: &Place, last: &Place, (from, to): (f64, f64), k: usize, at: f
 mod tests {
     use super::*;
 
-    fn place(value: f64, curve: impl Fn(f64) -> f64) -> Place {
+    fn place(value: f64, curve: impl Fn(f64) -> f64) -> NuisanceOptimum {
         let (theta, step) = (curve(value), 1e-6);
-        Place {
+        NuisanceOptimum {
             at: value,
             theta: vec![theta, 0.0],
             tangent: Some(vec![(curve(value + step) - curve(value - step)) / (2.0 * step), 0.0]),

@@ -16,7 +16,7 @@ use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par, Side};
 
 /// What is predicted: t targets.
-pub struct Targets<'a> {
+pub struct MixTargets<'a> {
     /// Covariance of each target's effects with each row, n x t.
     pub cross: MatRef<'a, f64>,
     /// Variance of each target's effects.
@@ -49,13 +49,13 @@ impl Prepared {
     }
 
     /// Variance of each prediction.
-    pub fn variance(&self, targets: &Targets<'_>) -> Result<Vec<f64>> {
+    pub fn variance(&self, targets: &MixTargets<'_>) -> Result<Vec<f64>> {
         Workers::new(self.threads)?.run(|par| self.setup.variance(&self.sigma2, targets, par))
     }
 }
 
 /// Variance of each prediction at the variances of a fit, the residual's last.
-pub fn variance(model: &MixModel<'_>, sigma2: &[f64], targets: &Targets<'_>, threads: usize) -> Result<Vec<f64>> {
+pub fn variance(model: &MixModel<'_>, sigma2: &[f64], targets: &MixTargets<'_>, threads: usize) -> Result<Vec<f64>> {
     Prepared::new(model, sigma2, threads)?.variance(targets)
 }
 
@@ -76,7 +76,7 @@ pub(super) fn generalised_inverse(s: &Mat<f64>, total: f64) -> Result<Mat<f64>> 
 }
 
 impl Setup {
-    fn variance(&self, sigma2: &[f64], targets: &Targets<'_>, par: Par) -> Result<Vec<f64>> {
+    fn variance(&self, sigma2: &[f64], targets: &MixTargets<'_>, par: Par) -> Result<Vec<f64>> {
         let theta = self.theta(sigma2);
         let singular = Error::NoConvergence {
             what: "the factorisation of V at the fit's variances",

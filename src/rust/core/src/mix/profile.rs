@@ -3,13 +3,13 @@
 //! A variance is held as it is; a share h of the total is held by tying its variance to the others, theta_k = sum_l c_l theta_l with
 //! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`column`).
 
-use super::column::Column;
+use super::column::ConstrainedCoefficient;
 use super::distance::Distance;
 use super::fit::ComponentErrors;
 use super::likelihood::{AtVariances, Derivatives, MixProblem};
-use super::newton::{Near, SETTLED};
-use super::path::{Path, Place};
-use super::profiles::{Optimum, Profiles};
+use super::newton::{NewtonIterate, SETTLED};
+use super::path::{NuisanceOptimum, Path};
+use super::profiles::{OptimumExpansion, Profiles};
 use super::search::{Tie, VarianceOptimum, VarianceSearch};
 use crate::likelihood::profile::CurvePoint;
 use crate::likelihood::profiled::{Profiled, Rise};
@@ -19,7 +19,7 @@ use std::cell::RefCell;
 
 /// The parameter that is held: effects are counted from 0, and the residual follows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum MixParameter {
     /// Standard deviation.
     Sigma(usize),
     /// Share of the sum of all variances.
@@ -36,7 +36,7 @@ const ROUGH: f64 = 1e-2;
 /// One parameter.
 pub struct MixProfile<'p, 'a> {
     of: &'p Profiles<'a>,
-    what: What,
+    what: MixParameter,
     problem: &'p MixProblem,
     constant: f64,
     /// A coefficient as a combination of those along an orthonormal basis of X.
@@ -71,10 +71,14 @@ impl Along {
 }
 
 impl<'p, 'a> MixProfile<'p, 'a> {
-    pub(super) fn new(of: &'p Profiles<'a>, what: What, Optimum { local, derivatives }: Optimum) -> Result<Self> {
+    pub(super) fn new(
+        of: &'p Profiles<'a>,
+        what: MixParameter,
+        OptimumExpansion { local, derivatives }: OptimumExpansion,
+    ) -> Result<Self> {
         let setup = &of.setup;
         let (problem, constant) = match what {
-            What::Beta(_) => (&of.ml.0, of.ml.1),
+            MixParameter::Beta(_) => (&of.ml.0, of.ml.1),
             _ => (&setup.problem, setup.constant),
         };
         let mut profile = Self {
@@ -96,7 +100,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
 
     /// The estimate, its standard error if it has one, and how the optimum moves from there.
     fn locate(&mut self, derivatives: &Derivatives) -> Result<()> {
-        if let What::Beta(j) = self.what {
+        if let MixParameter::Beta(j) = self.what {
             return self.locate_coefficient(j, derivatives);
         }
         let setup = &self.of.setup;
@@ -105,12 +109,12 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         let total: f64 = variance.iter().sum();
         let errors = setup.errors(&setup.components(&self.best), derivatives, theta);
         let (estimate, error, wide) = match self.what {
-            What::Sigma(k) => {
+            MixParameter::Sigma(k) => {
                 let sigma = variance[k].sqrt();
                 (sigma, of_variance(&errors, k) / (2.0 * sigma), 0.2 * total.sqrt())
             }
-            What::Share(k) => (variance[k] / total, errors.h2[k], 0.1),
-            What::Beta(_) => (0.0, 0.0, 0.0),
+            MixParameter::Share(k) => (variance[k] / total, errors.h2[k], 0.1),
+            MixParameter::Beta(_) => (0.0, 0.0, 0.0),
         };
         self.estimate = estimate;
         self.step = if error.is_normal() { error.min(5.0 * wide) } else { wide };
@@ -154,8 +158,8 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         Some(search.quadratic(derivatives, &self.best.theta)?.moved_by(mixed))
     }
 
-    fn column(&self, value: f64) -> Column {
-        Column {
+    fn column(&self, value: f64) -> ConstrainedCoefficient {
+        ConstrainedCoefficient {
             direction: self.direction.clone(),
             value: self.of.setup.of_centred(value, &self.direction),
         }
@@ -171,7 +175,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
 
     fn at(&self, value: f64, enough: f64) -> Result<Rise> {
         match self.what {
-            What::Share(k) if value >= 1.0 => Ok(self.rise(self.alone(k), f64::NAN, 0.0)),
+            MixParameter::Share(k) if value >= 1.0 => Ok(self.rise(self.alone(k), f64::NAN, 0.0)),
             _ => self.least(value, enough),
         }
     }
@@ -181,16 +185,16 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         let mut search = self.of.search(self.problem);
         let unit = &self.of.setup.unit;
         let held = match self.what {
-            What::Beta(_) => {
+            MixParameter::Beta(_) => {
                 search.column = Some(self.column(value));
                 return (search, None);
             }
-            What::Share(k) if value > 0.0 => {
+            MixParameter::Share(k) if value > 0.0 => {
                 let c = unit.iter().map(|u| value / (1.0 - value) * u / unit[k]).collect();
                 search.tie = Some(Tie { k, c });
                 k
             }
-            What::Share(k) | What::Sigma(k) => k,
+            MixParameter::Share(k) | MixParameter::Sigma(k) => k,
         };
         search.free[held] = false;
         (search, Some(held))
@@ -200,8 +204,8 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     fn start(&self, theta: &[f64], value: f64) -> Vec<f64> {
         let mut theta = theta.to_vec();
         match self.what {
-            What::Sigma(k) => theta[k] = value * value / self.of.setup.unit[k],
-            What::Share(k) if value <= 0.0 => theta[k] = 0.0,
+            MixParameter::Sigma(k) => theta[k] = value * value / self.of.setup.unit[k],
+            MixParameter::Share(k) if value <= 0.0 => theta[k] = 0.0,
             _ => {}
         }
         theta
@@ -229,7 +233,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     }
 
     /// By the envelope theorem the slope of the profile is that of the deviance with all variances but the held one kept, at the end of the last step.
-    fn followed(&self, value: f64, found: Near<'_>, tie: Option<&Tie>) -> Rise {
+    fn followed(&self, value: f64, found: NewtonIterate<'_>, tie: Option<&Tie>) -> Rise {
         let along = match &found.point.distance {
             Some(distance) => self.along_coefficient(distance, &found.point),
             None => self.along(value, &found.theta, &found.derivatives),
@@ -243,7 +247,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
             .sum();
         let rise = self.rise(found.local.deviance, along.slope + inner * along.rate, found.error);
         self.remember(&found.local, found.error, tie);
-        self.path.borrow_mut().push(Place {
+        self.path.borrow_mut().push(NuisanceOptimum {
             at: self.abscissa(value),
             tangent: Some(found.model.moved_by(&along.mixed)),
             theta: found.local.theta,
@@ -254,7 +258,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     /// By what the optima are followed: a variance moves the others, its root does not where it is zero.
     fn abscissa(&self, value: f64) -> f64 {
         match self.what {
-            What::Sigma(_) => value * value,
+            MixParameter::Sigma(_) => value * value,
             _ => value,
         }
     }
@@ -265,7 +269,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         let unit = &self.of.setup.unit;
         let count = theta.len();
         match self.what {
-            What::Share(k) => {
+            MixParameter::Share(k) => {
                 let ratio = |l: usize| if l == k { 0.0 } else { unit[l] / unit[k] };
                 let (tie, square) = (value / (1.0 - value), (1.0 - value).powi(2));
                 let t = (0..count).map(|l| ratio(l) * theta[l]).sum::<f64>() / square;
@@ -274,11 +278,11 @@ impl<'p, 'a> MixProfile<'p, 'a> {
                 };
                 Along::new(d.gradient[k] * t, (0..count).map(mixed).collect(), 1.0)
             }
-            What::Sigma(k) => {
+            MixParameter::Sigma(k) => {
                 let mixed = (0..count).map(|l| d.hessian[k][l] / unit[k]).collect();
                 Along::new(d.gradient[k] / unit[k], mixed, 2.0 * value)
             }
-            What::Beta(_) => Along::new(f64::NAN, vec![f64::NAN; count], 1.0),
+            MixParameter::Beta(_) => Along::new(f64::NAN, vec![f64::NAN; count], 1.0),
         }
     }
 
@@ -313,7 +317,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
             return Ok(f64::INFINITY);
         }
         self.remember(&found, 0.0, search.tie.as_ref());
-        self.path.borrow_mut().push(Place {
+        self.path.borrow_mut().push(NuisanceOptimum {
             at: self.abscissa(value),
             theta: found.theta,
             tangent: None,
@@ -360,14 +364,14 @@ impl Profiled for MixProfile<'_, '_> {
 
     fn borders(&self) -> (f64, f64) {
         match self.what {
-            What::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
-            What::Sigma(_) => (0.0, f64::INFINITY),
-            What::Share(_) => (0.0, 1.0),
+            MixParameter::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
+            MixParameter::Sigma(_) => (0.0, f64::INFINITY),
+            MixParameter::Share(_) => (0.0, 1.0),
         }
     }
 
     fn reset(&self) {
-        *self.path.borrow_mut() = Path::from(Place {
+        *self.path.borrow_mut() = Path::from(NuisanceOptimum {
             at: self.abscissa(self.estimate),
             theta: self.best.theta.clone(),
             tangent: self.tangent.clone(),

@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 /// An optimum, and the derivatives there.
 #[derive(Clone)]
-pub(super) struct Optimum {
+pub(super) struct OptimumExpansion {
     pub local: VarianceOptimum,
     pub derivatives: Derivatives,
 }
@@ -28,8 +28,8 @@ pub struct Profiles<'a> {
     known: Vec<f64>,
     pub(super) workers: &'a Workers,
     monitor: RefCell<&'a mut dyn Monitor>,
-    own: Option<Optimum>,
-    pub(super) of_ml: Option<Optimum>,
+    own: Option<OptimumExpansion>,
+    pub(super) of_ml: Option<OptimumExpansion>,
 }
 
 impl<'a> Profiles<'a> {
@@ -71,7 +71,7 @@ impl<'a> Profiles<'a> {
         Ok(())
     }
 
-    pub(super) fn optimum(&mut self, by_ml: bool) -> Result<Optimum> {
+    pub(super) fn optimum(&mut self, by_ml: bool) -> Result<OptimumExpansion> {
         let stored = if by_ml { &self.of_ml } else { &self.own };
         if let Some(known) = stored {
             return Ok(known.clone());
@@ -88,7 +88,7 @@ impl<'a> Profiles<'a> {
     }
 
     /// The optimum; none where ML has none inside.
-    fn found(&self, by_ml: bool) -> Result<Option<Optimum>> {
+    fn found(&self, by_ml: bool) -> Result<Option<OptimumExpansion>> {
         let search = self.search(if by_ml { &self.ml.0 } else { &self.setup.problem });
         if by_ml || self.known.is_empty() {
             let best = search.run(&self.known)?.locals.into_iter().next();
@@ -98,7 +98,7 @@ impl<'a> Profiles<'a> {
             && !search.runs_away(&near.local)?
         {
             let (local, derivatives) = (near.local, near.derivatives);
-            return Ok(Some(Optimum { local, derivatives }));
+            return Ok(Some(OptimumExpansion { local, derivatives }));
         }
         let local = match search.descend(&self.known) {
             Err(Error::NoConvergence { .. }) if search.problem.missed() > 0 => return Ok(None),
@@ -110,13 +110,13 @@ impl<'a> Profiles<'a> {
         self.described(&search, local).map(Some)
     }
 
-    pub(super) fn described(&self, search: &VarianceSearch<'_>, local: VarianceOptimum) -> Result<Optimum> {
+    pub(super) fn described(&self, search: &VarianceSearch<'_>, local: VarianceOptimum) -> Result<OptimumExpansion> {
         let singular = Error::NoConvergence {
             what: "the fit at its optimum",
             iterations: 0,
         };
         let derivatives = search.derivatives(&search.point(&local.theta)?.ok_or(singular)?);
-        Ok(Optimum { local, derivatives })
+        Ok(OptimumExpansion { local, derivatives })
     }
 
     fn leave_out(&mut self, by_ml: bool) -> Result<()> {

@@ -1,6 +1,6 @@
 //! What is read of the profile of one parameter; where the profile comes upon a better optimum than its own, that is told, or it starts anew from there.
 
-use super::profile::{MixProfile, What};
+use super::profile::{MixParameter, MixProfile};
 use super::profiles::Profiles;
 use crate::likelihood::Method;
 use crate::runtime::error::{Error, Result};
@@ -10,10 +10,10 @@ impl<'a> Profiles<'a> {
     /// than at the optimum that it started from. A fixed effect of a REML fit is profiled by ML, which says nothing about the fit: there it starts anew.
     pub fn read<T>(
         &mut self,
-        what: What,
+        what: MixParameter,
         read: impl Fn(&MixProfile<'_, 'a>) -> Result<T>,
     ) -> Result<(T, Option<Vec<f64>>)> {
-        let by_ml = matches!(what, What::Beta(_)) && self.setup.problem.method == Method::Reml;
+        let by_ml = matches!(what, MixParameter::Beta(_)) && self.setup.problem.method == Method::Reml;
         loop {
             let best = self.optimum(by_ml)?;
             let profile = MixProfile::new(self, what, best)?;

@@ -2,7 +2,7 @@
 //!
 //! `trust` has the trust region.
 
-use super::column::Column;
+use super::column::ConstrainedCoefficient;
 use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -60,7 +60,7 @@ pub struct VarianceSearch<'a> {
     pub free: Vec<bool>,
     pub tie: Option<Tie>,
     /// A coefficient that is held.
-    pub column: Option<Column>,
+    pub column: Option<ConstrainedCoefficient>,
 }
 
 /// Shares, and the best point with each.

@@ -2,9 +2,9 @@
 
 use super::MixModel;
 use super::coordinates::Coordinates;
-use super::covariance::Covariance;
-use super::covariance_term::Part;
-use super::dense::Dense;
+use super::covariance::MarginalCovariance;
+use super::covariance_term::CovarianceTerm;
+use super::dense::DenseCovariance;
 use super::likelihood::MixProblem;
 use super::search::FEW;
 use super::spectral::{self, Spectral};
@@ -41,7 +41,7 @@ pub struct Setup {
 
 /// How V22 is held.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum Representation {
     /// In the form that costs least for a search.
     Search,
     /// As a matrix, which needs no residual variance: the other forms divide by the sum of the residual and of one effect alone.
@@ -53,17 +53,21 @@ enum Form {
 impl Setup {
     /// For a search with a residual variance.
     pub fn new(model: &MixModel<'_>, method: Method, par: Par) -> Result<Self> {
-        Self::build(model, method, Form::Search, par)
+        Self::build(model, method, Representation::Search, par)
     }
 
     /// For any variances.
     pub fn plain(model: &MixModel<'_>, method: Method, par: Par) -> Result<Self> {
-        Self::build(model, method, Form::Plain, par)
+        Self::build(model, method, Representation::Plain, par)
     }
 
     /// For these variances.
     pub fn once(model: &MixModel<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
-        let form = if no_residual(sigma2) { Form::Plain } else { Form::Once };
+        let form = if no_residual(sigma2) {
+            Representation::Plain
+        } else {
+            Representation::Once
+        };
         Self::build(model, method, form, par)
     }
 
@@ -75,9 +79,9 @@ impl Setup {
         Self::new(model, method, par)
     }
 
-    fn build(model: &MixModel<'_>, method: Method, form: Form, par: Par) -> Result<Self> {
+    fn build(model: &MixModel<'_>, method: Method, form: Representation, par: Par) -> Result<Self> {
         count(Work::Decomposition);
-        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, form == Form::Plain, par)?;
+        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, form == Representation::Plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
         let x = coordinates.x(par);
         let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
@@ -109,7 +113,7 @@ impl Setup {
             taken_off: centred.along,
             unit,
             size,
-            is_plain: form == Form::Plain,
+            is_plain: form == Representation::Plain,
             constant: 0.0,
         };
         setup.constant = setup.constant(model, &setup.problem);
@@ -140,7 +144,7 @@ fn no_residual(sigma2: &[f64]) -> bool {
 
 /// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
 fn rescale(
-    parts: &mut [Part],
+    parts: &mut [CovarianceTerm],
     unit: &mut [f64],
     model: &MixModel<'_>,
     (m, contrasts): (usize, usize),
@@ -174,31 +178,31 @@ fn rescale(
 /// The form of V22 that costs least; it may turn the coordinates.
 fn covariance(
     coordinates: &mut Coordinates,
-    parts: Vec<Part>,
+    parts: Vec<CovarianceTerm>,
     x: Option<Mat<f64>>,
-    form: Form,
+    form: Representation,
     par: Par,
-) -> Result<Arc<dyn Covariance>> {
+) -> Result<Arc<dyn MarginalCovariance>> {
     if let Some(x) = x {
         return Ok(Arc::new(Spectral::grouped(parts, x)));
     }
     let m = coordinates.m();
     // the effects in one basis: their sum, its eigenvectors, and what is turned; or all as matrices, V, its inverse and products with it
     let square = (m as f64).powi(2);
-    if form == Form::Search {
+    if form == Representation::Search {
         claim(5.0 * square)?;
         claim_eigen(m, par)?;
     }
     let turned = match form {
-        Form::Search => spectral::choose(&parts, m, par),
-        Form::Plain | Form::Once => None,
+        Representation::Search => spectral::choose(&parts, m, par),
+        Representation::Plain | Representation::Once => None,
     };
     if let Some((spectral, u)) = turned {
         coordinates.turn(u, par);
         return Ok(Arc::new(spectral));
     }
     claim((2 * parts.len() + 3) as f64 * square)?;
-    Ok(Arc::new(Dense::new(
+    Ok(Arc::new(DenseCovariance::new(
         parts.into_iter().map(|p| p.into_full(par)).collect(),
         m,
     )))

@@ -10,8 +10,8 @@
 //!
 //! A set of variances costs m K^2 for K columns of F, and m where all effects commute, instead of the m^3 of a Cholesky decomposition.
 
-use super::covariance::{Covariance, Factor, Factorised, Fixed, Traces};
-use super::covariance_term::Part;
+use super::covariance::{EffectFactor, Factorised, GlsEstimator, MarginalCovariance, Traces};
+use super::covariance_term::CovarianceTerm;
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::product;
 use crate::linalg::tridiagonal::eigen;
@@ -19,7 +19,7 @@ use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par};
 
 /// An effect in the eigenbasis, contrasts first, then directions of X.
-enum Turned {
+enum RotatedEffect {
     /// Eigenvalues of the contrasts, and the columns of the effect along X, (m + r) x r.
     Diagonal {
         values: Vec<f64>,
@@ -29,19 +29,19 @@ enum Turned {
 }
 
 pub struct Spectral {
-    parts: Vec<Turned>,
+    parts: Vec<RotatedEffect>,
     m: usize,
     /// Orthonormal basis of span(X) in the coordinates, m x r; no columns where X is projected out.
     x: Mat<f64>,
 }
 
 /// The form and its basis U of the contrasts; `None` where a Cholesky decomposition of V22 costs less.
-pub fn choose(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+pub fn choose(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
     commuting(parts, m, par).or_else(|| bordered(parts, m, par))
 }
 
 /// Effects that commute are diagonal together.
-fn commuting(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+fn commuting(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
     if !commute(parts, m, par) {
         return None;
     }
@@ -61,7 +61,7 @@ fn commuting(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)>
 }
 
 /// A_k A_l x = A_l A_k x for a vector without structure.
-fn commute(parts: &[Part], m: usize, par: Par) -> bool {
+fn commute(parts: &[CovarianceTerm], m: usize, par: Par) -> bool {
     let apply = |k: usize, x: &Mat<f64>| {
         let rows = parts[k].rows();
         let full = Mat::from_fn(rows, 1, |i, _| if i < m { x[(i, 0)] } else { 0.0 });
@@ -78,7 +78,7 @@ fn commute(parts: &[Part], m: usize, par: Par) -> bool {
 }
 
 /// U' A U, if it is diagonal to rounding.
-fn diagonal(part: &Part, u: &Mat<f64>, par: Par) -> Option<Turned> {
+fn diagonal(part: &CovarianceTerm, u: &Mat<f64>, par: Par) -> Option<RotatedEffect> {
     let m = u.nrows();
     let r = part.rows() - m;
     let padded = Mat::from_fn(
@@ -93,31 +93,31 @@ fn diagonal(part: &Part, u: &Mat<f64>, par: Par) -> Option<Turned> {
     let off = (0..m).any(|j| (0..j).any(|i| turned[(i, j)].abs() > 1e-9 * largest));
     let cut = m as f64 * f64::EPSILON * largest;
     let values = values.into_iter().map(|v| if v <= cut { 0.0 } else { v }).collect();
-    (!off).then(|| Turned::Diagonal {
+    (!off).then(|| RotatedEffect::Diagonal {
         values,
         x: turned.as_ref().subcols(m, r).to_owned(),
     })
 }
 
 /// The widest effect diagonal, the others as factors, if those are narrow.
-fn bordered(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+fn bordered(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
     let base = (0..parts.len()).max_by_key(|&k| parts[k].width())?;
     let others = || (0..parts.len()).filter(|&k| k != base);
-    let narrow = others().all(|k| matches!(parts[k], Part::Factor(_)));
+    let narrow = others().all(|k| matches!(parts[k], CovarianceTerm::Factor(_)));
     let width: usize = others().map(|k| parts[k].width()).sum();
     if !narrow || 3 * width > m {
         return None;
     }
     let a = parts[base].clone().into_full(par);
     let (_, u) = eigen(a.as_ref().submatrix(0, 0, m, m).to_owned(), par).ok()?;
-    let turn = |part: &Part| match part {
-        Part::Factor(f) if !std::ptr::eq(part, &raw const parts[base]) => {
+    let turn = |part: &CovarianceTerm| match part {
+        CovarianceTerm::Factor(f) if !std::ptr::eq(part, &raw const parts[base]) => {
             let above = product(u.transpose(), f.as_ref().subrows(0, m), par);
-            Some(Turned::Factor(Mat::from_fn(f.nrows(), f.ncols(), |i, j| {
+            Some(RotatedEffect::Factor(Mat::from_fn(f.nrows(), f.ncols(), |i, j| {
                 if i < m { above[(i, j)] } else { f[(i, j)] }
             })))
         }
-        _ => diagonal(&Part::Full(a.clone()), &u, par),
+        _ => diagonal(&CovarianceTerm::Full(a.clone()), &u, par),
     };
     let parts = parts.iter().map(turn).collect::<Option<Vec<_>>>()?;
     Some((Spectral::projected(parts, m), u))
@@ -125,15 +125,15 @@ fn bordered(parts: &[Part], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> 
 
 impl Spectral {
     /// Diagonal and factors in coordinates that X is a part of.
-    pub fn grouped(parts: Vec<Part>, x: Mat<f64>) -> Self {
+    pub fn grouped(parts: Vec<CovarianceTerm>, x: Mat<f64>) -> Self {
         let m = x.nrows();
         let turned = |part| match part {
-            Part::Diagonal(values) => Turned::Diagonal {
+            CovarianceTerm::Diagonal(values) => RotatedEffect::Diagonal {
                 values,
                 x: Mat::zeros(m, 0),
             },
-            Part::Factor(f) => Turned::Factor(f),
-            Part::Full(a) => Turned::Factor(a),
+            CovarianceTerm::Factor(f) => RotatedEffect::Factor(f),
+            CovarianceTerm::Full(a) => RotatedEffect::Factor(a),
         };
         Self {
             parts: parts.into_iter().map(turned).collect(),
@@ -142,7 +142,7 @@ impl Spectral {
         }
     }
 
-    fn projected(parts: Vec<Turned>, m: usize) -> Self {
+    fn projected(parts: Vec<RotatedEffect>, m: usize) -> Self {
         Self {
             parts,
             m,
@@ -154,20 +154,20 @@ impl Spectral {
     fn values(&self, k: usize) -> Option<Vec<f64>> {
         match self.parts.get(k) {
             None => Some(vec![1.0; self.m]),
-            Some(Turned::Diagonal { values, .. }) => Some(values.clone()),
-            Some(Turned::Factor(_)) => None,
+            Some(RotatedEffect::Diagonal { values, .. }) => Some(values.clone()),
+            Some(RotatedEffect::Factor(_)) => None,
         }
     }
 
     fn narrow(&self, k: usize) -> Option<MatRef<'_, f64>> {
         match self.parts.get(k) {
-            Some(Turned::Factor(f)) => Some(f.as_ref().subrows(0, self.m)),
+            Some(RotatedEffect::Factor(f)) => Some(f.as_ref().subrows(0, self.m)),
             _ => None,
         }
     }
 }
 
-impl Covariance for Spectral {
+impl MarginalCovariance for Spectral {
     fn m(&self) -> usize {
         self.m
     }
@@ -180,8 +180,8 @@ impl Covariance for Spectral {
         let m = self.m;
         match self.parts.get(k) {
             None => x.to_owned(),
-            Some(Turned::Factor(f)) => product(f.as_ref(), product(f.transpose(), x, par).as_ref(), par),
-            Some(Turned::Diagonal { values, x: along }) => {
+            Some(RotatedEffect::Factor(f)) => product(f.as_ref(), product(f.transpose(), x, par).as_ref(), par),
+            Some(RotatedEffect::Diagonal { values, x: along }) => {
                 let r = along.ncols();
                 let mut out = product(along.as_ref(), x.subrows(m, r), par);
                 let below = product(along.as_ref().subrows(0, m).transpose(), x.subrows(0, m), par);
@@ -194,17 +194,17 @@ impl Covariance for Spectral {
         }
     }
 
-    fn factor(&self, k: usize) -> Option<Factor<'_>> {
+    fn factor(&self, k: usize) -> Option<EffectFactor<'_>> {
         match &self.parts[k] {
-            Turned::Diagonal { values, .. } => Some(Factor::Diagonal(values)),
-            Turned::Factor(f) => Some(Factor::Full(f.as_ref())),
+            RotatedEffect::Diagonal { values, .. } => Some(EffectFactor::Diagonal(values)),
+            RotatedEffect::Factor(f) => Some(EffectFactor::Full(f.as_ref())),
         }
     }
 
     fn factorise<'a>(&'a self, theta: &[f64], par: Par) -> Option<Box<dyn Factorised + 'a>> {
         let mut h = vec![theta[self.parts.len()]; self.m];
         for (k, share) in theta[..self.parts.len()].iter().enumerate() {
-            if let Turned::Diagonal { values, .. } = &self.parts[k] {
+            if let RotatedEffect::Diagonal { values, .. } = &self.parts[k] {
                 h.iter_mut().zip(values).for_each(|(h, v)| *h += share * v);
             }
         }
@@ -267,7 +267,7 @@ struct Woodbury<'a> {
 }
 
 /// A component as the traces need it.
-enum Form {
+enum TraceTerm {
     /// lambda, and G' diag(lambda) G.
     Diagonal(Vec<f64>, Mat<f64>),
     /// F and V22^-1 F.
@@ -286,7 +286,7 @@ impl Factorised for Woodbury<'_> {
     }
 
     /// The columns of (C C')^-1 for X hold S, and w = H^-1 [F D^(1/2), X] times them = G C^-1 times the unit vectors of X.
-    fn fixed(&self, par: Par) -> Option<Fixed> {
+    fn fixed(&self, par: Par) -> Option<GlsEstimator> {
         let (r, k) = (self.of.x.ncols(), self.lower.nrows());
         if r == 0 {
             return None;
@@ -295,12 +295,12 @@ impl Factorised for Woodbury<'_> {
         solve_lower_triangular_in_place(self.lower.as_ref(), half.as_mut(), par);
         let w = product(self.gt.transpose(), half.as_ref(), par);
         let s = product(half.transpose(), half.as_ref(), par);
-        Some(Fixed { w, s })
+        Some(GlsEstimator { w, s })
     }
 
     fn traces(&self, par: Par) -> Traces {
         let square: Vec<f64> = (0..self.of.m).map(|i| self.gt.col(i).squared_norm_l2()).collect();
-        let forms: Vec<Form> = (0..=self.of.parts.len()).map(|k| self.form(k, par)).collect();
+        let forms: Vec<TraceTerm> = (0..=self.of.parts.len()).map(|k| self.form(k, par)).collect();
         let first = forms.iter().map(|form| self.single(form, &square)).collect();
         let second: Vec<Vec<f64>> = (0..forms.len())
             .map(|k| (0..=k).map(|l| self.pair(&forms[k], &forms[l], &square, par)).collect())
@@ -313,35 +313,37 @@ impl Factorised for Woodbury<'_> {
 }
 
 impl Woodbury<'_> {
-    fn form(&self, k: usize, par: Par) -> Form {
+    fn form(&self, k: usize, par: Par) -> TraceTerm {
         match (self.of.values(k), self.of.narrow(k)) {
             (Some(values), _) => {
                 let scaled = Mat::from_fn(self.gt.nrows(), self.of.m, |i, j| self.gt[(i, j)] * values[j]);
-                Form::Diagonal(values, product(scaled.as_ref(), self.gt.transpose(), par))
+                TraceTerm::Diagonal(values, product(scaled.as_ref(), self.gt.transpose(), par))
             }
-            (None, Some(f)) => Form::Factor(f.to_owned(), self.solve(f, par)),
-            (None, None) => Form::Factor(Mat::zeros(self.of.m, 0), Mat::zeros(self.of.m, 0)),
+            (None, Some(f)) => TraceTerm::Factor(f.to_owned(), self.solve(f, par)),
+            (None, None) => TraceTerm::Factor(Mat::zeros(self.of.m, 0), Mat::zeros(self.of.m, 0)),
         }
     }
 
-    fn single(&self, form: &Form, square: &[f64]) -> f64 {
+    fn single(&self, form: &TraceTerm, square: &[f64]) -> f64 {
         match form {
-            Form::Diagonal(v, _) => (0..v.len()).map(|i| v[i] * (self.inverse[i] - square[i])).sum(),
-            Form::Factor(f, vf) => entries(f, vf),
+            TraceTerm::Diagonal(v, _) => (0..v.len()).map(|i| v[i] * (self.inverse[i] - square[i])).sum(),
+            TraceTerm::Factor(f, vf) => entries(f, vf),
         }
     }
 
-    fn pair(&self, a: &Form, b: &Form, square: &[f64], par: Par) -> f64 {
+    fn pair(&self, a: &TraceTerm, b: &TraceTerm, square: &[f64], par: Par) -> f64 {
         match (a, b) {
-            (Form::Diagonal(v, e), Form::Diagonal(w, d)) => {
+            (TraceTerm::Diagonal(v, e), TraceTerm::Diagonal(w, d)) => {
                 let own = |i: usize| v[i] * w[i] * self.inverse[i] * (self.inverse[i] - 2.0 * square[i]);
                 (0..v.len()).map(own).sum::<f64>() + entries(e, d)
             }
-            (Form::Diagonal(v, _), Form::Factor(_, vf)) | (Form::Factor(_, vf), Form::Diagonal(v, _)) => (0..vf
-                .ncols())
+            (TraceTerm::Diagonal(v, _), TraceTerm::Factor(_, vf))
+            | (TraceTerm::Factor(_, vf), TraceTerm::Diagonal(v, _)) => (0..vf.ncols())
                 .map(|j| (0..v.len()).map(|i| v[i] * vf[(i, j)] * vf[(i, j)]).sum::<f64>())
                 .sum(),
-            (Form::Factor(f, _), Form::Factor(_, vf)) => product(f.transpose(), vf.as_ref(), par).squared_norm_l2(),
+            (TraceTerm::Factor(f, _), TraceTerm::Factor(_, vf)) => {
+                product(f.transpose(), vf.as_ref(), par).squared_norm_l2()
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ const MAX_ITERATIONS: u64 = 200;
 
 impl VarianceSearch<'_> {
     pub(super) fn trust_region(&self, s: &[f64]) -> Result<Vec<f64>> {
-        let surface = Surface {
+        let surface = VarianceSurface {
             search: self,
             last: RefCell::new(None),
             stopped: RefCell::new(None),
@@ -51,7 +51,7 @@ impl VarianceSearch<'_> {
 type Seen<'a> = (Vec<f64>, Option<AtVariances<'a>>, Option<Derivatives>);
 
 /// The deviance over s, with the last point kept: argmin asks for value, gradient and Hessian one by one.
-struct Surface<'s, 'a> {
+struct VarianceSurface<'s, 'a> {
     search: &'s VarianceSearch<'a>,
     last: RefCell<Option<Seen<'a>>>,
     stopped: RefCell<Option<Error>>,
@@ -59,7 +59,7 @@ struct Surface<'s, 'a> {
 
 type Failed = argmin::core::Error;
 
-impl Surface<'_, '_> {
+impl VarianceSurface<'_, '_> {
     fn theta(&self, s: &[f64]) -> Vec<f64> {
         s.iter().zip(&self.search.size).map(|(s, size)| s * s / size).collect()
     }
@@ -102,7 +102,7 @@ impl Surface<'_, '_> {
     }
 }
 
-impl CostFunction for &Surface<'_, '_> {
+impl CostFunction for &VarianceSurface<'_, '_> {
     type Param = Vec<f64>;
     type Output = f64;
 
@@ -116,7 +116,7 @@ impl CostFunction for &Surface<'_, '_> {
     }
 }
 
-impl Gradient for &Surface<'_, '_> {
+impl Gradient for &VarianceSurface<'_, '_> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 
@@ -130,7 +130,7 @@ impl Gradient for &Surface<'_, '_> {
     }
 }
 
-impl Hessian for &Surface<'_, '_> {
+impl Hessian for &VarianceSurface<'_, '_> {
     type Param = Vec<f64>;
     type Hessian = Vec<Vec<f64>>;
 

@@ -3,7 +3,7 @@
 //! Cell c of an axis of n cells stands for the phase 2 pi c / n. Entry i of a padded axis belongs to cell i - shift (mod n); a point touches
 //! entries from its `start` on. Wrapping is left to the Fourier transforms, which read and write lines of the grid anyway.
 
-use super::kernel::Kernel;
+use super::kernel::SpreadingKernel;
 use std::f64::consts::TAU;
 
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub struct Axis {
 
 impl Axis {
     /// `reach`: entries a point touches, at least the kernel's width.
-    pub fn new(modes: usize, reach: usize, kernel: &Kernel) -> Self {
+    pub fn new(modes: usize, reach: usize, kernel: &SpreadingKernel) -> Self {
         let cells = smooth(2 * modes.max(reach));
         let omega = |k: usize| TAU * k as f64 / cells as f64;
         Self {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn each_entry_belongs_to_its_cell() {
         for (modes, digits) in [(1, 2), (7, 6), (10, 5), (33, 12)] {
-            let kernel = Kernel::new(10f64.powi(-digits));
+            let kernel = SpreadingKernel::new(10f64.powi(-digits));
             let axis = Axis::new(modes, kernel.taps, &kernel);
             for i in 0..axis.padded {
                 assert!(axis.entries(axis.cell(i)).any(|entry| entry == i));
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn points_stay_inside_whatever_their_phase() {
         for digits in [1, 2, 5, 6] {
-            let kernel = Kernel::new(10f64.powi(-digits));
+            let kernel = SpreadingKernel::new(10f64.powi(-digits));
             let axis = Axis::new(12, kernel.taps, &kernel);
             for phase in [
                 -1e9,

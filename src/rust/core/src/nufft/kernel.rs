@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 pub const WIDEST: usize = 16;
 
 #[derive(Debug, Clone)]
-pub struct Kernel {
+pub struct SpreadingKernel {
     /// w: cells that a point touches on an axis.
     pub width: usize,
     /// Taps of one polynomial evaluation: w rounded up to a multiple of four, those beyond w are zero.
@@ -17,7 +17,7 @@ pub struct Kernel {
     quadrature: Vec<(f64, f64)>,
 }
 
-impl Kernel {
+impl SpreadingKernel {
     /// One digit costs one cell.
     pub fn new(tolerance: f64) -> Self {
         let width = ((1.0 / tolerance).log10().ceil() as usize + 1).clamp(2, WIDEST);
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn polynomials_follow_the_kernel_to_its_own_accuracy() {
         for digits in 1..=15 {
-            let kernel = Kernel::new(10f64.powi(-digits));
+            let kernel = SpreadingKernel::new(10f64.powi(-digits));
             for step in 0..=50 {
                 let t = step as f64 / 50.0;
                 for j in 0..kernel.taps {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn transform_agrees_with_a_fine_sum() {
         for digits in [2, 6, 14] {
-            let kernel = Kernel::new(10f64.powi(-digits));
+            let kernel = SpreadingKernel::new(10f64.powi(-digits));
             let (w, steps) = (kernel.width as f64, 200_000);
             for omega in [0.0, 0.3, 0.5 * PI] {
                 let u = |i: usize| w * ((i as f64 + 0.5) / steps as f64 - 0.5);

@@ -23,7 +23,7 @@ pub fn analyse(plan: &Plan, grid: &[f64]) -> Vec<c64> {
         let (axis, fft) = (&plan.axes[a], &*plan.forward[a]);
         modes = turned(modes.len() / axis.cells, axis.modes, |first, tile| {
             let lines = modes[first * axis.cells..].chunks_exact(axis.cells);
-            let mut scratch = Line::new(fft);
+            let mut scratch = GridLine::new(fft);
             for (line, kept) in lines.zip(tile.chunks_exact_mut(axis.modes)) {
                 scratch.cells.copy_from_slice(line);
                 scratch.transform(fft);
@@ -64,12 +64,12 @@ pub fn synthesise(plan: &Plan, modes: &[c64]) -> Vec<f64> {
 }
 
 /// One line and what its transform needs.
-struct Line {
+struct GridLine {
     cells: Vec<c64>,
     scratch: Vec<c64>,
 }
 
-impl Line {
+impl GridLine {
     fn new(fft: &dyn Fft<f64>) -> Self {
         Self {
             cells: vec![ZERO; fft.len()],
@@ -131,7 +131,7 @@ fn turned(lines: usize, kept: usize, work: impl Fn(usize, &mut [c64]) + Sync) ->
 fn halves(plan: &Plan, grid: &[f64], first: usize, tile: &mut [c64]) {
     let (axis, fft) = (&plan.axes[0], &*plan.forward[0]);
     let half = axis.half();
-    let mut line = Line::new(fft);
+    let mut line = GridLine::new(fft);
     for (p, kept) in tile.chunks_mut(2 * half).enumerate() {
         let (kept_a, kept_b) = kept.split_at_mut(half);
         line.cells.fill(ZERO);
@@ -167,7 +167,7 @@ fn real_rows(plan: &Plan, modes: &[c64]) -> Vec<f64> {
     let line_of = |row: usize| z.cell(row / y.padded) * y.cells + y.cell(row % y.padded);
     let mut grid = vec![0.0; x.padded * y.padded * z.padded];
     grid.par_chunks_mut(TILE * x.padded).enumerate().for_each(|(t, tile)| {
-        let mut line = Line::new(fft);
+        let mut line = GridLine::new(fft);
         for (p, rows) in tile.chunks_mut(2 * x.padded).enumerate() {
             let row = t * TILE + 2 * p;
             let two = rows.len() > x.padded;

@@ -1,7 +1,7 @@
 //! What does not depend on the data: fine grid, kernel and Fourier transforms for a number of modes and a tolerance.
 
 use super::grid::Axis;
-use super::kernel::Kernel;
+use super::kernel::SpreadingKernel;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use faer::c64;
@@ -28,7 +28,7 @@ use std::sync::Arc;
 /// ```
 pub struct Plan {
     pub(super) axes: [Axis; 3],
-    pub(super) kernel: Kernel,
+    pub(super) kernel: SpreadingKernel,
     pub(super) forward: Vec<Arc<dyn Fft<f64>>>,
     pub(super) backward: Vec<Arc<dyn Fft<f64>>>,
 }
@@ -47,7 +47,7 @@ impl Plan {
         if !(1e-14..=0.1).contains(&tolerance) {
             return Err(Error::Tolerance { value: tolerance });
         }
-        let kernel = Kernel::new(tolerance);
+        let kernel = SpreadingKernel::new(tolerance);
         let axis = |a: usize| match modes.get(a) {
             Some(k) => Axis::new(*k, if a == 0 { kernel.taps } else { kernel.width }, &kernel),
             None => Axis::none(),

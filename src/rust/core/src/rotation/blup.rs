@@ -3,7 +3,7 @@
 use super::decomposition::Decomposition;
 use super::projection::{Projected, columns};
 use super::reused_eigen::Reused;
-use super::{Block, NullModel};
+use super::{NullModel, ResponseBlock};
 use crate::linalg::product;
 use crate::linalg::tridiagonal::{Tridiagonal, weighted};
 use faer::{Mat, Par};
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 impl NullModel<'_> {
     /// Coefficients of the random effects of each response at its (h, g): alpha with u_hat = K[, index] alpha, or, for a factor, the weights with u_hat = W alpha.
-    pub fn blup(&self, block: &Block, at: &[(f64, f64)], par: Par) -> Vec<Vec<f64>> {
+    pub fn blup(&self, block: &ResponseBlock, at: &[(f64, f64)], par: Par) -> Vec<Vec<f64>> {
         let n = self.values().len();
         let floor = n as f64 * f64::EPSILON * self.frame.largest();
         // below the floor the eigenvalues that are rounding would speak
@@ -30,7 +30,7 @@ impl NullModel<'_> {
     }
 
     /// (h K22 + g I)^-1 y2
-    fn solved(&self, form: &Tridiagonal, block: &Block, at: &[(f64, f64)], par: Par) -> Mat<f64> {
+    fn solved(&self, form: &Tridiagonal, block: &ResponseBlock, at: &[(f64, f64)], par: Par) -> Mat<f64> {
         let mut c = columns(&block.parts, form.n());
         form.transpose_apply(c.as_mut(), par);
         c.par_col_iter_mut().zip(at).for_each(|(column, (h, g))| {
@@ -43,7 +43,7 @@ impl NullModel<'_> {
     }
 
     /// From columns in the coordinates of y2 to ids, and for a factor on to its columns.
-    fn of_ids(&self, c: &Mat<f64>, block: &Block, at: &[(f64, f64)]) -> Vec<Vec<f64>> {
+    fn of_ids(&self, c: &Mat<f64>, block: &ResponseBlock, at: &[(f64, f64)]) -> Vec<Vec<f64>> {
         let one = |(j, part): (usize, Option<&Projected>)| {
             let Some(part) = part else { return vec![] };
             let c: Vec<f64> = c.col(j).iter().copied().collect();
@@ -65,7 +65,7 @@ impl NullModel<'_> {
     fn reused_weights(
         &self,
         reused: &Reused<'_>,
-        block: &Block,
+        block: &ResponseBlock,
         at: &[(f64, f64)],
         safe: &[(f64, f64)],
     ) -> Vec<Vec<f64>> {
@@ -88,7 +88,7 @@ impl NullModel<'_> {
 }
 
 /// In the units of the responses and of the factor.
-fn scaled(mut weights: Vec<Vec<f64>>, block: &Block, unit: f64) -> Vec<Vec<f64>> {
+fn scaled(mut weights: Vec<Vec<f64>>, block: &ResponseBlock, unit: f64) -> Vec<Vec<f64>> {
     for (weights, part) in weights.iter_mut().zip(&block.parts) {
         let scale = part.as_ref().map_or(1.0, |part| part.scale);
         weights.iter_mut().for_each(|a| *a = *a * scale / unit);

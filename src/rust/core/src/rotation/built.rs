@@ -3,7 +3,7 @@
 use faer::Mat;
 
 /// Vectors along the eigenvectors, a column each, and the squares of what those do not hold.
-pub struct Coordinates {
+pub struct EigenCoordinates {
     pub y: Mat<f64>,
     pub rest: Vec<f64>,
 }
@@ -14,7 +14,7 @@ pub(crate) struct Built<D> {
     pub k11: Vec<Vec<f64>>,
     /// K12 U by rows.
     pub b: Vec<Vec<f64>>,
-    pub first: Coordinates,
+    pub first: EigenCoordinates,
     pub k_scale: f64,
     /// Trace of the scaled kernel over the data.
     pub trace: f64,

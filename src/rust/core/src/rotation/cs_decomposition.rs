@@ -11,7 +11,7 @@
 //! Without repeats every c_j is 0 and this is the two-sided Householder projection of K.
 
 use crate::linalg::{Reflectors, combine, max_abs, norm};
-use crate::rotation::groups::Between;
+use crate::rotation::groups::BetweenGroups;
 use crate::runtime::error::{Error, Result};
 use faer::Mat;
 
@@ -30,7 +30,7 @@ pub struct Split {
 
 impl Split {
     /// Split an orthonormal basis of span(X), given by columns.
-    pub fn new(q1: Vec<Vec<f64>>, space: &Between) -> Result<Self> {
+    pub fn new(q1: Vec<Vec<f64>>, space: &BetweenGroups) -> Result<Self> {
         let (r, n) = (q1.len(), q1.first().map_or(0, Vec::len));
         let (between, within): (Vec<_>, Vec<_>) = q1
             .iter()

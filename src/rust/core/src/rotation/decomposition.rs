@@ -3,10 +3,10 @@
 //! A matrix is made tridiagonal, and its eigenvectors are formed only for those who rotate many vectors; a factor has a thin singular value
 //! decomposition; a decomposition that was made before is changed by as many directions as X has.
 
-use super::built::{Built, Coordinates};
+use super::built::{Built, EigenCoordinates};
 use super::cs_decomposition::Split;
 use super::factor::Factor;
-use super::groups::Between;
+use super::groups::BetweenGroups;
 use super::model::Model;
 use super::projection::Projection;
 use super::reused_eigen::Reused;
@@ -44,7 +44,8 @@ impl<'a> Decomposition<'a> {
     ) -> Result<Built<Self>> {
         let (n, z) = (projection.coordinates(), &projection.between.z);
         let mut by_matrix = |kernel: Kernel<'_>| {
-            Matrix::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers, monitor)
+            TridiagonalKernel::new(kernel, model.index, projection, workers, monitor)?
+                .built(y2, vectors, workers, monitor)
         };
         match model.kernel {
             Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
@@ -74,8 +75,8 @@ impl<'a> Decomposition<'a> {
     }
 
     /// U'y2 of a block of columns.
-    pub fn rotate(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> Result<Coordinates> {
-        let all = |y: Mat<f64>| Coordinates {
+    pub fn rotate(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> Result<EigenCoordinates> {
+        let all = |y: Mat<f64>| EigenCoordinates {
             rest: vec![0.0; y.ncols()],
             y,
         };
@@ -116,7 +117,7 @@ fn is_one_to_one(model: &Model<'_>) -> bool {
 const BESIDE: f64 = 96.0;
 
 /// A kernel matrix between groups, tridiagonal on the complement of X.
-struct Matrix {
+struct TridiagonalKernel {
     form: Tridiagonal,
     k11: Vec<Vec<f64>>,
     k12: Vec<Vec<f64>>,
@@ -124,7 +125,7 @@ struct Matrix {
     trace: f64,
 }
 
-impl Matrix {
+impl TridiagonalKernel {
     fn new(
         kernel: Kernel<'_>,
         index: &[usize],
@@ -184,7 +185,7 @@ impl Matrix {
         Ok(Built {
             k11: self.k11,
             b: (0..r).map(|j| rotated.col(j).iter().copied().collect()).collect(),
-            first: Coordinates {
+            first: EigenCoordinates {
                 y: rotated.subcols(r, y2.ncols()).to_owned(),
                 rest: vec![0.0; y2.ncols()],
             },
@@ -209,7 +210,7 @@ fn sweep(form: &Tridiagonal, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat
 }
 
 /// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.
-fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &Between, par: Par) -> (Mat<f64>, f64) {
+fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &BetweenGroups, par: Par) -> (Mat<f64>, f64) {
     let (z, groups) = (&between.z, between.groups());
     let row: Vec<usize> = groups.iter().map(|&g| index[z.label[g]]).collect();
     let root_scale = power_of_two(max_abs(z.root.iter().copied()));

@@ -13,7 +13,7 @@ use faer::{Accum, Mat, MatRef, Par};
 pub(super) const BLOCK: usize = 2048;
 
 pub struct Factor<'a> {
-    w: Values<'a>,
+    w: Entries<'a>,
     k: usize,
     /// Row of W and multiplier of each coordinate.
     row: Vec<usize>,
@@ -27,10 +27,10 @@ impl<'a> Factor<'a> {
         let row = rows_of(index, z);
         let of_column = |c: usize| max_abs((0..row.len()).map(|i| w[(row[i], c)] * z.root[i]));
         let largest = max_abs((0..w.ncols()).map(of_column));
-        Self::scaled(Values::Dense(w), w.ncols(), row, z, largest)
+        Self::scaled(Entries::Dense(w), w.ncols(), row, z, largest)
     }
 
-    fn scaled(w: Values<'a>, k: usize, row: Vec<usize>, z: &Incidence, largest: f64) -> Self {
+    fn scaled(w: Entries<'a>, k: usize, row: Vec<usize>, z: &Incidence, largest: f64) -> Self {
         let unit = power_of_two(largest);
         let root = z.root.iter().map(|root| root / unit).collect();
         Self { w, k, row, root, unit }
@@ -44,7 +44,7 @@ impl<'a> Factor<'a> {
             .zip(&z.root)
             .map(|(row, root)| root * max_abs(row.iter().map(|(_, x)| *x)));
         let largest = max_abs(largest);
-        Self::scaled(Values::Rows(entries), w.ncols(), row, z, largest)
+        Self::scaled(Entries::Rows(entries), w.ncols(), row, z, largest)
     }
 
     pub fn m(&self) -> usize {
@@ -58,10 +58,10 @@ impl<'a> Factor<'a> {
     /// Rows `first..last` of F.
     fn rows(&self, first: usize, last: usize) -> Mat<f64> {
         match &self.w {
-            Values::Dense(w) => Mat::from_fn(last - first, self.k, |i, c| {
+            Entries::Dense(w) => Mat::from_fn(last - first, self.k, |i, c| {
                 w[(self.row[first + i], c)] * self.root[first + i]
             }),
-            Values::Rows(rows) => {
+            Entries::Rows(rows) => {
                 let mut f = Mat::zeros(last - first, self.k);
                 for (i, row) in rows[first..last].iter().enumerate() {
                     row.iter().for_each(|&(c, x)| f[(i, c)] += x * self.root[first + i]);
@@ -84,7 +84,7 @@ impl<'a> Factor<'a> {
     /// Lower triangle of F'F, and F' times the given columns (m entries each).
     pub fn cross_products(&self, columns: &[Vec<f64>], par: Par) -> Result<(Mat<f64>, Mat<f64>)> {
         let (mut gram, mut cross) = (Mat::zeros(self.k(), self.k()), Mat::zeros(self.k(), columns.len()));
-        if let Values::Rows(rows) = &self.w {
+        if let Entries::Rows(rows) = &self.w {
             self.sparse_gram(rows, &mut gram);
             return Ok((gram, self.transpose_times(columns, par)));
         }
@@ -116,7 +116,7 @@ impl<'a> Factor<'a> {
     /// F' times the given columns (m entries each).
     pub fn transpose_times(&self, columns: &[Vec<f64>], par: Par) -> Mat<f64> {
         let mut cross = Mat::zeros(self.k(), columns.len());
-        if let Values::Rows(rows) = &self.w {
+        if let Entries::Rows(rows) = &self.w {
             for (i, row) in rows.iter().enumerate() {
                 for &(c, x) in row {
                     columns
@@ -143,7 +143,7 @@ impl<'a> Factor<'a> {
             return Mat::from_fn(y.len(), 1, |i, _| y[i]);
         }
         let mut y = Mat::zeros(self.m(), x.ncols());
-        if let Values::Rows(rows) = &self.w {
+        if let Entries::Rows(rows) = &self.w {
             for (i, row) in rows.iter().enumerate() {
                 for &(c, w) in row {
                     (0..x.ncols()).for_each(|j| y[(i, j)] += w * self.root[i] * x[(c, j)]);
@@ -164,13 +164,13 @@ impl<'a> Factor<'a> {
     pub fn times(&self, x: &[f64]) -> Vec<f64> {
         let mut y = vec![0.0; self.m()];
         match &self.w {
-            Values::Dense(w) => {
+            Entries::Dense(w) => {
                 for (c, x) in x.iter().enumerate() {
                     let column = w.col(c);
                     y.iter_mut().zip(&self.row).for_each(|(y, &row)| *y += column[row] * x);
                 }
             }
-            Values::Rows(rows) => {
+            Entries::Rows(rows) => {
                 let product = |row: &Vec<(usize, f64)>| row.iter().map(|&(c, w)| w * x[c]).sum();
                 y.iter_mut().zip(rows).for_each(|(y, row)| *y = product(row));
             }
@@ -182,13 +182,13 @@ impl<'a> Factor<'a> {
     /// Sum of squares of F.
     pub fn square(&self) -> f64 {
         match &self.w {
-            Values::Dense(w) => {
+            Entries::Dense(w) => {
                 let entry = |c: usize, i: usize| (w[(self.row[i], c)] * self.root[i]).powi(2);
                 (0..self.k)
                     .map(|c| (0..self.m()).map(|i| entry(c, i)).sum::<f64>())
                     .sum()
             }
-            Values::Rows(rows) => {
+            Entries::Rows(rows) => {
                 let square =
                     |(row, root): (&Vec<(usize, f64)>, &f64)| row.iter().map(|(_, x)| (x * root).powi(2)).sum::<f64>();
                 rows.iter().zip(&self.root).map(square).sum()
@@ -214,7 +214,7 @@ fn rows_of(index: &[usize], z: &Incidence) -> Vec<usize> {
 }
 
 /// W as it was given, or the columns and entries of each coordinate, columns ascending.
-enum Values<'a> {
+enum Entries<'a> {
     Dense(MatRef<'a, f64>),
     Rows(Vec<Vec<(usize, f64)>>),
 }

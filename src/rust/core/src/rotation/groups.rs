@@ -9,12 +9,12 @@ use crate::rotation::incidence::Incidence;
 use std::collections::BTreeMap;
 
 /// The space between groups in the coordinates that are kept.
-pub struct Between {
+pub struct BetweenGroups {
     pub z: Incidence,
     ties: Option<Ties>,
 }
 
-impl Between {
+impl BetweenGroups {
     /// Every group is a coordinate.
     pub fn all(z: Incidence) -> Self {
         Self { z, ties: None }

@@ -25,7 +25,7 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use crate::runtime::work::{Work, count};
-use built::{Built, Coordinates};
+use built::{Built, EigenCoordinates};
 use decomposition::Decomposition;
 use faer::{Mat, Par};
 pub use model::Model;
@@ -51,7 +51,7 @@ pub(crate) struct NullModel<'a> {
 }
 
 /// Responses in the coordinates of a null model.
-pub(crate) struct Block {
+pub(crate) struct ResponseBlock {
     pub(crate) parts: Vec<Result<Projected>>,
     /// U'y2, a column a response.
     pub(crate) rotated: Mat<f64>,
@@ -59,7 +59,7 @@ pub(crate) struct Block {
     rest: Vec<f64>,
 }
 
-impl Block {
+impl ResponseBlock {
     /// Lengths of a response over its scale; 0 for one that has none.
     pub(crate) fn length(&self, j: usize) -> Length {
         self.parts[j].as_ref().map_or(Length::default(), |part| part.length)
@@ -76,7 +76,7 @@ impl<'a> NullModel<'a> {
         vectors: bool,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<(Self, Block)> {
+    ) -> Result<(Self, ResponseBlock)> {
         count(Work::Decomposition);
         monitor.check()?;
         let y2 = columns(&first, projection.coordinates());
@@ -102,7 +102,7 @@ impl<'a> NullModel<'a> {
         model: &Model<'a>,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<(Self, Block)> {
+    ) -> Result<(Self, ResponseBlock)> {
         let projection = Projection::new(model, workers)?;
         let y = projection.project(model.y)?;
         Self::new(model, projection, vec![Ok(y)], false, workers, monitor)
@@ -128,31 +128,31 @@ impl<'a> NullModel<'a> {
     }
 
     /// Further responses.
-    pub(crate) fn rotate(&self, parts: Vec<Result<Projected>>, par: Par) -> Result<Block> {
+    pub(crate) fn rotate(&self, parts: Vec<Result<Projected>>, par: Par) -> Result<ResponseBlock> {
         let y2 = columns(&parts, self.projection.coordinates());
         let found = self.decomposition.rotate(&self.projection, &y2, par)?;
         Ok(self.block(parts, found))
     }
 
-    fn block(&self, parts: Vec<Result<Projected>>, found: Coordinates) -> Block {
+    fn block(&self, parts: Vec<Result<Projected>>, found: EigenCoordinates) -> ResponseBlock {
         let mut rotated = found.y;
         // zeros for the eigenvalues that were set aside
         rotated.resize_with(self.frame.values.len(), parts.len(), |_, _| 0.0);
         // where U holds all of y2, the rest is rounding
         let all = self.values().len() == self.projection.coordinates();
         let rest = if all { vec![0.0; parts.len()] } else { found.rest };
-        Block { parts, rotated, rest }
+        ResponseBlock { parts, rotated, rest }
     }
 
     /// Rotated data of a response.
-    pub(crate) fn respond(&self, block: &Block, j: usize) -> Result<Rotated> {
+    pub(crate) fn respond(&self, block: &ResponseBlock, j: usize) -> Result<Rotated> {
         let mut data = self.frame.clone();
         self.fill(&mut data, block, j)?;
         Ok(data)
     }
 
     /// Put a response in place of the one in `data`.
-    pub(crate) fn fill(&self, data: &mut Rotated, block: &Block, j: usize) -> Result<()> {
+    pub(crate) fn fill(&self, data: &mut Rotated, block: &ResponseBlock, j: usize) -> Result<()> {
         let part = block.parts[j].as_ref().map_err(Clone::clone)?;
         data.y
             .iter_mut()

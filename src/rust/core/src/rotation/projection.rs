@@ -5,7 +5,7 @@
 
 use super::cs_decomposition::Split;
 use super::fixed_qr::Design;
-use super::groups::Between;
+use super::groups::BetweenGroups;
 use super::incidence::Incidence;
 use super::model::Model;
 use super::response::{Centred, Length};
@@ -18,7 +18,7 @@ use faer::Mat;
 /// The fixed effects, the incidence of the random effect, and the weights.
 pub struct Projection {
     pub design: Design,
-    pub(crate) between: Between,
+    pub(crate) between: BetweenGroups,
     pub(crate) split: Split,
     /// Roots of the weights.
     pub(crate) root: Vec<f64>,
@@ -42,17 +42,21 @@ impl Projection {
     /// Groups of an identity kernel share coordinates where they can. `model.y` is not read.
     pub fn new(model: &Model<'_>, workers: &Workers) -> Result<Self> {
         match model.kernel {
-            Kernel::Identity => Self::with(model, Between::touched, workers),
+            Kernel::Identity => Self::with(model, BetweenGroups::touched, workers),
             _ => Self::of_each_group(model, workers),
         }
     }
 
     /// With a coordinate for each group, so that vectors go back to rows by `lift`.
     pub fn of_each_group(model: &Model<'_>, workers: &Workers) -> Result<Self> {
-        Self::with(model, |z, _| Between::all(z), workers)
+        Self::with(model, |z, _| BetweenGroups::all(z), workers)
     }
 
-    fn with(model: &Model<'_>, between: fn(Incidence, &[Vec<f64>]) -> Between, workers: &Workers) -> Result<Self> {
+    fn with(
+        model: &Model<'_>,
+        between: fn(Incidence, &[Vec<f64>]) -> BetweenGroups,
+        workers: &Workers,
+    ) -> Result<Self> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let z: Vec<f64> = model.z.iter().zip(&root).map(|(z, s)| z * s).collect();

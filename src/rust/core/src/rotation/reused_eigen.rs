@@ -3,7 +3,7 @@
 //!
 //! The coordinates are those along U and along the part of span(X) outside of it, where the kernel is zero.
 
-use super::built::{Built, Coordinates};
+use super::built::{Built, EigenCoordinates};
 use super::projection::Projection;
 use crate::linalg::rank_one::{Diagonal, Removed};
 use crate::linalg::{axpy, dot, norm, power_of_two, product};
@@ -50,7 +50,7 @@ impl<'a> Reused<'a> {
         Ok(Built {
             k11: projected.k11,
             b: rows.collect(),
-            first: Coordinates {
+            first: EigenCoordinates {
                 y: Mat::from_fn(reused.values.len(), y2.ncols(), |i, j| y[j][i]),
                 rest,
             },
@@ -82,10 +82,10 @@ impl<'a> Reused<'a> {
     }
 
     /// U'y2 and the square of the rest: X is projected out along with each block of responses.
-    pub(crate) fn coordinates(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> Coordinates {
+    pub(crate) fn coordinates(&self, projection: &Projection, y2: &Mat<f64>, par: Par) -> EigenCoordinates {
         let (responses, rest) = self.joined(projection, y2, par);
         let y = self.project(responses).diagonal.vectors;
-        Coordinates {
+        EigenCoordinates {
             y: Mat::from_fn(self.values.len(), y2.ncols(), |i, j| y[j][i]),
             rest,
         }
@@ -129,7 +129,7 @@ impl<'a> Reused<'a> {
     }
 
     /// One direction of X after the other.
-    fn project(&self, responses: Vec<Vec<f64>>) -> Projected {
+    fn project(&self, responses: Vec<Vec<f64>>) -> ProjectedDiagonal {
         let (count, r) = (responses.len(), self.q.len());
         let lambda = self.columns.iter().map(|&c| (self.lengths[c] / self.unit).powi(2));
         let mut diagonal = Diagonal {
@@ -149,7 +149,7 @@ impl<'a> Reused<'a> {
             k11[j][..j].copy_from_slice(gone);
             k11[j][j] = square;
         }
-        Projected { diagonal, k11 }
+        ProjectedDiagonal { diagonal, k11 }
     }
 
     /// Best linear unbiased prediction of the weights on the columns of W from residuals y - X beta_hat: h W'H^-1 of them.
@@ -170,7 +170,7 @@ impl<'a> Reused<'a> {
 }
 
 /// After all directions of X: responses and K12 along the eigenvectors.
-struct Projected {
+struct ProjectedDiagonal {
     diagonal: Diagonal,
     k11: Vec<Vec<f64>>,
 }

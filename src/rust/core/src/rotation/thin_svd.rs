@@ -6,7 +6,7 @@
 use crate::linalg::decomposition::thin_svd;
 use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{dot, norm, product};
-use crate::rotation::built::{Built, Coordinates};
+use crate::rotation::built::{Built, EigenCoordinates};
 use crate::rotation::cs_decomposition::Split;
 use crate::rotation::factor::{BLOCK, Factor};
 use crate::runtime::error::Result;
@@ -57,7 +57,7 @@ impl<'a> Thin<'a> {
         y2: &Mat<f64>,
         workers: &Workers,
         monitor: &mut dyn Monitor,
-    ) -> Result<(Self, Coordinates)> {
+    ) -> Result<(Self, EigenCoordinates)> {
         let mut columns = split.h.thin();
         if factor.m() >= 4 * factor.k() {
             let (m, k, q) = (factor.m(), factor.k(), split.q() + y2.ncols());
@@ -130,7 +130,7 @@ impl<'a> Thin<'a> {
     }
 
     /// U'y2 and the square of the rest, a column each.
-    pub fn coordinates(&self, split: &Split, y2: &Mat<f64>, par: Par) -> Coordinates {
+    pub fn coordinates(&self, split: &Split, y2: &Mat<f64>, par: Par) -> EigenCoordinates {
         let Some(u) = &self.u else {
             let cross = self.factor.transpose_times(&between_parts(split, y2), par);
             return self.of_cross_products(split, y2, cross.as_ref(), par);
@@ -144,7 +144,7 @@ impl<'a> Thin<'a> {
             y += &part;
         }
         let rest = (0..y2.ncols()).map(|j| left.col(j).squared_norm_l2()).collect();
-        Coordinates { y, rest }
+        EigenCoordinates { y, rest }
     }
 
     /// U, in the coordinates of y2.
@@ -160,7 +160,7 @@ impl<'a> Thin<'a> {
     }
 
     /// diag(1/s) V' F2'y2, from F2'y2.
-    fn of_cross_products(&self, split: &Split, y2: &Mat<f64>, cross: MatRef<'_, f64>, par: Par) -> Coordinates {
+    fn of_cross_products(&self, split: &Split, y2: &Mat<f64>, cross: MatRef<'_, f64>, par: Par) -> EigenCoordinates {
         let mut y = product(self.v.transpose(), cross, par);
         let divide =
             |a: &mut Mat<f64>| (0..a.ncols()).for_each(|j| (0..a.nrows()).for_each(|i| a[(i, j)] /= self.s[i]));
@@ -171,7 +171,7 @@ impl<'a> Thin<'a> {
             .factor
             .times_each(product(self.v.as_ref(), x.as_ref(), par).as_ref(), par);
         let left = |j: usize| left_over(split, y2, &fx, j);
-        Coordinates {
+        EigenCoordinates {
             rest: (0..y2.ncols()).map(left).collect(),
             y,
         }

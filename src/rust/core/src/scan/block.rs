@@ -1,7 +1,7 @@
 //! The tests of one block of candidates.
 
 use super::basis::ScanBasis;
-use super::candidate::{AtDelta, CLOSE, Candidate, Solved, criterion};
+use super::candidate::{AtDelta, CLOSE, Candidate, CandidateFactor, criterion};
 use super::refit::{CandidateGrid, GridSums};
 use super::rotate::RotatedBlock;
 use super::standardise::CandidateState;
@@ -40,7 +40,7 @@ words!(Refit, "refit", "none" => Refit::Null, "delta" => Refit::Anew);
 
 /// Columns that are tested together; the first `adjust` stay in the model in any case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Set {
+pub struct CandidateSet {
     /// Columns of the block, from 0.
     pub columns: Vec<usize>,
     /// How many of them are not tested but adjusted for.
@@ -58,7 +58,7 @@ pub struct Ask<'a> {
     /// (h, g) of the null fit.
     pub null: (f64, f64),
     /// The tests, in the order of the answers.
-    pub sets: &'a [Set],
+    pub sets: &'a [CandidateSet],
     /// Threads of the call.
     pub threads: usize,
 }
@@ -110,12 +110,12 @@ impl Outcome {
 }
 
 /// Columns that are in some set, ascending, and the sets by their places among them.
-fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
+fn used(sets: &[CandidateSet]) -> (Vec<usize>, Vec<CandidateSet>) {
     let mut which: Vec<usize> = sets.iter().flat_map(|set| set.columns.iter().copied()).collect();
     which.sort_unstable();
     which.dedup();
     let place = |j: &usize| which.partition_point(|k| k < j);
-    let among = |set: &Set| Set {
+    let among = |set: &CandidateSet| CandidateSet {
         columns: set.columns.iter().map(place).collect(),
         ..*set
     };
@@ -129,7 +129,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 ///
 /// ```
 /// # use fastlmm_core::{kernel::Kernel, likelihood::Method, lmm::fit::{Options, fit}, rotation::Model, runtime::parallel::Workers};
-/// use fastlmm_core::scan::{Ask, ScanBasis, Null, Refit, Set, Test, block};
+/// use fastlmm_core::scan::{Ask, CandidateSet, ScanBasis, Null, Refit, Test, block};
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// # let y = [1.0, 2.5, 4.0, 5.0, 9.0, 8.0, 3.0, 6.0];
 /// # let candidate = faer::Mat::from_fn(8, 1, |i, _| [0.0, 1.0, 2.0, 0.0, 1.0, 1.0, 0.0, 2.0][i]);
@@ -144,7 +144,7 @@ fn used(sets: &[Set]) -> (Vec<usize>, Vec<Set>) {
 ///     rotated: &null.rotated, e: null.e.as_ref(), q: null.q.as_ref(), weight: &null.weight, v: &null.v,
 ///     length: null.length, by_rows: null.by_rows, constant: null.constant,
 /// };
-/// let sets = [Set { columns: vec![0], adjust: 0 }];
+/// let sets = [CandidateSet { columns: vec![0], adjust: 0 }];
 /// let ask = Ask {
 ///     test: Test::Wald, refit: Refit::Anew, method: Method::Reml, null: (0.5, 0.5), sets: &sets, threads: 1,
 /// };
@@ -168,11 +168,11 @@ pub fn block(basis: &ScanBasis<'_>, g: MatRef<'_, f64>, ask: &Ask<'_>, par: Par)
     let tester = Tester::new(basis, &rotated, ask, &sets);
     // where the density has no optimum inside, both models without the directions of X that the kernel does not reach
     let spare = OnceLock::new();
-    let again = |set: &Set| {
+    let again = |set: &CandidateSet| {
         let spare = spare.get_or_init(|| Tester::new(&without, &rotated, ask, &sets));
         spare.outcome(set)
     };
-    let one = |set: &Set| {
+    let one = |set: &CandidateSet| {
         clear_registers();
         let outcome = tester.outcome(set);
         if outcome.state == CandidateState::Unbounded && basis.rotated.null > basis.rotated.dropped {
@@ -194,7 +194,13 @@ struct DeltaSearch {
 }
 
 impl DeltaSearch {
-    fn new(basis: &ScanBasis<'_>, rotated: &RotatedBlock, ask: &Ask<'_>, sets: &[Set], method: Method) -> Self {
+    fn new(
+        basis: &ScanBasis<'_>,
+        rotated: &RotatedBlock,
+        ask: &Ask<'_>,
+        sets: &[CandidateSet],
+        method: Method,
+    ) -> Self {
         let grid = CandidateGrid::new(basis, method, ask.null);
         let singly = sets.iter().all(|set| set.columns.len() == 1);
         let sums = singly.then(|| (grid.sums(basis, rotated), grid.squares(basis)));
@@ -227,7 +233,7 @@ struct Tester<'a> {
 }
 
 impl<'a> Tester<'a> {
-    fn new(basis: &'a ScanBasis<'a>, rotated: &'a RotatedBlock, ask: &'a Ask<'a>, sets: &[Set]) -> Self {
+    fn new(basis: &'a ScanBasis<'a>, rotated: &'a RotatedBlock, ask: &'a Ask<'a>, sets: &[CandidateSet]) -> Self {
         let likelihood = match ask.test {
             Test::Wald => Method::Reml,
             Test::Ratio => Method::Ml,
@@ -244,7 +250,7 @@ impl<'a> Tester<'a> {
         }
     }
 
-    fn outcome(&self, set: &Set) -> Outcome {
+    fn outcome(&self, set: &CandidateSet) -> Outcome {
         let column = |j: usize| &self.rotated.columns[j];
         let observed = set.columns.iter().map(|&j| column(j).observed).min().unwrap_or(0);
         let none = |state| Outcome::none(state, observed);
@@ -300,7 +306,12 @@ impl<'a> Tester<'a> {
         }
     }
 
-    fn described(&self, model: &Candidate<'_>, solved: &Solved, observed: usize) -> Result<Outcome, CandidateState> {
+    fn described(
+        &self,
+        model: &Candidate<'_>,
+        solved: &CandidateFactor,
+        observed: usize,
+    ) -> Result<Outcome, CandidateState> {
         let (q, taken) = solved.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
         let deviance = model.deviance(self.likelihood, solved);

@@ -110,7 +110,7 @@ pub struct Candidate<'a> {
 }
 
 /// S(delta) by its Cholesky factor, which says all about the model there.
-pub struct Solved {
+pub struct CandidateFactor {
     pub h: f64,
     pub g: f64,
     /// The null model's log-determinant.
@@ -120,7 +120,7 @@ pub struct Solved {
     along: Vec<f64>,
 }
 
-impl Solved {
+impl CandidateFactor {
     /// log|S|
     pub fn log_det(&self) -> f64 {
         2.0 * self.factor.iter().enumerate().map(|(i, row)| row[i].ln()).sum::<f64>()
@@ -211,7 +211,7 @@ impl Candidate<'_> {
         (0..=self.c()).map(|a| (0..=a).map(|b| entry(a, b)).collect()).collect()
     }
 
-    pub fn solve(&self, place: &AtDelta) -> Option<Solved> {
+    pub fn solve(&self, place: &AtDelta) -> Option<CandidateFactor> {
         let solved = self.solve_as_it_is(place)?;
         if solved.left() >= CLOSE {
             return Some(solved);
@@ -219,7 +219,7 @@ impl Candidate<'_> {
         self.settled(place)?.solve_as_it_is(place)
     }
 
-    fn solve_as_it_is(&self, place: &AtDelta) -> Option<Solved> {
+    fn solve_as_it_is(&self, place: &AtDelta) -> Option<CandidateFactor> {
         self.solved((place.h, place.g), place.log_det, self.s(&place.inverse, place.g))
     }
 
@@ -269,13 +269,13 @@ impl Candidate<'_> {
     }
 
     /// Is the residual lost in rounding because cells are not rows?
-    pub fn is_lost(&self, solved: &Solved) -> bool {
+    pub fn is_lost(&self, solved: &CandidateFactor) -> bool {
         let hidden = self.basis.rotated.n_rest > 0 && !self.basis.by_rows;
         hidden && solved.is_shifted() && (0..self.c()).any(|a| self.rest[a][a] > 0.0)
     }
 
     /// Is it rounding anyway, of the response and of what is taken off it?
-    pub fn is_perfect(&self, solved: &Solved, place: &AtDelta) -> bool {
+    pub fn is_perfect(&self, solved: &CandidateFactor, place: &AtDelta) -> bool {
         if !solved.is_shifted() {
             return false;
         }
@@ -286,7 +286,7 @@ impl Candidate<'_> {
     }
 
     /// From the lower triangle of S at (h, g), and the null model's log-determinant.
-    pub fn solved(&self, (h, g): (f64, f64), null: f64, s: Vec<Vec<f64>>) -> Option<Solved> {
+    pub fn solved(&self, (h, g): (f64, f64), null: f64, s: Vec<Vec<f64>>) -> Option<CandidateFactor> {
         let (mut factor, c) = (s, self.c());
         if log_det(&mut factor).is_none() {
             // nothing left of the response is no failure of the columns
@@ -295,7 +295,7 @@ impl Candidate<'_> {
             }
             factor[c][c] = 0.0;
         }
-        Some(Solved {
+        Some(CandidateFactor {
             h,
             g,
             null,
@@ -306,7 +306,7 @@ impl Candidate<'_> {
     }
 
     /// -2 log L, all constants included.
-    pub fn deviance(&self, method: Method, solved: &Solved) -> f64 {
+    pub fn deviance(&self, method: Method, solved: &CandidateFactor) -> f64 {
         self.deviance_of(method, solved.log_det(), solved.squares().0, solved.null)
     }
 

@@ -71,7 +71,7 @@ pub fn many(
     let square = Mat::from_fn(e.nrows(), g.ncols(), |i, j| e[(i, j)] * e[(i, j)]);
     for first in (0..responses.h.len()).step_by(TILE) {
         let width = TILE.min(responses.h.len() - first);
-        let tile = Tile {
+        let tile = ScanTile {
             basis,
             block: &block,
             square: &square,
@@ -142,7 +142,7 @@ impl Tested {
     }
 }
 
-struct Tile<'a> {
+struct ScanTile<'a> {
     basis: &'a ScanBasis<'a>,
     block: &'a RotatedBlock,
     square: &'a Mat<f64>,
@@ -152,7 +152,7 @@ struct Tile<'a> {
     width: usize,
 }
 
-impl Tile<'_> {
+impl ScanTile<'_> {
     fn tested(&self, par: Par) -> Tested {
         let (m, r) = (self.square.nrows(), self.responses);
         let values = &self.basis.rotated.values;

@@ -21,5 +21,5 @@ pub(crate) mod series;
 mod standardise;
 
 pub use basis::{Null, ScanBasis};
-pub use block::{Ask, Outcome, Refit, Set, Test, block};
+pub use block::{Ask, CandidateSet, Outcome, Refit, Test, block};
 pub use standardise::CandidateState;

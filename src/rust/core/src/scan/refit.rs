@@ -1,7 +1,7 @@
 //! delta anew for each candidate: a grid by matrix products, then Newton's method from every valley, both end points looked at.
 
 use super::basis::ScanBasis;
-use super::candidate::{AtDelta, CLOSE as NEARLY_ALL, Candidate, Solved, criterion};
+use super::candidate::{AtDelta, CLOSE as NEARLY_ALL, Candidate, CandidateFactor, criterion};
 use super::rotate::RotatedBlock;
 use super::series::{NearNull, Series};
 use super::standardise::CandidateState;
@@ -128,7 +128,7 @@ impl CandidateGrid {
         model: &Candidate<'_>,
         (gg, gy): (&[f64], &[f64]),
         yy: &[f64],
-    ) -> Result<Solved, CandidateState> {
+    ) -> Result<CandidateFactor, CandidateState> {
         let places = self.at.len() + self.ends.len();
         let Some(values) = self.deviances_of_one(model, &gg[..places], &gy[..places], yy) else {
             return self.optimum(basis, model);
@@ -167,7 +167,7 @@ impl CandidateGrid {
     }
 
     /// A model at its best delta.
-    pub fn optimum(&self, basis: &ScanBasis<'_>, model: &Candidate<'_>) -> Result<Solved, CandidateState> {
+    pub fn optimum(&self, basis: &ScanBasis<'_>, model: &Candidate<'_>) -> Result<CandidateFactor, CandidateState> {
         let at_end = |end: &AtDelta| model.deviance_at(self.method, end);
         let ends: Vec<f64> = self.ends.iter().map(at_end).collect();
         self.best(basis, model, (&self.deviances(basis, model), &ends), None)
@@ -180,7 +180,7 @@ impl CandidateGrid {
         model: &Candidate<'_>,
         (values, ends): (&[f64], &[f64]),
         near: Option<Series<'_>>,
-    ) -> Result<Solved, CandidateState> {
+    ) -> Result<CandidateFactor, CandidateState> {
         let near = |t: f64| near.as_ref().filter(|series| series.near.holds(t));
         let slopes = |t: f64| match near(t) {
             Some(series) => series.slopes(model, t),
@@ -190,9 +190,9 @@ impl CandidateGrid {
             Some(series) => series.solve(model, t),
             None => model.solve(&AtDelta::new(basis, self.method, proportions(t))),
         };
-        let deviance = |solved: &Solved| model.deviance(self.method, solved);
+        let deviance = |solved: &CandidateFactor| model.deviance(self.method, solved);
         let unbounded = self.is_unbounded(model);
-        let better = |a: &Solved, b: &Solved| deviance(a).total_cmp(&deviance(b));
+        let better = |a: &CandidateFactor, b: &CandidateFactor| deviance(a).total_cmp(&deviance(b));
         let first = match (unbounded, self.is_filled(model)) {
             (true, _) => 1,
             (_, true) => self.at.partition_point(|t| *t < self.smallest - PLATEAU.1),
@@ -236,12 +236,12 @@ impl CandidateGrid {
     }
 
     /// Is delta as good as 0, and does the statistic grow without bound towards it, because candidates under test have no error there?
-    fn is_pinned(&self, best: &Solved, solve: impl Fn(f64) -> Option<Solved>) -> bool {
+    fn is_pinned(&self, best: &CandidateFactor, solve: impl Fn(f64) -> Option<CandidateFactor>) -> bool {
         let at = (best.g / best.h).ln();
         if best.g == 0.0 || at > self.smallest - PLATEAU.0 {
             return false;
         }
-        let ratio = |solved: &Solved| {
+        let ratio = |solved: &CandidateFactor| {
             let (q, taken) = solved.squares();
             taken / q
         };
@@ -249,7 +249,7 @@ impl CandidateGrid {
     }
 
     /// Has the search run away, because candidates leave nothing of the response that the kernel does not reach?
-    fn ran_away(&self, model: &Candidate<'_>, solved: &Solved) -> bool {
+    fn ran_away(&self, model: &Candidate<'_>, solved: &CandidateFactor) -> bool {
         self.free > model.c() && solved.g > 0.0 && (solved.g / solved.h).ln() < self.at[0] + 0.5
     }
 

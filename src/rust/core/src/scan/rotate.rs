@@ -1,7 +1,7 @@
 //! A block of candidates in rotated coordinates, X projected out.
 
 use super::basis::ScanBasis;
-use super::standardise::{Column, clean};
+use super::standardise::{StandardisedCandidate, clean};
 use crate::linalg::{dot, product, sum_of};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 /// A block of candidates.
 pub struct RotatedBlock {
-    pub columns: Vec<Column>,
+    pub columns: Vec<StandardisedCandidate>,
     /// Values with missing cells at their mean, scaled to order one: cells x candidates.
     g: Vec<f64>,
     cells: usize,

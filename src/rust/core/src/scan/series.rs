@@ -5,7 +5,7 @@
 //! small, have their optimum there.
 
 use super::basis::ScanBasis;
-use super::candidate::{Candidate, Solved, criterion};
+use super::candidate::{Candidate, CandidateFactor, criterion};
 use crate::likelihood::{Method, proportions};
 use crate::linalg::Scalar;
 use faer::Mat;
@@ -77,7 +77,7 @@ impl Series<'_> {
         (deviance.v1, deviance.v2)
     }
 
-    pub fn solve(&self, model: &Candidate<'_>, t: f64) -> Option<Solved> {
+    pub fn solve(&self, model: &Candidate<'_>, t: f64) -> Option<CandidateFactor> {
         let ([gg, gy, yy], null) = self.parts(model, t);
         model.solved(proportions(t), null, vec![vec![gg], vec![gy, yy]])
     }

@@ -28,7 +28,7 @@ pub enum CandidateState {
 }
 
 /// One candidate: its state, its scale, and its square before X is projected out, in that scale.
-pub(crate) struct Column {
+pub(crate) struct StandardisedCandidate {
     pub(crate) state: CandidateState,
     pub(crate) scale: f64,
     pub(crate) square: f64,
@@ -52,7 +52,7 @@ fn largest_of(g: &[f64]) -> f64 {
 }
 
 /// Missing cells at the mean of the others, the mean taken off where it does not matter, scaled by a power of two.
-pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
+pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> StandardisedCandidate {
     let n = g.len();
     let missing = g.iter().filter(|x| x.is_nan()).count();
     let observed = n - missing;
@@ -60,7 +60,7 @@ pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
     let first = g.iter().copied().find(|x| !x.is_nan());
     let (Some(first), true) = (first, largest.is_finite()) else {
         g.fill(0.0);
-        return Column {
+        return StandardisedCandidate {
             state: if largest.is_finite() {
                 CandidateState::Missing
             } else {
@@ -87,7 +87,7 @@ pub(crate) fn clean(g: &mut [f64], weight: &[f64], centred: bool) -> Column {
     let square = sum_of(n, |i| weight[i] * g[i] * g[i]);
     // a shift that leaves only rounding leaves nothing
     let rounding = (f64::EPSILON / again).powi(2) * whole * 100.0;
-    Column {
+    StandardisedCandidate {
         state: if square <= rounding {
             CandidateState::Constant
         } else {

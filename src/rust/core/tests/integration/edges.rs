@@ -1,7 +1,7 @@
 use crate::definition::{Data, close, noise};
 use faer::Mat;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::likelihood::optimize::Place;
+use fastlmm_core::likelihood::optimize::Location;
 use fastlmm_core::lmm::fit::Status;
 use fastlmm_core::runtime::error::Error;
 
@@ -38,7 +38,7 @@ fn no_group_variance_ends_at_the_upper_border() {
     data.k = Mat::identity(6, 6);
     (0..24).for_each(|i| data.y[i] = f64::from(u8::try_from(i / 6 % 2).unwrap()));
     let fit = data.fit(Method::Reml).unwrap();
-    assert_eq!(fit.optimum.unwrap().best.place, Place::Upper);
+    assert_eq!(fit.optimum.unwrap().best.place, Location::Upper);
     assert!(fit.point.sigma2 == 0.0 && fit.alpha.iter().all(|a| *a == 0.0));
     assert!(close(fit.point.sigma2_e, 6.0 / 23.0, 1e-12));
 }

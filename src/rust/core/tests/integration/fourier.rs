@@ -16,7 +16,7 @@ use fastlmm_core::gp::local::About;
 use fastlmm_core::gp::observations::Observations;
 use fastlmm_core::gp::search::LengthSearch;
 use fastlmm_core::kernel::stationary::Family;
-use fastlmm_core::likelihood::optimize::Place;
+use fastlmm_core::likelihood::optimize::Location;
 use fastlmm_core::likelihood::{Criterion, Method};
 use fastlmm_core::runtime::parallel::Workers;
 use std::cell::RefCell;
@@ -276,7 +276,7 @@ fn the_gradient_is_that_of_the_profile() {
             };
             let lengths = vec![0.45; d];
             let here = search.at(&lengths).unwrap();
-            assert_eq!(here.place, Place::Interior);
+            assert_eq!(here.place, Location::Interior);
             for axis in 0..d {
                 let moved = |by: f64| {
                     let mut l = lengths.clone();

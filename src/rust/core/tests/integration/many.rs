@@ -7,7 +7,7 @@ use fastlmm_core::kernel::dense::Dense;
 use fastlmm_core::kernel::low_rank::LowRank;
 use fastlmm_core::kernel::sparse::Sparse;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::likelihood::optimize::Place;
+use fastlmm_core::likelihood::optimize::Location;
 use fastlmm_core::lmm::fit::{Fit, Options, Status, fit};
 use fastlmm_core::lmm::look::{look, only_looked_at};
 use fastlmm_core::lmm::many::{Fits, ManyOptions, fit_many};
@@ -319,7 +319,7 @@ fn both_borders_are_found() {
     check(&data, Kernel::Dense(Dense(data.k.as_ref())), &y, "borders");
     let found = many(&data, Kernel::Dense(Dense(data.k.as_ref())), &y, Method::Reml);
     let place = |j: usize| found.fits[j].as_ref().unwrap().optimum.as_ref().unwrap().best.place;
-    assert_eq!((place(0), place(1)), (Place::Lower, Place::Upper));
+    assert_eq!((place(0), place(1)), (Location::Lower, Location::Upper));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::mix_routes::routes;
 use crate::mixed::{Mixed, all_variances, effects};
 use faer::{Mat, Par};
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::mix::predict::{Targets, variance};
+use fastlmm_core::mix::predict::{MixTargets, variance};
 
 fn each_route(check: impl Fn(&str, &Mixed)) {
     for p in [0, 1, 3, 4] {
@@ -202,7 +202,7 @@ fn predictions_have_the_definitions_variance() {
         let given = Mat::from_fn(t, t, |i, j| if i == j { prior[i] } else { 0.0 }) - cross.transpose() * &v * &cross;
         let uncertain = &given + &d * &at.vcov * d.transpose();
         for (x, slow) in [(None, given), (Some(x.as_ref()), uncertain)] {
-            let targets = Targets {
+            let targets = MixTargets {
                 cross: cross.as_ref(),
                 prior: &prior,
                 x,

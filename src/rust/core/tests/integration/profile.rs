@@ -1,7 +1,7 @@
 use crate::definition::{Data, close, noise};
 use faer::Mat;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::likelihood::profile::{Profile, What};
+use fastlmm_core::likelihood::profile::{Parameter, Profile};
 
 const RISE: f64 = 3.841458820694124;
 
@@ -29,18 +29,18 @@ fn interval_ends_lie_where_the_definition_has_risen() {
                 .interval(RISE)
                 .unwrap()
         };
-        let (a, b) = bounds(What::Delta);
+        let (a, b) = bounds(Parameter::Delta);
         for delta in [a, b] {
             assert!(close(data.at(delta, method).3, target, 1e-9));
         }
-        let (c, d) = bounds(What::H2);
+        let (c, d) = bounds(Parameter::H2);
         assert!(close(1.0 / (1.0 + b), c, 1e-10) && close(1.0 / (1.0 + a), d, 1e-10));
-        let (a, b) = bounds(What::SigmaU);
+        let (a, b) = bounds(Parameter::SigmaU);
         for sd in [a, b] {
             let value = least(|e| held(&data, sd * sd, e, n, method), fit.point.sigma2_e);
             assert!(close(value, target, 1e-6), "{method:?} sigma_u {value} {target}");
         }
-        let (a, b) = bounds(What::SigmaE);
+        let (a, b) = bounds(Parameter::SigmaE);
         for sd in [a, b] {
             let value = least(|s| held(&data, s, sd * sd, n, method), fit.point.sigma2);
             assert!(close(value, target, 1e-6), "{method:?} sigma_e {value} {target}");
@@ -54,7 +54,7 @@ fn a_coefficient_is_profiled_by_refitting_without_its_column() {
     let fit = data.fit(Method::Ml).unwrap();
     let target = -2.0 * fit.point.log_lik + RISE;
     for j in 0..3 {
-        let (a, b) = Profile::new(&fit.rotated, Method::Reml, What::Beta(j))
+        let (a, b) = Profile::new(&fit.rotated, Method::Reml, Parameter::Beta(j))
             .unwrap()
             .interval(RISE)
             .unwrap();
@@ -76,7 +76,13 @@ fn a_coefficient_is_profiled_by_refitting_without_its_column() {
 fn curves_pass_through_the_interval_and_change_sign_at_the_estimate() {
     let data = Data::new(63, 30, 15, 2, 15);
     let fit = data.fit(Method::Reml).unwrap();
-    for what in [What::Delta, What::H2, What::SigmaU, What::SigmaE, What::Beta(1)] {
+    for what in [
+        Parameter::Delta,
+        Parameter::H2,
+        Parameter::SigmaU,
+        Parameter::SigmaE,
+        Parameter::Beta(1),
+    ] {
         let profile = Profile::new(&fit.rotated, Method::Reml, what).unwrap();
         let (a, b) = profile.interval(4.0).unwrap();
         let curve = profile.curve(2.0, 9).unwrap();
@@ -86,7 +92,7 @@ fn curves_pass_through_the_interval_and_change_sign_at_the_estimate() {
                 .all(|w| w[0].value < w[1].value && w[0].zeta < w[1].zeta),
             "{what:?}"
         );
-        if a > 0.0 || what == What::Beta(1) {
+        if a > 0.0 || what == Parameter::Beta(1) {
             assert!(
                 close(curve[0].value, a, 1e-8) && close(curve[0].zeta, -2.0, 1e-6),
                 "{what:?}"
@@ -118,8 +124,8 @@ fn an_interval_of_a_variance_ends_at_zero_where_that_of_h2_ends_at_a_border() {
                 .interval(RISE)
                 .unwrap()
         };
-        let (low, high) = bounds(What::H2);
-        for (k, (at_border, what)) in [(low == 0.0, What::SigmaU), (high == 1.0, What::SigmaE)]
+        let (low, high) = bounds(Parameter::H2);
+        for (k, (at_border, what)) in [(low == 0.0, Parameter::SigmaU), (high == 1.0, Parameter::SigmaE)]
             .into_iter()
             .enumerate()
         {

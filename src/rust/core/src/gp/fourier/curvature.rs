@@ -29,7 +29,7 @@ pub(super) struct Weights {
 }
 
 /// `S`, `W C W'`, `W w` and the coefficients `D w`.
-pub(super) struct Solved {
+pub(super) struct WeightPosterior {
     pub s: f64,
     pub xx: Mat<f64>,
     pub xy: Vec<f64>,
@@ -138,7 +138,7 @@ impl WeightSpace {
         let columns = self.weighted_columns(d);
         let solved = m.solve(columns.clone(), par);
         let cross = |i: usize, j: usize| dot(columns.col_as_slice(i), solved.col_as_slice(j));
-        let solved = Solved {
+        let solved = WeightPosterior {
             s: self.rho0 - cross(r, r),
             xx: Mat::from_fn(r, r, cross),
             xy: (0..r).map(|i| cross(i, r)).collect(),
@@ -147,7 +147,7 @@ impl WeightSpace {
         self.estimates_of(solved, method, delta)
     }
 
-    pub(super) fn estimates_of(&self, solved: Solved, method: Method, delta: f64) -> Estimates {
+    pub(super) fn estimates_of(&self, solved: WeightPosterior, method: Method, delta: f64) -> Estimates {
         let r = self.fixed.kept.len();
         // sigma2 is S / (n delta)
         let sigma2_e = solved.s / self.contrasts(method);

@@ -1,6 +1,6 @@
 //! Rough knowledge of the length scale: the whole range window by window, on a sample of rows and with few functions.
 
-use super::explorer::{COARSE, Explorer, HALF, NOTHING, Source};
+use super::explorer::{COARSE, Explorer, HALF, MomentSource, NOTHING};
 use super::nested::check_size;
 use crate::gp::bounds::Range;
 use crate::gp::found::{Optima, ProfilePoint};
@@ -57,8 +57,8 @@ impl Explorer<'_> {
     fn ends(&self) -> (f64, f64) {
         let widest = self.request.widest(self.bounds);
         let (shortest, longest) = match &self.source {
-            Source::Rows(_) => (0.0, widest),
-            Source::Table(ladder, _) => {
+            MomentSource::Rows(_) => (0.0, widest),
+            MomentSource::Table(ladder, _) => {
                 let unit = self.request.unit(self.bounds)[0];
                 (ladder.range.shortest[0] / unit, ladder.range.longest[0] / unit)
             }
@@ -71,7 +71,7 @@ impl Explorer<'_> {
 
     fn coarse(&self) -> Coarse {
         match &self.source {
-            Source::Rows(data) => {
+            MomentSource::Rows(data) => {
                 let (rows, ratio) = sample(data);
                 let n = rows.view().n();
                 Coarse {
@@ -81,7 +81,7 @@ impl Explorer<'_> {
                     limit: self.request.largest.min(n / 2),
                 }
             }
-            Source::Table(ladder, _) => Coarse {
+            MomentSource::Table(ladder, _) => Coarse {
                 rows: None,
                 ratio: 1.0,
                 eps: ladder.eps.max(COARSE),
@@ -126,11 +126,11 @@ impl Explorer<'_> {
         monitor: &mut dyn Monitor,
     ) -> Result<Vec<Guess>> {
         let space = match (&self.source, &coarse.rows) {
-            (Source::Rows(data), Some(rows)) => {
+            (MomentSource::Rows(data), Some(rows)) => {
                 let ladder = self.pass(&rows.view(), &data.shifts(), range.clone(), eps, monitor)?;
                 ladder.space(range, eps, 0)?.1
             }
-            (Source::Table(ladder, response), _) => ladder.without_groups().space(range, eps, *response)?.1,
+            (MomentSource::Table(ladder, response), _) => ladder.without_groups().space(range, eps, *response)?.1,
             _ => return Err(NOTHING),
         };
         let lean = self.lean(&space, range, eps);

@@ -53,7 +53,7 @@ pub(super) const NOTHING: Error = Error::NoConvergence {
 };
 
 /// All rows, or the table that they left.
-pub enum Source<'a> {
+pub enum MomentSource<'a> {
     /// The rows themselves: every basis takes a pass over them.
     Rows(&'a Observations<'a>),
     /// A table of sums, and which of its responses: no pass over rows.
@@ -63,7 +63,7 @@ pub enum Source<'a> {
 /// The search for a basis that serves the optimum of one response.
 pub struct Explorer<'a> {
     /// Where the sums come from.
-    pub source: Source<'a>,
+    pub source: MomentSource<'a>,
     /// Box of the rows and of later targets.
     pub bounds: &'a Bounds,
     /// The process, and the range of its length scales.
@@ -95,16 +95,16 @@ impl Explorer<'_> {
     /// Number of rows, and the finest part of the variance that a table can hold.
     pub(super) fn rows(&self) -> (f64, f64) {
         match &self.source {
-            Source::Rows(data) => (data.n() as f64, FINEST),
-            Source::Table(ladder, _) => (ladder.moments.n, ladder.eps),
+            MomentSource::Rows(data) => (data.n() as f64, FINEST),
+            MomentSource::Table(ladder, _) => (ladder.moments.n, ladder.eps),
         }
     }
 
     /// Which response of a table.
     pub(super) fn response(&self) -> usize {
         match &self.source {
-            Source::Rows(_) => 0,
-            Source::Table(_, response) => *response,
+            MomentSource::Rows(_) => 0,
+            MomentSource::Table(_, response) => *response,
         }
     }
 

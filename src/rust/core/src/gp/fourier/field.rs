@@ -65,7 +65,7 @@ fn modes(plan: &Plan, field: &Sums) -> Vec<c64> {
 }
 
 /// Where the mean is predicted.
-pub struct Targets<'a> {
+pub struct ProcessTargets<'a> {
     /// A slice for each coordinate.
     pub points: Vec<&'a [f64]>,
     /// Rows of X, targets x p.
@@ -80,7 +80,7 @@ pub fn variances(
     space: &WeightSpace,
     at: &[f64],
     delta: f64,
-    targets: &Targets<'_>,
+    targets: &ProcessTargets<'_>,
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Vec<f64>> {
@@ -122,7 +122,12 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     /// A quadratic form of waves is a field with frequencies twice as far.
-    fn by_transform(&self, targets: &Targets<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Forms> {
+    fn by_transform(
+        &self,
+        targets: &ProcessTargets<'_>,
+        workers: &Workers,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Forms> {
         let WeightSpace { grid, frequencies, .. } = self.space;
         let rows: Vec<Vec<f64>> = self.es.row_iter().map(|row| row.iter().copied().collect()).collect();
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
@@ -135,7 +140,7 @@ impl Parts<'_> {
     /// All functions written out, some targets at a time. A new group has the variance that groups have.
     fn by_functions(
         &self,
-        targets: &Targets<'_>,
+        targets: &ProcessTargets<'_>,
         at: &[f64],
         delta: f64,
         workers: &Workers,
@@ -161,7 +166,7 @@ impl Parts<'_> {
     }
 
     /// A column for each of some targets.
-    fn functions(&self, targets: &Targets<'_>, rows: &[usize]) -> Mat<f64> {
+    fn functions(&self, targets: &ProcessTargets<'_>, rows: &[usize]) -> Mat<f64> {
         let space = self.space;
         let mut f = Mat::zeros(space.size(), rows.len());
         let first = space.size() - space.groups();

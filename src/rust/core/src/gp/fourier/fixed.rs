@@ -5,7 +5,7 @@ use faer::Mat;
 
 /// X'X = L L' of the kept columns.
 #[derive(Debug, Clone, Default)]
-pub struct Fixed {
+pub struct FixedEffects {
     pub kept: Vec<usize>,
     /// L by rows.
     pub(super) l: Vec<Vec<f64>>,
@@ -20,7 +20,7 @@ pub struct Fixed {
 /// Squared length, relative to itself, below which a column depends on those before it: cross products know no less.
 const DEPENDS: f64 = 1e-11;
 
-impl Fixed {
+impl FixedEffects {
     /// L^-T by rows: beta = L^-T (coordinates along Q1); the intercept, kept first, takes the shifts back.
     pub(super) fn basis(&self) -> Vec<Vec<f64>> {
         let r = self.kept.len();

@@ -1,6 +1,6 @@
 //! The outermost functions of a basis, projected out where many rows see frequencies beyond it.
 
-use super::fixed::Fixed;
+use super::fixed::FixedEffects;
 use super::weights::WeightSpace;
 use crate::linalg::product;
 use crate::runtime::error::Result;
@@ -34,7 +34,7 @@ impl WeightSpace {
             rho0: self.rho0 - taken[(inner, inner)],
             n: self.n - (self.fixed.kept.len() + guard) as f64,
             log_weights: self.log_weights,
-            fixed: Fixed::default(),
+            fixed: FixedEffects::default(),
         })
     }
 

@@ -7,7 +7,7 @@ use super::sufficient::moments;
 use super::weights::WeightSpace;
 use super::window_basis::WindowBasis;
 use crate::gp::bounds::{Range, SIDES};
-use crate::gp::many_search::{Asked, Best, Line, Looked, Together, descending};
+use crate::gp::many_search::{Best, GridSearch, Looked, ManySettings, Together, descending};
 use crate::gp::observations::{Observations, OwnedObservations};
 use crate::lmm::estimates::Fit;
 use crate::lmm::many::Fits;
@@ -38,13 +38,13 @@ pub struct Many<'a> {
     /// n x q, NaN where missing.
     pub y: MatRef<'a, f64>,
     /// The process, its range, and what the fits are to hold.
-    pub asked: Asked<'a>,
+    pub asked: ManySettings<'a>,
     /// Threads of the call.
     pub workers: &'a Workers,
 }
 
 /// The responses of a pattern that can be fitted, and their rows.
-struct Columns {
+struct PatternData {
     rows: OwnedObservations,
     responses: Vec<Vec<f64>>,
     /// Their places among all.
@@ -104,7 +104,7 @@ impl Many<'_> {
                 left += 1;
                 Ok(Looked { fits, spreads, window })
             };
-            Line::look(&mut best, &grid, at)?;
+            GridSearch::look(&mut best, &grid, at)?;
             let sizes = spaces.iter().flatten().map(|s| s.space.size());
             found.size = sizes.fold(found.size, usize::max);
         }
@@ -113,11 +113,11 @@ impl Many<'_> {
     }
 
     /// Patterns as columns, and for the other responses what is wrong with them.
-    fn columns(&self, all: &[Pattern]) -> (Vec<Columns>, Vec<Error>) {
+    fn columns(&self, all: &[Pattern]) -> (Vec<PatternData>, Vec<Error>) {
         let mut refused = vec![Error::Interrupted; self.y.ncols()];
         let mut columns = vec![];
         for pattern in all {
-            let mut some = Columns {
+            let mut some = PatternData {
                 rows: self.data.rows(&pattern.rows),
                 responses: vec![],
                 places: vec![],
@@ -225,7 +225,7 @@ impl Many<'_> {
         WindowBasis::new(self.asked.request.family, self.asked.bounds, range, eps)
     }
 
-    fn space(&self, columns: &Columns, basis: &WindowBasis, monitor: &mut dyn Monitor) -> Result<Space> {
+    fn space(&self, columns: &PatternData, basis: &WindowBasis, monitor: &mut dyn Monitor) -> Result<Space> {
         let WindowBasis { grid, frequencies, .. } = basis;
         claim((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
         let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();

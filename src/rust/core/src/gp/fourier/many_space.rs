@@ -4,7 +4,7 @@
 use super::weights::WeightSpace;
 use crate::gp::Process;
 use crate::gp::answer::give_back;
-use crate::gp::many_search::{Asked, angle, spread};
+use crate::gp::many_search::{ManySettings, angle, spread};
 use crate::likelihood::Criterion;
 use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{clear_registers, dot, product};
@@ -32,7 +32,7 @@ impl Space {
         angle(self.space.score_correlation(before, at))
     }
 
-    /// `Place::spread` of these rows.
+    /// `FittedLength::spread` of these rows.
     pub fn spread(&self, at: &[f64]) -> f64 {
         let d = self.space.weights(at);
         let form = d.iter().zip(&self.ones).map(|(d, f)| (d * f).powi(2)).sum();
@@ -40,7 +40,7 @@ impl Space {
     }
 
     /// The fit of each response at a length scale.
-    pub fn fits(&self, asked: Asked<'_>, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
+    pub fn fits(&self, asked: ManySettings<'_>, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
         let method = asked.request.method;
         let (space, d) = (&self.space, self.space.weights(at));
         let (m, r) = (d.len(), space.fixed.kept.len());

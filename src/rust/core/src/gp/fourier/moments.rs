@@ -24,12 +24,12 @@ pub struct Moments {
     /// Sum of squares of each column of Y.
     pub squares: Vec<f64>,
     /// Sums for a grouping factor beside the process; empty without one.
-    pub groups: Groups,
+    pub groups: GroupMoments,
 }
 
 /// A grouping factor of the rows: its incidence matrix Z against everything else. Empty without one.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Groups {
+pub struct GroupMoments {
     /// Diagonal of Z'Z.
     pub counts: Vec<f64>,
     /// Z'F: sums of the grid's frequencies for each group.

@@ -5,7 +5,7 @@
 
 use super::gram::Sums;
 use super::grid::{Grid, ball_size};
-use super::moments::{Groups, Moments};
+use super::moments::{GroupMoments, Moments};
 use super::weights::WeightSpace;
 use crate::gp::bounds::{Bounds, Range};
 use crate::kernel::stationary::Family;
@@ -59,7 +59,7 @@ impl Ladder {
     /// The table as if there were no groups.
     pub(crate) fn without_groups(&self) -> Self {
         let moments = Moments {
-            groups: Groups::default(),
+            groups: GroupMoments::default(),
             ..self.moments.clone()
         };
         Self {
@@ -95,7 +95,7 @@ impl Moments {
         Self {
             ones: self.ones.strided(stride, &twice),
             columns: self.columns.iter().map(part).collect(),
-            groups: Groups {
+            groups: GroupMoments {
                 sums: self.groups.sums.iter().map(part).collect(),
                 ..self.groups.clone()
             },

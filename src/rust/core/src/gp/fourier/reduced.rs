@@ -19,7 +19,7 @@
 //! What is left, `R = T - L L'`, is felt through `r = c - L g`, to first order `S` by `-2 (D^2 L u)'r` and the coefficients by `(I + D L L' D / delta)^-1 D r / delta` in the prior's metric.
 //! With noise that the process cannot explain `D r` is of size `sigma_e` times the root of `tr D R D`: the deviance is off by some `2 (tr D R D / delta)^(1/2)`.
 
-use super::curvature::{Solved, Weights};
+use super::curvature::{WeightPosterior, Weights};
 use super::weights::{NOT_DEFINITE, WeightSpace};
 use crate::gp::bounds::{Bounds, Range};
 use crate::gp::local::{About, Estimates, Expansion, Here};
@@ -136,14 +136,14 @@ impl<'a> ReducedSpace<'a> {
         Cholesky::new(v, par)
     }
 
-    fn point(&self, at: &[f64], delta: f64, par: Par) -> Option<Point> {
+    fn point(&self, at: &[f64], delta: f64, par: Par) -> Option<ReducedSolution> {
         let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
         let form = Self::form(self.l.as_ref(), |j| p[j], par);
         let m = Self::shifted(&form, self.rank, delta, par)?;
         let g = Mat::from_fn(self.rank, 1, |i, _| self.g[i]);
         let u = m.solve(g, par);
         let lu = product(self.own(), u.as_ref(), par).col_as_slice(0).to_vec();
-        Some(Point {
+        Some(ReducedSolution {
             s: self.rest + delta * dot(&self.g, u.col_as_slice(0)),
             u: u.col_as_slice(0).to_vec(),
             p,
@@ -154,7 +154,7 @@ impl<'a> ReducedSpace<'a> {
     }
 
     /// The estimates of a point, but for the likelihood: `W C W'` and `W w` by Woodbury's identity.
-    fn estimates_at(&self, point: &Point, method: Method, delta: f64, par: Par) -> Estimates {
+    fn estimates_at(&self, point: &ReducedSolution, method: Method, delta: f64, par: Par) -> Estimates {
         let (rank, r) = (self.rank, self.space.fixed.kept.len());
         let cross = Mat::from_fn(rank, r, |i, j| point.form[(rank + j, i)]);
         let solved = point.m.solve(cross.clone(), par);
@@ -162,7 +162,7 @@ impl<'a> ReducedSpace<'a> {
         let corner = |i: usize, j: usize| point.form[(rank + i.max(j), rank + i.min(j))];
         let xx = |i: usize, j: usize| (corner(i, j) - dot(&column(&cross, i), &column(&solved, j))) / delta;
         self.space.estimates_of(
-            Solved {
+            WeightPosterior {
                 s: point.s,
                 xx: Mat::from_fn(r, r, xx),
                 xy: (0..r).map(|i| dot(&column(&cross, i), &point.u)).collect(),
@@ -173,7 +173,7 @@ impl<'a> ReducedSpace<'a> {
         )
     }
 
-    fn factor_of(&self, point: Point, method: Method, delta: f64, par: Par) -> Option<Cholesky> {
+    fn factor_of(&self, point: ReducedSolution, method: Method, delta: f64, par: Par) -> Option<Cholesky> {
         match method {
             Method::Reml => Some(point.m),
             Method::Ml => Self::shifted(&point.form, self.l.ncols(), delta, par),
@@ -202,7 +202,7 @@ impl<'a> ReducedSpace<'a> {
     }
 
     /// S
-    fn quadratic(&self, weights: &Weights, point: &Point, delta: f64, par: Par) -> Expansion {
+    fn quadratic(&self, weights: &Weights, point: &ReducedSolution, delta: f64, par: Par) -> Expansion {
         let count = weights.first.len();
         let square: Vec<f64> = point.p.iter().zip(&point.lu).map(|(p, lu)| p * lu * lu).collect();
         let slope = Mat::from_fn(point.p.len(), count, |j, a| {
@@ -264,7 +264,7 @@ impl<'a> ReducedSpace<'a> {
 }
 
 /// What a set of parameters and delta gives: the form of [L, Q], the factor of B + delta I, u, L u and S.
-struct Point {
+struct ReducedSolution {
     p: Vec<f64>,
     form: Mat<f64>,
     m: Cholesky,

@@ -1,6 +1,6 @@
 //! The last basis: a window of length scales about the optimum, fine enough that a finer one would tell the same.
 
-use super::explorer::{Explorer, FINEST, HALF, NOTHING, Settled, Source};
+use super::explorer::{Explorer, FINEST, HALF, MomentSource, NOTHING, Settled};
 use super::nested::Ladder;
 use super::optima::optima;
 use super::refinement::{Refinement, measured};
@@ -10,7 +10,7 @@ use crate::gp::bounds::Range;
 use crate::gp::found::{Optima, ProfilePoint};
 use crate::gp::guess::Guess;
 use crate::likelihood::Method;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 
@@ -143,9 +143,9 @@ impl Explorer<'_> {
     fn serve(&self, old: Option<Ladder>, range: &Range, eps: f64, monitor: &mut dyn Monitor) -> Result<Ladder> {
         let serves = |l: &Ladder| l.range.holds(range) && l.eps <= eps * (1.0 + 1e-9);
         match (&self.source, old.filter(serves)) {
-            (Source::Table(table, _), _) => Ok((*table).clone()),
+            (MomentSource::Table(table, _), _) => Ok((*table).clone()),
             (_, Some(old)) => Ok(old),
-            (Source::Rows(data), None) => self.pass(data, &data.shifts(), range.clone(), eps, monitor),
+            (MomentSource::Rows(data), None) => self.pass(data, &data.shifts(), range.clone(), eps, monitor),
         }
     }
 
@@ -233,15 +233,15 @@ impl Explorer<'_> {
             .found
             .locals
             .first()
-            .is_none_or(|best| best.place == Place::Upper);
+            .is_none_or(|best| best.place == Location::Upper);
         let range = &settled.range;
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
 
     /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
     fn is_fine(&self, space: &WeightSpace, best: &ProfilePoint, window: &Window) -> bool {
-        matches!(self.source, Source::Table(..))
-            || best.place == Place::Upper
+        matches!(self.source, MomentSource::Table(..))
+            || best.place == Location::Upper
             || self.is_within_tolerance(space, best)
             || window.coarse && 1.0 - space.captured(&best.lengths) <= HELD * best.delta
             || window.eps <= FINEST

@@ -4,7 +4,7 @@ use super::explorer::{HALF, NOTHING, Settled};
 use super::window::{Leans, WIDEST};
 use crate::gp::found::{Optima, ProfilePoint};
 use crate::gp::guess::Guess;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::runtime::error::Result;
 
 /// The first window reaches so many standard errors of the guess to shorter and to longer length scales. A guess made with few functions takes the roughness that they leave out for a
@@ -22,7 +22,7 @@ pub(super) struct Refinement {
     /// Which end the last optimum leaned on, and how often that changed to and fro.
     pub leant: Leans,
     pub turns: usize,
-    pub kept: Kept,
+    pub kept: Incumbent,
 }
 
 impl Refinement {
@@ -34,7 +34,7 @@ impl Refinement {
             finest: f64::INFINITY,
             leant: Leans::No,
             turns: 0,
-            kept: Kept::default(),
+            kept: Incumbent::default(),
             guess,
         }
     }
@@ -57,7 +57,7 @@ impl Refinement {
 
 /// What a search has found so far.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct Incumbent {
     /// The result whose basis reaches farthest, and how far that is.
     pub settled: Option<Settled>,
     pub reach: f64,
@@ -65,7 +65,7 @@ pub(super) struct Kept {
     pub last: Option<Settled>,
 }
 
-impl Kept {
+impl Incumbent {
     pub fn keep(&mut self, reach: f64, settled: Settled) {
         if reach >= self.reach {
             (self.reach, self.settled) = (reach, Some(settled));
@@ -114,7 +114,7 @@ pub(super) fn measured(found: &Optima, best: &ProfilePoint, guess: &Guess) -> Gu
 fn moved(best: &ProfilePoint, guess: &Guess) -> Guess {
     Guess {
         lengths: best.lengths.clone(),
-        delta: if best.place == Place::Upper {
+        delta: if best.place == Location::Upper {
             guess.delta
         } else {
             best.delta

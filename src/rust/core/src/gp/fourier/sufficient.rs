@@ -2,7 +2,7 @@
 
 use super::gram::Sums;
 use super::grid::Grid;
-use super::moments::{Groups, Moments};
+use super::moments::{GroupMoments, Moments};
 use crate::gp::observations::Observations;
 use crate::linalg::dot;
 use crate::nufft::{Plan, Points, Type1};
@@ -121,11 +121,11 @@ fn groups(
     shifts: &[f64],
     workers: &Workers,
     monitor: &mut dyn Monitor,
-) -> Result<Groups> {
+) -> Result<GroupMoments> {
     let mut rows: Vec<Vec<usize>> = vec![vec![]; data.groups];
     data.group.iter().enumerate().for_each(|(i, &g)| rows[g].push(i));
     let plan = Plan::new(&grid.m.iter().map(|m| 2 * m + 1).collect::<Vec<_>>(), TOLERANCE)?;
-    let mut groups = Groups::default();
+    let mut groups = GroupMoments::default();
     for rows in &rows {
         let part = data.rows(rows);
         let ones = if part.weights.is_empty() {

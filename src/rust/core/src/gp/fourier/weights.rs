@@ -15,7 +15,7 @@
 //!
 //! where for ML the log-determinant is that of the matrix without X projected out.
 
-use super::fixed::{Fixed, cholesky, solve_rows};
+use super::fixed::{FixedEffects, cholesky, solve_rows};
 use super::grid::Grid;
 use super::moments::Moments;
 use crate::gp::local::{About, Estimates, Here};
@@ -48,7 +48,7 @@ pub struct WeightSpace {
     pub(super) n: f64,
     pub(super) log_weights: f64,
     /// X in the same sums: its projection, and the way back to beta.
-    pub fixed: Fixed,
+    pub fixed: FixedEffects,
 }
 
 pub(super) const NOT_DEFINITE: Error = Error::NoConvergence {
@@ -85,7 +85,7 @@ impl WeightSpace {
             rho0: 0.0,
             n: moments.n,
             log_weights: moments.log_weights,
-            fixed: Fixed {
+            fixed: FixedEffects {
                 shifts: kept.iter().map(|&j| moments.shifts[j]).collect(),
                 y_shift: 0.0,
                 kept,

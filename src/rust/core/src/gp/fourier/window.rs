@@ -1,13 +1,13 @@
 //! Windows of length scales about a guess: how far they reach, what basis serves them, and whether an optimum lies inside.
 
-use super::explorer::{COARSE, Explorer, HALF, Source};
+use super::explorer::{COARSE, Explorer, HALF, MomentSource};
 use super::grid::size;
 use super::nested::check_size;
 use super::weights::WeightSpace;
 use crate::gp::bounds::{Range, SIDES};
 use crate::gp::found::ProfilePoint;
 use crate::gp::guess::Guess;
-use crate::likelihood::optimize::Place;
+use crate::likelihood::optimize::Location;
 use crate::runtime::error::{Error, Result};
 
 /// Standard errors of log length scale that a window must reach to both sides: those of a 95 % interval, and of a skew one where its basis is cheap.
@@ -140,8 +140,8 @@ impl Explorer<'_> {
     /// How many functions a part of the range will take.
     pub fn size(&self, range: &Range, eps: f64) -> f64 {
         match &self.source {
-            Source::Rows(_) => size(self.request.family, self.bounds, range, eps),
-            Source::Table(ladder, _) => ladder.size(range, eps),
+            MomentSource::Rows(_) => size(self.request.family, self.bounds, range, eps),
+            MomentSource::Table(ladder, _) => ladder.size(range, eps),
         }
     }
 
@@ -163,8 +163,8 @@ impl Explorer<'_> {
     pub(super) fn limits(&self, a: usize) -> (f64, f64) {
         let unit = self.request.unit(self.bounds)[a];
         let (first, last) = match &self.source {
-            Source::Rows(_) => (0.0, SIDES * self.request.widest(self.bounds) * unit),
-            Source::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
+            MomentSource::Rows(_) => (0.0, SIDES * self.request.widest(self.bounds) * unit),
+            MomentSource::Table(ladder, _) => (ladder.range.shortest[a], ladder.range.longest[a]),
         };
         (
             self.request.shortest.map_or(first, |s| (s * unit).max(first)),
@@ -174,7 +174,7 @@ impl Explorer<'_> {
 
     /// Which end of the range the optimum leans on, other than one that may not be passed or where the process vanishes.
     pub(super) fn leans(&self, best: &ProfilePoint, range: &Range) -> Leans {
-        if self.request.lengths.is_some() || best.place == Place::Upper {
+        if self.request.lengths.is_some() || best.place == Location::Upper {
             return Leans::No;
         }
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
@@ -196,7 +196,7 @@ impl Explorer<'_> {
     pub(super) fn at_end(&self, best: &ProfilePoint, range: &Range) -> bool {
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
         let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
-        self.request.lengths.is_none() && best.place != Place::Upper && (0..self.d()).any(leans)
+        self.request.lengths.is_none() && best.place != Location::Upper && (0..self.d()).any(leans)
     }
 }
 

@@ -17,20 +17,20 @@ const NOTHING: f64 = 1e-7;
 
 /// Where a descent begins, and which parameters it may not change.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct DescentStart {
     pub theta: Vec<f64>,
     pub steps: Vec<f64>,
     pub held: Vec<bool>,
 }
 
-impl Start {
+impl DescentStart {
     pub fn free(problem: &JointProblem<'_>, theta: Vec<f64>, steps: Vec<f64>) -> Self {
         let held = vec![false; problem.variances() + steps.len()];
         Self { theta, steps, held }
     }
 }
 
-impl Start {
+impl DescentStart {
     /// What is held as in `self`, all else as in another start.
     pub fn merged(&self, other: Self) -> Self {
         let variances = self.theta.len();
@@ -138,7 +138,7 @@ impl Downhill {
 }
 
 /// The bottom of the valley below a start; none if its likelihood cannot be told.
-pub fn descend(problem: &JointProblem<'_>, start: &Start, most: usize, par: Par) -> Option<JointPoint> {
+pub fn descend(problem: &JointProblem<'_>, start: &DescentStart, most: usize, par: Par) -> Option<JointPoint> {
     let variances = problem.variances();
     let mut here = problem.point(&start.theta, &start.steps, par)?;
     let mut radius = 0.5;
@@ -179,7 +179,7 @@ pub fn descend(problem: &JointProblem<'_>, start: &Start, most: usize, par: Par)
 }
 
 /// Coordinates that may move: not held, not a step at an end that it would leave, nor a length scale of a process without variance.
-fn free(problem: &JointProblem<'_>, start: &Start, here: &JointPoint) -> Vec<usize> {
+fn free(problem: &JointProblem<'_>, start: &DescentStart, here: &JointPoint) -> Vec<usize> {
     let variances = problem.variances();
     let outward = |i: usize| {
         let (t, (low, high)) = (here.steps[i - variances], problem.ends[i - variances]);

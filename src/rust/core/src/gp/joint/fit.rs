@@ -7,7 +7,7 @@ use crate::gp::exact::default_range;
 use crate::gp::information::directions;
 use crate::gp::places::correlations;
 use crate::gp::settings::Settings;
-use crate::gp::turned::Turned;
+use crate::gp::turned::ContrastCoordinates;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::mix::fit::{ComponentErrors, Components, Setup};
@@ -65,7 +65,7 @@ const AGREE: f64 = 0.01;
 impl<'a> JointModel<'a> {
     pub(crate) fn problem(&self, par: Par) -> Result<JointProblem<'a>> {
         claim((self.effects.len() + 2 * self.coordinates.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
-        let turned = Turned::new(self.x, self.y, self.weights)?;
+        let turned = ContrastCoordinates::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
         JointProblem::new(
             family,

@@ -2,7 +2,7 @@
 
 use crate::gp::exact::product_trace;
 use crate::gp::places::Places;
-use crate::gp::turned::Turned;
+use crate::gp::turned::ContrastCoordinates;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -24,7 +24,7 @@ struct Correlations {
 /// Variances come first, that of the process at their head and the residual's at their end; then steps of log ell along the directions.
 pub struct JointProblem<'a> {
     pub places: Places<'a>,
-    pub turned: Turned,
+    pub turned: ContrastCoordinates,
     pub method: Method,
     /// Covariances of the other effects, turned.
     parts: Vec<Mat<f64>>,
@@ -60,7 +60,7 @@ impl<'a> JointProblem<'a> {
     pub fn new(
         family: Family,
         coordinates: Vec<&'a [f64]>,
-        turned: Turned,
+        turned: ContrastCoordinates,
         effects: &[Effect<'_>],
         method: Method,
         lengths: Lengths,
@@ -92,7 +92,7 @@ impl<'a> JointProblem<'a> {
     }
 
     /// The same settings for other fixed effects or another response.
-    pub fn with(&self, turned: Turned, effects: &[Effect<'_>]) -> Result<Self> {
+    pub fn with(&self, turned: ContrastCoordinates, effects: &[Effect<'_>]) -> Result<Self> {
         let lengths = Lengths {
             unit: self.unit.clone(),
             directions: self.directions.clone(),

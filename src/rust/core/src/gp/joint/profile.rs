@@ -1,9 +1,9 @@
 //! Likelihood along one parameter of a process with other effects, all others at their best.
 
-use super::descent::{Start, descend};
+use super::descent::{DescentStart, descend};
 use super::fit::JointModel;
 use super::problem::{JointPoint, JointProblem};
-use crate::gp::turned::Turned;
+use crate::gp::turned::ContrastCoordinates;
 use crate::likelihood::Method;
 use crate::likelihood::profile::CurvePoint;
 use crate::likelihood::profiled::{Profiled, Rise};
@@ -15,7 +15,7 @@ use std::cell::RefCell;
 
 /// The parameter that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
+pub enum JointParameter {
     /// Standard deviation: the process is 0, the residual comes last.
     Sigma(usize),
     /// Step of log ell along a direction.
@@ -31,7 +31,7 @@ const FAR: f64 = 1e4;
 pub struct JointProfile<'p, 'a> {
     model: &'p JointModel<'a>,
     problem: JointProblem<'a>,
-    what: What,
+    what: JointParameter,
     workers: &'p Workers,
     monitor: RefCell<&'p mut dyn Monitor>,
     best: JointPoint,
@@ -46,7 +46,7 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     /// `sigma2`, the residual's last, and `lengths`: those of the fit; `estimate` and `error`: of the parameter, in the units in which it is held.
     pub fn new(
         model: &'p JointModel<'a>,
-        what: What,
+        what: JointParameter,
         (sigma2, lengths): (&[f64], &[f64]),
         (estimate, error): (f64, f64),
         workers: &'p Workers,
@@ -54,19 +54,19 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     ) -> Result<Self> {
         let mut problem = workers.run(|par| model.problem(par))?;
         // a coefficient is profiled in ML, since REML does not contain it
-        if matches!(what, What::Beta(_)) {
+        if matches!(what, JointParameter::Beta(_)) {
             problem.method = Method::Ml;
         }
         let scale = problem.turned.y_scale * problem.turned.y_scale;
         let theta = sigma2.iter().map(|s| s / scale).collect();
         let steps = problem.steps_of(lengths);
-        let start = Start::free(&problem, theta, steps);
+        let start = DescentStart::free(&problem, theta, steps);
         let best = workers.run(|par| descend(&problem, &start, usize::MAX, par));
         let best = best.ok_or(crate::gp::exact::singular())?;
         let estimate = match what {
-            What::Sigma(k) => sigma2[k].sqrt(),
-            What::Step(d) => best.steps[d],
-            What::Beta(_) => estimate,
+            JointParameter::Sigma(k) => sigma2[k].sqrt(),
+            JointParameter::Step(d) => best.steps[d],
+            JointParameter::Beta(_) => estimate,
         };
         let wide = if estimate.abs() > 0.0 {
             0.5 * estimate.abs()
@@ -91,21 +91,21 @@ impl<'p, 'a> JointProfile<'p, 'a> {
         self.monitor.borrow_mut().check()?;
         let last = self.last.borrow().clone();
         let moved = match self.what {
-            What::Beta(j) => Some(self.moved(j, value)?),
+            JointParameter::Beta(j) => Some(self.moved(j, value)?),
             _ => None,
         };
         let problem = moved.as_ref().unwrap_or(&self.problem);
         let start = match self.what {
-            What::Beta(_) => problem.lift(&last),
-            What::Sigma(k) => problem.held_variance(&last, k, value),
-            What::Step(d) => problem.held_step(&last, d, value),
+            JointParameter::Beta(_) => problem.lift(&last),
+            JointParameter::Sigma(k) => problem.held_variance(&last, k, value),
+            JointParameter::Step(d) => problem.held_step(&last, d, value),
         };
-        let again = Start {
+        let again = DescentStart {
             theta: problem.lift(&self.best).theta,
             steps: self.best.steps.clone(),
             ..start.clone()
         };
-        let again = Start::merged(&start, again);
+        let again = DescentStart::merged(&start, again);
         let found = self.workers.run(|par| {
             let both = [&start, &again].map(|start| descend(problem, start, usize::MAX, par));
             both.into_iter()
@@ -129,7 +129,7 @@ impl<'p, 'a> JointProfile<'p, 'a> {
         let y: Vec<f64> = (0..model.y.len())
             .map(|i| model.y[i] - value * model.x[(i, column)])
             .collect();
-        let turned = Turned::new(x.as_ref(), &y, model.weights)?;
+        let turned = ContrastCoordinates::new(x.as_ref(), &y, model.weights)?;
         self.problem.with(turned, &model.effects)
     }
 
@@ -141,7 +141,9 @@ impl<'p, 'a> JointProfile<'p, 'a> {
 
     /// A step as the length scale that it leads to.
     fn in_user_units(&self, value: f64) -> f64 {
-        let What::Step(d) = self.what else { return value };
+        let JointParameter::Step(d) = self.what else {
+            return value;
+        };
         let direction = &self.problem.directions[d];
         let axis = direction.iter().position(|v| *v != 0.0).unwrap_or(0);
         self.problem.unit[axis] * (value * direction[axis]).exp()
@@ -181,16 +183,16 @@ impl Profiled for JointProfile<'_, '_> {
 
     fn borders(&self) -> (f64, f64) {
         match self.what {
-            What::Sigma(_) => (0.0, f64::INFINITY),
-            What::Step(d) => self.problem.ends[d],
-            What::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
+            JointParameter::Sigma(_) => (0.0, f64::INFINITY),
+            JointParameter::Step(d) => self.problem.ends[d],
+            JointParameter::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
         }
     }
 
     /// A variance ends at zero; the range of length scales says nothing of what lies beyond.
     fn open(&self, side: f64) -> f64 {
         match self.what {
-            What::Sigma(_) if side < 0.0 => 0.0,
+            JointParameter::Sigma(_) if side < 0.0 => 0.0,
             _ => side * f64::INFINITY,
         }
     }
@@ -219,7 +221,7 @@ impl JointProblem<'_> {
     }
 
     /// From an optimum, each variance large enough to move.
-    fn lift(&self, last: &JointPoint) -> Start {
+    fn lift(&self, last: &JointPoint) -> DescentStart {
         let all: f64 = last.theta.iter().zip(&self.size).map(|(t, s)| t * s).sum();
         let theta = last
             .theta
@@ -227,10 +229,10 @@ impl JointProblem<'_> {
             .zip(&self.size)
             .map(|(t, s)| t.max(LIFTED * all / s))
             .collect();
-        Start::free(self, theta, last.steps.clone())
+        DescentStart::free(self, theta, last.steps.clone())
     }
 
-    fn held_variance(&self, last: &JointPoint, k: usize, sigma: f64) -> Start {
+    fn held_variance(&self, last: &JointPoint, k: usize, sigma: f64) -> DescentStart {
         let mut start = self.lift(last);
         start.theta[k] = (sigma / self.turned.y_scale).powi(2);
         start.held[k] = true;
@@ -240,7 +242,7 @@ impl JointProblem<'_> {
         start
     }
 
-    fn held_step(&self, last: &JointPoint, d: usize, value: f64) -> Start {
+    fn held_step(&self, last: &JointPoint, d: usize, value: f64) -> DescentStart {
         let mut start = self.lift(last);
         start.steps[d] = value;
         start.held[self.variances() + d] = true;

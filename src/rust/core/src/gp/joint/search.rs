@@ -2,7 +2,7 @@
 //!
 //! What is found is never worse than a model without one of the effects, since that model's own optimum is among the candidates.
 
-use super::descent::{Start, descend};
+use super::descent::{DescentStart, descend};
 use super::problem::{JointPoint, JointProblem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -36,7 +36,7 @@ pub struct JointOptima {
 }
 
 impl JointSearch<'_, '_> {
-    pub fn descend(&self, start: &Start, most: usize) -> Result<Option<JointPoint>> {
+    pub fn descend(&self, start: &DescentStart, most: usize) -> Result<Option<JointPoint>> {
         self.monitor.borrow_mut().check()?;
         Ok(self.workers.run(|par| descend(self.problem, start, most, par)))
     }
@@ -73,13 +73,13 @@ impl JointSearch<'_, '_> {
     }
 
     /// Every effect that is present has some variance.
-    fn lifted(&self, theta: &[f64], steps: &[f64], present: Option<&[bool]>) -> Start {
+    fn lifted(&self, theta: &[f64], steps: &[f64], present: Option<&[bool]>) -> DescentStart {
         let size = &self.problem.size;
         let all: f64 = theta.iter().zip(size).map(|(t, s)| t * s).sum();
         let there = |i: usize| present.is_none_or(|p| p.get(i).copied().unwrap_or(true));
         let least = |i: usize| if there(i) { LIFTED * all / size[i] } else { 0.0 };
         let theta = (0..theta.len()).map(|i| theta[i].max(least(i))).collect();
-        Start::free(self.problem, theta, steps.to_vec())
+        DescentStart::free(self.problem, theta, steps.to_vec())
     }
 
     /// The variances at their best along the grid, from the longest length scale down.
@@ -126,9 +126,9 @@ impl JointSearch<'_, '_> {
     }
 
     /// A point, and where each axis has its own length scale those with one axis much longer.
-    fn around(&self, point: JointPoint) -> Vec<Start> {
+    fn around(&self, point: JointPoint) -> Vec<DescentStart> {
         let ends = &self.problem.ends;
-        let start = |steps: Vec<f64>| Start::free(self.problem, point.theta.clone(), steps);
+        let start = |steps: Vec<f64>| DescentStart::free(self.problem, point.theta.clone(), steps);
         let mut starts = vec![start(point.steps.clone())];
         if ends.len() > 1 {
             starts.extend((0..ends.len()).map(|axis| {
