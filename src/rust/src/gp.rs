@@ -3,7 +3,9 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::gp_table::{FourierBasis, reply_table, table};
-use crate::gp_view::{ProcessModel, ProcessSettings, Wanted, columns, near, reply_lengths, reply_many, reply_settled};
+use crate::gp_view::{
+    ProcessModel, ProcessSettings, Wanted, columns, neighbourhood, reply_lengths, reply_many, reply_settled,
+};
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
@@ -22,37 +24,37 @@ use fastlmm_core::runtime::parallel::Workers;
 /// @noRd
 #[extendr]
 fn ffi_gp_fit(model: List) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let workers = Workers::new(asked.threads)?;
-    let data = rows.observations()?;
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let workers = Workers::new(settings.threads)?;
+    let data = process.observations()?;
     let explorer = Explorer {
         source: MomentSource::Rows(&data),
-        bounds: &asked.bounds,
-        request: &asked.request,
+        bounds: &settings.bounds,
+        request: &settings.request,
         workers: &workers,
     };
     let settled = explorer.settle(&mut Console)?;
-    reply_settled(&asked, &settled, &workers)
+    reply_settled(&settings, &settled, &workers)
 }
 
 /// The frequencies that serve a box, a range of length scales and a part of the variance.
 /// @noRd
 #[extendr]
 fn ffi_gp_basis(request: List, eps: f64) -> Reply<List> {
-    let asked = ProcessSettings::new(&request)?;
-    Ok(FourierBasis::new(&asked, eps)?.reply())
+    let settings = ProcessSettings::new(&request)?;
+    Ok(FourierBasis::new(&settings, eps)?.reply())
 }
 
 /// The table of some rows on a basis.
 /// @noRd
 #[extendr]
 fn ffi_gp_table(model: List, basis: List, shifts: &[f64]) -> Reply<List> {
-    let (rows, basis) = (ProcessModel::new(&model)?, FourierBasis::read(&basis)?);
-    let data = rows.observations()?;
+    let (process, basis) = (ProcessModel::new(&model)?, FourierBasis::read(&basis)?);
+    let data = process.observations()?;
     let own = data.shifts();
     let shifts = if shifts.is_empty() { &own } else { shifts };
     view::same_length("shifts", shifts.len(), own.len())?;
-    let workers = Workers::new(rows.model.options.threads)?;
+    let workers = Workers::new(process.model.options.threads)?;
     Ok(reply_table(&moments(
         &data,
         &basis.grid,
@@ -66,36 +68,36 @@ fn ffi_gp_table(model: List, basis: List, shifts: &[f64]) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_gp_fit_table(moments: List, basis: List, request: List, response: i32) -> Reply<List> {
-    let (basis, asked) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
+    let (basis, settings) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
     let moments = table(&moments, &basis)?;
     let ladder = basis.ladder(moments);
-    let workers = Workers::new(asked.threads)?;
+    let workers = Workers::new(settings.threads)?;
     let explorer = Explorer {
         source: MomentSource::Table(&ladder, view::count(response, "response")?.saturating_sub(1)),
-        bounds: &asked.bounds,
-        request: &asked.request,
+        bounds: &settings.bounds,
+        request: &settings.request,
         workers: &workers,
     };
     let settled = explorer.settle(&mut Console)?;
-    reply_settled(&asked, &settled, &workers)
+    reply_settled(&settings, &settled, &workers)
 }
 
 /// Length scales by the kernel matrix of all rows.
 /// @noRd
 #[extendr]
 fn ffi_gp_exact(model: List) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let exact = rows.exact(asked.request.family)?;
-    let workers = Workers::new(asked.threads)?;
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let exact = process.exact(settings.request.family)?;
+    let workers = Workers::new(settings.threads)?;
     let mut console = Console;
-    let search = asked.search(&exact, &workers, &mut console);
-    let found = exact.optima(&search, &asked.request, &asked.bounds)?;
-    let answer = search.answer(&found, exact.kept(), asked.together(), asked.given())?;
-    let fit = exact.fit_of(asked.request.method, &answer, &workers)?;
+    let search = settings.search(&exact, &workers, &mut console);
+    let found = exact.optima(&search, &settings.request, &settings.bounds)?;
+    let answer = search.answer(&found, exact.kept(), settings.together(), settings.given())?;
+    let fit = exact.fit_of(settings.request.method, &answer, &workers)?;
     Ok(list!(
-        fit = reply::fit(&fit, rows.model.columns()),
+        fit = reply::fit(&fit, process.model.columns()),
         lengths = reply_lengths(&answer, &found),
-        at_end = exact.at_end(&answer.lengths, &asked.request, &asked.bounds)
+        at_end = exact.at_end(&answer.lengths, &settings.request, &settings.bounds)
     ))
 }
 
@@ -103,16 +105,16 @@ fn ffi_gp_exact(model: List) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_gp_many(model: List, exact: bool, shared: bool, effects: bool) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let workers = Workers::new(asked.threads)?;
-    let (mut data, x, y) = (rows.observations()?, rows.model.x(), rows.model.responses());
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let workers = Workers::new(settings.threads)?;
+    let (mut data, x, y) = (process.observations()?, process.model.x(), process.model.responses());
     data.y = vec![];
     let of = gp::many_search::ManySettings {
-        request: &asked.request,
-        bounds: &asked.bounds,
+        request: &settings.request,
+        bounds: &settings.bounds,
         shared,
         effects,
-        threads: asked.threads,
+        threads: settings.threads,
     };
     let together = if exact {
         gp::many::exact(&data, y, x, of, &workers, &mut Console)?
@@ -120,12 +122,12 @@ fn ffi_gp_many(model: List, exact: bool, shared: bool, effects: bool) -> Reply<L
         let many = Many {
             data: &data,
             y,
-            asked: of,
+            settings: of,
             workers: &workers,
         };
         many.fit(&mut Console)?
     };
-    Ok(reply_many(&together, &asked, x.ncols()))
+    Ok(reply_many(&together, &settings, x.ncols()))
 }
 
 /// Values at points of fields given by coefficients of the basis functions, one column each.
@@ -182,23 +184,23 @@ fn ffi_gp_variances(targets: List, process: List, at: &[f64], delta: f64, thread
 /// @noRd
 #[extendr]
 fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: List) -> Reply<List> {
-    let (basis, asked) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
+    let (basis, settings) = (FourierBasis::read(&basis)?, ProcessSettings::new(&request)?);
     let moments = table(&moments, &basis)?;
-    let longest = asked
+    let longest = settings
         .request
         .longest
-        .unwrap_or(SIDES * asked.request.widest(&asked.bounds));
-    let near = near(&asked, &fit, (asked.request.shortest, longest))?.within(&basis.range);
+        .unwrap_or(SIDES * settings.request.widest(&settings.bounds));
+    let neighbourhood = neighbourhood(&settings, &fit, (settings.request.shortest, longest))?.within(&basis.range);
     let space = WeightSpace::new(basis.family, &moments, basis.used(), 0)?;
     let wanted = Wanted::new(&wanted, space.fixed.kept.len())?;
-    let workers = Workers::new(asked.threads)?;
-    let range = near.range();
-    let lean = |space| workers.run(|par| WeightSpace::lean(space, &asked.bounds, &range, basis.eps, par));
+    let workers = Workers::new(settings.threads)?;
+    let range = neighbourhood.range();
+    let lean = |space| workers.run(|par| WeightSpace::lean(space, &settings.bounds, &range, basis.eps, par));
     match view::count_of(&fit, "guard")? {
-        0 => wanted.reply(&asked, &*lean(&space), &near),
+        0 => wanted.reply(&settings, &*lean(&space), &neighbourhood),
         guard => {
             let inner = workers.run(|par| space.guarded(guard, par))?;
-            wanted.reply(&asked, &*lean(&inner), &near)
+            wanted.reply(&settings, &*lean(&inner), &neighbourhood)
         }
     }
 }
@@ -207,11 +209,11 @@ fn ffi_gp_profile(moments: List, basis: List, request: List, fit: List, wanted: 
 /// @noRd
 #[extendr]
 fn ffi_gp_profile_exact(model: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let exact = rows.exact(asked.request.family)?;
-    let (shortest, longest) = default_range(&asked.request, &asked.bounds, &rows.coordinates());
-    let near = near(&asked, &fit, (Some(shortest), longest))?;
-    Wanted::new(&wanted, exact.kept().len())?.reply(&asked, &exact, &near)
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let exact = process.exact(settings.request.family)?;
+    let (shortest, longest) = default_range(&settings.request, &settings.bounds, &process.coordinates());
+    let neighbourhood = neighbourhood(&settings, &fit, (Some(shortest), longest))?;
+    Wanted::new(&wanted, exact.kept().len())?.reply(&settings, &exact, &neighbourhood)
 }
 
 /// Correlations of two sets of points, one row for each of the first.

@@ -9,16 +9,16 @@ use fastlmm_core::gp::joint::fit::{JointModel, fit};
 use fastlmm_core::gp::joint::profile::{JointParameter, JointProfile};
 use fastlmm_core::runtime::parallel::Workers;
 
-fn joint<'a>(rows: &'a ProcessModel, asked: &'a ProcessSettings) -> Reply<JointModel<'a>> {
-    let model = &rows.model;
+fn joint<'a>(process: &'a ProcessModel, settings: &'a ProcessSettings) -> Reply<JointModel<'a>> {
+    let model = &process.model;
     Ok(JointModel {
-        coordinates: rows.coordinates(),
+        coordinates: process.coordinates(),
         y: model.y()?,
         x: model.x(),
         weights: model.weights()?,
         effects: model.all_effects()?,
-        request: &asked.request,
-        bounds: &asked.bounds,
+        request: &settings.request,
+        bounds: &settings.bounds,
     })
 }
 
@@ -26,9 +26,9 @@ fn joint<'a>(rows: &'a ProcessModel, asked: &'a ProcessSettings) -> Reply<JointM
 /// @noRd
 #[extendr]
 fn ffi_gp_joint(model: List) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let model = joint(&rows, &asked)?;
-    let workers = Workers::new(asked.threads)?;
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let model = joint(&process, &settings)?;
+    let workers = Workers::new(settings.threads)?;
     let found = fit(&model, &workers, &mut Console)?;
     Ok(list!(
         mix = reply::mix(&found.mix, model.x.ncols()),
@@ -53,18 +53,18 @@ fn parameter(what: &str, number: usize) -> JointParameter {
 /// @noRd
 #[extendr]
 fn ffi_gp_joint_profile(model: List, fit: List, wanted: List) -> Reply<List> {
-    let (rows, asked) = ProcessModel::asked(&model)?;
-    let model = joint(&rows, &asked)?;
-    let workers = Workers::new(asked.threads)?;
+    let (process, settings) = ProcessModel::with_settings(&model)?;
+    let model = joint(&process, &settings)?;
+    let workers = Workers::new(settings.threads)?;
     let (sigma2, lengths) = (view::numbers(&fit, "sigma2")?, view::numbers(&fit, "parameters")?);
     let number = |name| view::number(&wanted, name);
-    let what = parameter(
+    let held = parameter(
         &view::text(&wanted, "what")?,
         (view::count(number("column")?, "column")?).saturating_sub(1),
     );
     let about = (number("estimate")?, number("error")?);
     let mut console = Console;
-    let profile = JointProfile::new(&model, what, (&sigma2, &lengths), about, &workers, &mut console)?;
+    let profile = JointProfile::new(&model, held, (&sigma2, &lengths), about, &workers, &mut console)?;
     let (rise, points) = (number("rise")?, view::count(number("points")?, "points")?);
     answer(&profile, rise, points)
 }

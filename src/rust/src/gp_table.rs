@@ -27,18 +27,18 @@ pub struct FourierBasis {
 
 impl FourierBasis {
     /// A basis for a range that was asked for.
-    pub fn new(asked: &ProcessSettings, eps: f64) -> Reply<Self> {
-        let request = &asked.request;
+    pub fn new(settings: &ProcessSettings, eps: f64) -> Reply<Self> {
+        let request = &settings.request;
         let (shortest, longest) = (
             request.shortest.unwrap_or(f64::NAN),
             request.longest.unwrap_or(f64::NAN),
         );
-        let range = request.range(&asked.bounds, shortest, longest);
-        let grid = Grid::new(request.family, &asked.bounds, &range, eps);
+        let range = request.range(&settings.bounds, shortest, longest);
+        let grid = Grid::new(request.family, &settings.bounds, &range, eps);
         Ok(Self {
             family: request.family,
             frequencies: vec![],
-            bounds: asked.bounds.clone(),
+            bounds: settings.bounds.clone(),
             eps,
             grid,
             range,
@@ -46,11 +46,11 @@ impl FourierBasis {
     }
 
     /// The basis of a fit.
-    pub fn of(asked: &ProcessSettings, settled: &Settled) -> Self {
+    pub fn of(settings: &ProcessSettings, settled: &Settled) -> Self {
         Self {
             family: settled.space.family,
             grid: settled.space.grid.clone(),
-            bounds: asked.bounds.clone(),
+            bounds: settings.bounds.clone(),
             range: settled.range.clone(),
             eps: settled.eps,
             frequencies: settled.space.frequencies.clone(),
@@ -58,11 +58,11 @@ impl FourierBasis {
     }
 
     /// The basis of a window of length scales of many responses.
-    pub fn of_window(asked: &ProcessSettings, basis: &WindowBasis) -> Self {
+    pub fn of_window(settings: &ProcessSettings, basis: &WindowBasis) -> Self {
         Self {
-            family: asked.request.family,
+            family: settings.request.family,
             grid: basis.grid.clone(),
-            bounds: asked.bounds.clone(),
+            bounds: settings.bounds.clone(),
             range: basis.range.clone(),
             eps: basis.eps,
             frequencies: basis.frequencies.clone(),

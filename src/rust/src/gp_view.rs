@@ -43,20 +43,20 @@ pub struct ProcessModel {
 
 impl ProcessModel {
     pub fn new(list: &List) -> Reply<Self> {
-        let rows = Self {
+        let process = Self {
             model: Model::new(list)?,
             coordinates: view::real_matrix(list, "coordinates")?,
         };
-        view::same_length("coordinates", rows.coordinates.nrows(), rows.model.n())?;
-        Ok(rows)
+        view::same_length("coordinates", process.coordinates.nrows(), process.model.n())?;
+        Ok(process)
     }
 
     /// And what is known of the process.
-    pub fn asked(list: &List) -> Reply<(Self, ProcessSettings)> {
-        let rows = Self::new(list)?;
-        let Options { method, threads, .. } = rows.model.options;
-        let asked = ProcessSettings::of(&view::sublist(list, "process")?, method, threads)?;
-        Ok((rows, asked))
+    pub fn with_settings(list: &List) -> Reply<(Self, ProcessSettings)> {
+        let process = Self::new(list)?;
+        let Options { method, threads, .. } = process.model.options;
+        let settings = ProcessSettings::of(&view::sublist(list, "process")?, method, threads)?;
+        Ok((process, settings))
     }
 
     pub fn coordinates(&self) -> Vec<&[f64]> {
@@ -162,11 +162,15 @@ pub fn bounds(list: &List) -> Reply<Bounds> {
 }
 
 /// Where the fit lies and how far about it an interval may reach: at most to the ends of the range of the search.
-pub fn near(asked: &ProcessSettings, fit: &List, (shortest, longest): (Option<f64>, f64)) -> Reply<Neighbourhood> {
+pub fn neighbourhood(
+    settings: &ProcessSettings,
+    fit: &List,
+    (shortest, longest): (Option<f64>, f64),
+) -> Reply<Neighbourhood> {
     let (lengths, width) = (view::numbers(fit, "parameters")?, view::number(fit, "width")?);
     Ok(Neighbourhood::about(
         lengths,
-        asked.bounds.d(),
+        settings.bounds.d(),
         width,
         shortest,
         Some(longest),
@@ -175,7 +179,7 @@ pub fn near(asked: &ProcessSettings, fit: &List, (shortest, longest): (Option<f6
 
 /// Which parameters, and how far: the rise of the deviance, or the points of curves and |zeta| at their ends.
 pub struct Wanted {
-    what: Vec<Option<Parameter>>,
+    parameters: Vec<Option<Parameter>>,
     rise: f64,
     points: usize,
 }
@@ -186,30 +190,39 @@ impl Wanted {
         let column = view::numbers(list, "column")?;
         let one = |(what, column): (&String, &f64)| profile::parameter(what, *column as i32, rank);
         Ok(Self {
-            what: what.iter().zip(&column).map(one).collect::<Reply<_>>()?,
+            parameters: what.iter().zip(&column).map(one).collect::<Reply<_>>()?,
             rise: view::number(list, "rise")?,
             points: view::count_of(list, "points")?,
         })
     }
 
     /// A curve for each parameter, or without points their intervals.
-    pub fn reply(&self, asked: &ProcessSettings, process: &dyn Process, near: &Neighbourhood) -> Reply<List> {
-        let workers = Workers::new(asked.threads)?;
+    pub fn reply(
+        &self,
+        settings: &ProcessSettings,
+        process: &dyn Process,
+        neighbourhood: &Neighbourhood,
+    ) -> Reply<List> {
+        let workers = Workers::new(settings.threads)?;
         let mut console = Console;
-        let nodes = Nodes::new(&asked.search(process, &workers, &mut console), near, self.rise)?;
+        let nodes = Nodes::new(
+            &settings.search(process, &workers, &mut console),
+            neighbourhood,
+            self.rise,
+        )?;
         if self.points == 0 {
             return Ok(List::from_values(
                 self.intervals(&nodes)?.iter().map(|(a, b)| vec![*a, *b]),
             ));
         }
-        let curve = |what: &Option<Parameter>| nodes.curve(*what, self.rise.sqrt(), self.points);
-        let curves = self.what.iter().map(curve).collect::<Result<Vec<_>, _>>()?;
+        let curve = |parameter: &Option<Parameter>| nodes.curve(*parameter, self.rise.sqrt(), self.points);
+        let curves = self.parameters.iter().map(curve).collect::<Result<Vec<_>, _>>()?;
         Ok(List::from_values(curves.iter().map(|c| reply::curve(c))))
     }
 
     fn intervals(&self, nodes: &Nodes) -> Reply<Vec<(f64, f64)>> {
-        let one = |what: &Option<Parameter>| nodes.interval(*what, self.rise);
-        Ok(self.what.iter().map(one).collect::<Result<_, _>>()?)
+        let one = |parameter: &Option<Parameter>| nodes.interval(*parameter, self.rise);
+        Ok(self.parameters.iter().map(one).collect::<Result<_, _>>()?)
     }
 }
 
@@ -248,30 +261,30 @@ pub fn reply_lengths(answer: &Answer, found: &Optima) -> List {
 
 /// A space in as few coordinates as it needs; as it is if the search knows all about its optimum.
 fn lean<'s>(
-    asked: &ProcessSettings,
+    settings: &ProcessSettings,
     settled: &Settled,
     space: &'s WeightSpace,
     workers: &Workers,
 ) -> Box<dyn Process + Send + 's> {
     match (&settled.found.here, &settled.guarded) {
         (Some(_), None) => Box::new(space),
-        _ => workers.run(|par| space.lean(&asked.bounds, &settled.range, settled.eps, par)),
+        _ => workers.run(|par| space.lean(&settings.bounds, &settled.range, settled.eps, par)),
     }
 }
 
 /// A fit in weight space, with the table of its basis.
-pub fn reply_settled(asked: &ProcessSettings, settled: &Settled, workers: &Workers) -> Reply<List> {
+pub fn reply_settled(settings: &ProcessSettings, settled: &Settled, workers: &Workers) -> Reply<List> {
     let space = &settled.space;
     let mut console = Console;
-    let own = lean(asked, settled, space, workers);
-    let search = asked.search(&*own, workers, &mut console);
-    let (found, kept, together, given) = (&settled.found, &space.fixed.kept, asked.together(), asked.given());
+    let own = lean(settings, settled, space, workers);
+    let search = settings.search(&*own, workers, &mut console);
+    let (found, kept, together, given) = (&settled.found, &space.fixed.kept, settings.together(), settings.given());
     let answer = match &settled.guarded {
         None => search.answer(found, kept, together, given)?,
         Some(guarded) => {
             let mut console = Console;
-            let inner = lean(asked, settled, guarded, workers);
-            let other = asked.search(&*inner, workers, &mut console);
+            let inner = lean(settings, settled, guarded, workers);
+            let other = settings.search(&*inner, workers, &mut console);
             search.answer_of(&other, found, kept, together, given)?
         }
     };
@@ -280,7 +293,7 @@ pub fn reply_settled(asked: &ProcessSettings, settled: &Settled, workers: &Worke
         None => workers.run(|par| space.coefficients(&answer.lengths, answer.delta, par))?,
     };
     let captured = space.captured(&answer.lengths);
-    let log_lik_error = space.log_lik_error(&asked.bounds, &answer.lengths, answer.delta);
+    let log_lik_error = space.log_lik_error(&settings.bounds, &answer.lengths, answer.delta);
     let answer = answer.give_back(1.0 - captured);
     Ok(list!(
         fit = reply::fit(&answer.fit, settled.moments.p()),
@@ -292,14 +305,14 @@ pub fn reply_settled(asked: &ProcessSettings, settled: &Settled, workers: &Worke
         size = space.size() as f64,
         captured = captured,
         log_lik_error = log_lik_error,
-        aliasing = space.grid.aliasing(space.family, &asked.bounds, &answer.lengths),
-        basis = FourierBasis::of(asked, settled).reply(),
+        aliasing = space.grid.aliasing(space.family, &settings.bounds, &answer.lengths),
+        basis = FourierBasis::of(settings, settled).reply(),
         table = reply_table(&settled.moments)
     ))
 }
 
 /// The fits of many responses, and what their length scales are.
-pub fn reply_many(together: &Together, asked: &ProcessSettings, columns: usize) -> List {
+pub fn reply_many(together: &Together, settings: &ProcessSettings, columns: usize) -> List {
     let nothing = |fit: &Result<Fit, Error>| match fit {
         Ok(Fit {
             optimum: Some(optimum), ..
@@ -308,18 +321,18 @@ pub fn reply_many(together: &Together, asked: &ProcessSettings, columns: usize) 
     };
     list!(
         fits = reply::many(&together.fits, columns),
-        lengthscale = together.places.iter().map(|place| place.length).collect::<Vec<_>>(),
-        spread = together.places.iter().map(|place| place.spread).collect::<Vec<_>>(),
+        lengthscale = together.fitted.iter().map(|fitted| fitted.length).collect::<Vec<_>>(),
+        spread = together.fitted.iter().map(|fitted| fitted.spread).collect::<Vec<_>>(),
         window = together
-            .places
+            .fitted
             .iter()
-            .map(|place| place.window as i32 + 1)
+            .map(|fitted| fitted.window as i32 + 1)
             .collect::<Vec<_>>(),
         bases = List::from_values(
             together
                 .bases
                 .iter()
-                .map(|basis| FourierBasis::of_window(asked, basis).reply())
+                .map(|basis| FourierBasis::of_window(settings, basis).reply())
         ),
         arc = together.arcs.clone(),
         logLik0 = together.fits.fits.iter().map(nothing).collect::<Vec<_>>(),

@@ -91,14 +91,14 @@ struct ProfileRequest {
 
 impl ProfileRequest {
     fn new(list: &List, model: &Model) -> Reply<Self> {
-        let asked = Self {
+        let request = Self {
             what: view::texts(list, "what")?,
             number: view::whole(list, "number")?,
             known: view::numbers(list, "known")?,
         };
-        view::same_length("number", asked.number.len(), asked.what.len())?;
-        known_variances(&asked.known, model)?;
-        Ok(asked)
+        view::same_length("number", request.number.len(), request.what.len())?;
+        known_variances(&request.known, model)?;
+        Ok(request)
     }
 
     fn parameters(&self, model: &mix::MixModel<'_>) -> Reply<Vec<MixParameter>> {
@@ -110,19 +110,19 @@ impl ProfileRequest {
 /// What `read` makes of the profile of each parameter, and for each a better optimum if the profile came upon one. One set-up serves all.
 fn profiled<T>(
     model: &Model,
-    asked: &ProfileRequest,
+    request: &ProfileRequest,
     read: impl Fn(&MixProfile<'_, '_>) -> Result<T, Error>,
 ) -> Reply<Vec<(T, Vec<f64>)>> {
     let (data, Options { method, threads, .. }) = (model.mix()?, model.options);
     let workers = Workers::new(threads)?;
     let mut console = Console;
-    let whats = asked.parameters(&data)?;
-    let mut profiles = Profiles::new(&data, method, &asked.known, &workers, &mut console)?;
-    let one = |what| -> Result<_, Error> {
-        let (found, better) = profiles.read(what, &read)?;
+    let parameters = request.parameters(&data)?;
+    let mut profiles = Profiles::new(&data, method, &request.known, &workers, &mut console)?;
+    let one = |parameter| -> Result<_, Error> {
+        let (found, better) = profiles.read(parameter, &read)?;
         Ok((found, better.unwrap_or_default()))
     };
-    Ok(whats.into_iter().map(one).collect::<Result<_, _>>()?)
+    Ok(parameters.into_iter().map(one).collect::<Result<_, _>>()?)
 }
 
 /// Profiles of parameters of several random effects out to |zeta| = zeta_max.
@@ -130,9 +130,9 @@ fn profiled<T>(
 #[extendr]
 fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Reply<List> {
     let model = Model::new(&model)?;
-    let asked = ProfileRequest::new(&asked, &model)?;
+    let request = ProfileRequest::new(&asked, &model)?;
     let points = view::count(points, "points")?;
-    let found = profiled(&model, &asked, |profile| profile.curve(zeta_max, points))?;
+    let found = profiled(&model, &request, |profile| profile.curve(zeta_max, points))?;
     let one = |(points, better): (Vec<_>, Vec<f64>)| list!(curve = reply::curve(&points), better = better);
     Ok(List::from_values(found.into_iter().map(one)))
 }
@@ -142,8 +142,8 @@ fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Repl
 #[extendr]
 fn ffi_interval_mix(model: List, asked: List, rise: f64) -> Reply<List> {
     let model = Model::new(&model)?;
-    let asked = ProfileRequest::new(&asked, &model)?;
-    let found = profiled(&model, &asked, |profile| profile.interval(rise))?;
+    let request = ProfileRequest::new(&asked, &model)?;
+    let found = profiled(&model, &request, |profile| profile.interval(rise))?;
     let one = |((lower, upper), better): ((f64, f64), Vec<f64>)| list!(limits = vec![lower, upper], better = better);
     Ok(List::from_values(found.into_iter().map(one)))
 }

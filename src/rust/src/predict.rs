@@ -38,7 +38,7 @@ impl FittedView {
     fn new(list: &List) -> Reply<Self> {
         let kernel = KernelView::new(&view::element(list, "K")?, &view::text(list, "form")?)?;
         let index = view::whole(list, "index")?;
-        let held = Self {
+        let fitted = Self {
             index: view::indices(&index, kernel.rows(index.len()), "index")?,
             kernel,
             gram: view::numbers(list, "gram")?,
@@ -47,10 +47,10 @@ impl FittedView {
             sigma2: view::number(list, "sigma2")?,
             sigma2_e: view::number(list, "sigma2_e")?,
         };
-        view::same_length("gram", held.gram.len(), held.index.len())?;
-        view::same_length("rows of cross", held.cross.nrows(), held.index.len())?;
-        view::same_length("vcov", held.vcov.nrows(), held.cross.ncols())?;
-        Ok(held)
+        view::same_length("gram", fitted.gram.len(), fitted.index.len())?;
+        view::same_length("rows of cross", fitted.cross.nrows(), fitted.index.len())?;
+        view::same_length("vcov", fitted.vcov.nrows(), fitted.cross.ncols())?;
+        Ok(fitted)
     }
 
     fn fitted(&self) -> Reply<Fitted<'_>> {

@@ -35,9 +35,9 @@ pub fn checked(what: &str, column: i32, rank: usize) -> Reply<Parameter> {
 #[extendr]
 fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f64, points: i32) -> Reply<List> {
     let data = view::rotated(&rotated)?;
-    let what = checked(what, column, data.rank())?;
-    let data = profiled(data, what)?;
-    let profile = Profile::new(&data, view::method(method)?, what)?;
+    let parameter = checked(what, column, data.rank())?;
+    let data = profiled(data, parameter)?;
+    let profile = Profile::new(&data, view::method(method)?, parameter)?;
     Ok(reply::curve(&profile.curve(zeta_max, view::count(points, "points")?)?))
 }
 
@@ -46,9 +46,9 @@ fn ffi_profile(rotated: List, method: &str, what: &str, column: i32, zeta_max: f
 #[extendr]
 fn ffi_interval(rotated: List, method: &str, what: &str, column: i32, rise: f64) -> Reply<Vec<f64>> {
     let data = view::rotated(&rotated)?;
-    let what = checked(what, column, data.rank())?;
-    let data = profiled(data, what)?;
-    let (lower, upper) = Profile::new(&data, view::method(method)?, what)?.interval(rise)?;
+    let parameter = checked(what, column, data.rank())?;
+    let data = profiled(data, parameter)?;
+    let (lower, upper) = Profile::new(&data, view::method(method)?, parameter)?.interval(rise)?;
     Ok(vec![lower, upper])
 }
 

@@ -193,7 +193,7 @@ fn optimum(fit: &Fit) -> List {
 }
 
 fn reason(optimum: &Optimum) -> &'static str {
-    match optimum.best.place {
+    match optimum.best.location {
         Location::Interior => "slope vanishes",
         Location::Lower => "likelihood rises towards delta = 0",
         Location::Floor => "likelihood rises towards the smallest delta that the condition of K allows",
@@ -202,7 +202,7 @@ fn reason(optimum: &Optimum) -> &'static str {
 }
 
 fn boundary(fit: &Fit) -> &'static str {
-    match (fit.status, fit.optimum.as_ref().map(|o| o.best.place)) {
+    match (fit.status, fit.optimum.as_ref().map(|o| o.best.location)) {
         (_, Some(Location::Upper)) => "h2 = 0",
         (_, Some(Location::Floor)) => "delta at its floor",
         (_, Some(Location::Lower)) | (Status::ExplainedByKernel, _) => "h2 = 1",

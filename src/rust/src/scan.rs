@@ -54,13 +54,13 @@ fn basis(null: Null) -> List {
 /// @noRd
 #[extendr]
 fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, delta: &[f64], threads: i32) -> Reply<List> {
-    let held = ScanBasisView::new(&basis)?;
-    view::same_length("Y", Y.nrows(), held.e.nrows())?;
+    let stored = ScanBasisView::new(&basis)?;
+    view::same_length("Y", Y.nrows(), stored.e.nrows())?;
     view::same_length("delta", delta.len(), Y.ncols())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
-    let (basis, y) = (held.basis(), view::matrix(&Y));
+    let (basis, y) = (stored.basis(), view::matrix(&Y));
     let found = workers.run(|par| basis.responses(y, par));
-    let likelihood = |(j, delta): (usize, &f64)| found.likelihood(&basis, j, held.place(*delta));
+    let likelihood = |(j, delta): (usize, &f64)| found.likelihood(&basis, j, stored.place(*delta));
     let (square, constant): (Vec<f64>, Vec<f64>) = delta.iter().enumerate().map(likelihood).unzip();
     Ok(list!(
         y = reply::columns(&found.y),
@@ -77,10 +77,10 @@ fn ffi_scan_responses(basis: List, Y: RMatrix<f64>, delta: &[f64], threads: i32)
 /// @noRd
 #[extendr]
 fn ffi_scan_whitened(basis: List, y: RMatrix<f64>, delta: f64, threads: i32) -> Reply<List> {
-    let held = ScanBasisView::new(&basis)?;
-    view::same_length("y", y.nrows(), held.e.nrows())?;
+    let stored = ScanBasisView::new(&basis)?;
+    view::same_length("y", y.nrows(), stored.e.nrows())?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
-    let (basis, y, place) = (held.basis(), view::matrix(&y), held.place(delta));
+    let (basis, y, place) = (stored.basis(), view::matrix(&y), stored.place(delta));
     let (white, root) = workers.run(|par| basis.whitened(y, place, par));
     Ok(list!(white = white, root = root))
 }
@@ -138,8 +138,8 @@ impl ScanBasisView {
 /// @noRd
 #[extendr]
 fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask: List) -> Reply<List> {
-    let held = ScanBasisView::new(&basis)?;
-    view::same_length("G", G.nrows(), held.e.nrows())?;
+    let stored = ScanBasisView::new(&basis)?;
+    view::same_length("G", G.nrows(), stored.e.nrows())?;
     view::same_length("adjust", adjust.len(), sets.len())?;
     let columns = view::ordered_sets(&sets, G.ncols(), "sets")?;
     let sets: Vec<CandidateSet> = (columns.into_iter().zip(adjust))
@@ -152,15 +152,15 @@ fn ffi_scan_block(basis: List, G: RMatrix<f64>, sets: List, adjust: &[i32], ask:
         test: view::text(&ask, "test")?.parse()?,
         refit: view::text(&ask, "refit")?.parse()?,
         method: view::method(&view::text(&ask, "method")?)?,
-        null: held.place(view::number(&ask, "delta")?),
+        null: stored.place(view::number(&ask, "delta")?),
         sets: &sets,
         threads: view::count_of(&ask, "threads")?,
     };
     let workers = Workers::new(ask.threads)?;
-    let (basis, g) = (held.basis(), view::matrix(&G));
+    let (basis, g) = (stored.basis(), view::matrix(&G));
     let found = workers.run(|par| block(&basis, g, &ask, par))?;
     clear_registers();
-    Ok(outcomes(&found, held.rotated.k_scale))
+    Ok(outcomes(&found, stored.rotated.k_scale))
 }
 
 fn outcomes(found: &[Outcome], k_scale: f64) -> List {
@@ -200,14 +200,14 @@ fn state(state: CandidateState) -> &'static str {
 /// @noRd
 #[extendr]
 fn ffi_scan_many(basis: List, G: RMatrix<f64>, responses: List, keep: &str, least: f64, threads: i32) -> Reply<List> {
-    let held = ScanBasisView::new(&basis)?;
-    view::same_length("G", G.nrows(), held.e.nrows())?;
+    let stored = ScanBasisView::new(&basis)?;
+    view::same_length("G", G.nrows(), stored.e.nrows())?;
     let (y, v) = (view::real_matrix(&responses, "y")?, view::real_matrix(&responses, "v")?);
     let (rho, delta) = (view::numbers(&responses, "rho")?, view::numbers(&responses, "delta")?);
     let length = view::numbers(&responses, "length")?;
     view::same_length("length", length.len(), y.ncols())?;
     view::same_length("delta", delta.len(), y.ncols())?;
-    let (h, g): (Vec<f64>, Vec<f64>) = delta.iter().map(|d| held.place(*d)).unzip();
+    let (h, g): (Vec<f64>, Vec<f64>) = delta.iter().map(|d| stored.place(*d)).unzip();
     let responses = Responses {
         y: view::matrix(&y),
         v: view::matrix(&v),
@@ -222,7 +222,7 @@ fn ffi_scan_many(basis: List, G: RMatrix<f64>, responses: List, keep: &str, leas
         Selection::AtLeast => Keep::AtLeast(least),
     };
     let workers = Workers::new(view::count(threads, "threads")?)?;
-    let (basis, candidates) = (held.basis(), view::matrix(&G));
+    let (basis, candidates) = (stored.basis(), view::matrix(&G));
     let (columns, pairs) = workers.run(|par| {
         let mut pairs = vec![];
         let columns = many(&basis, candidates, &responses, par, |tested| {

@@ -73,7 +73,7 @@ impl Here {
         } = &self.local;
         let last = gradient.len() - 1;
         let best = optimize::Local {
-            place: Location::Interior,
+            location: Location::Interior,
             at: self.estimates.point.delta.ln(),
             value: *value,
         };

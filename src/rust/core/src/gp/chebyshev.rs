@@ -95,43 +95,46 @@ const CLOSE: f64 = 0.01;
 
 impl Nodes {
     /// Nodes that hold every length scale whose deviance lies at most `rise` above the best.
-    pub fn new(search: &LengthSearch<'_>, near: &Neighbourhood, rise: f64) -> Result<Self> {
-        let mut near = near.clone();
-        let mut nodes = Self::over(search, &near, COUNT)?;
+    pub fn new(search: &LengthSearch<'_>, neighbourhood: &Neighbourhood, rise: f64) -> Result<Self> {
+        let mut neighbourhood = neighbourhood.clone();
+        let mut nodes = Self::over(search, &neighbourhood, COUNT)?;
         for _ in 0..ROUNDS {
-            if !near.free || !nodes.is_open(&near, rise) {
+            if !neighbourhood.free || !nodes.is_open(&neighbourhood, rise) {
                 break;
             }
-            near = near.wider();
-            nodes = Self::over(search, &near, COUNT)?;
+            neighbourhood = neighbourhood.wider();
+            nodes = Self::over(search, &neighbourhood, COUNT)?;
         }
         for _ in 0..ROUNDS {
-            let closed = nodes.closed(&near, MARGIN * rise);
-            if closed.high - closed.low > 0.8 * (near.high - near.low) {
+            let closed = nodes.closed(&neighbourhood, MARGIN * rise);
+            if closed.high - closed.low > 0.8 * (neighbourhood.high - neighbourhood.low) {
                 break;
             }
-            near = closed;
-            nodes = Self::over(search, &near, COUNT)?;
+            neighbourhood = closed;
+            nodes = Self::over(search, &neighbourhood, COUNT)?;
         }
-        let open = nodes.ends_within(&near, rise);
+        let open = nodes.ends_within(&neighbourhood, rise);
         let mut count = COUNT;
         while nodes.tail() > TAIL * rise && count < MOST {
             count *= 2;
-            nodes = Self::over(search, &near, count)?;
+            nodes = Self::over(search, &neighbourhood, count)?;
         }
         nodes.open = open;
         Ok(nodes)
     }
 
-    fn over(search: &LengthSearch<'_>, near: &Neighbourhood, count: usize) -> Result<Self> {
-        let (middle, half) = (0.5 * (near.low + near.high), 0.5 * (near.high - near.low));
+    fn over(search: &LengthSearch<'_>, neighbourhood: &Neighbourhood, count: usize) -> Result<Self> {
+        let (middle, half) = (
+            0.5 * (neighbourhood.low + neighbourhood.high),
+            0.5 * (neighbourhood.high - neighbourhood.low),
+        );
         // a length scale that is given has one node
         let count = if half > 0.0 { count } else { 1 };
         let place = |i: usize| ((i as f64 + 0.5) * PI / count as f64).cos();
         let at: Vec<f64> = (0..count).map(|i| middle + half * place(i)).collect();
         let profiled = at
             .iter()
-            .map(|t| search.value_at(&near.at(*t)))
+            .map(|t| search.value_at(&neighbourhood.at(*t)))
             .collect::<Result<_>>()?;
         Ok(Self {
             at,
@@ -153,15 +156,19 @@ impl Nodes {
     }
 
     /// From the last node before those to the first one after them.
-    fn closed(&self, near: &Neighbourhood, rise: f64) -> Neighbourhood {
+    fn closed(&self, neighbourhood: &Neighbourhood, rise: f64) -> Neighbourhood {
         let within = self.within(rise);
         let (Some(&first), Some(&last)) = (within.first(), within.last()) else {
-            return near.clone();
+            return neighbourhood.clone();
         };
         Neighbourhood {
-            high: if first == 0 { near.high } else { self.at[first - 1] },
-            low: self.at.get(last + 1).copied().unwrap_or(near.low),
-            ..near.clone()
+            high: if first == 0 {
+                neighbourhood.high
+            } else {
+                self.at[first - 1]
+            },
+            low: self.at.get(last + 1).copied().unwrap_or(neighbourhood.low),
+            ..neighbourhood.clone()
         }
     }
 
@@ -179,16 +186,20 @@ impl Nodes {
     }
 
     /// Do the ends of the range, where the model goes on, lie below the rise?
-    fn ends_within(&self, near: &Neighbourhood, rise: f64) -> (bool, bool) {
+    fn ends_within(&self, neighbourhood: &Neighbourhood, rise: f64) -> (bool, bool) {
         let within = self.within(rise);
         (
-            within.last() == Some(&(self.at.len() - 1)) && near.low > near.limits.0 + CLOSE && near.high > near.low,
-            within.first() == Some(&0) && near.high < near.limits.1 - CLOSE && near.high > near.low,
+            within.last() == Some(&(self.at.len() - 1))
+                && neighbourhood.low > neighbourhood.limits.0 + CLOSE
+                && neighbourhood.high > neighbourhood.low,
+            within.first() == Some(&0)
+                && neighbourhood.high < neighbourhood.limits.1 - CLOSE
+                && neighbourhood.high > neighbourhood.low,
         )
     }
 
-    fn is_open(&self, near: &Neighbourhood, rise: f64) -> bool {
-        let (low, high) = self.ends_within(near, rise);
+    fn is_open(&self, neighbourhood: &Neighbourhood, rise: f64) -> bool {
+        let (low, high) = self.ends_within(neighbourhood, rise);
         low || high
     }
 

@@ -6,11 +6,11 @@
 //! d logdet = tr(V22^-1 dK22)  (ML: tr(V^-1 dK)),   d Q = -a' dK22 a
 //! ```
 
+use super::contrast_basis::ContrastBasis;
 use super::found::Optima;
 use super::local::{About, Estimates, Here};
 use super::places::{Places, squares};
 use super::search::LengthSearch;
-use super::turned::ContrastCoordinates;
 use super::{Process, Slopes};
 use crate::gp::bounds::{Bounds, SIDES};
 use crate::gp::settings::Settings;
@@ -54,7 +54,7 @@ use faer::{Mat, MatRef, Par};
 /// ```
 pub struct Exact<'a> {
     pub(crate) places: Places<'a>,
-    turned: ContrastCoordinates,
+    basis: ContrastBasis,
     y: &'a [f64],
     x: MatRef<'a, f64>,
     /// One for each row.
@@ -125,7 +125,7 @@ impl<'a> Exact<'a> {
     ) -> Result<Self> {
         Ok(Self {
             places: Places { family, coordinates },
-            turned: ContrastCoordinates::new(x, y, weights)?,
+            basis: ContrastBasis::new(x, y, weights)?,
             y,
             x,
             weights,
@@ -134,7 +134,7 @@ impl<'a> Exact<'a> {
 
     /// Columns of X that do not depend on those before them.
     pub fn kept(&self) -> &[usize] {
-        &self.turned.design.kept
+        &self.basis.design.kept
     }
 
     /// Optima of the length scales over their range.
@@ -178,12 +178,12 @@ impl<'a> Exact<'a> {
         self.weights
     }
 
-    pub(super) fn turned(&self) -> &ContrastCoordinates {
-        &self.turned
+    pub(super) fn basis(&self) -> &ContrastBasis {
+        &self.basis
     }
 
     pub(super) fn contrasts(&self) -> usize {
-        self.turned.contrasts()
+        self.basis.contrasts()
     }
 
     /// The smallest delta whose likelihood can be told.
@@ -202,11 +202,11 @@ impl<'a> Exact<'a> {
     /// The contrasts of the response.
     pub(super) fn y2(&self) -> MatRef<'_, f64> {
         let m = self.contrasts();
-        MatRef::from_column_major_slice(&self.turned.y[..m], m, 1)
+        MatRef::from_column_major_slice(&self.basis.y[..m], m, 1)
     }
 
     pub(super) fn turned_kernel(&self, at: &[f64], par: Par) -> Mat<f64> {
-        self.turned.matrix(self.places.kernel(at), par)
+        self.basis.matrix(self.places.kernel(at), par)
     }
 
     /// The first rows and columns of K + delta I.
@@ -251,7 +251,7 @@ impl Process for Exact<'_> {
         };
         let axis = |axis: usize| {
             let direction: Vec<f64> = (0..at.len()).map(|i| f64::from(i == axis)).collect();
-            let dk = self.turned.matrix(self.places.slope_along(&direction, at), par);
+            let dk = self.basis.matrix(self.places.slope_along(&direction, at), par);
             Slopes {
                 log_det: product_trace(&inverse, &dk),
                 log_q: -form(&dk, &a) / q,

@@ -19,7 +19,7 @@ pub struct ProfilePoint {
     /// Slopes of the deviance in the logarithm of each.
     pub gradient: Vec<f64>,
     /// Does the best delta lie inside, or at an end?
-    pub place: Location,
+    pub location: Location,
     /// delta in the units of the response: 0 or infinite at an end point.
     pub delta: f64,
 }
@@ -95,7 +95,7 @@ impl Optima {
             point: here.estimates.point,
             deviance: here.local.value,
             gradient: vec![here.local.gradient[0]],
-            place: Location::Interior,
+            location: Location::Interior,
             delta: here.estimates.point.delta,
         };
         Self {

@@ -26,7 +26,7 @@ pub(crate) fn valley(step: f64, a: &ProfilePoint, b: &ProfilePoint) -> Option<Gu
     let between = |a: f64, b: f64| (a.ln() + part * (b / a).ln()).exp();
     Some(Guess {
         lengths: a.lengths.iter().zip(&b.lengths).map(|(a, b)| between(*a, *b)).collect(),
-        delta: match (a.place, b.place) {
+        delta: match (a.location, b.location) {
             (Location::Interior, Location::Interior) => between(a.delta, b.delta),
             (Location::Interior, _) => a.delta,
             _ => b.delta,

@@ -40,7 +40,7 @@ impl LengthSearch<'_> {
             sigma2_e: f64::NAN,
             covariance: vec![],
         };
-        if best.place != Location::Interior {
+        if best.location != Location::Interior {
             return Ok(unknown);
         }
         let local = match self.here(found, directions)? {

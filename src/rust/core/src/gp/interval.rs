@@ -18,8 +18,8 @@ const FARTHEST: f64 = 40.0;
 const FAR: f64 = 1e6;
 
 impl Nodes {
-    fn held(&self, what: Parameter) -> Result<ConstrainedDeviance<'_>> {
-        let profile = |p| Profile::new(p, self.method, what);
+    fn constrained(&self, parameter: Parameter) -> Result<ConstrainedDeviance<'_>> {
+        let profile = |p| Profile::new(p, self.method, parameter);
         let profiles: Vec<Profile<'_>> = self
             .profiled
             .iter()
@@ -29,7 +29,7 @@ impl Nodes {
         let least = self.least(&profiles.iter().map(Profile::best).collect::<Vec<_>>());
         Ok(ConstrainedDeviance {
             nodes: self,
-            what,
+            parameter,
             profiles,
             least,
             stopped: RefCell::new(None),
@@ -38,22 +38,22 @@ impl Nodes {
 
     /// Where the deviance has risen by `rise`, in the user's units; `None`: of the factor of the length scales. A border where it never rises so far; not a
     /// number where it cannot be told because the length scale that belongs to it lies beyond the nodes.
-    pub fn interval(&self, what: Option<Parameter>, rise: f64) -> Result<(f64, f64)> {
-        let Some(what) = what else {
+    pub fn interval(&self, parameter: Option<Parameter>, rise: f64) -> Result<(f64, f64)> {
+        let Some(parameter) = parameter else {
             let (a, b) = self.length_interval(rise)?;
             let told = |end: f64, open: bool| if open && end.is_infinite() { f64::NAN } else { end.exp() };
             return Ok((told(a, self.open.0), told(b, self.open.1)));
         };
-        let (a, b) = self.held(what)?.interval(rise)?;
-        let (a, b) = (what.in_user_units(a), what.in_user_units(b));
+        let (a, b) = self.constrained(parameter)?.interval(rise)?;
+        let (a, b) = (parameter.in_user_units(a), parameter.in_user_units(b));
         // h2 falls with its working scale
-        Ok(if what == Parameter::H2 { (b, a) } else { (a, b) })
+        Ok(if parameter == Parameter::H2 { (b, a) } else { (a, b) })
     }
 
     /// Curve of one parameter out to |zeta| = `zeta_max`.
-    pub fn curve(&self, what: Option<Parameter>, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
-        match what {
-            Some(what) => self.held(what)?.curve(zeta_max, count),
+    pub fn curve(&self, parameter: Option<Parameter>, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
+        match parameter {
+            Some(parameter) => self.constrained(parameter)?.curve(zeta_max, count),
             None => self.length_curve(zeta_max, count),
         }
     }
@@ -96,7 +96,7 @@ impl Nodes {
 /// The likelihood with one parameter held.
 struct ConstrainedDeviance<'n> {
     nodes: &'n Nodes,
-    what: Parameter,
+    parameter: Parameter,
     profiles: Vec<Profile<'n>>,
     least: f64,
     /// What stops the whole call: the searches over theta know numbers only.
@@ -171,7 +171,7 @@ impl ConstrainedDeviance<'_> {
         for _ in 0..DOUBLINGS {
             let outer = centre + step;
             // so far out a logarithm is at its border, and the likelihood there rounding
-            if step.abs() > FARTHEST && !matches!(self.what, Parameter::Beta(_)) {
+            if step.abs() > FARTHEST && !matches!(self.parameter, Parameter::Beta(_)) {
                 break;
             }
             if excess(outer) > 0.0 {
@@ -192,9 +192,9 @@ impl ConstrainedDeviance<'_> {
     fn point(&self, theta: f64, best: f64) -> CurvePoint {
         let rise = self.rise(theta).max(0.0);
         let side = if theta < best { -1.0 } else { 1.0 };
-        let side = if self.what == Parameter::H2 { -side } else { side };
+        let side = if self.parameter == Parameter::H2 { -side } else { side };
         CurvePoint {
-            value: self.what.in_user_units(theta),
+            value: self.parameter.in_user_units(theta),
             zeta: side * rise.sqrt(),
             log_lik: -0.5 * (self.least + rise),
         }

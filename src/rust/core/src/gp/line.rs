@@ -127,7 +127,7 @@ impl LengthSearch<'_> {
             let (t, last) = &seen[seen.len() - 1];
             let step = -last.slope() / curvature;
             let next = (t + step).clamp(ends.0, ends.1);
-            if last.place == Location::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
+            if last.location == Location::Upper || (next - t).abs() * (0.5 * curvature).sqrt() < SMALL {
                 return Ok(self.found(seen));
             }
             let (t, before) = (*t, last.slope());

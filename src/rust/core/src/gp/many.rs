@@ -20,23 +20,23 @@ pub fn exact(
     data: &Observations<'_>,
     y: MatRef<'_, f64>,
     x: MatRef<'_, f64>,
-    asked: ManySettings<'_>,
+    settings: ManySettings<'_>,
     workers: &Workers,
     monitor: &mut dyn Monitor,
 ) -> Result<Together> {
-    let (n, request) = (data.n(), asked.request);
+    let (n, request) = (data.n(), settings.request);
     claim(4.0 * (n as f64).powi(2))?;
     let rows: Vec<usize> = (0..n).collect();
     let ones = vec![1.0; n];
     let weights = if data.weights.is_empty() { &ones } else { data.weights };
-    let range = default_range(request, asked.bounds, &data.coordinates);
+    let range = default_range(request, settings.bounds, &data.coordinates);
     let grid = match &request.lengths {
         Some(lengths) => vec![lengths[0]],
         None => descending(range.0, range.1),
     };
-    let mut best = Best::new(y.ncols(), asked.shared);
+    let mut best = Best::new(y.ncols(), settings.shared);
     let mut scores = workers.run(|_| Scores::new(x, weights))?;
-    let spread = PatternWeights::new(y, weights);
+    let patterns = PatternWeights::new(y, weights);
     let (mut nobs, mut steps) = (vec![], 0);
     let of_rows = OfRows {
         data,
@@ -44,14 +44,14 @@ pub fn exact(
         weights,
         ones: &ones,
         rows: &rows,
-        asked,
+        settings,
     };
     let at = |length: f64| {
         monitor.check()?;
         let kernel = of_rows.kernel(length)?;
-        let found = look(y, &of_rows.model(&kernel), asked.of_many(), monitor)?;
+        let found = look(y, &of_rows.model(&kernel), settings.of_many(), monitor)?;
         nobs = found.nobs;
-        let spreads = spread.of(&kernel, y.ncols());
+        let spreads = patterns.spread(&kernel, y.ncols());
         if steps < grid.len() {
             workers.run(|par| scores.take(kernel, par));
         }
@@ -68,7 +68,7 @@ pub fn exact(
     Ok(Together {
         arcs: vec![scores.arc; y.ncols()],
         fits: Fits { fits: best.fits, nobs },
-        places: best.places,
+        fitted: best.fitted,
         range,
         size: n,
         captured: 1.0,
@@ -91,7 +91,7 @@ impl<'a> PatternWeights<'a> {
     }
 
     /// Of each response.
-    fn of(&self, kernel: &Mat<f64>, responses: usize) -> Vec<f64> {
+    fn spread(&self, kernel: &Mat<f64>, responses: usize) -> Vec<f64> {
         let mut all = vec![f64::NAN; responses];
         let n = kernel.nrows();
         let w = self.weights;

@@ -24,16 +24,16 @@ impl OfRows<'_> {
         monitor: &mut dyn Monitor,
     ) -> Result<()> {
         let inside = |fit: &Fit| {
-            let place = fit.optimum.as_ref().map(|o| o.best.place);
-            place == Some(Location::Interior) && !fit.alpha.is_empty() && !beyond_a_double(fit)
+            let location = fit.optimum.as_ref().map(|o| o.best.location);
+            location == Some(Location::Interior) && !fit.alpha.is_empty() && !beyond_a_double(fit)
         };
         let mut told: Vec<usize> = (0..y.ncols())
             .filter(|&j| best.fits[j].as_ref().is_ok_and(inside))
             .collect();
-        told.sort_by(|&a, &b| best.places[a].length.total_cmp(&best.places[b].length));
-        for some in told.chunk_by(|&a, &b| best.places[a].length == best.places[b].length) {
+        told.sort_by(|&a, &b| best.fitted[a].length.total_cmp(&best.fitted[b].length));
+        for some in told.chunk_by(|&a, &b| best.fitted[a].length == best.fitted[b].length) {
             monitor.check()?;
-            let length = best.places[some[0]].length;
+            let length = best.fitted[some[0]].length;
             let checked = workers.run(|par| self.checked(length, some, &best.fits, y, par))?;
             for (&j, checked) in some.iter().zip(checked) {
                 match checked {
@@ -69,7 +69,7 @@ impl OfRows<'_> {
         let coordinates: Vec<Vec<f64>> = self.data.coordinates.iter().map(|x| of(x)).collect();
         let known: Vec<f64> = rows.iter().map(|&i| y[i]).collect();
         let x = Mat::from_fn(rows.len(), self.x.ncols(), |i, j| self.x[(rows[i], j)]);
-        let (weights, request) = (of(self.weights), self.asked.request);
+        let (weights, request) = (of(self.weights), self.settings.request);
         let places = coordinates.iter().map(Vec::as_slice).collect();
         let exact = Exact::new(request.family, places, &known, x.as_ref(), &weights)?;
         if exact.missed_by(fit, &of(&fit.alpha), &of(surface)) > RESIDUALS {
@@ -128,7 +128,7 @@ mod tests {
             weights: &ones,
             ones: &ones,
             rows: &rows,
-            asked: ManySettings {
+            settings: ManySettings {
                 request: &request,
                 bounds: &bounds,
                 shared: false,
@@ -137,10 +137,10 @@ mod tests {
             },
         };
         let kernel = of_rows.kernel(0.3).unwrap();
-        let found = fit_many(y.as_ref(), &of_rows.model(&kernel), of_rows.asked.of_many(), &mut ()).unwrap();
+        let found = fit_many(y.as_ref(), &of_rows.model(&kernel), of_rows.settings.of_many(), &mut ()).unwrap();
         let mut best = Best::new(2, false);
         best.fits = found.fits;
-        best.places.iter_mut().for_each(|place| place.length = 0.3);
+        best.fitted.iter_mut().for_each(|fitted| fitted.length = 0.3);
         let workers = Workers::new(1).unwrap();
         of_rows.check(&mut best, y.as_ref(), &workers, &mut ()).unwrap();
         assert!(best.fits.iter().all(Result::is_ok));

@@ -19,17 +19,17 @@ pub(super) struct OfRows<'a> {
     pub weights: &'a [f64],
     pub ones: &'a [f64],
     pub rows: &'a [usize],
-    pub asked: ManySettings<'a>,
+    pub settings: ManySettings<'a>,
 }
 
 impl OfRows<'_> {
     pub(super) fn kernel(&self, length: f64) -> Result<Mat<f64>> {
         let places = &self.data.coordinates;
-        correlations(self.asked.request.family, places, places, &self.lengths(length))
+        correlations(self.settings.request.family, places, places, &self.lengths(length))
     }
 
     pub(super) fn lengths(&self, length: f64) -> Vec<f64> {
-        self.asked.request.lengths.clone().unwrap_or(vec![length; 3])
+        self.settings.request.lengths.clone().unwrap_or(vec![length; 3])
     }
 
     pub(super) fn model<'b>(&'b self, kernel: &'b Mat<f64>) -> Model<'b> {
@@ -48,11 +48,16 @@ impl OfRows<'_> {
     pub(super) fn complete(&self, best: &mut Best, y: MatRef<'_, f64>, monitor: &mut dyn Monitor) -> Result<()> {
         let mut left: Vec<usize> = only_looked_at(y);
         left.retain(|&j| best.fits[j].is_ok());
-        left.sort_by(|&a, &b| best.places[a].length.total_cmp(&best.places[b].length));
-        for some in left.chunk_by(|&a, &b| best.places[a].length == best.places[b].length) {
-            let kernel = self.kernel(best.places[some[0]].length)?;
+        left.sort_by(|&a, &b| best.fitted[a].length.total_cmp(&best.fitted[b].length));
+        for some in left.chunk_by(|&a, &b| best.fitted[a].length == best.fitted[b].length) {
+            let kernel = self.kernel(best.fitted[some[0]].length)?;
             let responses = columns_of(y, some);
-            let found = fit_many(responses.as_ref(), &self.model(&kernel), self.asked.of_many(), monitor)?;
+            let found = fit_many(
+                responses.as_ref(),
+                &self.model(&kernel),
+                self.settings.of_many(),
+                monitor,
+            )?;
             some.iter().zip(found.fits).for_each(|(&j, fit)| best.fits[j] = fit);
         }
         Ok(())

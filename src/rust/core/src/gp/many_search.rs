@@ -29,7 +29,7 @@ pub struct Together {
     /// `alpha`: coefficients of the rows, or of the functions of the window's basis.
     pub fits: Fits,
     /// Length scale and window of each response.
-    pub places: Vec<FittedLength>,
+    pub fitted: Vec<FittedLength>,
     /// Length of the path of each response's unit direction of contrasts over the range of length scales, in radians: what Hotelling's tube test of a process needs.
     pub arcs: Vec<f64>,
     /// The range that was looked at.
@@ -69,7 +69,7 @@ pub struct FittedLength {
 }
 
 impl FittedLength {
-    const NOWHERE: Self = Self {
+    const MISSING: Self = Self {
         length: f64::NAN,
         spread: f64::NAN,
         window: 0,
@@ -95,7 +95,7 @@ pub(crate) fn descending(shortest: f64, longest: f64) -> Vec<f64> {
 pub(crate) struct Best {
     shared: bool,
     pub(crate) fits: Vec<Result<Fit>>,
-    pub(crate) places: Vec<FittedLength>,
+    pub(crate) fitted: Vec<FittedLength>,
     deviance: f64,
 }
 
@@ -104,7 +104,7 @@ impl Best {
         Self {
             shared,
             fits: (0..responses).map(|_| Err(Error::Interrupted)).collect(),
-            places: vec![FittedLength::NOWHERE; responses],
+            fitted: vec![FittedLength::MISSING; responses],
             deviance: f64::INFINITY,
         }
     }
@@ -129,13 +129,13 @@ impl Best {
             (Err(_), _) => false,
         };
         let all = deviance < self.deviance;
-        let current = self.fits.iter_mut().zip(&mut self.places);
+        let current = self.fits.iter_mut().zip(&mut self.fitted);
         for ((new, spread), (old, at)) in fits.into_iter().zip(looked.spreads).zip(current) {
             let first = matches!(old, Err(Error::Interrupted));
             if first || (if self.shared { all } else { better(&new, old) }) {
                 *at = match new {
                     Ok(_) => FittedLength { length, spread, window },
-                    Err(_) => FittedLength::NOWHERE,
+                    Err(_) => FittedLength::MISSING,
                 };
                 *old = new;
             }
@@ -153,16 +153,16 @@ pub(crate) struct GridSearch {
 impl GridSearch {
     /// Looks along a grid, and then between its points.
     pub(crate) fn look(best: &mut Best, grid: &[f64], mut at: impl FnMut(f64) -> Result<Looked>) -> Result<()> {
-        let mut line = Self { seen: vec![] };
+        let mut search = Self { seen: vec![] };
         let mut wanted: Vec<f64> = grid.to_vec();
         for _ in 0..=HALVINGS {
             for length in wanted {
                 let looked = at(length)?;
-                let place = line.seen.partition_point(|(t, _)| *t < length.ln());
-                line.seen.insert(place, (length.ln(), best.deciding(&looked.fits)));
+                let place = search.seen.partition_point(|(t, _)| *t < length.ln());
+                search.seen.insert(place, (length.ln(), best.deciding(&looked.fits)));
                 best.take(length, looked);
             }
-            wanted = line.wanted();
+            wanted = search.wanted();
             if wanted.is_empty() {
                 break;
             }

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod bounds;
 pub mod chebyshev;
+pub(crate) mod contrast_basis;
 mod each_axis;
 pub mod exact;
 pub mod found;
@@ -19,13 +20,12 @@ mod many_rows;
 pub mod many_search;
 mod newton;
 pub mod observations;
-mod part;
 pub mod places;
 pub mod search;
 pub(crate) mod second_order;
 pub mod settings;
 pub(crate) mod solution;
-pub(crate) mod turned;
+mod subsample;
 
 use crate::likelihood::Method;
 use crate::rotation::rotated::Rotated;

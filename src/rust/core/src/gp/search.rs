@@ -99,7 +99,7 @@ pub(super) fn profiled(
     };
     let n = criterion.n() as f64;
     let delta = best.at.exp() * rotated.k_scale;
-    let gradient = match best.place {
+    let gradient = match best.location {
         Location::Upper => vec![0.0; lengths.len()],
         _ if !sloped => vec![0.0; lengths.len()],
         _ => {
@@ -107,13 +107,13 @@ pub(super) fn profiled(
             slopes.iter().map(|s| s.deviance(n)).collect()
         }
     };
-    let (h, g) = at(best.place, best.at);
+    let (h, g) = at(best.location, best.at);
     Ok(ProfilePoint {
         lengths: lengths.to_vec(),
         point: point(&criterion, h, g),
         deviance: best.value,
         gradient,
-        place: best.place,
+        location: best.location,
         delta,
         rotated: Some(rotated),
     })

@@ -1,6 +1,6 @@
 //! The deviance of the exact route about a point, to second order, from one inverse.
 //!
-//! In the coordinates of `ContrastCoordinates`, with `V = K + delta I`, its contrasts' block V22, `a = V22^-1 y2`, P the inverse of the matrix whose determinant is the likelihood's (V22, for
+//! In the coordinates of `ContrastBasis`, with `V = K + delta I`, its contrasts' block V22, `a = V22^-1 y2`, P the inverse of the matrix whose determinant is the likelihood's (V22, for
 //! ML V) and D_a, D_ab the derivatives of K in the logarithms of length scales (of V in log delta: delta I)
 //!
 //! ```text
@@ -90,7 +90,7 @@ impl Exact<'_> {
 
     /// Variances and likelihood; coefficients are left to the fit with these length scales.
     pub(super) fn estimates_by(&self, method: Method, form: f64, log_det: f64, delta: f64) -> Estimates {
-        let sigma2 = form / self.observations(method) * self.turned().y_scale.powi(2);
+        let sigma2 = form / self.observations(method) * self.basis().y_scale.powi(2);
         Estimates {
             point: Point {
                 delta,
@@ -108,23 +108,23 @@ impl Exact<'_> {
 
     /// -2 log L without the process.
     pub(super) fn without(&self, method: Method) -> f64 {
-        self.deviance(method, norm(&self.turned().y[..self.contrasts()]).powi(2), 0.0)
+        self.deviance(method, norm(&self.basis().y[..self.contrasts()]).powi(2), 0.0)
     }
 
     /// -2 log L at the best scale, from Q and log|V|.
     fn deviance(&self, method: Method, form: f64, log_det: f64) -> f64 {
-        let (turned, n) = (self.turned(), self.observations(method));
+        let (basis, n) = (self.basis(), self.observations(method));
         let x = match method {
-            Method::Reml => turned.design.log_det(),
+            Method::Reml => basis.design.log_det(),
             Method::Ml => 0.0,
         };
-        let constant = n * (1.0 + TAU.ln() + 2.0 * turned.y_scale.ln()) + x - turned.log_weights();
+        let constant = n * (1.0 + TAU.ln() + 2.0 * basis.y_scale.ln()) + x - basis.log_weights();
         n * (form / n).ln() + log_det + constant
     }
 
     /// K, `count` slopes and what follows them.
     fn turned_all(&self, all: Vec<Mat<f64>>, count: usize, par: Par) -> KernelDerivatives {
-        let mut all: Vec<Mat<f64>> = all.into_iter().map(|m| self.turned().matrix(m, par)).collect();
+        let mut all: Vec<Mat<f64>> = all.into_iter().map(|m| self.basis().matrix(m, par)).collect();
         let second = all.split_off(1 + count);
         let first = all.split_off(1);
         let k = all.swap_remove(0);
@@ -225,7 +225,7 @@ mod tests {
             assert!((here.value - average.value).abs() < 1e-10);
             assert!((0..2).all(|i| (here.gradient[i] - average.gradient[i]).abs() < 1e-9));
             let m = exact.contrasts();
-            let block = |k: Mat<f64>| exact.turned().matrix(k, Par::Seq).submatrix(0, 0, m, m).to_owned();
+            let block = |k: Mat<f64>| exact.basis().matrix(k, Par::Seq).submatrix(0, 0, m, m).to_owned();
             let slope = block(exact.places.slope_along(&[1.0], &[0.6]));
             let noise = Mat::<f64>::identity(m, m) * delta;
             let v = exact

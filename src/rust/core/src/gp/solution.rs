@@ -1,6 +1,6 @@
 //! The fit of the exact route at its estimates, coefficients included, and what it checks of itself.
 //!
-//! In the coordinates of `ContrastCoordinates`, with `V = K + delta I`, X's directions first (1) and contrasts second (2), `a = V22^-1 y2` and R the triangle of X's decomposition
+//! In the coordinates of `ContrastBasis`, with `V = K + delta I`, X's directions first (1) and contrasts second (2), `a = V22^-1 y2` and R the triangle of X's decomposition
 //!
 //! ```text
 //! R beta = y1 - V12 a,   vcov(beta) = sigma2 R^-1 S R^-T,   S = V11 - V12 V22^-1 V21,   log|V| = log|V22| + log|S|
@@ -8,7 +8,7 @@
 
 use super::answer::Answer;
 use super::exact::{Exact, singular};
-use super::part::FEW;
+use super::subsample::FEW;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::likelihood::Method;
@@ -98,10 +98,10 @@ impl Exact<'_> {
 
     /// From one Cholesky decomposition at the estimates.
     fn solved(&self, method: Method, answer: &Answer, k: Mat<f64>, par: Par) -> Result<Fit> {
-        let (turned, m, delta) = (self.turned(), self.contrasts(), answer.fit.point.delta);
-        let k = turned.matrix(k, par);
+        let (basis, m, delta) = (self.basis(), self.contrasts(), answer.fit.point.delta);
+        let k = basis.matrix(k, par);
         let contrasts = self.noisy(&k, m, delta, par)?;
-        let r = turned.design.rank();
+        let r = basis.design.rank();
         let a = contrasts.solve(self.y2().to_owned(), par);
         let across = k.as_ref().submatrix(0, m, m, r);
         let solved = contrasts.solve(across.to_owned(), par);
@@ -115,24 +115,24 @@ impl Exact<'_> {
             Method::Reml => 0.0,
             Method::Ml => log_det(&mut s.clone()).ok_or(singular())?,
         };
-        let form = dot(&turned.y[..m], a.col_as_slice(0));
+        let form = dot(&basis.y[..m], a.col_as_slice(0));
         let estimates = self.estimates_by(method, form, contrasts.log_det() + fixed, delta);
         self.agreeing(Fit::at_point(estimates.point), &answer.fit)?;
-        let mut beta: Vec<f64> = (0..r).map(|i| turned.y[m + i] - inner(i, &a, 0)).collect();
-        turned.design.solve(&mut beta);
+        let mut beta: Vec<f64> = (0..r).map(|i| basis.y[m + i] - inner(i, &a, 0)).collect();
+        basis.design.solve(&mut beta);
         Ok(Fit {
-            beta: beta.iter().map(|b| b * turned.y_scale).collect(),
+            beta: beta.iter().map(|b| b * basis.y_scale).collect(),
             vcov: self.covariance(&s, &estimates.point),
-            kept: turned.design.kept.clone(),
+            kept: basis.design.kept.clone(),
             optimum: answer.fit.optimum.clone(),
-            alpha: turned.rows(a.col_as_slice(0)),
+            alpha: basis.rows(a.col_as_slice(0)),
             ..Fit::at_point(estimates.point)
         })
     }
 
     /// sigma2 R^-1 S R^-T, S by its lower triangle.
     fn covariance(&self, s: &[Vec<f64>], point: &Point) -> Vec<Vec<f64>> {
-        let (r, design) = (s.len(), &self.turned().design);
+        let (r, design) = (s.len(), &self.basis().design);
         let mut half: Vec<Vec<f64>> = (0..r)
             .map(|j| (0..r).map(|i| s[i.max(j)][i.min(j)]).collect())
             .collect();
@@ -194,7 +194,9 @@ pub(super) fn beyond_a_double(fit: &Fit) -> bool {
 }
 
 fn is_inside(fit: &Fit) -> bool {
-    fit.optimum.as_ref().is_some_and(|o| o.best.place == Location::Interior)
+    fit.optimum
+        .as_ref()
+        .is_some_and(|o| o.best.location == Location::Interior)
 }
 
 pub(super) fn unlike() -> Error {

@@ -32,7 +32,7 @@ pub struct Ingredients<D> {
     pub variance: D,
 }
 
-pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, h: D, g: D) -> Ingredients<D> {
+pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, parameter: Parameter, h: D, g: D) -> Ingredients<D> {
     let mut part = Ingredients {
         terms: criterion.terms(h, g),
         log_h: h.ln(),
@@ -40,7 +40,7 @@ pub fn ingredients<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, h: D, 
         beta: D::from(0.0),
         variance: D::from(0.0),
     };
-    if let Parameter::Beta(j) = what {
+    if let Parameter::Beta(j) = parameter {
         let inverse = criterion.inverse(h, g);
         let row = &criterion.data.basis[j];
         part.beta = criterion.beta(row, h, &inverse);
@@ -59,12 +59,17 @@ fn variance_along<D: Scalar>(criterion: &Criterion<'_>, row: &[f64], h: D, g: D,
 }
 
 /// Deviance at one delta with the parameter held at `theta`, or free.
-pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, part: &Ingredients<D>, theta: Option<f64>) -> D {
+pub fn combine<D: Scalar>(
+    criterion: &Criterion<'_>,
+    parameter: Parameter,
+    part: &Ingredients<D>,
+    theta: Option<f64>,
+) -> D {
     let n = criterion.n() as f64;
     let Terms { q, log_det } = part.terms;
     let scale_free = |q: D| (q / n).ln() * n + log_det + (n + criterion.constant());
     let scale_held = |log_tau2: D| log_tau2 * n + log_det + q * (-log_tau2).exp() + criterion.constant();
-    match (what, theta) {
+    match (parameter, theta) {
         (Parameter::SigmaU, Some(theta)) => scale_held(-part.log_h + theta),
         (Parameter::SigmaE, Some(theta)) => scale_held(-part.log_g + theta),
         (Parameter::Beta(_), Some(theta)) => scale_free(q + (part.beta - theta).powi(2) / part.variance),
@@ -75,7 +80,7 @@ pub fn combine<D: Scalar>(criterion: &Criterion<'_>, what: Parameter, part: &Ing
 /// Terms of the likelihood on the grid of log delta and in its limits: they depend on no held value and are computed once.
 pub struct LikelihoodTable<'a> {
     pub criterion: Criterion<'a>,
-    pub what: Parameter,
+    pub parameter: Parameter,
     pub at: Vec<f64>,
     pub terms: Vec<Ingredients<Dual64>>,
     /// In the limits delta -> 0 (if that limit is finite) and delta -> infinity.
@@ -84,18 +89,20 @@ pub struct LikelihoodTable<'a> {
 }
 
 impl<'a> LikelihoodTable<'a> {
-    pub fn new(criterion: Criterion<'a>, what: Parameter) -> Self {
+    pub fn new(criterion: Criterion<'a>, parameter: Parameter) -> Self {
         let at = grid_points(criterion.data);
         let dual = |t: &f64| {
             let (h, g) = proportions(Dual64::from(*t).derivative());
-            ingredients(&criterion, what, h, g)
+            ingredients(&criterion, parameter, h, g)
         };
         Self {
             criterion,
-            what,
+            parameter,
             terms: at.iter().map(dual).collect(),
-            lower: criterion.is_bounded().then(|| ingredients(&criterion, what, 1.0, 0.0)),
-            upper: ingredients(&criterion, what, 0.0, 1.0),
+            lower: criterion
+                .is_bounded()
+                .then(|| ingredients(&criterion, parameter, 1.0, 0.0)),
+            upper: ingredients(&criterion, parameter, 0.0, 1.0),
             at,
         }
     }
@@ -110,14 +117,21 @@ pub struct Constrained<'p, 'a> {
 impl Constrained<'_, '_> {
     fn evaluate<D: Scalar>(&self, at: D) -> D {
         let (h, g) = proportions(at);
-        let LikelihoodTable { criterion, what, .. } = self.table;
-        combine(criterion, *what, &ingredients(criterion, *what, h, g), self.theta)
+        let LikelihoodTable {
+            criterion, parameter, ..
+        } = self.table;
+        combine(
+            criterion,
+            *parameter,
+            &ingredients(criterion, *parameter, h, g),
+            self.theta,
+        )
     }
 
     pub fn grid(&self) -> DeltaGrid {
         let LikelihoodTable {
             criterion,
-            what,
+            parameter,
             at,
             terms,
             lower,
@@ -125,9 +139,9 @@ impl Constrained<'_, '_> {
         } = self.table;
         let dual: Vec<Dual64> = terms
             .iter()
-            .map(|part| combine(criterion, *what, part, self.theta))
+            .map(|part| combine(criterion, *parameter, part, self.theta))
             .collect();
-        let end = |part: &Ingredients<f64>| combine(criterion, *what, part, self.theta);
+        let end = |part: &Ingredients<f64>| combine(criterion, *parameter, part, self.theta);
         let usable = |value: f64| if value.is_finite() { value } else { f64::INFINITY };
         DeltaGrid {
             at: at.clone(),

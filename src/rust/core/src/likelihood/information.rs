@@ -44,7 +44,7 @@ impl PointErrors {
 
 /// Observed information of (log tau2, log delta): the first is profiled with slope Q'/Q and information n / 2.
 pub(crate) fn errors(criterion: &Criterion<'_>, optimum: &Optimum, point: &Point) -> PointErrors {
-    if optimum.best.place != Location::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
+    if optimum.best.location != Location::Interior || optimum.curvature.is_nan() || optimum.curvature <= 0.0 {
         return PointErrors::UNKNOWN;
     }
     let log_q = |t: Dual2_64| log_q(criterion, t);

@@ -23,7 +23,7 @@ pub enum Location {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Local {
     /// Inside, or at which end.
-    pub place: Location,
+    pub location: Location,
     /// log delta; infinite at an end point.
     pub(crate) at: f64,
     /// The function there, -2 log L.
@@ -121,14 +121,14 @@ impl DeltaGrid {
         let mut minima = vec![];
         if self.floored && usable(0) && self.slope[0] >= 0.0 {
             minima.push(Local {
-                place: Location::Floor,
+                location: Location::Floor,
                 at: self.at[0],
                 value: self.value[0],
             });
         }
         if self.lower < f64::INFINITY && usable(0) && self.slope[0] >= 0.0 {
             minima.push(Local {
-                place: Location::Lower,
+                location: Location::Lower,
                 at: f64::NEG_INFINITY,
                 value: self.lower,
             });
@@ -137,7 +137,7 @@ impl DeltaGrid {
             if usable(i) && usable(i + 1) && self.slope[i] < 0.0 && self.slope[i + 1] >= 0.0 {
                 let at = root(|t| first_derivative(|x| f.dual(x), t).1, self.at[i], self.at[i + 1])?;
                 minima.push(Local {
-                    place: Location::Interior,
+                    location: Location::Interior,
                     at,
                     value: f.value(at),
                 });
@@ -145,7 +145,7 @@ impl DeltaGrid {
         }
         if self.upper < f64::INFINITY && usable(last) && self.slope[last] <= 0.0 {
             minima.push(Local {
-                place: Location::Upper,
+                location: Location::Upper,
                 at: f64::INFINITY,
                 value: self.upper,
             });
@@ -166,7 +166,7 @@ impl DeltaGrid {
         let usable = (0..self.at.len()).filter(|&i| self.value[i].is_finite());
         let best = usable.min_by(|&a, &b| self.value[a].total_cmp(&self.value[b]))?;
         Some(Local {
-            place: Location::Interior,
+            location: Location::Interior,
             at: self.at[best],
             value: self.value[best],
         })
@@ -177,7 +177,7 @@ impl DeltaGrid {
         let mut locals = self.minima(f)?;
         locals.sort_by(|a, b| a.value.total_cmp(&b.value));
         let Some(&best) = locals.first() else { return Ok(None) };
-        let (slope, curvature) = match best.place {
+        let (slope, curvature) = match best.location {
             Location::Interior => {
                 let (_, slope, curvature) = second_derivative(|x| f.dual2(x), best.at);
                 (slope, curvature)
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_end_point_counts_only_when_the_function_falls_towards_it() {
-        assert_eq!(search(-9.0, -9.0).best.place, Location::Interior);
+        assert_eq!(search(-9.0, -9.0).best.location, Location::Interior);
         let falling = DeltaGrid {
             at: vec![0.0, 1.0],
             value: vec![1.0, 0.5],
@@ -274,6 +274,9 @@ mod tests {
             upper: 0.3,
             floored: false,
         };
-        assert_eq!(falling.optimum(&Double).unwrap().unwrap().best.place, Location::Upper);
+        assert_eq!(
+            falling.optimum(&Double).unwrap().unwrap().best.location,
+            Location::Upper
+        );
     }
 }

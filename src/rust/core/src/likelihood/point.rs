@@ -30,8 +30,8 @@ pub struct CurvePoint {
 }
 
 /// (h, g) of a local optimum.
-pub(crate) fn at(place: Location, log_delta: f64) -> (f64, f64) {
-    match place {
+pub(crate) fn at(location: Location, log_delta: f64) -> (f64, f64) {
+    match location {
         Location::Interior | Location::Floor => proportions(log_delta),
         Location::Lower => (1.0, 0.0),
         Location::Upper => (0.0, 1.0),

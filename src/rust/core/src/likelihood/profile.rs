@@ -46,8 +46,8 @@ pub struct Profile<'a> {
 }
 
 /// Data in whose likelihood a parameter can be profiled: a fixed effect is profiled in ML, which can have no optimum inside where the fit's REML has.
-pub fn profiled(mut data: Rotated, what: Parameter) -> Result<Rotated> {
-    if matches!(what, Parameter::Beta(_)) && data.null > data.dropped {
+pub fn profiled(mut data: Rotated, parameter: Parameter) -> Result<Rotated> {
+    if matches!(parameter, Parameter::Beta(_)) && data.null > data.dropped {
         let criterion = Criterion {
             data: &data,
             method: Method::Ml,
@@ -61,14 +61,14 @@ pub fn profiled(mut data: Rotated, what: Parameter) -> Result<Rotated> {
 
 impl<'a> Profile<'a> {
     /// `method` is that of the fit, and ML for a coefficient. Fails where the likelihood has no optimum.
-    pub fn new(data: &'a Rotated, method: Method, what: Parameter) -> Result<Self> {
-        let method = if matches!(what, Parameter::Beta(_)) {
+    pub fn new(data: &'a Rotated, method: Method, parameter: Parameter) -> Result<Self> {
+        let method = if matches!(parameter, Parameter::Beta(_)) {
             Method::Ml
         } else {
             method
         };
         let mut profile = Self {
-            table: LikelihoodTable::new(Criterion { data, method }, what),
+            table: LikelihoodTable::new(Criterion { data, method }, parameter),
             best: f64::NAN,
             estimate: f64::NAN,
             unit: 1.0,
@@ -84,7 +84,7 @@ impl<'a> Profile<'a> {
 
     /// Deviance with the parameter held at theta, which is log delta, log sigma2, log sigma2_e or beta in the user's units.
     pub(crate) fn deviance_at(&self, theta: f64) -> Result<f64> {
-        self.deviance(match self.table.what {
+        self.deviance(match self.table.parameter {
             Parameter::Beta(_) => theta / self.unit_of_theta(),
             _ => theta - self.unit_of_theta(),
         })
@@ -92,7 +92,7 @@ impl<'a> Profile<'a> {
 
     /// theta at the optimum, and a step that is small beside its uncertainty.
     pub(crate) fn start(&self) -> (f64, f64) {
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Beta(_) => (
                 self.estimate * self.unit_of_theta(),
                 0.1 * self.unit * self.unit_of_theta(),
@@ -104,7 +104,7 @@ impl<'a> Profile<'a> {
     /// Difference of theta in the user's units and on the working scale; for beta their ratio.
     fn unit_of_theta(&self) -> f64 {
         let (y, k) = (self.table.criterion.data.y_scale, self.table.criterion.data.k_scale);
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Delta | Parameter::H2 => k.ln(),
             Parameter::SigmaU => 2.0 * y.ln() - k.ln(),
             Parameter::SigmaE => 2.0 * y.ln(),
@@ -120,17 +120,17 @@ impl<'a> Profile<'a> {
         };
         let optimum = free.grid().optimum(&free)?.ok_or(Error::MlUnbounded)?;
         self.best = optimum.best.value;
-        let part = match optimum.best.place {
+        let part = match optimum.best.location {
             Location::Interior | Location::Floor => {
                 let (h, g) = proportions(optimum.best.at);
-                ingredients(&self.table.criterion, self.table.what, h, g)
+                ingredients(&self.table.criterion, self.table.parameter, h, g)
             }
             Location::Upper => self.table.upper,
             Location::Lower => self.table.lower.ok_or(Error::MlUnbounded)?,
         };
         let tau2 = part.terms.q / self.table.criterion.n() as f64;
         self.unit = (tau2 * part.variance).sqrt();
-        self.estimate = match self.table.what {
+        self.estimate = match self.table.parameter {
             Parameter::Delta | Parameter::H2 => optimum.best.at,
             Parameter::SigmaU => tau2.ln() + part.log_h,
             Parameter::SigmaE => tau2.ln() + part.log_g,
@@ -144,7 +144,7 @@ impl<'a> Profile<'a> {
         if let Some(value) = self.border(theta) {
             return Ok(value);
         }
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Delta | Parameter::H2 => Ok(self.table.criterion.deviance(theta)),
             _ => {
                 let held = Constrained {
@@ -159,10 +159,10 @@ impl<'a> Profile<'a> {
 
     /// Deviance at an infinite `theta`: the model without one of its variances.
     fn border(&self, theta: f64) -> Option<f64> {
-        let free = |part: &Ingredients<f64>| combine(&self.table.criterion, self.table.what, part, None);
+        let free = |part: &Ingredients<f64>| combine(&self.table.criterion, self.table.parameter, part, None);
         let no_kernel = free(&self.table.upper);
         let no_residual = self.table.lower.as_ref().map_or(f64::MAX, free);
-        match (self.table.what, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
+        match (self.table.parameter, theta == f64::INFINITY, theta == f64::NEG_INFINITY) {
             (_, false, false) => None,
             (Parameter::Delta | Parameter::H2, true, _) | (Parameter::SigmaU, _, true) => Some(no_kernel),
             (Parameter::Delta | Parameter::H2, _, true) | (Parameter::SigmaE, _, true) => Some(no_residual),
@@ -212,7 +212,7 @@ impl<'a> Profile<'a> {
 
     /// Points that straddle the interval's ends, ascending, the estimate among them.
     fn search_points(&self, drop: f64) -> Result<Vec<f64>> {
-        let mut points = match self.table.what {
+        let mut points = match self.table.parameter {
             Parameter::Delta | Parameter::H2 => self.table.at.clone(),
             Parameter::SigmaU => self.around_total(
                 -self.table.at[self.table.at.len() - 1],
@@ -268,7 +268,11 @@ impl<'a> Profile<'a> {
         let deviance = self.deviance(theta)?;
         let side = if theta < self.estimate { -1.0 } else { 1.0 };
         // h2 falls as delta rises
-        let side = if self.table.what == Parameter::H2 { -side } else { side };
+        let side = if self.table.parameter == Parameter::H2 {
+            -side
+        } else {
+            side
+        };
         let zeta = side * (deviance - self.best).max(0.0).sqrt();
         Ok(CurvePoint {
             value: self.to_user(theta),
@@ -279,7 +283,7 @@ impl<'a> Profile<'a> {
 
     /// An infinite border of delta is drawn at the end of the grid.
     fn finite(&self, theta: f64) -> f64 {
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Delta => theta.clamp(self.table.at[0], self.table.at[self.table.at.len() - 1]),
             _ => theta,
         }
@@ -287,7 +291,7 @@ impl<'a> Profile<'a> {
 
     fn between(&self, a: f64, b: f64, fraction: f64) -> f64 {
         let mix = |a: f64, b: f64| a + (b - a) * fraction;
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Delta | Parameter::Beta(_) => mix(a, b),
             Parameter::H2 => {
                 let h2 = mix(self.to_user(b), self.to_user(a));
@@ -299,7 +303,7 @@ impl<'a> Profile<'a> {
 
     fn to_user(&self, theta: f64) -> f64 {
         let data = self.table.criterion.data;
-        match self.table.what {
+        match self.table.parameter {
             Parameter::Delta => theta.exp() * data.k_scale,
             Parameter::H2 => 1.0 / (1.0 + theta.exp() * data.k_scale),
             Parameter::SigmaU => (0.5 * theta).exp() * data.y_scale / data.k_scale.sqrt(),

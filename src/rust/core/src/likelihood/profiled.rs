@@ -99,19 +99,19 @@ pub trait Profiled {
     fn crossing(&self, mut inner: Iterate, mut outer: Iterate, side: f64, target: f64) -> Result<f64> {
         let (mut low, mut high) = (inner.excess, outer.excess);
         for _ in 0..MOST {
-            let (at, is_newton) = next_place(&inner, &outer, (low, high));
+            let (at, is_newton) = next_value(&inner, &outer, (low, high));
             let best = if high < -low { outer } else { inner };
             let close = (outer.at - inner.at).abs() <= CLOSE * (outer.at.abs() + inner.at.abs());
             if close || best.is_reached(self.tolerance(), target, is_newton) {
                 return Ok(at);
             }
-            let place = Iterate::new(at, self.rough(at)?, side, target);
-            if place.excess >= 0.0 {
+            let iterate = Iterate::new(at, self.rough(at)?, side, target);
+            if iterate.excess >= 0.0 {
                 low *= if outer.last { 0.5 } else { 1.0 };
-                (outer, inner.last, high) = (Iterate { last: true, ..place }, false, place.excess);
+                (outer, inner.last, high) = (Iterate { last: true, ..iterate }, false, iterate.excess);
             } else {
                 high *= if inner.last { 0.5 } else { 1.0 };
-                (inner, outer.last, low) = (Iterate { last: true, ..place }, false, place.excess);
+                (inner, outer.last, low) = (Iterate { last: true, ..iterate }, false, iterate.excess);
             }
         }
         Ok(0.5 * (inner.at + outer.at))
@@ -184,7 +184,7 @@ impl Iterate {
 }
 
 /// The next place to look at, and whether it is Newton's from the better of the two.
-fn next_place(inner: &Iterate, outer: &Iterate, (low, high): (f64, f64)) -> (f64, bool) {
+fn next_value(inner: &Iterate, outer: &Iterate, (low, high): (f64, f64)) -> (f64, bool) {
     let better = if outer.excess < -inner.excess { outer } else { inner };
     let newton = better.newton();
     let (a, b) = (inner.at.min(outer.at), inner.at.max(outer.at));

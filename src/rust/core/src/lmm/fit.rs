@@ -148,7 +148,7 @@ fn search(case: &Case<'_>, grid: DeltaGrid) -> Result<Located> {
     let criterion = &case.criterion;
     count(Work::Search);
     let optimum = grid.optimum(criterion)?.ok_or(nothing_found(criterion))?;
-    let (h, g) = at(optimum.best.place, optimum.best.at);
+    let (h, g) = at(optimum.best.location, optimum.best.at);
     let mut located = assemble(case, criterion, h, g);
     let fit = &mut located.fit;
     fit.status = if criterion.misses_part_of_x() {
@@ -160,10 +160,10 @@ fn search(case: &Case<'_>, grid: DeltaGrid) -> Result<Located> {
     fit.locals = optimum
         .locals
         .iter()
-        .map(|l| at(l.place, l.at))
+        .map(|l| at(l.location, l.at))
         .map(|(h, g)| point(criterion, h, g))
         .collect();
-    check_scale(&fit.point, Some(optimum.best.place))?;
+    check_scale(&fit.point, Some(optimum.best.location))?;
     fit.optimum = Some(optimum);
     located.grid = Some(grid);
     Ok(located)
@@ -188,7 +188,7 @@ fn profile(criterion: &Criterion<'_>, grid: &DeltaGrid, optimum: &Optimum) -> Ve
         0
     };
     let mut log_delta = grid.at[first..].to_vec();
-    if optimum.best.place == Location::Interior && optimum.curvature > 0.0 {
+    if optimum.best.location == Location::Interior && optimum.curvature > 0.0 {
         let step = 4.0 * (2.0 / optimum.curvature).sqrt() / f64::from(FINE);
         log_delta.extend((-FINE..=FINE).map(|i| optimum.best.at + step * f64::from(i)));
         log_delta.sort_by(f64::total_cmp);
@@ -201,8 +201,8 @@ fn profile(criterion: &Criterion<'_>, grid: &DeltaGrid, optimum: &Optimum) -> Ve
 }
 
 /// A variance below or above what a double holds would be a wrong number.
-fn check_scale(point: &Point, place: Option<Location>) -> Result<()> {
-    let fits = |value: f64, border: Location| value.is_normal() || (value == 0.0 && place == Some(border));
+fn check_scale(point: &Point, location: Option<Location>) -> Result<()> {
+    let fits = |value: f64, border: Location| value.is_normal() || (value == 0.0 && location == Some(border));
     for (value, border) in [(point.sigma2, Location::Upper), (point.sigma2_e, Location::Lower)] {
         if !fits(value, border) {
             return Err(Error::Scale { value });

@@ -76,13 +76,13 @@ pub fn look(y: MatRef<'_, f64>, model: &Model<'_>, request: ManyOptions, monitor
 
 /// The null model of all rows.
 fn of_all_rows<'a>(table: ResponseTable<'a>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Shared<'a>> {
-    let asked = PatternOptions {
+    let options = PatternOptions {
         count: table.y.ncols() + table.y.nrows(),
         options: table.request.options,
         floor: table.request.floor(table.model.weights),
     };
     let projection = Projection::new(table.model, workers)?;
-    Ok(Shared::new(table.model, projection, vec![], asked, workers, monitor)?.0)
+    Ok(Shared::new(table.model, projection, vec![], options, workers, monitor)?.0)
 }
 
 /// Nothing but a likelihood.

@@ -141,11 +141,11 @@ impl ResponseTable<'_> {
 
     /// The fits of one pattern: what is wrong with its rows or its kernel is said of each of its responses.
     fn pattern(self, pattern: &Pattern, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Vec<Result<Fit>>> {
-        let part = Subset::new(self.model, &pattern.rows);
-        let fits = match check_groups(&part) {
+        let subset = Subset::new(self.model, &pattern.rows);
+        let fits = match check_groups(&subset) {
             Err(error) => Err(error),
-            Ok(()) if pattern.columns.len() == 1 => Ok(vec![self.one(pattern, &part, workers, monitor)]),
-            Ok(()) => self.columns(pattern, &part, workers, monitor),
+            Ok(()) if pattern.columns.len() == 1 => Ok(vec![self.one(pattern, &subset, workers, monitor)]),
+            Ok(()) => self.columns(pattern, &subset, workers, monitor),
         };
         let mut fits = match fits {
             Err(error) if error.concerns_all() => return Err(error),
@@ -156,15 +156,15 @@ impl ResponseTable<'_> {
         if matches!(self.model.kernel, Kernel::Identity | Kernel::Dense(_)) {
             fits.iter_mut()
                 .flatten()
-                .for_each(|fit| fit.alpha = part.spread(&fit.alpha, self.model.index.len()));
+                .for_each(|fit| fit.alpha = subset.spread(&fit.alpha, self.model.index.len()));
         }
         unless_of_all(fits)
     }
 
     /// A pattern of one response is an ordinary fit.
-    fn one(self, pattern: &Pattern, part: &Subset<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
+    fn one(self, pattern: &Pattern, subset: &Subset<'_>, workers: &Workers, monitor: &mut dyn Monitor) -> Result<Fit> {
         let column = pattern.response(self.y, pattern.columns[0])?;
-        let model = part.model(self.model, &column);
+        let model = subset.model(self.model, &column);
         let floor = self.request.floor(model.weights);
         let mut fit = fit_by(&model, self.request.options, floor, workers, monitor)?;
         (fit.profile, fit.rotated) = (vec![], Default::default());
@@ -177,20 +177,20 @@ impl ResponseTable<'_> {
     fn columns(
         self,
         pattern: &Pattern,
-        part: &Subset<'_>,
+        subset: &Subset<'_>,
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Vec<Result<Fit>>> {
-        let model = part.model(self.model, &[]);
+        let model = subset.model(self.model, &[]);
         let projection = Projection::new(&model, workers)?;
-        let asked = PatternOptions {
+        let options = PatternOptions {
             count: pattern.columns.len(),
             options: self.request.options,
             floor: self.request.floor(model.weights),
         };
         let (first, others) = pattern.columns.split_at(width(pattern).min(pattern.columns.len()));
         let parts = self.projected(&projection, pattern, first, workers)?;
-        let (shared, block) = Shared::new(&model, projection, parts, asked, workers, monitor)?;
+        let (shared, block) = Shared::new(&model, projection, parts, options, workers, monitor)?;
         let mut fits = shared.fit(&block, self.request.effects, workers);
         drop(block);
         fits.extend(self.further(&shared, pattern, others, workers, monitor)?);
@@ -243,9 +243,9 @@ fn unless_of_all(mut fits: Vec<Result<Fit>>) -> Result<Vec<Result<Fit>>> {
 }
 
 /// Independent groups need at least two.
-fn check_groups(part: &Subset<'_>) -> Result<()> {
-    match part.kernel {
-        Kernel::Identity if part.index.len() == 1 => Err(Error::Response {
+fn check_groups(subset: &Subset<'_>) -> Result<()> {
+    match subset.kernel {
+        Kernel::Identity if subset.index.len() == 1 => Err(Error::Response {
             class: "one_group",
             why: "has rows of a single id only: a variance between ids needs at least two",
         }),

@@ -39,14 +39,14 @@ impl<'a> Shared<'a> {
         model: &Model<'a>,
         projection: Projection,
         first: Vec<Result<Projected>>,
-        asked: PatternOptions,
+        options: PatternOptions,
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<(Self, ResponseBlock)> {
         // a reused decomposition is turned anew for each block: many responses are rotated by that of its factor
         let kernel = model.kernel.without_order();
         // eigenvectors pay from about n / 8 responses on
-        let vectors = 8 * asked.count > projection.coordinates();
+        let vectors = 8 * options.count > projection.coordinates();
         let (mut null, block) = NullModel::new(
             &Model { kernel, ..*model },
             projection,
@@ -55,13 +55,13 @@ impl<'a> Shared<'a> {
             workers,
             monitor,
         )?;
-        workers.run(|_| null.check(asked.options.tolerance))?;
+        workers.run(|_| null.check(options.options.tolerance))?;
         let criterion = Criterion {
             data: &null.frame,
-            method: asked.options.method,
+            method: options.options.method,
         };
         let common = Common::new(&criterion);
-        let (method, floor) = (asked.options.method, asked.floor);
+        let (method, floor) = (options.options.method, options.floor);
         Ok((
             Self {
                 null,

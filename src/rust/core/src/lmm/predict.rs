@@ -119,10 +119,10 @@ fn solve(fitted: &Fitted<'_>, targets: &Targets<'_>, par: Par) -> Result<Vec<f64
         root[i] * sigma2 * kernel.entry(index[i], index[j]) * root[j] + if i == j { *sigma2_e } else { 0.0 }
     };
     // columns of sigma2 N^(1/2) K* and N^(-1/2) Z'WX, both multiplied by V^(-1/2)
-    let half = Whitening::new(m, entry, par)?;
+    let whitening = Whitening::new(m, entry, par)?;
     stop::check()?;
-    let c = half.times(by_entries(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
-    let x = half.times(whitened(fitted, &root), par);
+    let c = whitening.times(by_entries(m, t, |i, j| root[i] * sigma2 * targets.k[(j, i)]), par);
+    let x = whitening.times(whitened(fitted, &root), par);
     let fixed = fixed_variance(fitted, targets, &c, &x, par);
     let random = |i: usize| (sigma2 * targets.prior[i] - square(&c, i)).max(0.0);
     Ok((0..t).map(|i| random(i) + fixed[i]).collect())
@@ -151,7 +151,7 @@ fn fixed_variance(fitted: &Fitted<'_>, targets: &Targets<'_>, c: &Mat<f64>, x: &
 /// instead of a Cholesky factor, those of rounding left out: what is multiplied lies in its range.
 struct Whitening {
     inverse: Vec<f64>,
-    form: InverseRoot,
+    root: InverseRoot,
 }
 
 enum InverseRoot {
@@ -172,11 +172,11 @@ impl Whitening {
             Ordering::Equal => 1.0,
             Ordering::Less => 0.0,
         };
-        let form = match Self::factor(by_entries(n, n, scaled), par) {
+        let root = match Self::factor(by_entries(n, n, scaled), par) {
             Some(factor) => InverseRoot::Factor(factor),
             None => InverseRoot::Eigen(Self::eigen(by_entries(n, n, scaled), par)?),
         };
-        Ok(Self { inverse, form })
+        Ok(Self { inverse, root })
     }
 
     /// None where a pivot is rounding.
@@ -202,7 +202,7 @@ impl Whitening {
         for (i, scale) in self.inverse.iter().enumerate() {
             (0..b.ncols()).for_each(|j| b[(i, j)] *= scale);
         }
-        match &self.form {
+        match &self.root {
             InverseRoot::Factor(factor) => {
                 for part in pieces(b.ncols(), share((b.nrows() as f64).powi(2))) {
                     let columns = b.as_mut().subcols_mut(part.start, part.len());

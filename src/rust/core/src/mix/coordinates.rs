@@ -31,11 +31,11 @@ pub struct Coordinates {
 }
 
 /// Covariances of the effects, contrasts first, and the units that were divided out of their kernels.
-type Parts = (Vec<CovarianceTerm>, Vec<f64>);
+type CovarianceTerms = (Vec<CovarianceTerm>, Vec<f64>);
 
 impl Coordinates {
     /// `plain`: X is projected out whatever the effects are.
-    pub fn new(model: &MixModel<'_>, plain: bool, par: Par) -> Result<(Self, Parts)> {
+    pub fn new(model: &MixModel<'_>, plain: bool, par: Par) -> Result<(Self, CovarianceTerms)> {
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(model.x, &root)?;
         let mut coordinates = Self {
@@ -46,16 +46,16 @@ impl Coordinates {
         };
         let n = model.y.len();
         if let Some(base) = coordinates.base(model).filter(|_| !plain) {
-            let parts = coordinates.by_groups(model, base, par)?;
-            return Ok((coordinates, parts));
+            let terms = coordinates.by_groups(model, base, par)?;
+            return Ok((coordinates, terms));
         }
-        let parts = if shared_columns(model) < n - coordinates.r() {
+        let terms = if shared_columns(model) < n - coordinates.r() {
             coordinates.by_columns(model, par)?
         } else {
             claim((model.effects.len() + 4) as f64 * (n as f64).powi(2))?;
             coordinates.by_rows(model, par)?
         };
-        Ok((coordinates, parts))
+        Ok((coordinates, terms))
     }
 
     pub fn n(&self) -> usize {
@@ -173,7 +173,7 @@ impl Coordinates {
         (groups >= LEAST_GROUPS && 2 * (others + self.r()) <= groups).then_some(base)
     }
 
-    fn by_groups(&mut self, model: &MixModel<'_>, base: usize, par: Par) -> Result<Parts> {
+    fn by_groups(&mut self, model: &MixModel<'_>, base: usize, par: Par) -> Result<CovarianceTerms> {
         let n = self.n();
         let width: usize = model
             .effects
@@ -212,12 +212,12 @@ impl Coordinates {
             .collect();
         let mut diagonal = Some(CovarianceTerm::Diagonal(diagonal));
         let own = |k: usize| if k == base { diagonal.take() } else { factors.next() };
-        let parts = (0..model.effects.len()).filter_map(own).collect();
+        let terms = (0..model.effects.len()).filter_map(own).collect();
         self.grouped = Some(grouped);
         let unit = |(k, effect): (usize, &Effect<'_>)| {
             if k == base { z_unit * z_unit } else { self.unit(effect) }
         };
-        Ok((parts, model.effects.iter().enumerate().map(unit).collect()))
+        Ok((terms, model.effects.iter().enumerate().map(unit).collect()))
     }
 
     /// Turn the basis of the contrasts by an orthogonal U.
@@ -228,17 +228,17 @@ impl Coordinates {
         });
     }
 
-    fn by_rows(&self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
+    fn by_rows(&self, model: &MixModel<'_>, par: Par) -> Result<CovarianceTerms> {
         let one = |effect: &Effect<'_>| -> Result<(CovarianceTerm, f64)> {
-            let part = if 3 * width(effect) <= self.n() {
+            let term = if 3 * width(effect) <= self.n() {
                 CovarianceTerm::Factor(self.turned_factor(self.rooted_columns(effect, par)?, par))
             } else {
                 CovarianceTerm::Full(self.turned_matrix(effect, square(effect, par), par))
             };
-            Ok((part, self.unit(effect)))
+            Ok((term, self.unit(effect)))
         };
-        let parts = model.effects.iter().map(one).collect::<Result<Vec<_>>>()?;
-        Ok(parts.into_iter().unzip())
+        let terms = model.effects.iter().map(one).collect::<Result<Vec<_>>>()?;
+        Ok(terms.into_iter().unzip())
     }
 
     /// Z L, turned, with contrasts first.
@@ -258,7 +258,7 @@ impl Coordinates {
     }
 
     /// The columns of the effects turned and orthonormalised; effects with the same Z share them.
-    fn by_columns(&mut self, model: &MixModel<'_>, par: Par) -> Result<Parts> {
+    fn by_columns(&mut self, model: &MixModel<'_>, par: Par) -> Result<CovarianceTerms> {
         let n = self.n();
         let owner = owners(model);
         let total = shared_columns(model) as f64;
@@ -297,16 +297,16 @@ impl Coordinates {
             let columns = t.as_ref().subcols(first[place[k]], width(effect));
             // narrow: W is in the columns
             let (narrow, few) = (is_narrow(effect), 3 * width(effect) <= total);
-            let part = match (few, narrow) {
+            let term = match (few, narrow) {
                 (true, true) => CovarianceTerm::Factor(columns.to_owned()),
                 (true, false) => CovarianceTerm::Factor(times(columns, root(effect, par)?, par)),
                 (false, true) => CovarianceTerm::Full(product(columns, columns.transpose(), par)),
                 (false, false) => CovarianceTerm::Full(conjugate(columns, inner(effect, par), par)),
             };
-            Ok((part, self.unit(effect)))
+            Ok((term, self.unit(effect)))
         };
-        let parts = model.effects.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
-        Ok(parts.into_iter().unzip())
+        let terms = model.effects.iter().enumerate().map(one).collect::<Result<Vec<_>>>()?;
+        Ok(terms.into_iter().unzip())
     }
 
     /// The rows' multipliers times a factor of the groups, or Z itself.

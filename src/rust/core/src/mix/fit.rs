@@ -130,7 +130,7 @@ impl Setup {
             size: self.size.clone(),
             free: vec![true; self.size.len()],
             tie: None,
-            column: None,
+            coefficient: None,
         }
     }
 

@@ -26,8 +26,8 @@
 //! | `fit`, `fixed`, `conditional`, `predict` | what users ask for: the fit, its fixed effects, variances of its effects, of predictions |
 //! | `profiles`, `profile`, `path`, `read_profile` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected, what is read of it |
 
-pub(crate) mod column;
 pub mod conditional;
+pub(crate) mod constrained_coefficient;
 pub(crate) mod coordinates;
 pub(crate) mod covariance;
 pub(crate) mod covariance_term;

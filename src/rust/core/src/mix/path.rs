@@ -17,12 +17,12 @@ const FACTOR: f64 = 3.0;
 
 impl Path {
     /// The path begins anew.
-    pub fn from(place: NuisanceOptimum) -> Self {
-        Self(vec![place])
+    pub fn from(optimum: NuisanceOptimum) -> Self {
+        Self(vec![optimum])
     }
 
-    pub fn push(&mut self, place: NuisanceOptimum) {
-        self.0.push(place);
+    pub fn push(&mut self, optimum: NuisanceOptimum) {
+        self.0.push(optimum);
         let more = self.0.len().saturating_sub(2);
         self.0.drain(..more);
     }
@@ -41,7 +41,7 @@ fn expected(before: Option<&NuisanceOptimum>, last: &NuisanceOptimum, k: usize, 
     if now <= 0.0 {
         return 0.0;
     }
-    let slope = |place: &NuisanceOptimum| Some(place.tangent.as_ref()?[k] / place.theta[k]);
+    let slope = |optimum: &NuisanceOptimum| Some(optimum.tangent.as_ref()?[k] / optimum.theta[k]);
     let before = before.filter(|before| before.theta[k] > 0.0);
     let change = match (before.map(|before| (before, slope(before))), slope(last)) {
         (Some((before, Some(from))), Some(to)) => hermite(before, last, (from, to), k, at),
@@ -66,7 +66,7 @@ fn hermite(before: &NuisanceOptimum, last: &NuisanceOptimum, (from, to): (f64, f
 mod tests {
     use super::*;
 
-    fn place(value: f64, curve: impl Fn(f64) -> f64) -> NuisanceOptimum {
+    fn optimum(value: f64, curve: impl Fn(f64) -> f64) -> NuisanceOptimum {
         let (theta, step) = (curve(value), 1e-6);
         NuisanceOptimum {
             at: value,
@@ -78,21 +78,21 @@ mod tests {
     #[test]
     fn a_cubic_logarithm_is_followed_exactly_and_zero_stays() {
         let curve = |v: f64| (0.1 + 0.3 * v - 0.2 * v * v + 0.05 * v * v * v).exp();
-        let mut path = Path::from(place(0.5, curve));
-        path.push(place(1.25, curve));
+        let mut path = Path::from(optimum(0.5, curve));
+        path.push(optimum(1.25, curve));
         for value in [0.7, 1.0, 2.0] {
-            let found = path.at(value).expect("a place");
+            let found = path.at(value).expect("an optimum");
             assert!((found[0] / curve(value) - 1.0).abs() < 1e-8, "{value}: {}", found[0]);
             assert_eq!(found[1], 0.0);
         }
     }
 
     #[test]
-    fn one_place_is_followed_along_its_slope_and_none_says_nothing() {
+    fn one_optimum_is_followed_along_its_slope_and_none_says_nothing() {
         assert!(Path::default().at(1.0).is_none());
-        let found = Path::from(place(1.0, |v: f64| (2.0 * v).exp()))
+        let found = Path::from(optimum(1.0, |v: f64| (2.0 * v).exp()))
             .at(1.1)
-            .expect("a place");
+            .expect("an optimum");
         assert!((found[0] / 2.2f64.exp() - 1.0).abs() < 1e-8);
     }
 }

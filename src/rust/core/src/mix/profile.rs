@@ -1,9 +1,9 @@
 //! Likelihood along one parameter of a model with several effects, all others at their best.
 //!
 //! A variance is held as it is; a share h of the total is held by tying its variance to the others, theta_k = sum_l c_l theta_l with
-//! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`column`).
+//! c_l = h / (1 - h) in the user's units; a coefficient is held in ML, by the distance of its estimate (`constrained_coefficient`).
 
-use super::column::ConstrainedCoefficient;
+use super::constrained_coefficient::ConstrainedCoefficient;
 use super::distance::Distance;
 use super::fit::ComponentErrors;
 use super::likelihood::{AtVariances, Derivatives, MixProblem};
@@ -36,7 +36,7 @@ const ROUGH: f64 = 1e-2;
 /// One parameter.
 pub struct MixProfile<'p, 'a> {
     of: &'p Profiles<'a>,
-    what: MixParameter,
+    parameter: MixParameter,
     problem: &'p MixProblem,
     constant: f64,
     /// A coefficient as a combination of those along an orthonormal basis of X.
@@ -73,17 +73,17 @@ impl Along {
 impl<'p, 'a> MixProfile<'p, 'a> {
     pub(super) fn new(
         of: &'p Profiles<'a>,
-        what: MixParameter,
+        parameter: MixParameter,
         OptimumExpansion { local, derivatives }: OptimumExpansion,
     ) -> Result<Self> {
         let setup = &of.setup;
-        let (problem, constant) = match what {
+        let (problem, constant) = match parameter {
             MixParameter::Beta(_) => (&of.ml.0, of.ml.1),
             _ => (&setup.problem, setup.constant),
         };
         let mut profile = Self {
             of,
-            what,
+            parameter,
             problem,
             constant,
             direction: Mat::zeros(0, 1),
@@ -100,7 +100,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
 
     /// The estimate, its standard error if it has one, and how the optimum moves from there.
     fn locate(&mut self, derivatives: &Derivatives) -> Result<()> {
-        if let MixParameter::Beta(j) = self.what {
+        if let MixParameter::Beta(j) = self.parameter {
             return self.locate_coefficient(j, derivatives);
         }
         let setup = &self.of.setup;
@@ -108,7 +108,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         let variance: Vec<f64> = theta.iter().zip(&setup.unit).map(|(t, unit)| t * unit).collect();
         let total: f64 = variance.iter().sum();
         let errors = setup.errors(&setup.components(&self.best), derivatives, theta);
-        let (estimate, error, wide) = match self.what {
+        let (estimate, error, wide) = match self.parameter {
             MixParameter::Sigma(k) => {
                 let sigma = variance[k].sqrt();
                 (sigma, of_variance(&errors, k) / (2.0 * sigma), 0.2 * total.sqrt())
@@ -139,11 +139,11 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         let (beta, vcov) = workers.run(|par| setup.fixed_effects(&point, par));
         (self.estimate, self.step) = (beta[j], vcov[j][j].sqrt());
         self.direction = setup.direction(j);
-        let column = self.column(self.estimate);
+        let coefficient = self.coefficient(self.estimate);
         let mut derivatives = derivatives.clone();
         let problem = self.problem;
         let mixed = workers.run(|par| {
-            let distance = column.distance(problem, &point, par);
+            let distance = coefficient.distance(problem, &point, par);
             distance.add_derivatives(problem, &point, &mut derivatives, par);
             distance.slopes_in_variances(problem, &point, par)
         });
@@ -158,7 +158,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
         Some(search.quadratic(derivatives, &self.best.theta)?.moved_by(mixed))
     }
 
-    fn column(&self, value: f64) -> ConstrainedCoefficient {
+    fn coefficient(&self, value: f64) -> ConstrainedCoefficient {
         ConstrainedCoefficient {
             direction: self.direction.clone(),
             value: self.of.setup.of_centred(value, &self.direction),
@@ -174,7 +174,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     }
 
     fn at(&self, value: f64, enough: f64) -> Result<Rise> {
-        match self.what {
+        match self.parameter {
             MixParameter::Share(k) if value >= 1.0 => Ok(self.rise(self.alone(k), f64::NAN, 0.0)),
             _ => self.least(value, enough),
         }
@@ -184,9 +184,9 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     fn held(&self, value: f64) -> (VarianceSearch<'p>, Option<usize>) {
         let mut search = self.of.search(self.problem);
         let unit = &self.of.setup.unit;
-        let held = match self.what {
+        let held = match self.parameter {
             MixParameter::Beta(_) => {
-                search.column = Some(self.column(value));
+                search.coefficient = Some(self.coefficient(value));
                 return (search, None);
             }
             MixParameter::Share(k) if value > 0.0 => {
@@ -203,7 +203,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     /// Variances to start from, the held one at its value.
     fn start(&self, theta: &[f64], value: f64) -> Vec<f64> {
         let mut theta = theta.to_vec();
-        match self.what {
+        match self.parameter {
             MixParameter::Sigma(k) => theta[k] = value * value / self.of.setup.unit[k],
             MixParameter::Share(k) if value <= 0.0 => theta[k] = 0.0,
             _ => {}
@@ -257,7 +257,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
 
     /// By what the optima are followed: a variance moves the others, its root does not where it is zero.
     fn abscissa(&self, value: f64) -> f64 {
-        match self.what {
+        match self.parameter {
             MixParameter::Sigma(_) => value * value,
             _ => value,
         }
@@ -268,7 +268,7 @@ impl<'p, 'a> MixProfile<'p, 'a> {
     fn along(&self, value: f64, theta: &[f64], d: &Derivatives) -> Along {
         let unit = &self.of.setup.unit;
         let count = theta.len();
-        match self.what {
+        match self.parameter {
             MixParameter::Share(k) => {
                 let ratio = |l: usize| if l == k { 0.0 } else { unit[l] / unit[k] };
                 let (tie, square) = (value / (1.0 - value), (1.0 - value).powi(2));
@@ -363,7 +363,7 @@ impl Profiled for MixProfile<'_, '_> {
     }
 
     fn borders(&self) -> (f64, f64) {
-        match self.what {
+        match self.parameter {
             MixParameter::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
             MixParameter::Sigma(_) => (0.0, f64::INFINITY),
             MixParameter::Share(_) => (0.0, 1.0),

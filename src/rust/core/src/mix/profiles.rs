@@ -145,7 +145,7 @@ impl<'a> Profiles<'a> {
             size: self.setup.size.clone(),
             free: vec![true; self.setup.size.len()],
             tie: None,
-            column: None,
+            coefficient: None,
         }
     }
 }

@@ -10,13 +10,13 @@ impl<'a> Profiles<'a> {
     /// than at the optimum that it started from. A fixed effect of a REML fit is profiled by ML, which says nothing about the fit: there it starts anew.
     pub fn read<T>(
         &mut self,
-        what: MixParameter,
+        parameter: MixParameter,
         read: impl Fn(&MixProfile<'_, 'a>) -> Result<T>,
     ) -> Result<(T, Option<Vec<f64>>)> {
-        let by_ml = matches!(what, MixParameter::Beta(_)) && self.setup.problem.method == Method::Reml;
+        let by_ml = matches!(parameter, MixParameter::Beta(_)) && self.setup.problem.method == Method::Reml;
         loop {
             let best = self.optimum(by_ml)?;
-            let profile = MixProfile::new(self, what, best)?;
+            let profile = MixProfile::new(self, parameter, best)?;
             let found = match read(&profile) {
                 // where the residual variance vanishes only the plain form can be trusted
                 Err(Error::NoConvergence { .. }) if !self.setup.is_plain => {

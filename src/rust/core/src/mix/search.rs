@@ -2,7 +2,7 @@
 //!
 //! `trust` has the trust region.
 
-use super::column::ConstrainedCoefficient;
+use super::constrained_coefficient::ConstrainedCoefficient;
 use super::likelihood::{AtVariances, Derivatives, MixProblem};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
@@ -60,7 +60,7 @@ pub struct VarianceSearch<'a> {
     pub free: Vec<bool>,
     pub tie: Option<Tie>,
     /// A coefficient that is held.
-    pub column: Option<ConstrainedCoefficient>,
+    pub coefficient: Option<ConstrainedCoefficient>,
 }
 
 /// Shares, and the best point with each.
@@ -110,11 +110,11 @@ impl<'a> VarianceSearch<'a> {
     pub fn point(&self, theta: &[f64]) -> Result<Option<AtVariances<'a>>> {
         self.monitor.borrow_mut().check()?;
         let tied = self.tie.as_ref().map(|tie| tie.theta(theta));
-        let (problem, column) = (self.problem, &self.column);
+        let (problem, coefficient) = (self.problem, &self.coefficient);
         Ok(self.workers.run(|par| {
             let mut point = problem.point(tied.as_deref().unwrap_or(theta), par)?;
-            if let Some(column) = column {
-                column.add(problem, &mut point, par);
+            if let Some(coefficient) = coefficient {
+                coefficient.add(problem, &mut point, par);
             }
             Some(point)
         }))

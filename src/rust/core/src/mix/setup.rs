@@ -63,12 +63,12 @@ impl Setup {
 
     /// For these variances.
     pub fn once(model: &MixModel<'_>, method: Method, sigma2: &[f64], par: Par) -> Result<Self> {
-        let form = if no_residual(sigma2) {
+        let representation = if no_residual(sigma2) {
             Representation::Plain
         } else {
             Representation::Once
         };
-        Self::build(model, method, form, par)
+        Self::build(model, method, representation, par)
     }
 
     /// For a profile, which may lead to where the residual variance vanishes: with few rows as a matrix.
@@ -79,13 +79,14 @@ impl Setup {
         Self::new(model, method, par)
     }
 
-    fn build(model: &MixModel<'_>, method: Method, form: Representation, par: Par) -> Result<Self> {
+    fn build(model: &MixModel<'_>, method: Method, representation: Representation, par: Par) -> Result<Self> {
         count(Work::Decomposition);
-        let (mut coordinates, (mut parts, mut unit)) = Coordinates::new(model, form == Representation::Plain, par)?;
+        let (mut coordinates, (mut terms, mut unit)) =
+            Coordinates::new(model, representation == Representation::Plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());
         let x = coordinates.x(par);
-        let mut size = rescale(&mut parts, &mut unit, model, (m, n - r), x.as_ref(), par)?;
-        let covariance = covariance(&mut coordinates, parts, x, form, par)?;
+        let mut size = rescale(&mut terms, &mut unit, model, (m, n - r), x.as_ref(), par)?;
+        let covariance = covariance(&mut coordinates, terms, x, representation, par)?;
         let root: Vec<f64> = model.weights.iter().map(|w| w.sqrt()).collect();
         let centred = Centred::new(&coordinates.design, model.y, &root)?;
         let y_scale = centred.scale;
@@ -113,7 +114,7 @@ impl Setup {
             taken_off: centred.along,
             unit,
             size,
-            is_plain: form == Representation::Plain,
+            is_plain: representation == Representation::Plain,
             constant: 0.0,
         };
         setup.constant = setup.constant(model, &setup.problem);
@@ -144,7 +145,7 @@ fn no_residual(sigma2: &[f64]) -> bool {
 
 /// Divide the covariances by powers of two so that the variance of a contrast is of order one, and say what it is then.
 fn rescale(
-    parts: &mut [CovarianceTerm],
+    terms: &mut [CovarianceTerm],
     unit: &mut [f64],
     model: &MixModel<'_>,
     (m, contrasts): (usize, usize),
@@ -152,15 +153,15 @@ fn rescale(
     par: Par,
 ) -> Result<Vec<f64>> {
     let mut size = vec![];
-    for ((part, unit), effect) in parts.iter_mut().zip(unit).zip(&model.effects) {
+    for ((term, unit), effect) in terms.iter_mut().zip(unit).zip(&model.effects) {
         let along_x = x.map_or(0.0, |x| {
-            (x.transpose() * part.apply(x.as_ref(), par))
+            (x.transpose() * term.apply(x.as_ref(), par))
                 .diagonal()
                 .column_vector()
                 .sum()
         });
-        let (of_contrasts, all) = (part.trace(m) - along_x, part.trace(part.rows()));
-        if of_contrasts <= 10.0 * f64::EPSILON * part.rows() as f64 * all {
+        let (of_contrasts, all) = (term.trace(m) - along_x, term.trace(term.rows()));
+        if of_contrasts <= 10.0 * f64::EPSILON * term.rows() as f64 * all {
             return Err(Error::Vanishes {
                 label: effect.label.to_owned(),
             });
@@ -168,7 +169,7 @@ fn rescale(
         let mean = of_contrasts / contrasts as f64;
         // a power of four, whose root is exact too
         let scale = power_of_two(mean.sqrt()).powi(2);
-        part.divide(scale);
+        term.divide(scale);
         *unit *= scale;
         size.push(mean / scale);
     }
@@ -178,32 +179,32 @@ fn rescale(
 /// The form of V22 that costs least; it may turn the coordinates.
 fn covariance(
     coordinates: &mut Coordinates,
-    parts: Vec<CovarianceTerm>,
+    terms: Vec<CovarianceTerm>,
     x: Option<Mat<f64>>,
-    form: Representation,
+    representation: Representation,
     par: Par,
 ) -> Result<Arc<dyn MarginalCovariance>> {
     if let Some(x) = x {
-        return Ok(Arc::new(Spectral::grouped(parts, x)));
+        return Ok(Arc::new(Spectral::grouped(terms, x)));
     }
     let m = coordinates.m();
     // the effects in one basis: their sum, its eigenvectors, and what is turned; or all as matrices, V, its inverse and products with it
     let square = (m as f64).powi(2);
-    if form == Representation::Search {
+    if representation == Representation::Search {
         claim(5.0 * square)?;
         claim_eigen(m, par)?;
     }
-    let turned = match form {
-        Representation::Search => spectral::choose(&parts, m, par),
+    let turned = match representation {
+        Representation::Search => spectral::choose(&terms, m, par),
         Representation::Plain | Representation::Once => None,
     };
     if let Some((spectral, u)) = turned {
         coordinates.turn(u, par);
         return Ok(Arc::new(spectral));
     }
-    claim((2 * parts.len() + 3) as f64 * square)?;
+    claim((2 * terms.len() + 3) as f64 * square)?;
     Ok(Arc::new(DenseCovariance::new(
-        parts.into_iter().map(|p| p.into_full(par)).collect(),
+        terms.into_iter().map(|p| p.into_full(par)).collect(),
         m,
     )))
 }

@@ -29,47 +29,47 @@ enum RotatedEffect {
 }
 
 pub struct Spectral {
-    parts: Vec<RotatedEffect>,
+    effects: Vec<RotatedEffect>,
     m: usize,
     /// Orthonormal basis of span(X) in the coordinates, m x r; no columns where X is projected out.
     x: Mat<f64>,
 }
 
 /// The form and its basis U of the contrasts; `None` where a Cholesky decomposition of V22 costs less.
-pub fn choose(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
-    commuting(parts, m, par).or_else(|| bordered(parts, m, par))
+pub fn choose(terms: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+    commuting(terms, m, par).or_else(|| bordered(terms, m, par))
 }
 
 /// Effects that commute are diagonal together.
-fn commuting(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
-    if !commute(parts, m, par) {
+fn commuting(terms: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+    if !commute(terms, m, par) {
         return None;
     }
     let mut sum = Mat::<f64>::zeros(m, m);
-    for (k, part) in parts.iter().enumerate() {
-        let a = part.clone().into_full(par);
+    for (k, term) in terms.iter().enumerate() {
+        let a = term.clone().into_full(par);
         // weights without a rational relation: no eigenvalue of the sum is shared by accident
-        let weight = (k as f64 + 2.0).sqrt() * m as f64 / part.trace(m);
+        let weight = (k as f64 + 2.0).sqrt() * m as f64 / term.trace(m);
         sum += faer::Scale(weight) * a.as_ref().submatrix(0, 0, m, m);
     }
     let (_, u) = eigen(sum, par).ok()?;
-    let parts = parts
+    let terms = terms
         .iter()
-        .map(|part| diagonal(part, &u, par))
+        .map(|term| diagonal(term, &u, par))
         .collect::<Option<Vec<_>>>()?;
-    Some((Spectral::projected(parts, m), u))
+    Some((Spectral::projected(terms, m), u))
 }
 
 /// A_k A_l x = A_l A_k x for a vector without structure.
-fn commute(parts: &[CovarianceTerm], m: usize, par: Par) -> bool {
+fn commute(terms: &[CovarianceTerm], m: usize, par: Par) -> bool {
     let apply = |k: usize, x: &Mat<f64>| {
-        let rows = parts[k].rows();
+        let rows = terms[k].rows();
         let full = Mat::from_fn(rows, 1, |i, _| if i < m { x[(i, 0)] } else { 0.0 });
-        parts[k].apply(full.as_ref(), par).subrows(0, m).to_owned()
+        terms[k].apply(full.as_ref(), par).subrows(0, m).to_owned()
     };
     let x = Mat::from_fn(m, 1, |i, _| (1.7 * (i as f64).powi(2) + 0.3 * i as f64 + 1.0).sin());
-    let once: Vec<Mat<f64>> = (0..parts.len()).map(|k| apply(k, &x)).collect();
-    (0..parts.len()).all(|k| {
+    let once: Vec<Mat<f64>> = (0..terms.len()).map(|k| apply(k, &x)).collect();
+    (0..terms.len()).all(|k| {
         (0..k).all(|l| {
             let (kl, lk) = (apply(k, &once[l]), apply(l, &once[k]));
             (&kl - &lk).norm_l2() <= 1e-11 * kl.norm_l2().max(lk.norm_l2())
@@ -78,15 +78,15 @@ fn commute(parts: &[CovarianceTerm], m: usize, par: Par) -> bool {
 }
 
 /// U' A U, if it is diagonal to rounding.
-fn diagonal(part: &CovarianceTerm, u: &Mat<f64>, par: Par) -> Option<RotatedEffect> {
+fn diagonal(term: &CovarianceTerm, u: &Mat<f64>, par: Par) -> Option<RotatedEffect> {
     let m = u.nrows();
-    let r = part.rows() - m;
+    let r = term.rows() - m;
     let padded = Mat::from_fn(
         m + r,
         m + r,
         |i, j| if i < m && j < m { u[(i, j)] } else { f64::from(i == j) },
     );
-    let au = part.apply(padded.as_ref(), par);
+    let au = term.apply(padded.as_ref(), par);
     let turned = product(padded.transpose(), au.as_ref(), par);
     let values: Vec<f64> = (0..m).map(|i| turned[(i, i)]).collect();
     let largest = values.iter().copied().fold(0.0, f64::max);
@@ -100,18 +100,18 @@ fn diagonal(part: &CovarianceTerm, u: &Mat<f64>, par: Par) -> Option<RotatedEffe
 }
 
 /// The widest effect diagonal, the others as factors, if those are narrow.
-fn bordered(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
-    let base = (0..parts.len()).max_by_key(|&k| parts[k].width())?;
-    let others = || (0..parts.len()).filter(|&k| k != base);
-    let narrow = others().all(|k| matches!(parts[k], CovarianceTerm::Factor(_)));
-    let width: usize = others().map(|k| parts[k].width()).sum();
+fn bordered(terms: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, Mat<f64>)> {
+    let base = (0..terms.len()).max_by_key(|&k| terms[k].width())?;
+    let others = || (0..terms.len()).filter(|&k| k != base);
+    let narrow = others().all(|k| matches!(terms[k], CovarianceTerm::Factor(_)));
+    let width: usize = others().map(|k| terms[k].width()).sum();
     if !narrow || 3 * width > m {
         return None;
     }
-    let a = parts[base].clone().into_full(par);
+    let a = terms[base].clone().into_full(par);
     let (_, u) = eigen(a.as_ref().submatrix(0, 0, m, m).to_owned(), par).ok()?;
-    let turn = |part: &CovarianceTerm| match part {
-        CovarianceTerm::Factor(f) if !std::ptr::eq(part, &raw const parts[base]) => {
+    let turn = |term: &CovarianceTerm| match term {
+        CovarianceTerm::Factor(f) if !std::ptr::eq(term, &raw const terms[base]) => {
             let above = product(u.transpose(), f.as_ref().subrows(0, m), par);
             Some(RotatedEffect::Factor(Mat::from_fn(f.nrows(), f.ncols(), |i, j| {
                 if i < m { above[(i, j)] } else { f[(i, j)] }
@@ -119,15 +119,15 @@ fn bordered(parts: &[CovarianceTerm], m: usize, par: Par) -> Option<(Spectral, M
         }
         _ => diagonal(&CovarianceTerm::Full(a.clone()), &u, par),
     };
-    let parts = parts.iter().map(turn).collect::<Option<Vec<_>>>()?;
-    Some((Spectral::projected(parts, m), u))
+    let terms = terms.iter().map(turn).collect::<Option<Vec<_>>>()?;
+    Some((Spectral::projected(terms, m), u))
 }
 
 impl Spectral {
     /// Diagonal and factors in coordinates that X is a part of.
-    pub fn grouped(parts: Vec<CovarianceTerm>, x: Mat<f64>) -> Self {
+    pub fn grouped(terms: Vec<CovarianceTerm>, x: Mat<f64>) -> Self {
         let m = x.nrows();
-        let turned = |part| match part {
+        let rotated = |term| match term {
             CovarianceTerm::Diagonal(values) => RotatedEffect::Diagonal {
                 values,
                 x: Mat::zeros(m, 0),
@@ -136,15 +136,15 @@ impl Spectral {
             CovarianceTerm::Full(a) => RotatedEffect::Factor(a),
         };
         Self {
-            parts: parts.into_iter().map(turned).collect(),
+            effects: terms.into_iter().map(rotated).collect(),
             m,
             x,
         }
     }
 
-    fn projected(parts: Vec<RotatedEffect>, m: usize) -> Self {
+    fn projected(effects: Vec<RotatedEffect>, m: usize) -> Self {
         Self {
-            parts,
+            effects,
             m,
             x: Mat::zeros(m, 0),
         }
@@ -152,7 +152,7 @@ impl Spectral {
 
     /// Eigenvalues of component k; ones for the residual.
     fn values(&self, k: usize) -> Option<Vec<f64>> {
-        match self.parts.get(k) {
+        match self.effects.get(k) {
             None => Some(vec![1.0; self.m]),
             Some(RotatedEffect::Diagonal { values, .. }) => Some(values.clone()),
             Some(RotatedEffect::Factor(_)) => None,
@@ -160,7 +160,7 @@ impl Spectral {
     }
 
     fn narrow(&self, k: usize) -> Option<MatRef<'_, f64>> {
-        match self.parts.get(k) {
+        match self.effects.get(k) {
             Some(RotatedEffect::Factor(f)) => Some(f.as_ref().subrows(0, self.m)),
             _ => None,
         }
@@ -178,7 +178,7 @@ impl MarginalCovariance for Spectral {
 
     fn apply(&self, k: usize, x: MatRef<'_, f64>, par: Par) -> Mat<f64> {
         let m = self.m;
-        match self.parts.get(k) {
+        match self.effects.get(k) {
             None => x.to_owned(),
             Some(RotatedEffect::Factor(f)) => product(f.as_ref(), product(f.transpose(), x, par).as_ref(), par),
             Some(RotatedEffect::Diagonal { values, x: along }) => {
@@ -195,16 +195,16 @@ impl MarginalCovariance for Spectral {
     }
 
     fn factor(&self, k: usize) -> Option<EffectFactor<'_>> {
-        match &self.parts[k] {
+        match &self.effects[k] {
             RotatedEffect::Diagonal { values, .. } => Some(EffectFactor::Diagonal(values)),
             RotatedEffect::Factor(f) => Some(EffectFactor::Full(f.as_ref())),
         }
     }
 
     fn factorise<'a>(&'a self, theta: &[f64], par: Par) -> Option<Box<dyn Factorised + 'a>> {
-        let mut h = vec![theta[self.parts.len()]; self.m];
-        for (k, share) in theta[..self.parts.len()].iter().enumerate() {
-            if let RotatedEffect::Diagonal { values, .. } = &self.parts[k] {
+        let mut h = vec![theta[self.effects.len()]; self.m];
+        for (k, share) in theta[..self.effects.len()].iter().enumerate() {
+            if let RotatedEffect::Diagonal { values, .. } = &self.effects[k] {
                 h.iter_mut().zip(values).for_each(|(h, v)| *h += share * v);
             }
         }
@@ -238,7 +238,7 @@ impl MarginalCovariance for Spectral {
 impl Spectral {
     /// F D^(1/2) of the effects whose variance is not zero, and X.
     fn columns(&self, theta: &[f64]) -> Mat<f64> {
-        let active: Vec<(MatRef<'_, f64>, f64)> = (0..self.parts.len())
+        let active: Vec<(MatRef<'_, f64>, f64)> = (0..self.effects.len())
             .filter(|&k| theta[k] > 0.0)
             .filter_map(|k| self.narrow(k).map(|f| (f, theta[k].sqrt())))
             .chain([(self.x.as_ref(), 1.0)])
@@ -300,7 +300,7 @@ impl Factorised for Woodbury<'_> {
 
     fn traces(&self, par: Par) -> Traces {
         let square: Vec<f64> = (0..self.of.m).map(|i| self.gt.col(i).squared_norm_l2()).collect();
-        let forms: Vec<TraceTerm> = (0..=self.of.parts.len()).map(|k| self.form(k, par)).collect();
+        let forms: Vec<TraceTerm> = (0..=self.of.effects.len()).map(|k| self.form(k, par)).collect();
         let first = forms.iter().map(|form| self.single(form, &square)).collect();
         let second: Vec<Vec<f64>> = (0..forms.len())
             .map(|k| (0..=k).map(|l| self.pair(&forms[k], &forms[l], &square, par)).collect())

@@ -284,24 +284,24 @@ impl<'a> Tester<'a> {
 
     fn tested(&self, model: &Candidate<'_>, columns: &[usize], observed: usize) -> Result<Outcome, CandidateState> {
         let Some(search) = &self.search else {
-            let solved = model.solve(&self.kept).ok_or(CandidateState::Collinear)?;
-            return self.described(model, &solved, observed);
+            let factor = model.solve(&self.kept).ok_or(CandidateState::Collinear)?;
+            return self.described(model, &factor, observed);
         };
-        let solved = match (&search.sums, columns) {
+        let factor = match (&search.sums, columns) {
             (Some((sums, yy)), [j]) => search
                 .grid
                 .optimum_of_one(self.basis, model, GridSums::of(sums, *j), yy),
             _ => search.grid.optimum(self.basis, model),
         };
-        match solved {
-            Ok(solved) if solved.left() >= CLOSE && !solved.is_shifted() => self.described(model, &solved, observed),
+        match factor {
+            Ok(factor) if factor.left() >= CLOSE && !factor.is_shifted() => self.described(model, &factor, observed),
             // a response that is explained exactly has no optimum: the null model's place is asked first
-            solved => {
+            factor => {
                 let kept = model.solve(&self.kept).ok_or(CandidateState::Collinear)?;
                 if model.is_perfect(&kept, &self.kept) {
                     return self.described(model, &kept, observed);
                 }
-                self.described(model, &solved?, observed)
+                self.described(model, &factor?, observed)
             }
         }
     }
@@ -309,13 +309,13 @@ impl<'a> Tester<'a> {
     fn described(
         &self,
         model: &Candidate<'_>,
-        solved: &CandidateFactor,
+        factor: &CandidateFactor,
         observed: usize,
     ) -> Result<Outcome, CandidateState> {
-        let (q, taken) = solved.squares();
+        let (q, taken) = factor.squares();
         let (df, df2) = (model.tested() as f64, model.contrasts() as f64);
-        let deviance = model.deviance(self.likelihood, solved);
-        let perfect = solved.is_at(&self.kept) && model.is_perfect(solved, &self.kept);
+        let deviance = model.deviance(self.likelihood, factor);
+        let perfect = factor.is_at(&self.kept) && model.is_perfect(factor, &self.kept);
         let (statistic, df2_of_test) = match self.ask.test {
             Test::Score => ((df2 + df) * taken / (taken + q), f64::INFINITY),
             Test::Wald if perfect => (f64::INFINITY, df2),
@@ -324,7 +324,7 @@ impl<'a> Tester<'a> {
             Test::Ratio => (self.ratio(model, (q, taken), deviance)?, f64::INFINITY),
         };
         let single = model.tested() == 1;
-        let (beta, unit) = solved.last();
+        let (beta, unit) = factor.last();
         let scale = self.basis.rotated.y_scale / self.rotated.columns[*model.kept.last().unwrap_or(&0)].scale;
         let of_one = |x: f64| if single { x * scale } else { f64::NAN };
         let outcome = Outcome {
@@ -335,10 +335,10 @@ impl<'a> Tester<'a> {
             statistic,
             df,
             df2: df2_of_test,
-            h: solved.h,
-            g: solved.g,
+            h: factor.h,
+            g: factor.g,
             log_lik: -0.5 * deviance,
-            again: model.is_lost(solved),
+            again: model.is_lost(factor),
         };
         Ok(if perfect { self.perfect(outcome) } else { outcome })
     }
@@ -367,8 +367,8 @@ impl<'a> Tester<'a> {
             let reduced = self
                 .rotated
                 .model(self.basis, &model.kept[..model.adjust], model.adjust);
-            let solved = search.grid.optimum(self.basis, &reduced)?;
-            reduced.deviance(Method::Ml, &solved)
+            let factor = search.grid.optimum(self.basis, &reduced)?;
+            reduced.deviance(Method::Ml, &factor)
         };
         Ok((null - deviance).max(0.0))
     }

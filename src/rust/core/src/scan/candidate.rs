@@ -212,9 +212,9 @@ impl Candidate<'_> {
     }
 
     pub fn solve(&self, place: &AtDelta) -> Option<CandidateFactor> {
-        let solved = self.solve_as_it_is(place)?;
-        if solved.left() >= CLOSE {
-            return Some(solved);
+        let factor = self.solve_as_it_is(place)?;
+        if factor.left() >= CLOSE {
+            return Some(factor);
         }
         self.settled(place)?.solve_as_it_is(place)
     }
@@ -227,11 +227,11 @@ impl Candidate<'_> {
     fn settled(&self, place: &AtDelta) -> Option<Self> {
         let mut model = self.clone();
         for _ in 0..PASSES {
-            let solved = model.solve_as_it_is(place)?;
-            if solved.left() >= CLOSE {
+            let factor = model.solve_as_it_is(place)?;
+            if factor.left() >= CLOSE {
                 break;
             }
-            model = model.without(&solved.step());
+            model = model.without(&factor.step());
         }
         Some(model)
     }
@@ -269,20 +269,20 @@ impl Candidate<'_> {
     }
 
     /// Is the residual lost in rounding because cells are not rows?
-    pub fn is_lost(&self, solved: &CandidateFactor) -> bool {
+    pub fn is_lost(&self, factor: &CandidateFactor) -> bool {
         let hidden = self.basis.rotated.n_rest > 0 && !self.basis.by_rows;
-        hidden && solved.is_shifted() && (0..self.c()).any(|a| self.rest[a][a] > 0.0)
+        hidden && factor.is_shifted() && (0..self.c()).any(|a| self.rest[a][a] > 0.0)
     }
 
     /// Is it rounding anyway, of the response and of what is taken off it?
-    pub fn is_perfect(&self, solved: &CandidateFactor, place: &AtDelta) -> bool {
-        if !solved.is_shifted() {
+    pub fn is_perfect(&self, factor: &CandidateFactor, place: &AtDelta) -> bool {
+        if !factor.is_shifted() {
             return false;
         }
-        let parts = solved.step().into_iter().zip(&solved.along).map(|(b, a)| (b + a).abs());
+        let parts = factor.step().into_iter().zip(&factor.along).map(|(b, a)| (b + a).abs());
         let sizes = self.kept.iter().map(|&j| self.block.columns[j].square.sqrt());
         let taken: f64 = parts.zip(sizes).map(|(b, size)| b * size).sum();
-        solved.squares().0 <= place.mean * self.basis.rounding(taken).powi(2)
+        factor.squares().0 <= place.mean * self.basis.rounding(taken).powi(2)
     }
 
     /// From the lower triangle of S at (h, g), and the null model's log-determinant.
@@ -306,13 +306,13 @@ impl Candidate<'_> {
     }
 
     /// -2 log L, all constants included.
-    pub fn deviance(&self, method: Method, solved: &CandidateFactor) -> f64 {
-        self.deviance_of(method, solved.log_det(), solved.squares().0, solved.null)
+    pub fn deviance(&self, method: Method, factor: &CandidateFactor) -> f64 {
+        self.deviance_of(method, factor.log_det(), factor.squares().0, factor.null)
     }
 
     pub fn deviance_at(&self, method: Method, place: &AtDelta) -> f64 {
-        let solved = self.solve(place);
-        solved.map_or(f64::INFINITY, |solved| self.deviance(method, &solved))
+        let factor = self.solve(place);
+        factor.map_or(f64::INFINITY, |factor| self.deviance(method, &factor))
     }
 
     /// From `log|S|`, Q and the null model's log-determinant.

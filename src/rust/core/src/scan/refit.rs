@@ -190,7 +190,7 @@ impl CandidateGrid {
             Some(series) => series.solve(model, t),
             None => model.solve(&AtDelta::new(basis, self.method, proportions(t))),
         };
-        let deviance = |solved: &CandidateFactor| model.deviance(self.method, solved);
+        let deviance = |factor: &CandidateFactor| model.deviance(self.method, factor);
         let unbounded = self.is_unbounded(model);
         let better = |a: &CandidateFactor, b: &CandidateFactor| deviance(a).total_cmp(&deviance(b));
         let first = match (unbounded, self.is_filled(model)) {
@@ -241,16 +241,16 @@ impl CandidateGrid {
         if best.g == 0.0 || at > self.smallest - PLATEAU.0 {
             return false;
         }
-        let ratio = |solved: &CandidateFactor| {
-            let (q, taken) = solved.squares();
+        let ratio = |factor: &CandidateFactor| {
+            let (q, taken) = factor.squares();
             taken / q
         };
         solve(at + 2.0).is_none_or(|further| ratio(best) > E * ratio(&further))
     }
 
     /// Has the search run away, because candidates leave nothing of the response that the kernel does not reach?
-    fn ran_away(&self, model: &Candidate<'_>, solved: &CandidateFactor) -> bool {
-        self.free > model.c() && solved.g > 0.0 && (solved.g / solved.h).ln() < self.at[0] + 0.5
+    fn ran_away(&self, model: &Candidate<'_>, factor: &CandidateFactor) -> bool {
+        self.free > model.c() && factor.g > 0.0 && (factor.g / factor.h).ln() < self.at[0] + 0.5
     }
 
     /// Every point where the slope changes sign from below, on the grid of a single fit.

@@ -38,7 +38,7 @@ fn no_group_variance_ends_at_the_upper_border() {
     data.k = Mat::identity(6, 6);
     (0..24).for_each(|i| data.y[i] = f64::from(u8::try_from(i / 6 % 2).unwrap()));
     let fit = data.fit(Method::Reml).unwrap();
-    assert_eq!(fit.optimum.unwrap().best.place, Location::Upper);
+    assert_eq!(fit.optimum.unwrap().best.location, Location::Upper);
     assert!(fit.point.sigma2 == 0.0 && fit.alpha.iter().all(|a| *a == 0.0));
     assert!(close(fit.point.sigma2_e, 6.0 / 23.0, 1e-12));
 }

@@ -276,7 +276,7 @@ fn the_gradient_is_that_of_the_profile() {
             };
             let lengths = vec![0.45; d];
             let here = search.at(&lengths).unwrap();
-            assert_eq!(here.place, Location::Interior);
+            assert_eq!(here.location, Location::Interior);
             for axis in 0..d {
                 let moved = |by: f64| {
                     let mut l = lengths.clone();

@@ -16,3 +16,4 @@ mod nufft;
 mod orthogonal;
 mod profile;
 mod slam;
+mod type_names;

@@ -74,8 +74,8 @@ fn single(data: &Data, kernel: Kernel<'_>, y: &Mat<f64>, j: usize, method: Metho
 
 fn same_fit(a: &Fit, b: &Fit, label: &str) {
     assert_eq!((a.status, &a.kept), (b.status, &b.kept), "{label}");
-    let place = |f: &Fit| f.optimum.as_ref().map(|o| o.best.place);
-    assert_eq!(place(a), place(b), "{label}");
+    let location = |f: &Fit| f.optimum.as_ref().map(|o| o.best.location);
+    assert_eq!(location(a), location(b), "{label}");
     let relative = |x: f64, y: f64, tolerance: f64| {
         x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= tolerance * x.abs().max(y.abs())
     };
@@ -318,8 +318,8 @@ fn both_borders_are_found() {
     let y = Mat::from_fn(n, 4, |i, j| (1.0 + i as f64).powf(if j % 2 == 0 { 0.5 } else { -0.5 }));
     check(&data, Kernel::Dense(Dense(data.k.as_ref())), &y, "borders");
     let found = many(&data, Kernel::Dense(Dense(data.k.as_ref())), &y, Method::Reml);
-    let place = |j: usize| found.fits[j].as_ref().unwrap().optimum.as_ref().unwrap().best.place;
-    assert_eq!((place(0), place(1)), (Location::Lower, Location::Upper));
+    let location = |j: usize| found.fits[j].as_ref().unwrap().optimum.as_ref().unwrap().best.location;
+    assert_eq!((location(0), location(1)), (Location::Lower, Location::Upper));
 }
 
 #[test]

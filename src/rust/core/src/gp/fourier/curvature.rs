@@ -138,24 +138,24 @@ impl WeightSpace {
         let columns = self.weighted_columns(d);
         let solved = m.solve(columns.clone(), par);
         let cross = |i: usize, j: usize| dot(columns.col_as_slice(i), solved.col_as_slice(j));
-        let solved = WeightPosterior {
+        let posterior = WeightPosterior {
             s: self.rho0 - cross(r, r),
             xx: Mat::from_fn(r, r, cross),
             xy: (0..r).map(|i| cross(i, r)).collect(),
             coefficients: solved.col_as_slice(r).iter().zip(d).map(|(w, d)| w * d).collect(),
         };
-        self.estimates_of(solved, method, delta)
+        self.estimates_of(posterior, method, delta)
     }
 
-    pub(super) fn estimates_of(&self, solved: WeightPosterior, method: Method, delta: f64) -> Estimates {
+    pub(super) fn estimates_of(&self, posterior: WeightPosterior, method: Method, delta: f64) -> Estimates {
         let r = self.fixed.kept.len();
         // sigma2 is S / (n delta)
-        let sigma2_e = solved.s / self.contrasts(method);
+        let sigma2_e = posterior.s / self.contrasts(method);
         let y1 = self.fixed.unshifted_y1();
-        let along: Vec<f64> = y1.iter().zip(&solved.xy).map(|(y, xy)| y - xy).collect();
+        let along: Vec<f64> = y1.iter().zip(&posterior.xy).map(|(y, xy)| y - xy).collect();
         let unit = |i: usize, j: usize| f64::from(i == j);
         let s: Vec<Vec<f64>> = (0..r)
-            .map(|i| (0..r).map(|j| sigma2_e * (unit(i, j) + solved.xx[(i, j)])).collect())
+            .map(|i| (0..r).map(|j| sigma2_e * (unit(i, j) + posterior.xx[(i, j)])).collect())
             .collect();
         let basis = self.fixed.basis();
         let half: Vec<Vec<f64>> = basis
@@ -172,7 +172,7 @@ impl WeightSpace {
             },
             beta: basis.iter().map(|b| dot(b, &along)).collect(),
             vcov: basis.iter().map(|a| half.iter().map(|b| dot(a, b)).collect()).collect(),
-            coefficients: solved.coefficients,
+            coefficients: posterior.coefficients,
             nothing: self.deviance(method, self.rho0, 0.0),
         }
     }

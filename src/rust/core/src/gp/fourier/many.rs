@@ -38,7 +38,7 @@ pub struct Many<'a> {
     /// n x q, NaN where missing.
     pub y: MatRef<'a, f64>,
     /// The process, its range, and what the fits are to hold.
-    pub asked: ManySettings<'a>,
+    pub settings: ManySettings<'a>,
     /// Threads of the call.
     pub workers: &'a Workers,
 }
@@ -57,21 +57,21 @@ impl Many<'_> {
         let q = self.y.ncols();
         let (all, nobs) = patterns(self.y);
         let windows = self.windows(nobs.iter().copied().max().unwrap_or(0))?;
-        let mut best = Best::new(q, self.asked.shared);
+        let mut best = Best::new(q, self.settings.shared);
         let mut found = Together {
             arcs: vec![0.0; q],
             fits: Fits { fits: vec![], nobs },
-            places: vec![],
+            fitted: vec![],
             range: ends(&windows),
             size: 0,
             captured: 1.0,
             bases: windows.iter().map(|(range, eps)| self.basis(range, *eps)).collect(),
         };
-        let (columns, refused) = self.columns(&all);
-        let mut last: Vec<Option<Vec<f64>>> = vec![None; columns.len()];
+        let (data, refused) = self.by_pattern(&all);
+        let mut last: Vec<Option<Vec<f64>>> = vec![None; data.len()];
         for (window, (range, _)) in windows.iter().enumerate() {
             let basis = &found.bases[window];
-            let spaces: Vec<Result<Space>> = columns.iter().map(|c| self.space(c, basis, monitor)).collect();
+            let spaces: Vec<Result<Space>> = data.iter().map(|pattern| self.space(pattern, basis, monitor)).collect();
             let mut left = 0;
             let grid = self.grid(range);
             let at = |length: f64| {
@@ -80,7 +80,7 @@ impl Many<'_> {
                 let mut fits: Vec<Result<Fit>> = refused.iter().map(|e| Err(e.clone())).collect();
                 let mut spreads = vec![f64::NAN; q];
                 for (k, space) in spaces.iter().enumerate() {
-                    let places = &columns[k].places;
+                    let places = &data[k].places;
                     let space = match space {
                         Ok(space) => space,
                         Err(error) if error.concerns_all() => return Err(error.clone()),
@@ -89,7 +89,7 @@ impl Many<'_> {
                             continue;
                         }
                     };
-                    let some = self.workers.run(|par| space.fits(self.asked, &at, par))?;
+                    let some = self.workers.run(|par| space.fits(self.settings, &at, par))?;
                     places.iter().zip(some).for_each(|(place, fit)| fits[*place] = fit);
                     let spread = space.spread(&at);
                     places.iter().for_each(|place| spreads[*place] = spread);
@@ -108,14 +108,14 @@ impl Many<'_> {
             let sizes = spaces.iter().flatten().map(|s| s.space.size());
             found.size = sizes.fold(found.size, usize::max);
         }
-        (found.fits.fits, found.places) = (best.fits, best.places);
+        (found.fits.fits, found.fitted) = (best.fits, best.fitted);
         Ok(found)
     }
 
-    /// Patterns as columns, and for the other responses what is wrong with them.
-    fn columns(&self, all: &[Pattern]) -> (Vec<PatternData>, Vec<Error>) {
+    /// The data of each pattern, and for the other responses what is wrong with them.
+    fn by_pattern(&self, all: &[Pattern]) -> (Vec<PatternData>, Vec<Error>) {
         let mut refused = vec![Error::Interrupted; self.y.ncols()];
-        let mut columns = vec![];
+        let mut data = vec![];
         for pattern in all {
             let mut some = PatternData {
                 rows: self.data.rows(&pattern.rows),
@@ -132,22 +132,22 @@ impl Many<'_> {
                 }
             }
             if !some.places.is_empty() {
-                columns.push(some);
+                data.push(some);
             }
         }
-        (columns, refused)
+        (data, refused)
     }
 
     /// Windows of the range, the longest length scales first, until the basis grows too large, and the part of the variance that each leaves out.
     fn windows(&self, n: usize) -> Result<Vec<(Range, f64)>> {
-        let request = self.asked.request;
+        let request = self.settings.request;
         let few = if request.shortest.is_some() || request.lengths.is_some() {
             request.largest
         } else {
             FEW.min(request.largest)
         };
         let limit = few.min(n / 2);
-        let mut longest = request.longest.unwrap_or(SIDES * request.widest(self.asked.bounds));
+        let mut longest = request.longest.unwrap_or(SIDES * request.widest(self.settings.bounds));
         let shortest = request.shortest.unwrap_or(0.0);
         let mut windows = vec![];
         loop {
@@ -157,9 +157,9 @@ impl Many<'_> {
                     shortest: lengths.clone(),
                     longest: lengths.clone(),
                 },
-                None => request.range(self.asked.bounds, shorter, longest),
+                None => request.range(self.settings.bounds, shorter, longest),
             };
-            let size = |eps: f64| size(request.family, self.asked.bounds, &range, eps);
+            let size = |eps: f64| size(request.family, self.settings.bounds, &range, eps);
             let mut eps = (USUAL * request.tol).min(COARSE);
             let fits = check_size(size(eps), &range, eps, limit);
             if fits.is_err() && !windows.is_empty() && request.shortest.is_none() {
@@ -183,7 +183,7 @@ impl Many<'_> {
     /// That no window which is looked at is served, and from which length scale on one would be.
     fn refusal(&self, rows: usize, limit: usize, eps: f64) -> Error {
         const FARTHEST: f64 = 1e4;
-        let (request, bounds) = (self.asked.request, self.asked.bounds);
+        let (request, bounds) = (self.settings.request, self.settings.bounds);
         let longest = request.longest.unwrap_or(SIDES * request.widest(bounds));
         let serves = |log: f64| {
             let range = request.range(bounds, log.exp(), WINDOW * log.exp());
@@ -209,7 +209,7 @@ impl Many<'_> {
 
     /// The first length scales of a window.
     fn grid(&self, range: &Range) -> Vec<f64> {
-        match self.asked.request.lengths {
+        match self.settings.request.lengths {
             Some(_) => vec![range.shortest[0]],
             None => descending(range.shortest[0], range.longest[0]),
         }
@@ -217,30 +217,30 @@ impl Many<'_> {
 
     /// Of all axes.
     fn lengths(&self, length: f64) -> Vec<f64> {
-        let all = vec![length; self.asked.bounds.d()];
-        self.asked.request.lengths.clone().unwrap_or(all)
+        let all = vec![length; self.settings.bounds.d()];
+        self.settings.request.lengths.clone().unwrap_or(all)
     }
 
     fn basis(&self, range: &Range, eps: f64) -> WindowBasis {
-        WindowBasis::new(self.asked.request.family, self.asked.bounds, range, eps)
+        WindowBasis::new(self.settings.request.family, self.settings.bounds, range, eps)
     }
 
-    fn space(&self, columns: &PatternData, basis: &WindowBasis, monitor: &mut dyn Monitor) -> Result<Space> {
+    fn space(&self, pattern: &PatternData, basis: &WindowBasis, monitor: &mut dyn Monitor) -> Result<Space> {
         let WindowBasis { grid, frequencies, .. } = basis;
-        claim((2 * frequencies.len()) as f64 * columns.places.len() as f64)?;
+        claim((2 * frequencies.len()) as f64 * pattern.places.len() as f64)?;
         let numbers: f64 = grid.m.iter().map(|m| (2 * m + 1) as f64).product();
         let together = ((TOGETHER / numbers) as usize).max(1);
         let (mut space, mut ones): (Option<WeightSpace>, Vec<f64>) = (None, vec![]);
         let mut responses = vec![];
-        for block in columns.responses.chunks(together) {
-            let mut data = columns.rows.view();
+        for block in pattern.responses.chunks(together) {
+            let mut data = pattern.rows.view();
             data.y = block.iter().map(Vec::as_slice).collect();
             let table = moments(&data, grid, &data.shifts(), self.workers, monitor)?;
             ones = table.ones.functions(frequencies);
             let space = match &mut space {
                 Some(space) => space,
                 None => space.insert(WeightSpace::new(
-                    self.asked.request.family,
+                    self.settings.request.family,
                     &table,
                     frequencies.clone(),
                     0,

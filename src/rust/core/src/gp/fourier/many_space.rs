@@ -40,8 +40,8 @@ impl Space {
     }
 
     /// The fit of each response at a length scale.
-    pub fn fits(&self, asked: ManySettings<'_>, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
-        let method = asked.request.method;
+    pub fn fits(&self, settings: ManySettings<'_>, at: &[f64], par: Par) -> Result<Vec<Result<Fit>>> {
+        let method = settings.request.method;
         let (space, d) = (&self.space, self.space.weights(at));
         let (m, r) = (d.len(), space.fixed.kept.len());
         let (values, u) = Tridiagonal::new(space.a(&d), 0, par)?.vectors(par)?;
@@ -74,12 +74,12 @@ impl Space {
         };
         let all = 0..self.responses.len();
         let found: Vec<Result<(Fit, f64, f64)>> = all.into_par_iter().map_init(|| data.clone(), one).collect();
-        let mut shrunk = Mat::zeros(if asked.effects { values.len() } else { 0 }, found.len());
+        let mut shrunk = Mat::zeros(if settings.effects { values.len() } else { 0 }, found.len());
         for (j, one) in found.iter().enumerate() {
             let (h, g) = one.as_ref().map_or((0.0, 1.0), |(_, h, g)| (*h, *g));
             (0..shrunk.nrows()).for_each(|i| shrunk[(i, j)] = h * turned[(i, j)] / (h * values[i].max(0.0) + g));
         }
-        let coefficients = if asked.effects {
+        let coefficients = if settings.effects {
             product(u.as_ref(), shrunk.as_ref(), par)
         } else {
             shrunk

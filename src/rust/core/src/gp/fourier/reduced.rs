@@ -136,7 +136,7 @@ impl<'a> ReducedSpace<'a> {
         Cholesky::new(v, par)
     }
 
-    fn point(&self, at: &[f64], delta: f64, par: Par) -> Option<ReducedSolution> {
+    fn solution(&self, at: &[f64], delta: f64, par: Par) -> Option<ReducedSolution> {
         let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
         let form = Self::form(self.l.as_ref(), |j| p[j], par);
         let m = Self::shifted(&form, self.rank, delta, par)?;
@@ -154,37 +154,37 @@ impl<'a> ReducedSpace<'a> {
     }
 
     /// The estimates of a point, but for the likelihood: `W C W'` and `W w` by Woodbury's identity.
-    fn estimates_at(&self, point: &ReducedSolution, method: Method, delta: f64, par: Par) -> Estimates {
+    fn estimates_at(&self, solution: &ReducedSolution, method: Method, delta: f64, par: Par) -> Estimates {
         let (rank, r) = (self.rank, self.space.fixed.kept.len());
-        let cross = Mat::from_fn(rank, r, |i, j| point.form[(rank + j, i)]);
-        let solved = point.m.solve(cross.clone(), par);
+        let cross = Mat::from_fn(rank, r, |i, j| solution.form[(rank + j, i)]);
+        let solved = solution.m.solve(cross.clone(), par);
         let column = |x: &Mat<f64>, j: usize| x.col_as_slice(j).to_vec();
-        let corner = |i: usize, j: usize| point.form[(rank + i.max(j), rank + i.min(j))];
+        let corner = |i: usize, j: usize| solution.form[(rank + i.max(j), rank + i.min(j))];
         let xx = |i: usize, j: usize| (corner(i, j) - dot(&column(&cross, i), &column(&solved, j))) / delta;
         self.space.estimates_of(
             WeightPosterior {
-                s: point.s,
+                s: solution.s,
                 xx: Mat::from_fn(r, r, xx),
-                xy: (0..r).map(|i| dot(&column(&cross, i), &point.u)).collect(),
-                coefficients: point.p.iter().zip(&point.lu).map(|(p, lu)| p * lu).collect(),
+                xy: (0..r).map(|i| dot(&column(&cross, i), &solution.u)).collect(),
+                coefficients: solution.p.iter().zip(&solution.lu).map(|(p, lu)| p * lu).collect(),
             },
             method,
             delta,
         )
     }
 
-    fn factor_of(&self, point: ReducedSolution, method: Method, delta: f64, par: Par) -> Option<Cholesky> {
+    fn factor_of(&self, solution: ReducedSolution, method: Method, delta: f64, par: Par) -> Option<Cholesky> {
         match method {
-            Method::Reml => Some(point.m),
-            Method::Ml => Self::shifted(&point.form, self.l.ncols(), delta, par),
+            Method::Reml => Some(solution.m),
+            Method::Ml => Self::shifted(&solution.form, self.l.ncols(), delta, par),
         }
     }
 
     fn estimated(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Option<Estimates> {
-        let point = self.point(at, delta, par)?;
-        let mut estimates = self.estimates_at(&point, method, delta, par);
-        let s = point.s;
-        let log_det = log_det(&self.factor_of(point, method, delta, par)?, delta);
+        let solution = self.solution(at, delta, par)?;
+        let mut estimates = self.estimates_at(&solution, method, delta, par);
+        let s = solution.s;
+        let log_det = log_det(&self.factor_of(solution, method, delta, par)?, delta);
         estimates.point.log_lik = -0.5 * self.space.deviance(method, s, log_det);
         Some(estimates)
     }
@@ -192,26 +192,26 @@ impl<'a> ReducedSpace<'a> {
     fn here(&self, about: About<'_>, par: Par) -> Option<Here> {
         let About { method, at, delta, .. } = about;
         let weights = self.space.log_weights_along(at, about.directions);
-        let point = self.point(at, delta, par)?;
-        let estimates = self.estimates_at(&point, method, delta, par);
-        let form = self.quadratic(&weights, &point, delta, par);
-        let p = point.p.clone();
-        let factor = self.factor_of(point, method, delta, par)?;
+        let solution = self.solution(at, delta, par)?;
+        let estimates = self.estimates_at(&solution, method, delta, par);
+        let form = self.quadratic(&weights, &solution, delta, par);
+        let p = solution.p.clone();
+        let factor = self.factor_of(solution, method, delta, par)?;
         let log_det = self.determinant(&weights, (&p, factor), method, delta, par);
         Some(self.space.about(method, estimates, (&form, &log_det)))
     }
 
     /// S
-    fn quadratic(&self, weights: &Weights, point: &ReducedSolution, delta: f64, par: Par) -> Expansion {
+    fn quadratic(&self, weights: &Weights, solution: &ReducedSolution, delta: f64, par: Par) -> Expansion {
         let count = weights.first.len();
-        let square: Vec<f64> = point.p.iter().zip(&point.lu).map(|(p, lu)| p * lu * lu).collect();
-        let slope = Mat::from_fn(point.p.len(), count, |j, a| {
-            2.0 * weights.first[a][j] * point.p[j] * point.lu[j]
+        let square: Vec<f64> = solution.p.iter().zip(&solution.lu).map(|(p, lu)| p * lu * lu).collect();
+        let slope = Mat::from_fn(solution.p.len(), count, |j, a| {
+            2.0 * weights.first[a][j] * solution.p[j] * solution.lu[j]
         });
         let v = product(self.own().transpose(), slope.as_ref(), par);
-        let solved = point.m.solve(v.clone(), par);
+        let solved = solution.m.solve(v.clone(), par);
         Expansion::new(
-            point.s,
+            solution.s,
             count,
             |a| -2.0 * delta * dot(&weights.first[a], &square),
             |a, b| {
@@ -327,9 +327,9 @@ fn symmetric(mut lower: Mat<f64>) -> Mat<f64> {
 
 impl Process for ReducedSpace<'_> {
     fn slopes(&self, method: Method, at: &[f64], delta: f64, par: Par) -> Result<Vec<Slopes>> {
-        let point = self.point(at, delta, par).ok_or(NOT_DEFINITE)?;
-        let (s, p, lu) = (point.s, point.p.clone(), point.lu.clone());
-        let factor = self.factor_of(point, method, delta, par).ok_or(NOT_DEFINITE)?;
+        let solution = self.solution(at, delta, par).ok_or(NOT_DEFINITE)?;
+        let (s, p, lu) = (solution.s, solution.p.clone(), solution.lu.clone());
+        let factor = self.factor_of(solution, method, delta, par).ok_or(NOT_DEFINITE)?;
         let root = factor.inverse_root(par);
         let q = leverages(&root, self.determining(method), par);
         let slope = |e: &Vec<f64>| Slopes {

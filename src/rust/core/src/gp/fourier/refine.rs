@@ -69,19 +69,19 @@ impl Explorer<'_> {
         let mut ladder: Option<Ladder> = None;
         for round in 0..ROUNDS {
             let window = match self.fitting(&now.guess, now.half, now.finest) {
-                Err(Error::Rough { .. }) if now.kept.is_some() => return now.kept.limited(),
+                Err(Error::Rough { .. }) if now.incumbent.is_some() => return now.incumbent.limited(),
                 window => self.fine_enough(window?, &now.guess)?,
             };
             // where the basis is as good as exact it matters not how far it reaches
             let felt = window.eps * self.rows().0 > FELT * now.guess.delta;
             let window = if felt {
-                self.reaching(window, now.kept.reach)
+                self.reaching(window, now.incumbent.reach)
             } else {
                 window
             };
             let own = self.reach(&window);
-            if felt && self.is_enough(&window, round, own < now.kept.reach) && now.kept.settled.is_some() {
-                return now.kept.limited();
+            if felt && self.is_enough(&window, round, own < now.incumbent.reach) && now.incumbent.settled.is_some() {
+                return now.incumbent.limited();
             }
             let finer = self.finer(&window);
             let served = self.serve(ladder.take(), &window.range, finer.unwrap_or(window.eps), monitor)?;
@@ -92,21 +92,21 @@ impl Explorer<'_> {
             if !fine || leans != Leans::No {
                 now.follow(best, leans, self.request.ard);
                 if fine {
-                    now.kept.last = Some(settled);
+                    now.incumbent.last = Some(settled);
                 }
-                if now.turns > TURNS && now.kept.is_some() {
-                    return now.kept.limited();
+                if now.turns > TURNS && now.incumbent.is_some() {
+                    return now.incumbent.limited();
                 }
             } else {
                 now.guess = measured(&settled.found, best, &now.guess);
                 if !self.goes_on(&mut now, &window, (&served, &settled, finer), monitor)? {
                     return Ok(settled);
                 }
-                now.kept.keep(own, settled);
+                now.incumbent.keep(own, settled);
             }
             ladder = Some(served);
         }
-        now.kept.limited()
+        now.incumbent.limited()
     }
 
     /// Where the optimum lies inside its window and the basis serves it: the next round takes a wider window or a finer basis; false where neither would tell more.
@@ -233,7 +233,7 @@ impl Explorer<'_> {
             .found
             .locals
             .first()
-            .is_none_or(|best| best.place == Location::Upper);
+            .is_none_or(|best| best.location == Location::Upper);
         let range = &settled.range;
         vanishes || self.request.lengths.is_some() || self.request.ard || range.shortest == range.longest
     }
@@ -241,7 +241,7 @@ impl Explorer<'_> {
     /// Is what the basis leaves out small beside delta? A table that was made before cannot be refined.
     fn is_fine(&self, space: &WeightSpace, best: &ProfilePoint, window: &Window) -> bool {
         matches!(self.source, MomentSource::Table(..))
-            || best.place == Location::Upper
+            || best.location == Location::Upper
             || self.is_within_tolerance(space, best)
             || window.coarse && 1.0 - space.captured(&best.lengths) <= HELD * best.delta
             || window.eps <= FINEST

@@ -22,7 +22,7 @@ pub(super) struct Refinement {
     /// Which end the last optimum leaned on, and how often that changed to and fro.
     pub leant: Leans,
     pub turns: usize,
-    pub kept: Incumbent,
+    pub incumbent: Incumbent,
 }
 
 impl Refinement {
@@ -34,7 +34,7 @@ impl Refinement {
             finest: f64::INFINITY,
             leant: Leans::No,
             turns: 0,
-            kept: Incumbent::default(),
+            incumbent: Incumbent::default(),
             guess,
         }
     }
@@ -114,7 +114,7 @@ pub(super) fn measured(found: &Optima, best: &ProfilePoint, guess: &Guess) -> Gu
 fn moved(best: &ProfilePoint, guess: &Guess) -> Guess {
     Guess {
         lengths: best.lengths.clone(),
-        delta: if best.place == Location::Upper {
+        delta: if best.location == Location::Upper {
             guess.delta
         } else {
             best.delta

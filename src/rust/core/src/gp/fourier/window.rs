@@ -174,7 +174,7 @@ impl Explorer<'_> {
 
     /// Which end of the range the optimum leans on, other than one that may not be passed or where the process vanishes.
     pub(super) fn leans(&self, best: &ProfilePoint, range: &Range) -> Leans {
-        if self.request.lengths.is_some() || best.place == Location::Upper {
+        if self.request.lengths.is_some() || best.location == Location::Upper {
             return Leans::No;
         }
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
@@ -196,7 +196,7 @@ impl Explorer<'_> {
     pub(super) fn at_end(&self, best: &ProfilePoint, range: &Range) -> bool {
         let at = |l: f64, end: f64| (l / end).ln().abs() < 0.02;
         let leans = |a: usize| at(best.lengths[a], range.shortest[a]) || at(best.lengths[a], range.longest[a]);
-        self.request.lengths.is_none() && best.place != Location::Upper && (0..self.d()).any(leans)
+        self.request.lengths.is_none() && best.location != Location::Upper && (0..self.d()).any(leans)
     }
 }
 

@@ -204,7 +204,7 @@ impl JointProblem<'_> {
     }
 
     fn shares_of_wall(&self) -> Vec<f64> {
-        let unit = self.floor() * self.turned.contrasts() as f64;
+        let unit = self.floor() * self.basis.contrasts() as f64;
         self.size[..self.size.len() - 1]
             .iter()
             .map(|size| unit * size)

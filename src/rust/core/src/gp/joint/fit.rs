@@ -3,11 +3,11 @@
 use super::problem::{JointPoint, JointProblem, Lengths};
 use super::search::{JointOptima, JointSearch};
 use crate::gp::bounds::Bounds;
+use crate::gp::contrast_basis::ContrastBasis;
 use crate::gp::exact::default_range;
 use crate::gp::information::directions;
 use crate::gp::places::correlations;
 use crate::gp::settings::Settings;
-use crate::gp::turned::ContrastCoordinates;
 use crate::kernel::Kernel;
 use crate::kernel::dense::Dense;
 use crate::mix::fit::{ComponentErrors, Components, Setup};
@@ -65,12 +65,12 @@ const AGREE: f64 = 0.01;
 impl<'a> JointModel<'a> {
     pub(crate) fn problem(&self, par: Par) -> Result<JointProblem<'a>> {
         claim((self.effects.len() + 2 * self.coordinates.len() + 6) as f64 * (self.y.len() as f64).powi(2))?;
-        let turned = ContrastCoordinates::new(self.x, self.y, self.weights)?;
+        let basis = ContrastBasis::new(self.x, self.y, self.weights)?;
         let (family, method) = (self.request.family, self.request.method);
         JointProblem::new(
             family,
             self.coordinates.clone(),
-            turned,
+            basis,
             &self.effects,
             method,
             self.lengths(),
@@ -132,7 +132,7 @@ impl JointProblem<'_> {
             local_lengths: first(&found.locals),
             grid_lengths: first(&found.seen),
             at_end: best.theta[0] > 0.0 && best.steps.iter().zip(&self.ends).any(|(t, e)| *t <= e.0 || *t >= e.1),
-            at_floor: residual <= 1.1 * self.floor() * others * self.turned.contrasts() as f64,
+            at_floor: residual <= 1.1 * self.floor() * others * self.basis.contrasts() as f64,
             lengths,
         })
     }
@@ -162,7 +162,7 @@ impl JointProblem<'_> {
             effects: std::iter::once(process).chain(model.effects.iter().copied()).collect(),
         };
         let setup = Setup::new(&whole, self.method, par)?;
-        let scale = self.turned.y_scale * self.turned.y_scale;
+        let scale = self.basis.y_scale * self.basis.y_scale;
         let local = |p: &JointPoint| VarianceOptimum {
             theta: p
                 .theta

@@ -1,7 +1,7 @@
 //! A process and other random effects, by the kernel matrix of all rows:
 //! `y ~ N(X beta, sigma2_0 k(distance / ell) + sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`.
 //!
-//! In the coordinates of `ContrastCoordinates`, with V22 the block of the contrasts, `a = V22^-1 y2` and V_i the slope of V in a parameter
+//! In the coordinates of `ContrastBasis`, with V22 the block of the contrasts, `a = V22^-1 y2` and V_i the slope of V in a parameter
 //!
 //! ```text
 //! -2 log L      = log|V22| + y2' a + ...            (ML: log|V|)

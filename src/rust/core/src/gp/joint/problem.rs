@@ -1,8 +1,8 @@
 //! The likelihood as a function of variances and logarithms of length scales.
 
+use crate::gp::contrast_basis::ContrastBasis;
 use crate::gp::exact::product_trace;
 use crate::gp::places::Places;
-use crate::gp::turned::ContrastCoordinates;
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
@@ -24,7 +24,7 @@ struct Correlations {
 /// Variances come first, that of the process at their head and the residual's at their end; then steps of log ell along the directions.
 pub struct JointProblem<'a> {
     pub places: Places<'a>,
-    pub turned: ContrastCoordinates,
+    pub basis: ContrastBasis,
     pub method: Method,
     /// Covariances of the other effects, turned.
     parts: Vec<Mat<f64>>,
@@ -60,17 +60,17 @@ impl<'a> JointProblem<'a> {
     pub fn new(
         family: Family,
         coordinates: Vec<&'a [f64]>,
-        turned: ContrastCoordinates,
+        basis: ContrastBasis,
         effects: &[Effect<'_>],
         method: Method,
         lengths: Lengths,
         par: Par,
     ) -> Result<Self> {
-        let m = turned.contrasts();
-        let parts: Vec<Mat<f64>> = effects.iter().map(|e| turned.matrix(covariance(e, par), par)).collect();
+        let m = basis.contrasts();
+        let parts: Vec<Mat<f64>> = effects.iter().map(|e| basis.matrix(covariance(e, par), par)).collect();
         let mut problem = Self {
             places: Places { family, coordinates },
-            turned,
+            basis,
             method,
             parts,
             unit: lengths.unit,
@@ -92,7 +92,7 @@ impl<'a> JointProblem<'a> {
     }
 
     /// The same settings for other fixed effects or another response.
-    pub fn with(&self, turned: ContrastCoordinates, effects: &[Effect<'_>]) -> Result<Self> {
+    pub fn with(&self, basis: ContrastBasis, effects: &[Effect<'_>]) -> Result<Self> {
         let lengths = Lengths {
             unit: self.unit.clone(),
             directions: self.directions.clone(),
@@ -102,7 +102,7 @@ impl<'a> JointProblem<'a> {
         Self::new(
             *family,
             coordinates.clone(),
-            turned,
+            basis,
             effects,
             self.method,
             lengths,
@@ -111,10 +111,10 @@ impl<'a> JointProblem<'a> {
     }
 
     fn check(&self, effects: &[Effect<'_>]) -> Result<()> {
-        let n = self.turned.n();
+        let n = self.basis.n();
         for (k, effect) in effects.iter().enumerate() {
             let all = trace(&self.parts[k], n);
-            let of_contrasts = trace(&self.parts[k], self.turned.contrasts());
+            let of_contrasts = trace(&self.parts[k], self.basis.contrasts());
             if of_contrasts <= 10.0 * f64::EPSILON * n as f64 * all {
                 return Err(Error::Vanishes {
                     label: effect.label.to_owned(),
@@ -131,8 +131,8 @@ impl<'a> JointProblem<'a> {
 
     pub fn n(&self) -> usize {
         match self.method {
-            Method::Reml => self.turned.contrasts(),
-            Method::Ml => self.turned.n(),
+            Method::Reml => self.basis.contrasts(),
+            Method::Ml => self.basis.n(),
         }
     }
 
@@ -143,7 +143,7 @@ impl<'a> JointProblem<'a> {
 
     /// The smallest part of all other variance that the residual's may be: below it the condition of V leaves no digits.
     pub fn floor(&self) -> f64 {
-        condition_floor(self.turned.n())
+        condition_floor(self.basis.n())
     }
 
     fn correlations(&self, steps: &[f64], par: Par) -> Arc<Correlations> {
@@ -154,9 +154,9 @@ impl<'a> JointProblem<'a> {
             return found.clone();
         }
         let lengths = self.lengths(steps);
-        let along = |d: &Vec<f64>| self.turned.matrix(self.places.slope_along(d, &lengths), par);
+        let along = |d: &Vec<f64>| self.basis.matrix(self.places.slope_along(d, &lengths), par);
         let found = Arc::new(Correlations {
-            k: self.turned.matrix(self.places.kernel(&lengths), par),
+            k: self.basis.matrix(self.places.kernel(&lengths), par),
             slopes: self.directions.iter().map(along).collect(),
         });
         if let Ok(mut last) = self.last.lock() {
@@ -168,11 +168,11 @@ impl<'a> JointProblem<'a> {
     /// What -2 log L has beyond log|V22| + y' P y.
     fn constant(&self) -> f64 {
         let x = if self.method == Method::Reml {
-            self.turned.design.log_det()
+            self.basis.design.log_det()
         } else {
             0.0
         };
-        self.n() as f64 * (TAU.ln() + 2.0 * self.turned.y_scale.ln()) + x - self.turned.log_weights()
+        self.n() as f64 * (TAU.ln() + 2.0 * self.basis.y_scale.ln()) + x - self.basis.log_weights()
     }
 
     /// The first `rows` rows and columns of V, its lower triangle.
@@ -192,7 +192,7 @@ impl<'a> JointProblem<'a> {
 
     /// None where V is not positive definite, or so nearly singular that its likelihood would be rounding.
     pub fn point(&self, theta: &[f64], steps: &[f64], par: Par) -> Option<JointPoint> {
-        let (n, m) = (self.turned.n(), self.turned.contrasts());
+        let (n, m) = (self.basis.n(), self.basis.contrasts());
         let residual = theta[theta.len() - 1];
         let others: f64 = theta.iter().zip(&self.size).map(|(t, s)| t * s).sum::<f64>() - residual;
         if residual < 0.999 * self.floor() * others * m as f64 || theta.iter().any(|t| !t.is_finite()) {
@@ -200,7 +200,7 @@ impl<'a> JointProblem<'a> {
         }
         let at = self.correlations(steps, par);
         stop::check().ok()?;
-        let y = MatRef::from_column_major_slice(&self.turned.y[..m], m, 1);
+        let y = MatRef::from_column_major_slice(&self.basis.y[..m], m, 1);
         let contrasts = Cholesky::new(self.covariance(theta, &at.k, m), par)?;
         let a = contrasts.solve(y.to_owned(), par);
         let slopes: Vec<(f64, &Mat<f64>)> = std::iter::once(&at.k)

@@ -3,7 +3,7 @@
 use super::descent::{DescentStart, descend};
 use super::fit::JointModel;
 use super::problem::{JointPoint, JointProblem};
-use crate::gp::turned::ContrastCoordinates;
+use crate::gp::contrast_basis::ContrastBasis;
 use crate::likelihood::Method;
 use crate::likelihood::profile::CurvePoint;
 use crate::likelihood::profiled::{Profiled, Rise};
@@ -31,7 +31,7 @@ const FAR: f64 = 1e4;
 pub struct JointProfile<'p, 'a> {
     model: &'p JointModel<'a>,
     problem: JointProblem<'a>,
-    what: JointParameter,
+    parameter: JointParameter,
     workers: &'p Workers,
     monitor: RefCell<&'p mut dyn Monitor>,
     best: JointPoint,
@@ -46,7 +46,7 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     /// `sigma2`, the residual's last, and `lengths`: those of the fit; `estimate` and `error`: of the parameter, in the units in which it is held.
     pub fn new(
         model: &'p JointModel<'a>,
-        what: JointParameter,
+        parameter: JointParameter,
         (sigma2, lengths): (&[f64], &[f64]),
         (estimate, error): (f64, f64),
         workers: &'p Workers,
@@ -54,16 +54,16 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     ) -> Result<Self> {
         let mut problem = workers.run(|par| model.problem(par))?;
         // a coefficient is profiled in ML, since REML does not contain it
-        if matches!(what, JointParameter::Beta(_)) {
+        if matches!(parameter, JointParameter::Beta(_)) {
             problem.method = Method::Ml;
         }
-        let scale = problem.turned.y_scale * problem.turned.y_scale;
+        let scale = problem.basis.y_scale * problem.basis.y_scale;
         let theta = sigma2.iter().map(|s| s / scale).collect();
         let steps = problem.steps_of(lengths);
         let start = DescentStart::free(&problem, theta, steps);
         let best = workers.run(|par| descend(&problem, &start, usize::MAX, par));
         let best = best.ok_or(crate::gp::exact::singular())?;
-        let estimate = match what {
+        let estimate = match parameter {
             JointParameter::Sigma(k) => sigma2[k].sqrt(),
             JointParameter::Step(d) => best.steps[d],
             JointParameter::Beta(_) => estimate,
@@ -76,7 +76,7 @@ impl<'p, 'a> JointProfile<'p, 'a> {
         Ok(Self {
             model,
             problem,
-            what,
+            parameter,
             workers,
             monitor: RefCell::new(monitor),
             last: RefCell::new(best.clone()),
@@ -90,12 +90,12 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     fn rise(&self, value: f64) -> Result<f64> {
         self.monitor.borrow_mut().check()?;
         let last = self.last.borrow().clone();
-        let moved = match self.what {
+        let moved = match self.parameter {
             JointParameter::Beta(j) => Some(self.moved(j, value)?),
             _ => None,
         };
         let problem = moved.as_ref().unwrap_or(&self.problem);
-        let start = match self.what {
+        let start = match self.parameter {
             JointParameter::Beta(_) => problem.lift(&last),
             JointParameter::Sigma(k) => problem.held_variance(&last, k, value),
             JointParameter::Step(d) => problem.held_step(&last, d, value),
@@ -122,15 +122,15 @@ impl<'p, 'a> JointProfile<'p, 'a> {
     /// The problem of the response less `value` times a column, which X no longer has.
     fn moved(&self, j: usize, value: f64) -> Result<JointProblem<'a>> {
         let model = self.model;
-        let column = self.problem.turned.design.kept[j];
-        let kept = self.problem.turned.design.kept.iter().copied();
+        let column = self.problem.basis.design.kept[j];
+        let kept = self.problem.basis.design.kept.iter().copied();
         let rest: Vec<usize> = kept.filter(|c| *c != column).collect();
         let x = Mat::from_fn(model.x.nrows(), rest.len(), |i, c| model.x[(i, rest[c])]);
         let y: Vec<f64> = (0..model.y.len())
             .map(|i| model.y[i] - value * model.x[(i, column)])
             .collect();
-        let turned = ContrastCoordinates::new(x.as_ref(), &y, model.weights)?;
-        self.problem.with(turned, &model.effects)
+        let basis = ContrastBasis::new(x.as_ref(), &y, model.weights)?;
+        self.problem.with(basis, &model.effects)
     }
 
     /// Where the deviance has risen by `rise`; an infinite number, or a variance of zero, where it never rises so far.
@@ -141,7 +141,7 @@ impl<'p, 'a> JointProfile<'p, 'a> {
 
     /// A step as the length scale that it leads to.
     fn in_user_units(&self, value: f64) -> f64 {
-        let JointParameter::Step(d) = self.what else {
+        let JointParameter::Step(d) = self.parameter else {
             return value;
         };
         let direction = &self.problem.directions[d];
@@ -182,7 +182,7 @@ impl Profiled for JointProfile<'_, '_> {
     }
 
     fn borders(&self) -> (f64, f64) {
-        match self.what {
+        match self.parameter {
             JointParameter::Sigma(_) => (0.0, f64::INFINITY),
             JointParameter::Step(d) => self.problem.ends[d],
             JointParameter::Beta(_) => (f64::NEG_INFINITY, f64::INFINITY),
@@ -191,7 +191,7 @@ impl Profiled for JointProfile<'_, '_> {
 
     /// A variance ends at zero; the range of length scales says nothing of what lies beyond.
     fn open(&self, side: f64) -> f64 {
-        match self.what {
+        match self.parameter {
             JointParameter::Sigma(_) if side < 0.0 => 0.0,
             _ => side * f64::INFINITY,
         }
@@ -234,7 +234,7 @@ impl JointProblem<'_> {
 
     fn held_variance(&self, last: &JointPoint, k: usize, sigma: f64) -> DescentStart {
         let mut start = self.lift(last);
-        start.theta[k] = (sigma / self.turned.y_scale).powi(2);
+        start.theta[k] = (sigma / self.basis.y_scale).powi(2);
         start.held[k] = true;
         if k == 0 && sigma == 0.0 {
             start.held[self.variances()..].fill(true);

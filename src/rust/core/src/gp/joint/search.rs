@@ -119,9 +119,9 @@ impl JointSearch<'_, '_> {
 
     /// Mean square of a contrast for each component that is present.
     fn scale(&self, present: &[bool]) -> f64 {
-        let turned = &self.problem.turned;
-        let m = turned.contrasts();
-        let square: f64 = turned.y[..m].iter().map(|y| y * y).sum::<f64>() / m as f64;
+        let basis = &self.problem.basis;
+        let m = basis.contrasts();
+        let square: f64 = basis.y[..m].iter().map(|y| y * y).sum::<f64>() / m as f64;
         square / (1 + present.iter().filter(|p| **p).count()) as f64
     }
 

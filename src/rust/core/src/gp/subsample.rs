@@ -78,7 +78,7 @@ impl Exact<'_> {
             shortest: unit.iter().map(|u| u * ends.0).collect(),
             longest: unit.iter().map(|u| u * ends.1).collect(),
         };
-        let (mut starts, strong) = self.of_part(search, unit, ends)?;
+        let (mut starts, strong) = self.of_subsample(search, unit, ends)?;
         if self.n() > MANY {
             starts = self.closer(search, unit, &range, starts)?;
         }
@@ -104,21 +104,21 @@ impl Exact<'_> {
     }
 
     /// Optima of some rows that may be the best on all, and whether these rows show a process for certain.
-    fn of_part(
+    fn of_subsample(
         &self,
         search: &LengthSearch<'_>,
         unit: &[f64],
         ends: (f64, f64),
     ) -> Result<(Vec<StartingValues>, bool)> {
         let rows = self.scattered(unit, LOOK);
-        let part = self.part(&rows);
-        let exact = self.over(&part)?;
+        let subsample = self.subsample(&rows);
+        let exact = self.over(&subsample)?;
         let mut monitor = search.monitor.borrow_mut();
         let look = search.of(&exact, &mut **monitor);
         let locals = look.isotropic(unit, ends.0, ends.1)?.locals;
         let best = locals.first().map_or(f64::INFINITY, |p| p.deviance);
         let more = (self.n() as f64 / rows.len() as f64).sqrt();
-        let close = |p: &&ProfilePoint| p.place != Location::Upper && (p.deviance - best) * more < HOPELESS;
+        let close = |p: &&ProfilePoint| p.location != Location::Upper && (p.deviance - best) * more < HOPELESS;
         let start = |p: &ProfilePoint| StartingValues {
             lengths: p.lengths.clone(),
             delta: p.delta,
@@ -144,14 +144,14 @@ impl Exact<'_> {
         range: &Range,
         starts: Vec<StartingValues>,
     ) -> Result<Vec<StartingValues>> {
-        let part = self.part(&self.scattered(unit, self.n() / 2));
-        let exact = self.over(&part)?;
+        let subsample = self.subsample(&self.scattered(unit, self.n() / 2));
+        let exact = self.over(&subsample)?;
         let mut monitor = search.monitor.borrow_mut();
         let half = search.of(&exact, &mut **monitor);
         let follow = |start: StartingValues| {
             let found = half.newton(&start.lengths, start.delta, range)?;
             let best = found.and_then(|found| found.locals.into_iter().next());
-            let best = best.filter(|p| p.place == Location::Interior);
+            let best = best.filter(|p| p.location == Location::Interior);
             Ok(best.map_or(start, |p| StartingValues {
                 lengths: p.lengths,
                 delta: p.delta,
@@ -161,9 +161,15 @@ impl Exact<'_> {
     }
 
     /// The same process over a part of the rows.
-    fn over<'p>(&self, part: &'p Subsample) -> Result<Exact<'p>> {
-        let coordinates = part.coordinates.iter().map(Vec::as_slice).collect();
-        Exact::new(self.places.family, coordinates, &part.y, part.x.as_ref(), &part.weights)
+    fn over<'p>(&self, subsample: &'p Subsample) -> Result<Exact<'p>> {
+        let coordinates = subsample.coordinates.iter().map(Vec::as_slice).collect();
+        Exact::new(
+            self.places.family,
+            coordinates,
+            &subsample.y,
+            subsample.x.as_ref(),
+            &subsample.weights,
+        )
     }
 
     /// Peaks of what a weak process would gain over its length scale, by its score on all rows.
@@ -209,7 +215,7 @@ impl Exact<'_> {
         })
     }
 
-    fn part(&self, rows: &[usize]) -> Subsample {
+    fn subsample(&self, rows: &[usize]) -> Subsample {
         let of = |x: &[f64]| rows.iter().map(|&i| x[i]).collect();
         let x = self.x();
         Subsample {

@@ -7,7 +7,7 @@ use crate::runtime::error::Result;
 use crate::runtime::stop::pieces;
 use faer::{Mat, MatRef, Par};
 
-pub struct ContrastCoordinates {
+pub struct ContrastBasis {
     pub design: Design,
     /// Roots of the weights.
     root: Vec<f64>,
@@ -16,7 +16,7 @@ pub struct ContrastCoordinates {
     pub y_scale: f64,
 }
 
-impl ContrastCoordinates {
+impl ContrastBasis {
     pub fn new(x: MatRef<'_, f64>, y: &[f64], weights: &[f64]) -> Result<Self> {
         let root: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
         let design = Design::new(x, &root)?;
