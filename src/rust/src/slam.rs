@@ -136,6 +136,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         k,
         sets: vec![],
         place: 0,
+        rays: vec![],
     };
     model.check()?;
     let listed = view::sublist(data, "sets")?;

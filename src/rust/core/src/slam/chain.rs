@@ -4,7 +4,8 @@ use super::model::Model;
 use super::rng::Source;
 use super::state::State;
 use super::{
-    factor_proportions, factors, group_moves, missing, missing_completed, missing_patterns, mixing, shrinkage, traits,
+    factor_proportions, factors, given_effects, group_moves, missing, missing_completed, missing_patterns, mixing,
+    ray_traits, shrinkage, traits,
 };
 use faer::Mat;
 
@@ -42,7 +43,14 @@ impl<'a> Chain<'a> {
     pub fn step(&mut self) {
         let (model, source, state) = (self.model, self.source, &mut self.state);
         state.iteration += 1;
-        if model.sets.is_empty() {
+        if !model.rays.is_empty() {
+            let left = ray_traits::draw(model, state, self.y.as_ref(), source);
+            factors::draw_parameters(model, state, source);
+            let totals = given_effects::totals(model, state, &left, source);
+            missing::draw_given_effects(model, state, &mut self.y, (&left, &totals), source);
+            let w = traits::without_fixed(model, state, self.y.as_ref()) - totals;
+            given_effects::draw_factors(model, state, w.as_ref(), source);
+        } else if model.sets.is_empty() {
             missing::draw(model, state, &mut self.y, source);
             let gathered = traits::draw(model, state, self.y.as_ref(), source);
             factors::draw_parameters(model, state, source);

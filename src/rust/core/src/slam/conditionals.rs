@@ -65,6 +65,7 @@ impl World {
             k: 2,
             sets: vec![],
             place: 0,
+            rays: vec![],
         };
         let mut state = State::start(&model, Source { seed: 1, chain: 0 });
         // loadings that are large enough to be seen in what is drawn given them

@@ -1,9 +1,9 @@
-//! Random effects given everything else, in the rotated basis: independent over rows.
+//! Random effects given everything else, in the basis of their point: independent over rows.
 
 use super::model::Model;
 use super::rng::{Stream, normal};
 
-/// Q'Z u of a residual with proportion h and variance sigma2: `prec = 1 / (sigma2 (1 - h)) + 1 / (sigma2 h s_i)`, zero where h or s_i is.
+/// Q'Z u (of several effects, of their sum) of a residual with proportion h and variance sigma2: `prec = 1 / (sigma2 (1 - h)) + 1 / (sigma2 h s_i)`, zero where h or s_i is.
 pub fn effect(model: &Model, residual: &[f64], g: usize, sigma2: f64, rng: &mut Stream) -> Vec<f64> {
     let h = model.proportions.h[g];
     let one = |(r, s): (&f64, &f64)| {
@@ -11,5 +11,5 @@ pub fn effect(model: &Model, residual: &[f64], g: usize, sigma2: f64, rng: &mut 
         let (share, spread) = (h * s / v, (sigma2 * (1.0 - h) * h * s / v).sqrt());
         share * r + spread * normal(rng)
     };
-    residual.iter().zip(&model.data.s).map(one).collect()
+    residual.iter().zip(model.s_in(model.basis_of(g))).map(one).collect()
 }

@@ -21,18 +21,25 @@ pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
         failed,
         ..
     } = state;
-    for (m, f) in f.chunks(n).enumerate() {
+    let turned = model.in_each_basis(columns(f, n));
+    for m in 0..model.k {
         let rng = &mut source.stream(iteration, Block::Coefficients, m);
         let b = &mut all[m * bf..(m + 1) * bf];
-        failed.coefficients += u64::from(!draw_coefficients(model, f, gf[m], shared, b, rng));
-        gf[m] = draw_proportion(model, &residual(model, f, b), rng);
+        let own = turned[model.basis_of(gf[m])].col_as_slice(m);
+        failed.coefficients += u64::from(!draw_coefficients(model, own, gf[m], shared, b, rng));
+        let left = |basis: usize| residual(model.xf_in(basis), turned[basis].col_as_slice(m), b);
+        let left: Vec<Vec<f64>> = (0..turned.len()).map(left).collect();
+        gf[m] = draw_proportion(model, &left, rng);
     }
 }
 
-/// The point of the grid of a factor, given what its coefficients leave of it.
-pub fn draw_proportion(model: &Model, e: &[f64], rng: &mut Stream) -> usize {
+/// The point of the grid of a factor, given what its coefficients leave of it, in each basis.
+pub fn draw_proportion(model: &Model, e: &[impl AsRef<[f64]>], rng: &mut Stream) -> usize {
     let grid = &model.proportions;
-    let square = |g: usize| sum_of(e.len(), |i| grid.at(g)[i] * e[i] * e[i]);
+    let square = |g: usize| {
+        let e = e[model.basis_of(g)].as_ref();
+        sum_of(e.len(), |i| grid.at(g)[i] * e[i] * e[i])
+    };
     let log = |g: usize| grid.log_factors[g] - 0.5 * grid.log_det[g] - 0.5 * square(g);
     let logs: Vec<f64> = (0..grid.count()).map(log).collect();
     index(&logs, rng)
@@ -40,7 +47,7 @@ pub fn draw_proportion(model: &Model, e: &[f64], rng: &mut Stream) -> usize {
 
 /// False if the coefficients stay as they were.
 fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut [f64], rng: &mut Stream) -> bool {
-    let (xf, w) = (&model.data.xf, model.proportions.at(g));
+    let (xf, w) = (model.xf_in(model.basis_of(g)), model.proportions.at(g));
     if b.is_empty() {
         return true;
     }
@@ -67,16 +74,10 @@ pub fn precision(model: &Model, l: usize, shared: &[f64]) -> f64 {
 }
 
 /// f - X_F b
-pub fn residual(model: &Model, f: &[f64], b: &[f64]) -> Vec<f64> {
+pub fn residual(xf: &Mat<f64>, f: &[f64], b: &[f64]) -> Vec<f64> {
     let mut e = f.to_vec();
     for (l, b) in b.iter().enumerate() {
-        let column = model
-            .data
-            .xf
-            .col(l)
-            .try_as_col_major()
-            .map_or(&[][..], |c| c.as_slice());
-        axpy(-b, column, &mut e);
+        axpy(-b, xf.col_as_slice(l), &mut e);
     }
     e
 }

@@ -67,6 +67,22 @@ impl Gaussian {
         true
     }
 
+    /// `P^-1 z`. False if P is not positive definite.
+    pub fn mean(&mut self, out: &mut [f64]) -> bool {
+        if !self.factor() {
+            return false;
+        }
+        out.copy_from_slice(&self.z);
+        self.forward(out, 0);
+        for i in (0..self.size).rev() {
+            out[i] /= self.p[i * self.size + i];
+            let value = out[i];
+            let row = &self.p[i * self.size..i * self.size + i];
+            out.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
+        }
+        true
+    }
+
     /// Some rows and columns of P^-1, by columns, and the same rows of P^-1 z, behind what `s` and `q` hold. False if P is not positive definite.
     pub fn inverse_at(&mut self, chosen: &[usize], s: &mut Vec<f64>, q: &mut Vec<f64>) -> bool {
         if !self.factor() {

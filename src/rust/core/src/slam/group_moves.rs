@@ -2,7 +2,7 @@
 
 use super::factors::{precision, residual};
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, Model};
+use super::model::{Coefficient, Model, columns};
 use super::rng::{Block, Source, Stream, generalised_inverse_gaussian, uniform};
 use super::shrinkage::sums;
 use super::state::State;
@@ -29,11 +29,11 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
 /// `f <- f + X c` and `b_j <- b_j - c lambda_j` leave the likelihood as it is; c is normal, as the priors of f and b are. Without it coefficients with flat priors
 /// follow the factors in small steps only.
 fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
-    let (n, b, c, bf, x) = (model.n(), model.b(), model.c(), model.bf(), &model.data.x);
+    let (n, b, c) = (model.n(), model.b(), model.c());
     if b == 0 {
         return;
     }
-    let e = residual(model, &state.f[m * n..(m + 1) * n], &state.bf[m * bf..(m + 1) * bf]);
+    let (x, e) = (model.x_in(model.basis_of(state.gf[m])), own_residual(model, state, m));
     let w = model.proportions.at(state.gf[m]);
     let precision: Vec<f64> = (0..b)
         .map(|l| match model.data.x_prior[l] {
@@ -60,6 +60,7 @@ fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
         state.failed.moves += 1;
         return;
     }
+    let x = &model.data.x;
     for (i, f) in state.f[m * n..(m + 1) * n].iter_mut().enumerate() {
         *f += (0..b).map(|l| x[(i, l)] * by[l]).sum::<f64>();
     }
@@ -72,8 +73,7 @@ fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
 /// Gives `c^2`. `sum`: of the squares of the factor's loadings times their local precisions.
 fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
     let (n, bf, c) = (model.n(), model.bf(), model.c());
-    let b = &state.bf[m * bf..(m + 1) * bf];
-    let e = residual(model, &state.f[m * n..(m + 1) * n], b);
+    let (b, e) = (&state.bf[m * bf..(m + 1) * bf], own_residual(model, state, m));
     let w = model.proportions.at(state.gf[m]);
     let psi = sum_of(n, |i| w[i] * e[i] * e[i])
         + (0..bf)
@@ -91,6 +91,13 @@ fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream)
     let at = model.b() + m;
     state.theta.chunks_mut(c).for_each(|theta| theta[at] /= factor);
     square
+}
+
+/// f - X_F b in the basis of the factor's point.
+fn own_residual(model: &Model, state: &State, m: usize) -> Vec<f64> {
+    let (n, bf, basis) = (model.n(), model.bf(), model.basis_of(state.gf[m]));
+    let f = model.in_basis(basis, columns(&state.f[m * n..(m + 1) * n], n));
+    residual(model.xf_in(basis), f.col_as_slice(0), &state.bf[m * bf..(m + 1) * bf])
 }
 
 /// Exchanges two factors with all that is theirs but the column's precision.

@@ -5,6 +5,7 @@
 
 use super::effects::effect;
 use super::model::{Model, TILE};
+use super::ray_traits::Left;
 use super::rng::{Block, Source, normal};
 use super::state::State;
 use crate::linalg::{axpy, dot, product};
@@ -37,6 +38,13 @@ pub fn complete(model: &Model, cells: &[f64], y: &mut Mat<f64>) {
         return;
     }
     let traits = with_missing(model);
+    if !model.rays.is_empty() {
+        let places = traits
+            .iter()
+            .flat_map(|&j| model.data.missing[j].iter().map(move |&i| (i, j)));
+        places.zip(cells).for_each(|(place, cell)| y[place] = *cell);
+        return;
+    }
     let starts: Vec<usize> = (traits.iter())
         .scan(0, |sum, &j| {
             Some(std::mem::replace(sum, *sum + model.data.missing[j].len()))
@@ -116,6 +124,26 @@ fn cells_of(
         cells.extend((model.data.missing[j].iter()).map(|&i| mean(i, at) + noise * normal(rng)));
     }
     cells
+}
+
+/// With several random effects, whose totals are drawn: the cells of `y`, which is in rows.
+pub fn draw_given_effects(
+    model: &Model,
+    state: &mut State,
+    y: &mut Mat<f64>,
+    (left, totals): (&Left, &Mat<f64>),
+    source: Source,
+) {
+    let mut cells = vec![];
+    for j in with_missing(model) {
+        let rng = &mut source.stream(state.iteration, Block::Missing, j);
+        let noise = (state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]])).sqrt();
+        for &i in &model.data.missing[j] {
+            y[(i, j)] += totals[(i, j)] - left.rows[(i, j)] + noise * normal(rng);
+            cells.push(y[(i, j)]);
+        }
+    }
+    state.cells = cells;
 }
 
 /// Row i of Q.

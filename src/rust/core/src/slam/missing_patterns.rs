@@ -133,7 +133,7 @@ fn own_means(model: &Model, state: &State, source: Source) -> Mat<f64> {
         // places of traits are below p
         let rng = &mut source.stream(state.iteration, Block::Effects, model.p() + m);
         let f = &state.f[m * n..(m + 1) * n];
-        let left = residual(model, f, &state.bf[m * bf..(m + 1) * bf]);
+        let left = residual(&model.data.xf, f, &state.bf[m * bf..(m + 1) * bf]);
         let u = effect(model, &left, state.gf[m], 1.0, rng);
         (0..n).map(|i| f[i] - left[i] + u[i]).collect()
     };

@@ -5,20 +5,22 @@
 //! drawn by slice sampling, with the proportions of both factors and the local precisions of a gamma process integrated out, which are drawn anew after it.
 
 use super::factors::{draw_proportion, precision, residual};
-use super::model::{Loadings, Model};
+use super::model::{Loadings, Model, columns};
 use super::rng::{Block, Source, Stream, normal, uniform};
 use super::state::State;
 use crate::linalg::{axpy, dot, sum_of};
+use faer::Mat;
 use std::f64::consts::PI;
 
 /// Two factors' parts of the state by columns, and what their prior needs.
 struct Columns {
-    /// F, residuals of F, coefficients of X_F, loadings in units of their prior and precisions of loadings, of each factor.
+    /// F, coefficients of X_F, loadings in units of their prior and precisions of loadings, of each factor.
     f: Vec<Vec<f64>>,
-    residual: Vec<Vec<f64>>,
     b: Vec<Vec<f64>>,
     lambda: Vec<Vec<f64>>,
     local: Vec<Vec<f64>>,
+    /// Residuals of F, of each factor, in each basis.
+    residual: Vec<Vec<Vec<f64>>>,
     /// Prior precisions of the coefficients of X_F.
     ridge: Vec<f64>,
 }
@@ -62,9 +64,14 @@ impl Columns {
         let each = |of: &dyn Fn(usize) -> Vec<f64>| (0..k).map(of).collect::<Vec<Vec<f64>>>();
         let f = |m: usize| &state.f[m * n..(m + 1) * n];
         let b = |m: usize| &state.bf[m * bf..(m + 1) * bf];
+        let of_basis = |basis: usize, f: &Mat<f64>| {
+            let one = |m: usize| residual(model.xf_in(basis), f.col_as_slice(m), b(m));
+            (0..k).map(one).collect()
+        };
+        let turned = model.in_each_basis(columns(&state.f, n)).into_iter().enumerate();
         Self {
             f: each(&|m| f(m).to_vec()),
-            residual: each(&|m| residual(model, f(m), b(m))),
+            residual: turned.map(|(basis, f)| of_basis(basis, &f)).collect(),
             b: each(&|m| b(m).to_vec()),
             lambda: each(&|m| (0..p).map(|j| state.lambda(model, j)[m] / units[j]).collect()),
             local: each(&|m| (0..p).map(|j| state.shrinkage.local[j * k + m]).collect()),
@@ -87,7 +94,8 @@ impl Columns {
     /// `f_a + t f_b` and `lambda_b - t lambda_a`.
     fn shear(&mut self, model: &Model, state: &State, a: usize, b: usize, rng: &mut Stream) {
         let w = model.proportions.at(state.gf[a]);
-        let (ra, rb) = (&self.residual[a], &self.residual[b]);
+        let own = &self.residual[model.basis_of(state.gf[a])];
+        let (ra, rb) = (&own[a], &own[b]);
         let (la, lb, local, tau) = (
             &self.lambda[a],
             &self.lambda[b],
@@ -104,14 +112,14 @@ impl Columns {
             return;
         }
         add(&mut self.f, t, b, a);
-        add(&mut self.residual, t, b, a);
+        self.residual.iter_mut().for_each(|columns| add(columns, t, b, a));
         add(&mut self.b, t, b, a);
         add(&mut self.lambda, -t, a, b);
     }
 
     /// Both factors by an angle, then their proportions.
     fn rotate(&mut self, model: &Model, state: &mut State, nu: f64, (a, b): (usize, usize), rng: &mut Stream) {
-        let forms = Forms::new(model, &self.residual[a], &self.residual[b]);
+        let forms = Forms::new(model, &self.residual, a, b);
         let column = &state.shrinkage.column;
         let density = |angle: f64| forms.log(model, angle) + self.log_loadings(nu, column, a, b, angle);
         let level = density(0.0) + uniform(rng).ln();
@@ -136,11 +144,15 @@ impl Columns {
                 high = angle;
             }
         };
-        for part in [&mut self.f, &mut self.residual, &mut self.b, &mut self.lambda] {
+        for part in [&mut self.f, &mut self.b, &mut self.lambda]
+            .into_iter()
+            .chain(&mut self.residual)
+        {
             turn(part, a, b, angle);
         }
         for m in [a, b] {
-            state.gf[m] = draw_proportion(model, &self.residual[m], rng);
+            let own: Vec<&[f64]> = self.residual.iter().map(|columns| &columns[m][..]).collect();
+            state.gf[m] = draw_proportion(model, &own, rng);
         }
     }
 
@@ -162,10 +174,13 @@ impl Columns {
 struct Forms(Vec<[f64; 3]>);
 
 impl Forms {
-    fn new(model: &Model, ra: &[f64], rb: &[f64]) -> Self {
-        let products: [Vec<f64>; 3] =
-            [(ra, ra), (ra, rb), (rb, rb)].map(|(x, y)| x.iter().zip(y).map(|(x, y)| x * y).collect());
-        let at = |g: usize| [0, 1, 2].map(|i| dot(model.proportions.at(g), &products[i]));
+    fn new(model: &Model, residual: &[Vec<Vec<f64>>], a: usize, b: usize) -> Self {
+        let of_basis = |columns: &Vec<Vec<f64>>| -> [Vec<f64>; 3] {
+            let pairs = [(a, a), (a, b), (b, b)].map(|(x, y)| columns[x].iter().zip(&columns[y]));
+            pairs.map(|pair| pair.map(|(x, y)| x * y).collect())
+        };
+        let products: Vec<[Vec<f64>; 3]> = residual.iter().map(of_basis).collect();
+        let at = |g: usize| [0, 1, 2].map(|i| dot(model.proportions.at(g), &products[model.basis_of(g)][i]));
         Self((0..model.proportions.count()).map(at).collect())
     }
 

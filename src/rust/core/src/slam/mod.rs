@@ -26,6 +26,9 @@
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
 //! | `effects` | U, for a draw that is kept |
+//! | `rays` | several random effects: the bases in which V is diagonal; the state is in rows |
+//! | `ray_traits` | traits by their rays |
+//! | `given_effects` | sums of random effects, h_Fm and F given them |
 //!
 //! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`], which factors of all draws are the same in [`alignment`].
 //!
@@ -42,6 +45,7 @@ mod effects;
 pub(crate) mod factor_proportions;
 pub(crate) mod factors;
 mod gaussian;
+mod given_effects;
 pub(crate) mod group_moves;
 pub(crate) mod missing;
 #[cfg(test)]
@@ -53,6 +57,8 @@ mod model;
 mod precisions;
 #[cfg(test)]
 mod proportions_check;
+mod ray_traits;
+mod rays;
 pub mod rng;
 mod sampler;
 pub(crate) mod shrinkage;
@@ -63,5 +69,6 @@ pub mod units;
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, Variance};
+pub use rays::Ray;
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

@@ -1,6 +1,7 @@
 //! Data in the rotated basis, and priors.
 
 use super::basis::Basis;
+use super::rays::Ray;
 use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, MatRef, Par};
@@ -86,9 +87,9 @@ pub struct Prior {
     pub shared: Vec<Variance>,
 }
 
-/// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`.
+/// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`. With several random effects it has the same points on each ray, ray by ray.
 pub struct Proportions {
-    /// Points of the grid, in [0, 1).
+    /// Points of the grid, in [0, 1): the part of all random effects.
     pub h: Vec<f64>,
     /// Logarithms of prior weights of the points, of traits.
     pub log_traits: Vec<f64>,
@@ -103,10 +104,17 @@ pub struct Proportions {
 impl Proportions {
     /// `s`: eigenvalues of Z K Z'.
     pub fn new(s: &[f64], h: Vec<f64>, log_traits: Vec<f64>, log_factors: Vec<f64>) -> Self {
-        let v = |i: usize, g: usize| h[g] * s[i] + (1.0 - h[g]);
-        let log_det = (0..h.len()).map(|g| sum_of(s.len(), |i| v(i, g).ln())).collect();
+        Self::along(&[s], &h, log_traits, log_factors)
+    }
+
+    /// `s`: eigenvalues of each ray; `h`: points of one.
+    pub fn along(s: &[&[f64]], h: &[f64], log_traits: Vec<f64>, log_factors: Vec<f64>) -> Self {
+        let h = h.repeat(s.len());
+        let n = s.first().map_or(0, |s| s.len());
+        let v = |i: usize, g: usize| h[g] * s[g * s.len() / h.len()][i] + (1.0 - h[g]);
+        let log_det = (0..h.len()).map(|g| sum_of(n, |i| v(i, g).ln())).collect();
         Self {
-            weights: Mat::from_fn(s.len(), h.len(), |i, g| v(i, g).recip()),
+            weights: Mat::from_fn(n, h.len(), |i, g| v(i, g).recip()),
             log_det,
             log_traits,
             log_factors,
@@ -125,7 +133,7 @@ impl Proportions {
     }
 }
 
-/// What is given, rotated by the eigenvectors Q of Z K Z'.
+/// What is given, rotated by the eigenvectors Q of Z K Z'; with several random effects in rows, and Q the identity.
 pub struct Data {
     /// Q'Y, n x p, of Y with 0 in the cells that are missing.
     pub y: Mat<f64>,
@@ -161,6 +169,8 @@ pub struct Model {
     pub sets: Vec<Set>,
     /// Where the names of this model's streams begin.
     pub place: usize,
+    /// Of several random effects; none with one.
+    pub rays: Vec<Ray>,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.
@@ -291,6 +301,7 @@ impl Set {
                 k: whole.k,
                 sets: vec![],
                 place: (number + 1) << 24,
+                rays: vec![],
             },
             traits,
             rows,

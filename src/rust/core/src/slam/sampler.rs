@@ -36,7 +36,7 @@ use rayon::prelude::*;
 ///         scaled: false,
 ///         shared: vec![],
 ///     },
-///     k: 0, sets: vec![], place: 0,
+///     k: 0, sets: vec![], place: 0, rays: vec![],
 /// };
 /// let mut sampler = Sampler::new(model);
 /// sampler.start(Source { seed: 1, chain: 0 })?;
@@ -63,11 +63,11 @@ pub struct Draws {
     pub theta: Vec<f64>,
     /// Variances of traits, p a draw.
     pub sigma2: Vec<f64>,
-    /// Proportions of traits, p a draw.
+    /// Proportions of traits, effects x p a draw.
     pub h: Vec<f64>,
-    /// Proportions of factors, k a draw.
+    /// Proportions of factors, effects x k a draw.
     pub hf: Vec<f64>,
-    /// Q'F, n x k a draw.
+    /// Q'F (with several effects F), n x k a draw.
     pub f: Vec<f64>,
     /// Coefficients of X_F, b_F x k a draw.
     pub bf: Vec<f64>,
@@ -81,12 +81,12 @@ pub struct Draws {
 
 impl Draws {
     fn keep(&mut self, model: &Model, state: &State, (factors, cells): (bool, bool)) {
-        let h = |g: &usize| model.proportions.h[*g];
+        let h = |g: &usize| model.proportions_at(*g);
         self.count += 1;
         self.theta.extend(&state.theta);
         self.sigma2.extend(&state.sigma2);
-        self.h.extend(state.g.iter().map(h));
-        self.hf.extend(state.gf.iter().map(h));
+        self.h.extend(state.g.iter().flat_map(h));
+        self.hf.extend(state.gf.iter().flat_map(h));
         if factors {
             self.f.extend(&state.f);
         }

@@ -42,8 +42,11 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
         y,
         design: &design,
         grams: &grams,
-        shrinkage: &state.shrinkage,
-        shared: &state.shared,
+        priors: Priors {
+            model,
+            shrinkage: &state.shrinkage,
+            shared: &state.shared,
+        },
     };
     let State {
         theta,
@@ -68,13 +71,23 @@ pub fn gather(model: &Model, state: &State, y: MatRef<'_, f64>) -> Gathered {
         y,
         design: &design,
         grams: &[],
-        shrinkage: &state.shrinkage,
-        shared: &state.shared,
+        priors: Priors {
+            model,
+            shrinkage: &state.shrinkage,
+            shared: &state.shared,
+        },
     };
     let (mut theta, mut sigma2, mut g) = (state.theta.clone(), state.sigma2.clone(), state.g.clone());
     by_tiles(model, &mut theta, &mut sigma2, &mut g, |tile| {
         before.gathered(&tile, y.subcols(tile.first, tile.g.len()))
     })
+}
+
+/// Y - X B
+pub fn without_fixed(model: &Model, state: &State, y: MatRef<'_, f64>) -> Mat<f64> {
+    let c = model.c();
+    let fixed = Mat::from_fn(model.b(), model.p(), |l, j| state.theta[j * c + l]);
+    y - product(model.data.x.as_ref(), fixed.as_ref(), Par::Seq)
 }
 
 /// The sum over tiles of traits, each of which may be changed.
@@ -128,14 +141,33 @@ fn grams(model: &Model, design: &Mat<f64>, g: &[usize]) -> Vec<Option<Mat<f64>>>
     (0..model.proportions.count()).into_par_iter().map(of_point).collect()
 }
 
+/// Weighted least squares of a trait: W'W of its design, and W'y.
+pub(super) struct Regression<'a> {
+    pub gram: &'a Mat<f64>,
+    pub right: &'a [f64],
+}
+
+/// Point and variance of a trait.
+pub(super) struct Variances<'a> {
+    pub g: &'a mut usize,
+    pub sigma2: &'a mut f64,
+}
+
 /// What the draws of all tiles start from.
 struct Before<'a> {
     model: &'a Model,
     y: MatRef<'a, f64>,
     design: &'a Mat<f64>,
     grams: &'a [Option<Mat<f64>>],
-    shrinkage: &'a Shrinkage,
-    shared: &'a [f64],
+    priors: Priors<'a>,
+}
+
+/// The priors of traits as the state has them.
+#[derive(Clone, Copy)]
+pub(super) struct Priors<'a> {
+    pub model: &'a Model,
+    pub shrinkage: &'a Shrinkage,
+    pub shared: &'a [f64],
 }
 
 impl Before<'_> {
@@ -151,7 +183,7 @@ impl Before<'_> {
 
     /// b_j and lambda_j given h_j and sigma2_j: normal with precision `(W'W + D) / sigma2`. How many traits kept what they had.
     fn coefficients(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) -> u64 {
-        let (model, c) = (self.model, self.model.c());
+        let c = self.model.c();
         let mut failed = 0;
         if c == 0 {
             return failed;
@@ -160,48 +192,17 @@ impl Before<'_> {
         let right = product(self.design.transpose(), weighted.as_ref(), Par::Seq);
         let mut gaussian = Gaussian::new(c);
         for (j, theta) in tile.theta.chunks_mut(c).enumerate() {
-            let (trait_, sigma2) = (tile.first + j, tile.sigma2[j]);
-            let Some(gram) = &self.grams[tile.g[j]] else {
-                failed += 1;
-                continue;
-            };
-            let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
-            let entry = |l: usize, o: usize| gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
-            gaussian.set(entry, |l| right[(l, j)]);
-            let known = |l: usize| {
-                if l < model.b() {
-                    None
-                } else {
-                    model.known(l - model.b(), trait_)
-                }
-            };
-            (0..c).for_each(|l| {
-                if let Some(value) = known(l) {
-                    gaussian.fix(l, value);
-                }
+            let drawn = self.grams[tile.g[j]].as_ref().is_some_and(|gram| {
+                let own = Regression {
+                    gram,
+                    right: right.col_as_slice(j),
+                };
+                self.priors
+                    .coefficients_of(tile.first + j, own, tile.sigma2[j], theta, &mut gaussian, rng)
             });
-            // columns of X are independent and priors proper: a failure is rounding, and the trait keeps what it has
-            let before = theta.to_vec();
-            if !gaussian.draw(sigma2.sqrt(), |l| known(l).is_none(), theta, rng) {
-                theta.copy_from_slice(&before);
-                failed += 1;
-            }
+            failed += u64::from(!drawn);
         }
         failed
-    }
-
-    /// Prior precision of a coefficient, times sigma2.
-    fn ridge(&self, l: usize, trait_: usize, sigma2: f64) -> f64 {
-        let b = self.model.b();
-        if l < b {
-            return match self.model.data.x_prior[l] {
-                Coefficient::Flat => 0.0,
-                Coefficient::Normal(variance) => sigma2 / variance,
-                Coefficient::Shared(number) => sigma2 / self.shared[number],
-            };
-        }
-        let scale = if self.model.prior.scaled { 1.0 } else { sigma2 };
-        scale * self.shrinkage.precision(l - b, trait_)
     }
 
     /// (h_j, sigma2_j) given the coefficients: h_j with sigma2_j integrated out, then sigma2_j, if it is not known.
@@ -213,43 +214,16 @@ impl Before<'_> {
             e * e
         });
         let sums = product(grid.weights.transpose(), square.as_ref(), Par::Seq);
+        let points: Vec<usize> = (0..grid.count()).collect();
         for j in 0..tile.g.len() {
-            let (extra, count) = self.scaled(tile, j);
-            let prior = match model.prior.residual[tile.first + j] {
-                Variance::Drawn(prior) => Some(prior),
-                Variance::Fixed(_) => None,
+            let theta = &tile.theta[j * model.c()..(j + 1) * model.c()];
+            let one = Variances {
+                g: &mut tile.g[j],
+                sigma2: &mut tile.sigma2[j],
             };
-            let shape = |prior: InverseGamma| prior.shape + 0.5 * (model.n() + count) as f64;
-            let square = |g: usize| sums[(g, j)] + extra;
-            let log = |g: usize| {
-                let data = match prior {
-                    Some(prior) => shape(prior) * (prior.scale + 0.5 * square(g)).ln(),
-                    None => 0.5 * square(g) / tile.sigma2[j],
-                };
-                grid.log_traits[g] - 0.5 * grid.log_det[g] - data
-            };
-            let logs: Vec<f64> = (0..grid.count()).map(log).collect();
-            tile.g[j] = index(&logs, rng);
-            if let Some(prior) = prior {
-                tile.sigma2[j] = inverse_gamma(shape(prior), prior.scale + 0.5 * square(tile.g[j]), rng);
-            }
+            self.priors
+                .variances_of(tile.first + j, theta, &points, sums.col_as_slice(j), one, rng);
         }
-    }
-
-    /// Square in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
-    fn scaled(&self, tile: &Tile<'_>, j: usize) -> (f64, usize) {
-        let (model, trait_) = (self.model, tile.first + j);
-        if !model.prior.scaled {
-            return (0.0, 0);
-        }
-        let loadings = &tile.theta[j * model.c() + model.b()..(j + 1) * model.c()];
-        let free = loadings
-            .iter()
-            .enumerate()
-            .filter(|(m, _)| model.known(*m, trait_).is_none());
-        free.fold((0.0, 0), |(sum, count), (m, x)| {
-            (sum + x * x * self.shrinkage.precision(m, trait_), count + 1)
-        })
     }
 
     /// What the factors need of these traits.
@@ -281,6 +255,106 @@ impl Before<'_> {
         let weights = &self.model.proportions.weights;
         Mat::from_fn(self.model.n(), tile.g.len(), |i, j| {
             weights[(i, tile.g[j])] * value(i, j)
+        })
+    }
+}
+
+impl Priors<'_> {
+    /// b_j and lambda_j of one trait. False if it keeps what it had.
+    pub(super) fn coefficients_of(
+        &self,
+        trait_: usize,
+        own: Regression<'_>,
+        sigma2: f64,
+        theta: &mut [f64],
+        gaussian: &mut Gaussian,
+        rng: &mut Stream,
+    ) -> bool {
+        let (model, c) = (self.model, self.model.c());
+        let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
+        let entry = |l: usize, o: usize| own.gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
+        gaussian.set(entry, |l| own.right[l]);
+        let known = |l: usize| {
+            if l < model.b() {
+                None
+            } else {
+                model.known(l - model.b(), trait_)
+            }
+        };
+        (0..c).for_each(|l| {
+            if let Some(value) = known(l) {
+                gaussian.fix(l, value);
+            }
+        });
+        // columns of X are independent and priors proper: a failure is rounding, and the trait keeps what it has
+        let before = theta.to_vec();
+        let drawn = gaussian.draw(sigma2.sqrt(), |l| known(l).is_none(), theta, rng);
+        if !drawn {
+            theta.copy_from_slice(&before);
+        }
+        drawn
+    }
+
+    /// Prior precision of a coefficient, times sigma2.
+    fn ridge(&self, l: usize, trait_: usize, sigma2: f64) -> f64 {
+        let b = self.model.b();
+        if l < b {
+            return match self.model.data.x_prior[l] {
+                Coefficient::Flat => 0.0,
+                Coefficient::Normal(variance) => sigma2 / variance,
+                Coefficient::Shared(number) => sigma2 / self.shared[number],
+            };
+        }
+        let scale = if self.model.prior.scaled { 1.0 } else { sigma2 };
+        scale * self.shrinkage.precision(l - b, trait_)
+    }
+
+    /// (h_j, sigma2_j) of one trait, among some points with their sums of squares.
+    pub(super) fn variances_of(
+        &self,
+        trait_: usize,
+        theta: &[f64],
+        points: &[usize],
+        sums: &[f64],
+        now: Variances<'_>,
+        rng: &mut Stream,
+    ) {
+        let (model, grid) = (self.model, &self.model.proportions);
+        let (extra, count) = self.scaled(theta, trait_);
+        let prior = match model.prior.residual[trait_] {
+            Variance::Drawn(prior) => Some(prior),
+            Variance::Fixed(_) => None,
+        };
+        let shape = |prior: InverseGamma| prior.shape + 0.5 * (model.n() + count) as f64;
+        let square = |at: usize| sums[at] + extra;
+        let log = |(at, &g): (usize, &usize)| {
+            let data = match prior {
+                Some(prior) => shape(prior) * (prior.scale + 0.5 * square(at)).ln(),
+                None => 0.5 * square(at) / *now.sigma2,
+            };
+            grid.log_traits[g] - 0.5 * grid.log_det[g] - data
+        };
+        let logs: Vec<f64> = points.iter().enumerate().map(log).collect();
+        let at = index(&logs, rng);
+        *now.g = points[at];
+        if let Some(prior) = prior {
+            *now.sigma2 = inverse_gamma(shape(prior), prior.scale + 0.5 * square(at), rng);
+        }
+    }
+
+    /// Square in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
+    fn scaled(&self, theta: &[f64], trait_: usize) -> (f64, usize) {
+        let model = self.model;
+        if !model.prior.scaled {
+            return (0.0, 0);
+        }
+        let loadings = &theta[model.b()..];
+        let free = loadings
+            .iter()
+            .enumerate()
+            .filter(|(m, _)| model.known(*m, trait_).is_none());
+        free.fold((0.0, 0), |(sum, count), (m, x)| {
+            (sum + x * x * self.shrinkage.precision(m, trait_), count + 1)
         })
     }
 }

@@ -4,7 +4,9 @@ use crate::definition::noise;
 use faer::{Mat, Side};
 use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
-use fastlmm_core::slam::{Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, State};
+use fastlmm_core::slam::{
+    Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Ray, Set, State,
+};
 
 pub struct World {
     pub model: Model,
@@ -74,8 +76,54 @@ impl World {
             k,
             sets: vec![],
             place: 0,
+            rays: vec![],
         };
         Self { model, q }
+    }
+
+    /// Two random effects: a dense kernel and groups of three rows, on rays that start from either alone.
+    pub fn several(n: usize, p: usize, k: usize, loadings: Loadings, scaled: bool) -> Self {
+        let one = Self::new(n, p, k, loadings, scaled);
+        let groups = Mat::from_fn(n, n, |i, j| f64::from(i / 3 == j / 3));
+        let covariances = [kernel(n), groups];
+        let (x, xf) = (&one.q * &one.model.data.x, &one.q * &one.model.data.xf);
+        let ray = |first: f64| Ray::new(vec![first, 1.0 - first], &covariances, x.as_ref(), xf.as_ref()).unwrap();
+        let rays: Vec<Ray> = [0.0, 0.5, 1.0].map(ray).into();
+        let h = [0.0, 0.3, 0.6, 0.9];
+        let weight = |ray: usize, g: usize| ((1 + g) as f64 * [0.5, 0.3, 1.0][ray]).ln();
+        let logs: Vec<f64> = (0..3).flat_map(|ray| (0..4).map(move |g| weight(ray, g))).collect();
+        let total = logs.iter().map(|l| l.exp()).sum::<f64>().ln();
+        let logs: Vec<f64> = logs.iter().map(|l| l - total).collect();
+        let s: Vec<&[f64]> = rays.iter().map(Ray::values).collect();
+        let proportions = Proportions::along(&s, &h, logs.clone(), logs.into_iter().rev().collect());
+        let data = Data {
+            x,
+            xf,
+            ..one.model.data
+        };
+        Self {
+            model: Model {
+                proportions,
+                data,
+                rays,
+                ..one.model
+            },
+            q: Mat::identity(n, n),
+        }
+    }
+
+    /// A draw of N(0, V) at a point of the grid.
+    fn field(&self, g: usize, rng: &mut Stream) -> Vec<f64> {
+        let model = &self.model;
+        let own = model.proportions.at(g).iter().map(|w| normal(rng) / w.sqrt());
+        let own: Vec<f64> = own.collect();
+        let ray = g * model.rays.len() / model.proportions.h.len();
+        match model.rays.get(ray) {
+            Some(ray) => (0..own.len())
+                .map(|i| (0..own.len()).map(|l| ray.vectors()[(i, l)] * own[l]).sum())
+                .collect(),
+            None => own,
+        }
     }
 
     /// Parameters from the prior, written without the sampler's blocks.
@@ -128,9 +176,9 @@ impl World {
         for m in 0..k {
             state.gf[m] = index(&model.proportions.log_factors, rng);
             state.bf[m] = state.shared[0].sqrt() * normal(rng);
-            for i in 0..n {
-                let mean = model.data.xf[(i, 0)] * state.bf[m];
-                state.f[m * n + i] = mean + normal(rng) / model.proportions.at(state.gf[m])[i].sqrt();
+            let own = self.field(state.gf[m], rng);
+            for (i, own) in own.into_iter().enumerate() {
+                state.f[m * n + i] = model.data.xf[(i, 0)] * state.bf[m] + own;
             }
         }
         state
@@ -140,11 +188,12 @@ impl World {
     pub fn simulate(&self, state: &State, rng: &mut Stream) -> Mat<f64> {
         let model = &self.model;
         let (n, c, b) = (model.n(), model.c(), model.b());
+        let own: Vec<Vec<f64>> = state.g.iter().map(|g| self.field(*g, rng)).collect();
         Mat::from_fn(n, model.p(), |i, j| {
             let theta = &state.theta[j * c..(j + 1) * c];
             let x: f64 = (0..b).map(|l| model.data.x[(i, l)] * theta[l]).sum();
             let f: f64 = (0..model.k).map(|m| state.f[m * n + i] * theta[b + m]).sum();
-            x + f + (state.sigma2[j] / model.proportions.at(state.g[j])[i]).sqrt() * normal(rng)
+            x + f + state.sigma2[j].sqrt() * own[j][i]
         })
     }
 
@@ -327,6 +376,24 @@ fn geweke_every_combination() {
                 };
                 assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
             }
+        }
+    }
+}
+
+/// Two random effects: every prior of loadings, in both units, cells all there and drawn.
+#[test]
+fn geweke_several_effects() {
+    for (name, loadings) in [("gamma", GAMMA), ("horseshoe", HORSESHOE)] {
+        for (scaled, missing) in [(false, false), (true, true)] {
+            let mut world = World::several(9, 3, 2, loadings, scaled);
+            if missing {
+                world.model.data.missing = vec![vec![0, 2], vec![1], vec![0, 2]];
+            }
+            let z = match loadings {
+                Loadings::Horseshoe { .. } => invariance(&mut world, 6000, 4, |_| ()),
+                Loadings::Gamma { .. } => geweke(&mut world, 15_000, |_| ()),
+            };
+            assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
         }
     }
 }
