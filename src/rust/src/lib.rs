@@ -25,6 +25,7 @@ mod scan;
 mod slam;
 mod slam_alignment;
 mod slam_basis;
+mod slam_rays;
 mod slam_summaries;
 mod view;
 mod words;
@@ -46,6 +47,7 @@ extendr_module! {
     use slam;
     use slam_alignment;
     use slam_basis;
+    use slam_rays;
     use slam_summaries;
     use words;
     use work;

@@ -4,6 +4,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::slam_basis::held;
+use crate::slam_rays::Rays;
 use crate::view;
 use crate::words::Shrinkage;
 use extendr_api::prelude::*;
@@ -12,8 +13,9 @@ use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
 use fastlmm_core::slam::{
-    Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Sampler, Set, Variance,
+    Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Ray, Sampler, Set, Variance,
 };
+use std::sync::Arc;
 
 /// A sampler of some chains, each from its beginning or from a state.
 /// @noRd
@@ -95,27 +97,38 @@ fn draws(draws: Draws) -> List {
         factors_b = draws.bf,
         precision = draws.column,
         shared = draws.shared,
-        cells = draws.cells
+        cells = draws.cells,
+        point = draws.point,
+        factors_point = draws.factors_point
     )
 }
 
 fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let owned = |name| view::owned(data, name);
     let y = owned("y")?;
+    let rays = rays_of(data, y.nrows())?;
     let s = view::numbers(data, "s")?;
-    view::same_length("s", s.len(), y.nrows())?;
     let missing = view::ordered_sets(&view::sublist(data, "missing")?, y.nrows(), "missing")?;
-    let basis = held(&view::sublist(data, "basis")?)?;
-    view::same_length("basis", basis.n(), y.nrows())?;
-    let rows = if missing.iter().all(Vec::is_empty) {
-        Mat::zeros(0, 0)
-    } else {
-        basis.transpose()?
-    };
+    let mut rows = Mat::zeros(0, 0);
+    if rays.is_empty() {
+        view::same_length("s", s.len(), y.nrows())?;
+        let basis = held(&view::sublist(data, "basis")?)?;
+        view::same_length("basis", basis.n(), y.nrows())?;
+        if !missing.iter().all(Vec::is_empty) {
+            rows = basis.transpose()?;
+        }
+    }
+    let of_rays: Vec<&[f64]> = rays.iter().map(|ray| ray.values()).collect();
+    let eigenvalues = if rays.is_empty() { vec![&s[..]] } else { of_rays };
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
     let mut model = Model {
-        proportions: Proportions::new(&s, view::numbers(prior, "h")?, log("traits")?, log("factors")?),
+        proportions: Proportions::along(
+            &eigenvalues,
+            &view::numbers(prior, "h")?,
+            log("traits")?,
+            log("factors")?,
+        ),
         data: Data {
             missing,
             x: owned("x")?,
@@ -136,7 +149,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         k,
         sets: vec![],
         place: 0,
-        rays: vec![],
+        rays,
     };
     model.check()?;
     let listed = view::sublist(data, "sets")?;
@@ -145,6 +158,18 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         .collect::<Reply<_>>()?;
     model.sets = sets;
     Ok(model)
+}
+
+/// Bases of several random effects, which R holds from the first use of a fit to its last.
+fn rays_of(data: &List, n: usize) -> Reply<Vec<Arc<Ray>>> {
+    let held = view::element(data, "rays")?;
+    if held.is_null() {
+        return Ok(vec![]);
+    }
+    let rays: ExternalPtr<Rays> = held.try_into().map_err(|_| view::missing("rays"))?;
+    let rows = rays.first().map_or(0, |ray| ray.values().len());
+    view::same_length("rays", rows, n)?;
+    Ok(rays.to_vec())
 }
 
 /// Traits that were observed in the same rows: their numbers, the rows, basis and eigenvalues of the rows' kernel, and the cells.

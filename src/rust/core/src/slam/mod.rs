@@ -27,6 +27,7 @@
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
 //! | `effects` | U, for a draw that is kept |
 //! | `rays` | several random effects: the bases in which V is diagonal; the state is in rows |
+//! | `ray_effects` | what V^-1 leaves of rows, for draws that were kept |
 //! | `ray_traits` | traits by their rays |
 //! | `given_effects` | sums of random effects, h_Fm and F given them |
 //!
@@ -57,6 +58,7 @@ mod model;
 mod precisions;
 #[cfg(test)]
 mod proportions_check;
+pub mod ray_effects;
 mod ray_traits;
 mod rays;
 pub mod rng;
@@ -69,6 +71,6 @@ pub mod units;
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, Variance};
-pub use rays::Ray;
+pub use rays::{Ray, covariance_of_rows};
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

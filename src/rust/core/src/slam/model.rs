@@ -5,6 +5,7 @@ use super::rays::Ray;
 use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, MatRef, Par};
+use std::sync::Arc;
 
 /// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,7 +171,7 @@ pub struct Model {
     /// Where the names of this model's streams begin.
     pub place: usize,
     /// Of several random effects; none with one.
-    pub rays: Vec<Ray>,
+    pub rays: Vec<Arc<Ray>>,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.

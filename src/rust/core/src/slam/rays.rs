@@ -10,11 +10,20 @@
 //! everything in its basis from the beginning.
 
 use super::model::Model;
-use crate::linalg::product;
+use crate::kernel::Kernel;
 use crate::linalg::tridiagonal::eigen;
+use crate::linalg::{by_entries, product};
 use crate::runtime::error::Result;
 use faer::{Mat, MatRef, Par, Scale};
 use std::ops::Range;
+
+/// Z K Z', rows by rows, over a number.
+pub fn covariance_of_rows(kernel: Kernel<'_>, index: &[usize], group: &[usize], z: &[f64], unit: f64) -> Mat<f64> {
+    let between = kernel.between(index, Par::Seq);
+    by_entries(z.len(), z.len(), |i, j| {
+        z[i] * between[(group[i], group[j])] * z[j] / unit
+    })
+}
 
 /// Shares of several random effects, and the basis that goes with them.
 pub struct Ray {
@@ -110,14 +119,5 @@ impl Model {
     /// Eigenvalues that belong to a basis.
     pub(crate) fn s_in(&self, basis: usize) -> &[f64] {
         self.rays.get(basis).map_or(&self.data.s, |ray| &ray.s)
-    }
-
-    /// Proportions of the effects at a point, one after the other.
-    pub(crate) fn proportions_at(&self, g: usize) -> Vec<f64> {
-        let h = self.proportions.h[g];
-        match self.rays.get(self.basis_of(g)) {
-            Some(ray) => ray.shares.iter().map(|share| share * h).collect(),
-            None => vec![h],
-        }
     }
 }

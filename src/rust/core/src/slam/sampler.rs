@@ -63,10 +63,14 @@ pub struct Draws {
     pub theta: Vec<f64>,
     /// Variances of traits, p a draw.
     pub sigma2: Vec<f64>,
-    /// Proportions of traits, effects x p a draw.
+    /// Proportions of traits, of all random effects together, p a draw.
     pub h: Vec<f64>,
-    /// Proportions of factors, effects x k a draw.
+    /// The same of factors, k a draw.
     pub hf: Vec<f64>,
+    /// With several random effects: points of the grid of traits, p a draw.
+    pub point: Vec<f64>,
+    /// The same of factors, k a draw.
+    pub factors_point: Vec<f64>,
     /// Q'F (with several effects F), n x k a draw.
     pub f: Vec<f64>,
     /// Coefficients of X_F, b_F x k a draw.
@@ -81,12 +85,16 @@ pub struct Draws {
 
 impl Draws {
     fn keep(&mut self, model: &Model, state: &State, (factors, cells): (bool, bool)) {
-        let h = |g: &usize| model.proportions_at(*g);
+        let h = |g: &usize| model.proportions.h[*g];
         self.count += 1;
         self.theta.extend(&state.theta);
         self.sigma2.extend(&state.sigma2);
-        self.h.extend(state.g.iter().flat_map(h));
-        self.hf.extend(state.gf.iter().flat_map(h));
+        self.h.extend(state.g.iter().map(h));
+        self.hf.extend(state.gf.iter().map(h));
+        if !model.rays.is_empty() {
+            self.point.extend(state.g.iter().map(|g| *g as f64));
+            self.factors_point.extend(state.gf.iter().map(|g| *g as f64));
+        }
         if factors {
             self.f.extend(&state.f);
         }
@@ -130,6 +138,11 @@ impl Sampler {
         let state = State::from_bytes(&self.model, bytes).ok_or(Error::State)?;
         self.chains.push((source, state));
         Ok(())
+    }
+
+    /// The model of all chains.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// Draws of each chain that failed, from its beginning on.

@@ -10,6 +10,8 @@ use fastlmm_core::slam::{
 
 pub struct World {
     pub model: Model,
+    /// Covariances of the random effects, in rows.
+    covariances: Vec<Mat<f64>>,
     /// Eigenvectors of the kernel.
     q: Mat<f64>,
 }
@@ -78,23 +80,25 @@ impl World {
             place: 0,
             rays: vec![],
         };
-        Self { model, q }
+        let covariances = vec![kernel(n)];
+        Self { model, covariances, q }
     }
 
     /// Two random effects: a dense kernel and groups of three rows, on rays that start from either alone.
     pub fn several(n: usize, p: usize, k: usize, loadings: Loadings, scaled: bool) -> Self {
         let one = Self::new(n, p, k, loadings, scaled);
         let groups = Mat::from_fn(n, n, |i, j| f64::from(i / 3 == j / 3));
-        let covariances = [kernel(n), groups];
+        let covariances = vec![kernel(n), groups];
         let (x, xf) = (&one.q * &one.model.data.x, &one.q * &one.model.data.xf);
-        let ray = |first: f64| Ray::new(vec![first, 1.0 - first], &covariances, x.as_ref(), xf.as_ref()).unwrap();
-        let rays: Vec<Ray> = [0.0, 0.5, 1.0].map(ray).into();
+        let ray =
+            |first: f64| Arc::new(Ray::new(vec![first, 1.0 - first], &covariances, x.as_ref(), xf.as_ref()).unwrap());
+        let rays: Vec<Arc<Ray>> = [0.0, 0.5, 1.0].map(ray).into();
         let h = [0.0, 0.3, 0.6, 0.9];
         let weight = |ray: usize, g: usize| ((1 + g) as f64 * [0.5, 0.3, 1.0][ray]).ln();
         let logs: Vec<f64> = (0..3).flat_map(|ray| (0..4).map(move |g| weight(ray, g))).collect();
         let total = logs.iter().map(|l| l.exp()).sum::<f64>().ln();
         let logs: Vec<f64> = logs.iter().map(|l| l - total).collect();
-        let s: Vec<&[f64]> = rays.iter().map(Ray::values).collect();
+        let s: Vec<&[f64]> = rays.iter().map(|ray| ray.values()).collect();
         let proportions = Proportions::along(&s, &h, logs.clone(), logs.into_iter().rev().collect());
         let data = Data {
             x,
@@ -108,8 +112,24 @@ impl World {
                 rays,
                 ..one.model
             },
+            covariances,
             q: Mat::identity(n, n),
         }
+    }
+
+    /// V at a point of the grid, in rows.
+    fn covariance(&self, g: usize) -> Mat<f64> {
+        let (model, h) = (&self.model, self.model.proportions.h[g]);
+        let ray = model.rays.get(g * model.rays.len() / model.proportions.h.len());
+        let shares = ray.map_or(vec![1.0], |ray| ray.shares.clone());
+        Mat::from_fn(model.n(), model.n(), |i, l| {
+            let effects: f64 = shares
+                .iter()
+                .zip(&self.covariances)
+                .map(|(w, k)| h * w * k[(i, l)])
+                .sum();
+            effects + if i == l { 1.0 - h } else { 0.0 }
+        })
     }
 
     /// A draw of N(0, V) at a point of the grid.
@@ -262,6 +282,22 @@ fn functionals(world: &World, state: &State) -> Vec<f64> {
         // the product is what the data see
         all.push((lambda(0, m) * state.f[m * n]).tanh());
         all.push((lambda(1, m) * state.f[m * n + 1]).abs().ln());
+    }
+    if let Some(first) = model.rays.first() {
+        let points = model.proportions.h.len() / model.rays.len();
+        all.extend(
+            state
+                .g
+                .iter()
+                .chain(&state.gf)
+                .map(|g| model.proportions.h[*g] * model.rays[g / points].shares[0]),
+        );
+        all.extend(
+            state
+                .gf
+                .iter()
+                .map(|g| f64::from(u8::from(model.rays[g / points].shares == first.shares))),
+        );
     }
     all.push(state.shared[0].ln());
     all.extend(state.cells.iter().map(|y| y.tanh()));
@@ -431,6 +467,15 @@ fn geweke_catches_planted_bugs() {
         let z = invariance(&mut world, 6_000, 4, bug);
         assert!(z > 6.0, "{name}, replicates: {z}");
     }
+    let mut world = World::several(9, 3, 2, GAMMA, false);
+    let bugs: [(&str, Bug); 2] = [
+        ("a trait kept from its last ray", |s| s.g[0] = s.g[0].min(7)),
+        ("a factor kept from its first ray", |s| s.gf[0] = s.gf[0].max(4)),
+    ];
+    for (name, bug) in bugs {
+        let z = invariance(&mut world, 6_000, 4, bug);
+        assert!(z > 6.0, "{name}: {z}");
+    }
     let mut world = World::new(8, 3, 2, HORSESHOE, false);
     let bugs: [(&str, Bug); 2] = [
         ("a horseshoe's columns too wide", |s| {
@@ -449,16 +494,55 @@ fn geweke_catches_planted_bugs() {
 /// Without factors each trait stands alone: `p(g | y)` is proportional to `pi_g |V|^-1/2 |X'V^-1 X|^-1/2 (b0 + y'P_g y / 2)^-(a0 + (n - b) / 2)`.
 #[test]
 fn without_factors_the_posterior_is_known() {
-    let mut world = World::new(20, 2, 0, GAMMA, false);
+    follows_the_closed_form(&mut World::new(20, 2, 0, GAMMA, false));
+    follows_the_closed_form(&mut World::several(20, 2, 0, GAMMA, false));
+}
+
+/// With all prior weight on the ray of one effect alone it is that of this effect.
+#[test]
+fn the_ray_of_one_effect_is_that_effect() {
+    let mut several = World::several(20, 2, 0, GAMMA, false);
+    let grid = &mut several.model.proportions;
+    grid.h.truncate(4);
+    let s: Vec<&[f64]> = several.model.rays.iter().map(|ray| ray.values()).collect();
+    let logs: Vec<f64> = (0..12)
+        .map(|g| if g < 8 { f64::NEG_INFINITY } else { 0.25f64.ln() })
+        .collect();
+    *grid = Proportions::along(&s, &grid.h.clone(), logs.clone(), logs);
+    follows_the_closed_form(&mut several);
+    let mut one = World::new(20, 2, 0, GAMMA, false);
+    let grid = &mut one.model.proportions;
+    *grid = Proportions::new(
+        &one.model.data.s,
+        several.model.proportions.h[..4].to_vec(),
+        vec![0.25f64.ln(); 4],
+        vec![0.25f64.ln(); 4],
+    );
+    one.model.data.y = one.q.transpose() * &several.model.data.y;
+    for j in 0..2 {
+        let ((all, mean), (of_one, own)) = (closed_form(&several, j), closed_form(&one, j));
+        assert!((mean / own - 1.0).abs() < 1e-9);
+        assert!(all[8..].iter().zip(&of_one).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+}
+
+fn follows_the_closed_form(world: &mut World) {
     world.model.data.x_prior = vec![Coefficient::Flat; 2];
     world.model.data.xf = Mat::zeros(20, 0);
     world.model.data.xf_prior = vec![];
-    world.model.data.y = Mat::from_fn(20, 2, |i, j| {
-        (noise(8, i, j) - 0.5) * 4.0 * (1.0 + world.model.data.s[i]).sqrt()
-    });
+    let own: Vec<Vec<f64>> = (0..2)
+        .map(|j| {
+            world.field(
+                world.model.proportions.h.len() - 2,
+                &mut Source { seed: 12, chain: j }.stream(0, Block::Start, 0),
+            )
+        })
+        .collect();
+    world.model.data.y = Mat::from_fn(20, 2, |i, j| 1.5 * own[j][i]);
     const DRAWS: usize = 40_000;
+    let points = world.model.proportions.h.len();
     let mut chain = Chain::new(&world.model, Source { seed: 11, chain: 0 });
-    let mut seen = [[0.0; 4]; 2];
+    let mut seen = vec![vec![0.0; points]; 2];
     let mut sums = [0.0; 2];
     for _ in 0..DRAWS {
         chain.step();
@@ -468,14 +552,10 @@ fn without_factors_the_posterior_is_known() {
         }
     }
     for j in 0..2 {
-        let (weights, mean) = closed_form(&world, j);
-        for g in 0..4 {
-            assert!(
-                (seen[j][g] - weights[g]).abs() < 0.015,
-                "{j} {g}: {} {}",
-                seen[j][g],
-                weights[g]
-            );
+        let (weights, mean) = closed_form(world, j);
+        for g in 0..points {
+            let (found, expected) = (seen[j][g], weights[g]);
+            assert!((found - expected).abs() < 0.015, "{j} {g}: {found} {expected}");
         }
         assert!((sums[j] / mean - 1.0).abs() < 0.02, "{j}: {} {mean}", sums[j]);
     }
@@ -485,13 +565,12 @@ fn without_factors_the_posterior_is_known() {
 fn closed_form(world: &World, j: usize) -> (Vec<f64>, f64) {
     let model = &world.model;
     let n = model.n();
-    let (q, k) = (&world.q, kernel(n));
+    let q = &world.q;
     let (x, y) = (q * &model.data.x, q * model.data.y.subcols(j, 1));
     let InverseGamma { shape, scale } = RESIDUAL;
     let shape = shape + 0.5 * (n - 2) as f64;
     let at = |g: usize| {
-        let h = model.proportions.h[g];
-        let v = Mat::from_fn(n, n, |i, l| h * k[(i, l)] + if i == l { 1.0 - h } else { 0.0 });
+        let v = world.covariance(g);
         let log_det = |m: &Mat<f64>| m.determinant().ln();
         let inverse = faer::linalg::solvers::DenseSolveCore::inverse(&v.partial_piv_lu());
         let xx = x.transpose() * &inverse * &x;
@@ -502,7 +581,7 @@ fn closed_form(world: &World, j: usize) -> (Vec<f64>, f64) {
         let log = model.proportions.log_traits[g] - 0.5 * log_det(&v) - 0.5 * log_det(&xx) - shape * rate.ln();
         (log, rate / (shape - 1.0))
     };
-    let points: Vec<(f64, f64)> = (0..4).map(at).collect();
+    let points: Vec<(f64, f64)> = (0..model.proportions.h.len()).map(at).collect();
     let total: f64 = points.iter().map(|p| p.0.exp()).sum();
     let weights: Vec<f64> = points.iter().map(|p| p.0.exp() / total).collect();
     let mean = points.iter().zip(&weights).map(|(p, w)| p.1 * w).sum();
