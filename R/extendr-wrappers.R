@@ -199,6 +199,18 @@ ffi_slam_basis <- function(model) .Call(wrap__ffi_slam_basis, model)
 #' @noRd
 ffi_slam_turn <- function(basis, A, back) .Call(wrap__ffi_slam_turn, basis, A, back)
 
+#' Bases of the rays: a row of `shares` each, a column an effect; covariances of the effects over `units`. `X` and `XF` in rows.
+#' @noRd
+ffi_slam_rays <- function(model, shares, units, X, XF) .Call(wrap__ffi_slam_rays, model, shares, units, X, XF)
+
+#' Means over the draws of `h_r V^-1` of what is left, of each effect r: rows x responses.
+#' @noRd
+ffi_slam_effect_means <- function(sampler, draws, threads) .Call(wrap__ffi_slam_effect_means, sampler, draws, threads)
+
+#' A power of V, at the point of each column, times the columns.
+#' @noRd
+ffi_slam_power <- function(sampler, A, points, power) .Call(wrap__ffi_slam_power, sampler, A, points, power)
+
 #' Means over all draws of a covariance or correlation of some traits.
 #' @noRd
 ffi_slam_means <- function(draws, model, traits) .Call(wrap__ffi_slam_means, draws, model, traits)
