@@ -7,6 +7,7 @@ use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, ind
 use fastlmm_core::slam::{
     Chain, Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Ray, Set, State,
 };
+use std::sync::Arc;
 
 pub struct World {
     pub model: Model,
