@@ -13,7 +13,8 @@ use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
 use fastlmm_core::slam::{
-    Coefficient, Data, Draws, InverseGamma, Loadings, Model, Prior, Proportions, Ray, Sampler, Set, Variance,
+    Coefficient, Data, Draws, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Ray, Sampler, Set,
+    Variance,
 };
 use std::sync::Arc;
 
@@ -99,7 +100,8 @@ fn draws(draws: Draws) -> List {
         shared = draws.shared,
         cells = draws.cells,
         point = draws.point,
-        factors_point = draws.factors_point
+        factors_point = draws.factors_point,
+        effects = draws.effects
     )
 }
 
@@ -145,6 +147,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
             loadings: loadings(prior)?,
             scaled: view::flag(prior, "scaled")?,
             shared: variances(prior, "shared")?,
+            means: loading_means(prior)?,
         },
         k,
         sets: vec![],
@@ -226,6 +229,20 @@ fn loadings(prior: &List) -> Reply<Loadings> {
             truncated: view::flag(prior, "truncated")?,
         }),
         _ => Err(prior_shape(numbers.len())),
+    }
+}
+
+/// Covariates of the traits, the number of each column's group from 1 on, shape and scale of the variances of effects.
+fn loading_means(prior: &List) -> Reply<LoadingMeans> {
+    let covariates = view::owned(prior, "trait_covariates")?;
+    let groups = view::indices(&view::whole(prior, "trait_groups")?, covariates.ncols(), "trait_groups")?;
+    match view::numbers(prior, "trait_variance")?[..] {
+        [shape, scale] => Ok(LoadingMeans {
+            covariates,
+            groups,
+            variance: InverseGamma { shape, scale },
+        }),
+        ref other => Err(prior_shape(other.len())),
     }
 }
 

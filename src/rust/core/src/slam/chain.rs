@@ -4,8 +4,8 @@ use super::model::Model;
 use super::rng::Source;
 use super::state::State;
 use super::{
-    factor_proportions, factors, given_effects, group_moves, missing, missing_completed, missing_patterns, mixing,
-    ray_traits, shrinkage, traits,
+    factor_proportions, factors, given_effects, group_moves, loading_means, missing, missing_completed,
+    missing_patterns, mixing, ray_traits, shrinkage, traits,
 };
 use faer::Mat;
 
@@ -66,9 +66,11 @@ impl<'a> Chain<'a> {
             }
         }
         group_moves::draw(model, state, source);
-        // the local precisions that a rotation leaves out are drawn next
+        // the local precisions and variances that a rotation leaves out are drawn next
         mixing::draw(model, state, source);
+        loading_means::draw_variances(model, state, source);
         shrinkage::draw(model, state, source);
+        loading_means::draw(model, state, source);
         shrinkage::draw_shared(model, state, source);
     }
 

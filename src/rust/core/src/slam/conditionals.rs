@@ -3,6 +3,7 @@
 //! If x is drawn from its conditional density p, the slope s of log p has `E s = 0` and `E (x - x0) s = -1` (x on the whole line: logarithms of what is positive). The slope is a
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
+use super::loading_means::{self, LoadingMeans};
 use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
@@ -61,6 +62,7 @@ impl World {
                 loadings,
                 scaled,
                 shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }.into()],
+                means: LoadingMeans::default(),
             },
             k: 2,
             sets: vec![],
@@ -81,6 +83,7 @@ impl World {
             .iter_mut()
             .for_each(|x| *x = gamma(2.0, 2.0, rng));
         (state.shrinkage.omega2, state.shrinkage.xi) = (0.5 + uniform(rng), 0.5 + uniform(rng));
+        state.shrinkage.update_columns(&model.prior.loadings);
         Self {
             model,
             state,
@@ -103,6 +106,46 @@ impl World {
             .map(|i| (0..N).map(|j| e[i] * inverse[(i, j)] * e[j]).sum::<f64>())
             .sum();
         -0.5 * (v.determinant().ln() + square)
+    }
+
+    /// With covariates of the traits in two groups.
+    fn with_means(mut self) -> Self {
+        let c = [[0.8, -0.5, 1.3], [-1.1, 0.6, 0.4]];
+        self.model.prior.means = LoadingMeans {
+            covariates: Mat::from_fn(2, 3, |j, l| c[j][l]),
+            groups: vec![0, 1, 0],
+            variance: InverseGamma { shape: 2.7, scale: 1.4 },
+        };
+        self.state.effects.w = vec![0.9, -0.4, 0.6, 1.2, 0.3, -0.8];
+        self.state.effects.v = vec![0.5, 1.1, 0.8, 0.4];
+        self
+    }
+
+    /// Log density of effects on loadings and their variances.
+    fn log_effects(&self, state: &State) -> f64 {
+        let (prior, mut log) = (&self.model.prior.means, 0.0);
+        if prior.groups.is_empty() {
+            return log;
+        }
+        for m in 0..2 {
+            for l in 0..3 {
+                let (w, v) = (state.effects.w[m * 3 + l], state.effects.v[m * 2 + prior.groups[l]]);
+                let precision = column(&self.model, &state.shrinkage, m) / v;
+                log += 0.5 * (precision.ln() - precision * w * w);
+            }
+            for v in &state.effects.v[m * 2..m * 2 + 2] {
+                log += -(prior.variance.shape + 1.0) * v.ln() - prior.variance.scale / v;
+            }
+        }
+        log
+    }
+
+    /// Prior mean of a loading.
+    fn mean(&self, state: &State, j: usize, m: usize) -> f64 {
+        let prior = &self.model.prior.means;
+        (0..prior.groups.len())
+            .map(|l| prior.covariates[(j, l)] * state.effects.w[m * 3 + l])
+            .sum()
     }
 
     /// The joint log density of data and all parameters, up to a constant.
@@ -135,7 +178,7 @@ impl World {
             for m in 0..2 {
                 let unit = if model.prior.scaled { state.sigma2[j] } else { 1.0 };
                 let precision = state.shrinkage.local[j * 2 + m] * column(model, &state.shrinkage, m) / unit;
-                log += 0.5 * (precision.ln() - precision * theta[2 + m].powi(2));
+                log += 0.5 * (precision.ln() - precision * (theta[2 + m] - self.mean(state, j, m)).powi(2));
             }
         }
         for m in 0..2 {
@@ -164,7 +207,7 @@ impl World {
                 locals + global + inverse_gamma(s.delta[1], delta)
             }
         };
-        log + variance(state.shared[0], model.prior.shared[0])
+        log + self.log_effects(state) + variance(state.shared[0], model.prior.shared[0])
     }
 
     /// Draws a block again and again from the same state, and holds numbers of it against the joint density. `before` and `after` make the state at which the number was drawn.
@@ -255,11 +298,41 @@ const HORSESHOE: Loadings = Loadings::Horseshoe {
     delta: InverseGamma { shape: 3.0, scale: 1.2 },
 };
 
+/// Each kind of loadings, and each with means that depend on covariates of the traits.
+fn worlds() -> Vec<World> {
+    let kinds = [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)];
+    let plain = kinds.map(|(loadings, scaled)| World::new(loadings, scaled));
+    let means = kinds.map(|(loadings, scaled)| World::new(loadings, scaled).with_means());
+    plain.into_iter().chain(means).collect()
+}
+
+#[test]
+fn effects_on_loadings_follow_the_joint_density() {
+    let none = |_: &mut State, _: &State| ();
+    for (loadings, scaled) in [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)] {
+        let world = World::new(loadings, scaled).with_means();
+        let coordinates = [
+            free(|s| &mut s.effects.w[0], none),
+            free(|s| &mut s.effects.w[2], none),
+            free(|s| &mut s.effects.w[4], none),
+        ];
+        world.check("effects", &coordinates, |state, source| {
+            loading_means::draw(&world.model, state, source)
+        });
+        let coordinates = [
+            positive(|s| &mut s.effects.v[0], none),
+            positive(|s| &mut s.effects.v[3], none),
+        ];
+        world.check("variances of effects", &coordinates, |state, source| {
+            loading_means::draw_variances(&world.model, state, source)
+        });
+    }
+}
+
 #[test]
 fn traits_follow_the_joint_density() {
     let earlier = |s: &mut State, before: &State| (s.sigma2, s.g) = (before.sigma2.clone(), before.g.clone());
-    for (loadings, scaled) in [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)] {
-        let world = World::new(loadings, scaled);
+    for world in worlds() {
         let coordinates = [
             free(|s| &mut s.theta[0], earlier),
             free(|s| &mut s.theta[1], earlier),
@@ -301,8 +374,8 @@ fn factors_follow_the_joint_density() {
 #[test]
 fn precisions_follow_the_joint_density() {
     let none = |_: &mut State, _: &State| ();
-    for (loadings, scaled) in [(GAMMA, false), (GAMMA, true), (HORSESHOE, false)] {
-        let world = World::new(loadings, scaled);
+    for world in worlds() {
+        let loadings = world.model.prior.loadings;
         // locals are drawn before the columns
         let earlier = |s: &mut State, before: &State| {
             let local = std::mem::take(&mut s.shrinkage.local);

@@ -69,10 +69,10 @@ fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
     }
 }
 
-/// `f, b_F <- c f, c b_F` and `lambda <- lambda / c` leave the likelihood as it is; `c^2` is generalised inverse Gaussian (Liu and Sabatti's group move).
-/// Gives `c^2`. `sum`: of the squares of the factor's loadings times their local precisions.
+/// `f, b_F <- c f, c b_F` and `lambda, w <- lambda / c, w / c` leave the likelihood as it is; `c^2` is generalised inverse Gaussian (Liu and Sabatti's group move).
+/// Gives `c^2`. `sum`: of the squares of the factor's loadings about their means, and of w, times their local precisions.
 fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
-    let (n, bf, c) = (model.n(), model.bf(), model.c());
+    let (n, bf, c, q) = (model.n(), model.bf(), model.c(), model.prior.means.q());
     let (b, e) = (&state.bf[m * bf..(m + 1) * bf], own_residual(model, state, m));
     let w = model.proportions.at(state.gf[m]);
     let psi = sum_of(n, |i| w[i] * e[i] * e[i])
@@ -80,7 +80,7 @@ fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream)
             .map(|l| b[l] * b[l] * precision(model, l, &state.shared))
             .sum::<f64>();
     let chi = sum * state.shrinkage.column[m];
-    let lambda = 0.5 * ((n + bf) as f64 - model.p() as f64);
+    let lambda = 0.5 * ((n + bf) as f64 - (model.p() + q) as f64);
     if !(psi * chi > 0.0 && (psi * chi).is_finite() && (psi / chi).is_normal()) {
         return 1.0;
     }
@@ -88,6 +88,9 @@ fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream)
     let factor = square.sqrt();
     state.f[m * n..(m + 1) * n].iter_mut().for_each(|x| *x *= factor);
     state.bf[m * bf..(m + 1) * bf].iter_mut().for_each(|x| *x *= factor);
+    state.effects.w[m * q..(m + 1) * q]
+        .iter_mut()
+        .for_each(|x| *x /= factor);
     let at = model.b() + m;
     state.theta.chunks_mut(c).for_each(|theta| theta[at] /= factor);
     square
@@ -111,6 +114,8 @@ fn swap(model: &Model, state: &mut State, m: usize, sums: &mut [f64], rng: &mut 
     let (n, k, bf, c) = (model.n(), model.k, model.bf(), model.c());
     swap_parts(&mut state.f, n, m);
     swap_parts(&mut state.bf, bf, m);
+    swap_parts(&mut state.effects.w, model.prior.means.q(), m);
+    swap_parts(&mut state.effects.v, model.prior.means.count(), m);
     state.gf.swap(m, m + 1);
     let at = model.b() + m;
     state.theta.chunks_mut(c).for_each(|theta| theta.swap(at, at + 1));

@@ -41,6 +41,7 @@ impl Set {
             },
             cells: vec![],
             failed: Failed::default(),
+            effects: state.effects.clone(),
         }
     }
 

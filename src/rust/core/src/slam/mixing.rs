@@ -2,9 +2,11 @@
 //!
 //! With as many factors as traits F and Lambda all but determine each other, and the other blocks turn a pair of factors by small steps only; G depends on how they are turned.
 //! Both are draws of a group's element given all else (Liu and Sabatti 2000): of `f_a + t f_b, lambda_b - t lambda_a` t is normal; the angle of a rotation is
-//! drawn by slice sampling, with the proportions of both factors and the local precisions of a gamma process integrated out, which are drawn anew after it.
+//! drawn by slice sampling, with the proportions of both factors, the local precisions of a gamma process and the variances of effects on means of loadings integrated out, which are drawn anew after it.
+//! Those effects move as the loadings do.
 
 use super::factors::{draw_proportion, precision, residual};
+use super::loading_means::{effects, log_density, mean_at, means};
 use super::model::{Loadings, Model, columns};
 use super::rng::{Block, Source, Stream, normal, uniform};
 use super::state::State;
@@ -14,7 +16,7 @@ use std::f64::consts::PI;
 
 /// Two factors' parts of the state by columns, and what their prior needs.
 struct Columns {
-    /// F, coefficients of X_F, loadings in units of their prior and precisions of loadings, of each factor.
+    /// F, coefficients of X_F, loadings about their means in units of their prior with the effects on those means behind, and precisions of both, of each factor.
     f: Vec<Vec<f64>>,
     b: Vec<Vec<f64>>,
     lambda: Vec<Vec<f64>>,
@@ -61,6 +63,8 @@ impl Columns {
     fn new(model: &Model, state: &State) -> Self {
         let (n, bf, k, p) = (model.n(), model.bf(), model.k, model.p());
         let units: Vec<f64> = (0..p).map(|j| state.unit(model, j).sqrt()).collect();
+        let means = means(model, state);
+        let lambda = |j: usize, m: usize| (state.lambda(model, j)[m] - mean_at(&means, j * k + m)) / units[j];
         let each = |of: &dyn Fn(usize) -> Vec<f64>| (0..k).map(of).collect::<Vec<Vec<f64>>>();
         let f = |m: usize| &state.f[m * n..(m + 1) * n];
         let b = |m: usize| &state.bf[m * bf..(m + 1) * bf];
@@ -73,8 +77,17 @@ impl Columns {
             f: each(&|m| f(m).to_vec()),
             residual: turned.map(|(basis, f)| of_basis(basis, &f)).collect(),
             b: each(&|m| b(m).to_vec()),
-            lambda: each(&|m| (0..p).map(|j| state.lambda(model, j)[m] / units[j]).collect()),
-            local: each(&|m| (0..p).map(|j| state.shrinkage.local[j * k + m]).collect()),
+            lambda: each(&|m| {
+                let effects = effects(model, state, m).map(|(_, w)| w);
+                (0..p).map(|j| lambda(j, m)).chain(effects).collect()
+            }),
+            local: each(&|m| {
+                let effects = effects(model, state, m).map(|(precision, _)| precision);
+                (0..p)
+                    .map(|j| state.shrinkage.local[j * k + m])
+                    .chain(effects)
+                    .collect()
+            }),
             ridge: (0..bf).map(|l| precision(model, l, &state.shared)).collect(),
         }
     }
@@ -84,9 +97,11 @@ impl Columns {
         state.f = self.f.concat();
         state.bf = self.b.concat();
         let units: Vec<f64> = (0..p).map(|j| state.unit(model, j).sqrt()).collect();
+        state.effects.w = self.lambda.iter().flat_map(|lambda| lambda[p..].to_vec()).collect();
+        let (k, means) = (model.k, means(model, state));
         for (m, lambda) in self.lambda.iter().enumerate() {
             for j in (0..p).filter(|&j| model.known(m, j).is_none()) {
-                state.theta[j * c + b + m] = lambda[j] * units[j];
+                state.theta[j * c + b + m] = lambda[j] * units[j] + mean_at(&means, j * k + m);
             }
         }
     }
@@ -121,7 +136,7 @@ impl Columns {
     fn rotate(&mut self, model: &Model, state: &mut State, nu: f64, (a, b): (usize, usize), rng: &mut Stream) {
         let forms = Forms::new(model, &self.residual, a, b);
         let column = &state.shrinkage.column;
-        let density = |angle: f64| forms.log(model, angle) + self.log_loadings(nu, column, a, b, angle);
+        let density = |angle: f64| forms.log(model, angle) + self.log_loadings(model, nu, column, (a, b), angle);
         let level = density(0.0) + uniform(rng).ln();
         if !level.is_finite() {
             return;
@@ -157,7 +172,7 @@ impl Columns {
     }
 
     /// Log prior density of the loadings of both factors, turned.
-    fn log_loadings(&self, nu: f64, column: &[f64], a: usize, b: usize, angle: f64) -> f64 {
+    fn log_loadings(&self, model: &Model, nu: f64, column: &[f64], (a, b): (usize, usize), angle: f64) -> f64 {
         let (sin, cos) = angle.sin_cos();
         let (la, lb) = (&self.lambda[a], &self.lambda[b]);
         let turned = |j: usize| (cos * la[j] - sin * lb[j], sin * la[j] + cos * lb[j]);
@@ -166,7 +181,10 @@ impl Columns {
             let (x, y) = turned(j);
             ((1.0 + column[a] * x * x / nu) * (1.0 + column[b] * y * y / nu)).ln()
         };
-        -0.5 * (nu + 1.0) * sum_of(la.len(), log)
+        let p = model.p();
+        let (wa, wb): (Vec<f64>, Vec<f64>) = (p..la.len()).map(turned).unzip();
+        let effects = |m: usize, w: &[f64]| log_density(&model.prior.means, column[m], w);
+        -0.5 * (nu + 1.0) * sum_of(p, log) + effects(a, &wa) + effects(b, &wb)
     }
 }
 

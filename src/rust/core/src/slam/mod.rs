@@ -22,6 +22,7 @@
 //! | `group_moves` | a factor along X, its scale, the order of two factors |
 //! | `mixing` | shears and rotations of pairs of factors |
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
+//! | `loading_means` | effects of covariates of the traits on loadings |
 //! | `missing` | cells of Y that were not observed |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
@@ -48,6 +49,7 @@ pub(crate) mod factors;
 mod gaussian;
 mod given_effects;
 pub(crate) mod group_moves;
+mod loading_means;
 pub(crate) mod missing;
 #[cfg(test)]
 mod missing_check;
@@ -70,6 +72,7 @@ pub mod units;
 
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
+pub use loading_means::{LoadingEffects, LoadingMeans};
 pub use model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Set, Variance};
 pub use rays::{Ray, covariance_of_rows};
 pub use sampler::{Draws, Sampler};

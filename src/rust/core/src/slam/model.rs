@@ -1,6 +1,7 @@
 //! Data in the rotated basis, and priors.
 
 use super::basis::Basis;
+use super::loading_means::LoadingMeans;
 use super::rays::Ray;
 use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
@@ -86,6 +87,8 @@ pub struct Prior {
     pub scaled: bool,
     /// Variances that coefficients share.
     pub shared: Vec<Variance>,
+    /// What the means of loadings depend on.
+    pub means: LoadingMeans,
 }
 
 /// The grid of proportions: `V(h) = h diag(s) + (1 - h) I`. With several random effects it has the same points on each ray, ray by ray.
@@ -183,6 +186,7 @@ impl Model {
         let (data, grid) = (&self.data, &self.proportions);
         let (n, p) = (self.n(), self.p());
         let known = data.known.ncols() > 0;
+        let means = &self.prior.means;
         let lengths = [
             ("x", data.x.nrows(), n),
             ("xf", data.xf.nrows(), n),
@@ -196,6 +200,12 @@ impl Model {
                 data.known.nrows(),
                 if known { self.k } else { data.known.nrows() },
             ),
+            (
+                "means",
+                means.covariates.nrows(),
+                if means.q() > 0 { p } else { means.covariates.nrows() },
+            ),
+            ("means", means.groups.len(), means.q()),
             ("traits", grid.log_traits.len(), grid.count()),
             ("factors", grid.log_factors.len(), grid.count()),
         ];
@@ -233,7 +243,8 @@ impl Model {
     /// Upper bound of the numbers in a state.
     pub(crate) fn numbers_of_state(&self) -> f64 {
         let missing: usize = self.data.missing.iter().map(Vec::len).sum();
-        ((self.n() + self.bf()) * self.k + (self.c() + 2 * self.k + 3) * self.p() + missing) as f64
+        ((self.n() + self.bf() + 2 * self.prior.means.q()) * self.k + (self.c() + 2 * self.k + 3) * self.p() + missing)
+            as f64
     }
 
     /// A known loading.
@@ -297,6 +308,7 @@ impl Set {
                 proportions,
                 prior: Prior {
                     residual: traits.iter().map(|&j| whole.prior.residual[j]).collect(),
+                    means: whole.prior.means.of(&traits),
                     ..whole.prior.clone()
                 },
                 k: whole.k,

@@ -1,6 +1,7 @@
 //! Traits with several random effects given the factors, all U integrated out: coefficients and loadings in the basis of the trait's ray, then its point, on that ray or another one, and variance together.
 
 use super::gaussian::Gaussian;
+use super::loading_means::means;
 use super::model::Model;
 use super::rng::{Block, Source, Stream, uniform};
 use super::state::State;
@@ -93,10 +94,12 @@ fn coefficients(
         w.as_ref().map(gram)
     };
     let grams: Vec<Option<Mat<f64>>> = weighted.par_iter().map(gram).collect();
+    let means = means(model, state);
     let priors = Priors {
         model,
         shrinkage: &state.shrinkage,
         shared: &state.shared,
+        means: &means,
     };
     let first = model.points_in(basis).start;
     let mut gaussian = Gaussian::new(c);
@@ -126,10 +129,12 @@ fn variances(
     rngs: &mut [Stream],
 ) {
     let c = model.c();
+    let means = means(model, state);
     let priors = Priors {
         model,
         shrinkage: &state.shrinkage,
         shared: &state.shared,
+        means: &means,
     };
     let square = |g: usize, e: &[f64]| {
         let w = model.proportions.at(g);

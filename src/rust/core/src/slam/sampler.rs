@@ -18,7 +18,7 @@ use rayon::prelude::*;
 /// ```
 /// use fastlmm_core::runtime::parallel::Workers;
 /// use fastlmm_core::slam::rng::Source;
-/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Sampler};
+/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Sampler};
 /// use faer::Mat;
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// let prior = InverseGamma { shape: 3.0, scale: 2.0 };
@@ -35,6 +35,7 @@ use rayon::prelude::*;
 ///         loadings: Loadings::Gamma { nu: 3.0, first: (2.0, 1.0), others: (3.0, 1.0), truncated: false },
 ///         scaled: false,
 ///         shared: vec![],
+///         means: LoadingMeans::default(),
 ///     },
 ///     k: 0, sets: vec![], place: 0, rays: vec![],
 /// };
@@ -81,6 +82,8 @@ pub struct Draws {
     pub shared: Vec<f64>,
     /// Missing cells, in the order of traits.
     pub cells: Vec<f64>,
+    /// Effects of covariates of the traits on loadings, q x k a draw.
+    pub effects: Vec<f64>,
 }
 
 impl Draws {
@@ -101,6 +104,7 @@ impl Draws {
         self.bf.extend(&state.bf);
         self.column.extend(&state.shrinkage.column);
         self.shared.extend(&state.shared);
+        self.effects.extend(&state.effects.w);
         if cells {
             self.cells.extend(&state.cells);
         }

@@ -1,5 +1,6 @@
 //! Draws of the precisions of the loadings, and of the variances that coefficients share.
 
+use super::loading_means::{effects, mean_at, means};
 use super::model::{Coefficient, InverseGamma, Loadings, Model, TILE, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, gamma_above_one, inverse_gamma};
@@ -9,12 +10,12 @@ use rayon::prelude::*;
 /// How often the columns' factors are drawn an iteration: a pass costs nothing beside the loadings.
 const PASSES: usize = 10;
 
-/// Squares of loadings in units of their variances' scale, k x p; 0 where they are known.
+/// Squares of loadings about their means in units of their variances' scale, k x p; 0 where they are known.
 fn squares(model: &Model, state: &State) -> Vec<f64> {
-    let k = model.k;
+    let (k, means) = (model.k, means(model, state));
     let one = |at: usize| {
         let (j, m) = (at / k, at % k);
-        let lambda = state.lambda(model, j)[m];
+        let lambda = state.lambda(model, j)[m] - mean_at(&means, at);
         if model.known(m, j).is_some() {
             0.0
         } else {
@@ -24,12 +25,15 @@ fn squares(model: &Model, state: &State) -> Vec<f64> {
     (0..k * model.p()).map(one).collect()
 }
 
-/// Sums over the traits of squares times local precisions.
+/// Sums over the traits, and over effects on the means of their loadings, of squares times local precisions.
 pub fn sums(model: &Model, state: &State) -> Vec<f64> {
     let (k, local) = (model.k, &state.shrinkage.local);
     let mut sums = vec![0.0; k];
     for (at, square) in squares(model, state).into_iter().enumerate() {
         sums[at % k] += square * local[at];
+    }
+    for (m, sum) in sums.iter_mut().enumerate() {
+        effects(model, state, m).for_each(|(precision, w)| *sum += precision * w * w);
     }
     sums
 }
@@ -41,7 +45,8 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
     }
     draw_local(model, state, source);
     let mut rng = source.stream(state.iteration, Block::Shrinkage, 0);
-    let (sums, free) = (sums(model, state), model.free());
+    let (sums, q) = (sums(model, state), model.prior.means.q());
+    let free: Vec<usize> = model.free().iter().map(|count| count + q).collect();
     let shrinkage = &mut state.shrinkage;
     for _ in 0..PASSES {
         match model.prior.loadings {

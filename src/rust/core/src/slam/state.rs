@@ -1,5 +1,6 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
+use super::loading_means::LoadingEffects;
 use super::model::{Model, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
@@ -59,6 +60,8 @@ pub struct State {
     /// Cells that were missing, in the order of traits.
     pub cells: Vec<f64>,
     pub(crate) failed: Failed,
+    /// Effects of covariates of the traits on loadings.
+    pub effects: LoadingEffects,
 }
 
 impl State {
@@ -104,6 +107,7 @@ impl State {
             shrinkage,
             cells: vec![0.0; count_missing(model)],
             failed: Failed::default(),
+            effects: LoadingEffects::start(model),
         }
     }
 
@@ -147,7 +151,7 @@ impl State {
             self.cells.clone(),
             self.failed.numbers().to_vec(),
         ];
-        for part in parts {
+        for part in parts.into_iter().chain(self.effects.parts()) {
             bytes.extend((part.len() as u64).to_le_bytes());
             part.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
         }
@@ -186,9 +190,12 @@ impl State {
         let numbers = sized(Shrinkage::count(model))?;
         let known = |g: &Vec<usize>| g.iter().all(|g| *g < model.proportions.count());
         let cells = sized(count_missing(model))?;
+        let failed = Failed::from_numbers(&sized(4)?);
+        let effects = LoadingEffects::read(model, &mut sized)?;
         let state = Self {
             shrinkage: Shrinkage::from_numbers(model, &numbers),
-            failed: Failed::from_numbers(&sized(4)?),
+            failed,
+            effects,
             cells,
             iteration,
             f,
@@ -207,11 +214,12 @@ impl State {
     fn is_sound(&self) -> bool {
         let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
         let variances = |x: &[f64]| x.iter().all(|x| x.is_finite() && *x > 0.0);
-        [&self.f, &self.theta, &self.bf, &self.cells]
+        [&self.f, &self.theta, &self.bf, &self.cells, &self.effects.w]
             .into_iter()
             .all(|x| finite(x))
             && variances(&self.sigma2)
             && variances(&self.shared)
+            && variances(&self.effects.v)
             && self.shrinkage.numbers().iter().all(|x| x.is_finite() && *x >= 0.0)
     }
 }

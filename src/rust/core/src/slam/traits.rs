@@ -1,6 +1,7 @@
 //! Traits given the factors, all U integrated out: coefficients and loadings, then proportion and residual variance together.
 
 use super::gaussian::Gaussian;
+use super::loading_means::{mean_at, means};
 use super::model::{Coefficient, InverseGamma, Model, TILE, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
@@ -36,7 +37,7 @@ struct Tile<'a> {
 pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
     let design = state.design(model);
     let grams = grams(model, &design, &state.g);
-    let iteration = state.iteration;
+    let (iteration, means) = (state.iteration, means(model, state));
     let before = Before {
         model,
         y,
@@ -46,6 +47,7 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
             model,
             shrinkage: &state.shrinkage,
             shared: &state.shared,
+            means: &means,
         },
     };
     let State {
@@ -75,6 +77,7 @@ pub fn gather(model: &Model, state: &State, y: MatRef<'_, f64>) -> Gathered {
             model,
             shrinkage: &state.shrinkage,
             shared: &state.shared,
+            means: &[],
         },
     };
     let (mut theta, mut sigma2, mut g) = (state.theta.clone(), state.sigma2.clone(), state.g.clone());
@@ -168,6 +171,8 @@ pub(super) struct Priors<'a> {
     pub model: &'a Model,
     pub shrinkage: &'a Shrinkage,
     pub shared: &'a [f64],
+    /// Means of loadings, k x p, or empty.
+    pub means: &'a [f64],
 }
 
 impl Before<'_> {
@@ -273,7 +278,12 @@ impl Priors<'_> {
         let (model, c) = (self.model, self.model.c());
         let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
         let entry = |l: usize, o: usize| own.gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
-        gaussian.set(entry, |l| own.right[l]);
+        // an infinite precision about 0 pulls nowhere
+        let pull = |l: usize| match self.mean(l, trait_) {
+            0.0 => 0.0,
+            mean => ridge[l] * mean,
+        };
+        gaussian.set(entry, |l| own.right[l] + pull(l));
         let known = |l: usize| {
             if l < model.b() {
                 None
@@ -309,6 +319,12 @@ impl Priors<'_> {
         scale * self.shrinkage.precision(l - b, trait_)
     }
 
+    /// Prior mean of a coefficient.
+    fn mean(&self, l: usize, trait_: usize) -> f64 {
+        let at = |m: usize| mean_at(self.means, trait_ * self.model.k + m);
+        l.checked_sub(self.model.b()).map_or(0.0, at)
+    }
+
     /// (h_j, sigma2_j) of one trait, among some points with their sums of squares.
     pub(super) fn variances_of(
         &self,
@@ -342,7 +358,7 @@ impl Priors<'_> {
         }
     }
 
-    /// Square in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
+    /// Square about their means in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
     fn scaled(&self, theta: &[f64], trait_: usize) -> (f64, usize) {
         let model = self.model;
         if !model.prior.scaled {
@@ -354,6 +370,7 @@ impl Priors<'_> {
             .enumerate()
             .filter(|(m, _)| model.known(*m, trait_).is_none());
         free.fold((0.0, 0), |(sum, count), (m, x)| {
+            let x = x - self.mean(model.b() + m, trait_);
             (sum + x * x * self.shrinkage.precision(m, trait_), count + 1)
         })
     }
