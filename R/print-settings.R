@@ -25,7 +25,7 @@ print.slam_prior <- function(x, ...) {
   print_lines("Prior of a sparse-factor model, responses and covariates of unit variance:", c(
     residual = prior_text(x$residual), covariates = prior_text(x$covariates),
     loadings = paste0(prior_text(x$loadings), if (x$loading_scale == "residual") ", times the residual variance of the trait"),
-    h2 = weights_text(x$h2), `h2 of factors` = weights_text(x$h2_factors)
+    `means of loadings` = if (!is.null(x$loading_means)) prior_text(x$loading_means), h2 = weights_text(x$h2), `h2 of factors` = weights_text(x$h2_factors)
   ))
   invisible(x)
 }
@@ -53,6 +53,7 @@ prior_text <- function(x) {
     mean <- if (length(x$shape) == 1 && x$shape > 1) paste0(", mean ", several(signif(x$scale / (x$shape - 1), 3)))
     return(paste0("inverse gamma, shape ", several(x$shape), ", scale ", several(x$scale), mean))
   }
+  if (inherits(x, "slam_loading_regression")) return(paste0(deparse1(x$formula), if (x$intercept) " and an intercept", ", variances of effects ", prior_text(x$variance)))
   pair <- function(x) paste(format(x[[1]]), "and", format(x[[2]]))
   if (x$kind == "horseshoe") return(paste0("horseshoe, p0 = ", format(x$p0), ", deltas inverse gamma of shape and scale ", pair(x$delta)))
   numbers <- x$numbers

@@ -26,13 +26,18 @@ factor_loadings <- function(x, align = TRUE, draws = FALSE, level = NULL, traits
   all <- each_draw(x, function(d) d$Lambda)
   if (align) all <- aligned(all, alignment(x))
   all <- all[at, , , drop = FALSE]
+  of_loadings(x, all, draws, level, "response")
+}
+
+# All draws, their means, or with a level a table of rows (what they are) and factors
+of_loadings <- function(fit, all, draws, level, rows) {
   if (draws) return(all)
   if (is.null(level)) return(rowMeans(all, dims = 2))
   check_level(level)
   names <- dimnames(all)
   size <- dim(all)
-  table <- if (size[2] > 0) judged(x, t(matrix(all, size[1] * size[2])), level) else judged(x, matrix(0, size[3], 1), level)[0, ]
-  data.frame(response = rep(names[[1]], size[2]), factor = rep(names[[2]], each = size[1]), table)
+  table <- if (size[2] > 0) judged(fit, t(matrix(all, size[1] * size[2])), level) else judged(fit, matrix(0, size[3], 1), level)[0, ]
+  data.frame(structure(list(rep(names[[1]], size[2]), rep(names[[2]], each = size[1])), names = c(rows, "factor")), table)
 }
 
 # All of them, and copies while they are aligned

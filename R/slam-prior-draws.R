@@ -4,7 +4,8 @@
 #'
 #' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: a response whose fixed effects leave a variance of 1. A prior whose total variance P is far from 1, or whose
 #' correlations are all near 0 or 1, says more than one may want.
-#' @param prior by [slam_prior()]; its `covariates` are not looked at. Of a residual variance with names, these are the responses' and `p` is their number.
+#' @param prior by [slam_prior()]; its `covariates` are not looked at. Of a residual variance with names, these are the responses' and `p` is their number; so are else the rows of the data of a
+#'   [loading_regression()].
 #' @param p number of responses, at least 1.
 #' @param n_factors number of factors.
 #' @param n number of draws.
@@ -25,6 +26,7 @@ slam_prior_draws <- function(prior = slam_prior(), p = 2, n_factors = min(p, 20)
   check_memory(8 * (6 * n * p^2 + 8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
   named <- unlist(lapply(prior$residual, names))
+  if (is.null(named)) named <- rownames(prior$loading_means$data)
   responses <- if (is.null(named)) paste0("t", seq_len(p)) else unique(named)
   # covariates shift means, and nothing that is drawn here
   prior$covariates <- fixed_variance(1)
@@ -40,8 +42,11 @@ slam_prior_draws <- function(prior = slam_prior(), p = 2, n_factors = min(p, 20)
 # One draw of everything
 prior_draw <- function(numbers, p, k, names) {
   sigma2 <- variance_draw(numbers$residual)
-  lambda <- matrix(stats::rnorm(p * k), p, k) / sqrt(loading_precisions(numbers, p, k))
+  noise <- matrix(stats::rnorm(p * k), p, k)
+  precisions <- loading_precisions(numbers, p, k)
+  lambda <- noise / sqrt(precisions$each)
   if (numbers$scaled) lambda <- lambda * sqrt(sigma2)
+  if (!is.null(numbers$trait_covariates)) lambda <- lambda + numbers$trait_covariates %*% effects_draw(numbers, precisions$column)
   proportion <- function(count, weight) numbers$h[sample.int(length(numbers$h), count, replace = TRUE, prob = weight)]
   h <- proportion(p, numbers$traits)
   hF <- proportion(k, numbers$factors)
@@ -60,17 +65,27 @@ variance_draw <- function(pairs) {
   ifelse(known, scale, scale / stats::rgamma(length(shape), shape))
 }
 
-# 1 / v_jm, p x k
+# Effects of covariates of responses on loadings, q x k
+effects_draw <- function(numbers, column) {
+  groups <- numbers$trait_groups
+  k <- length(column)
+  v <- matrix(numbers$trait_variance[2] / stats::rgamma(max(groups) * k, numbers$trait_variance[1]), max(groups), k)
+  matrix(stats::rnorm(length(groups) * k), length(groups), k) * sqrt(v[groups, , drop = FALSE] / rep(column, each = length(groups)))
+}
+
+# Of each loading 1 / v_jm, p x k, and of each column
 loading_precisions <- function(numbers, p, k) {
-  if (k == 0) return(matrix(0, p, 0))
+  if (k == 0) return(list(each = matrix(0, p, 0), column = numeric()))
   of <- numbers$loadings
   if (numbers$kind == "mgp") {
     others <- if (numbers$truncated) gamma_above_one(k - 1, of[4], of[5]) else stats::rgamma(k - 1, of[4], of[5])
     column <- cumprod(c(stats::rgamma(1, of[2], of[3]), others))
-    return(matrix(stats::rgamma(p * k, of[1] / 2, of[1] / 2), p, k) * rep(column, each = p))
+    return(list(each = matrix(stats::rgamma(p * k, of[1] / 2, of[1] / 2), p, k) * rep(column, each = p), column = column))
   }
   column <- cumprod(c(1, of[3] / stats::rgamma(k - 1, of[2])))
-  1 / (matrix(stats::rcauchy(p * k)^2, p, k) * stats::rcauchy(1, 0, of[1])^2 * rep(column, each = p))
+  local <- matrix(stats::rcauchy(p * k)^2, p, k)
+  omega2 <- stats::rcauchy(1, 0, of[1])^2
+  list(each = 1 / (local * omega2 * rep(column, each = p)), column = 1 / (omega2 * column))
 }
 
 # By the inverse of the distribution function in the upper tail

@@ -19,11 +19,12 @@
 #'
 #' @param residual prior of a trait's variance that the factors do not explain, kernel and residual together.
 #' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.
-#' @param loadings [mgp()] or [horseshoe()].
+#' @param loadings [mgp()] or [horseshoe()]. Beside `loading_means` the default has a smaller rate of the first number: what covariates leave of loadings may be far smaller than 1, which the default pulls against.
 #' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
 #' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: a function of the proportions of the grid that
 #'   gives weights (not negative, in any unit), as [beta_prior()] does, or a vector with a weight for each point of the grid. A factor's is by default more often near its ends: a response's
 #'   proportion is a mean over factors, and would else hardly leave the middle.
+#' @param loading_means `NULL`: loadings have the prior mean 0; [loading_regression()]: means that depend on covariates of the responses.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.
 #' @param shape,scale of the inverse gamma distribution.
 #' @param value a variance.
@@ -40,16 +41,19 @@
 #' slam_prior(h2 = point_zero(0.5), loadings = horseshoe())
 #' slam_prior(residual = inverse_wishart(V = c(height = 0.1, weight = 0.3), nu = 1))
 #' @export
-slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3), loadings = mgp(),
-                       loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1), h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2) {
+slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
+                       loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1),
+                       h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2, loading_means = NULL) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
   if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")
+  if (!is.null(loading_means) && !inherits(loading_means, "slam_loading_regression")) abort_prior("loading_means must come from loading_regression(), or be NULL")
   prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors)
   for (name in c("h2", "h2_factors")) {
     if (!is.function(prior[[name]]) && !is.numeric(prior[[name]])) abort_prior(paste(name, "must be a function of the proportion, or its weights on the grid, not", code_text(prior[[name]])))
   }
+  prior$loading_means <- loading_means
   structure(prior, class = "slam_prior")
 }
 
@@ -164,11 +168,12 @@ prior_numbers <- function(prior, grid, n, responses, covariates) {
   used <- weight$traits > 0 | weight$factors > 0
   loadings <- prior$loadings
   numbers <- if (loadings$kind == "mgp") loadings$numbers else c(loadings$p0 / (1 - loadings$p0) / sqrt(n), loadings$delta)
-  list(
+  all <- list(
     h = h[used], traits = weight$traits[used], factors = weight$factors[used], residual = variance_numbers(prior$residual, responses, "response"),
     kind = loadings$kind, loadings = as.numeric(numbers), truncated = loadings$truncated, scaled = prior$loading_scale == "residual",
     shared = variance_numbers(prior$covariates, covariates, "covariate of factors")
   )
+  c(all, trait_numbers(prior$loading_means, responses))
 }
 
 # Pairs of shape and scale, an infinite shape where the scale is a variance that is known

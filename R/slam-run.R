@@ -114,7 +114,7 @@ chain_work <- function(fit, iterations) {
 new_sampler <- function(fit, chains) {
   # earlier versions had one prior of all responses' variances
   fit$numbers$residual <- rep(fit$numbers$residual, length.out = 2 * ncol(fit$data$y))
-  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis, keep = kept(fit))), fit$numbers, as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
+  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis, keep = kept(fit))), with_trait_numbers(fit$numbers), as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
 }
 
 inform_interrupted <- function(fit) {
@@ -126,10 +126,12 @@ inform_interrupted <- function(fit) {
 slam_dims <- function(fit) {
   p <- ncol(fit$Y)
   k <- fit$n_factors
-  list(
+  q <- count_trait_covariates(fit)
+  dims <- list(
     theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
     shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
+  if (q > 0) c(dims, list(effects = c(q, k))) else dims
 }
 
 # Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.

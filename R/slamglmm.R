@@ -194,7 +194,7 @@ draw_size <- function(fit) {
   p <- ncol(fit$Y)
   k <- fit$n_factors
   rows <- if ("factors" %in% kept(fit)) n else 0
-  p * (ncol(fit$X) + k + 2) + k * (rows + 2 + ncol(fit$covariates$XF)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
+  p * (ncol(fit$X) + k + 2) + k * (rows + 2 + ncol(fit$covariates$XF) + count_trait_covariates(fit)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
 }
 
 # Cells of Y that are drawn

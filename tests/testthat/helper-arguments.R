@@ -24,7 +24,9 @@ argument_objects <- function() {
   gp_mlm <- fastlmm_fit(cbind(y, y2, y3) ~ x + gp(u, v, lengthscale = 0.3), data)
   scan <- fastlmm_scan(fit, M, progress = FALSE)
   slam <- quiet_slam(cbind(y, y2, y3) ~ x + (1 | id), data, K = K, n_factors = 2, chains = 2, iter = 60, seed = 1, progress = FALSE)
+  means <- quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, n_factors = 2, chains = 2, iter = 60, seed = 1, prior = slam_prior(loading_means = loading_regression(~z, data.frame(z = 1:3, row.names = c("y", "y2", "y3")))))
   list(
+    slam_means = means, slam_loading_regression = means$prior$loading_means,
     fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
     fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
     summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
@@ -47,6 +49,7 @@ argument_calls <- function(o) {
     call_of("gp_basis", list(lower = 0, upper = 1, lengthscale = c(0.1, 1))), call_of("gp_accumulate", list(formula = y ~ x + gp(u, v), data = o$data, basis = o$basis)),
     call_of("fastlmm_exclude", list(fit = o$lowrank, columns = 1:2)), call_of("extract_fit", list(fit = o$fastlmm_mlm, response = 1)), call_of("posterior_cells", list(object = o$slamglmm)),
     call_of("factor_summary", list(object = o$slamglmm)), call_of("factor_loadings", list(x = o$slamglmm)), call_of("variance_parts", list(object = o$slamglmm)), call_of("beta_prior", list(shape1 = 1, shape2 = 1)), call_of("point_zero"), call_of("dirichlet_prior"), call_of("fixed_variance", list(value = 1)),
+    call_of("loading_regression", list(formula = ~x, data = data.frame(x = 1:3, row.names = c("y", "y2", "y3")))), call_of("loading_effects", list(x = o$slam_means)),
     call_of("slam_prior_draws", list(n = 5)), call_of("extend", c(list(object = o$slamglmm, iter = 20), quiet)),
     call_of("genetic_covariance", list(object = o$slamglmm)), call_of("residual_covariance", list(object = o$slamglmm)), call_of("phenotypic_covariance", list(object = o$slamglmm)),
     call_of("genetic_correlation", list(object = o$slamglmm)), call_of("residual_correlation", list(object = o$slamglmm)), call_of("heritability", list(object = o$slamglmm)),

@@ -1,0 +1,167 @@
+# Loadings whose prior means depend on covariates of the responses.
+
+#' Loadings that depend on covariates of the responses
+#'
+#' Where responses are one trait in many environments, or genes of known pathways, covariates of the responses may say on which factors they load. With `loading_regression()` a loading is normal about
+#' `c_j'w_m` instead of 0, with the variance that [mgp()] or [horseshoe()] gives it: `c_j` are the covariates of response j, and the effects `w` on the loadings of factor m are normal with a variance `v / tau_m`, where `v`, of each term
+#' and factor, has the prior `variance`, and `tau_m` is the precision of all of the factor's loadings. Effects that nothing speaks for are shrunk to 0 with the factor.
+#'
+#' Columns are centred, and those of a term made orthogonal with variance one over the responses of the fit: neither units of a covariate nor contrasts of a factor change the model. The covariates' means are in the units of loadings
+#' of [slam_prior()] (responses whose fixed effects leave a variance of 1), also with `loading_scale = "residual"`, which scales what is about them. An intercept of the formula is left out: it would be the mean of a factor's loadings over
+#' all responses, which `intercept = TRUE` has with the same prior.
+#'
+#' @param formula covariates of the responses, as `~ temperature + soil`.
+#' @param data data frame whose row names are names of responses; all responses of the fit must be there, other rows are not looked at.
+#' @param variance prior of the variances of effects, by [inverse_gamma()] or [inverse_wishart()].
+#' @param intercept do the loadings of a factor have a mean of their own?
+#' @return `loading_regression()`: a list of class `slam_loading_regression`, for `loading_means` of [slam_prior()].
+#'
+#'   `loading_effects()`: effects on the loadings of each factor, columns of the design x factors, for one unit of a covariate, with signs and order of the factors as in [factor_loadings()]. They are in units of loadings of scaled
+#'   responses: those of a response in its own units are larger by `fit$scale$sd`. With `draws` an array whose last dimension is the draw, with `level` a data frame with the columns `covariate`, `factor` and those of
+#'   [summary.slamglmm()]'s table. Effects on factors that the data do not tell from each other are averages over them.
+#'
+#'   Errors: `row_names` for data without names of rows; `loading_regression` for responses that are not there and for fits without covariates of responses; `missing_values`, `nonfinite`, `constant_covariate` and `single_level` for covariates.
+#' @seealso [slam_prior()], [factor_loadings()]
+#' @references
+#' Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
+#' @examples
+#' set.seed(1)
+#' sites <- data.frame(rain = rnorm(12), row.names = paste0("site", 1:12))
+#' lines <- rnorm(40)
+#' data <- data.frame(line = rep(paste0("l", 1:20), 2))
+#' data$Y <- outer(lines, sites$rain + 0.3 * rnorm(12)) + matrix(rnorm(480), 40)
+#' colnames(data$Y) <- rownames(sites)
+#' prior <- slam_prior(loading_means = loading_regression(~rain, sites))
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | line), data, prior = prior, n_factors = 2, chains = 2, iter = 400, seed = 1)
+#' loading_effects(fit, level = 0.9)
+#' @export
+loading_regression <- function(formula, data, variance = inverse_gamma(3, 1), intercept = FALSE) {
+  check_arguments()
+  if (!inherits(formula, "formula") || length(formula) != 2) abort_fastlmm("formula", "formula of loading_regression() must have one side, as ~ temperature + soil")
+  if (length(find_bars(formula[[2]])) > 0) abort_fastlmm("formula", "formula of loading_regression() has random terms; the effects of covariates of responses are random as they are")
+  data <- needed_frame(data, "data")
+  check_variance_prior(variance, "variance")
+  if (length(variance$shape) != 1 || length(variance$scale) != 1 || !is.finite(variance$shape)) abort_prior("variance of loading_regression() must be one inverse_gamma() or inverse_wishart() for all terms")
+  if (nrow(data) > 0 && !has_row_names(data)) abort_row_names("data of loading_regression() has no row names; they must be names of responses")
+  structure(list(formula = formula, data = data, variance = variance, intercept = intercept), class = "slam_loading_regression")
+}
+
+#' @rdname loading_regression
+#' @param x a fit by [slamglmm_fit()]; of `print()` what `loading_regression()` gave.
+#' @param ... not used.
+#' @export
+print.slam_loading_regression <- function(x, ...) {
+  check_arguments(...)
+  cat(prior_text(x), "\n", sep = "")
+  invisible(x)
+}
+
+#' @rdname loading_regression
+#' @param align,draws,level as in [factor_loadings()].
+#' @export
+loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL) {
+  check_arguments()
+  check_slam(x, "loading_effects", "summary(fit)")
+  if (count_trait_covariates(x) == 0) abort_loadings("the loadings of this fit depend on no covariates; slam_prior(loading_means = loading_regression(...)) has them so")
+  check_loadings_memory(x)
+  transform <- x$numbers$trait_transform
+  all <- each_draw(x, function(d) structure(transform %*% d$effects, dimnames = list(rownames(transform), factor_names(x))))
+  if (align) all <- aligned(all, alignment(x))
+  of_loadings(x, all, draws, level, "covariate")
+}
+
+abort_loadings <- function(message, ...) abort_fastlmm("loading_regression", message, ...)
+
+# ---- as the sampler takes them ----------------------------------------------------------------------------
+
+# Columns q, 0 for fits without and of earlier versions
+count_trait_covariates <- function(fit) if (is.null(fit$numbers$trait_covariates)) 0L else ncol(fit$numbers$trait_covariates)
+
+# Covariates C (p x q), the group of each column, the prior of variances; effects of the design's columns are trait_transform times those of C. Nothing if there are none.
+trait_numbers <- function(means, responses) {
+  if (is.null(means)) return(NULL)
+  design <- trait_design(means, responses)
+  X <- sweep(sweep(design$X, 2, colMeans(design$X)), 2, column_sd(design$X), "/")
+  parts <- lapply(split(seq_len(ncol(X)), design$term), function(at) orthonormal(X[, at, drop = FALSE]))
+  groups <- rep(seq_along(parts), vapply(parts, function(part) ncol(part$Q), 0L))
+  transform <- block_diagonal(lapply(parts, `[[`, "transform")) / column_sd(design$X)
+  C <- do.call(cbind, lapply(parts, `[[`, "Q"))
+  names <- colnames(X)
+  if (means$intercept) {
+    C <- cbind(1, C)
+    groups <- c(1L, groups + 1L)
+    transform <- block_diagonal(list(matrix(1), transform))
+    names <- c("(Intercept)", names)
+  }
+  list(trait_covariates = unname(C), trait_groups = groups, trait_variance = c(means$variance$shape, means$variance$scale), trait_transform = structure(transform, dimnames = list(names, NULL)))
+}
+
+# What the glue takes of a fit without them
+with_trait_numbers <- function(numbers) {
+  if (!is.null(numbers$trait_covariates)) return(numbers)
+  c(numbers, list(trait_covariates = matrix(0, 0, 0), trait_groups = integer(), trait_variance = c(3, 1)))
+}
+
+# Columns of the design, and the number of the term of each
+trait_design <- function(means, responses) {
+  lost <- setdiff(responses, rownames(means$data))
+  if (length(lost) > 0) abort_loadings(paste0("data of loading_regression() has no rows of the responses ", first_names(lost), did_you_mean(lost[1], setdiff(rownames(means$data), responses))), responses = lost)
+  data <- means$data[responses, , drop = FALSE]
+  terms <- trait_terms(means$formula, data)
+  frame <- data_frame_of(stats::formula(terms), data)
+  if (nrow(frame) != length(responses)) abort_loadings(sprintf("variables of loading_regression() have %d rows for %d responses", nrow(frame), length(responses)))
+  gone <- rownames(data)[!stats::complete.cases(frame)]
+  if (length(gone) > 0) abort_fastlmm("missing_values", paste0("covariates of the responses ", first_names(gone), " are missing; leave those responses or covariates out, or fill them in"), responses = gone)
+  frame[] <- Map(drop_levels, frame, names(frame))
+  check_levels(terms, frame)
+  X <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
+  term <- attr(X, "assign")
+  X <- X[, term > 0, drop = FALSE]
+  check_trait_columns(X)
+  list(X = X, term = term[term > 0])
+}
+
+# Contrasts are of factors beside an intercept, whatever the formula says of one
+trait_terms <- function(formula, data) {
+  terms <- tryCatch(stats::terms(formula, data = data), error = function(error) abort_fastlmm("formula", paste("formula of loading_regression():", conditionMessage(error))))
+  attr(terms, "intercept") <- 1L
+  if (length(attr(terms, "term.labels")) == 0) abort_fastlmm("formula", "formula of loading_regression() has no covariates; intercept = TRUE stands beside them")
+  if (!is.null(attr(terms, "offset"))) abort_fastlmm("formula", "formula of loading_regression() has an offset; loadings that are known are known_loadings of slamglmm_fit()")
+  terms
+}
+
+check_trait_columns <- function(X) {
+  infinite <- colnames(X)[!is.finite(colSums(X))]
+  if (length(infinite) > 0) abort_fastlmm("nonfinite", paste0("covariates of responses have infinite values: ", first_names(infinite)))
+  constant <- colnames(X)[!(column_sd(X) > 0)]
+  if (length(constant) > 0) abort_fastlmm("constant_covariate", paste0("covariates of responses do not vary over the responses: ", first_names(constant)))
+}
+
+# Standardised columns made orthogonal, without BLAS, so that draws do not depend on it: `Q = X transform`. Columns that depend on those before are left out.
+orthonormal <- function(X) {
+  p <- nrow(X)
+  Q <- matrix(0, p, 0)
+  transform <- matrix(0, ncol(X), 0)
+  for (l in seq_len(ncol(X))) {
+    left <- X[, l]
+    by <- as.numeric(seq_len(ncol(X)) == l)
+    for (o in seq_len(ncol(Q))) {
+      share <- sum(Q[, o] * left) / (p - 1)
+      left <- left - share * Q[, o]
+      by <- by - share * transform[, o]
+    }
+    size <- sqrt(sum(left^2) / (p - 1))
+    if (size <= 1e-7) next
+    Q <- cbind(Q, left / size)
+    transform <- cbind(transform, by / size)
+  }
+  list(Q = Q, transform = transform)
+}
+
+block_diagonal <- function(blocks) {
+  rows <- vapply(blocks, nrow, 0L)
+  columns <- vapply(blocks, ncol, 0L)
+  out <- matrix(0, sum(rows), sum(columns))
+  for (i in seq_along(blocks)) out[sum(rows[seq_len(i - 1)]) + seq_len(rows[i]), sum(columns[seq_len(i - 1)]) + seq_len(columns[i])] <- blocks[[i]]
+  out
+}
