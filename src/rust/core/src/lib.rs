@@ -53,7 +53,8 @@
 //! c = F'Py with P the projection off X (`t c`); captured = part of the process' variance that the basis holds (R `gp$captured`).
 //!
 //! Sampler ([`slam`]): n rows, p traits, k factors; Lambda = loadings, F = factors, B, B_F = coefficients of X and X_F (`theta` holds B and Lambda, `f`, `bf`); h_j, h_Fm = proportions on
-//! the grid (`g`, `gf`: points of [`slam::Proportions`]); sigma2_j (`sigma2`); s = eigenvalues of Z K Z' (`s`); R's `G`, `R`, `P` are covariances of traits made of these.
+//! the grid (`g`, `gf`: points of [`slam::Proportions`]); sigma2_j (`sigma2`); s = eigenvalues of Z K Z' (`s`);
+//! C = covariates of traits, w, v = their effects on loadings and the variances of these (`covariates`, `w v`); R's `G`, `R`, `P` are covariances of traits made of these.
 //!
 //! # The method, formula by formula
 //!
@@ -105,6 +106,7 @@
 //! | sampler: theta_j given F, then (h_j, sigma2_j) jointly | [`slam::traits::draw`] |
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
 //! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
+//! | loadings about c_j'w_m: w and its variances | [`slam::loading_means::draw`], [`slam::loading_means::draw_variances`] |
 //! | h_Fm with F integrated out | [`slam::factor_proportions::draw`] |
 //! | shift, scale and swap of factors | [`slam::group_moves::draw`] |
 //! | shears and rotations of pairs of factors | [`slam::mixing::draw`] |
