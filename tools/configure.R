@@ -43,6 +43,17 @@ values <- if (vendored) {
   list(TARGET_DIR = target, CARGO_HOME = home, CARGO_FLAGS = "--locked", VENDOR = "true", AFTER = "")
 }
 
+# R CMD build and R CMD check unpack the sources elsewhere, where cargo would compile them anew: with FASTLMM_BUILT, a workspace
+# that has been built, it is sent there if that holds the same files with the same contents.
+sources <- function(workspace) {
+  below <- function(folder) file.path(folder, list.files(file.path(workspace, folder), recursive = TRUE))
+  files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", below("src"), below("core/src"))
+  setNames(tools::md5sum(file.path(workspace, files)), files)
+}
+built <- Sys.getenv("FASTLMM_BUILT")
+same <- nzchar(built) && !vendored && identical(sources("src/rust"), sources(built))
+values$WORKSPACE <- if (same) built else "rust"
+
 name <- if (windows) "src/Makevars.win" else "src/Makevars"
 lines <- readLines(paste0(name, ".in"))
 for (key in names(values)) lines <- gsub(paste0("@", key, "@"), values[[key]], lines, fixed = TRUE)
