@@ -81,10 +81,13 @@ count_trait_covariates <- function(fit) if (is.null(fit$numbers$trait_covariates
 trait_numbers <- function(means, responses) {
   if (is.null(means)) return(NULL)
   design <- trait_design(means, responses)
-  X <- sweep(sweep(design$X, 2, colMeans(design$X)), 2, column_sd(design$X), "/")
+  units <- column_units(design$X)
+  X <- in_units(design$X, units)
+  size <- column_sd(X)
+  X <- sweep(sweep(X, 2, colMeans(X)), 2, size, "/")
   parts <- lapply(split(seq_len(ncol(X)), design$term), function(at) orthonormal(X[, at, drop = FALSE]))
   groups <- rep(seq_along(parts), vapply(parts, function(part) ncol(part$Q), 0L))
-  transform <- block_diagonal(lapply(parts, `[[`, "transform")) / column_sd(design$X)
+  transform <- block_diagonal(lapply(parts, `[[`, "transform")) / size / units
   C <- do.call(cbind, lapply(parts, `[[`, "Q"))
   names <- colnames(X)
   if (means$intercept) {
@@ -133,7 +136,8 @@ trait_terms <- function(formula, data) {
 check_trait_columns <- function(X) {
   infinite <- colnames(X)[!is.finite(colSums(X))]
   if (length(infinite) > 0) abort_fastlmm("nonfinite", paste0("covariates of responses have infinite values: ", first_names(infinite)))
-  constant <- colnames(X)[!(column_sd(X) > 0)]
+  # of one response nothing varies
+  constant <- colnames(X)[nrow(X) < 2 | !(column_sd(X) > 0)]
   if (length(constant) > 0) abort_fastlmm("constant_covariate", paste0("covariates of responses do not vary over the responses: ", first_names(constant)))
 }
 

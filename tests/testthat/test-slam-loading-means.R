@@ -99,6 +99,7 @@ test_that("neither units, contrasts, order of rows nor other rows change the mod
   scaled <- small_fit(prior = slam_prior(loading_means = loading_regression(~ x + group, transform(world$traits, x = 8 * x))))
   expect_identical(scaled$draws, fit$draws)
   expect_equal(loading_effects(scaled)["x", ], loading_effects(fit)["x", ] / 8)
+  expect_equal(numbers(~x, transform(world$traits, x = 1e300 * x))$trait_covariates, numbers(~x, world$traits)$trait_covariates)
   # contrasts turn a term's columns only: effects u of other columns of the same space have the same prior covariance of means
   other <- world$traits
   other$group <- factor(other$group, levels = c("c", "a", "b"))
@@ -168,6 +169,8 @@ test_that("what is wrong with covariates of responses is said", {
   expect_error(fit(~x, replace(traits, "x", c(Inf, 1:5))), "x", class = "fastlmm_error_nonfinite")
   expect_error(fit(~x, replace(traits, "x", 1)), "x", class = "fastlmm_error_constant_covariate")
   expect_error(fit(~group, replace(traits, "group", "a")), "group", class = "fastlmm_error_single_level")
+  one <- regression_world(1, p = 1, lines = 10)
+  expect_error(small_fit(one, slam_prior(loading_means = loading_regression(~x, one$traits))), "do not vary", class = "fastlmm_error_constant_covariate")
   expect_error(fit(~z, traits), "z", class = "fastlmm_error_missing_variable")
   for (bad in list(y ~ x, ~1, ~ (1 | group), "x", ~ x + offset(x))) expect_error(fit(bad, traits), class = "fastlmm_error_formula")
   for (bad in list(fixed_variance(1), 1, inverse_gamma(c(a = 1, b = 2), 1))) expect_error(fit(~x, traits, variance = bad), class = "fastlmm_error_prior")

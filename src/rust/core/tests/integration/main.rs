@@ -16,4 +16,5 @@ mod nufft;
 mod orthogonal;
 mod profile;
 mod slam;
+mod slam_loading_means;
 mod type_names;

@@ -148,39 +148,6 @@ impl World {
         }
     }
 
-    /// With covariates of the traits in two groups.
-    fn with_means(mut self) -> Self {
-        self.model.prior.means = LoadingMeans {
-            covariates: Mat::from_fn(self.model.p(), 3, |j, l| 3.0 * (noise(21, j, l) - 0.5)),
-            groups: vec![0, 1, 0],
-            variance: InverseGamma { shape: 4.0, scale: 2.0 },
-        };
-        self
-    }
-
-    /// Effects of covariates of the traits on loadings.
-    fn draw_effects(&self, state: &mut State, rng: &mut Stream) {
-        let prior = &self.model.prior.means;
-        let q = prior.groups.len();
-        for m in 0..if q == 0 { 0 } else { self.model.k } {
-            let InverseGamma { shape, scale } = prior.variance;
-            (0..2).for_each(|g| state.effects.v[m * 2 + g] = inverse_gamma(shape, scale, rng));
-            for l in 0..q {
-                let v = state.effects.v[m * 2 + prior.groups[l]];
-                state.effects.w[m * q + l] = (v / state.shrinkage.column[m]).sqrt() * normal(rng);
-            }
-        }
-    }
-
-    /// Prior mean of a loading.
-    fn mean(&self, state: &State, j: usize, m: usize) -> f64 {
-        let prior = &self.model.prior.means;
-        let q = prior.groups.len();
-        (0..q)
-            .map(|l| prior.covariates[(j, l)] * state.effects.w[m * q + l])
-            .sum()
-    }
-
     /// Parameters from the prior, written without the sampler's blocks.
     fn prior_draw(&self, rng: &mut Stream) -> State {
         let model = &self.model;
@@ -254,7 +221,7 @@ impl World {
     }
 
     /// Traits by the rows that they were observed in.
-    fn sets(&self, y: &Mat<f64>) -> Vec<Set> {
+    pub fn sets(&self, y: &Mat<f64>) -> Vec<Set> {
         let (n, missing) = (self.model.n(), &self.model.data.missing);
         let mut patterns = missing.clone();
         patterns.sort();
@@ -336,20 +303,7 @@ fn functionals(world: &World, state: &State) -> Vec<f64> {
         );
     }
     all.push(state.shared[0].ln());
-    let (q, groups) = (state.effects.w.len() / k.max(1), state.effects.v.len() / k.max(1));
-    for m in 0..if q == 0 { 0 } else { k } {
-        let (w, v) = (
-            &state.effects.w[m * q..(m + 1) * q],
-            &state.effects.v[m * groups..(m + 1) * groups],
-        );
-        all.extend(w.iter().map(|w| w.tanh()));
-        all.extend(w.iter().map(|w| w.abs().ln()));
-        all.extend(v.iter().map(|v| v.ln()));
-        all.push((w[0] * w[1]).tanh());
-        // a mean and its loading have one sign, if any
-        all.push((world.mean(state, 0, m) * lambda(0, m)).tanh());
-        all.push((w[1] * state.f[m * n]).tanh());
-    }
+    all.extend(world.functionals_of_effects(state));
     all.extend(state.cells.iter().map(|y| y.tanh()));
     all.extend(state.cells.iter().map(|y| y.abs().ln()));
     all
@@ -406,7 +360,7 @@ pub fn geweke(world: &mut World, iterations: usize, spoil: impl Fn(&mut State)) 
 
 /// Largest |z| over the functionals of their mean change by some iterations from a draw of the prior with data of it, which must be none: each replicate on its own (Gandy and Scott 2021), so that
 /// heavy tails, which a single chain would take for ever to cross, do no harm.
-fn invariance(world: &mut World, replicates: usize, iterations: usize, spoil: impl Fn(&mut State)) -> f64 {
+pub fn invariance(world: &mut World, replicates: usize, iterations: usize, spoil: impl Fn(&mut State)) -> f64 {
     let mut rng = Source { seed: 2025, chain: 0 }.stream(u64::MAX, Block::Effects, 0);
     let mut changes: Vec<(f64, f64)> = vec![];
     for replicate in 0..replicates {
@@ -440,7 +394,7 @@ fn invariance(world: &mut World, replicates: usize, iterations: usize, spoil: im
 }
 
 /// |z| that some 700 functionals stay below with probability about 0.99, seeds being fixed.
-const LIMIT: f64 = 4.5;
+pub const LIMIT: f64 = 4.5;
 
 /// Every prior of loadings, in units of their own and of the residual variance; cells all there, drawn, or integrated out.
 #[test]
@@ -481,61 +435,6 @@ fn geweke_several_effects() {
             };
             assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
         }
-    }
-}
-
-/// Means of loadings that depend on covariates of the traits, with every prior of loadings in both units.
-#[test]
-fn geweke_loading_means() {
-    for (name, loadings) in [("gamma", GAMMA), ("truncated", TRUNCATED), ("horseshoe", HORSESHOE)] {
-        for scaled in [false, true] {
-            let mut world = World::new(8, 3, 2, loadings, scaled).with_means();
-            let z = invariance(&mut world, 6000, 4, |_| ());
-            assert!(z < LIMIT, "{name}, scaled {scaled}: {z}");
-            if !matches!(loadings, Loadings::Horseshoe { .. }) {
-                let z = geweke(&mut world, 15_000, |_| ());
-                assert!(z < LIMIT, "{name}, scaled {scaled}, one chain: {z}");
-            }
-        }
-    }
-    // cells integrated out, a loading that is known
-    let mut world = World::new(8, 3, 2, GAMMA, true).with_means();
-    world.model.data.missing = vec![vec![0, 2], vec![1], vec![0, 2]];
-    world.model.data.known = Mat::from_fn(2, 3, |m, j| if (m, j) == (0, 2) { 0.7 } else { f64::NAN });
-    world.model.sets = world.sets(&Mat::zeros(8, 3));
-    let z = geweke(&mut world, 15_000, |_| ());
-    assert!(z < LIMIT, "sets: {z}");
-    let mut world = World::several(9, 3, 2, GAMMA, true).with_means();
-    let z = invariance(&mut world, 6000, 4, |_| ());
-    assert!(z < LIMIT, "several effects: {z}");
-}
-
-#[test]
-fn geweke_catches_planted_bugs_in_loading_means() {
-    let mut world = World::new(8, 3, 2, GAMMA, false).with_means();
-    type Bug = fn(&mut State);
-    let bugs: [(&str, Bug); 4] = [
-        ("loadings scaled without the effects on them", |s| {
-            s.f.iter_mut().for_each(|f| *f *= 0.93);
-            s.theta
-                .chunks_mut(4)
-                .for_each(|theta| theta[2..].iter_mut().for_each(|x| *x /= 0.93));
-        }),
-        ("columns too precise, as from sums without the effects", |s| {
-            s.shrinkage.delta[0] *= 1.1;
-            s.shrinkage.column.iter_mut().for_each(|x| *x *= 1.1);
-        }),
-        ("factors swapped without their effects", |s| {
-            let (a, b) = s.effects.w.split_at_mut(3);
-            a.swap_with_slice(b);
-        }),
-        ("variances of effects too large", |s| {
-            s.effects.v.iter_mut().for_each(|v| *v *= 1.15)
-        }),
-    ];
-    for (name, bug) in bugs {
-        let z = invariance(&mut world, 6_000, 4, bug);
-        assert!(z > 6.0, "{name}: {z}");
     }
 }
 
@@ -699,32 +598,6 @@ fn busy_world() -> World {
     world.model.data.missing[149] = vec![0];
     world.model.data.y = Mat::from_fn(30, 150, |i, j| (noise(8, i, j) - 0.5) * 4.0);
     world
-}
-
-/// Effects of covariates of the traits are stored, and a model without them stores none.
-#[test]
-fn a_state_holds_effects_on_loadings() {
-    let plain = World::new(8, 3, 2, GAMMA, false);
-    let size = |world: &World| {
-        Chain::new(&world.model, Source { seed: 3, chain: 0 })
-            .state
-            .to_bytes()
-            .len()
-    };
-    let world = World::new(8, 3, 2, GAMMA, false).with_means();
-    // two lengths, 6 effects and 4 variances
-    assert_eq!(size(&world) - size(&plain), 8 * 12);
-    let source = Source { seed: 3, chain: 0 };
-    let mut whole = Chain::new(&world.model, source);
-    (0..9).for_each(|_| whole.step());
-    let mut first = Chain::new(&world.model, source);
-    (0..4).for_each(|_| first.step());
-    let bytes = first.state.to_bytes();
-    let mut second = Chain::from(&world.model, source, State::from_bytes(&world.model, &bytes).unwrap());
-    (0..5).for_each(|_| second.step());
-    assert_eq!(second.state, whole.state);
-    assert!(State::from_bytes(&plain.model, &bytes).is_none());
-    assert!(State::from_bytes(&world.model, &Chain::new(&plain.model, source).state.to_bytes()).is_none());
 }
 
 /// A state without its seal, as 0.1 kept it, is read; one with a changed byte is not.
