@@ -18,7 +18,7 @@
 #'
 #'   `loading_effects()`: effects on the loadings of each factor, columns of the design x factors, for one unit of a covariate, with signs and order of the factors as in [factor_loadings()]. They are in units of loadings of scaled
 #'   responses: those of a response in its own units are larger by `fit$scale$sd`. With `draws` an array whose last dimension is the draw, with `level` a data frame with the columns `covariate`, `factor` and those of
-#'   [summary.slamglmm()]'s table. Effects on factors that the data do not tell from each other are averages over them.
+#'   [summary.slamglmm()]'s table. With `newdata` the means of the loadings of its rows in place of effects, with the column `response`. Effects on factors that the data do not tell from each other are averages over them.
 #'
 #'   Errors: `row_names` for data without names of rows; `loading_regression` for responses that are not there and for fits without covariates of responses; `missing_values`, `nonfinite`, `constant_covariate` and `single_level` for covariates.
 #' @seealso [slam_prior()], [factor_loadings()]
@@ -58,16 +58,18 @@ print.slam_loading_regression <- function(x, ...) {
 
 #' @rdname loading_regression
 #' @param align,draws,level as in [factor_loadings()].
+#' @param newdata covariates of responses, whether in the fit or not: the means `c_j'w_m` of their loadings are wanted instead of effects.
 #' @export
-loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL) {
+loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL, newdata = NULL) {
   check_arguments()
   check_slam(x, "loading_effects", "summary(fit)")
   if (count_trait_covariates(x) == 0) abort_loadings("the loadings of this fit depend on no covariates; slam_prior(loading_means = loading_regression(...)) has them so")
   check_loadings_memory(x)
   transform <- x$numbers$trait_transform
+  if (!is.null(newdata)) transform <- new_trait_columns(x, newdata) %*% transform
   all <- each_draw(x, function(d) structure(transform %*% d$effects, dimnames = list(rownames(transform), factor_names(x))))
   if (align) all <- aligned(all, alignment(x))
-  of_loadings(x, all, draws, level, "covariate")
+  of_loadings(x, all, draws, level, if (is.null(newdata)) "covariate" else "response")
 }
 
 abort_loadings <- function(message, ...) abort_fastlmm("loading_regression", message, ...)
@@ -117,11 +119,26 @@ trait_design <- function(means, responses) {
   if (length(gone) > 0) abort_fastlmm("missing_values", paste0("covariates of the responses ", first_names(gone), " are missing; leave those responses or covariates out, or fill them in"), responses = gone)
   frame[] <- Map(drop_levels, frame, names(frame))
   check_levels(terms, frame)
-  X <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
-  term <- attr(X, "assign")
-  X <- X[, term > 0, drop = FALSE]
+  whole <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
+  term <- attr(whole, "assign")
+  X <- whole[, term > 0, drop = FALSE]
   check_trait_columns(X)
-  list(X = X, term = term[term > 0])
+  # what new responses are read by
+  new <- structure(attr(frame, "terms"), intercept = 1L, columns = column_names(terms, data, NULL, nrow(data)))
+  list(X = X, term = term[term > 0], new = new, xlevels = stats::.getXlevels(terms, frame), contrasts = attr(whole, "contrasts"))
+}
+
+# Columns of the design of any responses, about the means of those of the fit
+new_trait_columns <- function(fit, newdata) {
+  means <- fit$prior$loading_means
+  old <- trait_design(means, colnames(fit$Y))
+  newdata <- needed_frame(newdata, "newdata")
+  frame <- forge_frame(list(formula = means$formula, terms = old$new), old$new, newdata)
+  frame <- as_fitted(frame, list(terms = old$new, xlevels = old$xlevels))
+  X <- design_matrix(old$new, frame, old$contrasts)[, colnames(old$X), drop = FALSE]
+  X <- sweep(X, 2, colMeans(old$X))
+  rownames(X) <- rownames(newdata)
+  if (means$intercept) cbind(1, X) else X
 }
 
 # Contrasts are of factors beside an intercept, whatever the formula says of one

@@ -89,6 +89,32 @@ test_that("effects are those of the definition: least squares of the means on th
   expect_equal(mean$numbers$trait_groups, 1:2)
 })
 
+test_that("means of loadings of other responses follow from their covariates", {
+  world <- small_world()
+  for (intercept in c(FALSE, TRUE)) {
+    fit <- small_fit(prior = slam_prior(loading_means = loading_regression(~ poly(x, 2) + group, world$traits, intercept = intercept)))
+    own <- loading_effects(fit, newdata = world$traits, align = FALSE, draws = TRUE)
+    expect_equal(unname(own[, , 9]), unname(fit$numbers$trait_covariates %*% fit$draws[[1]]$effects[, , 9]))
+    expect_equal(dimnames(own)[1:2], list(rownames(world$traits), c("factor1", "factor2")))
+    # one at a time as all together: neither means, basis nor levels are of the new ones
+    expect_equal(loading_effects(fit, newdata = world$traits[4, ]), loading_effects(fit, newdata = world$traits)[4, , drop = FALSE])
+  }
+  table <- loading_effects(fit, newdata = data.frame(x = c(new = 3), group = "b"), level = 0.9)
+  expect_equal(table$response, c("new", "new"))
+  expect_true(all(is.na(loading_effects(fit, newdata = data.frame(x = NA_real_, group = "b")))))
+  expect_error(loading_effects(fit, newdata = data.frame(group = "b")), "x", class = "fastlmm_error_missing_variable")
+  expect_error(loading_effects(fit, newdata = data.frame(x = 1, group = "d")), "d", class = "fastlmm_error_new_fixed_level")
+  # responses that were left out have the loadings that their covariates say
+  world <- regression_world(2)
+  out <- 1:12
+  part <- world
+  part$data$Y <- world$data$Y[, -out]
+  means <- loading_effects(regression_fit(part, loading_regression(~ x + group, world$traits)), newdata = world$traits[out, ])
+  truth <- world$Lambda[out, ]
+  expect_gt(max(abs(cor(truth[, 1], means))), 0.9)
+  expect_gt(max(abs(cor(truth[, 2], means))), 0.9)
+})
+
 test_that("neither units, contrasts, order of rows nor other rows change the model", {
   world <- small_world()
   numbers <- function(formula, data) fastlmm:::trait_numbers(loading_regression(formula, data), rownames(world$traits))
