@@ -58,7 +58,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' Covariances and heritabilities of a sparse-factor model
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param effect name of the random effect; there is one, and it may be left out.
+#' @param effect name of the random effect, as in `names(VarCorr(fit))`; where there is one it may be left out.
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
 #' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.
 #' @param level probability of intervals; of covariances and correlations a table instead of the matrix of means. See [summary.slamglmm()] for its columns.
@@ -66,7 +66,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' @return `G()`, `R()`, `P()`, `rg()`, `re()`, `h2()` and the names that say what they are (`genetic_covariance()` is `G()`, and so on) give the same. `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
 #'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`, `re()`: correlations of G and of R. With `level` each is a data frame with a row for each
 #'   pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
-#'   that the random effect explains; of draws a matrix. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
+#'   that the random effect explains; of draws a matrix. With several random effects and no `effect`: their means, a column each; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
 #'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
 #' @export
 G <- function(object, ...) UseMethod("G")
@@ -146,7 +146,7 @@ abort_not_slam <- function(object, verb, instead) {
 #' @export
 G.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_arguments(...)
-  check_effect(object, effect)
+  object <- with_effect(object, effect)
   check_identified(object, "G()")
   covariances(object, "G", FALSE, traits, draws, level)
 }
@@ -170,7 +170,7 @@ P.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) 
 #' @export
 rg.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = NULL, ...) {
   check_arguments(...)
-  check_effect(object, effect)
+  object <- with_effect(object, effect)
   check_identified(object, "rg()")
   covariances(object, "G", TRUE, traits, draws, level)
 }
@@ -185,17 +185,32 @@ re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...)
 
 #' @rdname G
 #' @export
-h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, ...) {
+h2.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = 0.95, ...) {
   check_arguments(...)
   check_level(level)
   at <- trait_index(object, traits)
-  all <- each_draw(object, function(d) trait_h2(d)[at])
-  all <- matrix(all, length(at), dimnames = list(colnames(object$Y)[at], NULL))
-  if (!is.null(object$unidentified)) all[] <- NA
+  if (is.null(effect) && is_several(object)) return(all_h2(object, at, draws))
+  all <- h2_draws(with_effect(object, effect), at)
   if (draws) return(all)
   tail <- (1 - level) / 2
   quantile <- apply(all, 1, stats::quantile, c(tail, 1 - tail), names = FALSE, na.rm = TRUE)
   data.frame(response = rownames(all), h2 = rowMeans(all), sd = apply(all, 1, stats::sd), low = quantile[1, ], high = quantile[2, ], row.names = NULL)
+}
+
+# Responses x draws
+h2_draws <- function(object, at) {
+  all <- matrix(each_draw(object, function(d) trait_h2(d)[at]), length(at), dimnames = list(colnames(object$Y)[at], NULL))
+  if (!is.null(object$unidentified)) all[] <- NA
+  all
+}
+
+# A column of means for each effect; or responses x effects x draws
+all_h2 <- function(object, at, draws) {
+  names <- effect_names(object)
+  all <- lapply(names, function(effect) h2_draws(with_effect(object, effect), at))
+  if (draws) return(aperm(simplify2array(structure(all, names = names)), c(1, 3, 2)))
+  means <- structure(lapply(all, rowMeans), names = names)
+  data.frame(response = colnames(object$Y)[at], means, row.names = NULL, check.names = FALSE)
 }
 
 # Proportion of each response's variance that is the random effect's
@@ -249,9 +264,4 @@ trait_index <- function(object, traits) {
   if (length(at) == 0) abort_fastlmm("traits", "traits selects no response")
   if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))
   at
-}
-
-check_effect <- function(object, effect) {
-  name <- object$random[[1]]$name
-  if (!is.null(effect) && !identical(as.character(effect), name)) abort_fastlmm("effect", paste0("the random effect is ", quoted(name), ", not ", quoted(effect), did_you_mean(effect, name)))
 }

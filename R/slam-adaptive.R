@@ -27,7 +27,7 @@ pilot <- function(fit) {
   iter <- max(least_pilot, fit$plan$warmup)
   fit$plan[c("chains", "iter", "warmup", "thin", "keep")] <- list(1, iter, iter %/% 2, 1, character())
   fit$seed <- 1
-  fit$numbers <- prior_numbers(pilot_prior(), fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF))
+  fit$numbers <- fit_prior_numbers(fit, pilot_prior())
   run_here(fit, iter, FALSE)
 }
 

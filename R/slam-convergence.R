@@ -14,7 +14,8 @@ slam_convergence <- function(fit, most = 300) {
 # Heritabilities, entries of G and R, genetic correlations and coefficients
 count_invariant <- function(fit, p = ncol(fit$Y)) {
   b <- length(union(colnames(fit$X), colnames(fit$covariates$XF)))
-  p * b + if (is.null(fit$unidentified)) p + 2 * p * (p + 1) / 2 + p * (p - 1) / 2 else p * (p + 1) / 2
+  covariance <- p * (p + 1) / 2
+  if (is.null(fit$unidentified)) p * b + covariance + length(fit$random) * (p + covariance + p * (p - 1) / 2) else p * b + covariance
 }
 
 # A row for each of them, or for about `most` of them
@@ -28,24 +29,30 @@ invariant_table <- function(fit, level, at = seq_along(fit$scale$sd), most = Inf
   kept <- if (is.infinite(most) || length(some) == length(at)) off else off[spread(length(off), max(1, most / 6))]
   first <- c(some, pairs$first[kept])
   second <- c(some, pairs$second[kept])
-  of <- function(what, correlation, first, second) {
+  of <- function(what, correlation, first, second, effect = NULL) {
     if (length(first) == 0) return(NULL)
-    table <- covariance_table(fit, what, correlation, first, second, level)
-    data.frame(variable = pair_names(if (correlation) "rg" else what, table), table[-(1:2)])
+    table <- covariance_table(if (what == "G") with_effect(fit, effect) else fit, what, correlation, first, second, level)
+    data.frame(variable = pair_names(of_effect(fit, if (correlation) "rg" else what, effect), table), table[-(1:2)])
   }
-  covariances <- if (apart) rbind(of("G", FALSE, first, second), of("R", FALSE, first, second), of("G", TRUE, pairs$first[kept], pairs$second[kept])) else of("P", FALSE, first, second)
-  rbind(if (apart) slam_h2_table(fit, some, level), covariances, coefficient_table(fit, some, level))
+  each_effect_of <- function(work) do.call(rbind, lapply(effect_names(fit), work))
+  if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level)))
+  rbind(
+    each_effect_of(function(effect) slam_h2_table(fit, some, level, effect)), each_effect_of(function(effect) of("G", FALSE, first, second, effect)), of("R", FALSE, first, second),
+    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level)
+  )
 }
+
+# What is an effect's, by name where there are several
+of_effect <- function(fit, what, effect) if (is_several(fit) && !is.null(effect)) paste0(what, "_", effect) else what
 
 pair_names <- function(what, table) {
   same <- table$response1 == table$response2
   paste0(what, "[", table$response1, ifelse(same, "", paste0(",", table$response2)), "]")
 }
 
-slam_h2_table <- function(fit, at, level) {
-  names <- colnames(fit$Y)[at]
-  all <- matrix(each_draw(fit, function(d) trait_h2(d)[at]), length(at))
-  data.frame(variable = paste0("h2[", names, "]"), judged(fit, t(all), level))
+slam_h2_table <- function(fit, at, level, effect) {
+  all <- h2_draws(with_effect(fit, effect), at)
+  data.frame(variable = paste0(of_effect(fit, "h2", effect), "[", rownames(all), "]"), judged(fit, t(all), level))
 }
 
 coefficient_table <- function(fit, at, level) {

@@ -115,10 +115,20 @@ scale_fixed <- function(X, covariates) {
   list(X = in_units(sweep(X, 2, centre), size), centre = centre, size = size, shared = shared)
 }
 
+# Fixed effects of factors, and which random effects they have: all, unless their formula names some.
+split_factors <- function(factors, random) {
+  if (!inherits(factors, "formula") || length(factors) != 2) abort_fastlmm("formula", "factors must be a formula with one side, as factors = ~ sex")
+  bars <- find_bars(factors[[2]])
+  if (length(bars) == 0) return(list(fixed = factors, effects = seq_along(random)))
+  wanted <- which_random(list(random = random), factors)
+  if (!any(wanted)) abort_fastlmm("formula", paste0("factors can have random terms of the formula, and not all of ", first_names(paste0("(", vapply(bars, deparse1, ""), ")")), " are terms of it"))
+  fixed <- drop_bars(factors[[2]])
+  factors[[2]] <- if (is.null(fixed)) 1 else fixed
+  list(fixed = factors, effects = which(wanted))
+}
+
 # The design of the factors: no intercept, columns centred and scaled.
 slam_covariates <- function(factors, design, data, X, extras) {
-  if (!inherits(factors, "formula") || length(factors) != 2) abort_fastlmm("formula", "factors must be a formula with one side, as factors = ~ sex")
-  if (length(find_bars(factors[[2]])) > 0) abort_fastlmm("formula", "factors has random terms; the factors have the random effect of the formula")
   terms <- stats::terms(factors)
   if (length(attr(terms, "term.labels")) == 0) return(list(XF = matrix(0, nrow(design$frame), 0), centre = numeric(), size = numeric()))
   frame <- data_frame_of(factors, data, extras)
@@ -181,7 +191,8 @@ as_numbers <- function(M) {
 # ---- as the sampler takes them ----------------------------------------------------------------------------
 
 slam_numbers <- function(data, basis, known, sets) {
-  rotate <- function(M) turn_to(basis, M)
+  # several effects have no basis in common
+  rotate <- if (is.null(basis$group)) as_numbers else function(M) turn_to(basis, M)
   Y <- data$scaled
   Y[is.na(Y)] <- 0
   XF <- data$covariates$XF

@@ -38,17 +38,24 @@ as.mcmc.list.slamglmm <- function(x, traits = NULL, ...) as.mcmc.slamglmm(x, tra
 invariant_draws <- function(fit, traits = NULL) {
   at <- trait_index(fit, traits)
   names <- colnames(fit$Y)[at]
-  of <- function(d) {
-    square <- d$Lambda[at, , drop = FALSE]^2
-    g <- drop(square %*% d$hF) + (d$h * d$sigma2)[at]
-    r <- drop(square %*% (1 - d$hF)) + ((1 - d$h) * d$sigma2)[at]
-    apart <- if (is.null(fit$unidentified)) c(g / (g + r), g / fit$basis$mean_diag, r) else g + r
-    c(apart, total_fixed(fit, d)[, at])
+  whole <- function(d) drop(d$Lambda[at, , drop = FALSE]^2 %*% d$hF) + (d$h * d$sigma2)[at]
+  total <- function(d) rowSums(d$Lambda[at, , drop = FALSE]^2) + d$sigma2[at]
+  draws <- function(what, fit) matrix(each_draw(fit, what), ncol = count_draws(fit))
+  P <- draws(total, fit)
+  of <- function(effect) {
+    own <- with_effect(fit, effect)
+    g <- draws(whole, own)
+    structure(list(g / P, g / own$basis$mean_diag), names = c("h2", "G"))
   }
-  all <- each_draw(fit, of)
+  effects <- if (is.null(fit$unidentified)) lapply(effect_names(fit), of)
+  named <- function(kind) lapply(effects, `[[`, kind)
+  apart <- if (is.null(effects)) list(P = P) else {
+    kinds <- unlist(lapply(c("h2", "G"), function(kind) vapply(effect_names(fit), of_effect, "", fit = fit, what = kind)))
+    c(structure(c(named("h2"), named("G")), names = kinds), list(R = P - draws(whole, fit)))
+  }
   coefficients <- union(colnames(fit$X), colnames(fit$covariates$XF))
-  apart <- if (is.null(fit$unidentified)) c("h2", "G", "R") else "P"
-  variables <- c(paste0(rep(apart, each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
+  all <- rbind(do.call(rbind, apart), draws(function(d) total_fixed(fit, d)[, at], fit))
+  variables <- c(paste0(rep(names(apart), each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
   chains <- fit$plan$chains
   all <- array(all, c(length(variables), ncol(all) / chains, chains))
   array(aperm(all, c(2, 3, 1)), dim(all)[c(2, 3, 1)], list(NULL, NULL, variable = variables))
@@ -67,7 +74,7 @@ print.slamglmm <- function(x, ...) {
   cells <- sum(lengths(x$missing))
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
-    cat("\nProportions of variance of ", quoted(x$random[[1]]$name), ":\n", sep = "")
+    cat("\nProportions of variance of ", paste(quoted(effect_names(x)), collapse = " and "), ":\n", sep = "")
     if (!is.null(x$unidentified)) cat("not estimated: the random effect cannot be told from the residual\n")
     else print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
     if (is.null(x$unidentified) && ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
@@ -155,10 +162,13 @@ trait_statistics <- function(Y) {
 replicated <- function(fit, i) {
   d <- scaled_draw(fit, i)
   n <- nrow(fit$Y)
-  noise <- function(h) sqrt(outer(fit$basis$s, h, function(s, h) h * s + 1 - h)) * normals(n, length(h))
-  F <- fit$data$xf %*% d$bF + noise(d$hF)
-  Y <- cbind(fit$data$x, F) %*% d$theta + noise(d$h) * rep(d$sigma, each = n)
-  Y <- as_responses(fit, turn_back(fit$basis, Y))
+  noise <- function(at) {
+    if (is_several(fit)) return(power_of_v(fit, normals(n, length(at)), at, "root"))
+    sqrt(outer(fit$basis$s, at, function(s, h) h * s + 1 - h)) * normals(n, length(at))
+  }
+  F <- fit$data$xf %*% d$bF + noise(d$factors_at)
+  Y <- cbind(fit$data$x, F) %*% d$theta + noise(d$at) * rep(d$sigma, each = n)
+  Y <- as_responses(fit, to_rows(fit, Y))
   Y[missing_cells(fit)] <- NA
   dimnames(Y) <- dimnames(fit$Y)
   Y

@@ -20,9 +20,17 @@ scaled_draw <- function(fit, i) {
   theta <- slice(chain$theta)
   list(
     F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
-    h = chain$h[, t], hF = chain$factors_h[, t], cells = kept_cells(fit, chain, t), total = total_fixed(fit, one_draw(fit, chain, t))
+    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), total = total_fixed(fit, one_draw(fit, chain, t))
   )
 }
+
+# Where traits or factors are: their proportion, with several effects their points of the grid
+point_of <- function(fit, chain, t, whose) chain[[paste0(whose, if (is_several(fit)) "point" else "h")]][, t]
+
+# From the basis of the sampler, which with several effects is the rows themselves, to rows; and to it
+to_rows <- function(fit, M) if (is_several(fit)) M else turn_back(fit$basis, M)
+
+from_rows <- function(fit, M) if (is_several(fit)) M else turn_to(fit$basis, M)
 
 # What is the responses' and the factors' own, with variance V(h): n x p and n x k in the rotated basis
 own_parts <- function(fit, d, cells) {
@@ -32,7 +40,7 @@ own_parts <- function(fit, d, cells) {
   if (nrow(missing) > 0) {
     filled <- matrix(0, nrow(fit$Y), ncol(fit$Y))
     filled[missing] <- if (length(fit$data$sets) > 0) cells(d, turn_back(fit$basis, fitted)) else d$cells
-    y <- y + turn_to(fit$basis, filled)
+    y <- y + from_rows(fit, filled)
   }
   list(responses = (y - fitted) / rep(d$sigma, each = nrow(y)), factors = d$F - fit$data$xf %*% d$bF)
 }
@@ -41,6 +49,7 @@ own_parts <- function(fit, d, cells) {
 cell_drawer <- function(fit, noise = TRUE) {
   sets <- Filter(function(set) length(set$rows) < nrow(fit$Y), fit$data$sets)
   gone <- lapply(sets, function(set) setdiff(seq_len(nrow(fit$Y)), set$rows))
+  if (length(sets) == 0) return(function(d, fitted) numeric())
   kernel <- random_rows(fit$random[[1]])
   targets <- Map(function(set, rows) kernel_target(kernel(rows, set$rows), kernel(rows, rows), set$basis, set$s, fit$basis$mean_diag), sets, gone)
   function(d, fitted) {
@@ -61,23 +70,27 @@ cell_drawer <- function(fit, noise = TRUE) {
 
 # ---- rows whose effects are wanted -----------------------------------------------------------------------------------
 
-# Each target has `mean(E, h)`, the means of effects given what was their own, a column for each h, and `noise(h)`, draws about them, both in units of its standard deviation;
-# `among(h)`, their covariance, where rows are conditioned.
+# Each target has `draw(E, h)`, draws of effects given what was their own, a column for each h (with several effects: for each point of the grid), in units of its standard deviation; where there is one
+# effect `mean(E, h)`, their means, `noise(h)`, draws about them, and `among(h)`, their covariance, where rows are conditioned.
+
+one_target <- function(mean, noise, among = NULL) {
+  list(draw = function(E, h) mean(E, h) + noise(h), mean = mean, noise = noise, among = among)
+}
 
 # The rows of the fit: in the rotated basis all is diagonal.
 fit_target <- function(fit) {
   basis <- fit$basis
   of <- function(h, value) outer(basis$s, h, value)
-  list(
+  one_target(
     mean = function(E, h) turn_back(basis, of(h, function(s, h) h * s / (h * s + 1 - h)) * E),
     noise = function(h) turn_back(basis, of(h, function(s, h) sqrt(h * (1 - h) * s / (h * s + 1 - h))) * normals(length(basis$s), length(h)))
   )
 }
 
-# Rows of individuals of whom nothing is known: the prior
-unknown_target <- function(rows) {
-  list(
-    mean = function(E, h) matrix(0, rows, length(h)), noise = function(h) normals(rows, length(h)) * rep(sqrt(h), each = rows),
+# Rows of individuals of whom nothing is known: the prior. `whole`: the proportion of all effects
+unknown_target <- function(rows, whole = identity) {
+  one_target(
+    mean = function(E, h) matrix(0, rows, length(h)), noise = function(h) normals(rows, length(h)) * rep(sqrt(whole(h)), each = rows),
     among = function(h) diag(h, rows)
   )
 }
@@ -88,7 +101,7 @@ kernel_target <- function(cross, among, basis, s, mean_diag) {
   M <- among / mean_diag
   covariance <- remembered(function(h) h * M - tcrossprod(A * rep(h / sqrt(h * s + 1 - h), each = nrow(A))))
   root <- remembered(function(h) psd_root(covariance(h)))
-  list(
+  one_target(
     mean = function(E, h) A %*% (outer(s, h, function(s, h) h / (h * s + 1 - h)) * E),
     noise = function(h) by_value(normals(nrow(M), length(h)), h, function(Z, h) root(h) %*% Z),
     among = covariance
@@ -163,8 +176,7 @@ check_answer_memory <- function(rows, responses, count, available = available_me
 # Random effects of the rows of a target, in units of the responses
 effect_draw <- function(fit, target, d, cells) {
   own <- own_parts(fit, d, cells)
-  of <- function(E, h) target$mean(E, h) + target$noise(h)
-  on_responses(fit, d, of(own$factors, d$hF), of(own$responses, d$h))
+  on_responses(fit, d, target$draw(own$factors, d$factors_at), target$draw(own$responses, d$at))
 }
 
 # New residuals of some rows

@@ -25,7 +25,7 @@ NULL
 VarCorr.slamglmm <- function(x, sigma = 1, ...) {
   check_arguments(...)
   if (!identical(as.numeric(sigma), 1)) abort_fastlmm("argument", "sigma multiplies standard deviations of likelihood fits; a sampler's are what they are: leave it at 1")
-  value <- structure(list(G(x)), names = x$random[[1]]$name)
+  value <- structure(lapply(effect_names(x), function(effect) G(x, effect)), names = effect_names(x))
   structure(value, residual = R(x), class = "VarCorr.slamglmm")
 }
 
@@ -40,7 +40,7 @@ as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE
     sd <- sqrt(diag(V))
     data.frame(grp = group, var1 = names[at[, 1]], var2 = ifelse(same, NA, names[at[, 2]]), vcov = V[at], sdcor = ifelse(same, sd[at[, 1]], V[at] / sd[at[, 1]] / sd[at[, 2]]))
   }
-  out <- rbind(one(x[[1]], names(x)), one(attr(x, "residual"), "Residual"))
+  out <- do.call(rbind, c(Map(one, unclass(x), names(x)), list(one(attr(x, "residual"), "Residual"))))
   # variances first, as lme4 has them
   out <- out[order(match(out$grp, c(names(x), "Residual")), !is.na(out$var2)), ]
   rownames(out) <- NULL

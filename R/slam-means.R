@@ -6,14 +6,16 @@ ranef.slamglmm <- function(object, draws = FALSE, condVar = FALSE, which = c("al
   check_arguments(...)
   which <- one_of(which)
   check_identified(object, "ranef()")
-  random <- object$random[[1]]
-  at <- if (which == "all") seq_along(random$ids) else random$index
-  effects <- kernel_block(random, at, random$index) %*% slam_alpha(object)
-  dimnames(effects) <- list(random$ids[at], colnames(object$Y))
-  if (draws || condVar) all <- id_effect_draws(object, at)
+  at <- lapply(object$random, function(random) if (which == "all") seq_along(random$ids) else random$index)
+  mean <- function(random, at, alpha) {
+    effects <- kernel_block(random, at, random$index) %*% alpha
+    structure(effects, dimnames = list(random$ids[at], colnames(object$Y)))
+  }
+  effects <- Map(mean, object$random, at, slam_alpha(object))
+  if (draws || condVar) all <- if (is_several(object)) several_effect_draws(object, at) else list(id_effect_draws(object, at[[1]]))
   if (draws) effects <- all
-  if (condVar) attr(effects, "postVar") <- effect_covariances(all)
-  wanted_groups(structure(list(effects), names = random$name), whichel)
+  if (condVar) effects <- Map(function(effects, all) structure(effects, postVar = effect_covariances(all)), effects, all)
+  wanted_groups(structure(effects, names = effect_names(object)), whichel)
 }
 
 # Ids x responses x draws
@@ -33,14 +35,15 @@ effect_covariances <- function(all) {
   array(vapply(seq_len(size[1]), one, matrix(0, size[2], size[2])), size[c(2, 2, 1)], dimnames(all)[c(2, 2, 1)])
 }
 
-# Numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of factors and of what is left of each response
+# Of each effect, numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of factors and of what is left of each response
 slam_alpha <- function(fit) {
+  if (is_several(fit)) return(several_alpha(fit))
   check_has_draws(fit)
   sum <- matrix(0, nrow(fit$Y), ncol(fit$Y))
   for (chain in fit$draws) for (t in seq_len(ncol(chain$sigma2))) sum <- sum + rotated_alpha(fit, chain, t)
   cells <- turn_back(fit$basis, sum) * rep(fit$scale$sd, each = nrow(sum)) / (count_draws(fit) * fit$basis$mean_diag)
   random <- fit$random[[1]]
-  rowsum(cells * random$z, factor(random$group, levels = seq_along(random$index)), reorder = TRUE)
+  list(rowsum(cells * random$z, factor(random$group, levels = seq_along(random$index)), reorder = TRUE))
 }
 
 # Of one draw, in the rotated basis and in units of scaled responses
@@ -83,7 +86,7 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 fitted.slamglmm <- function(object, draws = FALSE, ...) {
   check_arguments(...)
   check_has_draws(object)
-  rows <- c(own_rows(object, TRUE), response = FALSE)
+  rows <- c(own_rows(object), response = FALSE)
   value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
   put_rows(rows, value)
 }

@@ -66,7 +66,7 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
 
 # Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back.
 slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
-  if (is.null(newdata)) return(own_rows(fit, length(random) > 0))
+  if (is.null(newdata)) return(own_rows(fit, random))
   shape <- structure(fit, class = "fastlmm")
   shape$coefficients <- stats::setNames(numeric(length(fit$all_columns)), fit$all_columns)
   shape$kept <- seq_along(fit$all_columns)
@@ -79,26 +79,28 @@ slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
     kind = "unknown", random = length(random) > 0
   )
   if (length(random) == 0 || !is.null(fit$unidentified)) return(rows)
-  c(replace(rows, "kind", "kernel"), row_kernel(fit, targets$random[[1]], K, allow.new.levels))
+  kernels <- new_kernels(K, random)
+  rows$effects <- Map(row_kernel, random, targets$random, kernels, MoreArgs = list(allow.new.levels = allow.new.levels))
+  rows$which <- match(names(random), names(fit$random))
+  replace(rows, "kind", "kernel")
 }
 
-own_rows <- function(fit, random) {
+own_rows <- function(fit, wanted = fit$random) {
   n <- nrow(fit$Y)
-  known <- random && is.null(fit$unidentified)
+  known <- length(wanted) > 0 && is.null(fit$unidentified)
   list(
     X = cbind(fit$X, slam_extra(fit)), offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
-    random = random
+    random = length(wanted) > 0, which = match(names(wanted), names(fit$random))
   )
 }
 
 # Where the effects of ids come from; ids that are missing are each one of its own.
-row_kernel <- function(fit, new, K, allow.new.levels) {
-  random <- fit$random[[1]]
+row_kernel <- function(random, new, K, allow.new.levels) {
   # only where the ids are is asked for: no effects of one response
   random$alpha <- numeric(if (is_lowrank(random$kernel)) ncol(random$kernel$W) else length(random$index))
   unknown <- is.na(new$id)
   new$id[unknown] <- sprintf("missing id %d", seq_len(sum(unknown)))
-  source <- new_source(random, unique(new$id), new_kernels(K, list(random))[[1]], allow.new.levels)
+  source <- new_source(random, unique(new$id), K, allow.new.levels)
   list(source = source, id = match(new$id, source$id), z = new$z)
 }
 
@@ -115,18 +117,16 @@ put_rows <- function(rows, value) {
 # ---- means -----------------------------------------------------------------------------------------------------------
 
 expected_rows <- function(fit, rows) {
-  fixed <- slam_fixed(fit, rows$X) + rows$offset
-  switch(rows$kind, unknown = fixed, fit = fixed + fitted_effects(fit), kernel = {
-    cross <- cross_kernel(rows$source$random, rows$source, seq_along(rows$source$id))
-    fixed + rows$z * (cross %*% slam_alpha(fit))[rows$id, , drop = FALSE]
-  })
-}
-
-# Z U of the rows of the fit
-fitted_effects <- function(fit) {
-  random <- fit$random[[1]]
-  effects <- kernel_block(random, random$index, random$index) %*% slam_alpha(fit)
-  random$z * effects[random$group, , drop = FALSE]
+  value <- slam_fixed(fit, rows$X) + rows$offset
+  if (rows$kind == "unknown") return(value)
+  alpha <- slam_alpha(fit)[rows$which]
+  effect <- if (rows$kind == "fit") {
+    function(random, alpha) random$z * (kernel_block(random, random$index, random$index) %*% alpha)[random$group, , drop = FALSE]
+  } else {
+    function(new, alpha) new$z * (cross_kernel(new$source$random, new$source, seq_along(new$source$id)) %*% alpha)[new$id, , drop = FALSE]
+  }
+  effects <- Map(effect, if (rows$kind == "fit") fit$random[rows$which] else rows$effects, alpha)
+  value + Reduce(`+`, effects)
 }
 
 # Columns of X and those of X_F that X lacks, times all fixed effects
@@ -174,19 +174,26 @@ slam_answers <- function(fit, rows, at, mean = FALSE) {
 
 subset_rows <- function(rows, at) {
   rows$X <- rows$X[at, , drop = FALSE]
-  rows[c("offset", "id", "z")] <- lapply(rows[c("offset", "id", "z")], `[`, at)
+  rows$offset <- rows$offset[at]
+  rows$effects <- lapply(rows$effects, function(new) replace(new, c("id", "z"), list(new$id[at], new$z[at])))
   rows
 }
 
 rows_target <- function(fit, rows) {
+  if (is_several(fit)) return(several_rows_target(fit, rows))
   switch(rows$kind, unknown = unknown_target(length(rows$offset)), fit = fit_target(fit), kernel = {
-    random <- fit$random[[1]]
-    used <- unique(rows$id)
-    at <- match(rows$id, used)
-    cross <- cross_kernel(rows$source$random, rows$source, used)[at, random$group, drop = FALSE]
-    among <- among_kernel(rows$source, used, random$mean_diag)[at, at, drop = FALSE]
-    kernel_target(rows$z * cross * rep(random$z, each = length(at)), rows$z * among * rep(rows$z, each = length(at)), fit$basis, fit$basis$s, fit$basis$mean_diag)
+    part <- new_part(fit$random[[1]], rows$effects[[1]])
+    kernel_target(part$cross, part$among, fit$basis, fit$basis$s, fit$basis$mean_diag)
   })
+}
+
+# The kernel of new rows with the rows of the fit, and among themselves
+new_part <- function(random, new) {
+  used <- unique(new$id)
+  at <- match(new$id, used)
+  cross <- cross_kernel(new$source$random, new$source, used)[at, random$group, drop = FALSE]
+  among <- among_kernel(new$source, used, random$mean_diag)[at, at, drop = FALSE]
+  list(cross = new$z * cross * rep(random$z, each = length(at)), among = new$z * among * rep(new$z, each = length(at)))
 }
 
 # The kernel among ids: of the fit, else of the user's K; ids that neither knows are alone.

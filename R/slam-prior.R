@@ -43,7 +43,7 @@
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
                        loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1),
-                       h2_factors = if (missing(h2)) beta_prior(0.3, 0.3) else h2, loading_means = NULL) {
+                       h2_factors = if (missing(h2)) dirichlet_prior(0.3) else h2, loading_means = NULL) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
@@ -134,8 +134,8 @@ point_zero <- function(probability = 0.5) {
 #' @export
 dirichlet_prior <- function(concentration = 1) {
   if (!is_positive(concentration)) abort_prior("concentration of dirichlet_prior() must be a positive number")
-  if (concentration == 1) return(even_weights)
-  beta_prior(concentration, concentration)
+  one <- if (concentration == 1) even_weights else beta_prior(concentration, concentration)
+  structure(one, dirichlet = concentration)
 }
 
 # Points of a regular grid alike, else as wide as what is nearer to each than to others
@@ -161,19 +161,23 @@ abort_prior <- function(message) abort_fastlmm("prior", message)
 # ---- as the sampler takes them ----------------------------------------------------------------------------
 
 # Points of the grid with a weight above zero, of traits or factors, and everything as numbers.
-prior_numbers <- function(prior, grid, n, responses, covariates) {
+prior_numbers <- function(prior, grid, n, responses, covariates, points = NULL) {
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(), or be a list as MCMCglmm's")
-  h <- grid_points(grid)
-  weight <- list(traits = grid_weights(prior$h2, h, "h2"), factors = grid_weights(prior$h2_factors, h, "h2_factors"))
-  used <- weight$traits > 0 | weight$factors > 0
+  used <- if (is.null(points)) one_effect_grid(prior, grid_points(grid)) else points(prior)
   loadings <- prior$loadings
   numbers <- if (loadings$kind == "mgp") loadings$numbers else c(loadings$p0 / (1 - loadings$p0) / sqrt(n), loadings$delta)
   all <- list(
-    h = h[used], traits = weight$traits[used], factors = weight$factors[used], residual = variance_numbers(prior$residual, responses, "response"),
+    residual = variance_numbers(prior$residual, responses, "response"),
     kind = loadings$kind, loadings = as.numeric(numbers), truncated = loadings$truncated, scaled = prior$loading_scale == "residual",
     shared = variance_numbers(prior$covariates, covariates, "covariate of factors")
   )
-  c(all, trait_numbers(prior$loading_means, responses))
+  c(used, all, trait_numbers(prior$loading_means, responses))
+}
+
+one_effect_grid <- function(prior, h) {
+  weight <- list(traits = grid_weights(prior$h2, h, "h2"), factors = grid_weights(prior$h2_factors, h, "h2_factors"))
+  used <- weight$traits > 0 | weight$factors > 0
+  list(h = h[used], traits = weight$traits[used], factors = weight$factors[used])
 }
 
 # Pairs of shape and scale, an infinite shape where the scale is a variance that is known
@@ -189,10 +193,13 @@ variance_numbers <- function(prior, of, what) {
 
 grid_points <- function(grid) if (length(grid) == 1) (seq_len(grid) - 1) / grid else grid
 
-grid_weights <- function(prior, h, name) {
+grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), name)
+
+# Of points that are numbers, or rows of a matrix
+checked_weights <- function(prior, h, points, name) {
   weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior
-  if (!is.numeric(weight) || length(weight) != length(h) || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
-    abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, length(h)))
+  if (!is.numeric(weight) || length(weight) != points || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
+    abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, points))
   }
   # a sum of large weights is infinite
   weight <- as.vector(weight) / max(weight)

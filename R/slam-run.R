@@ -101,10 +101,11 @@ run_apart <- function(fit, left) {
 
 # What a process does, with no more of the fit than it takes
 chain_work <- function(fit, iterations) {
-  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control")]
+  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control", if (is_several(fit)) c("random", "Y"))]
   dims <- slam_dims(fit)
   rm(fit)
   function(chain) {
+    if (!is.null(bare$random)) bare$held <- new.env()
     sampler <- new_sampler(bare, chain)
     found <- call_rust(ffi_slam_run, sampler, as.integer(iterations), bare$plan$warmup, as.integer(bare$plan$thin), control_threads(bare$control))
     list(draws = shape_draws(found[[1]], dims, bare$plan$storage), state = ffi_slam_states(sampler)[[1]], failed = ffi_slam_failed(sampler)[[1]])
@@ -114,7 +115,9 @@ chain_work <- function(fit, iterations) {
 new_sampler <- function(fit, chains) {
   # earlier versions had one prior of all responses' variances
   fit$numbers$residual <- rep(fit$numbers$residual, length.out = 2 * ncol(fit$data$y))
-  call_rust(ffi_slam_new, c(fit$data, list(basis = fit$basis, keep = kept(fit))), with_trait_numbers(fit$numbers), as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
+  rays <- if (is_several(fit)) slam_rays(fit)
+  data <- c(fit$data, list(basis = fit$basis, keep = kept(fit), rays = rays))
+  call_rust(ffi_slam_new, data, with_trait_numbers(fit$numbers), as.integer(fit$n_factors), fit$seed, as.integer(chains - 1), fit$states[chains])
 }
 
 inform_interrupted <- function(fit) {
@@ -131,7 +134,7 @@ slam_dims <- function(fit) {
     theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
     shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
-  if (q > 0) c(dims, list(effects = c(q, k))) else dims
+  c(dims, if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
 }
 
 # Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.
@@ -189,7 +192,8 @@ slam_store <- function(fit) {
 
 # Of what was given, not of what was computed from it
 slam_print <- function(fit) {
-  random <- fit$random[[1]][c("index", "group", "z", "kernel")]
+  parts <- c("index", "group", "z", "kernel")
+  random <- if (is_several(fit)) lapply(fit$random, `[`, parts) else fit$random[[1]][parts]
   integrated <- length(fit$data$sets) > 0
   content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
 }

@@ -22,7 +22,7 @@ scores.slamglmm <- function(object, part = c("all", "genetic", "residual"), draw
   size <- c(nrow(object$Y), object$n_factors)
   names <- list(rownames(object$Y), factor_names(object))
   one <- function(i) {
-    score <- turn_back(object$basis, score_draw(object, i, part))[, found$order[, i], drop = FALSE]
+    score <- to_rows(object, score_draw(object, i, part))[, found$order[, i], drop = FALSE]
     score * rep(found$sign[, i], each = size[1])
   }
   count <- count_draws(object)
@@ -48,8 +48,12 @@ score_draw <- function(fit, i, part) {
   F <- kept_factors(fit, chain, t)
   if (part == "all") return(F)
   h <- chain$factors_h[, t]
-  share <- outer(fit$basis$s, h, function(s, h) h * s / (h * s + 1 - h))
   left <- F - fit$data$xf %*% array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
+  if (is_several(fit)) {
+    residual <- power_of_v(fit, left, chain$factors_point[, t], "inverse") * rep(1 - h, each = nrow(left))
+    return(if (part == "genetic") left - residual else residual)
+  }
+  share <- outer(fit$basis$s, h, function(s, h) h * s / (h * s + 1 - h))
   if (part == "genetic") share * left else (1 - share) * left
 }
 
@@ -58,7 +62,7 @@ score_draw <- function(fit, i, part) {
 #' @param object a fit by [slamglmm_fit()].
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all.
 #' @return A data frame with a row for each response and posterior means, in units of the response squared: `fixed`, the variance of what all fixed effects predict in the rows of the fit; `factors_genetic`, `factors_residual`,
-#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's. They are `NA` where the random effect cannot be told from the residual,
+#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's; with several, a column each by its name. They are `NA` where the random effect cannot be told from the residual,
 #'   but for their sums `factors` and `own`.
 #' @export
 variance_parts <- function(object, traits = NULL) {
@@ -70,11 +74,16 @@ variance_parts <- function(object, traits = NULL) {
     square <- d$Lambda[at, , drop = FALSE]^2
     B <- total_fixed(object, d)[, at, drop = FALSE]
     fixed <- column_sd(X[, rownames(B), drop = FALSE] %*% B)^2
-    h <- d$h[at]
     own <- d$sigma2[at]
-    cbind(fixed = fixed, factors = rowSums(square), own = own, factors_genetic = drop(square %*% d$hF), factors_residual = drop(square %*% (1 - d$hF)), own_genetic = h * own, own_residual = (1 - h) * own)
+    cbind(fixed = fixed, factors = rowSums(square), own = own, factors_residual = drop(square %*% (1 - d$hF)), own_residual = (1 - d$h[at]) * own)
   }
-  mean <- rowMeans(each_draw(object, one), dims = 2)
-  if (!is.null(object$unidentified)) mean[, 4:7] <- NA
-  data.frame(response = colnames(object$Y)[at], mean, row.names = NULL)
+  of_effect <- function(d) cbind(drop(d$Lambda[at, , drop = FALSE]^2 %*% d$hF), d$h[at] * d$sigma2[at])
+  mean <- function(fit, what) rowMeans(each_draw(fit, what), dims = 2)
+  effects <- lapply(effect_names(object), function(effect) mean(with_effect(object, effect), of_effect))
+  names <- if (is_several(object)) effect_names(object) else "genetic"
+  column <- function(what, at) structure(do.call(cbind, lapply(effects, `[`, , at, drop = FALSE)), dimnames = list(NULL, paste0(what, "_", names)))
+  whole <- mean(object, one)
+  apart <- cbind(column("factors", 1), whole[, "factors_residual", drop = FALSE], column("own", 2), whole[, "own_residual", drop = FALSE])
+  if (!is.null(object$unidentified)) apart[] <- NA
+  data.frame(response = colnames(object$Y)[at], whole[, c("fixed", "factors", "own"), drop = FALSE], apart, row.names = NULL, check.names = FALSE)
 }

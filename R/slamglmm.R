@@ -70,7 +70,7 @@
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
-                         progress = interactive(), ...) {
+                         progress = interactive(), rays = NULL, ...) {
   check_arguments(...)
   call <- match.call()
   control <- check_control(control)
@@ -83,11 +83,13 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   design <- mold_design(parts, data, extras, stats::na.omit, NULL)
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
-  values <- slam_data(parts, design, random, factors, data, extras)
+  plan$steps <- check_rays(rays, length(random))
+  factors <- split_factors(factors, random)
+  values <- slam_data(parts, design, random, factors$fixed, data, extras)
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
-  with_factors <- function(k) new_slamglmm(call, parts, design, random, values, k, prior, plan, known_loadings, missing, control)
+  with_factors <- function(k) new_slamglmm(call, parts, design, random, factors$effects, values, k, prior, plan, known_loadings, missing, control)
   fit <- with_factors(k)
   if (identical(n_factors, "adaptive")) fit <- adapt_factors(fit, with_factors)
   fit$seed <- check_seed(seed)
@@ -99,21 +101,33 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   slam_run(fit, isTRUE(progress))
 }
 
-new_slamglmm <- function(call, parts, design, random, values, k, prior, plan, known, missing, control) {
+new_slamglmm <- function(call, parts, design, random, of_factors, values, k, prior, plan, known, missing, control) {
   n <- nrow(values$Y)
-  basis <- slam_basis(random, n)
+  several <- length(random) > 1
+  basis <- if (several) several_basis(random) else slam_basis(random[[1]], n)
   prior <- as_slam_prior(prior, values$scale$sd, basis$mean_diag)
-  data <- slam_numbers(values, basis, known_loadings(known, k, values), slam_sets(values, random, basis, k, missing))
-  structure(
+  sets <- if (several) several_sets(missing) else slam_sets(values, random[[1]], basis, k, missing)
+  data <- slam_numbers(values, basis, known_loadings(known, k, values), sets)
+  fit <- structure(
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
-      contrasts = attr(design$X, "contrasts"), random = list(random), Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
+      contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
-      data = data, unidentified = unidentified(basis$s, data$x), numbers = prior_numbers(prior, plan$grid, n, colnames(values$Y), colnames(values$covariates$XF)),
+      data = data, unidentified = if (!several) unidentified(basis$s, data$x), of_factors = of_factors,
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
     class = "slamglmm"
   )
+  fit$numbers <- fit_prior_numbers(fit, prior)
+  if (several) {
+    check_effects_apart(random, data$x)
+    fit$held <- new.env(parent = emptyenv())
+  }
+  fit
+}
+
+fit_prior_numbers <- function(fit, prior) {
+  prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit))
 }
 
 # ---- checks -----------------------------------------------------------------------------------------------
@@ -149,10 +163,20 @@ check_plan_memory <- function(plan, n, p, k) {
   })
 }
 
+# Rays of more shares are too many
+most_effects <- 4
+
 slam_random <- function(random, parts) {
-  if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes a random effect, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
-  if (length(random) == 1 && is.null(random[[1]]$part)) return(random[[1]])
-  abort_fastlmm("slam_effects", paste0("slamglmm_fit() takes one random effect with one kernel, and the formula has ", first_names(names(random)), "; leave the others out, or put them into the fixed effects"))
+  if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes random effects, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
+  if (length(random) <= most_effects) return(random)
+  abort_fastlmm("slam_effects", sprintf("slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or put them into the fixed effects", most_effects, length(random), first_names(names(random))))
+}
+
+# Steps of the shares of several random effects; NULL: by their number
+check_rays <- function(rays, effects) {
+  if (is.null(rays)) return(NULL)
+  if (!is_count(rays) || rays > 100) abort_fastlmm("plan", paste("rays, steps of the shares of several random effects, must be a whole number from 1 to 100, not", code_text(rays)))
+  if (effects > 1) as.numeric(rays)
 }
 
 check_factors <- function(k, p) {

@@ -37,12 +37,13 @@ fn ffi_slam_rays(
         .map(|(effect, unit)| covariance_of_rows(effect.kernel, effect.index, effect.group, effect.z, *unit))
         .collect();
     let (shares, x, xf) = (view::matrix(&shares), view::matrix(&X), view::matrix(&XF));
+    let workers = Workers::new(1)?;
     let ray = |at: usize| {
         Console.check()?;
         let own = shares.row(at).iter().copied().collect();
-        Ok(Arc::new(Ray::new(own, &covariances, x, xf)?))
+        Ok(Arc::new(workers.run(|_| Ray::new(own, &covariances, x, xf))?))
     };
-    let rays = Workers::new(1)?.run(|_| (0..shares.nrows()).map(ray).collect::<Reply<Rays>>())?;
+    let rays = (0..shares.nrows()).map(ray).collect::<Reply<Rays>>()?;
     Ok(ExternalPtr::new(rays))
 }
 
