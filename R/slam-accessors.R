@@ -185,7 +185,7 @@ re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...)
 
 #' @rdname G
 #' @export
-h2.slamglmm <- function(object, effect = NULL, traits = NULL, draws = FALSE, level = 0.95, ...) {
+h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, effect = NULL, ...) {
   check_arguments(...)
   check_level(level)
   at <- trait_index(object, traits)

@@ -15,6 +15,10 @@
 #'
 #' Of proportions, `point_zero()` gives a part of the weight to 0, the rest to all other points alike, and `dirichlet_prior(1)` is uniform; larger concentrations favour the middle.
 #'
+#' With several random effects `dirichlet_prior(1)` is uniform over all their proportions and the residual's, and other concentrations favour the middle (above 1) or single effects; `beta_prior()` and `point_zero()` are of what all effects
+#' explain together, whose shares are uniform. A function gets a matrix with a row for each point and a column for each effect, of its name, and gives a density about the uniform distribution: `function(h) h[, "id"] > h[, "block"]`.
+#' A vector has the weight of each point, in the order of these rows.
+#'
 #' A list as MCMCglmm's, `list(R = list(V = , nu = ), G = list(G1 = list(V = , nu = )))`, may stand in place of `slam_prior()` in [slamglmm_fit()]: see there.
 #'
 #' @param residual prior of a trait's variance that the factors do not explain, kernel and residual together.
@@ -198,6 +202,7 @@ grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), na
 # Of points that are numbers, or rows of a matrix
 checked_weights <- function(prior, h, points, name) {
   weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior
+  if (is.function(prior) && is.logical(weight)) weight <- weight + 0
   if (!is.numeric(weight) || length(weight) != points || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
     abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, points))
   }

@@ -42,17 +42,20 @@ lattice_weights <- function(counts, concentration) {
   exp(log - max(log)) / sum(exp(log - max(log)))
 }
 
-# Levels and rays on which either has weight
+# Levels and rays on which either has weight. H = 0 is the same point on every ray: its weight is spread over those that have more.
 used_grid <- function(grid, weight) {
-  of <- function(w) matrix(w, length(grid$h))
-  some <- of(weight$traits) > 0 | of(weight$factors) > 0
-  levels <- rowSums(some) > 0
-  rays <- colSums(some) > 0
+  tables <- lapply(weight, matrix, nrow = length(grid$h))
+  above <- grid$h > 0
+  rays <- Reduce(`|`, lapply(tables, function(w) colSums(w[above, , drop = FALSE]) > 0))
+  if (!any(rays)) rays[1] <- TRUE
+  spread <- function(w) {
+    w[!above, rays] <- rowSums(w[!above, , drop = FALSE]) / sum(rays)
+    w[, rays, drop = FALSE] / sum(w[, rays])
+  }
+  tables <- lapply(tables, spread)
+  levels <- Reduce(`|`, lapply(tables, function(w) rowSums(w) > 0))
   keep <- as.vector(outer(levels, rays, "&"))
-  list(
-    h = grid$h[levels], traits = weight$traits[keep] / sum(weight$traits), factors = weight$factors[keep] / sum(weight$factors), shares = grid$shares[rays, , drop = FALSE],
-    proportions = grid$proportions[keep, , drop = FALSE]
-  )
+  c(lapply(tables, function(w) as.vector(w[levels, ])), list(h = grid$h[levels], shares = grid$shares[rays, , drop = FALSE], proportions = grid$proportions[keep, , drop = FALSE]))
 }
 
 # What prior_numbers() makes a prior's weights by; factors have weight where they have no other effects than theirs

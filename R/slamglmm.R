@@ -7,15 +7,20 @@
 #' The chains live in the basis of the eigenvectors of the kernel, which is kept as small as the kernel allows, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
 #' drawn only when they are asked for. Missing cells of Y are drawn with the rest.
 #'
+#' Several random effects r have proportions `h_r` of their own, and `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` each. The grid has rays of shares w of what all effects explain together, H: along a ray
+#' `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows, and an iteration products with it, some ten times as much as of one effect. Missing cells are then drawn, and
+#' chains that go on in another session make the bases again.
+#'
 #' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
 #' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
 #' They follow each digit of what is given: a `K` that R's BLAS made, by [tcrossprod()] say, has other last digits under another BLAS or number of its threads, and the draws are then others of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one random effect `(1 | id)` or `(0 + x | id)`, as in [fastlmm_fit()]. Fixed effects have flat priors but for those that
-#'   are in `factors` too.
+#' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
+#'   as it has kernels. Fixed effects have flat priors but for those that are in `factors` too.
 #' @param data,K as in [fastlmm_fit()].
-#' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`.
+#' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`. Factors have all random effects, unless some terms
+#'   of the formula are named here, as in `~ sex + (1 | id)`.
 #' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
@@ -25,6 +30,7 @@
 #'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
+#' @param rays with several random effects, in how many steps their shares of what they explain together are; `NULL`: 10, 6 and 4 for two, three and four effects (11, 28 and 35 rays). Each ray takes n x n numbers.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
 #'   predicted to take less time to as many effective draws. The posterior is the same.
@@ -52,7 +58,7 @@
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for other than one random effect; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for more than four random effects, or with several for what is made for one; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.

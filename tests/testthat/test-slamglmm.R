@@ -414,7 +414,7 @@ test_that("bad input is told by class and name", {
     world$K <- world$K[-1, -1]
     world
   })
-  expect_error(slamglmm_fit(Y ~ 1 + (1 | id) + (1 | sex), world$data), class = "fastlmm_error_slam_effects")
+  expect_error(slamglmm_fit(Y ~ 1 + (1 | id) + (1 | sex), world$data), class = "fastlmm_error_not_identifiable")
   bad("n_factors", n_factors = -1)
   bad("plan", iter = 10)
   bad("seed", seed = "a")

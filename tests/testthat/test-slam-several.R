@@ -1,0 +1,312 @@
+# Several random effects of slamglmm_fit(). The sampler is tested in Rust (Geweke, closed form, planted bugs); here: the grid and its priors, and what the draws say, against V written out.
+
+several_world <- function(n = 24, p = 3, seed = 1) {
+  set.seed(seed)
+  ids <- paste0("i", seq_len(n / 2))
+  markers <- matrix(rnorm(n / 2 * 20), n / 2, dimnames = list(ids, NULL))
+  data <- data.frame(id = rep(ids, 2), block = rep(paste0("b", 1:4), each = n / 4), sex = rep(0:1, length.out = n), age = rnorm(n))
+  data$Y <- matrix(rnorm(n * p), n) + rnorm(4)[match(data$block, unique(data$block))] + drop(markers %*% rnorm(20, sd = 0.3))[match(data$id, ids)] + data$sex
+  colnames(data$Y) <- letters[seq_len(p)]
+  list(data = data, K = list(id = tcrossprod(markers) / 10))
+}
+
+several_fit <- function(world, formula = Y ~ sex + (1 | id) + (1 | block), ..., iter = 40, chains = 2, n_factors = 2, seed = 1) {
+  quiet_slam(formula, world$data, world$K, n_factors = n_factors, chains = chains, iter = iter, warmup = 20, seed = seed, ...)
+}
+
+# Z K Z' of each effect over its mean diagonal, rows of `data` of which the first are those of the fit
+several_covariances <- function(world, data = world$data) {
+  Z <- function(x) outer(as.character(x), sort(unique(as.character(data$id))), "==") + 0
+  K <- world$K$id
+  S <- list(id = unname(K[data$id, data$id]), block = outer(data$block, data$block, "==") + 0)
+  rows <- seq_len(nrow(world$data))
+  lapply(S, function(S) S / mean(diag(S)[rows]))
+}
+
+# V at a point of the grid
+dense_v <- function(fit, S, point) {
+  h <- fit$numbers$proportions[point + 1, ]
+  Reduce(`+`, Map(`*`, S, h)) + (1 - sum(h)) * diag(nrow(S[[1]]))
+}
+
+test_that("points lie on rays, and the default prior is uniform over proportions", {
+  world <- several_world()
+  fit <- several_fit(world, chains = 1, iter = 21)
+  numbers <- fit$numbers
+  expect_equal(dim(numbers$shares), c(11, 2))
+  expect_equal(rowSums(numbers$shares), rep(1, 11))
+  expect_equal(numbers$proportions, structure(numbers$shares[rep(1:11, each = 20), ] * rep((0:19) / 20, 11), dimnames = list(NULL, c("id", "block"))))
+  expect_equal(sum(numbers$traits), 1)
+  # uniform on the triangle: each proportion and the residual's alike, mean 1/3, variance 1/18
+  mean <- drop(crossprod(numbers$traits, numbers$proportions))
+  expect_equal(unname(mean), c(1, 1) / 3, tolerance = 0.01)
+  expect_equal(unname(drop(crossprod(numbers$traits, numbers$proportions^2)) - mean^2), c(1, 1) / 18, tolerance = 0.1)
+  # three and four effects
+  expect_equal(nrow(fastlmm:::share_lattice(3, 6)), 28)
+  expect_equal(nrow(fastlmm:::share_lattice(4, 4)), 35)
+  expect_equal(dim(several_fit(world, Y ~ (1 | id) + (1 | block) + (0 + age | block), chains = 1, iter = 21, rays = 2)$numbers$shares), c(6, 3))
+})
+
+test_that("priors are of named proportions", {
+  grid <- fastlmm:::several_grid(20, c("id", "block"), 10)
+  weights <- function(prior) fastlmm:::several_weights(prior, grid, "h2")
+  moments <- function(w) c(crossprod(w, cbind(grid$proportions, rowSums(grid$proportions))))  / sum(w)
+  # Dirichlet: E h = 1/3 whatever the concentration, less of it spreads H
+  expect_equal(moments(weights(dirichlet_prior(3))), c(1, 1, 2) / 3, tolerance = 0.02)
+  spread <- function(concentration) sum(weights(dirichlet_prior(concentration)) * rowSums(grid$proportions)^2)
+  expect_gt(spread(0.3), spread(3))
+  # of the whole: a beta distribution of H, shares uniform
+  w <- weights(beta_prior(2, 5))
+  expect_equal(moments(w), c(1, 1, 2) / 7, tolerance = 0.02)
+  expect_equal(sum(weights(point_zero(0.4))[rowSums(grid$proportions) == 0]), 0.4)
+  # a function is a density about the uniform distribution
+  expect_equal(moments(weights(function(h) rep(1, nrow(h)))), moments(weights(dirichlet_prior(1))))
+  only <- weights(function(h) h[, "block"] == 0)
+  expect_true(all(only[grid$proportions[, "block"] > 0] == 0))
+  expect_equal(weights(seq_len(nrow(grid$proportions)))[3], 3 / sum(seq_len(nrow(grid$proportions))), tolerance = 1)
+  expect_error(weights(function(h) h), class = "fastlmm_error_prior")
+  expect_error(weights(rep(1, 20)), class = "fastlmm_error_prior")
+  # no weight: neither rays nor levels are made
+  world <- several_world()
+  fit <- several_fit(world, prior = slam_prior(h2 = function(h) h[, "block"] == 0), chains = 1, iter = 21)
+  expect_equal(nrow(fit$numbers$shares), 1)
+  expect_true(all(h2(fit)$block == 0))
+})
+
+test_that("covariances are those of the draws, effect by effect", {
+  world <- several_world()
+  fit <- several_fit(world, factors = ~ sex)
+  S <- several_covariances(world)
+  chain <- fit$draws[[2]]
+  d <- 5
+  sd <- fit$scale$sd
+  Lambda <- t(chain$theta[3:4, , d]) * sd
+  proportion <- function(effect, point) fit$numbers$proportions[point + 1, effect]
+  of <- function(effect) Lambda %*% diag(proportion(effect, chain$factors_point[, d])) %*% t(Lambda) + diag(proportion(effect, chain$point[, d]) * chain$sigma2[, d] * sd^2)
+  unit <- c(id = mean(diag(world$K$id)[match(world$data$id, rownames(world$K$id))]), block = 1)
+  at <- 20 + d
+  for (effect in c("id", "block")) {
+    expect_equal(unname(G(fit, effect, draws = TRUE)[, , at]), unname(of(effect) / unit[[effect]]))
+    expect_equal(unname(rg(fit, effect, draws = TRUE)[, , at]), unname(cov2cor(of(effect))))
+    expect_equal(G(fit, effect), apply(G(fit, effect, draws = TRUE), 1:2, mean))
+    expect_equal(genetic_correlation(fit, effect, level = 0.9)$mean, rg(fit, effect)[upper.tri(diag(3))])
+  }
+  whole <- of("id") + of("block") + unname(R(fit, draws = TRUE)[, , at])
+  expect_equal(unname(P(fit, draws = TRUE)[, , at]), unname(whole))
+  expect_equal(h2(fit, draws = TRUE)[, "block", at], diag(of("block")) / diag(whole), ignore_attr = TRUE)
+  expect_equal(h2(fit)$id, h2(fit, effect = "id")$h2)
+  parts <- variance_parts(fit)
+  expect_equal(parts$factors, rowSums(parts[c("factors_id", "factors_block", "factors_residual")]), ignore_attr = TRUE)
+  expect_equal(parts$own, rowSums(parts[c("own_id", "own_block", "own_residual")]), ignore_attr = TRUE)
+  expect_equal(VarCorr(fit)$block, G(fit, "block"))
+  expect_setequal(as.data.frame(VarCorr(fit))$grp, c("id", "block", "Residual"))
+  table <- summary(fit)$table
+  expect_equal(table$mean[table$variable == "G_block[a,b]"], G(fit, "block")["a", "b"])
+  expect_equal(nrow(table), fastlmm:::count_invariant(fit))
+  frame <- as.data.frame(fit)
+  expect_equal(mean(frame[["h2_block[c]"]]), h2(fit)$block[3])
+  expect_error(G(fit), class = "fastlmm_error_effect")
+  expect_error(G(fit, "blok"), "did you mean", class = "fastlmm_error_effect")
+})
+
+test_that("bases are those of V", {
+  world <- several_world()
+  fit <- several_fit(world, chains = 1, iter = 21)
+  S <- several_covariances(world)
+  points <- c(0, 7, 45, 133, 219)
+  A <- matrix(rnorm(24 * 5), 24)
+  inverse <- fastlmm:::power_of_v(fit, A, points, "inverse")
+  root <- fastlmm:::power_of_v(fit, diag(24)[, rep(1:24, 1)], rep(133, 24), "root")
+  for (j in seq_along(points)) expect_equal(inverse[, j], drop(solve(dense_v(fit, S, points[j]), A[, j])))
+  expect_equal(tcrossprod(root), dense_v(fit, S, 133))
+})
+
+# ---- effects -------------------------------------------------------------------------------------------------------
+
+# Given one draw: what the effects of ids are, by the joint normal distribution of all effects and what is left, written out
+dense_effects <- function(fit, world, chain, t) {
+  n <- nrow(fit$Y)
+  S <- several_covariances(world)
+  unit <- fit$basis$mean_diag
+  Z <- list(id = outer(world$data$id, rownames(world$K$id), "==") + 0, block = outer(world$data$block, sort(unique(world$data$block)), "==") + 0)
+  K <- list(id = world$K$id, block = diag(4))
+  b <- ncol(fit$X)
+  theta <- chain$theta[, , t]
+  F <- matrix(chain$factors[, , t], n)
+  y <- fit$data$y
+  if (nrow(chain$cells) > 0) y[fastlmm:::missing_cells(fit)] <- chain$cells[, t]
+  left <- y - fit$data$x %*% theta[seq_len(b), ] - F %*% theta[-seq_len(b), ]
+  of_factors <- F - fit$data$xf %*% chain$factors_b[, , t]
+  of <- function(effect, e, point) {
+    h <- fit$numbers$proportions[point + 1, effect]
+    h * K[[effect]] %*% t(Z[[effect]]) %*% solve(dense_v(fit, S, point), e) / unit[[effect]]
+  }
+  one <- function(effect) {
+    own <- vapply(1:3, function(j) drop(of(effect, left[, j], chain$point[j, t])), numeric(nrow(K[[effect]])))
+    through <- vapply(1:2, function(m) drop(of(effect, of_factors[, m], chain$factors_point[m, t])), numeric(nrow(K[[effect]])))
+    (own + through %*% theta[-seq_len(b), ]) * rep(fit$scale$sd, each = nrow(K[[effect]]))
+  }
+  sapply(c("id", "block"), one, simplify = FALSE)
+}
+
+test_that("means of effects are those of V written out, cells missing or not", {
+  world <- several_world()
+  for (missing in c(FALSE, TRUE)) {
+    if (missing) world$data$Y[cbind(c(2, 5, 9), c(1, 1, 3))] <- NA
+    fit <- several_fit(world, factors = ~ sex, iter = 24)
+    all <- lapply(fit$draws, function(chain) lapply(1:4, function(t) dense_effects(fit, world, chain, t)))
+    mean_of <- function(effect) Reduce(`+`, lapply(unlist(all, recursive = FALSE), `[[`, effect)) / 8
+    effects <- ranef(fit)
+    expect_equal(unname(effects$id), unname(mean_of("id")))
+    expect_equal(unname(effects$block), unname(mean_of("block")))
+    fixed <- cbind(1, world$data$sex) %*% fixef(fit)
+    rows <- function(wanted) fixed + Reduce(`+`, lapply(wanted, function(effect) effects[[effect]][match(world$data[[effect]], rownames(effects[[effect]])), ]))
+    expect_equal(unname(fitted(fit)), unname(rows(c("id", "block"))))
+    expect_equal(unname(predict(fit, world$data, re.form = ~ (1 | block))), unname(rows("block")))
+    expect_equal(unname(predict(fit, re.form = ~ (1 | id))), unname(rows("id")))
+    expect_equal(unname(predict(fit, re.form = NA)), unname(fixed))
+  }
+})
+
+test_that("draws of effects have the distribution of the joint normal written out", {
+  world <- several_world(n = 12)
+  fit <- several_fit(world, chains = 1, iter = 21)
+  times <- 4000
+  many <- slam_repeated(fit, 1, times)
+  drawn <- ranef(many, draws = TRUE)
+  mean <- dense_effects(fit, world, fit$draws[[1]], 1)
+  # covariance of the effects of one trait and of two
+  chain <- fit$draws[[1]]
+  S <- several_covariances(world)
+  lambda <- matrix(chain$theta[-(1:2), , 1], 2)
+  posterior <- function(effect, other, point) {
+    h <- fit$numbers$proportions[point + 1, ]
+    K <- list(id = world$K$id / fit$basis$mean_diag[["id"]], block = diag(4))
+    Z <- list(id = outer(world$data$id, rownames(world$K$id), "==") + 0, block = outer(world$data$block, sort(unique(world$data$block)), "==") + 0)
+    cross <- function(e) h[[e]] * K[[e]] %*% t(Z[[e]])
+    (if (effect == other) h[[effect]] * K[[effect]] else 0) - cross(effect) %*% solve(dense_v(fit, S, point), t(cross(other)))
+  }
+  whole <- function(effect, other) {
+    of_factors <- Reduce(`+`, lapply(1:2, function(m) lambda[m, 1]^2 * posterior(effect, other, chain$factors_point[m, 1])))
+    (of_factors + chain$sigma2[1, 1] * posterior(effect, other, chain$point[1, 1])) * fit$scale$sd[[1]]^2
+  }
+  joint <- rbind(cbind(whole("id", "id"), whole("id", "block")), cbind(whole("block", "id"), whole("block", "block")))
+  draws <- rbind(drawn$id[, 1, ], drawn$block[, 1, ])
+  expect_normal(draws, c(mean$id[, 1], mean$block[, 1]), unname(joint))
+  # the sum of both in rows, drawn at the rows of the fit
+  rows <- fitted(many, draws = TRUE)
+  expect_lt(max(abs(rowMeans(rows, dims = 2) - fitted(many)) / apply(rows, 1:2, sd)), 5 / sqrt(times))
+  new <- predict(many, world$data[1:2, ], draws = TRUE)
+  at <- list(id = match(world$data$id[1:2], rownames(world$K$id)), block = nrow(world$K$id) + match(world$data$block[1:2], sort(unique(world$data$block))))
+  pick <- matrix(0, 2, nrow(joint))
+  pick[cbind(1:2, at$id)] <- pick[cbind(1:2, at$block)] <- 1
+  center <- drop(cbind(1, world$data$sex[1:2]) %*% fixef(many)[, 1]) + drop(pick %*% c(mean$id[, 1], mean$block[, 1]))
+  expect_normal(new[, 1, ], center, pick %*% unname(joint) %*% t(pick))
+})
+
+test_that("new ids come through their kernels, and responses have all variance", {
+  world <- several_world()
+  K <- world$K$id
+  keep <- world$data$id != "i12"
+  small <- list(data = world$data[keep, ], K = world$K)
+  fit <- several_fit(small)
+  new <- data.frame(id = "i12", block = "b9", sex = 1)
+  expect_error(predict(fit, new), class = "fastlmm_error_new_levels")
+  value <- predict(fit, new, allow.new.levels = TRUE)
+  expect_equal(unname(value), unname(drop(c(1, 1) %*% fixef(fit)) + ranef(fit)$id["i12", , drop = FALSE]))
+  wide <- predict(fit, new, allow.new.levels = TRUE, interval = "prediction")
+  narrow <- predict(fit, new, allow.new.levels = TRUE, interval = "confidence")
+  expect_true(all(wide[, , "upr"] - wide[, , "lwr"] > narrow[, , "upr"] - narrow[, , "lwr"]))
+  expect_error(predict(fit, new, given = "a", allow.new.levels = TRUE), class = "fastlmm_error_slam_effects")
+})
+
+# ---- what a run promises ----------------------------------------------------------------------------------------------
+
+test_that("draws depend on the seed alone: threads, interruptions, directories, chains beside", {
+  world <- several_world()
+  world$data$Y[3, 2] <- NA
+  fit <- several_fit(world, iter = 40)
+  same <- several_fit(world, iter = 40, control = fastlmm_control(threads = 1))
+  expect_identical(same$draws, fit$draws)
+  expect_identical(several_fit(world, iter = 40, chains = 1)$draws[[1]], fit$draws[[1]])
+  dir <- withr::local_tempdir()
+  half <- quiet_slam(Y ~ sex + (1 | id) + (1 | block), world$data, world$K, n_factors = 2, chains = 2, iter = 30, warmup = 20, seed = 1, dir = dir)
+  whole <- quiet_chains(extend(restore(dir), 10))
+  expect_identical(whole$draws, fit$draws)
+  file <- withr::local_tempfile()
+  saveRDS(half, file)
+  read <- readRDS(file)
+  expect_equal(ranef(read), ranef(half))
+  read$dir <- NULL
+  expect_identical(quiet_chains(extend(read, 10))$draws, fit$draws)
+})
+
+test_that("another unit, permuted rows and fixed effects in the responses change nothing", {
+  world <- several_world()
+  fit <- several_fit(world)
+  moved <- world
+  moved$data$Y <- world$data$Y * 1000 + outer(world$data$sex, c(5, -3, 100)) + 7
+  expect_equal(h2(several_fit(moved)), h2(fit))
+  expect_equal(G(several_fit(moved), "block") / 1e6, G(fit, "block"))
+  other <- world
+  # a power of two keeps each digit, and with it the basis of each ray
+  other$K$id <- 64 * world$K$id
+  expect_equal(64 * G(several_fit(other), "id"), G(fit, "id"))
+  expect_equal(h2(several_fit(other)), h2(fit))
+})
+
+test_that("factors have the effects that their formula names", {
+  world <- several_world()
+  fit <- several_fit(world, factors = ~ sex + (1 | id))
+  of_factors <- fit$numbers$proportions[fit$draws[[1]]$factors_point + 1, "block"]
+  expect_true(all(of_factors == 0))
+  expect_true(any(fit$numbers$proportions[fit$draws[[1]]$point + 1, "block"] > 0))
+  expect_equal(colnames(fit$covariates$XF), "sex")
+  expect_error(several_fit(world, factors = ~ (1 | sex)), class = "fastlmm_error_formula")
+  expect_error(several_fit(world, factors = ~ (0 + age | id)), class = "fastlmm_error_formula")
+})
+
+test_that("mixes of kernels, slopes and low rank are effects, too", {
+  world <- several_world()
+  ids <- rownames(world$K$id)
+  mix <- quiet_slam(Y ~ sex + (1 | id), world$data, list(id = kernel_mix(A = world$K$id, own = NULL)), n_factors = 1, chains = 1, iter = 30, warmup = 20, seed = 1)
+  expect_equal(names(ranef(mix)), c("id.A", "id.own"))
+  slope <- several_fit(world, Y ~ sex + (1 + age || id))
+  expect_equal(dim(ranef(slope)[[2]]), c(12, 3))
+  W <- t(chol(world$K$id + diag(1e-9, 12)))
+  rownames(W) <- ids
+  low <- world
+  low$K$id <- kernel_lowrank(W)
+  A <- matrix(rnorm(24 * 3), 24)
+  expect_equal(fastlmm:::power_of_v(several_fit(low), A, c(8, 90, 219), "inverse"), fastlmm:::power_of_v(several_fit(world), A, c(8, 90, 219), "inverse"), tolerance = 1e-6)
+})
+
+test_that("effects that cannot be told apart are named", {
+  world <- several_world()
+  world$data$twin <- world$data$block
+  world$data$row <- paste0("r", seq_len(24))
+  alone <- function(formula) quiet_slam(formula, world$data, n_factors = 1, chains = 1, iter = 30, seed = 1)
+  expect_error(alone(Y ~ (1 | block) + (1 | twin)), "block.*twin", class = "fastlmm_error_not_identifiable")
+  expect_error(alone(Y ~ (1 | block) + (1 | row)), "the residual.*row", class = "fastlmm_error_not_identifiable")
+  expect_error(several_fit(world, Y ~ factor(block) + (1 | block) + (1 | id)), "block", class = "fastlmm_error_confounded")
+  expect_error(several_fit(world, Y ~ (1 | id) + (1 | block), missing = "integrate"), class = "fastlmm_error_slam_effects")
+  expect_error(several_fit(world, Y ~ (1 + age || id) + (1 + age || block) + (0 + sex | block)), "at most 4", class = "fastlmm_error_slam_effects")
+  expect_error(several_fit(world, rays = 0), class = "fastlmm_error_plan")
+})
+
+test_that("effects are recovered", {
+  set.seed(4)
+  n <- 300
+  line <- rep(sprintf("l%02d", 1:60), 5)
+  block <- sprintf("b%02d", sample(rep(1:30, 10)))
+  u <- matrix(rnorm(120), 60) %*% chol(matrix(c(1, 0.8, 0.8, 1), 2)) * sqrt(0.4)
+  v <- matrix(rnorm(60), 30) %*% chol(matrix(c(1, -0.8, -0.8, 1), 2)) * sqrt(0.3)
+  data <- data.frame(line, block)
+  data$Y <- u[match(line, unique(line)), ] + v[match(block, sort(unique(block))), ] + sqrt(0.3) * matrix(rnorm(2 * n), n)
+  colnames(data$Y) <- c("a", "b")
+  fit <- quiet_slam(Y ~ 1 + (1 | line) + (1 | block), data, chains = 2, iter = 1000, seed = 1)
+  expect_gt(rg(fit, "line")[1, 2], 0.4)
+  expect_lt(rg(fit, "block")[1, 2], -0.4)
+  expect_equal(h2(fit)$line, c(0.4, 0.4), tolerance = 0.5)
+  expect_equal(h2(fit)$block, c(0.3, 0.3), tolerance = 0.6)
+})
