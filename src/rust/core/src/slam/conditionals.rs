@@ -109,7 +109,7 @@ impl World {
     }
 
     /// With covariates of the traits in two groups.
-    fn with_means(mut self) -> Self {
+    pub fn with_means(mut self) -> Self {
         let c = [[0.8, -0.5, 1.3], [-1.1, 0.6, 0.4]];
         self.model.prior.means = LoadingMeans {
             covariates: Mat::from_fn(2, 3, |j, l| c[j][l]),

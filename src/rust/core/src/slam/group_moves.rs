@@ -131,3 +131,53 @@ fn swap_parts(values: &mut [f64], length: usize, m: usize) {
     let (first, second) = values[m * length..(m + 2) * length].split_at_mut(length);
     first.swap_with_slice(second);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditionals::{GAMMA, World};
+    use super::*;
+
+    fn worlds() -> Vec<World> {
+        let kinds = [false, true].map(|scaled| World::new(GAMMA, scaled));
+        let means = [false, true].map(|scaled| World::new(GAMMA, scaled).with_means());
+        kinds.into_iter().chain(means).collect()
+    }
+
+    fn stream() -> Stream {
+        Source { seed: 8, chain: 0 }.stream(1, Block::Moves, 0)
+    }
+
+    /// What a swap is accepted by is the change of the joint density: all that is a factor's goes with it.
+    #[test]
+    fn a_swap_changes_the_joint_density_as_it_says() {
+        for world in worlds() {
+            let (mut state, mut rng) = (world.state.clone(), stream());
+            let mut all = sums(&world.model, &state);
+            let column = state.shrinkage.column.clone();
+            let log_accept = -0.5 * (column[0] - column[1]) * (all[1] - all[0]);
+            while state == world.state {
+                swap(&world.model, &mut state, 0, &mut all, &mut rng);
+            }
+            let change = world.joint(&state) - world.joint(&world.state);
+            assert!((change - log_accept).abs() < 1e-9, "{change} {log_accept}");
+        }
+    }
+
+    /// Along a factor's scale c the joint density changes by `-(psi (c^2 - 1) + chi (1 / c^2 - 1)) / 2`, with one psi whatever c.
+    #[test]
+    fn a_scale_changes_the_joint_density_as_it_says() {
+        for world in worlds() {
+            let (model, mut rng) = (&world.model, stream());
+            let sum = sums(model, &world.state)[0];
+            let chi = sum * world.state.shrinkage.column[0];
+            let mut psi = || {
+                let mut state = world.state.clone();
+                let square = scale(model, &mut state, 0, sum, &mut rng);
+                let change = world.joint(&state) - world.joint(&world.state);
+                -(2.0 * change + chi * (square.recip() - 1.0)) / (square - 1.0)
+            };
+            let (first, second) = (psi(), psi());
+            assert!((first / second - 1.0).abs() < 1e-8, "{first} {second}");
+        }
+    }
+}
