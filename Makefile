@@ -22,11 +22,12 @@ install: setup
 	@mkdir -p $(LIB)
 	R CMD INSTALL --no-multiarch --library=$(LIB) .
 
+# tests of the whole workspace: those of the core alone would compile it, and faer, once more with other features of their dependencies
 rust-test: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --release --workspace --all-targets -- -D warnings
 	$(CARGO) doc --locked --release --workspace --no-deps --document-private-items
-	$(CARGO) test --locked --release -p fastlmm-core
+	$(CARGO) test --locked --release --workspace
 
 r-test: install
 	$(RSCRIPT) dev/test.R
@@ -41,7 +42,7 @@ check: setup
 	$(RSCRIPT) dev/check.R $(CHECK_ARGS)
 
 check-long: install
-	$(CARGO) test --locked --release -p fastlmm-core -- --ignored
+	$(CARGO) test --locked --release --workspace -- --ignored
 	cd tests/rust && cargo test --locked --release
 	FASTLMM_TEST_LONG=true $(RSCRIPT) dev/test.R
 
