@@ -12,7 +12,7 @@ stage <- function() {
 }
 
 # the same Rust sources are compiled once, here (tools/configure.R)
-Sys.setenv(FASTLMM_BUILT = normalizePath("src/rust"))
+Sys.setenv(FASTLMM_BUILT = normalizePath("src/rust"), CARGO_TARGET_DIR = Sys.getenv("CARGO_TARGET_DIR", file.path(getwd(), "src/rust/target")))
 if (stage() != 0) quit(status = 1)
 setwd("check")
 if (R("build", "source/fastlmm") != 0) quit(status = 1)
