@@ -58,15 +58,17 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' Covariances and heritabilities of a sparse-factor model
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param effect name of the random effect, as in `names(VarCorr(fit))`; where there is one it may be left out.
+#' @param effect name of the random effect, as in `names(VarCorr(fit))`. With several, `G()` and `rg()` need it (else the error `effect`, which lists them). It is the second argument of `G()` and `rg()`; give it by name to `h2()`,
+#'   whose second argument is `traits`.
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
 #' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.
 #' @param level probability of intervals; of covariances and correlations a table instead of the matrix of means. See [summary.slamglmm()] for its columns.
 #' @param ... not used; an unknown argument is an error.
-#' @return `G()`, `R()`, `P()`, `rg()`, `re()`, `h2()` and the names that say what they are (`genetic_covariance()` is `G()`, and so on) give the same. `G()`: covariance of the random effects over responses, in units of the responses' product over that of the kernel; `R()`: of the residuals; `P()`: of a response with a kernel's mean
-#'   diagonal, `G mean(diag(Z K Z')) + R`; `rg()`, `re()`: correlations of G and of R. With `level` each is a data frame with a row for each
-#'   pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
-#'   that the random effect explains; of draws a matrix. With several random effects and no `effect`: their means, a column each; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
+#' @return Each has a long name that does the same (`genetic_covariance()` for `G()`, and so on). Matrices are responses x responses. `G()`: covariance between the responses of the effects of an id with `K[id, id] = 1`, in units of the product of the two
+#'   responses (a K that is ten times as large has a G of a tenth); `R()`: covariance of the residuals; `P()`: phenotypic covariance, averaged over rows, `G mean(diag(Z K Z')) + R` (with several random effects the sum of the first
+#'   part over them); `rg()`, `re()`: correlations of G and of R. A draw in which G of a response is 0 has no correlation, `NaN`: means and intervals leave it out, and `rhat` and effective sizes are then `NA`. With `level` each
+#'   is a data frame with a row for each pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
+#'   that the random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, a column for each effect; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
 #'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
 #' @export
 G <- function(object, ...) UseMethod("G")

@@ -8,7 +8,7 @@
 #' @param x a fit by [slamglmm_fit()].
 #' @param traits responses that are wanted; `NULL`: all.
 #' @param ... not used.
-#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]`, `R[trait]`, `B[coefficient,trait]`; `P[trait]`
+#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]` (variances; of several random effects `h2_id[trait]`, `G_id[trait]`), `R[trait]`, `B[coefficient,trait]`; `P[trait]`
 #'   in place of the first three where the random effect cannot be told from the residual. [coda::as.mcmc()]: an `mcmc.list`.
 #' @name slamglmm_draws
 NULL

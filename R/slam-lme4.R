@@ -1,9 +1,10 @@
 # Answers of a sparse-factor model in the shapes of base R, lme4 and broom. What would need a likelihood refuses with the reason (slam-methods.R).
 
-#' Fits of many responses in the shapes of other packages
+#' Sparse-factor fits in the formats of other packages
 #'
 #' @param x,object a fit by [slamglmm_fit()], or what `VarCorr()` gave.
-#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"`, `"P"`; `NULL`: all.
+#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"` that stand before its brackets; with several random effects these have the effect's name,
+#'   `"h2_id"`, `"G_id"`, `"rg_id"`; where the random effect cannot be told from the residual there are `"P"` and `"B"` alone. `NULL`: all.
 #' @param level,conf.level probability of intervals.
 #' @param traits responses that are wanted; `NULL`: all.
 #' @param sigma must be 1.
@@ -12,7 +13,7 @@
 #' @param row.names,optional not used.
 #' @param ... not used; an unknown argument is an error.
 #' @return `VarCorr()`: a list of the mean covariances over responses, by name of the random effect, and the residual one as attribute `residual`; as a data frame with the columns `grp`, `var1`, `var2`, `vcov`, `sdcor`.
-#'   `confint()`: a matrix of posterior intervals. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
+#'   On the diagonal `sdcor` is a standard deviation, off it a correlation, that of the mean covariances and so not exactly `rg()`. `confint()`: a matrix of posterior intervals, a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
 #'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
 #'   standard deviation of each response. `tidy()`: a row for each coefficient; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
 #'   `weights()`: `NULL`, there are none. `log_lik()`, `loo()`, `waic()` and `subset()` refuse with an error of class `sampler`.

@@ -4,10 +4,10 @@
 #'
 #' Where responses are one trait in many environments, or genes of known pathways, covariates of the responses may say on which factors they load. With `loading_regression()` a loading is normal about
 #' `c_j'w_m` instead of 0, with the variance that [mgp()] or [horseshoe()] gives it: `c_j` are the covariates of response j, and the effects `w` on the loadings of factor m are normal with a variance `v / tau_m`, where `v`, of each term
-#' and factor, has the prior `variance`, and `tau_m` is the precision of all of the factor's loadings. Effects that nothing speaks for are shrunk to 0 with the factor.
+#' and factor, has the prior `variance`, and `tau_m` is the precision of all of the factor's loadings. Effects that the data do not support are shrunk to 0 with the factor.
 #'
 #' Columns are centred, and those of a term made orthogonal with variance one over the responses of the fit: neither units of a covariate nor contrasts of a factor change the model. The covariates' means are in the units of loadings
-#' of [slam_prior()] (responses whose fixed effects leave a variance of 1), also with `loading_scale = "residual"`, which scales what is about them. An intercept of the formula is left out: it would be the mean of a factor's loadings over
+#' of [slam_prior()] (responses whose fixed effects leave a variance of 1), also with `loading_scale = "residual"`, which scales the deviations of loadings from them. An intercept of the formula is left out: it would be the mean of a factor's loadings over
 #' all responses, which `intercept = TRUE` has with the same prior.
 #'
 #' @param formula covariates of the responses, as `~ temperature + soil`.
@@ -18,9 +18,13 @@
 #'
 #'   `loading_effects()`: effects on the loadings of each factor, columns of the design x factors, for one unit of a covariate, with signs and order of the factors as in [factor_loadings()]. They are in units of loadings of scaled
 #'   responses: those of a response in its own units are larger by `fit$scale$sd`. With `draws` an array whose last dimension is the draw, with `level` a data frame with the columns `covariate`, `factor` and those of
-#'   [summary.slamglmm()]'s table. With `newdata` the means of the loadings of its rows in place of effects, with the column `response`. Effects on factors that the data do not tell from each other are averages over them.
+#'   [summary.slamglmm()]'s table. With `newdata` the means of the loadings of its rows, rows x factors, in place of effects (in the table a column `response` in place of `covariate`). Effects on factors that the data do not tell from each other are averages over them.
 #'
-#'   Errors: `row_names` for data without names of rows; `loading_regression` for responses that are not there and for fits without covariates of responses; `missing_values`, `nonfinite`, `constant_covariate` and `single_level` for covariates.
+#'   For a response that nobody has measured, these means are all that is known: `scores(fit, draws = TRUE)` times them, draw by draw, predicts what the factors say of it in the rows of the fit, in standard deviations of the response and
+#'   without its fixed effects (see Examples). Such predictions are shrunk towards 0, the more the less of the loadings the covariates explain: they order rows better than they give sizes. A response that was measured in some rows belongs into the fit, where
+#'   [posterior_cells()] has its other cells; one that was measured in none is refused (`missing_response`).
+#'
+#'   Errors: `row_names` for data without names of rows; `loading_regression` for responses that are not there and for fits without covariates of responses; `new_fixed_level` for a level in `newdata` that no response of the fit has; `missing_values`, `nonfinite`, `constant_covariate` and `single_level` for covariates.
 #' @seealso [slam_prior()], [factor_loadings()]
 #' @references
 #' Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -34,6 +38,14 @@
 #' prior <- slam_prior(loading_means = loading_regression(~rain, sites))
 #' fit <- slamglmm_fit(Y ~ 1 + (1 | line), data, prior = prior, n_factors = 2, chains = 2, iter = 400, seed = 1)
 #' loading_effects(fit, level = 0.9)
+#'
+#' # two new sites: their loadings, and what is expected there of the lines, row by row of the data
+#' new <- data.frame(rain = c(-1, 2), row.names = c("dry", "wet"))
+#' loading_effects(fit, newdata = new)
+#' loadings <- loading_effects(fit, newdata = new, draws = TRUE)
+#' factors <- scores(fit, draws = TRUE)
+#' one <- function(i) factors[, , i] %*% t(loadings[, , i])
+#' head(rowMeans(vapply(seq_len(dim(factors)[3]), one, matrix(0, 40, 2)), dims = 2))
 #' @export
 loading_regression <- function(formula, data, variance = inverse_gamma(3, 1), intercept = FALSE) {
   check_arguments()

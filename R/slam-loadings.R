@@ -82,7 +82,7 @@ aligned <- function(all, alignment) {
 #' @param object a fit by [slamglmm_fit()].
 #' @param by `"factor"`: a row for each factor; `"response"`: a row for each response.
 #' @param traits of `by = "response"` names or numbers of the responses that are wanted; `NULL`: all.
-#' @return By factor a data frame ordered as [factor_loadings()]: `variance`, the part of the total variance of the (scaled) responses; `h2`, the part of it that is the random effect's; `responses`, how many
+#' @return By factor a data frame ordered as [factor_loadings()]: `variance`, the part of the total variance of the (scaled) responses; `h2`, the part of it that the random effect explains, with several all of them together; `responses`, how many
 #'   responses have more than a tenth of their variance from the factor. All are means over draws, so that a number of responses need not be whole.
 #'   Factors with next to no variance are not needed. By response: the part of the response's variance (without what fixed effects explain) that each factor is,
 #'   and `own`, what is left.

@@ -2,9 +2,9 @@
 
 #' Pictures of a sparse-factor model
 #'
-#' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which what has an interval that holds 0 is faded.
+#' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
 #' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
-#' correlations of P. `biplot()`: scores of rows and loadings of responses on two factors.
+#' correlations of P. With several random effects `"covariance"` and `"trace"` are of all effects together, the sum of their G and of their proportions; for one effect draw `rg(fit, effect)` and `h2(fit, effect =, draws = TRUE)`. `biplot()`: scores of rows and loadings of responses on two factors.
 #'
 #' Names for which there is no room are cut in the middle, with the whole names below; of a great many every second, third, ... is written.
 #'

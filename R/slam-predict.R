@@ -6,28 +6,29 @@
 #' random effects and, for `"prediction"`, of the residuals.
 #'
 #' Without `given` the responses in `newdata` are not looked at. With it the observed responses of the new rows (named in `given`; cells that are `NA` are not conditioned on) say what they can about the others: through the
-#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly: of missing
-#' cells of the fit, too, each draw is held, which knows the rows of the fit and not what is given here.
+#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly; missing
+#' cells of the fit keep the values of each draw, which were drawn given the rows of the fit and not what is given here.
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
-#' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()]; intervals, draws and `given` need the kernel among these ids as well.
-#' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known).
-#' @param allow.new.levels an effect with mean 0 for ids that no kernel knows?
+#' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()]; intervals, draws and `given` need the kernel among these ids as well. With several grouping factors a list named by them, `K = list(id = K_new)`.
+#' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known); or a formula of those random terms of the model that are
+#'   included, as `~ (1 | id)`: `newdata` then needs no other grouping factors.
+#' @param allow.new.levels an effect with mean 0 for ids that no kernel knows? Without it such ids are the error `new_levels`: so are new levels of an effect without a kernel (a new block), for which there is no `K` to give.
 #' @param type,na.action see [predict.fastlmm()].
 #' @param se.fit posterior standard deviations as well?
 #' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
 #' @param level probability of intervals.
 #' @param draws all draws instead of their means? Of responses with `interval = "prediction"` or `given`, else of what is expected.
 #' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
-#'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns.
+#'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. Only for models of one random effect (else the error `slam_effects`).
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
-#' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data.
+#' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).
 #' @param whichel see [ranef.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
 #' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x responses x draws, chains one after the other; with `se.fit` a list of `fit` and
 #'   `se.fit`. With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
-#'   `ranef()`: a list with a matrix of predicted effects, ids x responses, by name of the random effect; with `draws` an array ids x responses x draws. `residuals()`: rows by responses; a missing cell has a fitted value, and no
+#'   `ranef()`: a list with a matrix of posterior means of the effects, ids x responses, for each random effect, by its name; with `draws` arrays ids x responses x draws, of which [quantile()] makes intervals (see Examples). `residuals()`: rows by responses; a missing cell has a fitted value, and no
 #'   residual. Where the random effect cannot be told from the residual nothing of it is in these, but for the width of intervals of predictions.
 #'
 #'   Random numbers are those of the fit's seed: the same call gives the same numbers, and R's own are left as they are.
@@ -42,6 +43,8 @@
 #' new <- data.frame(id = c("i1", "i2"), a = c(2, -2))
 #' predict(fit, new, interval = "prediction", level = 0.9)
 #' predict(fit, new, given = "a")
+#' effects <- ranef(fit, draws = TRUE)$id
+#' head(t(apply(effects[, "a", ], 1, quantile, c(0.05, 0.5, 0.95))))
 #' @export
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, se.fit = FALSE,
                              interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, ...) {

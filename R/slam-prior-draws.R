@@ -3,9 +3,9 @@
 #' Draws from the prior of a sparse-factor model
 #'
 #' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: a response whose fixed effects leave a variance of 1. A prior whose total variance P is far from 1, or whose
-#' correlations are all near 0 or 1, says more than one may want.
-#' @param prior by [slam_prior()]; its `covariates` are not looked at. Of a residual variance with names, these are the responses' and `p` is their number; so are else the rows of the data of a
-#'   [loading_regression()].
+#' correlations are all near 0 or 1, is more informative than one may want. The default prior is a wide one: of three responses the median of P is about 7, and 5 percent of it are above 150.
+#' @param prior by [slam_prior()]; its `covariates` are not looked at. Where its residual variance has names, or its loadings a [loading_regression()],
+#'   these names, or else the rows of the regression's data, are the responses, and `p` must be given as their number. A model of one random effect is meant: a function of the proportions gets a vector.
 #' @param p number of responses, at least 1.
 #' @param n_factors number of factors.
 #' @param n number of draws.

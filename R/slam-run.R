@@ -230,7 +230,8 @@ with_chunks <- function(fit, found) {
 
 #' Go on sampling
 #'
-#' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run would have given, bit for bit.
+#' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run with the same `warmup` would have given, bit for bit
+#' (the default of `warmup` is half of `iter`: of a longer call it is a larger one).
 #' @param object a fit by [slamglmm_fit()].
 #' @param iter iterations to add to those that each chain was asked for; 0 finishes an interrupted run.
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].

@@ -3,7 +3,7 @@
 #' Scores of factors
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param part `"all"`: the factors themselves; `"genetic"`: what of them the random effect explains, `Z u_F`, its mean given the factor; `"residual"`: what is left, covariates of `factors` taken off both.
+#' @param part `"all"`: the factors themselves; `"genetic"`: what of them the random effect explains, `Z u_F`, its mean given the factor (with several random effects the sum of all of them); `"residual"`: what is left, covariates of `factors` taken off both.
 #' @param draws all draws (rows x factors x draws) instead of their means?
 #' @param ... not used; an unknown argument is an error.
 #' @return A matrix, rows of the data x factors, in the order and with the signs of [factor_loadings()], of factors of about unit variance; the posterior standard deviations as attribute `sd`. Products of scores and loadings are
@@ -62,7 +62,7 @@ score_draw <- function(fit, i, part) {
 #' @param object a fit by [slamglmm_fit()].
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all.
 #' @return A data frame with a row for each response and posterior means, in units of the response squared: `fixed`, the variance of what all fixed effects predict in the rows of the fit; `factors_genetic`, `factors_residual`,
-#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's; with several, a column each by its name. They are `NA` where the random effect cannot be told from the residual,
+#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's; with several random effects each has columns of its own, as `factors_id` and `own_id`, in place of these two. They are `NA` where the random effect cannot be told from the residual,
 #'   but for their sums `factors` and `own`.
 #' @export
 variance_parts <- function(object, traits = NULL) {

@@ -7,9 +7,9 @@
 #' The chains live in the basis of the eigenvectors of the kernel, which is kept as small as the kernel allows, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
 #' drawn only when they are asked for. Missing cells of Y are drawn with the rest.
 #'
-#' Several random effects r have proportions `h_r` of their own, and `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` each. The grid has rays of shares w of what all effects explain together, H: along a ray
-#' `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows, and an iteration products with it, some ten times as much as of one effect. Missing cells are then drawn, and
-#' chains that go on in another session make the bases again.
+#' Each of several random effects r has proportions `h_r` and a covariance `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` of its own. The grid of proportions is then one of H, what all effects explain together, and of their
+#' shares w in it, which sum to 1. All points with the same shares are a ray: along it `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows; an iteration takes
+#' some ten times as long as with one effect. Missing cells are then drawn (`missing = "impute"`), and chains that go on in another session make the bases again.
 #'
 #' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
 #' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
@@ -17,35 +17,39 @@
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
 #' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
-#'   as it has kernels. Fixed effects have flat priors but for those that are in `factors` too.
-#' @param data,K as in [fastlmm_fit()].
+#'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
+#'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
+#'   too large. Fixed effects have flat priors but for those that are in `factors` too. Rows with a missing covariate or id are left out.
+#' @param data,K as in [fastlmm_fit()]. With several grouping factors K is a list named by them, `K = list(id = A)`, and an effect that is not named there has the identity: its levels are independent.
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`. Factors have all random effects, unless some terms
-#'   of the formula are named here, as in `~ sex + (1 | id)`.
+#'   of the formula are named here, as in `~ sex + (1 | id)`: effects that are not named then have a variance of each response and no covariances, so that their `rg()` is 0. A term with a `kernel_mix()` stands for all its kernels.
 #' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
 #'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
-#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such). `V`, of which the diagonal counts, is in units of the responses; of
+#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such; for models of one random effect only). `V`, of which the diagonal counts, is in units of the responses; of
 #'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
 #'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
-#' @param rays with several random effects, in how many steps their shares of what they explain together are; `NULL`: 10, 6 and 4 for two, three and four effects (11, 28 and 35 rays). Each ray takes n x n numbers.
+#' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
+#'   of an n x n matrix for n rows. Not used with one random effect.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
-#' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: what is
-#'   predicted to take less time to as many effective draws. The posterior is the same.
+#' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
+#'   expected to take less time for the same number of effective draws. The posterior is the same.
 #' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()],
 #'   [scores()], [biplot()] and [posterior_cells()] of cells that were integrated out need (else the error `not_kept`), `"cells"`, the missing cells that are drawn, which all of these but
 #'   `scores()` and `biplot()` need where there are some, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
 #' @param storage precision of the draws: `"single"` takes half as much in `dir`, with draws of seven digits (in memory, too, as numbers of R); the chains go on in full precision.
-#' @param preview is nothing sampled, but told what it would take? The answer is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
+#' @param preview sample nothing, and return what sampling would take? The result is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
 #'   threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
-#' @param chains,iter,warmup,thin number of chains, iterations of each in all, those that are left out at its beginning, and how many iterations there are to a draw.
-#' @param seed a whole number; `NULL`: from R's generator.
+#' @param chains,iter,warmup,thin number of chains; iterations of each chain, with its warmup; how many of these, at its beginning, are left out; and the number of iterations for each draw that is kept. A fit has
+#'   `chains * (iter - warmup) / thin` draws.
+#' @param seed a whole number; `NULL`: from R's generator, or the seed of the run that is in `dir`.
 #' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash, an interrupt, a time limit or on another
-#'   machine; `extend()` of such a fit writes there, too, and the same call then gives all that is there. A call with another `warmup`, `thin` or seed is refused: more iterations are asked for by
-#'   `extend(restore(dir), iter)`. A damaged file counts as absent: its iterations are made again, with the message `checkpoint`.
+#'   machine; `extend()` of such a fit writes there, too, and the same call then gives all that is there. A call with other data, priors, `chains`, `warmup`, `thin` or seed is refused
+#'   (error `checkpoint`), and the default of `warmup` changes with `iter`: ask for more iterations by `extend(restore(dir), iter)`. A damaged file counts as absent: its iterations are made again, with the message `checkpoint`.
 #' @param control by [fastlmm_control()].
 #' @param progress is a bar with the time left shown? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
@@ -53,12 +57,14 @@
 #'
 #'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
 #'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at; `NULL` with fewer than 8
-#'   draws a chain. Rows without any response are left out; predict them as `newdata`.
+#'   draws a chain. Rows without any response are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for more than four random effects, or with several for what is made for one; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `prior`; `known_loadings`;
+#'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
+#'
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -73,6 +79,16 @@
 #' fit
 #' round(G(fit), 2)
 #' h2(fit)
+#'
+#' # two rows of each id: genes, what else is the id's own (permanent environment), and blocks
+#' twice <- data[rep(1:60, 2), ]
+#' twice$Y <- twice$Y + matrix(rnorm(600), 120)
+#' twice$block <- paste0("b", rep(1:12, 10))
+#' K <- list(id = kernel_mix(A = tcrossprod(markers) / 100, own = NULL))
+#' fit <- slamglmm_fit(Y ~ sex + (1 | id) + (1 | block), twice, K = K, chains = 2, iter = 200, seed = 1)
+#' h2(fit)
+#' h2(fit, effect = "id.A")
+#' round(rg(fit, "id.A"), 2)
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
