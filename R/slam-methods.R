@@ -38,7 +38,8 @@ total_fixed <- function(fit, d) {
 #' @return `fixef()`: coefficients by responses, total effects, factors included; for predictions and random effects see [predict.slamglmm()]. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
 #'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`, whose `table` has a row for
 #'   each of h2, G, R, rg and B with its posterior `mean` and `sd`, the ends `low` and `high` of its interval, `rhat` (1 where the chains agree; above 1.05 they have not converged) and the effective numbers of draws for
-#'   means (`ess_bulk`) and for ends of intervals (`ess_tail`). `print()` says what is worst of all of them.
+#'   means (`ess_bulk`) and for ends of intervals (`ess_tail`). Rows are named by `variable`: `h2[a]`, `G[a]` (a variance), `G[a,b]`,
+#'   `rg[a,b]`, `B[sexm,a]`, of responses a and b; with several random effects `h2_id[a]`, `G_id[a,b]`, `rg_id[a,b]`. `print()` says what is worst of all of them.
 #'
 #'   `logLik()`, `extractAIC()`, `anova()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
 #' @name slamglmm_methods

@@ -19,7 +19,7 @@
 #' @param se.fit posterior standard deviations as well?
 #' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
 #' @param level probability of intervals.
-#' @param draws all draws instead of their means? Of responses with `interval = "prediction"` or `given`, else of what is expected.
+#' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects).
 #' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
 #'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. Only for models of one random effect (else the error `slam_effects`).
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?

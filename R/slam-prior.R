@@ -22,9 +22,9 @@
 #'
 #' A list as MCMCglmm's, `list(R = list(V = , nu = ), G = list(G1 = list(V = , nu = )))`, may stand in place of `slam_prior()` in [slamglmm_fit()]: see there.
 #'
-#' @param residual prior of a trait's variance that the factors do not explain, kernel and residual together.
+#' @param residual prior of a trait's variance that the factors do not explain, random effects and residual together.
 #' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.
-#' @param loadings [mgp()] or [horseshoe()]. Beside `loading_means` the default has a smaller rate of the first number: what covariates leave of loadings may be far smaller than 1, which the default pulls against.
+#' @param loadings [mgp()] or [horseshoe()]. With `loading_means` the default has a smaller rate of the first number: the differences of loadings from their means may be far smaller than 1, and the usual default would make them larger.
 #' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
 #' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: by `dirichlet_prior()`, `beta_prior()` or `point_zero()`, a function of the proportions of the grid (with one random effect a vector,
 #'   with several a matrix, see Details) that gives weights (not negative; they need not sum to 1), or a vector with a weight for each point of the grid. Where `h2` is given and `h2_factors` is not, factors have the same prior as the
@@ -35,7 +35,7 @@
 #' @param value a variance.
 #' @param probability weight of 0.
 #' @param concentration a positive number, the same for all random effects and the residual (with one random effect: both shapes of the beta distribution of its proportion).
-#' @param shape1,shape2 of the beta distribution of a proportion; each point of the grid has what is nearer to it than to others.
+#' @param shape1,shape2 of the beta distribution of a proportion; each point of the grid gets the probability of all values that are nearer to it than to other points.
 #' @return A list of class `slam_prior`, or of the part.
 #' @references
 #' Bhattacharya, A. and Dunson, D. B. (2011) Sparse Bayesian infinite factor models. Biometrika 98, 291-306.

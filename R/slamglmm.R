@@ -4,8 +4,8 @@
 #' random effects over responses is `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, and that of residuals `R = Lambda diag(1 - h_F) Lambda' + diag((1 - h) sigma2)`. A response's proportion h of
 #' variance that the random effect explains, and each factor's, lie on a grid. Loadings are shrunk, the more the later the factor.
 #'
-#' The chains live in the basis of the eigenvectors of the kernel, which is kept as small as the kernel allows, where no step of an iteration works on n x n numbers, and random effects are integrated out of every step; they are
-#' drawn only when they are asked for. Missing cells of Y are drawn with the rest.
+#' With one random effect all steps are done in the basis of the eigenvectors of the kernel, which is kept as small as the rank of the kernel allows, and none of them needs an n x n matrix. Random effects are integrated out of every
+#' step; they are drawn only when they are asked for. Missing cells of Y are drawn with the rest.
 #'
 #' Each of several random effects r has proportions `h_r` and a covariance `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` of its own. The grid of proportions is then one of H, what all effects explain together, and of their
 #' shares w in it, which sum to 1. All points with the same shares are a ray: along it `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows; an iteration takes
@@ -13,17 +13,17 @@
 #'
 #' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
 #' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
-#' They follow each digit of what is given: a `K` that R's BLAS made, by [tcrossprod()] say, has other last digits under another BLAS or number of its threads, and the draws are then others of the same
+#' They depend on every digit of the data and of `K`: a `K` that R's BLAS made, as by [tcrossprod()], has other last digits under another BLAS or number of its threads, and the draws are then other draws of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
 #' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
 #'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
 #'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
-#'   too large. Fixed effects have flat priors but for those that are in `factors` too. Rows with a missing covariate or id are left out.
+#'   too large. Fixed effects have flat priors, except those that are also in `factors`. Rows with a missing covariate or id are left out.
 #' @param data,K as in [fastlmm_fit()]. With several grouping factors K is a list named by them, `K = list(id = A)`, and an effect that is not named there has the identity: its levels are independent.
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`. Factors have all random effects, unless some terms
 #'   of the formula are named here, as in `~ sex + (1 | id)`: effects that are not named then have a variance of each response and no covariances, so that their `rg()` is 0. A term with a `kernel_mix()` stands for all its kernels.
-#' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many do no harm but to time.
+#' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many cost only time.
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
 #'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
@@ -34,13 +34,13 @@
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
 #'   of an n x n matrix for n rows. Not used with one random effect.
-#' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors.
+#' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
 #'   expected to take less time for the same number of effective draws. The posterior is the same.
 #' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()],
 #'   [scores()], [biplot()] and [posterior_cells()] of cells that were integrated out need (else the error `not_kept`), `"cells"`, the missing cells that are drawn, which all of these but
 #'   `scores()` and `biplot()` need where there are some, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
-#' @param storage precision of the draws: `"single"` takes half as much in `dir`, with draws of seven digits (in memory, too, as numbers of R); the chains go on in full precision.
+#' @param storage precision of the draws: `"single"` needs half the disk space in `dir`, with draws of seven digits (in memory, too, as numbers of R); the chains go on in full precision.
 #' @param preview sample nothing, and return what sampling would take? The result is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
 #'   threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
