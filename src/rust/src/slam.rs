@@ -153,6 +153,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         sets: vec![],
         place: 0,
         rays,
+        links: vec![],
     };
     model.check()?;
     let listed = view::sublist(data, "sets")?;

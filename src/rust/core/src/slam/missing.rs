@@ -4,9 +4,10 @@
 //! cell its row of Q.
 
 use super::effects::effect;
+use super::link::Expected;
 use super::model::{Model, TILE};
 use super::ray_traits::Left;
-use super::rng::{Block, Source, normal};
+use super::rng::{Block, Source, Stream};
 use super::state::State;
 use crate::linalg::{axpy, dot, product};
 use faer::{Mat, MatRef, Par};
@@ -23,9 +24,49 @@ pub fn draw(model: &Model, state: &mut State, y: &mut Mat<f64>, source: Source) 
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
     let design = now.design(model);
     let tile = |traits: &[usize]| cells_of(model, now, y.as_ref(), &design, traits, source);
-    let drawn: Vec<Vec<f64>> = traits.par_chunks(TILE).map(tile).collect();
-    state.cells = drawn.concat();
+    let drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
+    put(state, drawn);
     complete(model, &state.cells, y);
+}
+
+/// New values of a trait's cells, and of its link's parameters.
+struct Cells {
+    values: Vec<f64>,
+    link: Vec<f64>,
+}
+
+/// Cells and parameters of all traits that have some, in their order.
+fn put(state: &mut State, drawn: Vec<Cells>) {
+    state.cells.clear();
+    state.link.clear();
+    for one in drawn {
+        state.cells.extend(one.values);
+        state.link.extend(one.link);
+    }
+}
+
+/// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too.
+fn new_cells(model: &Model, state: &State, j: usize, mean: impl Fn(usize) -> f64, rng: &mut Stream) -> Cells {
+    let rows = &model.data.missing[j];
+    let variance = state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]]);
+    let expected = |i: &usize| Expected {
+        mean: mean(*i),
+        variance,
+    };
+    let Some(link) = model.link(j) else {
+        let values = rows.iter().map(|i| expected(i).draw(rng)).collect();
+        return Cells { values, link: vec![] };
+    };
+    let expected: Vec<Expected> = rows.iter().map(expected).collect();
+    let first: usize = model.data.missing[..j].iter().map(Vec::len).sum();
+    let now = &state.cells[first..first + rows.len()];
+    let mut parameters = state.link[model.link_parameters(j)].to_vec();
+    link.draw_parameters(now, &expected, &mut parameters, rng);
+    let one = |i: usize| link.draw(i, now[i], expected[i], &parameters, rng);
+    Cells {
+        values: (0..rows.len()).map(one).collect(),
+        link: parameters,
+    }
 }
 
 fn with_missing(model: &Model) -> Vec<usize> {
@@ -97,7 +138,7 @@ fn cells_of(
     design: &Mat<f64>,
     traits: &[usize],
     source: Source,
-) -> Vec<f64> {
+) -> Vec<Cells> {
     let (n, c) = (model.n(), model.c());
     let mut rngs: Vec<_> = (traits.iter())
         .map(|&j| source.stream(state.iteration, Block::Missing, j))
@@ -118,12 +159,9 @@ fn cells_of(
             known.col(at).try_as_col_major().map_or(&[], |c| c.as_slice()),
         ),
     };
-    let mut cells = vec![];
-    for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
-        let noise = (state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]])).sqrt();
-        cells.extend((model.data.missing[j].iter()).map(|&i| mean(i, at) + noise * normal(rng)));
-    }
-    cells
+    let each = traits.iter().zip(&mut rngs).enumerate();
+    each.map(|(at, (&j, rng))| new_cells(model, state, j, |i| mean(i, at), rng))
+        .collect()
 }
 
 /// With several random effects, whose totals are drawn: the cells of `y`, which is in rows.
@@ -134,16 +172,16 @@ pub fn draw_given_effects(
     (left, totals): (&Left, &Mat<f64>),
     source: Source,
 ) {
-    let mut cells = vec![];
-    for j in with_missing(model) {
-        let rng = &mut source.stream(state.iteration, Block::Missing, j);
-        let noise = (state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]])).sqrt();
-        for &i in &model.data.missing[j] {
-            y[(i, j)] += totals[(i, j)] - left.rows[(i, j)] + noise * normal(rng);
-            cells.push(y[(i, j)]);
-        }
-    }
-    state.cells = cells;
+    let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
+    let before = y.as_ref();
+    let one = |&j: &usize| {
+        let rng = &mut source.stream(now.iteration, Block::Missing, j);
+        let mean = |i: usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
+        new_cells(model, now, j, mean, rng)
+    };
+    let drawn: Vec<Cells> = traits.par_iter().map(one).collect();
+    put(state, drawn);
+    complete(model, &state.cells, y);
 }
 
 /// Row i of Q.

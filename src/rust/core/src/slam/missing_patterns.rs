@@ -40,6 +40,7 @@ impl Set {
                 ..state.shrinkage.clone()
             },
             cells: vec![],
+            link: vec![],
             failed: Failed::default(),
             effects: state.effects.clone(),
         }

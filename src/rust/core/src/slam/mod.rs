@@ -24,6 +24,7 @@
 //! | `shrinkage` | precisions of the loadings; variances of coefficients that traits and factors share |
 //! | `loading_means` | effects of covariates of the traits on loadings |
 //! | `missing` | cells of Y that were not observed |
+//! | `link` | values behind data that are not the traits themselves: counts, proportions, levels, weights |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
 //! | `effects` | U, for a draw that is kept |
@@ -49,6 +50,7 @@ pub(crate) mod factors;
 mod gaussian;
 mod given_effects;
 pub(crate) mod group_moves;
+pub mod link;
 mod loading_means;
 pub(crate) mod missing;
 #[cfg(test)]

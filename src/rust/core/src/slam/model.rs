@@ -1,11 +1,13 @@
 //! Data in the rotated basis, and priors.
 
 use super::basis::Basis;
+use super::link::Link;
 use super::loading_means::LoadingMeans;
 use super::rays::Ray;
 use crate::linalg::{product, sum_of};
 use crate::runtime::error::{Error, Result};
 use faer::{Mat, MatRef, Par};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Density proportional to `x^(-shape - 1) exp(-scale / x)`.
@@ -175,6 +177,8 @@ pub struct Model {
     pub place: usize,
     /// Of several random effects; none with one.
     pub rays: Vec<Arc<Ray>>,
+    /// What was observed of each trait, if it is not the trait itself; empty if none has a link. All cells of a trait with a link count as missing.
+    pub links: Vec<Option<Arc<dyn Link>>>,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.
@@ -206,6 +210,7 @@ impl Model {
                 if means.q() > 0 { p } else { means.covariates.nrows() },
             ),
             ("means", means.groups.len(), means.q()),
+            ("links", self.links.len(), if self.links.is_empty() { 0 } else { p }),
             ("traits", grid.log_traits.len(), grid.count()),
             ("factors", grid.log_factors.len(), grid.count()),
         ];
@@ -213,6 +218,18 @@ impl Model {
         wrong.map_or(Ok(()), |(what, found, expected)| {
             Err(Error::Shape { what, found, expected })
         })
+    }
+
+    /// The link of a trait.
+    pub(crate) fn link(&self, j: usize) -> Option<&dyn Link> {
+        self.links.get(j).and_then(|link| link.as_deref())
+    }
+
+    /// Where the parameters of a trait's link are among all; of one behind the last trait, how many there are.
+    pub(crate) fn link_parameters(&self, j: usize) -> Range<usize> {
+        let count = |link: &Option<Arc<dyn Link>>| link.as_ref().map_or(0, |link| link.parameters());
+        let first: usize = self.links.iter().take(j).map(count).sum();
+        first..first + self.links.get(j).map_or(0, count)
     }
 
     /// Number of rows.
@@ -315,6 +332,7 @@ impl Set {
                 sets: vec![],
                 place: (number + 1) << 24,
                 rays: vec![],
+                links: vec![],
             },
             traits,
             rows,

@@ -3,7 +3,7 @@
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, Exp1, Gamma, Open01, StandardNormal};
+use rand_distr::{Binomial, Distribution, Exp1, Gamma, Open01, Poisson, StandardNormal};
 
 /// ChaCha with 8 rounds, a generator by counter: any stream is made from its key at once.
 pub type Stream = ChaCha8Rng;
@@ -13,7 +13,7 @@ pub type Stream = ChaCha8Rng;
 pub enum Block {
     /// The start of a chain.
     Start,
-    /// Missing cells.
+    /// Missing cells, and values behind links.
     Missing,
     /// Coefficients and loadings of traits, their proportions and variances.
     Traits,
@@ -148,6 +148,19 @@ fn standard(lambda: f64, omega: f64, rng: &mut Stream) -> f64 {
             if lambda > 0.0 { tail.min(1.0 / lambda) } else { tail }
         }
     };
+    let x = log_concave(psi, slope, t, s, rng);
+    let ratio = lambda / omega;
+    (ratio + (1.0 + ratio * ratio).sqrt()) * x.exp()
+}
+
+/// A draw from a density whose logarithm `psi` is concave with a maximum of 0 at 0 (Devroye 2014): uniform between two points, exponential beyond. At `t` and `-s` it should be about -1.
+pub(crate) fn log_concave(
+    psi: impl Fn(f64) -> f64,
+    slope: impl Fn(f64) -> f64,
+    t: f64,
+    s: f64,
+    rng: &mut Stream,
+) -> f64 {
     let (eta, zeta, theta, xi) = (-psi(t), -slope(t), -psi(-s), slope(-s));
     let (p, r) = (1.0 / xi, 1.0 / zeta);
     let (inner, below) = (t - r * eta, s - p * theta);
@@ -164,11 +177,69 @@ fn standard(lambda: f64, omega: f64, rng: &mut Stream) -> f64 {
             x if x < -below => (-theta + xi * (x + s)).exp(),
             _ => 1.0,
         };
-        if w * envelope <= psi(x).exp() {
-            let ratio = lambda / omega;
-            return (ratio + (1.0 + ratio * ratio).sqrt()) * x.exp();
+        // what is not a number ends the search and shows itself
+        let rejected = w * envelope > psi(x).exp();
+        if !rejected {
+            return x;
         }
     }
+}
+
+/// One step of slice sampling from a log density, its interval stepped out from a width (Neal 2003).
+pub(crate) fn slice(now: f64, width: f64, mut log_density: impl FnMut(f64) -> f64, rng: &mut Stream) -> f64 {
+    const STEPS: usize = 20;
+    let level = log_density(now) + uniform(rng).ln();
+    if !level.is_finite() {
+        return now;
+    }
+    let mut low = now - width * uniform(rng);
+    let mut high = low + width;
+    let below = (uniform(rng) * STEPS as f64) as usize;
+    for _ in 0..below {
+        if log_density(low) <= level {
+            break;
+        }
+        low -= width;
+    }
+    for _ in below..STEPS {
+        if log_density(high) <= level {
+            break;
+        }
+        high += width;
+    }
+    loop {
+        let x = low + (high - low) * uniform(rng);
+        if log_density(x) > level {
+            return x;
+        }
+        if high - low < 1e-14 * (1.0 + now.abs()) {
+            return now;
+        }
+        if x < now {
+            low = x;
+        } else {
+            high = x;
+        }
+    }
+}
+
+/// Exponential with mean 1.
+pub(crate) fn exponential(rng: &mut Stream) -> f64 {
+    Exp1.sample(rng)
+}
+
+/// A count with a mean; not a number where the mean is none.
+pub(crate) fn poisson(mean: f64, rng: &mut Stream) -> f64 {
+    if mean > 0.0 {
+        Poisson::new(mean).map_or(f64::NAN, |d| d.sample(rng))
+    } else {
+        mean
+    }
+}
+
+/// Successes of some trials.
+pub(crate) fn binomial(trials: f64, probability: f64, rng: &mut Stream) -> f64 {
+    Binomial::new(trials as u64, probability).map_or(f64::NAN, |d| d.sample(rng) as f64)
 }
 
 #[cfg(test)]

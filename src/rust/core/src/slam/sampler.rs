@@ -37,7 +37,7 @@ use rayon::prelude::*;
 ///         shared: vec![],
 ///         means: LoadingMeans::default(),
 ///     },
-///     k: 0, sets: vec![], place: 0, rays: vec![],
+///     k: 0, sets: vec![], place: 0, rays: vec![], links: vec![],
 /// };
 /// let mut sampler = Sampler::new(model);
 /// sampler.start(Source { seed: 1, chain: 0 })?;
@@ -68,6 +68,8 @@ pub struct Draws {
     pub h: Vec<f64>,
     /// The same of factors, k a draw.
     pub hf: Vec<f64>,
+    /// Parameters of links.
+    pub link: Vec<f64>,
     /// With several random effects: points of the grid of traits, p a draw.
     pub point: Vec<f64>,
     /// The same of factors, k a draw.
@@ -105,6 +107,7 @@ impl Draws {
         self.column.extend(&state.shrinkage.column);
         self.shared.extend(&state.shared);
         self.effects.extend(&state.effects.w);
+        self.link.extend(&state.link);
         if cells {
             self.cells.extend(&state.cells);
         }

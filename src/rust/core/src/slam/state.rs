@@ -59,6 +59,8 @@ pub struct State {
     pub shrinkage: Shrinkage,
     /// Cells that were missing, in the order of traits.
     pub cells: Vec<f64>,
+    /// Parameters of links, in the order of traits.
+    pub link: Vec<f64>,
     pub(crate) failed: Failed,
     /// Effects of covariates of the traits on loadings.
     pub effects: LoadingEffects,
@@ -105,7 +107,10 @@ impl State {
             bf: vec![0.0; model.bf() * k],
             shared: shared.collect(),
             shrinkage,
-            cells: vec![0.0; count_missing(model)],
+            cells: start_of_cells(model),
+            link: (model.links.iter().flatten())
+                .flat_map(|link| link.start_parameters())
+                .collect(),
             failed: Failed::default(),
             effects: LoadingEffects::start(model),
         }
@@ -151,7 +156,9 @@ impl State {
             self.cells.clone(),
             self.failed.numbers().to_vec(),
         ];
-        for part in parts.into_iter().chain(self.effects.parts()) {
+        // links came later: a state without any has the words that it had
+        let links = (!self.link.is_empty()).then(|| self.link.clone());
+        for part in parts.into_iter().chain(self.effects.parts()).chain(links) {
             bytes.extend((part.len() as u64).to_le_bytes());
             part.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
         }
@@ -192,11 +199,16 @@ impl State {
         let cells = sized(count_missing(model))?;
         let failed = Failed::from_numbers(&sized(4)?);
         let effects = LoadingEffects::read(model, &mut sized)?;
+        let link = match model.link_parameters(model.p()).start {
+            0 => vec![],
+            count => sized(count)?,
+        };
         let state = Self {
             shrinkage: Shrinkage::from_numbers(model, &numbers),
             failed,
             effects,
             cells,
+            link,
             iteration,
             f,
             theta,
@@ -217,11 +229,24 @@ impl State {
         [&self.f, &self.theta, &self.bf, &self.cells, &self.effects.w]
             .into_iter()
             .all(|x| finite(x))
+            && variances(&self.link)
             && variances(&self.sigma2)
             && variances(&self.shared)
             && variances(&self.effects.v)
             && self.shrinkage.numbers().iter().all(|x| x.is_finite() && *x >= 0.0)
     }
+}
+
+/// 0 where nothing was observed, values behind links somewhere near the data.
+fn start_of_cells(model: &Model) -> Vec<f64> {
+    if !model.sets.is_empty() {
+        return vec![];
+    }
+    let of_trait = |(j, rows): (usize, &Vec<usize>)| -> Vec<f64> {
+        let start = |row: &usize| model.link(j).map_or(0.0, |link| link.start(*row));
+        rows.iter().map(start).collect()
+    };
+    model.data.missing.iter().enumerate().flat_map(of_trait).collect()
 }
 
 /// Cells that are drawn.

@@ -3,6 +3,7 @@
 use crate::definition::noise;
 use faer::{Mat, Side};
 use fastlmm_core::runtime::seal::CHAIN_STATE;
+use fastlmm_core::slam::link::{Binomial, KnownPrecision, Link, NegativeBinomial, Ordinal, Poisson};
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
 use fastlmm_core::slam::{
     Chain, Coefficient, Data, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Ray, Set, State,
@@ -15,6 +16,55 @@ pub struct World {
     covariances: Vec<Mat<f64>>,
     /// Eigenvectors of the kernel.
     q: Mat<f64>,
+    /// Links that are made from values: of each trait, or none.
+    links: Vec<Option<Kind>>,
+    /// Data sets so far.
+    seen: u64,
+}
+
+/// A link without its data.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Weights,
+    Poisson,
+    NegativeBinomial,
+    Binomial,
+    Ordinal,
+}
+
+impl Kind {
+    /// Known parts of the data that do not depend on values.
+    fn known(i: usize) -> f64 {
+        [0.5, 2.0, 1.0, 4.0][i % 4]
+    }
+
+    fn link(self, y: Vec<f64>) -> Arc<dyn Link> {
+        let known: Vec<f64> = (0..y.len()).map(Self::known).collect();
+        match self {
+            Kind::Weights => Arc::new(KnownPrecision { y, w: known }),
+            Kind::Poisson => Arc::new(Poisson {
+                y,
+                offset: known.iter().map(|x| x.ln() - 1.0).collect(),
+            }),
+            Kind::NegativeBinomial => Arc::new(NegativeBinomial {
+                y,
+                offset: known.iter().map(|x| x.ln() - 1.0).collect(),
+            }),
+            Kind::Binomial => Arc::new(Binomial {
+                y,
+                trials: known.iter().map(|x| (2.0 * x).round()).collect(),
+            }),
+            Kind::Ordinal => Arc::new(Ordinal { y, levels: 4 }),
+        }
+    }
+
+    fn parameters(self, rng: &mut Stream) -> Vec<f64> {
+        match self {
+            Kind::NegativeBinomial => vec![1.0 / gamma(1.0, 1.0, rng)],
+            Kind::Ordinal => vec![gamma(1.0, 1.0, rng), gamma(1.0, 1.0, rng)],
+            _ => vec![],
+        }
+    }
 }
 
 pub const GAMMA: Loadings = Loadings::Gamma {
@@ -81,9 +131,16 @@ impl World {
             sets: vec![],
             place: 0,
             rays: vec![],
+            links: vec![],
         };
         let covariances = vec![kernel(n)];
-        Self { model, covariances, q }
+        Self {
+            model,
+            covariances,
+            q,
+            links: vec![None; p],
+            seen: 0,
+        }
     }
 
     /// Two random effects: a dense kernel and groups of three rows, on rays that start from either alone.
@@ -112,9 +169,12 @@ impl World {
                 proportions,
                 data,
                 rays,
+                links: vec![],
                 ..one.model
             },
             covariances,
+            links: vec![None; p],
+            seen: 0,
             q: Mat::identity(n, n),
         }
     }
@@ -132,6 +192,19 @@ impl World {
                 .sum();
             effects + if i == l { 1.0 - h } else { 0.0 }
         })
+    }
+
+    /// With a link for some traits; the last has missing data, too.
+    pub fn linked(mut self, links: &[Option<Kind>]) -> Self {
+        let n = self.model.n();
+        self.links = links.to_vec();
+        self.model.links = links
+            .iter()
+            .map(|kind| kind.map(|kind| kind.link(vec![0.0; n])))
+            .collect();
+        let missing = |kind: &Option<Kind>| if kind.is_some() { (0..n).collect() } else { vec![] };
+        self.model.data.missing = links.iter().map(missing).collect();
+        self
     }
 
     /// A draw of N(0, V) at a point of the grid.
@@ -154,6 +227,12 @@ impl World {
         let (n, p, k, c, b) = (model.n(), model.p(), model.k, model.c(), model.b());
         let mut state = State::start(model, Source { seed: 1, chain: 1 });
         state.shared[0] = inverse_gamma(5.0, 2.0, rng);
+        state.link = self
+            .links
+            .iter()
+            .flatten()
+            .flat_map(|kind| kind.parameters(rng))
+            .collect();
         let mut product = 1.0;
         let shrinkage = &mut state.shrinkage;
         if let Loadings::Horseshoe { tau0, .. } = model.prior.loadings {
@@ -240,7 +319,7 @@ impl World {
     }
 
     /// The data as observed, and what the missing cells hold.
-    fn observe(&mut self, y: &Mat<f64>) -> Vec<f64> {
+    fn observe(&mut self, y: &Mat<f64>, parameters: &[f64]) -> Vec<f64> {
         let whole = &self.q * y;
         if !self.model.sets.is_empty() {
             self.model.sets = self.sets(&whole);
@@ -248,6 +327,25 @@ impl World {
         }
         let mut observed = whole.clone();
         let mut cells = vec![];
+        let mut rng = Source {
+            seed: 77,
+            chain: self.seen,
+        }
+        .stream(0, Block::Start, 1);
+        self.seen += 1;
+        for (j, kind) in self.links.iter().enumerate() {
+            if let (Some(kind), Some(link)) = (kind, self.model.links[j].clone()) {
+                let parameters = &parameters[self.model.links[..j]
+                    .iter()
+                    .flatten()
+                    .map(|link| link.parameters())
+                    .sum()..];
+                let datum = |i: usize| link.simulate(i, whole[(i, j)], parameters, &mut rng);
+                let mut y: Vec<f64> = (0..whole.nrows()).map(datum).collect();
+                y[3] = if matches!(kind, Kind::Weights) { y[3] } else { f64::NAN };
+                self.model.links[j] = Some(kind.link(y));
+            }
+        }
         for (j, rows) in self.model.data.missing.iter().enumerate() {
             for &i in rows {
                 cells.push(whole[(i, j)]);
@@ -306,6 +404,7 @@ fn functionals(world: &World, state: &State) -> Vec<f64> {
     all.extend(world.functionals_of_effects(state));
     all.extend(state.cells.iter().map(|y| y.tanh()));
     all.extend(state.cells.iter().map(|y| y.abs().ln()));
+    all.extend(state.link.iter().map(|x| x.ln()));
     all
 }
 
@@ -330,7 +429,7 @@ pub fn geweke(world: &mut World, iterations: usize, spoil: impl Fn(&mut State)) 
         .map(|_| {
             let mut state = world.prior_draw(&mut rng);
             let y = world.simulate(&state, &mut rng);
-            state.cells = world.observe(&y);
+            state.cells = world.observe(&y, &state.link);
             functionals(world, &state)
         })
         .collect();
@@ -338,7 +437,7 @@ pub fn geweke(world: &mut World, iterations: usize, spoil: impl Fn(&mut State)) 
     let successive: Vec<Vec<f64>> = (0..iterations)
         .map(|_| {
             let y = world.simulate(&state, &mut rng);
-            state.cells = world.observe(&y);
+            state.cells = world.observe(&y, &state.link);
             let mut chain = Chain::from(&world.model, source, state.clone());
             chain.step();
             spoil(&mut chain.state);
@@ -370,7 +469,7 @@ pub fn invariance(world: &mut World, replicates: usize, iterations: usize, spoil
         };
         let mut state = world.prior_draw(&mut rng);
         let y = world.simulate(&state, &mut rng);
-        state.cells = world.observe(&y);
+        state.cells = world.observe(&y, &state.link);
         let before = functionals(world, &state);
         let mut chain = Chain::from(&world.model, source, state);
         for _ in 0..iterations {
@@ -417,6 +516,47 @@ fn geweke_every_combination() {
                 assert!(z < LIMIT, "{name}, scaled {scaled}, missing {missing}: {z}");
             }
         }
+    }
+}
+
+/// Every link, beside a trait without, with one random effect and with two.
+#[test]
+fn geweke_every_link() {
+    let kinds = [
+        Kind::Weights,
+        Kind::Poisson,
+        Kind::NegativeBinomial,
+        Kind::Binomial,
+        Kind::Ordinal,
+    ];
+    for kind in kinds {
+        for several in [false, true] {
+            let world = if several {
+                World::several(9, 3, 2, GAMMA, false)
+            } else {
+                World::new(8, 3, 2, GAMMA, true)
+            };
+            let mut world = world.linked(&[Some(kind), None, Some(kind)]);
+            let z = invariance(&mut world, 5_000, 3, |_| ());
+            assert!(z < LIMIT, "{kind:?}, several {several}: {z}");
+        }
+    }
+}
+
+#[test]
+fn geweke_catches_bugs_of_links() {
+    type Bug = fn(&mut State);
+    let bugs: [(&str, Kind, Bug); 3] = [
+        ("values shrunk", Kind::Poisson, |s| {
+            s.cells.iter_mut().for_each(|x| *x *= 0.9)
+        }),
+        ("dispersion too large", Kind::NegativeBinomial, |s| s.link[0] *= 1.3),
+        ("cut points too close", Kind::Ordinal, |s| s.link[1] *= 0.9),
+    ];
+    for (name, kind, bug) in bugs {
+        let mut world = World::new(8, 3, 2, GAMMA, false).linked(&[Some(kind), None, Some(kind)]);
+        let z = invariance(&mut world, 5_000, 3, bug);
+        assert!(z > 6.0, "{name}: {z}");
     }
 }
 
@@ -706,7 +846,7 @@ fn simulation_based_calibration() {
             let rng = &mut source.stream(u64::MAX, Block::Effects, 0);
             let truth = world.prior_draw(rng);
             let y = world.simulate(&truth, rng);
-            world.observe(&y);
+            world.observe(&y, &[]);
             let mut chain = Chain::new(&world.model, source);
             (0..300).for_each(|_| chain.step());
             let below = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| usize::from(a < b)).collect::<Vec<_>>();

@@ -1,0 +1,170 @@
+//! A level between data and traits: what was observed of a trait says something of its values eta, which the model explains as it explains responses.
+//!
+//! With all random effects of a cell drawn, eta has a normal distribution with a mean and a variance that the link gets, and is drawn given these and the datum; a cell without a datum
+//! is a missing cell. A link is a file: what it holds, how eta is drawn, its own parameters, its log likelihood and how data are made.
+
+mod binomial;
+#[cfg(test)]
+mod check;
+mod known_precision;
+mod negative_binomial;
+mod ordinal;
+mod poisson;
+mod truncated;
+
+pub use binomial::Binomial;
+pub use known_precision::KnownPrecision;
+pub use negative_binomial::NegativeBinomial;
+pub use ordinal::Ordinal;
+pub use poisson::Poisson;
+
+use super::rng::{Stream, log_concave, normal};
+
+/// What the model says of a value before its datum is seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected {
+    /// Mean.
+    pub mean: f64,
+    /// Variance, above 0.
+    pub variance: f64,
+}
+
+impl Expected {
+    /// Without a datum.
+    pub fn draw(self, rng: &mut Stream) -> f64 {
+        self.mean + self.variance.sqrt() * normal(rng)
+    }
+}
+
+/// What was observed of one trait.
+pub trait Link: Send + Sync {
+    /// Somewhere to begin.
+    fn start(&self, row: usize) -> f64;
+
+    /// Number of parameters of the link itself.
+    fn parameters(&self) -> usize {
+        0
+    }
+
+    /// Parameters to begin with.
+    fn start_parameters(&self) -> Vec<f64> {
+        vec![]
+    }
+
+    /// Parameters given eta, or with eta integrated out over what is expected of each row: they are drawn before eta.
+    fn draw_parameters(&self, _eta: &[f64], _expected: &[Expected], _parameters: &mut [f64], _rng: &mut Stream) {}
+
+    /// eta of a row given its datum. `now`: its value before, for searches to begin at.
+    fn draw(&self, row: usize, now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64;
+
+    /// Log density of the datum of a row, 0 where there is none.
+    fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64;
+
+    /// A new datum.
+    fn simulate(&self, row: usize, eta: f64, parameters: &[f64], rng: &mut Stream) -> f64;
+}
+
+/// Derivatives of a log likelihood by eta.
+pub(crate) struct Slopes {
+    pub first: f64,
+    pub second: f64,
+}
+
+/// A draw of eta where the log likelihood l is concave: its density is, too, so that an envelope about the mode accepts most of what is proposed, whatever the datum.
+/// `remainder(a, x)`: `l(a + x) - l(a) - l'(a) x`. About the mode what is linear in x cancels, however large the datum, and is not computed.
+pub(crate) fn draw_log_concave(
+    now: f64,
+    expected: Expected,
+    slopes: impl Fn(f64) -> Slopes,
+    remainder: impl Fn(f64, f64) -> f64,
+    rng: &mut Stream,
+) -> f64 {
+    let Expected { mean, variance } = expected;
+    let whole = |x: f64| {
+        let of = slopes(x);
+        Slopes {
+            first: of.first - (x - mean) / variance,
+            second: of.second - variance.recip(),
+        }
+    };
+    let mode = mode(if now.is_finite() { now } else { mean }, &whole);
+    let density = |x: f64| remainder(mode, x) - 0.5 * x * x / variance;
+    let at_mode = slopes(mode).first;
+    let slope = |x: f64| slopes(mode + x).first - at_mode - x / variance;
+    // ends at which the density is about 1 / e of its top
+    let scale = (-2.0 / whole(mode).second).sqrt();
+    let end = |sign: f64| {
+        let mut x = scale;
+        for _ in 0..60 {
+            let fall = -density(sign * x);
+            if fall > 2.0 {
+                x *= 0.7;
+            } else if fall < 0.5 {
+                x *= 1.4;
+            } else {
+                break;
+            }
+        }
+        x
+    };
+    mode + log_concave(density, slope, end(1.0), end(-1.0), rng)
+}
+
+/// The zero of a slope that falls: Newton's steps inside a bracket that shrinks.
+fn mode(start: f64, slopes: &impl Fn(f64) -> Slopes) -> f64 {
+    let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
+    let (mut x, mut longest) = (start, 1.0);
+    for _ in 0..200 {
+        let at = slopes(x);
+        if at.first > 0.0 {
+            low = x;
+        } else {
+            high = x;
+        }
+        let step = -at.first / at.second;
+        // far from the mode a Newton step may be too long; steps that are cut grow
+        let cut = step.clamp(-longest, longest);
+        longest = if cut == step { longest } else { 2.0 * longest };
+        let next = x + cut;
+        let next = if next <= low || next >= high {
+            0.5 * (low + high)
+        } else {
+            next
+        };
+        if !next.is_finite() || (next - x).abs() <= 1e-10 * (-at.second).sqrt().recip() || next == x {
+            return if next.is_finite() { next } else { x };
+        }
+        x = next;
+    }
+    x
+}
+
+/// `log(1 + exp(x))`
+pub(crate) fn softplus(x: f64) -> f64 {
+    if x > 0.0 {
+        x + (-x).exp().ln_1p()
+    } else {
+        x.exp().ln_1p()
+    }
+}
+
+/// `log(1 + exp(a + x)) - log(1 + exp(a)) - p x` with `p = 1 / (1 + exp(-a))`
+pub(crate) fn softplus_remainder(a: f64, x: f64) -> f64 {
+    let p = logistic(a);
+    // from the side on which nothing cancels to below 0
+    if x < 0.0 {
+        (logistic(-a) * (-x).exp_m1()).ln_1p() + x - p * x
+    } else {
+        (p * x.exp_m1()).ln_1p() - p * x
+    }
+}
+
+/// `1 / (1 + exp(-x))`
+pub(crate) fn logistic(x: f64) -> f64 {
+    if x >= 0.0 {
+        (1.0 + (-x).exp()).recip()
+    } else {
+        let e = x.exp();
+        e / (1.0 + e)
+    }
+}
