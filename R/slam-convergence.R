@@ -15,6 +15,7 @@ slam_convergence <- function(fit, most = 300) {
 count_invariant <- function(fit, p = ncol(fit$Y)) {
   b <- length(union(colnames(fit$X), colnames(fit$covariates$XF)))
   covariance <- p * (p + 1) / 2
+  b <- b + if (has_links(fit)) length(link_parameters(fit)) / p else 0
   if (is.null(fit$unidentified)) p * b + covariance + length(fit$random) * (p + covariance + p * (p - 1) / 2) else p * b + covariance
 }
 
@@ -35,15 +36,24 @@ invariant_table <- function(fit, level, at = seq_along(fit$scale$sd), most = Inf
     data.frame(variable = pair_names(of_effect(fit, if (correlation) "rg" else what, effect), table), table[-(1:2)])
   }
   each_effect_of <- function(work) do.call(rbind, lapply(effect_names(fit), work))
-  if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level)))
+  if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level), family_table(fit, some, level)))
   rbind(
     each_effect_of(function(effect) slam_h2_table(fit, some, level, effect)), each_effect_of(function(effect) of("G", FALSE, first, second, effect)), of("R", FALSE, first, second),
-    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level)
+    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level), family_table(fit, some, level)
   )
 }
 
 # What is an effect's, by name where there are several
 of_effect <- function(fit, what, effect) if (is_several(fit) && !is.null(effect)) paste0(what, "_", effect) else what
+
+# Parameters of links: dispersions and gaps between cut points
+family_table <- function(fit, at, level) {
+  if (!has_links(fit) || length(link_parameters(fit)) == 0) return(NULL)
+  wanted <- Reduce(`|`, lapply(colnames(fit$Y)[at], function(response) parameters_of(fit, response)))
+  if (!any(wanted)) return(NULL)
+  all <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
+  data.frame(variable = link_parameters(fit)[wanted], judged(fit, t(all[wanted, , drop = FALSE]), level))
+}
 
 pair_names <- function(what, table) {
   same <- table$response1 == table$response2

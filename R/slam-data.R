@@ -1,20 +1,43 @@
 # The data of slamglmm_fit() in the sampler's units and basis, and the way back.
 
 # list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
-slam_data <- function(parts, design, random, factors, data, extras = list()) {
+slam_data <- function(parts, design, random, factors, data, extras = list(), family = NULL, weights = NULL) {
   Y <- as.matrix(design$y)
   storage.mode(Y) <- "double"
   if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
-  Y <- minus_offset(Y, design$offset)
+  weights <- read_cell_weights(weights, design$rows, ncol(Y))
+  if (is.null(family)) tell_families(Y)
+  links <- slam_links(Y, read_families(family, colnames(Y)), weights, design$offset)
+  behind <- behind_link(links)
+  # what has no weight was not observed
+  if (!is.null(weights)) Y[weights == 0 & rep(!behind, each = nrow(Y))] <- NA
+  normal <- if (is.null(links)) seq_len(ncol(Y)) else which(!behind)
+  Y[, normal] <- minus_offset(Y[, normal, drop = FALSE], design$offset)
   check_traits(Y)
   X <- independent_columns(design$X)
   check_observed_rank(Y, X)
   covariates <- slam_covariates(factors, design, data, X, extras)
-  scale <- slam_scale(Y, X, setdiff(colnames(X), colnames(covariates$XF)))
+  flat <- setdiff(colnames(X), colnames(covariates$XF))
+  scale <- if (length(normal) == ncol(Y)) slam_scale(Y, X, flat) else scale_normal(Y, X, flat, normal)
+  missing <- lapply(seq_len(ncol(Y)), function(j) if (is.null(links[[j]])) which(is.na(Y[, j])) else seq_len(nrow(Y)))
   list(
     Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
-    covariates = covariates, missing = lapply(seq_len(ncol(Y)), function(j) which(is.na(Y[, j])))
+    covariates = covariates, missing = missing, links = links
   )
+}
+
+# Values behind links are in their own units.
+scale_normal <- function(Y, X, flat, normal) {
+  shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
+  sd <- stats::setNames(rep(1, ncol(Y)), colnames(Y))
+  scaled <- 0 * Y
+  if (length(normal) > 0) {
+    found <- slam_scale(Y[, normal, drop = FALSE], X, flat)
+    shift[, normal] <- found$shift
+    sd[normal] <- found$sd
+    scaled[, normal] <- found$scaled
+  }
+  list(shift = shift, sd = sd, scaled = scaled)
 }
 
 # A response that is a data frame of numbers, as a matrix
@@ -194,12 +217,15 @@ slam_numbers <- function(data, basis, known, sets) {
   # several effects have no basis in common
   rotate <- if (is.null(basis$group)) as_numbers else function(M) turn_to(basis, M)
   Y <- data$scaled
+  links <- sampler_links(data$links, Y, data$scale$sd)
   Y[is.na(Y)] <- 0
+  # what is behind a link is drawn
+  for (j in which(!vapply(links, is.null, NA))) Y[, j] <- 0
   XF <- data$covariates$XF
   shared <- shared_numbers(data)
   list(
     y = rotate(Y), x = rotate(data$fixed$X), x_prior = as.numeric(shared$x), xf = rotate(XF), xf_prior = as.numeric(shared$xf), s = basis$s,
-    missing = data$missing, known = known, sets = sets
+    missing = data$missing, known = known, sets = sets, links = links
   )
 }
 

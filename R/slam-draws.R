@@ -71,7 +71,8 @@ print.slamglmm <- function(x, ...) {
   cat("Formula: ", deparse1(x$formula), "\n", sep = "")
   done <- if (x$done < x$plan$iter) paste(format(x$done), "of", format(x$plan$iter)) else format(x$done)
   cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), done, format(x$plan$warmup), counted(count_draws(x), "draw")))
-  cells <- sum(lengths(x$missing))
+  if (has_links(x)) cat("Families: ", families_text(x), "\n", sep = "")
+  cells <- sum(is.na(x$Y))
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
     cat("\nProportions of variance of ", paste(quoted(effect_names(x)), collapse = " and "), ":\n", sep = "")
@@ -169,7 +170,15 @@ replicated <- function(fit, i) {
   F <- fit$data$xf %*% d$bF + noise(d$factors_at)
   Y <- cbind(fit$data$x, F) %*% d$theta + noise(d$at) * rep(d$sigma, each = n)
   Y <- as_responses(fit, to_rows(fit, Y))
-  Y[missing_cells(fit)] <- NA
+  if (has_links(fit)) {
+    at <- draw_place(fit, i)
+    one <- replace(fit, "draws", list(list(list(link = at$chain$link[, at$t, drop = FALSE]))))
+    behind <- behind_link(fit$links)
+    Y[, behind] <- Y[, behind] + fit$offset
+    Y <- as_data(one, array(Y, c(dim(Y), 1)), TRUE, TRUE)[, , 1]
+    dim(Y) <- dim(fit$Y)
+  }
+  Y[is.na(fit$Y)] <- NA
   dimnames(Y) <- dimnames(fit$Y)
   Y
 }

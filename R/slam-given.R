@@ -3,6 +3,7 @@
 # Cells of newdata that are given: their values, rows that are complete x given responses, and which responses these are; NULL if nothing is given
 given_cells <- function(fit, newdata, given, rows) {
   if (is.null(given)) return(NULL)
+  if (has_links(fit)) abort_family("given is for normal responses without weights")
   if (is_several(fit)) abort_fastlmm("slam_effects", "given is for models of one random effect; with several, predict without it")
   if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, and there is no newdata; the fit knows those of its own rows")
   at <- unique(trait_index(fit, given))

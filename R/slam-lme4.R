@@ -103,7 +103,7 @@ simulate.slamglmm <- function(object, nsim = 1, seed = NULL, ...) {
   state <- seed_generator(seed)
   on.exit(state$restore())
   total <- count_draws(object)
-  draws <- lapply(sample.int(total, nsim, replace = nsim > total), function(i) replicated(object, i) + object$offset)
+  draws <- lapply(sample.int(total, nsim, replace = nsim > total), function(i) replicated(object, i) + own_offset(object))
   structure(draws, names = paste0("sim_", seq_len(nsim)), seed = state$seed)
 }
 
@@ -176,7 +176,7 @@ glance.slamglmm <- function(x, ...) {
 augment.slamglmm <- function(x, ...) {
   check_arguments(...)
   fitted <- fitted(x)
-  observed <- x$Y + x$offset
+  observed <- x$Y + own_offset(x)
   row <- rownames(x$frame)
   data.frame(
     .row = rep(if (is.null(row)) seq_len(nrow(x$Y)) else row, ncol(x$Y)), .response = rep(colnames(x$Y), each = nrow(x$Y)), .observed = c(observed), .fitted = c(fitted), .resid = c(observed - fitted)

@@ -87,6 +87,7 @@ fitted.slamglmm <- function(object, draws = FALSE, ...) {
   check_arguments(...)
   check_has_draws(object)
   rows <- c(own_rows(object), response = FALSE)
+  if (has_links(object)) return(data_answers(object, rows, "none", 0.95, draws, FALSE))
   value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
   put_rows(rows, value)
 }
@@ -95,7 +96,7 @@ fitted.slamglmm <- function(object, draws = FALSE, ...) {
 #' @export
 residuals.slamglmm <- function(object, ...) {
   check_arguments(...)
-  object$Y + object$offset - fitted.slamglmm(object)
+  object$Y + own_offset(object) - fitted.slamglmm(object)
 }
 
 # ---- missing cells ------------------------------------------------------------------------------------------
@@ -115,13 +116,15 @@ expected_y <- function(fit) {
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param draws all draws of the missing cells instead of their means?
-#' @return The responses, rows by responses, cells that were missing at the mean of their draws; with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
+#' @return The responses, rows by responses, cells that were missing at the mean of their draws (with a family of what is expected of a response); with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
 #' @export
 posterior_cells <- function(object, draws = FALSE) {
   check_arguments()
   check_slam(object, "posterior_cells", "fitted(fit)")
   check_has_draws(object)
   cells <- missing_cells(object)
+  # of values behind a family those whose datum is missing
+  gone <- is.na(object$Y[cells])
   Y <- object$Y
   if (length(object$data$sets) > 0 && !draws) {
     Y[cells] <- expected_y(object)[cells]
@@ -129,10 +132,28 @@ posterior_cells <- function(object, draws = FALSE) {
   }
   all <- if (length(object$data$sets) > 0) integrated_cells(object) else all_cells(object)
   value <- all * object$scale$sd[cells[, 2]] + rowSums(object$X[cells[, 1], , drop = FALSE] * t(slam_shift(object))[cells[, 2], , drop = FALSE])
-  if (draws) return(unname(value + object$offset[cells[, 1]]))
+  value <- (value + object$offset[cells[, 1]])[gone, , drop = FALSE]
+  cells <- cells[gone, , drop = FALSE]
+  if (has_links(object)) value <- cells_as_data(object, value, cells)
+  if (draws) return(unname(value))
+  Y <- Y + own_offset(object)
   Y[cells] <- rowMeans(value)
-  Y + object$offset
+  Y
 }
+
+# Draws of values in some cells, as what is expected of their data
+cells_as_data <- function(fit, value, cells) {
+  for (j in unique(cells[, 2])) {
+    at <- cells[, 2] == j
+    whole <- array(0, c(sum(at), ncol(fit$Y), ncol(value)))
+    whole[, j, ] <- value[at, ]
+    value[at, ] <- as_data(fit, whole, FALSE, FALSE)[, j, ]
+  }
+  value
+}
+
+# The offset of normal responses, which the stored ones are without
+own_offset <- function(fit) if (has_links(fit)) outer(fit$offset, !behind_link(fit$links)) else fit$offset
 
 all_cells <- function(fit) {
   if (!"cells" %in% kept(fit)) abort_not_kept("cells")

@@ -15,7 +15,9 @@
 #' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known); or a formula of those random terms of the model that are
 #'   included, as `~ (1 | id)`: `newdata` then needs no other grouping factors.
 #' @param allow.new.levels an effect with mean 0 for ids that no kernel knows? Without it such ids are the error `new_levels`: so are new levels of an effect without a kernel (a new block), for which there is no `K` to give.
-#' @param type,na.action see [predict.fastlmm()].
+#' @param type of responses with a family (see [negative_binomial()]): `"response"`, what is expected of the datum of a new row, its residual averaged over (of `ordinal()` of more than two levels the mean level that is drawn), or `"link"`, values behind it. With
+#'   `interval = "confidence"` responses are those of a row without a residual, with `"prediction"` new data; new rows have one trial.
+#' @param na.action see [predict.fastlmm()].
 #' @param se.fit posterior standard deviations as well?
 #' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
 #' @param level probability of intervals.
@@ -49,13 +51,14 @@
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, se.fit = FALSE,
                              interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, ...) {
   check_arguments(...)
-  one_of(type, c("response", "link"))
+  type <- one_of(type, c("response", "link"))
   interval <- one_of(interval)
   check_level(level)
   check_has_draws(object)
   rows <- slam_rows(object, newdata, wanted_random(object, re.form), K, allow.new.levels, na.action)
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
+  if (has_links(object) && type == "response") return(data_answers(object, rows, interval, level, draws, se.fit))
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
   if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
   spread <- spread_of(object, rows, level)
@@ -63,6 +66,19 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   bounds <- if (interval == "none") fit else array(c(fit, spread$low, spread$high), c(dim(fit), 3), list(NULL, NULL, c("fit", "lwr", "upr")))
   fit <- put_rows(rows, bounds)
   if (se.fit) list(fit = fit, se.fit = put_rows(rows, spread$sd)) else fit
+}
+
+# On the scale of data, by draws of values on the link scale: expected responses of rows with a residual of their own; with an interval of confidence of rows without one; new responses.
+data_answers <- function(fit, rows, interval, level, draws, se.fit) {
+  rows$response <- interval != "confidence"
+  size <- c(length(rows$offset), ncol(fit$Y), count_draws(fit))
+  all <- array(slam_answers(fit, rows, seq_along(rows$offset)), size)
+  all <- as_data(fit, all, interval == "prediction", rows$kind == "fit" || is.null(rows$effects) && length(rows$offset) == nrow(fit$Y))
+  if (draws) return(put_rows(rows, all))
+  spread <- cell_spread(all, level)
+  mean <- matrix(rowMeans(all, dims = 2), size[1])
+  value <- put_rows(rows, if (interval == "none") mean else array(c(mean, spread$low, spread$high), c(size[1:2], 3), list(NULL, NULL, c("fit", "lwr", "upr"))))
+  if (se.fit) list(fit = value, se.fit = put_rows(rows, spread$sd)) else value
 }
 
 # ---- rows ------------------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ run_apart <- function(fit, left) {
 
 # What a process does, with no more of the fit than it takes
 chain_work <- function(fit, iterations) {
-  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control", if (is_several(fit)) c("random", "Y"))]
+  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control", if (has_links(fit)) "links", if (is_several(fit)) c("random", "Y"))]
   dims <- slam_dims(fit)
   rm(fit)
   function(chain) {
@@ -134,7 +134,7 @@ slam_dims <- function(fit) {
     theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
     shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
-  c(dims, if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
+  c(dims, if (has_links(fit)) list(link = length(link_parameters(fit))), if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
 }
 
 # Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.
@@ -195,7 +195,7 @@ slam_print <- function(fit) {
   parts <- c("index", "group", "z", "kernel")
   random <- if (is_several(fit)) lapply(fit$random, `[`, parts) else fit$random[[1]][parts]
   integrated <- length(fit$data$sets) > 0
-  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
+  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
 }
 
 chunk_name <- function(from, done) sprintf("chunk-%09d-%09d", as.integer(from), as.integer(done))

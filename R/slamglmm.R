@@ -34,6 +34,8 @@
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
 #'   of an n x n matrix for n rows. Not used with one random effect.
+#' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. See [negative_binomial()].
+#' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement (0: not observed), `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials. Others ignore it.
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
 #'   expected to take less time for the same number of effective draws. The posterior is the same.
@@ -64,7 +66,7 @@
 #'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -92,7 +94,7 @@
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
-                         progress = interactive(), rays = NULL, ...) {
+                         progress = interactive(), rays = NULL, family = NULL, weights = NULL, ...) {
   check_arguments(...)
   call <- match.call()
   control <- check_control(control)
@@ -107,7 +109,8 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   random <- slam_random(mold_random(K, parts, design, control), parts)
   plan$steps <- check_rays(rays, length(random))
   factors <- split_factors(factors, random)
-  values <- slam_data(parts, design, random, factors$fixed, data, extras)
+  values <- slam_data(parts, design, random, factors$fixed, data, extras, family, weights)
+  if (!is.null(values$links)) missing <- drawn_missing(missing)
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
@@ -134,7 +137,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
-      scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
+      links = values$links, scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
       data = data, unidentified = if (!several) unidentified(basis$s, data$x), of_factors = of_factors,
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
@@ -149,7 +152,8 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
 }
 
 fit_prior_numbers <- function(fit, prior) {
-  prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit))
+  numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit))
+  if (has_links(fit)) fix_variances(numbers, fit$links) else numbers
 }
 
 # ---- checks -----------------------------------------------------------------------------------------------
@@ -192,6 +196,12 @@ slam_random <- function(random, parts) {
   if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes random effects, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
   if (length(random) <= most_effects) return(random)
   abort_fastlmm("slam_effects", sprintf("slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or put them into the fixed effects", most_effects, length(random), first_names(names(random))))
+}
+
+# Values behind links are drawn, and missing cells with them.
+drawn_missing <- function(missing) {
+  if (missing == "integrate") abort_family("with families or weights missing cells are drawn: leave missing at \"auto\" or \"impute\"")
+  "impute"
 }
 
 # Steps of the shares of several random effects; NULL: by their number

@@ -48,7 +48,7 @@ argument_calls <- function(o) {
     call_of("inverse_gamma", list(shape = 1, scale = 1)), call_of("inverse_wishart", list(V = 1, nu = 3)), call_of("horseshoe"), call_of("mgp"), call_of("slam_prior"), call_of("restore", list(dir = tempfile())),
     call_of("gp_basis", list(lower = 0, upper = 1, lengthscale = c(0.1, 1))), call_of("gp_accumulate", list(formula = y ~ x + gp(u, v), data = o$data, basis = o$basis)),
     call_of("fastlmm_exclude", list(fit = o$lowrank, columns = 1:2)), call_of("extract_fit", list(fit = o$fastlmm_mlm, response = 1)), call_of("posterior_cells", list(object = o$slamglmm)),
-    call_of("factor_summary", list(object = o$slamglmm)), call_of("factor_loadings", list(x = o$slamglmm)), call_of("variance_parts", list(object = o$slamglmm)), call_of("beta_prior", list(shape1 = 1, shape2 = 1)), call_of("point_zero"), call_of("dirichlet_prior"), call_of("fixed_variance", list(value = 1)),
+    call_of("factor_summary", list(object = o$slamglmm)), call_of("factor_loadings", list(x = o$slamglmm)), call_of("variance_parts", list(object = o$slamglmm)), call_of("beta_prior", list(shape1 = 1, shape2 = 1)), call_of("point_zero"), call_of("dirichlet_prior"), call_of("negative_binomial"), call_of("ordinal"), call_of("fixed_variance", list(value = 1)),
     call_of("loading_regression", list(formula = ~x, data = data.frame(x = 1:3, row.names = c("y", "y2", "y3")))), call_of("loading_effects", list(x = o$slam_means)),
     call_of("slam_prior_draws", list(n = 5)), call_of("extend", c(list(object = o$slamglmm, iter = 20), quiet)),
     call_of("genetic_covariance", list(object = o$slamglmm)), call_of("residual_covariance", list(object = o$slamglmm)), call_of("phenotypic_covariance", list(object = o$slamglmm)),

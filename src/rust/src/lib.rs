@@ -25,6 +25,7 @@ mod scan;
 mod slam;
 mod slam_alignment;
 mod slam_basis;
+mod slam_link;
 mod slam_rays;
 mod slam_summaries;
 mod view;

@@ -4,6 +4,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::slam_basis::held;
+use crate::slam_link::links;
 use crate::slam_rays::Rays;
 use crate::view;
 use crate::words::Shrinkage;
@@ -99,6 +100,7 @@ fn draws(draws: Draws) -> List {
         precision = draws.column,
         shared = draws.shared,
         cells = draws.cells,
+        link = draws.link,
         point = draws.point,
         factors_point = draws.factors_point,
         effects = draws.effects
@@ -111,6 +113,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let rays = rays_of(data, y.nrows())?;
     let s = view::numbers(data, "s")?;
     let missing = view::ordered_sets(&view::sublist(data, "missing")?, y.nrows(), "missing")?;
+    let links = links(data, y.nrows(), y.ncols())?;
     let mut rows = Mat::zeros(0, 0);
     if rays.is_empty() {
         view::same_length("s", s.len(), y.nrows())?;
@@ -153,7 +156,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
         sets: vec![],
         place: 0,
         rays,
-        links: vec![],
+        links,
     };
     model.check()?;
     let listed = view::sublist(data, "sets")?;

@@ -58,6 +58,21 @@ pub enum Shrinkage {
 
 words!(Shrinkage, "kind", "mgp" => Shrinkage::Gamma, "horseshoe" => Shrinkage::Horseshoe);
 
+/// What stands between data and traits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkName {
+    Weights,
+    Poisson,
+    NegativeBinomial,
+    Binomial,
+    Ordinal,
+}
+
+words!(
+    LinkName, "family",
+    "weights" => LinkName::Weights, "poisson" => LinkName::Poisson, "negative_binomial" => LinkName::NegativeBinomial, "binomial" => LinkName::Binomial, "ordinal" => LinkName::Ordinal
+);
+
 /// The words of each choice.
 /// @noRd
 #[extendr]
@@ -71,6 +86,7 @@ fn ffi_words() -> List {
         what = ParameterName::NAMES,
         keep = Selection::NAMES,
         kind = Shrinkage::NAMES,
+        family = LinkName::NAMES,
         df = Approximation::NAMES,
         covariance = Covariance::NAMES
     )

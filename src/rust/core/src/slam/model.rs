@@ -214,6 +214,10 @@ impl Model {
             ("traits", grid.log_traits.len(), grid.count()),
             ("factors", grid.log_factors.len(), grid.count()),
         ];
+        let behind = (0..p).filter(|&j| self.link(j).is_some());
+        let lengths = lengths
+            .into_iter()
+            .chain(behind.map(|j| ("missing", data.missing[j].len(), n)));
         let wrong = lengths.into_iter().find(|(_, found, expected)| found != expected);
         wrong.map_or(Ok(()), |(what, found, expected)| {
             Err(Error::Shape { what, found, expected })

@@ -551,7 +551,7 @@ fn geweke_catches_bugs_of_links() {
             s.cells.iter_mut().for_each(|x| *x *= 0.9)
         }),
         ("dispersion too large", Kind::NegativeBinomial, |s| s.link[0] *= 1.3),
-        ("cut points too close", Kind::Ordinal, |s| s.link[1] *= 0.9),
+        ("cut points too close", Kind::Ordinal, |s| s.link[1] *= 0.8),
     ];
     for (name, kind, bug) in bugs {
         let mut world = World::new(8, 3, 2, GAMMA, false).linked(&[Some(kind), None, Some(kind)]);

@@ -151,8 +151,10 @@ pub(crate) fn softplus(x: f64) -> f64 {
 /// `log(1 + exp(a + x)) - log(1 + exp(a)) - p x` with `p = 1 / (1 + exp(-a))`
 pub(crate) fn softplus_remainder(a: f64, x: f64) -> f64 {
     let p = logistic(a);
-    // from the side on which nothing cancels to below 0
-    if x < 0.0 {
+    // from the side on which nothing cancels; so far down nothing is left of exp(x)
+    if x < -500.0 {
+        -softplus(a) - p * x
+    } else if x < 0.0 {
         (logistic(-a) * (-x).exp_m1()).ln_1p() + x - p * x
     } else {
         (p * x.exp_m1()).ln_1p() - p * x

@@ -1,0 +1,227 @@
+# What stands between data and traits in slamglmm_fit(): families of responses. A family is an entry here and a file of the core.
+
+#' Families of responses
+#'
+#' Families for `family =` of [slamglmm_fit()], beside [stats::gaussian()], [stats::poisson()] and [stats::binomial()] (logit or probit). In each the response says something of a value eta that has the model of a normal
+#' response: fixed effects, factors, random effects and a residual. That residual is overdispersion of counts.
+#'
+#' `poisson()`: `y ~ Poisson(exp(offset + eta))`. `negative_binomial()`: variance `mu + mu^2 / r`, where 1 / r has an exponential prior with mean 1. `binomial()`: successes in as many trials as `weights` says, the response being the part that
+#' are successes, or 0 and 1. `ordinal()`: ordered levels, whose order is that of the numbers (or of an ordered factor); the first cut point is 0, gaps between cut points have exponential priors with mean 1. `binomial("probit")` is
+#' `ordinal()` of two levels. `gaussian()` with `weights`: known precisions, `y ~ N(eta, 1 / weights)`, beside the residual of the model.
+#'
+#' Where data cannot tell the size of a residual (levels, and 0 and 1), the variance of what the factors leave of eta is 1, kernel and residual together, whatever the prior says.
+#' @return A list of class `slam_family`.
+#' @seealso [slamglmm_fit()], [predict.slamglmm()] for values on both scales.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:30, 2)))
+#' effect <- rnorm(30)[match(data$id, unique(data$id))]
+#' data$Y <- cbind(count = rpois(60, exp(1 + effect)), sick = rbinom(60, 1, plogis(effect)), size = effect + rnorm(60))
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, family = list(count = poisson(), sick = binomial()), chains = 1, iter = 200, seed = 1)
+#' head(predict(fit, type = "response"))
+#' @export
+negative_binomial <- function() new_slam_family("negative_binomial", "log")
+
+#' @rdname negative_binomial
+#' @export
+ordinal <- function() new_slam_family("ordinal", "probit")
+
+new_slam_family <- function(name, link) structure(list(family = name, link = link), class = "slam_family")
+
+# ---- what each is ---------------------------------------------------------------------------------------------
+
+# `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own)`, the expected datum of a value, and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+slam_families <- function() {
+  counts <- function(y, own) if (any(y < 0 | y != round(y) | y > 1e15)) "must be counts: whole numbers from 0 to 1e15"
+  list(
+    weights = list(code = "weights", check = function(y, own) NULL, response = function(eta, own) eta, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(own$known)),
+    poisson = list(
+      code = "poisson", check = counts, response = function(eta, own) exp(eta), simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
+    ),
+    negative_binomial = list(
+      code = "negative_binomial", check = counts, parameters = function(own) "dispersion", response = function(eta, own) exp(eta),
+      simulate = function(eta, own, parameters) stats::rnbinom(length(eta), size = parameters, mu = exp(eta))
+    ),
+    binomial = list(
+      code = "binomial", response = function(eta, own) stats::plogis(eta), fixed = function(own) all(own$known <= 1),
+      check = function(y, own) {
+        successes <- y * own$trials
+        if (any(y < 0 | y > 1)) "must be 0 and 1, or with weights (numbers of trials) the part that are successes"
+        else if (any(abs(successes - round(successes)) > 1e-6 * pmax(1, successes))) "are no whole numbers of successes: give weights, the numbers of trials"
+      },
+      simulate = function(eta, own, parameters) stats::rbinom(length(eta), own$known, stats::plogis(eta)) / own$known
+    ),
+    ordinal = list(
+      code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)),
+      check = function(y, own) if (length(unique(y)) > 100) "have more than 100 levels" else if (length(unique(y)) < 2) "have one level",
+      # probit models of 0 and 1 have an expectation, levels a number that most of eta is in
+      response = function(eta, own) if (own$levels == 2) own$values[1] + diff(own$values) * (eta > 0) else NULL,
+      simulate = function(eta, own, parameters) own$values[findInterval(eta, c(0, cumsum(parameters)), left.open = TRUE) + 1]
+    )
+  )
+}
+
+family_of <- function(own) slam_families()[[own$family]]
+
+# ---- as they are given -----------------------------------------------------------------------------------------
+
+# The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`
+read_families <- function(family, responses) {
+  if (is.null(family)) return(NULL)
+  each <- is.list(family) && !inherits(family, c("family", "slam_family"))
+  if (!each) return(structure(rep(list(read_family(family, NULL)), length(responses)), names = responses))
+  unknown <- setdiff(names(family), responses)
+  if (is.null(names(family)) || length(unknown) > 0 || anyDuplicated(names(family))) {
+    abort_family(paste0("family as a list must have names of responses, each once", if (length(unknown) > 0) paste0("; there are no responses ", first_names(unknown))))
+  }
+  one <- function(name) if (is.null(family[[name]])) list(family = "gaussian", link = "identity") else read_family(family[[name]], name)
+  structure(lapply(responses, one), names = responses)
+}
+
+read_family <- function(family, name) {
+  if (is.function(family)) family <- tryCatch(family(), error = function(error) NULL)
+  of <- if (!is.null(name)) paste(" of", quoted(name))
+  if (!inherits(family, c("family", "slam_family"))) abort_family(paste0("family", of, " must be one, as poisson() or negative_binomial(), not ", code_text(family)))
+  known <- c(gaussian = "identity", poisson = "log", binomial = "logit", negative_binomial = "log", ordinal = "probit")
+  if (identical(family$family, "binomial") && identical(family$link, "probit")) return(list(family = "ordinal", link = "probit", binary = TRUE))
+  if (!identical(unname(known[family$family]), family$link)) {
+    abort_family(paste0("family", of, " may be gaussian(), poisson(), negative_binomial(), binomial(\"logit\") or (\"probit\"), and ordinal(), not ", family$family, "(\"", family$link, "\")"))
+  }
+  list(family = family$family, link = family$link)
+}
+
+abort_family <- function(message, ...) abort_fastlmm("family", message, ...)
+
+# Weights of each cell in the rows of the fit; NULL: none
+read_cell_weights <- function(weights, rows, responses) {
+  if (is.null(weights)) return(NULL)
+  if (is.data.frame(weights)) weights <- as.matrix(weights)
+  if (!is.numeric(weights) || !identical(dim(weights), as.integer(c(rows$n, responses)))) {
+    abort_fastlmm("weights", sprintf("weights must be a matrix of numbers, %d rows of the data by %d responses", as.integer(rows$n), responses))
+  }
+  if (!is.null(rows$at)) weights <- weights[rows$at, , drop = FALSE]
+  if (anyNA(weights) || any(!is.finite(weights) | weights < 0)) abort_fastlmm("weights", "weights must be finite numbers that are not negative")
+  unname(weights)
+}
+
+# ---- for the sampler ----------------------------------------------------------------------------------------------
+
+# What is behind a family, by response: `y`, `known` and what it takes to come back; NULL for a normal response without weights.
+slam_links <- function(Y, families, weights, offset) {
+  if (is.null(families) && is.null(weights)) return(NULL)
+  one <- function(j) {
+    family <- if (is.null(families)) list(family = "gaussian") else families[[j]]
+    normal <- family$family == "gaussian"
+    if (normal && is.null(weights)) return(NULL)
+    own <- list(family = if (normal) "weights" else family$family, response = colnames(Y)[j])
+    w <- if (is.null(weights)) rep(1, nrow(Y)) else weights[, j]
+    link_data(own, Y[, j], w, offset, isTRUE(family$binary))
+  }
+  structure(lapply(seq_len(ncol(Y)), one), names = colnames(Y))
+}
+
+link_data <- function(own, y, weights, offset, binary) {
+  seen <- !is.na(y)
+  own$trials <- if (own$family == "binomial") weights[seen]
+  if (binary && !all(y[seen] %in% 0:1)) abort_family(paste0("responses of binomial(\"probit\") must be 0 and 1: ", quoted(own$response)), responses = own$response)
+  wrong <- if (own$family == "binomial" && any(weights != round(weights))) "need whole numbers of trials as weights" else family_of(own)$check(y[seen], own)
+  if (!is.null(wrong)) abort_family(paste0("responses of family ", own$family, "() ", wrong, ": ", quoted(own$response)), responses = own$response)
+  if (own$family %in% c("binomial", "ordinal") && any(offset != 0)) abort_family(paste0("an offset is for counts and normal responses, not for ", own$family, "(): ", quoted(own$response)))
+  own$trials <- NULL
+  switch(own$family, weights = {
+    own$known <- ifelse(seen, weights, 0)
+    own$y <- ifelse(seen, y, 0)
+  }, binomial = {
+    own$known <- weights
+    own$y <- round(y * weights)
+  }, ordinal = {
+    own$values <- sort(unique(y[seen]))
+    own$levels <- length(own$values)
+    own$y <- match(y, own$values) - 1
+  }, {
+    own$known <- offset
+    own$y <- y
+  })
+  own$y <- as.numeric(ifelse(is.na(own$y), NaN, own$y))
+  own
+}
+
+# In the sampler's units, which of normal responses are those of what fixed effects leave
+sampler_links <- function(links, scaled, sd) {
+  if (is.null(links)) return(NULL)
+  one <- function(own, j) {
+    if (is.null(own)) return(NULL)
+    if (own$family == "weights") own[c("y", "known")] <- list(ifelse(own$known > 0, scaled[, j], 0), own$known * sd[j]^2)
+    list(family = family_of(own)$code, y = as.numeric(own$y), known = as.numeric(own$known), levels = as.numeric(own$levels))
+  }
+  unname(Map(one, links, seq_along(links)))
+}
+
+# Families and how many responses each has
+families_text <- function(fit) {
+  name <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else if (own$family == "weights") "gaussian with weights" else own$family, "")
+  count <- table(factor(name, levels = unique(name)))
+  toString(paste0(names(count), " (", count, ")"))
+}
+
+has_links <- function(fit) !is.null(fit$links)
+
+# Responses that are not normal
+behind_link <- function(links) vapply(links, function(own) !is.null(own) && own$family != "weights", NA)
+
+# Names of the parameters of all links, in the sampler's order
+link_parameters <- function(fit) {
+  of <- function(own) {
+    parameters <- family_of(own)$parameters
+    if (!is.null(parameters)) {
+      names <- parameters(own)
+      if (length(names) > 0) paste0(names, "[", own$response, "]")
+    }
+  }
+  as.character(unlist(lapply(Filter(Negate(is.null), fit$links), of), use.names = FALSE))
+}
+
+# Which of these are a response's
+parameters_of <- function(fit, response) endsWith(link_parameters(fit), paste0("[", response, "]"))
+
+# Variances that data cannot tell
+fix_variances <- function(numbers, links) {
+  for (j in which(behind_link(links))) {
+    fixed <- family_of(links[[j]])$fixed
+    if (!is.null(fixed) && fixed(links[[j]])) numbers$residual[2 * j - 1:0] <- c(Inf, 1)
+  }
+  numbers
+}
+
+# Responses that are taken for normal and do not look so
+tell_families <- function(Y) {
+  kinds <- apply(Y, 2, function(y) {
+    y <- y[is.finite(y)]
+    if (length(unique(y)) == 2) return("two values: binomial()")
+    if (length(y) == 0 || min(y) < 0) return("")
+    if (all(y == round(y)) && min(y) == 0 && mean(y) < 20) return("counts: poisson() or negative_binomial()")
+    if (max(y) <= 1 && (min(y) == 0 || max(y) == 1)) "proportions: binomial() with weights" else ""
+  })
+  for (kind in setdiff(kinds, "")) {
+    inform_fastlmm("family", paste0("responses that are taken for normal look like ", sub(":", "; family =", kind), " may suit them, gaussian() says that they are normal: ", first_names(colnames(Y)[kinds == kind])), responses = colnames(Y)[kinds == kind])
+  }
+}
+
+# ---- back to responses ------------------------------------------------------------------------------------------------
+
+# Draws on the link scale, rows x responses x draws, as responses: expected, or a new datum of each. `own_rows`: are they the rows of the fit? New rows have one trial, and no weights.
+as_data <- function(fit, draws, simulate, own_rows) {
+  parameters <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
+  for (own in Filter(Negate(is.null), fit$links)) {
+    j <- match(own$response, colnames(fit$Y))
+    if (!own_rows) own$known <- rep(if (own$family == "weights") Inf else 1, dim(draws)[1])
+    family <- family_of(own)
+    eta <- matrix(draws[, j, ], dim(draws)[1])
+    for (t in seq_len(ncol(eta))) {
+      value <- if (!simulate) family$response(eta[, t], own)
+      if (is.null(value)) value <- family$simulate(eta[, t], own, parameters[parameters_of(fit, own$response), t])
+      draws[, j, t] <- value
+    }
+  }
+  draws
+}

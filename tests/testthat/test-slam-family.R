@@ -1,0 +1,132 @@
+# Families of slamglmm_fit(). Each link's draws are tested in Rust (densities, Geweke with one and two effects, planted bugs); here: the way from responses to values and back.
+
+family_world <- function(n = 200, seed = 1) {
+  set.seed(seed)
+  id <- sprintf("i%02d", rep(1:40, length.out = n))
+  x <- rnorm(n)
+  eta <- 0.7 * rnorm(40)[match(id, unique(id))] + 0.5 * x + 0.4 * rnorm(n)
+  data.frame(id, x, eta, count = rpois(n, exp(1 + eta)), wide = rnbinom(n, size = 2, mu = exp(2 + eta)), sick = as.numeric(eta + rnorm(n) > 0), part = rbinom(n, 10, plogis(eta)) / 10, grade = findInterval(eta + rnorm(n), c(-0.5, 0.5)) + 1)
+}
+
+family_fit <- function(formula, data, ..., iter = 300, chains = 1, seed = 1) quiet_slam(formula, data, chains = chains, iter = iter, seed = seed, ...)
+
+test_that("coefficients of every family are those that made the data", {
+  data <- family_world(400)
+  trials <- matrix(10, 400, 5)
+  formula <- cbind(count, wide, sick, part, grade) ~ x + (1 | id)
+  families <- list(count = poisson(), wide = negative_binomial(), sick = binomial("probit"), part = binomial(), grade = ordinal())
+  fit <- family_fit(formula, data, family = families, weights = trials, iter = 600, chains = 2)
+  B <- fixef(fit)
+  expect_lt(abs(B["x", "count"] - 0.5), 0.15)
+  expect_lt(abs(B["(Intercept)", "count"] - 1), 0.35)
+  expect_lt(abs(B["x", "wide"] - 0.5), 0.2)
+  expect_lt(abs(B["x", "part"] - 0.5), 0.15)
+  expect_gt(B["x", "sick"], 0.1)
+  expect_gt(B["x", "grade"], 0.1)
+  table <- summary(fit)$table
+  expect_true(all(c("dispersion[wide]", "gap1[grade]") %in% table$variable))
+  expect_lt(abs(log(table$mean[table$variable == "dispersion[wide]"] / 2)), 0.7)
+  expect_output(print(fit), "poisson (1), negative_binomial (1), ordinal (2), binomial (1)", fixed = TRUE)
+  # all effects are one: genetic correlations are high
+  expect_gt(rg(fit)["count", "part"], 0.4)
+  # of 0 and 1 and of levels the variance is given
+  expect_true(all(fit$draws[[1]]$sigma2[c(3, 5), ] == 1))
+})
+
+test_that("responses, values and their data belong together", {
+  data <- family_world()
+  data$count[c(3, 8)] <- NA
+  data$o <- runif(nrow(data))
+  fit <- family_fit(cbind(count, eta) ~ x + offset(o) + (1 | id), data, family = list(count = poisson()), iter = 400)
+  link <- predict(fit, type = "link")
+  response <- predict(fit)
+  expect_equal(link[, "eta"], response[, "eta"], tolerance = 0.2)
+  expect_gt(cor(link[, "count"], log(response[, "count"])), 0.99)
+  expect_true(all(response[, "count"] > exp(link[, "count"]) * 0.9))
+  expect_equal(fitted(fit), response)
+  expect_equal(unname(residuals(fit)[, "count"]), data$count - unname(response[, "count"]))
+  expect_lt(abs(mean(residuals(fit)[, "count"], na.rm = TRUE)), 0.5)
+  new <- predict(fit, data[1:4, ], interval = "prediction")
+  expect_true(all(new[, "count", "lwr"] >= 0))
+  one <- predict(fit, data[1:4, ], interval = "prediction", draws = TRUE)[, "count", ]
+  expect_true(all(one == round(one)))
+  cells <- posterior_cells(fit)
+  expect_equal(unname(cells[-c(3, 8), "count"]), data$count[-c(3, 8)])
+  expect_true(all(cells[c(3, 8), "count"] > 0))
+  expect_equal(dim(posterior_cells(fit, draws = TRUE)), c(2L, 200L))
+  simulated <- simulate(fit, 2, seed = 1)[[1]]
+  expect_true(all(simulated[-c(3, 8), "count"] == round(simulated[-c(3, 8), "count"])))
+  expect_true(all(is.na(simulated[c(3, 8), "count"])))
+  expect_equal(nrow(pp_check(fit, n = 5)), 2)
+  expect_equal(augment(fit)$.observed[1:2], data$count[1:2])
+  expect_error(predict(fit, data[1:2, ], given = "eta"), class = "fastlmm_error_family")
+})
+
+test_that("weights are precisions in units of the responses", {
+  data <- family_world()
+  Y <- cbind(a = data$eta, b = data$eta + rnorm(200))
+  W <- matrix(runif(400, 1, 5), 200)
+  fit <- family_fit(Y ~ x + (1 | id), data, weights = W)
+  scaled <- family_fit(I(1024 * Y) ~ x + (1 | id), data, weights = W / 1024^2)
+  expect_equal(h2(scaled)$h2, h2(fit)$h2)
+  # precise data are the responses themselves, and weights of 0 missing cells
+  sure <- family_fit(Y ~ x + (1 | id), data, weights = 1e12 + 0 * W, iter = 1000)
+  plain <- family_fit(Y ~ x + (1 | id), data, iter = 1000)
+  expect_equal(diag(P(sure)), diag(P(plain)), tolerance = 0.15)
+  values <- sure$draws[[1]]$cells[1:200, 300] * sure$scale$sd[1] + drop(sure$X %*% sure$scale$shift[, 1])
+  expect_equal(unname(values), unname(Y[, 1]), tolerance = 1e-4)
+  gone <- W
+  gone[1:20, 1] <- 0
+  Y2 <- Y
+  Y2[1:20, 1] <- 1e6
+  part <- family_fit(Y2 ~ x + (1 | id), data, weights = gone)
+  expect_lt(max(abs(fitted(part)[1:20, 1])), 10)
+})
+
+test_that("families go with several effects, directories and interruptions", {
+  data <- family_world()
+  data$block <- rep(letters[1:5], 40)
+  fit <- family_fit(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 60, chains = 2)
+  expect_equal(names(h2(fit)), c("response", "id", "block"))
+  dir <- withr::local_tempdir()
+  half <- family_fit(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 40, warmup = 30, chains = 2, dir = dir)
+  expect_identical(quiet_chains(extend(restore(dir), 20))$draws, quiet_slam(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 60, warmup = 30, chains = 2, seed = 1)$draws)
+  expect_true(all(simulate(fit)[[1]][, "count"] >= 0))
+})
+
+test_that("responses that are not what their family says are told by name", {
+  data <- family_world()
+  bad <- function(class, pattern, ...) expect_error(family_fit(cbind(count, part) ~ x + (1 | id), data, ...), pattern, class = paste0("fastlmm_error_", class))
+  bad("family", "part", family = poisson())
+  bad("family", "part", family = list(part = binomial()))
+  bad("family", "no responses", family = list(nobody = poisson()))
+  bad("family", "Gamma", family = stats::Gamma())
+  bad("family", "one, as poisson", family = "counts")
+  bad("family", "list must have names", family = list(poisson()))
+  bad("weights", "200 rows", weights = matrix(1, 3, 2))
+  bad("weights", "not negative", weights = matrix(-1, 200, 2))
+  bad("family", "whole numbers of trials", family = list(part = binomial()), weights = matrix(1.5, 200, 2))
+  bad("family", "missing", family = list(count = poisson()), missing = "integrate")
+  data$count[1] <- -1
+  bad("family", "count", family = list(count = poisson()))
+  data <- family_world()
+  expect_error(family_fit(cbind(sick, eta) ~ offset(x) + (1 | id), data, family = list(sick = binomial())), "offset", class = "fastlmm_error_family")
+  expect_error(family_fit(cbind(eta, x) ~ 1 + (1 | id), data, family = list(eta = binomial("probit"))), "0 and 1", class = "fastlmm_error_family")
+})
+
+test_that("responses that do not look normal are pointed to their families", {
+  data <- family_world()
+  told <- function(formula, ...) {
+    found <- character()
+    withCallingHandlers(quiet_slam(formula, data, chains = 1, iter = 20, seed = 1, ...), fastlmm_message_family = function(message) {
+      found <<- c(found, conditionMessage(message))
+      invokeRestart("muffleMessage")
+    })
+    found
+  }
+  expect_match(told(cbind(sick, eta) ~ 1 + (1 | id)), "binomial\\(\\).*sick")
+  expect_match(told(cbind(count, eta) ~ 1 + (1 | id)), "poisson\\(\\) or negative_binomial\\(\\).*count")
+  expect_match(told(cbind(part, eta) ~ 1 + (1 | id)), "weights.*part")
+  expect_length(told(cbind(eta, x) ~ 1 + (1 | id)), 0)
+  expect_length(told(cbind(sick, eta) ~ 1 + (1 | id), family = gaussian()), 0)
+})
