@@ -7,7 +7,7 @@ use crate::slam_basis::held;
 use crate::slam_link::links;
 use crate::slam_rays::Rays;
 use crate::view;
-use crate::words::Shrinkage;
+use crate::words::LoadingPrior;
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::runtime::error::Error;
@@ -219,14 +219,14 @@ fn variances(prior: &List, name: &'static str) -> Reply<Vec<Variance>> {
 fn loadings(prior: &List) -> Reply<Loadings> {
     let numbers = view::numbers(prior, "loadings")?;
     match (view::text(prior, "kind")?.parse()?, &numbers[..]) {
-        (Shrinkage::Horseshoe, [tau0, shape, scale]) => Ok(Loadings::Horseshoe {
+        (LoadingPrior::Horseshoe, [tau0, shape, scale]) => Ok(Loadings::Horseshoe {
             tau0: *tau0,
             delta: InverseGamma {
                 shape: *shape,
                 scale: *scale,
             },
         }),
-        (Shrinkage::Gamma, [nu, a1, b1, a2, b2]) => Ok(Loadings::Gamma {
+        (LoadingPrior::Gamma, [nu, a1, b1, a2, b2]) => Ok(Loadings::Gamma {
             nu: *nu,
             first: (*a1, *b1),
             others: (*a2, *b2),

@@ -51,8 +51,11 @@ fn ffi_slam_rays(
 /// @noRd
 #[extendr]
 fn ffi_slam_effect_means(sampler: ExternalPtr<Sampler>, draws: List, threads: i32) -> Reply<List> {
-    let chains: Vec<Chain> = draws.values().map(|chain| Chain::new(&chain)).collect::<Reply<_>>()?;
-    let drawn: Vec<Drawn<'_>> = chains.iter().map(Chain::drawn).collect::<Reply<_>>()?;
+    let chains: Vec<EffectDrawsView> = draws
+        .values()
+        .map(|chain| EffectDrawsView::new(&chain))
+        .collect::<Reply<_>>()?;
+    let drawn: Vec<Drawn<'_>> = chains.iter().map(EffectDrawsView::drawn).collect::<Reply<_>>()?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let means = effect_means(sampler.model(), &drawn, &workers)?;
     Ok(List::from_values(means.iter().map(reply::columns)))
@@ -75,9 +78,9 @@ fn ffi_slam_power(sampler: ExternalPtr<Sampler>, A: RMatrix<f64>, points: &[f64]
 }
 
 /// Draws of a chain, held where R has them.
-struct Chain([Robj; 6]);
+struct EffectDrawsView([Robj; 6]);
 
-impl Chain {
+impl EffectDrawsView {
     fn new(list: &Robj) -> Reply<Self> {
         let list = view::as_list(list, "draws")?;
         let of = |name| view::element(&list, name);

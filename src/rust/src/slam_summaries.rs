@@ -10,14 +10,14 @@ use fastlmm_core::slam::convergence::{Judge, Statistics, judge_all};
 use fastlmm_core::slam::covariances::{Covariances, Kept};
 
 /// The draws of a chain, held where R has them.
-struct Chain {
+struct DrawsView {
     theta: Robj,
     sigma2: Robj,
     h: Robj,
     hf: Robj,
 }
 
-impl Chain {
+impl DrawsView {
     fn new(list: &Robj) -> Reply<Self> {
         let list = view::as_list(list, "draws")?;
         let of = |name| view::element(&list, name);
@@ -52,9 +52,9 @@ fn with_covariances<T>(
 ) -> Reply<T> {
     let chains = draws
         .values()
-        .map(|chain| Chain::new(&chain))
-        .collect::<Reply<Vec<Chain>>>()?;
-    let kept = chains.iter().map(Chain::kept).collect::<Reply<Vec<Kept<'_>>>>()?;
+        .map(|chain| DrawsView::new(&chain))
+        .collect::<Reply<Vec<DrawsView>>>()?;
+    let kept = chains.iter().map(DrawsView::kept).collect::<Reply<Vec<Kept<'_>>>>()?;
     let count = |name| view::count_of(model, name);
     let sd = view::numbers(model, "sd")?;
     let (what, correlation) = (

@@ -51,12 +51,12 @@ words!(Selection, "keep", "all" => Selection::All, "max" => Selection::Largest, 
 
 /// Priors of loadings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shrinkage {
+pub enum LoadingPrior {
     Gamma,
     Horseshoe,
 }
 
-words!(Shrinkage, "kind", "mgp" => Shrinkage::Gamma, "horseshoe" => Shrinkage::Horseshoe);
+words!(LoadingPrior, "kind", "mgp" => LoadingPrior::Gamma, "horseshoe" => LoadingPrior::Horseshoe);
 
 /// What stands between data and traits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ fn ffi_words() -> List {
         form = KernelForm::NAMES,
         what = ParameterName::NAMES,
         keep = Selection::NAMES,
-        kind = Shrinkage::NAMES,
+        kind = LoadingPrior::NAMES,
         family = LinkName::NAMES,
         df = Approximation::NAMES,
         covariance = Covariance::NAMES

@@ -47,12 +47,12 @@ fn in_rows(model: &Model, g: &[usize], own: &[Vec<f64>]) -> Mat<f64> {
 }
 
 /// What the rows of W say of F: `Lambda' diag(1 / e) Lambda`, and `W diag(1 / e) Lambda`.
-struct Rows {
+struct FactorEvidence {
     precision: Mat<f64>,
     right: Mat<f64>,
 }
 
-impl Rows {
+impl FactorEvidence {
     /// `w`: Y - X B - T.
     fn new(model: &Model, state: &State, w: MatRef<'_, f64>) -> Self {
         let e = |j: usize| state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]]);
@@ -88,7 +88,7 @@ pub fn draw_factors(model: &Model, state: &mut State, w: MatRef<'_, f64>, source
     if model.k == 0 {
         return;
     }
-    let rows = Rows::new(model, state, w);
+    let rows = FactorEvidence::new(model, state, w);
     let (fixed, drawn) = own_totals(model, state, source);
     let mut means = &fixed + in_rows(model, &state.gf, &drawn);
     let residual = |g: usize| 1.0 / (1.0 - model.proportions.h[g]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Names that stand twice in the sampler, or in it and beside it. They go when the sampler's sources are renamed; none may be added.
-const TO_BE_RENAMED: [&str; 4] = ["Chain", "Model", "Rows", "Shrinkage"];
+const TO_BE_RENAMED: [&str; 1] = ["Model"];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
