@@ -58,7 +58,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' Covariances and heritabilities of a sparse-factor model
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param effect name of the random effect, as in `names(VarCorr(fit))`. With several, `G()` and `rg()` need it (else the error `effect`, which lists them). It is the second argument of `G()` and `rg()`; give it by name to `h2()`,
+#' @param effect name or number of the random effect, as in `names(VarCorr(fit))`. With several, `G()` and `rg()` need it (else the error `effect`, which lists them). It is the second argument of `G()` and `rg()`; give it by name to `h2()`,
 #'   whose second argument is `traits`.
 #' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
 #' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.

@@ -3,8 +3,8 @@
 #' Sparse-factor fits in the formats of other packages
 #'
 #' @param x,object a fit by [slamglmm_fit()], or what `VarCorr()` gave.
-#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"` that stand before its brackets; with several random effects these have the effect's name,
-#'   `"h2_id"`, `"G_id"`, `"rg_id"`; where the random effect cannot be told from the residual there are `"P"` and `"B"` alone. `NULL`: all.
+#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"` that stand before its brackets; with several random effects these are of all, and
+#'   `"h2_id"`, `"G_id"`, `"rg_id"` of the one that is named; where the random effect cannot be told from the residual there are `"P"` and `"B"` alone. `NULL`: all.
 #' @param level,conf.level probability of intervals.
 #' @param traits responses that are wanted; `NULL`: all.
 #' @param sigma must be 1.
@@ -64,13 +64,21 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
   check_arguments(...)
   table <- summary(object, level = level, traits = traits)$table
   if (!is.null(parm)) {
-    wanted <- table$variable %in% parm | sub("\\[.*", "", table$variable) %in% parm
-    unknown <- setdiff(parm, c(table$variable, sub("\\[.*", "", table$variable)))
+    kind <- sub("\\[.*", "", table$variable)
+    names <- cbind(table$variable, kind, whole_kind(object, kind))
+    wanted <- rowSums(matrix(names %in% parm, nrow(names))) > 0
+    unknown <- setdiff(parm, names)
     if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is nothing of the name ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
     table <- table[wanted, ]
   }
   ends <- paste(format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE), "%")
   matrix(c(table$low, table$high), ncol = 2, dimnames = list(table$variable, ends))
+}
+
+# "h2" of "h2_id": of whichever effect
+whole_kind <- function(fit, kind) {
+  for (what in c("h2", "G", "rg")) kind[kind %in% vapply(effect_names(fit), of_effect, "", fit = fit, what = what)] <- what
+  kind
 }
 
 #' @rdname slamglmm_tables

@@ -148,9 +148,11 @@ new_trait_columns <- function(fit, newdata) {
   frame <- forge_frame(list(formula = means$formula, terms = old$new), old$new, newdata)
   frame <- as_fitted(frame, list(terms = old$new, xlevels = old$xlevels))
   X <- design_matrix(old$new, frame, old$contrasts)[, colnames(old$X), drop = FALSE]
+  infinite <- colnames(X)[colSums(is.infinite(X)) > 0]
+  if (length(infinite) > 0) abort_fastlmm("nonfinite", paste0("covariates of responses have infinite values in newdata: ", first_names(infinite)))
   X <- sweep(X, 2, colMeans(old$X))
   rownames(X) <- rownames(newdata)
-  if (means$intercept) cbind(1, X) else X
+  if (means$intercept) cbind(rep(1, nrow(X)), X) else X
 }
 
 # Contrasts are of factors beside an intercept, whatever the formula says of one

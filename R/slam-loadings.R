@@ -36,7 +36,7 @@ of_loadings <- function(fit, all, draws, level, rows) {
   check_level(level)
   names <- dimnames(all)
   size <- dim(all)
-  table <- if (size[2] > 0) judged(fit, t(matrix(all, size[1] * size[2])), level) else judged(fit, matrix(0, size[3], 1), level)[0, ]
+  table <- if (size[1] * size[2] > 0) judged(fit, t(matrix(all, size[1] * size[2])), level) else judged(fit, matrix(0, size[3], 1), level)[0, ]
   data.frame(structure(list(rep(names[[1]], size[2]), rep(names[[2]], each = size[1])), names = c(rows, "factor")), table)
 }
 
@@ -71,7 +71,7 @@ alignment <- function(fit) {
 
 aligned <- function(all, alignment) {
   for (t in seq_len(dim(all)[3])) {
-    value <- matrix(all[, , t], dim(all)[1])[, alignment$order[, t], drop = FALSE]
+    value <- matrix(all[, , t], dim(all)[1], dim(all)[2])[, alignment$order[, t], drop = FALSE]
     all[, , t] <- value * rep(alignment$sign[, t], each = nrow(value))
   }
   all

@@ -1,25 +1,36 @@
 # Priors as MCMCglmm takes them, in the terms of slam_prior().
 
-# A slam_prior, from one or from a list with R, G and B. sd: units of the responses; mean_diag: of the kernel over the rows.
+# A slam_prior, from one or from a list with R, G and B. sd: units of the responses; mean_diag: of the kernel of each effect over the rows.
 as_slam_prior <- function(prior, sd, mean_diag) {
   if (inherits(prior, "slam_prior") || !is.list(prior) || !all(c("R", "G") %in% names(prior))) return(prior)
   p <- length(sd)
-  effect <- mcmcglmm_effect(prior$G)
-  parts <- list(R = mcmcglmm_part(prior$R, "R", p), G = mcmcglmm_part(effect, "G", p))
-  # a response's variance from a kernel with this mean diagonal
-  variance <- list(R = parts$R$V, G = parts$G$V * mean_diag)
-  nu <- min(parts$R$nu, parts$G$nu)
-  share <- mean(variance$G / (variance$G + variance$R))
+  effects <- mcmcglmm_effects(prior$G, mean_diag)
+  parts <- c(list(R = mcmcglmm_part(prior$R, "R", p)), Map(mcmcglmm_part, effects, names(effects), p))
+  # a response's variance from kernels with these mean diagonals, and the residual one
+  variance <- Map(`*`, lapply(parts, `[[`, "V"), c(1, mean_diag))
+  whole <- Reduce(`+`, variance)
+  nu <- min(vapply(parts, `[[`, 0, "nu"))
+  shares <- vapply(variance, function(one) mean(one / whole), 0)
   tell_left_out(prior, parts)
-  total <- stats::setNames((variance$R + variance$G) / sd^2, names(sd))
-  slam_prior(residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = beta_prior(2 * share, 2 * (1 - share)), h2_factors = beta_prior(0.3, 0.3))
+  total <- stats::setNames(whole / sd^2, names(sd))
+  slam_prior(residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = dirichlet_of_shares(shares[-1], shares[[1]]), h2_factors = if (length(effects) > 1) dirichlet_prior(0.3) else beta_prior(0.3, 0.3))
 }
 
-mcmcglmm_effect <- function(G) {
+# Proportions with these means, the residual's the last; uniform where they are equal
+dirichlet_of_shares <- function(effects, residual) {
+  parts <- length(effects) + 1
+  if (parts == 2) return(beta_prior(2 * effects[[1]], 2 * residual))
+  structure(function(h) abort_prior("the prior is of several random effects"), dirichlet = pmax(parts * unname(c(effects, residual)), 1e-300))
+}
+
+# Of each random effect; those with the names of the effects in any order, others in that of the formula
+mcmcglmm_effects <- function(G, mean_diag) {
   if (!is.list(G)) abort_prior("G of the prior must be a list, as list(G1 = list(V = 1, nu = 0.002))")
-  if (all(c("V", "nu") %in% names(G))) return(G)
-  if (length(G) != 1) abort_prior(sprintf("G of the prior has %d elements, and the model one random effect", length(G)))
-  G[[1]]
+  if (all(c("V", "nu") %in% names(G))) G <- list(G)
+  count <- length(mean_diag)
+  if (length(G) != count) abort_prior(sprintf("G of the prior has %d elements, and the model %s", length(G), if (count == 1) "one random effect" else paste0(count, " random effects: ", first_names(names(mean_diag)))))
+  if (!is.null(names(G)) && setequal(names(G), names(mean_diag))) G <- G[names(mean_diag)]
+  structure(G, names = if (count == 1) "G" else paste("G of", quoted(names(mean_diag))))
 }
 
 # Variances of p responses, and the degrees of freedom of one of them
@@ -36,11 +47,12 @@ mcmcglmm_part <- function(part, name, p) {
 
 tell_left_out <- function(prior, parts) {
   extra <- lapply(parts, function(part) setdiff(part$names, c("V", "nu")))
+  any_part <- function(what) any(vapply(parts, `[[`, NA, what))
   left <- c(
-    if (parts$R$tied || parts$G$tied) "covariances in V: loadings have the prior mgp()",
+    if (any_part("tied")) "covariances in V: loadings have the prior mgp()",
     unlist(Map(function(names, part) if (length(names) > 0) paste(toString(names), "of", part), extra, names(extra))),
     if (length(setdiff(names(prior), c("R", "G"))) > 0) toString(setdiff(names(prior), c("R", "G"))),
-    if (parts$R$improper || parts$G$improper) "an improper nu: it became 0.002 for each variance"
+    if (any_part("improper")) "an improper nu: it became 0.002 for each variance"
   )
   if (length(left) > 0) inform_fastlmm("prior", paste0("the prior of MCMCglmm was taken over but for ", paste(left, collapse = "; ")))
 }

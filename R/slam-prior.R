@@ -20,7 +20,7 @@
 #' the effect's name in `names(VarCorr(fit))`, and returns for each row a number that is not negative. That is the density with respect to the uniform distribution: `function(h) rep(1, nrow(h))` is `dirichlet_prior(1)`,
 #' `function(h) h[, "id"]` favours `"id"`, `function(h) h[, "id"] > h[, "block"]` allows only points where it has more than `"block"`. A vector has the weight of each point itself, in the order of these rows.
 #'
-#' A list as MCMCglmm's, `list(R = list(V = , nu = ), G = list(G1 = list(V = , nu = )))`, may stand in place of `slam_prior()` in [slamglmm_fit()]: see there.
+#' A list as MCMCglmm's, `list(R = list(V = , nu = ), G = list(G1 = list(V = , nu = )))` with an element of `G` for each random effect, may stand in place of `slam_prior()` in [slamglmm_fit()]: see there.
 #'
 #' @param residual prior of a trait's variance that the factors do not explain, random effects and residual together.
 #' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.

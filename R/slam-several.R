@@ -9,6 +9,8 @@ effect_names <- function(fit) unname(names(fit$random))
 # Steps of the shares of two, three and four effects: 11, 28 and 35 rays
 share_steps <- function(effects, steps = NULL) if (is.null(steps)) c(10, 6, 4)[effects - 1] else steps
 
+count_rays <- function(effects, steps = NULL) if (effects == 1) 1 else choose(share_steps(effects, steps) + effects - 1, effects - 1)
+
 # All shares of some effects in whole steps, a row each
 share_lattice <- function(effects, steps) {
   counts <- as.matrix(expand.grid(rep(list(0:steps), effects - 1)))
@@ -30,15 +32,20 @@ several_grid <- function(grid, names, steps) {
 several_weights <- function(prior, grid, name) {
   effects <- ncol(grid$shares)
   product <- function(of_h, of_shares) rep(of_h, nrow(grid$shares)) * rep(of_shares, each = length(grid$h))
-  dirichlet <- function(concentration) product(beta_prior(effects * concentration, concentration)(grid$h), lattice_weights(grid$counts, concentration))
+  dirichlet <- function(concentration) {
+    each <- rep(concentration, length.out = effects + 1)
+    product(beta_prior(sum(each[seq_len(effects)]), each[effects + 1])(grid$h), lattice_weights(grid$counts, each[seq_len(effects)]))
+  }
   if (!is.null(attr(prior, "dirichlet"))) return(dirichlet(attr(prior, "dirichlet")))
   if (!is.null(attr(prior, "beta")) || !is.null(attr(prior, "point_zero"))) return(product(grid_weights(prior, grid$h, name), lattice_weights(grid$counts, 1)))
   weight <- checked_weights(prior, grid$proportions, nrow(grid$proportions), name)
   if (is.function(prior)) weight * dirichlet(1) else weight
 }
 
+# `concentration`: of each effect, or of all
 lattice_weights <- function(counts, concentration) {
-  log <- rowSums(lgamma(counts + concentration) - lgamma(counts + 1))
+  each <- rep(rep(concentration, length.out = ncol(counts)), each = nrow(counts))
+  log <- rowSums(lgamma(counts + each) - lgamma(counts + 1))
   exp(log - max(log)) / sum(exp(log - max(log)))
 }
 
@@ -80,21 +87,24 @@ several_sets <- function(missing) {
   list()
 }
 
-# Can the effects be told from each other and from the residual? Once X is out their covariances and I must not depend on each other: they do if what they make of a vector does, that no direction is missing from.
-check_effects_apart <- function(random, x) {
+# Can the effects be told from each other and from the residual? Once X is out their covariances and I must not depend on each other: they do if what they make of some vectors does, that no direction is missing from.
+check_effects_apart <- function(random, x, mean_diag) {
   n <- nrow(x)
   Q <- if (ncol(x) > 0) qr.Q(scaled_qr(x)) else matrix(0, n, 0)
   without_x <- function(z) {
-    for (pass in 1:2) z <- z - drop(Q %*% crossprod(Q, z))
+    for (pass in 1:2) z <- z - Q %*% crossprod(Q, z)
     z
   }
-  z <- without_x(sin(seq_len(n)) + cos(seq_len(n)^2))
-  applied <- vapply(random, function(one) without_x(random_times(one, z)), z)
+  # of one vector few rows say too little
+  z <- without_x(vapply(1:3, function(at) sin(at * seq_len(n)) + cos(seq_len(n)^2 + at), numeric(n)))
+  made <- function(one, unit) c(without_x(apply(z, 2, function(v) random_times(one, v) / unit)))
+  applied <- do.call(cbind, unname(Map(made, random, mean_diag)))
   size <- sqrt(colSums(applied^2) / sum(z^2))
-  rounding <- 1e-11 * sqrt(n) * vapply(random, function(one) max(abs(one$z^2 * kernel_diagonal(one)[one$index][one$group])), 0)
+  largest <- function(one, unit) max(abs(one$z^2 * kernel_diagonal(one)[one$index][one$group])) / unit
+  rounding <- 1e-11 * sqrt(n) * unlist(Map(largest, random, mean_diag))
   gone <- size <= rounding
   if (any(gone)) abort_fastlmm("confounded", paste0("once the fixed effects are taken out nothing is left of the kernel of ", first_names(names(random)[gone]), "; leave it out"))
-  columns <- cbind(residual = z / sqrt(sum(z^2)), applied %*% diag(1 / sqrt(colSums(applied^2)), ncol(applied)))
+  columns <- cbind(residual = c(z) / sqrt(sum(z^2)), applied %*% diag(1 / sqrt(colSums(applied^2)), ncol(applied)))
   found <- svd(columns)
   if (found$d[ncol(columns)] > 1e-8) return(invisible())
   alike <- c("the residual", quoted(names(random)))[abs(found$v[, ncol(columns)]) > 1e-6]
@@ -117,6 +127,7 @@ random_times <- function(random, v) {
 mean_diagonals <- function(random) {
   one <- function(random) mean(random$z^2 * kernel_diagonal(random)[random$index][random$group])
   found <- vapply(random, one, 0)
+  if (!all(is.finite(found))) abort_fastlmm("scale", paste0("variances of the random effects ", first_names(names(random)[!is.finite(found)]), " are beyond what a double can hold; give K, or the variable of slopes, in another unit"))
   if (any(found <= 0)) abort_fastlmm("kernel_zero", paste0("the kernel of ", first_names(names(random)[found <= 0]), " is zero for all ids with data"))
   found
 }
@@ -138,15 +149,16 @@ power_of_v <- function(fit, columns, points, power) {
 
 # ---- one of the effects --------------------------------------------------------------------------------------------
 
-# The only effect if there is one; with several it must be said which.
+# The only effect if there is one; with several it must be said which, by its name or number.
 one_effect <- function(fit, effect) {
   names <- effect_names(fit)
   if (is.null(effect)) {
     if (length(names) == 1) return(1L)
     abort_fastlmm("effect", paste0("the model has several random effects; give effect = ", paste(quoted(names), collapse = " or ")))
   }
-  at <- match(as.character(effect), names)
-  if (length(at) != 1 || is.na(at)) abort_fastlmm("effect", paste0("the random effect is ", paste(quoted(names), collapse = " or "), ", not ", quoted(effect), did_you_mean(effect, names)))
+  if (length(effect) != 1 || is.na(effect)) abort_fastlmm("effect", paste0("effect must be one name, ", paste(quoted(names), collapse = " or "), ", not ", code_text(effect)))
+  at <- match(if (is.numeric(effect)) effect else as.character(effect), if (is.numeric(effect)) seq_along(names) else names)
+  if (is.na(at)) abort_fastlmm("effect", paste0("the random effect is ", paste(quoted(names), collapse = " or "), ", not ", quoted(effect), if (!is.numeric(effect)) did_you_mean(as.character(effect), names)))
   at
 }
 

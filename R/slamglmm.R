@@ -27,9 +27,9 @@
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
 #'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
-#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such; for models of one random effect only). `V`, of which the diagonal counts, is in units of the responses; of
+#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such for each random effect, by their names or in the order of the formula). `V`, of which the diagonal counts, is in units of the responses; of
 #'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
-#'   proportion has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
+#'   proportion has the part of G in both for its mean and is uniform where they are equal (of several random effects a Dirichlet distribution of their parts). What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
@@ -113,7 +113,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   if (!is.null(values$links)) missing <- drawn_missing(missing)
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
-  check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k)
+  check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k, length(random))
   with_factors <- function(k) new_slamglmm(call, parts, design, random, factors$effects, values, k, prior, plan, known_loadings, missing, control)
   fit <- with_factors(k)
   if (identical(n_factors, "adaptive")) fit <- adapt_factors(fit, with_factors)
@@ -145,7 +145,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
   )
   fit$numbers <- fit_prior_numbers(fit, prior)
   if (several) {
-    check_effects_apart(random, data$x)
+    check_effects_apart(random, data$x, basis$mean_diag)
     fit$held <- new.env(parent = emptyenv())
   }
   fit
@@ -180,8 +180,8 @@ check_grid <- function(grid) {
 }
 
 # Before anything is made: the least that draws, states and the grid of proportions take
-check_plan_memory <- function(plan, n, p, k) {
-  points <- if (length(plan$grid) > 1) length(plan$grid) else plan$grid
+check_plan_memory <- function(plan, n, p, k, effects = 1) {
+  points <- (if (length(plan$grid) > 1) length(plan$grid) else plan$grid) * count_rays(effects, plan$steps)
   draws <- 2 * kept_draws(plan) * (p * (k + 3) + k * (if ("factors" %in% plan$keep) n + 2 else 2))
   needed <- 8 * (plan$chains * (draws + n * (p + k)) + points * (n + p + k))
   check_memory(needed, function(needed, available) {

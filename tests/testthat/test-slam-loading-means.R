@@ -102,6 +102,11 @@ test_that("means of loadings of other responses follow from their covariates", {
   table <- loading_effects(fit, newdata = data.frame(x = c(new = 3), group = "b"), level = 0.9)
   expect_equal(table$response, c("new", "new"))
   expect_true(all(is.na(loading_effects(fit, newdata = data.frame(x = NA_real_, group = "b")))))
+  # of no rows nothing, and of infinite numbers no mean
+  expect_equal(dim(loading_effects(fit, newdata = world$traits[0, ])), c(0L, 2L))
+  expect_equal(dim(loading_effects(fit, newdata = world$traits[0, ], draws = TRUE))[1:2], c(0L, 2L))
+  expect_equal(nrow(loading_effects(fit, newdata = world$traits[0, ], level = 0.9)), 0)
+  expect_error(loading_effects(fit, newdata = data.frame(x = Inf, group = "b")), "x", class = "fastlmm_error_nonfinite")
   expect_error(loading_effects(fit, newdata = data.frame(group = "b")), "x", class = "fastlmm_error_missing_variable")
   expect_error(loading_effects(fit, newdata = data.frame(x = 1, group = "d")), "d", class = "fastlmm_error_new_fixed_level")
   # responses that were left out have the loadings that their covariates say

@@ -73,6 +73,25 @@ test_that("priors are of named proportions", {
   expect_true(all(h2(fit)$block == 0))
 })
 
+test_that("a prior of MCMCglmm has a part for each effect", {
+  world <- several_world()
+  part <- function(v) list(V = diag(3) * v, nu = 5)
+  prior <- list(R = part(2), G = list(G1 = part(1), G2 = part(3)))
+  fit <- several_fit(world, prior = prior, chains = 1, iter = 21)
+  # a kernel whose mean diagonal is not 1 makes more variance of the same V
+  variance <- c(id = fit$basis$mean_diag[["id"]], block = 3, residual = 2)
+  expect_equal(fit$numbers$residual[c(2, 4, 6)], 1.5 * sum(variance) / unname(fit$scale$sd)^2)
+  share <- variance / sum(variance)
+  expect_equal(drop(crossprod(fit$numbers$traits, fit$numbers$proportions)), share[1:2], tolerance = 0.06)
+  named <- list(R = part(2), G = list(block = part(3), id = part(1)))
+  expect_equal(several_fit(world, prior = named, chains = 1, iter = 21)$draws, fit$draws)
+  expect_output(print(fit$prior), "Dirichlet distribution of concentrations")
+  alike <- fastlmm:::as_slam_prior(list(R = part(1), G = list(part(1), part(1))), c(a = 1, b = 1, c = 1), c(id = 1, block = 1))
+  grid <- fastlmm:::several_grid(20, c("id", "block"), 10)
+  expect_equal(fastlmm:::several_weights(alike$h2, grid, "h2"), fastlmm:::several_weights(dirichlet_prior(1), grid, "h2"))
+  for (count in c(1, 3)) expect_error(several_fit(world, prior = list(R = part(1), G = rep(list(part(1)), count))), "2 random effects.*id.*block", class = "fastlmm_error_prior")
+})
+
 test_that("covariances are those of the draws, effect by effect", {
   world <- several_world()
   fit <- several_fit(world, factors = ~ sex)
@@ -107,6 +126,11 @@ test_that("covariances are those of the draws, effect by effect", {
   expect_equal(mean(frame[["h2_block[c]"]]), h2(fit)$block[3])
   expect_error(G(fit), class = "fastlmm_error_effect")
   expect_error(G(fit, "blok"), "did you mean", class = "fastlmm_error_effect")
+  expect_equal(G(fit, 2), G(fit, "block"))
+  for (bad in list(c("id", "block"), NA, character(), 3, 1.5)) expect_error(G(fit, bad), "\"id\" or \"block\", not [^;]*$", class = "fastlmm_error_effect")
+  # a kind is of all effects, or of one
+  expect_equal(rownames(confint(fit, "h2")), paste0(rep(c("h2_id", "h2_block"), each = 3), "[", letters[1:3], "]"))
+  expect_equal(confint(fit, "h2_block"), confint(fit, "h2")[4:6, ])
 })
 
 test_that("bases are those of V", {
@@ -292,6 +316,32 @@ test_that("effects that cannot be told apart are named", {
   expect_error(several_fit(world, Y ~ (1 | id) + (1 | block), missing = "integrate"), class = "fastlmm_error_slam_effects")
   expect_error(several_fit(world, Y ~ (1 + age || id) + (1 + age || block) + (0 + sex | block)), "at most 4", class = "fastlmm_error_slam_effects")
   expect_error(several_fit(world, rays = 0), class = "fastlmm_error_plan")
+})
+
+test_that("effects of any unit, and of few rows, are told apart", {
+  world <- several_world()
+  plain <- several_fit(world, Y ~ (1 | id) + (0 + age | block), chains = 1)
+  for (power in c(-400, 400)) {
+    unit <- 2^power
+    other <- world
+    other$K$id <- world$K$id * unit^2
+    other$data$age <- world$data$age * unit
+    fit <- several_fit(other, Y ~ (1 | id) + (0 + age | block), chains = 1)
+    expect_equal(h2(fit), h2(plain))
+    expect_equal(unit * ranef(fit)[[2]], ranef(plain)[[2]])
+  }
+  other$data$age <- world$data$age * 1e200
+  expect_error(several_fit(other, Y ~ (1 | id) + (0 + age | block)), "block.*another unit", class = "fastlmm_error_scale")
+  few <- data.frame(a = c("x", "x", "y", "y"), b = c("x", "y", "x", "y"), s = c(1, 2, 4, 7), t = c(2, -1, 0, 1), y = c(1, 3, 2, 5))
+  expect_s3_class(quiet_slam(y ~ (1 | a) + (1 | b) + (0 + s | a) + (0 + t | b), few, n_factors = 0, chains = 1, iter = 40, seed = 1), "slamglmm")
+  few$twin <- few$a
+  expect_error(quiet_slam(y ~ (1 | a) + (1 | b) + (0 + s | a) + (1 | twin), few, n_factors = 0), "\"a\" and \"twin\"", class = "fastlmm_error_not_identifiable")
+})
+
+test_that("the memory of a grid counts its rays", {
+  world <- several_world()
+  grid <- 1e8
+  expect_error(several_fit(world, grid = grid), "grid", class = "fastlmm_error_memory")
 })
 
 test_that("effects are recovered", {
