@@ -67,7 +67,8 @@ prior_text <- function(x) {
 weights_text <- function(weight) {
   if (!is.function(weight)) return(paste0("weights ", toString(format(utils::head(weight, 6), digits = 3, trim = TRUE)), if (length(weight) > 6) ", ..."))
   if (!is.null(attr(weight, "point_zero"))) return(sprintf("%s of the weight on 0, the rest uniform", format(attr(weight, "point_zero"))))
-  if (length(attr(weight, "dirichlet")) > 1) return(paste("Dirichlet distribution of concentrations", toString(format(attr(weight, "dirichlet"), digits = 3, trim = TRUE))))
+  named <- attr(weight, "dirichlet")
+  if (!is.null(names(named))) return(paste("Dirichlet distribution of concentrations", toString(paste(names(named), format(named, trim = TRUE, digits = 3)))))
   shapes <- attr(weight, "beta")
   if (!is.null(shapes)) return(paste("beta distribution of shapes", shapes[1], "and", shapes[2]))
   shown <- tryCatch(weight(c(0, 0.25, 0.5, 0.75)), error = function(e) NULL)

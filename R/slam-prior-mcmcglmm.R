@@ -1,36 +1,38 @@
 # Priors as MCMCglmm takes them, in the terms of slam_prior().
 
-# A slam_prior, from one or from a list with R, G and B. sd: units of the responses; mean_diag: of the kernel of each effect over the rows.
+# A slam_prior, from one or from a list with R, G and B. sd: units of the responses; mean_diag: of each kernel over the rows, by name of its effect.
 as_slam_prior <- function(prior, sd, mean_diag) {
   if (inherits(prior, "slam_prior") || !is.list(prior) || !all(c("R", "G") %in% names(prior))) return(prior)
   p <- length(sd)
-  effects <- mcmcglmm_effects(prior$G, mean_diag)
+  effects <- mcmcglmm_effects(prior$G, names(mean_diag), length(mean_diag))
   parts <- c(list(R = mcmcglmm_part(prior$R, "R", p)), Map(mcmcglmm_part, effects, names(effects), p))
-  # a response's variance from kernels with these mean diagonals, and the residual one
-  variance <- Map(`*`, lapply(parts, `[[`, "V"), c(1, mean_diag))
-  whole <- Reduce(`+`, variance)
+  # a response's variance from a kernel with this mean diagonal: responses x (residual, effects)
+  variance <- matrix(unlist(Map(function(part, unit) part$V * unit, parts, c(1, mean_diag))), p)
   nu <- min(vapply(parts, `[[`, 0, "nu"))
-  shares <- vapply(variance, function(one) mean(one / whole), 0)
+  share <- colMeans(variance / rowSums(variance))
   tell_left_out(prior, parts)
-  total <- stats::setNames(whole / sd^2, names(sd))
-  slam_prior(residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = dirichlet_of_shares(shares[-1], shares[[1]]), h2_factors = if (length(effects) > 1) dirichlet_prior(0.3) else beta_prior(0.3, 0.3))
+  total <- stats::setNames(rowSums(variance) / sd^2, names(sd))
+  slam_prior(residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = mcmcglmm_proportions(share, names(mean_diag)), h2_factors = dirichlet_prior(0.3))
 }
 
-# Proportions with these means, the residual's the last; uniform where they are equal
-dirichlet_of_shares <- function(effects, residual) {
-  parts <- length(effects) + 1
-  if (parts == 2) return(beta_prior(2 * effects[[1]], 2 * residual))
-  structure(function(h) abort_prior("the prior is of several random effects"), dirichlet = pmax(parts * unname(c(effects, residual)), 1e-300))
+# Means of the proportions, of the residual and then of the effects: uniform where all are equal
+mcmcglmm_proportions <- function(share, effects) {
+  if (length(share) == 2) return(beta_prior(2 * share[2], 2 * share[1]))
+  dirichlet_prior(stats::setNames(pmax(length(share) * share, 1e-300), c("residual", effects)))
 }
 
-# Of each random effect; those with the names of the effects in any order, others in that of the formula
-mcmcglmm_effects <- function(G, mean_diag) {
+# An element for each random effect: by its name, or in the order of the effects
+mcmcglmm_effects <- function(G, effects, count) {
   if (!is.list(G)) abort_prior("G of the prior must be a list, as list(G1 = list(V = 1, nu = 0.002))")
   if (all(c("V", "nu") %in% names(G))) G <- list(G)
-  count <- length(mean_diag)
-  if (length(G) != count) abort_prior(sprintf("G of the prior has %d elements, and the model %s", length(G), if (count == 1) "one random effect" else paste0(count, " random effects: ", first_names(names(mean_diag)))))
-  if (!is.null(names(G)) && setequal(names(G), names(mean_diag))) G <- G[names(mean_diag)]
-  structure(G, names = if (count == 1) "G" else paste("G of", quoted(names(mean_diag))))
+  if (length(G) != count) {
+    which <- if (count == 1) "one random effect" else sprintf("%d random effects, %s", count, first_names(effects))
+    abort_prior(sprintf("G of the prior has %s, and the model %s", counted(length(G), "element"), which))
+  }
+  if (count == 1) return(list(G = G[[1]]))
+  named <- names(G) %in% effects
+  if (any(named) && (!all(named) || anyDuplicated(names(G)))) abort_prior(paste0("elements of G of the prior must have the names of all random effects, or of none: ", wrong_names(names(G), effects)))
+  stats::setNames(if (any(named)) G[effects] else G, paste("G of", quoted(effects)))
 }
 
 # Variances of p responses, and the degrees of freedom of one of them
@@ -46,8 +48,8 @@ mcmcglmm_part <- function(part, name, p) {
 }
 
 tell_left_out <- function(prior, parts) {
-  extra <- lapply(parts, function(part) setdiff(part$names, c("V", "nu")))
   any_part <- function(what) any(vapply(parts, `[[`, NA, what))
+  extra <- lapply(parts, function(part) setdiff(part$names, c("V", "nu")))
   left <- c(
     if (any_part("tied")) "covariances in V: loadings have the prior mgp()",
     unlist(Map(function(names, part) if (length(names) > 0) paste(toString(names), "of", part), extra, names(extra))),

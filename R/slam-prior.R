@@ -16,7 +16,7 @@
 #' Of proportions, `point_zero()` gives a part of the weight to 0, the rest to all other points alike, and `dirichlet_prior(1)` is uniform; larger concentrations favour the middle.
 #'
 #' With several random effects `dirichlet_prior(1)` is uniform over all their proportions and the residual's; above 1 it favours points where all have something, below 1 those where one has nearly all. `beta_prior()` and `point_zero()` are
-#' then priors of what all effects explain together, whose shares are uniform. To favour one effect, give a function: it gets a numeric matrix with a row for each point of the grid and a column for each effect (not the residual), of
+#' then priors of what all effects explain together, whose shares are uniform. To favour one effect, give each a concentration, as `dirichlet_prior(c(id = 2, block = 1, residual = 1))`, or a function: it gets a numeric matrix with a row for each point of the grid and a column for each effect (not the residual), of
 #' the effect's name in `names(VarCorr(fit))`, and returns for each row a number that is not negative. That is the density with respect to the uniform distribution: `function(h) rep(1, nrow(h))` is `dirichlet_prior(1)`,
 #' `function(h) h[, "id"]` favours `"id"`, `function(h) h[, "id"] > h[, "block"]` allows only points where it has more than `"block"`. A vector has the weight of each point itself, in the order of these rows.
 #'
@@ -34,7 +34,8 @@
 #' @param shape,scale of the inverse gamma distribution.
 #' @param value a variance.
 #' @param probability weight of 0.
-#' @param concentration a positive number, the same for all random effects and the residual (with one random effect: both shapes of the beta distribution of its proportion).
+#' @param concentration a positive number, the same for all random effects and the residual (with one random effect: both shapes of the beta distribution of its proportion); or one for each of them, with the names of
+#'   all random effects and `"residual"`. The mean of a proportion is its concentration over the sum of all.
 #' @param shape1,shape2 of the beta distribution of a proportion; each point of the grid gets the probability of all values that are nearer to it than to other points.
 #' @return A list of class `slam_prior`, or of the part.
 #' @references
@@ -46,7 +47,9 @@
 #' slam_prior(h2 = point_zero(0.5), loadings = horseshoe())
 #' slam_prior(residual = inverse_wishart(V = c(height = 0.1, weight = 0.3), nu = 1))
 #'
-#' # of a model with the random effects "id" and "block": more often a large "id", of responses; all proportions alike, of factors
+#' # of a model with the random effects "id" and "block": more often a large "id"
+#' slam_prior(h2 = dirichlet_prior(c(id = 4, block = 1, residual = 2)))
+#' # more often a large "id", of responses; all proportions alike, of factors
 #' slam_prior(h2 = function(h) dbeta(h[, "id"], 4, 2), h2_factors = dirichlet_prior(1))
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
@@ -141,9 +144,32 @@ point_zero <- function(probability = 0.5) {
 #' @rdname slam_prior
 #' @export
 dirichlet_prior <- function(concentration = 1) {
-  if (!is_positive(concentration)) abort_prior("concentration of dirichlet_prior() must be a positive number")
-  one <- if (concentration == 1) even_weights else beta_prior(concentration, concentration)
-  structure(one, dirichlet = concentration)
+  fine <- if (is.null(names(concentration))) is_positive(concentration) else are_positive(concentration) && "residual" %in% names(concentration)
+  if (!fine) abort_prior("concentration of dirichlet_prior() must be a positive number, or positive numbers with the names of all random effects and \"residual\", as dirichlet_prior(c(id = 2, block = 1, residual = 1))")
+  structure(dirichlet_of_one(concentration), dirichlet = concentration)
+}
+
+# Weights where there is one random effect: those of a beta distribution
+dirichlet_of_one <- function(concentration) {
+  if (length(concentration) == 1) return(if (concentration == 1) even_weights else beta_prior(concentration, concentration))
+  of <- names(concentration) == "residual"
+  if (length(of) == 2) return(beta_prior(concentration[[which(!of)]], concentration[[which(of)]]))
+  function(h) abort_prior(paste0("dirichlet_prior() has the random effects ", first_names(names(concentration)[!of]), ", and the model one"))
+}
+
+# Concentrations of a Dirichlet distribution: of each effect, and of the residual
+concentrations <- function(concentration, effects, name) {
+  if (is.null(names(concentration))) return(list(effects = rep(concentration, length(effects)), residual = concentration))
+  wrong <- wrong_names(names(concentration), c(effects, "residual"))
+  if (!is.null(wrong)) abort_prior(paste0("dirichlet_prior() of ", name, " must have the names of all random effects and \"residual\": ", wrong))
+  list(effects = unname(concentration[effects]), residual = concentration[["residual"]])
+}
+
+# What names lack and what they have that there is not; NULL where all is well
+wrong_names <- function(given, of) {
+  told <- function(what, names) if (length(names) > 0) paste0(what, " ", first_names(names))
+  wrong <- c(told("there is no", setdiff(given, of)), told("it lacks", setdiff(of, given)))
+  if (length(wrong) > 0) paste(wrong, collapse = ", and ")
 }
 
 # Points of a regular grid alike, else as wide as what is nearer to each than to others
@@ -169,9 +195,9 @@ abort_prior <- function(message) abort_fastlmm("prior", message)
 # ---- as the sampler takes them ----------------------------------------------------------------------------
 
 # Points of the grid with a weight above zero, of traits or factors, and everything as numbers.
-prior_numbers <- function(prior, grid, n, responses, covariates, points = NULL) {
+prior_numbers <- function(prior, grid, n, responses, covariates, points = NULL, effects = NULL) {
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(), or be a list as MCMCglmm's")
-  used <- if (is.null(points)) one_effect_grid(prior, grid_points(grid)) else points(prior)
+  used <- if (is.null(points)) one_effect_grid(prior, grid_points(grid), effects) else points(prior)
   loadings <- prior$loadings
   numbers <- if (loadings$kind == "mgp") loadings$numbers else c(loadings$p0 / (1 - loadings$p0) / sqrt(n), loadings$delta)
   all <- list(
@@ -182,7 +208,8 @@ prior_numbers <- function(prior, grid, n, responses, covariates, points = NULL) 
   c(used, all, trait_numbers(prior$loading_means, responses))
 }
 
-one_effect_grid <- function(prior, h) {
+one_effect_grid <- function(prior, h, effect = NULL) {
+  for (name in c("h2", "h2_factors")) if (!is.null(effect)) concentrations(attr(prior[[name]], "dirichlet"), effect, name)
   weight <- list(traits = grid_weights(prior$h2, h, "h2"), factors = grid_weights(prior$h2_factors, h, "h2_factors"))
   used <- weight$traits > 0 | weight$factors > 0
   list(h = h[used], traits = weight$traits[used], factors = weight$factors[used])
@@ -191,10 +218,8 @@ one_effect_grid <- function(prior, h) {
 # Pairs of shape and scale, an infinite shape where the scale is a variance that is known
 variance_numbers <- function(prior, of, what) {
   given <- unique(unlist(lapply(prior, names)))
-  if (!is.null(given) && !setequal(given, of)) {
-    wrong <- c(setdiff(given, of), setdiff(of, given))
-    abort_prior(sprintf("a prior with names must have one for each %s: %s", what, first_names(wrong)))
-  }
+  wrong <- if (!is.null(given)) wrong_names(given, of)
+  if (!is.null(wrong)) abort_prior(sprintf("a prior with names must have one for each %s: %s", what, wrong))
   each <- function(x) if (is.null(names(x))) rep(x, length.out = length(of)) else x[of]
   as.numeric(rbind(each(prior$shape), each(prior$scale)))
 }
@@ -203,9 +228,15 @@ grid_points <- function(grid) if (length(grid) == 1) (seq_len(grid) - 1) / grid 
 
 grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), name)
 
+# A function that stopped; one that asks for a column that is not there is told which are
+abort_weights <- function(error, h, name) {
+  if (inherits(error, "fastlmm_error")) stop(error)
+  abort_prior(paste0(name, " stopped with: ", conditionMessage(error), if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h)))))
+}
+
 # Of points that are numbers, or rows of a matrix
 checked_weights <- function(prior, h, points, name) {
-  weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior(paste0(name, " stopped with: ", conditionMessage(error)))) else prior
+  weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_weights(error, h, name)) else prior
   if (is.function(prior) && is.logical(weight)) weight <- weight + 0
   if (!is.numeric(weight) || length(weight) != points || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
     abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, points))

@@ -30,11 +30,10 @@ several_grid <- function(grid, names, steps) {
 
 # Weights of all points. A Dirichlet distribution has independent H and shares: H is beta distributed, and shares on a lattice have the Dirichlet-multinomial distribution. A function of the user is a density about the uniform distribution.
 several_weights <- function(prior, grid, name) {
-  effects <- ncol(grid$shares)
   product <- function(of_h, of_shares) rep(of_h, nrow(grid$shares)) * rep(of_shares, each = length(grid$h))
   dirichlet <- function(concentration) {
-    each <- rep(concentration, length.out = effects + 1)
-    product(beta_prior(sum(each[seq_len(effects)]), each[effects + 1])(grid$h), lattice_weights(grid$counts, each[seq_len(effects)]))
+    of <- concentrations(concentration, colnames(grid$shares), name)
+    product(beta_prior(sum(of$effects), of$residual)(grid$h), lattice_weights(grid$counts, of$effects))
   }
   if (!is.null(attr(prior, "dirichlet"))) return(dirichlet(attr(prior, "dirichlet")))
   if (!is.null(attr(prior, "beta")) || !is.null(attr(prior, "point_zero"))) return(product(grid_weights(prior, grid$h, name), lattice_weights(grid$counts, 1)))
@@ -42,10 +41,9 @@ several_weights <- function(prior, grid, name) {
   if (is.function(prior)) weight * dirichlet(1) else weight
 }
 
-# `concentration`: of each effect, or of all
+# `concentration`: one, or one for each effect
 lattice_weights <- function(counts, concentration) {
-  each <- rep(rep(concentration, length.out = ncol(counts)), each = nrow(counts))
-  log <- rowSums(lgamma(counts + each) - lgamma(counts + 1))
+  log <- rowSums(lgamma(sweep(counts, 2, concentration, "+")) - lgamma(counts + 1))
   exp(log - max(log)) / sum(exp(log - max(log)))
 }
 

@@ -27,9 +27,9 @@
 #'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
 #'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
 #'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
-#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such for each random effect, by their names or in the order of the formula). `V`, of which the diagonal counts, is in units of the responses; of
+#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such for each random effect, by the names of the effects or in the order of `names(VarCorr(fit))`). `V`, of which the diagonal counts, is in units of the responses; of
 #'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
-#'   proportion has the part of G in both for its mean and is uniform where they are equal (of several random effects a Dirichlet distribution of their parts). What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
+#'   proportion (Dirichlet, of several effects) has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
 #' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
@@ -152,7 +152,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
 }
 
 fit_prior_numbers <- function(fit, prior) {
-  numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit))
+  numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit), effect_names(fit))
   if (has_links(fit)) fix_variances(numbers, fit$links) else numbers
 }
 

@@ -63,7 +63,7 @@ test_that("a prior may be of each response, in any order of the names", {
   expect_equal(one$numbers$residual, c(1.5, 0.15, 1.5, 0.6))
   other <- fit_prior(slam_prior(residual = inverse_wishart(V = c(b = 0.4, a = 0.1), nu = 3)))
   expect_identical(one$draws, other$draws)
-  expect_error(fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "\"c\", \"b\"", class = "fastlmm_error_prior")
+  expect_error(fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "there is no \"c\", and it lacks \"b\"", class = "fastlmm_error_prior")
   expect_error(inverse_wishart(V = c(0.1, 0.4), nu = 3), class = "fastlmm_error_prior")
 })
 

@@ -92,6 +92,56 @@ test_that("a prior of MCMCglmm has a part for each effect", {
   for (count in c(1, 3)) expect_error(several_fit(world, prior = list(R = part(1), G = rep(list(part(1)), count))), "2 random effects.*id.*block", class = "fastlmm_error_prior")
 })
 
+test_that("each effect and the residual may have a concentration of its own", {
+  grid <- fastlmm:::several_grid(40, c("id", "block"), 10)
+  weights <- function(prior) fastlmm:::several_weights(prior, grid, "h2")
+  w <- weights(dirichlet_prior(c(residual = 2, id = 4, block = 1)))
+  expect_equal(c(crossprod(w, grid$proportions)), c(4, 1) / 7, tolerance = 0.02)
+  # shares: whole steps, as many of ten as a beta distributed share gives
+  share <- vapply(0:10, function(step) integrate(function(x) dbinom(step, 10, x) * dbeta(x, 4, 1), 0, 1)$value, 0)
+  expect_equal(rowSums(matrix(w, ncol = 40, byrow = TRUE)), share, tolerance = 1e-4)
+  expect_equal(colSums(matrix(w, ncol = 40, byrow = TRUE)), beta_prior(5, 2)(grid$h))
+  expect_equal(w, weights(dirichlet_prior(c(id = 4, block = 1, residual = 2))))
+  expect_equal(weights(dirichlet_prior(c(id = 3, block = 3, residual = 3))), weights(dirichlet_prior(3)))
+  expect_error(weights(dirichlet_prior(c(id = 1, blok = 1, residual = 1))), "there is no \"blok\", and it lacks \"block\"", class = "fastlmm_error_prior")
+  for (bad in list(c(id = 1, block = 1), c(1, 2), c(id = -1, residual = 1), c(id = 1, id = 2, residual = 1), c(id = 2))) expect_error(dirichlet_prior(bad), "residual", class = "fastlmm_error_prior")
+  expect_output(print(slam_prior(h2 = dirichlet_prior(c(id = 2, block = 1, residual = 1)))), "id 2, block 1, residual 1")
+  # of one effect a beta distribution
+  expect_equal(dirichlet_prior(c(residual = 2, id = 4))((0:9) / 10), beta_prior(4, 2)((0:9) / 10))
+  world <- several_world()
+  alone <- function(prior) several_fit(world, Y ~ sex + (1 | id), prior = slam_prior(h2 = prior), chains = 1, iter = 21)
+  expect_identical(alone(dirichlet_prior(c(id = 4, residual = 2)))$draws, alone(beta_prior(4, 2))$draws)
+  expect_error(alone(dirichlet_prior(c(block = 4, residual = 2))), "it lacks \"id\"", class = "fastlmm_error_prior")
+  expect_error(alone(dirichlet_prior(c(id = 1, block = 4, residual = 2))), "there is no \"block\"", class = "fastlmm_error_prior")
+})
+
+test_that("a prior of MCMCglmm has an element for each effect, by name or in order", {
+  G <- list(id = list(V = 1.5, nu = 4), block = list(V = diag(c(2, 4)), nu = 5))
+  of <- function(G, unit = c(id = 2, block = 1)) fastlmm:::as_slam_prior(list(R = list(V = 1, nu = 5), G = G), c(a = 1, b = 2), unit)
+  found <- of(G)
+  # of a 1 + 2 * 1.5 + 2, of b 1 + 3 + 4
+  expect_equal(found$residual, inverse_gamma(1.5, 1.5 * c(a = 6, b = 8 / 4)))
+  expect_equal(attr(found$h2, "dirichlet"), 3 * c(residual = 1 / 6 + 1 / 8, id = 3 / 6 + 3 / 8, block = 2 / 6 + 4 / 8) / 2)
+  for (same in list(rev(G), unname(G), structure(G, names = c("G1", "G2")))) expect_equal(attr(of(same)$h2, "dirichlet"), attr(found$h2, "dirichlet"))
+  expect_equal(unname(attr(of(rep(list(list(V = 1, nu = 5)), 2), c(id = 1, block = 1))$h2, "dirichlet")), c(1, 1, 1))
+  expect_message(of(replace(G, "block", list(list(V = 1, nu = 5, alpha.mu = 0)))), "alpha.mu of G of \"block\"", class = "fastlmm_message_prior")
+  expect_error(of(list(G1 = G$id)), "G of the prior has 1 element, and the model 2 random effects, \"id\", \"block\"", class = "fastlmm_error_prior")
+  expect_error(of(G$id), "2 random effects", class = "fastlmm_error_prior")
+  expect_error(of(c(G, G)), "4 elements", class = "fastlmm_error_prior")
+  expect_error(of(list(id = G$id, blok = G$block)), "it lacks \"block\"", class = "fastlmm_error_prior")
+  world <- several_world(p = 2)
+  fit <- several_fit(world, prior = list(R = list(V = 1, nu = 5), G = G), chains = 1, iter = 21)
+  expect_equal(fit$numbers, several_fit(world, prior = of(G, fit$basis$mean_diag) |> replace("residual", list(fit$prior$residual)), chains = 1, iter = 21)$numbers)
+  expect_gt(sum(fit$numbers$traits * fit$numbers$proportions[, "block"]), 0.3)
+})
+
+test_that("priors that fail say what the columns are, and what is wrong and missing apart", {
+  world <- several_world()
+  fit <- function(...) several_fit(world, prior = slam_prior(...), chains = 1, iter = 21)
+  expect_error(fit(h2 = function(h) h[, "blok"]), "the points have the columns \"id\", \"block\"", class = "fastlmm_error_prior")
+  expect_error(fit(residual = fixed_variance(c(a = 1, d = 1))), "there is no \"d\", and it lacks \"b\", \"c\"", class = "fastlmm_error_prior")
+})
+
 test_that("covariances are those of the draws, effect by effect", {
   world <- several_world()
   fit <- several_fit(world, factors = ~ sex)
