@@ -211,7 +211,7 @@ all_h2 <- function(object, at, draws) {
   names <- effect_names(object)
   all <- lapply(names, function(effect) h2_draws(with_effect(object, effect), at))
   if (draws) return(aperm(simplify2array(structure(all, names = names)), c(1, 3, 2)))
-  means <- structure(lapply(all, rowMeans), names = names)
+  means <- structure(lapply(all, rowMeans), names = beside(names, "response"))
   data.frame(response = colnames(object$Y)[at], means, row.names = NULL, check.names = FALSE)
 }
 

@@ -41,9 +41,10 @@ as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE
     sd <- sqrt(diag(V))
     data.frame(grp = group, var1 = names[at[, 1]], var2 = ifelse(same, NA, names[at[, 2]]), vcov = V[at], sdcor = ifelse(same, sd[at[, 1]], V[at] / sd[at[, 1]] / sd[at[, 2]]))
   }
-  out <- do.call(rbind, c(Map(one, unclass(x), names(x)), list(one(attr(x, "residual"), "Residual"))))
+  groups <- beside(names(x), "Residual")
+  out <- do.call(rbind, c(Map(one, unclass(x), groups), list(one(attr(x, "residual"), "Residual"))))
   # variances first, as lme4 has them
-  out <- out[order(match(out$grp, c(names(x), "Residual")), !is.na(out$var2)), ]
+  out <- out[order(match(out$grp, c(groups, "Residual")), !is.na(out$var2)), ]
   rownames(out) <- NULL
   out
 }
@@ -64,8 +65,7 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
   check_arguments(...)
   table <- summary(object, level = level, traits = traits)$table
   if (!is.null(parm)) {
-    kind <- sub("\\[.*", "", table$variable)
-    names <- cbind(table$variable, kind, whole_kind(object, kind))
+    names <- cbind(table$variable, variable_kinds(object, table$variable))
     wanted <- rowSums(matrix(names %in% parm, nrow(names))) > 0
     unknown <- setdiff(parm, names)
     if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is nothing of the name ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
@@ -75,10 +75,16 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
   matrix(c(table$low, table$high), ncol = 2, dimnames = list(table$variable, ends))
 }
 
-# "h2" of "h2_id": of whichever effect
-whole_kind <- function(fit, kind) {
-  for (what in c("h2", "G", "rg")) kind[kind %in% vapply(effect_names(fit), of_effect, "", fit = fit, what = what)] <- what
-  kind
+# "h2_id" and "h2" of "h2_id[a]"; names of effects may have brackets, too
+variable_kinds <- function(fit, variable) {
+  whole <- kind <- sub("\\[.*", "", variable)
+  for (what in c("h2", "G", "rg")) for (effect in effect_names(fit)) {
+    name <- of_effect(fit, what, effect)
+    at <- startsWith(variable, paste0(name, "["))
+    kind[at] <- name
+    whole[at] <- what
+  }
+  cbind(kind, whole)
 }
 
 #' @rdname slamglmm_tables

@@ -3,7 +3,7 @@
 #' Pictures of a sparse-factor model
 #'
 #' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
-#' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
+#' `"h2"`: heritabilities with their intervals, with several random effects of each; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
 #' correlations of P. With several random effects `"covariance"` and `"trace"` are of all effects together, the sum of their G and of their proportions; for one effect draw `rg(fit, effect)` and `h2(fit, effect =, draws = TRUE)`. `biplot()`: scores of rows and loadings of responses on two factors.
 #'
 #' Names for which there is no room are cut in the middle, with the whole names below; of a great many every second, third, ... is written.
@@ -78,7 +78,12 @@ loadings_picture <- function(fit, traits, level) {
 
 h2_picture <- function(fit, traits, level) {
   check_identified(fit, "h2()")
-  h2(fit, traits, level = level)
+  if (!is_several(fit)) return(h2(fit, traits, level = level))
+  tables <- lapply(effect_names(fit), function(effect) h2(fit, traits, level = level, effect = effect))
+  rows <- seq_len(nrow(tables[[1]]))
+  named <- Map(function(table, effect) replace(table, "response", paste0(table$response, " (", effect, ")")), tables, effect_names(fit))
+  # effects of a response beside each other
+  do.call(rbind, named)[order(rep(rows, length(tables))), ]
 }
 
 # list(iteration, draws, responses, what): draws are iterations x chains x responses; of h2, or of P where h2 cannot be told

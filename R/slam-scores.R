@@ -80,7 +80,7 @@ variance_parts <- function(object, traits = NULL) {
   of_effect <- function(d) cbind(drop(d$Lambda[at, , drop = FALSE]^2 %*% d$hF), d$h[at] * d$sigma2[at])
   mean <- function(fit, what) rowMeans(each_draw(fit, what), dims = 2)
   effects <- lapply(effect_names(object), function(effect) mean(with_effect(object, effect), of_effect))
-  names <- if (is_several(object)) effect_names(object) else "genetic"
+  names <- if (is_several(object)) beside(effect_names(object), "residual") else "genetic"
   column <- function(what, at) structure(do.call(cbind, lapply(effects, `[`, , at, drop = FALSE)), dimnames = list(NULL, paste0(what, "_", names)))
   whole <- mean(object, one)
   apart <- cbind(column("factors", 1), whole[, "factors_residual", drop = FALSE], column("own", 2), whole[, "own_residual", drop = FALSE])

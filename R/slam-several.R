@@ -4,6 +4,9 @@ is_several <- function(fit) length(fit$random) > 1
 
 effect_names <- function(fit) unname(names(fit$random))
 
+# As columns beside others, none of which they replace
+beside <- function(names, taken) make.unique(c(taken, names))[-seq_along(taken)]
+
 # ---- the grid ------------------------------------------------------------------------------------------------
 
 # Steps of the shares of two, three and four effects: 11, 28 and 35 rays

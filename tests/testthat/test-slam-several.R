@@ -388,6 +388,28 @@ test_that("effects of any unit, and of few rows, are told apart", {
   expect_error(quiet_slam(y ~ (1 | a) + (1 | b) + (0 + s | a) + (1 | twin), few, n_factors = 0), "\"a\" and \"twin\"", class = "fastlmm_error_not_identifiable")
 })
 
+test_that("pictures and tables are of each effect, whatever its name", {
+  world <- several_world()
+  names(world$data)[match(c("id", "block"), names(world$data))] <- c("response", "my [1]")
+  world$K <- NULL
+  fit <- several_fit(world, Y ~ (1 | response) + (1 | `my [1]`), chains = 1)
+  picture <- fastlmm:::h2_picture(fit, c("c", "a"), 0.9)
+  expect_equal(picture$response, paste0(rep(c("c", "a"), each = 2), c(" (response)", " (my [1])")))
+  expect_equal(unlist(picture[4, -1]), unlist(h2(fit, "a", level = 0.9, effect = "my [1]")[-1]))
+  grDevices::pdf(NULL)
+  withr::defer(grDevices::dev.off())
+  expect_no_error(plot(fit, "h2"))
+  if (requireNamespace("ggplot2", quietly = TRUE)) expect_no_error(ggplot2::autoplot(fit, "h2"))
+  expect_equal(confint(fit, "h2_my [1]"), confint(fit, "h2")[4:6, ])
+  expect_named(h2(fit), c("response", "response.1", "my [1]"))
+  names(world$data)[match(c("response", "my [1]"), names(world$data))] <- c("residual", "Residual")
+  fit <- several_fit(world, Y ~ (1 | residual) + (1 | Residual), chains = 1)
+  parts <- variance_parts(fit)
+  expect_equal(parts$own, rowSums(parts[c("own_residual.1", "own_Residual", "own_residual")]), ignore_attr = TRUE)
+  expect_false(anyDuplicated(names(parts)) > 0)
+  expect_equal(unique(as.data.frame(VarCorr(fit))$grp), c("residual", "Residual.1", "Residual"))
+})
+
 test_that("the memory of a grid counts its rays", {
   world <- several_world()
   grid <- 1e8
