@@ -31,6 +31,16 @@ warn_unidentified <- function(fit) {
   ))
 }
 
+# Rows of one id share more than what its relatives share with it, as a permanent environment: without an effect of its own that is taken for the kernel's.
+tell_repeats <- function(fit) {
+  random <- fit$random[[1]]
+  if (is_several(fit) || is.null(random$kernel) || !is.null(fit$unidentified) || is.null(random$expr) || anyDuplicated(random$group) == 0) return(invisible())
+  inform_fastlmm("repeated", paste0(
+    "ids of ", quoted(random$name), " have several rows, and all that they share is taken for the effect of the kernel; an effect of each id's own beside it, as of a permanent environment, is K = list(", random$name,
+    " = kernel_mix(A = K, own = NULL))"
+  ), effect = random$name)
+}
+
 check_identified <- function(fit, what) {
   if (is.null(fit$unidentified)) return(invisible())
   abort_fastlmm(fit$unidentified, paste0(what, " has no estimate: the random effect of ", quoted(fit$random[[1]]$name), " cannot be told from the residual in this model; P(fit) is their sum"))

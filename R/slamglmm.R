@@ -64,6 +64,8 @@
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
 #'
+#'   The message `repeated` tells that ids with a kernel have several rows and no effect of their own.
+#'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
 #'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
@@ -121,6 +123,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   fit$own_seed <- is.null(seed)
   check_draws_memory(fit)
   warn_unidentified(fit)
+  tell_repeats(fit)
   if (preview) return(slam_preview(fit))
   if (!is.null(dir)) fit <- open_slam(fit, dir)
   slam_run(fit, isTRUE(progress))

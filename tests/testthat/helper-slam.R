@@ -1,7 +1,7 @@
 # Fits of the sampler for tests, which are short and often of fewer factors than they should be: the messages that say so are tested where they are made.
 quiet_slam <- function(..., progress = FALSE) quiet_chains(slamglmm_fit(..., progress = progress))
 
-quiet_chains <- function(code) suppressMessages(code, classes = c("fastlmm_message_n_factors", "fastlmm_message_convergence"))
+quiet_chains <- function(code) suppressMessages(code, classes = paste0("fastlmm_message_", c("n_factors", "convergence", "repeated")))
 
 # Draw i of a fit, `times` over: what is drawn given it is normal, and its mean and covariance can be written down.
 slam_repeated <- function(fit, i, times) {

@@ -65,3 +65,17 @@ test_that("verbs of the sampler say what they take", {
     expect_error(verb(1:3), "integer", class = "fastlmm_error_class")
   }
 })
+
+test_that("rows that share an id beside a kernel are told of permanent environments", {
+  set.seed(1)
+  ids <- paste0("i", 1:10)
+  W <- matrix(rnorm(100), 10, dimnames = list(ids, NULL))
+  data <- data.frame(id = rep(ids, 3))
+  data$Y <- matrix(rnorm(60), 30)
+  K <- tcrossprod(W) / 10
+  run <- function(K, rows = 1:30) suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data[rows, , drop = FALSE], K = K, chains = 1, iter = 20, seed = 1, progress = FALSE), "fastlmm_message_convergence")
+  expect_message(run(K), "permanent environment, is K = list(id = kernel_mix(A = K, own = NULL))", fixed = TRUE, class = "fastlmm_message_repeated")
+  expect_no_message(run(list(id = kernel_mix(A = K, own = NULL))), class = "fastlmm_message_repeated")
+  expect_no_message(run(NULL), class = "fastlmm_message_repeated")
+  expect_no_message(run(K, 1:10), class = "fastlmm_message_repeated")
+})
