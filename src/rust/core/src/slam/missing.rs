@@ -5,6 +5,7 @@
 
 use super::effects::effect;
 use super::link::Expected;
+use super::link::coefficients::{self, Values};
 use super::model::{Model, TILE};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
@@ -22,31 +23,43 @@ pub fn draw(model: &Model, state: &mut State, y: &mut Mat<f64>, source: Source) 
         return;
     }
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let design = now.design(model);
-    let tile = |traits: &[usize]| cells_of(model, now, y.as_ref(), &design, traits, source);
+    let (design, x) = (now.design(model), x_in_rows(model, now));
+    let tile = |traits: &[usize]| cells_of(model, now, (y.as_ref(), x.as_ref()), &design, traits, source);
     let drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
-    put(state, drawn);
+    put(model, state, drawn);
     complete(model, &state.cells, y);
 }
 
-/// New values of a trait's cells, and of its link's parameters.
+/// New values of a trait's cells, and of its link's parameters and coefficients of X.
 struct Cells {
+    trait_: usize,
     values: Vec<f64>,
     link: Vec<f64>,
+    b: Vec<f64>,
 }
 
 /// Cells and parameters of all traits that have some, in their order.
-fn put(state: &mut State, drawn: Vec<Cells>) {
+fn put(model: &Model, state: &mut State, drawn: Vec<Cells>) {
     state.cells.clear();
     state.link.clear();
     for one in drawn {
+        let first = one.trait_ * model.c();
+        state.theta[first..first + one.b.len()].copy_from_slice(&one.b);
         state.cells.extend(one.values);
         state.link.extend(one.link);
     }
 }
 
 /// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too.
-fn new_cells(model: &Model, state: &State, j: usize, mean: impl Fn(usize) -> f64, rng: &mut Stream) -> Cells {
+/// `x`: X in rows, where coefficients are drawn.
+fn new_cells(
+    model: &Model,
+    state: &State,
+    j: usize,
+    x: Option<&Mat<f64>>,
+    mean: impl Fn(usize) -> f64,
+    rng: &mut Stream,
+) -> Cells {
     let rows = &model.data.missing[j];
     let variance = state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]]);
     let expected = |i: &usize| Expected {
@@ -55,7 +68,12 @@ fn new_cells(model: &Model, state: &State, j: usize, mean: impl Fn(usize) -> f64
     };
     let Some(link) = model.link(j) else {
         let values = rows.iter().map(|i| expected(i).draw(rng)).collect();
-        return Cells { values, link: vec![] };
+        return Cells {
+            trait_: j,
+            values,
+            link: vec![],
+            b: vec![],
+        };
     };
     let expected: Vec<Expected> = rows.iter().map(expected).collect();
     let first: usize = model.data.missing[..j].iter().map(Vec::len).sum();
@@ -63,10 +81,36 @@ fn new_cells(model: &Model, state: &State, j: usize, mean: impl Fn(usize) -> f64
     let mut parameters = state.link[model.link_parameters(j)].to_vec();
     link.draw_parameters(now, &expected, &mut parameters, rng);
     let one = |i: usize| link.draw(i, now[i], expected[i], &parameters, rng);
-    Cells {
-        values: (0..rows.len()).map(one).collect(),
-        link: parameters,
+    let mut values: Vec<f64> = (0..rows.len()).map(one).collect();
+    let mut b = vec![];
+    if let Some(x) = x.filter(|_| link.is_smooth()) {
+        b.extend(&state.theta[j * model.c()..j * model.c() + model.b()]);
+        let prior = (model.data.x_prior.iter()).map(|prior| coefficients::prior_variance(*prior, &state.shared));
+        let prior: Vec<Option<f64>> = prior.collect();
+        let own = Values {
+            b: &mut b,
+            eta: &mut values,
+        };
+        coefficients::draw(link, &parameters, x, &prior, own, rng);
     }
+    Cells {
+        trait_: j,
+        values,
+        link: parameters,
+        b,
+    }
+}
+
+/// One iteration in so many draws coefficients given what is left of values behind links.
+const EVERY: u64 = 2;
+
+/// X in rows, if it is this iteration's turn.
+fn x_in_rows(model: &Model, state: &State) -> Option<Mat<f64>> {
+    let due = model.b() > 0 && !model.links.is_empty() && state.iteration.is_multiple_of(EVERY);
+    due.then(|| match model.rays.is_empty() {
+        true => product(model.data.rows.transpose(), model.data.x.as_ref(), Par::Seq),
+        false => model.data.x.clone(),
+    })
 }
 
 fn with_missing(model: &Model) -> Vec<usize> {
@@ -134,7 +178,7 @@ fn is_dense(model: &Model, traits: &[usize]) -> bool {
 fn cells_of(
     model: &Model,
     state: &State,
-    y: MatRef<'_, f64>,
+    (y, x): (MatRef<'_, f64>, Option<&Mat<f64>>),
     design: &Mat<f64>,
     traits: &[usize],
     source: Source,
@@ -160,7 +204,7 @@ fn cells_of(
         ),
     };
     let each = traits.iter().zip(&mut rngs).enumerate();
-    each.map(|(at, (&j, rng))| new_cells(model, state, j, |i| mean(i, at), rng))
+    each.map(|(at, (&j, rng))| new_cells(model, state, j, x, |i| mean(i, at), rng))
         .collect()
 }
 
@@ -173,14 +217,14 @@ pub fn draw_given_effects(
     source: Source,
 ) {
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let before = y.as_ref();
+    let (before, x) = (y.as_ref(), x_in_rows(model, now));
     let one = |&j: &usize| {
         let rng = &mut source.stream(now.iteration, Block::Missing, j);
         let mean = |i: usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
-        new_cells(model, now, j, mean, rng)
+        new_cells(model, now, j, x.as_ref(), mean, rng)
     };
     let drawn: Vec<Cells> = traits.par_iter().map(one).collect();
-    put(state, drawn);
+    put(model, state, drawn);
     complete(model, &state.cells, y);
 }
 

@@ -37,6 +37,15 @@ impl Link for Binomial {
         draw_log_concave(now, expected, slopes, |a, x| -n * softplus_remainder(a, x), rng)
     }
 
+    fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
+        let y = self.y[row];
+        if y.is_nan() {
+            0.0
+        } else {
+            y * eta - self.trials[row] * softplus(eta)
+        }
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let (y, n) = (self.y[row], self.trials[row]);
         if y.is_nan() {

@@ -6,6 +6,7 @@
 mod binomial;
 #[cfg(test)]
 mod check;
+pub(super) mod coefficients;
 mod known_precision;
 mod negative_binomial;
 mod ordinal;
@@ -56,6 +57,16 @@ pub trait Link: Send + Sync {
 
     /// eta of a row given its datum. `now`: its value before, for searches to begin at.
     fn draw(&self, row: usize, now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64;
+
+    /// Is a datum given eta still random, so that coefficients may be drawn given what is left of eta?
+    fn is_smooth(&self) -> bool {
+        true
+    }
+
+    /// The log likelihood of a row but for what does not depend on eta.
+    fn log_kernel(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
+        self.log_likelihood(row, eta, parameters)
+    }
 
     /// Log density of the datum of a row, 0 where there is none.
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64;

@@ -72,6 +72,14 @@ impl Link for NegativeBinomial {
         )
     }
 
+    fn log_kernel(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
+        let (y, r) = (self.y[row], parameters[0]);
+        if y.is_nan() {
+            return 0.0;
+        }
+        y * eta - (y + r) * softplus(eta + self.offset[row] - r.ln())
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
         let (y, r) = (self.y[row], parameters[0]);
         if y.is_nan() {

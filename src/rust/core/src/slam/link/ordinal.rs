@@ -66,6 +66,10 @@ impl Link for Ordinal {
         expected.mean + sd * draw_between((low - expected.mean) / sd, (high - expected.mean) / sd, rng)
     }
 
+    fn is_smooth(&self) -> bool {
+        false
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, gaps: &[f64]) -> f64 {
         if self.y[row].is_nan() {
             return 0.0;

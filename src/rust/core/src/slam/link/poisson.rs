@@ -37,6 +37,15 @@ impl Link for Poisson {
         draw_log_concave(now, expected, slopes, remainder, rng)
     }
 
+    fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
+        let y = self.y[row];
+        if y.is_nan() {
+            0.0
+        } else {
+            y * eta - (eta + self.offset[row]).exp()
+        }
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let (y, log) = (self.y[row], eta + self.offset[row]);
         if y.is_nan() {
