@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use fastlmm_core::lmm::exclude::exclude;
@@ -13,7 +13,7 @@ use fastlmm_core::lmm::many::{ManyOptions, fit_many};
 /// @noRd
 #[extendr]
 fn ffi_fit(model: List) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     Ok(reply::fit(
         &fit(&model.one()?, model.options, &mut Console)?,
         model.columns(),
@@ -24,7 +24,7 @@ fn ffi_fit(model: List) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_fit_many(model: List, effects: bool) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let request = ManyOptions {
         options: model.options,
         effects,
@@ -38,7 +38,7 @@ fn ffi_fit_many(model: List, effects: bool) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_exclude(model: List, sets: List) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let sets = view::index_sets(&sets, model.factor_columns()?, "columns")?;
     let fits = exclude(&model.one()?, &sets, model.options, &mut Console)?;
     Ok(List::from_values(

@@ -3,7 +3,7 @@
 use crate::console::Console;
 use crate::failure::Reply;
 use crate::gp_table::{FourierBasis, reply_table};
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::{profile, reply, view};
 use extendr_api::prelude::*;
 use faer::ColRef;
@@ -37,14 +37,14 @@ pub fn columns(x: &RMatrix<f64>) -> Vec<&[f64]> {
 
 /// The model, and the coordinates of its process.
 pub struct ProcessModel {
-    pub model: Model,
+    pub model: ModelView,
     coordinates: RMatrix<f64>,
 }
 
 impl ProcessModel {
     pub fn new(list: &List) -> Reply<Self> {
         let process = Self {
-            model: Model::new(list)?,
+            model: ModelView::new(list)?,
             coordinates: view::real_matrix(list, "coordinates")?,
         };
         view::same_length("coordinates", process.coordinates.nrows(), process.model.n())?;

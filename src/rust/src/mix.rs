@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::words::ParameterName;
 use crate::{reply, view};
 use extendr_api::prelude::*;
@@ -21,7 +21,7 @@ use std::result::Result;
 /// @noRd
 #[extendr]
 fn ffi_fit_mix(model: List, start: &[f64]) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     known_variances(start, &model)?;
     let Options { method, threads, .. } = model.options;
     let found = fit_from(&model.mix()?, method, start, threads, &mut Console)?;
@@ -32,7 +32,7 @@ fn ffi_fit_mix(model: List, start: &[f64]) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_prepare_mix(model: List, sigma2: &[f64]) -> Reply<ExternalPtr<Prepared>> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     view::same_length("sigma2", sigma2.len(), model.effects() + 1)?;
     Ok(ExternalPtr::new(Prepared::new(
         &model.mix()?,
@@ -75,7 +75,7 @@ fn parameter(what: &str, number: i32, model: &mix::MixModel<'_>) -> Reply<MixPar
 }
 
 /// One variance an effect and the residual's, or none at all.
-fn known_variances(variances: &[f64], model: &Model) -> Reply<()> {
+fn known_variances(variances: &[f64], model: &ModelView) -> Reply<()> {
     if variances.is_empty() {
         return Ok(());
     }
@@ -90,7 +90,7 @@ struct ProfileRequest {
 }
 
 impl ProfileRequest {
-    fn new(list: &List, model: &Model) -> Reply<Self> {
+    fn new(list: &List, model: &ModelView) -> Reply<Self> {
         let request = Self {
             what: view::texts(list, "what")?,
             number: view::whole(list, "number")?,
@@ -109,7 +109,7 @@ impl ProfileRequest {
 
 /// What `read` makes of the profile of each parameter, and for each a better optimum if the profile came upon one. One set-up serves all.
 fn profiled<T>(
-    model: &Model,
+    model: &ModelView,
     request: &ProfileRequest,
     read: impl Fn(&MixProfile<'_, '_>) -> Result<T, Error>,
 ) -> Reply<Vec<(T, Vec<f64>)>> {
@@ -129,7 +129,7 @@ fn profiled<T>(
 /// @noRd
 #[extendr]
 fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let request = ProfileRequest::new(&asked, &model)?;
     let points = view::count(points, "points")?;
     let found = profiled(&model, &request, |profile| profile.curve(zeta_max, points))?;
@@ -141,7 +141,7 @@ fn ffi_profile_mix(model: List, asked: List, zeta_max: f64, points: i32) -> Repl
 /// @noRd
 #[extendr]
 fn ffi_interval_mix(model: List, asked: List, rise: f64) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let request = ProfileRequest::new(&asked, &model)?;
     let found = profiled(&model, &request, |profile| profile.interval(rise))?;
     let one = |((lower, upper), better): ((f64, f64), Vec<f64>)| list!(limits = vec![lower, upper], better = better);

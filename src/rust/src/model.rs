@@ -12,7 +12,7 @@ use fastlmm_core::{mix, rotation};
 use std::cell::OnceCell;
 
 /// What `rust_model()` of R made, with its lengths checked.
-pub struct Model {
+pub struct ModelView {
     y: RMatrix<f64>,
     x: RMatrix<f64>,
     /// Empty: all are 1.
@@ -22,7 +22,7 @@ pub struct Model {
     pub options: Options,
 }
 
-impl Model {
+impl ModelView {
     pub fn new(list: &List) -> Reply<Self> {
         let model = Self {
             y: view::real_matrix(list, "y")?,

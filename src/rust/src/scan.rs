@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::words::Selection;
 use crate::{reply, view};
 use extendr_api::prelude::*;
@@ -17,7 +17,7 @@ use fastlmm_core::scan::{Ask, CandidateSet, CandidateState, Null, Outcome, ScanB
 /// @noRd
 #[extendr]
 fn ffi_scan_basis(model: List, cell: &[i32], cells: i32) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     view::same_length("cell", cell.len(), model.n())?;
     let cells = view::count(cells, "cells")?;
     let cell = view::indices(cell, cells, "cell")?;
@@ -30,7 +30,7 @@ fn ffi_scan_basis(model: List, cell: &[i32], cells: i32) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_scan_complete(model: List) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let workers = Workers::new(model.options.threads)?;
     let null = Null::complete(&model.one()?, model.options, &workers, &mut Console)?;
     Ok(basis(null))

@@ -14,7 +14,7 @@ use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
 use fastlmm_core::slam::{
-    Coefficient, Data, Draws, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Ray, Sampler, Set,
+    Coefficient, Data, Draws, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Sampler, Set,
     Variance,
 };
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn draws(draws: Draws) -> List {
     )
 }
 
-fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
+fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
     let owned = |name| view::owned(data, name);
     let y = owned("y")?;
     let rays = rays_of(data, y.nrows())?;
@@ -127,7 +127,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<Model> {
     let eigenvalues = if rays.is_empty() { vec![&s[..]] } else { of_rays };
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
-    let mut model = Model {
+    let mut model = FactorModel {
         proportions: Proportions::along(
             &eigenvalues,
             &view::numbers(prior, "h")?,
@@ -180,7 +180,7 @@ fn rays_of(data: &List, n: usize) -> Reply<Vec<Arc<Ray>>> {
 }
 
 /// Traits that were observed in the same rows: their numbers, the rows, basis and eigenvalues of the rows' kernel, and the cells.
-fn set(model: &Model, list: &List, number: usize) -> Reply<Set> {
+fn set(model: &FactorModel, list: &List, number: usize) -> Reply<Set> {
     let whole = |name| view::whole(list, name);
     let traits = view::indices(&whole("traits")?, model.p(), "traits")?;
     let rows = view::indices(&whole("rows")?, model.n(), "rows")?;

@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
@@ -18,7 +18,7 @@ use fastlmm_core::slam::{Basis, Between, Groups};
 /// @noRd
 #[extendr]
 fn ffi_slam_basis(model: List) -> Reply<List> {
-    let (basis, values) = Basis::new(&Model::new(&model)?.many()?, &mut Console)?;
+    let (basis, values) = Basis::new(&ModelView::new(&model)?.many()?, &mut Console)?;
     let (u, tau) = match basis.between {
         Between::Identity => (Mat::zeros(0, 0), vec![]),
         Between::Full(u) => (u, vec![]),
@@ -55,7 +55,7 @@ fn ffi_slam_turn(basis: List, A: RMatrix<f64>, back: bool) -> Reply<RMatrix<f64>
 /// @noRd
 #[extendr]
 fn ffi_slam_units(model: List) -> Reply<List> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let (y, x) = (model.responses(), model.x());
     claim(3.0 * (y.nrows() * y.ncols()) as f64)?;
     let design = Design::new(x, &vec![1.0; x.nrows()])?;

@@ -2,7 +2,7 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
-use crate::model::Model;
+use crate::model::ModelView;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
@@ -25,7 +25,7 @@ fn ffi_slam_rays(
     X: RMatrix<f64>,
     XF: RMatrix<f64>,
 ) -> Reply<ExternalPtr<Rays>> {
-    let model = Model::new(&model)?;
+    let model = ModelView::new(&model)?;
     let effects = model.all_effects()?;
     view::same_length("shares", shares.ncols(), effects.len())?;
     view::same_length("units", units.len(), effects.len())?;

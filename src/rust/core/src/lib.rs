@@ -107,6 +107,9 @@
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
 //! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
 //! | loadings about c_j'w_m: w and its variances | [`slam::loading_means::draw`], [`slam::loading_means::draw_variances`] |
+//! | `V = H K_w + (1 - H) I` along a ray of shares w | [`slam::Ray`] |
+//! | several effects: (w, H, sigma2) of a trait; totals, and F given them | [`slam::ray_traits::draw`], [`slam::given_effects::draw_factors`] |
+//! | values behind counts, proportions, levels and weights | [`slam::link`] |
 //! | h_Fm with F integrated out | [`slam::factor_proportions::draw`] |
 //! | shift, scale and swap of factors | [`slam::group_moves::draw`] |
 //! | shears and rotations of pairs of factors | [`slam::mixing::draw`] |

@@ -1,6 +1,6 @@
 //! One chain: the order of the blocks, and where it stands.
 
-use super::model::Model;
+use super::model::FactorModel;
 use super::rng::Source;
 use super::state::State;
 use super::{
@@ -12,7 +12,7 @@ use faer::Mat;
 /// A chain at work on a model.
 pub struct Chain<'a> {
     /// Data and priors.
-    pub model: &'a Model,
+    pub model: &'a FactorModel,
     /// Seed and number of the chain.
     pub source: Source,
     /// Where it stands.
@@ -23,12 +23,12 @@ pub struct Chain<'a> {
 
 impl<'a> Chain<'a> {
     /// From a start in the prior.
-    pub fn new(model: &'a Model, source: Source) -> Self {
+    pub fn new(model: &'a FactorModel, source: Source) -> Self {
         Self::from(model, source, State::start(model, source))
     }
 
     /// From a state on: the draws are those of a chain that was never interrupted.
-    pub fn from(model: &'a Model, source: Source, state: State) -> Self {
+    pub fn from(model: &'a FactorModel, source: Source, state: State) -> Self {
         let mut y = model.data.y.clone();
         missing::complete(model, &state.cells, &mut y);
         Self {

@@ -4,7 +4,7 @@
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
 use super::loading_means::{self, LoadingMeans};
-use super::model::{Coefficient, Data, InverseGamma, Loadings, Model, Prior, Proportions, Variance};
+use super::model::{Coefficient, Data, FactorModel, InverseGamma, Loadings, Prior, Proportions, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
 use super::shrinkage;
@@ -17,7 +17,7 @@ pub const N: usize = 6;
 pub const DRAWS: u64 = 3000;
 
 pub struct World {
-    pub model: Model,
+    pub model: FactorModel,
     pub state: State,
     /// Kernel, responses, X and X_F in rows.
     pub k: Mat<f64>,
@@ -41,7 +41,7 @@ impl World {
         let s: Vec<f64> = eigen.S().column_vector().iter().copied().collect();
         let (y, x, xf) = (numbers(N, 2, rng), numbers(N, 2, rng), numbers(N, 2, rng));
         let grid = vec![0.0, 0.3, 0.8];
-        let model = Model {
+        let model = FactorModel {
             proportions: Proportions::new(&s, grid, vec![-1.0, -0.5, -2.0], vec![-0.2, -1.0, -1.0]),
             data: Data {
                 y: q.transpose() * &y,
@@ -244,7 +244,7 @@ impl World {
 }
 
 /// The precision of a column, from what it is made of.
-fn column(model: &Model, s: &Shrinkage, m: usize) -> f64 {
+fn column(model: &FactorModel, s: &Shrinkage, m: usize) -> f64 {
     let product: f64 = s.delta[..=m].iter().product();
     match model.prior.loadings {
         Loadings::Gamma { .. } => product,

@@ -1,10 +1,10 @@
 //! Random effects given everything else, in the basis of their point: independent over rows.
 
-use super::model::Model;
+use super::model::FactorModel;
 use super::rng::{Stream, normal};
 
 /// Q'Z u (of several effects, of their sum) of a residual with proportion h and variance sigma2: `prec = 1 / (sigma2 (1 - h)) + 1 / (sigma2 h s_i)`, zero where h or s_i is.
-pub fn effect(model: &Model, residual: &[f64], g: usize, sigma2: f64, rng: &mut Stream) -> Vec<f64> {
+pub fn effect(model: &FactorModel, residual: &[f64], g: usize, sigma2: f64, rng: &mut Stream) -> Vec<f64> {
     let h = model.proportions.h[g];
     let one = |(r, s): (&f64, &f64)| {
         let v = h * s + (1.0 - h);

@@ -10,7 +10,7 @@
 
 use super::factors::RowPrecisions;
 use super::gaussian::Gaussian;
-use super::model::{Model, TILE};
+use super::model::{FactorModel, TILE};
 use super::rng::{Block, Source, Stream, index, uniform};
 use super::state::State;
 use super::traits::Gathered;
@@ -32,7 +32,7 @@ pub(super) struct Rows {
 }
 
 /// h_Fm of some factors, one after the other, each from its conditional density with F integrated out.
-pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, gathered: &Gathered, source: Source) {
     if model.k == 0 || model.proportions.count() < 2 || !state.iteration.is_multiple_of(EVERY) {
         return;
     }
@@ -64,7 +64,7 @@ fn some_factors(k: usize, rng: &mut Stream) -> Vec<usize> {
 
 impl Rows {
     /// `None` if a row's precision is not positive definite to rounding.
-    pub(super) fn new(model: &Model, rows: &RowPrecisions<'_>, chosen: &[usize]) -> Option<Self> {
+    pub(super) fn new(model: &FactorModel, rows: &RowPrecisions<'_>, chosen: &[usize]) -> Option<Self> {
         let tile = |t: usize| {
             let range = t * TILE..((t + 1) * TILE).min(model.n());
             let prepared = rows.prepare(range.clone());
@@ -86,7 +86,7 @@ impl Rows {
     }
 
     /// Log density of each point of the grid for the factor at a place of the chosen ones, which is at point `now`.
-    pub(super) fn log_densities(&self, model: &Model, at: usize, now: usize) -> Vec<f64> {
+    pub(super) fn log_densities(&self, model: &FactorModel, at: usize, now: usize) -> Vec<f64> {
         let (grid, count) = (&model.proportions, self.count);
         let s: Vec<f64> = self.s.chunks(count * count).map(|s| s[at * count + at]).collect();
         let square: Vec<f64> = self.q.chunks(count).map(|q| q[at] * q[at]).collect();
@@ -96,7 +96,7 @@ impl Rows {
     }
 
     /// S and q after a factor went from one point to another.
-    pub(super) fn update(&mut self, model: &Model, at: usize, before: usize, after: usize) {
+    pub(super) fn update(&mut self, model: &FactorModel, at: usize, before: usize, after: usize) {
         let (old, new) = (model.proportions.at(before), model.proportions.at(after));
         let count = self.count;
         let rows = self.s.chunks_mut(count * count).zip(self.q.chunks_mut(count));

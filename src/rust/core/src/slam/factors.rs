@@ -1,7 +1,7 @@
 //! Factors: their coefficients and proportions given F, and F with every U integrated out.
 
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, Model, TILE, columns};
+use super::model::{Coefficient, FactorModel, TILE, columns};
 use super::rng::{Block, Source, Stream, index};
 use super::state::State;
 use super::traits::{Gathered, lower};
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// b_Fm, then h_Fm, of each factor.
-pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
+pub fn draw_parameters(model: &FactorModel, state: &mut State, source: Source) {
     let (n, bf, iteration) = (model.n(), model.bf(), state.iteration);
     let State {
         f,
@@ -34,7 +34,7 @@ pub fn draw_parameters(model: &Model, state: &mut State, source: Source) {
 }
 
 /// The point of the grid of a factor, given what its coefficients leave of it, in each basis.
-pub fn draw_proportion(model: &Model, e: &[impl AsRef<[f64]>], rng: &mut Stream) -> usize {
+pub fn draw_proportion(model: &FactorModel, e: &[impl AsRef<[f64]>], rng: &mut Stream) -> usize {
     let grid = &model.proportions;
     let square = |g: usize| {
         let e = e[model.basis_of(g)].as_ref();
@@ -46,7 +46,14 @@ pub fn draw_proportion(model: &Model, e: &[impl AsRef<[f64]>], rng: &mut Stream)
 }
 
 /// False if the coefficients stay as they were.
-fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut [f64], rng: &mut Stream) -> bool {
+fn draw_coefficients(
+    model: &FactorModel,
+    f: &[f64],
+    g: usize,
+    shared: &[f64],
+    b: &mut [f64],
+    rng: &mut Stream,
+) -> bool {
     let (xf, w) = (model.xf_in(model.basis_of(g)), model.proportions.at(g));
     if b.is_empty() {
         return true;
@@ -65,7 +72,7 @@ fn draw_coefficients(model: &Model, f: &[f64], g: usize, shared: &[f64], b: &mut
 }
 
 /// Prior precision of a coefficient of X_F.
-pub fn precision(model: &Model, l: usize, shared: &[f64]) -> f64 {
+pub fn precision(model: &FactorModel, l: usize, shared: &[f64]) -> f64 {
     match model.data.xf_prior[l] {
         Coefficient::Flat => 0.0,
         Coefficient::Normal(variance) => 1.0 / variance,
@@ -85,7 +92,7 @@ pub fn residual(xf: &Mat<f64>, f: &[f64], b: &[f64]) -> Vec<f64> {
 /// Precision and right side of each row of Q'F: with the weights w of row i at the points of traits and factors,
 /// `A_i = sum_j lambda_j lambda_j' w_ij / sigma2_j + diag(w_im)`, `c_i = sum_j lambda_j w_ij (y_ij - x_i'b_j) / sigma2_j + diag(w_im) B_F' x_Fi`.
 pub struct RowPrecisions<'a> {
-    model: &'a Model,
+    model: &'a FactorModel,
     gathered: &'a Gathered,
     /// Weights of each factor.
     own: Vec<&'a [f64]>,
@@ -94,7 +101,7 @@ pub struct RowPrecisions<'a> {
 }
 
 impl<'a> RowPrecisions<'a> {
-    pub fn new(model: &'a Model, state: &State, gathered: &'a Gathered) -> Self {
+    pub fn new(model: &'a FactorModel, state: &State, gathered: &'a Gathered) -> Self {
         Self {
             model,
             gathered,
@@ -132,7 +139,7 @@ impl<'a> RowPrecisions<'a> {
 }
 
 /// F, row by row: `f_i ~ N(A_i^-1 c_i, A_i^-1)`.
-pub fn draw(model: &Model, state: &mut State, gathered: &Gathered, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, gathered: &Gathered, source: Source) {
     if model.k == 0 {
         return;
     }

@@ -12,7 +12,7 @@
 use super::effects::effect;
 use super::factors::{by_columns, draw_rows, residual};
 use super::gaussian::Gaussian;
-use super::model::{Model, columns};
+use super::model::{FactorModel, columns};
 use super::ray_traits::{Left, other_basis};
 use super::rng::{Block, Source, Stream, index, normal};
 use super::state::State;
@@ -21,7 +21,7 @@ use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// Totals of the traits, in rows, drawn given what their factors and fixed effects leave of them.
-pub fn totals(model: &Model, state: &State, left: &Left, source: Source) -> Mat<f64> {
+pub fn totals(model: &FactorModel, state: &State, left: &Left, source: Source) -> Mat<f64> {
     let one = |j: usize| {
         let rng = &mut source.stream(state.iteration, Block::Effects, j);
         effect(model, left.own.col_as_slice(j), state.g[j], state.sigma2[j], rng)
@@ -31,7 +31,7 @@ pub fn totals(model: &Model, state: &State, left: &Left, source: Source) -> Mat<
 }
 
 /// Columns that are each in the basis of their point, in rows.
-fn in_rows(model: &Model, g: &[usize], own: &[Vec<f64>]) -> Mat<f64> {
+fn in_rows(model: &FactorModel, g: &[usize], own: &[Vec<f64>]) -> Mat<f64> {
     let mut rows: Mat<f64> = Mat::zeros(model.n(), g.len());
     let turn = |basis: usize| {
         let those: Vec<usize> = (0..g.len()).filter(|&j| model.basis_of(g[j]) == basis).collect();
@@ -54,7 +54,7 @@ struct FactorEvidence {
 
 impl FactorEvidence {
     /// `w`: Y - X B - T.
-    fn new(model: &Model, state: &State, w: MatRef<'_, f64>) -> Self {
+    fn new(model: &FactorModel, state: &State, w: MatRef<'_, f64>) -> Self {
         let e = |j: usize| state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]]);
         let lambda = Mat::from_fn(model.p(), model.k, |j, m| state.lambda(model, j)[m]);
         let weighted = Mat::from_fn(model.p(), model.k, |j, m| lambda[(j, m)] / e(j));
@@ -84,7 +84,7 @@ impl FactorEvidence {
 }
 
 /// Points of factors with F integrated out, then F. `w`: Y - X B - T.
-pub fn draw_factors(model: &Model, state: &mut State, w: MatRef<'_, f64>, source: Source) {
+pub fn draw_factors(model: &FactorModel, state: &mut State, w: MatRef<'_, f64>, source: Source) {
     if model.k == 0 {
         return;
     }
@@ -113,7 +113,7 @@ pub fn draw_factors(model: &Model, state: &mut State, w: MatRef<'_, f64>, source
 }
 
 /// X_F B_F in rows, and totals of the factors in the bases of their points, drawn given F.
-fn own_totals(model: &Model, state: &State, source: Source) -> (Mat<f64>, Vec<Vec<f64>>) {
+fn own_totals(model: &FactorModel, state: &State, source: Source) -> (Mat<f64>, Vec<Vec<f64>>) {
     let (n, bf) = (model.n(), model.bf());
     let b = |m: usize| &state.bf[m * bf..(m + 1) * bf];
     let f = |m: usize| &state.f[m * n..(m + 1) * n];
@@ -136,7 +136,7 @@ fn own_totals(model: &Model, state: &State, source: Source) -> (Mat<f64>, Vec<Ve
 
 /// A factor's point, on its ray or another one, and its total, in rows, given `seen = a z`.
 fn point_and_total(
-    model: &Model,
+    model: &FactorModel,
     g: usize,
     a: f64,
     (seen, fixed): (&[f64], &[f64]),

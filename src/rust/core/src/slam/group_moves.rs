@@ -2,14 +2,14 @@
 
 use super::factors::{precision, residual};
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, Model, columns};
+use super::model::{Coefficient, FactorModel, columns};
 use super::rng::{Block, Source, Stream, generalised_inverse_gaussian, uniform};
 use super::shrinkage::sums;
 use super::state::State;
 use crate::linalg::sum_of;
 
 /// Each factor along X, then its scale, then the order of neighbours. Factors with known loadings keep scale and place.
-pub fn draw(model: &Model, state: &mut State, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
     let mut rng = source.stream(state.iteration, Block::Moves, 0);
     for m in 0..model.k {
         shift(model, state, m, &mut rng);
@@ -28,7 +28,7 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
 
 /// `f <- f + X c` and `b_j <- b_j - c lambda_j` leave the likelihood as it is; c is normal, as the priors of f and b are. Without it coefficients with flat priors
 /// follow the factors in small steps only.
-fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
+fn shift(model: &FactorModel, state: &mut State, m: usize, rng: &mut Stream) {
     let (n, b, c) = (model.n(), model.b(), model.c());
     if b == 0 {
         return;
@@ -71,7 +71,7 @@ fn shift(model: &Model, state: &mut State, m: usize, rng: &mut Stream) {
 
 /// `f, b_F <- c f, c b_F` and `lambda, w <- lambda / c, w / c` leave the likelihood as it is; `c^2` is generalised inverse Gaussian (Liu and Sabatti's group move).
 /// Gives `c^2`. `sum`: of the squares of the factor's loadings about their means, and of w, times their local precisions.
-fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
+fn scale(model: &FactorModel, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
     let (n, bf, c, q) = (model.n(), model.bf(), model.c(), model.prior.means.q());
     let (b, e) = (&state.bf[m * bf..(m + 1) * bf], own_residual(model, state, m));
     let w = model.proportions.at(state.gf[m]);
@@ -97,14 +97,14 @@ fn scale(model: &Model, state: &mut State, m: usize, sum: f64, rng: &mut Stream)
 }
 
 /// f - X_F b in the basis of the factor's point.
-fn own_residual(model: &Model, state: &State, m: usize) -> Vec<f64> {
+fn own_residual(model: &FactorModel, state: &State, m: usize) -> Vec<f64> {
     let (n, bf, basis) = (model.n(), model.bf(), model.basis_of(state.gf[m]));
     let f = model.in_basis(basis, columns(&state.f[m * n..(m + 1) * n], n));
     residual(model.xf_in(basis), f.col_as_slice(0), &state.bf[m * bf..(m + 1) * bf])
 }
 
 /// Exchanges two factors with all that is theirs but the column's precision.
-fn swap(model: &Model, state: &mut State, m: usize, sums: &mut [f64], rng: &mut Stream) {
+fn swap(model: &FactorModel, state: &mut State, m: usize, sums: &mut [f64], rng: &mut Stream) {
     let column = &state.shrinkage.column;
     let log_accept = -0.5 * (column[m] - column[m + 1]) * (sums[m + 1] - sums[m]);
     if uniform(rng).ln() > log_accept {

@@ -8,7 +8,7 @@
 //! `1 / v_gm`. The mean is in the units of the loadings whatever s_j is.
 
 use super::gaussian::Gaussian;
-use super::model::{InverseGamma, Model};
+use super::model::{FactorModel, InverseGamma};
 use super::rng::{Block, Source, inverse_gamma};
 use super::state::State;
 use crate::linalg::{product, sum_of};
@@ -66,7 +66,7 @@ pub struct LoadingEffects {
 }
 
 impl LoadingEffects {
-    pub(super) fn start(model: &Model) -> Self {
+    pub(super) fn start(model: &FactorModel) -> Self {
         let means = &model.prior.means;
         let middle = means.variance.scale / (means.variance.shape + 1.0);
         Self {
@@ -82,7 +82,7 @@ impl LoadingEffects {
     }
 
     /// `sized`: the next stored part, if it has a length.
-    pub(super) fn read(model: &Model, mut sized: impl FnMut(usize) -> Option<Vec<f64>>) -> Option<Self> {
+    pub(super) fn read(model: &FactorModel, mut sized: impl FnMut(usize) -> Option<Vec<f64>>) -> Option<Self> {
         let mut read = |length: usize| if length == 0 { Some(vec![]) } else { sized(length) };
         Some(Self {
             w: read(model.prior.means.q() * model.k)?,
@@ -92,7 +92,7 @@ impl LoadingEffects {
 }
 
 /// `c_j'w_m`, k x p; empty without covariates.
-pub fn means(model: &Model, state: &State) -> Vec<f64> {
+pub fn means(model: &FactorModel, state: &State) -> Vec<f64> {
     let (prior, k) = (&model.prior.means, model.k);
     let q = prior.q();
     if q == 0 {
@@ -109,7 +109,7 @@ pub fn mean_at(means: &[f64], at: usize) -> f64 {
 }
 
 /// Effects on a factor's loadings: of each its local precision `1 / v_gm`, its size.
-pub fn effects<'a>(model: &'a Model, state: &'a State, m: usize) -> impl Iterator<Item = (f64, f64)> + 'a {
+pub fn effects<'a>(model: &'a FactorModel, state: &'a State, m: usize) -> impl Iterator<Item = (f64, f64)> + 'a {
     let prior = &model.prior.means;
     let (q, groups) = (prior.q(), prior.count());
     let one = move |l: usize| {
@@ -120,7 +120,7 @@ pub fn effects<'a>(model: &'a Model, state: &'a State, m: usize) -> impl Iterato
 }
 
 /// Variances of the groups' effects; mixing leaves them to be drawn next.
-pub fn draw_variances(model: &Model, state: &mut State, source: Source) {
+pub fn draw_variances(model: &FactorModel, state: &mut State, source: Source) {
     let prior = &model.prior.means;
     let (q, groups) = (prior.q(), prior.count());
     if q == 0 {
@@ -157,7 +157,7 @@ pub fn log_density(prior: &LoadingMeans, tau: f64, w: &[f64]) -> f64 {
 }
 
 /// w_m given the loadings that are estimated: normal with precision `tau_m (sum_j phi_jm c_j c_j' / s_j + diag(1 / v))`.
-pub fn draw(model: &Model, state: &mut State, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
     let (c, q) = (&model.prior.means.covariates, model.prior.means.q());
     if q == 0 {
         return;

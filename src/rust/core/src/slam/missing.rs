@@ -6,7 +6,7 @@
 use super::effects::effect;
 use super::link::Expected;
 use super::link::coefficients::{self, Values};
-use super::model::{Model, TILE};
+use super::model::{FactorModel, TILE};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
 use super::state::State;
@@ -18,7 +18,7 @@ use rayon::prelude::*;
 const PRODUCT_IS_FASTER: usize = 6;
 
 /// Draws the cells, and keeps `y` (Q'Y) as they are.
-pub fn draw(model: &Model, state: &mut State, y: &mut Mat<f64>, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: Source) {
     if state.cells.is_empty() {
         return;
     }
@@ -39,7 +39,7 @@ struct Cells {
 }
 
 /// Cells and parameters of all traits that have some, in their order.
-fn put(model: &Model, state: &mut State, drawn: Vec<Cells>) {
+fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
     state.cells.clear();
     state.link.clear();
     for one in drawn {
@@ -53,7 +53,7 @@ fn put(model: &Model, state: &mut State, drawn: Vec<Cells>) {
 /// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too.
 /// `x`: X in rows, where coefficients are drawn.
 fn new_cells(
-    model: &Model,
+    model: &FactorModel,
     state: &State,
     j: usize,
     x: Option<&Mat<f64>>,
@@ -105,7 +105,7 @@ fn new_cells(
 const EVERY: u64 = 2;
 
 /// X in rows, if it is this iteration's turn.
-fn x_in_rows(model: &Model, state: &State) -> Option<Mat<f64>> {
+fn x_in_rows(model: &FactorModel, state: &State) -> Option<Mat<f64>> {
     let due = model.b() > 0 && !model.links.is_empty() && state.iteration.is_multiple_of(EVERY);
     due.then(|| match model.rays.is_empty() {
         true => product(model.data.rows.transpose(), model.data.x.as_ref(), Par::Seq),
@@ -113,12 +113,12 @@ fn x_in_rows(model: &Model, state: &State) -> Option<Mat<f64>> {
     })
 }
 
-fn with_missing(model: &Model) -> Vec<usize> {
+fn with_missing(model: &FactorModel) -> Vec<usize> {
     (0..model.p()).filter(|&j| !model.data.missing[j].is_empty()).collect()
 }
 
 /// Puts cells into their places: Q'Y is that of the observed cells and Q' times the missing ones.
-pub fn complete(model: &Model, cells: &[f64], y: &mut Mat<f64>) {
+pub fn complete(model: &FactorModel, cells: &[f64], y: &mut Mat<f64>) {
     if cells.is_empty() {
         return;
     }
@@ -148,7 +148,7 @@ pub fn complete(model: &Model, cells: &[f64], y: &mut Mat<f64>) {
 }
 
 /// Q' times the missing cells of some traits.
-fn turned<'a>(model: &Model, traits: &[usize], cells: impl Fn(usize) -> &'a [f64]) -> Mat<f64> {
+fn turned<'a>(model: &FactorModel, traits: &[usize], cells: impl Fn(usize) -> &'a [f64]) -> Mat<f64> {
     let n = model.n();
     let by_product = is_dense(model, traits);
     let mut sum: Mat<f64> = Mat::zeros(n, traits.len());
@@ -169,14 +169,14 @@ fn turned<'a>(model: &Model, traits: &[usize], cells: impl Fn(usize) -> &'a [f64
     }
 }
 
-fn is_dense(model: &Model, traits: &[usize]) -> bool {
+fn is_dense(model: &FactorModel, traits: &[usize]) -> bool {
     let cells: usize = traits.iter().map(|&j| model.data.missing[j].len()).sum();
     PRODUCT_IS_FASTER * cells > model.n() * traits.len()
 }
 
 /// New values of the cells of some traits, one after the other.
 fn cells_of(
-    model: &Model,
+    model: &FactorModel,
     state: &State,
     (y, x): (MatRef<'_, f64>, Option<&Mat<f64>>),
     design: &Mat<f64>,
@@ -210,7 +210,7 @@ fn cells_of(
 
 /// With several random effects, whose totals are drawn: the cells of `y`, which is in rows.
 pub fn draw_given_effects(
-    model: &Model,
+    model: &FactorModel,
     state: &mut State,
     y: &mut Mat<f64>,
     (left, totals): (&Left, &Mat<f64>),
@@ -229,6 +229,6 @@ pub fn draw_given_effects(
 }
 
 /// Row i of Q.
-fn row_of(model: &Model, i: usize) -> &[f64] {
+fn row_of(model: &FactorModel, i: usize) -> &[f64] {
     model.data.rows.col(i).try_as_col_major().map_or(&[], |c| c.as_slice())
 }

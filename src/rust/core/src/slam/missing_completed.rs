@@ -5,7 +5,7 @@
 
 use super::factor_proportions;
 use super::factors;
-use super::model::{Model, Set};
+use super::model::{FactorModel, Set};
 use super::rng::{Block, Source, normal};
 use super::state::State;
 use super::traits;
@@ -21,7 +21,7 @@ pub fn is_due(state: &State) -> bool {
 }
 
 /// h_Fm and F, given cells that are drawn here.
-pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
+pub fn draw_factors(model: &FactorModel, state: &mut State, source: Source) {
     if model.k == 0 {
         return;
     }
@@ -32,7 +32,7 @@ pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
 }
 
 /// Q'Y with the missing cells drawn given all else.
-pub fn completed(model: &Model, state: &State, source: Source) -> Mat<f64> {
+pub fn completed(model: &FactorModel, state: &State, source: Source) -> Mat<f64> {
     let theta = Mat::from_fn(model.c(), model.p(), |l, j| state.theta[j * model.c() + l]);
     let fitted = product(state.design(model).as_ref(), theta.as_ref(), Par::Seq);
     let mut y = fitted.clone();
@@ -47,7 +47,7 @@ pub fn completed(model: &Model, state: &State, source: Source) -> Mat<f64> {
 
 impl Set {
     /// What is the traits' own, `e ~ N(0, sigma2 V(h))`, in all rows given the rows of the set: a draw from the prior, moved by its covariance with those rows times what they lack (Matheron's rule).
-    fn own(&self, whole: &Model, state: &State, fitted: &Mat<f64>, source: Source) -> Mat<f64> {
+    fn own(&self, whole: &FactorModel, state: &State, fitted: &Mat<f64>, source: Source) -> Mat<f64> {
         let (n, count) = (whole.n(), self.traits.len());
         let weights = |at: usize| whole.proportions.at(state.g[self.traits[at]]);
         let mut e: Mat<f64> = Mat::zeros(n, count);

@@ -6,7 +6,7 @@
 use super::effects::effect;
 use super::factors::{by_columns, draw_rows, residual};
 use super::gaussian::Gaussian;
-use super::model::{Model, Set, columns};
+use super::model::{FactorModel, Set, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source};
 use super::state::{Failed, State};
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 impl Set {
     /// The state of these traits, F in the basis of the set.
-    fn part(&self, whole: &Model, state: &State, f: &Mat<f64>) -> State {
+    fn part(&self, whole: &FactorModel, state: &State, f: &Mat<f64>) -> State {
         let (c, k) = (whole.c(), whole.k);
         let some = Mat::from_fn(self.rows.len(), k, |i, m| f[(self.rows[i], m)]);
         let rotated = self.basis.transpose_times(some.as_ref());
@@ -76,7 +76,7 @@ impl Set {
 }
 
 /// Coefficients, loadings, proportions and variances of all traits, set by set.
-pub fn draw_traits(model: &Model, state: &mut State, source: Source) {
+pub fn draw_traits(model: &FactorModel, state: &mut State, source: Source) {
     let f = rows_of(model, columns(&state.f, model.n()));
     for set in &model.sets {
         let mut part = set.part(model, state, &f);
@@ -92,12 +92,12 @@ pub fn draw_traits(model: &Model, state: &mut State, source: Source) {
 }
 
 /// From the rotated basis to rows: Q times it.
-fn rows_of(model: &Model, rotated: MatRef<'_, f64>) -> Mat<f64> {
+fn rows_of(model: &FactorModel, rotated: MatRef<'_, f64>) -> Mat<f64> {
     product(model.data.rows.transpose(), rotated, Par::Seq)
 }
 
 /// F, row by row given all U.
-pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
+pub fn draw_factors(model: &FactorModel, state: &mut State, source: Source) {
     let (n, k) = (model.n(), model.k);
     if k == 0 {
         return;
@@ -129,7 +129,7 @@ pub fn draw_factors(model: &Model, state: &mut State, source: Source) {
 }
 
 /// X_F b_F + U_F, rotated, U_F drawn.
-fn own_means(model: &Model, state: &State, source: Source) -> Mat<f64> {
+fn own_means(model: &FactorModel, state: &State, source: Source) -> Mat<f64> {
     let (n, bf) = (model.n(), model.bf());
     let mean = |m: usize| -> Vec<f64> {
         // places of traits are below p

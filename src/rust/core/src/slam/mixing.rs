@@ -7,7 +7,7 @@
 
 use super::factors::{draw_proportion, precision, residual};
 use super::loading_means::{effects, log_density, mean_at, means};
-use super::model::{Loadings, Model, columns};
+use super::model::{FactorModel, Loadings, columns};
 use super::rng::{Block, Source, Stream, normal, uniform};
 use super::state::State;
 use crate::linalg::{axpy, dot, sum_of};
@@ -28,7 +28,7 @@ struct Columns {
 }
 
 /// Shears of all pairs, then rotations of pairs that are drawn at random, with a gamma process. Factors with known loadings keep these.
-pub fn draw(model: &Model, state: &mut State, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
     let k = model.k;
     if k < 2 {
         return;
@@ -60,7 +60,7 @@ fn random_pairs(free: &[bool], rng: &mut Stream) -> Vec<(usize, usize)> {
 }
 
 impl Columns {
-    fn new(model: &Model, state: &State) -> Self {
+    fn new(model: &FactorModel, state: &State) -> Self {
         let (n, bf, k, p) = (model.n(), model.bf(), model.k, model.p());
         let units: Vec<f64> = (0..p).map(|j| state.unit(model, j).sqrt()).collect();
         let means = means(model, state);
@@ -92,7 +92,7 @@ impl Columns {
         }
     }
 
-    fn put(self, model: &Model, state: &mut State) {
+    fn put(self, model: &FactorModel, state: &mut State) {
         let (c, b, p) = (model.c(), model.b(), model.p());
         state.f = self.f.concat();
         state.bf = self.b.concat();
@@ -107,7 +107,7 @@ impl Columns {
     }
 
     /// `f_a + t f_b` and `lambda_b - t lambda_a`.
-    fn shear(&mut self, model: &Model, state: &State, a: usize, b: usize, rng: &mut Stream) {
+    fn shear(&mut self, model: &FactorModel, state: &State, a: usize, b: usize, rng: &mut Stream) {
         let w = model.proportions.at(state.gf[a]);
         let own = &self.residual[model.basis_of(state.gf[a])];
         let (ra, rb) = (&own[a], &own[b]);
@@ -133,7 +133,7 @@ impl Columns {
     }
 
     /// Both factors by an angle, then their proportions.
-    fn rotate(&mut self, model: &Model, state: &mut State, nu: f64, (a, b): (usize, usize), rng: &mut Stream) {
+    fn rotate(&mut self, model: &FactorModel, state: &mut State, nu: f64, (a, b): (usize, usize), rng: &mut Stream) {
         let forms = Forms::new(model, &self.residual, a, b);
         let column = &state.shrinkage.column;
         let density = |angle: f64| forms.log(model, angle) + self.log_loadings(model, nu, column, (a, b), angle);
@@ -172,7 +172,7 @@ impl Columns {
     }
 
     /// Log prior density of the loadings of both factors, turned.
-    fn log_loadings(&self, model: &Model, nu: f64, column: &[f64], (a, b): (usize, usize), angle: f64) -> f64 {
+    fn log_loadings(&self, model: &FactorModel, nu: f64, column: &[f64], (a, b): (usize, usize), angle: f64) -> f64 {
         let (sin, cos) = angle.sin_cos();
         let (la, lb) = (&self.lambda[a], &self.lambda[b]);
         let turned = |j: usize| (cos * la[j] - sin * lb[j], sin * la[j] + cos * lb[j]);
@@ -192,7 +192,7 @@ impl Columns {
 struct Forms(Vec<[f64; 3]>);
 
 impl Forms {
-    fn new(model: &Model, residual: &[Vec<Vec<f64>>], a: usize, b: usize) -> Self {
+    fn new(model: &FactorModel, residual: &[Vec<Vec<f64>>], a: usize, b: usize) -> Self {
         let of_basis = |columns: &Vec<Vec<f64>>| -> [Vec<f64>; 3] {
             let pairs = [(a, a), (a, b), (b, b)].map(|(x, y)| columns[x].iter().zip(&columns[y]));
             pairs.map(|pair| pair.map(|(x, y)| x * y).collect())
@@ -203,7 +203,7 @@ impl Forms {
     }
 
     /// Log density of both factors turned, their proportions integrated out.
-    fn log(&self, model: &Model, angle: f64) -> f64 {
+    fn log(&self, model: &FactorModel, angle: f64) -> f64 {
         let (sin, cos) = angle.sin_cos();
         let grid = &model.proportions;
         let of = |x: f64, y: f64| {

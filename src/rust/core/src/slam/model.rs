@@ -162,7 +162,7 @@ pub struct Data {
 }
 
 /// Data, priors and the number of factors: all that the chains share.
-pub struct Model {
+pub struct FactorModel {
     /// What is given, in the rotated basis.
     pub data: Data,
     /// The grid of proportions.
@@ -184,7 +184,7 @@ pub struct Model {
 /// Traits, and rows of F, that one stream of random numbers serves.
 pub(crate) const TILE: usize = 64;
 
-impl Model {
+impl FactorModel {
     /// Do all parts have the sizes that they say?
     pub fn check(&self) -> Result<()> {
         let (data, grid) = (&self.data, &self.proportions);
@@ -288,13 +288,13 @@ pub struct Set {
     /// Eigenvectors of the rows of Z K Z'.
     pub(super) basis: Basis,
     /// The model of these traits in these rows, rotated.
-    pub(super) model: Model,
+    pub(super) model: FactorModel,
 }
 
 impl Set {
     /// `y`: the observed cells, rows x traits; `x`: X of all rows; `number`: which set it is.
     pub fn new(
-        whole: &Model,
+        whole: &FactorModel,
         traits: Vec<usize>,
         rows: Vec<usize>,
         basis: impl Into<Basis>,
@@ -324,7 +324,7 @@ impl Set {
         };
         let proportions = Proportions::new(&s, grid.h.clone(), grid.log_traits.clone(), grid.log_factors.clone());
         Self {
-            model: Model {
+            model: FactorModel {
                 data,
                 proportions,
                 prior: Prior {

@@ -1,6 +1,6 @@
 //! Precisions of the loadings, `1 / v_jm = local_jm column_m`: what they are made of, and as plain numbers.
 
-use super::model::{Loadings, Model};
+use super::model::{FactorModel, Loadings};
 use super::rng::{Stream, gamma};
 
 /// Precisions of a gamma process or of a horseshoe, with what they are made of.
@@ -19,7 +19,7 @@ pub struct Shrinkage {
 }
 
 impl Shrinkage {
-    pub fn start(model: &Model, rng: &mut Stream) -> Self {
+    pub fn start(model: &FactorModel, rng: &mut Stream) -> Self {
         let count = model.k * model.p();
         let horseshoe = matches!(model.prior.loadings, Loadings::Horseshoe { .. });
         let delta = match model.prior.loadings {
@@ -61,13 +61,13 @@ impl Shrinkage {
         parts.concat()
     }
 
-    pub fn count(model: &Model) -> usize {
+    pub fn count(model: &FactorModel) -> usize {
         let count = model.k * model.p();
         let horseshoe = matches!(model.prior.loadings, Loadings::Horseshoe { .. });
         count * if horseshoe { 2 } else { 1 } + 2 * model.k + 2
     }
 
-    pub fn from_numbers(model: &Model, numbers: &[f64]) -> Self {
+    pub fn from_numbers(model: &FactorModel, numbers: &[f64]) -> Self {
         let (count, k) = (model.k * model.p(), model.k);
         let (local, rest) = numbers.split_at(count);
         let (delta, rest) = rest.split_at(k);

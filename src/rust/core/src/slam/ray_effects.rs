@@ -1,7 +1,7 @@
 //! What the draws of a model of several random effects say of these: what V^-1 leaves of rows.
 
 use super::factors::residual;
-use super::model::{Model, columns};
+use super::model::{FactorModel, columns};
 use crate::linalg::product;
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
@@ -28,7 +28,7 @@ pub struct Drawn<'a> {
 }
 
 /// Means over all draws of `h_r V^-1 e` of each effect r, in rows x traits: of what is left of the traits, and of the factors' through loadings. Times K Z' they are the effects' means.
-pub fn effect_means(model: &Model, chains: &[Drawn<'_>], workers: &Workers) -> Result<Vec<Mat<f64>>> {
+pub fn effect_means(model: &FactorModel, chains: &[Drawn<'_>], workers: &Workers) -> Result<Vec<Mat<f64>>> {
     let (n, p, bases) = (model.n(), model.p(), model.bases());
     claim((bases + 3) as f64 * (n * p) as f64)?;
     let mut sums: Vec<Mat<f64>> = vec![Mat::zeros(n, p); bases];
@@ -57,7 +57,7 @@ pub fn effect_means(model: &Model, chains: &[Drawn<'_>], workers: &Workers) -> R
 
 /// One draw.
 struct Draw<'a> {
-    model: &'a Model,
+    model: &'a FactorModel,
     theta: MatRef<'a, f64>,
     f: MatRef<'a, f64>,
     bf: &'a [f64],
@@ -68,7 +68,7 @@ struct Draw<'a> {
 }
 
 impl<'a> Draw<'a> {
-    fn new(model: &'a Model, chain: &Drawn<'a>, t: usize, draws: usize) -> Self {
+    fn new(model: &'a FactorModel, chain: &Drawn<'a>, t: usize, draws: usize) -> Self {
         let (n, p, k, b, c) = (model.n(), model.p(), model.k, model.b(), model.c());
         let part = |all: &'a [f64]| {
             let size = all.len() / draws;
@@ -141,7 +141,7 @@ pub enum Power {
 crate::words!(Power, "power of V", "inverse" => Power::Inverse, "root" => Power::Root);
 
 /// A power of V, at the point of each column, times the columns, in rows.
-pub fn times_power(model: &Model, a: MatRef<'_, f64>, points: &[usize], power: Power) -> Mat<f64> {
+pub fn times_power(model: &FactorModel, a: MatRef<'_, f64>, points: &[usize], power: Power) -> Mat<f64> {
     let mut out: Mat<f64> = Mat::zeros(a.nrows(), a.ncols());
     for basis in 0..model.bases() {
         let those: Vec<usize> = (0..points.len())

@@ -2,7 +2,7 @@
 
 use super::gaussian::Gaussian;
 use super::loading_means::means;
-use super::model::Model;
+use super::model::FactorModel;
 use super::rng::{Block, Source, Stream, uniform};
 use super::state::State;
 use super::traits::{Priors, Regression, Variances};
@@ -19,7 +19,7 @@ pub struct Left {
 }
 
 /// Draws everything of the traits. `y`: in rows.
-pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Left {
+pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Left {
     let iteration = state.iteration;
     let stream = |j: usize| source.stream(iteration, Block::Traits, j);
     let mut rngs: Vec<Stream> = (0..model.p()).map(stream).collect();
@@ -61,7 +61,7 @@ fn put(whole: &mut Mat<f64>, at: &[usize], part: &Mat<f64>) {
 }
 
 /// Another basis than this one, each as likely.
-pub fn other_basis(model: &Model, basis: usize, rng: &mut Stream) -> usize {
+pub fn other_basis(model: &FactorModel, basis: usize, rng: &mut Stream) -> usize {
     let others = model.bases() - 1;
     let at = ((uniform(rng) * others as f64) as usize).min(others.saturating_sub(1));
     if others > 0 && at >= basis { at + 1 } else { at }
@@ -69,7 +69,7 @@ pub fn other_basis(model: &Model, basis: usize, rng: &mut Stream) -> usize {
 
 /// b_j and lambda_j of the traits that are in a basis; what they leave of them there.
 fn coefficients(
-    model: &Model,
+    model: &FactorModel,
     state: &mut State,
     basis: usize,
     (traits, y, design): (&[usize], MatRef<'_, f64>, &Mat<f64>),
@@ -122,7 +122,7 @@ fn coefficients(
 
 /// Point and variance of each trait, on its ray and on the other one that is looked at. `own` becomes what is left in the basis of the new one.
 fn variances(
-    model: &Model,
+    model: &FactorModel,
     state: &mut State,
     (own, there): (&mut Mat<f64>, &Mat<f64>),
     others: &[usize],

@@ -9,7 +9,7 @@
 //! so that one eigendecomposition a ray w takes the place of a Cholesky factor a point of the grid. The state is in rows, and each trait and factor at a point of some ray; one random effect is one ray, with
 //! everything in its basis from the beginning.
 
-use super::model::Model;
+use super::model::FactorModel;
 use crate::kernel::Kernel;
 use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{by_entries, product};
@@ -68,7 +68,7 @@ fn turned(q: &Mat<f64>, a: MatRef<'_, f64>) -> Mat<f64> {
     product(q.transpose(), a, Par::Seq)
 }
 
-impl Model {
+impl FactorModel {
     /// Number of bases: the rays', or that of the only effect.
     pub(crate) fn bases(&self) -> usize {
         self.rays.len().max(1)

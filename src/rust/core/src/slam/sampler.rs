@@ -1,7 +1,7 @@
 //! Several chains of one model, and the draws that are kept.
 
 use super::chain::Chain;
-use super::model::Model;
+use super::model::FactorModel;
 use super::rng::Source;
 use super::state::{Failed, State};
 use crate::runtime::error::{Error, Result};
@@ -18,11 +18,11 @@ use rayon::prelude::*;
 /// ```
 /// use fastlmm_core::runtime::parallel::Workers;
 /// use fastlmm_core::slam::rng::Source;
-/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Sampler};
+/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, LoadingMeans, Loadings, FactorModel, Prior, Proportions, Sampler};
 /// use faer::Mat;
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// let prior = InverseGamma { shape: 3.0, scale: 2.0 };
-/// let model = Model {
+/// let model = FactorModel {
 ///     data: Data {
 ///         y: Mat::from_fn(5, 1, |i, _| [1.0, 2.0, 4.0, 3.0, 5.0][i]),
 ///         x: Mat::full(5, 1, 1.0), x_prior: vec![Coefficient::Flat],
@@ -49,7 +49,7 @@ use rayon::prelude::*;
 /// # }
 /// ```
 pub struct Sampler {
-    model: Model,
+    model: FactorModel,
     chains: Vec<(Source, State)>,
     /// Are F and missing cells kept in draws?
     keep: (bool, bool),
@@ -89,7 +89,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    fn keep(&mut self, model: &Model, state: &State, (factors, cells): (bool, bool)) {
+    fn keep(&mut self, model: &FactorModel, state: &State, (factors, cells): (bool, bool)) {
         let h = |g: &usize| model.proportions.h[*g];
         self.count += 1;
         self.theta.extend(&state.theta);
@@ -116,7 +116,7 @@ impl Draws {
 
 impl Sampler {
     /// Without a chain yet.
-    pub fn new(model: Model) -> Self {
+    pub fn new(model: FactorModel) -> Self {
         Self {
             model,
             chains: vec![],
@@ -148,7 +148,7 @@ impl Sampler {
     }
 
     /// The model of all chains.
-    pub fn model(&self) -> &Model {
+    pub fn model(&self) -> &FactorModel {
         &self.model
     }
 

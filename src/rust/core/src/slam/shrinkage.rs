@@ -1,7 +1,7 @@
 //! Draws of the precisions of the loadings, and of the variances that coefficients share.
 
 use super::loading_means::{effects, mean_at, means};
-use super::model::{Coefficient, InverseGamma, Loadings, Model, TILE, Variance};
+use super::model::{Coefficient, FactorModel, InverseGamma, Loadings, TILE, Variance};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, gamma, gamma_above_one, inverse_gamma};
 use super::state::State;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 const PASSES: usize = 10;
 
 /// Squares of loadings about their means in units of their variances' scale, k x p; 0 where they are known.
-fn squares(model: &Model, state: &State) -> Vec<f64> {
+fn squares(model: &FactorModel, state: &State) -> Vec<f64> {
     let (k, means) = (model.k, means(model, state));
     let one = |at: usize| {
         let (j, m) = (at / k, at % k);
@@ -26,7 +26,7 @@ fn squares(model: &Model, state: &State) -> Vec<f64> {
 }
 
 /// Sums over the traits, and over effects on the means of their loadings, of squares times local precisions.
-pub fn sums(model: &Model, state: &State) -> Vec<f64> {
+pub fn sums(model: &FactorModel, state: &State) -> Vec<f64> {
     let (k, local) = (model.k, &state.shrinkage.local);
     let mut sums = vec![0.0; k];
     for (at, square) in squares(model, state).into_iter().enumerate() {
@@ -39,7 +39,7 @@ pub fn sums(model: &Model, state: &State) -> Vec<f64> {
 }
 
 /// All precisions, given the loadings.
-pub fn draw(model: &Model, state: &mut State, source: Source) {
+pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
     if model.k == 0 {
         return;
     }
@@ -62,7 +62,7 @@ pub fn draw(model: &Model, state: &mut State, source: Source) {
     }
 }
 
-fn draw_local(model: &Model, state: &mut State, source: Source) {
+fn draw_local(model: &FactorModel, state: &mut State, source: Source) {
     let squares = squares(model, state);
     let (k, iteration) = (model.k, state.iteration);
     let Shrinkage {
@@ -158,7 +158,7 @@ fn draw_columns(
 }
 
 /// Variances that coefficients of traits and factors share, given the coefficients.
-pub fn draw_shared(model: &Model, state: &mut State, source: Source) {
+pub fn draw_shared(model: &FactorModel, state: &mut State, source: Source) {
     let mut rng = source.stream(state.iteration, Block::Shrinkage, 1);
     let (b, bf, c) = (model.b(), model.bf(), model.c());
     for (number, prior) in model.prior.shared.iter().enumerate() {

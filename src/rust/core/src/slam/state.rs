@@ -1,7 +1,7 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
 use super::loading_means::LoadingEffects;
-use super::model::{Model, Variance, columns};
+use super::model::{FactorModel, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, index, normal, uniform};
 use crate::runtime::seal::CHAIN_STATE;
@@ -68,7 +68,7 @@ pub struct State {
 
 impl State {
     /// Somewhere in the prior, factors of unit variance, cells as the data have them.
-    pub fn start(model: &Model, source: Source) -> Self {
+    pub fn start(model: &FactorModel, source: Source) -> Self {
         let mut rng = source.stream(0, Block::Start, 0);
         let (n, p, k) = (model.n(), model.p(), model.k);
         let shrinkage = Shrinkage::start(model, &mut rng);
@@ -117,19 +117,19 @@ impl State {
     }
 
     /// `[X, F]`, rotated: with a trait's coefficients and loadings, what explains it.
-    pub(crate) fn design(&self, model: &Model) -> Mat<f64> {
+    pub(crate) fn design(&self, model: &FactorModel) -> Mat<f64> {
         let (b, f) = (model.b(), columns(&self.f, model.n()));
         let entry = |i: usize, l: usize| if l < b { model.data.x[(i, l)] } else { f[(i, l - b)] };
         Mat::from_fn(model.n(), model.c(), entry)
     }
 
     /// Loadings of a trait.
-    pub(crate) fn lambda<'a>(&'a self, model: &Model, j: usize) -> &'a [f64] {
+    pub(crate) fn lambda<'a>(&'a self, model: &FactorModel, j: usize) -> &'a [f64] {
         &self.theta[j * model.c() + model.b()..(j + 1) * model.c()]
     }
 
     /// What the loadings' variances of a trait are multiples of.
-    pub(crate) fn unit(&self, model: &Model, j: usize) -> f64 {
+    pub(crate) fn unit(&self, model: &FactorModel, j: usize) -> f64 {
         if model.prior.scaled { self.sigma2[j] } else { 1.0 }
     }
 
@@ -166,7 +166,7 @@ impl State {
     }
 
     /// `None` if the bytes are not those of a state of this model. States of 0.1 have the same words without a seal.
-    pub fn from_bytes(model: &Model, bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(model: &FactorModel, bytes: &[u8]) -> Option<Self> {
         if CHAIN_STATE.marks(bytes) {
             Self::from_words(model, CHAIN_STATE.content(bytes)?)
         } else {
@@ -174,7 +174,7 @@ impl State {
         }
     }
 
-    fn from_words(model: &Model, words: &[u8]) -> Option<Self> {
+    fn from_words(model: &FactorModel, words: &[u8]) -> Option<Self> {
         let mut rest = words;
         let mut word = || {
             let (head, tail) = rest.split_at_checked(8)?;
@@ -238,7 +238,7 @@ impl State {
 }
 
 /// 0 where nothing was observed, values behind links somewhere near the data.
-fn start_of_cells(model: &Model) -> Vec<f64> {
+fn start_of_cells(model: &FactorModel) -> Vec<f64> {
     if !model.sets.is_empty() {
         return vec![];
     }
@@ -250,7 +250,7 @@ fn start_of_cells(model: &Model) -> Vec<f64> {
 }
 
 /// Cells that are drawn.
-fn count_missing(model: &Model) -> usize {
+fn count_missing(model: &FactorModel) -> usize {
     if !model.sets.is_empty() {
         return 0;
     }

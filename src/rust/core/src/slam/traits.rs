@@ -2,7 +2,7 @@
 
 use super::gaussian::Gaussian;
 use super::loading_means::{mean_at, means};
-use super::model::{Coefficient, InverseGamma, Model, TILE, Variance, columns};
+use super::model::{Coefficient, FactorModel, InverseGamma, TILE, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
 use super::state::State;
@@ -34,7 +34,7 @@ struct Tile<'a> {
 }
 
 /// Draws everything of the traits, by tiles of them.
-pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
+pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: Source) -> Gathered {
     let design = state.design(model);
     let grams = grams(model, &design, &state.g);
     let (iteration, means) = (state.iteration, means(model, state));
@@ -66,7 +66,7 @@ pub fn draw(model: &Model, state: &mut State, y: MatRef<'_, f64>, source: Source
 }
 
 /// What the factors need of the traits as they are, `y` being their responses in the whole basis.
-pub fn gather(model: &Model, state: &State, y: MatRef<'_, f64>) -> Gathered {
+pub fn gather(model: &FactorModel, state: &State, y: MatRef<'_, f64>) -> Gathered {
     let design = state.design(model);
     let before = Before {
         model,
@@ -87,7 +87,7 @@ pub fn gather(model: &Model, state: &State, y: MatRef<'_, f64>) -> Gathered {
 }
 
 /// Y - X B
-pub fn without_fixed(model: &Model, state: &State, y: MatRef<'_, f64>) -> Mat<f64> {
+pub fn without_fixed(model: &FactorModel, state: &State, y: MatRef<'_, f64>) -> Mat<f64> {
     let c = model.c();
     let fixed = Mat::from_fn(model.b(), model.p(), |l, j| state.theta[j * c + l]);
     y - product(model.data.x.as_ref(), fixed.as_ref(), Par::Seq)
@@ -95,7 +95,7 @@ pub fn without_fixed(model: &Model, state: &State, y: MatRef<'_, f64>) -> Mat<f6
 
 /// The sum over tiles of traits, each of which may be changed.
 fn by_tiles(
-    model: &Model,
+    model: &FactorModel,
     theta: &mut [f64],
     sigma2: &mut [f64],
     g: &mut [usize],
@@ -133,7 +133,7 @@ fn by_tiles(
 }
 
 /// W'W of the design at each point of the grid that some trait is at.
-fn grams(model: &Model, design: &Mat<f64>, g: &[usize]) -> Vec<Option<Mat<f64>>> {
+fn grams(model: &FactorModel, design: &Mat<f64>, g: &[usize]) -> Vec<Option<Mat<f64>>> {
     let of_point = |point: usize| {
         g.contains(&point).then(|| {
             let w = model.proportions.at(point);
@@ -158,7 +158,7 @@ pub(super) struct Variances<'a> {
 
 /// What the draws of all tiles start from.
 struct Before<'a> {
-    model: &'a Model,
+    model: &'a FactorModel,
     y: MatRef<'a, f64>,
     design: &'a Mat<f64>,
     grams: &'a [Option<Mat<f64>>],
@@ -168,7 +168,7 @@ struct Before<'a> {
 /// The priors of traits as the state has them.
 #[derive(Clone, Copy)]
 pub(super) struct Priors<'a> {
-    pub model: &'a Model,
+    pub model: &'a FactorModel,
     pub shrinkage: &'a Shrinkage,
     pub shared: &'a [f64],
     /// Means of loadings, k x p, or empty.

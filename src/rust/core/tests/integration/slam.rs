@@ -6,12 +6,12 @@ use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::link::{Binomial, KnownPrecision, Link, NegativeBinomial, Ordinal, Poisson};
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
 use fastlmm_core::slam::{
-    Chain, Coefficient, Data, InverseGamma, LoadingMeans, Loadings, Model, Prior, Proportions, Ray, Set, State,
+    Chain, Coefficient, Data, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Set, State,
 };
 use std::sync::Arc;
 
 pub struct World {
-    pub model: Model,
+    pub model: FactorModel,
     /// Covariances of the random effects, in rows.
     covariances: Vec<Mat<f64>>,
     /// Eigenvectors of the kernel.
@@ -102,7 +102,7 @@ impl World {
         let s: Vec<f64> = eigen.S().column_vector().iter().map(|s| s.max(0.0)).collect();
         let x = Mat::from_fn(n, 2, |i, j| if j == 0 { 1.0 } else { noise(3, i, 0) - 0.5 });
         let points = vec![0.0, 0.25, 0.5, 0.75];
-        let model = Model {
+        let model = FactorModel {
             proportions: Proportions::new(
                 &s,
                 points,
@@ -165,7 +165,7 @@ impl World {
             ..one.model.data
         };
         Self {
-            model: Model {
+            model: FactorModel {
                 proportions,
                 data,
                 rays,
@@ -790,7 +790,7 @@ fn threads_do_not_change_the_draws() {
 }
 
 /// Entries of G and R, and fixed effects with what goes through the factors.
-fn estimands(model: &Model, state: &State) -> Vec<f64> {
+fn estimands(model: &FactorModel, state: &State) -> Vec<f64> {
     let (c, b, k) = (model.c(), model.b(), model.k);
     let lambda = |j: usize, m: usize| state.theta[j * c + b + m];
     let h = |g: usize| model.proportions.h[g];

@@ -1,6 +1,6 @@
 //! `y_i ~ Binomial(n_i, 1 / (1 + exp(-eta_i)))`
 
-use super::{Expected, Link, Slopes, draw_log_concave, logistic, softplus, softplus_remainder};
+use super::{EtaSlopes, Expected, Link, draw_log_concave, logistic, softplus, softplus_remainder};
 use crate::slam::rng::{Stream, binomial};
 use libm::lgamma;
 
@@ -29,7 +29,7 @@ impl Link for Binomial {
         }
         let slopes = |eta: f64| {
             let p = logistic(eta);
-            Slopes {
+            EtaSlopes {
                 first: y - n * p,
                 second: -n * p * (1.0 - p),
             }

@@ -76,7 +76,7 @@ pub trait Link: Send + Sync {
 }
 
 /// Derivatives of a log likelihood by eta.
-pub(crate) struct Slopes {
+pub(crate) struct EtaSlopes {
     pub first: f64,
     pub second: f64,
 }
@@ -86,14 +86,14 @@ pub(crate) struct Slopes {
 pub(crate) fn draw_log_concave(
     now: f64,
     expected: Expected,
-    slopes: impl Fn(f64) -> Slopes,
+    slopes: impl Fn(f64) -> EtaSlopes,
     remainder: impl Fn(f64, f64) -> f64,
     rng: &mut Stream,
 ) -> f64 {
     let Expected { mean, variance } = expected;
     let whole = |x: f64| {
         let of = slopes(x);
-        Slopes {
+        EtaSlopes {
             first: of.first - (x - mean) / variance,
             second: of.second - variance.recip(),
         }
@@ -122,7 +122,7 @@ pub(crate) fn draw_log_concave(
 }
 
 /// The zero of a slope that falls: Newton's steps inside a bracket that shrinks.
-fn mode(start: f64, slopes: &impl Fn(f64) -> Slopes) -> f64 {
+fn mode(start: f64, slopes: &impl Fn(f64) -> EtaSlopes) -> f64 {
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
     let (mut x, mut longest) = (start, 1.0);
     for _ in 0..200 {

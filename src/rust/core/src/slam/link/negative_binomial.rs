@@ -1,6 +1,6 @@
 //! `y_i ~ NB(mu_i, r)` with `mu_i = exp(o_i + eta_i)` and variance `mu + mu^2 / r`; a priori 1 / r has an exponential distribution with mean 1.
 
-use super::{Expected, Link, Slopes, draw_log_concave, logistic, softplus, softplus_remainder};
+use super::{EtaSlopes, Expected, Link, draw_log_concave, logistic, softplus, softplus_remainder};
 use crate::slam::rng::{Stream, gamma, poisson, slice};
 use libm::lgamma;
 
@@ -58,7 +58,7 @@ impl Link for NegativeBinomial {
         let shift = self.offset[row] - r.ln();
         let slopes = |eta: f64| {
             let p = logistic(eta + shift);
-            Slopes {
+            EtaSlopes {
                 first: y - (y + r) * p,
                 second: -(y + r) * p * (1.0 - p),
             }

@@ -1,6 +1,6 @@
 //! `y_i ~ Poisson(exp(o_i + eta_i))`: the variance of eta that is residual is overdispersion.
 
-use super::{Expected, Link, Slopes, draw_log_concave};
+use super::{EtaSlopes, Expected, Link, draw_log_concave};
 use crate::slam::rng::{Stream, poisson};
 use libm::lgamma;
 
@@ -28,7 +28,7 @@ impl Link for Poisson {
         }
         let slopes = |eta: f64| {
             let mean = (eta + offset).exp();
-            Slopes {
+            EtaSlopes {
                 first: y - mean,
                 second: -mean,
             }
