@@ -1,15 +1,18 @@
 # Have the chains converged? The worst of what does not depend on signs, order and scale of factors: h2, G, R, rg with what is off the diagonal, and B.
 
-# list(rhat, worst, bulk, tail, shown, all); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
+# list(rhat, worst, bulk, tail, shown, all, unjudged); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
 slam_convergence <- function(fit, most = 300) {
   if (count_draws(fit) < 8 * length(fit$draws)) return(NULL)
   table <- invariant_table(fit, 0.9, most = most)
   if (all(is.na(table$rhat))) return(NULL)
   list(
     rhat = max(table$rhat, na.rm = TRUE), worst = table$variable[which.max(table$rhat)], bulk = min(table$ess_bulk, na.rm = TRUE), tail = min(table$ess_tail, na.rm = TRUE),
-    shown = nrow(table), all = count_invariant(fit)
+    shown = nrow(table), all = count_invariant(fit), unjudged = sum(not_judged(table))
   )
 }
+
+# Rows that vary and have no rhat: correlations that are not defined in all draws, as where an effect has no variance
+not_judged <- function(table) is.na(table$rhat) & !(table$sd %in% 0 | !is.na(table$sd) & table$sd <= 1e-12 * abs(table$mean))
 
 # Heritabilities, entries of G and R, genetic correlations and coefficients
 count_invariant <- function(fit, p = ncol(fit$Y)) {
@@ -81,7 +84,9 @@ convergence_text <- function(fit, found) {
   some <- if (found$shown < found$all) sprintf(" (%s of %s)", format(found$shown), format(found$all, big.mark = ","))
   paste0(
     "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst,
-    "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails"
+    "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails",
+    # fits of before have no such number
+    if (isTRUE(found$unjudged > 0)) sprintf("; %s not judged: not defined in all draws, as a correlation where a variance is 0 (rhat is NA in summary(fit)$table)", counted(found$unjudged, "quantity", "quantities"))
   )
 }
 

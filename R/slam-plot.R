@@ -3,15 +3,16 @@
 #' Pictures of a sparse-factor model
 #'
 #' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
-#' `"h2"`: heritabilities with their intervals, with several random effects of each; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
-#' correlations of P. With several random effects `"covariance"` and `"trace"` are of all effects together, the sum of their G and of their proportions; for one effect draw `rg(fit, effect)` and `h2(fit, effect =, draws = TRUE)`. `biplot()`: scores of rows and loadings of responses on two factors.
+#' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
+#' correlations of P. With several random effects `"covariance"` has a panel for each of them, responses in one order, `"h2"` the proportions of all beside one another, and `"trace"` a panel for each proportion. `biplot()`: scores of rows and loadings of responses on two factors.
 #'
 #' Names for which there is no room are cut in the middle, with the whole names below; of a great many every second, third, ... is written.
 #'
 #' @param x,object a fit by [slamglmm_fit()].
 #' @param which which picture.
-#' @param traits responses that are wanted; `NULL`: all (of a trace the first nine).
+#' @param traits responses that are wanted; `NULL`: all (of a trace as many as make nine panels).
 #' @param level probability of intervals.
+#' @param effect name or number of the random effect that is wanted; `NULL`: all. Loadings are of all.
 #' @param choices numbers of two factors.
 #' @param ... not used; an unknown argument is an error.
 #' @return `plot()`, `biplot()`: x, invisibly. `autoplot()`: a `ggplot` object.
@@ -24,14 +25,14 @@
 #' plot(fit, "h2")
 #' biplot(fit)
 #' @export
-plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, level = 0.95, ...) {
+plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, level = 0.95, effect = NULL, ...) {
   check_arguments(...)
   check_level(level)
   switch(one_of(which),
-    covariance = draw_heat(correlation_picture(x, traits, level)),
-    loadings = draw_heat(loadings_picture(x, traits, level)),
-    h2 = draw_intervals(h2_picture(x, traits, level)),
-    trace = draw_traces(trace_picture(x, traits))
+    covariance = draw_heats(correlation_pictures(x, traits, level, effect)),
+    loadings = draw_heat(loadings_picture(x, traits, level, effect)),
+    h2 = draw_intervals(h2_picture(x, traits, level, effect), h2_label(x, effect)),
+    trace = draw_traces(trace_picture(x, traits, effect))
   )
   invisible(x)
 }
@@ -47,8 +48,21 @@ biplot.slamglmm <- function(x, choices = 1:2, traits = NULL, ...) {
 
 # ---- what is drawn ---------------------------------------------------------------------------------------------------
 
-# list(values, faded, limit, title): rows from the top
-correlation_picture <- function(fit, traits, level) {
+# Names of the effects that are drawn
+drawn_effects <- function(fit, effect) if (is.null(effect)) effect_names(fit) else effect_names(fit)[one_effect(fit, effect)]
+
+# A picture of each effect, responses of all in the order of a clustering
+correlation_pictures <- function(fit, traits, level, effect) {
+  pictures <- lapply(drawn_effects(fit, effect), function(one) effect_correlations(with_effect(fit, one), traits, level, if (is_several(fit)) one))
+  alike <- Reduce(`+`, lapply(pictures, function(picture) abs(picture$values))) / length(pictures)
+  order <- if (nrow(alike) > 2) stats::hclust(stats::as.dist(1 - alike), "average")$order else seq_len(nrow(alike))
+  lapply(pictures, function(picture) replace(picture, c("values", "faded"), list(picture$values[order, order, drop = FALSE], picture$faded[order, order, drop = FALSE])))
+}
+
+correlation_picture <- function(fit, traits, level, effect = NULL) correlation_pictures(fit, traits, level, effect)[[1]]
+
+# list(values, faded, limit, title): rows from the top. `effect`: the name of one of several
+effect_correlations <- function(fit, traits, level, effect) {
   genetic <- is.null(fit$unidentified)
   what <- if (genetic) "G" else "P"
   at <- trait_index(fit, traits)
@@ -61,14 +75,14 @@ correlation_picture <- function(fit, traits, level) {
     faded <- faded | t(faded)
   }
   values[!is.finite(values)] <- 0
-  values <- pmax(pmin(values, 1), -1)
-  by_cluster <- if (length(at) > 2) stats::hclust(stats::as.dist(1 - abs(values)), "average")$order else seq_along(at)
-  list(values = values[by_cluster, by_cluster, drop = FALSE], faded = faded[by_cluster, by_cluster, drop = FALSE], limit = 1, title = if (genetic) "genetic correlations" else "correlations", level = level)
+  title <- if (!is.null(effect)) paste("correlations of", quoted(effect)) else if (genetic) "genetic correlations" else "correlations"
+  list(values = pmax(pmin(values, 1), -1), faded = faded, limit = 1, title = title, level = level, effect = effect)
 }
 
 holds_zero <- function(table) is.na(table$low) | table$low <= 0 & table$high >= 0
 
-loadings_picture <- function(fit, traits, level) {
+loadings_picture <- function(fit, traits, level, effect = NULL) {
+  if (!is.null(effect)) abort_all_effects()
   at <- trait_index(fit, traits)
   table <- factor_loadings(fit, level = level, traits = traits)
   values <- matrix(table$mean, length(at), dimnames = list(colnames(fit$Y)[at], factor_names(fit))) / fit$scale$sd[at]
@@ -76,25 +90,33 @@ loadings_picture <- function(fit, traits, level) {
   list(values = values, faded = faded, limit = max(abs(values), 1e-12), title = "loadings, in standard deviations", level = level)
 }
 
-h2_picture <- function(fit, traits, level) {
+abort_all_effects <- function() abort_fastlmm("effect", "loadings and scores are of all random effects together: leave effect out")
+
+# A row for each response and effect
+h2_picture <- function(fit, traits, level, effect = NULL) {
   check_identified(fit, "h2()")
-  if (!is_several(fit)) return(h2(fit, traits, level = level))
-  tables <- lapply(effect_names(fit), function(effect) h2(fit, traits, level = level, effect = effect))
-  rows <- seq_len(nrow(tables[[1]]))
-  named <- Map(function(table, effect) replace(table, "response", paste0(table$response, " (", effect, ")")), tables, effect_names(fit))
-  # effects of a response beside each other
-  do.call(rbind, named)[order(rep(rows, length(tables))), ]
+  one <- function(effect) data.frame(h2(fit, traits, level = level, effect = effect), effect = effect)
+  do.call(rbind, lapply(drawn_effects(fit, effect), one))
+}
+
+# What the axis says: whose proportion, if one of several effects is drawn
+h2_label <- function(fit, effect) {
+  paste0("proportion of variance (", if (is_several(fit) && !is.null(effect)) paste("of", quoted(drawn_effects(fit, effect))) else "h2", ")")
 }
 
 # list(iteration, draws, responses, what): draws are iterations x chains x responses; of h2, or of P where h2 cannot be told
-trace_picture <- function(fit, traits) {
+trace_picture <- function(fit, traits, effect = NULL) {
   at <- trait_index(fit, traits)
-  if (is.null(traits)) at <- utils::head(at, 9)
-  all <- invariant_draws(fit, at)[, , seq_along(at), drop = FALSE]
-  list(iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = colnames(fit$Y)[at], what = if (is.null(fit$unidentified)) "h2" else "P")
+  effects <- drawn_effects(fit, effect)
+  if (is.null(traits)) at <- utils::head(at, 9 %/% length(effects))
+  what <- if (is.null(fit$unidentified)) "h2" else "P"
+  names <- c(outer(vapply(effects, of_effect, "", fit = fit, what = what), colnames(fit$Y)[at], function(what, response) paste0(what, "[", response, "]")))
+  all <- invariant_draws(fit, at)[, , names, drop = FALSE]
+  list(iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = if (is_several(fit)) names else colnames(fit$Y)[at], what = what)
 }
 
-biplot_picture <- function(fit, choices, traits) {
+biplot_picture <- function(fit, choices, traits, effect = NULL) {
+  if (!is.null(effect)) abort_all_effects()
   at <- trait_index(fit, traits)
   k <- fit$n_factors
   whole <- is.numeric(choices) && length(choices) == 2 && all(choices %in% seq_len(k)) && choices[1] != choices[2]
@@ -117,6 +139,16 @@ cell_colours <- function(picture) {
 faded_colours <- function(colours, left = 0.3) {
   parts <- grDevices::col2rgb(colours)
   grDevices::rgb(t(255 - left * (255 - parts)), maxColorValue = 255)
+}
+
+# Panels beside one another, or below on a page that is higher than wide
+draw_heats <- function(pictures) {
+  if (length(pictures) == 1) return(draw_heat(pictures[[1]]))
+  old <- graphics::par(no.readonly = TRUE)
+  on.exit(graphics::par(replace(old, "new", FALSE)))
+  high <- graphics::par("din")[1] < graphics::par("din")[2]
+  graphics::par(mfrow = if (length(pictures) > 2) c(2, 2) else if (high) 2:1 else 1:2)
+  for (picture in pictures) draw_heat(picture)
 }
 
 # Room for labels: at most a third of the picture
@@ -161,24 +193,38 @@ colour_key <- function(limit) {
 
 # ---- intervals, traces, biplots --------------------------------------------------------------------------------------
 
-draw_intervals <- function(table) {
+# A row for each response, in it the effects beside one another
+draw_intervals <- function(table, label) {
   old <- graphics::par("mai")
   on.exit(graphics::par(mai = old))
   graphics::plot.new()
   size <- graphics::par("fin")
-  count <- nrow(table)
-  labels <- fit_labels(table$response, size[1] * 0.4, (size[2] - 1.2) / count)
-  lines <- cut_legend(labels, table$response, size[1])
+  responses <- unique(table$response)
+  effects <- unique(table$effect)
+  count <- length(responses)
+  labels <- fit_labels(responses, size[1] * 0.4, (size[2] - 1.2) / count)
+  lines <- cut_legend(labels, responses, size[1])
   width <- max(graphics::strwidth(labels$text[labels$shown], "inches", cex = labels$cex)) + 0.2
-  graphics::par(mai = c(0.75 + legend_height(lines), width, 0.2, 0.2), new = TRUE)
+  graphics::par(mai = c(0.75 + legend_height(lines), width, if (length(effects) > 1) 0.5 else 0.2, 0.2), new = TRUE)
   at <- rev(seq_len(count))
   graphics::plot(c(0, 1), c(0.5, count + 0.5), type = "n", yaxt = "n", yaxs = "i", xlab = "", ylab = "", bty = "l")
-  graphics::title(xlab = "proportion of variance (h2)", line = 2.2)
+  graphics::title(xlab = label, line = 2.2)
   graphics::abline(h = at, col = "grey92")
-  graphics::segments(table$low, at, table$high, at, lwd = 1.5, col = "#1b4f72")
-  graphics::points(table$h2, at, pch = 19, cex = min(1, max(0.4, 30 / count)), col = "#1b4f72")
+  colours <- effect_colours(length(effects))[match(table$effect, effects)]
+  height <- at[match(table$response, responses)] + 0.6 * ((length(effects) + 1) / 2 - match(table$effect, effects)) / length(effects)
+  graphics::segments(table$low, height, table$high, height, lwd = 1.5, col = colours)
+  graphics::points(table$h2, height, pch = 19, cex = min(1, max(0.4, 30 / nrow(table))), col = colours)
   label_axis(2, at, labels)
+  if (length(effects) > 1) effect_key(effects)
   draw_legend_lines(lines)
+}
+
+effect_colours <- function(count) c("#1b4f72", "#d35400", "#1e8449", "#7d3c98")[seq_len(count)]
+
+# Above the picture
+effect_key <- function(effects) {
+  usr <- graphics::par("usr")
+  graphics::legend(mean(usr[1:2]), usr[4], short_labels(effects, 24)$text, col = effect_colours(length(effects)), pch = 19, lty = 1, horiz = TRUE, bty = "n", cex = 0.8, xjust = 0.5, yjust = 0, xpd = NA)
 }
 
 chain_colours <- function(count) grDevices::hcl.colors(max(count, 1), "Dark 3", alpha = 0.7)

@@ -58,7 +58,7 @@
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
 #'
 #'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
-#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at; `NULL` with fewer than 8
+#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at, and `unjudged` of these are not defined in all draws (a correlation where a variance is 0) and not judged; `NULL` with fewer than 8
 #'   draws a chain. Rows without any response are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a

@@ -394,8 +394,8 @@ test_that("pictures and tables are of each effect, whatever its name", {
   world$K <- NULL
   fit <- several_fit(world, Y ~ (1 | response) + (1 | `my [1]`), chains = 1)
   picture <- fastlmm:::h2_picture(fit, c("c", "a"), 0.9)
-  expect_equal(picture$response, paste0(rep(c("c", "a"), each = 2), c(" (response)", " (my [1])")))
-  expect_equal(unlist(picture[4, -1]), unlist(h2(fit, "a", level = 0.9, effect = "my [1]")[-1]))
+  expect_equal(paste(picture$response, picture$effect), paste(c("c", "a"), rep(c("response", "my [1]"), each = 2)))
+  expect_equal(unlist(picture[4, 2:5]), unlist(h2(fit, "a", level = 0.9, effect = "my [1]")[-1]))
   grDevices::pdf(NULL)
   withr::defer(grDevices::dev.off())
   expect_no_error(plot(fit, "h2"))
@@ -431,4 +431,58 @@ test_that("effects are recovered", {
   expect_lt(rg(fit, "block")[1, 2], -0.4)
   expect_equal(h2(fit)$line, c(0.4, 0.4), tolerance = 0.5)
   expect_equal(h2(fit)$block, c(0.3, 0.3), tolerance = 0.6)
+})
+
+# ---- what is shown -----------------------------------------------------------------------------------------------------
+
+test_that("pictures are of each effect", {
+  fit <- several_fit(several_world())
+  pictures <- fastlmm:::correlation_pictures(fit, NULL, 0.9, NULL)
+  expect_equal(vapply(pictures, `[[`, "", "title"), c("correlations of \"id\"", "correlations of \"block\""))
+  for (i in 1:2) {
+    effect <- c("id", "block")[i]
+    expect_equal(pictures[[i]]$values[letters[1:3], letters[1:3]], rg(fit, effect), tolerance = 1e-12)
+    expect_identical(rownames(pictures[[i]]$values), rownames(pictures[[1]]$values))
+    table <- rg(fit, effect, level = 0.9)
+    expect_identical(pictures[[i]]$faded[cbind(match(table$response1, rownames(pictures[[i]]$values)), match(table$response2, rownames(pictures[[i]]$values)))], table$low <= 0 & table$high >= 0)
+  }
+  expect_equal(fastlmm:::correlation_picture(fit, NULL, 0.9, "block")$title, "correlations of \"block\"")
+  table <- fastlmm:::h2_picture(fit, c("c", "a"), 0.9)
+  expect_equal(table[table$effect == "block", names(table) != "effect"], h2(fit, c("c", "a"), level = 0.9, effect = "block"), ignore_attr = TRUE)
+  expect_equal(unique(table$effect), c("id", "block"))
+  traces <- fastlmm:::trace_picture(fit, NULL)
+  expect_equal(traces$responses, c("h2_id[a]", "h2_block[a]", "h2_id[b]", "h2_block[b]", "h2_id[c]", "h2_block[c]"))
+  expect_equal(c(traces$draws[, , 4]), h2(fit, effect = "block", draws = TRUE)["b", ])
+  expect_equal(fastlmm:::trace_picture(fit, "c", "block")$responses, "h2_block[c]")
+  expect_equal(fastlmm:::h2_label(fit, 2), "proportion of variance (of \"block\")")
+  grDevices::pdf(withr::local_tempfile(fileext = ".pdf"), 7, 5)
+  withr::defer(grDevices::dev.off())
+  before <- par(no.readonly = TRUE)
+  for (which in c("covariance", "h2", "trace")) for (effect in list(NULL, "block")) expect_silent(plot(fit, which, effect = effect))
+  expect_silent(plot(fit, "loadings"))
+  expect_equal(par(no.readonly = TRUE)[c("mar", "oma", "mfrow", "cex")], before[c("mar", "oma", "mfrow", "cex")])
+  expect_error(plot(fit, effect = "blok"), "did you mean", class = "fastlmm_error_effect")
+  expect_error(plot(fit, "loadings", effect = "id"), class = "fastlmm_error_effect")
+  skip_if_not_installed("ggplot2")
+  for (which in c("covariance", "h2", "trace")) for (effect in list(NULL, "block")) expect_silent(print(ggplot2::autoplot(fit, which, effect = effect)))
+  tiles <- ggplot2::layer_data(ggplot2::autoplot(fit, level = 0.9))
+  expect_equal(nrow(tiles), 18)
+  built <- ggplot2::autoplot(fit)$data
+  expect_equal(built$value[built$panel == "block" & built$row == "c" & built$column == "a"], rg(fit, "block")["c", "a"])
+  expect_error(ggplot2::autoplot(fit, "biplot", effect = "id"), class = "fastlmm_error_effect")
+})
+
+test_that("correlations that are not defined in all draws are counted, not forgotten", {
+  fit <- several_fit(several_world(), iter = 60)
+  for (name in c("point", "factors_point", "h", "factors_h")) fit$draws[[1]][[name]][, 7] <- 0
+  fit$convergence <- fastlmm:::slam_convergence(fit)
+  table <- summary(fit)$table
+  expect_equal(fit$convergence$unjudged, sum(is.na(table$rhat)))
+  expect_setequal(table$variable[is.na(table$rhat)], paste0(rep(c("rg_id[", "rg_block["), each = 3), c("a,b]", "a,c]", "b,c]")))
+  expect_output(print(fit), "6 quantities not judged", fixed = TRUE)
+  expect_match(fastlmm:::convergence_text(fit, fit$convergence), "rhat is NA")
+  # what does not vary has nothing to judge: block is no cause of factors
+  apart <- several_fit(several_world(), factors = ~ (1 | id), iter = 60)
+  rows <- grepl("rg_block", summary(apart)$table$variable)
+  expect_true(all(is.na(summary(apart)$table$rhat[rows])))
 })
