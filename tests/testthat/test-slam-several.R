@@ -410,6 +410,18 @@ test_that("pictures and tables are of each effect, whatever its name", {
   expect_equal(unique(as.data.frame(VarCorr(fit))$grp), c("residual", "Residual.1", "Residual"))
 })
 
+test_that("draws that were changed are refused", {
+  fit <- several_fit(several_world(), factors = ~ sex)
+  changed <- function(name, value) {
+    fit$draws[[2]][[name]] <- value(fit$draws[[2]][[name]])
+    fit
+  }
+  shorter <- function(x) x[seq_len(length(x) - 1)]
+  for (name in c("theta", "factors", "factors_b", "factors_point", "point")) expect_error(ranef(changed(name, shorter)), name, class = "fastlmm_error_shape")
+  expect_error(ranef(changed("cells", function(x) 1)), "cells", class = "fastlmm_error_shape")
+  for (bad in c(220, -1, NaN)) for (name in c("point", "factors_point")) expect_error(ranef(changed(name, function(x) replace(x, 1, bad))), "points", class = "fastlmm_error")
+})
+
 test_that("the memory of a grid counts its rays", {
   world <- several_world()
   grid <- 1e8

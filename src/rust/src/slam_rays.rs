@@ -10,7 +10,7 @@ use fastlmm_core::runtime::memory::claim;
 use fastlmm_core::runtime::monitor::Monitor;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::ray_effects::{Drawn, effect_means, times_power};
-use fastlmm_core::slam::{Ray, Sampler, covariance_of_rows};
+use fastlmm_core::slam::{FactorModel, Ray, Sampler, covariance_of_rows};
 use std::sync::Arc;
 
 pub type Rays = Vec<Arc<Ray>>;
@@ -56,9 +56,27 @@ fn ffi_slam_effect_means(sampler: ExternalPtr<Sampler>, draws: List, threads: i3
         .map(|chain| EffectDrawsView::new(&chain))
         .collect::<Reply<_>>()?;
     let drawn: Vec<Drawn<'_>> = chains.iter().map(EffectDrawsView::drawn).collect::<Reply<_>>()?;
+    drawn.iter().try_for_each(|drawn| check_drawn(sampler.model(), drawn))?;
     let workers = Workers::new(view::count(threads, "threads")?)?;
     let means = effect_means(sampler.model(), &drawn, &workers)?;
     Ok(List::from_values(means.iter().map(reply::columns)))
+}
+
+/// Draws of a chain may have been changed since they were made.
+fn check_drawn(model: &FactorModel, drawn: &Drawn<'_>) -> Reply<()> {
+    let (p, k, data) = (model.p(), model.k, &model.data);
+    let draws = drawn.point.len() / p;
+    let cells: usize = data.missing.iter().map(Vec::len).sum();
+    view::same_length("point", drawn.point.len(), draws * p)?;
+    view::same_length("theta", drawn.theta.len(), draws * model.c() * p)?;
+    view::same_length("factors", drawn.f.len(), draws * model.n() * k)?;
+    view::same_length("factors_b", drawn.bf.len(), draws * data.xf.ncols() * k)?;
+    view::same_length("factors_point", drawn.factors_point.len(), draws * k)?;
+    view::same_length("cells", drawn.cells.len(), draws * cells)?;
+    let bound = model.proportions.h.len();
+    let number = |g: f64| if g.is_nan() { 0 } else { g as i32 + 1 };
+    let mut points = drawn.point.iter().chain(drawn.factors_point);
+    points.try_for_each(|&g| view::index(number(g), bound, "points").map(drop))
 }
 
 /// A power of V, at the point of each column, times the columns.
