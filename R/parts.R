@@ -59,7 +59,7 @@ design_of <- function(fit, type, data) {
   design <- forge_design(fit, data)
   blocks <- Map(function(one, new) {
     at <- match(new$id, one$ids)
-    if (anyNA(at)) abort_new_levels(unique(new$id[is.na(at)]), one$name)
+    if (anyNA(at)) abort_new_levels(unique(new$id[is.na(at)]), one)
     incidence(list(group = seq_along(at), index = at, z = new$z, ids = one$ids), rownames(design$X))
   }, fit$random, design$random)
   do.call(cbind, unname(blocks))

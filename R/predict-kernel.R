@@ -5,7 +5,7 @@ kernel_source <- function(random, id, K, allow.new.levels) {
   if (!is.null(K)) K <- check_cross_kernel(K, random, id)
   source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
   unknown <- is.na(source$given) & is.na(source$known)
-  if (any(unknown) && !allow.new.levels && !is_own_part(random)) abort_new_levels(id[unknown], random$name)
+  if (any(unknown) && !allow.new.levels && !is_own_part(random)) abort_new_levels(id[unknown], random)
   source$effect <- source_effect(random, source)
   source$random <- random
   source
@@ -173,14 +173,15 @@ abort_other_kernel <- function(difference) {
   )
 }
 
-abort_new_levels <- function(id, name) {
+abort_new_levels <- function(id, random) {
   if (any(is_new_row(id))) abort_new_rows(id[is_new_row(id)])
   abort_fastlmm(
     "new_levels",
-    paste0(
-      counted(length(id), "id"), " of ", quoted(name), " in newdata not in the kernel: ", first_names(id),
-      "; give K = (kernel of new by old ids), or allow.new.levels = TRUE for an effect of 0"
-    ),
+    if (is.null(random$kernel)) {
+      paste0(counted(length(id), "level"), " of ", quoted(random$name), " in newdata not in the data of the fit: ", first_names(id), "; give allow.new.levels = TRUE for an effect of 0")
+    } else {
+      paste0(counted(length(id), "id"), " of ", quoted(random$name), " in newdata not in the kernel: ", first_names(id), "; give K = (kernel of new by old ids), or allow.new.levels = TRUE for an effect of 0")
+    },
     levels = id
   )
 }

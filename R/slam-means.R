@@ -15,7 +15,25 @@ ranef.slamglmm <- function(object, draws = FALSE, condVar = FALSE, which = c("al
   if (draws || condVar) all <- if (is_several(object)) several_effect_draws(object, at) else list(id_effect_draws(object, at[[1]]))
   if (draws) effects <- all
   if (condVar) effects <- Map(function(effects, all) structure(effects, postVar = effect_covariances(all)), effects, all)
-  wanted_groups(structure(effects, names = effect_names(object)), whichel)
+  effects <- wanted_groups(structure(effects, names = effect_names(object)), whichel)
+  if (draws) effects else structure(effects, class = "ranef.slamglmm")
+}
+
+#' @rdname predict.slamglmm
+#' @export
+as.data.frame.ranef.slamglmm <- function(x, row.names = NULL, optional = FALSE, ...) {
+  check_arguments(...)
+  framed <- function(effects) structure(data.frame(effects, check.names = FALSE), postVar = attr(effects, "postVar"))
+  do.call(rbind, unname(Map(long_effects, lapply(x, framed), names(x))))
+}
+
+#' @rdname predict.slamglmm
+#' @export
+print.ranef.slamglmm <- function(x, ...) {
+  variance <- !is.null(attr(x[[1]], "postVar"))
+  print(lapply(x, function(effects) structure(effects, postVar = NULL)), ...)
+  if (variance) cat("with posterior covariances for", quoted(names(x)), "\n")
+  invisible(x)
 }
 
 # Ids x responses x draws

@@ -27,6 +27,7 @@ total_fixed <- function(fit, d) {
 #'
 #' @param object,x,formula,fit a fit by [slamglmm_fit()].
 #' @param type of a model matrix: `"fixed"` or `"random"`.
+#' @param name one or more names of components, or `"ALL"`.
 #' @param fixed.only,random.only,env,data see [fastlmm-accessors].
 #' @param add.dropped give columns that depend on others, which are left out of the model, as `NA`?
 #' @param draws all draws instead of their mean?
@@ -40,6 +41,9 @@ total_fixed <- function(fit, d) {
 #'   each of h2, G, R, rg and B with its posterior `mean` and `sd`, the ends `low` and `high` of its interval, `rhat` (1 where the chains agree; above 1.05 they have not converged) and the effective numbers of draws for
 #'   means (`ess_bulk`) and for ends of intervals (`ess_tail`). Rows are named by `variable`: `h2[a]`, `G[a]` (a variance), `G[a,b]`,
 #'   `rg[a,b]`, `B[sexm,a]`, of responses a and b; with several random effects `h2_id[a]`, `G_id[a,b]`, `rg_id[a,b]`. `print()` says what is worst of all of them.
+#'
+#'   `getME()`: `X`, `Z`, `Zt`, `K`, `y` (rows x responses), `offset`, `fixef`, `beta`, `mu`, `flist`, `cnms`, `n`, `N`, `p`, `q`, `rank`, `n_rtrms`, `n_rfacs`, `Ztlist`, `Gp`, as for [getME.fastlmm()]; other components, as `theta`, are
+#'   estimates of a likelihood: the error `component`.
 #'
 #'   `logLik()`, `extractAIC()`, `anova()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
 #' @name slamglmm_methods

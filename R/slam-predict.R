@@ -27,10 +27,12 @@
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
 #' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).
 #' @param whichel see [ranef.fastlmm()].
+#' @param x what `ranef()` gave.
+#' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
 #' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x responses x draws, chains one after the other; with `se.fit` a list of `fit` and
 #'   `se.fit`. With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
-#'   `ranef()`: a list with a matrix of posterior means of the effects, ids x responses, for each random effect, by its name; with `draws` arrays ids x responses x draws, of which [quantile()] makes intervals (see Examples). `residuals()`: rows by responses; a missing cell has a fitted value, and no
+#'   `ranef()`: a list with a matrix of posterior means of the effects, ids x responses, for each random effect, by its name (of class `ranef.slamglmm`; `as.data.frame()` gives `grpvar`, the name of the effect, `term`, the response, `grp`, `condval` and, with `condVar`, `condsd`); with `draws` arrays ids x responses x draws, of which [quantile()] makes intervals (see Examples). `residuals()`: rows by responses; a missing cell has a fitted value, and no
 #'   residual. Where the random effect cannot be told from the residual nothing of it is in these, but for the width of intervals of predictions.
 #'
 #'   Random numbers are those of the fit's seed: the same call gives the same numbers, and R's own are left as they are.

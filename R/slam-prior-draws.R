@@ -5,41 +5,65 @@
 #' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: a response whose fixed effects leave a variance of 1. A prior whose total variance P is far from 1, or whose
 #' correlations are all near 0 or 1, is more informative than one may want. The default prior is a wide one: of three responses the median of P is about 7, and 5 percent of it are above 150.
 #' @param prior by [slam_prior()]; its `covariates` are not looked at. Where its residual variance has names, or its loadings a [loading_regression()],
-#'   these names, or else the rows of the regression's data, are the responses, and `p` must be given as their number. A model of one random effect is meant: a function of the proportions gets a vector.
-#' @param p number of responses, at least 1.
+#'   these names, or else the rows of the regression's data, are the responses.
+#' @param p number of responses, at least 1; `NULL`: as many as the prior names, else 2.
+#' @param effects names of the random effects, one to four; `NULL`: those that a [dirichlet_prior()] of `prior` names, else one, of whose proportions a function gets a vector.
 #' @param n_factors number of factors.
 #' @param n number of draws.
 #' @param grid number of points of the grid of proportions, or the points.
 #' @param rows number of rows of the data, which the scale of a [horseshoe()] depends on.
 #' @param seed a whole number; `NULL`: from R's generator as it is.
-#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). `print()` shows quantiles over responses and pairs.
+#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). With several random effects `G`, `rg` and `h2` are lists of such arrays, by name of the effect. `print()` shows quantiles over responses and pairs.
 #' @seealso [slam_prior()], and [G()] and others for draws of the posterior distribution.
 #' @examples
 #' slam_prior_draws(p = 3, n = 500, seed = 1)
+#' slam_prior_draws(slam_prior(h2 = dirichlet_prior(c(id = 3, block = 1, residual = 2))), n = 500, seed = 1)
 #' @export
-slam_prior_draws <- function(prior = slam_prior(), p = 2, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL) {
+slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL, effects = NULL) {
   check_arguments()
+  if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
+  named <- unlist(lapply(prior$residual, names))
+  if (is.null(named)) named <- rownames(prior$loading_means$data)
+  named <- unique(named)
+  if (is.null(p)) p <- if (is.null(named)) 2 else length(named)
   grid <- if (length(grid) > 1) check_grid(grid) else grid
   for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
   if (!is_count(n_factors) && !(is.numeric(n_factors) && identical(as.numeric(n_factors), 0))) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
   points <- if (length(grid) > 1) length(grid) else grid
   check_memory(8 * (6 * n * p^2 + 8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
-  if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
-  named <- unlist(lapply(prior$residual, names))
-  if (is.null(named)) named <- rownames(prior$loading_means$data)
-  responses <- if (is.null(named)) paste0("t", seq_len(p)) else unique(named)
+  effects <- prior_effects(prior, effects)
+  responses <- if (is.null(named)) paste0("t", seq_len(p)) else named
   # covariates shift means, and nothing that is drawn here
   prior$covariates <- fixed_variance(1)
-  numbers <- prior_numbers(prior, grid, rows, responses, character())
+  numbers <- prior_numbers(prior, grid, rows, responses, character(), prior_points(grid, effects), effects)
   if (length(responses) != p) abort_fastlmm("prior", sprintf("the prior names %d responses, and p is %.0f", length(responses), p))
   state <- seed_generator(seed)
   on.exit(state$restore())
   all <- replicate(n, prior_draw(numbers, p, n_factors, responses), simplify = FALSE)
-  bind <- function(name) array(unlist(lapply(all, `[[`, name)), c(dim(all[[1]][[name]]), if (name == "h2") p, n), c(if (name == "h2") list(responses) else dimnames(all[[1]][[name]]), list(NULL)))
-  structure(sapply(names(all[[1]]), bind, simplify = FALSE), class = "slam_prior_draws")
+  bind <- function(pick, vector) array(unlist(lapply(all, pick)), c(p, if (!vector) p, n), c(list(responses), if (!vector) list(responses), list(NULL)))
+  of <- function(name) {
+    each <- lapply(seq_along(all[[1]][[name]]), function(r) bind(function(draw) draw[[name]][[r]], name == "h2"))
+    if (length(effects) > 1 && name %in% c("G", "rg", "h2")) stats::setNames(each, effects) else each[[1]]
+  }
+  structure(sapply(names(all[[1]]), of, simplify = FALSE), class = "slam_prior_draws")
 }
 
-# One draw of everything
+# Names of the random effects; NULL: one that has none
+prior_effects <- function(prior, effects) {
+  named <- lapply(prior[c("h2", "h2_factors")], function(weight) names(attr(weight, "dirichlet")))
+  if (is.null(effects) && length(unlist(named)) > 0) effects <- setdiff(unlist(named), "residual")
+  fine <- is.null(effects) || is.character(effects) && length(effects) %in% seq_len(most_effects) && !anyNA(effects) && !anyDuplicated(effects)
+  if (!fine) abort_fastlmm("argument", sprintf("effects must be the names of one to %d random effects, not %s", most_effects, code_text(effects)))
+  effects
+}
+
+prior_points <- function(grid, effects) {
+  if (length(effects) < 2) return(NULL)
+  grid <- several_grid(grid, effects, share_steps(length(effects)))
+  function(prior) used_grid(grid, list(traits = several_weights(prior$h2, grid, "h2"), factors = several_weights(prior$h2_factors, grid, "h2_factors")))
+}
+
+# One draw of everything: lists, of what is an effect's an element for each
 prior_draw <- function(numbers, p, k, names) {
   sigma2 <- variance_draw(numbers$residual)
   noise <- matrix(stats::rnorm(p * k), p, k)
@@ -47,14 +71,16 @@ prior_draw <- function(numbers, p, k, names) {
   lambda <- noise / sqrt(precisions$each)
   if (numbers$scaled) lambda <- lambda * sqrt(sigma2)
   if (!is.null(numbers$trait_covariates)) lambda <- lambda + numbers$trait_covariates %*% effects_draw(numbers, precisions$column)
-  proportion <- function(count, weight) numbers$h[sample.int(length(numbers$h), count, replace = TRUE, prob = weight)]
+  points <- if (is.null(numbers$proportions)) cbind(numbers$h) else unname(numbers$proportions)
+  proportion <- function(count, weight) points[sample.int(nrow(points), count, replace = TRUE, prob = weight), , drop = FALSE]
   h <- proportion(p, numbers$traits)
   hF <- proportion(k, numbers$factors)
   part <- function(ofF, of) matrix(lambda %*% (ofF * t(lambda)) + diag(of * sigma2, p), p, dimnames = list(names, names))
-  G <- part(hF, h)
-  R <- part(1 - hF, 1 - h)
+  G <- lapply(seq_len(ncol(points)), function(r) part(hF[, r], h[, r]))
+  R <- part(1 - rowSums(hF), 1 - rowSums(h))
+  P <- Reduce(`+`, G) + R
   correlation <- function(M) suppressWarnings(M / sqrt(outer(diag(M), diag(M))))
-  list(G = G, R = R, P = G + R, rg = correlation(G), re = correlation(R), h2 = diag(G) / diag(G + R))
+  list(G = G, R = list(R), P = list(P), rg = lapply(G, correlation), re = list(correlation(R)), h2 = lapply(G, function(G) diag(G) / diag(P)))
 }
 
 variance_draw <- function(pairs) {
@@ -100,12 +126,13 @@ gamma_above_one <- function(n, shape, rate) {
 #' @export
 print.slam_prior_draws <- function(x, ...) {
   check_arguments(...)
-  p <- nrow(x$G)
-  n <- dim(x$G)[3]
+  p <- nrow(x$P)
+  n <- dim(x$P)[3]
   at <- function(M, which) matrix(M, p * p)[which, ]
   own <- function(M) at(M, seq(1, p * p, p + 1))
   upper <- function(M) if (p > 1) at(M, upper.tri(diag(p)))
-  values <- Filter(Negate(is.null), list(h2 = x$h2, P = own(x$P), rg = upper(x$rg), re = upper(x$re)))
+  of_effects <- function(name, of) if (is.list(x[[name]])) structure(lapply(x[[name]], of), names = paste0(name, "_", names(x[[name]]))) else structure(list(of(x[[name]])), names = name)
+  values <- Filter(Negate(is.null), c(of_effects("h2", identity), list(P = own(x$P)), of_effects("rg", upper), list(re = upper(x$re))))
   cat(counted(n, "draw"), " of the prior, ", counted(p, "response"), "\n", sep = "")
   print(t(vapply(values, stats::quantile, numeric(5), c(0.05, 0.25, 0.5, 0.75, 0.95), na.rm = TRUE)), digits = 2)
   invisible(x)

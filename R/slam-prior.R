@@ -231,7 +231,7 @@ grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), na
 # A function that stopped; one that asks for a column that is not there is told which are
 abort_weights <- function(error, h, name) {
   if (inherits(error, "fastlmm_error")) stop(error)
-  abort_prior(paste0(name, " stopped with: ", conditionMessage(error), if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h)))))
+  abort_prior(paste0(name, " stopped with: ", conditionMessage(error), if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h))) else "; with one random effect the points are a vector"))
 }
 
 # Of points that are numbers, or rows of a matrix

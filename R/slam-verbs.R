@@ -25,6 +25,36 @@ family.slamglmm <- function(object, ...) family.fastlmm(object, ...)
 #' @exportS3Method lme4::ngrps slamglmm
 ngrps.slamglmm <- function(object, ...) ngrps.fastlmm(object, ...)
 
+#' @rdname slamglmm_methods
+#' @export
+#' @exportS3Method lme4::getME slamglmm
+getME.slamglmm <- function(object, name, ...) {
+  check_arguments(...)
+  name <- if (identical(name, "ALL")) names(slam_components) else check_slam_component(name)
+  if (length(name) > 1) return(sapply(name, getME, object = object, simplify = FALSE))
+  slam_components[[name]](object)
+}
+
+# As of other fits, and what is of many responses: matrices
+slam_components <- c(fit_components[c("X", "Z", "Zt", "K", "offset", "Ztlist", "Gp", "n_rtrms", "n_rfacs", "flist", "cnms", "q")], list(
+  y = function(fit) fit$Y + own_offset(fit),
+  fixef = function(fit) fixef(fit),
+  beta = function(fit) unname(fixef(fit)),
+  mu = function(fit) unname(fitted(fit)),
+  n = function(fit) nrow(fit$Y),
+  N = function(fit) nrow(fit$Y),
+  p = function(fit) length(fit$all_columns),
+  rank = function(fit) ncol(fit$X)
+))
+
+check_slam_component <- function(name) {
+  unknown <- setdiff(as.character(name), names(slam_components))
+  if (length(unknown) == 0 && length(name) > 0) return(as.character(name))
+  abort_fastlmm("component", paste0(
+    "a fit by slamglmm_fit() has no component ", first_names(unknown), ": it has draws instead of estimates, which VarCorr(fit), h2(fit), sigma(fit) and ranef(fit) sum up; its components are ", toString(names(slam_components)), ", or \"ALL\""
+  ), unknown = unknown)
+}
+
 # ---- what a sampler has not -------------------------------------------------------------------------------
 
 abort_sampler <- function(verb, instead) {

@@ -498,3 +498,57 @@ test_that("correlations that are not defined in all draws are counted, not forgo
   rows <- grepl("rg_block", summary(apart)$table$variable)
   expect_true(all(is.na(summary(apart)$table$rhat[rows])))
 })
+
+test_that("effects are a table as lme4's", {
+  fit <- several_fit(several_world(), iter = 30)
+  effects <- ranef(fit, condVar = TRUE)
+  frame <- as.data.frame(effects)
+  expect_named(frame, c("grpvar", "term", "grp", "condval", "condsd"))
+  expect_equal(nrow(frame), 3 * (12 + 4))
+  row <- frame[frame$grpvar == "block" & frame$term == "b" & frame$grp == "b3", ]
+  expect_equal(row$condval, effects$block["b3", "b"])
+  expect_equal(row$condsd, sd(ranef(fit, draws = TRUE)$block["b3", "b", ]))
+  expect_named(as.data.frame(ranef(fit, whichel = "id")), c("grpvar", "term", "grp", "condval"))
+  expect_output(print(effects), "posterior covariances for \"id\"")
+})
+
+test_that("components have lme4's names", {
+  fit <- several_fit(several_world(), iter = 30)
+  all <- getME(fit, "ALL")
+  expect_equal(all$X, model.matrix(fit))
+  expect_equal(dim(all$Z), c(24, 16))
+  expect_equal(as.matrix(all$Z), as.matrix(model.matrix(fit, "random")))
+  expect_equal(all$y, several_world()$data$Y, ignore_attr = TRUE)
+  expect_equal(unname(as.matrix(all$Z %*% do.call(rbind, ranef(fit))) + all$X %*% all$beta), all$mu)
+  expect_equal(c(all$n, all$p, all$q, all$n_rtrms), c(24, 2, 16, 2))
+  expect_error(getME(fit, "theta"), "VarCorr", class = "fastlmm_error_component")
+})
+
+test_that("a new level of an effect without a kernel is not told to give one", {
+  fit <- several_fit(several_world(), iter = 30)
+  of <- function(id, block) conditionMessage(expect_error(predict(fit, data.frame(sex = 1, id = id, block = block)), class = "fastlmm_error_new_levels"))
+  expect_match(of("i1", "b9"), "1 level of \"block\" .*: \"b9\"; give allow.new.levels = TRUE")
+  expect_no_match(of("i1", "b9"), "K =")
+  expect_match(of("i99", "b1"), "1 id of \"id\" .*; give K =")
+})
+
+test_that("draws of the prior are of each effect", {
+  prior <- slam_prior(residual = fixed_variance(c(a = 1, b = 2, c = 3)), h2 = dirichlet_prior(c(id = 4, block = 1, residual = 2)))
+  draws <- slam_prior_draws(prior, n = 4000, n_factors = 0, seed = 1)
+  expect_equal(dimnames(draws$P)[[1]], c("a", "b", "c"))
+  expect_equal(vapply(draws$h2, mean, 0), c(id = 4, block = 1) / 7, tolerance = 0.03)
+  expect_equal(draws$G$id + draws$G$block + draws$R, draws$P)
+  expect_equal(draws$h2$block["b", ], draws$G$block["b", "b", ] / draws$P["b", "b", ])
+  whole <- slam_prior_draws(prior, n = 100, seed = 1)
+  expect_equal(whole$rg$id[1, 2, ], whole$G$id[1, 2, ] / sqrt(whole$G$id[1, 1, ] * whole$G$id[2, 2, ]))
+  expect_output(print(whole), "h2_block.*rg_id")
+  # functions need the names
+  favour <- slam_prior(h2 = function(h) h[, "id"] > h[, "block"])
+  expect_error(slam_prior_draws(favour, n = 5), "with one random effect the points are a vector", class = "fastlmm_error_prior")
+  expect_true(all(with(slam_prior_draws(favour, n = 50, n_factors = 0, effects = c("id", "block"), seed = 1)$h2, id > block)))
+  expect_error(slam_prior_draws(prior, n = 5, effects = c("id", "plot")), "there is no \"block\", and it lacks \"plot\"", class = "fastlmm_error_prior")
+  for (bad in list(1, character(), c("a", "a"), letters[1:5])) expect_error(slam_prior_draws(n = 5, effects = bad), "effects", class = "fastlmm_error_argument")
+  # one named effect is one
+  expect_equal(dim(slam_prior_draws(slam_prior(h2 = dirichlet_prior(c(id = 4, residual = 2))), n = 5)$G), c(2, 2, 5))
+  expect_error(slam_prior_draws(prior, p = 2, n = 5), "names 3 responses, and p is 2", class = "fastlmm_error_prior")
+})
