@@ -229,14 +229,14 @@ grid_points <- function(grid) if (length(grid) == 1) (seq_len(grid) - 1) / grid 
 grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), name)
 
 # A function that stopped; one that asks for a column that is not there is told which are
-abort_weights <- function(error, h, name) {
+abort_prior_function <- function(error, h, name) {
   if (inherits(error, "fastlmm_error")) stop(error)
   abort_prior(paste0(name, " stopped with: ", conditionMessage(error), if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h))) else "; with one random effect the points are a vector"))
 }
 
 # Of points that are numbers, or rows of a matrix
 checked_weights <- function(prior, h, points, name) {
-  weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_weights(error, h, name)) else prior
+  weight <- if (is.function(prior)) tryCatch(suppressWarnings(prior(h)), error = function(error) abort_prior_function(error, h, name)) else prior
   if (is.function(prior) && is.logical(weight)) weight <- weight + 0
   if (!is.numeric(weight) || length(weight) != points || !all(is.finite(weight)) || any(weight < 0) || max(weight) == 0) {
     abort_prior(sprintf("%s must give %d weights, one for each point of the grid, none negative and not all zero", name, points))
