@@ -153,6 +153,8 @@ fn standard(lambda: f64, omega: f64, rng: &mut Stream) -> f64 {
     (ratio + (1.0 + ratio * ratio).sqrt()) * x.exp()
 }
 
+const PROPOSALS: usize = 100_000;
+
 /// A draw from a density whose logarithm `psi` is concave with a maximum of 0 at 0 (Devroye 2014): uniform between two points, exponential beyond. At `t` and `-s` it should be about -1.
 pub(crate) fn log_concave(
     psi: impl Fn(f64) -> f64,
@@ -165,7 +167,8 @@ pub(crate) fn log_concave(
     let (p, r) = (1.0 / xi, 1.0 / zeta);
     let (inner, below) = (t - r * eta, s - p * theta);
     let q = inner + below;
-    loop {
+    // most proposals are accepted: so many that are not are a density that no number is drawn from
+    for _ in 0..PROPOSALS {
         let (u, v, w) = (uniform(rng), uniform(rng), uniform(rng));
         let x = match u * (q + p + r) {
             part if part < q => -below + q * v,
@@ -183,6 +186,7 @@ pub(crate) fn log_concave(
             return x;
         }
     }
+    f64::NAN
 }
 
 /// One step of slice sampling from a log density, its interval stepped out from a width (Neal 2003).

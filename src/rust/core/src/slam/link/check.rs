@@ -151,3 +151,38 @@ fn known_precisions_have_both_ends() {
     assert!((mean - 3.0).abs() < 0.1, "{mean}");
     assert_eq!(link.log_likelihood(1, 2.0, &[]), 0.0);
 }
+
+/// Wherever the search for the mode begins, also where the exponential overflows, it ends at the mode.
+#[test]
+fn searches_come_back_from_where_slopes_overflow() {
+    let mut rng = stream(4);
+    for offset in [-900.0, 0.0, 900.0] {
+        let expected = Expected {
+            mean: -offset,
+            variance: 1e6,
+        };
+        let data = || (vec![5.0], vec![offset]);
+        let links: [(Box<dyn Link>, &[f64]); 2] = [
+            (
+                Box::new(Poisson {
+                    y: data().0,
+                    offset: data().1,
+                }),
+                &[],
+            ),
+            (
+                Box::new(NegativeBinomial {
+                    y: data().0,
+                    offset: data().1,
+                }),
+                &[2.0],
+            ),
+        ];
+        for (link, parameters) in &links {
+            for now in [-3000.0, 0.0, 700.0, 5000.0] {
+                let eta = link.draw(0, now - offset, expected, parameters, &mut rng);
+                assert!((eta + offset).abs() < 30.0, "{eta} from {now} with offset {offset}");
+            }
+        }
+    }
+}

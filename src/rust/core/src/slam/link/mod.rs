@@ -121,10 +121,11 @@ pub(crate) fn draw_log_concave(
     mode + log_concave(density, slope, end(1.0), end(-1.0), rng)
 }
 
-/// The zero of a slope that falls: Newton's steps inside a bracket that shrinks.
+/// The zero of a slope that falls: Newton's steps inside a bracket that shrinks. Where they are no shorter than half the step before, as far out on an exponential, or no numbers, where it overflows,
+/// the bracket is halved, or found by steps that double.
 fn mode(start: f64, slopes: &impl Fn(f64) -> EtaSlopes) -> f64 {
     let (mut low, mut high) = (f64::NEG_INFINITY, f64::INFINITY);
-    let (mut x, mut longest) = (start, 1.0);
+    let (mut x, mut longest, mut before) = (start, 1.0_f64, f64::INFINITY);
     for _ in 0..200 {
         let at = slopes(x);
         if at.first > 0.0 {
@@ -132,18 +133,23 @@ fn mode(start: f64, slopes: &impl Fn(f64) -> EtaSlopes) -> f64 {
         } else {
             high = x;
         }
-        let step = -at.first / at.second;
-        // far from the mode a Newton step may be too long; steps that are cut grow
-        let cut = step.clamp(-longest, longest);
-        longest = if cut == step { longest } else { 2.0 * longest };
-        let next = x + cut;
-        let next = if next <= low || next >= high {
+        let newton = x - at.first / at.second;
+        let step = (newton - x).abs();
+        let is_good = newton > low && newton < high && step <= 0.5 * before;
+        let next = if is_good {
+            newton
+        } else if (high - low).is_finite() {
             0.5 * (low + high)
         } else {
-            next
+            longest *= 2.0;
+            x + longest.copysign(at.first)
         };
-        if !next.is_finite() || (next - x).abs() <= 1e-10 * (-at.second).sqrt().recip() || next == x {
-            return if next.is_finite() { next } else { x };
+        if !next.is_finite() {
+            return x;
+        }
+        before = (next - x).abs();
+        if before <= 1e-10 * (-at.second).sqrt().recip() || next == x {
+            return next;
         }
         x = next;
     }
