@@ -102,7 +102,7 @@ slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
   if (length(random) == 0 || !is.null(fit$unidentified)) return(rows)
   kernels <- new_kernels(K, random)
   rows$effects <- Map(row_kernel, random, targets$random, kernels, MoreArgs = list(allow.new.levels = allow.new.levels))
-  rows$which <- match(names(random), names(fit$random))
+  rows$which <- effect_places(fit, random)
   replace(rows, "kind", "kernel")
 }
 
@@ -111,7 +111,7 @@ own_rows <- function(fit, wanted = fit$random) {
   known <- length(wanted) > 0 && is.null(fit$unidentified)
   list(
     X = cbind(fit$X, slam_extra(fit)), offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
-    random = length(wanted) > 0, which = match(names(wanted), names(fit$random))
+    random = length(wanted) > 0, which = effect_places(fit, wanted)
   )
 }
 

@@ -2,7 +2,11 @@
 
 is_several <- function(fit) length(fit$random) > 1
 
-effect_names <- function(fit) unname(names(fit$random))
+# Fits of before there were several have one, without a name in the list
+effect_names <- function(fit) if (is.null(names(fit$random))) fit$random[[1]]$name else unname(names(fit$random))
+
+# Places of some effects among those of the fit
+effect_places <- function(fit, random) if (is_several(fit)) match(names(random), names(fit$random)) else seq_along(random)
 
 # As columns beside others, none of which they replace
 beside <- function(names, taken) make.unique(c(taken, names))[-seq_along(taken)]
