@@ -3,6 +3,7 @@
 //! If x is drawn from its conditional density p, the slope s of log p has `E s = 0` and `E (x - x0) s = -1` (x on the whole line: logarithms of what is positive). The slope is a
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
+use super::coordinate_check::{Coordinate, free, positive};
 use super::loading_means::{self, LoadingMeans};
 use super::model::{Coefficient, Data, FactorModel, InverseGamma, Loadings, Prior, Proportions, Variance};
 use super::precisions::Shrinkage;
@@ -31,6 +32,19 @@ fn numbers(rows: usize, columns: usize, rng: &mut Stream) -> Mat<f64> {
     Mat::from_fn(rows, columns, |_, _| normal(rng))
 }
 
+fn priors(loadings: Loadings, scaled: bool) -> Prior {
+    Prior {
+        residual: vec![
+            InverseGamma { shape: 2.5, scale: 1.7 }.into(),
+            InverseGamma { shape: 3.5, scale: 1.2 }.into(),
+        ],
+        loadings,
+        scaled,
+        shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }.into()],
+        means: LoadingMeans::default(),
+    }
+}
+
 impl World {
     pub fn new(loadings: Loadings, scaled: bool) -> Self {
         let rng = &mut Source { seed: 5, chain: 0 }.stream(0, Block::Start, 9);
@@ -54,16 +68,7 @@ impl World {
                 rows: q.transpose().to_owned(),
                 known: Mat::zeros(0, 0),
             },
-            prior: Prior {
-                residual: vec![
-                    InverseGamma { shape: 2.5, scale: 1.7 }.into(),
-                    InverseGamma { shape: 3.5, scale: 1.2 }.into(),
-                ],
-                loadings,
-                scaled,
-                shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }.into()],
-                means: LoadingMeans::default(),
-            },
+            prior: priors(loadings, scaled),
             k: 2,
             sets: vec![],
             place: 0,
@@ -252,42 +257,6 @@ fn column(model: &FactorModel, s: &Shrinkage, m: usize) -> f64 {
     }
 }
 
-/// A number of the state.
-struct Coordinate {
-    at: fn(&mut State) -> &mut f64,
-    /// By its logarithm.
-    positive: bool,
-    /// Puts back what was drawn after the number, which its conditional density did not know.
-    as_drawn: fn(&mut State, &State),
-}
-
-impl Coordinate {
-    fn get(&self, state: &State) -> f64 {
-        let x = *(self.at)(&mut state.clone());
-        if self.positive { x.ln() } else { x }
-    }
-
-    fn set(&self, state: &mut State, x: f64) {
-        *(self.at)(state) = if self.positive { x.exp() } else { x };
-    }
-}
-
-fn free(at: fn(&mut State) -> &mut f64, as_drawn: fn(&mut State, &State)) -> Coordinate {
-    Coordinate {
-        at,
-        positive: false,
-        as_drawn,
-    }
-}
-
-fn positive(at: fn(&mut State) -> &mut f64, as_drawn: fn(&mut State, &State)) -> Coordinate {
-    Coordinate {
-        at,
-        positive: true,
-        as_drawn,
-    }
-}
-
 pub const GAMMA: Loadings = Loadings::Gamma {
     nu: 3.0,
     first: (2.0, 1.0),
@@ -405,35 +374,4 @@ fn precisions_follow_the_joint_density() {
             shrinkage::draw_shared(&world.model, state, source)
         });
     }
-}
-
-#[test]
-fn draws_that_fail_keep_the_value_and_are_counted() {
-    let world = World::new(GAMMA, false);
-    let (source, model) = (Source { seed: 3, chain: 0 }, &world.model);
-    let mut state = world.state.clone();
-    let gathered = traits::draw(model, &mut state, model.data.y.as_ref(), source);
-    factors::draw_parameters(model, &mut state, source);
-    factors::draw(model, &mut state, &gathered, source);
-    assert_eq!(state.failed.numbers(), [0.0; 4]);
-    // a variance that is no number makes every precision so
-    state.sigma2[1] = f64::NAN;
-    state.shared[0] = f64::NAN;
-    let before = state.clone();
-    let gathered = traits::draw(model, &mut state, model.data.y.as_ref(), source);
-    factors::draw_parameters(model, &mut state, source);
-    state.sigma2[1] = f64::NAN;
-    factors::draw(model, &mut state, &gathered, source);
-    assert_eq!((state.failed.traits, state.failed.coefficients), (2, 2));
-    assert_eq!((&state.theta, &state.bf), (&before.theta, &before.bf));
-    // the counts are stored; a state with such variances is none
-    let sound = State {
-        failed: state.failed,
-        ..world.state.clone()
-    };
-    assert_eq!(
-        State::from_bytes(model, &sound.to_bytes()).unwrap().failed,
-        state.failed
-    );
-    assert_eq!(State::from_bytes(model, &state.to_bytes()), None);
 }

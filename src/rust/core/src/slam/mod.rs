@@ -43,10 +43,14 @@ mod chain;
 #[cfg(test)]
 mod conditionals;
 pub mod convergence;
+#[cfg(test)]
+mod coordinate_check;
 pub mod covariances;
 mod effects;
 pub(crate) mod factor_proportions;
 pub(crate) mod factors;
+#[cfg(test)]
+mod failed_check;
 mod gaussian;
 pub(crate) mod given_effects;
 pub(crate) mod group_moves;

@@ -95,12 +95,7 @@ fn coefficients(
     };
     let grams: Vec<Option<Mat<f64>>> = weighted.par_iter().map(gram).collect();
     let means = means(model, state);
-    let priors = Priors {
-        model,
-        shrinkage: &state.shrinkage,
-        shared: &state.shared,
-        means: &means,
-    };
+    let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
     let first = model.points_in(basis).start;
     let mut gaussian = Gaussian::new(c);
     let mut theta = Mat::zeros(c, traits.len());
@@ -130,12 +125,7 @@ fn variances(
 ) {
     let c = model.c();
     let means = means(model, state);
-    let priors = Priors {
-        model,
-        shrinkage: &state.shrinkage,
-        shared: &state.shared,
-        means: &means,
-    };
+    let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
     let square = |g: usize, e: &[f64]| {
         let w = model.proportions.at(g);
         sum_of(w.len(), |i| w[i] * e[i] * e[i])

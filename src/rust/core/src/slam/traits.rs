@@ -43,12 +43,7 @@ pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: 
         y,
         design: &design,
         grams: &grams,
-        priors: Priors {
-            model,
-            shrinkage: &state.shrinkage,
-            shared: &state.shared,
-            means: &means,
-        },
+        priors: Priors::new(model, &state.shrinkage, &state.shared, &means),
     };
     let State {
         theta,
@@ -73,12 +68,7 @@ pub fn gather(model: &FactorModel, state: &State, y: MatRef<'_, f64>) -> Gathere
         y,
         design: &design,
         grams: &[],
-        priors: Priors {
-            model,
-            shrinkage: &state.shrinkage,
-            shared: &state.shared,
-            means: &[],
-        },
+        priors: Priors::new(model, &state.shrinkage, &state.shared, &[]),
     };
     let (mut theta, mut sigma2, mut g) = (state.theta.clone(), state.sigma2.clone(), state.g.clone());
     by_tiles(model, &mut theta, &mut sigma2, &mut g, |tile| {
@@ -264,7 +254,17 @@ impl Before<'_> {
     }
 }
 
-impl Priors<'_> {
+impl<'a> Priors<'a> {
+    /// `means`: of loadings.
+    pub fn new(model: &'a FactorModel, shrinkage: &'a Shrinkage, shared: &'a [f64], means: &'a [f64]) -> Self {
+        Self {
+            model,
+            shrinkage,
+            shared,
+            means,
+        }
+    }
+
     /// b_j and lambda_j of one trait. False if it keeps what it had.
     pub(super) fn coefficients_of(
         &self,

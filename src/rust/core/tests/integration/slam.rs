@@ -334,7 +334,7 @@ impl World {
         .stream(0, Block::Start, 1);
         self.seen += 1;
         for (j, kind) in self.links.iter().enumerate() {
-            if let (Some(kind), Some(link)) = (kind, self.model.links[j].clone()) {
+            if let (Some(kind), Some(Some(link))) = (kind, self.model.links.get(j).cloned()) {
                 let parameters = &parameters[self.model.links[..j]
                     .iter()
                     .flatten()
