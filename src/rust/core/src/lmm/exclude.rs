@@ -154,7 +154,7 @@ fn refit(
             fit(Kernel::LowRank(LowRank(left.as_ref(), false)))
         }
         Kernel::Sparse(w) => fit(Kernel::Sparse(w.columns(&kept).view())),
-        Kernel::Identity | Kernel::Dense(_) => {
+        _ => {
             let why = "is no factor, and has no columns that could be left out".to_owned();
             Err(Error::Argument { what: "K", why })
         }

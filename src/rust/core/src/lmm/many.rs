@@ -153,7 +153,7 @@ impl ResponseTable<'_> {
             Ok(fits) => fits,
         };
         // coefficients of a factor are over its columns
-        if matches!(self.model.kernel, Kernel::Identity | Kernel::Dense(_)) {
+        if self.model.kernel.factor_columns().is_none() {
             fits.iter_mut()
                 .flatten()
                 .for_each(|fit| fit.alpha = subset.spread(&fit.alpha, self.model.index.len()));
