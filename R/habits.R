@@ -42,7 +42,7 @@ fit_habits <- local({
   kernel <- "the covariance between ids is K = list(id = matrix)"
   formula <- "random effects are terms of the formula, as (1 | id)"
   c(
-    family = "only normal responses are offered; for others see lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
+    family = "only normal responses are offered here; for others see slamglmm_fit(family =) or lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
     corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel, random = formula, varFunc = "give weights =",
     correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)"
   )
