@@ -61,7 +61,11 @@ argument_calls <- function(o) {
 argument_methods <- function(o) {
   registered <- getNamespaceInfo("fastlmm", "S3methods")[, 1:2]
   subsets <- registered[, 1] %in% c("[", "[[", "$", "+", "rbind")
-  rows <- registered[registered[, 2] %in% names(o) & !subsets, , drop = FALSE]
+  # arguments of methods for generics of other packages are theirs to check
+  neighbours <- c("bbmle", "car", "effects", "emmeans", "ggeffects", "insight", "lmtest", "multcomp", "parameters", "performance", "xtable")
+  delayed <- parseNamespaceFile("fastlmm", dirname(system.file(package = "fastlmm")))$S3methods
+  theirs <- registered[, 1] %in% delayed[delayed[, 4] %in% neighbours, 1]
+  rows <- registered[registered[, 2] %in% names(o) & !subsets & !theirs, , drop = FALSE]
   calls <- lapply(seq_len(nrow(rows)), function(i) {
     method <- getS3method(rows[i, 1], rows[i, 2], optional = TRUE, envir = asNamespace("fastlmm"))
     generic <- get0(rows[i, 1], envir = asNamespace("fastlmm"), mode = "function")
