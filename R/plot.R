@@ -1,12 +1,15 @@
 #' Plots of a fit and of its profile
 #'
-#' Base graphics, one panel a call; `par()` and the usual graphical parameters apply.
+#' Base graphics. `plot(fit)` is a panel of four pictures; one that is asked for by name is drawn alone, where `par()` says, and graphical parameters apply.
+#'
+#' Bands of normal quantiles hold each ordered value with probability `level`, if all are independent. Standardised residuals and effects have variance 1 given the variances; those of relatives are
+#' correlated, so that the band is a guide. Above 2000 rows, and where [rstandard()][influence.fastlmm] is not defined, scaled residuals stand for standardised ones.
 #'
 #' @param x a fit by [fastlmm_fit()], or a profile of one.
-#' @param which `"residuals"`: scaled Pearson residuals against fitted values; `"observed"`: response against fitted
-#'   values; `"qq"`: normal quantiles of the scaled residuals; `"profile"`: the log-likelihood over `h2` as the search
-#'   saw it, with the estimate, other local optima and the cut-off of the interval.
-#' @param level confidence level of the cut-offs.
+#' @param which one or more of `"residuals"`: scaled Pearson residuals against fitted values, with a smooth; `"qq"`: normal quantiles of the standardised residuals; `"effects"`: of the predicted
+#'   random effects, each over its standard deviation; `"profile"`: the log-likelihood over `h2` as the search saw it, with the estimate, other local optima and the cut-off of the interval;
+#'   `"observed"`: response against fitted values. `NULL`: the first four, as far as the fit has them; without a profile the last.
+#' @param level confidence level of the cut-offs and bands.
 #' @param type `"zeta"` (a straight line where the likelihood is quadratic) or `"logLik"`.
 #' @param ... graphical parameters, to [graphics::plot.default()].
 #' @return `x`, invisibly.
@@ -18,13 +21,30 @@
 #' plot(fit, "profile")
 #' plot(profile(fit, c(".sig01", "age")))
 #' @export
-plot.fastlmm <- function(x, which = c("residuals", "observed", "qq", "profile"), level = 0.95, ...) {
-  draw <- switch(one_of(which),
-    residuals = plot_residuals, observed = plot_observed, qq = plot_quantiles,
-    profile = function(fit, ...) plot_h2_profile(fit, check_level(level), ...)
-  )
-  draw(x, ...)
+plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
+  choices <- c("residuals", "qq", "effects", "profile", "observed")
+  which <- if (is.null(which)) panel_pictures(x) else one_of(which, choices, several = TRUE)
+  check_level(level)
+  if (length(which) > 1) {
+    old <- par(mfrow = if (length(which) == 2) c(1, 2) else n2mfrow(max(4, length(which))), mar = c(4, 4, 1.5, 1), mgp = c(2.3, 0.8, 0))
+    on.exit(par(old))
+  }
+  for (one in which) draw_fit(x, one, level, ...)
   invisible(x)
+}
+
+draw_fit <- function(fit, which, level, ...) {
+  switch(which,
+    residuals = plot_residuals(fit, ...), observed = plot_observed(fit, ...), qq = plot_quantiles(fit, level, ...), effects = plot_effects(fit, level, ...),
+    profile = plot_h2_profile(fit, level, ...)
+  )
+}
+
+# The pictures of the panel that a fit has
+panel_pictures <- function(fit) {
+  has_effects <- fit$status == "ok" && any(fit$sigma2 > 0)
+  has_profile <- length(fit$random) == 1 && !"h2" %in% undefined_parameters(fit) && is.finite(fit$logLik)
+  c("residuals", "qq", if (has_effects) "effects", if (has_profile) "profile" else "observed")
 }
 
 # In units of sigma, unless sigma is 0
@@ -43,10 +63,49 @@ plot_observed <- function(fit, xlab = "Fitted value", ylab = "Observed value", .
   abline(0, 1, lty = 2)
 }
 
-plot_quantiles <- function(fit, main = "", ylab = "Scaled residual", ...) {
-  residual <- plot_residual(fit)
-  qqnorm(residual, main = main, ylab = ylab, ...)
-  qqline(residual, lty = 2)
+plot_quantiles <- function(fit, level, main = "", ylab = if (is_standardised(fit)) "Standardised residual" else "Scaled residual", ...) {
+  value <- if (is_standardised(fit)) rstandard(fit) else plot_residual(fit)
+  value <- value[is.finite(value)]
+  draw_quantiles(if (is_standardised(fit) || all(value == 0)) value else value / sqrt(mean(value^2)), level, main = main, ylab = ylab, ...)
+}
+
+is_standardised <- function(fit) fit$nobs <= 2000 && is.null(projection_reason(fit))
+
+# Against normal quantiles, with the band of independent standard normal values
+draw_quantiles <- function(value, level, xlab = "Normal quantile", pch = 1, col = 1, ylim = NULL, ...) {
+  n <- length(value)
+  rank <- seq_len(n)
+  quantile <- qnorm(stats::ppoints(n))
+  band <- lapply(both_tails(level), function(p) qnorm(stats::qbeta(p, rank, n - rank + 1)))
+  if (is.null(ylim)) ylim <- range(value, quantile)
+  plot(quantile, quantile, type = "n", xlab = xlab, ylim = ylim, ...)
+  graphics::polygon(c(quantile, rev(quantile)), c(band[[1]], rev(band[[2]])), col = "grey92", border = NA)
+  abline(0, 1, lty = 2)
+  by_size <- order(value)
+  points(quantile, value[by_size], pch = rep_len(pch, n)[by_size], col = rep_len(col, n)[by_size])
+  graphics::box()
+}
+
+# Several effects have a sign each, and a legend.
+plot_effects <- function(fit, level, main = "", ylab = "Standardised random effect", pch = seq_along(drawn), ...) {
+  drawn <- Filter(function(label) fit$sigma2[match(label, names(fit$random))] > 0 && !is_process(fit$random[[label]]$kernel), names(fit$random))
+  if (length(drawn) == 0) abort_fastlmm("no_effects", "there are no random effects to draw: their variances are 0, or the fit has a process only")
+  value <- lapply(drawn, standardised_effects, fit = fit)
+  pch <- rep_len(pch, length(drawn))
+  draw_quantiles(unlist(value), level, main = main, ylab = ylab, pch = rep(pch, lengths(value)), ...)
+  if (length(drawn) > 1) graphics::legend("topleft", legend = drawn, pch = pch, bty = "n")
+}
+
+# Predicted effects over their standard deviations: those of the effects less those of what is not known of them. Effects that the data say nothing about are left out.
+standardised_effects <- function(label, fit) {
+  random <- fit$random[[label]]
+  ids <- random$ids[random$index]
+  target <- list(id = ids, z = rep(1, length(ids)))
+  targets <- list(X = matrix(0, length(ids), length(fit$kept)), random = structure(list(target), names = label))
+  errors <- target_variance(fit, targets, structure(list(kernel_source(random, ids, NULL, FALSE)), names = label))
+  prior <- fit$sigma2[[match(label, names(fit$random))]] * kernel_diagonal(random)[random$index]
+  value <- unname(blup(random)[random$index]) / sqrt(pmax(prior - errors, 0))
+  value[prior - errors > 1e-8 * prior]
 }
 
 # Far from the optimum the curve would hide it: five units of log-likelihood below the cut-off are enough.
