@@ -12,19 +12,20 @@
 #' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only; a formula of terms of the fit, as `~ (1 | g)`: with those effects only.
 #' @param se.fit standard errors as well?
 #' @param allow.new.levels give groups that are not in the fit, or missing, the effect 0?
-#' @param random.only,type,na.action see [predict.fastlmm()].
+#' @param random.only,type,na.action,interval,level see [predict.fastlmm()].
 #' @param condVar not offered, see the standard errors of `predict()`.
 #' @param drop,whichel see [ranef.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`. `NA` where the mean is not estimable, as in [predict.fastlmm()].
+#' @return A numeric vector named by the rows; with `interval` a matrix of columns `fit`, `lwr`, `upr`; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`. `NA` where the mean is not estimable, as in [predict.fastlmm()].
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
-                               type = c("response", "link"), na.action = na.pass, ...) {
+                               type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
   check_arguments(...)
   one_of(type, c("response", "link"))
+  interval <- wanted_interval(interval, level, re.form, random.only)
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
@@ -35,8 +36,8 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
-  if (!se.fit) return(fit)
-  list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(gp_variance(object, targets), 0))), residual.scale = sigma(object))
+  if (!se.fit && interval == "none") return(fit)
+  with_interval(object, targets, fit, pmax(gp_variance(object, targets), 0), interval, level, se.fit, is.null(newdata))
 }
 
 # Which of the random effects are asked for

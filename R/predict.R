@@ -9,6 +9,12 @@
 #' The standard error is that of the predicted mean, with the uncertainty of `beta` (the universal kriging variance) and
 #' given the variance components; the residual variance is not in it.
 #'
+#' @section Intervals:
+#' `fit` plus and minus the standard error times a quantile of t with `n - rank` degrees of freedom. For a REML fit they have their level exactly if the ratios of the variances are known (at `h2 = 0` they
+#' are those of `lm()`), and nearly so where these are well estimated; few ids make them too short. For `"prediction"` the residual variance `sigma2_e` is in, over the prior weight in the rows of the fit
+#' (`newdata = NULL`) and over 1 for others. Such an interval is for a new response of an id that the kernel knows, or, with `allow.new.levels = TRUE`, of one that nobody knows. With `re.form = NA` it is
+#' refused: a response has a random effect.
+#'
 #' @param object a fit by [fastlmm_fit()].
 #' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` asks.
 #' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id.
@@ -22,9 +28,10 @@
 #'   variance? Otherwise they are an error. So too a missing id, which otherwise makes the row `NA`.
 #' @param random.only only the random effects, without fixed effects and offset?
 #' @param type `"response"` and `"link"` are the same here: it is there because other classes have it.
+#' @param interval,level intervals of the predicted mean (`"confidence"`) or of a response in that place (`"prediction"`), of which level; see below.
 #' @param na.action rows of `newdata` with missing values: `NA` ([na.pass()], [na.exclude()]), left out ([na.omit()]), or an error ([na.fail()]).
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `se.fit` a list of `fit`,
+#' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `interval` a matrix of columns `fit`, `lwr`, `upr`, as [predict.lm()] gives; with `se.fit` a list of `fit`,
 #'   `se.fit` and `residual.scale`.
 #'
 #'   `NA` too, with the warning `fastlmm_warning_not_estimable`, where the fixed effects are rank deficient and the row asks for a combination of
@@ -33,7 +40,10 @@
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' predict(fit, data.frame(age = 15, Subject = c("M01", "F01")), se.fit = TRUE)
-#' predict(fit, data.frame(age = c(8, 15)), re.form = NA)
+#' predict(fit, data.frame(age = c(8, 15)), re.form = NA, interval = "confidence")
+#' # a new measurement of M01, and of a boy who was not measured before
+#' predict(fit, data.frame(age = 15, Subject = "M01"), interval = "prediction")
+#' predict(fit, data.frame(age = 15, Subject = "new"), interval = "prediction", allow.new.levels = TRUE)
 #'
 #' # ids without a phenotype: kernel of time points, predictions in the gap
 #' year <- time(Nile)
@@ -44,9 +54,11 @@
 #' predict(gap, nile[41:45, ], se.fit = TRUE)
 #' @export
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
-                            allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
+                            allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link"), na.action = na.pass,
+                            interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
   check_arguments(...)
   one_of(type, c("response", "link"))
+  interval <- wanted_interval(interval, level, re.form, random.only)
   random <- wanted_random(object, re.form)
   targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)
   sources <- Map(
@@ -55,9 +67,35 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
   )
   warn_not_estimable(targets)
   fit <- pad_targets(targets, target_mean(object, targets, sources))
-  if (!se.fit) return(fit)
+  if (!se.fit && interval == "none") return(fit)
   variance <- target_variance(object, targets, sources, k_diag)
-  list(fit = fit, se.fit = pad_targets(targets, sqrt(pmax(variance, 0))), residual.scale = sigma(object))
+  with_interval(object, targets, fit, pmax(variance, 0), interval, level, se.fit, is.null(newdata))
+}
+
+# ---- intervals ------------------------------------------------------------------------------------------
+
+wanted_interval <- function(interval, level, re.form, random.only) {
+  interval <- one_of(interval, c("none", "confidence", "prediction"))
+  check_level(level)
+  if (interval == "prediction" && random.only) abort_interval("a response is more than its random effects; leave random.only out")
+  if (interval == "prediction" && !is.null(re.form)) {
+    abort_interval("a response has all its random effects; leave re.form out, and give the id, or with allow.new.levels = TRUE an id that is in no kernel")
+  }
+  interval
+}
+
+abort_interval <- function(message) abort_fastlmm("interval", paste0("no prediction interval: ", message))
+
+# As predict.lm() gives it
+with_interval <- function(fit, targets, mean, variance, interval, level, se.fit, own) {
+  errors <- pad_targets(targets, sqrt(variance))
+  value <- mean
+  if (interval != "none") {
+    noise <- if (interval == "confidence") 0 else fit$sigma2_e / if (own) prior_weights(fit)[targets$complete] else 1
+    half <- stats::qt((1 + level) / 2, fit$nobs - fit$rank) * pad_targets(targets, sqrt(variance + noise))
+    value <- cbind(fit = mean, lwr = mean - half, upr = mean + half)
+  }
+  if (se.fit) list(fit = value, se.fit = errors, residual.scale = sigma(fit)) else value
 }
 
 # ---- what is asked for --------------------------------------------------------------------------------
