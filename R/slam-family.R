@@ -184,6 +184,13 @@ link_parameters <- function(fit) {
 # Which of these are a response's
 parameters_of <- function(fit, response) endsWith(link_parameters(fit), paste0("[", response, "]"))
 
+# Variances of normal priors of coefficients of X; 0: flat, or a variance that factors share
+coefficient_variances <- function(prior, fixed) {
+  spread <- column_sd(fixed$X)
+  own <- !fixed$shared & spread > 0
+  ifelse(own & is.finite(prior$coefficients), (prior$coefficients / spread)^2, 0)
+}
+
 # Variances that data cannot tell
 fix_variances <- function(numbers, links) {
   for (j in which(behind_link(links))) {

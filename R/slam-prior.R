@@ -29,6 +29,8 @@
 #' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: by `dirichlet_prior()`, `beta_prior()` or `point_zero()`, a function of the proportions of the grid (with one random effect a vector,
 #'   with several a matrix, see Details) that gives weights (not negative; they need not sum to 1), or a vector with a weight for each point of the grid. Where `h2` is given and `h2_factors` is not, factors have the same prior as the
 #'   responses. By default a factor's proportion is more often near 0 and 1: a response's proportion is a mean over factors, and would else hardly leave the middle.
+#' @param coefficients of responses behind a family ([negative_binomial()] and others): the standard deviation of the normal prior of a coefficient in `formula`, for a covariate with a standard deviation of 1; `Inf`: flat. The intercept has a flat prior,
+#'   and coefficients of normal responses have, too. With a flat prior data can push a coefficient without bound, as that of a level in which all counts are 0.
 #' @param loading_means `NULL`: loadings have the prior mean 0; [loading_regression()]: means that depend on covariates of the responses.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.
 #' @param shape,scale of the inverse gamma distribution.
@@ -54,13 +56,14 @@
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
                        loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1),
-                       h2_factors = if (missing(h2)) dirichlet_prior(0.3) else h2, loading_means = NULL) {
+                       h2_factors = if (missing(h2)) dirichlet_prior(0.3) else h2, loading_means = NULL, coefficients = 2.5) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
   if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")
   if (!is.null(loading_means) && !inherits(loading_means, "slam_loading_regression")) abort_prior("loading_means must come from loading_regression(), or be NULL")
-  prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors)
+  if (!is.numeric(coefficients) || length(coefficients) != 1 || is.na(coefficients) || coefficients <= 0) abort_prior(paste("coefficients must be a positive number, or Inf, not", code_text(coefficients)))
+  prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors, coefficients = coefficients)
   for (name in c("h2", "h2_factors")) {
     if (!is.function(prior[[name]]) && !is.numeric(prior[[name]])) abort_prior(paste(name, "must be a function of the proportion, or its weights on the grid, not", code_text(prior[[name]])))
   }

@@ -19,7 +19,7 @@
 #' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
 #'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
 #'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
-#'   too large. Fixed effects have flat priors, except those that are also in `factors`. Rows with a missing covariate or id are left out.
+#'   too large. Fixed effects have flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows with a missing covariate or id are left out.
 #' @param data,K as in [fastlmm_fit()]. With several grouping factors K is a list named by them, `K = list(id = A)`, and an effect that is not named there has the identity: its levels are independent.
 #' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`. Factors have all random effects, unless some terms
 #'   of the formula are named here, as in `~ sex + (1 | id)`: effects that are not named then have a variance of each response and no covariances, so that their `rg()` is 0. A term with a `kernel_mix()` stands for all its kernels.
@@ -156,7 +156,9 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
 
 fit_prior_numbers <- function(fit, prior) {
   numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit), effect_names(fit))
-  if (has_links(fit)) fix_variances(numbers, fit$links) else numbers
+  if (!has_links(fit) || !any(behind_link(fit$links))) return(numbers)
+  numbers$x_behind <- coefficient_variances(prior, fit$fixed)
+  fix_variances(numbers, fit$links)
 }
 
 # ---- checks -----------------------------------------------------------------------------------------------

@@ -130,3 +130,24 @@ test_that("responses that do not look normal are pointed to their families", {
   expect_length(told(cbind(eta, x) ~ 1 + (1 | id)), 0)
   expect_length(told(cbind(sick, eta) ~ 1 + (1 | id), family = gaussian()), 0)
 })
+
+test_that("coefficients behind a family have a prior: a level without any count has a finite one", {
+  set.seed(5)
+  x <- rep(0:1, each = 12)
+  y <- c(rpois(12, 3), numeric(12))
+  fit <- quiet_slam(
+    cbind(y) ~ x + (1 | id), data.frame(x, y, id = paste0("i", rep(1:6, 4))), family = poisson(), n_factors = 0, chains = 4, iter = 4000, seed = 1,
+    prior = slam_prior(residual = fixed_variance(1e-4), coefficients = 1.5)
+  )
+  grid <- expand.grid(a = seq(0, 2.5, 0.02), b = seq(-16, 0, 0.02))
+  log <- sum(y) * grid$a - 12 * exp(grid$a) - 12 * exp(grid$a + grid$b) + dnorm(grid$b, 0, 1.5 / sd(x), log = TRUE)
+  weight <- exp(log - max(log))
+  exact <- sum(weight * grid$b) / sum(weight)
+  spread <- sqrt(sum(weight * (grid$b - exact)^2) / sum(weight))
+  table <- summary(fit)$table
+  found <- table[table$variable == "B[x,y]", ]
+  expect_gt(found$ess_bulk, 200)
+  expect_lt(abs(found$mean - exact), 4 * spread / sqrt(found$ess_bulk))
+  expect_lt(abs(found$sd / spread - 1), 0.15)
+  expect_error(slam_prior(coefficients = 0), class = "fastlmm_error_prior")
+})

@@ -127,6 +127,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
     let eigenvalues = if rays.is_empty() { vec![&s[..]] } else { of_rays };
     let log =
         |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
+    let x_prior = coefficients(&view::numbers(data, "x_prior")?)?;
     let mut model = FactorModel {
         proportions: Proportions::along(
             &eigenvalues,
@@ -137,7 +138,8 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
         data: Data {
             missing,
             x: owned("x")?,
-            x_prior: coefficients(&view::numbers(data, "x_prior")?)?,
+            x_prior_behind: behind(&x_prior, prior)?,
+            x_prior,
             xf: owned("xf")?,
             xf_prior: coefficients(&view::numbers(data, "xf_prior")?)?,
             rows,
@@ -203,6 +205,19 @@ fn coefficients(codes: &[f64]) -> Reply<Vec<Coefficient>> {
         })
     };
     codes.iter().map(one).collect()
+}
+
+/// Of traits behind links: normal with this variance, or 0: as of others.
+fn behind(x_prior: &[Coefficient], prior: &List) -> Reply<Vec<Coefficient>> {
+    if view::element(prior, "x_behind")?.is_null() {
+        return Ok(x_prior.to_vec());
+    }
+    let variances = view::numbers(prior, "x_behind")?;
+    let one = |(prior, variance): (&Coefficient, &f64)| match *variance > 0.0 {
+        true => Coefficient::Normal(*variance),
+        false => *prior,
+    };
+    Ok(x_prior.iter().zip(&variances).map(one).collect())
 }
 
 /// Pairs of shape and scale; an infinite shape: the scale is the variance, which is known.

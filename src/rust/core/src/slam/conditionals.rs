@@ -61,6 +61,7 @@ impl World {
                 y: q.transpose() * &y,
                 x: q.transpose() * &x,
                 x_prior: vec![Coefficient::Normal(1.5), Coefficient::Shared(0)],
+                x_prior_behind: vec![],
                 xf: q.transpose() * &xf,
                 xf_prior: vec![Coefficient::Shared(0), Coefficient::Normal(0.7)],
                 s,

@@ -2,7 +2,7 @@
 
 use super::factors::{precision, residual};
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, FactorModel, columns};
+use super::model::{FactorModel, columns};
 use super::rng::{Block, Source, Stream, generalised_inverse_gaussian, uniform};
 use super::shrinkage::sums;
 use super::state::State;
@@ -35,26 +35,23 @@ fn shift(model: &FactorModel, state: &mut State, m: usize, rng: &mut Stream) {
     }
     let (x, e) = (model.x_in(model.basis_of(state.gf[m])), own_residual(model, state, m));
     let w = model.proportions.at(state.gf[m]);
-    let precision: Vec<f64> = (0..b)
-        .map(|l| match model.data.x_prior[l] {
-            Coefficient::Flat => 0.0,
-            Coefficient::Normal(variance) => 1.0 / variance,
-            Coefficient::Shared(number) => 1.0 / state.shared[number],
-        })
-        .collect();
-    let loading = |theta: &[f64]| theta[b + m];
-    let square: f64 = state.theta.chunks(c).map(|theta| loading(theta).powi(2)).sum();
-    let product = |l: usize| {
-        state
-            .theta
-            .chunks(c)
-            .map(|theta| theta[l] * loading(theta))
-            .sum::<f64>()
+    // sums over traits of lambda_jm x_j, by their prior precision
+    let weighted = |l: usize, x: &dyn Fn(&[f64]) -> f64| {
+        let sum = |behind: bool| {
+            let mut of = (0..model.p()).filter(|&j| model.is_behind(j) == behind).peekable();
+            let Some(variance) = of.peek().and_then(|&j| model.x_variance(j, l, &state.shared)) else {
+                return 0.0;
+            };
+            let theta = |j: usize| &state.theta[j * c..(j + 1) * c];
+            1.0 / variance * of.map(|j| theta(j)[b + m] * x(theta(j))).sum::<f64>()
+        };
+        sum(false) + sum(true)
     };
     let along = |l: usize, value: &dyn Fn(usize) -> f64| sum_of(n, |i| w[i] * x[(i, l)] * value(i));
     let mut gaussian = Gaussian::new(b);
-    let entry = |l: usize, o: usize| along(l, &|i| x[(i, o)]) + if l == o { precision[l] * square } else { 0.0 };
-    gaussian.set(entry, |l| precision[l] * product(l) - along(l, &|i| e[i]));
+    let own = |l: usize| weighted(l, &|theta| theta[b + m]);
+    let entry = |l: usize, o: usize| along(l, &|i| x[(i, o)]) + if l == o { own(l) } else { 0.0 };
+    gaussian.set(entry, |l| weighted(l, &|theta| theta[l]) - along(l, &|i| e[i]));
     let mut by = vec![0.0; b];
     if !gaussian.draw(1.0, |_| true, &mut by, rng) {
         state.failed.moves += 1;

@@ -85,8 +85,7 @@ fn new_cells(
     let mut b = vec![];
     if let Some(x) = x.filter(|_| link.is_smooth()) {
         b.extend(&state.theta[j * model.c()..j * model.c() + model.b()]);
-        let prior = (model.data.x_prior.iter()).map(|prior| coefficients::prior_variance(*prior, &state.shared));
-        let prior: Vec<Option<f64>> = prior.collect();
+        let prior: Vec<Option<f64>> = (0..model.b()).map(|l| model.x_variance(j, l, &state.shared)).collect();
         let own = Values {
             b: &mut b,
             eta: &mut values,

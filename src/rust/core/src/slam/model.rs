@@ -147,6 +147,8 @@ pub struct Data {
     pub x: Mat<f64>,
     /// Prior of each column's coefficients, b.
     pub x_prior: Vec<Coefficient>,
+    /// The same of traits whose values are not in units of a response; empty if there are none.
+    pub x_prior_behind: Vec<Coefficient>,
     /// Q'X_F, n x b_F.
     pub xf: Mat<f64>,
     /// Prior of each column's coefficients, b_F.
@@ -191,10 +193,16 @@ impl FactorModel {
         let (n, p) = (self.n(), self.p());
         let known = data.known.ncols() > 0;
         let means = &self.prior.means;
+        let behind = if self.is_any_behind() || !data.x_prior_behind.is_empty() {
+            self.b()
+        } else {
+            0
+        };
         let lengths = [
             ("x", data.x.nrows(), n),
             ("xf", data.xf.nrows(), n),
             ("x_prior", data.x_prior.len(), self.b()),
+            ("x_prior_behind", data.x_prior_behind.len(), behind),
             ("xf_prior", data.xf_prior.len(), self.bf()),
             ("missing", data.missing.len(), p),
             ("residual", self.prior.residual.len(), p),
@@ -227,6 +235,29 @@ impl FactorModel {
     /// The link of a trait.
     pub(crate) fn link(&self, j: usize) -> Option<&dyn Link> {
         self.links.get(j).and_then(|link| link.as_deref())
+    }
+
+    /// Are the values of a trait on a scale of their own, behind its data?
+    pub(crate) fn is_behind(&self, j: usize) -> bool {
+        self.link(j).is_some_and(|link| !link.is_normal())
+    }
+
+    fn is_any_behind(&self) -> bool {
+        (0..self.p()).any(|j| self.is_behind(j))
+    }
+
+    /// Variance of the prior of a coefficient of X at a trait; none: it is flat.
+    pub(crate) fn x_variance(&self, j: usize, l: usize, shared: &[f64]) -> Option<f64> {
+        let priors = if self.is_behind(j) {
+            &self.data.x_prior_behind
+        } else {
+            &self.data.x_prior
+        };
+        match priors[l] {
+            Coefficient::Flat => None,
+            Coefficient::Normal(variance) => Some(variance),
+            Coefficient::Shared(number) => Some(shared[number]),
+        }
     }
 
     /// Where the parameters of a trait's link are among all; of one behind the last trait, how many there are.
@@ -311,6 +342,7 @@ impl Set {
             y: basis.transpose_times(y.as_ref()),
             x: basis.transpose_times(x.as_ref()),
             x_prior: whole.data.x_prior.clone(),
+            x_prior_behind: vec![],
             xf: Mat::zeros(rows.len(), 0),
             xf_prior: vec![],
             missing: vec![vec![]; traits.len()],

@@ -25,7 +25,7 @@ use rayon::prelude::*;
 /// let model = FactorModel {
 ///     data: Data {
 ///         y: Mat::from_fn(5, 1, |i, _| [1.0, 2.0, 4.0, 3.0, 5.0][i]),
-///         x: Mat::full(5, 1, 1.0), x_prior: vec![Coefficient::Flat],
+///         x: Mat::full(5, 1, 1.0), x_prior: vec![Coefficient::Flat], x_prior_behind: vec![],
 ///         xf: Mat::zeros(5, 0), xf_prior: vec![],
 ///         s: vec![1.0; 5], missing: vec![vec![]], rows: Mat::zeros(0, 0), known: Mat::zeros(0, 0),
 ///     },

@@ -2,7 +2,7 @@
 
 use super::gaussian::Gaussian;
 use super::loading_means::{mean_at, means};
-use super::model::{Coefficient, FactorModel, InverseGamma, TILE, Variance, columns};
+use super::model::{FactorModel, InverseGamma, TILE, Variance, columns};
 use super::precisions::Shrinkage;
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
 use super::state::State;
@@ -309,11 +309,8 @@ impl<'a> Priors<'a> {
     fn ridge(&self, l: usize, trait_: usize, sigma2: f64) -> f64 {
         let b = self.model.b();
         if l < b {
-            return match self.model.data.x_prior[l] {
-                Coefficient::Flat => 0.0,
-                Coefficient::Normal(variance) => sigma2 / variance,
-                Coefficient::Shared(number) => sigma2 / self.shared[number],
-            };
+            let variance = self.model.x_variance(trait_, l, self.shared);
+            return variance.map_or(0.0, |variance| sigma2 / variance);
         }
         let scale = if self.model.prior.scaled { 1.0 } else { sigma2 };
         scale * self.shrinkage.precision(l - b, trait_)

@@ -79,6 +79,8 @@ pub const TRUNCATED: Loadings = Loadings::Gamma {
     others: (4.0, 2.0),
     truncated: true,
 };
+/// Variance of the prior of intercepts behind links
+const BEHIND: f64 = 0.6;
 const RESIDUAL: InverseGamma = InverseGamma { shape: 4.0, scale: 3.0 };
 const SHARED: InverseGamma = InverseGamma { shape: 5.0, scale: 2.0 };
 
@@ -113,6 +115,7 @@ impl World {
                 y: Mat::zeros(n, p),
                 x: q.transpose() * &x,
                 x_prior: vec![Coefficient::Normal(2.0), Coefficient::Shared(0)],
+                x_prior_behind: vec![],
                 xf: q.transpose() * x.subcols(1, 1),
                 xf_prior: vec![Coefficient::Shared(0)],
                 s,
@@ -198,6 +201,7 @@ impl World {
     pub fn linked(mut self, links: &[Option<Kind>]) -> Self {
         let n = self.model.n();
         self.links = links.to_vec();
+        self.model.data.x_prior_behind = vec![Coefficient::Normal(BEHIND), Coefficient::Shared(0)];
         self.model.links = links
             .iter()
             .map(|kind| kind.map(|kind| kind.link(vec![0.0; n])))
@@ -266,7 +270,8 @@ impl World {
         for j in 0..p {
             state.sigma2[j] = inverse_gamma(4.0, 3.0, rng);
             state.g[j] = index(&model.proportions.log_traits, rng);
-            state.theta[j * c] = 2f64.sqrt() * normal(rng);
+            let behind = matches!(model.links.get(j), Some(Some(link)) if !link.is_normal());
+            state.theta[j * c] = f64::sqrt(if behind { BEHIND } else { 2.0 }) * normal(rng);
             state.theta[j * c + 1] = state.shared[0].sqrt() * normal(rng);
             for m in 0..k {
                 let unit = if model.prior.scaled { state.sigma2[j] } else { 1.0 };

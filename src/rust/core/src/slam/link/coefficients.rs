@@ -5,7 +5,6 @@
 
 use super::Link;
 use crate::linalg::sum_of;
-use crate::slam::model::Coefficient;
 use crate::slam::rng::{Stream, slice};
 use faer::Mat;
 
@@ -40,14 +39,5 @@ pub fn draw(
         let d = slice(0.0, 1.0 / size, density, rng);
         b[l] += d;
         eta.iter_mut().zip(column).for_each(|(eta, x)| *eta += d * x);
-    }
-}
-
-/// Variance of a coefficient's prior; none: it is flat.
-pub fn prior_variance(prior: Coefficient, shared: &[f64]) -> Option<f64> {
-    match prior {
-        Coefficient::Flat => None,
-        Coefficient::Normal(variance) => Some(variance),
-        Coefficient::Shared(number) => Some(shared[number]),
     }
 }

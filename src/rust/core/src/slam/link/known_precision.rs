@@ -13,6 +13,10 @@ pub struct KnownPrecision {
 }
 
 impl Link for KnownPrecision {
+    fn is_normal(&self) -> bool {
+        true
+    }
+
     fn start(&self, row: usize) -> f64 {
         if self.w[row] > 0.0 { self.y[row] } else { 0.0 }
     }

@@ -58,6 +58,11 @@ pub trait Link: Send + Sync {
     /// eta of a row given its datum. `now`: its value before, for searches to begin at.
     fn draw(&self, row: usize, now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64;
 
+    /// Is eta in the units of a normal response? Else priors of its coefficients are those of values behind data.
+    fn is_normal(&self) -> bool {
+        false
+    }
+
     /// Is a datum given eta still random, so that coefficients may be drawn given what is left of eta?
     fn is_smooth(&self) -> bool {
         true
