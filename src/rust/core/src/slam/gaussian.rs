@@ -113,6 +113,22 @@ impl Gaussian {
         }
     }
 
+    /// Columns of `L'^-1`: directions along which what is drawn varies by 1, each independently of the others. None if P is not positive definite.
+    pub fn axes(&mut self) -> Option<Vec<Vec<f64>>> {
+        let axis = |(this, k): (&Self, usize)| {
+            let mut x = vec![0.0; this.size];
+            x[k] = 1.0;
+            for i in (0..=k).rev() {
+                x[i] /= this.p[i * this.size + i];
+                let value = x[i];
+                let row = &this.p[i * this.size..i * this.size + i];
+                x.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
+            }
+            x
+        };
+        self.factor().then(|| (0..self.size).map(|k| axis((self, k))).collect())
+    }
+
     fn factor(&mut self) -> bool {
         let size = self.size;
         for i in 0..size {

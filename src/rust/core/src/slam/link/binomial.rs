@@ -37,6 +37,12 @@ impl Link for Binomial {
         draw_log_concave(now, expected, slopes, |a, x| -n * softplus_remainder(a, x), rng)
     }
 
+    fn information(&self, row: usize) -> f64 {
+        let (y, n) = (self.y[row], self.trials[row]);
+        let p = (y + 0.5) / (n + 1.0);
+        if p.is_nan() { 0.0 } else { n * p * (1.0 - p) }
+    }
+
     fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let y = self.y[row];
         if y.is_nan() {

@@ -5,6 +5,7 @@
 
 use super::Link;
 use crate::linalg::sum_of;
+use crate::slam::gaussian::Gaussian;
 use crate::slam::rng::{Stream, slice};
 use faer::Mat;
 
@@ -16,7 +17,7 @@ pub struct Values<'a> {
     pub eta: &'a mut [f64],
 }
 
-/// One coefficient after the other by slice sampling. `x`: X in rows; `variance`: of each prior, if it is not flat.
+/// One direction after the other by slice sampling. `x`: X in rows; `variance`: of each prior, if it is not flat.
 pub fn draw(
     link: &dyn Link,
     parameters: &[f64],
@@ -26,18 +27,38 @@ pub fn draw(
     rng: &mut Stream,
 ) {
     let Values { b, eta } = values;
-    for (l, variance) in variance.iter().enumerate() {
-        let column = x.col_as_slice(l);
-        let size = column.iter().map(|x| x * x).sum::<f64>().sqrt();
-        if size <= 0.0 {
-            continue;
-        }
-        let density = |d: f64| {
-            let data = sum_of(eta.len(), |i| link.log_kernel(i, eta[i] + d * column[i], parameters));
-            data - variance.map_or(0.0, |v| 0.5 * (b[l] + d).powi(2) / v)
+    for direction in directions(link, x, variance) {
+        let shift: Vec<f64> = (0..eta.len())
+            .map(|i| sum_of(b.len(), |l| x[(i, l)] * direction[l]))
+            .collect();
+        let density = |t: f64| {
+            let data = sum_of(eta.len(), |i| link.log_kernel(i, eta[i] + t * shift[i], parameters));
+            let prior = |l: usize| variance[l].map_or(0.0, |v| 0.5 * (b[l] + t * direction[l]).powi(2) / v);
+            data - sum_of(b.len(), prior)
         };
-        let d = slice(0.0, 1.0 / size, density, rng);
-        b[l] += d;
-        eta.iter_mut().zip(column).for_each(|(eta, x)| *eta += d * x);
+        let t = slice(0.0, 2.0, density, rng);
+        b.iter_mut().zip(&direction).for_each(|(b, d)| *b += t * d);
+        eta.iter_mut().zip(&shift).for_each(|(eta, s)| *eta += t * s);
     }
+}
+
+/// Directions along which coefficients are about independent, as far as data tell beforehand, in units of their standard deviations: what hardly any datum tells, as the coefficient of a level without counts, has one of its own.
+fn directions(link: &dyn Link, x: &Mat<f64>, variance: &[Option<f64>]) -> Vec<Vec<f64>> {
+    let (n, b) = (x.nrows(), x.ncols());
+    let w: Vec<f64> = (0..n).map(|i| link.information(i)).collect();
+    let data = |l: usize, o: usize| sum_of(n, |i| w[i] * x[(i, l)] * x[(i, o)]);
+    let mut gaussian = Gaussian::new(b);
+    let prior = |l: usize| variance[l].map_or(0.0, |v| 1.0 / v);
+    gaussian.set(|l, o| data(l, o) + if l == o { prior(l) } else { 0.0 }, |_| 0.0);
+    // without enough data each its own
+    let own = |l: usize| {
+        let mut axis = vec![0.0; b];
+        axis[l] = if data(l, l) > 0.0 {
+            data(l, l).sqrt().recip()
+        } else {
+            0.0
+        };
+        axis
+    };
+    gaussian.axes().unwrap_or_else(|| (0..b).map(own).collect())
 }

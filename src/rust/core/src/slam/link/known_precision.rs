@@ -33,6 +33,10 @@ impl Link for KnownPrecision {
         centre + (variance * (1.0 - share)).sqrt() * normal(rng)
     }
 
+    fn information(&self, row: usize) -> f64 {
+        self.w[row]
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let w = self.w[row];
         if w > 0.0 {

@@ -73,6 +73,11 @@ pub trait Link: Send + Sync {
         self.log_likelihood(row, eta, parameters)
     }
 
+    /// About how sharply the datum of a row tells eta: a precision, by the data alone.
+    fn information(&self, _row: usize) -> f64 {
+        1.0
+    }
+
     /// Log density of the datum of a row, 0 where there is none.
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64;
 

@@ -72,6 +72,12 @@ impl Link for NegativeBinomial {
         )
     }
 
+    fn information(&self, row: usize) -> f64 {
+        // of r = 1
+        let mean = self.y[row] + 0.5;
+        if mean.is_nan() { 0.0 } else { mean / (1.0 + mean) }
+    }
+
     fn log_kernel(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
         let (y, r) = (self.y[row], parameters[0]);
         if y.is_nan() {

@@ -37,6 +37,10 @@ impl Link for Poisson {
         draw_log_concave(now, expected, slopes, remainder, rng)
     }
 
+    fn information(&self, row: usize) -> f64 {
+        if self.y[row].is_nan() { 0.0 } else { self.y[row] + 0.5 }
+    }
+
     fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let y = self.y[row];
         if y.is_nan() {
