@@ -9,7 +9,8 @@
 #' @param object a fit by [fastlmm_fit()], or a profile of one.
 #' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
 #' @param level confidence level.
-#' @param method `"profile"` or `"Wald"`.
+#' @param method `"profile"`, `"Wald"`, or `"boot"`: by [bootstrap()], whose intervals know that estimates on the border of their range are not normal.
+#' @param nsim,boot.type,seed number of draws, type of interval and seed of the bootstrap, as [bootstrap()] has them.
 #' @param oldNames rows named `.sig01`, `.sigma`? `FALSE`: as `lme4` names them then, `sd_(Intercept)|id` and `sigma`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two
@@ -19,12 +20,15 @@
 #' confint(fit)
 #' confint(fit, "beta_", level = 0.9, method = "Wald")
 #' confint(fit, "delta")
+#' confint(fit, "h2", method = "boot", nsim = 200, seed = 1)
 #' @export
-confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), oldNames = TRUE, ...) {
+confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), oldNames = TRUE,
+                            nsim = 1000, boot.type = c("perc", "basic", "norm"), seed = NULL, ...) {
   check_arguments(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
-  method <- one_of(method, c("profile", "Wald"), interval_habits)
+  method <- one_of(method, c("profile", "Wald", "boot"), interval_habits)
+  if (method == "boot") return(boot_intervals(object, table, level, nsim, boot.type, seed, tails, oldNames))
   if (method == "profile") table <- without_undefined(object, table)
   intervals <- switch(method, profile = profile_intervals, Wald = wald_intervals)
   limits <- intervals(object, table, tails)
@@ -33,6 +37,15 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
     return(profile_again(object, better, function(fit) confint(fit, table$name, level = level, method = method, oldNames = oldNames)))
   }
   interval_matrix(unlist(limits), if (oldNames) table$name else telling_names(object, table$name), tails)
+}
+
+# Aliased coefficients have none
+boot_intervals <- function(fit, table, level, nsim, type, seed, tails, oldNames) {
+  if (!(is_count(nsim) && nsim >= 2)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 2, not", code_text(nsim)))
+  if (any(table$what == "delta")) abort_fastlmm("parm", "the bootstrap has no interval of delta; that of h2 is one of it")
+  found <- confint(bootstrap(fit, R = nsim, seed = seed, progress = FALSE), level = level, type = one_of(type, c("perc", "basic", "norm")))
+  limits <- found[match(table$name, rownames(found)), , drop = FALSE]
+  interval_matrix(c(t(limits)), if (oldNames) table$name else telling_names(fit, table$name), tails)
 }
 
 # lme4's names with oldNames = FALSE
@@ -54,7 +67,7 @@ confint.fastlmm_profile <- function(object, parm = NULL, level = 0.95, ...) {
   interval_matrix(limits, table$name, tails)
 }
 
-# Aliased coefficients have none
+# Aliased coefficients have none here, too
 profile_intervals <- function(fit, table, tails) {
   rise <- qchisq(diff(tails), 1)
   limits <- rep(list(c(NA_real_, NA_real_)), nrow(table))

@@ -17,7 +17,7 @@ meant <- function(value, choices, habits) {
 
 df_habits <- c(KR = "write df = \"kenward-roger\"", `Kenward-Roger` = "write df = \"kenward-roger\"", lme4 = "write df = \"none\"")
 
-interval_habits <- c(boot = "a bootstrap is made by simulate() and refit()", quantile = "write method = \"profile\"")
+interval_habits <- c(bootstrap = "write method = \"boot\"", quantile = "write method = \"profile\"")
 
 covariance_habits <- c(
   gaussian = "exp_quad", rbf = "exp_quad", squared_exponential = "exp_quad", se = "exp_quad", exponential = "matern12", exp = "matern12", ou = "matern12",
@@ -51,7 +51,7 @@ fit_habits <- local({
 # Of any function
 argument_habits <- local({
   search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
-  bootstrap <- "a bootstrap is made by simulate() and refit()"
+  bootstrap <- "a bootstrap is bootstrap(fit), and confint(fit, method = \"boot\")"
   c(
     REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
     start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,

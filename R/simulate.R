@@ -9,15 +9,19 @@
 #' @param nsim number of draws.
 #' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards.
 #' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit; a formula of random terms: those of the fit for these.
+#' @param newdata data frame of other rows to draw responses for. Ids that a kernel knows are drawn with their covariances, without a kernel any id is new; prior weights are 1. With `re.form = NULL` the ids must be
+#'   those of the fit.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns
 #'   `sim_1`, `sim_2`, ..., and the seed as attribute `seed`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' head(simulate(fit, 2, seed = 1))
+#' simulate(fit, 2, seed = 1, newdata = data.frame(age = c(8, 14), Subject = "someone"))
 #' @export
-simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, newdata = NULL, ...) {
   check_arguments(...)
+  if (!is.null(newdata)) return(simulate_new(object, nsim, seed, re.form, newdata))
   check_has_rows(object, "simulate()")
   nsim <- check_nsim(nsim, object$nobs)
   kept <- names(object$random) %in% names(wanted_random(object, re.form))
@@ -26,6 +30,41 @@ simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
   draws <- population_fit(object) + random_fit(object, kept) + residual_draws(object, nsim) + random_draws(object, nsim, !kept)
   structure(draws_frame(object, draws), seed = state$seed)
 }
+
+# ---- other rows -----------------------------------------------------------------------------------------
+
+simulate_new <- function(fit, nsim, seed, re.form, newdata) {
+  if (is_gp_fit(fit)) abort_fastlmm("newdata", "draws of a process in other places are not offered; predict(interval = \"prediction\") has intervals")
+  kept <- names(fit$random) %in% names(wanted_random(fit, re.form))
+  design <- forge_design(fit, newdata)
+  n <- nrow(design$X)
+  nsim <- check_nsim(nsim, n)
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  mean <- drop(design$X[, fit$kept, drop = FALSE] %*% fit$coefficients[fit$kept]) + design$offset
+  draws <- mean + sqrt(fit$sigma2_e) * matrix(rnorm(n * nsim), ncol = nsim)
+  for (k in seq_along(fit$random)) draws <- draws + new_effects(fit$random[[k]], design$random[[k]], fit$sigma2[[k]], nsim, kept[k])
+  dimnames(draws) <- list(rownames(newdata), paste0("sim_", seq_len(nsim)))
+  structure(as.data.frame(draws), seed = state$seed)
+}
+
+# An effect in other rows, drawn or as predicted. Without a kernel its ids need not be known to be drawn.
+new_effects <- function(random, new, sigma2, nsim, kept) {
+  id <- unique(new$id)
+  if (kept || !is.null(random$kernel)) {
+    at <- match(id, random$ids)
+    if (anyNA(at)) abort_new_levels(id[is.na(at)], random)
+    if (kept) return(new$z * unname(blup(random))[at][match(new$id, id)])
+    random$index <- at
+  } else {
+    random$index <- seq_along(id)
+  }
+  random$group <- match(new$id, id)
+  random$z <- new$z
+  effect_draws(random, sigma2, nsim)
+}
+
+# ---- parts ----------------------------------------------------------------------------------------------
 
 residual_draws <- function(fit, nsim) {
   sd <- sqrt(fit$sigma2_e / prior_weights(fit))

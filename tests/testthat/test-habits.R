@@ -18,7 +18,7 @@ test_that("arguments of other packages are answered by what is offered", {
   expect_match(unused(fit(start = nowhere)), "whole range")
   for (verb in list(summary, anova, tidy)) expect_match(said(verb(small_fit, ddf = "KR")), "df =|not a fit")
   expect_match(unused(predict(small_fit, newparams = 1)), "not offered")
-  expect_match(unused(confint(small_fit, nsim = 100)), "bootstrap")
+  expect_match(unused(confint(small_fit, FUN = fixef)), "bootstrap")
   expect_match(unused(simulate(small_fit, use.u = TRUE)), "re.form = NULL", fixed = TRUE)
 })
 
@@ -34,7 +34,7 @@ test_that("values of other packages are answered by their names here", {
   expect_match(argument(summary(small_fit, df = "KR")), "df = \"kenward-roger\"", fixed = TRUE)
   expect_match(argument(summary(small_fit, df = "Satterthwaite")), "did you mean \"satterthwaite\"", fixed = TRUE)
   expect_match(argument(fastlmm_fit(y ~ x + (1 | id), small, method = "ml")), "did you mean \"ML\"", fixed = TRUE)
-  expect_match(argument(confint(small_fit, method = "boot")), "simulate() and refit()", fixed = TRUE)
+  expect_match(argument(confint(small_fit, method = "bootstrap")), "method = \"boot\"", fixed = TRUE)
   expect_match(argument(confint(small_fit, method = "wald")), "did you mean \"Wald\"", fixed = TRUE)
   gp_said <- function(cov) said(fastlmm_fit(y ~ gp(x, cov = cov), small), "fastlmm_error_gp")
   expect_match(gp_said("gaussian"), "here it is called \"exp_quad\"", fixed = TRUE)
