@@ -35,7 +35,7 @@ bootstrap <- function(object, statistic = NULL, R = 1000, re.form = NA, seed = N
   state <- seed_generator(seed)
   on.exit(state$restore())
   Y <- drawn_responses(object, R, kept)
-  t0 <- if (is.null(statistic)) boot_parameters(object) else check_statistic(statistic(object))
+  t0 <- if (is.null(statistic)) boot_parameters(object) else check_statistic(suppressWarnings(statistic(object)))
   found <- if (shares_rotation(object)) boot_together(object, Y, statistic, t0, isTRUE(progress)) else boot_each(object, Y, statistic, t0, isTRUE(progress))
   colnames(found) <- names(t0)
   failed <- sum(rowSums(!is.finite(found)) > 0)
@@ -58,8 +58,8 @@ check_bootstrap <- function(object, statistic, R) {
 }
 
 check_statistic <- function(value) {
-  if (is.numeric(value) && length(value) > 0) return(structure(as.numeric(value), names = if (is.null(names(value))) paste0("t", seq_along(value)) else names(value)))
-  abort_fastlmm("statistic", paste("statistic must give numbers, not", code_text(value)))
+  if (is.numeric(value) && length(value) > 0 && all(is.finite(value))) return(structure(as.numeric(value), names = if (is.null(names(value))) paste0("t", seq_along(value)) else names(value)))
+  abort_fastlmm("statistic", paste("statistic must give finite numbers of the fit, not", code_text(value)))
 }
 
 warn_boot_failed <- function(failed, R) {

@@ -1,0 +1,154 @@
+#' Power of the test of a fixed effect, by simulation
+#'
+#' Draws responses from the fit with the effect as it was estimated, or as it is given, fits the model by REML to each, and counts how often the Wald test of the term rejects. With `n` the study has another number of
+#' ids: fewer are drawn from those of the fit, with all of their rows; more, where there is no kernel, repeat them in order as new ids. All draws of a size share one decomposition.
+#'
+#' The test is that of `summary(fit, df = "kenward-roger")` with the degrees of freedom of the design at the variances of the fit, of Satterthwaite's form for terms of several columns
+#' (Fai and Cornelius 1996). With `effect = 0` the result is the level of the test.
+#'
+#' @param object a fit by [fastlmm_fit()] with one random effect, without [gp()]; others are refused (error `fastlmm_error_power`). A number is handed on to [stats::power()], which makes link functions.
+#' @param term label of a term of the fixed effects, or name of a coefficient.
+#' @param n numbers of ids, one study each; `NULL`: that of the fit.
+#' @param R draws for each.
+#' @param effect the term's coefficients, one number each or one for all; `NULL`: those of the fit.
+#' @param alpha level of the test.
+#' @param seed a number that makes the result repeatable; the state of R's generator is put back.
+#' @param progress show a bar over the numbers of ids?
+#' @param ... not used; an unknown argument is an error.
+#' @return A data frame with a row for each `n`: `n`, `rows`, `df` (of the test), `power`, and its exact 95 percent interval `conf.low`, `conf.high`.
+#' @seealso [bootstrap()]
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+#' power(fit, "Sex", n = c(15, 27, 60), R = 200, seed = 1)
+#' # level of the test
+#' power(fit, "Sex", effect = 0, R = 200, seed = 1)
+#' @export
+power <- function(object, ...) UseMethod("power")
+
+#' @rdname power
+#' @export
+power.default <- function(object, ...) {
+  if (missing(object) || is.numeric(object)) return(if (missing(object)) stats::power(...) else stats::power(object, ...))
+  abort_fastlmm("not_a_fit", paste("power() needs a fit by fastlmm_fit(), not an object of class", class(object)[1]))
+}
+
+#' @rdname power
+#' @export
+power.fastlmm_mlm <- function(object, ...) abort_one_by_one("power")
+
+#' @rdname power
+#' @export
+power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha = 0.05, seed = NULL, progress = interactive(), ...) {
+  check_arguments(...)
+  fit <- object
+  check_power(fit, R)
+  check_level(alpha, "alpha")
+  columns <- columns_of_term(fit, term)
+  beta <- beta_of_power(fit, columns, effect)
+  sizes <- wanted_sizes(fit, n)
+  R <- check_nsim(R, fit$nobs * max(sizes) / length(fit$random[[1]]$index))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  found <- in_turn(seq_along(sizes), function(i) power_of_size(fit, sizes[i], columns, beta, R, alpha), rep(R, length(sizes)), isTRUE(progress))
+  do.call(rbind, found)
+}
+
+check_power <- function(fit, R) {
+  if (!is_count(R)) abort_fastlmm("argument", paste("R must be a whole number of at least 1, not", code_text(R)))
+  reason <- if (!shares_rotation(fit)) {
+    "it is offered for one random effect without gp(); simulate(), refit() and drop1() are the parts of it"
+  } else if (fit$status != "ok") {
+    paste0("the fit is ", quoted(fit$status))
+  }
+  if (!is.null(reason)) abort_fastlmm("power", paste("no power of this fit:", reason))
+}
+
+# Among the coefficients that are kept
+columns_of_term <- function(fit, term) {
+  labels <- attr(fit$terms, "term.labels")
+  names <- names(fit$coefficients)[fit$kept]
+  if (is.character(term) && length(term) == 1 && term %in% labels) return(which(attr(fixed_design(fit), "assign")[fit$kept] == match(term, labels)))
+  if (is.character(term) && length(term) == 1 && term %in% names) return(match(term, names))
+  abort_fastlmm("term", paste0("term must be the label of a term or the name of a coefficient, not ", code_text(term), "; there are ", first_names(unique(c(labels, names)))))
+}
+
+beta_of_power <- function(fit, columns, effect) {
+  beta <- fit$coefficients[fit$kept]
+  if (is.null(effect)) return(beta)
+  if (!is.numeric(effect) || !all(is.finite(effect)) || !length(effect) %in% c(1, length(columns))) {
+    abort_fastlmm("argument", paste0("effect must be finite numbers, one or ", length(columns), ", not ", code_text(effect)))
+  }
+  replace(beta, columns, effect)
+}
+
+wanted_sizes <- function(fit, n) {
+  random <- fit$random[[1]]
+  m <- length(random$index)
+  if (is.null(n)) return(m)
+  if (!is.numeric(n) || length(n) == 0 || !all(vapply(n, is_count, NA)) || any(n > 1e7)) abort_fastlmm("n", paste("n must be whole numbers of ids, not", code_text(n)))
+  if (any(n > m) && !is.null(random$kernel)) abort_fastlmm("n", sprintf("n can be at most the %d ids with data: the kernel does not know how further ones are related", m))
+  n
+}
+
+power_of_size <- function(fit, size, columns, beta, R, alpha) {
+  model <- model_of_size(fit, size)
+  rank <- qr(model$X, tol = 1e-7)$rank
+  if (rank < ncol(model$X)) abort_fastlmm("n", sprintf("with %d ids the fixed effects are rank deficient: a level of a factor has no rows", size))
+  mean <- drop(model$X %*% beta) + model$offset
+  Y <- mean + sqrt(fit$sigma2_e / model_weights(model)) * matrix(rnorm(length(mean) * R), ncol = R) + effect_draws(model$random[[1]], fit$sigma2[[1]], R)
+  dimnames(Y) <- list(NULL, paste0("sim_", seq_len(R)))
+  many <- quiet_fit(fit_responses(model, Y))
+  df <- df_of_design(model, Y[, 1], columns, fit)
+  p <- vapply(seq_len(R), function(i) wald_p(many$coefficients[columns, i], matrix(many$vcov[columns, columns, i], length(columns)), df), 0)
+  found <- stats::binom.test(sum(p <= alpha, na.rm = TRUE), R)
+  data.frame(n = size, rows = length(mean), df = df, power = unname(found$estimate), conf.low = found$conf.int[1], conf.high = found$conf.int[2])
+}
+
+wald_p <- function(b, vcov, df) {
+  root <- tryCatch(chol(vcov), error = function(e) NULL)
+  if (is.null(root)) return(NA_real_)
+  stats::pf(sum(backsolve(root, b, transpose = TRUE)^2) / length(b), length(b), df, lower.tail = FALSE)
+}
+
+# The model with other ids: some of those of the fit, or each of them several times
+model_of_size <- function(fit, size) {
+  model <- stored_model(fit)
+  model$method <- "REML"
+  model$X <- model$X[, fit$kept, drop = FALSE]
+  random <- model$random[[1]]
+  m <- length(random$index)
+  if (size == m) return(model)
+  chosen <- if (size < m) sort(sample.int(m, size)) else rep_len(seq_len(m), size)
+  rows_of <- split(seq_along(random$group), random$group)[chosen]
+  rows <- unlist(rows_of, use.names = FALSE)
+  random$index <- if (is.null(random$kernel)) seq_along(chosen) else random$index[chosen]
+  if (is.null(random$kernel)) random$ids <- paste0("id", seq_along(chosen))
+  random$group <- rep(seq_along(chosen), lengths(rows_of))
+  random$z <- random$z[rows]
+  model$random[[1]] <- random
+  model$X <- model$X[rows, , drop = FALSE]
+  model$frame <- model$frame[rows, , drop = FALSE]
+  model$offset <- model$offset[rows]
+  if (!is.null(model$weights)) model$weights <- model$weights[rows]
+  model
+}
+
+# Kenward and Roger's by the expected information, which does not depend on the response, at the variances that are drawn from
+df_of_design <- function(model, y, columns, fit) {
+  model$y <- unname(y)
+  at <- quiet_fit(estimate(model))
+  n <- length(y)
+  if (fit$sigma2 == 0 || fit$sigma2_e == 0) return(n - at$rank)
+  at[c("sigma2", "sigma2_e")] <- fit[c("sigma2", "sigma2_e")]
+  at$optimum$boundary <- "none"
+  L <- diag(at$rank)[columns, , drop = FALSE]
+  vectors <- eigen(contrast_tests(at, L, "kenward-roger")$vcov, symmetric = TRUE)$vectors
+  combined_df(contrast_tests(at, t(vectors) %*% L, "kenward-roger")$df)
+}
+
+# Fai and Cornelius: of a sum of squared t statistics
+combined_df <- function(df) {
+  if (length(df) == 1) return(df)
+  expected <- sum(ifelse(df > 2, df / (df - 2), Inf))
+  if (is.finite(expected) && expected > length(df)) 2 * expected / (expected - length(df)) else min(df)
+}

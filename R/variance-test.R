@@ -1,0 +1,99 @@
+#' Test whether a variance is zero
+#'
+#' The restricted likelihood-ratio test of `sigma2 = 0` against `sigma2 > 0`, for one random effect. Zero is the border of the range, so that the statistic is not chi-squared with one degree of freedom, and
+#' the half-and-half mixture with a mass at zero is right only for many independent ids. Its distribution in the sample at hand depends on the eigenvalues of the projected kernel alone (Crainiceanu and
+#' Ruppert 2004), which the fit keeps, and is simulated: `nsim` draws cost no fit. The p-value holds whatever the design and the kernel, if residuals are normal.
+#'
+#' The p-value of a statistic of zero is 1: under the null hypothesis that is the share `mass` of all data sets. Smaller ones are uniform.
+#'
+#' @param fit a REML fit by [fastlmm_fit()] with one random effect, without [gp()]; others are refused (error `fastlmm_error_variance_test`).
+#' @param nsim draws of the null distribution. The standard error of a p-value `p` is `sqrt(p (1 - p) / nsim)`.
+#' @param seed a number that makes the result repeatable; the state of R's generator is put back.
+#' @return A list of class `htest`: `statistic` (RLRT), `p.value` (the share of draws that are as large, the data among them), `mass` (share of draws that are zero), `mixture.p.value` (by the mixture
+#'   of a mass of one half at zero and chi-squared with one degree of freedom, for comparison), `estimate` (`h2`), `null` (the draws).
+#' @references
+#' Crainiceanu, C. M. and Ruppert, D. (2004) Likelihood ratio tests in linear mixed models with one variance component. JRSS B 66, 165-185.
+#' @seealso [anova.fastlmm()] for fixed effects, [confint.fastlmm()] for an interval of `h2`.
+#' @examples
+#' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+#' test_variance(fit, seed = 1)
+#' @export
+test_variance <- function(fit, nsim = 10000, seed = NULL) {
+  check_arguments()
+  check_variance_test(fit)
+  if (!is_count(nsim)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 1, not", code_text(nsim)))
+  spectrum <- list(mu = fit$rotated$values * fit$rotated$k_scale, y2 = fit$rotated$y^2, rest = fit$rotated$rho, n_rest = fit$rotated$n_rest)
+  check_matrix_memory(3 * 200, nsim, sprintf("%.0f draws", nsim))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  statistic <- observed_ratio(spectrum, fit)
+  null <- null_ratios(spectrum, nsim)
+  p <- (1 + sum(null >= statistic)) / (nsim + 1)
+  if (statistic <= 0) p <- 1
+  structure(
+    list(
+      statistic = c(RLRT = statistic), p.value = p, estimate = c(h2 = unname(fit$h2)), null.value = c(sigma2 = 0), alternative = "greater",
+      method = sprintf("Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
+      mixture.p.value = if (statistic > 0) pchisq(statistic, 1, lower.tail = FALSE) / 2 else 1, null = null
+    ),
+    class = "htest"
+  )
+}
+
+check_variance_test <- function(fit) {
+  if (inherits(fit, "fastlmm_mlm")) abort_one_by_one("test_variance")
+  if (!inherits(fit, "fastlmm")) abort_fastlmm("not_a_fit", paste("test_variance() needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
+  reason <- if (is_gp_fit(fit)) {
+    "a length scale has no meaning where the variance is zero; anova() and confint() are approximate"
+  } else if (length(fit$random) > 1) {
+    "offered for one random effect: with several the distribution depends on the other variances; bootstrap() draws from the fit without the effect"
+  } else if (!is_reml(fit)) {
+    "needs a REML fit; update(fit, method = \"REML\")"
+  } else if (fit$status != "ok") {
+    paste0("the fit is ", quoted(fit$status))
+  }
+  if (!is.null(reason)) abort_fastlmm("variance_test", paste("no exact test of the variance:", reason))
+}
+
+# At the ratio lambda = sigma2 / sigma2_e, twice the restricted log-likelihood less that of lambda = 0, with y2 the squared projected and rotated response:
+# (n - p) log(sum y2 / sum(y2 / (1 + lambda mu))) - sum log(1 + lambda mu)
+observed_ratio <- function(s, fit) {
+  df <- length(s$mu) + s$n_rest
+  total <- sum(s$y2) + s$rest
+  if (fit$sigma2 == 0) return(0)
+  # in the limit of no residual variance both sums grow like lambda
+  at <- if (fit$sigma2_e > 0) df * log(total / (sum(s$y2 / (1 + fit$sigma2 / fit$sigma2_e * s$mu)) + s$rest)) - sum(log1p(fit$sigma2 / fit$sigma2_e * s$mu)) else df * log(total / sum(s$y2 / s$mu)) - sum(log(s$mu))
+  max(0, at)
+}
+
+# The largest over a grid of ratios, refined by a parabola through the three best points
+null_ratios <- function(s, nsim) {
+  df <- length(s$mu) + s$n_rest
+  mu <- s$mu[s$mu > 0]
+  rest <- df - length(mu)
+  if (length(mu) == 0) return(numeric(nsim))
+  lambda <- exp(seq(log(1e-4), log(1e7), length.out = 180)) / max(mu)
+  shrunk <- 1 / (1 + outer(mu, lambda))
+  log_det <- colSums(log1p(outer(mu, lambda)))
+  block <- max(1, 2e6 %/% length(mu))
+  unlist(lapply(split(seq_len(nsim), (seq_len(nsim) - 1) %/% block), function(rows) {
+    hear_stop()
+    w2 <- matrix(stats::rchisq(length(rows) * length(mu), 1), length(rows))
+    left <- if (rest > 0) stats::rchisq(length(rows), rest) else 0
+    refined_maximum(df * log((rowSums(w2) + left) / (w2 %*% shrunk + left)) - rep(log_det, each = length(rows)))
+  }), use.names = FALSE)
+}
+
+# Of the rows of values on an even grid, whose first point is next to zero
+refined_maximum <- function(value) {
+  n <- ncol(value)
+  at <- max.col(value, "first")
+  top <- value[cbind(seq_along(at), at)]
+  inner <- at > 1 & at < n
+  before <- value[cbind(seq_along(at), pmax(at - 1, 1))]
+  after <- value[cbind(seq_along(at), pmin(at + 1, n))]
+  bend <- before - 2 * top + after
+  gain <- ifelse(inner & bend < 0, -(after - before)^2 / (8 * bend), 0)
+  # largest at the first point: falling from zero on
+  ifelse(at == 1, 0, pmax(0, top + gain))
+}

@@ -1,0 +1,65 @@
+# Twice the restricted log-likelihoods' difference, by the definition
+explicit_ratio <- function(fit) {
+  X <- model.matrix(fit)
+  y <- getME(fit, "y") - getME(fit, "offset")
+  w <- unname(getME(fit, "weights"))
+  residual <- lm.wfit(X, y, w)$residuals
+  df <- nobs(fit) - fit$rank
+  null <- -(df * log(2 * pi) + df * log(sum(w * residual^2) / df) + df - sum(log(w)) + as.numeric(determinant(crossprod(sqrt(w) * X))$modulus)) / 2
+  max(0, 2 * (as.numeric(logLik(fit)) - null))
+}
+
+test_that("the statistic is the restricted likelihood ratio", {
+  fits <- list(kernel_fit(), lme4_pair("Dyestuff")$ours, lme4_pair("sleepstudy")$ours, lme4_pair("Dyestuff2")$ours)
+  for (fit in fits) expect_equal(test_variance(fit, nsim = 10)$statistic, explicit_ratio(fit), tolerance = 1e-8, ignore_attr = TRUE)
+  expect_identical(test_variance(fits[[4]], nsim = 10)$p.value, 1)
+})
+
+test_that("the simulated distribution is that of the statistic in refits under the null hypothesis", {
+  set.seed(40)
+  ids <- paste0("i", 1:24)
+  K <- structure(exp(-abs(outer(1:24, 1:24, "-")) / 6), dimnames = list(ids, ids))
+  data <- data.frame(id = rep(ids, rep(c(2, 1), 12)), x = rnorm(36))
+  null <- rnorm(36 * 400)
+  Y <- matrix(null, 36)
+  many <- suppressMessages(fastlmm_fit(Y ~ x + (1 | id), data, K = K))
+  fit <- suppressMessages(extract_fit(many, 1))
+  X <- model.matrix(fit)
+  residual <- qr.resid(qr(X), Y)
+  log_lik_null <- -(34 * log(2 * pi) + 34 * log(colSums(residual^2) / 34) + 34 + as.numeric(determinant(crossprod(X))$modulus)) / 2
+  refits <- pmax(0, 2 * (many$logLik - log_lik_null))
+  drawn <- test_variance(fit, nsim = 4000, seed = 1)$null
+  zero <- c(mean(refits < 1e-9), mean(drawn == 0))
+  expect_lt(abs(diff(zero)), 4 * sqrt(0.25 * (1 / 400 + 1 / 4000)))
+  # p-values under the null hypothesis are uniform, below the mass at 1
+  p <- vapply(refits, function(statistic) if (statistic < 1e-9) 1 else mean(drawn >= statistic), 0)
+  for (alpha in c(0.02, 0.05, 0.1, 0.2, 0.3)) expect_lt(abs(mean(p <= alpha) - alpha), 4 * sqrt(alpha * (1 - alpha) / 400))
+  # the mixture is another distribution here: a test at five percent by it is not
+  expect_lt(abs(mean(drawn >= qchisq(0.9, 1)) - mean(refits >= qchisq(0.9, 1))), 4 * sqrt(0.05 * 0.95 / 400))
+})
+
+test_that("the maximum over the grid is that of a search", {
+  set.seed(3)
+  s <- list(mu = exp(rnorm(20)), n_rest = 5)
+  w2 <- matrix(rchisq(30 * 20, 1), 30)
+  left <- rchisq(30, 5)
+  value <- function(draw, lambda) 25 * log((sum(w2[draw, ]) + left[draw]) / (sum(w2[draw, ] / (1 + lambda * s$mu)) + left[draw])) - sum(log1p(lambda * s$mu))
+  lambda <- exp(seq(log(1e-4), log(1e7), length.out = 180)) / max(s$mu)
+  grid <- t(vapply(1:30, function(i) vapply(lambda, value, 0, draw = i), lambda))
+  searched <- vapply(1:30, function(i) max(0, vapply(split(seq_along(lambda), (seq_along(lambda) - 1) %/% 20), function(part) {
+    optimize(value, range(lambda[part]) * c(0.9, 1.1), draw = i, maximum = TRUE, tol = 1e-8)$objective
+  }, 0)), 0)
+  expect_equal(refined_maximum(grid), searched, tolerance = 1e-3)
+})
+
+test_that("seeds repeat, a test of a real variance rejects, and what has no exact test is refused", {
+  fit <- lme4_pair("sleepstudy")$ours
+  expect_identical(test_variance(fit, 500, seed = 2), test_variance(fit, 500, seed = 2))
+  expect_lt(test_variance(fit, 500, seed = 2)$p.value, 0.01)
+  expect_output(print(test_variance(fit, 500, seed = 2)), "RLRT")
+  expect_error(test_variance(lme4_pair("sleepstudy", "ML")$ours), "REML", class = "fastlmm_error_variance_test")
+  several <- suppressMessages(fastlmm_fit(Reaction ~ Days + (1 + Days || Subject), lme4::sleepstudy))
+  expect_error(test_variance(several), "one random effect", class = "fastlmm_error_variance_test")
+  expect_error(test_variance(degenerate_fit("confounded")), class = "fastlmm_error_variance_test")
+  expect_error(test_variance(lm(dist ~ speed, cars)), class = "fastlmm_error_not_a_fit")
+})
