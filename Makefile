@@ -57,6 +57,7 @@ bench: install
 	$(RSCRIPT) bench/lowrank.R
 	$(RSCRIPT) bench/mix.R
 	$(RSCRIPT) bench/many.R
+	$(RSCRIPT) bench/inference.R
 	$(RSCRIPT) bench/scan.R
 	$(RSCRIPT) bench/slam.R
 

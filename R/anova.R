@@ -13,7 +13,7 @@
 #'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()], [stats::add1()] and [stats::step()] work, on the fixed effects.
 #'   `drop1()` and `add1()` compare fits of the rows and kernels that are stored in the fit, whatever has become of the data since.
 #'
-#' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice.
+#' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice; [test_variance()] is exact.
 #'
 #' Errors: `fastlmm_error_anova` for fits of different rows or responses, for what is no fit, and for restricted likelihoods of different fixed effects.
 #' Message `fastlmm_message_refit_ml` where fits are made again by maximum likelihood.

@@ -98,3 +98,13 @@ test_that("simulate(newdata =) draws other rows with their covariances", {
   expect_equal(cov(t(both))[1, ], c(groups$sigma2 + groups$sigma2_e, groups$sigma2, 0), tolerance = 0.1, ignore_attr = TRUE)
   expect_identical(simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a")), simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a")))
 })
+
+test_that("other processes give the same draws", {
+  skip_if_not_installed("future.apply")
+  given <- kernel_data()
+  several <- suppressMessages(fastlmm_fit(y ~ x + (1 | id) + (1 | g), transform(given$data, g = rep(1:5, 15)), K = list(id = given$K)))
+  here <- bootstrap(several, R = 4, seed = 2)
+  old <- future::plan(future::multisession, workers = 2)
+  on.exit(future::plan(old))
+  expect_equal(bootstrap(several, R = 4, seed = 2)$t, here$t)
+})
