@@ -17,7 +17,7 @@
 #' One effect, several, low rank, identity and kernels are served, and [gp()] by the kernel matrix (`basis = "exact"`); a process in Fourier space is refused (`fastlmm_error_influence`), as are
 #' fits without residual variance. With q columns of all random effects and n rows the cost is `n q^2`, or `n^3` where `q >= n`: less than the fit.
 #'
-#' @param model,object a fit by [fastlmm_fit()], or of `dfbeta()` and its like what `influence()` gave.
+#' @param model a fit by [fastlmm_fit()], or of `dfbeta()` and its like what `influence()` gave.
 #' @param groups `NULL`: each row; or the name of a grouping factor or of a variable of the model frame, or a vector with a value for each row of the fit.
 #' @param x,row.names,optional what `influence()` gave; the others as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
@@ -299,22 +299,22 @@ distances <- function(dfbeta, fit) {
   structure(rowSums(t(solve(covariance_root(fit), t(dfbeta)))^2) / fit$rank, names = rownames(dfbeta))
 }
 
-#' @rdname summary.fastlmm_mlm
+#' @rdname influence.fastlmm
 #' @export
 influence.fastlmm_mlm <- function(model, ...) abort_one_by_one("influence")
 
-#' @rdname summary.fastlmm_mlm
+#' @rdname influence.fastlmm
 #' @export
 hatvalues.fastlmm_mlm <- function(model, ...) abort_one_by_one("hatvalues")
 
-#' @rdname summary.fastlmm_mlm
+#' @rdname influence.fastlmm
 #' @export
 cooks.distance.fastlmm_mlm <- function(model, ...) abort_one_by_one("cooks.distance")
 
-#' @rdname summary.fastlmm_mlm
+#' @rdname influence.fastlmm
 #' @export
 rstandard.fastlmm_mlm <- function(model, ...) abort_one_by_one("rstandard")
 
-#' @rdname summary.fastlmm_mlm
+#' @rdname influence.fastlmm
 #' @export
 rstudent.fastlmm_mlm <- function(model, ...) abort_one_by_one("rstudent")
