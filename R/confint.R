@@ -9,8 +9,9 @@
 #' @param object a fit by [fastlmm_fit()], or a profile of one.
 #' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
 #' @param level confidence level.
-#' @param method `"profile"`, `"Wald"`, or `"boot"`: by [bootstrap()], whose intervals know that estimates on the border of their range are not normal.
-#' @param nsim,boot.type,seed number of draws, type of interval and seed of the bootstrap, as [bootstrap()] has them.
+#' @param method `"profile"`, `"Wald"`, `"boot"`: by [bootstrap()], whose intervals know that estimates on the border of their range are not normal; or `"exact"`: of `h2` alone (others are `NA`), all values
+#'   that an exact restricted likelihood-ratio test does not reject, see [test_variance()], for REML fits with one random effect. It has its level near 0 and 1, too, where the others have not.
+#' @param nsim,boot.type,seed number of draws, type of interval and seed of the bootstrap, as [bootstrap()] has them; number of draws and seed of the exact tests.
 #' @param oldNames rows named `.sig01`, `.sigma`? `FALSE`: as `lme4` names them then, `sd_(Intercept)|id` and `sigma`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two
@@ -22,13 +23,14 @@
 #' confint(fit, "delta")
 #' confint(fit, "h2", method = "boot", nsim = 200, seed = 1)
 #' @export
-confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), oldNames = TRUE,
+confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot", "exact"), oldNames = TRUE,
                             nsim = 1000, boot.type = c("perc", "basic", "norm"), seed = NULL, ...) {
   check_arguments(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
-  method <- one_of(method, c("profile", "Wald", "boot"), interval_habits)
+  method <- one_of(method, c("profile", "Wald", "boot", "exact"), interval_habits)
   if (method == "boot") return(boot_intervals(object, table, level, nsim, boot.type, seed, tails, oldNames))
+  if (method == "exact") return(exact_intervals(object, table, level, nsim, seed, tails, oldNames))
   if (method == "profile") table <- without_undefined(object, table)
   intervals <- switch(method, profile = profile_intervals, Wald = wald_intervals)
   limits <- intervals(object, table, tails)

@@ -22,7 +22,7 @@ test_variance <- function(fit, nsim = 10000, seed = NULL) {
   check_arguments()
   check_variance_test(fit)
   if (!is_count(nsim)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 1, not", code_text(nsim)))
-  spectrum <- list(mu = fit$rotated$values * fit$rotated$k_scale, y2 = fit$rotated$y^2, rest = fit$rotated$rho, n_rest = fit$rotated$n_rest)
+  spectrum <- spectrum_of(fit)
   check_matrix_memory(3 * 200, nsim, sprintf("%.0f draws", nsim))
   state <- seed_generator(seed)
   on.exit(state$restore())
