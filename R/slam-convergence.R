@@ -52,10 +52,9 @@ of_effect <- function(fit, what, effect) if (is_several(fit) && !is.null(effect)
 # Parameters of links: dispersions and gaps between cut points
 family_table <- function(fit, at, level) {
   if (!has_links(fit) || length(link_parameters(fit)) == 0) return(NULL)
-  wanted <- Reduce(`|`, lapply(colnames(fit$Y)[at], function(response) parameters_of(fit, response)))
-  if (!any(wanted)) return(NULL)
-  all <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
-  data.frame(variable = link_parameters(fit)[wanted], judged(fit, t(all[wanted, , drop = FALSE]), level))
+  wanted <- unlist(link_places(fit)[colnames(fit$Y)[at]], use.names = FALSE)
+  if (length(wanted) == 0) return(NULL)
+  data.frame(variable = link_parameters(fit)[wanted], judged(fit, t(link_values(fit)[wanted, , drop = FALSE]), level))
 }
 
 pair_names <- function(what, table) {

@@ -2,15 +2,17 @@
 
 # list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
 slam_data <- function(parts, design, random, factors, data, extras = list(), family = NULL, weights = NULL) {
-  Y <- as.matrix(design$y)
+  blocks <- response_blocks(design$frame[[1]])
+  Y <- plain_response(as.matrix(design$y))
   storage.mode(Y) <- "double"
   if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
   weights <- read_cell_weights(weights, design$rows, ncol(Y))
-  if (is.null(family)) tell_families(Y)
-  links <- slam_links(Y, read_families(family, colnames(Y)), weights, design$offset)
+  taken <- block_traits(blocks)
+  if (is.null(family)) tell_families(Y[, !colnames(Y) %in% taken, drop = FALSE])
+  links <- slam_links(Y, read_families(family, colnames(Y), taken), weights, design$offset, blocks)
   behind <- behind_link(links)
   # what has no weight was not observed
-  if (!is.null(weights)) Y[weights == 0 & rep(!behind, each = nrow(Y))] <- NA
+  if (!is.null(weights)) Y[weights == 0 & rep(!behind & !colnames(Y) %in% taken, each = nrow(Y))] <- NA
   normal <- if (is.null(links)) seq_len(ncol(Y)) else which(!behind)
   Y[, normal] <- minus_offset(Y[, normal, drop = FALSE], design$offset)
   check_traits(Y)
@@ -19,6 +21,7 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   covariates <- slam_covariates(factors, design, data, X, extras)
   flat <- setdiff(colnames(X), colnames(covariates$XF))
   scale <- if (length(normal) == ncol(Y)) slam_scale(Y, X, flat) else scale_normal(Y, X, flat, normal)
+  scale <- widen_scale(scale, links)
   missing <- lapply(seq_len(ncol(Y)), function(j) if (is.null(links[[j]])) which(is.na(Y[, j])) else seq_len(nrow(Y)))
   list(
     Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
@@ -40,10 +43,11 @@ scale_normal <- function(Y, X, flat, normal) {
   list(shift = shift, sd = sd, scaled = scaled)
 }
 
-# A response that is a data frame of numbers, as a matrix
+# A response that no model frame can hold, as one: a data frame of numbers as a matrix, objects of other packages as responses
 matrix_response <- function(parts, data) {
   name <- parts$fixed[[2]]
   value <- tryCatch(eval(name, data, environment(parts$fixed)), error = function(condition) NULL)
+  if (is_response_object(value)) parts$fixed[[2]] <- as.call(list(quote(fastlmm::slam_join), name))
   if (!is.data.frame(value)) return(parts)
   numbers <- vapply(value, is.numeric, NA)
   if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(value)[!numbers])), responses = names(value)[!numbers])
@@ -217,7 +221,7 @@ slam_numbers <- function(data, basis, known, sets) {
   # several effects have no basis in common
   rotate <- if (is.null(basis$group)) as_numbers else function(M) turn_to(basis, M)
   Y <- data$scaled
-  links <- sampler_links(data$links, Y, data$scale$sd)
+  links <- sampler_links(data$links, Y, data$scale$sd, data$X %*% data$scale$shift)
   Y[is.na(Y)] <- 0
   # what is behind a link is drawn
   for (j in which(!vapply(links, is.null, NA))) Y[, j] <- 0

@@ -31,10 +31,15 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 # ---- what each is ---------------------------------------------------------------------------------------------
 
 # `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own)`, the expected datum of a value, and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+# `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
+# the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
 slam_families <- function() {
   counts <- function(y, own) if (any(y < 0 | y != round(y) | y > 1e15)) "must be counts: whole numbers from 0 to 1e15"
   list(
-    weights = list(code = "weights", check = function(y, own) NULL, response = function(eta, own) eta, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(own$known)),
+    probes = probes_family,
+    curves = curves_family,
+    coefficient = coefficient_family,
+    weights = list(code = "weights", normal = TRUE, sampler = weights_sampler, check = function(y, own) NULL, response = function(eta, own) eta, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(own$known)),
     poisson = list(
       code = "poisson", check = counts, response = function(eta, own) exp(eta), simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
     ),
@@ -61,14 +66,20 @@ slam_families <- function() {
   )
 }
 
+weights_sampler <- function(own, unit) {
+  list(y = ifelse(own$known > 0, unit$scaled, 0), known = own$known * unit$sd^2)
+}
+
 family_of <- function(own) slam_families()[[own$family]]
 
 # ---- as they are given -----------------------------------------------------------------------------------------
 
-# The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`
-read_families <- function(family, responses) {
+# The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`. `taken`: responses of objects that say what they are
+read_families <- function(family, responses, taken = character()) {
   if (is.null(family)) return(NULL)
   each <- is.list(family) && !inherits(family, c("family", "slam_family"))
+  clash <- if (each) intersect(names(family), taken) else if (length(taken) > 0 && read_family(family, NULL)$family != "gaussian") taken
+  if (length(clash) > 0) abort_family(paste0("responses of an object on the left side have no other family: ", first_names(clash), "; family = list(...) is by names of the others"), responses = clash)
   if (!each) return(structure(rep(list(read_family(family, NULL)), length(responses)), names = responses))
   unknown <- setdiff(names(family), responses)
   if (is.null(names(family)) || length(unknown) > 0 || anyDuplicated(names(family))) {
@@ -107,9 +118,11 @@ read_cell_weights <- function(weights, rows, responses) {
 # ---- for the sampler ----------------------------------------------------------------------------------------------
 
 # What is behind a family, by response: `y`, `known` and what it takes to come back; NULL for a normal response without weights.
-slam_links <- function(Y, families, weights, offset) {
-  if (is.null(families) && is.null(weights)) return(NULL)
+slam_links <- function(Y, families, weights, offset, blocks = NULL) {
+  if (is.null(families) && is.null(weights) && is.null(blocks)) return(NULL)
   one <- function(j) {
+    behind <- block_link(blocks, colnames(Y)[j], Y[, j], offset)
+    if (!is.null(behind)) return(behind)
     family <- if (is.null(families)) list(family = "gaussian") else families[[j]]
     normal <- family$family == "gaussian"
     if (normal && is.null(weights)) return(NULL)
@@ -146,43 +159,62 @@ link_data <- function(own, y, weights, offset, binary) {
   own
 }
 
-# In the sampler's units, which of normal responses are those of what fixed effects leave
-sampler_links <- function(links, scaled, sd) {
+# In the sampler's units, which of normal responses are those of what fixed effects leave; `level`: what these explain, which is taken from responses
+sampler_links <- function(links, scaled, sd, level) {
   if (is.null(links)) return(NULL)
   one <- function(own, j) {
     if (is.null(own)) return(NULL)
-    if (own$family == "weights") own[c("y", "known")] <- list(ifelse(own$known > 0, scaled[, j], 0), own$known * sd[j]^2)
-    list(family = family_of(own)$code, y = as.numeric(own$y), known = as.numeric(own$known), levels = as.numeric(own$levels))
+    family <- family_of(own)
+    unit <- list(sd = sd[[j]], level = level[, j], scaled = scaled[, j], all = list(sd = sd, level = level, scaled = scaled))
+    numbers <- if (is.null(family$sampler)) list(y = as.numeric(own$y), known = as.numeric(own$known), levels = as.numeric(own$levels)) else family$sampler(own, unit)
+    c(list(family = family$code), numbers)
   }
   unname(Map(one, links, seq_along(links)))
 }
 
 # Families and how many responses each has
 families_text <- function(fit) {
-  name <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else if (own$family == "weights") "gaussian with weights" else own$family, "")
+  name <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else switch(own$family, weights = "gaussian with weights", coefficient = "curves", own$family), "")
   count <- table(factor(name, levels = unique(name)))
   toString(paste0(names(count), " (", count, ")"))
 }
 
 has_links <- function(fit) !is.null(fit$links)
 
-# Responses that are not normal
-behind_link <- function(links) vapply(links, function(own) !is.null(own) && own$family != "weights", NA)
+# Responses that are not in units of normal ones
+behind_link <- function(links) vapply(links, function(own) !is.null(own) && !isTRUE(family_of(own)$normal), NA)
 
-# Names of the parameters of all links, in the sampler's order
-link_parameters <- function(fit) {
+# ---- parameters of links --------------------------------------------------------------------------------------------
+
+# Names of the parameters of each link, in the sampler's order
+parameter_names <- function(links) {
   of <- function(own) {
     parameters <- family_of(own)$parameters
-    if (!is.null(parameters)) {
-      names <- parameters(own)
-      if (length(names) > 0) paste0(names, "[", own$response, "]")
-    }
+    names <- if (!is.null(parameters)) parameters(own)
+    if (length(names) > 0) paste0(names, "[", if (is.null(own$label)) own$response else own$label, "]") else character()
   }
-  as.character(unlist(lapply(Filter(Negate(is.null), fit$links), of), use.names = FALSE))
+  lapply(Filter(Negate(is.null), links), of)
 }
 
-# Which of these are a response's
-parameters_of <- function(fit, response) endsWith(link_parameters(fit), paste0("[", response, "]"))
+# Of all links
+link_parameters <- function(fit) as.character(unlist(parameter_names(fit$links), use.names = FALSE))
+
+# Where those of each link are among all: a list by response
+link_places <- function(fit) {
+  count <- lengths(parameter_names(fit$links))
+  Map(function(end, count) end - count + seq_len(count), cumsum(count), count)
+}
+
+# Draws of all parameters, parameters x draws, in units of the data
+link_values <- function(fit) {
+  all <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
+  places <- link_places(fit)
+  for (own in Filter(function(own) !is.null(own) && !is.null(family_of(own)$back), fit$links)) {
+    at <- places[[own$response]]
+    all[at, ] <- family_of(own)$back(own, all[at, , drop = FALSE], list(sd = fit$scale$sd[[own$response]]))
+  }
+  all
+}
 
 # Variances of normal priors of coefficients of X; 0: flat, or a variance that factors share
 coefficient_variances <- function(prior, fixed) {
@@ -218,15 +250,18 @@ tell_families <- function(Y) {
 
 # Draws on the link scale, rows x responses x draws, as responses: expected, or a new datum of each. `own_rows`: are they the rows of the fit? New rows have one trial, and no weights.
 as_data <- function(fit, draws, simulate, own_rows) {
-  parameters <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
-  for (own in Filter(Negate(is.null), fit$links)) {
-    j <- match(own$response, colnames(fit$Y))
+  parameters <- link_values(fit)
+  places <- link_places(fit)
+  for (own in Filter(function(own) !is.null(own) && is.null(family_of(own)$part), fit$links)) {
+    j <- match(if (is.null(own$traits)) own$response else own$traits, colnames(fit$Y))
+    own$own_rows <- own_rows
     if (!own_rows) own$known <- rep(if (own$family == "weights") Inf else 1, dim(draws)[1])
     family <- family_of(own)
-    eta <- matrix(draws[, j, ], dim(draws)[1])
-    for (t in seq_len(ncol(eta))) {
-      value <- if (!simulate) family$response(eta[, t], own)
-      if (is.null(value)) value <- family$simulate(eta[, t], own, parameters[parameters_of(fit, own$response), t])
+    for (t in seq_len(dim(draws)[3])) {
+      eta <- draws[, j, t]
+      if (length(j) > 1) dim(eta) <- c(dim(draws)[1], length(j))
+      value <- if (!simulate) family$response(eta, own)
+      if (is.null(value)) value <- family$simulate(eta, own, parameters[places[[own$response]], t])
       draws[, j, t] <- value
     }
   }

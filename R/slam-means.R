@@ -101,10 +101,11 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 
 #' @rdname predict.slamglmm
 #' @export
-fitted.slamglmm <- function(object, draws = FALSE, ...) {
+fitted.slamglmm <- function(object, draws = FALSE, times = NULL, ...) {
   check_arguments(...)
   check_has_draws(object)
   rows <- c(own_rows(object), response = FALSE)
+  if (!is.null(times)) return(own_curves(object, times, draws))
   if (has_links(object)) return(data_answers(object, rows, "none", 0.95, draws, FALSE))
   value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
   put_rows(rows, value)
@@ -132,6 +133,7 @@ expected_y <- function(fit) {
 
 #' Responses with their missing cells at their posterior means
 #'
+#' Of traits that [slam_probes()] or [slam_curves()] measure, all cells are missing: the value itself is drawn.
 #' @param object a fit by [slamglmm_fit()].
 #' @param draws all draws of the missing cells instead of their means?
 #' @return The responses, rows by responses, cells that were missing at the mean of their draws (with a family of what is expected of a response); with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
@@ -141,8 +143,8 @@ posterior_cells <- function(object, draws = FALSE) {
   check_slam(object, "posterior_cells", "fitted(fit)")
   check_has_draws(object)
   cells <- missing_cells(object)
-  # of values behind a family those whose datum is missing
-  gone <- is.na(object$Y[cells])
+  # of values behind a family those whose datum is missing, of what columns and points measure all
+  gone <- is.na(object$Y[cells]) | latent_traits(object)[cells[, 2]]
   Y <- object$Y
   if (length(object$data$sets) > 0 && !draws) {
     Y[cells] <- expected_y(object)[cells]
@@ -157,6 +159,12 @@ posterior_cells <- function(object, draws = FALSE) {
   Y <- Y + own_offset(object)
   Y[cells] <- rowMeans(value)
   Y
+}
+
+# Traits that are never observed themselves
+latent_traits <- function(fit) {
+  if (!has_links(fit)) return(logical(ncol(fit$Y)))
+  vapply(fit$links, function(own) !is.null(own) && isTRUE(family_of(own)$latent), NA)
 }
 
 # Draws of values in some cells, as what is expected of their data

@@ -24,6 +24,7 @@
 #' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects).
 #' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
 #'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. Only for models of one random effect (else the error `slam_effects`).
+#' @param times times at which curves are wanted, of a fit with [slam_curves()].
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
 #' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).
 #' @param whichel see [ranef.fastlmm()].
@@ -51,7 +52,7 @@
 #' head(t(apply(effects[, "a", ], 1, quantile, c(0.05, 0.5, 0.95))))
 #' @export
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, se.fit = FALSE,
-                             interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, ...) {
+                             interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, times = NULL, ...) {
   check_arguments(...)
   type <- one_of(type, c("response", "link"))
   interval <- one_of(interval)
@@ -60,6 +61,7 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   rows <- slam_rows(object, newdata, wanted_random(object, re.form), K, allow.new.levels, na.action)
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
+  if (!is.null(times)) return(curve_answers(object, rows, times, interval, level, draws, se.fit))
   if (has_links(object) && type == "response") return(data_answers(object, rows, interval, level, draws, se.fit))
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
   if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))

@@ -195,8 +195,12 @@ slam_print <- function(fit) {
   parts <- c("index", "group", "z", "kernel")
   random <- if (is_several(fit)) lapply(fit$random, `[`, parts) else fit$random[[1]][parts]
   integrated <- length(fit$data$sets) > 0
+  if (has_links(fit)) fit$links <- lapply(fit$links, without_basis)
   content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
 }
+
+# A function of the user's is another one in each session; what it made is there.
+without_basis <- function(own) if (is.null(own$basis)) own else replace(own, "basis", NULL)
 
 chunk_name <- function(from, done) sprintf("chunk-%09d-%09d", as.integer(from), as.integer(done))
 

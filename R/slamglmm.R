@@ -16,7 +16,7 @@
 #' They depend on every digit of the data and of `K`: a `K` that R's BLAS made, as by [tcrossprod()], has other last digits under another BLAS or number of its threads, and the draws are then other draws of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, a data frame of numbers, or `cbind()`), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
+#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
 #'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
 #'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
 #'   too large. Fixed effects have flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows with a missing covariate or id are left out.
@@ -68,7 +68,7 @@
 #'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -113,6 +113,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   factors <- split_factors(factors, random)
   values <- slam_data(parts, design, random, factors$fixed, data, extras, family, weights)
   if (!is.null(values$links)) missing <- drawn_missing(missing)
+  design$frame[[1]] <- plain_response(design$frame[[1]])
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k, length(random))

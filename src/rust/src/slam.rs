@@ -113,7 +113,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
     let rays = rays_of(data, y.nrows())?;
     let s = view::numbers(data, "s")?;
     let missing = view::ordered_sets(&view::sublist(data, "missing")?, y.nrows(), "missing")?;
-    let links = links(data, y.nrows(), y.ncols())?;
+    let (links, joint) = links(data, y.nrows(), y.ncols())?;
     let mut rows = Mat::zeros(0, 0);
     if rays.is_empty() {
         view::same_length("s", s.len(), y.nrows())?;
@@ -159,6 +159,7 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
         place: 0,
         rays,
         links,
+        joint,
     };
     model.check()?;
     let listed = view::sublist(data, "sets")?;
@@ -221,7 +222,7 @@ fn behind(x_prior: &[Coefficient], prior: &List) -> Reply<Vec<Coefficient>> {
 }
 
 /// Pairs of shape and scale; an infinite shape: the scale is the variance, which is known.
-fn variances(prior: &List, name: &'static str) -> Reply<Vec<Variance>> {
+pub(crate) fn variances(prior: &List, name: &'static str) -> Reply<Vec<Variance>> {
     let one = |numbers: &[f64]| match *numbers {
         [shape, value] if shape.is_infinite() => Ok(Variance::Fixed(value)),
         [shape, scale] => Ok(InverseGamma { shape, scale }.into()),

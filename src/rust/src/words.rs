@@ -66,11 +66,15 @@ pub enum LinkName {
     NegativeBinomial,
     Binomial,
     Ordinal,
+    Probes,
+    Curves,
+    Coefficient,
 }
 
 words!(
     LinkName, "family",
-    "weights" => LinkName::Weights, "poisson" => LinkName::Poisson, "negative_binomial" => LinkName::NegativeBinomial, "binomial" => LinkName::Binomial, "ordinal" => LinkName::Ordinal
+    "weights" => LinkName::Weights, "poisson" => LinkName::Poisson, "negative_binomial" => LinkName::NegativeBinomial, "binomial" => LinkName::Binomial, "ordinal" => LinkName::Ordinal,
+    "probes" => LinkName::Probes, "curves" => LinkName::Curves, "coefficient" => LinkName::Coefficient
 );
 
 /// The words of each choice.

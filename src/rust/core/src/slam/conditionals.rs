@@ -75,6 +75,7 @@ impl World {
             place: 0,
             rays: vec![],
             links: vec![],
+            joint: vec![],
         };
         let mut state = State::start(&model, Source { seed: 1, chain: 0 });
         // loadings that are large enough to be seen in what is drawn given them

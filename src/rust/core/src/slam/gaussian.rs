@@ -67,6 +67,24 @@ impl Gaussian {
         true
     }
 
+    /// A draw with another right side, by the factor that [`Gaussian::factor`] made.
+    pub fn draw_for(&self, right: impl Fn(usize) -> f64, out: &mut [f64], rng: &mut Stream) {
+        (0..self.size).for_each(|i| out[i] = right(i));
+        self.forward(out, 0);
+        out.iter_mut().for_each(|x| *x += normal(rng));
+        self.backward(out);
+    }
+
+    /// L'^-1 of a vector.
+    fn backward(&self, out: &mut [f64]) {
+        for i in (0..self.size).rev() {
+            out[i] /= self.p[i * self.size + i];
+            let value = out[i];
+            let row = &self.p[i * self.size..i * self.size + i];
+            out.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
+        }
+    }
+
     /// `P^-1 z`. False if P is not positive definite.
     pub fn mean(&mut self, out: &mut [f64]) -> bool {
         if !self.factor() {
@@ -74,12 +92,7 @@ impl Gaussian {
         }
         out.copy_from_slice(&self.z);
         self.forward(out, 0);
-        for i in (0..self.size).rev() {
-            out[i] /= self.p[i * self.size + i];
-            let value = out[i];
-            let row = &self.p[i * self.size..i * self.size + i];
-            out.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
-        }
+        self.backward(out);
         true
     }
 
@@ -118,18 +131,13 @@ impl Gaussian {
         let axis = |(this, k): (&Self, usize)| {
             let mut x = vec![0.0; this.size];
             x[k] = 1.0;
-            for i in (0..=k).rev() {
-                x[i] /= this.p[i * this.size + i];
-                let value = x[i];
-                let row = &this.p[i * this.size..i * this.size + i];
-                x.iter_mut().zip(row).for_each(|(x, l)| *x -= l * value);
-            }
+            this.backward(&mut x);
             x
         };
         self.factor().then(|| (0..self.size).map(|k| axis((self, k))).collect())
     }
 
-    fn factor(&mut self) -> bool {
+    pub fn factor(&mut self) -> bool {
         let size = self.size;
         for i in 0..size {
             let (before, row) = self.p.split_at_mut(i * size);

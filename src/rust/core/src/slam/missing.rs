@@ -4,6 +4,7 @@
 //! cell its row of Q.
 
 use super::effects::effect;
+use super::joint_cells;
 use super::link::Expected;
 use super::link::coefficients::{self, Values};
 use super::model::{FactorModel, TILE};
@@ -25,17 +26,19 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
     let (design, x) = (now.design(model), x_in_rows(model, now));
     let tile = |traits: &[usize]| cells_of(model, now, (y.as_ref(), x.as_ref()), &design, traits, source);
-    let drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
+    let mut drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
     put(model, state, drawn);
+    state.failed.traits += failed;
     complete(model, &state.cells, y);
 }
 
 /// New values of a trait's cells, and of its link's parameters and coefficients of X.
-struct Cells {
-    trait_: usize,
-    values: Vec<f64>,
-    link: Vec<f64>,
-    b: Vec<f64>,
+pub struct Cells {
+    pub trait_: usize,
+    pub values: Vec<f64>,
+    pub link: Vec<f64>,
+    pub b: Vec<f64>,
 }
 
 /// Cells and parameters of all traits that have some, in their order.
@@ -50,7 +53,7 @@ fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
     }
 }
 
-/// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too.
+/// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too; of a joint link what is expected.
 /// `x`: X in rows, where coefficients are drawn.
 fn new_cells(
     model: &FactorModel,
@@ -67,7 +70,9 @@ fn new_cells(
         variance,
     };
     let Some(link) = model.link(j) else {
-        let values = rows.iter().map(|i| expected(i).draw(rng)).collect();
+        let joint = model.is_joint(j);
+        let value = |i: &usize| if joint { mean(*i) } else { expected(i).draw(rng) };
+        let values = rows.iter().map(value).collect();
         return Cells {
             trait_: j,
             values,
@@ -105,7 +110,7 @@ const EVERY: u64 = 2;
 
 /// X in rows, if it is this iteration's turn.
 fn x_in_rows(model: &FactorModel, state: &State) -> Option<Mat<f64>> {
-    let due = model.b() > 0 && !model.links.is_empty() && state.iteration.is_multiple_of(EVERY);
+    let due = model.b() > 0 && model.has_links() && state.iteration.is_multiple_of(EVERY);
     due.then(|| match model.rays.is_empty() {
         true => product(model.data.rows.transpose(), model.data.x.as_ref(), Par::Seq),
         false => model.data.x.clone(),
@@ -222,8 +227,10 @@ pub fn draw_given_effects(
         let mean = |i: usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
         new_cells(model, now, j, x.as_ref(), mean, rng)
     };
-    let drawn: Vec<Cells> = traits.par_iter().map(one).collect();
+    let mut drawn: Vec<Cells> = traits.par_iter().map(one).collect();
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
     put(model, state, drawn);
+    state.failed.traits += failed;
     complete(model, &state.cells, y);
 }
 

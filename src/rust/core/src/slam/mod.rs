@@ -25,6 +25,7 @@
 //! | `loading_means` | effects of covariates of the traits on loadings |
 //! | `missing` | cells of Y that were not observed |
 //! | `link` | values behind data that are not the traits themselves: counts, proportions, levels, weights |
+//! | `joint_cells` | values of traits that data measure together |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
 //! | `effects` | U, for a draw that is kept |
@@ -54,6 +55,7 @@ mod failed_check;
 mod gaussian;
 pub(crate) mod given_effects;
 pub(crate) mod group_moves;
+mod joint_cells;
 pub mod link;
 pub(crate) mod loading_means;
 pub(crate) mod missing;

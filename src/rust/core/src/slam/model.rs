@@ -1,7 +1,7 @@
 //! Data in the rotated basis, and priors.
 
 use super::basis::Basis;
-use super::link::Link;
+use super::link::{Joint, Link};
 use super::loading_means::LoadingMeans;
 use super::rays::Ray;
 use crate::linalg::{product, sum_of};
@@ -181,6 +181,8 @@ pub struct FactorModel {
     pub rays: Vec<Arc<Ray>>,
     /// What was observed of each trait, if it is not the trait itself; empty if none has a link. All cells of a trait with a link count as missing.
     pub links: Vec<Option<Arc<dyn Link>>>,
+    /// What was observed of several traits together, in the order of traits. All their cells count as missing.
+    pub joint: Vec<Joint>,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.
@@ -222,7 +224,8 @@ impl FactorModel {
             ("traits", grid.log_traits.len(), grid.count()),
             ("factors", grid.log_factors.len(), grid.count()),
         ];
-        let behind = (0..p).filter(|&j| self.link(j).is_some());
+        self.check_joint()?;
+        let behind = (0..p).filter(|&j| self.link(j).is_some() || self.is_joint(j));
         let lengths = lengths
             .into_iter()
             .chain(behind.map(|j| ("missing", data.missing[j].len(), n)));
@@ -230,6 +233,31 @@ impl FactorModel {
         wrong.map_or(Ok(()), |(what, found, expected)| {
             Err(Error::Shape { what, found, expected })
         })
+    }
+
+    /// Joint links have traits of their own, in order.
+    fn check_joint(&self) -> Result<()> {
+        let mut next = 0;
+        for joint in &self.joint {
+            let traits = joint.traits();
+            let own = traits.start >= next && traits.end <= self.p() && traits.clone().all(|j| self.link(j).is_none());
+            if !own {
+                let why = format!("of traits {traits:?} have others' traits, or some beyond the last");
+                return Err(Error::Argument { what: "links", why });
+            }
+            next = traits.end;
+        }
+        Ok(())
+    }
+
+    /// Has a trait a link with others?
+    pub(crate) fn is_joint(&self, j: usize) -> bool {
+        self.joint.iter().any(|joint| joint.traits().contains(&j))
+    }
+
+    /// Is anything behind a link?
+    pub(crate) fn has_links(&self) -> bool {
+        !self.links.is_empty() || !self.joint.is_empty()
     }
 
     /// The link of a trait.
@@ -260,11 +288,31 @@ impl FactorModel {
         }
     }
 
-    /// Where the parameters of a trait's link are among all; of one behind the last trait, how many there are.
+    /// Where the parameters of a trait's link are among all; of one behind the last trait, how many there are. Those of a joint link are its first trait's.
     pub(crate) fn link_parameters(&self, j: usize) -> Range<usize> {
-        let count = |link: &Option<Arc<dyn Link>>| link.as_ref().map_or(0, |link| link.parameters());
-        let first: usize = self.links.iter().take(j).map(count).sum();
-        first..first + self.links.get(j).map_or(0, count)
+        let own = |j: usize| self.link(j).map_or(0, |link| link.parameters());
+        let joint = (self.joint.iter()).map(|joint| (joint.first, joint.link.start_parameters().len()));
+        let joint: Vec<(usize, usize)> = joint.collect();
+        let before: usize = joint
+            .iter()
+            .filter(|(first, _)| *first < j)
+            .map(|(_, count)| count)
+            .sum();
+        let first = (0..j.min(self.links.len())).map(own).sum::<usize>() + before;
+        let at = joint.iter().find(|(first, _)| *first == j);
+        first..first + own(j) + at.map_or(0, |(_, count)| *count)
+    }
+
+    /// Parameters of all links to begin with.
+    pub(crate) fn start_link_parameters(&self) -> Vec<f64> {
+        let of = |j: usize| -> Vec<f64> {
+            let joint = self.joint.iter().find(|joint| joint.first == j);
+            let joint = joint.map(|joint| joint.link.start_parameters());
+            joint
+                .or_else(|| self.link(j).map(|link| link.start_parameters()))
+                .unwrap_or_default()
+        };
+        (0..self.p()).flat_map(of).collect()
     }
 
     /// Number of rows.
@@ -369,6 +417,7 @@ impl Set {
                 place: (number + 1) << 24,
                 rays: vec![],
                 links: vec![],
+                joint: vec![],
             },
             traits,
             rows,

@@ -37,7 +37,7 @@ use rayon::prelude::*;
 ///         shared: vec![],
 ///         means: LoadingMeans::default(),
 ///     },
-///     k: 0, sets: vec![], place: 0, rays: vec![], links: vec![],
+///     k: 0, sets: vec![], place: 0, rays: vec![], links: vec![], joint: vec![],
 /// };
 /// let mut sampler = Sampler::new(model);
 /// sampler.start(Source { seed: 1, chain: 0 })?;

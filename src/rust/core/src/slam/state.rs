@@ -108,9 +108,7 @@ impl State {
             shared: shared.collect(),
             shrinkage,
             cells: start_of_cells(model),
-            link: (model.links.iter().flatten())
-                .flat_map(|link| link.start_parameters())
-                .collect(),
+            link: model.start_link_parameters(),
             failed: Failed::default(),
             effects: LoadingEffects::start(model),
         }
@@ -218,8 +216,17 @@ impl State {
             bf,
             shared,
         };
-        let sound = known(&state.g) && known(&state.gf) && state.is_sound();
+        let sound = known(&state.g) && known(&state.gf) && state.is_sound() && state.has_sound_links(model);
         (sound && state.words() == words).then_some(state)
+    }
+
+    fn has_sound_links(&self, model: &FactorModel) -> bool {
+        let positive = |x: &[f64]| x.iter().all(|x| x.is_finite() && *x > 0.0);
+        let sound = |j: usize| {
+            let own = &self.link[model.link_parameters(j)];
+            model.link(j).map_or_else(|| positive(own), |link| link.may_be(own))
+        };
+        (0..model.p()).all(sound)
     }
 
     /// Numbers that a chain can come to: a variance that is none would only show as draws that fail, or never end.
@@ -229,7 +236,6 @@ impl State {
         [&self.f, &self.theta, &self.bf, &self.cells, &self.effects.w]
             .into_iter()
             .all(|x| finite(x))
-            && variances(&self.link)
             && variances(&self.sigma2)
             && variances(&self.shared)
             && variances(&self.effects.v)
@@ -243,7 +249,9 @@ fn start_of_cells(model: &FactorModel) -> Vec<f64> {
         return vec![];
     }
     let of_trait = |(j, rows): (usize, &Vec<usize>)| -> Vec<f64> {
-        let start = |row: &usize| model.link(j).map_or(0.0, |link| link.start(*row));
+        let joint = model.joint.iter().find(|joint| joint.traits().contains(&j));
+        let alone = |row: &usize| model.link(j).map_or(0.0, |link| link.start(*row));
+        let start = |row: &usize| joint.map_or_else(|| alone(row), |joint| joint.link.start(*row, j - joint.first));
         rows.iter().map(start).collect()
     };
     model.data.missing.iter().enumerate().flat_map(of_trait).collect()

@@ -16,5 +16,6 @@ mod nufft;
 mod orthogonal;
 mod profile;
 mod slam;
+mod slam_blocks;
 mod slam_loading_means;
 mod type_names;

@@ -1,6 +1,7 @@
 //! The sampler: closed form without factors, Geweke's joint test, the same draws after an interruption and with any number of threads.
 
 use crate::definition::noise;
+use crate::slam_blocks::{Points, SPREAD, probes};
 use faer::{Mat, Side};
 use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::link::{Binomial, KnownPrecision, Link, NegativeBinomial, Ordinal, Poisson};
@@ -18,6 +19,8 @@ pub struct World {
     q: Mat<f64>,
     /// Links that are made from values: of each trait, or none.
     links: Vec<Option<Kind>>,
+    /// Curves that some traits are coefficients of.
+    pub curves: Option<Points>,
     /// Data sets so far.
     seen: u64,
 }
@@ -30,6 +33,7 @@ pub enum Kind {
     NegativeBinomial,
     Binomial,
     Ordinal,
+    Probes,
 }
 
 impl Kind {
@@ -55,6 +59,7 @@ impl Kind {
                 trials: known.iter().map(|x| (2.0 * x).round()).collect(),
             }),
             Kind::Ordinal => Arc::new(Ordinal { y, levels: 4 }),
+            Kind::Probes => Arc::new(probes(y.len(), |_, i| y[i])),
         }
     }
 
@@ -62,6 +67,12 @@ impl Kind {
         match self {
             Kind::NegativeBinomial => vec![1.0 / gamma(1.0, 1.0, rng)],
             Kind::Ordinal => vec![gamma(1.0, 1.0, rng), gamma(1.0, 1.0, rng)],
+            Kind::Probes => {
+                let mu = [0; 3].map(|_| SPREAD.sqrt() * normal(rng));
+                let mean = mu.iter().sum::<f64>() / 3.0;
+                let noise = [0; 3].map(|_| inverse_gamma(4.0, 2.0, rng));
+                mu.iter().map(|mu| mu - mean).chain(noise).collect()
+            }
             _ => vec![],
         }
     }
@@ -135,6 +146,7 @@ impl World {
             place: 0,
             rays: vec![],
             links: vec![],
+            joint: vec![],
         };
         let covariances = vec![kernel(n)];
         Self {
@@ -142,6 +154,7 @@ impl World {
             covariances,
             q,
             links: vec![None; p],
+            curves: None,
             seen: 0,
         }
     }
@@ -177,6 +190,7 @@ impl World {
             },
             covariances,
             links: vec![None; p],
+            curves: None,
             seen: 0,
             q: Mat::identity(n, n),
         }
@@ -211,6 +225,20 @@ impl World {
         self
     }
 
+    /// Parameters of the link that begins with trait j.
+    fn parameters_of(&self, j: usize, rng: &mut Stream) -> Vec<f64> {
+        if self.curves.as_ref().is_some_and(|points| points.first == j) {
+            return vec![inverse_gamma(4.0, 2.0, rng)];
+        }
+        self.links[j].map_or(vec![], |kind| kind.parameters(rng))
+    }
+
+    /// Where the parameters of that link are among all.
+    fn first_parameter(&self, j: usize) -> usize {
+        let mut rng = Source { seed: 1, chain: 1 }.stream(0, Block::Start, 2);
+        (0..j).map(|j| self.parameters_of(j, &mut rng).len()).sum()
+    }
+
     /// A draw of N(0, V) at a point of the grid.
     fn field(&self, g: usize, rng: &mut Stream) -> Vec<f64> {
         let model = &self.model;
@@ -231,12 +259,7 @@ impl World {
         let (n, p, k, c, b) = (model.n(), model.p(), model.k, model.c(), model.b());
         let mut state = State::start(model, Source { seed: 1, chain: 1 });
         state.shared[0] = inverse_gamma(5.0, 2.0, rng);
-        state.link = self
-            .links
-            .iter()
-            .flatten()
-            .flat_map(|kind| kind.parameters(rng))
-            .collect();
+        state.link = (0..p).flat_map(|j| self.parameters_of(j, rng)).collect();
         let mut product = 1.0;
         let shrinkage = &mut state.shrinkage;
         if let Loadings::Horseshoe { tau0, .. } = model.prior.loadings {
@@ -340,16 +363,23 @@ impl World {
         self.seen += 1;
         for (j, kind) in self.links.iter().enumerate() {
             if let (Some(kind), Some(Some(link))) = (kind, self.model.links.get(j).cloned()) {
-                let parameters = &parameters[self.model.links[..j]
-                    .iter()
-                    .flatten()
-                    .map(|link| link.parameters())
-                    .sum()..];
+                let parameters = &parameters[self.first_parameter(j)..];
+                if let Kind::Probes = kind {
+                    let datum = |l: usize, i: usize| {
+                        whole[(i, j)] + parameters[l] + parameters[3 + l].sqrt() * normal(&mut rng)
+                    };
+                    self.model.links[j] = Some(Arc::new(probes(whole.nrows(), datum)));
+                    continue;
+                }
                 let datum = |i: usize| link.simulate(i, whole[(i, j)], parameters, &mut rng);
                 let mut y: Vec<f64> = (0..whole.nrows()).map(datum).collect();
                 y[3] = if matches!(kind, Kind::Weights) { y[3] } else { f64::NAN };
                 self.model.links[j] = Some(kind.link(y));
             }
+        }
+        if let Some(points) = &self.curves {
+            let v = parameters[self.first_parameter(points.first)];
+            self.model.joint = vec![points.observe(&whole, v, &mut rng)];
         }
         for (j, rows) in self.model.data.missing.iter().enumerate() {
             for &i in rows {
@@ -409,7 +439,8 @@ fn functionals(world: &World, state: &State) -> Vec<f64> {
     all.extend(world.functionals_of_effects(state));
     all.extend(state.cells.iter().map(|y| y.tanh()));
     all.extend(state.cells.iter().map(|y| y.abs().ln()));
-    all.extend(state.link.iter().map(|x| x.ln()));
+    all.extend(state.link.iter().map(|x| x.abs().max(1e-12).ln()));
+    all.extend(state.link.iter().map(|x| x.tanh()));
     all
 }
 

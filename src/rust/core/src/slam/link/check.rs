@@ -104,6 +104,19 @@ fn levels_and_weights_follow_their_density() {
                 w: vec![2.5],
             };
             follows(&format!("weight {y} {expected:?}"), &weighted, &[], expected, 9.0);
+            let columns = Probes {
+                y: faer::Mat::from_fn(3, 1, |l, _| [y, f64::NAN, y - 2.0][l]),
+                noise: vec![crate::slam::model::Variance::Fixed(1.0); 3],
+                spread: 1.0,
+            };
+            let parameters = [0.3, -0.5, 0.2, 0.4, 1.0, 2.0];
+            follows(
+                &format!("columns {y} {expected:?}"),
+                &columns,
+                &parameters,
+                expected,
+                9.0,
+            );
         }
     }
 }

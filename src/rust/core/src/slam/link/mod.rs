@@ -7,17 +7,25 @@ mod binomial;
 #[cfg(test)]
 mod check;
 pub(super) mod coefficients;
+mod curves;
+mod joint;
+#[cfg(test)]
+mod joint_check;
 mod known_precision;
 mod negative_binomial;
 mod ordinal;
 mod poisson;
+mod probes;
 mod truncated;
 
 pub use binomial::Binomial;
+pub use curves::Curves;
+pub use joint::{Joint, JointLink};
 pub use known_precision::KnownPrecision;
 pub use negative_binomial::NegativeBinomial;
 pub use ordinal::Ordinal;
 pub use poisson::Poisson;
+pub use probes::Probes;
 
 use super::rng::{Stream, log_concave, normal};
 
@@ -50,6 +58,11 @@ pub trait Link: Send + Sync {
     /// Parameters to begin with.
     fn start_parameters(&self) -> Vec<f64> {
         vec![]
+    }
+
+    /// Can these be its parameters? Those of most links are positive.
+    fn may_be(&self, parameters: &[f64]) -> bool {
+        parameters.iter().all(|x| x.is_finite() && *x > 0.0)
     }
 
     /// Parameters given eta, or with eta integrated out over what is expected of each row: they are drawn before eta.

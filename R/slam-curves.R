@@ -1,0 +1,337 @@
+# Curves of the rows as traits: coefficients in a basis, measured at times that may differ between rows.
+
+#' Curves as traits
+#'
+#' The left side of [slamglmm_fit()] for growth curves and other series: `y_i ~ N(X_i eta_i, v I)`, where the points of row i are at times of its own, X_i has the columns of a basis at these times, and the traits are the coefficients eta_i. Fixed
+#' effects, factors, random effects and residuals are of the coefficients, so that the intercepts of the model are the mean curve, and covariances of the coefficients are covariance functions of time. Rows may have any number of points, or none: what their
+#' points do not tell comes from the rest of the model.
+#'
+#' Several series, `cbind(height, weight) ~ age`, have a block of coefficients and noise each; missing values of one are left out of it alone.
+#'
+#' Coefficients are scaled by a rough estimate of their standard deviation over rows (of a mixed model of the points, without the terms of the formula), so that the default priors of [slam_prior()] suit them, whatever the basis. Noise is in units of the variance of the
+#' points about their mean curve; draws have it as `noise[<series>]`, and [summary.slamglmm()] in units of the data.
+#'
+#' `fitted(fit)` and `predict(fit, newdata)` are of the coefficients, from fixed and random effects, and `predict(fit, newdata, times = )` of the curves: an array rows x times x series (with an interval, or `draws`, one dimension more;
+#' `interval = "prediction"` is of new points, with the residuals of coefficients and noise). A row's own curve, its residual and what its points say included, is `fitted(fit, times = )`, and its coefficients are `posterior_cells(fit)`. `basis_at(fit, times)` is the matrix by which anything else is brought to times: with `B <- basis_at(fit, times)` the covariance of random effects between times is `B %*% G(fit) %*% t(B)`, likewise that of `R(fit)`. [pp_check()] and
+#' `simulate()` are of what stands for the coefficients of a row in `fit$Y`: their estimates by that rough model.
+#' @param formula series and time, as `height ~ age`.
+#' @param id the variable of the fit's data that names its rows, each once.
+#' @param by name of the column of `data` that has the id of each point; by default the name of the variable `id`.
+#' @param data data frame with a row for each point.
+#' @param basis by [curve_bspline()] or [curve_fourier()], a function of times, or a matrix with a row for each row of `data`.
+#' @param noise prior of the variance of noise, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()].
+#' @return A matrix of class `slam_response`, rows x coefficients, `<series>.<coefficient>`. Errors of class `curves`: ids and columns that do not fit, times outside of the basis.
+#' @seealso [slam_join()] for curves and other traits in one model.
+#' @examples
+#' # weights of chicks on four diets
+#' chicks <- unique(data.frame(ChickWeight[c("Chick", "Diet")]))
+#' fit <- slamglmm_fit(
+#'   slam_curves(log(weight) ~ Time, id = Chick, data = data.frame(ChickWeight), basis = curve_bspline(df = 4, differences = 1)) ~ 1 + (1 | Diet), chicks, chains = 1, iter = 300, seed = 1
+#' )
+#' fit
+#' # curves of the chicks themselves, of the last of which there are two points, and of diets
+#' round(fitted(fit, times = c(0, 10, 21))[c(1, 18), , ], 2)
+#' diets <- data.frame(Diet = factor(1:4))
+#' round(exp(predict(fit, diets, times = c(0, 10, 21))[, , 1]))
+#' # what differs between chicks of a diet, in time
+#' B <- basis_at(fit, c(0, 10, 21))
+#' round(sqrt(diag(B %*% R(fit) %*% t(B))), 2)
+#' @export
+slam_curves <- function(formula, id, data, basis = curve_bspline(), noise = inverse_gamma(2, 0.1), by = NULL) {
+  check_needed(sys.function(), environment(), user_call())
+  points <- curve_points(formula, id, id_name(substitute(id), by), data)
+  basis <- settle_basis(basis, points$time)
+  B <- basis_matrix(basis, points$time)
+  series <- colnames(points$value)
+  noise <- probe_noise(noise, series)
+  found <- lapply(seq_along(series), function(s) one_series(series[s], points$value[, s], points, B, noise[s, ], basis))
+  whole <- new_slam_response(do.call(cbind, lapply(found, `[[`, "Y")))
+  attr(whole, "blocks") <- lapply(found, `[[`, "block")
+  whole
+}
+
+# Subject of `Subject` and of `boys$Subject`
+id_name <- function(expr, by) {
+  if (is.character(by) && length(by) == 1 && !is.na(by)) return(by)
+  if (!is.null(by)) abort_curves(paste("by must be the name of a column of data, not", code_text(by)))
+  if (is.symbol(expr)) return(as.character(expr))
+  if (is.call(expr) && as.character(expr[[1]])[1] %in% c("$", "[[") && (is.symbol(expr[[3]]) || is.character(expr[[3]]))) return(as.character(expr[[3]]))
+  abort_curves(paste0("id must be a variable, whose name is also that of a column of data, or by must name that: ", code_text(expr)))
+}
+
+# Points in the order of rows and times: `row`, `time`, and `value`, points x series; `n` rows of the fit's data
+curve_points <- function(formula, id, name, data) {
+  if (!inherits(formula, "formula") || length(formula) != 3) abort_curves("formula must have series and time, as height ~ age")
+  if (!is.data.frame(data)) abort_curves(paste("data must be a data frame with a row for each point, not of class", class(data)[1]))
+  if (!name %in% names(data)) abort_curves(paste0("data has no column ", quoted(name), ", the id of the fit's rows"))
+  evaluated <- function(expr) tryCatch(eval(expr, data, environment(formula)), error = function(error) abort_curves(paste0(deparse1(expr), " cannot be evaluated in data: ", conditionMessage(error))))
+  time <- evaluated(formula[[3]])
+  value <- series_matrix(evaluated(formula[[2]]), formula[[2]])
+  if (!is.numeric(time) || is.object(time) || length(time) != nrow(data)) abort_curves(paste0("times must be numbers, one for each row of data: ", deparse1(formula[[3]])))
+  if (!all(is.finite(time))) abort_curves(paste0("times are missing or not finite: ", deparse1(formula[[3]])))
+  if (nrow(value) != nrow(data)) abort_curves(sprintf("series have %d rows, and data %d", nrow(value), nrow(data)))
+  if (!is.atomic(id) || !is.null(dim(id))) abort_curves(paste("id must be a variable that names the rows of the fit, not of class", class(id)[1]))
+  rows <- as.character(id)
+  if (anyNA(rows)) abort_curves(paste0("ids of rows are missing: ", name))
+  if (anyDuplicated(rows)) abort_curves(paste0("rows must have an id each; several have ", first_names(unique(rows[duplicated(rows)])), " of ", quoted(name)))
+  row <- match(as.character(data[[name]]), rows)
+  if (anyNA(row)) abort_curves(paste0("data has points of ids that no row of the fit's data has: ", first_names(unique(as.character(data[[name]])[is.na(row)])), " of ", quoted(name)))
+  order <- order(row, time)
+  list(row = row, time = as.numeric(time), value = value, order = order, n = length(rows))
+}
+
+series_matrix <- function(value, expr) {
+  if (is.data.frame(value)) value <- as.matrix(value)
+  if (!is.numeric(value) || is.object(value)) abort_curves(paste0("series must be numbers: ", deparse1(expr)))
+  if (!is.matrix(value)) return(matrix(as.numeric(value), dimnames = list(NULL, deparse1(expr))))
+  if (is.null(colnames(value)) || anyDuplicated(colnames(value)) || any(colnames(value) == "")) abort_curves("several series need names, each its own, as cbind(height = h, weight = w)")
+  value
+}
+
+# ---- points of one series --------------------------------------------------------------------------------------
+
+# What stands for the coefficients of its rows, and the block
+one_series <- function(name, value, points, B, noise, basis) {
+  if (any(is.infinite(value))) abort_curves(paste("series have infinite values:", name))
+  if (all(is.na(value))) abort_curves(paste("series have no values:", name))
+  used <- points$order[!is.na(value[points$order])]
+  row <- factor(points$row[used], seq_len(points$n))
+  key <- vapply(split(points$time[used], row), function(time) paste(format(time, digits = 17), collapse = " "), "")
+  times <- match(key, unique(key))
+  at <- split(used, row)
+  q <- ncol(B)
+  fitted <- matrix(0, points$n, q)
+  left <- numeric(points$n)
+  grams <- matrix(0, q, q * max(times))
+  for (set in seq_len(max(times))) {
+    rows <- which(times == set)
+    if (length(at[[rows[1]]]) == 0) next
+    X <- B[at[[rows[1]]], , drop = FALSE]
+    y <- matrix(value[unlist(at[rows], use.names = FALSE)], nrow(X))
+    found <- curve_fit(X, y)
+    fitted[rows, ] <- t(found)
+    left[rows] <- colSums((y - X %*% found)^2)
+    grams[, (set - 1) * q + seq_len(q)] <- crossprod(X)
+  }
+  rough <- rough_coefficients(fitted, grams, times, left, lengths(at), least = (1e-8 * max(abs(value), na.rm = TRUE))^2)
+  if (is.null(rough)) abort_curves(paste("series do not vary about their mean curve:", name))
+  traits <- paste0(name, ".", basis$names)
+  Y <- matrix(rough$values, points$n, dimnames = list(NULL, traits))
+  block <- list(
+    kind = "curves", traits = traits, rows = list(fitted = fitted, times = times, left = left, points = unname(lengths(at))), grams = grams, series = name, basis = basis, noise = unname(noise), variance = rough$variance,
+    rough = rough[c("mean", "spread", "noise")], widen = widening(Y, rough$spread)
+  )
+  list(Y = Y, block = block)
+}
+
+# Of directions that points do not tell nothing
+curve_fit <- function(X, y) {
+  found <- svd(X)
+  use <- found$d > 1e-7 * max(found$d)
+  found$v[, use, drop = FALSE] %*% (crossprod(found$u[, use, drop = FALSE], y) / found$d[use])
+}
+
+# How much more a coefficient varies than its shrunken estimates
+widening <- function(Y, spread) {
+  sd <- column_sd(Y)
+  ifelse(sd > 0, pmax(1, spread / sd), 1)
+}
+
+gram_of <- function(grams, set) grams[, (set - 1) * nrow(grams) + seq_len(nrow(grams)), drop = FALSE]
+
+# Mean, independent variances and noise of all rows' coefficients by some EM steps, and estimates of each row's: a scale, not an answer. NULL: they do not vary by more than `least`
+rough_coefficients <- function(fitted, grams, times, left, points, least) {
+  q <- ncol(fitted)
+  sets <- split(seq_along(times), times)
+  gram <- lapply(seq_along(sets), function(set) gram_of(grams, set))
+  weighted <- Reduce(`+`, Map(function(G, rows) G %*% colSums(fitted[rows, , drop = FALSE]), gram, sets))
+  total <- Reduce(`+`, Map(function(G, rows) G * length(rows), gram, sets))
+  # what points do not tell is held by next to nothing, which the second step takes out of the rest
+  ridge <- total + diag(1e-10 * mean(diag(total)), q)
+  mean <- solve(ridge, weighted)
+  for (step in 1:2) mean <- mean + solve(ridge, weighted - total %*% mean)
+  mean <- drop(mean)
+  square <- function(away) sum(unlist(Map(function(G, rows) sum((away[rows, , drop = FALSE] %*% G) * away[rows, , drop = FALSE]), gram, sets)))
+  count <- sum(points)
+  variance <- (sum(left) + square(sweep(fitted, 2, mean))) / count
+  if (!(variance > least)) return(NULL)
+  d <- start <- variance * count / pmax(diag(total), 1e-12 * max(diag(total)))
+  noise <- 0.1 * variance
+  u <- 0 * fitted
+  for (step in seq_len(max(20, min(200, 2e5 %/% length(sets))))) {
+    away <- sweep(fitted, 2, mean)
+    spread <- numeric(q)
+    trace <- 0
+    for (set in seq_along(sets)) {
+      rows <- sets[[set]]
+      V <- rough_covariance(gram[[set]], d, noise)
+      u[rows, ] <- away[rows, , drop = FALSE] %*% gram[[set]] %*% V / noise
+      spread <- spread + length(rows) * diag(V)
+      trace <- trace + length(rows) * sum(gram[[set]] * V)
+    }
+    noise <- max((sum(left) + square(away - u) + trace) / count, 1e-10 * variance)
+    d <- pmax((colSums(u^2) + spread) / nrow(u), 1e-8 * start)
+    mean <- mean + colMeans(u)
+  }
+  values <- shrunken(fitted, list(mean = mean, spread = sqrt(d), noise = noise), grams, times)
+  list(mean = mean, spread = sqrt(d), noise = noise, values = values, variance = variance)
+}
+
+# (G / noise + diag(1 / d))^-1
+rough_covariance <- function(G, d, noise) {
+  s <- sqrt(d)
+  s * t(s * chol2inv(chol(s * t(s * G) / noise + diag(nrow(G)))))
+}
+
+# Estimates of coefficients by the rough model, of points whose least squares are `fitted` or, with `error`, n x q, of X' times errors beside them
+shrunken <- function(fitted, rough, grams, times, error = NULL) {
+  values <- matrix(rough$mean, nrow(fitted), ncol(fitted), byrow = TRUE)
+  for (set in unique(times)) {
+    rows <- which(times == set)
+    G <- gram_of(grams, set)
+    right <- sweep(fitted[rows, , drop = FALSE], 2, rough$mean) %*% G
+    if (!is.null(error)) right <- right + error[rows, , drop = FALSE]
+    values[rows, ] <- values[rows, , drop = FALSE] + right %*% rough_covariance(G, rough$spread^2, rough$noise) / rough$noise
+  }
+  values
+}
+
+# ---- the link ------------------------------------------------------------------------------------------------
+
+# The first coefficient has the data of all.
+curves_link <- function(block, trait, y, offset) {
+  if (any(offset != 0)) abort_family(paste0("an offset is for counts and normal responses, not for curves: ", quoted(trait)))
+  at <- match(trait, block$traits)
+  own <- list(family = "coefficient", response = trait, widen = block$widen[at])
+  if (at > 1) return(own)
+  c(replace(own, "family", "curves"), list(label = block$series), block[c("traits", "series", "grams", "noise", "variance", "basis", "rough")], block$rows)
+}
+
+# Coefficients vary more than what stands for them.
+widen_scale <- function(scale, links) {
+  for (j in seq_along(links)) {
+    by <- links[[j]]$widen
+    if (is.null(by)) next
+    scale$sd[j] <- scale$sd[j] * by
+    scale$scaled[, j] <- scale$scaled[, j] / by
+  }
+  scale
+}
+
+curves_family <- list(
+  code = "curves", normal = TRUE, latent = TRUE, parameters = function(own) "noise",
+  sampler = function(own, unit) {
+    sd <- unit$all$sd[own$traits]
+    n <- nrow(own$fitted)
+    grams <- own$grams * sd * rep(sd, each = length(sd), length.out = length(own$grams)) / own$variance
+    list(
+      fitted = unname((own$fitted - unit$all$level[, own$traits]) / rep(sd, each = n)), start = unname(unit$all$scaled[, own$traits, drop = FALSE]), grams = unname(grams), times = as.integer(own$times),
+      left = sum(own$left) / own$variance, points = as.numeric(sum(own$points)), noise = as.numeric(own$noise)
+    )
+  },
+  back = function(own, values, unit) values * own$variance,
+  response = function(eta, own) eta,
+  # of rows of the fit what stands for their coefficients; of others these
+  simulate = function(eta, own, parameters) {
+    if (!own$own_rows) return(eta)
+    dim(eta) <- dim(own$fitted)
+    error <- matrix(0, nrow(eta), ncol(eta))
+    for (set in unique(own$times)) {
+      rows <- which(own$times == set)
+      error[rows, ] <- normals(length(rows), ncol(eta)) %*% t(psd_root(gram_of(own$grams, set))) * sqrt(parameters)
+    }
+    shrunken(eta, own$rough, own$grams, own$times, error)
+  }
+)
+
+coefficient_family <- list(code = "coefficient", normal = TRUE, latent = TRUE, sampler = function(own, unit) NULL, part = TRUE)
+
+# ---- at times --------------------------------------------------------------------------------------------------
+
+#' @rdname slam_curves
+#' @param object a fit by [slamglmm_fit()] with curves.
+#' @param times times.
+#' @return `basis_at()`: a matrix, times (of each series) x traits of the fit.
+#' @export
+basis_at <- function(object, times) {
+  check_arguments()
+  check_slam(object, "basis_at", "the design of the model")
+  times <- read_times(times)
+  series <- fit_series(object)
+  B <- matrix(0, length(times) * length(series), ncol(object$Y), dimnames = list(time_names(series, times), colnames(object$Y)))
+  for (s in seq_along(series)) B[(s - 1) * length(times) + seq_along(times), series[[s]]$traits] <- basis_matrix(series[[s]]$basis, times)
+  B
+}
+
+time_names <- function(series, times) {
+  text <- format(times, trim = TRUE, digits = 15)
+  if (length(series) == 1) text else paste0(rep(vapply(series, `[[`, "", "series"), each = length(times)), ":", text)
+}
+
+read_times <- function(times) {
+  if (!are_times(times)) abort_curves(paste("times must be finite numbers, not", code_text(times)))
+  as.numeric(times)
+}
+
+fit_series <- function(fit) {
+  series <- unname(Filter(function(own) identical(own$family, "curves"), fit$links))
+  if (length(series) == 0) abort_curves("times are of fits with slam_curves() on the left side")
+  series
+}
+
+# Rows x times x series, and as predict() else
+curve_answers <- function(fit, rows, times, interval, level, draws, se.fit) {
+  times <- read_times(times)
+  B <- basis_at(fit, times)
+  rows$responses <- rownames(B)
+  rows$response <- interval == "prediction"
+  shape <- function(value) curve_array(fit, value, times)
+  if (interval == "none" && !draws && !se.fit) return(shape(put_rows(rows, expected_rows(fit, rows) %*% t(B))))
+  all <- slam_answers(fit, rows, seq_along(rows$offset))
+  all <- array(apply(all, 3, function(eta) matrix(eta, ncol = ncol(B)) %*% t(B)), c(dim(all)[1], nrow(B), dim(all)[3]))
+  if (interval == "prediction") all <- all + with_seed_of(fit, curve_noise(fit, length(times), dim(all)))
+  if (draws) return(shape(put_rows(rows, all)))
+  spread <- cell_spread(all, level)
+  mean <- expected_rows(fit, rows) %*% t(B)
+  value <- shape(put_rows(rows, if (interval == "none") mean else array(c(mean, spread$low, spread$high), c(dim(mean), 3), list(NULL, NULL, c("fit", "lwr", "upr")))))
+  if (se.fit) list(fit = value, se.fit = shape(put_rows(rows, spread$sd))) else value
+}
+
+# The rows' own curves: means, or draws
+own_curves <- function(fit, times, draws) {
+  times <- read_times(times)
+  B <- basis_at(fit, times)
+  used <- colnames(B) %in% unlist(lapply(fit_series(fit), `[[`, "traits"))
+  cells <- missing_cells(fit)
+  at <- used[cells[, 2]]
+  eta <- all_cells(fit)[at, , drop = FALSE]
+  if (!draws) eta <- matrix(rowMeans(eta))
+  cells <- cells[at, , drop = FALSE]
+  level <- fit$X %*% slam_shift(fit)
+  eta <- eta * fit$scale$sd[cells[, 2]] + level[cells]
+  n <- nrow(fit$Y)
+  value <- apply(eta, 2, function(draw) matrix(draw, n) %*% t(B[, used, drop = FALSE]))
+  value <- array(value, c(n, nrow(B), ncol(eta)), list(rownames(fit$Y), NULL, NULL))
+  if (!draws) value <- array(value, dim(value)[1:2], dimnames(value)[1:2])
+  curve_array(fit, value, times)
+}
+
+# rows x (times of each series) x more, as rows x times x series x more
+curve_array <- function(fit, value, times) {
+  series <- vapply(fit_series(fit), `[[`, "", "series")
+  array(value, c(nrow(value), length(times), length(series), dim(value)[-(1:2)]), c(list(rownames(value), format(times, trim = TRUE, digits = 15), series), dimnames(value)[-(1:2)]))
+}
+
+# Noise of points, rows x (times of each series) x draws
+curve_noise <- function(fit, times, size) {
+  places <- link_places(fit)
+  variance <- link_values(fit)[vapply(fit_series(fit), function(own) places[[own$response]], 0L), , drop = FALSE]
+  sd <- sqrt(variance[rep(seq_len(nrow(variance)), each = times), , drop = FALSE])
+  array(stats::rnorm(prod(size)), size) * rep(sd, each = size[1])
+}
+
+with_seed_of <- function(fit, code) {
+  state <- seed_generator(fit$seed %% .Machine$integer.max)
+  on.exit(state$restore())
+  code
+}

@@ -1,0 +1,117 @@
+# Several columns of data that measure one trait each with a mean and noise of its own, as the probes of a gene.
+
+#' Traits that several columns measure
+#'
+#' The left side of [slamglmm_fit()] for data with several columns a trait, as probes of a gene or raters of a character: `y_il = mu_l + eta_i + e_il`, where column l measures the trait eta of its gene with noise of variance `v_l`. The model
+#' (fixed effects, factors, random effects, residual) is of eta.
+#'
+#' The means `mu_l` of the columns of a gene sum to 0, so that the level is eta's: of a row without missing cells it is that of the mean of the columns. Given the sum they have flat priors, so that a number added to a column changes nothing but its
+#' mean. A gene with one column has noise, too, which nothing but the priors tells from its residual.
+#'
+#' Draws have `mean_<column>[<gene>]` (of genes with several columns) and `noise_<column>[<gene>]`, the variances v, and [summary.slamglmm()] has them in units of the data. [fitted()] and [predict()] are of eta, [posterior_cells()] has the eta of each row; `simulate()` and
+#' [pp_check()] of the mean of the columns that a row has, less their means.
+#' @param M matrix or data frame of numbers, rows of the data x columns (probes), with column names; missing cells are `NA`.
+#' @param gene the gene of each column: a vector with the names of the columns.
+#' @param noise prior of the variances of noise, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()], one for all or with a value for each column by name, in units of the variance of the gene that fixed effects leave of the mean
+#'   of its columns. The default is a gamma prior of precisions with shape 2 and rate 1 / 10.
+#' @return A matrix of class `slam_response`, rows x genes: means of the columns, less their means. Errors of class `probes` name the columns.
+#' @seealso [slam_join()] for a model of such traits and others.
+#' @examples
+#' set.seed(1)
+#' map <- c(a1 = "a", a2 = "a", a3 = "a", b1 = "b", b2 = "b")
+#' data <- data.frame(id = paste0("i", rep(1:30, 2)))
+#' genes <- (matrix(rnorm(60), 30) %*% matrix(c(1, 0.6, 0.6, 1), 2))[rep(1:30, 2), ] + rnorm(120, sd = 0.5)
+#' data$M <- genes[, c(1, 1, 1, 2, 2)] + matrix(rnorm(300, sd = 0.4), 60) + rep(c(8, 9, 10, 6, 7), each = 60)
+#' colnames(data$M) <- names(map)
+#' data$M[3, "a2"] <- NA
+#' fit <- slamglmm_fit(slam_probes(M, gene = map) ~ 1 + (1 | id), data, chains = 2, iter = 400, seed = 1)
+#' h2(fit)
+#' subset(summary(fit)$table, grepl("mean|noise", variable))
+#' @export
+slam_probes <- function(M, gene, noise = inverse_gamma(2, 0.1)) {
+  check_needed(sys.function(), environment(), user_call())
+  M <- as_probe_matrix(M)
+  gene <- probe_map(gene, colnames(M))
+  noise <- probe_noise(noise, colnames(M))
+  check_probe_data(M, gene)
+  centre <- colMeans(M, na.rm = TRUE)
+  names <- unique(gene)
+  one <- function(name) {
+    at <- which(gene == name)
+    mean <- rowMeans(sweep(M[, at, drop = FALSE], 2, centre[at]), na.rm = TRUE) + mean(centre[at])
+    replace(mean, is.nan(mean), NA)
+  }
+  Y <- matrix(vapply(names, one, numeric(nrow(M))), nrow(M), dimnames = list(rownames(M), names))
+  new_slam_response(Y, "probes", list(M = M), gene = gene, centre = centre, noise = noise)
+}
+
+as_probe_matrix <- function(M) {
+  if (is.data.frame(M)) {
+    numbers <- vapply(M, is.numeric, NA)
+    if (!all(numbers)) abort_probes("are no numbers", names(M)[!numbers])
+    M <- as.matrix(M)
+  }
+  if (!is.matrix(M) || !is.numeric(M) && !all(is.na(M))) abort_fastlmm("probes", paste("M must be a matrix of numbers, rows x columns, not of class", class(M)[1]))
+  if (ncol(M) == 0 || is.null(colnames(M)) || any(is.na(colnames(M)) | colnames(M) == "")) abort_fastlmm("probes", "M must have column names, which gene maps to genes")
+  if (anyDuplicated(colnames(M))) abort_probes("have a name that others have", unique(colnames(M)[duplicated(colnames(M))]))
+  storage.mode(M) <- "double"
+  bad <- colSums(is.infinite(M)) > 0
+  if (any(bad)) abort_probes("have infinite values", colnames(M)[bad])
+  M
+}
+
+# The gene of each column, as text
+probe_map <- function(gene, columns) {
+  if (!is.atomic(gene) || is.null(names(gene))) abort_fastlmm("probes", "gene must be a vector of names of genes that has the names of the columns of M, as c(p1 = \"a\", p2 = \"a\")")
+  if (anyDuplicated(names(gene))) abort_fastlmm("probes", paste("gene maps columns twice:", first_names(unique(names(gene)[duplicated(names(gene))]))))
+  text <- structure(as.character(gene), names = names(gene))[columns]
+  lost <- is.na(text) | text == ""
+  if (any(lost)) abort_probes("have no gene: add them to gene, or leave them out of M", columns[lost])
+  structure(text, names = columns)
+}
+
+# Shape and scale of each column's prior
+probe_noise <- function(noise, columns) {
+  check_variance_prior(noise, "noise")
+  of <- function(x) if (is.null(names(x))) rep(x, length(columns)) else x[columns]
+  value <- cbind(shape = of(noise$shape), scale = of(noise$scale))
+  if (anyNA(value)) abort_prior(paste("noise has no value of the columns", first_names(columns[is.na(rowSums(value))])))
+  value
+}
+
+check_probe_data <- function(M, gene) {
+  empty <- colSums(!is.na(M)) == 0
+  whole <- vapply(split(empty, gene), all, NA)
+  if (any(whole)) abort_fastlmm("probes", paste("genes have no data:", first_names(names(whole)[whole])), genes = names(whole)[whole])
+  if (any(empty)) abort_probes("have no data: leave them out of M", colnames(M)[empty])
+}
+
+abort_probes <- function(why, columns) abort_fastlmm("probes", paste0("columns ", why, ": ", first_names(columns)), columns = columns)
+
+# ---- the link ------------------------------------------------------------------------------------------------
+
+probes_link <- function(block, trait, y, offset) {
+  check_probe_data(block$rows$M, block$gene)
+  at <- which(block$gene == trait)
+  list(family = "probes", response = trait, probes = names(at), y = unname(block$rows$M[, at, drop = FALSE]) - offset, centre = unname(block$centre[at] - mean(block$centre[at])), noise = unname(block$noise[at, , drop = FALSE]))
+}
+
+probes_family <- list(
+  code = "probes", normal = TRUE, latent = TRUE, parameters = function(own) c(if (length(own$probes) > 1) paste0("mean_", own$probes), paste0("noise_", own$probes)),
+  sampler = function(own, unit) {
+    y <- (own$y - rep(own$centre, each = nrow(own$y)) - unit$level) / unit$sd
+    list(y = replace(y, is.na(y), NaN), noise = as.numeric(t(own$noise)))
+  },
+  # of draws, parameters x draws, in units of the data
+  back = function(own, values, unit) {
+    means <- nrow(values) - length(own$probes)
+    rbind(values[seq_len(means), , drop = FALSE] * unit$sd + own$centre[seq_len(means)], values[means + seq_along(own$probes), , drop = FALSE] * unit$sd^2)
+  },
+  response = function(eta, own) eta,
+  # the mean of noise of the columns that a row has; of a new row all
+  simulate = function(eta, own, parameters) {
+    seen <- if (own$own_rows) 1 - is.na(own$y) else matrix(1, length(eta), length(own$probes))
+    noise <- utils::tail(parameters, length(own$probes))
+    eta + stats::rnorm(length(eta)) * sqrt(drop(seen %*% noise)) / rowSums(seen)
+  }
+)
