@@ -40,7 +40,6 @@
 NULL
 
 #' @rdname influence.fastlmm
-#' @importFrom stats hatvalues rstandard rstudent cooks.distance influence dfbeta dfbetas
 #' @export
 hatvalues.fastlmm <- function(model, ...) {
   check_arguments(...)

@@ -22,6 +22,11 @@
 #' Degrees of freedom are those of [summary.fastlmm()]: for REML fits with one random effect and without [gp()]. Of other fits `emmeans()` gives normal quantiles and says why
 #' (message `fastlmm_message_ddf`).
 #'
+#' `pbkrtest`, which `lmer` fits ask for Kenward and Roger's numbers, leaves prior weights out of the residual variances: with weights its degrees of freedom and standard errors are others than those here, which
+#' have them.
+#'
+#' `ggpredict()` writes "adjusted for" coordinates of a [gp()] term, too; its predictions are those of the fixed effects, at a process of 0.
+#'
 #' Fits of many responses are refused (error `fastlmm_error_many_responses`): [extract_fit()] gives one of them.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont)
