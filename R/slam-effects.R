@@ -70,11 +70,11 @@ cell_drawer <- function(fit, noise = TRUE) {
 
 # ---- rows whose effects are wanted -----------------------------------------------------------------------------------
 
-# Each target has `draw(E, h)`, draws of effects given what was their own, a column for each h (with several effects: for each point of the grid), in units of its standard deviation; where there is one
-# effect `mean(E, h)`, their means, `noise(h)`, draws about them, and `among(h)`, their covariance, where rows are conditioned.
+# Each target has `draw(E, h)`, draws of effects given what was their own, a column for each h (with several effects: for each point of the grid), in units of its standard deviation; where rows are conditioned
+# `mean(E, h)`, their means, `noise(h)`, draws about them, `among(h)`, their covariance, and `rest(h)`, the proportion of the residual.
 
-one_target <- function(mean, noise, among = NULL) {
-  list(draw = function(E, h) mean(E, h) + noise(h), mean = mean, noise = noise, among = among)
+one_target <- function(mean, noise, among = NULL, rest = function(h) 1 - h) {
+  list(draw = function(E, h) mean(E, h) + noise(h), mean = mean, noise = noise, among = among, rest = rest)
 }
 
 # The rows of the fit: in the rotated basis all is diagonal.
@@ -91,7 +91,7 @@ fit_target <- function(fit) {
 unknown_target <- function(rows, whole = identity) {
   one_target(
     mean = function(E, h) matrix(0, rows, length(h)), noise = function(h) normals(rows, length(h)) * rep(sqrt(whole(h)), each = rows),
-    among = function(h) diag(h, rows)
+    among = function(h) diag(whole(h), rows), rest = function(h) 1 - whole(h)
   )
 }
 

@@ -4,7 +4,7 @@
 given_cells <- function(fit, newdata, given, rows) {
   if (is.null(given)) return(NULL)
   if (has_links(fit)) abort_family("given is for normal responses without weights")
-  if (is_several(fit)) abort_fastlmm("slam_effects", "given is for models of one random effect; with several, predict without it")
+  if (is_several(fit) && rows$random && length(rows$which) < length(fit$random)) abort_fastlmm("slam_effects", "given needs all random effects, or none of them: leave re.form at NULL, or NA")
   if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, and there is no newdata; the fit knows those of its own rows")
   at <- unique(trait_index(fit, given))
   values <- response_columns(fit, as_data_frame(newdata, "newdata"), colnames(fit$Y)[at])[rows$complete, , drop = FALSE]
@@ -39,14 +39,14 @@ given_drawer <- function(fit, rows, target) {
   function(d, draw) {
     fixed <- rows$X[, rownames(d$total), drop = FALSE] %*% d$total + rows$offset
     left <- (rows$observed$values - fixed[, parts$at, drop = FALSE]) / rep(fit$scale$sd[parts$at], each = nrow(fixed))
-    solve <- if (length(left) - sum(is.na(left)) < nrow(left) * length(d$hF)) by_cells(d, left, parts) else by_factors(d, left, parts)
+    solve <- if (length(left) - sum(is.na(left)) < nrow(left) * length(d$factors_at)) by_cells(d, left, parts) else by_factors(d, left, parts)
     one <- function(noise) {
       own <- own_parts(fit, d, if (noise) cells else means)
-      prior <- list(factors = target$mean(own$factors, d$hF), own = target$mean(own$responses, d$h))
+      prior <- list(factors = target$mean(own$factors, d$factors_at), own = target$mean(own$responses, d$at))
       found <- solve(prior, noise)
       if (rows$response) return(with_observed(fixed + on_responses(fit, d, found$factors, found$own), rows$observed))
       if (!genetic) return(fixed)
-      fixed + on_responses(fit, d, genetic_part(found$factors, prior$factors, d$hF, parts, noise), genetic_part(found$own, prior$own, d$h, parts, noise))
+      fixed + on_responses(fit, d, genetic_part(found$factors, prior$factors, d$factors_at, parts, noise), genetic_part(found$own, prior$own, d$at, parts, noise))
     }
     list(mean = one(FALSE), draw = if (draw) one(TRUE))
   }
@@ -59,14 +59,14 @@ with_observed <- function(value, observed) {
   value
 }
 
-# Matrices of a proportion h, each made once. V = D + (1 - h) I is the covariance of what is own in the rows; `pattern`: given responses whose rows were observed alike
+# Matrices of a proportion h (with several effects: of a point of the grid), each made once. V = D + (1 - h) I is the covariance of what is own in the rows; `pattern`: given responses whose rows were observed alike
 conditional_parts <- function(target, observed) {
   seen <- !is.na(observed$values)
   rows <- nrow(seen)
   text <- apply(seen, 2, paste, collapse = "")
   pattern <- match(text, unique(text))
   rows_of <- function(number) if (number == 0) rep(TRUE, rows) else seen[, match(number, pattern)]
-  V <- remembered(function(h) target$among(h) + diag(1 - h, rows))
+  V <- remembered(function(h) target$among(h) + diag(target$rest(h), rows))
   inverse <- remembered(function(h, number) {
     at <- rows_of(number)
     out <- matrix(0, rows, rows)
@@ -74,7 +74,7 @@ conditional_parts <- function(target, observed) {
     out
   })
   list(
-    rows = rows, at = observed$at, seen = seen, pattern = pattern, V = V, inverse = inverse, noise = function(h) target$noise(h) + residual_noise(rows, h),
+    rows = rows, at = observed$at, seen = seen, pattern = pattern, V = V, inverse = inverse, noise = function(h) target$noise(h) + normals(rows, length(h)) * rep(sqrt(target$rest(h)), each = rows),
     # rows that were not observed, given those that were
     fill = remembered(function(h, number) {
       at <- rows_of(number)
@@ -99,20 +99,20 @@ by_cells <- function(d, left, parts) {
   of <- cells[, 2]
   lambda <- d$lambda[, parts$at, drop = FALSE]
   sigma <- d$sigma[parts$at]
-  h <- d$h[parts$at]
+  h <- d$at[parts$at]
   C <- matrix(0, length(row), length(row))
-  for (one in unique(d$hF)) C <- C + crossprod(lambda[d$hF == one, , drop = FALSE])[of, of, drop = FALSE] * parts$V(one)[row, row, drop = FALSE]
+  for (one in unique(d$factors_at)) C <- C + crossprod(lambda[d$factors_at == one, , drop = FALSE])[of, of, drop = FALSE] * parts$V(one)[row, row, drop = FALSE]
   for (one in unique(h)) C <- C + outer(sigma[of] * (h[of] == one), sigma[of]) * outer(of, of, "==") * parts$V(one)[row, row, drop = FALSE]
   root <- if (length(row) > 0) chol(C)
   weights <- matrix(0, parts$rows, length(sigma))
   function(prior, noise) {
-    factors <- prior$factors + if (noise) parts$noise(d$hF) else 0
-    own <- prior$own + if (noise) parts$noise(d$h) else 0
+    factors <- prior$factors + if (noise) parts$noise(d$factors_at) else 0
+    own <- prior$own + if (noise) parts$noise(d$at) else 0
     lack <- (left - factors %*% lambda - own[, parts$at, drop = FALSE] * rep(sigma, each = parts$rows))[cells]
     if (length(row) > 0) weights[cells] <- backsolve(root, backsolve(root, lack, transpose = TRUE))
     times_v <- function(columns, h) by_value(columns, h, function(columns, h) parts$V(h) %*% columns)
     own[, parts$at] <- own[, parts$at] + times_v(weights * rep(sigma, each = parts$rows), h)
-    list(factors = factors + times_v(tcrossprod(weights, lambda), d$hF), own = own)
+    list(factors = factors + times_v(tcrossprod(weights, lambda), d$factors_at), own = own)
   }
 }
 
@@ -121,19 +121,19 @@ by_cells <- function(d, left, parts) {
 # Factors have the precision blockdiag(V_m^-1) + sum_j lambda_j lambda_j' / sigma2_j x V_j^-1, V_j in the rows in which response j was observed
 by_factors <- function(d, left, parts) {
   rows <- parts$rows
-  k <- length(d$hF)
+  k <- length(d$factors_at)
   lambda <- d$lambda[, parts$at, drop = FALSE]
   sigma <- d$sigma[parts$at]
-  h <- d$h[parts$at]
+  h <- d$at[parts$at]
   groups <- split(seq_along(sigma), paste(h, parts$pattern))
   scaled <- lapply(groups, function(of) t(lambda[, of, drop = FALSE]) / sigma[of])
   inverses <- lapply(groups, function(of) parts$inverse(h[of[1]], parts$pattern[of[1]]))
   precision <- array(0, c(rows, k, rows, k))
   for (g in seq_along(groups)) precision <- precision + aperm(array(outer(inverses[[g]], crossprod(scaled[[g]])), c(rows, rows, k, k)), c(1, 3, 2, 4))
-  for (m in seq_len(k)) precision[, m, , m] <- precision[, m, , m] + parts$inverse(d$hF[m], 0)
+  for (m in seq_len(k)) precision[, m, , m] <- precision[, m, , m] + parts$inverse(d$factors_at[m], 0)
   root <- if (rows * k > 0) chol(matrix(precision, rows * k))
   function(prior, noise) {
-    right <- by_value(prior$factors, d$hF, function(columns, h) parts$inverse(h, 0) %*% columns)
+    right <- by_value(prior$factors, d$factors_at, function(columns, h) parts$inverse(h, 0) %*% columns)
     for (g in seq_along(groups)) {
       of <- groups[[g]]
       own <- left[, of, drop = FALSE] / rep(sigma[of], each = rows) - prior$own[, parts$at[of], drop = FALSE]
@@ -147,14 +147,14 @@ by_factors <- function(d, left, parts) {
 
 # What is the responses' own: what the factors leave where it was observed, elsewhere given that
 given_own <- function(d, prior, factors, left, parts, noise) {
-  own <- prior + if (noise) parts$noise(d$h) else 0
+  own <- prior + if (noise) parts$noise(d$at) else 0
   for (i in seq_along(parts$at)) {
     j <- parts$at[i]
     seen <- parts$seen[, i]
     if (!any(seen)) next
     own[seen, j] <- (left[seen, i] - factors[seen, , drop = FALSE] %*% d$lambda[, j]) / d$sigma[j]
     if (all(seen)) next
-    fill <- parts$fill(d$h[j], parts$pattern[i])
+    fill <- parts$fill(d$at[j], parts$pattern[i])
     own[!seen, j] <- prior[!seen, j] + fill$share %*% (own[seen, j] - prior[seen, j]) + if (noise) fill$root %*% stats::rnorm(sum(!seen)) else 0
   }
   own

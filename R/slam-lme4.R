@@ -16,7 +16,7 @@
 #'   On the diagonal `sdcor` is a standard deviation, off it a correlation, that of the mean covariances and so not exactly `rg()`. `confint()`: a matrix of posterior intervals, a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
 #'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
 #'   standard deviation of each response. `tidy()`: a row for each coefficient; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
-#'   `weights()`: `NULL`, there are none. `log_lik()`, `loo()`, `waic()` and `subset()` refuse with an error of class `sampler`.
+#'   `weights()`: `NULL`, there are none. `subset()` refuses with an error of class `sampler`. For `loo()` and `waic()` see [log_lik()].
 #' @name slamglmm_tables
 NULL
 
@@ -141,22 +141,6 @@ weights.slamglmm <- function(object, ...) {
 #' @rdname slamglmm_tables
 #' @export
 subset.slamglmm <- function(x, ...) abort_sampler("subset", "slamglmm_fit(subset =) fits some rows, and traits = of its verbs takes some responses")
-
-#' @rdname slamglmm_tables
-#' @exportS3Method rstantools::log_lik
-log_lik.slamglmm <- function(object, ...) abort_leaving_out("log_lik")
-
-#' @rdname slamglmm_tables
-#' @exportS3Method loo::loo slamglmm
-loo.slamglmm <- function(x, ...) abort_leaving_out("loo")
-
-#' @rdname slamglmm_tables
-#' @exportS3Method loo::waic slamglmm
-waic.slamglmm <- function(x, ...) abort_leaving_out("waic")
-
-abort_leaving_out <- function(verb) {
-  abort_sampler(verb, "rows of related ids are not independent given the parameters, so that leaving one out is not the sum over rows of anything; pp_check(fit), and hidden cells with posterior_cells(fit), say how it predicts")
-}
 
 # ---- broom --------------------------------------------------------------------------------------------------
 

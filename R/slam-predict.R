@@ -23,7 +23,7 @@
 #' @param level probability of intervals.
 #' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects).
 #' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
-#'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. Only for models of one random effect (else the error `slam_effects`).
+#'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. With several random effects all of them, or none, must be included (else the error `slam_effects`).
 #' @param times times at which curves are wanted, of a fit with [slam_curves()].
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
 #' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).

@@ -88,7 +88,7 @@ several_points <- function(fit) {
 several_basis <- function(random) list(s = numeric(), mean_diag = mean_diagonals(random))
 
 several_sets <- function(missing) {
-  if (missing == "integrate") abort_fastlmm("slam_effects", "with several random effects missing cells are drawn: leave missing at \"auto\" or \"impute\"")
+  if (missing == "integrate") abort_fastlmm("slam_effects", "with several random effects missing cells are drawn, as integrating them out would take a basis for each ray and set of rows: leave missing at \"auto\" or \"impute\"")
   list()
 }
 
@@ -227,7 +227,27 @@ several_rows_target <- function(fit, rows) {
   other <- function(unit) if (rows$response) list(cross = matrix(0, count, nrow(fit$Y)), among = diag(unit, count))
   parts <- lapply(fit$basis$mean_diag, other)
   parts[rows$which] <- if (rows$kind == "fit") "rows" else Map(new_part, fit$random[rows$which], rows$effects)
-  several_target(fit, parts)
+  if (is.null(rows$observed)) several_target(fit, parts) else several_given_target(fit, parts)
+}
+
+# Rows of which something was observed: means and covariances of the sum of their effects, given what is the rows' of the fit own
+several_given_target <- function(fit, parts) {
+  unit <- fit$basis$mean_diag
+  h <- function(point) fit$numbers$proportions[point + 1, ]
+  sum_of <- function(point, name) Reduce(`+`, Map(function(part, h, unit) part[[name]] * h / unit, parts, h(point), unit))
+  moments <- remembered(function(point) {
+    cross <- sum_of(point, "cross")
+    gain <- t(power_of_v(fit, t(cross), rep(point, nrow(cross)), "inverse"))
+    covariance <- sum_of(point, "among") - tcrossprod(gain, cross)
+    covariance <- (covariance + t(covariance)) / 2
+    list(gain = gain, covariance = covariance, root = psd_root(covariance))
+  })
+  rows <- nrow(parts[[1]]$cross)
+  one_target(
+    mean = function(E, points) matrix(vapply(seq_along(points), function(at) drop(moments(points[at])$gain %*% E[, at]), numeric(rows)), rows),
+    noise = function(points) by_value(normals(rows, length(points)), points, function(Z, point) moments(point)$root %*% Z),
+    among = function(point) moments(point)$covariance, rest = function(points) 1 - rowSums(fit$numbers$proportions[points + 1, , drop = FALSE])
+  )
 }
 
 # Of each effect: ids x responses x draws

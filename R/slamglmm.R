@@ -68,7 +68,7 @@
 #'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()`; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -156,6 +156,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
 }
 
 fit_prior_numbers <- function(fit, prior) {
+  if (has_links(fit)) prior <- link_prior(prior, behind_link(fit$links), fit$n_factors)
   numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit), effect_names(fit))
   if (!has_links(fit) || !any(behind_link(fit$links))) return(numbers)
   numbers$x_behind <- coefficient_variances(prior, fit$fixed)

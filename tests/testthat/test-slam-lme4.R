@@ -77,7 +77,6 @@ test_that("what has no answer says why; update() fits again", {
   fit <- shapes_fit()
   expect_null(weights(fit))
   expect_error(subset(fit, x > 0), class = "fastlmm_error_sampler")
-  for (refuses in list(log_lik.slamglmm, loo.slamglmm, waic.slamglmm)) expect_error(refuses(fit), "not independent", class = "fastlmm_error_sampler")
   expect_error(logLik(fit), class = "fastlmm_error_sampler")
   shapes <- shapes_world()
   first <- suppressMessages(slamglmm_fit(Y ~ x + (1 | line), shapes, chains = 1, iter = 30, seed = 1, progress = FALSE))

@@ -37,7 +37,7 @@ pub fn draw(model: &FactorModel, state: &mut State, gathered: &Gathered, source:
         return;
     }
     let mut rng = source.stream(state.iteration, Block::Moves, 2);
-    let chosen = some_factors(model.k, &mut rng);
+    let chosen = some_of(model.k, &mut rng);
     // a precision that is not positive definite to rounding: the draw of F tells it
     let Some(mut rows) = Rows::new(model, &RowPrecisions::new(model, state, gathered), &chosen) else {
         return;
@@ -52,11 +52,11 @@ pub fn draw(model: &FactorModel, state: &mut State, gathered: &Gathered, source:
 }
 
 /// The first numbers of a random order.
-fn some_factors(k: usize, rng: &mut Stream) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..k).collect();
-    for i in 0..k.min(AT_ONCE) {
-        let other = i + (uniform(rng) * (k - i) as f64) as usize;
-        order.swap(i, other.min(k - 1));
+pub(super) fn some_of(count: usize, rng: &mut Stream) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for i in 0..count.min(AT_ONCE) {
+        let other = i + (uniform(rng) * (count - i) as f64) as usize;
+        order.swap(i, other.min(count - 1));
     }
     order.truncate(AT_ONCE);
     order

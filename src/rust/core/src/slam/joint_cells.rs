@@ -50,6 +50,7 @@ fn values(
     let mut b = Mat::from_fn(model.b(), traits.len(), |l, at| state.theta[(joint.first + at) * c + l]);
     let own = |l: usize| model.x_variance(joint.first, l, &state.shared);
     let prior: Vec<Option<f64>> = (0..model.b()).map(own).collect();
+    let x = x.filter(|_| model.b() > 0);
     let step = x.and_then(|x| link.draw_step(x.as_ref(), (b.as_ref(), &prior), eta.as_ref(), &parameters, rng));
     if let (Some(x), Some(step)) = (x, &step) {
         b += step;
@@ -59,11 +60,12 @@ fn values(
         trait_: joint.first + at,
         values: (0..n).map(|i| eta[(i, at)]).collect(),
         link: if at == 0 { parameters.clone() } else { vec![] },
-        b: if step.is_some() {
+        theta: if step.is_some() {
             (0..model.b()).map(|l| b[(l, at)]).collect()
         } else {
             vec![]
         },
+        sigma2: state.sigma2[joint.first + at],
     };
     ((0..traits.len()).map(cells).collect(), whole)
 }

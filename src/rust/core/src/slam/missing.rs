@@ -6,8 +6,9 @@
 use super::effects::effect;
 use super::joint_cells;
 use super::link::Expected;
-use super::link::coefficients::{self, Values};
-use super::model::{FactorModel, TILE};
+use super::link::coefficients;
+use super::link::interweaving::{self, DesignInRows, LinkedTrait};
+use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
 use super::state::State;
@@ -24,21 +25,22 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
         return;
     }
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let (design, x) = (now.design(model), x_in_rows(model, now));
+    let (design, x) = (now.design(model), design_in_rows(model, now));
     let tile = |traits: &[usize]| cells_of(model, now, (y.as_ref(), x.as_ref()), &design, traits, source);
     let mut drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
-    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref().map(|design| &design.x), source);
     put(model, state, drawn);
     state.failed.traits += failed;
     complete(model, &state.cells, y);
 }
 
-/// New values of a trait's cells, and of its link's parameters and coefficients of X.
+/// New values of a trait's cells, and of its link's parameters, coefficients and loadings (those that come first, or none), and variance.
 pub struct Cells {
     pub trait_: usize,
     pub values: Vec<f64>,
     pub link: Vec<f64>,
-    pub b: Vec<f64>,
+    pub theta: Vec<f64>,
+    pub sigma2: f64,
 }
 
 /// Cells and parameters of all traits that have some, in their order.
@@ -47,19 +49,20 @@ fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
     state.link.clear();
     for one in drawn {
         let first = one.trait_ * model.c();
-        state.theta[first..first + one.b.len()].copy_from_slice(&one.b);
+        state.theta[first..first + one.theta.len()].copy_from_slice(&one.theta);
+        state.sigma2[one.trait_] = one.sigma2;
         state.cells.extend(one.values);
         state.link.extend(one.link);
     }
 }
 
 /// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too; of a joint link what is expected.
-/// `x`: X in rows, where coefficients are drawn.
+/// `design`: where coefficients are drawn.
 fn new_cells(
     model: &FactorModel,
     state: &State,
     j: usize,
-    x: Option<&Mat<f64>>,
+    design: Option<&DesignInRows>,
     mean: impl Fn(usize) -> f64,
     rng: &mut Stream,
 ) -> Cells {
@@ -69,51 +72,56 @@ fn new_cells(
         mean: mean(*i),
         variance,
     };
+    let mut cells = Cells {
+        trait_: j,
+        values: vec![],
+        link: vec![],
+        theta: state.theta[j * model.c()..(j + 1) * model.c()].to_vec(),
+        sigma2: state.sigma2[j],
+    };
     let Some(link) = model.link(j) else {
         let joint = model.is_joint(j);
         let value = |i: &usize| if joint { mean(*i) } else { expected(i).draw(rng) };
-        let values = rows.iter().map(value).collect();
-        return Cells {
-            trait_: j,
-            values,
-            link: vec![],
-            b: vec![],
-        };
+        cells.values = rows.iter().map(value).collect();
+        return cells;
     };
     let expected: Vec<Expected> = rows.iter().map(expected).collect();
     let first: usize = model.data.missing[..j].iter().map(Vec::len).sum();
     let now = &state.cells[first..first + rows.len()];
-    let mut parameters = state.link[model.link_parameters(j)].to_vec();
-    link.draw_parameters(now, &expected, &mut parameters, rng);
-    let one = |i: usize| link.draw(i, now[i], expected[i], &parameters, rng);
-    let mut values: Vec<f64> = (0..rows.len()).map(one).collect();
-    let mut b = vec![];
-    if let Some(x) = x.filter(|_| link.is_smooth()) {
-        b.extend(&state.theta[j * model.c()..j * model.c() + model.b()]);
+    cells.link = state.link[model.link_parameters(j)].to_vec();
+    link.draw_parameters(now, &expected, &mut cells.link, rng);
+    let one = |i: usize| link.draw(i, now[i], expected[i], &cells.link, rng);
+    cells.values = (0..rows.len()).map(one).collect();
+    if let Some(design) = design.filter(|_| link.is_smooth()) {
         let prior: Vec<Option<f64>> = (0..model.b()).map(|l| model.x_variance(j, l, &state.shared)).collect();
-        let own = Values {
-            b: &mut b,
-            eta: &mut values,
+        let own = coefficients::Values {
+            b: &mut cells.theta[..model.b()],
+            eta: &mut cells.values,
         };
-        coefficients::draw(link, &parameters, x, &prior, own, rng);
+        coefficients::draw(link, &cells.link, &design.x, &prior, own, rng);
+        let values = LinkedTrait {
+            theta: &mut cells.theta,
+            sigma2: &mut cells.sigma2,
+            eta: &mut cells.values,
+        };
+        interweaving::draw(link, &cells.link, (model, state, j), design, values, rng);
     }
-    Cells {
-        trait_: j,
-        values,
-        link: parameters,
-        b,
-    }
+    cells
 }
 
 /// One iteration in so many draws coefficients given what is left of values behind links.
 const EVERY: u64 = 2;
 
-/// X in rows, if it is this iteration's turn.
-fn x_in_rows(model: &FactorModel, state: &State) -> Option<Mat<f64>> {
-    let due = model.b() > 0 && model.has_links() && state.iteration.is_multiple_of(EVERY);
-    due.then(|| match model.rays.is_empty() {
-        true => product(model.data.rows.transpose(), model.data.x.as_ref(), Par::Seq),
-        false => model.data.x.clone(),
+/// X and F in rows, if it is this iteration's turn.
+fn design_in_rows(model: &FactorModel, state: &State) -> Option<DesignInRows> {
+    let due = model.has_links() && state.iteration.is_multiple_of(EVERY);
+    let rows = |a: MatRef<'_, f64>| match model.rays.is_empty() {
+        true => product(model.data.rows.transpose(), a, Par::Seq),
+        false => a.to_owned(),
+    };
+    due.then(|| DesignInRows {
+        x: rows(model.data.x.as_ref()),
+        f: rows(columns(&state.f, model.n())),
     })
 }
 
@@ -182,7 +190,7 @@ fn is_dense(model: &FactorModel, traits: &[usize]) -> bool {
 fn cells_of(
     model: &FactorModel,
     state: &State,
-    (y, x): (MatRef<'_, f64>, Option<&Mat<f64>>),
+    (y, x): (MatRef<'_, f64>, Option<&DesignInRows>),
     design: &Mat<f64>,
     traits: &[usize],
     source: Source,
@@ -212,23 +220,31 @@ fn cells_of(
         .collect()
 }
 
-/// With several random effects, whose totals are drawn: the cells of `y`, which is in rows.
+/// With several random effects, whose totals are drawn: the cells of `y`, which is in rows. Totals of traits whose scale moves go with it.
 pub fn draw_given_effects(
     model: &FactorModel,
     state: &mut State,
     y: &mut Mat<f64>,
-    (left, totals): (&Left, &Mat<f64>),
+    (left, totals): (&Left, &mut Mat<f64>),
     source: Source,
 ) {
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let (before, x) = (y.as_ref(), x_in_rows(model, now));
+    let (before, x) = (y.as_ref(), design_in_rows(model, now));
     let one = |&j: &usize| {
         let rng = &mut source.stream(now.iteration, Block::Missing, j);
         let mean = |i: usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
         new_cells(model, now, j, x.as_ref(), mean, rng)
     };
     let mut drawn: Vec<Cells> = traits.par_iter().map(one).collect();
-    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
+    for cells in &drawn {
+        // effects go with the scale of what they are part of
+        let factor = (cells.sigma2 / state.sigma2[cells.trait_]).sqrt();
+        totals
+            .col_as_slice_mut(cells.trait_)
+            .iter_mut()
+            .for_each(|x| *x *= factor);
+    }
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref().map(|design| &design.x), source);
     put(model, state, drawn);
     state.failed.traits += failed;
     complete(model, &state.cells, y);

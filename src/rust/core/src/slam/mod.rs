@@ -33,6 +33,8 @@
 //! | `ray_effects` | what V^-1 leaves of rows, for draws that were kept |
 //! | `ray_traits` | traits by their rays |
 //! | `given_effects` | sums of random effects, h_Fm and F given them |
+//! | `split_effects` | random effects but one, h_Fm and F with that one integrated out |
+//! | `split_traits` | the same of traits: their points and variances with F integrated out, too |
 //!
 //! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`], which factors of all draws are the same in [`alignment`].
 //!
@@ -74,6 +76,10 @@ mod rays;
 pub mod rng;
 mod sampler;
 pub(crate) mod shrinkage;
+#[cfg(test)]
+mod split_check;
+pub(crate) mod split_effects;
+pub(crate) mod split_traits;
 mod state;
 pub(crate) mod traits;
 pub mod units;

@@ -355,6 +355,16 @@ impl<'a> Priors<'a> {
         }
     }
 
+    /// Log prior density of the logarithm of a variance, with that of loadings in its units.
+    pub(super) fn log_variance(&self, trait_: usize, theta: &[f64]) -> impl Fn(f64) -> f64 + use<> {
+        let (extra, count) = self.scaled(theta, trait_);
+        let prior = match self.model.prior.residual[trait_] {
+            Variance::Drawn(prior) => prior,
+            Variance::Fixed(_) => InverseGamma { shape: 0.0, scale: 0.0 },
+        };
+        move |sigma2| -(prior.shape + 0.5 * count as f64) * sigma2.ln() - (prior.scale + 0.5 * extra) / sigma2
+    }
+
     /// Square about their means in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
     fn scaled(&self, theta: &[f64], trait_: usize) -> (f64, usize) {
         let model = self.model;

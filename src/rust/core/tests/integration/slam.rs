@@ -615,6 +615,20 @@ fn geweke_several_effects() {
 }
 
 #[test]
+fn geweke_catches_bugs_of_several_effects() {
+    type Bug = fn(&mut State);
+    let bugs: [(&str, Bug); 2] = [
+        ("variance too large", |s| s.sigma2[0] *= 1.1),
+        ("factor kept from the last ray", |s| s.gf[0] %= 6),
+    ];
+    for (name, bug) in bugs {
+        let mut world = World::several(9, 3, 2, GAMMA, false);
+        let z = invariance(&mut world, 5_000, 3, bug);
+        assert!(z > 6.0, "{name}: {z}");
+    }
+}
+
+#[test]
 fn geweke_known_loadings() {
     let mut world = World::new(8, 3, 2, GAMMA, false);
     let known = |m: usize, j: usize| match (m, j) {

@@ -8,6 +8,7 @@ mod binomial;
 mod check;
 pub(super) mod coefficients;
 mod curves;
+pub(super) mod interweaving;
 mod joint;
 #[cfg(test)]
 mod joint_check;
