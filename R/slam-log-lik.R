@@ -32,6 +32,7 @@ log_lik.default <- function(object, ...) abort_not_slam(object, "log_lik", "logL
 log_lik.slamglmm <- function(object, ...) {
   check_arguments(...)
   check_has_draws(object)
+  check_has_densities(object)
   seen <- which(!is.na(object$Y))
   count <- count_draws(object)
   check_answer_memory(length(seen), 1, count)
@@ -56,6 +57,12 @@ loo.slamglmm <- function(x, ...) {
 #' @rdname log_lik
 #' @exportS3Method loo::waic slamglmm
 waic.slamglmm <- function(x, ...) loo::waic(log_lik(x), ...)
+
+check_has_densities <- function(fit) {
+  families <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else own$family, "")
+  without <- setdiff(families, c("gaussian", "weights", "poisson", "negative_binomial", "binomial", "ordinal"))
+  if (length(without) > 0) abort_family(paste0("log_lik() has no densities of the data behind ", first_names(names(fit$links)[families %in% without]), ": it is for responses that are data themselves, or have a family"))
+}
 
 # Random effects of what is the responses' own, drawn given it: a function of a draw and of its own parts, in units of standard deviations. Where they cannot be told from the residual all is residual.
 own_effects <- function(fit) {
