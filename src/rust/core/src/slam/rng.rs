@@ -205,7 +205,7 @@ pub(crate) fn slice(now: f64, width: f64, mut log_density: impl FnMut(f64) -> f6
         }
         low -= width;
     }
-    for _ in below..STEPS {
+    for _ in below..STEPS - 1 {
         if log_density(high) <= level {
             break;
         }
