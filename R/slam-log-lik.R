@@ -75,7 +75,8 @@ own_effects <- function(fit) {
 # A function of the fit, its effects and a draw: log densities, rows x responses
 datum_densities <- function(fit) {
   links <- if (is.null(fit$links)) vector("list", ncol(fit$Y)) else unname(fit$links)
-  parameters <- do.call(cbind, lapply(fit$draws, `[[`, "link"))
+  parameters <- if (has_links(fit)) link_values(fit)
+  places <- if (has_links(fit)) link_places(fit)
   function(fit, effects, i) {
     d <- scaled_draw(fit, i)
     own <- if (is.null(effects)) 0 else effects(d)
@@ -85,7 +86,7 @@ datum_densities <- function(fit) {
     one <- function(j) {
       own <- links[[j]]
       if (is.null(own)) return(stats::dnorm(fit$Y[, j], mean[, j], sqrt(variance[j]), log = TRUE))
-      marginal_density(fit$Y[, j], mean[, j], variance[j], own, parameters[parameters_of(fit, own$response), i])
+      marginal_density(fit$Y[, j], mean[, j], variance[j], own, parameters[places[[own$response]], i])
     }
     vapply(seq_along(links), one, numeric(nrow(mean)))
   }
