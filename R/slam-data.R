@@ -47,6 +47,7 @@ scale_normal <- function(Y, X, flat, normal) {
 matrix_response <- function(parts, data) {
   name <- parts$fixed[[2]]
   value <- tryCatch(eval(name, data, environment(parts$fixed)), error = function(condition) NULL)
+  check_samples(value, name, data)
   if (is_response_object(value)) parts$fixed[[2]] <- as.call(list(quote(fastlmm::slam_join), name))
   if (!is.data.frame(value)) return(parts)
   numbers <- vapply(value, is.numeric, NA)

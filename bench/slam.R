@@ -1,4 +1,4 @@
-# The sparse-factor sampler: milliseconds an iteration, beside the cross product of an n x p matrix; what keeping the draws costs; threads; effective draws a second.
+# The sparse-factor sampler: milliseconds an iteration, beside the cross product of an n x p matrix; what families and a second random effect add; what keeping the draws costs; threads; effective draws a second.
 #
 #   Rscript bench/slam.R [iterations]
 #
@@ -27,13 +27,54 @@ simulated <- function(n, p) {
 }
 
 # A sampler past its first steps; milliseconds an iteration of `run(iterations, kept)`
-sampler_of <- function(world, k, threads) {
-  fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = fastlmm_control(threads = threads))
+sampler_of <- function(world, k, threads, formula = Y ~ 1 + (1 | id), ...) {
+  fit <- suppressMessages(slamglmm_fit(formula, world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = fastlmm_control(threads = threads), ...))
   sampler <- fastlmm:::new_sampler(fit, 1)
   function(iterations, thin = 1e9) {
     1000 / iterations * system.time(fastlmm:::ffi_slam_run(sampler, as.integer(iterations), 0, as.integer(thin), as.integer(threads)))[["elapsed"]]
   }
 }
+
+# Families and weights: what they add to an iteration, in products n x n x p of the same run
+world <- simulated(500, 1000)
+scaled <- scale(unclass(world$data$Y))
+size <- length(scaled)
+turn <- crossprod(matrix(rnorm(500^2), 500))
+product <- function() 1000 / 5 * system.time(for (i in 1:5) turn %*% scaled)[["elapsed"]]
+count <- function(y) matrix(y, 500, dimnames = dimnames(scaled))
+families <- list(
+  weights = list(Y = scaled, weights = matrix(runif(size, 0.5, 2), 500)),
+  poisson = list(Y = count(rpois(size, exp(1 + 0.7 * scaled))), family = poisson()),
+  negative_binomial = list(Y = count(rnbinom(size, size = 2, mu = exp(1 + 0.7 * scaled))), family = negative_binomial()),
+  binomial = list(Y = count(rbinom(size, 1, plogis(scaled))), family = binomial()),
+  ordinal = list(Y = count(findInterval(scaled + rnorm(size), c(-0.7, 0, 0.7))), family = ordinal())
+)
+plain <- sampler_of(world, 20, 1)
+cat(sprintf("%-20s %18s %30s\n", "n = 500, p = 1000", "ms an iteration", "added, in products n x n x p"))
+for (name in names(families)) {
+  own <- families[[name]]
+  world$data$Y <- I(own$Y)
+  run <- sampler_of(world, 20, 1, family = own$family, weights = own$weights)
+  times <- t(vapply(seq_len(repeats), function(i) c(run(8), plain(8), product()), numeric(3)))
+  ratio <- (times[, 1] - times[, 2]) / times[, 3]
+  cat(sprintf("%-20s %8.1f (%.1f..%.1f) %18.1f (%.1f .. %.1f), limit 3\n", name, stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), stats::median(ratio), min(ratio), max(ratio)))
+}
+rm(world, scaled, families, run, plain)
+
+# Two random effects, 11 rays of 20 points
+for (case in list(c(300, 100, 10, 40), c(500, 1000, 20, 150))) {
+  world <- simulated(case[1], case[2])
+  world$data$block <- rep(sprintf("b%02d", seq_len(case[1] / 15)), length.out = case[1])
+  world$K <- list(id = world$K)
+  run <- sampler_of(world, case[3], 1, Y ~ 1 + (1 | id) + (1 | block))
+  turn <- crossprod(matrix(rnorm(case[1]^2), case[1]))
+  plain <- unclass(world$data$Y)
+  product <- function() 1000 / 20 * system.time(for (i in 1:20) turn %*% plain)[["elapsed"]]
+  times <- t(vapply(seq_len(repeats), function(i) c(run(8), product()), numeric(2)))
+  ratio <- times[, 1] / times[, 2]
+  cat(sprintf("two effects, n = %d, p = %d, k = %d: %.1f ms an iteration (%.1f..%.1f), limit %d; in products n x n x p %.1f (%.1f .. %.1f)\n", case[1], case[2], case[3], stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), case[4], stats::median(ratio), min(ratio), max(ratio)))
+}
+rm(world, run, plain)
 
 cases <- list(c(300, 100, 10, 2), c(500, 1000, 20, 15), c(500, 5000, 20, 80), c(500, 20000, 20, 300))
 cat(sprintf("%6s %6s %4s %18s %8s %24s %22s\n", "n", "p", "k", "ms an iteration", "limit", "ratio to crossprod(Y)", "keeping all, a draw in 10"))
