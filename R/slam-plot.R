@@ -2,7 +2,7 @@
 
 #' Pictures of a sparse-factor model
 #'
-#' `"covariance"`: genetic correlations, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
+#' `"covariance"`: correlations of the random effect, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
 #' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
 #' correlations of P. With several random effects `"covariance"` has a panel for each of them, responses in one order, `"h2"` the proportions of all beside one another, and `"trace"` a panel for each proportion. `biplot()`: scores of rows and loadings of responses on two factors.
 #'
@@ -75,7 +75,8 @@ effect_correlations <- function(fit, traits, level, effect) {
     faded <- faded | t(faded)
   }
   values[!is.finite(values)] <- 0
-  title <- if (!is.null(effect)) paste("correlations of", quoted(effect)) else if (genetic) "genetic correlations" else "correlations"
+  name <- if (is.null(effect) && genetic) effect_names(fit) else effect
+  title <- if (is.null(name)) "correlations" else paste("correlations of", quoted(name))
   list(values = pmax(pmin(values, 1), -1), faded = faded, limit = 1, title = title, level = level, effect = effect)
 }
 
