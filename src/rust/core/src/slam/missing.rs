@@ -5,9 +5,9 @@
 
 use super::effects::effect;
 use super::joint_cells;
-use super::link::Expected;
 use super::link::coefficients;
 use super::link::interweaving::{self, DesignInRows, LinkedTrait};
+use super::link::{Expected, ExpectedRows};
 use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
@@ -19,6 +19,11 @@ use rayon::prelude::*;
 /// Cells of a tile are turned one by one as long as the product of all rows would take so many times their flops: it runs that much faster.
 const PRODUCT_IS_FASTER: usize = 6;
 
+/// Traits that are turned together: with links, all of whose cells are, products of more columns are faster.
+fn tile_of(model: &FactorModel) -> usize {
+    if model.has_links() { 2 * TILE } else { TILE }
+}
+
 /// Draws the cells, and keeps `y` (Q'Y) as they are.
 pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: Source) {
     if state.cells.is_empty() {
@@ -26,8 +31,15 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
     }
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
     let (design, x) = (now.design(model), design_in_rows(model, now));
-    let tile = |traits: &[usize]| cells_of(model, now, (y.as_ref(), x.as_ref()), &design, traits, source);
-    let mut drawn: Vec<Cells> = traits.par_chunks(TILE).flat_map_iter(tile).collect();
+    let firsts = firsts(model);
+    let known = TileInputs {
+        y,
+        x: x.as_ref(),
+        design: &design,
+        firsts: &firsts,
+    };
+    let tile = |traits: &[usize]| cells_of(model, now, &known, traits, source);
+    let mut drawn: Vec<Cells> = traits.par_chunks(tile_of(model)).flat_map_iter(tile).collect();
     let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref().map(|design| &design.x), source);
     put(model, state, drawn);
     state.failed.traits += failed;
@@ -57,21 +69,18 @@ fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
 }
 
 /// The cells of a trait given what is expected of them, all its random effects drawn: behind a link its parameters, too; of a joint link what is expected.
-/// `design`: where coefficients are drawn.
+/// `design`: where coefficients are drawn; `first`: where the trait's cells and parameters are among all.
 fn new_cells(
     model: &FactorModel,
     state: &State,
-    j: usize,
+    (j, first): (usize, First),
     design: Option<&DesignInRows>,
-    mean: impl Fn(usize) -> f64,
+    means: &[f64],
     rng: &mut Stream,
 ) -> Cells {
-    let rows = &model.data.missing[j];
+    let count = means.len();
     let variance = state.sigma2[j] * (1.0 - model.proportions.h[state.g[j]]);
-    let expected = |i: &usize| Expected {
-        mean: mean(*i),
-        variance,
-    };
+    let expected = ExpectedRows { means, variance };
     let mut cells = Cells {
         trait_: j,
         values: vec![],
@@ -81,17 +90,17 @@ fn new_cells(
     };
     let Some(link) = model.link(j) else {
         let joint = model.is_joint(j);
-        let value = |i: &usize| if joint { mean(*i) } else { expected(i).draw(rng) };
-        cells.values = rows.iter().map(value).collect();
+        let value = |at: usize| if joint { means[at] } else { expected.row(at).draw(rng) };
+        cells.values = (0..count).map(value).collect();
         return cells;
     };
-    let expected: Vec<Expected> = rows.iter().map(expected).collect();
-    let first: usize = model.data.missing[..j].iter().map(Vec::len).sum();
-    let now = &state.cells[first..first + rows.len()];
-    cells.link = state.link[model.link_parameters(j)].to_vec();
-    link.draw_parameters(now, &expected, &mut cells.link, rng);
-    let one = |i: usize| link.draw(i, now[i], expected[i], &cells.link, rng);
-    cells.values = (0..rows.len()).map(one).collect();
+    cells.values = state.cells[first.cell..first.cell + count].to_vec();
+    cells.link = state.link[first.parameter..first.parameter + link.parameters()].to_vec();
+    if !link.parameters_are_costly() || state.iteration % COSTLY_EVERY == 1 {
+        let rows: Vec<Expected> = (0..count).map(|at| expected.row(at)).collect();
+        link.draw_parameters(&cells.values, &rows, &mut cells.link, rng);
+    }
+    link.draw_rows(&mut cells.values, expected, &cells.link, rng);
     if let Some(design) = design.filter(|_| link.is_smooth()) {
         let prior: Vec<Option<f64>> = (0..model.b()).map(|l| model.x_variance(j, l, &state.shared)).collect();
         let own = coefficients::Values {
@@ -109,8 +118,34 @@ fn new_cells(
     cells
 }
 
+/// Where a trait's cells and the parameters of its link begin.
+#[derive(Clone, Copy, Default)]
+struct First {
+    cell: usize,
+    parameter: usize,
+}
+
+/// Of all traits.
+fn firsts(model: &FactorModel) -> Vec<First> {
+    let mut parameters: Vec<usize> = (0..model.p())
+        .map(|j| model.link(j).map_or(0, |link| link.parameters()))
+        .collect();
+    // those of a joint link are its first trait's
+    (model.joint.iter()).for_each(|joint| parameters[joint.first] += joint.link.start_parameters().len());
+    let step = |next: &mut First, j: usize| {
+        let now = *next;
+        next.cell += model.data.missing[j].len();
+        next.parameter += parameters[j];
+        Some(now)
+    };
+    (0..model.p()).scan(First::default(), step).collect()
+}
+
 /// One iteration in so many draws coefficients given what is left of values behind links.
 const EVERY: u64 = 2;
+
+/// The same of parameters of links that take several looks at all data.
+const COSTLY_EVERY: u64 = 4;
 
 /// X and F in rows, if it is this iteration's turn.
 fn design_in_rows(model: &FactorModel, state: &State) -> Option<DesignInRows> {
@@ -147,13 +182,18 @@ pub fn complete(model: &FactorModel, cells: &[f64], y: &mut Mat<f64>) {
             Some(std::mem::replace(sum, *sum + model.data.missing[j].len()))
         })
         .collect();
+    let width = tile_of(model);
     let tile = |(traits, starts): (&[usize], &[usize])| {
         let of = |at: usize| &cells[starts[at]..starts[at] + model.data.missing[traits[at]].len()];
         turned(model, traits, of)
     };
-    let tiles: Vec<Mat<f64>> = traits.par_chunks(TILE).zip(starts.par_chunks(TILE)).map(tile).collect();
+    let tiles: Vec<Mat<f64>> = traits
+        .par_chunks(width)
+        .zip(starts.par_chunks(width))
+        .map(tile)
+        .collect();
     for (at, &j) in traits.iter().enumerate() {
-        let (mut column, part) = (y.col_mut(j), tiles[at / TILE].col(at % TILE));
+        let (mut column, part) = (y.col_mut(j), tiles[at / width].col(at % width));
         column.copy_from(model.data.y.col(j));
         column += part;
     }
@@ -165,12 +205,12 @@ fn turned<'a>(model: &FactorModel, traits: &[usize], cells: impl Fn(usize) -> &'
     let by_product = is_dense(model, traits);
     let mut sum: Mat<f64> = Mat::zeros(n, traits.len());
     for (at, &j) in traits.iter().enumerate() {
-        let mut column = sum.col_mut(at);
+        let column = sum.col_as_slice_mut(at);
         for (&i, cell) in model.data.missing[j].iter().zip(cells(at)) {
             if by_product {
                 column[i] = *cell;
-            } else if let Some(column) = column.as_mut().try_as_col_major_mut() {
-                axpy(*cell, row_of(model, i), column.as_slice_mut());
+            } else {
+                axpy(*cell, row_of(model, i), column);
             }
         }
     }
@@ -186,38 +226,45 @@ fn is_dense(model: &FactorModel, traits: &[usize]) -> bool {
     PRODUCT_IS_FASTER * cells > model.n() * traits.len()
 }
 
+/// What all tiles need.
+struct TileInputs<'a> {
+    y: &'a Mat<f64>,
+    /// Where coefficients are drawn.
+    x: Option<&'a DesignInRows>,
+    design: &'a Mat<f64>,
+    firsts: &'a [First],
+}
+
 /// New values of the cells of some traits, one after the other.
-fn cells_of(
-    model: &FactorModel,
-    state: &State,
-    (y, x): (MatRef<'_, f64>, Option<&DesignInRows>),
-    design: &Mat<f64>,
-    traits: &[usize],
-    source: Source,
-) -> Vec<Cells> {
-    let (n, c) = (model.n(), model.c());
+fn cells_of(model: &FactorModel, state: &State, all: &TileInputs<'_>, traits: &[usize], source: Source) -> Vec<Cells> {
+    let c = model.c();
     let mut rngs: Vec<_> = (traits.iter())
         .map(|&j| source.stream(state.iteration, Block::Missing, j))
         .collect();
     let theta = Mat::from_fn(c, traits.len(), |l, at| state.theta[traits[at] * c + l]);
     // X b + F lambda + U, rotated
-    let mut known = product(design.as_ref(), theta.as_ref(), Par::Seq);
+    let mut known = product(all.design.as_ref(), theta.as_ref(), Par::Seq);
     for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
-        let residual: Vec<f64> = (0..n).map(|i| y[(i, j)] - known[(i, at)]).collect();
+        let (y, fitted) = (all.y.col_as_slice(j), known.col_as_slice_mut(at));
+        let residual: Vec<f64> = y.iter().zip(&*fitted).map(|(y, fitted)| y - fitted).collect();
         let u = effect(model, &residual, state.g[j], state.sigma2[j], rng);
-        (0..n).for_each(|i| known[(i, at)] += u[i]);
+        fitted.iter_mut().zip(&u).for_each(|(fitted, u)| *fitted += u);
     }
     let in_rows = is_dense(model, traits).then(|| product(model.data.rows.transpose(), known.as_ref(), Par::Seq));
     let mean = |i: usize, at: usize| match &in_rows {
         Some(all) => all[(i, at)],
-        None => dot(
-            row_of(model, i),
-            known.col(at).try_as_col_major().map_or(&[], |c| c.as_slice()),
-        ),
+        None => dot(row_of(model, i), known.col_as_slice(at)),
     };
     let each = traits.iter().zip(&mut rngs).enumerate();
-    each.map(|(at, (&j, rng))| new_cells(model, state, j, x, |i| mean(i, at), rng))
-        .collect()
+    each.map(|(at, (&j, rng))| {
+        let rows = &model.data.missing[j];
+        let means: Vec<f64> = match &in_rows {
+            Some(all) if rows.len() == all.nrows() => all.col_as_slice(at).to_vec(),
+            _ => rows.iter().map(|&i| mean(i, at)).collect(),
+        };
+        new_cells(model, state, (j, all.firsts[j]), all.x, &means, rng)
+    })
+    .collect()
 }
 
 /// With several random effects, whose totals are drawn: the cells of `y`, which is in rows. Totals of traits whose scale moves go with it.
@@ -230,10 +277,12 @@ pub fn draw_given_effects(
 ) {
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
     let (before, x) = (y.as_ref(), design_in_rows(model, now));
+    let firsts = firsts(model);
     let one = |&j: &usize| {
         let rng = &mut source.stream(now.iteration, Block::Missing, j);
-        let mean = |i: usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
-        new_cells(model, now, j, x.as_ref(), mean, rng)
+        let mean = |&i: &usize| before[(i, j)] - left.rows[(i, j)] + totals[(i, j)];
+        let means: Vec<f64> = model.data.missing[j].iter().map(mean).collect();
+        new_cells(model, now, (j, firsts[j]), x.as_ref(), &means, rng)
     };
     let mut drawn: Vec<Cells> = traits.par_iter().map(one).collect();
     for cells in &drawn {

@@ -1,8 +1,11 @@
 //! `y_i ~ Binomial(n_i, 1 / (1 + exp(-eta_i)))`
 
-use super::{EtaSlopes, Expected, Link, draw_log_concave, logistic, softplus, softplus_remainder};
+use super::concave::ConcaveCells;
+use super::cumulant::Softplus;
+use super::{AlongLine, Expected, ExpectedRows, Link, logistic, or_zero, softplus};
 use crate::slam::rng::{Stream, binomial};
 use libm::lgamma;
+use std::ops::Range;
 
 /// Successes and trials.
 pub struct Binomial {
@@ -10,6 +13,18 @@ pub struct Binomial {
     pub y: Vec<f64>,
     /// Trials.
     pub trials: Vec<f64>,
+}
+
+impl Binomial {
+    fn cells(&self, rows: Range<usize>) -> ConcaveCells {
+        let trials = |(y, n): (&f64, &f64)| if y.is_nan() { 0.0 } else { *n };
+        let (y, n) = (&self.y[rows.clone()], &self.trials[rows]);
+        ConcaveCells {
+            y: y.iter().map(|y| or_zero(*y)).collect(),
+            n: y.iter().zip(n).map(trials).collect(),
+            shift: vec![0.0; y.len()],
+        }
+    }
 }
 
 impl Link for Binomial {
@@ -22,19 +37,8 @@ impl Link for Binomial {
         }
     }
 
-    fn draw(&self, row: usize, now: f64, expected: Expected, _: &[f64], rng: &mut Stream) -> f64 {
-        let (y, n) = (self.y[row], self.trials[row]);
-        if y.is_nan() || n == 0.0 {
-            return expected.draw(rng);
-        }
-        let slopes = |eta: f64| {
-            let p = logistic(eta);
-            EtaSlopes {
-                first: y - n * p,
-                second: -n * p * (1.0 - p),
-            }
-        };
-        draw_log_concave(now, expected, slopes, |a, x| -n * softplus_remainder(a, x), rng)
+    fn draw(&self, row: usize, _now: f64, expected: Expected, _: &[f64], rng: &mut Stream) -> f64 {
+        self.cells(row..row + 1).draw_one::<Softplus>(expected, rng)
     }
 
     fn information(&self, row: usize) -> f64 {
@@ -43,13 +47,13 @@ impl Link for Binomial {
         if p.is_nan() { 0.0 } else { n * p * (1.0 - p) }
     }
 
-    fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
-        let y = self.y[row];
-        if y.is_nan() {
-            0.0
-        } else {
-            y * eta - self.trials[row] * softplus(eta)
-        }
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
+        self.cells(0..eta.len()).draw::<Softplus>(eta, expected, rng);
+    }
+
+    fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], _: &'a [f64]) -> AlongLine<'a> {
+        let cells = self.cells(0..eta.len());
+        Box::new(move |d| cells.log_kernel::<Softplus>(eta, x, d))
     }
 
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {

@@ -31,12 +31,12 @@ pub fn draw(
         let shift: Vec<f64> = (0..eta.len())
             .map(|i| sum_of(b.len(), |l| x[(i, l)] * direction[l]))
             .collect();
-        let density = |t: f64| {
-            let data = sum_of(eta.len(), |i| link.log_kernel(i, eta[i] + t * shift[i], parameters));
-            let prior = |l: usize| variance[l].map_or(0.0, |v| 0.5 * (b[l] + t * direction[l]).powi(2) / v);
-            data - sum_of(b.len(), prior)
+        let t = {
+            let data = link.along(eta, &shift, parameters);
+            let prior = |l: usize, t: f64| variance[l].map_or(0.0, |v| 0.5 * (b[l] + t * direction[l]).powi(2) / v);
+            let density = |t: f64| data(t) - sum_of(b.len(), |l| prior(l, t));
+            slice(0.0, 2.0, density, rng)
         };
-        let t = slice(0.0, 2.0, density, rng);
         b.iter_mut().zip(&direction).for_each(|(b, d)| *b += t * d);
         eta.iter_mut().zip(&shift).for_each(|(eta, s)| *eta += t * s);
     }

@@ -8,7 +8,6 @@
 //! The last one moves along all scales that heavy tails of variances have: of rare counts the data bound them by little.
 
 use super::Link;
-use crate::linalg::sum_of;
 use crate::slam::loading_means::{mean_at, means};
 use crate::slam::model::{FactorModel, InverseGamma, Variance};
 use crate::slam::rng::{Stream, slice, uniform};
@@ -82,11 +81,11 @@ fn loading_of(
     if size <= 0.0 {
         return;
     }
-    let density = |d: f64| {
-        let data = sum_of(eta.len(), |i| link.log_kernel(i, eta[i] + d * column[i], parameters));
-        data - 0.5 * (theta[at] + d - mean).powi(2) / variance
+    let d = {
+        let data = link.along(eta, column, parameters);
+        let density = |d: f64| data(d) - 0.5 * (theta[at] + d - mean).powi(2) / variance;
+        slice(0.0, 1.0 / size, density, rng)
     };
-    let d = slice(0.0, 1.0 / size, density, rng);
     theta[at] += d;
     eta.iter_mut().zip(column).for_each(|(eta, x)| *eta += d * x);
 }
@@ -120,13 +119,12 @@ fn scale(
     rng: &mut Stream,
 ) {
     let LinkedTrait { theta, sigma2, eta } = values;
-    let density = |log: f64| {
-        let c = log.exp();
-        let at = |i: usize| fixed[i] + c * (eta[i] - fixed[i]);
-        let data = sum_of(eta.len(), |i| link.log_kernel(i, at(i), parameters));
-        data + prior.log_density(c, &theta[b..], **sigma2)
+    let left: Vec<f64> = eta.iter().zip(fixed).map(|(eta, fixed)| eta - fixed).collect();
+    let c = {
+        let data = link.along(eta, &left, parameters);
+        let density = |log: f64| data(log.exp_m1()) + prior.log_density(log.exp(), &theta[b..], **sigma2);
+        slice(0.0, 0.3, density, rng).exp()
     };
-    let c = slice(0.0, 0.3, density, rng).exp();
     theta[b..].iter_mut().for_each(|x| *x *= c);
     **sigma2 *= c * c;
     (eta.iter_mut().zip(fixed)).for_each(|(eta, fixed)| *eta = fixed + c * (*eta - fixed));

@@ -1,6 +1,8 @@
 //! `y_i ~ N(eta_i, 1 / w_i)`, w known: weights, as of voom.
 
-use super::{Expected, Link};
+use super::elementary::{Loops, vectorised};
+use super::{AlongLine, Expected, ExpectedRows, Link};
+use crate::linalg::sum_of;
 use crate::slam::rng::{Stream, normal};
 use std::f64::consts::PI;
 
@@ -10,6 +12,35 @@ pub struct KnownPrecision {
     pub y: Vec<f64>,
     /// Precisions, 0 where nothing was observed.
     pub w: Vec<f64>,
+}
+
+/// From a standard normal number to a draw of eta.
+#[inline(always)]
+fn place(z: f64, Expected { mean, variance }: Expected, y: f64, w: f64) -> f64 {
+    // weight of the datum, right for a precision without bound, too
+    let share = 1.0 / (1.0 + 1.0 / (w * variance));
+    let moved = if share > 0.0 { share * (y - mean) } else { 0.0 };
+    mean + moved + (variance * (1.0 - share)).sqrt() * z
+}
+
+/// All rows.
+struct Placed<'a> {
+    link: &'a KnownPrecision,
+    expected: ExpectedRows<'a>,
+    eta: &'a mut [f64],
+}
+
+impl Loops for Placed<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let ExpectedRows { means, variance } = self.expected;
+        for (((eta, mean), y), w) in self.eta.iter_mut().zip(means).zip(&self.link.y).zip(&self.link.w) {
+            let mean = *mean;
+            *eta = place(*eta, Expected { mean, variance }, *y, *w);
+        }
+    }
 }
 
 impl Link for KnownPrecision {
@@ -22,15 +53,24 @@ impl Link for KnownPrecision {
     }
 
     fn draw(&self, row: usize, _now: f64, expected: Expected, _: &[f64], rng: &mut Stream) -> f64 {
-        let Expected { mean, variance } = expected;
-        // weight of the datum, right for a precision without bound, too
-        let share = 1.0 / (1.0 + 1.0 / (self.w[row] * variance));
-        let centre = if share > 0.0 {
-            mean + share * (self.y[row] - mean)
-        } else {
-            mean
-        };
-        centre + (variance * (1.0 - share)).sqrt() * normal(rng)
+        place(normal(rng), expected, self.y[row], self.w[row])
+    }
+
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
+        eta.iter_mut().for_each(|eta| *eta = normal(rng));
+        vectorised(Placed {
+            link: self,
+            expected,
+            eta,
+        });
+    }
+
+    fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], _: &'a [f64]) -> AlongLine<'a> {
+        // a parabola
+        let left = |i: usize| if self.w[i] > 0.0 { self.y[i] - eta[i] } else { 0.0 };
+        let slope = sum_of(eta.len(), |i| self.w[i] * x[i] * left(i));
+        let curve = sum_of(eta.len(), |i| self.w[i] * x[i] * x[i]);
+        Box::new(move |d| d * (slope - 0.5 * curve * d))
     }
 
     fn information(&self, row: usize) -> f64 {

@@ -7,7 +7,12 @@ mod binomial;
 #[cfg(test)]
 mod check;
 pub(super) mod coefficients;
+mod concave;
+#[cfg(test)]
+mod concave_check;
+mod cumulant;
 mod curves;
+mod elementary;
 pub(super) mod interweaving;
 mod joint;
 #[cfg(test)]
@@ -28,7 +33,8 @@ pub use ordinal::Ordinal;
 pub use poisson::Poisson;
 pub use probes::Probes;
 
-use super::rng::{Stream, log_concave, normal};
+use super::rng::{Stream, normal};
+use crate::linalg::sum_of;
 
 /// What the model says of a value before its datum is seen.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +51,28 @@ impl Expected {
         self.mean + self.variance.sqrt() * normal(rng)
     }
 }
+
+/// The same of all rows of a trait.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpectedRows<'a> {
+    /// Mean of each row.
+    pub means: &'a [f64],
+    /// Variance of all, above 0.
+    pub variance: f64,
+}
+
+impl ExpectedRows<'_> {
+    /// Of one.
+    pub fn row(&self, row: usize) -> Expected {
+        Expected {
+            mean: self.means[row],
+            variance: self.variance,
+        }
+    }
+}
+
+/// A log likelihood along a line, but for what does not depend on the place.
+pub type AlongLine<'a> = Box<dyn Fn(f64) -> f64 + 'a>;
 
 /// What was observed of one trait.
 pub trait Link: Send + Sync {
@@ -69,8 +97,20 @@ pub trait Link: Send + Sync {
     /// Parameters given eta, or with eta integrated out over what is expected of each row: they are drawn before eta.
     fn draw_parameters(&self, _eta: &[f64], _expected: &[Expected], _parameters: &mut [f64], _rng: &mut Stream) {}
 
+    /// Do parameters take several looks at all data, so that not every iteration draws them?
+    fn parameters_are_costly(&self) -> bool {
+        false
+    }
+
     /// eta of a row given its datum. `now`: its value before, for searches to begin at.
     fn draw(&self, row: usize, now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64;
+
+    /// eta of all rows: where arithmetic is most of a draw, by loops that become vector instructions.
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, parameters: &[f64], rng: &mut Stream) {
+        for (row, eta) in eta.iter_mut().enumerate() {
+            *eta = self.draw(row, *eta, expected.row(row), parameters, rng);
+        }
+    }
 
     /// Is eta in the units of a normal response? Else priors of its coefficients are those of values behind data.
     fn is_normal(&self) -> bool {
@@ -80,6 +120,11 @@ pub trait Link: Send + Sync {
     /// Is a datum given eta still random, so that coefficients may be drawn given what is left of eta?
     fn is_smooth(&self) -> bool {
         true
+    }
+
+    /// The log likelihood of all rows at eta + d x, as a function of d.
+    fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], parameters: &'a [f64]) -> AlongLine<'a> {
+        Box::new(move |d| sum_of(eta.len(), |i| self.log_kernel(i, eta[i] + d * x[i], parameters)))
     }
 
     /// The log likelihood of a row but for what does not depend on eta.
@@ -99,50 +144,15 @@ pub trait Link: Send + Sync {
     fn simulate(&self, row: usize, eta: f64, parameters: &[f64], rng: &mut Stream) -> f64;
 }
 
+/// The datum or, where there is none, 0.
+fn or_zero(y: f64) -> f64 {
+    if y.is_nan() { 0.0 } else { y }
+}
+
 /// Derivatives of a log likelihood by eta.
 pub(crate) struct EtaSlopes {
     pub first: f64,
     pub second: f64,
-}
-
-/// A draw of eta where the log likelihood l is concave: its density is, too, so that an envelope about the mode accepts most of what is proposed, whatever the datum.
-/// `remainder(a, x)`: `l(a + x) - l(a) - l'(a) x`. About the mode what is linear in x cancels, however large the datum, and is not computed.
-pub(crate) fn draw_log_concave(
-    now: f64,
-    expected: Expected,
-    slopes: impl Fn(f64) -> EtaSlopes,
-    remainder: impl Fn(f64, f64) -> f64,
-    rng: &mut Stream,
-) -> f64 {
-    let Expected { mean, variance } = expected;
-    let whole = |x: f64| {
-        let of = slopes(x);
-        EtaSlopes {
-            first: of.first - (x - mean) / variance,
-            second: of.second - variance.recip(),
-        }
-    };
-    let mode = mode(if now.is_finite() { now } else { mean }, &whole);
-    let density = |x: f64| remainder(mode, x) - 0.5 * x * x / variance;
-    let at_mode = slopes(mode).first;
-    let slope = |x: f64| slopes(mode + x).first - at_mode - x / variance;
-    // ends at which the density is about 1 / e of its top
-    let scale = (-2.0 / whole(mode).second).sqrt();
-    let end = |sign: f64| {
-        let mut x = scale;
-        for _ in 0..60 {
-            let fall = -density(sign * x);
-            if fall > 2.0 {
-                x *= 0.7;
-            } else if fall < 0.5 {
-                x *= 1.4;
-            } else {
-                break;
-            }
-        }
-        x
-    };
-    mode + log_concave(density, slope, end(1.0), end(-1.0), rng)
 }
 
 /// The zero of a slope that falls: Newton's steps inside a bracket that shrinks. Where they are no shorter than half the step before, as far out on an exponential, or no numbers, where it overflows,
@@ -186,19 +196,6 @@ pub(crate) fn softplus(x: f64) -> f64 {
         x + (-x).exp().ln_1p()
     } else {
         x.exp().ln_1p()
-    }
-}
-
-/// `log(1 + exp(a + x)) - log(1 + exp(a)) - p x` with `p = 1 / (1 + exp(-a))`
-pub(crate) fn softplus_remainder(a: f64, x: f64) -> f64 {
-    let p = logistic(a);
-    // from the side on which nothing cancels; so far down nothing is left of exp(x)
-    if x < -500.0 {
-        -softplus(a) - p * x
-    } else if x < 0.0 {
-        (logistic(-a) * (-x).exp_m1()).ln_1p() + x - p * x
-    } else {
-        (p * x.exp_m1()).ln_1p() - p * x
     }
 }
 

@@ -1,8 +1,13 @@
 //! `y_i ~ NB(mu_i, r)` with `mu_i = exp(o_i + eta_i)` and variance `mu + mu^2 / r`; a priori 1 / r has an exponential distribution with mean 1.
 
-use super::{EtaSlopes, Expected, Link, draw_log_concave, logistic, softplus, softplus_remainder};
+use super::concave::ConcaveCells;
+use super::cumulant::{Cumulant, Softplus};
+use super::elementary::{Loops, exp, ln, vectorised};
+use super::{AlongLine, Expected, ExpectedRows, Link, or_zero, softplus};
+use crate::linalg::sum_of;
 use crate::slam::rng::{Stream, gamma, poisson, slice};
 use libm::lgamma;
+use std::ops::Range;
 
 /// Counts and their offsets.
 pub struct NegativeBinomial {
@@ -13,10 +18,86 @@ pub struct NegativeBinomial {
 }
 
 impl NegativeBinomial {
-    /// Log density of a count but for what does not depend on r and eta; `psi = o + eta - log r`.
-    fn log(y: f64, psi: f64, r: f64) -> f64 {
-        lgamma(y + r) - lgamma(r) + y * psi - (y + r) * softplus(psi)
+    fn cells(&self, rows: Range<usize>, r: f64) -> ConcaveCells {
+        let (y, offset, log) = (&self.y[rows.clone()], &self.offset[rows], r.ln());
+        ConcaveCells {
+            y: y.iter().map(|y| or_zero(*y)).collect(),
+            n: y.iter().map(|y| if y.is_nan() { 0.0 } else { y + r }).collect(),
+            shift: offset.iter().map(|offset| offset - log).collect(),
+        }
     }
+}
+
+/// What the likelihood of r takes of the counts: `Gamma(y + r) / Gamma(r)` is a product, whose first factors all rows share.
+struct Dispersion {
+    y: Vec<f64>,
+    /// o + eta
+    log_mean: Vec<f64>,
+    /// How many counts are above 0, 1, ...
+    above: [f64; SHARED],
+    large: Vec<f64>,
+}
+
+/// Factors that are shared; beyond, Stirling's series has all digits.
+const SHARED: usize = 16;
+
+impl Dispersion {
+    fn new(y: &[f64], offset: &[f64], eta: &[f64]) -> Self {
+        let seen: Vec<usize> = (0..y.len()).filter(|&i| !y[i].is_nan()).collect();
+        let mut above = [0.0; SHARED];
+        for &i in &seen {
+            let small = (y[i] as usize).min(SHARED);
+            above[..small].iter_mut().for_each(|count| *count += 1.0);
+        }
+        Self {
+            log_mean: seen.iter().map(|&i| offset[i] + eta[i]).collect(),
+            y: seen.iter().map(|&i| y[i]).collect(),
+            above,
+            large: y.iter().copied().filter(|y| *y > SHARED as f64).collect(),
+        }
+    }
+
+    /// Log likelihood but for what does not depend on r.
+    fn log(&self, log_r: f64) -> f64 {
+        let r = log_r.exp();
+        let factor = |t: usize| self.above[t] * (r + t as f64).ln();
+        let shared: f64 = (0..SHARED).map(factor).sum();
+        let (beyond, data) = vectorised(At { data: self, log_r });
+        shared + sum_of(beyond.len(), |i| beyond[i]) + sum_of(data.len(), |i| data[i])
+    }
+}
+
+/// What large counts have beyond the shared factors, and each row beside its factors.
+struct At<'a> {
+    data: &'a Dispersion,
+    log_r: f64,
+}
+
+impl Loops for At<'_> {
+    type Output = (Vec<f64>, Vec<f64>);
+
+    #[inline(always)]
+    fn run(self) -> (Vec<f64>, Vec<f64>) {
+        let r = exp(self.log_r);
+        let shared = stirling(r + SHARED as f64);
+        let mut beyond = self.data.large.clone();
+        beyond.iter_mut().for_each(|y| *y = stirling(r + *y) - shared);
+        let mut data = vec![0.0; self.data.y.len()];
+        for ((data, y), log_mean) in data.iter_mut().zip(&self.data.y).zip(&self.data.log_mean) {
+            let psi = log_mean - self.log_r;
+            *data = y * psi - (y + r) * Softplus::value(psi);
+        }
+        (beyond, data)
+    }
+}
+
+/// log Gamma(x) but for a constant, x at least 16.
+#[inline(always)]
+fn stirling(x: f64) -> f64 {
+    let inverse = 1.0 / x;
+    let z = inverse * inverse;
+    let series = inverse * (1.0 / 12.0 - z * (1.0 / 360.0 - z * (1.0 / 1260.0 - z / 1680.0)));
+    (x - 0.5) * ln(x) - x + series
 }
 
 impl Link for NegativeBinomial {
@@ -36,40 +117,19 @@ impl Link for NegativeBinomial {
         vec![2.0]
     }
 
+    fn parameters_are_costly(&self) -> bool {
+        true
+    }
+
     fn draw_parameters(&self, eta: &[f64], _: &[Expected], parameters: &mut [f64], rng: &mut Stream) {
-        let seen: Vec<usize> = (0..self.y.len()).filter(|&i| !self.y[i].is_nan()).collect();
-        // of log r
-        let density = |log: f64| {
-            let r = log.exp();
-            let data: f64 = seen
-                .iter()
-                .map(|&i| Self::log(self.y[i], eta[i] + self.offset[i] - log, r))
-                .sum();
-            data - 1.0 / r - log
-        };
+        let data = Dispersion::new(&self.y, &self.offset, eta);
+        let density = |log: f64| data.log(log) - (-log).exp() - log;
         parameters[0] = slice(parameters[0].ln(), 0.5, density, rng).exp();
     }
 
-    fn draw(&self, row: usize, now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64 {
-        let (y, r) = (self.y[row], parameters[0]);
-        if y.is_nan() {
-            return expected.draw(rng);
-        }
-        let shift = self.offset[row] - r.ln();
-        let slopes = |eta: f64| {
-            let p = logistic(eta + shift);
-            EtaSlopes {
-                first: y - (y + r) * p,
-                second: -(y + r) * p * (1.0 - p),
-            }
-        };
-        draw_log_concave(
-            now,
-            expected,
-            slopes,
-            |a, x| -(y + r) * softplus_remainder(a + shift, x),
-            rng,
-        )
+    fn draw(&self, row: usize, _now: f64, expected: Expected, parameters: &[f64], rng: &mut Stream) -> f64 {
+        self.cells(row..row + 1, parameters[0])
+            .draw_one::<Softplus>(expected, rng)
     }
 
     fn information(&self, row: usize) -> f64 {
@@ -78,12 +138,14 @@ impl Link for NegativeBinomial {
         if mean.is_nan() { 0.0 } else { mean / (1.0 + mean) }
     }
 
-    fn log_kernel(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
-        let (y, r) = (self.y[row], parameters[0]);
-        if y.is_nan() {
-            return 0.0;
-        }
-        y * eta - (y + r) * softplus(eta + self.offset[row] - r.ln())
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, parameters: &[f64], rng: &mut Stream) {
+        self.cells(0..eta.len(), parameters[0])
+            .draw::<Softplus>(eta, expected, rng);
+    }
+
+    fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], parameters: &'a [f64]) -> AlongLine<'a> {
+        let cells = self.cells(0..eta.len(), parameters[0]);
+        Box::new(move |d| cells.log_kernel::<Softplus>(eta, x, d))
     }
 
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
@@ -91,7 +153,8 @@ impl Link for NegativeBinomial {
         if y.is_nan() {
             return 0.0;
         }
-        Self::log(y, eta + self.offset[row] - r.ln(), r) - lgamma(y + 1.0)
+        let psi = eta + self.offset[row] - r.ln();
+        lgamma(y + r) - lgamma(r) - lgamma(y + 1.0) + y * psi - (y + r) * softplus(psi)
     }
 
     fn simulate(&self, row: usize, eta: f64, parameters: &[f64], rng: &mut Stream) -> f64 {

@@ -40,6 +40,10 @@ impl Link for Ordinal {
         vec![1.0; self.levels - 2]
     }
 
+    fn parameters_are_costly(&self) -> bool {
+        true
+    }
+
     fn draw_parameters(&self, _: &[f64], expected: &[Expected], gaps: &mut [f64], rng: &mut Stream) {
         for k in 0..gaps.len() {
             let mut at = gaps.to_vec();
@@ -50,7 +54,9 @@ impl Link for Ordinal {
                     let sd = expected.variance.sqrt();
                     log_probability((low - expected.mean) / sd, (high - expected.mean) / sd)
                 };
-                let data: f64 = self.y.iter().zip(expected).filter(|(y, _)| !y.is_nan()).map(one).sum();
+                // lower levels end before the gap
+                let behind = self.y.iter().zip(expected).filter(|(y, _)| **y > k as f64);
+                let data: f64 = behind.map(one).sum();
                 data - at[k] + log
             };
             gaps[k] = slice(gaps[k].ln(), 0.3, density, rng).exp();

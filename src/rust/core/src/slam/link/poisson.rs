@@ -1,8 +1,12 @@
 //! `y_i ~ Poisson(exp(o_i + eta_i))`: the variance of eta that is residual is overdispersion.
 
-use super::{EtaSlopes, Expected, Link, draw_log_concave};
+use super::concave::ConcaveCells;
+use super::cumulant::Exponential;
+use super::{AlongLine, Expected, ExpectedRows, Link, or_zero};
+use crate::linalg::dot;
 use crate::slam::rng::{Stream, poisson};
 use libm::lgamma;
+use std::ops::Range;
 
 /// Counts and their offsets.
 pub struct Poisson {
@@ -10,6 +14,17 @@ pub struct Poisson {
     pub y: Vec<f64>,
     /// Known part of the log mean.
     pub offset: Vec<f64>,
+}
+
+impl Poisson {
+    fn cells(&self, rows: Range<usize>) -> ConcaveCells {
+        let (y, offset) = (&self.y[rows.clone()], &self.offset[rows]);
+        ConcaveCells {
+            y: y.iter().map(|y| or_zero(*y)).collect(),
+            n: y.iter().map(|y| f64::from(!y.is_nan())).collect(),
+            shift: offset.to_vec(),
+        }
+    }
 }
 
 impl Link for Poisson {
@@ -21,33 +36,28 @@ impl Link for Poisson {
         }
     }
 
-    fn draw(&self, row: usize, now: f64, expected: Expected, _: &[f64], rng: &mut Stream) -> f64 {
-        let (y, offset) = (self.y[row], self.offset[row]);
-        if y.is_nan() {
-            return expected.draw(rng);
-        }
-        let slopes = |eta: f64| {
-            let mean = (eta + offset).exp();
-            EtaSlopes {
-                first: y - mean,
-                second: -mean,
-            }
-        };
-        let remainder = |a: f64, x: f64| -(a + offset).exp() * (x.exp_m1() - x);
-        draw_log_concave(now, expected, slopes, remainder, rng)
+    fn draw(&self, row: usize, _now: f64, expected: Expected, _: &[f64], rng: &mut Stream) -> f64 {
+        self.cells(row..row + 1).draw_one::<Exponential>(expected, rng)
     }
 
     fn information(&self, row: usize) -> f64 {
         if self.y[row].is_nan() { 0.0 } else { self.y[row] + 0.5 }
     }
 
-    fn log_kernel(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
-        let y = self.y[row];
-        if y.is_nan() {
-            0.0
-        } else {
-            y * eta - (eta + self.offset[row]).exp()
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
+        self.cells(0..eta.len()).draw::<Exponential>(eta, expected, rng);
+    }
+
+    fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], _: &'a [f64]) -> AlongLine<'a> {
+        let cells = self.cells(0..eta.len());
+        // turned back from the basis it is constant but for rounding
+        if x.iter().any(|other| (other - x[0]).abs() > 1e-12 * x[0].abs()) {
+            return Box::new(move |d| cells.log_kernel::<Exponential>(eta, x, d));
         }
+        // an intercept: but for what is constant, sums are enough
+        let y: f64 = cells.y.iter().sum();
+        let mean = -cells.log_kernel::<Exponential>(eta, x, 0.0) + dot(&cells.y, eta);
+        Box::new(move |d| y * d * x[0] - mean * (d * x[0]).exp())
     }
 
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
