@@ -10,13 +10,14 @@
 //! | folder | holds |
 //! |---|---|
 //! | [`runtime`] | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
-//! | [`linalg`] | small dense helpers, tridiagonal form, pivoted Cholesky, secular equation, rank-one updates of a spectrum |
+//! | [`linalg`] | small dense helpers, tridiagonal form, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
 //! | [`nufft`] | nonuniform fast Fourier transforms of real data |
 //! | [`kernel`] | covariances: dense, factor, sparse factor, stationary |
 //! | [`rotation`] | X and Z projected out of both sides of K, decomposition, [`rotation::rotated::Rotated`]; back to random effects |
 //! | [`likelihood`] | profiled REML and ML, generic in the scalar; global search over log delta; profiles, intervals, standard errors |
 //! | [`lmm`] | one kernel: fit, degenerate data, many responses, variance of predictions, a fit without some columns of its factor |
 //! | [`mix`] | several random effects by dense algebra |
+//! | [`sparse`] | several random effects with many levels, correlated terms and known precisions, by penalised least squares |
 //! | [`scan`] | candidates tested one by one or in sets against one null model; PLINK's genotypes |
 //! | [`gp`] | Gaussian processes: search for length scales, standard errors, intervals; the kernel matrix of all rows |
 //! | [`gp::joint`] | a process and other random effects, by the kernel matrix |
@@ -45,6 +46,9 @@
 //!
 //! Several effects ([`mix`]): theta_k = variances in scaled units, the residual's last (`theta`, R `sigma2`, `sigma2_e`); A_k = covariance of effect k between contrasts; V22 =
 //! sum_k theta_k A_k (`covariance`).
+//!
+//! Many levels ([`sparse`]): T_r = relative factor of the covariance of an effect's terms (`t`, `factors`), `Cov(b_r) = s2 T_r T_r' (x) P_r^-1` (`sigma2_e` is s2), u = standardised
+//! effects, C, A, Pen, r2 as in its formulas; Q = orthonormal basis of span(X), F = Q'V^-1 Q in units of s2.
 //!
 //! Scans ([`scan`]): G = candidates, cells x candidates (`g`); E, Q1 = the null model's eigenvectors and basis of span(X), by cells (`e q`); S(delta) = cross products of
 //! candidates and y under the inverse covariance.
@@ -89,6 +93,8 @@
 //! | several effects: -2 log L, gradient and Hessian | [`mix::likelihood::MixProblem::point`], [`mix::likelihood::MixProblem::derivatives`] |
 //! | V22 as a matrix; as a spectrum and factors | [`mix::dense`], [`mix::spectral`] |
 //! | search over the simplex of shares, trust region | [`mix::search`], [`mix::trust`] |
+//! | Lambda, C, A of penalised least squares: blocks, deviance, slopes | [`sparse::elimination`], [`sparse::rest`], [`sparse::point`], [`sparse::gradient`] |
+//! | inverse on the pattern of a sparse factor | [`linalg::sparse_cholesky::SparseFactor::inverse`] |
 //! | scan: S(delta) of a candidate, its Cholesky factor, slopes | [`scan::candidate`] |
 //! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |
 //! | F of candidates x responses by two matrix products | [`scan::many::many`] |
@@ -135,3 +141,4 @@ pub mod rotation;
 pub mod runtime;
 pub mod scan;
 pub mod slam;
+pub mod sparse;

@@ -200,7 +200,7 @@ impl<'a> VarianceSearch<'a> {
     /// the corner may be narrower than the grid. Where points cost little the lowest interior ones too.
     fn starts(&self, shares: &[Vec<f64>], grid: &[Option<VarianceOptimum>]) -> Vec<Vec<f64>> {
         let raised = |i: usize, least: f64| shares[i].iter().map(|s| s.max(least)).collect::<Vec<f64>>();
-        let found = valleys(shares, grid);
+        let found = valleys(shares, |i| deviance_of(grid, i));
         let mut starts: Vec<Vec<f64>> = found.iter().take(MAX_STARTS).map(|&i| raised(i, LEAST_SHARE)).collect();
         if let Some(&lowest) = found.first().filter(|&&i| shares[i].contains(&0.0)) {
             starts.push(raised(lowest, INSIDE));
@@ -278,7 +278,7 @@ impl<'a> VarianceSearch<'a> {
 }
 
 /// All ways to divide `total` into `parts`.
-fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
+pub(crate) fn compositions(total: usize, parts: usize) -> Vec<Vec<usize>> {
     if parts == 1 {
         return vec![vec![total]];
     }
@@ -296,7 +296,7 @@ fn deviance_of(grid: &[Option<VarianceOptimum>], i: usize) -> f64 {
 }
 
 /// Grid points that no neighbour undercuts, lowest first; neighbours differ by one step from one share to another.
-fn valleys(shares: &[Vec<f64>], grid: &[Option<VarianceOptimum>]) -> Vec<usize> {
+pub(crate) fn valleys(shares: &[Vec<f64>], value: impl Fn(usize) -> f64) -> Vec<usize> {
     let step = shares
         .iter()
         .flatten()
@@ -304,7 +304,6 @@ fn valleys(shares: &[Vec<f64>], grid: &[Option<VarianceOptimum>]) -> Vec<usize> 
         .filter(|s| *s > 0.0)
         .fold(1.0, f64::min);
     let near = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f64>() < 2.5 * step;
-    let value = |i: usize| deviance_of(grid, i);
     let lowest = |&i: &usize| {
         value(i).is_finite() && (0..shares.len()).all(|j| !near(&shares[i], &shares[j]) || value(i) <= value(j))
     };

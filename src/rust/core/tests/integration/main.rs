@@ -18,4 +18,6 @@ mod profile;
 mod slam;
 mod slam_blocks;
 mod slam_loading_means;
+mod sparse;
+mod sparse_world;
 mod type_names;
