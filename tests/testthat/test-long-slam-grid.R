@@ -22,7 +22,7 @@ integrated <- function(log_density, slopes, V, count) {
     at <- slopes(eta)
     H <- precision + diag(at$curve + 1e-8, n)
     move <- drop(solve(H, at$slope - precision %*% eta))
-    while (value(eta + move) < value(eta) - 1e-9 && sum(abs(move)) > 1e-10) move <- move / 2
+    while (!isTRUE(value(eta + move) >= value(eta) - 1e-9) && sum(abs(move)) > 1e-10) move <- move / 2
     eta <- eta + move
     if (sum(abs(move)) < 1e-8) break
   }
@@ -79,7 +79,7 @@ expect_grid <- function(chains, expected, label) {
 latent <- function(K) function(sigma2, h) sigma2 * (h * K + (1 - h) * diag(nrow(K)))
 
 test_that("counts and proportions have the posteriors of a grid", {
-  skip_on_cran()
+  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
   set.seed(1)
   V <- latent(small_kernel())
   h <- c(0.2, 0.5, 0.8)
@@ -110,7 +110,7 @@ test_that("counts and proportions have the posteriors of a grid", {
 })
 
 test_that("levels have the posteriors of a grid", {
-  skip_on_cran()
+  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
   set.seed(1)
   K <- small_kernel()
   h <- c(0.2, 0.5, 0.8)
@@ -120,7 +120,11 @@ test_that("levels have the posteriors of a grid", {
     sd <- sqrt(1 - h)
     low <- cuts[level + 1]
     high <- cuts[level + 2]
-    density <- function(x) log(pnorm((high - x) / sd) - pnorm((low - x) / sd))
+    # from the side on which a small probability is no difference of two near 1
+    density <- function(x) {
+      tail <- low < x
+      log(ifelse(tail, pnorm((high - x) / sd) - pnorm((low - x) / sd), pnorm((low - x) / sd, lower.tail = FALSE) - pnorm((high - x) / sd, lower.tail = FALSE)))
+    }
     slopes <- function(x) {
       p <- exp(density(x))
       a <- dnorm((high - x) / sd)
@@ -143,7 +147,7 @@ test_that("levels have the posteriors of a grid", {
 })
 
 test_that("weights have the posterior of a grid", {
-  skip_on_cran()
+  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
   K <- small_kernel()
   y <- c(1.2, 0.3, -0.4, 2.1, 1.7, 0.2, -1.1, 0.5)
   w <- c(1, 4, 2, 8, 1, 3, 2, 5)
