@@ -36,14 +36,14 @@
 
 mod cross_products;
 mod descent;
-mod elimination;
+pub(crate) mod elimination;
 pub mod estimates;
 pub mod fit;
-mod gradient;
+pub(crate) mod gradient;
 mod penalty;
-mod point;
+pub(crate) mod point;
 pub mod problem;
-mod rest;
+pub(crate) mod rest;
 mod search;
 mod units;
 
