@@ -26,7 +26,7 @@ print.slam_prior <- function(x, ...) {
     residual = prior_text(x$residual), covariates = prior_text(x$covariates),
     loadings = paste0(prior_text(x$loadings), if (x$loading_scale == "residual") ", times the residual variance of the trait"),
     `means of loadings` = if (!is.null(x$loading_means)) prior_text(x$loading_means), h2 = weights_text(x$h2), `h2 of factors` = weights_text(x$h2_factors),
-    `coefficients of families` = if (!is.null(x$coefficients)) paste("normal, standard deviation", format(x$coefficients))
+    coefficients = if (!is.null(x$coefficients)) paste("of families normal, standard deviation", format(x$coefficients))
   ))
   invisible(x)
 }
