@@ -9,7 +9,7 @@
 #'
 #' Each of several random effects r has proportions `h_r` and a covariance `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` of its own. The grid of proportions is then one of H, what all effects explain together, and of their
 #' shares w in it, which sum to 1. All points with the same shares are a ray: along it `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows; an iteration takes
-#' some ten times as long as with one effect. Missing cells are then drawn (`missing = "impute"`), and chains that go on in another session make the bases again.
+#' many times as long as with one effect (`preview = TRUE` tells). Missing cells are then drawn (`missing = "impute"`), and chains that go on in another session make the bases again.
 #'
 #' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
 #' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
