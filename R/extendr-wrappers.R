@@ -96,7 +96,7 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 #' @noRd
 ffi_kernel_eigen <- function(effect, threads) .Call(wrap__ffi_kernel_eigen, effect, threads)
 
-#' Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
+#' Fit one response with several random effects, and say which way. `start`: variances near an optimum that is known, the residual's last, or nothing.
 #' @noRd
 ffi_fit_mix <- function(model, start) .Call(wrap__ffi_fit_mix, model, start)
 

@@ -50,7 +50,8 @@
 #'     total variance `sigma2` and the log-likelihood at the points of the grid}
 #'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`; of several random
 #'     effects `"variance 0: "` and which, which are in `zero` too),
-#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`}
+#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`, `route`
+#'     (`"rotated"`; `"sparse"`: several random effects without a kernel and with many levels, by penalised least squares; both give the same fit)}
 #'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
 #'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
 #'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}

@@ -2,7 +2,10 @@
 
 # `start`: variances near an optimum that is known, the residual's last
 estimate_mix <- function(model, start = numeric(0)) {
-  mix_found(call_rust(ffi_fit_mix, rust_model(model), start), names(model$random))
+  answer <- call_rust(ffi_fit_mix, rust_model(model), start)
+  found <- mix_found(answer$fit, names(model$random))
+  found$optimum$route <- answer$route
+  found
 }
 
 # What Rust found, named by the effects

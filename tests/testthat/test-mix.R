@@ -22,6 +22,30 @@ test_that("estimates, likelihoods and counts are lme4's", {
   })
 })
 
+test_that("the route is told, and is that of the size", {
+  skip_if_not_installed("lme4")
+  route <- vapply(names(mix_lme4_models()), function(name) mix_lme4_pair(name, "REML")$ours$optimum$route, "")
+  expect_identical(route, c(Penicillin = "rotated", Pastes = "rotated", sleepstudy = "rotated", InstEval = "sparse"))
+  expect_identical(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)$optimum$route, "rotated")
+})
+
+test_that("a kernel that is the identity, which goes the other way, gives the same large fit", {
+  set.seed(3)
+  data <- data.frame(a = factor(sample(300, 900, TRUE), 1:300), b = factor(sample(130, 900, TRUE)), x = rnorm(900), w = runif(900, 0.5, 2))
+  data$y <- data$x + rnorm(300)[data$a] + 0.5 * rnorm(130)[data$b] + rnorm(900) / sqrt(data$w)
+  K <- diag(300)
+  dimnames(K) <- list(1:300, 1:300)
+  for (method in c("REML", "ML")) {
+    sparse <- fastlmm_fit(y ~ x + (1 | a) + (1 | b), data, weights = w, method = method)
+    rotated <- fastlmm_fit(y ~ x + (1 | a) + (1 | b), data, K = list(a = K), weights = w, method = method)
+    expect_identical(c(sparse$optimum$route, rotated$optimum$route), c("sparse", "rotated"))
+    expect_equal(sparse$logLik, rotated$logLik, tolerance = 1e-9)
+    expect_equal(sparse$sigma2, rotated$sigma2, tolerance = 1e-5)
+    expect_equal(sparse$se[c("sigma2", "sigma2_e", "h2")], rotated$se[c("sigma2", "sigma2_e", "h2")], tolerance = 1e-4)
+    expect_equal(predict(sparse, data[1:3, ], se.fit = TRUE), predict(rotated, data[1:3, ], se.fit = TRUE), tolerance = 1e-5)
+  }
+})
+
 test_that("VarCorr as a data frame is lme4's, in the formula's order", {
   each_mix_pair(function(pair, name) {
     theirs <- as.data.frame(lme4::VarCorr(pair$theirs))

@@ -9,23 +9,23 @@ use extendr_api::prelude::*;
 use fastlmm_core::likelihood::profiled::Profiled;
 use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::mix;
-use fastlmm_core::mix::fit::fit_from;
 use fastlmm_core::mix::predict::{MixTargets, Prepared};
 use fastlmm_core::mix::profile::{MixParameter, MixProfile};
 use fastlmm_core::mix::profiles::Profiles;
 use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
+use fastlmm_core::sparse::route;
 use std::result::Result;
 
-/// Fit one response with several random effects. `start`: variances near an optimum that is known, the residual's last, or nothing.
+/// Fit one response with several random effects, and say which way. `start`: variances near an optimum that is known, the residual's last, or nothing.
 /// @noRd
 #[extendr]
 fn ffi_fit_mix(model: List, start: &[f64]) -> Reply<List> {
     let model = ModelView::new(&model)?;
     known_variances(start, &model)?;
     let Options { method, threads, .. } = model.options;
-    let found = fit_from(&model.mix()?, method, start, threads, &mut Console)?;
-    Ok(reply::mix(&found, model.columns()))
+    let (found, route) = route::fit(&model.mix()?, method, start, threads, &mut Console)?;
+    Ok(list!(fit = reply::mix(&found, model.columns()), route = route.name()))
 }
 
 /// The model at its variances, the residual's last, for any number of calls of `ffi_variance_mix()`.

@@ -188,7 +188,8 @@ fn optimum(fit: &Fit) -> List {
         boundary = boundary(fit),
         local = points(&fit.locals),
         status = status(fit.status),
-        dropped = fit.dropped as i32
+        dropped = fit.dropped as i32,
+        route = "rotated"
     )
 }
 

@@ -94,6 +94,7 @@
 //! | V22 as a matrix; as a spectrum and factors | [`mix::dense`], [`mix::spectral`] |
 //! | search over the simplex of shares, trust region | [`mix::search`], [`mix::trust`] |
 //! | Lambda, C, A of penalised least squares: blocks, deviance, slopes | [`sparse::elimination`], [`sparse::rest`], [`sparse::point`], [`sparse::gradient`] |
+//! | which way several effects are fitted | [`sparse::route::fit`] |
 //! | inverse on the pattern of a sparse factor | [`linalg::sparse_cholesky::SparseFactor::inverse`] |
 //! | scan: S(delta) of a candidate, its Cholesky factor, slopes | [`scan::candidate`] |
 //! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |

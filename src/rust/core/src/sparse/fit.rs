@@ -36,9 +36,23 @@ pub fn fit(
     threads: usize,
     monitor: &mut dyn Monitor,
 ) -> Result<Option<SparseFit>> {
+    fit_if(model, method, threads, monitor, |_| true)
+}
+
+/// The same of a problem that `suits`; `None` of another.
+pub(super) fn fit_if(
+    model: &SparseModel<'_>,
+    method: Method,
+    threads: usize,
+    monitor: &mut dyn Monitor,
+    suits: impl Fn(&SparseProblem<'_>) -> bool,
+) -> Result<Option<SparseFit>> {
     let workers = Workers::new(threads)?;
     monitor.check()?;
     let problem = workers.run(|_| SparseProblem::new(model, method))?;
+    if !suits(&problem) {
+        return Ok(None);
+    }
     let search = SparseSearch::new(&problem, &workers, monitor);
     search.run()?.map(|optima| search.describe(&optima)).transpose()
 }

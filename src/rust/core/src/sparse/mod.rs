@@ -33,6 +33,8 @@
 //! | `gradient` | its slopes, by C^-1 on the pattern of C |
 //! | `search`, `descent` | starts, a quasi-Newton method and Newton steps, columns of T_r that are zero |
 //! | `fit`, `estimates` | [`fit::fit`], and what it says in the user's units |
+//! | `identified` | whether the variances of independent terms can be told apart |
+//! | `of_mix`, `route` | effects without kernels as effects of levels; which way a model with several effects is fitted |
 
 mod cross_products;
 mod descent;
@@ -40,10 +42,13 @@ pub(crate) mod elimination;
 pub mod estimates;
 pub mod fit;
 pub(crate) mod gradient;
+mod identified;
+pub mod of_mix;
 mod penalty;
 pub(crate) mod point;
 pub mod problem;
 pub(crate) mod rest;
+pub mod route;
 mod search;
 mod units;
 

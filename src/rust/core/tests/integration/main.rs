@@ -19,5 +19,6 @@ mod slam;
 mod slam_blocks;
 mod slam_loading_means;
 mod sparse;
+mod sparse_routes;
 mod sparse_world;
 mod type_names;
