@@ -58,7 +58,7 @@ fn same_numbers(name: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{name}");
     for (a, b) in a.iter().zip(b) {
         assert!(
-            a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * (size + 1e-9),
+            a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * (size + 1e-7),
             "{name} {a} {b}"
         );
     }
