@@ -107,53 +107,14 @@ fn draws(draws: Draws) -> List {
     )
 }
 
-fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
-    let owned = |name| view::owned(data, name);
-    let y = owned("y")?;
-    let rays = rays_of(data, y.nrows())?;
-    let s = view::numbers(data, "s")?;
-    let missing = view::ordered_sets(&view::sublist(data, "missing")?, y.nrows(), "missing")?;
-    let (links, joint) = links(data, y.nrows(), y.ncols())?;
-    let mut rows = Mat::zeros(0, 0);
-    if rays.is_empty() {
-        view::same_length("s", s.len(), y.nrows())?;
-        let basis = held(&view::sublist(data, "basis")?)?;
-        view::same_length("basis", basis.n(), y.nrows())?;
-        if !missing.iter().all(Vec::is_empty) {
-            rows = basis.transpose()?;
-        }
-    }
-    let of_rays: Vec<&[f64]> = rays.iter().map(|ray| ray.values()).collect();
-    let eigenvalues = if rays.is_empty() { vec![&s[..]] } else { of_rays };
-    let log =
-        |name| Ok::<Vec<f64>, crate::failure::Failure>(view::numbers(prior, name)?.iter().map(|x| x.ln()).collect());
-    let x_prior = coefficients(&view::numbers(data, "x_prior")?)?;
+fn model(list: &List, priors: &List, k: usize) -> Reply<FactorModel> {
+    let data = data(list, priors)?;
+    let rays = rays_of(list, data.y.nrows())?;
+    let (links, joint) = links(list, data.y.nrows(), data.y.ncols())?;
     let mut model = FactorModel {
-        proportions: Proportions::along(
-            &eigenvalues,
-            &view::numbers(prior, "h")?,
-            log("traits")?,
-            log("factors")?,
-        ),
-        data: Data {
-            missing,
-            x: owned("x")?,
-            x_prior_behind: behind(&x_prior, prior)?,
-            x_prior,
-            xf: owned("xf")?,
-            xf_prior: coefficients(&view::numbers(data, "xf_prior")?)?,
-            rows,
-            known: owned("known")?,
-            y,
-            s,
-        },
-        prior: Prior {
-            residual: variances(prior, "residual")?,
-            loadings: loadings(prior)?,
-            scaled: view::flag(prior, "scaled")?,
-            shared: variances(prior, "shared")?,
-            means: loading_means(prior)?,
-        },
+        proportions: proportions(&rays, &data.s, priors)?,
+        data,
+        prior: prior(priors)?,
         k,
         sets: vec![],
         place: 0,
@@ -162,12 +123,72 @@ fn model(data: &List, prior: &List, k: usize) -> Reply<FactorModel> {
         joint,
     };
     model.check()?;
-    let listed = view::sublist(data, "sets")?;
+    let listed = view::sublist(list, "sets")?;
     let sets: Vec<Set> = (listed.values().enumerate())
         .map(|(number, list)| set(&model, &view::as_list(&list, "sets")?, number))
         .collect::<Reply<_>>()?;
     model.sets = sets;
     Ok(model)
+}
+
+/// What is given, with the priors of its columns.
+fn data(list: &List, priors: &List) -> Reply<Data> {
+    let owned = |name| view::owned(list, name);
+    let y = owned("y")?;
+    let s = view::numbers(list, "s")?;
+    let missing = view::ordered_sets(&view::sublist(list, "missing")?, y.nrows(), "missing")?;
+    let x_prior = coefficients(&view::numbers(list, "x_prior")?)?;
+    Ok(Data {
+        rows: rows(list, &s, y.nrows(), &missing)?,
+        missing,
+        x: owned("x")?,
+        x_prior_behind: behind(&x_prior, priors)?,
+        x_prior,
+        xf: owned("xf")?,
+        xf_prior: coefficients(&view::numbers(list, "xf_prior")?)?,
+        known: owned("known")?,
+        y,
+        s,
+    })
+}
+
+/// Q' of one random effect, where cells are missing.
+fn rows(list: &List, s: &[f64], n: usize, missing: &[Vec<usize>]) -> Reply<Mat<f64>> {
+    if !view::element(list, "rays")?.is_null() {
+        return Ok(Mat::zeros(0, 0));
+    }
+    view::same_length("s", s.len(), n)?;
+    let basis = held(&view::sublist(list, "basis")?)?;
+    view::same_length("basis", basis.n(), n)?;
+    match missing.iter().all(Vec::is_empty) {
+        true => Ok(Mat::zeros(0, 0)),
+        false => Ok(basis.transpose()?),
+    }
+}
+
+fn proportions(rays: &[Arc<Ray>], s: &[f64], priors: &List) -> Reply<Proportions> {
+    let of_rays: Vec<&[f64]> = rays.iter().map(|ray| ray.values()).collect();
+    let eigenvalues = if rays.is_empty() { vec![s] } else { of_rays };
+    let log = |name| {
+        Reply::Ok(
+            view::numbers(priors, name)?
+                .iter()
+                .map(|x| x.ln())
+                .collect::<Vec<f64>>(),
+        )
+    };
+    let h = view::numbers(priors, "h")?;
+    Ok(Proportions::along(&eigenvalues, &h, log("traits")?, log("factors")?))
+}
+
+fn prior(priors: &List) -> Reply<Prior> {
+    Ok(Prior {
+        residual: variances(priors, "residual")?,
+        loadings: loadings(priors)?,
+        scaled: view::flag(priors, "scaled")?,
+        shared: variances(priors, "shared")?,
+        means: loading_means(priors)?,
+    })
 }
 
 /// Bases of several random effects, which R holds from the first use of a fit to its last.

@@ -37,6 +37,18 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     sum_of(n, |i| a[i] * b[i])
 }
 
+/// `sum_i log x_i` of positive numbers, eight at a time: of those whose product is beyond what a double can hold, one by one.
+pub(crate) fn sum_of_logs(x: &[f64]) -> f64 {
+    let log = |some: &[f64]| {
+        let product: f64 = some.iter().product();
+        match product.is_normal() {
+            true => product.ln(),
+            false => some.iter().map(|x| x.ln()).sum(),
+        }
+    };
+    x.chunks(8).map(log).sum()
+}
+
 /// Sum of terms 0..n, by partial sums: additions need not wait for one another.
 pub(crate) fn sum_of<D: Scalar>(n: usize, term: impl Fn(usize) -> D) -> D {
     const LANES: usize = 8;
@@ -303,6 +315,16 @@ mod tests {
             product(Mat::zeros(3, 0).as_ref(), Mat::zeros(0, 2).as_ref(), Par::Seq),
             Mat::<f64>::zeros(3, 2)
         );
+    }
+
+    #[test]
+    fn logs_of_products_beyond_doubles_are_sums_of_logs() {
+        let x: Vec<f64> = (0..21)
+            .map(|i| 10.0_f64.powi([-60, 50, 0][i / 8]) * (1.0 + i as f64))
+            .collect();
+        let sum: f64 = x.iter().map(|x| x.ln()).sum();
+        assert!((sum_of_logs(&x) - sum).abs() < 1e-11);
+        assert_eq!(sum_of_logs(&[]), 0.0);
     }
 
     #[test]

@@ -5,8 +5,9 @@
 
 use super::coordinate_check::{Coordinate, free, positive};
 use super::loading_means::{self, LoadingMeans};
-use super::model::{Coefficient, Data, FactorModel, InverseGamma, Loadings, Prior, Proportions, Variance};
+use super::model::{Data, FactorModel, Proportions};
 use super::precisions::Shrinkage;
+use super::prior::{Coefficient, InverseGamma, Loadings, Prior, Variance};
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
 use super::shrinkage;
 use super::state::State;

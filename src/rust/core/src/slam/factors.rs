@@ -1,7 +1,8 @@
 //! Factors: their coefficients and proportions given F, and F with every U integrated out.
 
 use super::gaussian::Gaussian;
-use super::model::{Coefficient, FactorModel, TILE, columns};
+use super::model::{FactorModel, TILE, columns};
+use super::prior::Coefficient;
 use super::rng::{Block, Source, Stream, index};
 use super::state::State;
 use super::traits::{Gathered, lower};

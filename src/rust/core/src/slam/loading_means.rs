@@ -8,7 +8,8 @@
 //! `1 / v_gm`. The mean is in the units of the loadings whatever s_j is.
 
 use super::gaussian::Gaussian;
-use super::model::{FactorModel, InverseGamma};
+use super::model::FactorModel;
+use super::prior::InverseGamma;
 use super::rng::{Block, Source, inverse_gamma};
 use super::state::State;
 use crate::linalg::{product, sum_of};

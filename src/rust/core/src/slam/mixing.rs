@@ -7,7 +7,8 @@
 
 use super::factors::{draw_proportion, precision, residual};
 use super::loading_means::{effects, log_density, mean_at, means};
-use super::model::{FactorModel, Loadings, columns};
+use super::model::{FactorModel, columns};
+use super::prior::Loadings;
 use super::rng::{Block, Source, Stream, normal, uniform};
 use super::state::State;
 use crate::linalg::{axpy, dot, sum_of};

@@ -68,6 +68,7 @@ pub(crate) mod missing_patterns;
 pub(crate) mod mixing;
 mod model;
 mod precisions;
+mod prior;
 #[cfg(test)]
 mod proportions_check;
 pub mod ray_effects;
@@ -87,7 +88,8 @@ pub mod units;
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
 pub use loading_means::{LoadingEffects, LoadingMeans};
-pub use model::{Coefficient, Data, FactorModel, InverseGamma, Loadings, Prior, Proportions, Set, Variance};
+pub use model::{Data, FactorModel, Proportions, Set};
+pub use prior::{Coefficient, InverseGamma, Loadings, Prior, Variance};
 pub use rays::{Ray, covariance_of_rows};
 pub use sampler::{Draws, Sampler};
 pub use state::{Failed, State};

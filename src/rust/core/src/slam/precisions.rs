@@ -1,6 +1,7 @@
 //! Precisions of the loadings, `1 / v_jm = local_jm column_m`: what they are made of, and as plain numbers.
 
-use super::model::{FactorModel, Loadings};
+use super::model::FactorModel;
+use super::prior::Loadings;
 use super::rng::{Stream, gamma};
 
 /// Precisions of a gamma process or of a horseshoe, with what they are made of.

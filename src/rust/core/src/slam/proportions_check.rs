@@ -1,7 +1,7 @@
 //! Proportions against joint densities written out: of traits and factors given all else, and of factors with F integrated out.
 
 use super::conditionals::{DRAWS, GAMMA, N, World};
-use super::model::Variance;
+use super::prior::Variance;
 use super::rng::Source;
 use super::state::State;
 use super::{factor_proportions, factors, traits};

@@ -1,8 +1,9 @@
 //! Draws of the precisions of the loadings, and of the variances that coefficients share.
 
 use super::loading_means::{effects, mean_at, means};
-use super::model::{Coefficient, FactorModel, InverseGamma, Loadings, TILE, Variance};
+use super::model::{FactorModel, TILE};
 use super::precisions::Shrinkage;
+use super::prior::{Coefficient, InverseGamma, Loadings, Variance};
 use super::rng::{Block, Source, Stream, gamma, gamma_above_one, inverse_gamma};
 use super::state::State;
 use rayon::prelude::*;

@@ -1,7 +1,8 @@
 //! What is drawn given all effects but one, against the joint normal density of all cells, its covariance written out.
 
 use super::loading_means::LoadingMeans;
-use super::model::{Coefficient, Data, FactorModel, InverseGamma, Loadings, Prior, Proportions};
+use super::model::{Data, FactorModel, Proportions};
+use super::prior::{Coefficient, InverseGamma, Loadings, Prior};
 use super::rays::Ray;
 use super::rng::{Block, Source, Stream, normal};
 use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part};
@@ -25,6 +26,36 @@ fn numbers(columns: usize, rng: &mut Stream) -> Mat<f64> {
     Mat::from_fn(N, columns, |_, _| normal(rng))
 }
 
+fn data(y: Mat<f64>, x: Mat<f64>, xf: Mat<f64>) -> Data {
+    Data {
+        y,
+        x,
+        x_prior: vec![Coefficient::Normal(1.5)],
+        x_prior_behind: vec![],
+        xf,
+        xf_prior: vec![Coefficient::Normal(0.7)],
+        s: vec![],
+        missing: vec![vec![]; 2],
+        rows: Mat::zeros(0, 0),
+        known: Mat::zeros(0, 0),
+    }
+}
+
+fn prior() -> Prior {
+    Prior {
+        residual: vec![InverseGamma { shape: 2.0, scale: 1.0 }.into(); 2],
+        loadings: Loadings::Gamma {
+            nu: 3.0,
+            first: (3.0, 2.0),
+            others: (4.0, 2.0),
+            truncated: false,
+        },
+        scaled: false,
+        shared: vec![],
+        means: LoadingMeans::default(),
+    }
+}
+
 impl SplitWorld {
     fn new() -> Self {
         let rng = &mut Source { seed: 9, chain: 0 }.stream(0, Block::Start, 3);
@@ -43,30 +74,8 @@ impl SplitWorld {
         let weights = || (0..9).map(|g| -0.1 * f64::from(g)).collect::<Vec<f64>>();
         let model = FactorModel {
             proportions: Proportions::along(&s, &[0.0, 0.3, 0.8], weights(), weights()),
-            data: Data {
-                y,
-                x,
-                x_prior: vec![Coefficient::Normal(1.5)],
-                x_prior_behind: vec![],
-                xf,
-                xf_prior: vec![Coefficient::Normal(0.7)],
-                s: vec![],
-                missing: vec![vec![]; 2],
-                rows: Mat::zeros(0, 0),
-                known: Mat::zeros(0, 0),
-            },
-            prior: Prior {
-                residual: vec![InverseGamma { shape: 2.0, scale: 1.0 }.into(); 2],
-                loadings: Loadings::Gamma {
-                    nu: 3.0,
-                    first: (3.0, 2.0),
-                    others: (4.0, 2.0),
-                    truncated: false,
-                },
-                scaled: false,
-                shared: vec![],
-                means: LoadingMeans::default(),
-            },
+            data: data(y, x, xf),
+            prior: prior(),
             k: 2,
             sets: vec![],
             place: 0,

@@ -20,7 +20,7 @@ use super::rng::{Block, Source, Stream, index, normal};
 use super::split_traits;
 use super::state::State;
 use super::traits::lower;
-use crate::linalg::{dot, product};
+use crate::linalg::{dot, product, sum_of_logs};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -287,18 +287,14 @@ impl<'a> SplitRows<'a> {
         let (a, about) = seen.of_factor(m, &self.own[m], mean);
         let point = |&g: &usize| {
             let (weights, there) = (self.weights(g), self.mean_at(m, g));
-            let mut product = 1.0_f64;
             let mut sum = 0.0;
+            let mut shares = vec![0.0; weights.len()];
             for i in 0..weights.len() {
                 let (share, by) = (weights[i] / (a[i] + weights[i]), there[i] - mean[i]);
                 sum += 0.5 * about[i] * about[i] / (a[i] + weights[i]) + share * by * (about[i] - 0.5 * a[i] * by);
-                product *= share;
-                if i % 8 == 7 {
-                    sum += 0.5 * product.ln();
-                    product = 1.0;
-                }
+                shares[i] = share;
             }
-            grid.log_factors[g] + sum + 0.5 * product.ln()
+            grid.log_factors[g] + sum + 0.5 * sum_of_logs(&shares)
         };
         points.par_iter().map(point).collect()
     }

@@ -11,11 +11,13 @@
 
 use super::factor_proportions::some_of;
 use super::loading_means::means;
-use super::model::{FactorModel, Variance};
+use super::model::FactorModel;
+use super::prior::Variance;
 use super::rng::{Block, Source, index, slice};
 use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part, points_of_two, weights};
 use super::state::State;
 use super::traits::Priors;
+use crate::linalg::{sum_of, sum_of_logs};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
@@ -102,17 +104,13 @@ impl SplitTrait<'_> {
     /// Log density of the trait at a point with a variance. `data`: variance and mean of `F lambda` of each row.
     pub fn log_density(&self, data: &[(f64, f64)], g: usize, sigma2: f64) -> f64 {
         let (weights, left) = (weights(self.model, self.place, g), self.left(g, sigma2));
-        let (mut product, mut sum) = (1.0_f64, 0.0);
-        for (i, ((variance, mean), w)) in data.iter().zip(&weights).enumerate() {
-            let variance = variance + sigma2 / w;
-            sum -= 0.5 * (left[i] - mean).powi(2) / variance;
-            product *= variance;
-            if i % 8 == 7 {
-                sum -= 0.5 * product.ln();
-                product = 1.0;
-            }
-        }
-        sum - 0.5 * product.ln()
+        let variances: Vec<f64> = data
+            .iter()
+            .zip(&weights)
+            .map(|((variance, _), w)| variance + sigma2 / w)
+            .collect();
+        let square = |i: usize| (left[i] - data[i].1).powi(2) / variances[i];
+        -0.5 * (sum_of(left.len(), square) + sum_of_logs(&variances))
     }
 }
 

@@ -1,8 +1,9 @@
 //! All that an iteration leaves for the next one, and its bytes.
 
 use super::loading_means::LoadingEffects;
-use super::model::{FactorModel, Variance, columns};
+use super::model::{FactorModel, columns};
 use super::precisions::Shrinkage;
+use super::prior::Variance;
 use super::rng::{Block, Source, index, normal, uniform};
 use crate::runtime::seal::CHAIN_STATE;
 use faer::Mat;

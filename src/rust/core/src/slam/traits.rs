@@ -2,8 +2,9 @@
 
 use super::gaussian::Gaussian;
 use super::loading_means::{mean_at, means};
-use super::model::{FactorModel, InverseGamma, TILE, Variance, columns};
+use super::model::{FactorModel, TILE, columns};
 use super::precisions::Shrinkage;
+use super::prior::{InverseGamma, Variance};
 use super::rng::{Block, Source, Stream, index, inverse_gamma};
 use super::state::State;
 use crate::linalg::product;

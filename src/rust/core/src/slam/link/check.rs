@@ -3,28 +3,32 @@
 use super::*;
 use crate::slam::rng::{Block, Source};
 
-const DRAWS: usize = 20_000;
+pub const DRAWS: usize = 20_000;
 
-fn stream(place: usize) -> Stream {
+pub fn stream(place: usize) -> Stream {
     Source { seed: 4, chain: 0 }.stream(0, Block::Missing, place)
 }
 
-/// Mean and standard deviation of eta given its datum.
-fn moments(link: &dyn Link, parameters: &[f64], expected: Expected, range: (f64, f64)) -> (f64, f64) {
+/// Mean and standard deviation of eta of a row given its datum.
+pub fn moments(
+    link: &dyn Link,
+    parameters: &[f64],
+    (row, expected): (usize, Expected),
+    range: (f64, f64),
+) -> (f64, f64) {
     const POINTS: usize = 400_000;
     let step = (range.1 - range.0) / POINTS as f64;
     let grid: Vec<f64> = (0..POINTS).map(|i| range.0 + step * (i as f64 + 0.5)).collect();
-    let log = |x: &f64| link.log_likelihood(0, *x, parameters) - 0.5 * (x - expected.mean).powi(2) / expected.variance;
+    let prior = |x: f64| -0.5 * (x - expected.mean).powi(2) / expected.variance;
+    let log = |x: &f64| link.log_likelihood(row, *x, parameters) + prior(*x);
     let logs: Vec<f64> = grid.iter().map(log).collect();
     let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let moment = |k: i32| -> f64 { grid.iter().zip(&logs).map(|(x, l)| x.powi(k) * (l - top).exp()).sum() };
-    let mean = moment(1) / moment(0);
-    let around: f64 = grid
-        .iter()
-        .zip(&logs)
-        .map(|(x, l)| (x - mean).powi(2) * (l - top).exp())
-        .sum();
-    (mean, (around / moment(0)).sqrt())
+    let mean_of = |value: &dyn Fn(f64) -> f64| {
+        let weighted = grid.iter().zip(&logs).map(|(x, l)| value(*x) * (l - top).exp());
+        weighted.sum::<f64>() / logs.iter().map(|l| (l - top).exp()).sum::<f64>()
+    };
+    let mean = mean_of(&|x| x);
+    (mean, mean_of(&|x| (x - mean).powi(2)).sqrt())
 }
 
 fn follows(name: &str, link: &dyn Link, parameters: &[f64], expected: Expected, far: f64) {
@@ -38,7 +42,7 @@ fn follows(name: &str, link: &dyn Link, parameters: &[f64], expected: Expected, 
         .collect();
     let sd = expected.variance.sqrt();
     let (low, high) = (expected.mean.min(now) - far * sd, expected.mean.max(now) + far * sd);
-    let (mean, spread) = moments(link, parameters, expected, (low, high));
+    let (mean, spread) = moments(link, parameters, (0, expected), (low, high));
     let found = draws.iter().sum::<f64>() / DRAWS as f64;
     let deviation = (draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / DRAWS as f64).sqrt();
     assert!(
@@ -106,7 +110,7 @@ fn levels_and_weights_follow_their_density() {
             follows(&format!("weight {y} {expected:?}"), &weighted, &[], expected, 9.0);
             let columns = Probes {
                 y: faer::Mat::from_fn(3, 1, |l, _| [y, f64::NAN, y - 2.0][l]),
-                noise: vec![crate::slam::model::Variance::Fixed(1.0); 3],
+                noise: vec![crate::slam::prior::Variance::Fixed(1.0); 3],
                 spread: 1.0,
             };
             let parameters = [0.3, -0.5, 0.2, 0.4, 1.0, 2.0];

@@ -1,36 +1,7 @@
 //! Rows of a trait that are drawn together, each against its density; the log likelihood along a line against its rows.
 
+use super::check::{DRAWS, moments, stream};
 use super::*;
-use crate::slam::rng::{Block, Source};
-
-const DRAWS: usize = 20_000;
-
-fn stream(place: usize) -> Stream {
-    Source { seed: 4, chain: 0 }.stream(0, Block::Missing, place)
-}
-
-/// Mean and standard deviation of eta of a row given its datum.
-fn moments(
-    link: &dyn Link,
-    parameters: &[f64],
-    (row, mean, variance): (usize, f64, f64),
-    range: (f64, f64),
-) -> (f64, f64) {
-    const POINTS: usize = 400_000;
-    let step = (range.1 - range.0) / POINTS as f64;
-    let grid: Vec<f64> = (0..POINTS).map(|i| range.0 + step * (i as f64 + 0.5)).collect();
-    let log = |x: &f64| link.log_likelihood(row, *x, parameters) - 0.5 * (x - mean).powi(2) / variance;
-    let logs: Vec<f64> = grid.iter().map(log).collect();
-    let top = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let moment = |k: i32| -> f64 { grid.iter().zip(&logs).map(|(x, l)| x.powi(k) * (l - top).exp()).sum() };
-    let mean = moment(1) / moment(0);
-    let around: f64 = grid
-        .iter()
-        .zip(&logs)
-        .map(|(x, l)| (x - mean).powi(2) * (l - top).exp())
-        .sum();
-    (mean, (around / moment(0)).sqrt())
-}
 
 /// Rows are drawn together, and each has the density that it has alone.
 fn follows(name: &str, link: &dyn Link, parameters: &[f64], expected: ExpectedRows<'_>) {
@@ -46,7 +17,7 @@ fn follows(name: &str, link: &dyn Link, parameters: &[f64], expected: ExpectedRo
     for row in 0..rows {
         let (name, prior, last) = (format!("{name}, row {row}"), expected.means[row], eta[row]);
         let range = (prior.min(last) - FAR * sd, prior.max(last) + FAR * sd);
-        let (mean, spread) = moments(link, parameters, (row, prior, expected.variance), range);
+        let (mean, spread) = moments(link, parameters, (row, expected.row(row)), range);
         let found = draws[row].iter().sum::<f64>() / DRAWS as f64;
         let deviation = (draws[row].iter().map(|x| (x - mean).powi(2)).sum::<f64>() / DRAWS as f64).sqrt();
         assert!(

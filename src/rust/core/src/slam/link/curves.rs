@@ -4,7 +4,7 @@
 
 use super::joint::JointLink;
 use crate::slam::gaussian::Gaussian;
-use crate::slam::model::Variance;
+use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, inverse_gamma};
 use faer::{Mat, MatRef};
 

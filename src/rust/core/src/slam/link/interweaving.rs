@@ -9,7 +9,8 @@
 
 use super::Link;
 use crate::slam::loading_means::{mean_at, means};
-use crate::slam::model::{FactorModel, InverseGamma, Variance};
+use crate::slam::model::FactorModel;
+use crate::slam::prior::{InverseGamma, Variance};
 use crate::slam::rng::{Stream, slice, uniform};
 use crate::slam::state::State;
 use faer::Mat;

@@ -1,7 +1,7 @@
 //! Links of several columns and of several traits against conditional normal distributions that are written out.
 
 use super::*;
-use crate::slam::model::{InverseGamma, Variance};
+use crate::slam::prior::{InverseGamma, Variance};
 use crate::slam::rng::{Block, Source};
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, MatRef};

@@ -5,7 +5,7 @@
 
 use super::{Expected, Link};
 use crate::linalg::sum_of;
-use crate::slam::model::Variance;
+use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, inverse_gamma, normal};
 use faer::Mat;
 use std::f64::consts::PI;
