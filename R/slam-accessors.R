@@ -12,7 +12,7 @@ one_draw <- function(fit, draws, t) {
   Lambda <- t(theta[b + seq_len(k), , drop = FALSE]) * sd
   dimnames(Lambda) <- list(names(sd), factor_names(fit))
   effects <- if (!is.null(draws$effects)) array(draws$effects[, , t], dim(draws$effects)[1:2])
-  list(Lambda = Lambda, effects = effects, theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = array(draws$factors_b[, , t], dim(draws$factors_b)[1:2]))
+  list(Lambda = Lambda, effects = effects, cis = draws$cis[, t], theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = array(draws$factors_b[, , t], dim(draws$factors_b)[1:2]))
 }
 
 factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))

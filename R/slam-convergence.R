@@ -18,7 +18,7 @@ not_judged <- function(table) is.na(table$rhat) & !(table$sd %in% 0 | !is.na(tab
 count_invariant <- function(fit, p = ncol(fit$Y)) {
   b <- length(union(colnames(fit$X), colnames(fit$covariates$XF)))
   covariance <- p * (p + 1) / 2
-  b <- b + if (has_links(fit)) length(link_parameters(fit)) / p else 0
+  b <- b + (count_cis(fit) + if (has_links(fit)) length(link_parameters(fit)) else 0) / p
   if (is.null(fit$unidentified)) p * b + covariance + length(fit$random) * (p + covariance + p * (p - 1) / 2) else p * b + covariance
 }
 
@@ -39,10 +39,10 @@ invariant_table <- function(fit, level, at = seq_along(fit$scale$sd), most = Inf
     data.frame(variable = pair_names(of_effect(fit, if (correlation) "rg" else what, effect), table), table[-(1:2)])
   }
   each_effect_of <- function(work) do.call(rbind, lapply(effect_names(fit), work))
-  if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level), family_table(fit, some, level)))
+  if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level), cis_table(fit, some, level), family_table(fit, some, level)))
   rbind(
     each_effect_of(function(effect) slam_h2_table(fit, some, level, effect)), each_effect_of(function(effect) of("G", FALSE, first, second, effect)), of("R", FALSE, first, second),
-    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level), family_table(fit, some, level)
+    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level), cis_table(fit, some, level), family_table(fit, some, level)
   )
 }
 

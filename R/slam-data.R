@@ -1,7 +1,7 @@
 # The data of slamglmm_fit() in the sampler's units and basis, and the way back.
 
 # list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
-slam_data <- function(parts, design, random, factors, data, extras = list(), family = NULL, weights = NULL) {
+slam_data <- function(parts, design, random, factors, data, extras = list(), family = NULL, weights = NULL, cis = NULL) {
   blocks <- response_blocks(design$frame[[1]])
   Y <- plain_response(as.matrix(design$y))
   storage.mode(Y) <- "double"
@@ -18,29 +18,34 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   check_traits(Y)
   X <- independent_columns(design$X)
   check_observed_rank(Y, X)
+  cis <- mold_cis(cis, row_places(design$rows, nrow(Y)), colnames(Y))
+  check_cis(cis, X, Y, block_traits(Filter(function(block) block$kind == "curves", blocks)))
   covariates <- slam_covariates(factors, design, data, X, extras)
   flat <- setdiff(colnames(X), colnames(covariates$XF))
-  scale <- if (length(normal) == ncol(Y)) slam_scale(Y, X, flat) else scale_normal(Y, X, flat, normal)
+  scale <- if (length(normal) == ncol(Y)) slam_scale(Y, X, flat, cis) else scale_normal(Y, X, flat, normal, cis)
+  if (!is.null(cis)) cis$shift <- scale$cis
   scale <- widen_scale(scale, links)
   missing <- lapply(seq_len(ncol(Y)), function(j) if (is.null(links[[j]])) which(is.na(Y[, j])) else seq_len(nrow(Y)))
   list(
     Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
-    covariates = covariates, missing = missing, links = links
+    covariates = covariates, missing = missing, links = links, cis = cis
   )
 }
 
 # Values behind links are in their own units.
-scale_normal <- function(Y, X, flat, normal) {
+scale_normal <- function(Y, X, flat, normal, cis) {
   shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
   sd <- stats::setNames(rep(1, ncol(Y)), colnames(Y))
   scaled <- 0 * Y
+  own <- numeric(length(cis$response))
   if (length(normal) > 0) {
-    found <- slam_scale(Y[, normal, drop = FALSE], X, flat)
+    found <- slam_scale(Y[, normal, drop = FALSE], X, flat, cis)
+    own <- found$cis
     shift[, normal] <- found$shift
     sd[normal] <- found$sd
     scaled[, normal] <- found$scaled
   }
-  list(shift = shift, sd = sd, scaled = scaled)
+  list(shift = shift, sd = sd, scaled = scaled, cis = own)
 }
 
 # A response that no model frame can hold, as one: a data frame of numbers as a matrix, objects of other packages as responses
@@ -61,15 +66,21 @@ single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1
 
 # Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose coefficients have a
 # prior), sd, the standard deviation of what they leave, and that in units of it. Priors are in these units, so that draws do not depend on flat effects.
-slam_scale <- function(Y, X, flat) {
+slam_scale <- function(Y, X, flat, cis = NULL) {
   shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
   sd <- stats::setNames(numeric(ncol(Y)), colnames(Y))
-  for (traits in split(seq_len(ncol(Y)), missing_pattern(Y))) {
+  own <- numeric(length(cis$response))
+  # a response with covariates of its own is alone
+  groups <- ifelse(colnames(Y) %in% cis$response, paste("own", colnames(Y)), missing_pattern(Y))
+  for (traits in split(seq_len(ncol(Y)), match(groups, unique(groups)))) {
     rows <- !is.na(Y[, traits[1]])
+    at <- which(cis$response == colnames(Y)[traits[1]])
+    whole <- cbind(X[, flat, drop = FALSE], cis$X[, at, drop = FALSE])
     # as many coefficients as rows leave nothing
-    if (sum(rows) <= length(flat)) next
-    found <- call_rust(ffi_slam_units, slam_model(Y[rows, traits], X[rows, flat, drop = FALSE]))
-    shift[flat, traits] <- found$coefficients
+    if (sum(rows) <= ncol(whole)) next
+    found <- call_rust(ffi_slam_units, slam_model(Y[rows, traits], whole[rows, , drop = FALSE]))
+    shift[flat, traits] <- found$coefficients[seq_along(flat), ]
+    own[at] <- found$coefficients[length(flat) + seq_along(at), ]
     sd[traits] <- found$sd
     Y[rows, traits] <- found$scaled
   }
@@ -77,7 +88,7 @@ slam_scale <- function(Y, X, flat) {
   if (length(explained) > 0) {
     abort_fastlmm("perfect_fit", paste0("the fixed effects explain responses exactly: ", first_names(explained), "; leave those responses or terms out"), responses = explained)
   }
-  list(shift = shift, sd = sd, scaled = Y)
+  list(shift = shift, sd = sd, scaled = Y, cis = own)
 }
 
 # Responses that were observed in the same rows have the same pattern.
@@ -92,7 +103,13 @@ slam_shift <- function(fit) {
 }
 
 # Rows by responses, from the sampler's units to those of the responses
-as_responses <- function(fit, values) values * rep(fit$scale$sd, each = nrow(values)) + fit$X %*% slam_shift(fit)
+as_responses <- function(fit, values) values * rep(fit$scale$sd, each = nrow(values)) + shift_of_rows(fit)
+
+# What was subtracted from the responses before they were scaled, rows x responses
+shift_of_rows <- function(fit) {
+  of_x <- fit$X %*% slam_shift(fit)
+  if (is.null(fit$cis)) of_x else of_x + cis_times(fit, fit$cis$X, fit$cis$shift)
+}
 
 has_intercept <- function(X) "(Intercept)" %in% colnames(X)
 
@@ -222,7 +239,7 @@ slam_numbers <- function(data, basis, known, sets) {
   # several effects have no basis in common
   rotate <- if (is.null(basis$group)) as_numbers else function(M) turn_to(basis, M)
   Y <- data$scaled
-  links <- sampler_links(data$links, Y, data$scale$sd, data$X %*% data$scale$shift)
+  links <- sampler_links(data$links, Y, data$scale$sd, shift_of_rows(data))
   Y[is.na(Y)] <- 0
   # what is behind a link is drawn
   for (j in which(!vapply(links, is.null, NA))) Y[, j] <- 0
@@ -230,7 +247,7 @@ slam_numbers <- function(data, basis, known, sets) {
   shared <- shared_numbers(data)
   list(
     y = rotate(Y), x = rotate(data$fixed$X), x_prior = as.numeric(shared$x), xf = rotate(XF), xf_prior = as.numeric(shared$xf), s = basis$s,
-    missing = data$missing, known = known, sets = sets, links = links
+    missing = data$missing, known = known, sets = sets, links = links, cis = cis_numbers(data$cis, colnames(data$Y), rotate)
   )
 }
 

@@ -54,8 +54,9 @@ invariant_draws <- function(fit, traits = NULL) {
     c(structure(c(named("h2"), named("G")), names = kinds), list(R = P - draws(whole, fit)))
   }
   coefficients <- union(colnames(fit$X), colnames(fit$covariates$XF))
-  all <- rbind(do.call(rbind, apart), draws(function(d) total_fixed(fit, d)[, at], fit))
-  variables <- c(paste0(rep(names(apart), each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))))
+  own <- fit$cis$response %in% names
+  all <- rbind(do.call(rbind, apart), draws(function(d) total_fixed(fit, d)[, at], fit), if (any(own)) t(cis_draws(fit)[, own, drop = FALSE]))
+  variables <- c(paste0(rep(names(apart), each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))), if (any(own)) sprintf("B[%s]", cis_names(fit)[own]))
   chains <- fit$plan$chains
   all <- array(all, c(length(variables), ncol(all) / chains, chains))
   array(aperm(all, c(2, 3, 1)), dim(all)[c(2, 3, 1)], list(NULL, NULL, variable = variables))
@@ -71,6 +72,7 @@ print.slamglmm <- function(x, ...) {
   cat("Formula: ", deparse1(x$formula), "\n", sep = "")
   done <- if (x$done < x$plan$iter) paste(format(x$done), "of", format(x$plan$iter)) else format(x$done)
   cat(sprintf("%s of %s iterations, %s of them warmup: %s\n", counted(x$plan$chains, "chain"), done, format(x$plan$warmup), counted(count_draws(x), "draw")))
+  if (!is.null(x$cis)) cat("Covariates of single responses: ", cis_text(x), "\n", sep = "")
   if (has_links(x)) cat("Families: ", families_text(x), "\n", sep = "")
   cells <- sum(is.na(x$Y))
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
@@ -168,7 +170,7 @@ replicated <- function(fit, i) {
     sqrt(outer(fit$basis$s, at, function(s, h) h * s + 1 - h)) * normals(n, length(at))
   }
   F <- fit$data$xf %*% d$bF + noise(d$factors_at)
-  Y <- cbind(fit$data$x, F) %*% d$theta + noise(d$at) * rep(d$sigma, each = n)
+  Y <- fitted_in_basis(fit, F, d$theta, d$cis) + noise(d$at) * rep(d$sigma, each = n)
   Y <- as_responses(fit, to_rows(fit, Y))
   if (has_links(fit)) {
     at <- draw_place(fit, i)

@@ -20,7 +20,7 @@ scaled_draw <- function(fit, i) {
   theta <- slice(chain$theta)
   list(
     F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
-    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), total = total_fixed(fit, one_draw(fit, chain, t))
+    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), cis = chain$cis[, t], total = total_fixed(fit, one_draw(fit, chain, t))
   )
 }
 
@@ -34,7 +34,7 @@ from_rows <- function(fit, M) if (is_several(fit)) M else turn_to(fit$basis, M)
 
 # What is the responses' and the factors' own, with variance V(h): n x p and n x k in the rotated basis
 own_parts <- function(fit, d, cells) {
-  fitted <- cbind(fit$data$x, d$F) %*% d$theta
+  fitted <- fitted_in_basis(fit, d$F, d$theta, d$cis)
   y <- fit$data$y
   missing <- missing_cells(fit)
   if (nrow(missing) > 0) {

@@ -11,6 +11,7 @@ given_cells <- function(fit, newdata, given, rows) {
   if (any(is.infinite(values))) abort_fastlmm("given", paste0("given responses are not finite in newdata: ", first_names(colnames(values)[colSums(is.infinite(values)) > 0])))
   # a row whose mean is not estimable is at an unknown distance from it
   if (!is.null(rows$estimable)) values[!rows$estimable, ] <- NA
+  if (!is.null(rows$unknown)) values[rows$unknown[, at]] <- NA
   list(at = at, values = unname(values))
 }
 
@@ -37,7 +38,7 @@ given_drawer <- function(fit, rows, target) {
   parts <- conditional_parts(target, rows$observed)
   genetic <- rows$random && rows$kind != "unknown"
   function(d, draw) {
-    fixed <- rows$X[, rownames(d$total), drop = FALSE] %*% d$total + rows$offset
+    fixed <- fixed_rows(fit, rows, d)
     left <- (rows$observed$values - fixed[, parts$at, drop = FALSE]) / rep(fit$scale$sd[parts$at], each = nrow(fixed))
     solve <- if (length(left) - sum(is.na(left)) < nrow(left) * length(d$factors_at)) by_cells(d, left, parts) else by_factors(d, left, parts)
     one <- function(noise) {

@@ -15,7 +15,7 @@
 #' @return `VarCorr()`: a list of the mean covariances over responses, by name of the random effect, and the residual one as attribute `residual`; as a data frame with the columns `grp`, `var1`, `var2`, `vcov`, `sdcor`.
 #'   On the diagonal `sdcor` is a standard deviation, off it a correlation, that of the mean covariances and so not exactly `rg()`. `confint()`: a matrix of posterior intervals, a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
 #'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
-#'   standard deviation of each response. `tidy()`: a row for each coefficient; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
+#'   standard deviation of each response. `tidy()`: a row for each coefficient, those of `cis` behind all others; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
 #'   `weights()`: `NULL`, there are none. `subset()` refuses with an error of class `sampler`. For `loo()` and `waic()` see [log_lik()].
 #' @name slamglmm_tables
 NULL
@@ -150,10 +150,12 @@ tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
   check_arguments(...)
   check_level(conf.level)
   all <- fixef(x, draws = TRUE)
-  if (length(all) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
-  table <- judged(x, t(matrix(all, prod(dim(all)[1:2]))), conf.level)
+  if (length(all) + count_cis(x) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
+  names <- list(response = rep(colnames(all), each = nrow(all)), term = rep(rownames(all), ncol(all)))
+  draws <- t(matrix(all, prod(dim(all)[1:2])))
+  table <- judged(x, if (is.null(x$cis)) draws else cbind(draws, cis_draws(x)), conf.level)
   out <- data.frame(
-    effect = "fixed", response = rep(colnames(all), each = nrow(all)), term = rep(rownames(all), ncol(all)), estimate = table$mean, std.error = table$sd, rhat = table$rhat, ess = table$ess_bulk
+    effect = "fixed", response = c(names$response, x$cis$response), term = c(names$term, x$cis$term), estimate = table$mean, std.error = table$sd, rhat = table$rhat, ess = table$ess_bulk
   )
   if (conf.int) cbind(out, conf.low = table$low, conf.high = table$high) else out
 }

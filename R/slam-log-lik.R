@@ -80,7 +80,7 @@ datum_densities <- function(fit) {
   function(fit, effects, i) {
     d <- scaled_draw(fit, i)
     own <- if (is.null(effects)) 0 else effects(d)
-    mean <- to_rows(fit, cbind(fit$data$x, d$F) %*% d$theta)
+    mean <- to_rows(fit, fitted_in_basis(fit, d$F, d$theta, d$cis))
     mean <- as_responses(fit, mean + own * rep(d$sigma, each = nrow(mean)))
     variance <- (d$sigma * fit$scale$sd)^2 * if (is.null(effects)) 1 else 1 - d$h
     one <- function(j) {

@@ -71,7 +71,7 @@ rotated_alpha <- function(fit, chain, t) {
   bF <- array(chain$factors_b[, , t], dim(chain$factors_b)[1:2])
   b <- ncol(fit$X)
   share <- function(h) outer(fit$basis$s, h, function(s, h) h / (h * s + 1 - h))
-  fitted <- cbind(fit$data$x, F) %*% theta
+  fitted <- fitted_in_basis(fit, F, theta, chain$cis[, t])
   alpha <- if (length(fit$data$sets) > 0) alpha_of_sets(fit, chain$h[, t], fitted) else share(chain$h[, t]) * (completed_y(fit, chain, t) - fitted)
   if (fit$n_factors > 0) alpha <- alpha + (share(chain$factors_h[, t]) * (F - fit$data$xf %*% bF)) %*% theta[b + seq_len(fit$n_factors), , drop = FALSE]
   alpha
@@ -151,7 +151,7 @@ posterior_cells <- function(object, draws = FALSE) {
     return(Y + object$offset)
   }
   all <- if (length(object$data$sets) > 0) integrated_cells(object) else all_cells(object)
-  value <- all * object$scale$sd[cells[, 2]] + rowSums(object$X[cells[, 1], , drop = FALSE] * t(slam_shift(object))[cells[, 2], , drop = FALSE])
+  value <- all * object$scale$sd[cells[, 2]] + shift_of_rows(object)[cells]
   value <- (value + object$offset[cells[, 1]])[gone, , drop = FALSE]
   cells <- cells[gone, , drop = FALSE]
   if (has_links(object)) value <- cells_as_data(object, value, cells)

@@ -61,7 +61,7 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   rows <- slam_rows(object, newdata, wanted_random(object, re.form), K, allow.new.levels, na.action)
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
-  if (!is.null(times)) return(curve_answers(object, rows, times, interval, level, draws, se.fit))
+  if (!is.null(times)) return(curve_answers(object, replace(rows, "unknown", list(NULL)), times, interval, level, draws, se.fit))
   if (has_links(object) && type == "response") return(data_answers(object, rows, interval, level, draws, se.fit))
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
   if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
@@ -101,6 +101,7 @@ slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
     X = cbind(targets$X, extra), offset = targets$offset, names = targets$names, responses = colnames(fit$Y), complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
     kind = "unknown", random = length(random) > 0
   )
+  rows <- c(rows, new_cis(fit, as_data_frame(newdata), targets$complete))
   if (length(random) == 0 || !is.null(fit$unidentified)) return(rows)
   kernels <- new_kernels(K, random)
   rows$effects <- Map(row_kernel, random, targets$random, kernels, MoreArgs = list(allow.new.levels = allow.new.levels))
@@ -112,7 +113,7 @@ own_rows <- function(fit, wanted = fit$random) {
   n <- nrow(fit$Y)
   known <- length(wanted) > 0 && is.null(fit$unidentified)
   list(
-    X = cbind(fit$X, slam_extra(fit)), offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
+    X = cbind(fit$X, slam_extra(fit)), cis = fit$cis$X, offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
     random = length(wanted) > 0, which = effect_places(fit, wanted)
   )
 }
@@ -129,6 +130,7 @@ row_kernel <- function(random, new, K, allow.new.levels) {
 
 put_rows <- function(rows, value) {
   size <- dim(value)
+  if (!is.null(rows$unknown)) value[rep(rows$unknown, length.out = length(value))] <- NA
   if (!is.null(rows$estimable)) value[rep(!rows$estimable, length.out = length(value))] <- NA
   out <- array(NA_real_, c(length(rows$complete), size[-1]), c(list(rows$names, rows$responses), if (length(size) == 3) dimnames(value)[3]))
   which <- rep(rows$complete, length.out = length(out))
@@ -141,6 +143,7 @@ put_rows <- function(rows, value) {
 
 expected_rows <- function(fit, rows) {
   value <- slam_fixed(fit, rows$X) + rows$offset
+  if (!is.null(fit$cis)) value <- value + cis_times(fit, rows$cis, colMeans(cis_draws(fit)))
   if (rows$kind == "unknown") return(value)
   alpha <- slam_alpha(fit)[rows$which]
   effect <- if (rows$kind == "fit") {
@@ -197,6 +200,7 @@ slam_answers <- function(fit, rows, at, mean = FALSE) {
 
 subset_rows <- function(rows, at) {
   rows$X <- rows$X[at, , drop = FALSE]
+  if (!is.null(rows$cis)) rows$cis <- rows$cis[at, , drop = FALSE]
   rows$offset <- rows$offset[at]
   rows$effects <- lapply(rows$effects, function(new) replace(new, c("id", "z"), list(new$id[at], new$z[at])))
   rows
@@ -249,7 +253,7 @@ row_drawer <- function(fit, rows, target) {
   with_effects <- rows$response || rows$kind != "unknown"
   size <- length(rows$offset)
   function(d) {
-    value <- rows$X[, rownames(d$total), drop = FALSE] %*% d$total + rows$offset
+    value <- fixed_rows(fit, rows, d)
     if (with_effects) value <- value + effect_draw(fit, target, d, cells)
     if (rows$response) value + residual_draw(fit, size, d) else value
   }

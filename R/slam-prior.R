@@ -32,7 +32,7 @@
 #' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: by `dirichlet_prior()`, `beta_prior()` or `point_zero()`, a function of the proportions of the grid (with one random effect a vector,
 #'   with several a matrix, see Details) that gives weights (not negative; they need not sum to 1), or a vector with a weight for each point of the grid. Where `h2` is given and `h2_factors` is not, factors have the same prior as the
 #'   responses. By default a factor's proportion is more often near 0 and 1: a response's proportion is a mean over factors, and would else hardly leave the middle.
-#' @param coefficients of responses behind a family ([negative_binomial()] and others): the standard deviation of the normal prior of a coefficient in `formula`, for a covariate with a standard deviation of 1; `Inf`: flat. The intercept has a flat prior,
+#' @param coefficients of responses behind a family ([negative_binomial()] and others): the standard deviation of the normal prior of a coefficient in `formula`, or in `cis`, for a covariate with a standard deviation of 1; `Inf`: flat. The intercept has a flat prior,
 #'   and coefficients of normal responses have, too. With a flat prior data can push a coefficient without bound, as that of a level in which all counts are 0.
 #' @param loading_means `NULL`: loadings have the prior mean 0; [loading_regression()]: means that depend on covariates of the responses.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.

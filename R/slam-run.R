@@ -134,7 +134,7 @@ slam_dims <- function(fit) {
     theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
     shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
-  c(dims, if (has_links(fit)) list(link = length(link_parameters(fit))), if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
+  c(dims, if (count_cis(fit) > 0) list(cis = count_cis(fit)), if (has_links(fit)) list(link = length(link_parameters(fit))), if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
 }
 
 # Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.
@@ -196,7 +196,8 @@ slam_print <- function(fit) {
   random <- if (is_several(fit)) lapply(fit$random, `[`, parts) else fit$random[[1]][parts]
   integrated <- length(fit$data$sets) > 0
   if (has_links(fit)) fit$links <- lapply(fit$links, without_basis)
-  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
+  if (count_cis(fit) > 0) fit$cis_print <- fit$cis[c("X", "response", "term")]
+  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links", if (count_cis(fit) > 0) "cis_print")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
 }
 
 # A function of the user's is another one in each session; what it made is there.

@@ -73,7 +73,9 @@ variance_parts <- function(object, traits = NULL) {
   one <- function(d) {
     square <- d$Lambda[at, , drop = FALSE]^2
     B <- total_fixed(object, d)[, at, drop = FALSE]
-    fixed <- column_sd(X[, rownames(B), drop = FALSE] %*% B)^2
+    fixed <- X[, rownames(B), drop = FALSE] %*% B
+    if (!is.null(object$cis)) fixed <- fixed + cis_times(object, object$cis$X, cis_of_draw(object, d$cis))[, at, drop = FALSE]
+    fixed <- column_sd(fixed)^2
     own <- d$sigma2[at]
     cbind(fixed = fixed, factors = rowSums(square), own = own, factors_residual = drop(square %*% (1 - d$hF)), own_residual = (1 - d$h[at]) * own)
   }

@@ -36,6 +36,7 @@
 #'   of an n x n matrix for n rows. Not used with one random effect.
 #' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. See [negative_binomial()].
 #' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement (0: not observed), `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials. Others ignore it.
+#' @param cis covariates that single responses have, beside those in `formula`: a list of formulas with the names of responses, `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as those of `formula`. See [cis_effects()].
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
 #'   expected to take less time for the same number of effective draws. The posterior is the same.
@@ -68,7 +69,7 @@
 #'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `cis` (see [cis_effects()]); `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -96,7 +97,7 @@
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
                          chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
-                         progress = interactive(), rays = NULL, family = NULL, weights = NULL, ...) {
+                         progress = interactive(), rays = NULL, family = NULL, weights = NULL, cis = NULL, ...) {
   check_arguments(...)
   call <- match.call()
   control <- check_control(control)
@@ -106,13 +107,16 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   extras <- Filter(Negate(is.null), list(subset = substitute(subset)))
   data <- as_data_frame(data)
   parts <- matrix_response(split_formula(formula, data, parent.frame()), data)
-  design <- mold_design(parts, data, extras, stats::na.omit, NULL)
+  cis <- cis_frames(cis, data)
+  design <- mold_design(parts, data, c(extras, list(cis = cis_rows_known(cis))[!is.null(cis)]), stats::na.omit, NULL)
+  design$frame[["(cis)"]] <- NULL
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
   plan$steps <- check_rays(rays, length(random))
   factors <- split_factors(factors, random)
-  values <- slam_data(parts, design, random, factors$fixed, data, extras, family, weights)
+  values <- slam_data(parts, design, random, factors$fixed, data, extras, family, weights, cis)
   if (!is.null(values$links)) missing <- drawn_missing(missing)
+  if (!is.null(cis)) missing <- drawn_missing_cis(missing)
   design$frame[[1]] <- plain_response(design$frame[[1]])
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
@@ -141,7 +145,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
       contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
-      links = values$links, scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
+      links = values$links, cis = values$cis, scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
       data = data, unidentified = if (!several) unidentified(basis$s, data$x), of_factors = of_factors,
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
@@ -158,6 +162,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
 fit_prior_numbers <- function(fit, prior) {
   if (has_links(fit)) prior <- link_prior(prior, behind_link(fit$links), fit$n_factors)
   numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit), effect_names(fit))
+  numbers$cis <- cis_variances(fit, prior)
   if (!has_links(fit) || !any(behind_link(fit$links))) return(numbers)
   numbers$x_behind <- coefficient_variances(prior, fit$fixed)
   fix_variances(numbers, fit$links)
@@ -211,6 +216,12 @@ drawn_missing <- function(missing) {
   "impute"
 }
 
+# Responses that were observed in the same rows have a basis of their own, and covariates of single responses are not turned into it.
+drawn_missing_cis <- function(missing) {
+  if (missing == "integrate") abort_cis("with covariates of single responses missing cells are drawn: leave missing at \"auto\" or \"impute\"")
+  "impute"
+}
+
 # Steps of the shares of several random effects; NULL: by their number
 check_rays <- function(rays, effects) {
   if (is.null(rays)) return(NULL)
@@ -257,7 +268,7 @@ draw_size <- function(fit) {
   p <- ncol(fit$Y)
   k <- fit$n_factors
   rows <- if ("factors" %in% kept(fit)) n else 0
-  p * (ncol(fit$X) + k + 2) + k * (rows + 2 + ncol(fit$covariates$XF) + count_trait_covariates(fit)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
+  p * (ncol(fit$X) + k + 2) + count_cis(fit) + k * (rows + 2 + ncol(fit$covariates$XF) + count_trait_covariates(fit)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
 }
 
 # Cells of Y that are drawn

@@ -28,6 +28,7 @@ argument_objects <- function() {
   curves <- quiet_slam(slam_curves(y ~ t, id, points, basis = curve_bspline(4)) ~ 1 + (1 | g), data.frame(id = 1:20, g = rep(1:5, 4)), chains = 1, iter = 30, seed = 1, progress = FALSE)
   means <- quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, n_factors = 2, chains = 2, iter = 60, seed = 1, prior = slam_prior(loading_means = loading_regression(~z, data.frame(z = 1:3, row.names = c("y", "y2", "y3")))))
   list(
+    slam_cis = quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, cis = list(y2 = ~x), n_factors = 1, chains = 1, iter = 30, seed = 1),
     slam_curves = curves, slam_means = means, slam_loading_regression = means$prior$loading_means,
     fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
     fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
@@ -52,7 +53,7 @@ argument_calls <- function(o) {
     call_of("fastlmm_exclude", list(fit = o$lowrank, columns = 1:2)), call_of("extract_fit", list(fit = o$fastlmm_mlm, response = 1)), call_of("posterior_cells", list(object = o$slamglmm)), call_of("log_lik", list(object = o$slamglmm)),
     call_of("factor_summary", list(object = o$slamglmm)), call_of("factor_loadings", list(x = o$slamglmm)), call_of("variance_parts", list(object = o$slamglmm)), call_of("beta_prior", list(shape1 = 1, shape2 = 1)), call_of("point_zero"), call_of("dirichlet_prior"), call_of("negative_binomial"), call_of("ordinal"), call_of("slam_join", list(u = o$data$y, v = o$data$y2)), call_of("slam_voom", list(counts = matrix(1:40, 4, dimnames = list(letters[1:4], NULL)))), call_of("slam_probes", list(M = cbind(p = o$data$y, q = o$data$y2), gene = c(p = "g", q = "g"))),
     call_of("slam_curves", list(formula = y ~ x, id = 1:5, by = "id", data = data.frame(id = 1:5, x = 1:5, y = c(2, 1, 4, 3, 7)), basis = curve_bspline(4))), call_of("basis_at", list(object = o$slam_curves, times = 1:2)), call_of("curve_bspline"), call_of("curve_fourier", list(period = 1)), call_of("fixed_variance", list(value = 1)),
-    call_of("loading_regression", list(formula = ~x, data = data.frame(x = 1:3, row.names = c("y", "y2", "y3")))), call_of("loading_effects", list(x = o$slam_means)),
+    call_of("loading_regression", list(formula = ~x, data = data.frame(x = 1:3, row.names = c("y", "y2", "y3")))), call_of("loading_effects", list(x = o$slam_means)), call_of("cis_effects", list(object = o$slam_cis)),
     call_of("slam_prior_draws", list(n = 5)), call_of("extend", c(list(object = o$slamglmm, iter = 20), quiet)),
     call_of("genetic_covariance", list(object = o$slamglmm)), call_of("residual_covariance", list(object = o$slamglmm)), call_of("phenotypic_covariance", list(object = o$slamglmm)),
     call_of("genetic_correlation", list(object = o$slamglmm)), call_of("residual_correlation", list(object = o$slamglmm)), call_of("heritability", list(object = o$slamglmm)),

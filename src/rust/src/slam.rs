@@ -14,8 +14,8 @@ use fastlmm_core::runtime::error::Error;
 use fastlmm_core::runtime::parallel::Workers;
 use fastlmm_core::slam::rng::Source;
 use fastlmm_core::slam::{
-    Coefficient, Data, Draws, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Sampler, Set,
-    Variance,
+    Cis, Coefficient, Data, Draws, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Sampler,
+    Set, Variance,
 };
 use std::sync::Arc;
 
@@ -101,6 +101,7 @@ fn draws(draws: Draws) -> List {
         shared = draws.shared,
         cells = draws.cells,
         link = draws.link,
+        cis = draws.cis,
         point = draws.point,
         factors_point = draws.factors_point,
         effects = draws.effects
@@ -111,7 +112,9 @@ fn model(list: &List, priors: &List, k: usize) -> Reply<FactorModel> {
     let data = data(list, priors)?;
     let rays = rays_of(list, data.y.nrows())?;
     let (links, joint) = links(list, data.y.nrows(), data.y.ncols())?;
+    let cis = cis(list, priors, data.y.ncols())?;
     let mut model = FactorModel {
+        cis,
         proportions: proportions(&rays, &data.s, priors)?,
         data,
         prior: prior(priors)?,
@@ -179,6 +182,22 @@ fn proportions(rays: &[Arc<Ray>], s: &[f64], priors: &List) -> Reply<Proportions
     };
     let h = view::numbers(priors, "h")?;
     Ok(Proportions::along(&eigenvalues, &h, log("traits")?, log("factors")?))
+}
+
+/// Columns of single traits: the matrix, and the trait of each column from 1 on; of its prior a variance, or 0: flat.
+fn cis(list: &List, priors: &List, p: usize) -> Reply<Cis> {
+    if view::element(list, "cis")?.is_null() {
+        return Ok(Cis::none());
+    }
+    let own = view::sublist(list, "cis")?;
+    let traits = view::indices(&view::whole(&own, "traits")?, p, "traits")?;
+    if !traits.is_sorted() {
+        let why = "of single traits are not in the order of traits".to_string();
+        return Err(Error::Argument { what: "cis", why }.into());
+    }
+    let variances = view::numbers(priors, "cis")?;
+    let variance = variances.iter().map(|v| (*v > 0.0).then_some(*v)).collect();
+    Ok(Cis::new(view::owned(&own, "x")?, variance, &traits, p))
 }
 
 fn prior(priors: &List) -> Reply<Prior> {

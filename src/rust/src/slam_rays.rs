@@ -73,6 +73,7 @@ fn check_drawn(model: &FactorModel, drawn: &Drawn<'_>) -> Reply<()> {
     view::same_length("factors_b", drawn.bf.len(), draws * data.xf.ncols() * k)?;
     view::same_length("factors_point", drawn.factors_point.len(), draws * k)?;
     view::same_length("cells", drawn.cells.len(), draws * cells)?;
+    view::same_length("cis", drawn.cis.len(), draws * model.cis.x.ncols())?;
     let bound = model.proportions.h.len();
     let number = |g: f64| if g.is_nan() { 0 } else { g as i32 + 1 };
     let mut points = drawn.point.iter().chain(drawn.factors_point);
@@ -96,20 +97,21 @@ fn ffi_slam_power(sampler: ExternalPtr<Sampler>, A: RMatrix<f64>, points: &[f64]
 }
 
 /// Draws of a chain, held where R has them.
-struct EffectDrawsView([Robj; 6]);
+struct EffectDrawsView([Robj; 6], Robj);
 
 impl EffectDrawsView {
     fn new(list: &Robj) -> Reply<Self> {
         let list = view::as_list(list, "draws")?;
         let of = |name| view::element(&list, name);
-        Ok(Self([
+        let each = [
             of("theta")?,
             of("factors")?,
             of("factors_b")?,
             of("point")?,
             of("factors_point")?,
             of("cells")?,
-        ]))
+        ];
+        Ok(Self(each, of("cis")?))
     }
 
     fn drawn(&self) -> Reply<Drawn<'_>> {
@@ -124,6 +126,8 @@ impl EffectDrawsView {
             point: point?,
             factors_point: factors_point?,
             cells: cells?,
+            // only draws of a fit with such columns have them
+            cis: self.1.as_real_slice().unwrap_or_default(),
         })
     }
 }

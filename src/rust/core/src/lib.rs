@@ -111,6 +111,7 @@
 //! | tube test of a process (arc length) | [`gp::many_search`] |
 //! | nonuniform FFT: spreading kernel, deconvolution | [`nufft::kernel`], [`nufft::spread`] |
 //! | sampler: theta_j given F, then (h_j, sigma2_j) jointly | [`slam::traits::draw`] |
+//! | columns X_j that one trait alone has: a_j with theta_j | [`slam::Cis`] |
 //! | b_Fm and h_Fm; rows of F with every U integrated out | [`slam::factors::draw_parameters`], [`slam::factors::draw`] |
 //! | precisions of loadings: gamma process, horseshoe | [`slam::shrinkage::draw`] |
 //! | loadings about c_j'w_m: w and its variances | [`slam::loading_means::draw`], [`slam::loading_means::draw_variances`] |

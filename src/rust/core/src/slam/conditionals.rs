@@ -3,6 +3,7 @@
 //! If x is drawn from its conditional density p, the slope s of log p has `E s = 0` and `E (x - x0) s = -1` (x on the whole line: logarithms of what is positive). The slope is a
 //! difference of the joint density, so a wrong scale, shape or power shows at once, block by block.
 
+use super::cis::Cis;
 use super::coordinate_check::{Coordinate, free, positive};
 use super::loading_means::{self, LoadingMeans};
 use super::model::{Data, FactorModel, Proportions};
@@ -26,6 +27,8 @@ pub struct World {
     pub y: Mat<f64>,
     pub x: Mat<f64>,
     pub xf: Mat<f64>,
+    /// Columns of traits of their own.
+    pub z: Mat<f64>,
     q: Mat<f64>,
 }
 
@@ -77,6 +80,7 @@ impl World {
             rays: vec![],
             links: vec![],
             joint: vec![],
+            cis: Cis::none(),
         };
         let mut state = State::start(&model, Source { seed: 1, chain: 0 });
         // loadings that are large enough to be seen in what is drawn given them
@@ -100,6 +104,7 @@ impl World {
             y,
             x,
             xf,
+            z: Mat::zeros(N, 0),
             q,
         }
     }
@@ -127,6 +132,16 @@ impl World {
         };
         self.state.effects.w = vec![0.9, -0.4, 0.6, 1.2, 0.3, -0.8];
         self.state.effects.v = vec![0.5, 1.1, 0.8, 0.4];
+        self
+    }
+
+    /// One column of the first trait, with a flat prior, and two of the second.
+    pub fn with_cis(mut self) -> Self {
+        let rng = &mut Source { seed: 8, chain: 0 }.stream(0, Block::Start, 4);
+        self.z = numbers(N, 3, rng);
+        let variance = vec![None, Some(0.6), Some(2.0)];
+        self.model.cis = Cis::new(self.q.transpose() * &self.z, variance, &[0, 1, 1], 2);
+        self.state.cis = vec![0.7, -0.4, 1.2];
         self
     }
 
@@ -178,7 +193,10 @@ impl World {
             let mean = |i: usize| {
                 self.x[(i, 0)] * theta[0] + self.x[(i, 1)] * theta[1] + f[(i, 0)] * theta[2] + f[(i, 1)] * theta[3]
             };
-            let e: Vec<f64> = (0..N).map(|i| self.y[(i, j)] - mean(i)).collect();
+            let own = |i: usize| model.cis.of(j).map(|l| self.z[(i, l)] * state.cis[l]).sum::<f64>();
+            let e: Vec<f64> = (0..N).map(|i| self.y[(i, j)] - mean(i) - own(i)).collect();
+            let cis = model.cis.of(j).map(|l| (state.cis[l], model.cis.variance[l]));
+            log += cis.map(|(x, v)| v.map_or(0.0, |v| -0.5 * x * x / v)).sum::<f64>();
             log += self.field(&e, state.g[j], state.sigma2[j]) + model.proportions.log_traits[state.g[j]];
             log += variance(state.sigma2[j], model.prior.residual[j]);
             log += (0..2)
@@ -220,7 +238,7 @@ impl World {
     }
 
     /// Draws a block again and again from the same state, and holds numbers of it against the joint density. `before` and `after` make the state at which the number was drawn.
-    fn check(&self, name: &str, coordinates: &[Coordinate], draw: impl Fn(&mut State, Source)) {
+    pub fn check(&self, name: &str, coordinates: &[Coordinate], draw: impl Fn(&mut State, Source)) {
         let mut moments = vec![[(0.0, 0.0); 2]; coordinates.len()];
         for t in 0..DRAWS {
             let mut state = self.state.clone();

@@ -65,6 +65,7 @@ fn values(
         } else {
             vec![]
         },
+        cis: vec![],
         sigma2: state.sigma2[joint.first + at],
     };
     ((0..traits.len()).map(cells).collect(), whole)

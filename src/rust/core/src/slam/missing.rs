@@ -3,11 +3,12 @@
 //! Traits go by tiles: a product turns what is known of their missing rows from the basis to the rows, and one turns their cells back, where most rows are missing in some trait; else each
 //! cell its row of Q.
 
+use super::cis;
 use super::effects::effect;
 use super::joint_cells;
 use super::link::coefficients;
 use super::link::interweaving::{self, DesignInRows, LinkedTrait};
-use super::link::{Expected, ExpectedRows};
+use super::link::{Expected, ExpectedRows, Link};
 use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
@@ -52,6 +53,8 @@ pub struct Cells {
     pub values: Vec<f64>,
     pub link: Vec<f64>,
     pub theta: Vec<f64>,
+    /// Coefficients of the trait's own columns; none where they stay.
+    pub cis: Vec<f64>,
     pub sigma2: f64,
 }
 
@@ -62,6 +65,8 @@ fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
     for one in drawn {
         let first = one.trait_ * model.c();
         state.theta[first..first + one.theta.len()].copy_from_slice(&one.theta);
+        let own = model.cis.of(one.trait_).start;
+        state.cis[own..own + one.cis.len()].copy_from_slice(&one.cis);
         state.sigma2[one.trait_] = one.sigma2;
         state.cells.extend(one.values);
         state.link.extend(one.link);
@@ -86,6 +91,7 @@ fn new_cells(
         values: vec![],
         link: vec![],
         theta: state.theta[j * model.c()..(j + 1) * model.c()].to_vec(),
+        cis: state.cis[model.cis.of(j)].to_vec(),
         sigma2: state.sigma2[j],
     };
     let Some(link) = model.link(j) else {
@@ -102,20 +108,37 @@ fn new_cells(
     }
     link.draw_rows(&mut cells.values, expected, &cells.link, rng);
     if let Some(design) = design.filter(|_| link.is_smooth()) {
-        let prior: Vec<Option<f64>> = (0..model.b()).map(|l| model.x_variance(j, l, &state.shared)).collect();
-        let own = coefficients::Values {
-            b: &mut cells.theta[..model.b()],
-            eta: &mut cells.values,
-        };
-        coefficients::draw(link, &cells.link, &design.x, &prior, own, rng);
-        let values = LinkedTrait {
-            theta: &mut cells.theta,
-            sigma2: &mut cells.sigma2,
-            eta: &mut cells.values,
-        };
-        interweaving::draw(link, &cells.link, (model, state, j), design, values, rng);
+        given_what_is_left(link, (model, state, j), design, &mut cells, rng);
     }
     cells
+}
+
+/// Coefficients, loadings and scale of a trait given what is left of its values, which move with them.
+fn given_what_is_left(
+    link: &dyn Link,
+    (model, state, j): (&FactorModel, &State, usize),
+    design: &DesignInRows,
+    cells: &mut Cells,
+    rng: &mut Stream,
+) {
+    let (b, of) = (model.b(), model.cis.of(j));
+    let wide = (!of.is_empty()).then(|| cis::wide_design(model, j, design));
+    let design = wide.as_ref().unwrap_or(design);
+    let shared = (0..b).map(|l| model.x_variance(j, l, &state.shared));
+    let prior: Vec<Option<f64>> = shared.chain(model.cis.variance[of.clone()].iter().copied()).collect();
+    let mut theta = cis::joined(b, &cells.theta, &cells.cis);
+    let own = coefficients::Values {
+        b: &mut theta[..b + of.len()],
+        eta: &mut cells.values,
+    };
+    coefficients::draw(link, &cells.link, &design.x, &prior, own, rng);
+    let values = LinkedTrait {
+        theta: &mut theta,
+        sigma2: &mut cells.sigma2,
+        eta: &mut cells.values,
+    };
+    interweaving::draw(link, &cells.link, (model, state, j), design, values, rng);
+    (cells.theta, cells.cis) = cis::parted(b, of.len(), &theta);
 }
 
 /// Where a trait's cells and the parameters of its link begin.
@@ -246,6 +269,7 @@ fn cells_of(model: &FactorModel, state: &State, all: &TileInputs<'_>, traits: &[
     let mut known = product(all.design.as_ref(), theta.as_ref(), Par::Seq);
     for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
         let (y, fitted) = (all.y.col_as_slice(j), known.col_as_slice_mut(at));
+        model.cis.add(j, 1.0, &state.cis[model.cis.of(j)], fitted);
         let residual: Vec<f64> = y.iter().zip(&*fitted).map(|(y, fitted)| y - fitted).collect();
         let u = effect(model, &residual, state.g[j], state.sigma2[j], rng);
         fitted.iter_mut().zip(&u).for_each(|(fitted, u)| *fitted += u);

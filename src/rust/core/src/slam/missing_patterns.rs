@@ -26,6 +26,7 @@ impl Set {
             self.traits.iter().flat_map(of).collect()
         };
         State {
+            cis: vec![],
             iteration: state.iteration,
             f: by_columns(&rotated),
             theta: gather(&state.theta, c),

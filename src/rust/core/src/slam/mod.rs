@@ -17,6 +17,8 @@
 //! | file | draws |
 //! |---|---|
 //! | `traits` | b_j, lambda_j, then (h_j, sigma2_j) together |
+//! | `cis` | coefficients of columns that one trait alone has, together with b_j and lambda_j |
+//! | `trait_priors` | the same of one trait, from its sums |
 //! | `factors` | b_Fm and h_Fm; F with every U integrated out |
 //! | `factor_proportions` | h_Fm with F integrated out |
 //! | `group_moves` | a factor along X, its scale, the order of two factors |
@@ -43,6 +45,9 @@
 pub mod alignment;
 mod basis;
 mod chain;
+pub(crate) mod cis;
+#[cfg(test)]
+mod cis_check;
 #[cfg(test)]
 mod conditionals;
 pub mod convergence;
@@ -82,11 +87,13 @@ mod split_check;
 pub(crate) mod split_effects;
 pub(crate) mod split_traits;
 mod state;
+pub(crate) mod trait_priors;
 pub(crate) mod traits;
 pub mod units;
 
 pub use basis::{Basis, Between, Groups};
 pub use chain::Chain;
+pub use cis::Cis;
 pub use loading_means::{LoadingEffects, LoadingMeans};
 pub use model::{Data, FactorModel, Proportions, Set};
 pub use prior::{Coefficient, InverseGamma, Loadings, Prior, Variance};

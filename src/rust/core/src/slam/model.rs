@@ -1,6 +1,7 @@
 //! Data in the rotated basis, the grid of proportions, and what all chains share.
 
 use super::basis::Basis;
+use super::cis::Cis;
 use super::link::{Joint, Link};
 use super::prior::{Coefficient, Prior};
 use super::rays::Ray;
@@ -100,6 +101,8 @@ pub struct FactorModel {
     pub links: Vec<Option<Arc<dyn Link>>>,
     /// What was observed of several traits together, in the order of traits. All their cells count as missing.
     pub joint: Vec<Joint>,
+    /// Columns that one trait alone has.
+    pub cis: Cis,
 }
 
 /// Traits, and rows of F, that one stream of random numbers serves.
@@ -142,14 +145,25 @@ impl FactorModel {
             ("factors", grid.log_factors.len(), grid.count()),
         ];
         self.check_joint()?;
+        self.check_cis()?;
         let behind = (0..p).filter(|&j| self.link(j).is_some() || self.is_joint(j));
         let lengths = lengths
             .into_iter()
+            .chain(self.cis.lengths(n, p))
             .chain(behind.map(|j| ("missing", data.missing[j].len(), n)));
         let wrong = lengths.into_iter().find(|(_, found, expected)| found != expected);
         wrong.map_or(Ok(()), |(what, found, expected)| {
             Err(Error::Shape { what, found, expected })
         })
+    }
+
+    /// Traits by their rows have bases of their own, which no columns are turned into.
+    fn check_cis(&self) -> Result<()> {
+        if self.cis.q() == 0 || self.sets.is_empty() {
+            return Ok(());
+        }
+        let why = "of one trait alone are not for missing cells that are integrated out".to_string();
+        Err(Error::Argument { what: "cis", why })
     }
 
     /// Joint links have traits of their own, in order.
@@ -260,8 +274,10 @@ impl FactorModel {
     /// Upper bound of the numbers in a state.
     pub(crate) fn numbers_of_state(&self) -> f64 {
         let missing: usize = self.data.missing.iter().map(Vec::len).sum();
-        ((self.n() + self.bf() + 2 * self.prior.means.q()) * self.k + (self.c() + 2 * self.k + 3) * self.p() + missing)
-            as f64
+        ((self.n() + self.bf() + 2 * self.prior.means.q()) * self.k
+            + (self.c() + 2 * self.k + 3) * self.p()
+            + self.cis.q()
+            + missing) as f64
     }
 
     /// A known loading.
@@ -335,6 +351,7 @@ impl Set {
                 rays: vec![],
                 links: vec![],
                 joint: vec![],
+                cis: Cis::none(),
             },
             traits,
             rows,

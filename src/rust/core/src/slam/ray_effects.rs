@@ -25,6 +25,8 @@ pub struct Drawn<'a> {
     pub factors_point: &'a [f64],
     /// Missing cells, in the order of traits.
     pub cells: &'a [f64],
+    /// Coefficients of columns that one trait alone has, q a draw.
+    pub cis: &'a [f64],
 }
 
 /// Means over all draws of `h_r V^-1 e` of each effect r, in rows x traits: of what is left of the traits, and of the factors' through loadings. Times K Z' they are the effects' means.
@@ -84,6 +86,7 @@ impl<'a> Draw<'a> {
         places
             .zip(part(chain.cells))
             .for_each(|(place, cell)| left[place] += cell);
+        let without = model.cis.without(0..p, part(chain.cis), left.as_ref());
         Self {
             model,
             theta,
@@ -91,7 +94,7 @@ impl<'a> Draw<'a> {
             bf: part(chain.bf),
             point: points(chain.point),
             factors_point: points(chain.factors_point),
-            left,
+            left: without.unwrap_or(left),
         }
     }
 

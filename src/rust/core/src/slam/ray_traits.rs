@@ -1,18 +1,19 @@
 //! Traits with several random effects given the factors, all U integrated out: coefficients and loadings in the basis of the trait's ray, then its point, on that ray or another one, and variance together.
 
+use super::cis::{self, OwnRegression};
 use super::gaussian::Gaussian;
 use super::loading_means::means;
 use super::model::FactorModel;
 use super::rng::{Block, Source, Stream, uniform};
 use super::state::State;
-use super::traits::{Priors, Regression, Variances};
-use crate::linalg::{product, sum_of};
+use super::trait_priors::{Priors, Regression, Variances};
+use crate::linalg::{axpy, product, sum_of};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
 /// What is left of the traits.
 pub struct Left {
-    /// Y - X B - F Lambda', in rows.
+    /// Y - X B - F Lambda', without what is of one trait alone, in rows.
     pub rows: Mat<f64>,
     /// The same of each trait in the basis of its new ray.
     pub own: Mat<f64>,
@@ -40,6 +41,8 @@ pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: 
     }
     let theta = Mat::from_fn(model.c(), model.p(), |l, j| state.theta[j * model.c() + l]);
     let rows = y - product(design.as_ref(), theta.as_ref(), Par::Seq);
+    let without = model.cis.without(0..model.p(), &state.cis, rows.as_ref());
+    let rows = without.unwrap_or(rows);
     // the other ray is drawn whatever the first one is, so that each leads to the other as often
     let others: Vec<usize> = (rngs.iter_mut().zip(&state.g))
         .map(|(rng, &g)| other_basis(model, model.basis_of(g), rng))
@@ -97,6 +100,7 @@ fn coefficients(
     let means = means(model, state);
     let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
     let first = model.points_in(basis).start;
+    let (columns, places) = cis::in_basis(model, basis, traits);
     let mut gaussian = Gaussian::new(c);
     let mut theta = Mat::zeros(c, traits.len());
     for (at, &j) in traits.iter().enumerate() {
@@ -107,12 +111,31 @@ fn coefficients(
                 gram,
                 right: right.col_as_slice(0),
             };
-            let drawn = priors.coefficients_of(j, regression, state.sigma2[j], own, &mut gaussian, &mut rngs[j]);
+            let rng = &mut rngs[j];
+            let drawn = if places[at].is_empty() {
+                priors.coefficients_of(j, regression, state.sigma2[j], own, &mut gaussian, rng)
+            } else {
+                let whole = OwnRegression {
+                    shared: regression,
+                    design: &design,
+                    columns: columns.subcols(places[at].start, places[at].len()),
+                    y: y.subcols(at, 1),
+                    w: model.proportions.at(state.g[j]),
+                };
+                let coefficients = &mut state.cis[model.cis.of(j)];
+                whole.draw((&priors, j), state.sigma2[j], (own, coefficients), rng)
+            };
             state.failed.traits += u64::from(!drawn);
         }
         (0..c).for_each(|l| theta[(l, at)] = own[l]);
     }
-    y - product(design.as_ref(), theta.as_ref(), Par::Seq)
+    let mut left = y - product(design.as_ref(), theta.as_ref(), Par::Seq);
+    for (at, &j) in traits.iter().enumerate() {
+        for (l, own) in places[at].clone().zip(&state.cis[model.cis.of(j)]) {
+            axpy(-own, columns.col_as_slice(l), left.col_as_slice_mut(at));
+        }
+    }
+    left
 }
 
 /// Point and variance of each trait, on its ray and on the other one that is looked at. `own` becomes what is left in the basis of the new one.

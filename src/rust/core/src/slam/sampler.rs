@@ -18,7 +18,7 @@ use rayon::prelude::*;
 /// ```
 /// use fastlmm_core::runtime::parallel::Workers;
 /// use fastlmm_core::slam::rng::Source;
-/// use fastlmm_core::slam::{Coefficient, Data, InverseGamma, LoadingMeans, Loadings, FactorModel, Prior, Proportions, Sampler};
+/// use fastlmm_core::slam::{Cis, Coefficient, Data, InverseGamma, LoadingMeans, Loadings, FactorModel, Prior, Proportions, Sampler};
 /// use faer::Mat;
 /// # fn main() -> fastlmm_core::runtime::error::Result<()> {
 /// let prior = InverseGamma { shape: 3.0, scale: 2.0 };
@@ -37,7 +37,7 @@ use rayon::prelude::*;
 ///         shared: vec![],
 ///         means: LoadingMeans::default(),
 ///     },
-///     k: 0, sets: vec![], place: 0, rays: vec![], links: vec![], joint: vec![],
+///     k: 0, sets: vec![], place: 0, rays: vec![], links: vec![], joint: vec![], cis: Cis::none(),
 /// };
 /// let mut sampler = Sampler::new(model);
 /// sampler.start(Source { seed: 1, chain: 0 })?;
@@ -70,6 +70,8 @@ pub struct Draws {
     pub hf: Vec<f64>,
     /// Parameters of links.
     pub link: Vec<f64>,
+    /// Coefficients of columns that one trait alone has, in the order of traits.
+    pub cis: Vec<f64>,
     /// With several random effects: points of the grid of traits, p a draw.
     pub point: Vec<f64>,
     /// The same of factors, k a draw.
@@ -108,6 +110,7 @@ impl Draws {
         self.shared.extend(&state.shared);
         self.effects.extend(&state.effects.w);
         self.link.extend(&state.link);
+        self.cis.extend(&state.cis);
         if cells {
             self.cells.extend(&state.cells);
         }

@@ -1,5 +1,6 @@
 //! What is drawn given all effects but one, against the joint normal density of all cells, its covariance written out.
 
+use super::cis::Cis;
 use super::loading_means::LoadingMeans;
 use super::model::{Data, FactorModel, Proportions};
 use super::prior::{Coefficient, InverseGamma, Loadings, Prior};
@@ -82,6 +83,7 @@ impl SplitWorld {
             rays: rays.clone(),
             links: vec![],
             joint: vec![],
+            cis: Cis::none(),
         };
         let mut state = State::start(&model, Source { seed: 1, chain: 0 });
         state

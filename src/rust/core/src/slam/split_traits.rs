@@ -16,7 +16,7 @@ use super::prior::Variance;
 use super::rng::{Block, Source, index, slice};
 use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part, points_of_two, weights};
 use super::state::State;
-use super::traits::Priors;
+use super::trait_priors::Priors;
 use crate::linalg::{sum_of, sum_of_logs};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;

@@ -62,6 +62,8 @@ pub struct State {
     pub cells: Vec<f64>,
     /// Parameters of links, in the order of traits.
     pub link: Vec<f64>,
+    /// Coefficients of columns that one trait alone has, in the order of traits.
+    pub cis: Vec<f64>,
     pub(crate) failed: Failed,
     /// Effects of covariates of the traits on loadings.
     pub effects: LoadingEffects,
@@ -110,6 +112,7 @@ impl State {
             shrinkage,
             cells: start_of_cells(model),
             link: model.start_link_parameters(),
+            cis: vec![0.0; model.cis.q()],
             failed: Failed::default(),
             effects: LoadingEffects::start(model),
         }
@@ -155,9 +158,12 @@ impl State {
             self.cells.clone(),
             self.failed.numbers().to_vec(),
         ];
-        // links came later: a state without any has the words that it had
-        let links = (!self.link.is_empty()).then(|| self.link.clone());
-        for part in parts.into_iter().chain(self.effects.parts()).chain(links) {
+        // these came later: a state without any has the words that it had
+        let later = [&self.link, &self.cis]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .cloned();
+        for part in parts.into_iter().chain(self.effects.parts()).chain(later) {
             bytes.extend((part.len() as u64).to_le_bytes());
             part.iter().for_each(|x| bytes.extend(x.to_le_bytes()));
         }
@@ -202,7 +208,12 @@ impl State {
             0 => vec![],
             count => sized(count)?,
         };
+        let cis = match model.cis.q() {
+            0 => vec![],
+            count => sized(count)?,
+        };
         let state = Self {
+            cis,
             shrinkage: Shrinkage::from_numbers(model, &numbers),
             failed,
             effects,
@@ -234,7 +245,7 @@ impl State {
     fn is_sound(&self) -> bool {
         let finite = |x: &[f64]| x.iter().all(|x| x.is_finite());
         let variances = |x: &[f64]| x.iter().all(|x| x.is_finite() && *x > 0.0);
-        [&self.f, &self.theta, &self.bf, &self.cells, &self.effects.w]
+        [&self.f, &self.theta, &self.bf, &self.cells, &self.cis, &self.effects.w]
             .into_iter()
             .all(|x| finite(x))
             && variances(&self.sigma2)

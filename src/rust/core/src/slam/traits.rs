@@ -1,12 +1,12 @@
 //! Traits given the factors, all U integrated out: coefficients and loadings, then proportion and residual variance together.
 
+use super::cis::OwnRegression;
 use super::gaussian::Gaussian;
-use super::loading_means::{mean_at, means};
+use super::loading_means::means;
 use super::model::{FactorModel, TILE, columns};
-use super::precisions::Shrinkage;
-use super::prior::{InverseGamma, Variance};
-use super::rng::{Block, Source, Stream, index, inverse_gamma};
+use super::rng::{Block, Source, Stream};
 use super::state::State;
+use super::trait_priors::{Priors, Regression, Variances};
 use crate::linalg::product;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
@@ -32,6 +32,7 @@ struct Tile<'a> {
     theta: &'a mut [f64],
     sigma2: &'a mut [f64],
     g: &'a mut [usize],
+    cis: &'a mut [f64],
 }
 
 /// Draws everything of the traits, by tiles of them.
@@ -50,10 +51,11 @@ pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: 
         theta,
         sigma2,
         g,
+        cis,
         failed,
         ..
     } = state;
-    let gathered = by_tiles(model, theta, sigma2, g, |tile| {
+    let gathered = by_tiles(model, theta, (sigma2, g), cis, |tile| {
         let rng = &mut source.stream(iteration, Block::Traits, model.place + tile.first / TILE);
         before.draw(tile, rng)
     });
@@ -71,25 +73,35 @@ pub fn gather(model: &FactorModel, state: &State, y: MatRef<'_, f64>) -> Gathere
         grams: &[],
         priors: Priors::new(model, &state.shrinkage, &state.shared, &[]),
     };
-    let (mut theta, mut sigma2, mut g) = (state.theta.clone(), state.sigma2.clone(), state.g.clone());
-    by_tiles(model, &mut theta, &mut sigma2, &mut g, |tile| {
-        before.gathered(&tile, y.subcols(tile.first, tile.g.len()))
-    })
+    let mut copy = state.clone();
+    by_tiles(
+        model,
+        &mut copy.theta,
+        (&mut copy.sigma2, &mut copy.g),
+        &mut copy.cis,
+        |tile| {
+            let y = y.subcols(tile.first, tile.g.len());
+            let without = before.without_cis(&tile, y);
+            before.gathered(&tile, without.as_ref().map_or(y, Mat::as_ref))
+        },
+    )
 }
 
-/// Y - X B
+/// Y - X B, without what is of one trait alone, too
 pub fn without_fixed(model: &FactorModel, state: &State, y: MatRef<'_, f64>) -> Mat<f64> {
     let c = model.c();
     let fixed = Mat::from_fn(model.b(), model.p(), |l, j| state.theta[j * c + l]);
-    y - product(model.data.x.as_ref(), fixed.as_ref(), Par::Seq)
+    let left = y - product(model.data.x.as_ref(), fixed.as_ref(), Par::Seq);
+    let without = model.cis.without(0..model.p(), &state.cis, left.as_ref());
+    without.unwrap_or(left)
 }
 
 /// The sum over tiles of traits, each of which may be changed.
 fn by_tiles(
     model: &FactorModel,
     theta: &mut [f64],
-    sigma2: &mut [f64],
-    g: &mut [usize],
+    (sigma2, g): (&mut [f64], &mut [usize]),
+    cis: &mut [f64],
     work: impl Fn(Tile<'_>) -> Gathered + Sync,
 ) -> Gathered {
     // traits without coefficients are traits, too
@@ -98,15 +110,17 @@ fn by_tiles(
     let tiles = theta
         .par_chunks_mut(model.c().max(1) * TILE)
         .zip(sigma2.par_chunks_mut(TILE));
-    let tiles = tiles.zip(g.par_chunks_mut(TILE)).enumerate();
+    let cis = model.cis.tiles(cis, g.len());
+    let tiles = tiles.zip(g.par_chunks_mut(TILE)).zip(cis).enumerate();
     let parts: Vec<Gathered> = tiles
-        .map(|(t, ((theta, sigma2), g))| {
+        .map(|(t, (((theta, sigma2), g), cis))| {
             let first = t * TILE;
             work(Tile {
                 first,
                 theta,
                 sigma2,
                 g,
+                cis,
             })
         })
         .collect();
@@ -135,18 +149,6 @@ fn grams(model: &FactorModel, design: &Mat<f64>, g: &[usize]) -> Vec<Option<Mat<
     (0..model.proportions.count()).into_par_iter().map(of_point).collect()
 }
 
-/// Weighted least squares of a trait: W'W of its design, and W'y.
-pub(super) struct Regression<'a> {
-    pub gram: &'a Mat<f64>,
-    pub right: &'a [f64],
-}
-
-/// Point and variance of a trait.
-pub(super) struct Variances<'a> {
-    pub g: &'a mut usize,
-    pub sigma2: &'a mut f64,
-}
-
 /// What the draws of all tiles start from.
 struct Before<'a> {
     model: &'a FactorModel,
@@ -156,20 +158,12 @@ struct Before<'a> {
     priors: Priors<'a>,
 }
 
-/// The priors of traits as the state has them.
-#[derive(Clone, Copy)]
-pub(super) struct Priors<'a> {
-    pub model: &'a FactorModel,
-    pub shrinkage: &'a Shrinkage,
-    pub shared: &'a [f64],
-    /// Means of loadings, k x p, or empty.
-    pub means: &'a [f64],
-}
-
 impl Before<'_> {
     fn draw(&self, mut tile: Tile<'_>, rng: &mut Stream) -> Gathered {
         let y = self.y.subcols(tile.first, tile.g.len());
         let failed = self.coefficients(&mut tile, y, rng);
+        let without = self.without_cis(&tile, y);
+        let y = without.as_ref().map_or(y, Mat::as_ref);
         self.variances(&mut tile, y, rng);
         Gathered {
             failed,
@@ -179,22 +173,38 @@ impl Before<'_> {
 
     /// b_j and lambda_j given h_j and sigma2_j: normal with precision `(W'W + D) / sigma2`. How many traits kept what they had.
     fn coefficients(&self, tile: &mut Tile<'_>, y: MatRef<'_, f64>, rng: &mut Stream) -> u64 {
-        let c = self.model.c();
+        let (c, cis) = (self.model.c(), &self.model.cis);
         let mut failed = 0;
-        if c == 0 {
+        if c == 0 && cis.q() == 0 {
             return failed;
         }
         let weighted = self.weighted(tile, |i, j| y[(i, j)]);
         let right = product(self.design.transpose(), weighted.as_ref(), Par::Seq);
         let mut gaussian = Gaussian::new(c);
-        for (j, theta) in tile.theta.chunks_mut(c).enumerate() {
+        for j in 0..tile.g.len() {
+            let theta = &mut tile.theta[j * c..(j + 1) * c];
             let drawn = self.grams[tile.g[j]].as_ref().is_some_and(|gram| {
                 let own = Regression {
                     gram,
                     right: right.col_as_slice(j),
                 };
-                self.priors
-                    .coefficients_of(tile.first + j, own, tile.sigma2[j], theta, &mut gaussian, rng)
+                let (place, sigma2) = (tile.first + j, tile.sigma2[j]);
+                let of = cis.of(place);
+                if of.is_empty() {
+                    return self
+                        .priors
+                        .coefficients_of(place, own, sigma2, theta, &mut gaussian, rng);
+                }
+                let whole = OwnRegression {
+                    shared: own,
+                    design: self.design,
+                    columns: cis.columns(place),
+                    y: y.subcols(j, 1),
+                    w: self.model.proportions.at(tile.g[j]),
+                };
+                let first = cis.of(tile.first).start;
+                let coefficients = &mut tile.cis[of.start - first..of.end - first];
+                whole.draw((&self.priors, place), sigma2, (theta, coefficients), rng)
             });
             failed += u64::from(!drawn);
         }
@@ -220,6 +230,11 @@ impl Before<'_> {
             self.priors
                 .variances_of(tile.first + j, theta, &points, sums.col_as_slice(j), one, rng);
         }
+    }
+
+    /// What is of one trait alone taken out of the responses of a tile; none if there is nothing.
+    fn without_cis(&self, tile: &Tile<'_>, y: MatRef<'_, f64>) -> Option<Mat<f64>> {
+        (self.model.cis).without(tile.first..tile.first + tile.g.len(), tile.cis, y)
     }
 
     /// What the factors need of these traits.
@@ -251,135 +266,6 @@ impl Before<'_> {
         let weights = &self.model.proportions.weights;
         Mat::from_fn(self.model.n(), tile.g.len(), |i, j| {
             weights[(i, tile.g[j])] * value(i, j)
-        })
-    }
-}
-
-impl<'a> Priors<'a> {
-    /// `means`: of loadings.
-    pub fn new(model: &'a FactorModel, shrinkage: &'a Shrinkage, shared: &'a [f64], means: &'a [f64]) -> Self {
-        Self {
-            model,
-            shrinkage,
-            shared,
-            means,
-        }
-    }
-
-    /// b_j and lambda_j of one trait. False if it keeps what it had.
-    pub(super) fn coefficients_of(
-        &self,
-        trait_: usize,
-        own: Regression<'_>,
-        sigma2: f64,
-        theta: &mut [f64],
-        gaussian: &mut Gaussian,
-        rng: &mut Stream,
-    ) -> bool {
-        let (model, c) = (self.model, self.model.c());
-        let ridge: Vec<f64> = (0..c).map(|l| self.ridge(l, trait_, sigma2)).collect();
-        let entry = |l: usize, o: usize| own.gram[(l, o)] + if l == o { ridge[l] } else { 0.0 };
-        // an infinite precision about 0 pulls nowhere
-        let pull = |l: usize| match self.mean(l, trait_) {
-            0.0 => 0.0,
-            mean => ridge[l] * mean,
-        };
-        gaussian.set(entry, |l| own.right[l] + pull(l));
-        let known = |l: usize| {
-            if l < model.b() {
-                None
-            } else {
-                model.known(l - model.b(), trait_)
-            }
-        };
-        (0..c).for_each(|l| {
-            if let Some(value) = known(l) {
-                gaussian.fix(l, value);
-            }
-        });
-        // columns of X are independent and priors proper: a failure is rounding, and the trait keeps what it has
-        let before = theta.to_vec();
-        let drawn = gaussian.draw(sigma2.sqrt(), |l| known(l).is_none(), theta, rng);
-        if !drawn {
-            theta.copy_from_slice(&before);
-        }
-        drawn
-    }
-
-    /// Prior precision of a coefficient, times sigma2.
-    fn ridge(&self, l: usize, trait_: usize, sigma2: f64) -> f64 {
-        let b = self.model.b();
-        if l < b {
-            let variance = self.model.x_variance(trait_, l, self.shared);
-            return variance.map_or(0.0, |variance| sigma2 / variance);
-        }
-        let scale = if self.model.prior.scaled { 1.0 } else { sigma2 };
-        scale * self.shrinkage.precision(l - b, trait_)
-    }
-
-    /// Prior mean of a coefficient.
-    fn mean(&self, l: usize, trait_: usize) -> f64 {
-        let at = |m: usize| mean_at(self.means, trait_ * self.model.k + m);
-        l.checked_sub(self.model.b()).map_or(0.0, at)
-    }
-
-    /// (h_j, sigma2_j) of one trait, among some points with their sums of squares.
-    pub(super) fn variances_of(
-        &self,
-        trait_: usize,
-        theta: &[f64],
-        points: &[usize],
-        sums: &[f64],
-        now: Variances<'_>,
-        rng: &mut Stream,
-    ) {
-        let (model, grid) = (self.model, &self.model.proportions);
-        let (extra, count) = self.scaled(theta, trait_);
-        let prior = match model.prior.residual[trait_] {
-            Variance::Drawn(prior) => Some(prior),
-            Variance::Fixed(_) => None,
-        };
-        let shape = |prior: InverseGamma| prior.shape + 0.5 * (model.n() + count) as f64;
-        let square = |at: usize| sums[at] + extra;
-        let log = |(at, &g): (usize, &usize)| {
-            let data = match prior {
-                Some(prior) => shape(prior) * (prior.scale + 0.5 * square(at)).ln(),
-                None => 0.5 * square(at) / *now.sigma2,
-            };
-            grid.log_traits[g] - 0.5 * grid.log_det[g] - data
-        };
-        let logs: Vec<f64> = points.iter().enumerate().map(log).collect();
-        let at = index(&logs, rng);
-        *now.g = points[at];
-        if let Some(prior) = prior {
-            *now.sigma2 = inverse_gamma(shape(prior), prior.scale + 0.5 * square(at), rng);
-        }
-    }
-
-    /// Log prior density of the logarithm of a variance, with that of loadings in its units.
-    pub(super) fn log_variance(&self, trait_: usize, theta: &[f64]) -> impl Fn(f64) -> f64 + use<> {
-        let (extra, count) = self.scaled(theta, trait_);
-        let prior = match self.model.prior.residual[trait_] {
-            Variance::Drawn(prior) => prior,
-            Variance::Fixed(_) => InverseGamma { shape: 0.0, scale: 0.0 },
-        };
-        move |sigma2| -(prior.shape + 0.5 * count as f64) * sigma2.ln() - (prior.scale + 0.5 * extra) / sigma2
-    }
-
-    /// Square about their means in units of their prior, and number, of the loadings whose variance is a multiple of sigma2.
-    fn scaled(&self, theta: &[f64], trait_: usize) -> (f64, usize) {
-        let model = self.model;
-        if !model.prior.scaled {
-            return (0.0, 0);
-        }
-        let loadings = &theta[model.b()..];
-        let free = loadings
-            .iter()
-            .enumerate()
-            .filter(|(m, _)| model.known(*m, trait_).is_none());
-        free.fold((0.0, 0), |(sum, count), (m, x)| {
-            let x = x - self.mean(model.b() + m, trait_);
-            (sum + x * x * self.shrinkage.precision(m, trait_), count + 1)
         })
     }
 }

@@ -17,6 +17,7 @@ mod orthogonal;
 mod profile;
 mod slam;
 mod slam_blocks;
+mod slam_cis;
 mod slam_loading_means;
 mod sparse;
 mod sparse_routes;

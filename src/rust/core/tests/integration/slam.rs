@@ -7,7 +7,8 @@ use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::link::{Binomial, KnownPrecision, Link, NegativeBinomial, Ordinal, Poisson};
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
 use fastlmm_core::slam::{
-    Chain, Coefficient, Data, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Set, State,
+    Chain, Cis, Coefficient, Data, FactorModel, InverseGamma, LoadingMeans, Loadings, Prior, Proportions, Ray, Set,
+    State,
 };
 use std::sync::Arc;
 
@@ -147,6 +148,7 @@ impl World {
             rays: vec![],
             links: vec![],
             joint: vec![],
+            cis: Cis::none(),
         };
         let covariances = vec![kernel(n)];
         Self {
@@ -194,6 +196,17 @@ impl World {
             seen: 0,
             q: Mat::identity(n, n),
         }
+    }
+
+    /// Rays with X as it is now.
+    pub fn with_rays_of_x(mut self) -> Self {
+        let (x, xf) = (&self.model.data.x, &self.model.data.xf);
+        let again = |ray: &Arc<Ray>| {
+            let ray = Ray::new(ray.shares.clone(), &self.covariances, x.as_ref(), xf.as_ref());
+            Arc::new(ray.unwrap())
+        };
+        self.model.rays = self.model.rays.iter().map(again).collect();
+        self
     }
 
     /// V at a point of the grid, in rows.
@@ -303,6 +316,8 @@ impl World {
                 state.theta[j * c + b + m] = known.unwrap_or_else(|| self.mean(&state, j, m) + sd * normal(rng));
             }
         }
+        let cis = model.cis.variance.iter().map(|v| v.unwrap().sqrt() * normal(rng));
+        state.cis = cis.collect();
         for m in 0..k {
             state.gf[m] = index(&model.proportions.log_factors, rng);
             state.bf[m] = state.shared[0].sqrt() * normal(rng);
@@ -323,7 +338,8 @@ impl World {
             let theta = &state.theta[j * c..(j + 1) * c];
             let x: f64 = (0..b).map(|l| model.data.x[(i, l)] * theta[l]).sum();
             let f: f64 = (0..model.k).map(|m| state.f[m * n + i] * theta[b + m]).sum();
-            x + f + state.sigma2[j].sqrt() * own[j][i]
+            let z: f64 = model.cis.of(j).map(|l| model.cis.x[(i, l)] * state.cis[l]).sum();
+            x + f + z + state.sigma2[j].sqrt() * own[j][i]
         })
     }
 
@@ -435,6 +451,8 @@ fn functionals(world: &World, state: &State) -> Vec<f64> {
                 .map(|g| f64::from(u8::from(model.rays[g / points].shares == first.shares))),
         );
     }
+    all.extend(state.cis.iter().copied());
+    all.extend(state.cis.iter().map(|x| x * x));
     all.push(state.shared[0].ln());
     all.extend(world.functionals_of_effects(state));
     all.extend(state.cells.iter().map(|y| y.tanh()));
@@ -784,6 +802,9 @@ fn closed_form(world: &World, j: usize) -> (Vec<f64>, f64) {
 
 fn busy_world() -> World {
     let mut world = World::new(30, 150, 3, TRUNCATED, false);
+    // of the ends of tiles, too
+    let columns = Mat::from_fn(30, 6, |i, l| noise(6, i, l) - 0.5);
+    world.model.cis = Cis::new(columns, vec![None; 6], &[4, 4, 63, 64, 127, 149], 150);
     world.model.data.missing[4] = vec![1, 7];
     world.model.data.missing[149] = vec![0];
     world.model.data.y = Mat::from_fn(30, 150, |i, j| (noise(8, i, j) - 0.5) * 4.0);

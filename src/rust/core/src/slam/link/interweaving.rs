@@ -25,7 +25,7 @@ pub struct LinkedTrait<'a> {
     pub eta: &'a mut [f64],
 }
 
-/// X and F in rows.
+/// X, with columns of the trait's own where there are some, and F, in rows.
 pub struct DesignInRows {
     pub x: Mat<f64>,
     pub f: Mat<f64>,
@@ -43,7 +43,8 @@ pub fn draw(
     mut values: LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
-    let (b, k) = (model.b(), model.k);
+    // coefficients of columns of the trait's own are beside those of X
+    let (b, k) = (design.x.ncols(), model.k);
     let (means, unit) = (means(model, state), state.unit(model, j));
     let loading = |m: usize| (mean_at(&means, j * k + m), unit / state.shrinkage.precision(m, j));
     let priors: Vec<Normal> = (0..k).map(loading).collect();
