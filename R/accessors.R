@@ -247,13 +247,15 @@ random_fit <- function(fit, which = TRUE) {
 
 # The coefficient that an effect adds to: "(Intercept)", or the slope's own name
 coefficient_name <- function(random) {
+  if (!is.null(random$column)) return(random$column)
   if (is.null(random$slope)) "(Intercept)" else deparse1(random$slope)
 }
 
 # What the effect is called within its grouping factor
 effect_name <- function(random) {
   if (is.null(random$part)) return(coefficient_name(random))
-  paste(c(if (!is.null(random$slope)) deparse1(random$slope), random$part), collapse = ".")
+  name <- coefficient_name(random)
+  paste(c(if (name != "(Intercept)") name, random$part), collapse = ".")
 }
 
 # Labels of the random effects by grouping factor

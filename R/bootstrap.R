@@ -68,7 +68,15 @@ warn_boot_failed <- function(failed, R) {
 
 # What confint() has, in its order
 boot_parameters <- function(fit) {
-  structure(unname(c(sqrt(fit$sigma2), sqrt(fit$sigma2_e), fit$h2, fit$coefficients[fit$kept])), names = boot_table(fit)$name)
+  table <- boot_table(fit)
+  covariance <- effect_covariance(fit)
+  one <- function(what, k, l) {
+    switch(what,
+      sigma_u = sqrt(fit$sigma2[[k]]), sigma_e = sqrt(fit$sigma2_e), h2 = fit$h2[[k]], beta = fit$coefficients[[fit$kept[k]]],
+      correlation = covariance[k, l] / sqrt(covariance[k, k] * covariance[l, l])
+    )
+  }
+  structure(as.numeric(unlist(Map(one, table$what, table$column, table$second))), names = table$name)
 }
 
 boot_table <- function(fit) {

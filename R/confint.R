@@ -52,9 +52,8 @@ boot_intervals <- function(fit, table, level, nsim, type, seed, tails, oldNames)
 
 # lme4's names with oldNames = FALSE
 telling_names <- function(fit, names) {
-  group <- vapply(fit$random, `[[`, "", "name")
-  telling <- c(paste0("sd_", vapply(fit$random, effect_name, ""), "|", group), "sigma")
-  known <- match(names, c(sprintf(".sig%02d", seq_along(group)), ".sigma"))
+  telling <- c(covariance_parameters(fit$random)$telling, "sigma")
+  known <- match(names, c(sprintf(".sig%02d", seq_len(length(telling) - 1)), ".sigma"))
   ifelse(is.na(known), names, telling[known])
 }
 
@@ -74,7 +73,9 @@ profile_intervals <- function(fit, table, tails) {
   rise <- qchisq(diff(tails), 1)
   limits <- rep(list(c(NA_real_, NA_real_)), nrow(table))
   known <- !is.na(table$column)
-  limits[known] <- if (length(fit$random) > 1) {
+  limits[known] <- if (is_sparse_fit(fit)) {
+    lapply(terms_profiles(ffi_interval_terms, fit, table[known, ], rise), `[[`, "limits")
+  } else if (length(fit$random) > 1) {
     lapply(mix_profiles(ffi_interval_mix, fit, table[known, ], rise), function(found) structure(found$limits, better = found$better))
   } else {
     Map(function(what, column) call_rust(ffi_interval, fit$rotated, fit$method, what, column, rise), table$what[known], table$column[known])

@@ -32,6 +32,7 @@ forge_frame <- function(fit, terms, newdata) {
 forge_random <- function(random, newdata, fit) {
   if (is.null(random$expr)) return(list(id = new_row_ids(fit, newdata), z = rep(1, nrow(newdata))))
   columns <- lapply(group_leaves(random$expr), evaluate_new, fit, newdata)
+  if (!is.null(random$left)) return(list(id = as.character(group_factor(columns)), z = forge_correlated(random, newdata, fit)))
   slope <- if (!is.null(random$slope)) evaluate_new(random$slope_call, fit, newdata)
   list(id = as.character(group_factor(columns)), z = slope_values(slope, random$slope, nrow(newdata)))
 }

@@ -223,6 +223,22 @@ ffi_slam_pairs <- function(draws, model, first, second, scores, level) .Call(wra
 #' @noRd
 ffi_slam_judge <- function(draws, chains, scores, level, threads) .Call(wrap__ffi_slam_judge, draws, chains, scores, level, threads)
 
+#' Fit one response with random effects some of which are correlated: those with the same number in `blocks`.
+#' @noRd
+ffi_fit_terms <- function(model, blocks) .Call(wrap__ffi_fit_terms, model, blocks)
+
+#' Variances of predictions of `targets` at the variances `at` of a fit, their covariance with beta over sigma2_e, a column a target, and all covariances within `sets` of targets.
+#' @noRd
+ffi_variance_terms <- function(model, at, targets, sets) .Call(wrap__ffi_variance_terms, model, at, targets, sets)
+
+#' Profiles of parameters of a fit out to |zeta| = zeta_max.
+#' @noRd
+ffi_profile_terms <- function(model, at, asked, zeta_max, points) .Call(wrap__ffi_profile_terms, model, at, asked, zeta_max, points)
+
+#' Where the deviance of a fit has risen by `rise`, for each parameter.
+#' @noRd
+ffi_interval_terms <- function(model, at, asked, rise) .Call(wrap__ffi_interval_terms, model, at, asked, rise)
+
 #' The words of each choice.
 #' @noRd
 ffi_words <- function() .Call(wrap__ffi_words)

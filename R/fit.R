@@ -5,8 +5,11 @@
 #' whole range, both ends included. With several random effects, `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are
 #' searched, zeros included, from each valley of a grid over their shares.
 #'
+#' Terms of one grouping factor behind a single bar, `(1 + x | id)`, are correlated: `Cov(b) = S (x) K` with any T x T covariance S, as in `lme4` where K is the identity. Such models, and several random effects without a kernel
+#' and with many levels, are fitted by penalised least squares. K must then be regular for the ids with data; there have to be more rows than effects where there is no K. Shares of variances are not given as `h2` in tables, since a variance of slopes depends on the unit of its variable.
+#'
 #' @param formula a table by [gp_accumulate()], or a formula: response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
-#'   for each id; `(1 + x || id)`, both, independent; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested; `gp(lon, lat)`, a Gaussian process over columns of data (see [gp()]). The ids may be `a:b` of two variables.
+#'   for each id; `(1 + x || id)`, both, independent; `(1 + x | id)`, correlated, and `(0 + f | id)`, of a factor, a term for each of its levels with any covariance between them (unstructured); `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested; `gp(lon, lat)`, a Gaussian process over columns of data (see [gp()]). The ids may be `a:b` of two variables.
 #'   Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
 #'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
@@ -51,7 +54,8 @@
 #'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`; of several random
 #'     effects `"variance 0: "` and which, which are in `zero` too),
 #'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`, `route`
-#'     (`"rotated"`; `"sparse"`: several random effects without a kernel and with many levels, by penalised least squares; both give the same fit)}
+#'     (`"rotated"`; `"sparse"`: correlated terms, and several random effects without a kernel and with many levels, by penalised least squares; both give the same fit), of correlated terms `singular`, the groups whose covariance is}
+#'   \item{relative}{of fits with correlated terms: T, lower triangular, with `sigma2_e T T'` the covariance of all effects of an id over that of the ids; [VarCorr()] has it by groups}
 #'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
 #'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
 #'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
@@ -62,7 +66,7 @@
 #' @section Errors, warnings and messages:
 #' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
 #' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
-#' `unused_kernel`. About the formula: `formula`, `correlated_slopes`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
+#' `unused_kernel`. About the formula: `formula`, `correlated_terms`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
 #' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
 #' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
 #' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
@@ -110,7 +114,9 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   design <- mold_design(parts, data, extras, na.action, contrasts)
   if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses with data behind them, which slamglmm_fit() takes and fastlmm_fit() does not"))
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
+  if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() does not stand beside")
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
+  if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not offer")
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
@@ -183,6 +189,7 @@ zero_meaning <- function(optimum) {
         without, ", ", if (several) "their" else "its", " random effects are 0"
       )
     },
+    if (length(optimum$singular) > 0) singular_meaning(optimum$singular),
     if ("residual" %in% zero) paste0("the random effects explain all that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid")
   ), collapse = "; ")
 }

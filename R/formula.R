@@ -1,7 +1,7 @@
 # Split a formula into its fixed part and its random terms, by our own walk over the expression.
 
 # list(formula, fixed, random): `fixed` is a formula without the random terms and with `.` written out; `random` has an entry for each random
-# effect, list(group, slope) of expressions, NULL where there is no slope. Without a bar term there is one effect, of the rows: its group is NULL.
+# effect, list(group, slope, left) of expressions, NULL where there is no slope; `left` is that of terms that are correlated. Without a bar term there is one effect, of the rows: its group is NULL.
 split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
   formula[[3]] <- single_bars(formula[[3]])
@@ -97,10 +97,12 @@ split_bars <- function(bars) {
   terms
 }
 
-# One term for each grouping factor that the right side nests and each effect on the left: (1 + x || a / b) has four.
+# One term for each grouping factor that the right side nests and each effect on the left: (1 + x || a / b) has four, (1 + x | a / b) two of correlated terms.
 split_bar <- function(bar) {
   groups <- nested_groups(bar[[3]], bar)
-  effects <- bar_effects(strip_parentheses(bar[[2]]), bar)
+  left <- strip_parentheses(bar[[2]])
+  effects <- bar_effects(left, bar)
+  if (is.null(effects)) return(lapply(groups, new_term, slope = NULL, left = left))
   unlist(lapply(groups, function(group) lapply(effects, function(slope) new_term(group, slope))), recursive = FALSE)
 }
 
@@ -139,15 +141,15 @@ group_leaves <- function(group) {
   c(group_leaves(group[[2]]), group_leaves(group[[3]]))
 }
 
-# NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar.
+# NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar. NULL for all: terms that are correlated.
 bar_effects <- function(left, bar) {
   terms <- tryCatch(stats::terms(stats::as.formula(call("~", left))), error = function(e) abort_group(bar))
   intercept <- attr(terms, "intercept") == 1
   labels <- attr(terms, "term.labels")
   slopes <- as.list(attr(terms, "variables"))[-1]
   if (!intercept && length(labels) == 0) abort_group(bar)
-  if (!is_call_to(bar, "||") && intercept && length(labels) > 0) abort_correlated_slopes(labels, bar)
-  if (length(slopes) != length(labels) || !is_call_to(bar, "||") && length(slopes) > 1) abort_one_slope(bar)
+  if (!is_call_to(bar, "||") && (intercept + length(labels) > 1 || length(slopes) != length(labels))) return(NULL)
+  if (length(slopes) != length(labels)) abort_one_slope(bar)
   c(if (intercept) list(NULL), slopes)
 }
 
@@ -201,17 +203,9 @@ abort_bar_place <- function(e) {
   abort_fastlmm("bar_place", paste0("a random term can only be added to the formula; it stands inside ", deparse1(e)), term = e)
 }
 
-abort_correlated_slopes <- function(slopes, bar) {
-  group <- deparse1(bar[[3]])
-  abort_bar("correlated_slopes", bar, paste0(
-    "asks for an intercept and slopes that are correlated, which is not offered; use independent ones, (1 + ", paste(slopes, collapse = " + "), " || ", group,
-    "), or lme4::lmer() where the kernel is the identity"
-  ))
-}
-
 abort_one_slope <- function(bar) {
   abort_bar("one_slope", bar, paste0(
-    "has several slopes, or one that is no variable; give numeric variables behind a double bar, (0 + x + z || ", deparse1(bar[[3]]), "), with I() around arithmetic"
+    "has an effect that is no variable; give numeric variables behind a double bar, (0 + x + z || ", deparse1(bar[[3]]), "), with I() around arithmetic"
   ))
 }
 
@@ -223,12 +217,17 @@ abort_nested <- function(bar) {
 }
 
 abort_same_term <- function(term) {
-  left <- if (is.null(term$slope)) "1" else paste("0 +", deparse1(term$slope))
-  written <- paste0("(", left, " | ", deparse1(term$group), ")")
+  written <- paste0("(", left_text(term), " | ", deparse1(term$group), ")")
   abort_fastlmm("same_term", paste0(
     "the formula has the random term ", written, " twice; for several kernels of one grouping factor write it once, with K = list(",
     deparse1(term$group), " = kernel_mix(...))"
   ), term = term)
+}
+
+# What stands to the left of the bar
+left_text <- function(term) {
+  if (!is.null(term$left)) return(deparse1(term$left))
+  if (is.null(term$slope)) "1" else paste("0 +", deparse1(term$slope))
 }
 
 abort_group <- function(bar) {

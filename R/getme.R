@@ -9,8 +9,8 @@
 #' | `y`, `offset`, `weights` | response (offset not subtracted), offset, prior weights |
 #' | `fixef`, `beta` | fixed effects, with and without names |
 #' | `b`, `mu` | random effects of all ids of K; fitted values |
-#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, with `lme4`'s names |
-#' | `Lambdat`, `Ztlist`, `Gp` | transposed relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`; transposed incidence matrices, one for each random effect; where their columns begin in `Z` |
+#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, with `lme4`'s names; of correlated terms the entries of T, lower triangular, by columns |
+#' | `Lambdat`, `Ztlist`, `Gp` | transposed relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`, of correlated terms the Kronecker product of `T T'` and K; transposed incidence matrices, one for each random effect; where their columns begin in `Z` |
 #' | `n_rtrms`, `n_rfacs` | random effects; grouping factors |
 #' | `devcomp` | pieces of the criterion and the dimensions, as `lme4` has them: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
 #' | `sigma`, `lengthscale` | residual standard deviation; length scales, of fits with a [gp()] term |
@@ -64,12 +64,12 @@ fit_components <- list(
   beta = function(fit) unname(fit$coefficients),
   b = function(fit) unlist(unname(lapply(fit$random, blup))),
   mu = function(fit) unname(conditional_fit(fit)),
-  theta = function(fit) structure(relative_sd(fit), names = theta_names(fit)),
-  lower = function(fit) structure(rep(0, length(fit$random)), names = theta_names(fit)),
+  theta = function(fit) structure(relative_root(fit)[theta_entries(fit)], names = theta_names(fit)),
+  lower = function(fit) structure(ifelse(covariance_parameters(fit$random)$what == "sigma_u", 0, -Inf), names = theta_names(fit)),
   Lambdat = function(fit) relative_factor(fit),
-  Ztlist = function(fit) structure(lapply(fit$random, function(one) Matrix::t(incidence(one, rownames(fit$frame)))), names = theta_names(fit)),
+  Ztlist = function(fit) structure(lapply(fit$random, function(one) Matrix::t(incidence(one, rownames(fit$frame)))), names = effect_labels(fit)),
   Gp = function(fit) as.integer(c(0, cumsum(lengths(lapply(fit$random, `[[`, "ids"))))),
-  n_rtrms = function(fit) length(fit$random),
+  n_rtrms = function(fit) length(blocks_of(fit$random)),
   n_rfacs = function(fit) length(by_group(fit)),
   devcomp = function(fit) criterion_parts(fit),
   sigma = function(fit) sigma(fit),
@@ -79,7 +79,7 @@ fit_components <- list(
   delta = function(fit) fit$delta,
   h2 = function(fit) fit$h2,
   flist = function(fit) grouping_factors(fit),
-  cnms = function(fit) lapply(fit$random, effect_name),
+  cnms = function(fit) lapply(unclass(VarCorr(fit))[], rownames),
   n = function(fit) fit$nobs,
   N = function(fit) fit$nobs,
   p = function(fit) length(fit$coefficients),
@@ -91,10 +91,25 @@ fit_components <- list(
 
 relative_sd <- function(fit) unname(sqrt(fit$sigma2 / fit$sigma2_e))
 
-theta_names <- function(fit) paste0(vapply(fit$random, `[[`, "", "name"), ".", vapply(fit$random, effect_name, ""))
+# Of T the lower triangle of each block by columns
+theta_entries <- function(fit) as.matrix(covariance_parameters(fit$random)[c("column", "second")])
+
+theta_names <- function(fit) {
+  name <- vapply(fit$random, effect_name, "")
+  at <- covariance_parameters(fit$random)
+  own <- at$column == at$second
+  paste0(vapply(fit$random, `[[`, "", "name")[at$column], ".", name[at$column], ifelse(own, "", paste0(".", name[at$second])))
+}
+
+effect_labels <- function(fit) paste0(vapply(fit$random, `[[`, "", "name"), ".", vapply(fit$random, effect_name, ""))
 
 relative_factor <- function(fit) {
-  Matrix::bdiag(unname(Map(function(one, theta) theta * kernel_factor(one), fit$random, relative_sd(fit))))
+  root <- relative_root(fit)
+  of_block <- function(labels) {
+    factor <- kernel_factor(fit$random[[labels[1]]])
+    if (length(labels) == 1) root[labels, labels] * factor else kronecker(Matrix::Matrix(t(root[labels, labels])), factor)
+  }
+  Matrix::bdiag(lapply(blocks_of(fit$random), of_block))
 }
 
 # R with R'R = K: as many rows as K has rank
@@ -111,7 +126,7 @@ criterion_parts <- function(fit) {
   n <- fit$nobs
   weights <- prior_weights(fit)
   wrss <- sum(weights * (response(fit) - conditional_fit(fit))^2)
-  ussq <- sum(mapply(squared_effects, fit$random, relative_sd(fit)^2))
+  ussq <- sum(vapply(blocks_of(fit$random), squared_block, 0, fit = fit))
   pwrss <- wrss + ussq
   ldRX2 <- fit$rank * log(fit$sigma2_e) - log_det(fit$vcov)
   df <- if (is_reml(fit)) n - fit$rank else n
@@ -123,7 +138,7 @@ criterion_parts <- function(fit) {
   )
   q <- sum(lengths(lapply(fit$random, `[[`, "ids")))
   dims <- c(
-    N = n, n = n, p = fit$rank, nmp = n - fit$rank, q = q, nth = length(fit$random), useSc = 1, reTrms = length(fit$random), spFe = 0,
+    N = n, n = n, p = fit$rank, nmp = n - fit$rank, q = q, nth = parameter_count(fit$random), useSc = 1, reTrms = length(blocks_of(fit$random)), spFe = 0,
     REML = if (is_reml(fit)) fit$rank else 0, GLMM = 0, NLMM = 0
   )
   list(cmp = cmp, dims = structure(as.integer(dims), names = names(dims)))
@@ -134,6 +149,21 @@ squared_effects <- function(random, theta2) {
   if (theta2 == 0) return(0)
   if (is_lowrank(random$kernel)) return(sum(random$alpha^2) / theta2)
   sum(random$alpha * blup(random)[random$index]) / theta2
+}
+
+# b'(T T' (x) K)^-1 b of the terms of a block, which lie where T T' reaches
+squared_block <- function(labels, fit) {
+  if (length(labels) == 1) return(squared_effects(fit$random[[labels]], relative_sd(fit)[match(labels, names(fit$random))]^2))
+  products <- vapply(fit$random[labels], function(k) vapply(fit$random[labels], effects_product, 0, k), numeric(length(labels)))
+  eigen <- eigen(tcrossprod(relative_root(fit)[labels, labels]), symmetric = TRUE)
+  kept <- eigen$values > 1e-12 * eigen$values[1]
+  sum(colSums(eigen$vectors * (products %*% eigen$vectors))[kept] / eigen$values[kept])
+}
+
+# alpha' K alpha of two terms
+effects_product <- function(one, other) {
+  if (is_lowrank(one$kernel)) return(sum(one$alpha * other$alpha))
+  sum(one$alpha * blup(other)[other$index])
 }
 
 # Of a process there is what needs no ids, and of a table of sums what needs no rows.
@@ -217,7 +247,8 @@ isSingular.default <- function(x, tol = 1e-4) {
 #' @export
 isSingular.fastlmm <- function(x, tol = 1e-4) {
   tol <- number_between(0, Inf)(tol, "tol")
-  any(x$sigma2 == 0 | relative_sd(x) * sqrt(vapply(x$random, `[[`, 0, "mean_diag")) < tol)
+  # of correlated terms the diagonal of T, as lme4 looks at it
+  any(x$sigma2 == 0 | abs(diag(relative_root(x))) * sqrt(vapply(x$random, `[[`, 0, "mean_diag")) < tol)
 }
 
 check_lme4 <- function(object, verb) {

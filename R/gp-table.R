@@ -73,6 +73,7 @@ gp_accumulate <- function(formula, data, basis, weights = NULL, na.action = getO
   parts <- split_formula(formula, data, parent.frame())
   if (is.null(parts$gp)) abort_formula("formula has no gp() term")
   check_gp_random(parts, NULL)
+  refuse_correlated(parts$random, "gp() does not stand beside")
   extras <- Filter(Negate(is.null), list(weights = substitute(weights)))
   whole <- model_variables(parts, data, extras)
   frame <- drop_incomplete(whole, as_na_action(na.action))

@@ -145,6 +145,7 @@ print.influence.fastlmm <- function(x, ...) {
 projection <- function(fit) {
   check_projection(fit)
   scale <- sqrt(prior_weights(fit) / fit$sigma2_e)
+  if (is_sparse_fit(fit)) return(sparse_projection(fit, scale))
   inverse <- inverse_covariance(fit, scale)
   X <- scale * unname(fixed_design(fit)[, fit$kept, drop = FALSE])
   G <- inverse$times(X)
@@ -270,7 +271,8 @@ delete_each <- function(fit, P) {
 shaped_covariances <- function(vcov, dfbeta) array(vcov, c(ncol(dfbeta), ncol(dfbeta), nrow(dfbeta)), list(colnames(dfbeta), colnames(dfbeta), rownames(dfbeta)))
 
 delete_groups <- function(fit, P, rows) {
-  each <- lapply(rows, function(S) delete_rows(fit, P, S))
+  blocks <- if (is.null(P$blocks)) lapply(rows, P$block) else P$blocks(rows)
+  each <- Map(function(S, block) delete_rows(fit, P, S, block), rows, blocks)
   p <- length(fit$kept)
   dfbeta <- matrix(vapply(each, `[[`, numeric(p), "dfbeta"), length(rows), p, byrow = TRUE, dimnames = list(names(rows), rownames(fit$vcov)))
   residuals <- numeric(fit$nobs)
@@ -281,9 +283,8 @@ delete_groups <- function(fit, P, rows) {
 }
 
 # Rows S are deleted by an indicator for each: its coefficients are the deletion residuals, of precision P[S, S].
-delete_rows <- function(fit, P, S) {
+delete_rows <- function(fit, P, S, block) {
   p <- length(fit$kept)
-  block <- P$block(S)
   root <- suppressWarnings(tryCatch(chol(block), error = function(e) NULL))
   if (is.null(root) || min(diag(root))^2 < least_left) return(list(dfbeta = rep(NA_real_, p), vcov = matrix(NA_real_, p, p), residuals = rep(NA_real_, length(S))))
   inverse <- chol2inv(root)

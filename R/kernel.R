@@ -11,6 +11,7 @@ mold_random <- function(K, parts, design, control) {
 # The effects of one term: several if its kernel is a mix.
 term_random <- function(term, K, design, control, several) {
   if (is.null(K) && is.null(term$group)) abort_no_random(design$terms)
+  if (!is.null(term$columns)) return(correlated_random(term, K, design, control, several))
   if (!is_mix(K)) return(list(naming_kernel(if (several) term_name(term), one_random(term, K, design, control))))
   ids <- if (is.null(term$group)) design$row_ids else union(unlist(lapply(K$kernels, mix_ids), use.names = FALSE), levels(term$id))
   one <- function(K, part) naming_kernel(paste0(term_name(term), ".", part), one_random(term, K, design, control, part, ids))

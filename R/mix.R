@@ -2,6 +2,7 @@
 
 # `start`: variances near an optimum that is known, the residual's last
 estimate_mix <- function(model, start = numeric(0)) {
+  if (anyDuplicated(block_numbers(model$random)) > 0) return(estimate_terms(model))
   answer <- call_rust(ffi_fit_mix, rust_model(model), start)
   found <- mix_found(answer$fit, names(model$random))
   found$optimum$route <- answer$route
@@ -73,6 +74,8 @@ share_table <- function(fit) {
   }
   labels <- names(fit$random)
   fitted <- row(fit$h2, fit$se$h2, paste0("h2 (", labels, ")"))
+  # a variance of slopes depends on the unit of their variable
+  if (has_blocks(fit)) return(fitted[0, ])
   part <- fit$sigma2 * vapply(fit$random, `[[`, 0, "mean_diag")
   scaled <- part / (sum(part) + fit$sigma2_e)
   if (isTRUE(all.equal(scaled, fit$h2, check.attributes = FALSE))) return(fitted)

@@ -26,8 +26,10 @@ model_variables <- function(parts, data, extras) {
 }
 
 random_variables <- function(terms) {
-  unique(unlist(lapply(terms, function(term) c(group_leaves(term$group), term$slope)), recursive = FALSE))
+  unique(unlist(lapply(terms, function(term) c(group_leaves(term$group), term$slope, left_variables(term$left))), recursive = FALSE))
 }
+
+left_variables <- function(left) if (!is.null(left)) as.list(attr(left_terms(left), "variables"))[-1]
 
 # Terms of the fixed part; everything that depends on the data comes from the frame of all variables.
 fixed_terms <- function(parts, whole, data, extras) {

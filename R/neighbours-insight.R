@@ -123,7 +123,7 @@ kept_names <- function(fit) names(fit$coefficients)[fit$kept]
 #' @noRd
 get_variance.fastlmm <- function(x, component = "all", verbose = TRUE, ...) {
   random <- row_variances(x)
-  intercept <- vapply(x$random, function(one) is.null(one$slope), NA)
+  intercept <- vapply(x$random, function(one) is_process(one$kernel) || coefficient_name(one) == "(Intercept)", NA)
   found <- list(
     var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = x$sigma2_e, var.distribution = x$sigma2_e, var.dispersion = 0,
     var.intercept = x$sigma2[intercept], var.slope = if (any(!intercept)) x$sigma2[!intercept]
@@ -135,13 +135,17 @@ get_variance.fastlmm <- function(x, component = "all", verbose = TRUE, ...) {
   unlist(found[part[match.arg(component, names(part))]], use.names = FALSE)
 }
 
-# Of each random effect the mean of its variance over the rows (Johnson 2014): sigma2 times the mean diagonal element of Z K Z'
+# Of each random effect the mean of its variance over the rows (Johnson 2014): sigma2 times the mean diagonal element of Z K Z'; its covariances with the effects that it is correlated with count
 row_variances <- function(fit) {
-  diagonal <- function(one) {
+  diagonal <- function(one, other = one) {
     if (is_process(one$kernel)) return(1)
-    mean(one$z^2 * kernel_diagonal(one)[one$index][one$group])
+    mean(one$z * other$z * kernel_diagonal(one)[one$index][one$group])
   }
-  fit$sigma2 * vapply(fit$random, diagonal, 0)
+  if (!has_blocks(fit)) return(fit$sigma2 * vapply(fit$random, diagonal, 0))
+  covariance <- effect_covariance(fit)
+  blocks <- block_numbers(fit$random)
+  one <- function(k) sum(vapply(which(blocks == blocks[k]), function(l) covariance[k, l] * diagonal(fit$random[[k]], fit$random[[l]]), 0))
+  structure(vapply(seq_along(blocks), one, 0), names = names(fit$random))
 }
 
 #' @exportS3Method insight::find_formula fastlmm_mlm

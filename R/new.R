@@ -5,9 +5,9 @@ new_parts <- function(formula, fixed, random, gp = NULL) {
   list(formula = formula, fixed = fixed, random = random, gp = gp)
 }
 
-# Expressions of the grouping factor (NULL: the rows) and of the slope (NULL: an intercept).
-new_term <- function(group, slope) {
-  list(group = group, slope = slope)
+# Expressions of the grouping factor (NULL: the rows), of the slope (NULL: an intercept), and of all that stands to the left of the bar where its terms are correlated.
+new_term <- function(group, slope, left = NULL) {
+  c(list(group = group, slope = slope), if (!is.null(left)) list(left = left))
 }
 
 # What the data say: model frame, fixed terms, X, response, weights, and for each random term the id (factor), the multiplier in each row and the call
@@ -54,17 +54,23 @@ new_fastlmm <- function(model, found) {
   optimum <- found$optimum
   optimum$local <- as.data.frame(optimum$local)
   structure(
-    list(
+    c(list(
       call = model$call, formula = model$formula, terms = model$terms, frame = model$frame, xlevels = model$xlevels,
       contrasts = model$contrasts, method = model$method, coefficients = found$coefficients, vcov = found$vcov, kept = found$kept,
       null_space = null_space(model$X, found$kept), rank = found$rank,
       sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
-      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + length(model$random) + 1, status = optimum$status
-    ),
+      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + parameter_count(model$random) + 1, status = optimum$status
+    ), found["relative"[!is.null(found$relative)]]),
     class = "fastlmm"
   )
+}
+
+# Variances and covariances of the random effects
+parameter_count <- function(random) {
+  terms <- tabulate(block_numbers(random))
+  as.integer(sum(terms * (terms + 1) / 2))
 }
 
 # The coefficients of each random effect, with which its predictions are K[, index] %*% alpha

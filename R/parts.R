@@ -28,7 +28,7 @@ random_terms <- function(fit) {
 
 random_term <- function(random) {
   if (is.null(random$expr) || is_gp(random$expr)) return(random$expr)
-  left <- if (is.null(random$slope)) 1 else call("+", 0, random$slope)
+  left <- if (!is.null(random$left)) random$left else if (is.null(random$slope)) 1 else call("+", 0, random$slope)
   call("(", call("|", left, random$expr))
 }
 
@@ -73,7 +73,12 @@ joint_covariance <- function(fit) {
   X <- unname(fixed_design(fit)[, fit$kept, drop = FALSE])
   check_joint_size(nrow(X), sum(lengths(lapply(fit$random, `[[`, "ids"))))
   Z <- as.matrix(random_design(fit))
-  G <- as.matrix(Matrix::bdiag(unname(Map(function(one, sigma2) sigma2 * kernel_block(one, seq_along(one$ids), seq_along(one$ids)), fit$random, fit$sigma2))))
+  covariance <- effect_covariance(fit)
+  of_block <- function(labels) {
+    one <- fit$random[[labels[1]]]
+    kronecker(covariance[labels, labels], kernel_block(one, seq_along(one$ids), seq_along(one$ids)))
+  }
+  G <- as.matrix(Matrix::bdiag(lapply(blocks_of(fit$random), of_block)))
   GZ <- tcrossprod(G, Z)
   root <- tryCatch(chol(Z %*% GZ + diag(fit$sigma2_e / prior_weights(fit), nrow(X))), error = function(e) abort_joint_singular())
   half <- backsolve(root, t(GZ), transpose = TRUE)

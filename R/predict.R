@@ -128,9 +128,8 @@ only_random <- function(re.form) {
 which_random <- function(fit, re.form) {
   bars <- find_bars(re.form[[length(re.form)]])
   if (length(bars) == 0) return(FALSE)
-  key <- function(group, slope) paste(deparse1(group), deparse1(slope))
-  asked <- vapply(split_bars(bars), function(term) key(term$group, term$slope), "")
-  there <- vapply(fit$random, function(one) key(one$expr, one$slope), "")
+  asked <- vapply(split_bars(bars), function(term) paste(left_text(term), "|", deparse1(term$group)), "")
+  there <- vapply(fit$random, function(one) paste(left_text(one), "|", deparse1(one$expr)), "")
   if (all(asked %in% there)) there %in% asked else FALSE
 }
 
@@ -181,6 +180,7 @@ target_mean <- function(fit, targets, sources) {
 
 target_variance <- function(fit, targets, sources, k_diag = NULL) {
   if (length(sources) == 0) return(quadratic(targets$X, fit$vcov))
+  if (is_sparse_fit(fit)) return(sparse_variance(fit, targets, sources, k_diag))
   if (length(fit$random) > 1) return(mix_variance(fit, targets, sources, k_diag))
   one_variance(fit, targets$X, targets$random[[1]], sources[[1]], k_diag)
 }

@@ -10,7 +10,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   print(format_var_corr(VarCorr(x), digits), quote = FALSE)
   print_groups(x)
   if (is_gp_fit(x)) print_lengthscale(x, digits)
-  cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
+  if (!has_blocks(x)) cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
   print_fixed(x$coefficients, digits)
   writeLines(as.character(fit_notes(x)))
   invisible(x)
@@ -24,7 +24,8 @@ print_title <- function(fit) {
   cat("Formula: ", paste(deparse(whole_formula(fit)), collapse = "\n"), "\n", sep = "")
   for (part in c("data", "weights", "offset", "subset")) print_call_part(fit$call, part)
   if (inherits(fit, "fastlmm_gp_mlm")) return(cat("Kernel: ", gp_many_label(fit), "\n", sep = ""))
-  labels <- paste(sub("^\\.row", "rows", names(fit$random)), vapply(fit$random, kernel_label, ""))
+  random <- fit$random[!duplicated(block_numbers(fit$random))]
+  labels <- paste(sub("^\\.row", "rows", names(random)), vapply(random, kernel_label, ""))
   cat(if (length(labels) > 1) "Kernels: " else "Kernel: ", paste(labels, collapse = "\n         "), "\n", sep = "")
 }
 
@@ -100,7 +101,8 @@ fit_notes <- function(fit) {
 
 # What it means is said by the message of the fit, and not again at each look.
 boundary_note <- function(optimum) {
-  what <- if (length(optimum$zero) > 0) paste("variance 0 of", toString(optimum$zero)) else optimum$boundary
+  what <- c(if (length(optimum$zero) > 0) paste("variance 0 of", toString(optimum$zero)), if (length(optimum$singular) > 0) paste("singular covariance of", toString(optimum$singular)))
+  what <- if (length(what) > 0) paste(what, collapse = "; ") else optimum$boundary
   if (optimum$boundary != "none") paste0("Boundary fit: ", what, ". It is valid.")
 }
 

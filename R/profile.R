@@ -7,7 +7,7 @@
 #' therefore centred at its ML estimate.
 #'
 #' @param fitted a fit by [fastlmm_fit()].
-#' @param which parameters, by name or number: `.sig01`, `.sig02`, ... (standard deviations of the random effects), `.sigma` (of the
+#' @param which parameters, by name or number: `.sig01`, `.sig02`, ... (standard deviations of the random effects; of correlated terms in `lme4`'s order, the first, its correlations, the second, ...), `.sigma` (of the
 #'   residual), `h2` (with several random effects the share of each in the sum of all variances, `h2.id`, `h2.block`), then the fixed
 #'   effects; `"theta_"` all but the fixed effects, `"beta_"` the fixed effects. With one random effect there is by name also `delta`. `NULL`: all
 #'   but `delta`. With several random effects each point of a curve is an optimisation over the others.
@@ -51,7 +51,9 @@ as.data.frame.fastlmm_profile <- function(x, row.names = NULL, optional = FALSE,
 }
 
 profile_curves <- function(fit, table, zeta_max, points) {
-  found <- if (length(fit$random) > 1) {
+  found <- if (is_sparse_fit(fit)) {
+    terms_profiles(ffi_profile_terms, fit, table, zeta_max, points)
+  } else if (length(fit$random) > 1) {
     mix_profiles(ffi_profile_mix, fit, table, zeta_max, points)
   } else {
     Map(function(what, column) list(curve = call_rust(ffi_profile, fit$rotated, fit$method, what, column, zeta_max, points)), table$what, table$column)
@@ -97,19 +99,31 @@ fit_again <- function(fit, start) {
   again
 }
 
-# One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), range.
+# One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), of a correlation that of the other effect too, range.
 parameter_table <- function(fit) {
   p <- length(fit$coefficients)
   n <- length(fit$random)
-  shares <- if (n == 1) "h2" else paste0("h2.", names(fit$random))
+  of_effects <- covariance_parameters(fit$random)
+  m <- nrow(of_effects)
+  # shares of variances with different units mean nothing
+  shares <- if (n == 1) "h2" else if (!has_blocks(fit)) paste0("h2.", names(fit$random))
+  s <- length(shares)
+  is_sd <- of_effects$what == "sigma_u"
   table <- data.frame(
-    name = make.unique(c(sprintf(".sig%02d", seq_len(n)), ".sigma", shares, names(fit$coefficients), "delta")),
-    what = rep(c("sigma_u", "sigma_e", "h2", "beta", "delta"), c(n, 1, n, p, 1)),
-    column = c(seq_len(n), 0L, seq_len(n), match(seq_len(p), fit$kept), 0L),
-    lower = rep(c(0, -Inf, 0), c(2 * n + 1, p, 1)),
-    upper = rep(c(Inf, 1, Inf), c(n + 1, n, p + 1))
+    name = make.unique(c(sprintf(".sig%02d", seq_len(m)), ".sigma", shares, names(fit$coefficients), "delta")),
+    what = c(of_effects$what, rep(c("sigma_e", "h2", "beta", "delta"), c(1, s, p, 1))),
+    column = c(defined_column(fit, of_effects), 0L, seq_len(s), match(seq_len(p), fit$kept), 0L),
+    second = c(of_effects$second, rep(0L, 1 + s + p + 1)),
+    lower = c(ifelse(is_sd, 0, -1), rep(c(0, -Inf, 0), c(1 + s, p, 1))),
+    upper = c(ifelse(is_sd, Inf, 1), rep(c(Inf, 1, Inf), c(1, s, p + 1)))
   )
   if (n == 1) table else table[table$what != "delta", ]
+}
+
+# A correlation with an effect of variance 0 is not defined.
+defined_column <- function(fit, parameters) {
+  zero <- unname(fit$sigma2) == 0
+  ifelse(parameters$what == "correlation" & (zero[parameters$column] | zero[parameters$second]), NA, parameters$column)
 }
 
 # A likelihood that is infinite or flat has no profile: of all parameters, or (kernel confounded with X) of those

@@ -26,7 +26,7 @@ ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), 
   which <- one_of(which, c("observed", "all"))
   groups <- wanted_groups(by_group(object), whichel)
   known <- vapply(groups, keeps_covariances, NA, fit = object, which = which)
-  if (condVar && length(object$random) > 1 && !is_gp_fit(object) && !all(known)) object$prepared <- prepare_mix(object)
+  if (condVar && length(object$random) > 1 && !is_gp_fit(object) && !is_sparse_fit(object) && !all(known)) object$prepared <- prepare_mix(object)
   effects <- lapply(groups, group_effects, fit = object, condVar = condVar, which = which)
   structure(if (drop) lapply(effects, dropped_frame) else effects, class = "ranef.fastlmm")
 }

@@ -43,25 +43,39 @@ simulate_new <- function(fit, nsim, seed, re.form, newdata) {
   on.exit(state$restore())
   mean <- drop(design$X[, fit$kept, drop = FALSE] %*% fit$coefficients[fit$kept]) + design$offset
   draws <- mean + sqrt(fit$sigma2_e) * matrix(rnorm(n * nsim), ncol = nsim)
-  for (k in seq_along(fit$random)) draws <- draws + new_effects(fit$random[[k]], design$random[[k]], fit$sigma2[[k]], nsim, kept[k])
+  for (labels in blocks_of(fit$random)) {
+    own <- match(labels, names(fit$random))
+    root <- sqrt(fit$sigma2_e) * relative_root(fit)[own, own, drop = FALSE]
+    draws <- draws + new_effects(fit$random[own], design$random[own], root, nsim, kept[own[1]])
+  }
   dimnames(draws) <- list(rownames(newdata), paste0("sim_", seq_len(nsim)))
   structure(as.data.frame(draws), seed = state$seed)
 }
 
-# An effect in other rows, drawn or as predicted. Without a kernel its ids need not be known to be drawn.
-new_effects <- function(random, new, sigma2, nsim, kept) {
+# The effects of a block in other rows, drawn or as predicted
+new_effects <- function(random, new, root, nsim, kept) {
+  if (kept) return(Reduce(`+`, Map(kept_effect, random, new)))
+  block_draws(Map(drawn_places, random, new), root, nsim)
+}
+
+kept_effect <- function(random, new) {
   id <- unique(new$id)
-  if (kept || !is.null(random$kernel)) {
-    at <- match(id, random$ids)
-    if (anyNA(at)) abort_new_levels(id[is.na(at)], random)
-    if (kept) return(new$z * unname(blup(random))[at][match(new$id, id)])
-    random$index <- at
-  } else {
-    random$index <- seq_along(id)
-  }
+  new$z * unname(blup(random))[known_places(random, id)][match(new$id, id)]
+}
+
+known_places <- function(random, id) {
+  at <- match(id, random$ids)
+  if (anyNA(at)) abort_new_levels(id[is.na(at)], random)
+  at
+}
+
+# Without a kernel ids need not be known to be drawn.
+drawn_places <- function(random, new) {
+  id <- unique(new$id)
+  random$index <- if (is.null(random$kernel)) seq_along(id) else known_places(random, id)
   random$group <- match(new$id, id)
   random$z <- new$z
-  effect_draws(random, sigma2, nsim)
+  random
 }
 
 # ---- parts ----------------------------------------------------------------------------------------------
@@ -72,16 +86,36 @@ residual_draws <- function(fit, nsim) {
 }
 
 random_draws <- function(fit, nsim, which) {
-  draws <- function(random, sigma2) if (is_process(random$kernel)) process_draws(fit, sigma2, nsim) else effect_draws(random, sigma2, nsim)
-  Reduce(`+`, Map(draws, fit$random[which], fit$sigma2[which]), 0)
+  if (is_gp_fit(fit)) {
+    draws <- function(random, sigma2) if (is_process(random$kernel)) process_draws(fit, sigma2, nsim) else effect_draws(random, sigma2, nsim)
+    return(Reduce(`+`, Map(draws, fit$random[which], fit$sigma2[which]), 0))
+  }
+  chosen <- names(fit$random)[which]
+  of_block <- function(labels) {
+    own <- match(labels, names(fit$random))
+    block_draws(fit$random[own], sqrt(fit$sigma2_e) * relative_root(fit)[own, own, drop = FALSE], nsim)
+  }
+  Reduce(`+`, lapply(Filter(function(labels) labels[1] %in% chosen, blocks_of(fit$random)), of_block), 0)
 }
 
-effect_draws <- function(random, sigma2, nsim) {
+effect_draws <- function(random, sigma2, nsim) random$z * sqrt(sigma2) * level_draws(random, nsim)[random$group, , drop = FALSE]
+
+# Effects whose covariance is L L' over that of their levels
+block_draws <- function(random, L, nsim) {
+  u <- lapply(random, level_draws, nsim)
+  of_term <- function(k) {
+    b <- Reduce(`+`, lapply(seq_along(u), function(l) L[k, l] * u[[l]]))
+    random[[k]]$z * b[random[[k]]$group, , drop = FALSE]
+  }
+  Reduce(`+`, lapply(seq_along(u), of_term))
+}
+
+# Draws with the covariance of the levels, a column each
+level_draws <- function(random, nsim) {
   normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
   K <- random$kernel
   u <- if (is_lowrank(K)) as.matrix(K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W))) else normal(length(random$index))
-  if (is.matrix(K)) u <- kernel_root(K[random$index, random$index, drop = FALSE], u)
-  random$z * sqrt(sigma2) * u[random$group, , drop = FALSE]
+  if (is.matrix(K)) kernel_root(K[random$index, random$index, drop = FALSE], u) else u
 }
 
 # L u with K = L L': a pivoted Cholesky stops at the rank of a singular K.

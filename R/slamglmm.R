@@ -110,6 +110,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   cis <- cis_frames(cis, data)
   design <- mold_design(parts, data, c(extras, list(cis = cis_rows_known(cis))[!is.null(cis)]), stats::na.omit, NULL)
   design$frame[["(cis)"]] <- NULL
+  refuse_correlated(design$random, "slamglmm_fit() does not offer")
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
   plan$steps <- check_rays(rays, length(random))

@@ -104,10 +104,16 @@ tidy_fixed <- function(fit, df, interval) {
 tidy_ran_pars <- function(fit, scales, interval) {
   table <- as.data.frame(VarCorr(fit))
   is_sd <- scales == "sdcor"
-  rows <- ran_pars_rows(table$grp, paste0(if (is_sd) "sd__" else "var__", ifelse(is.na(table$var1), "Observation", table$var1)), table[[scales]])
+  what <- ifelse(is.na(table$var2), if (is_sd) "sd__" else "var__", if (is_sd) "cor__" else "cov__")
+  name <- ifelse(is.na(table$var2), ifelse(is.na(table$var1), "Observation", table$var1), paste0(table$var1, ".", table$var2))
+  rows <- ran_pars_rows(table$grp, paste0(what, name), table[[scales]])
   if (is_gp_fit(fit)) return(tidy_gp_pars(fit, rows, is_sd, interval))
-  limits <- interval(c(sprintf(".sig%02d", seq_along(fit$random)), ".sigma"))
-  bound(rows, if (is_sd || is.null(limits)) limits else limits^2)
+  limits <- interval(c(covariance_names(fit), ".sigma"))
+  if (!is_sd && !is.null(limits)) {
+    limits <- limits^2
+    limits[!is.na(table$var2), ] <- NA
+  }
+  bound(rows, limits)
 }
 
 # The standard deviations' errors are those of variances over twice the standard deviation. Intervals are of variances; in Fourier space a process beside groups has none but the residual's.
@@ -125,6 +131,14 @@ tidy_gp_pars <- function(fit, rows, is_sd, interval) {
     bound(rows, if (is_sd && !is.null(limits)) sqrt(limits) else limits),
     bound(lengths, interval(if (given) rep(NA, nrow(lengths)) else lengths$term))
   )
+}
+
+# The parameters of the covariances in the order of as.data.frame(VarCorr(fit))
+covariance_names <- function(fit) {
+  table <- covariance_parameters(fit$random)
+  names <- sprintf(".sig%02d", seq_len(nrow(table)))
+  block <- block_numbers(fit$random)[table$column]
+  names[order(block, table$what != "sigma_u")]
 }
 
 ran_pars_rows <- function(group, term, estimate) {

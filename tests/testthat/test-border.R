@@ -20,7 +20,7 @@ test_that("the words that R uses are those that Rust reads", {
   expect_identical(words$cov, gp_kernels)
   expect_setequal(words$test, choices(fastlmm_scan, "test"))
   expect_setequal(words$refit, setdiff(choices(fastlmm_scan, "refit"), "hybrid"))
-  expect_setequal(words$what, c("lengthscale", "beta", "sigma_u", "sigma_e", "h2", "delta"))
+  expect_setequal(words$what, c("lengthscale", "beta", "sigma_u", "sigma_e", "h2", "delta", "correlation"))
   expect_setequal(words$kind, c(mgp()$kind, horseshoe()$kind))
 })
 

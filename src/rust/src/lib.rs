@@ -28,6 +28,7 @@ mod slam_basis;
 mod slam_link;
 mod slam_rays;
 mod slam_summaries;
+mod sparse;
 mod view;
 mod words;
 mod work;
@@ -50,6 +51,7 @@ extendr_module! {
     use slam_basis;
     use slam_rays;
     use slam_summaries;
+    use sparse;
     use words;
     use work;
 }

@@ -67,7 +67,7 @@ fn parameter(what: &str, number: i32, model: &mix::MixModel<'_>) -> Reply<MixPar
         ParameterName::SigmaE => MixParameter::Sigma(effects),
         ParameterName::H2 => MixParameter::Share(view::index(number, effects, "number")?),
         ParameterName::Beta => MixParameter::Beta(view::index(number, model.x.ncols(), "column")?),
-        ParameterName::Delta | ParameterName::Lengthscale => {
+        ParameterName::Delta | ParameterName::Correlation | ParameterName::Lengthscale => {
             let why = format!("is \"{what}\", which a model of several effects has not");
             return Err(Error::Argument { what: "what", why }.into());
         }

@@ -17,17 +17,14 @@ pub fn parameter(what: &str, column: i32, rank: usize) -> Reply<Option<Parameter
         ParameterName::H2 => Parameter::H2,
         ParameterName::Delta => Parameter::Delta,
         ParameterName::Beta => Parameter::Beta(view::index(column, rank, "column")?),
-        ParameterName::Lengthscale => return Ok(None),
+        ParameterName::Lengthscale | ParameterName::Correlation => return Ok(None),
     }))
 }
 
 /// One of a model without a length scale
 pub fn checked(what: &str, column: i32, rank: usize) -> Reply<Parameter> {
-    let why = || "is \"lengthscale\", which this model has not".to_owned();
-    Ok(parameter(what, column, rank)?.ok_or_else(|| Error::Argument {
-        what: "what",
-        why: why(),
-    })?)
+    let why = format!("is \"{what}\", which this model has not");
+    Ok(parameter(what, column, rank)?.ok_or(Error::Argument { what: "what", why })?)
 }
 
 /// Profile of one parameter out to |zeta| = zeta_max.

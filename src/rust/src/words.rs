@@ -30,13 +30,14 @@ pub enum ParameterName {
     H2,
     Delta,
     Beta,
+    Correlation,
     Lengthscale,
 }
 
 words!(
     ParameterName, "what",
     "sigma_u" => ParameterName::SigmaU, "sigma_e" => ParameterName::SigmaE, "h2" => ParameterName::H2, "delta" => ParameterName::Delta, "beta" => ParameterName::Beta,
-    "lengthscale" => ParameterName::Lengthscale
+    "correlation" => ParameterName::Correlation, "lengthscale" => ParameterName::Lengthscale
 );
 
 /// Which statistics of many responses are kept.

@@ -91,6 +91,15 @@ pub enum Error {
         label: String,
     },
 
+    /// A kernel without an inverse where one is needed.
+    #[error(
+        "the kernel of \"{label}\" is singular for the ids with data, and correlated terms need its inverse: leave out ids that are copies of others, or add a small number to its diagonal"
+    )]
+    SingularKernel {
+        /// Name of the effect.
+        label: String,
+    },
+
     /// Effects that explain the response to rounding.
     #[error("{by} explain the response exactly: the likelihood has no bound and the variances no estimates")]
     Explained {
@@ -258,6 +267,7 @@ impl Error {
             Error::NotPositive { .. } => "not_positive",
             Error::Alike { .. } => "alike",
             Error::Vanishes { .. } => "confounded",
+            Error::SingularKernel { .. } => "singular_kernel",
             Error::Explained { .. } => "explained",
             Error::BasisAboveRows { .. } => "basis",
             Error::Rough { .. } | Error::RoughForRows { .. } => "rough",
@@ -288,7 +298,11 @@ impl Error {
     /// The numbers of the message, by name.
     pub fn numbers(&self) -> Vec<(&'static str, f64)> {
         match *self {
-            Error::Alike { .. } | Error::Vanishes { .. } | Error::Explained { .. } | Error::Response { .. } => vec![],
+            Error::Alike { .. }
+            | Error::Vanishes { .. }
+            | Error::SingularKernel { .. }
+            | Error::Explained { .. }
+            | Error::Response { .. } => vec![],
             Error::Shape { found, expected, .. } => vec![("found", found as f64), ("expected", expected as f64)],
             Error::TooFewRows { n, rank } => vec![("n", n as f64), ("rank", rank as f64)],
             Error::NotIdentifiable { scale } => vec![("scale", scale)],

@@ -141,7 +141,7 @@ impl SparseSearch<'_, '_> {
     }
 
     /// The unit of each entry: `m - tr(P C^-1)`, by which the log-determinant rises with the logarithm of T, is what the data know of an effect, and half of its curvature.
-    fn units(&self, at: &Reached) -> Vec<f64> {
+    pub(super) fn units(&self, at: &Reached) -> Vec<f64> {
         let unit = |(k, &(r, a, _)): (usize, &(usize, usize, usize))| {
             let diagonal = self.diagonal(r, a);
             let ratio = at.log_det[diagonal] / at.theta[diagonal];

@@ -55,7 +55,7 @@ fn factorise(a: &mut [f64], l: usize) -> Option<f64> {
 }
 
 /// `b <- L^-1 b`
-fn forward(root: &[f64], b: &mut [f64]) {
+pub(crate) fn forward(root: &[f64], b: &mut [f64]) {
     let l = b.len();
     for i in 0..l {
         let sum: f64 = (0..i).map(|k| root[i * l + k] * b[k]).sum();

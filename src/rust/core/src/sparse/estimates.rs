@@ -101,6 +101,24 @@ impl SparseSearch<'_, '_> {
         })
     }
 
+    /// Estimate and standard error of a coefficient of a kept column.
+    pub(super) fn coefficient(&self, theta: &[f64], j: usize) -> Result<(f64, f64)> {
+        let t = self.factors(theta);
+        let found = self.workers.run(|par| {
+            let fixed = self.problem.fixed_part(&self.problem.point(t, par)?, par);
+            Some(self.problem.coefficients(&fixed))
+        });
+        let failed = Error::NoConvergence {
+            what: "the fit at its optimum",
+            iterations: 0,
+        };
+        let (beta, vcov) = found.ok_or(failed)?;
+        match beta.get(j) {
+            Some(estimate) => Ok((*estimate, vcov[j][j].sqrt())),
+            None => Err(Error::outside("column", j + 1, beta.len())),
+        }
+    }
+
     fn optimum(&self, theta: &[f64], deviance: f64, s2: f64) -> SparseOptimum {
         let (problem, t) = (self.problem, self.factors(theta));
         let in_units = |(effect, t): (&ScaledEffect<'_>, &Mat<f64>)| (effect.number, effect.of_user(t));

@@ -45,7 +45,7 @@ pub(super) fn fit_if(
     method: Method,
     threads: usize,
     monitor: &mut dyn Monitor,
-    suits: impl Fn(&SparseProblem<'_>) -> bool,
+    mut suits: impl FnMut(&SparseProblem<'_>) -> bool,
 ) -> Result<Option<SparseFit>> {
     let workers = Workers::new(threads)?;
     monitor.check()?;

@@ -38,6 +38,19 @@ impl SparseProblem<'_> {
         least.is_some_and(|least| least > INDEPENDENT)
     }
 
+    /// Effect and term, by the model, of which X leaves nothing.
+    pub(super) fn vanished_term(&self) -> Option<(usize, usize)> {
+        let terms = self
+            .arrangement
+            .effects
+            .iter()
+            .flat_map(|e| (0..e.terms).map(|a| (e.number, a)));
+        let mut gone = terms
+            .zip(self.term_sums())
+            .filter(|(_, sums)| sums.left <= LEFT * sums.trace);
+        gone.next().map(|(place, _)| place)
+    }
+
     /// Number of an effect's first term among all of them.
     fn first_term(&self, r: usize) -> usize {
         self.arrangement.effects[..r].iter().map(|effect| effect.terms).sum()

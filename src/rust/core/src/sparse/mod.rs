@@ -34,7 +34,11 @@
 //! | `search`, `descent` | starts, a quasi-Newton method and Newton steps, columns of T_r that are zero |
 //! | `fit`, `estimates` | [`fit::fit`], and what it says in the user's units |
 //! | `identified` | whether the variances of independent terms can be told apart |
-//! | `of_mix`, `route` | effects without kernels as effects of levels; which way a model with several effects is fitted |
+//! | `of_mix` | effects of [`crate::mix`] as effects of levels, with their blocks |
+//! | `terms`, `term_errors` | a fit in terms of these effects, standard errors of variances and correlations |
+//! | `term_targets` | variances of predictions, leverages |
+//! | `term_profile`, `held`, `minimise` | likelihood along one parameter |
+//! | `route` | which way a model with several effects is fitted |
 
 mod cross_products;
 mod descent;
@@ -42,7 +46,9 @@ pub(crate) mod elimination;
 pub mod estimates;
 pub mod fit;
 pub(crate) mod gradient;
+mod held;
 mod identified;
+mod minimise;
 pub mod of_mix;
 mod penalty;
 pub(crate) mod point;
@@ -50,6 +56,10 @@ pub mod problem;
 pub(crate) mod rest;
 pub mod route;
 mod search;
+mod term_errors;
+pub mod term_profile;
+pub mod term_targets;
+pub mod terms;
 mod units;
 
 use crate::kernel::sparse::Sparse;

@@ -120,6 +120,18 @@ impl<'a> SparseProblem<'a> {
         deviance + self.constant
     }
 
+    /// Effect here, and term, of an effect and term of the model.
+    pub(super) fn place_of(&self, (number, term): (usize, usize)) -> (usize, usize) {
+        let effects = &self.arrangement.effects;
+        (effects.iter().position(|e| e.number == number).unwrap_or(0), term)
+    }
+
+    /// An entry of T in the user's units over that here.
+    pub(super) fn unit_of(&self, (r, a, _): (usize, usize, usize)) -> f64 {
+        let effect = &self.arrangement.effects[r];
+        effect.penalty.root_unit / effect.unit[a]
+    }
+
     /// T by the order of the model and in its units, in those of the problem.
     fn factors(&self, t: &[Mat<f64>]) -> Vec<Mat<f64>> {
         self.arrangement

@@ -1,6 +1,6 @@
 //! Which way a model with several effects is fitted.
 
-use super::of_mix::fit_mix;
+use super::terms::fit_mix;
 use crate::kernel::Kernel;
 use crate::likelihood::Method;
 use crate::mix::MixModel;

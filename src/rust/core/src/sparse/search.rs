@@ -344,7 +344,7 @@ fn share_grid(effects: usize) -> Vec<Vec<f64>> {
 }
 
 /// The lower triangular root of T T', with columns of zeros for pivots that are zero.
-fn semidefinite_root(t: &Mat<f64>) -> Mat<f64> {
+pub(super) fn semidefinite_root(t: &Mat<f64>) -> Mat<f64> {
     let (l, full) = (t.nrows(), t * t.transpose());
     let mut root = Mat::<f64>::zeros(l, l);
     for j in 0..l {

@@ -21,5 +21,6 @@ mod slam_cis;
 mod slam_loading_means;
 mod sparse;
 mod sparse_routes;
+mod sparse_terms;
 mod sparse_world;
 mod type_names;

@@ -4,8 +4,8 @@ use crate::definition::{close, noise};
 use crate::mixed::{Mixed, Own, Term, dense};
 use fastlmm_core::likelihood::Method;
 use fastlmm_core::mix::fit::MixFit;
-use fastlmm_core::sparse::of_mix::fit_mix;
 use fastlmm_core::sparse::route::{Route, fit};
+use fastlmm_core::sparse::terms::fit_mix;
 
 fn slope(mut term: Term) -> Term {
     term.z = (0..term.group.len()).map(|i| 2.0 * noise(3, i, 7) - 0.4).collect();

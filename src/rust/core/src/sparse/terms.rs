@@ -1,0 +1,146 @@
+//! A fit of effects of levels, in terms of the effects of a [`MixModel`](crate::mix::MixModel).
+
+use super::estimates::{SparseFit, SparseOptimum};
+use super::fit::fit_if;
+use super::of_mix::{Places, TermModel};
+use super::term_errors::TermErrors;
+use crate::kernel::Kernel;
+use crate::likelihood::Method;
+use crate::linalg::product;
+use crate::mix::MixModel;
+use crate::mix::conditional::Conditional;
+use crate::mix::fit::{Components, MixFit};
+use crate::runtime::error::{Error, Result};
+use crate::runtime::monitor::Monitor;
+use crate::runtime::parallel::Workers;
+use faer::{Mat, Par};
+
+/// A fit of several effects, some of which may be correlated.
+pub struct TermFit {
+    /// Its variances and all that goes with them.
+    pub mix: MixFit,
+    /// T with `s2 T T'` the covariance of all effects, over that of their levels.
+    pub relative: Mat<f64>,
+    /// Standard errors of the correlations.
+    pub correlation: Mat<f64>,
+}
+
+/// The fit of several effects of independent levels. `None` where this is not the way: an effect has a kernel, variances cannot be told apart, or the residual's tends to zero.
+pub fn fit_mix(
+    model: &MixModel<'_>,
+    method: Method,
+    threads: usize,
+    monitor: &mut dyn Monitor,
+) -> Result<Option<MixFit>> {
+    if !model.effects.iter().all(|e| matches!(e.kernel, Kernel::Identity)) {
+        return Ok(None);
+    }
+    let terms = TermModel::new(model, &[], Par::Seq)?;
+    let (levels, places) = terms.levels();
+    let found = fit_if(&levels, method, threads, monitor, |problem| problem.is_identified())?;
+    Ok(found.map(|found| described(found, &terms, &places).mix))
+}
+
+/// The same of any effects. `blocks`: effects with the same number are correlated.
+pub fn fit_terms(
+    model: &MixModel<'_>,
+    blocks: &[usize],
+    method: Method,
+    threads: usize,
+    monitor: &mut dyn Monitor,
+) -> Result<TermFit> {
+    let workers = Workers::new(threads)?;
+    let terms = workers.run(|par| TermModel::new(model, blocks, par))?;
+    let (levels, places) = terms.levels();
+    let mut vanished = None;
+    let found = fit_if(&levels, method, threads, monitor, |problem| {
+        vanished = problem.vanished_term();
+        vanished.is_none()
+    })?;
+    if let Some(place) = vanished {
+        let k = places.iter().position(|other| *other == place).unwrap_or(0);
+        let label = model.effects[k].label.to_owned();
+        return Err(Error::Vanishes { label });
+    }
+    let none = Error::NoConvergence {
+        what: "the search for the covariances: the likelihood is flat along some of them, or rises as the residual variance tends to zero; leave terms out. It",
+        iterations: 0,
+    };
+    Ok(described(found.ok_or(none)?, &terms, &places))
+}
+
+fn described(found: SparseFit, terms: &TermModel<'_>, places: &Places) -> TermFit {
+    let best = components(&found.best, places);
+    let errors = TermErrors::new(&found, places);
+    let (of_components, correlation) = (errors.of_components(&best), errors.of_correlations());
+    let mix = MixFit {
+        errors: of_components,
+        alpha: (0..places.len()).map(|k| alpha(&found, terms, places, k)).collect(),
+        conditional: conditional(&found, places),
+        locals: found.locals.iter().map(|l| components(l, places)).collect(),
+        grid: found.grid.iter().map(|g| components(g, places)).collect(),
+        // in the logarithm of a variance, which is twice that of T
+        slope: 0.5 * found.slope,
+        dropped: 0,
+        fixed: found.fixed,
+        beta: found.beta,
+        vcov: found.vcov,
+        kept: found.kept,
+        best,
+    };
+    TermFit {
+        mix,
+        correlation,
+        relative: relative(&found.best, places),
+    }
+}
+
+fn components(at: &SparseOptimum, places: &Places) -> Components {
+    let row = |r: usize, a: usize| (0..=a).map(|b| at.factors[r][(a, b)].powi(2)).sum::<f64>();
+    Components {
+        sigma2: places.iter().map(|&(r, a)| at.sigma2_e * row(r, a)).collect(),
+        sigma2_e: at.sigma2_e,
+        log_lik: at.log_lik,
+    }
+}
+
+fn relative(at: &SparseOptimum, places: &Places) -> Mat<f64> {
+    Mat::from_fn(places.len(), places.len(), |k, l| {
+        let ((r, a), (s, b)) = (places[k], places[l]);
+        if r == s { at.factors[r][(a, b)] } else { 0.0 }
+    })
+}
+
+/// What the kernel turns into the effects: K^-1 b, of a factor W'K^-1 b.
+fn alpha(found: &SparseFit, terms: &TermModel<'_>, places: &Places, k: usize) -> Vec<f64> {
+    let ((r, a), effect) = (places[k], &terms.mix.effects[k]);
+    let l = found.best.factors[r].nrows();
+    let b: Vec<f64> = found.effects[r].iter().skip(a).step_by(l).copied().collect();
+    let Some(inverse) = terms.inverse(k) else { return b };
+    let b = Mat::from_fn(b.len(), 1, |i, _| b[i]);
+    let solved = product(inverse.as_ref(), b.as_ref(), Par::Seq);
+    let solved: Vec<f64> = (0..solved.nrows()).map(|i| solved[(i, 0)]).collect();
+    effect.kernel.factor_times(effect.index, &solved).unwrap_or(solved)
+}
+
+/// Of all pairs of effects of the same levels.
+fn conditional(found: &SparseFit, places: &Places) -> Vec<Conditional> {
+    let mut pairs = vec![];
+    for (first, &(r, a)) in places.iter().enumerate() {
+        for (second, &(s, b)) in places[..=first].iter().enumerate().filter(|(_, place)| place.0 == r) {
+            let l = found.best.factors[s].nrows();
+            let covariance = found.conditional[r]
+                .iter()
+                .skip(a * l + b)
+                .step_by(l * l)
+                .copied()
+                .collect();
+            pairs.push(Conditional {
+                first,
+                second,
+                covariance,
+            });
+        }
+    }
+    pairs
+}

@@ -1,0 +1,237 @@
+# Correlated terms of one grouping factor: against lme4, against dense REML with a kernel, under changes of units.
+
+tight <- function(formula, data, ...) {
+  control <- lme4::lmerControl(optimizer = "nloptwrap", optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 1e5), calc.derivs = FALSE, check.conv.singular = "ignore")
+  lme4::lmer(formula, data, control = control, ...)
+}
+
+correlated_models <- function() {
+  skip_if_not_installed("lme4")
+  skip_if_not_installed("nlme")
+  plain <- function(data) {
+    data <- as.data.frame(data)
+    data[] <- lapply(data, function(x) if (is.factor(x)) factor(as.character(x)) else x)
+    data
+  }
+  list(
+    sleepstudy = list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy),
+    Orthodont = list(distance ~ age * Sex + (age | Subject), plain(nlme::Orthodont)),
+    Machines = list(score ~ Machine + (0 + Machine | Worker), plain(nlme::Machines)),
+    Oats = list(yield ~ nitro + (nitro | Block) + (1 | Variety:Block), plain(nlme::Oats)),
+    curves = list(Reaction ~ Days + (1 + Days + I(Days^2) | Subject), lme4::sleepstudy)
+  )
+}
+
+both <- local({
+  known <- list()
+  function(name, method = "REML") {
+    key <- paste(name, method)
+    if (is.null(known[[key]])) {
+      model <- correlated_models()[[name]]
+      known[[key]] <<- list(
+        ours = suppressMessages(fastlmm_fit(model[[1]], model[[2]], method = method)), theirs = suppressWarnings(suppressMessages(tight(model[[1]], model[[2]], REML = method == "REML")))
+      )
+    }
+    known[[key]]
+  }
+})
+
+test_that("fits equal lme4's", {
+  for (name in names(correlated_models())) for (method in c("REML", "ML")) {
+    pair <- both(name, method)
+    expect_gte(as.numeric(logLik(pair$ours)), as.numeric(logLik(pair$theirs)) - 1e-7)
+    expect_lt(abs(as.numeric(logLik(pair$ours)) - as.numeric(logLik(pair$theirs))), 1e-4)
+    expect_equal(attr(logLik(pair$ours), "df"), attr(logLik(pair$theirs), "df"), info = name)
+    expect_identical(pair$ours$optimum$route, "sparse")
+  }
+  for (name in c("sleepstudy", "Machines")) expect_equal(as.numeric(logLik(both(name)$ours)), as.numeric(logLik(both(name)$theirs)), tolerance = 1e-9)
+})
+
+test_that("what a fit answers is lme4's", {
+  for (name in c("sleepstudy", "Machines")) {
+    pair <- both(name)
+    expect_equal(fixef(pair$ours), lme4::fixef(pair$theirs), tolerance = 1e-5)
+    expect_equal(vcov(pair$ours), as.matrix(vcov(pair$theirs)), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(as.data.frame(VarCorr(pair$ours)), as.data.frame(lme4::VarCorr(pair$theirs)), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(as.data.frame(VarCorr(pair$ours), order = "lower.tri"), as.data.frame(lme4::VarCorr(pair$theirs), order = "lower.tri"), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(VarCorr(pair$ours)[[1]], lme4::VarCorr(pair$theirs)[[1]], tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(as.data.frame(ranef(pair$ours))[c("condval", "condsd")], as.data.frame(lme4::ranef(pair$theirs))[c("condval", "condsd")], tolerance = 1e-3)
+    expect_equal(attr(ranef(pair$ours)[[1]], "postVar"), attr(lme4::ranef(pair$theirs)[[1]], "postVar"), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(coef(pair$ours)[[1]], coef(pair$theirs)[[1]], tolerance = 1e-4)
+    expect_equal(getME(pair$ours, "theta"), lme4::getME(pair$theirs, "theta"), tolerance = 1e-3)
+    expect_equal(getME(pair$ours, "lower"), lme4::getME(pair$theirs, "lower"))
+    expect_equal(getME(pair$ours, "devcomp")$cmp[1:5], lme4::getME(pair$theirs, "devcomp")$cmp[1:5], tolerance = 1e-3)
+    expect_equal(getME(pair$ours, "devcomp")$dims[c("q", "nth", "reTrms")], lme4::getME(pair$theirs, "devcomp")$dims[c("q", "nth", "reTrms")])
+    expect_identical(getME(pair$ours, "cnms"), lme4::getME(pair$theirs, "cnms"))
+    expect_equal(fitted(pair$ours), fitted(pair$theirs), tolerance = 1e-4, ignore_attr = TRUE)
+    expect_equal(hatvalues(pair$ours), hatvalues(pair$theirs), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_false(isSingular(pair$ours))
+    printed <- function(x, ...) utils::capture.output(print(x, digits = 3, ...))
+    expect_identical(trimws(printed(VarCorr(pair$ours)), "right"), trimws(printed(lme4::VarCorr(pair$theirs)), "right"))
+  }
+  expect_true(isSingular(both("Oats")$ours))
+  expect_match(both("Oats")$ours$optimum$boundary, "singular covariance: Block")
+  expect_message(fastlmm_fit(correlated_models()$Oats[[1]], correlated_models()$Oats[[2]]), class = "fastlmm_message_boundary")
+})
+
+test_that("Lambda and Z are those of the covariance", {
+  fit <- both("sleepstudy")$ours
+  Z <- getME(fit, "Z")
+  L <- getME(fit, "Lambdat")
+  S <- VarCorr(fit)$Subject
+  x <- cbind(1, lme4::sleepstudy$Days)
+  same <- outer(lme4::sleepstudy$Subject, lme4::sleepstudy$Subject, `==`)
+  expect_equal(as.matrix(fit$sigma2_e * Z %*% Matrix::crossprod(L) %*% Matrix::t(Z)), x %*% S %*% t(x) * same, tolerance = 1e-10, ignore_attr = TRUE)
+})
+
+test_that("profiles of standard deviations and correlations are lme4's", {
+  pair <- both("sleepstudy", "ML")
+  theirs <- suppressMessages(suppressWarnings(stats::confint(pair$theirs, oldNames = FALSE)))
+  ours <- confint(pair$ours, oldNames = FALSE)
+  expect_identical(dimnames(ours), dimnames(theirs))
+  expect_equal(ours, theirs, tolerance = 2e-3)
+  # the ends lie where the deviance has risen
+  curve <- as.data.frame(profile(pair$ours, c(".sig02", "Days"), points = 5))
+  expect_equal(curve$logLik, pair$ours$logLik - curve$.zeta^2 / 2, tolerance = 1e-9)
+  expect_true(all(tapply(curve$value, curve$.par, function(x) !is.unsorted(x))))
+})
+
+# ---- with a kernel ----------------------------------------------------------------------------------------------------
+
+kernel_world <- function() {
+  set.seed(7)
+  ids <- paste0("i", 1:14)
+  W <- matrix(rnorm(14 * 20), 14, dimnames = list(ids, NULL))
+  K <- tcrossprod(W) / 20
+  data <- data.frame(id = rep(ids[1:12], 6), x = rnorm(72), block = factor(rep(1:6, each = 12)))
+  u <- t(chol(K[1:12, 1:12])) %*% matrix(rnorm(24), 12) %*% matrix(c(1, 0, 0.6, 0.8), 2)
+  at <- match(data$id, ids)
+  data$y <- 1 + u[at, 1] + u[at, 2] * data$x + 0.4 * rnorm(6)[data$block] + 0.5 * rnorm(72)
+  list(data = data, K = K, fit = fastlmm_fit(y ~ x + (1 + x | id) + (1 | block), data, K = list(id = K)))
+}
+
+# V and all that follows at a covariance S of the terms
+kernel_definition <- function(w, S, block, s2) {
+  d <- w$data
+  Z <- incidence(d$id, rownames(w$K))
+  G <- Z %*% w$K %*% t(Z)
+  z <- cbind(1, d$x)
+  V <- (z %*% S %*% t(z)) * G + block * outer(d$block, d$block, `==`) + s2 * diag(nrow(d))
+  X <- cbind(1, d$x)
+  inverse <- solve(V)
+  vcov <- solve(crossprod(X, inverse %*% X))
+  beta <- drop(vcov %*% crossprod(X, inverse %*% d$y))
+  r <- d$y - drop(X %*% beta)
+  log_det <- function(A) as.numeric(determinant(A)$modulus)
+  list(inverse = inverse, vcov = vcov, beta = beta, r = r, Z = Z, X = X, logLik = -(70 * log(2 * pi) + log_det(V) - log_det(vcov) + sum(r * (inverse %*% r))) / 2)
+}
+
+test_that("a fit with a kernel is dense REML", {
+  w <- kernel_world()
+  S <- VarCorr(w$fit)$id[, ]
+  at <- kernel_definition(w, S, w$fit$sigma2[["block"]], w$fit$sigma2_e)
+  expect_equal(w$fit$logLik, at$logLik, tolerance = 1e-10)
+  minus <- function(t) {
+    T <- matrix(c(t[1:2], 0, t[3]), 2)
+    -kernel_definition(w, T %*% t(T), t[4]^2, t[5]^2)$logLik
+  }
+  start <- c(t(chol(S))[c(1, 2, 4)], sqrt(w$fit$sigma2[["block"]]), sigma(w$fit))
+  expect_gt(w$fit$logLik, -stats::optim(start * 1.1, minus, method = "BFGS")$value - 1e-6)
+  expect_equal(unname(w$fit$coefficients), at$beta, tolerance = 1e-7)
+  # all ids of K, two of them without data
+  product <- w$K %*% t(at$Z) %*% (drop(at$inverse %*% at$r) * cbind(1, w$data$x)) %*% S
+  expect_equal(as.matrix(ranef(w$fit, which = "all")$id), product, tolerance = 1e-6, ignore_attr = TRUE)
+})
+
+test_that("predictions and their errors are those of the definition", {
+  w <- kernel_world()
+  S <- VarCorr(w$fit)$id[, ]
+  at <- kernel_definition(w, S, w$fit$sigma2[["block"]], w$fit$sigma2_e)
+  new <- data.frame(id = c("i1", "i13", "i14"), x = c(0.5, -1, 2), block = factor(c("2", "3", "zz")))
+  found <- predict(w$fit, new, se.fit = TRUE, allow.new.levels = TRUE)
+  z <- cbind(1, new$x)
+  C <- (z %*% S %*% t(cbind(1, w$data$x))) * (w$K[new$id, ] %*% t(at$Z)) + w$fit$sigma2[["block"]] * outer(as.character(new$block), as.character(w$data$block), `==`)
+  prior <- rowSums((z %*% S) * z) * diag(w$K)[new$id] + w$fit$sigma2[["block"]]
+  D <- z - C %*% at$inverse %*% at$X
+  expect_equal(unname(found$fit), unname(drop(z %*% at$beta + C %*% at$inverse %*% at$r)), tolerance = 1e-7)
+  expect_equal(unname(found$se.fit), unname(sqrt(prior - rowSums((C %*% at$inverse) * C) + rowSums((D %*% at$vcov) * D))), tolerance = 1e-7)
+  expect_equal(predict(w$fit, w$data), fitted(w$fit), tolerance = 1e-10)
+  # the same from a kernel between new and old ids
+  K <- w$K
+  rownames(K) <- sub("i13", "new", rownames(K))
+  again <- predict(w$fit, transform(new, id = sub("i13", "new", id)), se.fit = TRUE, allow.new.levels = TRUE, K = list(id = K["new", , drop = FALSE]), k_diag = w$K["i13", "i13"])
+  expect_equal(unname(again$se.fit), unname(found$se.fit), tolerance = 1e-7)
+})
+
+test_that("draws have the covariance of the model", {
+  w <- kernel_world()
+  S <- VarCorr(w$fit)$id[, ]
+  rows <- c(1, 13, 2)
+  Y <- as.matrix(simulate(w$fit, 4000, seed = 1))[rows, ]
+  z <- cbind(1, w$data$x[rows])
+  V <- (z %*% S %*% t(z)) * w$K[w$data$id[rows], w$data$id[rows]] + w$fit$sigma2[["block"]] * outer(w$data$block[rows], w$data$block[rows], `==`) + w$fit$sigma2_e * diag(3)
+  expect_equal(cov(t(Y)), V, tolerance = 0.1, ignore_attr = TRUE)
+  new <- as.matrix(simulate(w$fit, 4000, seed = 2, newdata = w$data[rows, ]))
+  expect_equal(cov(t(new)), V, tolerance = 0.1, ignore_attr = TRUE)
+})
+
+# ---- units, limits, refusals -----------------------------------------------------------------------------------------
+
+test_that("scale and shift of the slope's variable change nothing but units", {
+  data <- lme4::sleepstudy
+  fit <- both("sleepstudy")$ours
+  for (change in list(c(1000, 0), c(1e-4, 0), c(1, -5), c(3, 40))) {
+    moved <- fastlmm_fit(Reaction ~ t + (t | Subject), transform(data, t = change[1] * Days + change[2]))
+    expect_equal(moved$logLik + log(change[1]), fit$logLik, tolerance = 1e-9)
+    # intercept and slope of before, as sums of those of now
+    A <- rbind(c(1, change[2]), c(0, change[1]))
+    expect_equal(A %*% VarCorr(moved)$Subject[, ] %*% t(A), VarCorr(fit)$Subject[, ], tolerance = 1e-4, ignore_attr = TRUE)
+    expect_equal(fitted(moved), fitted(fit), tolerance = 1e-6)
+  }
+  scaled <- fastlmm_fit(1e6 * Reaction ~ Days + (Days | Subject), data)
+  expect_equal(VarCorr(scaled)$Subject[, ] / 1e12, VarCorr(fit)$Subject[, ], tolerance = 1e-5)
+  expect_equal(attr(VarCorr(scaled)$Subject, "correlation"), attr(VarCorr(fit)$Subject, "correlation"), tolerance = 1e-4)
+})
+
+test_that("independent terms are correlated ones with a correlation of zero", {
+  data <- lme4::sleepstudy
+  apart <- fastlmm_fit(Reaction ~ Days + (Days || Subject), data)
+  together <- both("sleepstudy")$ours
+  expect_gt(together$logLik, apart$logLik)
+  held <- as.data.frame(profile(together, ".sig02", points = 401))
+  at_zero <- stats::approx(held$value, held$logLik, 0)$y
+  expect_equal(at_zero, apart$logLik, tolerance = 1e-5)
+  expect_equal(attr(logLik(together), "df"), attr(logLik(apart), "df") + 1)
+})
+
+test_that("formulas, updates and verbs take correlated terms", {
+  fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+  expect_equal(refit(fit)$logLik, fit$logLik)
+  expect_equal(update(fit, . ~ . - (Days | Subject) + (1 | Subject))$logLik, fastlmm_fit(Reaction ~ Days + (1 | Subject), lme4::sleepstudy)$logLik)
+  expect_identical(predict(fit, re.form = ~ (Days | Subject)), predict(fit))
+  expect_identical(names(boot <- bootstrap(fit, R = 3, seed = 1)$t0), rownames(confint(fit)))
+  expect_equal(boot[[".sig02"]], attr(VarCorr(fit)$Subject, "correlation")[2, 1])
+  table <- tidy(fit, "ran_pars", conf.int = TRUE)
+  expect_identical(table$term, c("sd__(Intercept)", "sd__Days", "cor__(Intercept).Days", "sd__Observation"))
+  expect_equal(cbind(table$conf.low, table$conf.high), unname(confint(fit)[c(".sig01", ".sig03", ".sig02", ".sigma"), ]), tolerance = 1e-6)
+  deleted <- influence(fit, "Subject")
+  expect_identical(dim(deleted$dfbeta), c(18L, 2L))
+  expect_equal(predict(fit, data.frame(Days = 1, Subject = "new"), allow.new.levels = TRUE), c(`1` = sum(fixef(fit))))
+  factor_fit <- both("Machines")$ours
+  data <- correlated_models()$Machines[[2]]
+  expect_equal(predict(factor_fit, data[7:9, ]), fitted(factor_fit)[7:9], tolerance = 1e-10)
+  expect_equal(predict(factor_fit, transform(data[7:9, ], Machine = as.character(Machine))), fitted(factor_fit)[7:9], tolerance = 1e-10)
+})
+
+test_that("correlated terms that cannot be fitted are refused", {
+  d <- small_data()$d
+  expect_refused(fastlmm_fit(y ~ 1 + (x | id), d[!duplicated(d$id), ]), "correlated_terms")
+  expect_refused(fastlmm_fit(y ~ 1 + (x + I(2 * x) | id), d), "correlated_terms")
+  expect_refused(fastlmm_fit(cbind(y, x) ~ 1 + (o | id), d), "correlated_terms")
+  expect_refused(slamglmm_fit(cbind(y, x) ~ 1 + (o | id), d), "correlated_terms")
+  K <- diag(12)
+  K[1, 2] <- K[2, 1] <- 1
+  data <- data.frame(y = rnorm(48), x = rnorm(48), id = rep(letters[1:12], 4))
+  dimnames(K) <- list(letters[1:12], letters[1:12])
+  expect_error(fastlmm_fit(y ~ x + (x | id), data, K), class = "fastlmm_error_singular_kernel")
+})
