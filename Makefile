@@ -8,10 +8,12 @@ export LC_ALL := C.UTF-8
 endif
 LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
-CARGO := cd src/rust && cargo
+# the jobs of this make are not theirs to count
+OWN := env -u MAKEFLAGS -u MFLAGS
+CARGO := cd src/rust && $(OWN) cargo
 # links of the documentation are checked as code is
 export RUSTDOCFLAGS := -D warnings
-RSCRIPT := Rscript --vanilla
+RSCRIPT := $(OWN) Rscript --vanilla
 
 .PHONY: setup install test rust-test r-test fresh check check-long demo document bench clean
 
@@ -20,7 +22,7 @@ setup:
 
 install: setup
 	@mkdir -p $(LIB)
-	R CMD INSTALL --no-multiarch --library=$(LIB) .
+	$(OWN) R CMD INSTALL --no-multiarch --library=$(LIB) .
 
 # tests of the whole workspace: those of the core alone would compile it, and faer, once more with other features of their dependencies
 rust-test: setup
@@ -38,12 +40,13 @@ fresh: install
 
 test: rust-test r-test fresh
 
-check: setup
+# what install compiled is not compiled again
+check: install
 	$(RSCRIPT) dev/check.R $(CHECK_ARGS)
 
 check-long: install
 	$(CARGO) test --locked --release --workspace -- --ignored
-	cd tests/rust && cargo test --locked --release
+	cd tests/rust && $(OWN) cargo test --locked --release
 	FASTLMM_TEST_LONG=true $(RSCRIPT) dev/test.R
 
 demo: install

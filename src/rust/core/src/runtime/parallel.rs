@@ -23,6 +23,13 @@ pub fn nothing_beside_pools() {
     let _ = one.build_global();
 }
 
+/// The thread that calls is a pool of its own: work outside `Workers` stays on it. For tests, which repeat steps so small that handing them to other threads is most of their time.
+pub fn alone() {
+    let one = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    // refused where it is so already
+    let _ = one.build();
+}
+
 /// A thread pool of one call.
 pub struct Workers {
     pool: Option<rayon::ThreadPool>,

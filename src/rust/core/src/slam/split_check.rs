@@ -9,6 +9,7 @@ use super::rng::{Block, Source, Stream, normal};
 use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part};
 use super::split_traits::{SplitTrait, cavity};
 use super::state::State;
+use crate::runtime::parallel::alone;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, MatRef};
 use std::sync::Arc;
@@ -59,6 +60,7 @@ fn prior() -> Prior {
 
 impl SplitWorld {
     fn new() -> Self {
+        alone();
         let rng = &mut Source { seed: 9, chain: 0 }.stream(0, Block::Start, 3);
         let w = numbers(N, rng);
         let covariances = [

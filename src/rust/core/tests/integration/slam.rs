@@ -3,6 +3,7 @@
 use crate::definition::noise;
 use crate::slam_blocks::{Points, SPREAD, probes};
 use faer::{Mat, Side};
+use fastlmm_core::runtime::parallel::alone;
 use fastlmm_core::runtime::seal::CHAIN_STATE;
 use fastlmm_core::slam::link::{Binomial, KnownPrecision, Link, NegativeBinomial, Ordinal, Poisson};
 use fastlmm_core::slam::rng::{Block, Source, Stream, gamma, gamma_above_one, index, inverse_gamma, normal};
@@ -111,6 +112,7 @@ pub fn kernel(n: usize) -> Mat<f64> {
 impl World {
     /// n rows, p traits, k factors, every prior proper.
     pub fn new(n: usize, p: usize, k: usize, loadings: Loadings, scaled: bool) -> Self {
+        alone();
         let eigen = kernel(n).self_adjoint_eigen(Side::Lower).unwrap();
         let q = eigen.U().to_owned();
         let s: Vec<f64> = eigen.S().column_vector().iter().map(|s| s.max(0.0)).collect();
