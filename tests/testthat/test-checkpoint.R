@@ -1,6 +1,6 @@
 # Directories of finished work: whatever happens to their files, the result is the right one or a classed error, never a wrong one.
 
-long <- identical(Sys.getenv("FASTLMM_TEST_LONG"), "true")
+long <- is_long()
 
 checkpoint_worlds <- function() {
   once("checkpoint", {

@@ -1,7 +1,7 @@
 # The permutation test of many responses: its level for sparse counts, counts and normal responses without a process, and its power against the likelihood ratio's where both hold.
 # About four minutes on a quiet core.
 
-skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "long tests")
+skip_if_not(is_long(), "long tests")
 
 many_p <- function(draw, seed, q = 2000, n = 60) {
   set.seed(seed)

@@ -1,6 +1,6 @@
 # Recovery of Gaussian processes over simulated fields: make check-long.
 
-skip_unless_long_gp <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+skip_unless_long_gp <- function() skip_if_not(is_long(), "slow; make check-long runs it")
 
 # Are the true values inside the 95 % intervals? One row a field.
 covered <- function(fields, truth, draw_one) {

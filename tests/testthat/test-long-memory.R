@@ -1,7 +1,7 @@
 # Twenty limits for each engine: make check-long.
 
 test_that("under twenty limits no engine dies, returns a wrong result or fails without a class", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   skip_unless_limits()
   engines <- limited_engines(1000)
   for (name in names(engines)) {

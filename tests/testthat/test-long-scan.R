@@ -1,6 +1,6 @@
 # Another program's scan, level and power: make check-long.
 
-skip_unless_long_scan <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+skip_unless_long_scan <- function() skip_if_not(is_long(), "slow; make check-long runs it")
 
 test_that("GEMMA's Wald tests of 2000 candidates", {
   skip_unless_long_scan()

@@ -123,7 +123,7 @@ calibration_cases <- function() {
 }
 
 test_that("ranks of what the prior drew are uniform", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   cases <- calibration_cases()
   only <- Sys.getenv("CALIBRATION_CASES")
   if (nzchar(only)) cases <- cases[strsplit(only, ",")[[1]]]
@@ -138,7 +138,7 @@ test_that("ranks of what the prior drew are uniform", {
 })
 
 test_that("a posterior that is too narrow is not calibrated", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   narrow <- function(draws) sweep(0.5 * sweep(draws, 2, colMeans(draws)), 2, colMeans(draws), "+")
   p <- uniform_p(calibration_ranks(calibration_cases()$normal, 150, 900, narrow))
   expect_lt(min(p), 1e-4)

@@ -79,7 +79,7 @@ expect_grid <- function(chains, expected, label) {
 latent <- function(K) function(sigma2, h) sigma2 * (h * K + (1 - h) * diag(nrow(K)))
 
 test_that("counts and proportions have the posteriors of a grid", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   set.seed(1)
   V <- latent(small_kernel())
   h <- c(0.2, 0.5, 0.8)
@@ -110,7 +110,7 @@ test_that("counts and proportions have the posteriors of a grid", {
 })
 
 test_that("levels have the posteriors of a grid", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   set.seed(1)
   K <- small_kernel()
   h <- c(0.2, 0.5, 0.8)
@@ -147,7 +147,7 @@ test_that("levels have the posteriors of a grid", {
 })
 
 test_that("weights have the posterior of a grid", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   K <- small_kernel()
   y <- c(1.2, 0.3, -0.4, 2.1, 1.7, 0.2, -1.1, 0.5)
   w <- c(1, 4, 2, 8, 1, 3, 2, 5)

@@ -1,6 +1,6 @@
 # Coverage of slamglmm_fit() with responses that are objects: make check-long.
 
-long_links <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+long_links <- function() skip_if_not(is_long(), "slow; make check-long runs it")
 
 # Parts of the 90 percent intervals of covariances, of fixed effects and of parameters of links that hold the truth
 held_of <- function(fit, truth) {

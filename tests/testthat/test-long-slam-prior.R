@@ -20,7 +20,7 @@ covered <- function(p, seed) {
 }
 
 test_that("intervals of the defaults hold the truth, whatever the number of responses", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   for (p in c(2, 4, 6, 12)) {
     parts <- rowMeans(vapply(1:80, function(seed) covered(p, seed), numeric(3)))
     if (nzchar(Sys.getenv("SHOW_COVERAGE"))) message(p, ": ", paste(names(parts), round(parts, 3), collapse = ", "))

@@ -25,7 +25,7 @@ covered_several <- function(seed, p = 3) {
 }
 
 test_that("intervals of two effects hold the truth", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   parts <- rowMeans(vapply(1:40, covered_several, numeric(4)))
   if (nzchar(Sys.getenv("SHOW_COVERAGE"))) message(paste(names(parts), round(parts, 3), collapse = ", "))
   # few rows and full-rank covariances that no prior of loadings likes: measured .83 (line), .79 (block), .88 (R), .81 (rg)
@@ -49,7 +49,7 @@ covered_family <- function(seed, family, datum) {
 }
 
 test_that("intervals of families hold the truth", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   cases <- list(
     poisson = list(stats::poisson, function(eta) rpois(length(eta), exp(eta))), negative_binomial = list(negative_binomial, function(eta) rnbinom(length(eta), size = 3, mu = exp(eta))),
     binomial = list(stats::binomial, function(eta) rbinom(length(eta), 8, plogis(eta)) / 8)

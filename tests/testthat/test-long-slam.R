@@ -1,6 +1,6 @@
 # Recovery of covariances by the sparse-factor sampler: make check-long. (Calibration is tested in Rust.)
 
-skip_unless_long_slam <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+skip_unless_long_slam <- function() skip_if_not(is_long(), "slow; make check-long runs it")
 
 # Half-sib families as in Runcie and Mukherjee (2013): ten sparse factors, half of them nearly genetic
 half_sibs <- function(seed, sires = 100, each = 5, p = 100) {

@@ -1,6 +1,6 @@
 # Slow statistical tests: make check-long.
 
-skip_unless_long <- function() skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+skip_unless_long <- function() skip_if_not(is_long(), "slow; make check-long runs it")
 
 # One data set with known truth: 120 ids with data, 30 without, kernel of rank 60 plus a little identity.
 long_world <- local({

@@ -58,7 +58,7 @@ test_that("draws x observed cells, in units of the data", {
   expect_true(all(is.finite(all)) && all(all[, grepl("count|sick", colnames(all))] <= 0))
   # without factors, of one draw: the mean over draws of effects is that of the closed form
   none <- quiet_slam(cbind(Y[, 2]) ~ 1 + (1 | id), data[-5, ], n_factors = 0, chains = 1, iter = 40, seed = 1)
-  many <- slam_repeated(none, 20, 4000)
+  many <- slam_repeated(none, 20, some_draws(4000))
   one <- none$draws[[1]]
   h <- one$h[1, 20]
   unit <- none$scale$sd * sqrt(one$sigma2[1, 20])

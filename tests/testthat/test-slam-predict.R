@@ -28,17 +28,19 @@ predict_kernel <- function(world, fit, rows = world$new, z = 1) {
 
 fixed_of <- function(fit, rows) c(predict(fit, rows, re.form = NA))
 
+times <- some_draws(2000)
+
 test_that("new rows: means, effects and responses of one draw are normal as written out", {
   world <- predict_world()
   for (formula in list(Y ~ x + (1 | id), Y ~ x + (0 + z | id))) {
-    fit <- slam_repeated(predict_fit(world, formula, factors = ~ x), 17, 2000)
+    fit <- slam_repeated(predict_fit(world, formula, factors = ~ x), 17, times)
     slope <- if (identical(formula, Y ~ x + (1 | id))) 1 else c(world$old$z, world$new$z)
     dense <- slam_dense(fit, predict_kernel(world, fit, z = slope))
     fixed <- fixed_of(fit, world$new)
     expect_equal(c(predict(fit, world$new)), fixed + dense$mean)
     flat <- function(all) matrix(all, prod(dim(all)[1:2]))
     effects <- predict(fit, world$new, draws = TRUE)
-    expect_equal(dim(effects), c(9, 3, 2000))
+    expect_equal(dim(effects), c(9, 3, times))
     expect_equal(dimnames(effects)[1:2], list(rownames(world$new), c("a", "b", "c")))
     expect_normal(flat(effects), fixed + dense$mean, dense$u)
     expect_normal(flat(predict(fit, world$new, draws = TRUE, interval = "prediction")), fixed + dense$mean, dense$y)
@@ -72,16 +74,16 @@ test_that("intervals and standard deviations are those of the draws, whatever th
 
 test_that("rows of the fit: draws of fitted values and effects", {
   world <- predict_world()
-  fit <- slam_repeated(predict_fit(world), 60, 2000)
+  fit <- slam_repeated(predict_fit(world), 60, times)
   again <- slam_dense(fit, predict_kernel(world, fit, world$old))
   all <- fitted(fit, draws = TRUE)
-  expect_normal(matrix(all, ncol = 2000), fixed_of(fit, world$old) + again$mean, again$u)
+  expect_normal(matrix(all, ncol = times), fixed_of(fit, world$old) + again$mean, again$u)
   expect_equal(c(fitted(fit)), fixed_of(fit, world$old) + again$mean)
   ids <- data.frame(id = rownames(world$K))
   dense <- slam_dense(fit, predict_kernel(world, fit, ids))
   effects <- ranef(fit, draws = TRUE)$id
   expect_equal(dimnames(effects)[1:2], list(ids$id, c("a", "b", "c")))
-  expect_normal(matrix(effects, ncol = 2000), dense$mean, dense$u)
+  expect_normal(matrix(effects, ncol = times), dense$mean, dense$u)
   expect_equal(c(ranef(fit)$id), dense$mean)
   found <- ranef(fit, condVar = TRUE, which = "observed")$id
   expect_equal(rownames(found), unique(world$old$id))
@@ -93,7 +95,7 @@ test_that("rows of the fit: draws of fitted values and effects", {
 
 test_that("what was observed in new rows conditions the rest", {
   world <- predict_world()
-  fit <- slam_repeated(predict_fit(world, factors = ~ x), 25, 2000)
+  fit <- slam_repeated(predict_fit(world, factors = ~ x), 25, times)
   dense <- slam_dense(fit, predict_kernel(world, fit))
   fixed <- fixed_of(fit, world$new)
   world$new$Y[c(2, 5), "a"] <- NA
@@ -137,9 +139,9 @@ test_that("equations of cells and of factors have one solution", {
   expect_equal(fastlmm:::by_cells(d, left, parts)(prior, FALSE), fastlmm:::by_factors(d, left, parts)(prior, FALSE))
   # and what they draw has one covariance
   set.seed(1)
-  draws <- lapply(list(fastlmm:::by_cells(d, left, parts), fastlmm:::by_factors(d, left, parts)), function(solve) replicate(2000, unlist(solve(prior, TRUE))))
+  draws <- lapply(list(fastlmm:::by_cells(d, left, parts), fastlmm:::by_factors(d, left, parts)), function(solve) replicate(times, unlist(solve(prior, TRUE))))
   size <- rowMeans(vapply(draws, apply, numeric(45), 1, sd)) + 1e-9
-  expect_lt(max(abs(cov(t(draws[[1]])) - cov(t(draws[[2]]))) / outer(size, size) * (outer(size, size) > 1e-12)), 5 * 2 / sqrt(2000))
+  expect_lt(max(abs(cov(t(draws[[1]])) - cov(t(draws[[2]]))) / outer(size, size) * (outer(size, size) > 1e-12)), 5 * 2 / sqrt(times))
 })
 
 test_that("rows do not depend on others that they are not related to, nor on the order", {
@@ -182,7 +184,7 @@ test_that("missing cells that were integrated out are drawn, and effects given w
   whole <- world$old$Y
   world$old$Y[1:8, 1] <- NA
   world$old$Y[6:12, 2] <- NA
-  fit <- slam_repeated(predict_fit(world, missing = "integrate"), 31, 2000)
+  fit <- slam_repeated(predict_fit(world, missing = "integrate"), 31, times)
   expect_gt(length(fit$data$sets), 0)
   dense <- slam_dense(fit, predict_kernel(world, fit))
   expect_equal(c(predict(fit, world$new)), fixed_of(fit, world$new) + dense$mean)
@@ -192,7 +194,7 @@ test_that("missing cells that were integrated out are drawn, and effects given w
   expected <- fixed_of(fit, world$new) + dense$mean
   expect_equal(c(given), drop(expected + dense$y[, seen] %*% solve(dense$y[seen, seen], world$new$Y[, "c"] - expected[seen])))
   cells <- posterior_cells(fit, draws = TRUE)
-  expect_equal(dim(cells), c(15, 2000))
+  expect_equal(dim(cells), c(15, times))
   filled <- posterior_cells(fit)
   own <- dense_cells(fit, predict_kernel(world, fit)[1:40, 1:40])
   expect_normal(cells, own$mean, own$covariance)

@@ -245,7 +245,7 @@ test_that("means of effects are those of V written out, cells missing or not", {
 test_that("draws of effects have the distribution of the joint normal written out", {
   world <- several_world(n = 12)
   fit <- several_fit(world, chains = 1, iter = 21)
-  times <- 4000
+  times <- some_draws(4000)
   many <- slam_repeated(fit, 1, times)
   drawn <- ranef(many, draws = TRUE)
   mean <- dense_effects(fit, world, fit$draws[[1]], 1)

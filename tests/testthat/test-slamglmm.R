@@ -128,8 +128,8 @@ test_that("missing cells integrated out give the posterior of missing cells draw
   world <- slam_world(n = 80)
   world$data$Y[1:30, 1:2] <- NA
   world$data$Y[50:55, 3] <- NA
-  drawn <- slam_quick(world, iter = 6000, missing = "impute")
-  out <- slam_quick(world, iter = 6000, missing = "integrate")
+  drawn <- slam_quick(world, iter = some_draws(6000), missing = "impute")
+  out <- slam_quick(world, iter = some_draws(6000), missing = "integrate")
   expect_length(out$data$sets, 3)
   expect_equal(nrow(out$draws[[1]]$cells), 0)
   a <- fastlmm:::invariant_draws(drawn)
