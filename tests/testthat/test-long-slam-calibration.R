@@ -13,10 +13,10 @@ calibration_data <- function(effects, n = 40) {
   data
 }
 
-calibration_fit <- function(case, data, seed, iter) {
+calibration_fit <- function(case, data, seed, iter, prior = calibration_prior()) {
   formula <- if (case$effects == 2) Y ~ 0 + x + (1 | id) + (1 | block) else Y ~ 0 + x + (1 | id)
   quiet_slam(
-    formula, data, factors = if (case$effects == 2) ~ x + (1 | id) + (1 | block) else ~ x + (1 | id), family = case$family, weights = case$weights, n_factors = 2, prior = calibration_prior(),
+    formula, data, factors = if (case$effects == 2) ~ x + (1 | id) + (1 | block) else ~ x + (1 | id), family = case$family, weights = case$weights, n_factors = 2, prior = prior,
     grid = 6, rays = if (case$effects == 2) 3, chains = 1, iter = iter, warmup = floor(iter / 6), thin = 1, seed = seed, control = fastlmm_control(threads = 1)
   )
 }
@@ -78,8 +78,8 @@ local_replaced <- function(name, by, frame = parent.frame()) {
   set(by)
 }
 
-# Ranks, replicates x quantities, as numbers from 0 to 1
-calibration_ranks <- function(case, replicates, iter, spoil = identity) {
+# Ranks, replicates x quantities, as numbers from 0 to 1. `spoil`, `prior`: of the fits alone
+calibration_ranks <- function(case, replicates, iter, spoil = identity, prior = calibration_prior()) {
   # priors are in units of scaled responses: here of the responses themselves
   local_replaced("slam_scale", function(Y, X, flat, cis = NULL) {
     list(shift = matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y))), sd = stats::setNames(rep(1, ncol(Y)), colnames(Y)), scaled = Y, cis = numeric(length(cis$response)))
@@ -93,7 +93,7 @@ calibration_ranks <- function(case, replicates, iter, spoil = identity) {
     new <- data
     new$Y <- fastlmm:::replicated(truth, 1)
     if (!all(is.finite(new$Y)) || any(abs(new$Y) > 1e6) || length(unique(new$Y[, "a"])) < case$least) return(NULL)
-    fit <- suppressWarnings(calibration_fit(case, new, r, iter))
+    fit <- suppressWarnings(calibration_fit(case, new, r, iter, prior))
     draws <- spoil(calibrated(fit))
     draws <- draws[round(seq(1, nrow(draws), length.out = 99)), , drop = FALSE]
     truth <- calibrated(truth)[1, ]
@@ -128,7 +128,7 @@ test_that("ranks of what the prior drew are uniform", {
   only <- Sys.getenv("CALIBRATION_CASES")
   if (nzchar(only)) cases <- cases[strsplit(only, ",")[[1]]]
   all <- lapply(names(cases), function(name) {
-    p <- uniform_p(calibration_ranks(cases[[name]], 150, 1500))
+    p <- uniform_p(calibration_ranks(cases[[name]], 100, 1200))
     if (nzchar(Sys.getenv("SHOW_COVERAGE"))) message(name, ": least p ", signif(min(p), 2), " (", names(which.min(p)), ") of ", length(p))
     p
   })
@@ -140,6 +140,14 @@ test_that("ranks of what the prior drew are uniform", {
 test_that("a posterior that is too narrow is not calibrated", {
   skip_if_not(is_long(), "slow; make check-long runs it")
   narrow <- function(draws) sweep(0.5 * sweep(draws, 2, colMeans(draws)), 2, colMeans(draws), "+")
-  p <- uniform_p(calibration_ranks(calibration_cases()$normal, 150, 900, narrow))
+  p <- uniform_p(calibration_ranks(calibration_cases()$normal, 60, 900, narrow))
+  expect_lt(min(p), 1e-4)
+})
+
+test_that("a posterior under another prior is not calibrated", {
+  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  prior <- calibration_prior()
+  prior$h2 <- prior$h2_factors <- beta_prior(6, 1)
+  p <- uniform_p(calibration_ranks(calibration_cases()$normal, 60, 900, prior = prior))
   expect_lt(min(p), 1e-4)
 })
