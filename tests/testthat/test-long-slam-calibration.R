@@ -145,7 +145,7 @@ test_that("a posterior that is too narrow is not calibrated", {
 })
 
 test_that("a posterior under another prior is not calibrated", {
-  skip_if_not(identical(Sys.getenv("FASTLMM_TEST_LONG"), "true"), "slow; make check-long runs it")
+  skip_if_not(is_long(), "slow; make check-long runs it")
   prior <- calibration_prior()
   prior$h2 <- prior$h2_factors <- beta_prior(6, 1)
   p <- uniform_p(calibration_ranks(calibration_cases()$normal, 60, 900, prior = prior))
