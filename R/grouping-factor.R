@@ -3,7 +3,7 @@
 mold_term <- function(term, whole, frame) {
   # a factor has a term for each level, a matrix one for each column
   slopes <- frame_column(frame, term$slope)
-  if (is_categorical(slopes) || is.matrix(slopes)) term$left <- call("+", 0, term$slope)
+  if (is_categorical(slopes) || NCOL(slopes) > 1) term$left <- call("+", 0, term$slope)
   if (!is.null(term$left)) return(mold_correlated(term, whole, frame))
   z <- slope_values(slopes, term$slope, nrow(frame))
   list(group = term$group, slope = term$slope, id = mold_id(term$group, frame), z = z, slope_call = predict_call(whole, term$slope))
