@@ -1,4 +1,4 @@
-//! A fit of effects of levels, in terms of the effects of a [`MixModel`](crate::mix::MixModel).
+//! A fit of effects of levels, in terms of the effects of a [`MixModel`].
 
 use super::estimates::{SparseFit, SparseOptimum};
 use super::fit::fit_if;
