@@ -4,7 +4,7 @@ use super::model::FactorModel;
 use super::rng::Source;
 use super::state::State;
 use super::{
-    factor_proportions, factors, given_effects, group_moves, loading_means, missing, missing_completed,
+    factor_proportions, factors, given_effects, group_moves, linked_factors, loading_means, missing, missing_completed,
     missing_patterns, mixing, ray_traits, shrinkage, split_effects, traits,
 };
 use faer::Mat;
@@ -43,6 +43,7 @@ impl<'a> Chain<'a> {
     pub fn step(&mut self) {
         let (model, source, state) = (self.model, self.source, &mut self.state);
         state.iteration += 1;
+        linked_factors::draw(model, state, &mut self.y, source);
         if !model.rays.is_empty() {
             let left = ray_traits::draw(model, state, self.y.as_ref(), source);
             factors::draw_parameters(model, state, source);

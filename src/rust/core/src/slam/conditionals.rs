@@ -112,7 +112,7 @@ impl World {
     }
 
     /// log density of N(0, scale V(h)), V written out.
-    fn field(&self, e: &[f64], g: usize, scale: f64) -> f64 {
+    pub fn field(&self, e: &[f64], g: usize, scale: f64) -> f64 {
         let h = self.model.proportions.h[g];
         let v = Mat::from_fn(N, N, |i, j| {
             scale * (h * self.k[(i, j)] + if i == j { 1.0 - h } else { 0.0 })

@@ -8,6 +8,8 @@ use super::effects::effect;
 use super::joint_cells;
 use super::link::coefficients;
 use super::link::interweaving::{self, DesignInRows, LinkedTrait};
+use super::link::lines::{DataAlong, OwnData};
+use super::link::shares::{self, Parts};
 use super::link::{Expected, ExpectedRows, Link};
 use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
@@ -41,13 +43,13 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
     };
     let tile = |traits: &[usize]| cells_of(model, now, &known, traits, source);
     let mut drawn: Vec<Cells> = traits.par_chunks(tile_of(model)).flat_map_iter(tile).collect();
-    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref().map(|design| &design.x), source);
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
     put(model, state, drawn);
     state.failed.traits += failed;
     complete(model, &state.cells, y);
 }
 
-/// New values of a trait's cells, and of its link's parameters, coefficients and loadings (those that come first, or none), and variance.
+/// New values of a trait's cells, and of its link's parameters, coefficients and loadings (those that come first, or none), variance and point.
 pub struct Cells {
     pub trait_: usize,
     pub values: Vec<f64>,
@@ -56,6 +58,7 @@ pub struct Cells {
     /// Coefficients of the trait's own columns; none where they stay.
     pub cis: Vec<f64>,
     pub sigma2: f64,
+    pub point: usize,
 }
 
 /// Cells and parameters of all traits that have some, in their order.
@@ -68,6 +71,7 @@ fn put(model: &FactorModel, state: &mut State, drawn: Vec<Cells>) {
         let own = model.cis.of(one.trait_).start;
         state.cis[own..own + one.cis.len()].copy_from_slice(&one.cis);
         state.sigma2[one.trait_] = one.sigma2;
+        state.g[one.trait_] = one.point;
         state.cells.extend(one.values);
         state.link.extend(one.link);
     }
@@ -93,6 +97,7 @@ fn new_cells(
         theta: state.theta[j * model.c()..(j + 1) * model.c()].to_vec(),
         cis: state.cis[model.cis.of(j)].to_vec(),
         sigma2: state.sigma2[j],
+        point: state.g[j],
     };
     let Some(link) = model.link(j) else {
         let joint = model.is_joint(j);
@@ -108,16 +113,16 @@ fn new_cells(
     }
     link.draw_rows(&mut cells.values, expected, &cells.link, rng);
     if let Some(design) = design.filter(|_| link.is_smooth()) {
-        given_what_is_left(link, (model, state, j), design, &mut cells, rng);
+        given_what_is_left(link, (model, state, j), (design, means), &mut cells, rng);
     }
     cells
 }
 
-/// Coefficients, loadings and scale of a trait given what is left of its values, which move with them.
+/// Point, variance, loadings, scale and coefficients of a trait given what is left of its values, which move with them. `means`: what was expected of them.
 fn given_what_is_left(
     link: &dyn Link,
     (model, state, j): (&FactorModel, &State, usize),
-    design: &DesignInRows,
+    (design, means): (&DesignInRows, &[f64]),
     cells: &mut Cells,
     rng: &mut Stream,
 ) {
@@ -126,30 +131,52 @@ fn given_what_is_left(
     let design = wide.as_ref().unwrap_or(design);
     let shared = (0..b).map(|l| model.x_variance(j, l, &state.shared));
     let prior: Vec<Option<f64>> = shared.chain(model.cis.variance[of.clone()].iter().copied()).collect();
+    let parameters = cells.link.clone();
+    let data = OwnData {
+        link,
+        parameters: &parameters,
+    };
     let mut theta = cis::joined(b, &cells.theta, &cells.cis);
+    let mut values = LinkedTrait {
+        theta: &mut theta,
+        sigma2: &mut cells.sigma2,
+        point: &mut cells.point,
+        eta: &mut cells.values,
+    };
+    move_with_data(&data, (model, state, j), (design, means), &mut values, rng);
     let own = coefficients::Values {
         b: &mut theta[..b + of.len()],
         eta: &mut cells.values,
     };
-    coefficients::draw(link, &cells.link, &design.x, &prior, own, rng);
-    let values = LinkedTrait {
-        theta: &mut theta,
-        sigma2: &mut cells.sigma2,
-        eta: &mut cells.values,
-    };
-    interweaving::draw(link, &cells.link, (model, state, j), design, values, rng);
+    coefficients::draw(link, &parameters, &design.x, &prior, own, rng);
     (cells.theta, cells.cis) = cis::parted(b, of.len(), &theta);
+}
+
+/// What the values of a trait depend on but coefficients, the values going with it: moves by the data's own likelihood. `means`: what was expected of the values.
+pub fn move_with_data(
+    data: &dyn DataAlong,
+    at: (&FactorModel, &State, usize),
+    (design, means): (&DesignInRows, &[f64]),
+    values: &mut LinkedTrait<'_>,
+    rng: &mut Stream,
+) {
+    let parts = Parts {
+        effect: design.left(means, values.theta),
+        residual: values.eta.iter().zip(means).map(|(eta, mean)| eta - mean).collect(),
+    };
+    shares::draw(data, at, parts, values, rng);
+    interweaving::draw(data, at, design, values, rng);
 }
 
 /// Where a trait's cells and the parameters of its link begin.
 #[derive(Clone, Copy, Default)]
-struct First {
-    cell: usize,
-    parameter: usize,
+pub struct First {
+    pub cell: usize,
+    pub parameter: usize,
 }
 
 /// Of all traits.
-fn firsts(model: &FactorModel) -> Vec<First> {
+pub fn firsts(model: &FactorModel) -> Vec<First> {
     let mut parameters: Vec<usize> = (0..model.p())
         .map(|j| model.link(j).map_or(0, |link| link.parameters()))
         .collect();
@@ -291,7 +318,7 @@ fn cells_of(model: &FactorModel, state: &State, all: &TileInputs<'_>, traits: &[
     .collect()
 }
 
-/// With several random effects, whose totals are drawn: the cells of `y`, which is in rows. Totals of traits whose scale moves go with it.
+/// With several random effects, whose totals are drawn: the cells of `y`, which is in rows. Totals go with the variance of their traits' effects.
 pub fn draw_given_effects(
     model: &FactorModel,
     state: &mut State,
@@ -309,15 +336,20 @@ pub fn draw_given_effects(
         new_cells(model, now, (j, firsts[j]), x.as_ref(), &means, rng)
     };
     let mut drawn: Vec<Cells> = traits.par_iter().map(one).collect();
+    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref(), source);
     for cells in &drawn {
-        // effects go with the scale of what they are part of
-        let factor = (cells.sigma2 / state.sigma2[cells.trait_]).sqrt();
+        // effects go with their variance
+        let variance = |sigma2: f64, g: usize| sigma2 * model.proportions.h[g];
+        let before = variance(state.sigma2[cells.trait_], state.g[cells.trait_]);
+        if before == 0.0 {
+            continue;
+        }
+        let factor = (variance(cells.sigma2, cells.point) / before).sqrt();
         totals
             .col_as_slice_mut(cells.trait_)
             .iter_mut()
             .for_each(|x| *x *= factor);
     }
-    let failed = joint_cells::draw(model, now, &mut drawn, x.as_ref().map(|design| &design.x), source);
     put(model, state, drawn);
     state.failed.traits += failed;
     complete(model, &state.cells, y);

@@ -27,6 +27,7 @@
 //! | `loading_means` | effects of covariates of the traits on loadings |
 //! | `missing` | cells of Y that were not observed |
 //! | `link` | values behind data that are not the traits themselves: counts, proportions, levels, weights |
+//! | `linked_factors` | F given what is left of those values |
 //! | `joint_cells` | values of traits that data measure together |
 //! | `missing_patterns` | traits and F without those cells: they are integrated out |
 //! | `missing_completed` | h_Fm and F given those cells, drawn for a moment |
@@ -64,6 +65,9 @@ pub(crate) mod given_effects;
 pub(crate) mod group_moves;
 mod joint_cells;
 pub mod link;
+#[cfg(test)]
+mod linked_check;
+mod linked_factors;
 pub(crate) mod loading_means;
 pub(crate) mod missing;
 #[cfg(test)]

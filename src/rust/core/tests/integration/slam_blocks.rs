@@ -119,6 +119,32 @@ fn geweke_columns_and_curves_two_effects() {
     }
 }
 
+/// All traits behind links, whose values F moves with.
+#[test]
+fn geweke_all_traits_behind_links() {
+    use Kind::{Binomial, NegativeBinomial, Poisson, Probes, Weights};
+    let mixed = [Weights, Poisson, Probes];
+    for kinds in [
+        mixed,
+        [Weights; 3],
+        [Poisson; 3],
+        [NegativeBinomial; 3],
+        [Binomial; 3],
+        [Probes; 3],
+    ] {
+        for several in [false, true] {
+            let world = if several {
+                World::several(9, 3, 2, GAMMA, false)
+            } else {
+                World::new(8, 3, 2, GAMMA, true)
+            };
+            let mut world = world.linked(&kinds.map(Some));
+            let z = invariance(&mut world, 5_000, 3, |_| ());
+            assert!(z < LIMIT, "{kinds:?}, several {several}: {z}");
+        }
+    }
+}
+
 #[test]
 fn geweke_catches_bugs_of_columns_and_curves() {
     type Bug = fn(&mut State);

@@ -56,6 +56,10 @@ impl Link for Binomial {
         Box::new(move |d| cells.log_kernel::<Softplus>(eta, x, d))
     }
 
+    fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {
+        self.cells(0..eta.len()).log_kernels::<Softplus>(eta, eta, 0.0)
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let (y, n) = (self.y[row], self.trials[row]);
         if y.is_nan() {

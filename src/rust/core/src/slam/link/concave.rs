@@ -24,14 +24,19 @@ pub struct ConcaveCells {
 impl ConcaveCells {
     /// `sum_i y_i e_i - n_i A(e_i + shift_i)` at `e = eta + d x`.
     pub fn log_kernel<A: Cumulant>(&self, eta: &[f64], x: &[f64], d: f64) -> f64 {
-        let terms = vectorised(KernelTerms {
+        let terms = self.log_kernels::<A>(eta, x, d);
+        sum_of(terms.len(), |i| terms[i])
+    }
+
+    /// The terms of that sum.
+    pub fn log_kernels<A: Cumulant>(&self, eta: &[f64], x: &[f64], d: f64) -> Vec<f64> {
+        vectorised(KernelTerms {
             cells: self,
             eta,
             x,
             d,
             cumulant: PhantomData::<A>,
-        });
-        sum_of(terms.len(), |i| terms[i])
+        })
     }
 
     /// Draws eta of the only row.

@@ -2,11 +2,12 @@
 //!
 //! Points enter through `G_i = X_i'X_i` and the coefficients c_i of least squares alone: `|y_i - X_i eta|^2 = (eta - c_i)' G_i (eta - c_i)` and what c_i leaves, so that nothing cancels where noise is small.
 
-use super::joint::JointLink;
+use super::Pseudodata;
+use super::joint::{JointLink, RowEvidence};
 use crate::slam::gaussian::Gaussian;
 use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, inverse_gamma};
-use faer::{Mat, MatRef};
+use faer::{Mat, MatRef, Scale};
 
 /// Points of each row. The only parameter is the variance v of their noise.
 pub struct Curves {
@@ -92,6 +93,35 @@ impl JointLink for Curves {
             }
         }
         Some(eta)
+    }
+
+    fn of_one(&self, eta: MatRef<'_, f64>, at: usize, parameters: &[f64]) -> Pseudodata {
+        let v = parameters[0];
+        let mut lack = vec![0.0; self.traits()];
+        let one = |row: usize| {
+            self.lack(row, eta, &mut lack);
+            let w = self.gram(row)[(at, at)];
+            // without a datum of this coefficient nothing is lacking
+            let beyond = if w > 0.0 { lack[at] / w } else { 0.0 };
+            (eta[(row, at)] + beyond, w / v)
+        };
+        let (y, w) = (0..eta.nrows()).map(one).unzip();
+        Pseudodata { y, w }
+    }
+
+    fn of_rows(&self, eta: MatRef<'_, f64>, parameters: &[f64]) -> RowEvidence<'_> {
+        let (q, v) = (self.traits(), parameters[0]);
+        let mut lack: Mat<f64> = Mat::zeros(eta.nrows(), q);
+        let mut own = vec![0.0; q];
+        for row in 0..eta.nrows() {
+            self.lack(row, eta, &mut own);
+            (0..q).for_each(|j| lack[(row, j)] = own[j] / v);
+        }
+        RowEvidence {
+            precisions: self.grams.iter().map(|gram| gram * Scale(v.recip())).collect(),
+            which: &self.times,
+            lack,
+        }
     }
 
     fn draw_step(

@@ -1,17 +1,19 @@
-//! Loadings and scale of values behind a link given what is left of eta, as `coefficients` has those of X. Two moves, each by slice sampling:
+//! Loadings and scale of values behind a link given what is left of eta, as `coefficients` has those of X. Two moves, loadings by `loadings`, the scale by slice sampling:
 //!
 //! ```text
-//! lambda_m <- lambda_m + d, eta <- eta + d f_m
+//! lambda <- lambda + d, eta <- eta + F d
 //! eta <- X b + c (eta - X b), lambda <- c lambda, sigma <- c sigma, and U with them
 //! ```
 //!
 //! The last one moves along all scales that heavy tails of variances have: of rare counts the data bound them by little.
 
-use super::Link;
+use super::lines::DataAlong;
+use super::loadings;
+use crate::linalg::axpy;
 use crate::slam::loading_means::{mean_at, means};
 use crate::slam::model::FactorModel;
 use crate::slam::prior::{InverseGamma, Variance};
-use crate::slam::rng::{Stream, slice, uniform};
+use crate::slam::rng::{Stream, slice};
 use crate::slam::state::State;
 use faer::Mat;
 
@@ -21,6 +23,8 @@ pub struct LinkedTrait<'a> {
     pub theta: &'a mut [f64],
     /// Variance of what factors and X leave.
     pub sigma2: &'a mut f64,
+    /// Its point of the grid.
+    pub point: &'a mut usize,
     /// eta, all rows.
     pub eta: &'a mut [f64],
 }
@@ -31,32 +35,40 @@ pub struct DesignInRows {
     pub f: Mat<f64>,
 }
 
-/// Mean and variance of a normal prior.
-type Normal = (f64, f64);
+impl DesignInRows {
+    /// Values but for what a trait's coefficients and loadings say of them.
+    pub fn left(&self, values: &[f64], theta: &[f64]) -> Vec<f64> {
+        let mut left = values.to_vec();
+        let columns = (0..self.x.ncols()).map(|l| self.x.col_as_slice(l));
+        let columns = columns.chain((0..self.f.ncols()).map(|m| self.f.col_as_slice(m)));
+        columns.zip(theta).for_each(|(column, by)| axpy(-by, column, &mut left));
+        left
+    }
+}
 
-/// One of the loadings, and the scale, of trait j.
+/// Mean and variance of a normal prior.
+pub type Normal = (f64, f64);
+
+/// Loadings and scale of trait j.
 pub fn draw(
-    link: &dyn Link,
-    parameters: &[f64],
+    data: &dyn DataAlong,
     (model, state, j): (&FactorModel, &State, usize),
     design: &DesignInRows,
-    mut values: LinkedTrait<'_>,
+    values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
     // coefficients of columns of the trait's own are beside those of X
     let (b, k) = (design.x.ncols(), model.k);
-    let (means, unit) = (means(model, state), state.unit(model, j));
+    let unit = if model.prior.scaled { *values.sigma2 } else { 1.0 };
+    let means = means(model, state);
     let loading = |m: usize| (mean_at(&means, j * k + m), unit / state.shrinkage.precision(m, j));
     let priors: Vec<Normal> = (0..k).map(loading).collect();
-    if k > 0 {
-        let m = ((uniform(rng) * k as f64) as usize).min(k - 1);
-        if model.known(m, j).is_none() {
-            let column = design.f.col_as_slice(m);
-            loading_of(link, parameters, column, (b + m, priors[m]), &mut values, rng);
-        }
+    let free: Vec<usize> = (0..k).filter(|&m| model.known(m, j).is_none()).collect();
+    if !free.is_empty() {
+        loadings::draw(data, &design.f, (&free, b, &priors), values, rng);
     }
     if let Variance::Drawn(residual) = model.prior.residual[j]
-        && (0..k).all(|m| model.known(m, j).is_none())
+        && free.len() == k
     {
         let fixed = |i: usize| (0..b).map(|l| design.x[(i, l)] * values.theta[l]).sum::<f64>();
         let fixed: Vec<f64> = (0..design.x.nrows()).map(fixed).collect();
@@ -65,31 +77,8 @@ pub fn draw(
             loadings: &priors,
             scaled: model.prior.scaled,
         };
-        scale(link, parameters, &fixed, (b, prior), &mut values, rng);
+        scale(data, &fixed, (b, prior), values, rng);
     }
-}
-
-/// One loading.
-fn loading_of(
-    link: &dyn Link,
-    parameters: &[f64],
-    column: &[f64],
-    (at, (mean, variance)): (usize, Normal),
-    values: &mut LinkedTrait<'_>,
-    rng: &mut Stream,
-) {
-    let LinkedTrait { theta, eta, .. } = values;
-    let size = column.iter().map(|x| x * x).sum::<f64>().sqrt();
-    if size <= 0.0 {
-        return;
-    }
-    let d = {
-        let data = link.along(eta, column, parameters);
-        let density = |d: f64| data(d) - 0.5 * (theta[at] + d - mean).powi(2) / variance;
-        slice(0.0, 1.0 / size, density, rng)
-    };
-    theta[at] += d;
-    eta.iter_mut().zip(column).for_each(|(eta, x)| *eta += d * x);
 }
 
 /// What the prior says of a trait's scale.
@@ -113,17 +102,16 @@ impl ScalePrior<'_> {
 
 /// The scale of all that X leaves of eta. `fixed`: X b; `b`: number of its coefficients.
 fn scale(
-    link: &dyn Link,
-    parameters: &[f64],
+    data: &dyn DataAlong,
     fixed: &[f64],
     (b, prior): (usize, ScalePrior<'_>),
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
-    let LinkedTrait { theta, sigma2, eta } = values;
+    let LinkedTrait { theta, sigma2, eta, .. } = values;
     let left: Vec<f64> = eta.iter().zip(fixed).map(|(eta, fixed)| eta - fixed).collect();
     let c = {
-        let data = link.along(eta, &left, parameters);
+        let data = data.along(eta, &left);
         let density = |log: f64| data(log.exp_m1()) + prior.log_density(log.exp(), &theta[b..], **sigma2);
         slice(0.0, 0.3, density, rng).exp()
     };

@@ -1,5 +1,6 @@
 //! Data that several traits make together, as the coefficients of a curve do: the values of a row are drawn as one.
 
+use super::Pseudodata;
 use crate::slam::rng::Stream;
 use faer::{Mat, MatRef};
 use std::sync::Arc;
@@ -21,6 +22,12 @@ pub trait JointLink: Send + Sync {
     /// eta of all rows given the data, the means that are expected of it, rows x traits, and the variance of each trait. `None` if a precision is not positive definite to rounding.
     fn draw(&self, mean: MatRef<'_, f64>, variance: &[f64], parameters: &[f64], rng: &mut Stream) -> Option<Mat<f64>>;
 
+    /// What the data say of the values of one trait given the others': these are normal.
+    fn of_one(&self, eta: MatRef<'_, f64>, at: usize, parameters: &[f64]) -> Pseudodata;
+
+    /// What the data say of the values of each row: precisions, traits x traits, that rows share, which of them a row has, and these times what is lacking of the values, rows x traits.
+    fn of_rows(&self, eta: MatRef<'_, f64>, parameters: &[f64]) -> RowEvidence<'_>;
+
     /// A step d of coefficients of X, X's columns x traits, given what is left of eta, which goes with them: `b + d, eta + X d`. `held`: the coefficients b and the variance of each column's prior, if it is not flat.
     /// `None` where the data do not tell them.
     fn draw_step(
@@ -31,6 +38,16 @@ pub trait JointLink: Send + Sync {
         parameters: &[f64],
         rng: &mut Stream,
     ) -> Option<Mat<f64>>;
+}
+
+/// Normal evidence of rows of several traits.
+pub struct RowEvidence<'a> {
+    /// Precisions that rows share.
+    pub precisions: Vec<Mat<f64>>,
+    /// Which of them a row has.
+    pub which: &'a [usize],
+    /// The precision times what is lacking, rows x traits.
+    pub lack: Mat<f64>,
 }
 
 /// A joint link and the first of its traits, which follow each other.

@@ -77,6 +77,14 @@ impl Link for KnownPrecision {
         self.w[row]
     }
 
+    fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {
+        let one = |i: usize| match self.w[i] > 0.0 {
+            true => -0.5 * self.w[i] * (self.y[i] - eta[i]).powi(2),
+            false => 0.0,
+        };
+        (0..eta.len()).map(one).collect()
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let w = self.w[row];
         if w > 0.0 {

@@ -18,16 +18,22 @@ mod joint;
 #[cfg(test)]
 mod joint_check;
 mod known_precision;
+pub(super) mod lines;
+pub(super) mod loadings;
 mod negative_binomial;
 mod ordinal;
 mod poisson;
 mod probes;
+pub(super) mod shares;
+#[cfg(test)]
+mod shares_check;
 mod truncated;
 
 pub use binomial::Binomial;
 pub use curves::Curves;
-pub use joint::{Joint, JointLink};
+pub use joint::{Joint, JointLink, RowEvidence};
 pub use known_precision::KnownPrecision;
+pub use lines::Pseudodata;
 pub use negative_binomial::NegativeBinomial;
 pub use ordinal::Ordinal;
 pub use poisson::Poisson;
@@ -130,6 +136,11 @@ pub trait Link: Send + Sync {
     /// The log likelihood of a row but for what does not depend on eta.
     fn log_kernel(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
         self.log_likelihood(row, eta, parameters)
+    }
+
+    /// The same of each row alone.
+    fn log_kernels(&self, eta: &[f64], parameters: &[f64]) -> Vec<f64> {
+        (0..eta.len()).map(|i| self.log_kernel(i, eta[i], parameters)).collect()
     }
 
     /// About how sharply the datum of a row tells eta: a precision, by the data alone.

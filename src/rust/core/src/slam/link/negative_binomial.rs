@@ -148,6 +148,11 @@ impl Link for NegativeBinomial {
         Box::new(move |d| cells.log_kernel::<Softplus>(eta, x, d))
     }
 
+    fn log_kernels(&self, eta: &[f64], parameters: &[f64]) -> Vec<f64> {
+        self.cells(0..eta.len(), parameters[0])
+            .log_kernels::<Softplus>(eta, eta, 0.0)
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64 {
         let (y, r) = (self.y[row], parameters[0]);
         if y.is_nan() {

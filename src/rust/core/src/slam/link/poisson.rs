@@ -60,6 +60,10 @@ impl Link for Poisson {
         Box::new(move |d| y * d * x[0] - mean * (d * x[0]).exp())
     }
 
+    fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {
+        self.cells(0..eta.len()).log_kernels::<Exponential>(eta, eta, 0.0)
+    }
+
     fn log_likelihood(&self, row: usize, eta: f64, _: &[f64]) -> f64 {
         let (y, log) = (self.y[row], eta + self.offset[row]);
         if y.is_nan() {

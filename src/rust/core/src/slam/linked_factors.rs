@@ -1,0 +1,247 @@
+//! F given what is left of values behind links (interweaving): `F <- F + D, eta <- eta + D Lambda'`, by the data's own likelihood.
+//!
+//! Where data say little of single values these are what F says as soon as residuals are small, and F is what they say: with all traits behind links neither moves by more than residuals do. Given what is left of eta,
+//! and the factors' own effects u, rows are independent of each other, each with the data of all its traits,
+//!
+//! ```text
+//! f_i ~ N(B_F' x_Fi + u_i, diag(1 - h_F))
+//! ```
+//!
+//! and are drawn as `link::loadings` draws loadings, all at once.
+
+use super::effects::effect;
+use super::factors::{by_columns, residual};
+use super::gaussian::Gaussian;
+use super::link::loadings::{Ellipse, turned};
+use super::missing::{First, firsts};
+use super::model::{FactorModel, TILE, columns};
+use super::rng::{Block, Source, Stream, uniform};
+use super::state::State;
+use super::traits::lower;
+use crate::linalg::product;
+use faer::{Mat, MatRef, Par};
+use rayon::prelude::*;
+
+/// One iteration in so many.
+const EVERY: u64 = 2;
+
+/// Proposals of a row, after which it stays as it is.
+const PROPOSALS: usize = 10;
+
+/// F and all values, and `y` (Q'Y) with them.
+pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: Source) {
+    let due = !state.iteration.is_multiple_of(EVERY);
+    if due && model.k > 0 && are_smooth(model) {
+        let mut rng = source.stream(state.iteration, Block::Moves, 3);
+        move_rows(model, state, y, &mut rng);
+    }
+}
+
+/// Has every trait data that are random given its values?
+fn are_smooth(model: &FactorModel) -> bool {
+    let smooth = |j: usize| model.is_joint(j) || model.link(j).is_some_and(|link| link.is_smooth());
+    model.has_links() && (0..model.p()).all(smooth)
+}
+
+fn move_rows(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, rng: &mut Stream) {
+    let rows = LinkedRows::new(model, state, rng);
+    let Some(mut walks) = rows.walks(rng) else {
+        state.failed.factors += 1;
+        return;
+    };
+    let before = rows.gains(&rows.eta);
+    for _ in 0..PROPOSALS {
+        let there = rows.eta_at(&rows.at(&walks));
+        let gains = rows.gains(&there);
+        for (i, walk) in walks.iter_mut().enumerate().filter(|(_, walk)| !walk.done) {
+            walk.done = gains[i] - before[i] > walk.level;
+            if !walk.done {
+                walk.ellipse.shrink(rng);
+            }
+        }
+        if walks.iter().all(|walk| walk.done) {
+            break;
+        }
+    }
+    walks
+        .iter_mut()
+        .filter(|walk| !walk.done)
+        .for_each(|walk| walk.ellipse.angle = 0.0);
+    let f = rows.at(&walks);
+    let cells = by_columns(&rows.eta_at(&f));
+    let turned = turn_to_basis(model, f);
+    let step = &turned - columns(&state.f, model.n());
+    *y += product(step.as_ref(), rows.lambda.transpose(), Par::Seq);
+    (state.cells, state.f) = (cells, by_columns(&turned));
+}
+
+/// A row on its ellipse.
+struct Walk {
+    mean: Vec<f64>,
+    other: Vec<f64>,
+    ellipse: Ellipse,
+    level: f64,
+    done: bool,
+}
+
+/// What rows of F are drawn from.
+struct LinkedRows<'a> {
+    model: &'a FactorModel,
+    /// Parameters of all links, and where those of each trait's begin.
+    parameters: &'a [f64],
+    firsts: Vec<First>,
+    /// eta, F, and its mean given the factors' own effects, in rows.
+    eta: Mat<f64>,
+    f: Mat<f64>,
+    mean: Mat<f64>,
+    /// Precision of each factor about it.
+    own: Vec<f64>,
+    /// p x k
+    lambda: Mat<f64>,
+    /// Normal data like those of traits with a link of their own, rows x traits, and their precisions, 0 for others.
+    like: Mat<f64>,
+    w: Mat<f64>,
+}
+
+impl<'a> LinkedRows<'a> {
+    fn new(model: &'a FactorModel, state: &'a State, rng: &mut Stream) -> Self {
+        let (n, p) = (model.n(), model.p());
+        let of = |value: &dyn Fn(&dyn super::link::Link, usize) -> f64| {
+            Mat::from_fn(n, p, |i, j| model.link(j).map_or(0.0, |link| value(link, i)))
+        };
+        Self {
+            model,
+            parameters: &state.link,
+            firsts: firsts(model),
+            eta: columns(&state.cells, n).to_owned(),
+            f: turn_to_rows(model, columns(&state.f, n)),
+            mean: means(model, state, rng),
+            own: state.gf.iter().map(|g| 1.0 / (1.0 - model.proportions.h[*g])).collect(),
+            lambda: Mat::from_fn(p, model.k, |j, m| state.lambda(model, j)[m]),
+            like: of(&|link, i| link.start(i)),
+            w: of(&|link, i| link.information(i)),
+        }
+    }
+
+    /// The normal distribution of each row if the data were normal ones, and a draw about its mean. `None` if a precision is not positive definite to rounding.
+    fn walks(&self, rng: &mut Stream) -> Option<Vec<Walk>> {
+        let (n, p, k) = (self.f.nrows(), self.lambda.nrows(), self.lambda.ncols());
+        let mut pairs = Mat::zeros(lower(k, 0), p);
+        for j in 0..p {
+            for m in 0..k {
+                (0..=m).for_each(|o| pairs[(lower(m, o), j)] = self.lambda[(j, m)] * self.lambda[(j, o)]);
+            }
+        }
+        let mut precision = product(pairs.as_ref(), self.w.transpose(), Par::Seq);
+        let lack = Mat::from_fn(n, p, |i, j| self.w[(i, j)] * (self.like[(i, j)] - self.eta[(i, j)]));
+        let mut right = product(lack.as_ref(), self.lambda.as_ref(), Par::Seq);
+        self.add_joint(&mut precision, &mut right);
+        let mut gaussian = Gaussian::new(k);
+        let mut walk = |i: usize| {
+            let at = |m: usize, o: usize| precision[(lower(m.max(o), m.min(o)), i)];
+            // about where the row is now
+            let along = |m: usize| (0..k).map(|o| at(m, o) * self.f[(i, o)]).sum::<f64>();
+            gaussian.set(
+                |m, o| at(m, o) + if m == o { self.own[m] } else { 0.0 },
+                |m| right[(i, m)] + along(m) + self.own[m] * self.mean[(i, m)],
+            );
+            let (mut mean, mut other) = (vec![0.0; k], vec![0.0; k]);
+            gaussian.mean(&mut mean).then_some(())?;
+            gaussian.draw_for(|_| 0.0, &mut other, rng);
+            Some(Walk {
+                mean,
+                other,
+                ellipse: Ellipse::new(rng),
+                level: uniform(rng).ln(),
+                done: false,
+            })
+        };
+        (0..n).map(&mut walk).collect()
+    }
+
+    /// Adds the evidence of traits that have data together.
+    fn add_joint(&self, precision: &mut Mat<f64>, right: &mut Mat<f64>) {
+        let k = self.lambda.ncols();
+        for joint in &self.model.joint {
+            let (first, count) = (joint.first, joint.link.traits());
+            let parameters = &self.parameters[self.firsts[first].parameter..];
+            let rows = joint.link.of_rows(self.eta.subcols(first, count), parameters);
+            let lambda = self.lambda.subrows(first, count);
+            let of_set = |whole: &Mat<f64>| lambda.transpose() * whole * lambda;
+            let sets: Vec<Mat<f64>> = rows.precisions.iter().map(of_set).collect();
+            for (i, &set) in rows.which.iter().enumerate() {
+                for m in 0..k {
+                    (0..=m).for_each(|o| precision[(lower(m, o), i)] += sets[set][(m, o)]);
+                }
+            }
+            *right += product(rows.lack.as_ref(), lambda, Par::Seq);
+        }
+    }
+
+    /// F where the rows are on their ellipses.
+    fn at(&self, walks: &[Walk]) -> Mat<f64> {
+        let value = |i: usize, m: usize| {
+            let walk = &walks[i];
+            turned(self.f[(i, m)], walk.mean[m], walk.other[m], walk.ellipse.angle)
+        };
+        Mat::from_fn(self.f.nrows(), self.f.ncols(), value)
+    }
+
+    fn eta_at(&self, f: &Mat<f64>) -> Mat<f64> {
+        &self.eta + product((f - &self.f).as_ref(), self.lambda.transpose(), Par::Seq)
+    }
+
+    /// What the data of each row say beyond normal ones.
+    fn gains(&self, eta: &Mat<f64>) -> Vec<f64> {
+        let n = eta.nrows();
+        let traits: Vec<usize> = (0..eta.ncols()).collect();
+        let of_tile = |tile: &[usize]| {
+            let mut sums = vec![0.0; n];
+            for &j in tile {
+                let Some(link) = self.model.link(j) else { continue };
+                let (eta, like, w) = (eta.col_as_slice(j), self.like.col_as_slice(j), self.w.col_as_slice(j));
+                let logs = link.log_kernels(eta, &self.parameters[self.firsts[j].parameter..]);
+                for i in 0..n {
+                    sums[i] += logs[i] + 0.5 * w[i] * (like[i] - eta[i]).powi(2);
+                }
+            }
+            sums
+        };
+        let tiles: Vec<Vec<f64>> = traits.par_chunks(TILE).map(of_tile).collect();
+        tiles.into_iter().fold(vec![0.0; n], |sums, tile| {
+            sums.iter().zip(tile).map(|(sum, part)| sum + part).collect()
+        })
+    }
+}
+
+/// Means of F given the factors' own effects, which are drawn.
+fn means(model: &FactorModel, state: &State, rng: &mut Stream) -> Mat<f64> {
+    let (n, bf) = (model.n(), model.bf());
+    let mut means: Mat<f64> = Mat::zeros(n, model.k);
+    for m in 0..model.k {
+        let basis = model.basis_of(state.gf[m]);
+        let own = model.in_basis(basis, columns(&state.f[m * n..(m + 1) * n], n));
+        let own = own.col_as_slice(0);
+        let left = residual(model.xf_in(basis), own, &state.bf[m * bf..(m + 1) * bf]);
+        let u = effect(model, &left, state.gf[m], 1.0, rng);
+        let mean: Vec<f64> = (0..n).map(|i| own[i] - left[i] + u[i]).collect();
+        let rows = model.in_rows(basis, columns(&mean, n));
+        means.col_mut(m).copy_from(rows.col(0));
+    }
+    turn_to_rows(model, means.as_ref())
+}
+
+/// From the basis that the state is in: with several effects rows themselves.
+fn turn_to_rows(model: &FactorModel, a: MatRef<'_, f64>) -> Mat<f64> {
+    match model.rays.is_empty() {
+        true => product(model.data.rows.transpose(), a, Par::Seq),
+        false => a.to_owned(),
+    }
+}
+
+fn turn_to_basis(model: &FactorModel, a: Mat<f64>) -> Mat<f64> {
+    match model.rays.is_empty() {
+        true => product(model.data.rows.as_ref(), a.as_ref(), Par::Seq),
+        false => a,
+    }
+}
