@@ -22,9 +22,10 @@ print.fastlmm_control <- function(x, ...) {
 #' @param ... not used.
 #' @export
 print.slam_prior <- function(x, ...) {
+  default <- function(name) if (name %in% attr(x, "default")) "; a default, of responses with a family another one"
   print_lines("Prior of a sparse-factor model, responses and covariates of unit variance:", c(
-    residual = prior_text(x$residual), covariates = prior_text(x$covariates),
-    loadings = paste0(prior_text(x$loadings), if (x$loading_scale == "residual") ", times the residual variance of the trait"),
+    residual = paste0(prior_text(x$residual), default("residual")), covariates = prior_text(x$covariates),
+    loadings = paste0(prior_text(x$loadings), if (x$loading_scale == "residual") ", times the residual variance of the trait", default("loadings")),
     `means of loadings` = if (!is.null(x$loading_means)) prior_text(x$loading_means), h2 = weights_text(x$h2), `h2 of factors` = weights_text(x$h2_factors),
     coefficients = if (!is.null(x$coefficients)) paste("of families normal, standard deviation", format(x$coefficients))
   ))

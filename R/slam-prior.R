@@ -75,15 +75,16 @@ slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates 
 }
 
 # Defaults where responses are behind links. Their values are in units of the link, where variances are of order 1, and of rare counts the data bound them by little: the wide priors of normal responses would
-# leave heavy tails. Expected squares of a response's loadings add up to 1.5 at most.
+# leave heavy tails. Expected squares of a response's loadings add up to 1.5 at most. What comes back has no defaults left, so that it says what was used. `behind`: by the names of responses.
 link_prior <- function(prior, behind, k) {
   default <- attr(prior, "default")
+  attr(prior, "default") <- NULL
   if (!any(behind)) return(prior)
   if ("loadings" %in% default) prior$loadings <- mgp(first = c(shape = 3, rate = 1 / max(1, k)))
   if ("residual" %in% default) {
     of_links <- inverse_wishart(V = 0.1, nu = 2)
     each <- function(name) ifelse(behind, of_links[[name]], prior$residual[[name]])
-    prior$residual <- inverse_gamma(each("shape"), each("scale"))
+    prior$residual <- if (all(behind)) of_links else inverse_gamma(each("shape"), each("scale"))
   }
   prior
 }

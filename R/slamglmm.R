@@ -139,7 +139,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
   n <- nrow(values$Y)
   several <- length(random) > 1
   basis <- if (several) several_basis(random) else slam_basis(random[[1]], n)
-  prior <- as_slam_prior(prior, values$scale$sd, basis$mean_diag)
+  prior <- link_prior(as_slam_prior(prior, values$scale$sd, basis$mean_diag), behind_of(values), k)
   sets <- if (several) several_sets(missing) else slam_sets(values, random[[1]], basis, k, missing)
   data <- slam_numbers(values, basis, known_loadings(known, k, values), sets)
   fit <- structure(
@@ -160,8 +160,13 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
   fit
 }
 
+# Is each response behind a link?
+behind_of <- function(values) {
+  behind <- if (is.null(values$links)) rep(FALSE, ncol(values$Y)) else behind_link(values$links)
+  stats::setNames(behind, colnames(values$Y))
+}
+
 fit_prior_numbers <- function(fit, prior) {
-  if (has_links(fit)) prior <- link_prior(prior, behind_link(fit$links), fit$n_factors)
   numbers <- prior_numbers(prior, fit$plan$grid, nrow(fit$Y), colnames(fit$Y), colnames(fit$covariates$XF), several_points(fit), effect_names(fit))
   numbers$cis <- cis_variances(fit, prior)
   if (!has_links(fit) || !any(behind_link(fit$links))) return(numbers)

@@ -151,3 +151,17 @@ test_that("coefficients behind a family have a prior: a level without any count 
   expect_lt(abs(found$sd / spread - 1), 0.15)
   expect_error(slam_prior(coefficients = 0), class = "fastlmm_error_prior")
 })
+
+test_that("the prior of a fit is the one that was used", {
+  set.seed(2)
+  data <- data.frame(id = paste0("i", rep(1:10, 3)))
+  data$Y <- cbind(count = rpois(30, 3), size = rnorm(30))
+  fit <- function(...) quiet_slam(Y ~ 1 + (1 | id), data, family = list(count = poisson()), n_factors = 1, chains = 1, iter = 20, seed = 1, ...)
+  default <- fit()
+  expect_equal(default$prior$residual$shape, c(count = 1, size = 0.5))
+  expect_equal(default$prior$loadings, mgp(first = c(shape = 3, rate = 1)))
+  expect_identical(fit(prior = default$prior)$draws, default$draws)
+  expect_output(print(default$prior), "shape \"count 1.0\", \"size 0.5\"", fixed = TRUE)
+  expect_output(print(slam_prior()), "responses with a family another one")
+  expect_equal(dim(slam_prior_draws(default$prior, n = 5, seed = 1)$P), c(2, 2, 5))
+})
