@@ -68,7 +68,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #'   responses (a K that is ten times as large has a G of a tenth); `R()`: covariance of the residuals; `P()`: phenotypic covariance, averaged over rows, `G mean(diag(Z K Z')) + R` (with several random effects the sum of the first
 #'   part over them); `rg()`, `re()`: correlations of G and of R. A draw in which G of a response is 0 has no correlation, `NaN`: means and intervals leave it out, and `rhat` and effective sizes are then `NA`. With `level` each
 #'   is a data frame with a row for each pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
-#'   that the random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, a column for each effect; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
+#'   that the random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, a column for each effect, or, where `level` is given, the table of each effect with a column `effect`; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
 #'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
 #' @export
 G <- function(object, ...) UseMethod("G")
@@ -191,9 +191,16 @@ h2.slamglmm <- function(object, traits = NULL, draws = FALSE, level = 0.95, effe
   check_arguments(...)
   check_level(level)
   at <- trait_index(object, traits)
-  if (is.null(effect) && is_several(object)) return(all_h2(object, at, draws))
+  if (is.null(effect) && is_several(object)) {
+    if (draws || missing(level)) return(all_h2(object, at, draws))
+    of_effect <- function(effect) data.frame(effect = effect, h2_intervals(h2_draws(with_effect(object, effect), at), level))
+    return(do.call(rbind, lapply(effect_names(object), of_effect)))
+  }
   all <- h2_draws(with_effect(object, effect), at)
-  if (draws) return(all)
+  if (draws) all else h2_intervals(all, level)
+}
+
+h2_intervals <- function(all, level) {
   tail <- (1 - level) / 2
   quantile <- apply(all, 1, stats::quantile, c(tail, 1 - tail), names = FALSE, na.rm = TRUE)
   data.frame(response = rownames(all), h2 = rowMeans(all), sd = apply(all, 1, stats::sd), low = quantile[1, ], high = quantile[2, ], row.names = NULL)

@@ -16,7 +16,7 @@
 #'   On the diagonal `sdcor` is a standard deviation, off it a correlation, that of the mean covariances and so not exactly `rg()`. `confint()`: a matrix of posterior intervals, a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
 #'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
 #'   standard deviation of each response. `tidy()`: a row for each coefficient, those of `cis` behind all others; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
-#'   `weights()`: `NULL`, there are none. `subset()` refuses with an error of class `sampler`. For `loo()` and `waic()` see [log_lik()].
+#'   `weights()`: `NULL`; precisions that were given as `weights` belong to cells, not rows. `subset()` refuses with an error of class `sampler`. For `loo()` and `waic()` see [log_lik()].
 #' @name slamglmm_tables
 NULL
 

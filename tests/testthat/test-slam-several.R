@@ -164,6 +164,7 @@ test_that("covariances are those of the draws, effect by effect", {
   expect_equal(unname(P(fit, draws = TRUE)[, , at]), unname(whole))
   expect_equal(h2(fit, draws = TRUE)[, "block", at], diag(of("block")) / diag(whole), ignore_attr = TRUE)
   expect_equal(h2(fit)$id, h2(fit, effect = "id")$h2)
+  expect_equal(h2(fit, level = 0.9)[4:6, -1], h2(fit, effect = "block", level = 0.9), ignore_attr = TRUE)
   parts <- variance_parts(fit)
   expect_equal(parts$factors, rowSums(parts[c("factors_id", "factors_block", "factors_residual")]), ignore_attr = TRUE)
   expect_equal(parts$own, rowSums(parts[c("own_id", "own_block", "own_residual")]), ignore_attr = TRUE)
