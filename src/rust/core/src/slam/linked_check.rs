@@ -141,7 +141,7 @@ fn largest_of_f(world: &World, data: impl Fn(&Mat<f64>) -> f64) -> f64 {
     let mut state: State = world.state.clone();
     let mut y = &world.model.data.rows * columns(&start(), N);
     let step = |t: u64| {
-        state.iteration = 2 * t + 1;
+        state.iteration = 8 * t + 1;
         linked_factors::draw(&world.model, &mut state, &mut y, Source { seed: 4, chain: 0 });
         if t.is_multiple_of(1000) {
             let there = moved(world, &state.f);

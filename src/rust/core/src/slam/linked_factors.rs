@@ -22,15 +22,20 @@ use crate::linalg::product;
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
 
-/// One iteration in so many.
+/// One iteration in so many, where all data are normal: then rows are drawn as they would be given such data.
 const EVERY: u64 = 2;
+
+/// The same of counts and proportions: proposals cost as much again as the rest of an iteration, and bring less.
+const OTHERS_EVERY: u64 = 8;
 
 /// Proposals of a row, after which it stays as it is.
 const PROPOSALS: usize = 10;
 
 /// F and all values, and `y` (Q'Y) with them.
 pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: Source) {
-    let due = !state.iteration.is_multiple_of(EVERY);
+    let normal = (0..model.p()).all(|j| !model.is_behind(j));
+    let every = if normal { EVERY } else { OTHERS_EVERY };
+    let due = state.iteration % every == 1;
     if due && model.k > 0 && are_smooth(model) {
         let mut rng = source.stream(state.iteration, Block::Moves, 3);
         move_rows(model, state, y, &mut rng);

@@ -49,6 +49,9 @@ impl DesignInRows {
 /// Mean and variance of a normal prior.
 pub type Normal = (f64, f64);
 
+/// One iteration in so many draws loadings of traits whose data are not normal.
+const BEHIND_EVERY: u64 = 4;
+
 /// Loadings and scale of trait j.
 pub fn draw(
     data: &dyn DataAlong,
@@ -64,7 +67,9 @@ pub fn draw(
     let loading = |m: usize| (mean_at(&means, j * k + m), unit / state.shrinkage.precision(m, j));
     let priors: Vec<Normal> = (0..k).map(loading).collect();
     let free: Vec<usize> = (0..k).filter(|&m| model.known(m, j).is_none()).collect();
-    if !free.is_empty() {
+    // of counts it is most of the cost, and brings less
+    let due = !model.is_behind(j) || state.iteration % BEHIND_EVERY == 2;
+    if due && !free.is_empty() {
         loadings::draw(data, &design.f, (&free, b, &priors), values, rng);
     }
     if let Variance::Drawn(residual) = model.prior.residual[j]
