@@ -4,7 +4,7 @@
 #'
 #' Bases for [slam_curves()]. `curve_bspline()`: B-splines, whose coefficients are in units of the data and sum up parts of the range of times; `natural` ones are linear at the ends. With `differences` the coefficients are their
 #' mean, the level, and successive differences (of order 1 or 2, with a `slope`), whose priors then say that neighbours are alike, as in penalised splines: the curves are the same ones. `curve_fourier()`: `level`, cosines and sines of a period. A function
-#' of times that gives a matrix, or a matrix with a row for each row of the data, is a basis, too.
+#' of times that gives a matrix, or a matrix with a row for each row of the data, is a basis, too; its columns give coefficients their names.
 #' @param df number of coefficients.
 #' @param degree degree of the pieces.
 #' @param knots inner knots, instead of `df`; by default quantiles of the times.
@@ -53,13 +53,21 @@ abort_curves <- function(message, ...) abort_fastlmm("curves", message, ...)
 
 # ---- made once -----------------------------------------------------------------------------------------------
 
-# With all that depends on the times of the data
-settle_basis <- function(basis, times) {
+# As it is asked for: `times` are those of the user's matrix
+as_curve_basis <- function(basis, times) {
   if (is.function(basis)) basis <- new_curve_basis("function", f = basis)
   if (is.matrix(basis)) basis <- matrix_basis(basis, times)
   if (!inherits(basis, "curve_basis")) abort_curves(paste("basis must be made by curve_bspline() or curve_fourier(), or be a function of times or a matrix, not of class", class(basis)[1]))
+  basis
+}
+
+# With all that depends on the times of the rows of a fit
+settle_basis <- function(basis, times) {
+  basis <- as_curve_basis(basis, times)
   if (basis$kind == "B-splines") basis <- settle_splines(basis, times)
   basis$names <- colnames(basis_matrix(basis, times[1]))
+  twice <- unique(basis$names[duplicated(basis$names)])
+  if (length(twice) > 0) abort_curves(paste0("several columns of the basis have the name ", first_names(twice), ": each coefficient needs its own"), columns = twice)
   basis
 }
 
@@ -95,8 +103,10 @@ basis_matrix <- function(basis, times) {
   })
 }
 
+# A column without a name is b and its number.
 named_columns <- function(B, names) {
-  colnames(B) <- if (is.null(names)) paste0("b", seq_len(ncol(B))) else names
+  if (is.null(names)) names <- rep("", ncol(B))
+  colnames(B) <- ifelse(is.na(names) | names == "", paste0("b", seq_len(ncol(B))), names)
   B
 }
 

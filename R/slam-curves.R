@@ -8,8 +8,8 @@
 #'
 #' Several series, `cbind(height, weight) ~ age`, have a block of coefficients and noise each; missing values of one are left out of it alone.
 #'
-#' Coefficients are scaled by a rough estimate of their standard deviation over rows (of a mixed model of the points, without the terms of the formula), so that the default priors of [slam_prior()] suit them, whatever the basis. Noise is in units of the variance of the
-#' points about their mean curve; draws have it as `noise[<series>]`, and [summary.slamglmm()] in units of the data.
+#' Coefficients are scaled by a rough estimate of their standard deviation over rows (of a mixed model of the points, with the fixed effects that have flat priors, and without random effects), so that the default priors of [slam_prior()] suit them, whatever the basis. Noise is in units of the variance of the
+#' points about the curves of these fixed effects; draws have it as `noise[<series>]`, and [summary.slamglmm()] in units of the data.
 #'
 #' `fitted(fit)` and `predict(fit, newdata)` are of the coefficients, from fixed and random effects, and `predict(fit, newdata, times = )` of the curves: an array rows x times x series (with an interval, or `draws`, one dimension more;
 #' `interval = "prediction"` is of new points, with the residuals of coefficients and noise). A row's own curve, its residual and what its points say included, is `fitted(fit, times = )`, and its coefficients are `posterior_cells(fit)`. `basis_at(fit, times)` is the matrix by which anything else is brought to times: with `B <- basis_at(fit, times)` the covariance of random effects between times is `B %*% G(fit) %*% t(B)`, likewise that of `R(fit)`. [pp_check()] and
@@ -40,14 +40,19 @@
 slam_curves <- function(formula, id, data, basis = curve_bspline(), noise = inverse_gamma(2, 0.1), by = NULL) {
   check_needed(sys.function(), environment(), user_call())
   points <- curve_points(formula, id, id_name(substitute(id), by), data)
-  basis <- settle_basis(basis, points$time)
-  B <- basis_matrix(basis, points$time)
+  basis <- as_curve_basis(basis, points$time[order(points$order)])
   series <- colnames(points$value)
   noise <- probe_noise(noise, series)
-  found <- lapply(seq_along(series), function(s) one_series(series[s], points$value[, s], points, B, noise[s, ], basis))
-  whole <- new_slam_response(do.call(cbind, lapply(found, `[[`, "Y")))
-  attr(whole, "blocks") <- lapply(found, `[[`, "block")
-  whole
+  names <- settle_basis(basis, points$time)$names
+  one <- function(s) {
+    own <- replace(points, "value", list(points$value[, s]))
+    list(kind = "curves", traits = paste0(series[s], ".", names), rows = list(row = seq_len(points$n)), points = own, series = series[s], asked = basis, noise = unname(noise[s, ]))
+  }
+  blocks <- lapply(seq_along(series), one)
+  traits <- block_traits(blocks)
+  whole <- new_slam_response(matrix(0, points$n, length(traits), dimnames = list(NULL, traits)))
+  attr(whole, "blocks") <- blocks
+  seen_alone(whole)
 }
 
 # Subject of `Subject` and of `boys$Subject`
@@ -77,7 +82,7 @@ curve_points <- function(formula, id, name, data) {
   row <- match(as.character(data[[name]]), rows)
   if (anyNA(row)) abort_curves(paste0("data has points of ids that no row of the fit's data has: ", first_names(unique(as.character(data[[name]])[is.na(row)])), " of ", quoted(name)))
   order <- order(row, time)
-  list(row = row, time = as.numeric(time), value = value, order = order, n = length(rows))
+  list(row = row[order], time = as.numeric(time)[order], value = value[order, , drop = FALSE], order = order, n = length(rows))
 }
 
 series_matrix <- function(value, expr) {
@@ -90,11 +95,33 @@ series_matrix <- function(value, expr) {
 
 # ---- points of one series --------------------------------------------------------------------------------------
 
-# What stands for the coefficients of its rows, and the block
-one_series <- function(name, value, points, B, noise, basis) {
-  if (any(is.infinite(value))) abort_curves(paste("series have infinite values:", name))
-  if (all(is.na(value))) abort_curves(paste("series have no values:", name))
-  used <- points$order[!is.na(value[points$order])]
+# Points of some rows, which are counted anew
+points_of <- function(points, rows) {
+  at <- split(seq_along(points$row), factor(points$row, seq_len(points$n)))[rows]
+  use <- unlist(at, use.names = FALSE)
+  list(row = rep(seq_along(rows), lengths(at)), time = points$time[use], value = points$value[use], n = length(rows))
+}
+
+# What stands for the coefficients of the rows, and what their points say: all from these rows alone, beside their fixed effects
+settle_curves <- function(block, fixed) {
+  points <- points_of(block$points, block$rows$row)
+  if (any(is.infinite(points$value))) abort_curves(paste("series have infinite values:", block$series))
+  if (all(is.na(points$value))) abort_curves(paste("series have no values:", block$series))
+  block$basis <- settle_basis(block$asked, points$time)
+  if (length(block$basis$names) != length(block$traits)) abort_curves("a function as basis must give as many columns for the times of the rows of the fit as for all of them")
+  block$found <- point_fits(points, basis_matrix(block$basis, points$time))
+  Q <- orthogonal_columns(fixed$X[, fixed$flat, drop = FALSE])
+  rough <- rough_coefficients(block$found, Q, least = (1e-8 * max(abs(points$value), na.rm = TRUE))^2, fixed$steps)
+  if (is.null(rough)) abort_curves(paste("series do not vary about the curves of their fixed effects:", block$series))
+  block$variance <- rough$variance
+  block$rough <- rough[c("mean", "spread", "noise")]
+  block$widen <- widening(rough$values, Q, rough$spread)
+  list(Y = rough$values, block = block)
+}
+
+# Least squares of each row: coefficients `fitted`, what they leave, and the cross products of the basis, of which rows with the same times have the same
+point_fits <- function(points, B) {
+  used <- which(!is.na(points$value))
   row <- factor(points$row[used], seq_len(points$n))
   key <- vapply(split(points$time[used], row), function(time) paste(format(time, digits = 17), collapse = " "), "")
   times <- match(key, unique(key))
@@ -107,21 +134,13 @@ one_series <- function(name, value, points, B, noise, basis) {
     rows <- which(times == set)
     if (length(at[[rows[1]]]) == 0) next
     X <- B[at[[rows[1]]], , drop = FALSE]
-    y <- matrix(value[unlist(at[rows], use.names = FALSE)], nrow(X))
+    y <- matrix(points$value[unlist(at[rows], use.names = FALSE)], nrow(X))
     found <- curve_fit(X, y)
     fitted[rows, ] <- t(found)
     left[rows] <- colSums((y - X %*% found)^2)
     grams[, (set - 1) * q + seq_len(q)] <- crossprod(X)
   }
-  rough <- rough_coefficients(fitted, grams, times, left, lengths(at), least = (1e-8 * max(abs(value), na.rm = TRUE))^2)
-  if (is.null(rough)) abort_curves(paste("series do not vary about their mean curve:", name))
-  traits <- paste0(name, ".", basis$names)
-  Y <- matrix(rough$values, points$n, dimnames = list(NULL, traits))
-  block <- list(
-    kind = "curves", traits = traits, rows = list(fitted = fitted, times = times, left = left, points = unname(lengths(at))), grams = grams, series = name, basis = basis, noise = unname(noise), variance = rough$variance,
-    rough = rough[c("mean", "spread", "noise")], widen = widening(Y, rough$spread)
-  )
-  list(Y = Y, block = block)
+  list(fitted = fitted, times = times, left = left, points = unname(lengths(at)), grams = grams)
 }
 
 # Of directions that points do not tell nothing
@@ -131,35 +150,34 @@ curve_fit <- function(X, y) {
   found$v[, use, drop = FALSE] %*% (crossprod(found$u[, use, drop = FALSE], y) / found$d[use])
 }
 
-# How much more a coefficient varies than its shrunken estimates
-widening <- function(Y, spread) {
-  sd <- column_sd(Y)
+# How much more a coefficient varies than its shrunken estimates, about fixed effects
+widening <- function(Y, Q, spread) {
+  sd <- sqrt(colMeans((Y - Q %*% crossprod(Q, Y) / nrow(Q))^2))
   ifelse(sd > 0, pmax(1, spread / sd), 1)
 }
 
 gram_of <- function(grams, set) grams[, (set - 1) * nrow(grams) + seq_len(nrow(grams)), drop = FALSE]
 
-# Mean, independent variances and noise of all rows' coefficients by some EM steps, and estimates of each row's: a scale, not an answer. NULL: they do not vary by more than `least`
-rough_coefficients <- function(fitted, grams, times, left, points, least) {
+# Fixed effects of all rows' coefficients, independent variances and noise by some EM steps, and estimates of each row's: a scale, not an answer. NULL: they do not vary by more than `least`. Fixed effects are of Q, so that a number times a covariate, added
+# to coefficients, changes neither variances nor noise.
+rough_coefficients <- function(found, Q, least, steps = NULL) {
+  fitted <- found$fitted
   q <- ncol(fitted)
-  sets <- split(seq_along(times), times)
-  gram <- lapply(seq_along(sets), function(set) gram_of(grams, set))
-  weighted <- Reduce(`+`, Map(function(G, rows) G %*% colSums(fitted[rows, , drop = FALSE]), gram, sets))
-  total <- Reduce(`+`, Map(function(G, rows) G * length(rows), gram, sets))
-  # what points do not tell is held by next to nothing, which the second step takes out of the rest
-  ridge <- total + diag(1e-10 * mean(diag(total)), q)
-  mean <- solve(ridge, weighted)
-  for (step in 1:2) mean <- mean + solve(ridge, weighted - total %*% mean)
-  mean <- drop(mean)
+  sets <- split(seq_along(found$times), found$times)
+  gram <- lapply(seq_along(sets), function(set) gram_of(found$grams, set))
+  effects <- rough_effects(fitted, gram, sets, Q)
   square <- function(away) sum(unlist(Map(function(G, rows) sum((away[rows, , drop = FALSE] %*% G) * away[rows, , drop = FALSE]), gram, sets)))
-  count <- sum(points)
-  variance <- (sum(left) + square(sweep(fitted, 2, mean))) / count
+  count <- sum(found$points)
+  left <- sum(found$left)
+  variance <- (left + square(fitted - Q %*% effects)) / count
   if (!(variance > least)) return(NULL)
-  d <- start <- variance * count / pmax(diag(total), 1e-12 * max(diag(total)))
+  weight <- rowSums(vapply(seq_along(sets), function(set) diag(gram[[set]]) * length(sets[[set]]), numeric(q)) |> matrix(q))
+  d <- start <- variance * count / pmax(weight, 1e-12 * max(weight))
   noise <- 0.1 * variance
   u <- 0 * fitted
-  for (step in seq_len(max(20, min(200, 2e5 %/% length(sets))))) {
-    away <- sweep(fitted, 2, mean)
+  if (is.null(steps)) steps <- max(20, min(200, 2e5 %/% length(sets)))
+  for (step in seq_len(steps)) {
+    away <- fitted - Q %*% effects
     spread <- numeric(q)
     trace <- 0
     for (set in seq_along(sets)) {
@@ -169,12 +187,26 @@ rough_coefficients <- function(fitted, grams, times, left, points, least) {
       spread <- spread + length(rows) * diag(V)
       trace <- trace + length(rows) * sum(gram[[set]] * V)
     }
-    noise <- max((sum(left) + square(away - u) + trace) / count, 1e-10 * variance)
+    noise <- max((left + square(away - u) + trace) / count, 1e-10 * variance)
     d <- pmax((colSums(u^2) + spread) / nrow(u), 1e-8 * start)
-    mean <- mean + colMeans(u)
+    effects <- effects + crossprod(Q, u) / nrow(u)
   }
-  values <- shrunken(fitted, list(mean = mean, spread = sqrt(d), noise = noise), grams, times)
+  mean <- Q %*% effects
+  values <- shrunken(fitted, list(mean = mean, spread = sqrt(d), noise = noise), found$grams, found$times)
   list(mean = mean, spread = sqrt(d), noise = noise, values = values, variance = variance)
+}
+
+# Least squares of all points on the basis times columns of Q: columns of Q x coefficients
+rough_effects <- function(fitted, gram, sets, Q) {
+  q <- ncol(fitted)
+  if (ncol(Q) == 0) return(matrix(0, 0, q))
+  right <- c(Reduce(`+`, Map(function(G, rows) G %*% crossprod(fitted[rows, , drop = FALSE], Q[rows, , drop = FALSE]), gram, sets)))
+  total <- Reduce(`+`, Map(function(G, rows) kronecker(crossprod(Q[rows, , drop = FALSE]), G), gram, sets))
+  # what points do not tell is held by next to nothing, which the other steps take out of the rest
+  ridge <- total + diag(1e-10 * mean(diag(total)), nrow(total))
+  effects <- solve(ridge, right)
+  for (step in 1:2) effects <- effects + solve(ridge, right - total %*% effects)
+  t(matrix(effects, q))
 }
 
 # (G / noise + diag(1 / d))^-1
@@ -185,11 +217,11 @@ rough_covariance <- function(G, d, noise) {
 
 # Estimates of coefficients by the rough model, of points whose least squares are `fitted` or, with `error`, n x q, of X' times errors beside them
 shrunken <- function(fitted, rough, grams, times, error = NULL) {
-  values <- matrix(rough$mean, nrow(fitted), ncol(fitted), byrow = TRUE)
+  values <- rough$mean
   for (set in unique(times)) {
     rows <- which(times == set)
     G <- gram_of(grams, set)
-    right <- sweep(fitted[rows, , drop = FALSE], 2, rough$mean) %*% G
+    right <- (fitted[rows, , drop = FALSE] - rough$mean[rows, , drop = FALSE]) %*% G
     if (!is.null(error)) right <- right + error[rows, , drop = FALSE]
     values[rows, ] <- values[rows, , drop = FALSE] + right %*% rough_covariance(G, rough$spread^2, rough$noise) / rough$noise
   }
@@ -204,7 +236,7 @@ curves_link <- function(block, trait, y, offset) {
   at <- match(trait, block$traits)
   own <- list(family = "coefficient", response = trait, widen = block$widen[at])
   if (at > 1) return(own)
-  c(replace(own, "family", "curves"), list(label = block$series), block[c("traits", "series", "grams", "noise", "variance", "basis", "rough")], block$rows)
+  c(replace(own, "family", "curves"), list(label = block$series), block[c("traits", "series", "noise", "variance", "basis", "rough")], block$found)
 }
 
 # Coefficients vary more than what stands for them.

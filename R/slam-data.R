@@ -2,32 +2,36 @@
 
 # list(Y, X, XF, random, ...): rows of the fit, responses centred and scaled, covariates of factors scaled.
 slam_data <- function(parts, design, random, factors, data, extras = list(), family = NULL, weights = NULL, cis = NULL) {
-  blocks <- response_blocks(design$frame[[1]])
   Y <- plain_response(as.matrix(design$y))
   storage.mode(Y) <- "double"
   if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
-  weights <- read_cell_weights(weights, design$rows, ncol(Y))
+  X <- independent_columns(design$X)
+  covariates <- slam_covariates(factors, design, data, X, extras)
+  flat <- setdiff(colnames(X), colnames(covariates$XF))
+  cis <- mold_cis(cis, row_places(design$rows, nrow(Y)), colnames(Y))
+  settled <- settle_blocks(Y, response_blocks(design$frame[[1]]), list(X = X, flat = flat, cis = cis, offset = design$offset))
+  response <- Y <- settled$Y
+  blocks <- settled$blocks
+  weights <- weights_of_rows(weights, design$rows, nrow(Y))
   taken <- block_traits(blocks)
   if (is.null(family)) tell_families(Y[, !colnames(Y) %in% taken, drop = FALSE])
-  links <- slam_links(Y, read_families(family, colnames(Y), taken), weights, design$offset, blocks)
-  behind <- behind_link(links)
+  families <- read_families(family, colnames(Y), taken)
+  check_ordered(attr(design$frame[[1]], "ordered"), families)
   # what has no weight was not observed
-  if (!is.null(weights)) Y[weights == 0 & rep(!behind & !colnames(Y) %in% taken, each = nrow(Y))] <- NA
+  if (!is.null(weights)) Y[weights == 0 & rep(uses_weights(families, colnames(Y), taken), each = nrow(Y))] <- NA
+  links <- slam_links(Y, families, weights, design$offset, blocks)
+  behind <- behind_link(links)
   normal <- if (is.null(links)) seq_len(ncol(Y)) else which(!behind)
   Y[, normal] <- minus_offset(Y[, normal, drop = FALSE], design$offset)
   check_traits(Y)
-  X <- independent_columns(design$X)
   check_observed_rank(Y, X)
-  cis <- mold_cis(cis, row_places(design$rows, nrow(Y)), colnames(Y))
   check_cis(cis, X, Y, block_traits(Filter(function(block) block$kind == "curves", blocks)))
-  covariates <- slam_covariates(factors, design, data, X, extras)
-  flat <- setdiff(colnames(X), colnames(covariates$XF))
   scale <- if (length(normal) == ncol(Y)) slam_scale(Y, X, flat, cis) else scale_normal(Y, X, flat, normal, cis)
   if (!is.null(cis)) cis$shift <- scale$cis
   scale <- widen_scale(scale, links)
   missing <- lapply(seq_len(ncol(Y)), function(j) if (is.null(links[[j]])) which(is.na(Y[, j])) else seq_len(nrow(Y)))
   list(
-    Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
+    response = response, Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
     covariates = covariates, missing = missing, links = links, cis = cis
   )
 }
@@ -48,17 +52,23 @@ scale_normal <- function(Y, X, flat, normal, cis) {
   list(shift = shift, sd = sd, scaled = scaled, cis = own)
 }
 
-# A response that no model frame can hold, as one: a data frame of numbers as a matrix, objects of other packages as responses
-matrix_response <- function(parts, data) {
+# The left side; NULL where it cannot be evaluated, which the model frame tells
+left_side <- function(parts, data) tryCatch(eval(parts$fixed[[2]], data, environment(parts$fixed)), error = function(condition) NULL)
+
+# A response that no model frame can hold, as one: data frames, levels, and objects of other packages as responses
+matrix_response <- function(parts, value, data) {
   name <- parts$fixed[[2]]
-  value <- tryCatch(eval(name, data, environment(parts$fixed)), error = function(condition) NULL)
   check_samples(value, name, data)
-  if (is_response_object(value)) parts$fixed[[2]] <- as.call(list(quote(fastlmm::slam_join), name))
-  if (!is.data.frame(value)) return(parts)
-  numbers <- vapply(value, is.numeric, NA)
-  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(value)[!numbers])), responses = names(value)[!numbers])
-  parts$fixed[[2]] <- call("as.matrix", name)
+  if (!is_response_object(value)) check_own_names(colnames(value))
+  if (is.data.frame(value) && all(vapply(value, is.numeric, NA))) parts$fixed[[2]] <- call("as.matrix", name)
+  else if (is_response_object(value) || is.ordered(value) || is.data.frame(value)) parts$fixed[[2]] <- as.call(list(quote(fastlmm::slam_join), name))
   parts
+}
+
+# Families, weights and covariates go by names of responses.
+check_own_names <- function(names) {
+  twice <- unique(names[duplicated(names) & !is.na(names) & names != ""])
+  if (length(twice) > 0) abort_fastlmm("response_names", paste0("several responses have the name ", first_names(twice), ": each needs its own"), responses = twice)
 }
 
 # The name of the only response: of the column of a matrix, else of the variable

@@ -103,18 +103,6 @@ read_family <- function(family, name) {
 
 abort_family <- function(message, ...) abort_fastlmm("family", message, ...)
 
-# Weights of each cell in the rows of the fit; NULL: none
-read_cell_weights <- function(weights, rows, responses) {
-  if (is.null(weights)) return(NULL)
-  if (is.data.frame(weights)) weights <- as.matrix(weights)
-  if (!is.numeric(weights) || !identical(dim(weights), as.integer(c(rows$n, responses)))) {
-    abort_fastlmm("weights", sprintf("weights must be a matrix of numbers, %d rows of the data by %d responses", as.integer(rows$n), responses))
-  }
-  if (!is.null(rows$at)) weights <- weights[rows$at, , drop = FALSE]
-  if (anyNA(weights) || any(!is.finite(weights) | weights < 0)) abort_fastlmm("weights", "weights must be finite numbers that are not negative")
-  unname(weights)
-}
-
 # ---- for the sampler ----------------------------------------------------------------------------------------------
 
 # What is behind a family, by response: `y`, `known` and what it takes to come back; NULL for a normal response without weights.

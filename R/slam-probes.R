@@ -34,15 +34,9 @@ slam_probes <- function(M, gene, noise = inverse_gamma(2, 0.1)) {
   gene <- probe_map(gene, colnames(M))
   noise <- probe_noise(noise, colnames(M))
   check_probe_data(M, gene)
-  centre <- colMeans(M, na.rm = TRUE)
-  names <- unique(gene)
-  one <- function(name) {
-    at <- which(gene == name)
-    mean <- rowMeans(sweep(M[, at, drop = FALSE], 2, centre[at]), na.rm = TRUE) + mean(centre[at])
-    replace(mean, is.nan(mean), NA)
-  }
-  Y <- matrix(vapply(names, one, numeric(nrow(M))), nrow(M), dimnames = list(rownames(M), names))
-  new_slam_response(Y, "probes", list(M = M), gene = gene, centre = centre, noise = noise)
+  traits <- unique(gene)
+  Y <- matrix(NA_real_, nrow(M), length(traits), dimnames = list(rownames(M), traits))
+  seen_alone(new_slam_response(Y, "probes", list(M = M), gene = gene, noise = noise))
 }
 
 as_probe_matrix <- function(M) {
@@ -88,12 +82,50 @@ check_probe_data <- function(M, gene) {
 
 abort_probes <- function(why, columns) abort_fastlmm("probes", paste0("columns ", why, ": ", first_names(columns)), columns = columns)
 
+# ---- what is learnt from the rows of a fit -----------------------------------------------------------------------
+
+# Means of columns, and means of rows less these, which have missing cells of any columns
+settle_probes <- function(block, fixed) {
+  M <- block$rows$M - fixed$offset
+  check_probe_data(M, block$gene)
+  block$centre <- structure(numeric(ncol(M)), names = colnames(M))
+  Y <- matrix(0, nrow(M), length(block$traits))
+  for (j in seq_along(block$traits)) {
+    at <- which(block$gene == block$traits[j])
+    own <- M[, at, drop = FALSE]
+    block$centre[at] <- column_means(own, cbind(fixed$X, fixed$cis$X[, fixed$cis$response == block$traits[j], drop = FALSE]))
+    Y[, j] <- rowMeans(sweep(own, 2, block$centre[at]), na.rm = TRUE) + fixed$offset
+  }
+  list(Y = replace(Y, is.nan(Y), NA), block = block)
+}
+
+# Means of the columns of M, whose sum is 0, beside effects of X, by least squares: columns are seen in different rows, of other X. X comes first where the two cannot be told apart.
+column_means <- function(M, X) {
+  used <- rowSums(!is.na(M)) > 0
+  M <- M[used, , drop = FALSE]
+  seen <- !is.na(M)
+  if (all(seen)) return(unname(colMeans(M) - mean(colMeans(M))))
+  Q <- orthogonal_columns(X[used, , drop = FALSE])
+  C <- stats::contr.sum(ncol(M))
+  across <- crossprod(Q, seen %*% C)
+  equations <- qr(rbind(cbind(crossprod(Q, rowSums(seen) * Q), across), cbind(t(across), crossprod(C, colSums(seen) * C))))
+  of_x <- seq_len(ncol(Q))
+  b <- numeric(ncol(Q) + ncol(C))
+  # the second and third step take rounding out
+  for (step in 1:3) {
+    left <- M - drop(Q %*% b[of_x]) - rep(drop(C %*% b[-of_x]), each = nrow(M))
+    left[!seen] <- 0
+    more <- qr.coef(equations, c(crossprod(Q, rowSums(left)), crossprod(C, colSums(left))))
+    b <- b + replace(more, is.na(more), 0)
+  }
+  as.numeric(C %*% b[-of_x])
+}
+
 # ---- the link ------------------------------------------------------------------------------------------------
 
 probes_link <- function(block, trait, y, offset) {
-  check_probe_data(block$rows$M, block$gene)
   at <- which(block$gene == trait)
-  list(family = "probes", response = trait, probes = names(at), y = unname(block$rows$M[, at, drop = FALSE]) - offset, centre = unname(block$centre[at] - mean(block$centre[at])), noise = unname(block$noise[at, , drop = FALSE]))
+  list(family = "probes", response = trait, probes = names(at), y = unname(block$rows$M[, at, drop = FALSE]) - offset, centre = unname(block$centre[at]), noise = unname(block$noise[at, , drop = FALSE]))
 }
 
 probes_family <- list(

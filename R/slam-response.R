@@ -3,7 +3,9 @@
 # It is a matrix of numbers, a row for each row of the fit's data and a column for each trait, with what is behind the columns as attribute `blocks`; `[` by rows keeps both, so that model frames, subsets and rows with missing
 # values work. A new kind is
 # * a constructor that ends in new_slam_response(Y, kind, rows, ...): Y, what the columns look like (near the traits, in units of the data, NA where a row has no data: scales, pictures and pp_check() read it); `rows`, a list of vectors,
-#   lists and matrices with an element or row for each row of the data; `...`, what has no rows. Known precisions are the kind "weights" with `rows = list(weights = W)`: no more is needed for them;
+#   lists and matrices with an element or row for each row of the data; `...`, what has no rows, and is not learnt from them. Known precisions are the kind "weights" with `rows = list(weights = W)`: no more is needed for them;
+# * if anything is learnt from rows (means, scales, knots), an entry of slam_settlers(): rows that are left out must not matter, so that it is learnt when the rows of the fit are chosen, beside their fixed effects, and never before. Such a constructor
+#   ends in seen_alone();
 # * if it has a link of its own, an entry of slam_kinds(): the link of one of its traits, in rows of the fit, as slam_links() has them, whose `family` is an entry of slam_families() (see there) and of the core;
 # * for an object of another package a method as_slam_response.<class>(x, name), with `@export`, which slam_join() and the left side of a formula then know.
 
@@ -21,11 +23,39 @@ slam_kinds <- function() {
   )
 }
 
+# What a block learns from its rows: list(Y, block), its columns and itself with all that its links need. `fixed`: the columns `X` of fixed effects, names of the `flat` ones, covariates of single responses (`cis`) and the `offset` of these rows
+slam_settlers <- function() list(probes = settle_probes, curves = settle_curves)
+
+# `Y` and `blocks` in the rows of a fit
+settle_blocks <- function(Y, blocks, fixed) {
+  for (b in seq_along(blocks)) {
+    settle <- slam_settlers()[[blocks[[b]]$kind]]
+    if (is.null(settle)) next
+    found <- settle(blocks[[b]], fixed)
+    Y[, blocks[[b]]$traits] <- found$Y
+    blocks[[b]] <- found$block
+  }
+  list(Y = Y, blocks = blocks)
+}
+
+# As its columns look before there is a fit
+seen_alone <- function(x) {
+  whole <- list(X = matrix(1, nrow(x), 1, dimnames = list(NULL, "(Intercept)")), flat = "(Intercept)", offset = numeric(nrow(x)), steps = 5)
+  plain <- settle_blocks(plain_response(x), response_blocks(x), whole)$Y
+  structure(plain, blocks = response_blocks(x), class = class(x))
+}
+
+# Orthogonal columns that span those of X, of mean square 1
+orthogonal_columns <- function(X) {
+  found <- qr(X)
+  qr.Q(found)[, seq_len(found$rank), drop = FALSE] * sqrt(nrow(X))
+}
+
 response_blocks <- function(x) attr(x, "blocks")
 
 # Without what is behind it
 plain_response <- function(x) {
-  attr(x, "blocks") <- NULL
+  attr(x, "blocks") <- attr(x, "ordered") <- NULL
   unclass(x)
 }
 
@@ -51,7 +81,7 @@ some_of_rows <- function(x, i) if (is.null(dim(x))) x[i] else x[i, , drop = FALS
   # rows by name are found once
   if (is.character(i)) i <- match(i, rownames(plain))
   blocks <- lapply(response_blocks(x), function(block) replace(block, "rows", list(lapply(block$rows, some_of_rows, i))))
-  structure(plain[i, , drop = FALSE], blocks = blocks, class = class(x))
+  structure(plain[i, , drop = FALSE], blocks = blocks, ordered = attr(x, "ordered"), class = class(x))
 }
 
 #' @export
@@ -93,11 +123,30 @@ as_slam_response.slam_response <- function(x, name) x
 
 #' @export
 as_slam_response.default <- function(x, name) {
-  if (is.data.frame(x)) x <- as.matrix(x)
+  if (is.data.frame(x)) return(columns_as_response(x))
   if (is.object(x) && !is.matrix(x) || !is.numeric(x) && !is.logical(x)) abort_fastlmm("response_type", paste0("responses must be numbers, or made by slam_probes() and the like; ", quoted(name), " is of class ", class(x)[1]))
   Y <- if (is.matrix(x)) x else matrix(x, dimnames = list(names(x), name))
   if (is.null(colnames(Y))) colnames(Y) <- if (ncol(Y) == 1) name else paste0(name, seq_len(ncol(Y)))
   new_slam_response(Y)
+}
+
+# Levels in their order, as numbers, which are for ordinal() alone
+#' @export
+as_slam_response.ordered <- function(x, name) structure(new_slam_response(matrix(as.integer(x), dimnames = list(names(x), name))), ordered = name)
+
+columns_as_response <- function(x) {
+  numbers <- vapply(x, function(column) is.numeric(column) || is.logical(column) || is.ordered(column), NA)
+  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers])
+  levels <- vapply(x, is.ordered, NA)
+  x[levels] <- lapply(x[levels], as.integer)
+  whole <- new_slam_response(as.matrix(x))
+  if (any(levels)) attr(whole, "ordered") <- colnames(whole)[levels]
+  whole
+}
+
+check_ordered <- function(ordered, families) {
+  wrong <- ordered[vapply(ordered, function(name) !identical(families[[name]]$family, "ordinal"), NA)]
+  if (length(wrong) > 0) abort_family(paste0("ordered factors need family = ordinal(), or as.integer() of them for numbers: ", first_names(wrong)), responses = wrong)
 }
 
 # Is it one that has a method of its own, and that no model frame can hold?
@@ -108,7 +157,7 @@ is_response_object <- function(x) {
 
 #' Responses of several kinds in one model
 #'
-#' Puts blocks side by side on the left side of [slamglmm_fit()]: matrices, data frames and vectors of numbers, whose families `family =` says by name, and what [slam_probes()] and other constructors of responses made. Factors and covariances are
+#' Puts blocks side by side on the left side of [slamglmm_fit()]: matrices, data frames and vectors of numbers, and ordered factors, whose families `family =` says by name, and what [slam_probes()] and other constructors of responses made. Factors and covariances are
 #' of all of them together. `cbind()` of such an object does the same.
 #' @param ... blocks with the same rows. A block without column names has those of its argument.
 #' @return A matrix of class `slam_response`: a row for each row of the data, a column for each trait. Errors: `response_type`, `blocks` for blocks of other numbers of rows or with names in common.
@@ -137,5 +186,6 @@ slam_join <- function(...) {
   }
   whole <- new_slam_response(do.call(cbind, unname(lapply(parts, plain_response))))
   attr(whole, "blocks") <- unlist(unname(lapply(parts, response_blocks)), recursive = FALSE)
+  attr(whole, "ordered") <- unlist(unname(lapply(parts, attr, "ordered")))
   whole
 }

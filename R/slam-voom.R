@@ -6,7 +6,7 @@
 #' [slam_join()]) itself: its `E` and `weights`, which are genes x samples, become samples x genes.
 #'
 #' The precisions tell how counts scatter about a gene's value, and the model's own residual what they have beyond. voom estimates the trend of standard deviations by a linear model with `design`, one row a sample; it should have what
-#' the fixed effects of the fit have.
+#' the fixed effects of the fit have. It sees all samples that it is given: leave samples out of `counts` rather than by `subset`.
 #' @param counts counts: a matrix or data frame, genes x samples as in limma or samples x genes, or a `DGEList` by edgeR. Which dimension has the samples is seen by `design`: by its number of rows, and by row names where counts are square.
 #' @param design the design matrix of voom, a row a sample; without it a column of ones, and counts must be genes x samples.
 #' @param ... arguments of [limma::voom()], as `lib.size` or `normalize.method`.
@@ -75,11 +75,23 @@ as_slam_response.EList <- function(x, name) {
 
 # An EList for the rows of the data: a column of it each
 check_samples <- function(x, name, data) {
+  what <- quoted(deparse1(name))
+  if (inherits(x, "slam_response") && is.data.frame(data) && has_row_names(data)) check_row_order(rownames(x), rownames(data), what)
   if (!inherits(x, "EList") || is.null(data)) return(invisible())
   E <- x[["E"]]
   if (ncol(E) != nrow(data)) {
     turned <- if (nrow(E) == nrow(data)) ", as it has rows: an EList is genes x samples, transpose its E and weights" else ""
-    abort_fastlmm("orientation", sprintf("%s is %d genes x %d samples, and the data have %d rows%s", quoted(deparse1(name)), nrow(E), ncol(E), nrow(data), turned))
+    abort_fastlmm("orientation", sprintf("%s is %d genes x %d samples, and the data have %d rows%s", what, nrow(E), ncol(E), nrow(data), turned))
   }
-  if (setequal(colnames(E), rownames(data))) check_same_order(colnames(E), rownames(data), quoted(deparse1(name)), "the data")
+  check_row_order(colnames(E), rownames(data), what)
+}
+
+# Names that are partly those of rows of the data are of these rows.
+check_row_order <- function(names, rows, what) {
+  shared <- names %in% rows
+  if (!any(shared) || anyDuplicated(names)) return(invisible())
+  if (!all(shared)) {
+    abort_fastlmm("orientation", paste0(what, " has samples that no row of the data is named by, beside others that are: ", first_names(names[!shared]), "; name rows of the data by all samples, or take these names away"))
+  }
+  if (length(names) == length(rows)) check_same_order(names, rows, what, "the data")
 }

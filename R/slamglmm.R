@@ -35,7 +35,8 @@
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
 #'   of an n x n matrix for n rows. Not used with one random effect.
 #' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. See [negative_binomial()].
-#' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement (0: not observed), `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials. Others ignore it.
+#' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement, `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials; a cell with 0 was not observed. Others ignore it. Columns with names are
+#'   matched by the names of the responses, rows by those of the data where they have names; a weight may be missing where the response is.
 #' @param cis covariates that single responses have, beside those in `formula`: a list of formulas with the names of responses, `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as those of `formula`. See [cis_effects()].
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
@@ -60,7 +61,7 @@
 #'
 #'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
 #'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at, and `unjudged` of these are not defined in all draws (a correlation where a variance is 0) and not judged; `NULL` with fewer than 8
-#'   draws a chain. Rows without any response are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
+#'   draws a chain. Rows without any response, or without any weight, are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
 #'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
@@ -69,7 +70,7 @@
 #'
 #'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `cis` (see [cis_effects()]); `prior`; `known_loadings`;
+#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`, `response_names` for several responses of one name, `row_names` and `orientation` for rows whose names are not those of the data; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `cis` (see [cis_effects()]); `prior`; `known_loadings`;
 #'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
 #' @references
 #' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -106,10 +107,14 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   plan$storage <- one_of(storage)
   extras <- Filter(Negate(is.null), list(subset = substitute(subset)))
   data <- as_data_frame(data)
-  parts <- matrix_response(split_formula(formula, data, parent.frame()), data)
+  parts <- split_formula(formula, data, parent.frame())
+  left <- left_side(parts, data)
+  weights <- cell_weights(weights, left, parts$fixed[[2]], family, data)
+  parts <- matrix_response(parts, left, data)
   cis <- cis_frames(cis, data)
-  design <- mold_design(parts, data, c(extras, list(cis = cis_rows_known(cis))[!is.null(cis)]), stats::na.omit, NULL)
-  design$frame[["(cis)"]] <- NULL
+  known <- Filter(Negate(is.null), list(cis = cis_rows_known(cis), cells = rows_with_weight(weights)))
+  design <- mold_design(parts, data, c(extras, known), stats::na.omit, NULL)
+  design$frame[c("(cis)", "(cells)")] <- NULL
   refuse_correlated(design$random, "slamglmm_fit() does not offer")
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
@@ -118,7 +123,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   values <- slam_data(parts, design, random, factors$fixed, data, extras, family, weights, cis)
   if (!is.null(values$links)) missing <- drawn_missing(missing)
   if (!is.null(cis)) missing <- drawn_missing_cis(missing)
-  design$frame[[1]] <- plain_response(design$frame[[1]])
+  design$frame[[1]] <- if (is.null(response_blocks(design$frame[[1]]))) plain_response(design$frame[[1]]) else values$response
   k <- check_factors(n_factors, ncol(values$Y))
   plan$keep <- check_keep(keep, plan, nrow(values$Y), k)
   check_plan_memory(plan, nrow(values$Y), ncol(values$Y), k, length(random))

@@ -105,6 +105,37 @@ test_that("units of points and times change nothing", {
   expect_equal(fitted(moved, times = c(10, 50)), 1024 * fitted(fit, times = c(10, 50) / 64) + 8192, tolerance = 1e-4, ignore_attr = TRUE)
 })
 
+test_that("rows that are left out do not matter, and a covariate times a curve, added to points, changes no variance", {
+  w <- curve_world(30)
+  formula <- slam_curves(y ~ time, id, w$long, basis = curve_bspline(df = 4)) ~ x + (1 | family)
+  without <- w
+  without$rows <- w$rows[-6, ]
+  without$long <- w$long[w$long$id != "i06", ]
+  short <- slam_curves(y ~ time, id, without$long, basis = curve_bspline(df = 4)) ~ x + (1 | family)
+  kept <- quiet_curves(short, without, iter = 40)
+  # beyond all others in time and size
+  w$long$y[w$long$id == "i06"] <- 1e4
+  w$long$time[w$long$id == "i06"] <- 9
+  left <- quiet_curves(formula, w, iter = 40, subset = id != "i06")
+  expect_identical(left$draws, kept$draws)
+  expect_identical(left$Y, kept$Y)
+  expect_identical(left$links[[1]]$basis, kept$links[[1]]$basis)
+  w$rows$x[6] <- NA
+  expect_identical(quiet_curves(formula, w, iter = 40)$draws, kept$draws)
+  # a basis that is a matrix goes with its rows
+  run <- function(w, ...) quiet_curves(slam_curves(y ~ time, id, w$long, basis = cbind(a = 1, b = w$long$time)) ~ x + (1 | family), w, iter = 40, ...)
+  base <- run(without)
+  expect_identical(run(w)$draws, base$draws)
+  moved <- without
+  at <- match(moved$long$id, moved$rows$id)
+  moved$long$y <- moved$long$y + 100 * moved$rows$x[at] * (2 - moved$long$time)
+  other <- run(moved)
+  expect_equal(other$scale$sd, base$scale$sd, tolerance = 1e-7)
+  expect_equal(G(other, draws = TRUE), G(base, draws = TRUE), tolerance = 1e-6)
+  expect_equal(link_values(other), link_values(base), tolerance = 1e-6)
+  expect_equal(unname((fixef(other) - fixef(base))["x", ]), c(200, -100), tolerance = 1e-6)
+})
+
 test_that("several series, blocks beside them, several effects and directories work", {
   w <- curve_world()
   w$long$z <- w$long$y + rnorm(nrow(w$long))
@@ -131,7 +162,7 @@ test_that("several series, blocks beside them, several effects and directories w
   expect_equal(part$links$z.level$points, whole$links$z.level$points[w$rows$block != "a"])
   # one series alone has the link that it has beside others
   alone <- slam_curves(z ~ time, id = w$rows$id, data = w$long, basis = curve_fourier(1, period = 2))
-  expect_equal(response_blocks(alone)[[1]]$rows$fitted, whole$links$z.level$fitted)
+  expect_equal(quiet_curves(alone ~ x + (1 | family), w)$links$z.level$fitted, whole$links$z.level$fitted)
 })
 
 test_that("points, ids and times that do not fit are told", {
@@ -155,6 +186,10 @@ test_that("points, ids and times that do not fit are told", {
   bad("row for each", slam_curves(y ~ time, id, w$long, basis = matrix(1, 3, 2)))
   bad("made by", slam_curves(y ~ time, id, w$long, basis = "splines"))
   bad("matrix of numbers", slam_curves(y ~ time, id, w$long, basis = function(t) "a"))
+  bad("several columns.*a", slam_curves(y ~ time, id, w$long, basis = function(t) cbind(a = 1, a = t)))
+  bad("several columns.*b2", slam_curves(y ~ time, id, w$long, basis = function(t) cbind(b2 = 1, 0 + t)))
+  expect_equal(colnames(slam_curves(y ~ time, id, w$long, basis = function(t) cbind(1, t))), c("y.b1", "y.t"))
+  expect_equal(colnames(slam_curves(y ~ time, id, w$long, basis = matrix(c(1 + 0 * w$long$time, w$long$time), ncol = 2, dimnames = list(NULL, c("a", NA))))), c("y.a", "y.b2"))
   bad("several series need names", slam_curves(cbind(y, y + 1) ~ time, id, w$long))
   bad("df", curve_bspline(df = 2))
   bad("differences", curve_bspline(differences = 3))

@@ -114,6 +114,73 @@ test_that("responses that are not what their family says are told by name", {
   expect_error(family_fit(cbind(eta, x) ~ 1 + (1 | id), data, family = list(eta = binomial("probit"))), "0 and 1", class = "fastlmm_error_family")
 })
 
+test_that("weights go by names, and what has none was not observed", {
+  data <- family_world(60)
+  data$Y <- cbind(part = data$part, size = data$eta, count = data$count)
+  W <- cbind(part = 10, size = runif(60, 1, 5), count = NA)
+  run <- function(weights, d = data, ...) family_fit(Y ~ x + (1 | id), d, weights = weights, family = list(part = binomial(), count = poisson()), iter = 20, ...)
+  fit <- run(unname(W))
+  expect_identical(run(W[, 3:1])$draws, fit$draws)
+  expect_identical(run(as.data.frame(W)[3:1])$draws, fit$draws)
+  named <- data
+  rownames(named) <- paste0("r", 1:60)
+  turned <- W
+  rownames(turned) <- rownames(named)
+  expect_identical(run(turned[60:1, 3:1], named)$draws, fit$draws)
+  bad <- function(class, pattern, ...) expect_error(run(...), pattern, class = paste0("fastlmm_error_", class))
+  bad("weights", "no responses.*b.*of the responses.*size", `colnames<-`(W, c("part", "b", "count")))
+  bad("weights", "each once", `colnames<-`(W, c("part", "part", "count")))
+  bad("row_names", "r1", `rownames<-`(turned, c("z", paste0("r", 2:60))), named)
+  bad("row_names", "automatic", `rownames<-`(W, 60:1))
+  expect_identical(run(`rownames<-`(W, paste0("s", 1:60)), named)$draws, fit$draws)
+  # a row without weights is one without responses; weights may be missing where these are
+  gone <- W
+  gone[4, c("part", "size")] <- 0
+  none <- data
+  none$Y[4, ] <- NA
+  empty <- data
+  empty$Y[4, "count"] <- NA
+  left <- run(gone, empty)
+  expect_identical(left$draws, run(W[-4, ], data[-4, ])$draws)
+  expect_identical(run(replace(W, cbind(4, 1:3), NA), none)$draws, left$draws)
+  expect_equal(nrow(left$Y), 59)
+  # and trials that were none are missing cells, whatever stands in them
+  cells <- replace(W, cbind(7, 1), 0)
+  other <- data
+  other$Y[7, "part"] <- NaN
+  fit <- run(cells)
+  expect_identical(run(cells, other)$draws, fit$draws)
+  expect_true(is.na(residuals(fit)[7, "part"]))
+  expect_equal(ncol(log_lik(fit)), 179)
+  bad("weights", "part", replace(W, cbind(7, 1), NA))
+})
+
+test_that("levels are responses in every way, and names are each a response's own", {
+  data <- family_world(60)
+  data$level <- factor(c("lo", "mid", "hi")[data$grade], c("lo", "mid", "hi"), ordered = TRUE)
+  data$yes <- data$sick > 0
+  run <- function(formula, ...) family_fit(formula, data, iter = 20, ...)
+  alone <- run(grade ~ x + (1 | id), family = ordinal())
+  expect_identical(unname(run(level ~ x + (1 | id), family = ordinal())$draws), unname(alone$draws))
+  expect_equal(colnames(run(level ~ x + (1 | id), family = list(level = ordinal()))$Y), "level")
+  data$two <- cbind(level = data$grade, eta = data$eta)
+  two <- run(two ~ x + (1 | id), family = list(level = ordinal()))
+  expect_identical(run(slam_join(level, eta) ~ x + (1 | id), family = list(level = ordinal()))$draws, two$draws)
+  data$frame <- data[c("level", "eta")]
+  expect_identical(run(frame ~ x + (1 | id), family = list(level = ordinal()))$draws, two$draws)
+  expect_error(run(frame ~ x + (1 | id)), "ordinal.*level", class = "fastlmm_error_family")
+  expect_error(run(level ~ x + (1 | id), family = poisson()), "ordinal.*level", class = "fastlmm_error_family")
+  # rows of a level that is left out take it with them
+  expect_equal(run(level ~ x + (1 | id), family = ordinal(), subset = level != "mid")$links[[1]]$levels, 2)
+  data$frame <- data[c("yes", "eta")]
+  data$two <- cbind(yes = data$sick, eta = data$eta)
+  expect_identical(run(frame ~ x + (1 | id), family = list(yes = binomial()))$draws, run(two ~ x + (1 | id), family = list(yes = binomial()))$draws)
+  data$frame <- data.frame(data$eta, id = data$id)
+  expect_error(run(frame ~ x + (1 | id)), "no numbers.*id", class = "fastlmm_error_response_type")
+  data$twice <- cbind(k = data$count, k = data$eta)
+  expect_error(run(twice ~ x + (1 | id), family = list(k = poisson())), "several responses.*k", class = "fastlmm_error_response_names")
+})
+
 test_that("responses that do not look normal are pointed to their families", {
   data <- family_world()
   told <- function(formula, ...) {

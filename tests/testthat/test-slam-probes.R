@@ -96,6 +96,55 @@ test_that("subsets, missing rows, several effects, directories and offsets work"
   expect_equal(unname(fitted(with) - with$offset), unname(fitted(without)), tolerance = 1e-3)
 })
 
+test_that("rows that are left out do not matter, and a covariate times a number, added to columns, changes no variance", {
+  w <- probe_world()
+  w$data$M[cbind(1:60, rep(1:5, 12))] <- NA
+  formula <- slam_probes(M, w$map) ~ x + (1 | id)
+  run <- function(data, ...) quiet_slam(formula, data, chains = 1, iter = 40, seed = 1, ...)
+  # an outlier by subset, by a missing covariate, and no such rows
+  other <- w$data
+  other$M[c(5, 9), ] <- 1e6
+  kept <- run(w$data[-c(5, 9), ])
+  expect_identical(run(other, subset = -c(5, 9))$draws, kept$draws)
+  other$x[c(5, 9)] <- NA
+  left <- run(other)
+  expect_identical(left$draws, kept$draws)
+  expect_identical(left$scale, kept$scale)
+  expect_equal(unname(model.frame(left)[[1]]), unname(kept$Y))
+  # columns are seen in other rows, whose x is larger
+  w$data$x <- w$data$x + (is.na(w$data$M[, 1]) - is.na(w$data$M[, 2])) / 2
+  moved <- w$data
+  moved$M <- moved$M + 100 * moved$x
+  fit <- run(w$data)
+  other <- run(moved)
+  expect_equal(other$scale$sd, fit$scale$sd, tolerance = 1e-9)
+  expect_equal(G(other, draws = TRUE), G(fit, draws = TRUE), tolerance = 1e-6)
+  expect_equal(link_values(other), link_values(fit), tolerance = 1e-6)
+  expect_equal(unname(fixef(other) - fixef(fit)), matrix(c(0, 100), 2, 2), tolerance = 1e-6)
+  # also one of a gene alone, and one beside an offset
+  w$data$z <- rnorm(120)
+  own <- function(data, ...) quiet_slam(formula, data, cis = list(a = ~z), chains = 1, iter = 40, seed = 1)
+  moved <- w$data
+  moved$M[, w$map == "a"] <- moved$M[, w$map == "a"] + 100 * moved$z
+  expect_equal(G(own(moved), draws = TRUE), G(own(w$data), draws = TRUE), tolerance = 1e-6)
+})
+
+test_that("means of columns are least squares beside covariates", {
+  set.seed(3)
+  M <- matrix(rnorm(120), 30) + rep(c(1, 5, 2, 0), each = 30)
+  M[sample(120, 50)] <- NA
+  M[4, ] <- NA
+  X <- cbind(1, rnorm(30))
+  cells <- which(!is.na(M))
+  b <- qr.coef(qr(cbind(X[row(M)[cells], ], contr.sum(4)[col(M)[cells], ])), M[cells])[-(1:2)]
+  expect_equal(column_means(M, X), unname(c(b, -sum(b))), tolerance = 1e-10)
+  expect_equal(column_means(M[, 1, drop = FALSE], X), 0)
+  # a column that is seen where a covariate is 1, and nowhere else, has no mean of its own
+  apart <- cbind(c(rnorm(5), rep(NA, 5)), c(rep(NA, 5), rnorm(5)))
+  expect_equal(column_means(apart, cbind(1, rep(0:1, each = 5))), c(0, 0))
+  expect_equal(sum(column_means(apart, matrix(1, 10))), 0)
+})
+
 test_that("maps and columns that do not fit are told by name", {
   w <- probe_world()
   M <- w$data$M
