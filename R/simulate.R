@@ -134,14 +134,15 @@ draws_frame <- function(fit, draws) {
 # The protocol of stats::simulate: the state before drawing, or the seed that was asked for and its kind of generator.
 seed_generator <- function(seed) {
   global <- globalenv()
-  if (!exists(".Random.seed", envir = global)) runif(1)
-  before <- get(".Random.seed", envir = global)
+  if (is.null(seed) && !exists(".Random.seed", envir = global, inherits = FALSE)) runif(1)
+  before <- get0(".Random.seed", envir = global, inherits = FALSE)
   if (is.null(seed)) return(list(seed = before, restore = function() NULL))
   if (!is_seed(seed)) abort_fastlmm("seed", paste("seed must be one number, or NULL, not", deparse1(seed)))
   set.seed(seed)
   list(
     seed = structure(seed, kind = as.list(RNGkind())),
-    restore = function() assign(".Random.seed", before, envir = global)
+    # what was absent is absent again
+    restore = function() if (is.null(before)) rm(".Random.seed", envir = global) else assign(".Random.seed", before, envir = global)
   )
 }
 

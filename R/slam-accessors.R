@@ -19,21 +19,24 @@ factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
 
 # What keep may leave out of a draw: F, rotated, and missing cells
 kept_factors <- function(fit, chain, t) {
-  if (!"factors" %in% kept(fit)) abort_not_kept("factors")
+  if (fit$n_factors == 0) return(matrix(0, nrow(fit$Y), 0))
+  if (!"factors" %in% kept(fit)) abort_not_kept(fit, "factors")
   array(chain$factors[, , t], dim(chain$factors)[1:2])
 }
 
 kept_cells <- function(fit, chain, t) {
-  if (drawn_cells(fit) > 0 && !"cells" %in% kept(fit)) abort_not_kept("cells")
+  if (drawn_cells(fit) > 0 && !"cells" %in% kept(fit)) abort_not_kept(fit, "cells")
   chain$cells[, t]
 }
 
 # A fit of before there was keep has all.
 kept <- function(fit) if (is.null(fit$plan$keep)) c("factors", "cells") else fit$plan$keep
 
-abort_not_kept <- function(what) {
+# The advice is all that a fit can lack: with part of it the next question would fail
+abort_not_kept <- function(fit, what) {
   long <- c(factors = "the factors", cells = "missing cells")[[what]]
-  abort_fastlmm("not_kept", sprintf("draws of %s are needed for this, and were not kept; fit the model again with keep = %s", long, quoted(what)))
+  all <- c(if (fit$n_factors > 0) "factors", if (drawn_cells(fit) > 0) "cells")
+  abort_fastlmm("not_kept", sprintf("draws of %s are needed for this, and were not kept; fit the model again with keep = %s", long, deparse1(all)))
 }
 
 # A function of each draw, as an array whose last dimension is the draw, chains one after the other

@@ -262,17 +262,17 @@ curves_family <- list(
     )
   },
   back = function(own, values, unit) values * own$variance,
-  response = function(eta, own) eta,
   # of rows of the fit what stands for their coefficients; of others these
   simulate = function(eta, own, parameters) {
-    if (!own$own_rows) return(eta)
-    dim(eta) <- dim(own$fitted)
+    if (is.null(own$which)) return(eta)
+    times <- own$times[own$which]
     error <- matrix(0, nrow(eta), ncol(eta))
-    for (set in unique(own$times)) {
-      rows <- which(own$times == set)
+    for (set in unique(times)) {
+      rows <- which(times == set)
       error[rows, ] <- normals(length(rows), ncol(eta)) %*% t(psd_root(gram_of(own$grams, set))) * sqrt(parameters)
     }
-    shrunken(eta, own$rough, own$grams, own$times, error)
+    rough <- replace(own$rough, "mean", list(own$rough$mean[own$which, , drop = FALSE]))
+    shrunken(eta, rough, own$grams, times, error)
   }
 )
 

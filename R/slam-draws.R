@@ -177,8 +177,7 @@ replicated <- function(fit, i) {
     one <- replace(fit, "draws", list(list(list(link = at$chain$link[, at$t, drop = FALSE]))))
     behind <- behind_link(fit$links)
     Y[, behind] <- Y[, behind] + fit$offset
-    Y <- as_data(one, array(Y, c(dim(Y), 1)), TRUE, TRUE)[, , 1]
-    dim(Y) <- dim(fit$Y)
+    Y <- datum_maker(one, seq_len(n))(Y, 1)
   }
   Y[is.na(fit$Y)] <- NA
   dimnames(Y) <- dimnames(fit$Y)

@@ -20,7 +20,7 @@ scaled_draw <- function(fit, i) {
   theta <- slice(chain$theta)
   list(
     F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
-    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), cis = chain$cis[, t], total = total_fixed(fit, one_draw(fit, chain, t))
+    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), cis = chain$cis[, t], total = total_fixed(fit, one_draw(fit, chain, t)), number = i
   )
 }
 

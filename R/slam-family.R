@@ -30,37 +30,40 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 
 # ---- what each is ---------------------------------------------------------------------------------------------
 
-# `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own)`, the expected datum of a value, and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+# `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own, parameters, sd)`, the expected datum with a residual of that size about eta (of `normal` ones eta), and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
 # `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
 # the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
 slam_families <- function() {
   counts <- function(y, own) if (any(y < 0 | y != round(y) | y > 1e15)) "must be counts: whole numbers from 0 to 1e15"
+  of_log <- function(eta, own, parameters, sd) exp(eta + sd^2 / 2)
   list(
     probes = probes_family,
     curves = curves_family,
     coefficient = coefficient_family,
-    weights = list(code = "weights", normal = TRUE, sampler = weights_sampler, check = function(y, own) NULL, response = function(eta, own) eta, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(own$known)),
+    weights = list(code = "weights", normal = TRUE, sampler = weights_sampler, check = function(y, own) NULL, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(known_at(own, length(eta), Inf))),
     poisson = list(
-      code = "poisson", check = counts, response = function(eta, own) exp(eta), simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
+      code = "poisson", check = counts, response = of_log, simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
     ),
     negative_binomial = list(
-      code = "negative_binomial", check = counts, parameters = function(own) "dispersion", response = function(eta, own) exp(eta),
+      code = "negative_binomial", check = counts, parameters = function(own) "dispersion", response = of_log,
       simulate = function(eta, own, parameters) stats::rnbinom(length(eta), size = parameters, mu = exp(eta))
     ),
     binomial = list(
-      code = "binomial", response = function(eta, own) stats::plogis(eta), fixed = function(own) all(own$known <= 1),
+      code = "binomial", response = function(eta, own, parameters, sd) logit_mean(eta, sd), fixed = function(own) all(own$known <= 1),
       check = function(y, own) {
         successes <- y * own$trials
         if (any(y < 0 | y > 1)) "must be 0 and 1, or with weights (numbers of trials) the part that are successes"
         else if (any(abs(successes - round(successes)) > 1e-6 * pmax(1, successes))) "are no whole numbers of successes: give weights, the numbers of trials"
       },
-      simulate = function(eta, own, parameters) stats::rbinom(length(eta), own$known, stats::plogis(eta)) / own$known
+      simulate = function(eta, own, parameters) {
+        trials <- known_at(own, length(eta), 1)
+        stats::rbinom(length(eta), trials, stats::plogis(eta)) / trials
+      }
     ),
     ordinal = list(
       code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)),
       check = function(y, own) if (length(unique(y)) > 100) "have more than 100 levels" else if (length(unique(y)) < 2) "have one level",
-      # probit models of 0 and 1 have an expectation, levels a number that most of eta is in
-      response = function(eta, own) if (own$levels == 2) own$values[1] + diff(own$values) * (eta > 0) else NULL,
+      response = function(eta, own, parameters, sd) level_mean(eta, own$values, parameters, sd),
       simulate = function(eta, own, parameters) own$values[findInterval(eta, c(0, cumsum(parameters)), left.open = TRUE) + 1]
     )
   )
@@ -118,7 +121,8 @@ slam_links <- function(Y, families, weights, offset, blocks = NULL) {
     w <- if (is.null(weights)) rep(1, nrow(Y)) else weights[, j]
     link_data(own, Y[, j], w, offset, isTRUE(family$binary))
   }
-  structure(lapply(seq_len(ncol(Y)), one), names = colnames(Y))
+  links <- structure(lapply(seq_len(ncol(Y)), one), names = colnames(Y))
+  if (!all(vapply(links, is.null, NA))) links
 }
 
 link_data <- function(own, y, weights, offset, binary) {
@@ -236,22 +240,48 @@ tell_families <- function(Y) {
 
 # ---- back to responses ------------------------------------------------------------------------------------------------
 
-# Draws on the link scale, rows x responses x draws, as responses: expected, or a new datum of each. `own_rows`: are they the rows of the fit? New rows have one trial, and no weights.
-as_data <- function(fit, draws, simulate, own_rows) {
+# A function of values on the link scale, rows x responses, and of the number of their draw: as data that are expected, a residual of standard deviation `sd` (one for each response) averaged over; without `sd` new data of each.
+# `rows`: which rows of the fit they are; NULL: new rows, which have one trial, and no weights.
+datum_maker <- function(fit, rows) {
   parameters <- link_values(fit)
   places <- link_places(fit)
-  for (own in Filter(function(own) !is.null(own) && is.null(family_of(own)$part), fit$links)) {
-    j <- match(if (is.null(own$traits)) own$response else own$traits, colnames(fit$Y))
-    own$own_rows <- own_rows
-    if (!own_rows) own$known <- rep(if (own$family == "weights") Inf else 1, dim(draws)[1])
-    family <- family_of(own)
-    for (t in seq_len(dim(draws)[3])) {
-      eta <- draws[, j, t]
-      if (length(j) > 1) dim(eta) <- c(dim(draws)[1], length(j))
-      value <- if (!simulate) family$response(eta, own)
-      if (is.null(value)) value <- family$simulate(eta, own, parameters[places[[own$response]], t])
-      draws[, j, t] <- value
+  links <- Filter(function(own) !is.null(own) && is.null(family_of(own)$part), fit$links)
+  links <- lapply(links, function(own) c(own, list(which = rows)))
+  families <- lapply(links, family_of)
+  columns <- lapply(links, function(own) match(if (is.null(own$traits)) own$response else own$traits, colnames(fit$Y)))
+  behind <- behind_link(links)
+  function(eta, i, sd = NULL) {
+    for (l in if (is.null(sd)) seq_along(links) else which(behind)) {
+      j <- columns[[l]]
+      own <- links[[l]]
+      of_draw <- parameters[places[[own$response]], i]
+      eta[, j] <- if (is.null(sd)) families[[l]]$simulate(eta[, j], own, of_draw) else families[[l]]$response(eta[, j], own, of_draw, sd[j])
     }
+    eta
   }
-  draws
+}
+
+# Trials or weights of rows: of new rows, and of those in which nothing was observed, `new`
+known_at <- function(own, count, new) {
+  if (is.null(own$which)) return(rep(new, count))
+  known <- own$known[own$which]
+  ifelse(!is.na(known) & known > 0, known, new)
+}
+
+# The logistic function averaged over N(eta, sd^2) by the trapezoidal rule, whose error falls exponentially with 1 / step; the steepest part is 1 / sd wide
+logit_mean <- function(eta, sd) {
+  step <- max(min(0.75, 1 / sd), 0.02)
+  at <- step * seq(-ceiling(8.5 / step), ceiling(8.5 / step))
+  weight <- stats::dnorm(at) / sum(stats::dnorm(at))
+  sum <- 0
+  for (q in seq_along(at)) sum <- sum + weight[q] * stats::plogis(eta + sd * at[q])
+  sum
+}
+
+# Levels, each with the probability that eta is between its cut points
+level_mean <- function(eta, values, gaps, sd) {
+  cuts <- c(0, cumsum(gaps))
+  mean <- values[1] + 0 * eta
+  for (k in seq_along(cuts)) mean <- mean + (values[k + 1] - values[k]) * stats::pnorm(eta, cuts[k], sd)
+  mean
 }

@@ -3,7 +3,7 @@
 # Cells of newdata that are given: their values, rows that are complete x given responses, and which responses these are; NULL if nothing is given
 given_cells <- function(fit, newdata, given, rows) {
   if (is.null(given)) return(NULL)
-  if (has_links(fit)) abort_family("given is for normal responses without weights")
+  if (has_links(fit)) abort_family(paste0("given is for fits whose responses are all normal, without weights; not so are ", first_names(names(Filter(Negate(is.null), fit$links)))))
   if (is_several(fit) && rows$random && length(rows$which) < length(fit$random)) abort_fastlmm("slam_effects", "given needs all random effects, or none of them: leave re.form at NULL, or NA")
   if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, and there is no newdata; the fit knows those of its own rows")
   at <- unique(trait_index(fit, given))

@@ -104,9 +104,8 @@ missing_cells <- function(fit) cbind(unlist(fit$missing), rep(seq_along(fit$miss
 fitted.slamglmm <- function(object, draws = FALSE, times = NULL, ...) {
   check_arguments(...)
   check_has_draws(object)
-  rows <- c(own_rows(object), response = FALSE)
+  rows <- c(own_rows(object), response = FALSE, data = has_links(object))
   if (!is.null(times)) return(own_curves(object, times, draws))
-  if (has_links(object)) return(data_answers(object, rows, "none", 0.95, draws, FALSE))
   value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
   put_rows(rows, value)
 }
@@ -167,13 +166,14 @@ latent_traits <- function(fit) {
   vapply(fit$links, function(own) !is.null(own) && isTRUE(family_of(own)$latent), NA)
 }
 
-# Draws of values in some cells, as what is expected of their data
+# Draws of values in some cells, as what is expected of their data: the value has the residual already
 cells_as_data <- function(fit, value, cells) {
-  for (j in unique(cells[, 2])) {
+  parameters <- link_values(fit)
+  places <- link_places(fit)
+  for (j in intersect(cells[, 2], which(behind_link(fit$links)))) {
     at <- cells[, 2] == j
-    whole <- array(0, c(sum(at), ncol(fit$Y), ncol(value)))
-    whole[, j, ] <- value[at, ]
-    value[at, ] <- as_data(fit, whole, FALSE, FALSE)[, j, ]
+    own <- fit$links[[j]]
+    for (t in seq_len(ncol(value))) value[at, t] <- family_of(own)$response(value[at, t], own, parameters[places[[own$response]], t], 0)
   }
   value
 }
@@ -182,7 +182,7 @@ cells_as_data <- function(fit, value, cells) {
 own_offset <- function(fit) if (has_links(fit)) outer(fit$offset, !behind_link(fit$links)) else fit$offset
 
 all_cells <- function(fit) {
-  if (!"cells" %in% kept(fit)) abort_not_kept("cells")
+  if (!"cells" %in% kept(fit)) abort_not_kept(fit, "cells")
   do.call(cbind, lapply(fit$draws, `[[`, "cells"))
 }
 

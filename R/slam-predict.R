@@ -7,7 +7,11 @@
 #'
 #' Without `given` the responses in `newdata` are not looked at. With it the observed responses of the new rows (named in `given`; cells that are `NA` are not conditioned on) say what they can about the others: through the
 #' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly; missing
-#' cells of the fit keep the values of each draw, which were drawn given the rows of the fit and not what is given here.
+#' cells of the fit keep the values of each draw, which were drawn given the rows of the fit and not what is given here. `given` is for fits whose responses are all normal, without weights.
+#'
+#' Of normal responses, with weights too, of probes and of curves what is expected is the value itself: fixed and random effects, posterior means without random numbers. Of a family it is, with eta the fixed and random effects of a draw and s2 the variance
+#' of the residual (and of random effects that are not included): of counts `exp(eta + s2 / 2)`; of `ordinal()` the sum over levels, as numbers, times their probabilities `pnorm((cut - eta) / s)`, which for 0 and 1 is `pnorm(eta / s)`; of `binomial()` the logistic
+#' function averaged over `N(eta, s2)` by quadrature. Its mean is over draws of eta, with the fit's seed. Where counts are so few that s2 has a heavy tail their mean has one, too: `type = "link"` says then what data can tell.
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
@@ -15,13 +19,13 @@
 #' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known); or a formula of those random terms of the model that are
 #'   included, as `~ (1 | id)`: `newdata` then needs no other grouping factors.
 #' @param allow.new.levels an effect with mean 0 for ids that no kernel knows? Without it such ids are the error `new_levels`: so are new levels of an effect without a kernel (a new block), for which there is no `K` to give.
-#' @param type of responses with a family (see [negative_binomial()]): `"response"`, what is expected of the datum of a new row, its residual averaged over (of `ordinal()` of more than two levels the mean level that is drawn), or `"link"`, values behind it. With
-#'   `interval = "confidence"` responses are those of a row without a residual, with `"prediction"` new data; new rows have one trial.
+#' @param type of responses with a family (see [negative_binomial()]): `"response"`, what is expected of the datum, its residual averaged over (see Details), or `"link"`, values behind it. With `interval = "confidence"` and `draws` it is that expectation
+#'   given each draw, with `interval = "prediction"` new data: rows of the fit have their own trials, weights and columns, rows of `newdata` (whatever rows these are), and cells in which nothing was observed, one trial, no error of measurement and all columns.
 #' @param na.action see [predict.fastlmm()].
 #' @param se.fit posterior standard deviations as well?
 #' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
 #' @param level probability of intervals.
-#' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects).
+#' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects; of a family see Details).
 #' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
 #'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. With several random effects all of them, or none, must be included (else the error `slam_effects`).
 #' @param times times at which curves are wanted, of a fit with [slam_curves()].
@@ -62,7 +66,7 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
   if (!is.null(times)) return(curve_answers(object, replace(rows, "unknown", list(NULL)), times, interval, level, draws, se.fit))
-  if (has_links(object) && type == "response") return(data_answers(object, rows, interval, level, draws, se.fit))
+  rows$data <- has_links(object) && type == "response"
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
   if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
   spread <- spread_of(object, rows, level)
@@ -72,22 +76,9 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   if (se.fit) list(fit = fit, se.fit = put_rows(rows, spread$sd)) else fit
 }
 
-# On the scale of data, by draws of values on the link scale: expected responses of rows with a residual of their own; with an interval of confidence of rows without one; new responses.
-data_answers <- function(fit, rows, interval, level, draws, se.fit) {
-  rows$response <- interval != "confidence"
-  size <- c(length(rows$offset), ncol(fit$Y), count_draws(fit))
-  all <- array(slam_answers(fit, rows, seq_along(rows$offset)), size)
-  all <- as_data(fit, all, interval == "prediction", rows$kind == "fit" || is.null(rows$effects) && length(rows$offset) == nrow(fit$Y))
-  if (draws) return(put_rows(rows, all))
-  spread <- cell_spread(all, level)
-  mean <- matrix(rowMeans(all, dims = 2), size[1])
-  value <- put_rows(rows, if (interval == "none") mean else array(c(mean, spread$low, spread$high), c(size[1:2], 3), list(NULL, NULL, c("fit", "lwr", "upr"))))
-  if (se.fit) list(fit = value, se.fit = put_rows(rows, spread$sd)) else value
-}
-
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
-# Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back.
+# Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back; `own`: which rows of the fit they are, of new rows nothing.
 slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
   if (is.null(newdata)) return(own_rows(fit, random))
   shape <- structure(fit, class = "fastlmm")
@@ -114,7 +105,7 @@ own_rows <- function(fit, wanted = fit$random) {
   known <- length(wanted) > 0 && is.null(fit$unidentified)
   list(
     X = cbind(fit$X, slam_extra(fit)), cis = fit$cis$X, offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
-    random = length(wanted) > 0, which = effect_places(fit, wanted)
+    random = length(wanted) > 0, which = effect_places(fit, wanted), own = seq_len(n)
   )
 }
 
@@ -141,7 +132,19 @@ put_rows <- function(rows, value) {
 
 # ---- means -----------------------------------------------------------------------------------------------------------
 
+# What is expected; with `rows$data` of responses with a family of their data
 expected_rows <- function(fit, rows) {
+  value <- expected_values(fit, rows)
+  behind <- if (isTRUE(rows$data)) which(behind_link(fit$links))
+  if (length(behind) == 0) return(value)
+  rows$response <- FALSE
+  found <- lapply(row_blocks(rows), function(at) slam_answers(fit, rows, at, mean = TRUE))
+  value[, behind] <- do.call(rbind, c(list(matrix(0, 0, ncol(fit$Y))), found))[, behind]
+  value
+}
+
+# Posterior means of fixed and random effects
+expected_values <- function(fit, rows) {
   value <- slam_fixed(fit, rows$X) + rows$offset
   if (!is.null(fit$cis)) value <- value + cis_times(fit, rows$cis, colMeans(cis_draws(fit)))
   if (rows$kind == "unknown") return(value)
@@ -186,7 +189,7 @@ slam_extra <- function(fit) {
 slam_answers <- function(fit, rows, at, mean = FALSE) {
   rows <- subset_rows(rows, at)
   target <- rows_target(fit, rows)
-  if (is.null(rows$observed)) return(each_effect(fit, as.character(at), row_drawer(fit, rows, target)))
+  if (is.null(rows$observed)) return(each_effect(fit, as.character(at), datum_drawer(fit, rows, row_drawer(fit, rows, target)), mean))
   given <- given_drawer(fit, rows, target)
   sum <- 0
   what <- function(d) {
@@ -202,6 +205,7 @@ subset_rows <- function(rows, at) {
   rows$X <- rows$X[at, , drop = FALSE]
   if (!is.null(rows$cis)) rows$cis <- rows$cis[at, , drop = FALSE]
   rows$offset <- rows$offset[at]
+  rows$own <- rows$own[at]
   rows$effects <- lapply(rows$effects, function(new) replace(new, c("id", "z"), list(new$id[at], new$z[at])))
   rows
 }
@@ -259,12 +263,32 @@ row_drawer <- function(fit, rows, target) {
   }
 }
 
-# Standard deviations and quantiles of each cell, in blocks of rows: joint draws are not needed, unless rows say something about each other.
-spread_of <- function(fit, rows, level) {
+# With `rows$data` draws on the scale of the data: new ones with `rows$response`, else what is expected of them
+datum_drawer <- function(fit, rows, draw) {
+  if (!isTRUE(rows$data)) return(draw)
+  datum <- datum_maker(fit, rows$own)
+  function(d) datum(draw(d), d$number, if (!rows$response) left_sd(fit, rows, d))
+}
+
+# Of each response, the standard deviation of what the effects of the rows leave: residuals, and effects that are not included
+left_sd <- function(fit, rows, d) {
+  left <- function(at) {
+    if (rows$kind == "unknown") return(rep(1, length(at)))
+    if (is_several(fit)) pmax(1 - rowSums(fit$numbers$proportions[at + 1, rows$which, drop = FALSE]), 0) else 1 - at
+  }
+  unname(sqrt(colSums(left(d$factors_at) * d$lambda^2) + left(d$at) * d$sigma^2) * fit$scale$sd)
+}
+
+# Rows that are drawn together: joint draws are not needed, unless rows say something about each other.
+row_blocks <- function(rows) {
   count <- length(rows$offset)
   size <- if (rows$kind == "fit" || !is.null(rows$observed)) max(count, 1) else 300
-  blocks <- split(seq_len(count), (seq_len(count) - 1) %/% size)
-  found <- lapply(blocks, function(at) cell_spread(slam_answers(fit, rows, at), level))
+  split(seq_len(count), (seq_len(count) - 1) %/% size)
+}
+
+# Standard deviations and quantiles of each cell
+spread_of <- function(fit, rows, level) {
+  found <- lapply(row_blocks(rows), function(at) cell_spread(slam_answers(fit, rows, at), level))
   join <- function(name) do.call(rbind, c(list(matrix(0, 0, ncol(fit$Y))), lapply(found, `[[`, name)))
   list(sd = join("sd"), low = join("low"), high = join("high"), mean = join("mean"))
 }

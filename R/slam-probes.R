@@ -139,10 +139,11 @@ probes_family <- list(
     means <- nrow(values) - length(own$probes)
     rbind(values[seq_len(means), , drop = FALSE] * unit$sd + own$centre[seq_len(means)], values[means + seq_along(own$probes), , drop = FALSE] * unit$sd^2)
   },
-  response = function(eta, own) eta,
-  # the mean of noise of the columns that a row has; of a new row all
+  # the mean of noise of the columns that a row has; of a new row, and of one that has none, all
   simulate = function(eta, own, parameters) {
-    seen <- if (own$own_rows) 1 - is.na(own$y) else matrix(1, length(eta), length(own$probes))
+    seen <- matrix(1, length(eta), length(own$probes))
+    if (!is.null(own$which)) seen <- 1 - is.na(own$y[own$which, , drop = FALSE])
+    seen[rowSums(seen) == 0, ] <- 1
     noise <- utils::tail(parameters, length(own$probes))
     eta + stats::rnorm(length(eta)) * sqrt(drop(seen %*% noise)) / rowSums(seen)
   }

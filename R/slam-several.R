@@ -182,8 +182,8 @@ with_effect <- function(fit, effect = NULL) {
 # Of each effect, ids with data x responses: posterior means of `h_r Z' V^-1 e`, as slam_alpha() of one effect
 several_alpha <- function(fit) {
   check_has_draws(fit)
-  if (fit$n_factors > 0 && !"factors" %in% kept(fit)) abort_not_kept("factors")
-  if (drawn_cells(fit) > 0 && !"cells" %in% kept(fit)) abort_not_kept("cells")
+  if (fit$n_factors > 0 && !"factors" %in% kept(fit)) abort_not_kept(fit, "factors")
+  if (drawn_cells(fit) > 0 && !"cells" %in% kept(fit)) abort_not_kept(fit, "cells")
   means <- call_rust(ffi_slam_effect_means, new_sampler(fit, integer()), unname(fit$draws), control_threads(fit$control))
   one <- function(mean, random, unit) {
     cells <- mean * rep(fit$scale$sd, each = nrow(mean)) / unit

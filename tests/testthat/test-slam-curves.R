@@ -154,6 +154,12 @@ test_that("several series, blocks beside them, several effects and directories w
   expect_equal(unname(B[, 1]), rep(0, 4))
   expect_equal(rownames(B), c("y:0.1", "y:0.4", "z:0.1", "z:0.4"))
   expect_equal(dim(fitted(whole, times = c(0.1, 0.4))), c(60L, 2L, 2L))
+  # without times answers are of coefficients: means without random numbers, the same for rows of the fit as new ones
+  expect_identical(fitted(whole), predict(whole, type = "link"))
+  expect_identical(predict(whole), fitted(whole))
+  expect_equal(predict(whole, w$rows), fitted(whole), ignore_attr = TRUE)
+  expect_true(all(is.finite(predict(whole, interval = "prediction"))))
+  expect_identical(predict(whole, interval = "prediction"), predict(whole, interval = "prediction"))
   # rows without points stay
   expect_false(anyNA(whole$Y[, -1]))
   expect_equal(nrow(whole$Y), 60)

@@ -40,7 +40,7 @@ test_that("responses, values and their data belong together", {
   fit <- family_fit(cbind(count, eta) ~ x + offset(o) + (1 | id), data, family = list(count = poisson()), iter = 400)
   link <- predict(fit, type = "link")
   response <- predict(fit)
-  expect_equal(link[, "eta"], response[, "eta"], tolerance = 0.2)
+  expect_identical(link[, "eta"], response[, "eta"])
   expect_gt(cor(link[, "count"], log(response[, "count"])), 0.99)
   expect_true(all(response[, "count"] > exp(link[, "count"]) * 0.9))
   expect_equal(fitted(fit), response)
@@ -231,4 +231,126 @@ test_that("the prior of a fit is the one that was used", {
   expect_output(print(default$prior), "shape \"count 1.0\", \"size 0.5\"", fixed = TRUE)
   expect_output(print(slam_prior()), "responses with a family another one")
   expect_equal(dim(slam_prior_draws(default$prior, n = 5, seed = 1)$P), c(2, 2, 5))
+})
+
+# A fit of each family, beside a normal response, and one with another family or none
+mixed_fit <- function(data = family_world(), ...) {
+  families <- list(count = poisson(), wide = negative_binomial(), sick = binomial("probit"), part = binomial(), grade = ordinal())
+  trials <- matrix(1, nrow(data), 6)
+  trials[, 4] <- 10
+  family_fit(cbind(count, wide, sick, part, grade, eta) ~ x + (1 | id), data, family = families, weights = trials, iter = 120, ...)
+}
+
+# The expected datum of eta and a residual of standard deviation sd, by its definition
+expected_datum <- function(family, eta, sd, gaps) {
+  mean_at <- switch(family, count = exp, wide = exp, part = plogis, sick = function(eta) as.numeric(eta > 0), grade = function(eta) 1 + findInterval(eta, c(0, gaps)), eta = identity)
+  breaks <- sort(c(-9, 9, if (family %in% c("sick", "grade")) (c(0, gaps) - eta) / sd))
+  breaks <- breaks[abs(breaks) <= 9]
+  one <- function(from, to) if (to - from < 1e-8) 0 else integrate(function(z) mean_at(eta + sd * z) * dnorm(z), from, to, rel.tol = 1e-9)$value
+  sum(mapply(one, breaks[-length(breaks)], breaks[-1]))
+}
+
+test_that("what is expected of a datum has its residual averaged over, in each draw", {
+  fit <- mixed_fit()
+  link <- predict(fit, type = "link", draws = TRUE)
+  expected <- predict(fit, draws = TRUE)
+  expect_equal(expected[, "eta", ], link[, "eta", ])
+  R <- R(fit, draws = TRUE)
+  gaps <- link_values(fit)[link_parameters(fit) == "gap1[grade]", ]
+  for (j in colnames(fit$Y)) for (i in c(3, 50)) for (t in c(1, 40)) {
+    expect_equal(unname(expected[i, j, t]), expected_datum(j, link[i, j, t], sqrt(R[j, j, t]), if (j == "grade") gaps[t]), tolerance = 1e-6)
+  }
+  # steep logistic functions, too
+  for (sd in c(0.01, 1, 8, 40)) expect_equal(logit_mean(c(-3, 0.2, 6), sd), vapply(c(-3, 0.2, 6), function(eta) expected_datum("part", eta, sd), 0), tolerance = 1e-5)
+  # all answers are of one expectation
+  mean <- predict(fit)
+  expect_equal(mean[, -6], apply(expected, 1:2, mean)[, -6], ignore_attr = TRUE)
+  expect_identical(mean[, "eta"], predict(fit, type = "link")[, "eta"])
+  expect_identical(fitted(fit), mean)
+  expect_equal(residuals(fit), fit$Y - mean)
+  for (interval in c("confidence", "prediction")) expect_identical(predict(fit, interval = interval)[, , "fit"], mean)
+  sure <- predict(fit, interval = "confidence", level = 0.99)
+  expect_true(all(sure[, , "lwr"] < mean & mean < sure[, , "upr"]))
+  # new data have it for their mean
+  data <- predict(fit, interval = "prediction", draws = TRUE)
+  error <- apply(data - expected, 1:2, sd) / sqrt(dim(data)[3])
+  expect_gt(mean(abs(apply(data - expected, 1:2, mean)) <= 3 * error), 0.97)
+  # rows of the fit as new ones: the same, but for the random numbers of effects and of one trial
+  new <- predict(fit, family_world())
+  expect_equal(new[, "eta"], mean[, "eta"], ignore_attr = TRUE)
+  expect_equal(new, mean, tolerance = 0.1, ignore_attr = TRUE)
+})
+
+test_that("effects that are not included are averaged over with the residual", {
+  data <- family_world()
+  data$block <- rep(letters[1:5], 40)
+  fit <- family_fit(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = poisson()), iter = 60)
+  share <- h2(fit, draws = TRUE)
+  variance <- apply(P(fit, draws = TRUE), 3, diag)
+  for (wanted in list(~ (1 | id), ~ (1 | block), NULL, NA)) {
+    eta <- predict(fit, re.form = wanted, type = "link", draws = TRUE)[, "count", ]
+    included <- if (is.null(wanted)) c("id", "block") else if (inherits(wanted, "formula")) all.vars(wanted) else character()
+    left <- (1 - colSums(share["count", included, , drop = FALSE], dims = 2)) * variance[1, ]
+    expect_equal(predict(fit, re.form = wanted, draws = TRUE)[, "count", ], exp(eta + rep(left, each = 200) / 2))
+  }
+})
+
+test_that("gaussian() says nothing that is not so without it", {
+  data <- family_world()
+  plain <- family_fit(cbind(eta, x) ~ 1 + (1 | id), data, iter = 40)
+  for (family in list(gaussian(), list(x = gaussian()))) {
+    fit <- family_fit(cbind(eta, x) ~ 1 + (1 | id), data, family = family, iter = 40)
+    expect_identical(fit$draws, plain$draws)
+    for (verb in list(fitted, residuals, predict, function(fit) predict(fit, data[1:3, ], interval = "prediction"), function(fit) predict(fit, data[1:3, ], given = "eta"))) expect_identical(verb(fit), verb(plain))
+  }
+})
+
+test_that("predictions have the fit's seed, and leave R's generator as it was", {
+  fit <- mixed_fit()
+  new <- family_world()[1:3, ]
+  asked <- function() list(predict(fit, interval = "prediction"), predict(fit, new, interval = "prediction", draws = TRUE), fitted(fit), posterior_cells(fit))
+  set.seed(3)
+  before <- .Random.seed
+  first <- asked()
+  expect_identical(.Random.seed, before)
+  runif(1)
+  expect_identical(asked(), first)
+  rm(".Random.seed", envir = globalenv())
+  expect_identical(asked(), first)
+  expect_false(exists(".Random.seed", envir = globalenv(), inherits = FALSE))
+  set.seed(4)
+})
+
+test_that("trials and weights are those of the rows of the fit, and of no others", {
+  data <- family_world()
+  fit <- mixed_fit(data)
+  # as many new rows as the fit has are new rows
+  for (re in list(NA, NULL)) {
+    new <- predict(fit, data[200:1, ], re.form = re, interval = "prediction", draws = TRUE)[, "part", ]
+    expect_true(all(new %in% 0:1))
+    own <- predict(fit, re.form = re, interval = "prediction", draws = TRUE)[, "part", ]
+    expect_equal(own * 10, round(own * 10))
+    expect_false(all(own %in% 0:1))
+  }
+  # weights of blocks of rows are those of the rows
+  big <- data.frame(id = rep(sprintf("i%02d", 1:40), 10), y = rnorm(400), z = rnorm(400))
+  W <- matrix(rep(c(1e8, 1e-2), each = 200), 400, 2)
+  wide <- predict(family_fit(cbind(y, z) ~ 1 + (1 | id), big, weights = W, iter = 60), re.form = NA, interval = "prediction")
+  width <- wide[, "y", "upr"] - wide[, "y", "lwr"]
+  expect_gt(min(width[201:400]), 3 * max(width[1:200]))
+})
+
+test_that("cells in which nothing was observed are predicted as new ones", {
+  data <- family_world()
+  data$part[2] <- data$eta[3] <- NA
+  W <- cbind(rep(5, 200), 1)
+  data$part <- round(data$part * 5) / 5
+  W[c(4, 7), 1] <- 0
+  data$part[c(4, 7)] <- 0
+  W[c(5, 6), 2] <- 0
+  fit <- family_fit(cbind(part, eta) ~ x + (1 | id), data, family = list(part = binomial()), weights = W, iter = 60)
+  for (draws in list(predict(fit, interval = "prediction", draws = TRUE), predict(fit, interval = "prediction"), predict(fit, interval = "prediction", re.form = NA))) expect_true(all(is.finite(draws)))
+  expect_true(all(predict(fit, interval = "prediction", draws = TRUE)[c(4, 7), "part", ] %in% 0:1))
+  for (Y in simulate(fit, 3, seed = 1)) expect_true(all(is.finite(Y[!is.na(fit$Y)])))
+  expect_true(all(is.finite(as.matrix(pp_check(fit, n = 3, seed = 1)[, -1]))))
 })

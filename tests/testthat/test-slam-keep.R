@@ -34,6 +34,17 @@ test_that("missing cells may be left out", {
   expect_error(predict(bare), class = "fastlmm_error_not_kept")
 })
 
+test_that("without factors there are none to keep, and advice is all that is needed", {
+  whole <- keep_fit(n_factors = 0, cells = 9)
+  bare <- keep_fit(n_factors = 0, cells = 9, keep = "cells")
+  for (verb in list(ranef, fitted, predict, posterior_cells, log_lik, function(fit) simulate(fit, seed = 1))) expect_identical(verb(bare), verb(whole))
+  expect_identical(predict(keep_fit(n_factors = 0, keep = character())), predict(keep_fit(n_factors = 0)))
+  # the advice is followed once
+  for (keep in list(character(), "cells", "factors")) expect_error(predict(keep_fit(cells = 9, keep = keep)), 'keep = c("factors", "cells")', fixed = TRUE, class = "fastlmm_error_not_kept")
+  expect_error(predict(keep_fit(keep = character())), 'keep = "factors"', fixed = TRUE)
+  expect_error(predict(keep_fit(n_factors = 0, cells = 9, keep = "factors")), 'keep = "cells"', fixed = TRUE)
+})
+
 test_that("large draws of factors are not kept by default, which is told", {
   plan <- list(chains = 4, iter = 2e4, warmup = 1e4, thin = 1)
   expect_message(expect_equal(fastlmm:::check_keep(NULL, plan, 1000, 20), "cells"), "5.96 GiB", class = "fastlmm_message_keep")

@@ -145,6 +145,23 @@ test_that("means of columns are least squares beside covariates", {
   expect_equal(sum(column_means(apart, matrix(1, 10))), 0)
 })
 
+test_that("fitted values are eta's means, and rows without columns are predicted as new ones", {
+  w <- probe_world()
+  fit <- quiet_slam(slam_probes(M, w$map) ~ x + (1 | id), w$data, chains = 1, iter = 60, seed = 1)
+  expect_identical(fitted(fit), predict(fit, type = "link"))
+  expect_identical(predict(fit), fitted(fit))
+  expect_equal(predict(fit, w$data), fitted(fit), ignore_attr = TRUE)
+  new <- predict(fit, interval = "prediction")
+  expect_true(all(is.finite(new)))
+  expect_identical(new, predict(fit, interval = "prediction"))
+  # one column of three has more noise than all, whatever rows newdata has as many of
+  width <- function(found) found[, "a", "upr"] - found[, "a", "lwr"]
+  few <- w$data
+  few$M[1:119, c("a1", "a2")] <- NA
+  few <- quiet_slam(slam_probes(M, w$map) ~ x + (1 | id), few, chains = 1, iter = 200, seed = 1)
+  expect_gt(mean(width(predict(few, re.form = NA, interval = "prediction"))), mean(width(predict(few, w$data, re.form = NA, interval = "prediction"))))
+})
+
 test_that("maps and columns that do not fit are told by name", {
   w <- probe_world()
   M <- w$data$M
