@@ -8,7 +8,7 @@
 #' @param df number of coefficients.
 #' @param degree degree of the pieces.
 #' @param knots inner knots, instead of `df`; by default quantiles of the times.
-#' @param range the two ends, outside of which there is no curve; by default those of the times.
+#' @param range the two ends, outside of which there is no curve; by default those of the times. Give it where other times, as 0, are asked for later.
 #' @param natural natural cubic splines?
 #' @param differences order of differences: 0 (none), 1 or 2.
 #' @param harmonics number of harmonics, each with a cosine and a sine.

@@ -9,11 +9,15 @@
 #' Several series, `cbind(height, weight) ~ age`, have a block of coefficients and noise each; missing values of one are left out of it alone.
 #'
 #' Coefficients are scaled by a rough estimate of their standard deviation over rows (of a mixed model of the points, with the fixed effects that have flat priors, and without random effects), so that the default priors of [slam_prior()] suit them, whatever the basis. Noise is in units of the variance of the
-#' points about the curves of these fixed effects; draws have it as `noise[<series>]`, and [summary.slamglmm()] in units of the data.
+#' points about the curves of these fixed effects; [summary.slamglmm()] has it as `noise[<series>]`, in units of the data.
 #'
 #' `fitted(fit)` and `predict(fit, newdata)` are of the coefficients, from fixed and random effects, and `predict(fit, newdata, times = )` of the curves: an array rows x times x series (with an interval, or `draws`, one dimension more;
 #' `interval = "prediction"` is of new points, with the residuals of coefficients and noise). A row's own curve, its residual and what its points say included, is `fitted(fit, times = )`, and its coefficients are `posterior_cells(fit)`. `basis_at(fit, times)` is the matrix by which anything else is brought to times: with `B <- basis_at(fit, times)` the covariance of random effects between times is `B %*% G(fit) %*% t(B)`, likewise that of `R(fit)`. [pp_check()] and
 #' `simulate()` are of what stands for the coefficients of a row in `fit$Y`: their estimates by that rough model.
+#'
+#' What differs between rows beside the terms of the formula is their residual, so that a random effect of the rows themselves, `(1 | animal)`, belongs into the formula only with a kernel of theirs. The mean curve of a treatment is
+#' `predict(fit, newdata, times = , re.form = NA, interval = "confidence")`. Of an individual that is known in part put the points into `data` and fit: `fitted(fit, times = )` goes on to the end of the basis. Curves mix slowly where rows have few points:
+#' some thousand iterations are usual, and [summary.slamglmm()] says what they are worth.
 #' @param formula series and time, as `height ~ age`.
 #' @param id the variable of the fit's data that names its rows, each once.
 #' @param by name of the column of `data` that has the id of each point; by default the name of the variable `id`.

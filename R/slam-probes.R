@@ -8,7 +8,7 @@
 #' The means `mu_l` of the columns of a gene sum to 0, so that the level is eta's: of a row without missing cells it is that of the mean of the columns. Given the sum they have flat priors, so that a number added to a column changes nothing but its
 #' mean. A gene with one column has noise, too, which nothing but the priors tells from its residual.
 #'
-#' Draws have `mean_<column>[<gene>]` (of genes with several columns) and `noise_<column>[<gene>]`, the variances v, and [summary.slamglmm()] has them in units of the data. [fitted()] and [predict()] are of eta, [posterior_cells()] has the eta of each row; `simulate()` and
+#' [summary.slamglmm()] has `mean_<column>[<gene>]` (of genes with several columns) and `noise_<column>[<gene>]`, the variances v, in units of the data. [fitted()] and [predict()] are of eta, [posterior_cells()] has the eta of each row; `simulate()` and
 #' [pp_check()] of the mean of the columns that a row has, less their means.
 #' @param M matrix or data frame of numbers, rows of the data x columns (probes), with column names; missing cells are `NA`.
 #' @param gene the gene of each column: a vector with the names of the columns.

@@ -16,7 +16,7 @@
 #' They depend on every digit of the data and of `K`: a `K` that R's BLAS made, as by [tcrossprod()], has other last digits under another BLAS or number of its threads, and the draws are then other draws of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
+#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, `offset()` (a number for each row, the same for all responses), and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
 #'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
 #'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
 #'   too large. Fixed effects have flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows with a missing covariate or id are left out.
