@@ -90,13 +90,13 @@ fn levels_view(x: &Robj, bound: usize, count: usize) -> Reply<LevelsView> {
 }
 
 /// Targets as R holds them: for each effect levels (NA: none of those of the data) or their weights, its multiplier, a column of `z`; rows of X, which has no columns where beta is given.
-struct TargetsView {
+struct TermTargetsView {
     levels: Vec<LevelsView>,
     z: RMatrix<f64>,
     x: RMatrix<f64>,
 }
 
-impl TargetsView {
+impl TermTargetsView {
     fn new(targets: &List, mix: &MixModel<'_>) -> Reply<Self> {
         let (z, x) = (view::real_matrix(targets, "z")?, view::real_matrix(targets, "X")?);
         let given = view::sublist(targets, "levels")?;
@@ -139,7 +139,7 @@ impl TargetsView {
 fn ffi_variance_terms(model: List, at: List, targets: List, sets: List) -> Reply<List> {
     let model = ModelView::new(&model)?;
     let (fit, mix) = (FitView::new(&at, &model)?, model.mix()?);
-    let viewed = TargetsView::new(&targets, &mix)?;
+    let viewed = TermTargetsView::new(&targets, &mix)?;
     let targets = viewed.targets();
     let sets = view::ordered_sets(&sets, targets.count, "sets")?;
     let terms = TermModel::new(&mix, &fit.blocks, Par::Seq)?;

@@ -9,7 +9,7 @@ use super::joint_cells;
 use super::link::coefficients;
 use super::link::interweaving::{self, DesignInRows, LinkedTrait};
 use super::link::lines::{DataAlong, OwnData};
-use super::link::shares::{self, Parts};
+use super::link::shares::{self, EtaParts};
 use super::link::{Expected, ExpectedRows, Link};
 use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
@@ -160,7 +160,7 @@ pub fn move_with_data(
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
-    let parts = Parts {
+    let parts = EtaParts {
         effect: design.left(means, values.theta),
         residual: values.eta.iter().zip(means).map(|(eta, mean)| eta - mean).collect(),
     };

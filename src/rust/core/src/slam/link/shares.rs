@@ -17,14 +17,14 @@ use crate::slam::state::State;
 use crate::slam::trait_priors::Priors;
 
 /// What a trait is beside X b + F lambda, in rows.
-pub struct Parts {
+pub struct EtaParts {
     pub effect: Vec<f64>,
     pub residual: Vec<f64>,
 }
 
 /// What stays as it is when the point changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kept {
+enum KeptPart {
     Effect,
     Residual,
     Variance,
@@ -47,11 +47,11 @@ impl Place {
     }
 
     /// With another proportion. The logarithm of sigma2 moves by a number that it does not depend on: the map has no volume of its own.
-    fn at(self, h: f64, kept: Kept) -> Self {
+    fn at(self, h: f64, kept: KeptPart) -> Self {
         let sigma2 = match kept {
-            Kept::Effect => self.effect() / h,
-            Kept::Residual => self.residual() / (1.0 - h),
-            Kept::Variance => self.sigma2,
+            KeptPart::Effect => self.effect() / h,
+            KeptPart::Residual => self.residual() / (1.0 - h),
+            KeptPart::Variance => self.sigma2,
         };
         Self { h, sigma2 }
     }
@@ -64,7 +64,7 @@ const WINDOW: usize = 5;
 pub fn draw(
     data: &dyn DataAlong,
     (model, state, j): (&FactorModel, &State, usize),
-    mut parts: Parts,
+    mut parts: EtaParts,
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
@@ -76,11 +76,11 @@ pub fn draw(
         &values.theta[values.theta.len() - model.k..],
     );
     let log_variance = priors.log_variance(j, &[b, loadings].concat());
-    let moves: &[Kept] = match model.prior.residual[j] {
-        Variance::Fixed(_) => &[Kept::Variance],
+    let moves: &[KeptPart] = match model.prior.residual[j] {
+        Variance::Fixed(_) => &[KeptPart::Variance],
         Variance::Drawn(_) => {
             variance(data, &log_variance, &mut parts, values, rng);
-            &[Kept::Effect, Kept::Residual]
+            &[KeptPart::Effect, KeptPart::Residual]
         }
     };
     // without an effect there is none to go with a point
@@ -95,7 +95,7 @@ pub fn draw(
 fn variance(
     data: &dyn DataAlong,
     log_prior: &impl Fn(f64) -> f64,
-    parts: &mut Parts,
+    parts: &mut EtaParts,
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
@@ -118,8 +118,8 @@ fn variance(
 /// The point, among some near it.
 fn point(
     data: &dyn DataAlong,
-    (model, log_prior, kept): (&FactorModel, &impl Fn(f64) -> f64, Kept),
-    parts: &mut Parts,
+    (model, log_prior, kept): (&FactorModel, &impl Fn(f64) -> f64, KeptPart),
+    parts: &mut EtaParts,
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
@@ -155,25 +155,25 @@ fn near(model: &FactorModel, point: usize, rng: &mut Stream) -> Vec<usize> {
     points[first..end.min(points.len())].to_vec()
 }
 
-impl Parts {
+impl EtaParts {
     /// The data's log likelihoods with effect and residual times some factors.
     fn log_likelihoods(
         &self,
         data: &dyn DataAlong,
         eta: &[f64],
-        kept: Kept,
+        kept: KeptPart,
         factors: impl Iterator<Item = (f64, f64)>,
     ) -> Vec<f64> {
         match kept {
-            Kept::Effect => {
+            KeptPart::Effect => {
                 let along = data.along(eta, &self.residual);
                 factors.map(|(_, residual)| along(residual - 1.0)).collect()
             }
-            Kept::Residual => {
+            KeptPart::Residual => {
                 let along = data.along(eta, &self.effect);
                 factors.map(|(effect, _)| along(effect - 1.0)).collect()
             }
-            Kept::Variance => factors
+            KeptPart::Variance => factors
                 .map(|factors| {
                     let x = self.step(factors);
                     let zero = data.along(eta, &x);

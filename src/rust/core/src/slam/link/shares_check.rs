@@ -4,7 +4,7 @@ use super::Link;
 use super::Poisson;
 use super::interweaving::LinkedTrait;
 use super::lines::OwnData;
-use super::shares::{self, Parts};
+use super::shares::{self, EtaParts};
 use crate::slam::conditionals::{GAMMA, N, World};
 use crate::slam::loading_means::{mean_at, means};
 use crate::slam::prior::Variance;
@@ -96,7 +96,7 @@ fn visited(world: &World, all: &Standard, start: f64) -> Vec<(usize, f64)> {
     let step = |_| {
         let h = model.proportions.h[point];
         let mut eta = all.eta(h, sigma2);
-        let parts = Parts {
+        let parts = EtaParts {
             effect: all.v.iter().map(|v| (sigma2 * h).sqrt() * v).collect(),
             residual: all.z.iter().map(|z| (sigma2 * (1.0 - h)).sqrt() * z).collect(),
         };
