@@ -13,7 +13,6 @@ use super::rng::{Block, Source, Stream, gamma, normal, uniform};
 use super::shrinkage;
 use super::state::State;
 use super::{factors, traits};
-use crate::runtime::parallel::alone;
 use faer::linalg::solvers::DenseSolveCore;
 use faer::{Mat, Side};
 
@@ -52,7 +51,7 @@ fn priors(loadings: Loadings, scaled: bool) -> Prior {
 
 impl World {
     pub fn new(loadings: Loadings, scaled: bool) -> Self {
-        alone();
+        crate::runtime::parallel::alone();
         let rng = &mut Source { seed: 5, chain: 0 }.stream(0, Block::Start, 9);
         let w = numbers(N, N, rng);
         let k = &w * w.transpose() * faer::Scale(0.2);
