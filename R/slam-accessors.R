@@ -69,7 +69,7 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 #' @param ... not used; an unknown argument is an error.
 #' @return Each has a long name that does the same (`genetic_covariance()` for `G()`, and so on). Matrices are responses x responses. `G()`: covariance between the responses of the effects of an id with `K[id, id] = 1`, in units of the product of the two
 #'   responses (a K that is ten times as large has a G of a tenth); `R()`: covariance of the residuals; `P()`: phenotypic covariance, averaged over rows, `G mean(diag(Z K Z')) + R` (with several random effects the sum of the first
-#'   part over them); `rg()`, `re()`: correlations of G and of R. A draw in which G of a response is 0 has no correlation, `NaN`: means and intervals leave it out, and `rhat` and effective sizes are then `NA`. With `level` each
+#'   part over them); `rg()`, `re()`, `rp()`: correlations of G, of R and of P. A draw in which G of a response is 0 has no correlation, `NaN`: means and intervals leave it out, and `rhat` and effective sizes are then `NA`. With `level` each
 #'   is a data frame with a row for each pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
 #'   that the random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, a column for each effect, or, where `level` is given, the table of each effect with a column `effect`; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
 #'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
@@ -91,6 +91,10 @@ rg <- function(object, ...) UseMethod("rg")
 #' @rdname G
 #' @export
 re <- function(object, ...) UseMethod("re")
+
+#' @rdname G
+#' @export
+rp <- function(object, ...) UseMethod("rp")
 
 #' @rdname G
 #' @export
@@ -120,6 +124,10 @@ residual_correlation <- function(object, ...) UseMethod("re")
 
 #' @rdname G
 #' @export
+phenotypic_correlation <- function(object, ...) UseMethod("rp")
+
+#' @rdname G
+#' @export
 heritability <- function(object, ...) UseMethod("h2")
 
 #' @export
@@ -136,6 +144,9 @@ rg.default <- function(object, ...) abort_not_slam(object, "rg", "VarCorr(fit)")
 
 #' @export
 re.default <- function(object, ...) abort_not_slam(object, "re", "fit$sigma2_e")
+
+#' @export
+rp.default <- function(object, ...) abort_not_slam(object, "rp", "VarCorr(fit)")
 
 #' @export
 h2.default <- function(object, ...) abort_not_slam(object, "h2", "fit$h2")
@@ -186,6 +197,13 @@ re.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...)
   check_arguments(...)
   check_identified(object, "re()")
   covariances(object, "R", TRUE, traits, draws, level)
+}
+
+#' @rdname G
+#' @export
+rp.slamglmm <- function(object, traits = NULL, draws = FALSE, level = NULL, ...) {
+  check_arguments(...)
+  covariances(object, "P", TRUE, traits, draws, level)
 }
 
 #' @rdname G

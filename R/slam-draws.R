@@ -4,27 +4,42 @@
 
 #' Draws for posterior and coda
 #'
-#' Quantities that do not depend on signs, order and scale of factors: heritabilities, variances of effects and residuals, and fixed effects of each response.
+#' Quantities that do not depend on signs, order and scale of factors, by names as in the table of [summary.slamglmm()]: heritabilities, covariances and correlations, fixed effects, and parameters of families, probes and curves.
+#' By default those that take no more memory than the draws themselves, without what is off the diagonal.
+#'
+#' Kinds: `h2[trait]`; `G[trait]`, `R[trait]`, `P[trait]`, variances of the random effect, of the residual and of both; `G[trait1,trait2]` and so on, covariances; `rg[trait1,trait2]`, `re[...]`, `rp[...]`, correlations of G, R
+#' and P; `B[coefficient,trait]`. With several random effects `h2_id`, `G_id` and `rg_id` are those of effect `id`. `dispersion[trait]` (of `negative_binomial()`), `gap1[trait]`, ... (between cut points of `ordinal()`),
+#' `noise_probe[gene]`, `mean_probe[gene]` (of [slam_probes()]) and `noise[curve]` (of [slam_curves()]) are the `parameters` of links.
 #' @param x a fit by [slamglmm_fit()].
 #' @param traits responses that are wanted; `NULL`: all.
+#' @param variable names of quantities (`"rg[trait1,trait2]"`, in either order of traits), of kinds, each with all of its quantities (`"G"`, with several random effects the one of each, `"re"`), or `"parameters"`. `NULL`: `h2`, the variances `G` and `R`, `B` and the parameters of
+#'   links; `P` in place of the first three where the random effect cannot be told from the residual.
+#' @param regex are `variable` regular expressions, as `"^rg.*weight"`?
 #' @param ... not used.
-#' @return [posterior::as_draws()]: an array, iterations x chains x variables, `h2[trait]`, `G[trait]` (variances; of several random effects `h2_id[trait]`, `G_id[trait]`), `R[trait]`, `B[coefficient,trait]`; `P[trait]`
-#'   in place of the first three where the random effect cannot be told from the residual. [coda::as.mcmc()]: an `mcmc.list`.
+#' @return [posterior::as_draws()]: an array, iterations x chains x variables, in the order of `variable`. [coda::as.mcmc()]: an `mcmc.list`. Errors: `variable` for names that are not there, `memory`. A correlation is `NaN` in draws in which one of the variances is 0.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- cbind(a = rnorm(20)[rep(1:20, 2)], b = 0) + matrix(rnorm(80), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 200, seed = 1)
+#' if (requireNamespace("posterior", quietly = TRUE)) {
+#'   print(posterior::as_draws(fit, variable = c("G", "rp")))
+#' }
 #' @name slamglmm_draws
 NULL
 
 #' @rdname slamglmm_draws
 #' @exportS3Method posterior::as_draws
-as_draws.slamglmm <- function(x, traits = NULL, ...) {
+as_draws.slamglmm <- function(x, traits = NULL, variable = NULL, regex = FALSE, ...) {
   check_arguments(...)
-  posterior::as_draws_array(invariant_draws(x, traits))
+  posterior::as_draws_array(invariant_draws(x, traits, variable, regex))
 }
 
 #' @rdname slamglmm_draws
 #' @exportS3Method coda::as.mcmc
-as.mcmc.slamglmm <- function(x, traits = NULL, ...) {
+as.mcmc.slamglmm <- function(x, traits = NULL, variable = NULL, regex = FALSE, ...) {
   check_arguments(...)
-  all <- invariant_draws(x, traits)
+  all <- invariant_draws(x, traits, variable, regex)
   thin <- x$plan$thin
   one <- function(chain) coda::mcmc(array(all[, chain, ], dim(all)[c(1, 3)], dimnames(all)[c(1, 3)]), start = x$plan$warmup + thin, thin = thin)
   coda::mcmc.list(lapply(seq_len(dim(all)[2]), one))
@@ -32,35 +47,7 @@ as.mcmc.slamglmm <- function(x, traits = NULL, ...) {
 
 #' @rdname slamglmm_draws
 #' @exportS3Method coda::as.mcmc.list
-as.mcmc.list.slamglmm <- function(x, traits = NULL, ...) as.mcmc.slamglmm(x, traits)
-
-# iterations x chains x variables
-invariant_draws <- function(fit, traits = NULL) {
-  at <- trait_index(fit, traits)
-  names <- colnames(fit$Y)[at]
-  whole <- function(d) drop(d$Lambda[at, , drop = FALSE]^2 %*% d$hF) + (d$h * d$sigma2)[at]
-  total <- function(d) rowSums(d$Lambda[at, , drop = FALSE]^2) + d$sigma2[at]
-  draws <- function(what, fit) matrix(each_draw(fit, what), ncol = count_draws(fit))
-  P <- draws(total, fit)
-  of <- function(effect) {
-    own <- with_effect(fit, effect)
-    g <- draws(whole, own)
-    structure(list(g / P, g / own$basis$mean_diag), names = c("h2", "G"))
-  }
-  effects <- if (is.null(fit$unidentified)) lapply(effect_names(fit), of)
-  named <- function(kind) lapply(effects, `[[`, kind)
-  apart <- if (is.null(effects)) list(P = P) else {
-    kinds <- unlist(lapply(c("h2", "G"), function(kind) vapply(effect_names(fit), of_effect, "", fit = fit, what = kind)))
-    c(structure(c(named("h2"), named("G")), names = kinds), list(R = P - draws(whole, fit)))
-  }
-  coefficients <- union(colnames(fit$X), colnames(fit$covariates$XF))
-  own <- fit$cis$response %in% names
-  all <- rbind(do.call(rbind, apart), draws(function(d) total_fixed(fit, d)[, at], fit), if (any(own)) t(cis_draws(fit)[, own, drop = FALSE]))
-  variables <- c(paste0(rep(names(apart), each = length(names)), "[", names, "]"), sprintf("B[%s,%s]", rep(coefficients, length(names)), rep(names, each = length(coefficients))), if (any(own)) sprintf("B[%s]", cis_names(fit)[own]))
-  chains <- fit$plan$chains
-  all <- array(all, c(length(variables), ncol(all) / chains, chains))
-  array(aperm(all, c(2, 3, 1)), dim(all)[c(2, 3, 1)], list(NULL, NULL, variable = variables))
-}
+as.mcmc.list.slamglmm <- function(x, traits = NULL, variable = NULL, regex = FALSE, ...) as.mcmc.slamglmm(x, traits, variable, regex)
 
 # ---- in words ------------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@
 #'   `"h2_id"`, `"G_id"`, `"rg_id"` of the one that is named; where the random effect cannot be told from the residual there are `"P"` and `"B"` alone. `NULL`: all.
 #' @param level,conf.level probability of intervals.
 #' @param traits responses that are wanted; `NULL`: all.
+#' @param variable,regex which draws, see [slamglmm_draws].
 #' @param sigma must be 1.
 #' @param nsim,seed number of data sets, each from a draw of its own, and as for [stats::simulate()].
 #' @param conf.int give intervals?
@@ -123,9 +124,9 @@ simulate.slamglmm <- function(object, nsim = 1, seed = NULL, ...) {
 
 #' @rdname slamglmm_tables
 #' @export
-as.data.frame.slamglmm <- function(x, row.names = NULL, optional = FALSE, traits = NULL, ...) {
+as.data.frame.slamglmm <- function(x, row.names = NULL, optional = FALSE, traits = NULL, variable = NULL, regex = FALSE, ...) {
   check_arguments(...)
-  all <- invariant_draws(x, traits)
+  all <- invariant_draws(x, traits, variable, regex)
   dim <- dim(all)
   numbers <- matrix(all, dim[1] * dim[2], dimnames = list(NULL, dimnames(all)[[3]]))
   data.frame(.chain = rep(seq_len(dim[2]), each = dim[1]), .iteration = rep(seq_len(dim[1]), dim[2]), numbers, check.names = FALSE)

@@ -112,7 +112,7 @@ trace_picture <- function(fit, traits, effect = NULL) {
   if (is.null(traits)) at <- utils::head(at, 9 %/% length(effects))
   what <- if (is.null(fit$unidentified)) "h2" else "P"
   names <- c(outer(vapply(effects, of_effect, "", fit = fit, what = what), colnames(fit$Y)[at], function(what, response) paste0(what, "[", response, "]")))
-  all <- invariant_draws(fit, at)[, , names, drop = FALSE]
+  all <- invariant_draws(fit, at, names)
   list(iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = if (is_several(fit)) names else colnames(fit$Y)[at], what = what)
 }
 

@@ -56,7 +56,7 @@ argument_calls <- function(o) {
     call_of("loading_regression", list(formula = ~x, data = data.frame(x = 1:3, row.names = c("y", "y2", "y3")))), call_of("loading_effects", list(x = o$slam_means)), call_of("cis_effects", list(object = o$slam_cis)),
     call_of("slam_prior_draws", list(n = 5)), call_of("extend", c(list(object = o$slamglmm, iter = 20), quiet)),
     call_of("genetic_covariance", list(object = o$slamglmm)), call_of("residual_covariance", list(object = o$slamglmm)), call_of("phenotypic_covariance", list(object = o$slamglmm)),
-    call_of("genetic_correlation", list(object = o$slamglmm)), call_of("residual_correlation", list(object = o$slamglmm)), call_of("heritability", list(object = o$slamglmm)),
+    call_of("genetic_correlation", list(object = o$slamglmm)), call_of("residual_correlation", list(object = o$slamglmm)), call_of("phenotypic_correlation", list(object = o$slamglmm)), call_of("heritability", list(object = o$slamglmm)),
     list(name = "gp", f = process, given = list(lengthscale = 0.3), vary = setdiff(names(formals(gp)), "..."))
   )
 }

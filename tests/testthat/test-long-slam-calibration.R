@@ -54,7 +54,7 @@ with_prior_draw <- function(fit) {
 }
 
 calibrated <- function(fit) {
-  all <- fastlmm:::invariant_draws(fit)
+  all <- fastlmm:::invariant_draws(fit, variable = "^(h2|G|R|B)[^,]*\\]|^B", regex = TRUE)
   all <- matrix(all, ncol = dim(all)[3], dimnames = list(NULL, dimnames(all)[[3]]))
   pairs <- function(draws, name) matrix(draws[1, 2, ], ncol = 1, dimnames = list(NULL, name))
   effects <- fastlmm:::effect_names(fit)

@@ -13,7 +13,7 @@ summaries_fit <- function(..., chains = 3, iter = 90) quiet_slam(Y ~ x + (1 | li
 
 test_that("means of covariances and correlations are those of all draws", {
   fit <- summaries_fit()
-  for (verb in list(G, R, P, rg, re)) {
+  for (verb in list(G, R, P, rg, re, rp)) {
     expect_equal(verb(fit), apply(verb(fit, draws = TRUE), 1:2, mean), tolerance = 1e-10)
     expect_equal(verb(fit, traits = c("t5", "t2")), verb(fit)[c("t5", "t2"), c("t5", "t2")], tolerance = 1e-12)
   }
