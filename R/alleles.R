@@ -23,11 +23,11 @@ copies_of_first <- function(genotypes) 2 - methods::as(genotypes, "numeric")
 
 # ---- chromosome, position and alleles of each column ----------------------------------------------------
 
-# The order of chromosomes is that of the file; "0" is what PLINK writes for what is not known.
+# "0" is what PLINK writes for what is not known.
 new_map <- function(chr, pos, effect, other) {
   chr <- allele_name(chr)
   pos <- suppressWarnings(as.numeric(pos))
-  data.frame(chr = factor(chr, unique(chr)), pos = replace(pos, pos %in% 0, NA), effect_allele = allele_name(effect), other_allele = allele_name(other), stringsAsFactors = FALSE)
+  data.frame(chr = chromosome_factor(chr), pos = replace(pos, pos %in% 0, NA), effect_allele = allele_name(effect), other_allele = allele_name(other), stringsAsFactors = FALSE)
 }
 
 # read.table() makes logical values of columns that are T or F only.
@@ -40,25 +40,26 @@ candidate_map <- function(candidates) if (inherits(candidates, c("fastlmm_bed", 
 
 # Of each test: of several columns what they agree about, and the middle of their positions
 test_places <- function(map, columns) {
-  if (all(lengths(columns) == 1)) return(map[unlist(columns), ])
+  if (all(lengths(columns) == 1)) return(map[unlist(columns), , drop = FALSE])
   of_set <- function(j) {
     chr <- unique(map$chr[j])
     single <- length(j) == 1
     list(
       chr = if (length(chr) == 1) as.integer(chr) else NA_integer_, pos = if (length(chr) == 1) mean(range(map$pos[j])) else NA_real_,
-      effect_allele = if (single) map$effect_allele[j] else NA_character_, other_allele = if (single) map$other_allele[j] else NA_character_
+      effect_allele = if (single) first_of(map$effect_allele[j], NA_character_) else NA_character_, other_allele = if (single) first_of(map$other_allele[j], NA_character_) else NA_character_
     )
   }
   places <- do.call(rbind.data.frame, c(lapply(columns, function(j) of_set(unique(j))), stringsAsFactors = FALSE))
   places$chr <- factor(levels(map$chr)[places$chr], levels(map$chr))
-  places
+  places[names(map)]
 }
 
-# Frequency of the counted allele for tests of one column, over the ids with data, each once
+# Frequency of the counted allele for tests of one column, over the ids with data, each once; of what is no number of copies there is none.
 allele_frequency <- function(G, columns, unit) {
   single <- lengths(columns) == 1
   frequency <- rep(NA_real_, length(columns))
   j <- unlist(columns[single])
-  frequency[single] <- id_means(G[, j, drop = FALSE], unit) / 2
+  G <- G[, j, drop = FALSE]
+  frequency[single] <- ifelse(no_copies(G), NA_real_, id_means(G, unit) / 2)
   frequency
 }

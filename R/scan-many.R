@@ -10,7 +10,7 @@ scan_many <- function(fit, source, ask, how) {
     j <- responses[at]
     null <- many_null(fit, source, j)
     work <- function(block) many_omitting(fit, j, null, source, block, ask)
-    job <- function() list(model_inputs(column_model(unclass(fit), j[1])), fit$y[, j, drop = FALSE], fit$offset, source[c("cell", "unit")], source$names, ask)
+    job <- function() list(model_inputs(column_model(unclass(fit), j[1])), fit$y[, j, drop = FALSE], fit$offset, source[c("cell", "unit")], !isTRUE(source$copies), source$names, ask)
     run_blocks(scan_blocks(source, list(columns = NULL), how$block_size), work, pattern_store(how, at[1]), job(), source$read)
   })
   found <- do.call(rbind, parts)
@@ -79,7 +79,9 @@ many_block <- function(null, source, block, ask) many_tests(null, source$read(bl
 # Tests of the columns of G, the candidates `block`
 many_tests <- function(null, G, block, source, ask) {
   G <- only_cells_with_rows(G, null$rows)
-  found <- scan_pairs(null, G, ask)
+  rare <- rare_status(G, null$unit, ask$maf)
+  found <- scan_pairs(null, without_rare(G, rare), ask)
+  if (!is.null(rare)) found$status <- ifelse(rare == "ok", found$status, rare)
   at <- found$candidate
   tested <- found$status[at] == "ok"
   of_tested <- function(x) ifelse(tested, x, NA_real_)
@@ -92,7 +94,7 @@ many_tests <- function(null, G, block, source, ask) {
     log.p = stats::pf(found$statistic, 1, null$df2, lower.tail = FALSE, log.p = TRUE), h2 = of_tested(null$h2[found$response]),
     logLik = ifelse(perfect, Inf, logLik_of_pairs(null, found$response, found$statistic, std_error)), status = ifelse(perfect, "perfect_fit", found$status[at]), stringsAsFactors = FALSE
   )
-  if (!is.null(source$map)) table$freq <- allele_frequency(G, columns, null$unit)[at]
+  if (isTRUE(source$copies)) table$freq <- allele_frequency(G, columns, null$unit)[at]
   table
 }
 
@@ -145,7 +147,7 @@ not_tested <- function(responses, status, block, source, n) {
     response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = rep(n, nrow(pairs)), estimate = none, std_error = none, statistic = none, df = none,
     df2 = none, log.p = none, h2 = none, logLik = none, status = status[pairs$response], stringsAsFactors = FALSE
   )
-  if (!is.null(source$map)) table$freq <- none
+  if (isTRUE(source$copies)) table$freq <- none
   table
 }
 

@@ -6,11 +6,16 @@
 #'
 #' All permutations pass over the candidates together: a thousand of them cost some matrix products.
 #'
+#' With `groups` the response is whitened by the null model of each group, that is, of no effect of the group, and permuted for each group by itself; the maximum is over all groups. As groups are permuted independently of each
+#' other, thresholds are those of independent groups: exact if they are, and a little too high if tests of different groups go together.
+#'
 #' @param fit a null model, as for [fastlmm_scan()].
 #' @param candidates as for [fastlmm_scan()].
 #' @param n number of permutations.
 #' @param seed a number that makes the result repeatable; the state of R's generator is put back. `NULL`: go on from the state that there is.
 #' @param data,block_size,progress as for [fastlmm_scan()].
+#' @param groups,kernels as for [fastlmm_scan()]: each group is tested against the null model that leaves its own candidates out of the kernel, or has the kernel of that name.
+#' @param maf candidates with a lower frequency of their rarer allele are left out, as [fastlmm_scan()] does.
 #' @param x what `fastlmm_permute()` gave.
 #' @param probs quantiles of the maxima.
 #' @param ... not used; an unknown argument is an error.
@@ -27,37 +32,58 @@
 #' thresholds <- fastlmm_permute(fit, G, n = 200, seed = 1)
 #' quantile(thresholds)
 #' @export
-fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), ...) {
+fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), groups = NULL, kernels = NULL, maf = 0, ...) {
   check_arguments(...)
   check_scannable(fit)
-  if (inherits(fit, "fastlmm_mlm")) return(permute_each(fit, candidates, n, seed, data, block_size, progress))
+  check_maf(maf, NULL)
+  if (inherits(fit, "fastlmm_mlm")) {
+    if (!is.null(groups) || !is.null(kernels)) abort_scan("with many responses tests columns against one kernel: take one response by extract_fit() for groups")
+    return(permute_each(fit, candidates, n, seed, data, block_size, progress, maf))
+  }
   if (!is_count(n)) abort_scan(paste("needs n, a whole number of at least 1, not", code_text(n)))
   source <- with_units(candidate_source(candidates, fit, data), fit)
   check_matrix_memory(4 * source$cells, n, sprintf("%.0f permutations of %.0f rows", n, source$cells))
   state <- seed_generator(seed)
   on.exit(state$restore())
-  null <- permuted_null(fit, source, n)
-  how <- list(progress = isTRUE(progress))
-  found <- run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) permuted_block(null, source, block), how, NULL)
+  apart <- apart_sets(fit, source, groups, NULL, kernels)
+  null <- if (is.null(apart)) permuted_null(fit, source, n)
+  found <- if (is.null(apart)) permuted_tests(null, source, block_size, progress, maf) else permuted_apart(apart, source, n, block_size, progress, maf)
   tested <- sum(found$tested)
   if (tested == 0) abort_fastlmm("scan", paste0("fastlmm_permute() needs a candidate that can be tested; of ", counted(source$m, "candidate"), ": ", tally_status(unlist(found$status))))
   maximum <- apply(do.call(rbind, found$largest), 2, max, na.rm = TRUE)
-  structure(list(maximum = maximum, df2 = null$df2, candidates = tested, seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+  structure(list(maximum = maximum, df2 = if (is.null(apart)) null$df2 else found$df2[1], candidates = tested, groups = length(apart), seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+}
+
+permuted_tests <- function(null, source, block_size, progress, maf) {
+  run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) permuted_block(null, source, block, maf), list(progress = isTRUE(progress)), NULL)
+}
+
+# Each group against its own null model, whose contrasts are whitened and permuted by themselves
+permuted_apart <- function(apart, source, n, block_size, progress, maf) {
+  parts <- lapply(unname(apart), function(one) {
+    own <- source_part(source, one$candidates)
+    null <- permuted_null(one$null(), own, n)
+    cbind(permuted_tests(null, own, block_size, progress, maf), df2 = null$df2)
+  })
+  do.call(rbind, parts)
 }
 
 # The largest statistic of each permutation, NA where no candidate of the block can be tested
-permuted_block <- function(null, source, block) {
-  found <- scan_pairs(null, source$read(block), list(keep = "max", threshold = 0.5))
+permuted_block <- function(null, source, block, maf) {
+  G <- source$read(block)
+  rare <- if (maf > 0) rare_status(G, null$unit, maf)
+  found <- scan_pairs(null, without_rare(G, rare), list(keep = "max", threshold = 0.5))
+  if (!is.null(rare)) found$status <- ifelse(rare == "ok", found$status, rare)
   largest <- found$statistic[match(seq_along(null$names), found$response)]
   data.frame(tested = sum(found$status == "ok"), status = I(list(found$status)), largest = I(list(largest)))
 }
 
 # Each response by itself, with the same permutations where the same rows are observed
-permute_each <- function(fit, candidates, n, seed, data, block_size, progress) {
+permute_each <- function(fit, candidates, n, seed, data, block_size, progress, maf) {
   if (is.null(seed)) seed <- sample.int(.Machine$integer.max, 1)
   responses <- names(fit$logLik)[fit$status %in% c("ok", "ml_border")]
   if (length(responses) == 0) abort_fastlmm("scan", "fastlmm_permute() got no response that was fitted; see as.data.frame(fit)$status")
-  one <- function(name) fastlmm_permute(quiet_fit(extract_fit(fit, name)), candidates, n, seed, data, block_size, progress)
+  one <- function(name) fastlmm_permute(quiet_fit(extract_fit(fit, name)), candidates, n, seed, data, block_size, progress, maf = maf)
   structure(lapply(structure(responses, names = responses), one), class = "fastlmm_permute_list")
 }
 
@@ -113,7 +139,8 @@ quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
 #' @export
 print.fastlmm_permute <- function(x, ...) {
   check_arguments(...)
-  cat(counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), ", ", counted(x$candidates, "candidate"), "\nLargest statistics:\n", sep = "")
+  apart <- if (isTRUE(x$groups > 0)) paste0(" of ", counted(x$groups, "group"), " left out of the kernel in turn, ") else ", "
+  cat(counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), apart, counted(x$candidates, "candidate"), "\nLargest statistics:\n", sep = "")
   print(stats::quantile(x, probs = c(0.5, 0.9, 0.95, 0.99)), row.names = FALSE)
   invisible(x)
 }

@@ -181,9 +181,6 @@ qq_data <- function(scan) {
   )
 }
 
-# Median of the chi-squared values over that of the null distribution
-inflation <- function(log10p) stats::median(stats::qchisq(-log10p * log(10), 1, lower.tail = FALSE, log.p = TRUE)) / stats::qchisq(0.5, 1)
-
 effects_data <- function(scan, n, level) {
   need_columns(scan, c("term", "estimate", "std.error", "df2", "log10p"))
   if (!is_count(n)) abort_scan(paste("draws a positive number n of effects, not", deparse1(n)))

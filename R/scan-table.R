@@ -4,7 +4,8 @@
 new_scan <- function(fit, found, source, tests, ask) {
   n <- nrow(found)
   table <- data.frame(response = if (is.null(found$response)) rep(names(fit$frame)[1], n) else found$response, term = found$term, stringsAsFactors = FALSE)
-  if (!is.null(source$map)) table <- cbind(table, test_places(source$map, tests$columns), freq = found$freq)
+  if (!is.null(source$map)) table <- cbind(table, test_places(source$map, tests$columns))
+  if (isTRUE(source$copies)) table$freq <- found$freq
   table <- cbind(table, data.frame(
     n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic, df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10),
     h2 = found$h2, logLik = found$logLik, status = found$status, stringsAsFactors = FALSE
@@ -12,7 +13,7 @@ new_scan <- function(fit, found, source, tests, ask) {
   table <- without_beyond_tests(table)
   rownames(table) <- NULL
   if (!inherits(fit, "fastlmm_mlm")) table <- kept_tests(table, ask)
-  about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names, whole = nrow(table))
+  about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names, keep = ask$keep, asked = length(tests$names), rows = nobs(fit), whole = nrow(table))
   with_about(table, about)
 }
 
@@ -22,7 +23,9 @@ kept_tests <- function(table, ask) {
   if (ask$keep == "all") table else `rownames<-`(table[kept, ], NULL)
 }
 
-scan_about <- function(x) sapply(c("test", "refit", "formula", "interaction", "candidates"), function(name) attr(x, name, exact = TRUE), simplify = FALSE)
+about_names <- c("test", "refit", "formula", "interaction", "keep", "asked", "rows", "candidates")
+
+scan_about <- function(x) sapply(about_names, function(name) attr(x, name, exact = TRUE), simplify = FALSE)
 
 with_about <- function(table, about) {
   for (name in names(about)) attr(table, name) <- about[[name]]
@@ -33,7 +36,10 @@ with_about <- function(table, about) {
 # A choice of rows is not the whole any more, and is shown in its own order.
 part_of <- function(table, x) with_about(as_plain(table), scan_about(x))
 
-as_plain <- function(x) structure(x, class = "data.frame", test = NULL, refit = NULL, formula = NULL, candidates = NULL, whole = NULL)
+as_plain <- function(x) {
+  for (name in c(about_names, "whole")) attr(x, name) <- NULL
+  structure(x, class = "data.frame")
+}
 
 #' @export
 `[.fastlmm_scan` <- function(x, ...) {
@@ -49,8 +55,15 @@ rbind.fastlmm_scan <- function(..., deparse.level = 1) {
   scans <- Filter(function(x) inherits(x, "fastlmm_scan"), parts)
   about <- lapply(scans, scan_about)
   same <- function(name) if (length(unique(lapply(about, `[[`, name))) == 1) about[[1]][[name]]
-  common <- sapply(c("test", "refit", "formula", "interaction"), same, simplify = FALSE)
+  common <- sapply(setdiff(about_names, "candidates"), same, simplify = FALSE)
+  if (is.factor(value$chr)) value$chr <- joined_levels(value$chr, parts)
   with_about(value, c(common, list(candidates = unique(unlist(lapply(about, `[[`, "candidates"))))))
+}
+
+# Parts in the natural order of chromosomes make a whole in it.
+joined_levels <- function(chr, parts) {
+  natural <- vapply(parts, function(x) !is.factor(x$chr) || identical(levels(x$chr), natural_order(levels(x$chr))), NA)
+  if (all(natural)) factor(chr, natural_order(levels(chr))) else chr
 }
 
 #' @export
@@ -93,9 +106,20 @@ print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 
   bad <- table$status[table$status != "ok" & !perfect]
   if (length(bad) > 0) cat("not tested: ", tally_status(bad), "\n", sep = "")
   if (any(perfect)) cat("perfect fits: ", sum(perfect), "\n", sep = "")
+  if (whole) show_inflation(x)
   show_tests(if (whole) strongest(table, n) else head(table, n), digits)
   if (nrow(table) > n) cat("... the ", n, if (whole) " strongest of " else " first of ", format(nrow(table), big.mark = ","), "\n", sep = "")
   invisible(x)
+}
+
+# Few tests have no median to speak of.
+show_inflation <- function(x) {
+  parts <- if (sum(!is.na(x$log10p)) >= 25 && !is_choice(x)) split(as_plain(x), factor(x$response, unique(x$response)))
+  if (length(parts) == 0) return(invisible())
+  found <- vapply(parts, response_inflation, numeric(3), about = scan_about(x), interval = length(parts) == 1)
+  lambda <- found[1, !is.na(found[1, ])]
+  if (length(lambda) == 1) cat("lambda ", inflation_text(found[, !is.na(found[1, ])]), ", ", counted(sum(!is.na(x$log10p)), "candidate"), " tested\n", sep = "")
+  if (length(lambda) > 1) cat("lambda of ", counted(length(lambda), "response"), ": ", paste(format(range(lambda), digits = 3), collapse = " to "), "\n", sep = "")
 }
 
 strongest <- function(table, n) head(table[order(-table$log10p, na.last = TRUE), ], n)
@@ -130,60 +154,4 @@ how_tested <- function(x) {
 tally_status <- function(status) {
   count <- table(status)
   paste0(names(count), " ", count, collapse = ", ")
-}
-
-# ---- summary --------------------------------------------------------------------------------------------
-
-#' @rdname fastlmm_scan
-#' @export
-summary.fastlmm_scan <- function(object, n = 5, ...) {
-  check_arguments(...)
-  check_shown(n)
-  table <- as_plain(object)
-  need_columns(table, c("response", "term", "log10p", "status"))
-  if (nrow(table) == 0) abort_scan("to be summarised needs tests; this one has none")
-  parts <- split(table, factor(table$response, unique(table$response)))
-  structure(
-    list(
-      formula = attr(object, "formula"), how = how_tested(object), status = tally_status(table$status), responses = do.call(rbind, unname(lapply(parts, summary_of_response))),
-      tests = nrow(table), strongest = `rownames<-`(strongest(table[!is.na(table$log10p), ], n), NULL)
-    ),
-    class = "summary.fastlmm_scan"
-  )
-}
-
-summary_of_response <- function(table) {
-  y <- table$log10p[!is.na(table$log10p)]
-  best <- which.max(table$log10p)
-  data.frame(
-    response = table$response[1], tested = length(y), lambda = if (length(y) > 0) inflation(y) else NA_real_, bonferroni = sum(y > -log10(0.05 / length(y))),
-    strongest = if (length(best) > 0) table$term[best] else NA_character_, log10p = if (length(best) > 0) table$log10p[best] else NA_real_, stringsAsFactors = FALSE
-  )
-}
-
-#' @rdname fastlmm_scan
-#' @export
-print.summary.fastlmm_scan <- function(x, digits = max(3, getOption("digits") - 3), ...) {
-  check_arguments(...)
-  cat("Scan: ", counted(x$tests, x$how[1], x$how[2]), x$how[3], "\n", sep = "")
-  if (!is.null(x$formula)) cat("Null model: ", deparse1(x$formula), "\n", sep = "")
-  cat("Status: ", x$status, "\n", sep = "")
-  if (nrow(x$responses) == 1) summary_lines(x$responses, digits) else print_responses(x$responses, digits)
-  if (nrow(x$strongest) > 0) {
-    cat("\nStrongest:\n")
-    show_tests(x$strongest, digits)
-  }
-  invisible(x)
-}
-
-summary_lines <- function(one, digits) {
-  if (one$tested == 0) return(invisible())
-  cat("Inflation of the median (lambda): ", format(one$lambda, digits = digits), "\n", sep = "")
-  cat("p < 0.05 / ", format(one$tested, big.mark = ","), ": ", counted(one$bonferroni, "test"), "\n", sep = "")
-}
-
-print_responses <- function(responses, digits) {
-  cat("\nResponses (bonferroni: tests with p < 0.05 / tested):\n")
-  print(head(responses, 10), digits = digits, row.names = FALSE)
-  if (nrow(responses) > 10) cat("... the first 10 of ", format(nrow(responses), big.mark = ","), "\n", sep = "")
 }

@@ -58,8 +58,11 @@
 #' @param exclude a list as long as there are columns: numbers or names of columns of W.
 #' @param kernels a named list, a kernel for each of the `groups`.
 #' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows, against the null model of these rows.
-#' @param threshold p-value below which `refit = "hybrid"` estimates anew, and `keep = "threshold"` keeps.
+#' @param threshold p-value below which `refit = "hybrid"` estimates anew, and `keep = "threshold"` keeps. Of `summary()`: the threshold of hits, as [plot.fastlmm_scan()] takes it, but one.
 #' @param keep which tests: all, the one with the smallest p-value (of each response), or those with `p < threshold`. What cannot be tested is kept with `"all"` only.
+#' @param map where candidates lie, if their files do not say: a data frame with `chr` and `pos`, and `effect_allele` and `other_allele` if known, whose rows are found by its column `term` or its row names (names of candidates), else in
+#'   the order of candidates; or the path of a `.bim` file. Its columns become those of the result. Chromosomes stand in natural order (1, 2, 10, X, Y, MT); levels of a factor that are not in the order of the alphabet are kept.
+#' @param maf candidates whose rarer allele has a lower frequency than this, over the ids with data, are not tested but get the status `"rare"`; those with values outside of 0 to 2, which are no copies of an allele, `"no_frequency"`.
 #' @param data data frame for formulas, the fit's own if not given.
 #' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
 #' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names
@@ -68,14 +71,15 @@
 #' @param progress show a bar (by cli, of work of more than two seconds) with the time left? If not given, in interactive sessions. Where package progressr is
 #'   loaded its signals are sent instead, from other processes too, and [progressr::handlers()] says how they look.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files `chr`, `pos`, `effect_allele`, `other_allele` and `freq`, the frequency of the effect allele over
+#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files and with `map` `chr`, `pos`, `effect_allele`, `other_allele` and (where candidates are copies of an allele: files, a map with alleles, `maf`) `freq`, the frequency of the effect allele over
 #'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
 #'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
 #'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, `"ml_unbounded"` (no optimum of the likelihood inside), `"explained_by_kernel"` (what it leaves of the response lies
-#'   in the range of a singular kernel; or delta estimated anew is 0 and a singular kernel leaves the tested column without error), `"no_convergence"` (of the null model's search), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
+#'   in the range of a singular kernel; or delta estimated anew is 0 and a singular kernel leaves the tested column without error), `"no_convergence"` (of the null model's search), `"rare"` and `"no_frequency"` (see `maf`), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
 #'
-#'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` counts, the inflation
-#'   lambda (median of the chi-squared values over that of the null distribution) and the strongest tests, for each response.
+#'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` a list: `counts` of each status, for each of the
+#'   `responses` the inflation lambda (median of the chi-squared values over that of the null distribution) with limits of 95 percent, `hits` and the `strongest` tests. The limits of lambda allow for neighbours that go together, by the share of tests
+#'   above the median in blocks of consecutive tests. Hits are the strongest of the tests above `threshold` that are within `distance` of each other, with the number of such `tests` and the range of their positions. A scan made with another `keep` than `"all"` has no lambda.
 #'
 #'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan or of an earlier version of the package, and for one that cannot be written.
 #' @references
@@ -96,13 +100,15 @@
 #' head(scan[order(-scan$log10p), c("term", "estimate", "std.error", "p.value")], 3)
 #' @export
 fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c("none", "delta", "hybrid"), sets = NULL, interaction = NULL, groups = NULL,
-                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), data = NULL, block_size = NULL, checkpoint = NULL,
+                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), map = NULL, maf = 0, data = NULL, block_size = NULL, checkpoint = NULL,
                          progress = interactive(), ...) {
   check_arguments(...)
   ask <- list(test = one_of(test), refit = one_of(refit), na = one_of(na), keep = one_of(keep), threshold = check_level(threshold, "threshold"))
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
-  source <- with_units(candidate_source(candidates, fit, data), fit)
+  ask$maf <- if (check_maf(maf, sets) > 0) maf
+  source <- with_map(with_units(candidate_source(candidates, fit, data), fit), map, maf)
+  if (maf > 0) source$whole <- NULL
   if (!is.null(checkpoint)) checkpoint <- checkpoint_path(checkpoint)
   if (!is.null(checkpoint)) source$read <- read_once(source$read)
   if (source$matched == "order") inform_in_order()
@@ -233,7 +239,7 @@ scan_with <- function(fit, source, tests, ask, how) {
   null <- scan_null(fit, source, ask)
   names <- if (is.null(tests$names)) source$names else tests$names
   work <- function(block) cbind(term = names[block], scan_one_block(fit, null, source, tests, block, ask))
-  job <- function() list(model_inputs(stored_model(fit)), source[c("cell", "unit")], is.null(source$map), names, tests[c("columns", "adjust", "with")], ask)
+  job <- function() list(model_inputs(stored_model(fit)), source[c("cell", "unit")], !isTRUE(source$copies), names, tests[c("columns", "adjust", "with")], ask)
   run_blocks(scan_blocks(source, tests, how$block_size), work, how, job(), function(block) values_of_block(source, tests, block))
 }
 
@@ -258,19 +264,23 @@ scan_one_block <- function(fit, null, source, tests, block, ask) {
   columns <- if (is.null(tests$columns)) as.list(seq_along(block)) else tests$columns[block]
   if (!is.null(tests$with)) {
     G <- source$read(block)
-    return(with_frequency(scan_products(fit, null, G, source$unit, tests$with, ask), source, G, columns))
+    rare <- rare_status(G, source$unit, ask$maf)
+    found <- scan_products(fit, null, without_rare(G, rare), source$unit, tests$with, ask)
+    return(with_frequency(as_rare(found, rare, columns, G, null$rows), source, G, columns))
   }
-  if (!is.null(source$whole)) return(scan_omitting(fit, null, source$whole, columns, tests$adjust[block], ask))
+  if (!is.null(source$whole)) return(with_frequency(scan_omitting(fit, null, source$whole, columns, tests$adjust[block], ask), source, source$whole, columns))
   wanted <- wanted_of_block(tests, block)
   place <- integer(source$m)
   place[wanted] <- seq_along(wanted)
   columns <- lapply(columns, function(j) place[j])
   G <- source$read(wanted)
-  with_frequency(scan_omitting(fit, null, G, columns, tests$adjust[block], ask), source, G, columns)
+  rare <- rare_status(G, source$unit, ask$maf)
+  found <- scan_omitting(fit, null, without_rare(G, rare), columns, tests$adjust[block], ask)
+  with_frequency(as_rare(found, rare, columns, G, null$rows), source, G, columns)
 }
 
 with_frequency <- function(found, source, G, columns) {
-  if (!is.null(source$map)) found$freq <- allele_frequency(G, columns, source$unit)
+  if (isTRUE(source$copies)) found$freq <- allele_frequency(G, columns, source$unit)
   found
 }
 

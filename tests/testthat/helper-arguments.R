@@ -28,7 +28,9 @@ argument_objects <- function() {
   points <- data.frame(id = rep(1:20, each = 4), t = rep(1:4, 20), y = sin(1:80) + rep(1:20, each = 4) %% 7)
   curves <- quiet_slam(slam_curves(y ~ t, id, points, basis = curve_bspline(4)) ~ 1 + (1 | g), data.frame(id = 1:20, g = rep(1:5, 4)), chains = 1, iter = 30, seed = 1, progress = FALSE)
   means <- quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, n_factors = 2, chains = 2, iter = 60, seed = 1, prior = slam_prior(loading_means = loading_regression(~z, data.frame(z = 1:3, row.names = c("y", "y2", "y3")))))
+  placed <- data.frame(chr = 1:6, pos = 1:6 * 1e6, effect_allele = "A", other_allele = "C")
   list(
+    placed_scan = fastlmm_scan(fit, M, map = placed, progress = FALSE),
     slam_cis = quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, cis = list(y2 = ~x), n_factors = 1, chains = 1, iter = 30, seed = 1),
     slam_curves = curves, slam_means = means, slam_loading_regression = means$prior$loading_means,
     fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
@@ -47,7 +49,7 @@ argument_calls <- function(o) {
   list(
     call_of("fastlmm_fit", list(formula = y ~ x + (1 | id), data = o$data, K = o$K)),
     call_of("slamglmm_fit", c(list(formula = cbind(y, y2, y3) ~ x + (1 | id), data = o$data, K = o$K, n_factors = 1, iter = 20, chains = 1), quiet)),
-    call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)),
+    call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)), call_of("write_scan", list(scan = o$placed_scan, file = tempfile())),
     call_of("bootstrap", list(object = o$fastlmm, R = 10, progress = FALSE)), call_of("test_variance", list(fit = o$fastlmm, nsim = 20)), list(name = "power", f = fastlmm::power, given = list(object = o$fastlmm, term = "x", R = 10, progress = FALSE), vary = c("term", "n", "R", "effect", "alpha", "seed", "progress")), call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),
     call_of("kernel_markers", list(M = o$genotypes, loco = rep(1:2, 3))),
     call_of("inverse_gamma", list(shape = 1, scale = 1)), call_of("inverse_wishart", list(V = 1, nu = 3)), call_of("horseshoe"), call_of("mgp"), call_of("slam_prior"), call_of("restore", list(dir = tempfile())),

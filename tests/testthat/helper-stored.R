@@ -35,7 +35,7 @@ stored_answers <- function(name, fit) {
 }
 
 stored_verbs <- function(name) {
-  table <- list(table = function(fit, w) as.data.frame(fit), summary = function(fit, w) unclass(summary(fit)), printed = function(fit, w) utils::capture.output(print(fit)))
+  table <- list(table = function(fit, w) as.data.frame(fit), summary = function(fit, w) released_parts(unclass(summary(fit))), printed = function(fit, w) utils::capture.output(print(fit)))
   model <- list(
     coef = function(fit, w) coef(fit), vcov = function(fit, w) vcov(fit), logLik = function(fit, w) as.numeric(logLik(fit)), VarCorr = function(fit, w) as.data.frame(VarCorr(fit)), fitted = function(fit, w) fitted(fit),
     residuals = function(fit, w) residuals(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]), se = function(fit, w) predict(fit, w$d[1:3, ], se.fit = TRUE), ranef = function(fit, w) ranef(fit),
@@ -44,6 +44,13 @@ stored_verbs <- function(name) {
   )
   slam <- list(summary = function(fit, w) summary(fit), fitted = function(fit, w) fitted(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]), h2 = function(fit, w) h2(fit), loadings = function(fit, w) loadings(fit), P = function(fit, w) P(fit))
   switch(name, scan = , permutation = table, slam = slam, model)
+}
+
+# Of the summary of a scan what 0.1.0.9000 had when it was stored: parts were added since.
+released_parts <- function(x) {
+  x <- x[setdiff(names(x), c("counts", "threshold", "placed", "hits"))]
+  if (is.data.frame(x$responses)) x$responses <- x$responses[setdiff(names(x$responses), c("lambda_low", "lambda_high"))]
+  x
 }
 
 # Plain numbers and words, whatever holds them
