@@ -35,7 +35,7 @@
 fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), groups = NULL, kernels = NULL, maf = 0, ...) {
   check_arguments(...)
   check_scannable(fit)
-  check_maf(maf, NULL)
+  check_scan_maf(maf, NULL)
   if (inherits(fit, "fastlmm_mlm")) {
     if (!is.null(groups) || !is.null(kernels)) abort_scan("with many responses tests columns against one kernel: take one response by extract_fit() for groups")
     return(permute_each(fit, candidates, n, seed, data, block_size, progress, maf))

@@ -1,6 +1,6 @@
 # Candidates whose rarer allele has a frequency below `maf` are rows with the status "rare": they are not tested, but counted.
 
-check_maf <- function(maf, sets) {
+check_scan_maf <- function(maf, sets) {
   if (!is.numeric(maf) || length(maf) != 1 || is.na(maf) || maf < 0 || maf > 0.5) abort_scan(paste("needs maf, a frequency from 0 to 0.5, not", code_text(maf)))
   if (maf > 0 && !is.null(sets)) abort_scan("tests sets of the columns that they name; leave rare columns out of sets, or give no maf")
   maf

@@ -106,7 +106,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   ask <- list(test = one_of(test), refit = one_of(refit), na = one_of(na), keep = one_of(keep), threshold = check_level(threshold, "threshold"))
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
-  ask$maf <- if (check_maf(maf, sets) > 0) maf
+  ask$maf <- if (check_scan_maf(maf, sets) > 0) maf
   source <- with_map(with_units(candidate_source(candidates, fit, data), fit), map, maf)
   if (maf > 0) source$whole <- NULL
   if (!is.null(checkpoint)) checkpoint <- checkpoint_path(checkpoint)
