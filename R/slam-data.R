@@ -16,10 +16,11 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   taken <- block_traits(blocks)
   if (is.null(family)) tell_families(Y[, !colnames(Y) %in% taken, drop = FALSE])
   families <- read_families(family, colnames(Y), taken)
-  check_ordered(attr(design$frame[[1]], "ordered"), families)
+  labels <- attr(design$frame[[1]], "ordered")
+  check_ordered(labels, families)
   # what has no weight was not observed
   if (!is.null(weights)) Y[weights == 0 & rep(uses_weights(families, colnames(Y), taken), each = nrow(Y))] <- NA
-  links <- slam_links(Y, families, weights, design$offset, blocks)
+  links <- name_levels(slam_links(Y, families, weights, design$offset, blocks), labels)
   behind <- behind_link(links)
   normal <- if (is.null(links)) seq_len(ncol(Y)) else which(!behind)
   Y[, normal] <- minus_offset(Y[, normal, drop = FALSE], design$offset)

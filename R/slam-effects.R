@@ -149,11 +149,11 @@ psd_root <- function(V) {
 
 # ---- what is drawn ------------------------------------------------------------------------------------------------------
 
-# A function of each draw that gives rows x responses, random numbers those of the fit's seed: an array, or with `mean` the mean over draws
-each_effect <- function(fit, rows, what, mean = FALSE) {
+# A function of each draw that gives rows x responses (or other `columns`), random numbers those of the fit's seed: an array, or with `mean` the mean over draws
+each_effect <- function(fit, rows, what, mean = FALSE, columns = colnames(fit$Y)) {
   check_has_draws(fit)
   count <- count_draws(fit)
-  if (!mean) check_answer_memory(length(rows), ncol(fit$Y), count)
+  if (!mean) check_answer_memory(length(rows), length(columns), count)
   state <- seed_generator(fit$seed %% .Machine$integer.max)
   on.exit(state$restore())
   if (mean) {
@@ -161,9 +161,9 @@ each_effect <- function(fit, rows, what, mean = FALSE) {
     for (i in seq_len(count)) sum <- sum + what(scaled_draw(fit, i))
     return(sum / count)
   }
-  size <- c(length(rows), ncol(fit$Y))
+  size <- c(length(rows), length(columns))
   all <- vapply(seq_len(count), function(i) what(scaled_draw(fit, i)), matrix(0, size[1], size[2]))
-  array(all, c(size, count), list(rows, colnames(fit$Y), NULL))
+  array(all, c(size, count), list(rows, columns, NULL))
 }
 
 # All draws, and a copy of them while they are put together

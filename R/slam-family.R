@@ -31,6 +31,7 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 # ---- what each is ---------------------------------------------------------------------------------------------
 
 # `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own, parameters, sd)`, the expected datum with a residual of that size about eta (of `normal` ones eta), and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+# Of data that are levels `levels(own)`, their names, and `probability(eta, own, parameters, sd)`, rows x levels.
 # `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
 # the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
 slam_families <- function() {
@@ -55,6 +56,7 @@ slam_families <- function() {
         if (any(y < 0 | y > 1)) "must be 0 and 1, or with weights (numbers of trials) the part that are successes"
         else if (any(abs(successes - round(successes)) > 1e-6 * pmax(1, successes))) "are no whole numbers of successes: give weights, the numbers of trials"
       },
+      levels = function(own) c("0", "1"), probability = function(eta, own, parameters, sd) cbind(logit_mean(-eta, sd), logit_mean(eta, sd)),
       simulate = function(eta, own, parameters) {
         trials <- known_at(own, length(eta), 1)
         stats::rbinom(length(eta), trials, stats::plogis(eta)) / trials
@@ -63,6 +65,7 @@ slam_families <- function() {
     ordinal = list(
       code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)),
       check = function(y, own) if (length(unique(y)) > 100) "have more than 100 levels" else if (length(unique(y)) < 2) "have one level",
+      levels = level_labels, probability = function(eta, own, parameters, sd) vapply(seq_len(own$levels) - 1, function(level) exp(level_density(rep(level, length(eta)), eta, sd^2, parameters)), eta),
       response = function(eta, own, parameters, sd) level_mean(eta, own$values, parameters, sd),
       simulate = function(eta, own, parameters) own$values[findInterval(eta, c(0, cumsum(parameters)), left.open = TRUE) + 1]
     )

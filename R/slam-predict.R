@@ -21,6 +21,7 @@
 #' @param allow.new.levels an effect with mean 0 for ids that no kernel knows? Without it such ids are the error `new_levels`: so are new levels of an effect without a kernel (a new block), for which there is no `K` to give.
 #' @param type of responses with a family (see [negative_binomial()]): `"response"`, what is expected of the datum, its residual averaged over (see Details), or `"link"`, values behind it. With `interval = "confidence"` and `draws` it is that expectation
 #'   given each draw, with `interval = "prediction"` new data: rows of the fit have their own trials, weights and columns, rows of `newdata` (whatever rows these are), and cells in which nothing was observed, one trial, no error of measurement and all columns.
+#'   `"prob"`: the probability of each level of responses of `ordinal()`, and of 0 and 1 (a success in one trial) of `binomial()`.
 #' @param na.action see [predict.fastlmm()].
 #' @param se.fit posterior standard deviations as well?
 #' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
@@ -36,7 +37,8 @@
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
 #' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x responses x draws, chains one after the other; with `se.fit` a list of `fit` and
-#'   `se.fit`. With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
+#'   `se.fit`. With `type = "prob"` a list by name of the responses that have levels, of each rows x levels; with an interval rows x levels x (`fit`, `lwr`, `upr`), with `draws` rows x levels x draws. Columns have the names of the levels of an ordered factor, else the values. Each draw's probabilities have
+#'   the residual averaged over, as `"response"`, and intervals are of them (`"confidence"`; a datum is one of the levels, so that there is no interval of its probability). With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
 #'   `ranef()`: a list with a matrix of posterior means of the effects, ids x responses, for each random effect, by its name (of class `ranef.slamglmm`; `as.data.frame()` gives `grpvar`, the name of the effect, `term`, the response, `grp`, `condval` and, with `condVar`, `condsd`); with `draws` arrays ids x responses x draws, of which [quantile()] makes intervals (see Examples). `residuals()`: rows by responses; a missing cell has a fitted value, and no
 #'   residual. Where the random effect cannot be told from the residual nothing of it is in these, but for the width of intervals of predictions.
 #'
@@ -52,20 +54,27 @@
 #' new <- data.frame(id = c("i1", "i2"), a = c(2, -2))
 #' predict(fit, new, interval = "prediction", level = 0.9)
 #' predict(fit, new, given = "a")
+#'
+#' data$pain <- cut(effect + rnorm(40), c(-Inf, -1, 1, Inf), c("none", "mild", "bad"), ordered_result = TRUE)
+#' levels <- slamglmm_fit(pain ~ 1 + (1 | id), data, family = ordinal(), chains = 1, iter = 200, seed = 1)
+#' predict(levels, new, type = "prob", interval = "confidence", level = 0.9)$pain
+#'
 #' effects <- ranef(fit, draws = TRUE)$id
 #' head(t(apply(effects[, "a", ], 1, quantile, c(0.05, 0.5, 0.95))))
 #' @export
-predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link"), na.action = na.pass, se.fit = FALSE,
+predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link", "prob"), na.action = na.pass, se.fit = FALSE,
                              interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, times = NULL, ...) {
   check_arguments(...)
-  type <- one_of(type, c("response", "link"))
+  type <- one_of(type, habits = c(probs = "prob", probability = "prob", class = "type = \"prob\" has the probability of each level"))
   interval <- one_of(interval)
   check_level(level)
   check_has_draws(object)
+  if (type == "prob") check_prob(object, interval, times)
   rows <- slam_rows(object, newdata, wanted_random(object, re.form), K, allow.new.levels, na.action)
   rows$observed <- given_cells(object, newdata, given, rows)
   rows$response <- interval == "prediction" || interval == "none" && !is.null(given)
   if (!is.null(times)) return(curve_answers(object, replace(rows, "unknown", list(NULL)), times, interval, level, draws, se.fit))
+  if (type == "prob") return(predicted_levels(object, rows, interval, level, draws, se.fit))
   rows$data <- has_links(object) && type == "response"
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
   if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
@@ -189,6 +198,7 @@ slam_extra <- function(fit) {
 slam_answers <- function(fit, rows, at, mean = FALSE) {
   rows <- subset_rows(rows, at)
   target <- rows_target(fit, rows)
+  if (!is.null(rows$levels)) return(each_effect(fit, as.character(at), level_drawer(fit, rows, row_drawer(fit, rows, target)), mean, rows$levels$level))
   if (is.null(rows$observed)) return(each_effect(fit, as.character(at), datum_drawer(fit, rows, row_drawer(fit, rows, target)), mean))
   given <- given_drawer(fit, rows, target)
   sum <- 0
@@ -289,7 +299,7 @@ row_blocks <- function(rows) {
 # Standard deviations and quantiles of each cell
 spread_of <- function(fit, rows, level) {
   found <- lapply(row_blocks(rows), function(at) cell_spread(slam_answers(fit, rows, at), level))
-  join <- function(name) do.call(rbind, c(list(matrix(0, 0, ncol(fit$Y))), lapply(found, `[[`, name)))
+  join <- function(name) do.call(rbind, c(list(matrix(0, 0, length(rows$responses))), lapply(found, `[[`, name)))
   list(sd = join("sd"), low = join("low"), high = join("high"), mean = join("mean"))
 }
 

@@ -132,20 +132,22 @@ as_slam_response.default <- function(x, name) {
 
 # Levels in their order, as numbers, which are for ordinal() alone
 #' @export
-as_slam_response.ordered <- function(x, name) structure(new_slam_response(matrix(as.integer(x), dimnames = list(names(x), name))), ordered = name)
+as_slam_response.ordered <- function(x, name) structure(new_slam_response(matrix(as.integer(x), dimnames = list(names(x), name))), ordered = structure(list(base::levels(x)), names = name))
 
 columns_as_response <- function(x) {
   numbers <- vapply(x, function(column) is.numeric(column) || is.logical(column) || is.ordered(column), NA)
   if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers])
   levels <- vapply(x, is.ordered, NA)
+  labels <- lapply(x[levels], base::levels)
   x[levels] <- lapply(x[levels], as.integer)
   whole <- new_slam_response(as.matrix(x))
-  if (any(levels)) attr(whole, "ordered") <- colnames(whole)[levels]
+  if (any(levels)) attr(whole, "ordered") <- structure(labels, names = colnames(whole)[levels])
   whole
 }
 
+# `ordered`: names of levels of responses that were ordered factors, by response
 check_ordered <- function(ordered, families) {
-  wrong <- ordered[vapply(ordered, function(name) !identical(families[[name]]$family, "ordinal"), NA)]
+  wrong <- names(ordered)[vapply(names(ordered), function(name) !identical(families[[name]]$family, "ordinal"), NA)]
   if (length(wrong) > 0) abort_family(paste0("ordered factors need family = ordinal(), or as.integer() of them for numbers: ", first_names(wrong)), responses = wrong)
 }
 
@@ -186,6 +188,6 @@ slam_join <- function(...) {
   }
   whole <- new_slam_response(do.call(cbind, unname(lapply(parts, plain_response))))
   attr(whole, "blocks") <- unlist(unname(lapply(parts, response_blocks)), recursive = FALSE)
-  attr(whole, "ordered") <- unlist(unname(lapply(parts, attr, "ordered")))
+  attr(whole, "ordered") <- unlist(unname(lapply(parts, attr, "ordered")), recursive = FALSE)
   whole
 }
