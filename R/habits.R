@@ -48,6 +48,22 @@ fit_habits <- local({
   )
 })
 
+# Of slamglmm_fit(), after MCMCglmm, brms, Hmsc, gllvm, MegaLMM and JAGS
+slam_habits <- local({
+  threads <- "chains run on the threads of options(fastlmm.threads =), or in the processes of future::plan()"
+  iter <- "iterations of each chain, warmup included, are iter ="
+  warmup <- "iterations that are left out are warmup ="
+  factors <- "the number of factors is n_factors ="
+  keep <- "what is stored is keep =, and see ranef() and predict()"
+  c(
+    cores = threads, mc.cores = threads, ncores = threads, n_cores = threads, nParallel = threads, num_cores = threads, threads = threads, parallel = threads, nitt = iter, niter = iter, n.iter = iter, n_iter = iter,
+    iterations = iter, samples = iter, burnin = warmup, burn = warmup, burn_in = warmup, nburn = warmup, n.burnin = warmup, transient = warmup, nchains = "chains =", n.chains = "chains =", nChains = "chains =", n_chains = "chains =",
+    n.thin = "thin =", nthin = "thin =", k = factors, nfactors = factors, num.lv = factors, nlv = factors, n.lv = factors, pr = keep, pl = keep, save_pars = keep, rcov = "each response has a residual, and factors correlate them",
+    distr = "the family of a response is family =", offset = "an offset is a term of the formula, offset(log(size))", refresh = "a bar is progress = TRUE", init = "chains start by themselves", inits = "chains start by themselves",
+    sample_prior = "draws of the prior are slam_prior_draws()", adapt_delta = "there is nothing to tune", priors = "prior ="
+  )
+})
+
 # Of any function
 argument_habits <- local({
   search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
@@ -69,7 +85,7 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  habits <- c(argument_habits, if ("formula" %in% known) fit_habits)[names]
+  habits <- c(if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
   paste0(c(unique(advice), general), collapse = "")

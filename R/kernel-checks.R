@@ -108,11 +108,13 @@ abort_kernel_unnamed <- function(known) {
 abort_kernel_entry <- function(what, entries, known) {
   if (identical(known, ".row")) abort_kernel_entry_rows(paste("a list with", first_names(entries)))
   close <- vapply(known, did_you_mean, "", candidates = entries)
+  # the name that one of the entries is nearest to
+  wanted <- if (any(nzchar(close))) known[nzchar(close)][1] else known[1]
   abort_fastlmm(
     "unused_kernel",
     paste0(
       "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random terms of the formula are of ", toString(quoted(known)),
-      ", write K = list(", known[1], " = ...)", if (any(nzchar(close))) " and check the spelling"
+      ", write K = list(", wanted, " = ...)", if (any(nzchar(close))) " and check the spelling"
     ),
     entries = entries
   )

@@ -1,18 +1,29 @@
 # Have the chains converged? The worst of what does not depend on signs, order and scale of factors: h2, G, R, rg with what is off the diagonal, and B.
 
-# list(rhat, worst, bulk, tail, shown, all, unjudged); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
+# list(rhat, worst, bulk, tail, shown, all, unjudged, unjudged_names, zero); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
 slam_convergence <- function(fit, most = 300) {
   if (count_draws(fit) < 8 * length(fit$draws)) return(NULL)
   table <- invariant_table(fit, 0.9, most = most)
   if (all(is.na(table$rhat))) return(NULL)
   list(
     rhat = max(table$rhat, na.rm = TRUE), worst = table$variable[which.max(table$rhat)], bulk = min(table$ess_bulk, na.rm = TRUE), tail = min(table$ess_tail, na.rm = TRUE),
-    shown = nrow(table), all = count_invariant(fit), unjudged = sum(not_judged(table))
+    shown = nrow(table), all = count_invariant(fit), unjudged = sum(not_judged(table)), unjudged_names = table$variable[not_judged(table)], zero = if (any(not_judged(table))) zero_variances(fit)
   )
 }
 
 # Rows that vary and have no rhat: correlations that are not defined in all draws, as where an effect has no variance
 not_judged <- function(table) is.na(table$rhat) & !(table$sd %in% 0 | !is.na(table$sd) & table$sd <= 1e-12 * abs(table$mean))
+
+# Of variances G that are 0 in some draws the part of the draws, by name: what correlations are not defined for
+zero_variances <- function(fit) {
+  if (!is.null(fit$unidentified)) return(NULL)
+  one <- function(effect) {
+    all <- h2_draws(with_effect(fit, effect), seq_len(ncol(fit$Y)))
+    stats::setNames(rowMeans(all == 0), paste0(of_effect(fit, "G", effect), "[", rownames(all), "]"))
+  }
+  parts <- unlist(lapply(effect_names(fit), one))
+  parts[parts > 0]
+}
 
 # Heritabilities, entries of G and R, genetic correlations and coefficients
 count_invariant <- function(fit, p = ncol(fit$Y)) {
@@ -85,9 +96,20 @@ convergence_text <- function(fit, found) {
     "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst,
     "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails",
     # fits of before have no such number
-    if (isTRUE(found$unjudged > 0)) sprintf("; %s not judged: not defined in all draws, as a correlation where a variance is 0 (rhat is NA in summary(fit)$table)", counted(found$unjudged, "quantity", "quantities"))
+    if (isTRUE(found$unjudged > 0)) unjudged_text(found)
   )
 }
+
+# Which quantities have no rhat, and whose variances are the reason
+unjudged_text <- function(found) {
+  names <- if (is.null(found$unjudged_names)) "" else paste0(": ", first_names(found$unjudged_names))
+  zero <- sort(found$zero, decreasing = TRUE)
+  zero <- paste0(utils::head(paste0(names(zero), " is 0 in ", shown_percent(zero), " of the draws", recycle0 = TRUE), 3), collapse = ", ")
+  why <- if (nzchar(zero)) paste0("a correlation is not defined where a variance is 0, and ", zero, if (length(found$zero) > 3) ", ...") else "not defined in all draws, as a correlation where a variance is 0"
+  sprintf("; %s not judged%s (%s; rhat is NA in summary(fit)$table)", counted(found$unjudged, "quantity", "quantities"), names, why)
+}
+
+shown_percent <- function(part) if (length(part) == 0) character() else paste(format(signif(100 * part, 2), trim = TRUE, drop0trailing = TRUE), "%")
 
 # What to do; NULL where all is well
 convergence_advice <- function(fit, found) {

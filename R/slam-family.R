@@ -35,7 +35,7 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 # `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
 # the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
 slam_families <- function() {
-  counts <- function(y, own) if (any(y < 0 | y != round(y) | y > 1e15)) "must be counts: whole numbers from 0 to 1e15"
+  counts <- function(y, own) found_wrong(y < 0 | y != round(y) | y > 1e15, "must be counts: whole numbers from 0 to 1e15")
   of_log <- function(eta, own, parameters, sd) exp(eta + sd^2 / 2)
   list(
     probes = probes_family,
@@ -53,8 +53,8 @@ slam_families <- function() {
       code = "binomial", response = function(eta, own, parameters, sd) logit_mean(eta, sd), fixed = function(own) all(own$known <= 1),
       check = function(y, own) {
         successes <- y * own$trials
-        if (any(y < 0 | y > 1)) "must be 0 and 1, or with weights (numbers of trials) the part that are successes"
-        else if (any(abs(successes - round(successes)) > 1e-6 * pmax(1, successes))) "are no whole numbers of successes: give weights, the numbers of trials"
+        range <- found_wrong(y < 0 | y > 1, "must be 0 and 1, or with weights (numbers of trials) the part that are successes")
+        if (!is.null(range)) range else found_wrong(abs(successes - round(successes)) > 1e-6 * pmax(1, successes), "are no whole numbers of successes: give weights, the numbers of trials")
       },
       levels = function(own) c("0", "1"), probability = function(eta, own, parameters, sd) cbind(logit_mean(-eta, sd), logit_mean(eta, sd)),
       simulate = function(eta, own, parameters) {
@@ -72,6 +72,9 @@ slam_families <- function() {
   )
 }
 
+# What is wrong with data, and which of them; NULL: nothing
+found_wrong <- function(bad, text) if (any(bad)) structure(text, bad = bad)
+
 weights_sampler <- function(own, unit) {
   list(y = ifelse(own$known > 0, unit$scaled, 0), known = own$known * unit$sd^2)
 }
@@ -83,6 +86,7 @@ family_of <- function(own) slam_families()[[own$family]]
 # The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`. `taken`: responses of objects that say what they are
 read_families <- function(family, responses, taken = character()) {
   if (is.null(family)) return(NULL)
+  if (is.character(family) && (length(family) != 1 || !is.null(names(family)))) family <- as.list(family)
   each <- is.list(family) && !inherits(family, c("family", "slam_family"))
   clash <- if (each) intersect(names(family), taken) else if (length(taken) > 0 && read_family(family, NULL)$family != "gaussian") taken
   if (length(clash) > 0) abort_family(paste0("responses of an object on the left side have no other family: ", first_names(clash), "; family = list(...) is by names of the others"), responses = clash)
@@ -97,14 +101,31 @@ read_families <- function(family, responses, taken = character()) {
 
 read_family <- function(family, name) {
   if (is.function(family)) family <- tryCatch(family(), error = function(error) NULL)
+  if (is.character(family) && length(family) == 1) family <- named_family(family)
   of <- if (!is.null(name)) paste(" of", quoted(name))
-  if (!inherits(family, c("family", "slam_family"))) abort_family(paste0("family", of, " must be one, as poisson() or negative_binomial(), not ", code_text(family)))
+  if (!inherits(family, c("family", "slam_family"))) abort_family(paste0("family", of, " must be one, as poisson() or negative_binomial(), not ", code_text(family), if (is.character(family) && length(family) == 1) did_you_mean(family, names(family_words())[-1])))
   known <- c(gaussian = "identity", poisson = "log", binomial = "logit", negative_binomial = "log", ordinal = "probit")
   if (identical(family$family, "binomial") && identical(family$link, "probit")) return(list(family = "ordinal", link = "probit", binary = TRUE))
   if (!identical(unname(known[family$family]), family$link)) {
     abort_family(paste0("family", of, " may be gaussian(), poisson(), negative_binomial(), binomial(\"logit\") or (\"probit\"), and ordinal(), not ", family$family, "(\"", family$link, "\")"))
   }
   list(family = family$family, link = family$link)
+}
+
+# Families by their names, here and in MCMCglmm, brms, glmmTMB and gllvm; another text stays what it is
+named_family <- function(name) {
+  found <- family_words()[[match(tolower(name), names(family_words()), nomatch = 1)]]
+  if (is.null(found)) name else found
+}
+
+family_words <- function() {
+  normal <- list(stats::gaussian())
+  counts <- list(negative_binomial())
+  levels <- list(ordinal())
+  c(
+    list(unknown = NULL), gaussian = normal, normal = normal, poisson = list(stats::poisson()), binomial = list(stats::binomial()), bernoulli = list(stats::binomial()), logit = list(stats::binomial()),
+    probit = list(stats::binomial("probit")), negative_binomial = counts, negbinomial = counts, negative.binomial = counts, nbinom = counts, nbinom2 = counts, nb = counts, ordinal = levels, threshold = levels
+  )
 }
 
 abort_family <- function(message, ...) abort_fastlmm("family", message, ...)
@@ -133,7 +154,7 @@ link_data <- function(own, y, weights, offset, binary) {
   own$trials <- if (own$family == "binomial") weights[seen]
   if (binary && !all(y[seen] %in% 0:1)) abort_family(paste0("responses of binomial(\"probit\") must be 0 and 1: ", quoted(own$response)), responses = own$response)
   wrong <- if (own$family == "binomial" && any(weights != round(weights))) "need whole numbers of trials as weights" else family_of(own)$check(y[seen], own)
-  if (!is.null(wrong)) abort_family(paste0("responses of family ", own$family, "() ", wrong, ": ", quoted(own$response)), responses = own$response)
+  if (!is.null(wrong)) abort_family(paste0("responses of family ", own$family, "() ", wrong, ": ", quoted(own$response), wrong_cells(y, which(seen)[attr(wrong, "bad")])), responses = own$response)
   if (own$family %in% c("binomial", "ordinal") && any(offset != 0)) abort_family(paste0("an offset is for counts and normal responses, not for ", own$family, "(): ", quoted(own$response)))
   own$trials <- NULL
   switch(own$family, weights = {
@@ -152,6 +173,13 @@ link_data <- function(own, y, weights, offset, binary) {
   })
   own$y <- as.numeric(ifelse(is.na(own$y), NaN, own$y))
   own
+}
+
+# ', which has -2 in row 7 (1 of 60)'
+wrong_cells <- function(y, at) {
+  if (length(at) == 0) return("")
+  names <- if (is.null(names(y))) as.character(seq_along(y)) else names(y)
+  paste0(", which has ", format(y[[at[1]]], digits = 15), " in row ", quoted(names[at[1]]), sprintf(" (%d such of %d)", length(at), length(y)))
 }
 
 # In the sampler's units, which of normal responses are those of what fixed effects leave; `level`: what these explain, which is taken from responses

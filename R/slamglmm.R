@@ -34,7 +34,7 @@
 #'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
 #' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
 #'   of an n x n matrix for n rows. Not used with one random effect.
-#' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. See [negative_binomial()].
+#' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. Names of families, as `"poisson"`, will do. See [negative_binomial()].
 #' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement, `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials; a cell with 0 was not observed. Others ignore it. Columns with names are
 #'   matched by the names of the responses, rows by those of the data where they have names; a weight may be missing where the response is.
 #' @param cis covariates that single responses have, beside those in `formula`: a list of formulas with the names of responses, `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as those of `formula`. See [cis_effects()].
@@ -60,7 +60,7 @@
 #' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
 #'
 #'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
-#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at, and `unjudged` of these are not defined in all draws (a correlation where a variance is 0) and not judged; `NULL` with fewer than 8
+#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at, and `unjudged` of these, `unjudged_names`, are not defined in all draws (a correlation where a variance is 0; `zero` has the part of the draws, by variance) and not judged; `NULL` with fewer than 8
 #'   draws a chain. Rows without any response, or without any weight, are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
 #'
 #'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a

@@ -84,3 +84,17 @@ test_that("draws are the same to the bit whatever R's BLAS does", {
   expect_gt(length(unique(lapply(found, `[[`, "product"))), 1)
   for (other in found[-1]) expect_true(identical(other$draws, found[[1]]$draws))
 })
+
+test_that("arguments of other packages are told what they are here, and kernels whose names are near", {
+  data <- data.frame(id = rep(letters[1:4], 3), block = rep(1:3, 4))
+  data$Y <- matrix(sin(1:24), 12)
+  told <- function(pattern, ...) expect_error(slamglmm_fit(Y ~ 1 + (1 | id) + (1 | block), data, ...), pattern, class = "fastlmm_error_unused_argument")
+  told("cores: .*fastlmm.threads", cores = 2)
+  told("nitt: .* iter =; burnin: .* warmup =", nitt = 2, burnin = 1)
+  told("offset\\(log", offset = 1)
+  told("num.lv: .* n_factors =", num.lv = 2)
+  # what nobody has is told all names
+  told("it takes formula", nobody = 2)
+  expect_error(slamglmm_fit(Y ~ 1 + (1 | id) + (1 | block), data, K = list(blok = diag(3))), "K = list\\(block = ...\\) and check", class = "fastlmm_error_unused_kernel")
+  expect_error(slamglmm_fit(Y ~ 1 + (1 | id), data, K = list(animal = diag(3))), "\"animal\"; the random terms of the formula are of \"id\"", class = "fastlmm_error_unused_kernel")
+})

@@ -102,16 +102,31 @@ test_that("responses that are not what their family says are told by name", {
   bad("family", "no responses", family = list(nobody = poisson()))
   bad("family", "Gamma", family = stats::Gamma())
   bad("family", "one, as poisson", family = "counts")
+  bad("family", "did you mean \"poisson\"", family = "poison")
   bad("family", "list must have names", family = list(poisson()))
   bad("weights", "200 rows", weights = matrix(1, 3, 2))
   bad("weights", "not negative", weights = matrix(-1, 200, 2))
   bad("family", "whole numbers of trials", family = list(part = binomial()), weights = matrix(1.5, 200, 2))
   bad("family", "missing", family = list(count = poisson()), missing = "integrate")
   data$count[1] <- -1
-  bad("family", "count", family = list(count = poisson()))
+  bad("family", "\"count\", which has -1 in row \"1\" \\(1 such of 200\\)", family = list(count = poisson()))
+  # rows are those of the data, also where some are left out
+  data$x[2] <- NA
+  data$count[c(1, 4, 7)] <- c(0, 2.5, 3.5)
+  bad("family", "\"count\", which has 2.5 in row \"4\" \\(2 such of 199\\)", family = list(count = negative_binomial()))
+  data$part[9] <- 1.25
+  bad("family", "\"part\", which has 1.25 in row \"9\"", family = list(part = binomial()), weights = matrix(4, 200, 2))
   data <- family_world()
   expect_error(family_fit(cbind(sick, eta) ~ offset(x) + (1 | id), data, family = list(sick = binomial())), "offset", class = "fastlmm_error_family")
   expect_error(family_fit(cbind(eta, x) ~ 1 + (1 | id), data, family = list(eta = binomial("probit"))), "0 and 1", class = "fastlmm_error_family")
+})
+
+test_that("families may be given by their names", {
+  data <- family_world()
+  by <- function(family) family_fit(cbind(count, eta) ~ x + (1 | id), data, family = family, iter = 20)$draws
+  expect_identical(by(list(count = "poisson")), by(list(count = poisson())))
+  expect_identical(by(c(count = "nbinom2", eta = "gaussian")), by(list(count = negative_binomial())))
+  expect_identical(fastlmm:::read_family("probit", "y"), fastlmm:::read_family(binomial("probit"), "y"))
 })
 
 test_that("weights go by names, and what has none was not observed", {

@@ -491,7 +491,16 @@ test_that("correlations that are not defined in all draws are counted, not forgo
   table <- summary(fit)$table
   expect_equal(fit$convergence$unjudged, sum(is.na(table$rhat)))
   expect_setequal(table$variable[is.na(table$rhat)], paste0(rep(c("rg_id[", "rg_block["), each = 3), c("a,b]", "a,c]", "b,c]")))
-  expect_output(print(fit), "6 quantities not judged", fixed = TRUE)
+  expect_output(print(fit), "6 quantities not judged: \"rg_id[a,b]\"", fixed = TRUE)
+  expect_setequal(fit$convergence$unjudged_names, table$variable[is.na(table$rhat)])
+  # which variances are the reason, and in how many draws
+  for (effect in c("id", "block")) {
+    variances <- apply(G(fit, effect, draws = TRUE), 3, diag)
+    parts <- fit$convergence$zero[sprintf("G_%s[%s]", effect, c("a", "b", "c"))]
+    expect_equal(unname(parts), unname(rowMeans(variances == 0)))
+    expect_true(all(parts > 0))
+  }
+  expect_match(fastlmm:::convergence_text(fit, fit$convergence), "is 0 in [0-9.]+ % of the draws")
   expect_match(fastlmm:::convergence_text(fit, fit$convergence), "rhat is NA")
   # what does not vary has nothing to judge: block is no cause of factors
   apart <- several_fit(several_world(), factors = ~ (1 | id), iter = 60)
