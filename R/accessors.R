@@ -150,6 +150,7 @@ wanted_reml <- function(fit, REML) {
 # The criterion that was not maximised, at the estimates
 other_log_lik <- function(fit) {
   if (!is.finite(fit$logLik)) return(fit$logLik)
+  if (!is.null(fit$given)) return(known_other_log_lik(fit))
   part <- along_x(fit)
   call_rust(ffi_other_log_lik, list(covariance = as.matrix(part$covariance), log_det_x = part$log_det_x), fit$method, fit$logLik, as.numeric(fit$nobs), max(fit$sigma2, fit$sigma2_e))
 }
@@ -161,7 +162,7 @@ log_det <- function(x) {
 # X in an orthonormal basis of its span: beta = basis along, vcov = basis covariance basis'
 along_x <- function(fit) {
   if (is_gp_fit(fit) && !keeps_basis(fit)) return(along_columns(fit))
-  if (length(fit$random) > 1) return(fit$rotated)
+  if (length(fit$random) > 1 || is_sparse_fit(fit)) return(fit$rotated)
   rotated <- fit$rotated
   c(call_rust(ffi_along_x, rotated, unname(fit$sigma2), fit$sigma2_e), rotated[c("basis", "log_det_x")])
 }

@@ -86,7 +86,7 @@ boot_table <- function(fit) {
 
 # ---- one random effect: all draws at once ---------------------------------------------------------------
 
-shares_rotation <- function(fit) length(fit$random) == 1 && !is_gp_fit(fit)
+shares_rotation <- function(fit) length(fit$random) == 1 && !is_gp_fit(fit) && !is_sparse_fit(fit)
 
 drawn_responses <- function(fit, R, kept) {
   Y <- population_fit(fit) + random_fit(fit, kept) + residual_draws(fit, R) + random_draws(fit, R, !kept)

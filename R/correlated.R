@@ -135,12 +135,17 @@ covariance_parameters <- function(random) {
 estimate_terms <- function(model) {
   labels <- names(model$random)
   blocks <- block_numbers(model$random)
-  answer <- call_rust(ffi_fit_terms, rust_model(model), blocks)
+  answer <- tryCatch(call_rust(ffi_fit_terms, rust_model(model), blocks, given_variance(model$given)), fastlmm_error_singular_kernel = function(e) {
+    # the same equations serve fits without correlated terms
+    if (!is.null(model$given)) e$message <- sub("correlated terms need", "a known residual variance needs", conditionMessage(e), fixed = TRUE)
+    stop(e)
+  })
   named <- function(x) structure(x, dimnames = list(labels, labels))
   found <- mix_found(answer$fit, labels)
   found$relative <- named(answer$relative)
   found$se$correlation <- named(answer$correlation)
   found$optimum$route <- "sparse"
+  if (!is.null(model$given)) found$se$sigma2_e <- NA_real_
   with_singular(found, model$random)
 }
 

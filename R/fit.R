@@ -33,6 +33,7 @@
 #' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()]. The default is
 #'   `options(na.action =)`, as in `lm()`: [na.omit()] where nobody has set it.
 #' @param contrasts list of contrasts, as for [model.matrix()].
+#' @param sigma2_e residual variance of a row of weight 1 where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances `vi`, as in a meta-analysis. It is held, and is no parameter of the fit (`df`). `NULL`: estimated.
 #' @param control settings by [fastlmm_control()].
 #' @param relmat synonym of `K`.
 #' @param ... not used; an unknown argument is an error.
@@ -100,11 +101,12 @@
 #' predict(fit, data.frame(x = 0, id = "i35"), se.fit = TRUE)
 #' @export
 fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
-                        na.action = getOption("na.action"), contrasts = NULL, control = fastlmm_control(), relmat = NULL, ...) {
+                        na.action = getOption("na.action"), contrasts = NULL, sigma2_e = NULL, control = fastlmm_control(), relmat = NULL, ...) {
   check_arguments(...)
   call <- match.call()
   method <- one_of(method, c("REML", "ML"))
   control <- check_control(control)
+  sigma2_e <- known_residual(sigma2_e)
   if (inherits(formula, "fastlmm_gp_table")) return(fit_gp_table(formula, method, control, call))
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
@@ -114,16 +116,18 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   design <- mold_design(parts, data, extras, na.action, contrasts)
   if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses with data behind them, which slamglmm_fit() takes and fastlmm_fit() does not"))
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
+  if (!is.null(sigma2_e) && (!is.null(parts$gp) || is.matrix(design$y))) abort_known("is offered for one response without gp()")
   if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() does not stand beside")
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
   if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not offer")
   random <- mold_random(one_kernel(K, relmat), parts, design, control)
   model <- new_model(parts, design, random, method, control, call)
+  model$given <- sigma2_e
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
 estimate <- function(model) {
-  if (length(model$random) > 1) return(without_confounded(model))
+  if (length(model$random) > 1 || !is.null(model$given)) return(without_confounded(model))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
@@ -135,6 +139,7 @@ estimate <- function(model) {
 # An effect of which X leaves nothing is left out with a warning, as the only one is.
 without_confounded <- function(model) {
   tryCatch(new_fastlmm(model, estimate_mix(model)), fastlmm_error_confounded = function(e) {
+    if (length(model$random) == 1) stop(e)
     label <- named_effect(e, names(model$random))
     warn_confounded(label)
     model$random <- model$random[names(model$random) != label]

@@ -117,7 +117,8 @@ parameter_table <- function(fit) {
     lower = c(ifelse(is_sd, 0, -1), rep(c(0, -Inf, 0), c(1 + s, p, 1))),
     upper = c(ifelse(is_sd, Inf, 1), rep(c(Inf, 1, Inf), c(1, s, p + 1)))
   )
-  if (n == 1) table else table[table$what != "delta", ]
+  # what is given is no parameter
+  table[!(table$what == "delta" & (n > 1 || is_sparse_fit(fit))) & !(table$what == "sigma_e" & !is.null(fit$given)), ]
 }
 
 # A correlation with an effect of variance 0 is not defined.

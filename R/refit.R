@@ -43,6 +43,7 @@ stored_model <- function(fit) {
   model <- fit[c(
     "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "rows", "method", "control"
   )]
+  model$given <- fit$given
   model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
   model$X <- model.matrix(fit)
   model

@@ -2,7 +2,9 @@
 
 is_sparse_fit <- function(fit) identical(fit$optimum$route, "sparse")
 
-fit_variances <- function(fit) list(relative = unname(relative_root(fit)), sigma2_e = fit$sigma2_e, blocks = block_numbers(fit$random))
+fit_variances <- function(fit) {
+  list(relative = unname(relative_root(fit)), sigma2_e = fit$sigma2_e, blocks = block_numbers(fit$random), known = given_variance(fit$given))
+}
 
 # `levels`, `z`: of each random effect of the fit; `sets`: targets of which all covariances are wanted
 terms_variance <- function(fit, levels, z, X, sets = list(), model = rust_model(stored_model(fit))) {

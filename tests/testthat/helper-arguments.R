@@ -36,6 +36,7 @@ argument_objects <- function() {
     fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
     fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
     summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
+    known = fastlmm_fit(y ~ x + (1 | g), data, sigma2_e = 1),
     data = data, K = K, W = W, M = M, genotypes = genotypes, fastlmm_markers = kernel_markers(genotypes), lowrank = fastlmm_fit(y ~ x + (1 | id), data, K = kernel_lowrank(W)), basis = gp_basis(c(u = 0, v = 0), c(u = 1, v = 1), c(0.1, 1))
   )
 }
@@ -48,6 +49,7 @@ argument_calls <- function(o) {
   process <- function(...) fastlmm_fit(eval(bquote(y ~ x + .(as.call(c(list(quote(gp), quote(u), quote(v)), list(...)))))), o$data)
   list(
     call_of("fastlmm_fit", list(formula = y ~ x + (1 | id), data = o$data, K = o$K)),
+    call_of("test_heterogeneity", list(fit = o$known)),
     call_of("slamglmm_fit", c(list(formula = cbind(y, y2, y3) ~ x + (1 | id), data = o$data, K = o$K, n_factors = 1, iter = 20, chains = 1), quiet)),
     call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)), call_of("write_scan", list(scan = o$placed_scan, file = tempfile())),
     call_of("bootstrap", list(object = o$fastlmm, R = 10, progress = FALSE)), call_of("test_variance", list(fit = o$fastlmm, nsim = 20)), list(name = "power", f = fastlmm::power, given = list(object = o$fastlmm, term = "x", R = 10, progress = FALSE), vary = c("term", "n", "R", "effect", "alpha", "seed", "progress")), call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),

@@ -18,14 +18,21 @@ use fastlmm_core::sparse::term_targets::{TargetLevels, TargetTerm, TermTargets, 
 use fastlmm_core::sparse::terms::fit_terms;
 use std::result::Result;
 
-/// Fit one response with random effects some of which are correlated: those with the same number in `blocks`.
+/// Fit one response with random effects some of which are correlated: those with the same number in `blocks`. `sigma2_e`: the residual variance if it is known, or nothing.
 /// @noRd
 #[extendr]
-fn ffi_fit_terms(model: List, blocks: &[i32]) -> Reply<List> {
+fn ffi_fit_terms(model: List, blocks: &[i32], sigma2_e: &[f64]) -> Reply<List> {
     let model = ModelView::new(&model)?;
     let blocks = block_numbers(blocks, &model)?;
     let Options { method, threads, .. } = model.options;
-    let found = fit_terms(&model.mix()?, &blocks, method, threads, &mut Console)?;
+    let found = fit_terms(
+        &model.mix()?,
+        &blocks,
+        sigma2_e.first().copied(),
+        method,
+        threads,
+        &mut Console,
+    )?;
     Ok(list!(
         fit = reply::mix(&found.mix, model.columns()),
         relative = reply::columns(&found.relative),
@@ -43,6 +50,8 @@ struct FitView {
     relative: RMatrix<f64>,
     sigma2_e: f64,
     blocks: Vec<usize>,
+    /// The residual variance if it was given.
+    known: Option<f64>,
 }
 
 impl FitView {
@@ -54,6 +63,7 @@ impl FitView {
             relative,
             sigma2_e: view::number(at, "sigma2_e")?,
             blocks: block_numbers(&view::whole(at, "blocks")?, model)?,
+            known: view::numbers(at, "known")?.first().copied(),
         })
     }
 
@@ -142,7 +152,7 @@ fn ffi_variance_terms(model: List, at: List, targets: List, sets: List) -> Reply
     let viewed = TermTargetsView::new(&targets, &mix)?;
     let targets = viewed.targets();
     let sets = view::ordered_sets(&sets, targets.count, "sets")?;
-    let terms = TermModel::new(&mix, &fit.blocks, Par::Seq)?;
+    let terms = TermModel::new(&mix, &fit.blocks, fit.known, Par::Seq)?;
     let found = target_variances(&terms, &fit.variances(), &targets, &sets, model.options.threads)?;
     Ok(list!(
         variance = found.variance,
@@ -199,7 +209,7 @@ fn profiled<T>(
     let model = ModelView::new(model)?;
     let (fit, request, mix) = (FitView::new(at, &model)?, TermRequest::new(asked)?, model.mix()?);
     let workers = Workers::new(model.options.threads)?;
-    let terms = TermModel::new(&mix, &fit.blocks, Par::Seq)?;
+    let terms = TermModel::new(&mix, &fit.blocks, fit.known, Par::Seq)?;
     let mut console = Console;
     let profiles = TermProfiles::new(&terms, model.options.method, &fit.variances(), &workers, &mut console);
     let one = |i: usize| Ok(read(&profiles.profile(request.parameter(i, &mix)?, request.step[i])?)?);

@@ -36,6 +36,22 @@ pub(crate) struct Reached {
     pub log_det: Vec<f64>,
 }
 
+impl Reached {
+    /// The same with s2 held at another value, tau being its logarithm: `D = deviance + N (tau - log s2 - 1 + s2 exp(-tau))`; and the slope in tau.
+    pub(super) fn with_s2(&self, n: f64, tau: f64) -> (Reached, f64) {
+        let ratio = self.s2 * (-tau).exp();
+        let slope = |(of_profiled, half): (&f64, &f64)| 2.0 * half + ratio * (of_profiled - 2.0 * half);
+        let held = Reached {
+            theta: self.theta.clone(),
+            deviance: self.deviance + n * (tau - self.s2.ln() - 1.0 + ratio),
+            s2: tau.exp(),
+            slopes: self.slopes.iter().zip(&self.log_det).map(slope).collect(),
+            log_det: self.log_det.clone(),
+        };
+        (held, n * (1.0 - ratio))
+    }
+}
+
 /// The deviance over the free entries, in their units.
 struct SparseSurface<'s, 'p, 'a> {
     search: &'s SparseSearch<'p, 'a>,

@@ -140,6 +140,9 @@ impl SparseSearch<'_, '_> {
         let (free, n) = (&optima.free, self.problem.counted());
         let h = |i: usize| 2.0 * best.log_det[free[i]];
         let last = free.len();
+        if self.problem.known.is_some() {
+            return self.of_known(free, &optima.hessian);
+        }
         let information = Mat::from_fn(last + 1, last + 1, |i, j| match (i == last, j == last) {
             (false, false) => 0.5 * (optima.hessian[(i, j)] + h(i) * h(j) / n),
             (true, true) => 0.5 * n,
@@ -154,6 +157,20 @@ impl SparseSearch<'_, '_> {
         (0..=last)
             .map(|i| (0..=last).map(|j| covariance[(i, j)] * unit(i) * unit(j)).collect())
             .collect()
+    }
+
+    /// Where s2 is known its logarithm, the last, has no error.
+    fn of_known(&self, free: &[usize], hessian: &Mat<f64>) -> Vec<Vec<f64>> {
+        let last = free.len();
+        let Some(root) = scaled_root(&(hessian * faer::Scale(0.5))) else {
+            return vec![];
+        };
+        let covariance = root.solve(&Mat::identity(last, last));
+        let entry = |i: usize, j: usize| match i < last && j < last {
+            true => covariance[(i, j)] * self.user_unit(free[i]) * self.user_unit(free[j]),
+            false => 0.0,
+        };
+        (0..=last).map(|i| (0..=last).map(|j| entry(i, j)).collect()).collect()
     }
 
     /// An entry of T in the user's units over that of the problem.
@@ -173,7 +190,7 @@ fn in_order<T>(mut numbered: Vec<(usize, T)>) -> Vec<T> {
 impl<'p> SparseProblem<'_> {
     fn fixed_part(&self, point: &SparsePoint<'p>, par: Par) -> FixedPart {
         let (p, scale) = (self.rank(), self.centred.scale);
-        let s2 = point.r2 / self.counted();
+        let s2 = self.s2(point.r2);
         let inverse = point.fixed.inverse(par);
         let column = |j: usize| {
             let mut column: Vec<f64> = (0..p).map(|i| f64::from(i == j)).collect();
@@ -214,7 +231,7 @@ impl<'p> SparseProblem<'_> {
 
     /// b = Lambda u and the blocks of its covariance given beta, by effects of the model.
     fn effects_and_blocks(&self, point: &SparsePoint<'p>, par: Par) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let s2 = point.r2 / self.counted();
+        let s2 = self.s2(point.r2);
         let (mut effects, mut blocks) = (vec![], vec![]);
         for ((effect, t), inverse) in self
             .arrangement

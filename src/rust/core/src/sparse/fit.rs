@@ -21,7 +21,7 @@ use crate::runtime::parallel::Workers;
 ///     label: "level", terms: vec![&ones], group: &[0, 0, 1, 1, 2, 2], levels: 3, correlated: true, precision: Precision::Identity,
 /// };
 /// let x = faer::Mat::full(6, 1, 1.0);
-/// let model = SparseModel { y: &y, x: x.as_ref(), weights: &ones, effects: vec![level] };
+/// let model = SparseModel { y: &y, x: x.as_ref(), weights: &ones, sigma2_e: None, effects: vec![level] };
 /// let fit = fit(&model, Method::Reml, 1, &mut ())?.expect("a residual variance");
 /// // means 2, 7, 4: MSA = 2 * (49 + 64 + 1) / 9 / 2, MSE = (2 + 2 + 0) / 3
 /// let (msa, mse) = (38.0 / 3.0, 4.0 / 3.0);

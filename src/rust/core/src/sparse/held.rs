@@ -20,6 +20,8 @@ pub(super) enum Held {
     Residual,
     /// The standard deviation of the term with these entries, its diagonal last, in the problem's units of T times this one; and that of the residual.
     Sd(Vec<usize>, f64, f64),
+    /// The same where s2 is known, with the unit in which T is a standard deviation.
+    KnownSd(Vec<usize>, f64),
     /// The share of the term with this entry; units of all entries.
     Share(usize, Vec<f64>),
     /// The correlation of the terms with these entries: T_00, T_10, T_11.
@@ -39,6 +41,10 @@ impl Held {
         let mut theta = x.to_vec();
         match self {
             Held::Sd(row, ..) if value == 0.0 => row.iter().for_each(|&k| theta[k] = 0.0),
+            Held::KnownSd(row, unit) => {
+                let length = row.iter().map(|&k| x[k].powi(2)).sum::<f64>().sqrt();
+                row.iter().for_each(|&k| theta[k] *= value / unit / length);
+            }
             Held::Share(k, unit) => theta[*k] = share_entry(*k, unit, value, x),
             Held::Correlation([first, beside, second]) => {
                 theta[*first] = x[*first].exp();
@@ -53,6 +59,12 @@ impl Held {
     /// Variables of entries of T.
     pub(super) fn variables(&self, theta: &[f64]) -> Vec<f64> {
         let mut x = theta.to_vec();
+        if let Held::KnownSd(row, _) = self
+            && row.iter().all(|&k| x[k] == 0.0)
+        {
+            // a row of zeros has no direction
+            row.last().into_iter().for_each(|&k| x[k] = 1.0);
+        }
         if let Held::Correlation([first, beside, second]) = self {
             x[*first] = theta[*first].abs().max(1e-8).ln();
             x[*second] = theta[*beside].hypot(theta[*second]).max(1e-8).ln();
@@ -122,6 +134,15 @@ impl Held {
                     .for_each(|&k| found.slopes[k] -= of_tau * 2.0 * theta[k] / length2);
                 found.along = of_tau * 2.0 / value;
             }
+            Held::KnownSd(row, unit) => {
+                let (sum, length2) = row
+                    .iter()
+                    .fold((0.0, 0.0), |(s, l), &k| (s + at.slopes[k] * theta[k], l + x[k].powi(2)));
+                found.along = if value > 0.0 { sum / value } else { f64::NAN };
+                let ratio = value / unit / length2.sqrt();
+                row.iter()
+                    .for_each(|&k| found.slopes[k] = ratio * at.slopes[k] - sum * x[k] / length2);
+            }
             Held::Share(..) if value == 0.0 => {}
             Held::Share(own, unit) => {
                 let odds = value / (1.0 - value);
@@ -147,13 +168,9 @@ impl Held {
 impl HeldValue {
     /// Value and slopes at another s2, and the slope in its logarithm tau.
     fn hold_s2(&mut self, search: &SparseSearch<'_, '_>, at: &Reached, tau: f64) -> f64 {
-        let n = search.problem.counted();
-        let ratio = at.s2 * (-tau).exp();
-        self.value += n * (tau - at.s2.ln() - 1.0 + ratio);
-        for ((slope, of_profiled), half) in self.slopes.iter_mut().zip(&at.slopes).zip(&at.log_det) {
-            *slope = 2.0 * half + ratio * (of_profiled - 2.0 * half);
-        }
-        n * (1.0 - ratio)
+        let (held, of_tau) = at.with_s2(search.problem.counted(), tau);
+        (self.value, self.slopes) = (held.deviance, held.slopes);
+        of_tau
     }
 }
 

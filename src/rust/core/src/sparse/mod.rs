@@ -102,6 +102,8 @@ pub struct SparseModel<'a> {
     pub x: MatRef<'a, f64>,
     /// Residual variance of row i is `s2 / weights[i]`.
     pub weights: &'a [f64],
+    /// s2 where it is known, the weights being the inverses of known variances then.
+    pub sigma2_e: Option<f64>,
     /// At least one.
     pub effects: Vec<SparseEffect<'a>>,
 }

@@ -21,13 +21,15 @@ pub struct TermModel<'a> {
     pub mix: &'a MixModel<'a>,
     /// Effects with the same number are correlated; nothing: none are.
     pub blocks: &'a [usize],
+    /// Residual variance of a row of weight 1, if it is known.
+    pub sigma2_e: Option<f64>,
     /// K^-1 of the effects that have a kernel, of the first of a block.
     inverses: Vec<Option<Mat<f64>>>,
 }
 
 impl<'a> TermModel<'a> {
     /// Inverts the kernels.
-    pub fn new(mix: &'a MixModel<'a>, blocks: &'a [usize], par: Par) -> Result<Self> {
+    pub fn new(mix: &'a MixModel<'a>, blocks: &'a [usize], sigma2_e: Option<f64>, par: Par) -> Result<Self> {
         if !blocks.is_empty() && blocks.len() != mix.effects.len() {
             let (what, found, expected) = ("blocks", blocks.len(), mix.effects.len());
             return Err(Error::Shape { what, found, expected });
@@ -35,6 +37,7 @@ impl<'a> TermModel<'a> {
         let mut model = Self {
             mix,
             blocks,
+            sigma2_e,
             inverses: vec![],
         };
         for k in 0..mix.effects.len() {
@@ -85,7 +88,14 @@ impl<'a> TermModel<'a> {
             places.push((at, effects[at].terms.len()));
             effects[at].terms.push(effect.z);
         }
-        (SparseModel { y, x, weights, effects }, places)
+        let model = SparseModel {
+            y,
+            x,
+            weights,
+            sigma2_e: self.sigma2_e,
+            effects,
+        };
+        (model, places)
     }
 
     /// Which effect of levels an effect is a term of; their number if it begins one.

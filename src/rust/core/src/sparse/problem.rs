@@ -6,7 +6,7 @@ use super::elimination::Meetings;
 use super::rest::RestPlan;
 use super::units::Arrangement;
 use crate::likelihood::Method;
-use crate::linalg::norm;
+use crate::linalg::{dot, norm};
 use crate::rotation::fixed_qr::Design;
 use crate::rotation::response::Centred;
 use crate::runtime::error::{Error, Result};
@@ -27,6 +27,8 @@ pub struct SparseProblem<'a> {
     plan: Option<RestPlan>,
     /// log|Pen|
     log_det_pen: f64,
+    /// log s2 where it is known, in units of the problem.
+    pub(super) known: Option<f64>,
     /// What -2 log L has beyond the deviance in units of the problem.
     constant: f64,
 }
@@ -48,6 +50,7 @@ impl<'a> SparseProblem<'a> {
             log_det_pen: (arrangement.effects.iter())
                 .map(|e| e.terms as f64 * e.penalty.log_det)
                 .sum(),
+            known: model.sigma2_e.map(|s2| s2.ln() - 2.0 * centred.scale.ln()),
             method,
             q,
             centred,
@@ -96,6 +99,19 @@ impl<'a> SparseProblem<'a> {
             Method::Reml => (self.n() - self.rank()) as f64,
             Method::Ml => self.n() as f64,
         }
+    }
+
+    /// s2 in units of the problem: as it is known, or where the likelihood is largest.
+    pub(super) fn s2(&self, r2: f64) -> f64 {
+        self.known.map_or(r2 / self.counted(), f64::exp)
+    }
+
+    /// Mean square of what X leaves of the response over s2 where that is known, if it is more; nothing of effects is known where it is not.
+    pub(super) fn excess(&self) -> Option<f64> {
+        let known = self.known?;
+        let along = |q: &Vec<f64>| dot(q, &self.centred.y).powi(2);
+        let left = dot(&self.centred.y, &self.centred.y) - self.q.iter().map(along).sum::<f64>();
+        Some((left / self.counted() * (-known).exp()).max(1.0))
     }
 
     /// Terms of the effect that is eliminated, if one is.

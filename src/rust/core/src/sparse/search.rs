@@ -104,12 +104,16 @@ impl<'p, 'a> SparseSearch<'p, 'a> {
             ))
         });
         let read = |d: &[Mat<f64>]| self.entries.iter().map(|&(r, a, b)| d[r][(a, b)]).collect();
-        Ok(found.map(|(deviance, s2, slopes)| Reached {
+        let reached = found.map(|(deviance, s2, slopes)| Reached {
             theta: theta.to_vec(),
             deviance,
             s2,
             slopes: read(&slopes.deviance),
             log_det: read(&slopes.log_det),
+        });
+        Ok(reached.map(|at| match problem.known {
+            Some(tau) => at.with_s2(problem.counted(), tau).0,
+            None => at,
         }))
     }
 
@@ -120,7 +124,15 @@ impl<'p, 'a> SparseSearch<'p, 'a> {
         let found = self
             .workers
             .run(|par| problem.point(t, par).map(|p| (p.deviance, p.r2 / problem.counted())));
-        let (deviance, s2) = found.unwrap_or((f64::INFINITY, f64::NAN));
+        let (mut deviance, mut s2) = found.unwrap_or((f64::INFINITY, f64::NAN));
+        if let Some(tau) = problem.known {
+            let ratio = s2 * (-tau).exp();
+            deviance += problem.counted() * (tau - s2.ln() - 1.0 + ratio);
+            s2 = tau.exp();
+        }
+        if deviance.is_nan() {
+            deviance = f64::INFINITY;
+        }
         Ok(Visited { theta, deviance, s2 })
     }
 
@@ -162,19 +174,22 @@ impl<'p, 'a> SparseSearch<'p, 'a> {
         }))
     }
 
-    /// T = t I of each effect by its share, the residual's last.
+    /// T = t I of each effect by its share, the residual's last; where its variance is known, of the mean square over that.
     fn of_shares(&self, shares: &[f64]) -> Vec<f64> {
-        let residual = shares[shares.len() - 1];
+        let unit = self.problem.excess().unwrap_or(1.0 / shares[shares.len() - 1]);
         let entry = |&(r, a, b): &(usize, usize, usize)| match a == b {
-            true => (shares[r] / residual / self.problem.arrangement.effects[r].terms as f64).sqrt(),
+            true => (shares[r] * unit / self.problem.arrangement.effects[r].terms as f64).sqrt(),
             false => 0.0,
         };
         self.entries.iter().map(entry).collect()
     }
 
-    /// Variance of the effects over that of the residual.
+    /// Variance of the effects over that of the residual; nothing where that is known.
     fn relative(&self, at: &Reached) -> f64 {
-        at.theta.iter().map(|t| t * t).sum()
+        match self.problem.known {
+            Some(_) => 0.0,
+            None => at.theta.iter().map(|t| t * t).sum(),
+        }
     }
 
     /// The optimum below a start, columns of zeros and saddle points looked at; `None` where there is none.

@@ -188,6 +188,9 @@ impl TermProfile<'_, '_> {
                     .filter(|&i| (entries[i].0, entries[i].1) == place(k))
                     .collect();
                 let unit = unit(row[0]);
+                if search.problem.known.is_some() {
+                    return Held::KnownSd(row, unit * self.of.sigma2_e.sqrt());
+                }
                 Held::Sd(row, unit, self.of.sigma2_e.sqrt())
             }
             TermParameter::Residual => Held::Residual,

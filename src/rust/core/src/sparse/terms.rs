@@ -35,22 +35,23 @@ pub fn fit_mix(
     if !model.effects.iter().all(|e| matches!(e.kernel, Kernel::Identity)) {
         return Ok(None);
     }
-    let terms = TermModel::new(model, &[], Par::Seq)?;
+    let terms = TermModel::new(model, &[], None, Par::Seq)?;
     let (levels, places) = terms.levels();
     let found = fit_if(&levels, method, threads, monitor, |problem| problem.is_identified())?;
     Ok(found.map(|found| described(found, &terms, &places).mix))
 }
 
-/// The same of any effects. `blocks`: effects with the same number are correlated.
+/// The same of any effects. `blocks`: effects with the same number are correlated. `sigma2_e`: the residual variance of a row of weight 1, if it is known.
 pub fn fit_terms(
     model: &MixModel<'_>,
     blocks: &[usize],
+    sigma2_e: Option<f64>,
     method: Method,
     threads: usize,
     monitor: &mut dyn Monitor,
 ) -> Result<TermFit> {
     let workers = Workers::new(threads)?;
-    let terms = workers.run(|par| TermModel::new(model, blocks, par))?;
+    let terms = workers.run(|par| TermModel::new(model, blocks, sigma2_e, par))?;
     let (levels, places) = terms.levels();
     let mut vanished = None;
     let found = fit_if(&levels, method, threads, monitor, |problem| {

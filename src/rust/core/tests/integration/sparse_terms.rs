@@ -108,7 +108,7 @@ fn worlds() -> Vec<(&'static str, Mixed, Vec<usize>)> {
 
 fn fitted(world: &Mixed, blocks: &[usize], method: Method) -> TermFit {
     world
-        .with(|model| fit_terms(model, blocks, method, 1, &mut ()))
+        .with(|model| fit_terms(model, blocks, None, method, 1, &mut ()))
         .unwrap()
 }
 
@@ -246,7 +246,7 @@ fn variances_of_predictions_are_those_of_the_definition() {
                 sigma2_e: s2,
             };
             world.with(|mix| {
-                let model = TermModel::new(mix, &blocks, Par::Seq).unwrap();
+                let model = TermModel::new(mix, &blocks, None, Par::Seq).unwrap();
                 target_variances(&model, &variances, &targets, &[vec![4, 0, 2]], 1).unwrap()
             })
         };
@@ -271,13 +271,39 @@ fn a_singular_kernel_and_a_term_that_x_explains_are_named() {
     let w = Mat::from_fn(10, 4, |i, j| noise(52, i, j));
     let singular = Mixed::new(6, n, 1, terms(n, 10, 2, &Own::Dense(&w * w.transpose())));
     let refused = singular
-        .with(|model| fit_terms(model, &[0, 0], Method::Reml, 1, &mut ()))
+        .with(|model| fit_terms(model, &[0, 0], None, Method::Reml, 1, &mut ()))
         .err();
     assert!(matches!(refused, Some(Error::SingularKernel { .. })));
     let mut fixed = Mixed::new(7, n, 3, terms(n, 3, 2, &Own::Identity(3)));
     (0..n).for_each(|i| (0..3).for_each(|j| fixed.x[(i, j)] = f64::from(i % 3 == j)));
     let gone = fixed
-        .with(|model| fit_terms(model, &[0, 0], Method::Reml, 1, &mut ()))
+        .with(|model| fit_terms(model, &[0, 0], None, Method::Reml, 1, &mut ()))
         .err();
     assert!(matches!(gone, Some(Error::Vanishes { .. })));
+}
+
+#[test]
+fn a_known_residual_variance_is_held() {
+    for (name, world, blocks) in worlds() {
+        for method in METHODS {
+            let s2 = 0.31;
+            let fit = world
+                .with(|model| fit_terms(model, &blocks, Some(s2), method, 1, &mut ()))
+                .unwrap();
+            assert!(close(fit.mix.best.sigma2_e, s2, 1e-12), "{name}");
+            let at = definition(&world, &covariance(&fit), s2, method);
+            assert!(close(fit.mix.best.log_lik, at.log_lik, 1e-9), "{name}");
+            for k in 0..blocks.len() {
+                for step in [-0.02, 0.02] {
+                    let mut beside = fit.relative.clone();
+                    beside[(k, k)] += step;
+                    let moved = &beside * beside.transpose() * Scale(s2);
+                    assert!(
+                        definition(&world, &moved, s2, method).log_lik < at.log_lik + 1e-9,
+                        "{name} {k}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -150,6 +150,7 @@ impl SparseWorld {
             y: &self.y,
             x: self.x.as_ref(),
             weights: &self.weights,
+            sigma2_e: None,
             effects: effects.collect(),
         })
     }
