@@ -16,7 +16,7 @@
 #'   id, in any order. Variables that it lacks are looked up in the formula's environment.
 #' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
 #'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
-#'   `K = list(id = K)`; relationships by [kernel_markers()]; a factor of K by [kernel_lowrank()]; or several of the same ids by [kernel_mix()]. With several grouping factors the list
+#'   `K = list(id = K)`; relationships by [kernel_markers()]; a factor of K by [kernel_lowrank()]; several of the same ids by [kernel_mix()]; or that of an interaction by [kernel_product()]. With several grouping factors the list
 #'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-6` of its largest value (beyond rounding the mean of both halves is
 #'   used, with a message), and positive semidefinite: negative eigenvalues down to `control$tolerance` of the largest are set to zero. It may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.

@@ -4,7 +4,7 @@
 #' estimated together: additive and dominance relationship, phylogeny and what is the species' own, genes of two groups.
 #'
 #' @param ... two or more kernels, each with a name, of the same ids in any order: matrices, `Matrix` objects, data frames, factors by
-#'   [kernel_lowrank()], or `NULL` for the identity. A kernel that is zero or the same as another in the data has a variance that cannot be told,
+#'   [kernel_lowrank()], products by [kernel_product()], or `NULL` for the identity. A kernel that is zero or the same as another in the data has a variance that cannot be told,
 #'   which the fit says.
 #' @param x a mix by `kernel_mix()`.
 #' @return An object of class `fastlmm_mix`, for `K = ` of [fastlmm_fit()] and of [predict.fastlmm()]. The random effects of a fit with it are named by the
@@ -38,7 +38,7 @@ kernel_mix <- function(...) {
 #' @export
 print.fastlmm_mix <- function(x, ...) {
   check_arguments(...)
-  size <- function(K) if (is.null(K)) "identity" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else sprintf("%d x %d", nrow(K), ncol(K))
+  size <- function(K) if (is.null(K)) "identity" else if (is_product(K)) "product" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else sprintf("%d x %d", nrow(K), ncol(K))
   cat("Mix of kernels: ", paste0(names(x$kernels), " (", vapply(x$kernels, size, ""), ")", collapse = ", "), "\n", sep = "")
   invisible(x)
 }
@@ -47,7 +47,7 @@ is_mix <- function(K) inherits(K, "fastlmm_mix")
 
 # Names of the ids, where the kernel has them
 mix_ids <- function(K) {
-  if (is.null(K)) return(NULL)
+  if (is.null(K) || is_product(K)) return(NULL)
   if (is_lowrank(K)) return(rownames(K$W))
   ids <- if (!is.null(rownames(K)) && !identical(rownames(K), as.character(seq_len(nrow(K))))) rownames(K) else colnames(K)
   if (!is.null(ids)) full_numbers(ids)
@@ -62,7 +62,7 @@ check_mix_names <- function(names, n) {
 check_mix_part <- function(K, name) {
   check_valid(K, quoted(name), "kernel_class")
   if (is_mix(K)) abort_mix(paste0("has a mix as ", quoted(name), "; give all kernels in one mix"))
-  if (!is.null(K) && length(dim(K)) != 2 && !is_lowrank(K)) abort_mix(paste0("has ", quoted(name), " of class ", class(K)[1], "; give a matrix, a factor or NULL"))
+  if (!is.null(K) && length(dim(K)) != 2 && !is_lowrank(K) && !is_product(K)) abort_mix(paste0("has ", quoted(name), " of class ", class(K)[1], "; give a matrix, a factor or NULL"))
 }
 
 check_mix_ids <- function(ids) {

@@ -32,6 +32,7 @@ naming_kernel <- function(label, random) {
 one_random <- function(term, K, design, control, part = NULL, ids = levels(term$id)) {
   if (is.null(K)) return(check_groups(new_random(term, ids = ids, kernel = NULL, mean_diag = 1, part = part)))
   if (is_lowrank(K)) return(lowrank_random(K, term, design, part))
+  if (is_product(K)) return(product_random(K, term, design, control, part))
   K <- kernel_matrix_of(K)
   check_kernel_square(K)
   ids <- kernel_ids(K, term, design)

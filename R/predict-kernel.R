@@ -14,8 +14,9 @@ kernel_source <- function(random, id, K, allow.new.levels) {
 # In a mix the identity leaves it to the other kernels to know an id.
 is_own_part <- function(random) is.null(random$kernel) && !is.null(random$part)
 
-# Further rows of a factor come with the prediction; a kernel between new and old ids stands beside the fit's own.
+# Further rows of a factor come with the prediction, further combinations are made by a product; a kernel between new and old ids stands beside the fit's own.
 new_source <- function(random, id, K, allow.new.levels) {
+  if (is_product(K) || is.null(K)) return(kernel_source(extend_product(random, id, K), id, NULL, allow.new.levels))
   if (!is_lowrank(K)) return(kernel_source(random, id, K, allow.new.levels))
   if (is.null(random$expr)) rownames(K$W) <- cross_row_names(rownames(K$W), nrow(K$W), id)
   kernel_source(extend_factor(random, K), id, NULL, allow.new.levels)

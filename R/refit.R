@@ -150,9 +150,10 @@ stored_kernels <- function(fit) {
 
 rebuilt_kernel <- function(random) {
   part <- vapply(random, function(one) if (is.null(one$part)) "" else one$part, "")
-  if (part[1] == "") return(random[[1]]$kernel)
+  given <- lapply(random, function(one) if (is.null(one$product)) one$kernel else one$product)
+  if (part[1] == "") return(given[[1]])
   first <- !duplicated(part)
-  do.call(kernel_mix, structure(lapply(random[first], `[[`, "kernel"), names = part[first]))
+  do.call(kernel_mix, structure(given[first], names = part[first]))
 }
 
 with_formula_values <- function(call, fit, changed, env) {

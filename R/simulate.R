@@ -60,6 +60,7 @@ new_effects <- function(random, new, root, nsim, kept) {
 
 kept_effect <- function(random, new) {
   id <- unique(new$id)
+  random <- extend_product(random, id)
   new$z * unname(blup(random))[known_places(random, id)][match(new$id, id)]
 }
 
@@ -72,6 +73,7 @@ known_places <- function(random, id) {
 # Without a kernel ids need not be known to be drawn.
 drawn_places <- function(random, new) {
   id <- unique(new$id)
+  random <- extend_product(random, id)
   random$index <- if (is.null(random$kernel)) seq_along(id) else known_places(random, id)
   random$group <- match(new$id, id)
   random$z <- new$z
