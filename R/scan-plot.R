@@ -68,7 +68,7 @@ open_picture <- function(x, y, given, xlab, ...) {
   usual <- list(x = x, y = y, type = "n", xlab = xlab, ...)
   ylab <- given$ylab
   given <- given[!vapply(given, is.null, NA)]
-  do.call(plot, c(usual[setdiff(names(usual), names(given))], given[setdiff(names(given), "ylab")], ylab = ""))
+  do.call(plot, c(usual[setdiff(names(usual), names(given))], given[setdiff(names(given), "ylab")], ylab = ""), quote = TRUE)
   ylab
 }
 
