@@ -157,7 +157,16 @@ draw_qq <- function(d, col, given) {
   graphics::box()
   shown <- seen(d$expected, d$y)
   graphics::points(d$expected[shown], d$y[shown], pch = 20, cex = 0.6, col = col[1])
-  if (!is.null(d$text)) graphics::legend("bottomright", legend = bquote(lambda == .(d$text)), bty = "n")
+  if (!is.null(d$text)) draw_lambda(d$text)
+}
+
+# In the corner that is always empty, the limits below
+draw_lambda <- function(text) {
+  parts <- strsplit(text, " (", fixed = TRUE)[[1]]
+  x <- graphics::par("usr")[2] - 0.4 * graphics::strwidth("M")
+  y <- graphics::par("usr")[3] + graphics::strheight("M") * c(2.6, 0.8)
+  graphics::text(x, y[if (length(parts) == 2) 1 else 2], bquote(lambda == .(parts[1])), adj = c(1, 0))
+  if (length(parts) == 2) graphics::text(x, y[2], sub(")", "", parts[2], fixed = TRUE), adj = c(1, 0), cex = 0.8, col = "grey30")
 }
 
 draw_effects <- function(d, col, given) {
