@@ -223,9 +223,9 @@ ffi_slam_pairs <- function(draws, model, first, second, scores, level) .Call(wra
 #' @noRd
 ffi_slam_judge <- function(draws, chains, scores, level, threads) .Call(wrap__ffi_slam_judge, draws, chains, scores, level, threads)
 
-#' Fit one response with random effects some of which are correlated: those with the same number in `blocks`.
+#' Fit one response with random effects some of which are correlated: those with the same number in `blocks`. `sigma2_e`: the residual variance if it is known, or nothing.
 #' @noRd
-ffi_fit_terms <- function(model, blocks) .Call(wrap__ffi_fit_terms, model, blocks)
+ffi_fit_terms <- function(model, blocks, sigma2_e) .Call(wrap__ffi_fit_terms, model, blocks, sigma2_e)
 
 #' Variances of predictions of `targets` at the variances `at` of a fit, their covariance with beta over sigma2_e, a column a target, and all covariances within `sets` of targets.
 #' @noRd
