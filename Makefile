@@ -10,7 +10,8 @@ LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
 # the jobs of this make are not theirs to count
 OWN := env -u MAKEFLAGS -u MFLAGS
-CARGO := cd src/rust && $(OWN) cargo
+# in the environment of R CMD, which the crate of R's interface is compiled for: otherwise each of R and cargo compiles it after the other
+CARGO := cd src/rust && R_INCLUDE_DIR="$$(Rscript --vanilla -e 'cat(R.home("include"))')" $(OWN) cargo
 # links of the documentation are checked as code is
 export RUSTDOCFLAGS := -D warnings
 RSCRIPT := $(OWN) Rscript --vanilla

@@ -4,10 +4,10 @@
 object_hint <- function(K) {
   has <- function(...) is.list(K) && all(c(...) %in% names(K))
   if (inherits(K, "eigen") || has("values", "vectors")) return("it is a decomposition: name its vectors, rownames(E$vectors) <- ids, and give kernel_eigen(E)")
-  if (inherits(K, c("phylo", "multiPhylo"))) return("it is a tree: give its covariance, K = ape::vcv(tree, corr = TRUE)")
-  if (is_pedigree(K)) return("it is a pedigree: give its relationship matrix, which nadiv::makeA(), pedigreemm::getA() or 2 * kinship2::kinship() make")
+  if (inherits(K, c("phylo", "multiPhylo"))) return("it is a tree: give kernel_tree(tree)")
+  if (is_pedigree(K)) return("it is a pedigree: give kernel_pedigree(id, sire, dam)")
   if (is_product(K)) return("it is a product, for a term of a formula: (1 | id:env)")
-  if (has("Ainv")) return("it holds the inverse of a relationship matrix, as MCMCglmm::inverseA() makes it: give the relationship matrix itself, solve(Ainv)")
+  if (has("Ainv")) return("it holds the inverse of a relationship matrix, as MCMCglmm::inverseA() makes it: give kernel_precision(Ainv)")
   if (names_in_column(K)) return("its first column holds the names of the ids: read it with row.names = 1 and check.names = FALSE")
   ""
 }

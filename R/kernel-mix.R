@@ -38,7 +38,7 @@ kernel_mix <- function(...) {
 #' @export
 print.fastlmm_mix <- function(x, ...) {
   check_arguments(...)
-  size <- function(K) if (is.null(K)) "identity" else if (is_product(K)) "product" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else sprintf("%d x %d", nrow(K), ncol(K))
+  size <- function(K) if (is.null(K)) "identity" else if (is_product(K)) "product" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else if (is_precision(K)) sprintf("%s %d x %d", tolower(precision_name(K)), nrow(K), ncol(K)) else sprintf("%d x %d", nrow(K), ncol(K))
   cat("Mix of kernels: ", paste0(names(x$kernels), " (", vapply(x$kernels, size, ""), ")", collapse = ", "), "\n", sep = "")
   invisible(x)
 }

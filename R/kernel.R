@@ -33,6 +33,7 @@ one_random <- function(term, K, design, control, part = NULL, ids = levels(term$
   if (is.null(K)) return(check_groups(new_random(term, ids = ids, kernel = NULL, mean_diag = 1, part = part)))
   if (is_lowrank(K)) return(lowrank_random(K, term, design, part))
   if (is_product(K)) return(product_random(K, term, design, control, part))
+  if (is_precision(K)) return(precision_random(K, term, design, part))
   K <- kernel_matrix_of(K)
   check_kernel_square(K)
   ids <- kernel_ids(K, term, design)
@@ -78,6 +79,7 @@ check_kernel_entries <- function(names, n, known) {
 # ---- as a matrix --------------------------------------------------------------------------------------
 
 kernel_matrix_of <- function(K) {
+  if (is_precision(K)) return(as.matrix(K))
   if (inherits(K, "dist")) abort_dist()
   if (nzchar(object_hint(K))) abort_kernel_class(K, object_hint(K))
   values <- if (is.data.frame(K)) kernel_of_frame(K) else if (isS4(K)) kernel_of_s4(K) else K

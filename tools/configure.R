@@ -47,7 +47,7 @@ values <- if (vendored) {
 # that has been built, it is sent there if that holds the same files with the same contents.
 sources <- function(workspace) {
   below <- function(folder) file.path(folder, list.files(file.path(workspace, folder), recursive = TRUE))
-  files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", below("src"), below("core/src"))
+  files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", "fft/Cargo.toml", below("src"), below("core/src"), below("fft/src"))
   setNames(tools::md5sum(file.path(workspace, files)), files)
 }
 built <- Sys.getenv("FASTLMM_BUILT")

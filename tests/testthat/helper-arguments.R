@@ -37,7 +37,7 @@ argument_objects <- function() {
     fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
     summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
     known = fastlmm_fit(y ~ x + (1 | g), data, sigma2_e = 1),
-    data = data, K = K, W = W, M = M, genotypes = genotypes, fastlmm_markers = kernel_markers(genotypes), lowrank = fastlmm_fit(y ~ x + (1 | id), data, K = kernel_lowrank(W)), basis = gp_basis(c(u = 0, v = 0), c(u = 1, v = 1), c(0.1, 1))
+    data = data, K = K, W = W, M = M, genotypes = genotypes, tree = structure(list(edge = matrix(c(3, 3, 1, 2), 2), edge.length = c(1, 2), tip.label = c("a", "b"), Nnode = 1L), class = "phylo"), fastlmm_markers = kernel_markers(genotypes), lowrank = fastlmm_fit(y ~ x + (1 | id), data, K = kernel_lowrank(W)), basis = gp_basis(c(u = 0, v = 0), c(u = 1, v = 1), c(0.1, 1))
   )
 }
 
@@ -54,6 +54,8 @@ argument_calls <- function(o) {
     call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)), call_of("write_scan", list(scan = o$placed_scan, file = tempfile())),
     call_of("bootstrap", list(object = o$fastlmm, R = 10, progress = FALSE)), call_of("test_variance", list(fit = o$fastlmm, nsim = 20)), list(name = "power", f = fastlmm::power, given = list(object = o$fastlmm, term = "x", R = 10, progress = FALSE), vary = c("term", "n", "R", "effect", "alpha", "seed", "progress")), call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),
     call_of("kernel_markers", list(M = o$genotypes, loco = rep(1:2, 3))),
+    call_of("kernel_precision", list(P = o$K)), call_of("kernel_tree", list(phylo = o$tree)), call_of("inbreeding", list(x = kernel_pedigree("a", "b", NA))),
+    list(name = "kernel_pedigree", f = kernel_pedigree, given = list(id = "a", sire = "b", dam = NA), vary = c("id", "sire", "dam", "sexes")),
     call_of("inverse_gamma", list(shape = 1, scale = 1)), call_of("inverse_wishart", list(V = 1, nu = 3)), call_of("horseshoe"), call_of("mgp"), call_of("slam_prior"), call_of("restore", list(dir = tempfile())),
     call_of("gp_basis", list(lower = 0, upper = 1, lengthscale = c(0.1, 1))), call_of("gp_accumulate", list(formula = y ~ x + gp(u, v), data = o$data, basis = o$basis)),
     call_of("fastlmm_exclude", list(fit = o$lowrank, columns = 1:2)), call_of("extract_fit", list(fit = o$fastlmm_mlm, response = 1)), call_of("posterior_cells", list(object = o$slamglmm)), call_of("log_lik", list(object = o$slamglmm)),

@@ -24,9 +24,9 @@ test_that("objects that are no matrix say what they are", {
   expect_match(fit(E), "kernel_eigen", fixed = TRUE)
   expect_match(fit(unclass(E)), "kernel_eigen", fixed = TRUE)
   expect_match(fit(list(id = E)), "kernel_eigen", fixed = TRUE)
-  expect_match(fit(tree), "ape::vcv", fixed = TRUE)
-  for (one in list(pedigree, numbers, list(id = pedigree))) expect_match(fit(one), "pedigree")
-  expect_match(fit(list(Ainv = world$K, inbreeding = 0)), "solve(Ainv)", fixed = TRUE)
+  expect_match(fit(tree), "kernel_tree(tree)", fixed = TRUE)
+  for (one in list(pedigree, numbers, list(id = pedigree))) expect_match(fit(one), "kernel_pedigree(", fixed = TRUE)
+  expect_match(fit(list(Ainv = world$K, inbreeding = 0)), "kernel_precision(Ainv)", fixed = TRUE)
   expect_error(fastlmm_fit(y ~ 1 + (1 | id), world$d, unclass(E)), class = "fastlmm_error_kernel_class")
 })
 

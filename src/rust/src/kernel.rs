@@ -2,10 +2,14 @@
 
 use crate::console::Console;
 use crate::failure::Reply;
+use crate::view::KernelView;
 use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
+use fastlmm_core::kernel::Kernel;
 use fastlmm_core::kernel::dense::examine;
+use fastlmm_core::kernel::pedigree::{Parents, Pedigree};
+use fastlmm_core::kernel::precision::inverse_diagonal;
 use fastlmm_core::rotation::eigen::eigen;
 use fastlmm_core::runtime::parallel::Workers;
 
@@ -34,8 +38,43 @@ fn ffi_kernel_eigen(effect: List, threads: i32) -> Reply<List> {
     Ok(list!(values = values, vectors = reply::columns(&vectors)))
 }
 
+/// Inbreeding, Mendelian sampling and order of the animals of a pedigree, parents by number and NA; or animals that are ancestors of themselves.
+/// @noRd
+#[extendr]
+fn ffi_pedigree(sire: &[i32], dam: &[i32]) -> Reply<List> {
+    view::same_length("dam", dam.len(), sire.len())?;
+    let parent = |number: i32, what| match number.is_na() {
+        true => Ok(None),
+        false => view::index(number, sire.len(), what).map(Some),
+    };
+    let one = |(s, d): (&i32, &i32)| Ok([parent(*s, "sire")?, parent(*d, "dam")?]);
+    let parents: Vec<Parents> = sire.iter().zip(dam).map(one).collect::<Reply<_>>()?;
+    Ok(match Pedigree::new(&parents) {
+        Ok(found) => list!(
+            inbreeding = found.inbreeding,
+            sampling = found.sampling,
+            order = reply::numbers(&found.order)
+        ),
+        Err(members) => list!(members = reply::numbers(&members)),
+    })
+}
+
+/// Diagonal of the inverse of a sparse positive definite matrix, `list(n, p, i, x)` with its lower triangle; nothing if it is not one.
+/// @noRd
+#[extendr]
+fn ffi_precision_diagonal(P: Robj) -> Reply<List> {
+    let held = KernelView::new(&P, "sparse")?;
+    let found = match held.kernel()? {
+        Kernel::Sparse(p) => inverse_diagonal(&p)?,
+        _ => None,
+    };
+    Ok(list!(diagonal = found.unwrap_or_default()))
+}
+
 extendr_module! {
     mod kernel;
     fn ffi_kernel_facts;
     fn ffi_kernel_eigen;
+    fn ffi_pedigree;
+    fn ffi_precision_diagonal;
 }

@@ -36,7 +36,7 @@ pub fn fit(fit: &Fit, columns: usize) -> List {
     list!(
         coefficients = coefficients,
         vcov = matrix(&fit.vcov, fit.beta.len()),
-        kept = fit.kept.iter().map(|j| *j as i32 + 1).collect::<Vec<_>>(),
+        kept = numbers(&fit.kept),
         rank = fit.kept.len() as i32,
         sigma2 = fit.point.sigma2,
         sigma2_e = fit.point.sigma2_e,
@@ -133,7 +133,7 @@ pub fn mix(fit: &mix::fit::MixFit, columns: usize) -> List {
     list!(
         coefficients = coefficients,
         vcov = matrix(&fit.vcov, fit.beta.len()),
-        kept = fit.kept.iter().map(|j| *j as i32 + 1).collect::<Vec<_>>(),
+        kept = numbers(&fit.kept),
         rank = fit.kept.len() as i32,
         sigma2 = fit.best.sigma2.clone(),
         sigma2_e = fit.best.sigma2_e,
@@ -268,6 +268,11 @@ pub fn rotated(data: &Rotated) -> List {
         y_scale = data.y_scale,
         k_scale = data.k_scale
     )
+}
+
+/// As R counts, from 1.
+pub fn numbers(indices: &[usize]) -> Vec<i32> {
+    indices.iter().map(|i| *i as i32 + 1).collect()
 }
 
 /// Undefined numbers are missing in R.

@@ -12,7 +12,7 @@
 //! | [`runtime`] | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
 //! | [`linalg`] | small dense helpers, tridiagonal form, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
 //! | [`nufft`] | nonuniform fast Fourier transforms of real data |
-//! | [`kernel`] | covariances: dense, factor, sparse factor, stationary |
+//! | [`kernel`] | covariances: dense, factor, sparse factor, stationary, of a pedigree; known by a sparse inverse |
 //! | [`rotation`] | X and Z projected out of both sides of K, decomposition, [`rotation::rotated::Rotated`]; back to random effects |
 //! | [`likelihood`] | profiled REML and ML, generic in the scalar; global search over log delta; profiles, intervals, standard errors |
 //! | [`lmm`] | one kernel: fit, degenerate data, many responses, variance of predictions, a fit without some columns of its factor |

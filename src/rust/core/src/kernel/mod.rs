@@ -2,6 +2,8 @@
 
 pub mod dense;
 pub mod low_rank;
+pub mod pedigree;
+pub mod precision;
 pub mod sparse;
 pub mod stationary;
 

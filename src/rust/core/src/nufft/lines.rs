@@ -6,8 +6,8 @@
 use super::grid::Axis;
 use super::plan::Plan;
 use faer::c64;
+use fastlmm_fft::Fft;
 use rayon::prelude::*;
-use rustfft::Fft;
 
 const ZERO: c64 = c64 { re: 0.0, im: 0.0 };
 

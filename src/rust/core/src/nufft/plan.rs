@@ -5,7 +5,7 @@ use super::kernel::SpreadingKernel;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use faer::c64;
-use rustfft::{Fft, FftPlanner};
+use fastlmm_fft::{Fft, transforms};
 use std::sync::Arc;
 
 /// Modes, tolerance, gridding kernel and transforms of one size: made once, used for any number of points.
@@ -53,11 +53,11 @@ impl Plan {
             None => Axis::none(),
         };
         let axes = [axis(0), axis(1), axis(2)];
-        let mut planner = FftPlanner::new();
-        let used = &axes[..modes.len()];
+        let cells = axes.each_ref().map(|axis| axis.cells);
+        let (forward, backward) = transforms(&cells[..modes.len()]);
         Ok(Self {
-            forward: used.iter().map(|a| planner.plan_fft_forward(a.cells)).collect(),
-            backward: used.iter().map(|a| planner.plan_fft_inverse(a.cells)).collect(),
+            forward,
+            backward,
             axes,
             kernel,
         })

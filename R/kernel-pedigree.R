@@ -1,0 +1,89 @@
+#' The additive relationship of a pedigree
+#'
+#' The numerator relationship matrix A by its sparse inverse, inbreeding included: for animal models, family data, breeding lines.
+#'
+#' Parents that are not listed are added as founders. `A = T D T'`: an animal has half the genes of each parent and a Mendelian part of variance
+#' `1/2 - (F_sire + F_dam) / 4`, `3/4 - F / 4` with one parent known, 1 with none (Henderson 1976; Quaas 1976); inbreeding coefficients F by the algorithm of Meuwissen and Luo
+#' (1992). All are relative to founders that are not related and not inbred.
+#'
+#' @param id,sire,dam animals and their parents, in any order, one element an animal; unknown parents are `NA`.
+#' @param unknown codes of unknown parents beside `NA`.
+#' @param sexes does an animal that is a sire here and a dam there stop the call? `FALSE` for plants.
+#' @param x a pedigree.
+#' @param ... not used; an unknown argument is an error.
+#' @return `kernel_pedigree()`: an object of class `fastlmm_pedigree`, a kernel as by [kernel_precision()]: for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()]. `as.matrix()` of it is A, `x$P` its
+#'   sparse inverse.
+#'
+#'   `inbreeding()`: the coefficients F, named by animal.
+#'
+#'   Errors of class `pedigree`: animals that are listed twice, that are their own ancestors, sires that are also dams, founders' lines that are wholly inbred (their offspring have no
+#'   variance of their own, so that A has no inverse); all name them.
+#' @references
+#' Henderson CR (1976). A simple method for computing the inverse of a numerator relationship matrix used in prediction of breeding values. *Biometrics* 32, 69-83.
+#'
+#' Meuwissen THE, Luo Z (1992). Computing inbreeding coefficients in large populations. *Genetics Selection Evolution* 24, 305-313.
+#' @seealso [kernel_precision()], [kernel_tree()]
+#' @examples
+#' # two founders, two full sibs, and an offspring of the sibs
+#' A <- kernel_pedigree(id = c("a", "b", "c"), sire = c("s", "s", "a"), dam = c("d", "d", "b"))
+#' A
+#' as.matrix(A)
+#' inbreeding(A)
+#' @export
+kernel_pedigree <- function(id, sire, dam, unknown = c("0", ""), sexes = TRUE) {
+  sexes <- read_flag(sexes, "sexes")
+  pedigree <- complete_pedigree(id, sire, dam, unknown)
+  if (sexes) check_sexes(pedigree)
+  found <- call_rust(ffi_pedigree, pedigree$sire, pedigree$dam)
+  if (!is.null(found$members)) abort_pedigree("are their own ancestors, each an offspring of the next", pedigree$id[found$members])
+  fixed <- found$sampling < 1e-12
+  if (any(fixed)) abort_pedigree("have parents that are wholly inbred, so that they have no variance of their own; treat each line as one animal", pedigree$id[fixed])
+  names(found$inbreeding) <- pedigree$id
+  new_precision(pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam])
+}
+
+# All animals, parents by number
+complete_pedigree <- function(id, sire, dam, unknown) {
+  own <- animal_names(id, "id")
+  parents <- lapply(list(sire = animal_names(sire, "sire"), dam = animal_names(dam, "dam")), function(x) replace(x, x %in% unknown, NA))
+  if (length(own) == 0 || any(lengths(parents) != length(own))) abort_fastlmm("pedigree", sprintf("id, sire and dam must be of one length; they have %d, %d and %d elements", length(own), length(parents$sire), length(parents$dam)))
+  if (anyNA(own) || any(own %in% unknown)) abort_fastlmm("pedigree", paste0("an animal has no name, or one that stands for unknown parents, in element ", first_names(which(is.na(own) | own %in% unknown)), " of id"))
+  if (anyDuplicated(own)) abort_pedigree("are listed more than once", unique(own[duplicated(own)]))
+  all <- union(setdiff(stats::na.omit(unlist(parents, use.names = FALSE)), own), own)
+  number <- function(parent) c(rep(NA_integer_, length(all) - length(own)), match(parent, all))
+  list(id = all, sire = number(parents$sire), dam = number(parents$dam))
+}
+
+animal_names <- function(x, name) {
+  if (!is.atomic(x) || is.null(x)) abort_fastlmm("pedigree", paste(name, "must be a vector with an element for each animal, not", code_text(x)))
+  full_numbers(as.character(x))
+}
+
+check_sexes <- function(pedigree) {
+  both <- intersect(stats::na.omit(pedigree$sire), stats::na.omit(pedigree$dam))
+  if (length(both) > 0) abort_pedigree("are sires and dams; write sexes = FALSE where that can be", pedigree$id[both])
+}
+
+# T^-1' D^-1 T^-1, T^-1 with -1/2 at the parents of each animal
+pedigree_precision <- function(pedigree, sampling) {
+  m <- length(pedigree$id)
+  parent <- c(pedigree$sire, pedigree$dam)
+  known <- which(!is.na(parent))
+  back <- Matrix::sparseMatrix(
+    i = c(seq_len(m), (known - 1) %% m + 1), j = c(seq_len(m), parent[known]), x = c(rep(1, m), rep(-0.5, length(known))), dims = c(m, m), dimnames = list(NULL, pedigree$id)
+  )
+  sparse_columns(Matrix::crossprod(Matrix::Diagonal(x = 1 / sqrt(sampling)) %*% back))
+}
+
+abort_pedigree <- function(why, animals) abort_fastlmm("pedigree", paste0(counted(length(animals), "animal"), " of the pedigree ", why, ": ", first_names(animals)), ids = animals)
+
+#' @rdname kernel_pedigree
+#' @export
+inbreeding <- function(x, ...) UseMethod("inbreeding")
+
+#' @rdname kernel_pedigree
+#' @export
+inbreeding.fastlmm_pedigree <- function(x, ...) {
+  check_arguments(...)
+  x$inbreeding
+}

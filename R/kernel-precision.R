@@ -1,0 +1,149 @@
+#' A kernel known by its precision
+#'
+#' For covariances whose inverse has few entries: pedigrees and trees ([kernel_pedigree()], [kernel_tree()] make it), neighbour graphs and lattices (Gauss-Markov random fields,
+#' conditional autoregressions), matrices of other packages. `K = P^-1`.
+#'
+#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, a model of several random effects is fitted by penalised least squares with P as it
+#' is, in which all ids have an effect, those without data included; a model with one takes the kernel between the ids with data, and the others cannot be predicted.
+#'
+#' @param P precision matrix: symmetric, positive definite, ids as row names or column names; a `Matrix` or a numeric matrix.
+#' @param x a kernel by its precision.
+#' @param ids which ids, all by default.
+#' @param ... not used; an unknown argument is an error.
+#' @return `kernel_precision()`: an object of class `fastlmm_precision`, for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()]; its element `P` is the sparse matrix.
+#'
+#'   `as.matrix()`: the dense kernel between `ids`, named.
+#'
+#'   Errors: `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`. A matrix that is semidefinite only, as that of
+#'   an intrinsic autoregression, is refused: add a little to its diagonal.
+#' @seealso [kernel_pedigree()], [kernel_tree()], [kernel_lowrank()]
+#' @examples
+#' # areas in a row, each beside the next: a conditional autoregression
+#' areas <- paste0("a", 1:20)
+#' W <- abs(outer(1:20, 1:20, "-")) == 1
+#' P <- diag(rowSums(W)) - 0.9 * W
+#' dimnames(P) <- list(areas, areas)
+#' K <- kernel_precision(P)
+#' K
+#' round(as.matrix(K, ids = areas[1:4]), 2)
+#' @export
+kernel_precision <- function(P) {
+  P <- precision_matrix(P)
+  check_precision(P)
+  new_precision(P, precision_diagonal(P))
+}
+
+# `diagonal`: of the kernel. `class`, ...: of what it was made from
+new_precision <- function(P, diagonal, class = NULL, ...) {
+  structure(list(P = P, diagonal = stats::setNames(diagonal, rownames(P)), ...), class = c(class, "fastlmm_precision"))
+}
+
+is_precision <- function(K) inherits(K, "fastlmm_precision")
+
+# Sparse, with the ids on both sides
+precision_matrix <- function(P) {
+  if (is.data.frame(P)) P <- kernel_of_frame(P)
+  if (!isS4(P) && !(is.matrix(P) && is.numeric(P))) abort_precision("kernel_class", paste("must be a numeric matrix or a Matrix; it is of class", class(P)[1]))
+  loadNamespace("Matrix")
+  if (isS4(P)) check_valid(P, "P", "kernel_class")
+  if (length(dim(P)) != 2 || nrow(P) != ncol(P) || nrow(P) == 0) abort_precision("kernel_shape", sprintf("must be square; it is %s", paste(dim(P), collapse = " x ")))
+  ids <- full_numbers(agreed_names(P))
+  if (is.null(ids)) abort_precision("kernel_names", "has no row names, and ids are matched by name, never by position")
+  check_ids_unique(ids, "P")
+  P <- sparse_columns(methods::as(P, "CsparseMatrix"))
+  dimnames(P) <- list(ids, ids)
+  P
+}
+
+check_precision <- function(P) {
+  bad <- !is.finite(P@x)
+  if (any(bad)) abort_precision("kernel_nonfinite", paste("has", counted(sum(bad), "value"), "that", is_are(sum(bad)), "not finite"))
+  off <- max(abs((P - Matrix::t(P))@x), 0)
+  if (off > 1e-8 * max(abs(P@x), 0)) abort_precision("kernel_asymmetric", paste("is not symmetric: entries differ by up to", format(off, digits = 3)))
+}
+
+# Of the kernel, by the factor of P
+precision_diagonal <- function(P) {
+  pivot <- smallest_pivot(P)
+  if (pivot$ratio < 1e-12) abort_not_definite(rownames(P)[pivot$at], pivot$ratio)
+  diagonal <- call_rust(ffi_precision_diagonal, lower_triangle(P))$diagonal
+  if (length(diagonal) == 0) abort_not_definite(rownames(P)[pivot$at], pivot$ratio)
+  diagonal
+}
+
+# What an id has of its own once the ids before it are known, of what it has: 0 or less where P is not positive definite
+smallest_pivot <- function(P) {
+  own <- Matrix::diag(P)
+  if (any(own <= 0)) return(list(ratio = min(own), at = which.min(own)))
+  # warns where a pivot is not positive, and stops there
+  factor <- tryCatch(suppressWarnings(Matrix::Cholesky(Matrix::forceSymmetric(P), perm = TRUE, LDL = TRUE, super = FALSE)), error = function(error) NULL)
+  if (is.null(factor)) return(list(ratio = 0, at = 1L))
+  ratio <- factor@x[factor@p[seq_len(nrow(P))] + 1] / own[factor@perm + 1]
+  list(ratio = min(ratio), at = factor@perm[which.min(ratio)] + 1)
+}
+
+abort_not_definite <- function(id, ratio) {
+  abort_precision("kernel_not_positive", paste0(
+    "is not positive definite: the smallest pivot, of ", quoted(id), ", is ", format(ratio, digits = 3), " of its diagonal entry; add a little to the diagonal, or leave out what other ids determine"
+  ))
+}
+
+abort_precision <- function(class, why) abort_fastlmm(class, paste("P", why))
+
+# The lower triangle as Rust reads it
+lower_triangle <- function(P) {
+  lower <- methods::as(Matrix::tril(P), "generalMatrix")
+  list(n = nrow(P), p = lower@p, i = lower@i, x = lower@x)
+}
+
+#' @rdname kernel_precision
+#' @export
+as.matrix.fastlmm_precision <- function(x, ids = rownames(x$P), ...) {
+  check_arguments(...)
+  ids <- as.character(ids)
+  unknown <- setdiff(ids, rownames(x$P))
+  if (length(unknown) > 0) abort_fastlmm("ids_missing", paste0("the kernel lacks ", counted(length(unknown), "id"), ": ", first_names(unknown)), ids = unknown)
+  at <- match(ids, rownames(x$P))
+  check_matrix_memory(nrow(x$P), 2 * length(at), sprintf("the kernel between %s", counted(length(at), "id")))
+  unit <- Matrix::sparseMatrix(i = at, j = seq_along(at), x = 1, dims = c(nrow(x$P), length(at)))
+  K <- unname(as.matrix(Matrix::solve(Matrix::Cholesky(Matrix::forceSymmetric(x$P)), unit)[at, , drop = FALSE]))
+  K <- (K + t(K)) / 2
+  dimnames(K) <- list(ids, ids)
+  K
+}
+
+#' @export
+dim.fastlmm_precision <- function(x) dim(x$P)
+
+#' @export
+dimnames.fastlmm_precision <- function(x) dimnames(x$P)
+
+#' @rdname kernel_precision
+#' @export
+print.fastlmm_precision <- function(x, ...) {
+  check_arguments(...)
+  cat(sprintf("%s: %s, precision with %s, mean diagonal of the kernel %s\n", precision_name(x), counted(nrow(x$P), "id"), counted(length(x$P@x), "entry", "entries"), format(mean(x$diagonal), digits = 3)))
+  invisible(x)
+}
+
+precision_name <- function(x) switch(class(x)[1], fastlmm_pedigree = "Pedigree", fastlmm_tree = "Tree", "Kernel by its precision")
+
+# ---- in a model ---------------------------------------------------------------------------------------
+
+# Ids up to which the kernel itself is formed
+DENSE_IDS <- 2000
+
+precision_random <- function(K, term, design, part = NULL) {
+  ids <- rownames(K$P)
+  if (is.null(term$group)) ids <- row_kernel_ids(ids, length(ids), term, design)
+  check_ids_known(term$id, ids, term)
+  used <- if (length(ids) <= DENSE_IDS) ids else ids[ids %in% levels(term$id)]
+  if (length(used) < length(ids)) inform_precision_left(length(ids) - length(used), term_name(term))
+  kernel <- as.matrix(K, ids = rownames(K$P)[match(used, ids)])
+  dimnames(kernel) <- list(used, used)
+  check_groups(new_random(term, ids = used, kernel = kernel, mean_diag = mean(diag(kernel)), part = part))
+}
+
+inform_precision_left <- function(n, name) {
+  inform_fastlmm("unobserved_ids", paste0("the kernel of ", quoted(name), " has ", counted(n, "id"), " without data, which are left out: with more than ", DENSE_IDS, " ids the kernel is formed for those with data"), n = n)
+}

@@ -1,0 +1,107 @@
+#' The covariance of species on a tree
+#'
+#' Brownian motion along the branches of a phylogeny, by its sparse inverse: the covariance of two tips is the length that they share from the root on, that of `ape::vcv()`.
+#'
+#' The inverse is over tips and inner nodes (Hadfield and Nakagawa 2010), each branch adding a difference of parent and child; the value at the root belongs to the fixed effects. Inner
+#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12. Inner branches of length 0 make polytomies.
+#'
+#' @param phylo a tree of class `phylo`, as package ape has it, rooted, with branch lengths; need be neither binary nor ultrametric.
+#' @param scale `TRUE`: all lengths are divided by the largest distance from the root, so that the variance component is that of the highest tip.
+#' @return An object of class `fastlmm_tree`, a kernel as by [kernel_precision()]: for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()].
+#'   `as.matrix(x, ids = phylo$tip.label)` is the covariance of the tips.
+#'
+#'   Errors of class `tree`: no branch lengths, negative ones, labels that stand twice, tips that are at the same place as another tip or as the root (their covariance has no inverse:
+#'   keep one of them, or give their branches a length).
+#' @references
+#' Hadfield JD, Nakagawa S (2010). General quantitative genetic methods for comparative biology: phylogenies, taxonomies and multi-trait models for continuous and categorical
+#' characters. *Journal of Evolutionary Biology* 23, 494-508.
+#' @seealso [kernel_precision()], [kernel_pedigree()]
+#' @examples
+#' # ((a:1,b:1):2,c:3); as ape::read.tree() reads it
+#' tree <- structure(list(
+#'   edge = matrix(c(4, 5, 5, 4, 5, 1, 2, 3), 4), edge.length = c(2, 1, 1, 3),
+#'   tip.label = c("a", "b", "c"), Nnode = 2L
+#' ), class = "phylo")
+#' K <- kernel_tree(tree)
+#' K
+#' as.matrix(K, ids = c("a", "b", "c"))
+#' @export
+kernel_tree <- function(phylo, scale = FALSE) {
+  scale <- read_flag(scale, "scale")
+  check_tree(phylo)
+  root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
+  node <- merged_nodes(phylo, root)
+  branch <- which(phylo$edge.length > 0)
+  height <- node_heights(phylo, root)
+  unit <- if (scale) max(height) else 1
+  labels <- node_labels(phylo)
+  ids <- setdiff(unique(node[order(node > length(phylo$tip.label), node)]), node[root])
+  number <- match(node, ids)
+  ends <- list(number[phylo$edge[branch, 1]], number[phylo$edge[branch, 2]])
+  P <- branch_precision(ends, unit / phylo$edge.length[branch], labels[ids])
+  new_precision(P, height[ids] / unit, "fastlmm_tree", unit = unit)
+}
+
+# (e_child - e_parent)(.)' over the length of each branch; the root has no place
+branch_precision <- function(ends, weight, labels) {
+  inner <- which(!is.na(ends[[1]]))
+  difference <- Matrix::sparseMatrix(
+    i = c(seq_along(weight), inner), j = c(ends[[2]], ends[[1]][inner]), x = c(rep(1, length(weight)), rep(-1, length(inner))) * sqrt(weight[c(seq_along(weight), inner)]),
+    dims = c(length(weight), length(labels)), dimnames = list(NULL, labels)
+  )
+  sparse_columns(Matrix::crossprod(difference))
+}
+
+node_labels <- function(phylo) {
+  inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
+  given <- phylo$node.label
+  if (!is.null(given)) inner <- ifelse(is.na(given) | given == "", inner, given)
+  # support values of branches are no names
+  if (anyDuplicated(c(phylo$tip.label, inner))) inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
+  c(phylo$tip.label, inner)
+}
+
+# Edges such that the parent of each is reached before it
+from_the_root <- function(phylo, root) {
+  below <- split(seq_len(nrow(phylo$edge)), factor(phylo$edge[, 1], seq_len(max(phylo$edge))))
+  reached <- integer(0)
+  layer <- root
+  while (length(layer) > 0) {
+    edges <- unlist(below[layer], use.names = FALSE)
+    reached <- c(reached, edges)
+    layer <- phylo$edge[edges, 2]
+  }
+  reached
+}
+
+node_heights <- function(phylo, root) {
+  height <- numeric(max(phylo$edge))
+  for (edge in from_the_root(phylo, root)) height[phylo$edge[edge, 2]] <- height[phylo$edge[edge, 1]] + phylo$edge.length[edge]
+  height
+}
+
+# The node that each node is one with: those at the ends of a branch without length are one, the tip if there is one
+merged_nodes <- function(phylo, root) {
+  node <- seq_len(max(phylo$edge))
+  for (edge in from_the_root(phylo, root)) if (phylo$edge.length[edge] == 0) node[phylo$edge[edge, 2]] <- node[phylo$edge[edge, 1]]
+  tips <- seq_along(phylo$tip.label)
+  same <- tips[node[tips] == node[root] | duplicated(node[tips]) | duplicated(node[tips], fromLast = TRUE)]
+  if (length(same) > 0) abort_tree(paste0("has tips at the same place as another tip or the root: ", first_names(phylo$tip.label[same]), "; keep one of them, or give their branches a length"), phylo$tip.label[same])
+  of_tip <- tips[node[tips] != tips]
+  for (tip in of_tip) node[node == node[tip]] <- tip
+  node
+}
+
+check_tree <- function(phylo) {
+  if (!inherits(phylo, "phylo")) abort_tree(paste("must be of class phylo, as ape::read.tree() makes it; it is of class", class(phylo)[1]))
+  length <- phylo$edge.length
+  if (is.null(length)) abort_tree("has no branch lengths; ape::compute.brlen() makes some")
+  bad <- !is.finite(length) | length < 0
+  if (any(bad)) abort_tree(paste("has", counted(sum(bad), "branch", "branches"), "without a length or with a negative one"))
+  twice <- unique(phylo$tip.label[duplicated(phylo$tip.label)])
+  if (length(twice) > 0) abort_tree(paste0("has tips of the same name: ", first_names(twice)), twice)
+  if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is no tree with one root: a node has two parents or none")
+  if (sum(length) == 0) abort_tree("has no branch with a length")
+}
+
+abort_tree <- function(why, ids = NULL) abort_fastlmm("tree", paste("the tree", why), ids = ids)

@@ -1,0 +1,145 @@
+# Kernels by their precision: pedigrees and trees against their definitions, and models with them against the same model with the dense kernel.
+
+# A by the tabular method: parents before offspring, a row at a time
+tabular <- function(sire, dam) {
+  m <- length(sire)
+  A <- matrix(0, m, m)
+  row <- function(parent, j) if (is.na(parent)) 0 else A[parent, j]
+  for (i in seq_len(m)) {
+    for (j in seq_len(i - 1)) A[i, j] <- A[j, i] <- (row(sire[i], j) + row(dam[i], j)) / 2
+    A[i, i] <- 1 + if (is.na(sire[i]) || is.na(dam[i])) 0 else A[sire[i], dam[i]] / 2
+  }
+  A
+}
+
+random_pedigree <- function(m, founders, seed, unknown = 0.1) {
+  set.seed(seed)
+  sire <- dam <- rep(NA_integer_, m)
+  for (i in (founders + 1):m) {
+    # close relatives, so that there is inbreeding
+    near <- max(1, i - 15):(i - 1)
+    males <- near[near %% 2 == 1]
+    females <- near[near %% 2 == 0]
+    if (runif(1) > unknown) sire[i] <- males[sample.int(length(males), 1)]
+    if (runif(1) > unknown) dam[i] <- females[sample.int(length(females), 1)]
+  }
+  list(sire = sire, dam = dam, id = paste0("animal", seq_len(m)))
+}
+
+test_that("the relationship of a pedigree is the tabular one, in any order of the animals", {
+  for (seed in 1:3) {
+    p <- random_pedigree(80, 6, seed)
+    A <- tabular(p$sire, p$dam)
+    at <- sample(80)
+    K <- kernel_pedigree(p$id[at], p$id[p$sire[at]], p$id[p$dam[at]])
+    expect_equal(as.matrix(K, ids = p$id), A, tolerance = 1e-10, ignore_attr = TRUE)
+    expect_equal(unname(inbreeding(K)[p$id]), diag(A) - 1, tolerance = 1e-12)
+    expect_gt(max(inbreeding(K)), 0.2)
+    expect_equal(as.matrix(K$P[p$id, p$id] %*% A), diag(80), tolerance = 1e-9, ignore_attr = TRUE)
+    expect_equal(K$diagonal[p$id], diag(A), ignore_attr = TRUE)
+  }
+})
+
+test_that("parents that are not listed are founders, codes of unknown parents are none, selfing is allowed where asked", {
+  K <- kernel_pedigree(c("b", "c"), c("a", "a"), c("0", NA))
+  expect_setequal(rownames(K), c("a", "b", "c"))
+  expect_equal(as.matrix(K, ids = c("b", "c"))[1, 2], 0.25)
+  selfed <- kernel_pedigree(c("b", "c"), c("a", "b"), c("a", "b"), sexes = FALSE)
+  expect_equal(inbreeding(selfed), c(a = 0, b = 0.5, c = 0.75))
+  expect_equal(as.matrix(selfed), tabular(c(NA, 1, 2), c(NA, 1, 2)), ignore_attr = TRUE)
+})
+
+test_that("faults of a pedigree name the animals", {
+  expect_error(kernel_pedigree(c("a", "b", "c"), c("b", "c", "a"), NA), class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b", "c"), c("b", "c", "a"), c(NA, NA, NA)), "\"a\", \"b\", \"c\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree("a", "a", NA), "own ancestors.*\"a\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b", "a"), c(NA, NA, "b"), c(NA, NA, NA)), "more than once: \"a\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b"), c("x", "y"), c("y", "z")), "sires and dams.*\"y\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", NA), c("x", "y"), c("w", "z")), "no name", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b"), "x", c("w", "z")), "of one length", class = "fastlmm_error_pedigree")
+})
+
+test_that("a tree's kernel is ape's covariance, polytomies and labels included", {
+  skip_if_not_installed("ape")
+  for (seed in 1:3) {
+    set.seed(seed)
+    tree <- ape::rtree(25)
+    # inner branches without length
+    inner <- which(tree$edge[, 2] > 25)
+    tree$edge.length[sample(inner, 5)] <- 0
+    K <- kernel_tree(tree)
+    expect_equal(as.matrix(K, ids = tree$tip.label), ape::vcv(tree), tolerance = 1e-10)
+    expect_equal(K$diagonal[tree$tip.label], diag(ape::vcv(tree)))
+    scaled <- kernel_tree(tree, scale = TRUE)
+    expect_equal(max(scaled$diagonal), 1)
+    expect_equal(as.matrix(scaled, ids = tree$tip.label), ape::vcv(tree) / max(diag(ape::vcv(tree))))
+    # inner nodes too, from the heights of common ancestors
+    full <- ape::rtree(12)
+    at <- ape::mrca(full, full = TRUE)
+    height <- ape::node.depth.edgelength(full)
+    names <- c(full$tip.label, paste0("node", 14:23))
+    V <- matrix(height[at], nrow(at))[c(1:12, 14:23), c(1:12, 14:23)]
+    expect_equal(unname(as.matrix(kernel_tree(full), ids = names)), V)
+  }
+  big <- ape::rcoal(3000)
+  expect_equal(nrow(kernel_tree(big)), 5998)
+})
+
+test_that("faults of a tree are told", {
+  skip_if_not_installed("ape")
+  tree <- ape::read.tree(text = "((a:1,b:0):2,(c:0,d:0):3);")
+  expect_error(kernel_tree(tree), "same place.*\"c\", \"d\"", class = "fastlmm_error_tree")
+  expect_equal(as.matrix(kernel_tree(ape::read.tree(text = "((a:1,b:0):2,c:3);"))), rbind(c(3, 2, 0), c(2, 2, 0), c(0, 0, 3)), ignore_attr = TRUE)
+  expect_error(kernel_tree(ape::read.tree(text = "((a,b),c);")), "no branch lengths", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(ape::read.tree(text = "((a:1,a:1):2,c:3);")), "same name: \"a\"", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(ape::read.tree(text = "((a:1,b:-1):2,c:3);")), "negative", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(diag(3)), "class phylo", class = "fastlmm_error_tree")
+})
+
+lattice <- function(m, rho = 0.9) {
+  W <- abs(outer(seq_len(m), seq_len(m), "-")) == 1
+  P <- diag(rowSums(W)) - rho * W
+  dimnames(P) <- rep(list(paste0("a", seq_len(m))), 2)
+  P
+}
+
+test_that("a model with a precision is the model with its inverse, in every verb", {
+  P <- lattice(30)
+  set.seed(4)
+  data <- data.frame(id = factor(sample(paste0("a", 1:25), 120, TRUE)), x = rnorm(120))
+  data$y <- data$x + drop(t(chol(solve(P))) %*% rnorm(30))[match(data$id, rownames(P))] + rnorm(120)
+  K <- solve(P)
+  for (form in list(P, Matrix::Matrix(P, sparse = TRUE), methods::as(Matrix::Matrix(P, sparse = TRUE), "generalMatrix"))) {
+    expect_equal(as.matrix(kernel_precision(form)), K, tolerance = 1e-10)
+  }
+  fits <- lapply(list(K, kernel_precision(P)), function(K) fastlmm_fit(y ~ x + (1 | id), data, K = list(id = K)))
+  expect_same_fit(fits[[2]], fits[[1]])
+  new <- data.frame(id = paste0("a", 24:30), x = 0)
+  expect_equal(predict(fits[[2]], new, se.fit = TRUE), predict(fits[[1]], new, se.fit = TRUE))
+  expect_equal(simulate(fits[[2]], 2, seed = 1), simulate(fits[[1]], 2, seed = 1), tolerance = 1e-6)
+  several <- lapply(list(K, kernel_precision(P)), function(K) fastlmm_fit(y ~ x + (1 | id), data, K = list(id = kernel_mix(space = K, own = NULL))))
+  expect_equal(logLik(several[[2]]), logLik(several[[1]]))
+  expect_equal(several[[2]]$sigma2, several[[1]]$sigma2, tolerance = 1e-5)
+  slopes <- lapply(list(K, kernel_precision(P)), function(K) fastlmm_fit(y ~ x + (1 + x | id), data, K = list(id = K)))
+  expect_equal(logLik(slopes[[2]]), logLik(slopes[[1]]), tolerance = 1e-8)
+})
+
+test_that("what is no precision is refused, and the id named", {
+  P <- lattice(6)
+  expect_error(kernel_precision(unname(P)), class = "fastlmm_error_kernel_names")
+  expect_error(kernel_precision(P[, -1]), class = "fastlmm_error_kernel_shape")
+  expect_error(kernel_precision(replace(P, 2, 0)), class = "fastlmm_error_kernel_asymmetric")
+  expect_error(kernel_precision(replace(P, 1, NA)), class = "fastlmm_error_kernel_nonfinite")
+  expect_error(kernel_precision("a"), class = "fastlmm_error_kernel_class")
+  # an intrinsic autoregression, and a negative direction
+  expect_error(kernel_precision(lattice(6, rho = 1)), "smallest pivot", class = "fastlmm_error_kernel_not_positive")
+  expect_error(kernel_precision(lattice(6, rho = 1.5)), "smallest pivot, of \"a", class = "fastlmm_error_kernel_not_positive")
+  expect_error(as.matrix(kernel_precision(P), ids = "b"), class = "fastlmm_error_ids_missing")
+})
+
+test_that("data of species that the tree lacks are refused with names alike", {
+  skip_if_not_installed("ape")
+  tree <- ape::read.tree(text = "((Homo_sapiens:1,Pan_paniscus:1):2,Mus_musculus:3);")
+  data <- data.frame(species = c("Homo_sapiens", "Pan_panicus", "Mus_musculus"), y = 1:3)
+  expect_error(fastlmm_fit(y ~ 1 + (1 | species), data, K = list(species = kernel_tree(tree))), "Pan_panicus", class = "fastlmm_error_ids_missing")
+})
