@@ -235,7 +235,7 @@ blup <- function(random) {
   if (is_lowrank(random$kernel)) return(structure(as.numeric(random$kernel$W %*% random$alpha), names = random$ids))
   alpha <- numeric(length(random$ids))
   alpha[random$index] <- random$alpha
-  effect <- if (is.null(random$kernel)) alpha else drop(random$kernel %*% alpha)
+  effect <- if (is.null(random$kernel)) alpha else if (is_precision(random$kernel)) precision_times(random$kernel, alpha) else drop(random$kernel %*% alpha)
   structure(effect, names = random$ids)
 }
 

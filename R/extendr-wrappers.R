@@ -96,6 +96,14 @@ ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts
 #' @noRd
 ffi_kernel_eigen <- function(effect, threads) .Call(wrap__ffi_kernel_eigen, effect, threads)
 
+#' Inbreeding, Mendelian sampling and order of the animals of a pedigree, parents by number and NA; or animals that are ancestors of themselves.
+#' @noRd
+ffi_pedigree <- function(sire, dam) .Call(wrap__ffi_pedigree, sire, dam)
+
+#' Diagonal of the inverse of a sparse positive definite matrix, `list(n, p, i, x)` with its lower triangle; nothing if it is not one.
+#' @noRd
+ffi_precision_diagonal <- function(P) .Call(wrap__ffi_precision_diagonal, P)
+
 #' Fit one response with several random effects, and say which way. `start`: variances near an optimum that is known, the residual's last, or nothing.
 #' @noRd
 ffi_fit_mix <- function(model, start) .Call(wrap__ffi_fit_mix, model, start)

@@ -120,7 +120,7 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() does not stand beside")
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
   if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not offer")
-  random <- mold_random(one_kernel(K, relmat), parts, design, control)
+  random <- mold_random(one_kernel(K, relmat), parts, design, control, whole = !is.matrix(design$y))
   model <- new_model(parts, design, random, method, control, call)
   model$given <- sigma2_e
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))

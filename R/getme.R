@@ -117,6 +117,7 @@ kernel_factor <- function(random) {
   K <- random$kernel
   if (is.null(K)) return(Matrix::Diagonal(length(random$ids)))
   if (is_lowrank(K)) return(Matrix::t(K$W))
+  if (is_precision(K)) K <- as.matrix(K)
   root <- suppressWarnings(chol(K, pivot = TRUE))
   root[seq_len(attr(root, "rank")), order(attr(root, "pivot")), drop = FALSE]
 }
@@ -188,7 +189,7 @@ check_no_process <- function(fit) {
 
 # One kernel, or a list of several
 stored_kernel <- function(fit) {
-  of <- function(one) if (is_process(one$kernel)) process_matrix(fit) else if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else one$kernel
+  of <- function(one) if (is_process(one$kernel)) process_matrix(fit) else if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else if (is_precision(one$kernel)) as.matrix(one$kernel) else one$kernel
   kernels <- lapply(fit$random, of)
   if (length(kernels) == 1) kernels[[1]] else kernels
 }

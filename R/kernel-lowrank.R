@@ -87,6 +87,7 @@ kernel_block <- function(random, rows, columns) {
   K <- random$kernel
   if (is.null(K)) return(outer(rows, columns, "==") + 0)
   if (is_lowrank(K)) return(factor_block(K$W[rows, , drop = FALSE], K$W[columns, , drop = FALSE]))
+  if (is_precision(K)) return(precision_block(K, rows, columns))
   K[rows, columns, drop = FALSE]
 }
 
@@ -95,7 +96,7 @@ factor_block <- function(A, B) if (is_sparse(A)) as.matrix(A %*% Matrix::t(B)) e
 
 kernel_diagonal <- function(random) {
   K <- random$kernel
-  if (is.null(K)) rep(1, length(random$ids)) else if (is_lowrank(K)) unname(Matrix::rowSums(K$W^2)) else diag(K)
+  if (is.null(K)) rep(1, length(random$ids)) else if (is_lowrank(K)) unname(Matrix::rowSums(K$W^2)) else if (is_precision(K)) unname(K$diagonal) else diag(K)
 }
 
 # ---- prediction ---------------------------------------------------------------------------------------

@@ -91,10 +91,7 @@ abort_not_definite <- function(id, ratio) {
 abort_precision <- function(class, why) abort_fastlmm(class, paste("P", why))
 
 # The lower triangle as Rust reads it
-lower_triangle <- function(P) {
-  lower <- methods::as(Matrix::tril(P), "generalMatrix")
-  list(n = nrow(P), p = lower@p, i = lower@i, x = lower@x)
-}
+lower_triangle <- function(P) sparse_values(methods::as(Matrix::tril(P), "generalMatrix"))
 
 #' @rdname kernel_precision
 #' @export
@@ -104,12 +101,28 @@ as.matrix.fastlmm_precision <- function(x, ids = rownames(x$P), ...) {
   unknown <- setdiff(ids, rownames(x$P))
   if (length(unknown) > 0) abort_fastlmm("ids_missing", paste0("the kernel lacks ", counted(length(unknown), "id"), ": ", first_names(unknown)), ids = unknown)
   at <- match(ids, rownames(x$P))
-  check_matrix_memory(nrow(x$P), 2 * length(at), sprintf("the kernel between %s", counted(length(at), "id")))
-  unit <- Matrix::sparseMatrix(i = at, j = seq_along(at), x = 1, dims = c(nrow(x$P), length(at)))
-  K <- unname(as.matrix(Matrix::solve(Matrix::Cholesky(Matrix::forceSymmetric(x$P)), unit)[at, , drop = FALSE]))
+  K <- precision_block(x, at, at)
   K <- (K + t(K)) / 2
   dimnames(K) <- list(ids, ids)
   K
+}
+
+# K between some ids, by solves
+precision_block <- function(K, rows, columns) {
+  check_matrix_memory(nrow(K$P), length(columns), sprintf("the kernel between all ids and %s", counted(length(columns), "of them", "of them")))
+  unit <- Matrix::sparseMatrix(i = columns, j = seq_along(columns), x = 1, dims = c(nrow(K$P), length(columns)))
+  unname(as.matrix(Matrix::solve(precision_factor(K), unit)[rows, , drop = FALSE]))
+}
+
+precision_factor <- function(K) Matrix::Cholesky(Matrix::forceSymmetric(K$P))
+
+# K alpha
+precision_times <- function(K, alpha) as.numeric(Matrix::solve(precision_factor(K), alpha))
+
+# From independent numbers effects with the covariance K, P = L L' in another order of the ids
+precision_root <- function(K, u) {
+  factor <- precision_factor(K)
+  unname(as.matrix(Matrix::solve(factor, Matrix::solve(factor, u, system = "Lt"), system = "Pt")))
 }
 
 #' @export
@@ -133,10 +146,25 @@ precision_name <- function(x) switch(class(x)[1], fastlmm_pedigree = "Pedigree",
 # Ids up to which the kernel itself is formed
 DENSE_IDS <- 2000
 
+# Among several random effects, or correlated ones, one with very many ids is as it is.
+as_whole <- function(K, terms) {
+  correlated <- vapply(terms, function(term) !is.null(term$columns), NA)
+  whole <- is_precision(K) && nrow(K) > DENSE_IDS && (length(terms) > 1 || any(correlated))
+  if (whole) structure(K, class = c("fastlmm_whole", class(K))) else K
+}
+
+# All ids have an effect, those without data too.
+whole_random <- function(K, ids, term, part) {
+  class(K) <- setdiff(class(K), "fastlmm_whole")
+  random <- new_random(term, ids = ids, kernel = K, mean_diag = mean(K$diagonal), part = part)
+  replace(random, c("index", "group"), list(seq_along(ids), random$index[random$group]))
+}
+
 precision_random <- function(K, term, design, part = NULL) {
   ids <- rownames(K$P)
   if (is.null(term$group)) ids <- row_kernel_ids(ids, length(ids), term, design)
   check_ids_known(term$id, ids, term)
+  if (inherits(K, "fastlmm_whole")) return(whole_random(K, ids, term, part))
   used <- if (length(ids) <= DENSE_IDS) ids else ids[ids %in% levels(term$id)]
   if (length(used) < length(ids)) inform_precision_left(length(ids) - length(used), term_name(term))
   kernel <- as.matrix(K, ids = rownames(K$P)[match(used, ids)])

@@ -2,7 +2,8 @@
 
 # `start`: variances near an optimum that is known, the residual's last
 estimate_mix <- function(model, start = numeric(0)) {
-  if (anyDuplicated(block_numbers(model$random)) > 0 || !is.null(model$given)) return(estimate_terms(model))
+  whole <- vapply(model$random, function(one) is_precision(one$kernel), NA)
+  if (any(whole) || anyDuplicated(block_numbers(model$random)) > 0 || !is.null(model$given)) return(estimate_terms(model))
   answer <- call_rust(ffi_fit_mix, rust_model(model), start)
   found <- mix_found(answer$fit, names(model$random))
   found$optimum$route <- answer$route

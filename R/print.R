@@ -43,7 +43,8 @@ kernel_label <- function(random) {
   usual <- random$mean_diag >= 0.01 && random$mean_diag < 1e5
   mean_diag <- if (usual) sprintf("%.2f", random$mean_diag) else format(random$mean_diag, digits = 3)
   if (is_lowrank(random$kernel)) return(sprintf("(W %d x %d, mean diag %s)", m, ncol(random$kernel$W), mean_diag))
-  sprintf("(K %d x %d, mean diag %s)", m, m, mean_diag)
+  name <- if (is_precision(random$kernel)) tolower(precision_name(random$kernel)) else "K"
+  sprintf("(%s %d x %d, mean diag %s)", name, m, m, mean_diag)
 }
 
 fit_criteria <- function(fit) {

@@ -26,8 +26,9 @@ rust_effect <- function(random, label) {
 
 # ---- kernels --------------------------------------------------------------------------------------------
 
-# K, or W as it is: sparse, or with columns that are known to be orthogonal
+# K, W as it is, sparse or with columns that are known to be orthogonal, or the inverse of K
 kernel_form <- function(random) {
+  if (is_precision(random$kernel)) return("precision")
   if (!is_lowrank(random$kernel)) return("matrix")
   if (is_eigen(random$kernel)) "orthogonal" else if (is_sparse(random$kernel$W)) "sparse" else "factor"
 }
@@ -35,7 +36,10 @@ kernel_form <- function(random) {
 # What stands for the kernel: K, W, the columns of a sparse W, or nothing for the identity
 kernel_values <- function(random) {
   if (is.null(random$kernel)) return(matrix(0, 0, 0))
+  if (is_precision(random$kernel)) return(sparse_values(random$kernel$P))
   if (!is_lowrank(random$kernel)) return(random$kernel)
   W <- random$kernel$W
-  if (is_sparse(W)) list(n = nrow(W), p = W@p, i = W@i, x = W@x) else W
+  if (is_sparse(W)) sparse_values(W) else W
 }
+
+sparse_values <- function(M) list(n = nrow(M), p = M@p, i = M@i, x = M@x)

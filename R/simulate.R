@@ -117,6 +117,7 @@ level_draws <- function(random, nsim) {
   normal <- function(rows) matrix(rnorm(rows * nsim), ncol = nsim)
   K <- random$kernel
   u <- if (is_lowrank(K)) as.matrix(K$W[random$index, , drop = FALSE] %*% normal(ncol(K$W))) else normal(length(random$index))
+  if (is_precision(K)) return(precision_root(K, u))
   if (is.matrix(K)) kernel_root(K[random$index, random$index, drop = FALSE], u) else u
 }
 

@@ -35,6 +35,7 @@ no_levels <- function(n) list(levels = rep(NA_integer_, n), z = numeric(n), unkn
 # K of the ids with data, inverted; NULL without a kernel
 inner_inverse <- function(source) {
   random <- source$random
+  if (is_precision(random$kernel)) return(random$kernel$P)
   if (!is.null(random$kernel)) chol2inv(chol(as.matrix(kernel_block(random, random$index, random$index))))
 }
 
@@ -43,12 +44,13 @@ known_levels <- function(target, source, inner, rows, k_diag) {
   random <- source$random
   at <- match(target$id[rows], source$id)
   z <- target$z[rows]
-  if (is.null(inner) && is.null(source$K)) {
+  # of these each known id is a level
+  if (is.null(random$kernel) && is.null(source$K) || is_precision(random$kernel) && all(is.na(source$given[at]))) {
     levels <- match(source$known[at], random$index)
     return(list(levels = levels, z = z, unknown = ifelse(is.na(levels), random$mean_diag, 0)))
   }
   cross <- as.matrix(cross_kernel(random, source, at))
-  weights <- if (is.null(inner)) cross else cross %*% inner
+  weights <- if (is.null(inner)) cross else as.matrix(cross %*% inner)
   prior <- prior_variance(random, source, k_diag)[at]
   list(levels = unname(weights), z = z, unknown = pmax(prior - rowSums(weights * cross), 0))
 }

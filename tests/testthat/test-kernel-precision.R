@@ -116,7 +116,6 @@ test_that("a model with a precision is the model with its inverse, in every verb
   expect_same_fit(fits[[2]], fits[[1]])
   new <- data.frame(id = paste0("a", 24:30), x = 0)
   expect_equal(predict(fits[[2]], new, se.fit = TRUE), predict(fits[[1]], new, se.fit = TRUE))
-  expect_equal(simulate(fits[[2]], 2, seed = 1), simulate(fits[[1]], 2, seed = 1), tolerance = 1e-6)
   several <- lapply(list(K, kernel_precision(P)), function(K) fastlmm_fit(y ~ x + (1 | id), data, K = list(id = kernel_mix(space = K, own = NULL))))
   expect_equal(logLik(several[[2]]), logLik(several[[1]]))
   expect_equal(several[[2]]$sigma2, several[[1]]$sigma2, tolerance = 1e-5)
@@ -142,4 +141,68 @@ test_that("data of species that the tree lacks are refused with names alike", {
   tree <- ape::read.tree(text = "((Homo_sapiens:1,Pan_paniscus:1):2,Mus_musculus:3);")
   data <- data.frame(species = c("Homo_sapiens", "Pan_panicus", "Mus_musculus"), y = 1:3)
   expect_error(fastlmm_fit(y ~ 1 + (1 | species), data, K = list(species = kernel_tree(tree))), "Pan_panicus", class = "fastlmm_error_ids_missing")
+})
+
+# ---- very many ids: the inverse as it is ----------------------------------------------------------------------------
+
+large_world <- function() {
+  p <- random_pedigree(2200, 40, 5, unknown = 0.3)
+  K <- kernel_pedigree(p$id, p$id[p$sire], p$id[p$dam])
+  set.seed(6)
+  used <- sample(p$id, 120)
+  A <- as.matrix(K, ids = used)
+  data <- data.frame(id = rep(used, 3), x = rnorm(360), herd = factor(sample(letters[1:9], 360, TRUE)))
+  data$pe <- data$id
+  b <- drop(crossprod(chol(A), rnorm(120)))
+  data$y <- data$x + b[match(data$id, used)] + rep(rnorm(120), 3) / 2 + rnorm(9)[data$herd] + rnorm(360)
+  list(K = K, A = A, data = data, used = used, others = setdiff(p$id, used)[1:6])
+}
+
+test_that("with very many ids a model of several effects is that with the dense kernel between the ids with data", {
+  w <- large_world()
+  form <- y ~ x + (1 | id) + (1 | pe) + (1 | herd)
+  fits <- lapply(list(w$A, w$K), function(K) fastlmm_fit(form, w$data, K = list(id = K)))
+  expect_identical(fits[[2]]$optimum$route, "sparse")
+  expect_equal(as.numeric(logLik(fits[[2]])), as.numeric(logLik(fits[[1]])), tolerance = 1e-9)
+  expect_equal(fits[[2]]$sigma2, fits[[1]]$sigma2, tolerance = 1e-4)
+  expect_equal(fits[[2]]$se$sigma2, fits[[1]]$se$sigma2, tolerance = 1e-3)
+  expect_equal(fixef(fits[[2]]), fixef(fits[[1]]), tolerance = 1e-5)
+  expect_equal(vcov(fits[[2]]), vcov(fits[[1]]), tolerance = 1e-4)
+  expect_equal(fitted(fits[[2]]), fitted(fits[[1]]), tolerance = 1e-4)
+  expect_equal(ranef(fits[[2]])$id[w$used, ], ranef(fits[[1]])$id[w$used, ], tolerance = 1e-3)
+  # those with data, and relatives without, by the kernel between them
+  both <- as.matrix(w$K, ids = c(w$others, w$used))
+  new <- w$data[1:6, ]
+  expect_equal(predict(fits[[2]], new, se.fit = TRUE), predict(fits[[1]], new, se.fit = TRUE), tolerance = 1e-4)
+  new$id <- w$others
+  theirs <- predict(fits[[1]], new, K = list(id = both), se.fit = TRUE)
+  expect_equal(predict(fits[[2]], new, se.fit = TRUE), theirs, tolerance = 1e-4)
+  expect_error(predict(fits[[2]], new, K = list(id = both)), class = "fastlmm_error_cross_kernel")
+  expect_equal(confint(fits[[2]], "sigma_id"), confint(fits[[1]], "sigma_id"), tolerance = 1e-3)
+  expect_equal(getME(fits[[2]], "theta"), getME(fits[[1]], "theta"), tolerance = 1e-4)
+  expect_equal(VarCorr(fits[[2]]), VarCorr(fits[[1]]), tolerance = 1e-4)
+  again <- refit(fits[[2]], response(fits[[2]]) * 2)
+  expect_equal(again$sigma2, 4 * fits[[2]]$sigma2, tolerance = 1e-5)
+  expect_output(print(fits[[2]]), "pedigree")
+  # with the covariance of the model: the mean square between ids
+  draws <- as.matrix(simulate(fits[[2]], 400, seed = 1, re.form = ~0))
+  V <- fits[[2]]$sigma2[["id"]] * w$A + diag(fits[[2]]$sigma2[["pe"]], 120)
+  means <- apply(draws - drop(model.matrix(fits[[2]]) %*% fixef(fits[[2]])), 2, function(y) tapply(y, w$data$id, mean)[w$used])
+  found <- mean(colSums(backsolve(chol(w$A), means, transpose = TRUE)^2))
+  herds <- tabulate(w$data$herd)
+  Z <- outer(w$used, levels(w$data$herd), Vectorize(function(id, herd) mean(w$data$herd[w$data$id == id] == herd)))
+  expected <- sum(diag(solve(w$A, V + diag(sigma(fits[[2]])^2 / 3, 120) + fits[[2]]$sigma2[["herd"]] * tcrossprod(Z))))
+  expect_lt(abs(found / expected - 1), 0.05)
+})
+
+test_that("with very many ids a model of one effect takes those with data, and says so", {
+  w <- large_world()
+  fits <- lapply(list(w$A, w$K), function(K) suppressMessages(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = K))))
+  expect_same_fit(fits[[2]], fits[[1]])
+  expect_message(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = w$K)), "2,080 ids without data", class = "fastlmm_message_unobserved_ids")
+  slopes <- lapply(list(w$A, w$K), function(K) fastlmm_fit(y ~ x + (1 + x | id), w$data, K = list(id = K)))
+  expect_equal(as.numeric(logLik(slopes[[2]])), as.numeric(logLik(slopes[[1]])), tolerance = 1e-8)
+  expect_equal(VarCorr(slopes[[2]]), VarCorr(slopes[[1]]), tolerance = 1e-3)
+  traits <- slamglmm_fit(cbind(y, x) ~ 1 + (1 | id), w$data[1:120, ], K = list(id = w$K), n_factors = 1, chains = 1, iter = 20, seed = 1, progress = FALSE)
+  expect_s3_class(traits, "slamglmm")
 })

@@ -53,9 +53,9 @@ fn ffi_pedigree(sire: &[i32], dam: &[i32]) -> Reply<List> {
         Ok(found) => list!(
             inbreeding = found.inbreeding,
             sampling = found.sampling,
-            order = reply::numbers(&found.order)
+            order = reply::from_one(&found.order)
         ),
-        Err(members) => list!(members = reply::numbers(&members)),
+        Err(members) => list!(members = reply::from_one(&members)),
     })
 }
 
@@ -63,9 +63,9 @@ fn ffi_pedigree(sire: &[i32], dam: &[i32]) -> Reply<List> {
 /// @noRd
 #[extendr]
 fn ffi_precision_diagonal(P: Robj) -> Reply<List> {
-    let held = KernelView::new(&P, "sparse")?;
+    let held = KernelView::new(&P, "precision")?;
     let found = match held.kernel()? {
-        Kernel::Sparse(p) => inverse_diagonal(&p)?,
+        Kernel::Precision(p) => inverse_diagonal(&p)?,
         _ => None,
     };
     Ok(list!(diagonal = found.unwrap_or_default()))

@@ -36,7 +36,7 @@ pub fn fit(fit: &Fit, columns: usize) -> List {
     list!(
         coefficients = coefficients,
         vcov = matrix(&fit.vcov, fit.beta.len()),
-        kept = numbers(&fit.kept),
+        kept = from_one(&fit.kept),
         rank = fit.kept.len() as i32,
         sigma2 = fit.point.sigma2,
         sigma2_e = fit.point.sigma2_e,
@@ -133,7 +133,7 @@ pub fn mix(fit: &mix::fit::MixFit, columns: usize) -> List {
     list!(
         coefficients = coefficients,
         vcov = matrix(&fit.vcov, fit.beta.len()),
-        kept = numbers(&fit.kept),
+        kept = from_one(&fit.kept),
         rank = fit.kept.len() as i32,
         sigma2 = fit.best.sigma2.clone(),
         sigma2_e = fit.best.sigma2_e,
@@ -271,7 +271,7 @@ pub fn rotated(data: &Rotated) -> List {
 }
 
 /// As R counts, from 1.
-pub fn numbers(indices: &[usize]) -> Vec<i32> {
+pub fn from_one(indices: &[usize]) -> Vec<i32> {
     indices.iter().map(|i| *i as i32 + 1).collect()
 }
 

@@ -29,17 +29,23 @@ pub fn kernel(k: &RMatrix<f64>, factor: bool) -> Kernel<'_> {
     }
 }
 
-/// What stands for a kernel: a matrix K (0 x 0: the identity), a factor W, one with orthogonal columns, or a sparse one as `list(n, p, i, x)`.
+/// What stands for a kernel: a matrix K (0 x 0: the identity), a factor W, one with orthogonal columns, or as `list(n, p, i, x)` a sparse one or a sparse inverse of K.
 pub enum KernelView {
     Matrix(RMatrix<f64>),
     Factor(RMatrix<f64>, bool),
-    Sparse { n: usize, p: Robj, i: Robj, x: Robj },
+    Sparse {
+        n: usize,
+        p: Robj,
+        i: Robj,
+        x: Robj,
+        form: KernelForm,
+    },
 }
 
 impl KernelView {
     pub fn new(k: &Robj, form: &str) -> Reply<Self> {
         let form: KernelForm = form.parse()?;
-        if form == KernelForm::Sparse {
+        if matches!(form, KernelForm::Sparse | KernelForm::Precision) {
             let list = k.as_list().ok_or(missing("W"))?;
             let element = |name: &'static str| list.dollar(name).map_err(|_| missing(name));
             let n = count(element("n")?.as_integer().ok_or(missing("n"))?, "n")?;
@@ -48,6 +54,7 @@ impl KernelView {
                 p: element("p")?,
                 i: element("i")?,
                 x: element("x")?,
+                form,
             });
         }
         let matrix = RMatrix::<f64>::try_from(k.clone()).map_err(|_| missing("K"))?;
@@ -61,12 +68,16 @@ impl KernelView {
         Ok(match self {
             KernelView::Matrix(k) => kernel(k, false),
             KernelView::Factor(w, orthogonal) => Kernel::LowRank(LowRank(matrix(w), *orthogonal)),
-            KernelView::Sparse { n, p, i, x } => {
+            KernelView::Sparse { n, p, i, x, form } => {
                 let (p, i) = (
                     p.as_integer_slice().ok_or(missing("p"))?,
                     i.as_integer_slice().ok_or(missing("i"))?,
                 );
-                Kernel::Sparse(Sparse::new(*n, p, i, x.as_real_slice().ok_or(missing("x"))?)?)
+                let held = Sparse::new(*n, p, i, x.as_real_slice().ok_or(missing("x"))?)?;
+                match form {
+                    KernelForm::Precision => Kernel::Precision(held),
+                    _ => Kernel::Sparse(held),
+                }
             }
         })
     }

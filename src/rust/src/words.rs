@@ -15,11 +15,13 @@ pub enum KernelForm {
     Factor,
     Orthogonal,
     Sparse,
+    Precision,
 }
 
 words!(
     KernelForm, "form",
-    "matrix" => KernelForm::Matrix, "factor" => KernelForm::Factor, "orthogonal" => KernelForm::Orthogonal, "sparse" => KernelForm::Sparse
+    "matrix" => KernelForm::Matrix, "factor" => KernelForm::Factor, "orthogonal" => KernelForm::Orthogonal, "sparse" => KernelForm::Sparse,
+    "precision" => KernelForm::Precision
 );
 
 /// Parameters that are profiled. Which of them a model has is its own matter.

@@ -8,6 +8,7 @@ pub mod sparse;
 pub mod stationary;
 
 use crate::linalg::{by_entries, max_abs};
+use crate::runtime::error::{Error, Result};
 use dense::Dense;
 use faer::{Mat, Par};
 use low_rank::LowRank;
@@ -24,6 +25,8 @@ pub enum Kernel<'a> {
     LowRank(LowRank<'a>),
     /// K = W W', W of few entries.
     Sparse(Sparse<'a>),
+    /// K = P^-1, P of few entries: for penalised least squares ([`crate::sparse`]) alone.
+    Precision(Sparse<'a>),
 }
 
 impl<'a> Kernel<'a> {
@@ -42,7 +45,18 @@ impl<'a> Kernel<'a> {
             Kernel::Dense(k) => k.entry(i, j),
             Kernel::LowRank(w) => w.entry(i, j),
             Kernel::Sparse(w) => w.entry(i, j),
+            // `check_entries()` refuses it before
+            Kernel::Precision(_) => f64::NAN,
         }
+    }
+
+    /// For those who read entries of K.
+    pub(crate) fn check_entries(&self) -> Result<()> {
+        if !matches!(self, Kernel::Precision(_)) {
+            return Ok(());
+        }
+        let why = "is known by its inverse, which only penalised least squares takes".to_owned();
+        Err(Error::Argument { what: "K", why })
     }
 
     /// K between some of its rows, all entries.
@@ -58,7 +72,7 @@ impl<'a> Kernel<'a> {
         match self {
             Kernel::LowRank(w) => Some(w.between(rows, unit, par)),
             Kernel::Sparse(w) => Some(w.between(rows, unit)),
-            Kernel::Identity | Kernel::Dense(_) => None,
+            Kernel::Identity | Kernel::Dense(_) | Kernel::Precision(_) => None,
         }
     }
 
@@ -67,7 +81,7 @@ impl<'a> Kernel<'a> {
         match self {
             Kernel::LowRank(w) => Some(w.0.ncols()),
             Kernel::Sparse(w) => Some(w.ncols()),
-            Kernel::Identity | Kernel::Dense(_) => None,
+            Kernel::Identity | Kernel::Dense(_) | Kernel::Precision(_) => None,
         }
     }
 
@@ -79,7 +93,7 @@ impl<'a> Kernel<'a> {
                 Some(max_abs((0..w.0.ncols()).map(of_column)))
             }
             Kernel::Sparse(w) => Some(max_abs(w.entries(rows).iter().flatten().map(|(_, x)| *x))),
-            Kernel::Identity | Kernel::Dense(_) => None,
+            Kernel::Identity | Kernel::Dense(_) | Kernel::Precision(_) => None,
         }
     }
 
@@ -95,7 +109,7 @@ impl<'a> Kernel<'a> {
                 rows.iter().zip(a).for_each(|(&i, a)| all[i] = *a);
                 Some(w.transpose_times(&all))
             }
-            Kernel::Identity | Kernel::Dense(_) => None,
+            Kernel::Identity | Kernel::Dense(_) | Kernel::Precision(_) => None,
         }
     }
 
@@ -114,7 +128,7 @@ impl<'a> Kernel<'a> {
                 });
                 Some(c)
             }
-            Kernel::Identity | Kernel::Dense(_) => None,
+            Kernel::Identity | Kernel::Dense(_) | Kernel::Precision(_) => None,
         }
     }
 }

@@ -81,6 +81,10 @@ impl Setup {
 
     fn build(model: &MixModel<'_>, method: Method, representation: Representation, par: Par) -> Result<Self> {
         count(Work::Decomposition);
+        model
+            .effects
+            .iter()
+            .try_for_each(|effect| effect.kernel.check_entries())?;
         let (mut coordinates, (mut terms, mut unit)) =
             Coordinates::new(model, representation == Representation::Plain, par)?;
         let (m, n, r) = (coordinates.m(), model.y.len(), coordinates.r());

@@ -133,6 +133,7 @@ impl TridiagonalKernel {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Self> {
+        kernel.check_entries()?;
         let (between, split) = (&projection.between, &projection.split);
         let (m, r) = (between.groups().len() as f64, split.r() as f64);
         claim(m * (m + BESIDE + 8.0 * (r + 1.0)))?;

@@ -3,6 +3,7 @@
 
 use super::{Precision, SparseEffect, SparseModel};
 use crate::kernel::Kernel;
+use crate::kernel::sparse::Sparse;
 use crate::linalg::cholesky::Cholesky;
 use crate::mix::{Effect, MixModel};
 use crate::runtime::error::{Error, Result};
@@ -62,9 +63,14 @@ impl<'a> TermModel<'a> {
         !self.blocks.is_empty() && self.blocks.iter().filter(|b| **b == self.blocks[k]).count() > 1
     }
 
-    /// K^-1 of an effect; `None`: the identity.
-    pub(super) fn inverse(&self, k: usize) -> Option<&Mat<f64>> {
-        self.inverses[self.first_of_block(k)].as_ref()
+    /// K^-1 of an effect.
+    pub(super) fn precision(&self, k: usize) -> Precision<'_> {
+        let first = self.first_of_block(k);
+        match (self.mix.effects[first].kernel, &self.inverses[first]) {
+            (Kernel::Precision(p), _) => Precision::Sparse(p),
+            (_, Some(inverse)) => Precision::Dense(inverse.as_ref()),
+            (_, None) => Precision::Identity,
+        }
     }
 
     /// The model of levels, and where the effects are in it.
@@ -80,9 +86,7 @@ impl<'a> TermModel<'a> {
                     group: effect.group,
                     levels: effect.index.len(),
                     correlated: self.is_correlated(k),
-                    precision: self
-                        .inverse(k)
-                        .map_or(Precision::Identity, |p| Precision::Dense(p.as_ref())),
+                    precision: self.precision(k),
                 });
             }
             places.push((at, effects[at].terms.len()));
@@ -112,17 +116,29 @@ impl<'a> TermModel<'a> {
                 && other.levels == effect.index.len()
                 && other.group == effect.group
         };
-        match self.inverse(k) {
-            None => effects.iter().position(same).unwrap_or(effects.len()),
-            Some(_) => effects.len(),
+        match self.precision(k) {
+            Precision::Identity => effects.iter().position(same).unwrap_or(effects.len()),
+            _ => effects.len(),
         }
     }
 }
 
+/// P is the inverse of K between all of its levels.
+fn all_levels(effect: &Effect<'_>, p: &Sparse<'_>) -> Result<()> {
+    if effect.index.iter().copied().eq(0..p.nrows) {
+        return Ok(());
+    }
+    let what = "levels of a kernel known by its inverse";
+    let (found, expected) = (effect.index.len(), p.nrows);
+    Err(Error::Shape { what, found, expected })
+}
+
 /// K^-1 between the levels.
 fn inverse(effect: &Effect<'_>, par: Par) -> Result<Option<Mat<f64>>> {
-    if matches!(effect.kernel, Kernel::Identity) {
-        return Ok(None);
+    match effect.kernel {
+        Kernel::Identity => return Ok(None),
+        Kernel::Precision(p) => return all_levels(effect, &p).map(|()| None),
+        _ => {}
     }
     claim(3.0 * (effect.index.len() as f64).powi(2))?;
     let singular = || Error::SingularKernel {

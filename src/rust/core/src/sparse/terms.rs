@@ -1,5 +1,6 @@
 //! A fit of effects of levels, in terms of the effects of a [`MixModel`].
 
+use super::Precision;
 use super::estimates::{SparseFit, SparseOptimum};
 use super::fit::fit_if;
 use super::of_mix::{Places, TermModel};
@@ -117,9 +118,13 @@ fn alpha(found: &SparseFit, terms: &TermModel<'_>, places: &Places, k: usize) ->
     let ((r, a), effect) = (places[k], &terms.mix.effects[k]);
     let l = found.best.factors[r].nrows();
     let b: Vec<f64> = found.effects[r].iter().skip(a).step_by(l).copied().collect();
-    let Some(inverse) = terms.inverse(k) else { return b };
+    let inverse = match terms.precision(k) {
+        Precision::Identity => return b,
+        Precision::Sparse(p) => return p.transpose_times(&b),
+        Precision::Dense(inverse) => inverse,
+    };
     let b = Mat::from_fn(b.len(), 1, |i, _| b[i]);
-    let solved = product(inverse.as_ref(), b.as_ref(), Par::Seq);
+    let solved = product(inverse, b.as_ref(), Par::Seq);
     let solved: Vec<f64> = (0..solved.nrows()).map(|i| solved[(i, 0)]).collect();
     effect.kernel.factor_times(effect.index, &solved).unwrap_or(solved)
 }
