@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 pub use rustfft::Fft;
 
+/// One transform an axis.
+pub type Transforms = Vec<Arc<dyn Fft<f64>>>;
+
 /// The transforms of these lengths, forward and backward, unscaled. Those of equal length are shared.
 #[must_use]
-pub fn transforms(lengths: &[usize]) -> (Vec<Arc<dyn Fft<f64>>>, Vec<Arc<dyn Fft<f64>>>) {
+pub fn transforms(lengths: &[usize]) -> (Transforms, Transforms) {
     let mut planner = rustfft::FftPlanner::new();
     lengths
         .iter()

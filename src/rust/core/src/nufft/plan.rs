@@ -5,8 +5,7 @@ use super::kernel::SpreadingKernel;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use faer::c64;
-use fastlmm_fft::{Fft, transforms};
-use std::sync::Arc;
+use fastlmm_fft::{Transforms, transforms};
 
 /// Modes, tolerance, gridding kernel and transforms of one size: made once, used for any number of points.
 ///
@@ -29,8 +28,8 @@ use std::sync::Arc;
 pub struct Plan {
     pub(super) axes: [Axis; 3],
     pub(super) kernel: SpreadingKernel,
-    pub(super) forward: Vec<Arc<dyn Fft<f64>>>,
-    pub(super) backward: Vec<Arc<dyn Fft<f64>>>,
+    pub(super) forward: Transforms,
+    pub(super) backward: Transforms,
 }
 
 impl Plan {
