@@ -7,7 +7,7 @@
 #' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`. `correlation = TRUE` adds the correlations as
 #'   attribute `correlation`. `full = TRUE`: the joint covariance of random and fixed effects, `b - predicted b` (all ids of K, in the order of `getME(fit, "b")`)
 #'   and `beta`, given the variances.
-#' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`.
+#' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`; of a fit with `residual = ~ site` that of the first level, `sqrt(fit$residual$variance)` has all.
 #' * `logLik()`: the log-likelihood with all its constants. `df` counts the fixed effects that are in the model and the
 #'   variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
 #'   it is comparable between fits with the same fixed effects only; packages that subtract `log|X'X|` differ by half of
@@ -138,7 +138,7 @@ model.matrix.fastlmm <- function(object, type = c("fixed", "random"), data = NUL
 weights.fastlmm <- function(object, type = c("prior", "working"), ...) {
   check_arguments(...)
   one_of(type, c("prior", "working"))
-  naresid(object$na.action, prior_weights(object))
+  naresid(object$na.action, if (has_levels(object)) object$residual$prior else prior_weights(object))
 }
 
 is_reml <- function(fit) fit$method == "REML"

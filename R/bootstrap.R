@@ -72,7 +72,7 @@ boot_parameters <- function(fit) {
   covariance <- effect_covariance(fit)
   one <- function(what, k, l) {
     switch(what,
-      sigma_u = sqrt(fit$sigma2[[k]]), sigma_e = sqrt(fit$sigma2_e), h2 = fit$h2[[k]], beta = fit$coefficients[[fit$kept[k]]],
+      sigma_u = sqrt(fit$sigma2[[k]]), sigma_e = sqrt(if (k > 0) fit$residual$variance[[k]] else fit$sigma2_e), h2 = fit$h2[[k]], beta = fit$coefficients[[fit$kept[k]]],
       correlation = covariance[k, l] / sqrt(covariance[k, k] * covariance[l, l])
     )
   }
@@ -86,7 +86,7 @@ boot_table <- function(fit) {
 
 # ---- one random effect: all draws at once ---------------------------------------------------------------
 
-shares_rotation <- function(fit) length(fit$random) == 1 && !is_gp_fit(fit) && !is_sparse_fit(fit)
+shares_rotation <- function(fit) length(fit$random) == 1 && !is_gp_fit(fit) && !is_sparse_fit(fit) && !has_levels(fit)
 
 drawn_responses <- function(fit, R, kept) {
   Y <- population_fit(fit) + random_fit(fit, kept) + residual_draws(fit, R) + random_draws(fit, R, !kept)

@@ -4,7 +4,7 @@
 #' precision on the exact profile; see [profile.fastlmm()] for the criterion. A bound that lies on the border of the
 #' range is that border (`0`, `1` or `Inf`). Wald intervals exist for the fixed effects only: a normal approximation on
 #' a bounded parameter misleads, so the variances and `h2` are `NA` there, as in `lme4`. Aliased coefficients are `NA`,
-#' and so, with a warning, is what a degenerate fit leaves undefined.
+#' and so, with a warning, is what a degenerate fit leaves undefined. Fits with a residual variance for each level (`residual = ~ site`) have Wald and bootstrap intervals; their residual standard deviations are `.sigma.<level>`.
 #'
 #' @param object a fit by [fastlmm_fit()], or a profile of one.
 #' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
@@ -31,7 +31,10 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   method <- one_of(method, c("profile", "Wald", "boot", "exact"), interval_habits)
   if (method == "boot") return(boot_intervals(object, table, level, nsim, boot.type, seed, tails, oldNames))
   if (method == "exact") return(exact_intervals(object, table, level, nsim, seed, tails, oldNames))
-  if (method == "profile") table <- without_undefined(object, table)
+  if (method == "profile") {
+    check_profiled(object)
+    table <- without_undefined(object, table)
+  }
   intervals <- switch(method, profile = profile_intervals, Wald = wald_intervals)
   limits <- intervals(object, table, tails)
   better <- better_variances(limits)

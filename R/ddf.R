@@ -20,8 +20,8 @@ test_table <- function(fit, df) {
 check_ddf <- function(fit) {
   reason <- if (is_gp_fit(fit)) {
     "are not known for fits with gp(), whose length scale is estimated too"
-  } else if (length(fit$random) > 1 || is_sparse_fit(fit)) {
-    "are offered for one random effect and a residual variance that is estimated"
+  } else if (length(fit$random) > 1 || is_sparse_fit(fit) || has_levels(fit)) {
+    "are offered for one random effect and one residual variance that is estimated"
   } else if (!is_reml(fit)) {
     "need a REML fit"
   }

@@ -34,6 +34,8 @@
 #'   `options(na.action =)`, as in `lm()`: [na.omit()] where nobody has set it.
 #' @param contrasts list of contrasts, as for [model.matrix()].
 #' @param sigma2_e residual variance of a row of weight 1 where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances `vi`, as in a meta-analysis. It is held, and is no parameter of the fit (`df`). `NULL`: estimated.
+#' @param residual a residual variance for each level of a factor: `~ site`, a variable of `data`, or `~ site:year` of two. `sigma2_e` is then that of the first level, and `fit$residual` has `variance`, their `ratio` to the first and
+#'   `se`, by levels. Random effects may be any that are offered without it; not beside [gp()], `sigma2_e`, or several responses. Standard errors of all variances allow for all of them; profiles are refused, see [confint.fastlmm()] for what there is.
 #' @param control settings by [fastlmm_control()].
 #' @param relmat synonym of `K`.
 #' @param ... not used; an unknown argument is an error.
@@ -56,6 +58,7 @@
 #'     effects `"variance 0: "` and which, which are in `zero` too),
 #'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`, `route`
 #'     (`"rotated"`; `"sparse"`: correlated terms, and several random effects without a kernel and with many levels, by penalised least squares; both give the same fit), of correlated terms `singular`, the groups whose covariance is}
+#'   \item{residual}{of fits with `residual`: list of `variance`, `ratio`, `se` by levels, `level` of each row, `prior` weights (`weights` of the fit are these over the ratios), `log_ratio_vcov`}
 #'   \item{relative}{of fits with correlated terms: T, lower triangular, with `sigma2_e T T'` the covariance of all effects of an id over that of the ids; [VarCorr()] has it by groups}
 #'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
 #'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
@@ -101,19 +104,21 @@
 #' predict(fit, data.frame(x = 0, id = "i35"), se.fit = TRUE)
 #' @export
 fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
-                        na.action = getOption("na.action"), contrasts = NULL, sigma2_e = NULL, control = fastlmm_control(), relmat = NULL, ...) {
+                        na.action = getOption("na.action"), contrasts = NULL, sigma2_e = NULL, residual = NULL, control = fastlmm_control(), relmat = NULL, ...) {
   check_arguments(...)
   call <- match.call()
   method <- one_of(method, c("REML", "ML"))
   control <- check_control(control)
   sigma2_e <- known_residual(sigma2_e)
+  by <- residual_term(residual)
   if (inherits(formula, "fastlmm_gp_table")) return(fit_gp_table(formula, method, control, call))
   data <- as_data_frame(data)
   parts <- split_formula(formula, data, parent.frame())
   extras <- Filter(Negate(is.null), list(weights = substitute(weights), offset = substitute(offset), subset = substitute(subset)))
   call[names(extras)] <- extras
   na.action <- as_na_action(na.action)
-  design <- mold_design(parts, data, extras, na.action, contrasts)
+  design <- mold_design(parts, data, c(extras, if (!is.null(by)) list(residual = by)), na.action, contrasts)
+  refuse_levels(by, sigma2_e, !is.null(parts$gp), design$y)
   if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses with data behind them, which slamglmm_fit() takes and fastlmm_fit() does not"))
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   if (!is.null(sigma2_e) && (!is.null(parts$gp) || is.matrix(design$y))) abort_known("is offered for one response without gp()")
@@ -123,10 +128,12 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   random <- mold_random(one_kernel(K, relmat), parts, design, control, whole = !is.matrix(design$y))
   model <- new_model(parts, design, random, method, control, call)
   model$given <- sigma2_e
+  model$residual <- residual_levels(by, design$frame)
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
 estimate <- function(model) {
+  if (!is.null(model$residual)) return(estimate_levels(model))
   if (length(model$random) > 1 || !is.null(model$given)) return(without_confounded(model))
   random <- model$random[[1]]
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))

@@ -37,7 +37,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   warn_not_estimable(targets)
   fit <- pad_targets(targets, mean)
   if (!se.fit && interval == "none") return(fit)
-  with_interval(object, targets, fit, pmax(gp_variance(object, targets), 0), interval, level, se.fit, is.null(newdata))
+  with_interval(object, targets, fit, pmax(gp_variance(object, targets), 0), interval, level, se.fit, row_noise(object, newdata, interval))
 }
 
 # Which of the random effects are asked for

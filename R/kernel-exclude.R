@@ -51,6 +51,7 @@ new_excluded <- function(model, found, W) {
 check_excludable <- function(fit) {
   if (!inherits(fit, "fastlmm")) abort_exclude(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   random <- fit$random
+  if (is_sparse_fit(fit) || has_levels(fit)) abort_exclude("needs a fit with one residual variance that is estimated")
   if (length(random) > 1) abort_exclude("needs a fit with one kernel; this one has several")
   if (!is_lowrank(random[[1]]$kernel) || is_eigen(random[[1]]$kernel)) {
     abort_exclude("needs a fit with a factor, K = kernel_lowrank(W): the columns are those of W")

@@ -125,7 +125,7 @@ get_variance.fastlmm <- function(x, component = "all", verbose = TRUE, ...) {
   random <- row_variances(x)
   intercept <- vapply(x$random, function(one) is_process(one$kernel) || coefficient_name(one) == "(Intercept)", NA)
   found <- list(
-    var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = x$sigma2_e, var.distribution = x$sigma2_e, var.dispersion = 0,
+    var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = mean_residual_variance(x), var.distribution = mean_residual_variance(x), var.dispersion = 0,
     var.intercept = x$sigma2[intercept], var.slope = if (any(!intercept)) x$sigma2[!intercept]
   )
   if (is.null(names(found$var.intercept)) && length(found$var.intercept) > 0) names(found$var.intercept) <- names(x$random)[intercept]

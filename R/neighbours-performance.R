@@ -43,7 +43,7 @@ found_r2 <- function(r2) {
 
 adjusted_icc <- function(fit) {
   random <- sum(row_variances(fit))
-  random / (random + fit$sigma2_e)
+  random / (random + mean_residual_variance(fit))
 }
 
 #' @exportS3Method performance::model_performance fastlmm_mlm

@@ -61,7 +61,7 @@ new_fastlmm <- function(model, found) {
       sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
-      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + parameter_count(model$random) + is.null(model$given), status = optimum$status
+      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + parameter_count(model$random) + as.numeric(is.null(model$given)), status = optimum$status
     ), found["relative"[!is.null(found$relative)]], model["given"[!is.null(model$given)]]),
     class = "fastlmm"
   )

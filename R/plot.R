@@ -43,7 +43,7 @@ draw_fit <- function(fit, which, level, ...) {
 # The pictures of the panel that a fit has
 panel_pictures <- function(fit) {
   has_effects <- fit$status == "ok" && any(fit$sigma2 > 0)
-  has_profile <- length(fit$random) == 1 && !is_sparse_fit(fit) && !"h2" %in% undefined_parameters(fit) && is.finite(fit$logLik)
+  has_profile <- length(fit$random) == 1 && !is_sparse_fit(fit) && !has_levels(fit) && !"h2" %in% undefined_parameters(fit) && is.finite(fit$logLik)
   c("residuals", "qq", if (has_effects) "effects", if (has_profile) "profile" else "observed")
 }
 

@@ -69,7 +69,7 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
   fit <- pad_targets(targets, target_mean(object, targets, sources))
   if (!se.fit && interval == "none") return(fit)
   variance <- target_variance(object, targets, sources, k_diag)
-  with_interval(object, targets, fit, pmax(variance, 0), interval, level, se.fit, is.null(newdata))
+  with_interval(object, targets, fit, pmax(variance, 0), interval, level, se.fit, row_noise(object, newdata, interval))
 }
 
 # ---- intervals ------------------------------------------------------------------------------------------
@@ -86,13 +86,18 @@ wanted_interval <- function(interval, level, re.form, random.only) {
 
 abort_interval <- function(message) abort_fastlmm("interval", paste0("no prediction interval: ", message))
 
+# Residual variance in each row of a prediction, of new ones for the weight 1
+row_noise <- function(fit, newdata, interval) {
+  if (is.null(newdata)) return(if (interval == "prediction") fit$sigma2_e / prior_weights(fit) else numeric(fit$nobs))
+  if (interval == "prediction") new_residual_variance(fit, newdata) else numeric(nrow(as_data_frame(newdata)))
+}
+
 # As predict.lm() gives it
-with_interval <- function(fit, targets, mean, variance, interval, level, se.fit, own) {
+with_interval <- function(fit, targets, mean, variance, interval, level, se.fit, noise) {
   errors <- pad_targets(targets, sqrt(variance))
   value <- mean
   if (interval != "none") {
-    noise <- if (interval == "confidence") 0 else fit$sigma2_e / if (own) prior_weights(fit)[targets$complete] else 1
-    half <- stats::qt((1 + level) / 2, fit$nobs - fit$rank) * pad_targets(targets, sqrt(variance + noise))
+    half <- stats::qt((1 + level) / 2, fit$nobs - fit$rank) * pad_targets(targets, sqrt(variance + noise[targets$complete]))
     value <- cbind(fit = mean, lwr = mean - half, upr = mean + half)
   }
   if (se.fit) list(fit = value, se.fit = errors, residual.scale = sigma(fit)) else value

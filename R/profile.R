@@ -30,6 +30,7 @@
 #' @export
 profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
   check_arguments(...)
+  check_profiled(fitted)
   table <- select_parameters(fitted, if (!is.null(which)) read_names(which, "which"))
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
@@ -109,17 +110,22 @@ parameter_table <- function(fit) {
   shares <- if (n == 1) "h2" else if (!has_blocks(fit)) paste0("h2.", names(fit$random))
   s <- length(shares)
   is_sd <- of_effects$what == "sigma_u"
+  residual <- residual_names(fit)
+  e <- length(residual)
   table <- data.frame(
-    name = make.unique(c(sprintf(".sig%02d", seq_len(m)), ".sigma", shares, names(fit$coefficients), "delta")),
-    what = c(of_effects$what, rep(c("sigma_e", "h2", "beta", "delta"), c(1, s, p, 1))),
-    column = c(defined_column(fit, of_effects), 0L, seq_len(s), match(seq_len(p), fit$kept), 0L),
-    second = c(of_effects$second, rep(0L, 1 + s + p + 1)),
-    lower = c(ifelse(is_sd, 0, -1), rep(c(0, -Inf, 0), c(1 + s, p, 1))),
-    upper = c(ifelse(is_sd, Inf, 1), rep(c(Inf, 1, Inf), c(1, s, p + 1)))
+    name = make.unique(c(sprintf(".sig%02d", seq_len(m)), residual, shares, names(fit$coefficients), "delta")),
+    what = c(of_effects$what, rep(c("sigma_e", "h2", "beta", "delta"), c(e, s, p, 1))),
+    column = c(defined_column(fit, of_effects), if (has_levels(fit)) seq_len(e) else 0L, seq_len(s), match(seq_len(p), fit$kept), 0L),
+    second = c(of_effects$second, rep(0L, e + s + p + 1)),
+    lower = c(ifelse(is_sd, 0, -1), rep(c(0, -Inf, 0), c(e + s, p, 1))),
+    upper = c(ifelse(is_sd, Inf, 1), rep(c(Inf, 1, Inf), c(e, s, p + 1)))
   )
   # what is given is no parameter
-  table[!(table$what == "delta" & (n > 1 || is_sparse_fit(fit))) & !(table$what == "sigma_e" & !is.null(fit$given)), ]
+  table[!(table$what == "delta" & (n > 1 || is_sparse_fit(fit) || has_levels(fit))) & !(table$what == "sigma_e" & !is.null(fit$given)), ]
 }
+
+# Of the residual standard deviations
+residual_names <- function(fit) if (has_levels(fit)) paste0(".sigma.", names(fit$residual$variance)) else ".sigma"
 
 # A correlation with an effect of variance 0 is not defined.
 defined_column <- function(fit, parameters) {

@@ -44,6 +44,7 @@ stored_model <- function(fit) {
     "call", "formula", "terms", "frame", "xlevels", "contrasts", "y", "offset", "weights", "random", "na.action", "rows", "method", "control"
   )]
   model$given <- fit$given
+  model$residual <- fit$residual[c("expr", "level", "prior")]
   model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
   model$X <- model.matrix(fit)
   model
@@ -200,6 +201,7 @@ with_stored_frame <- function(call, fit, changed) {
   call$data <- fit$frame
   if (!"subset" %in% changed) call$subset <- NULL
   for (name in setdiff(intersect(c("weights", "offset"), names(call)), changed)) call[[name]] <- as.name(paste0("(", name, ")"))
+  if ("residual" %in% setdiff(names(call), changed) && has_levels(fit)) call$residual <- call("~", as.name("(residual)"))
   missing <- setdiff(expression_variables(call$formula), c(names(fit$frame), "."))
   env <- environment(fit$formula)
   missing <- Filter(function(name) !exists(name, envir = env), missing)

@@ -42,7 +42,7 @@ simulate_new <- function(fit, nsim, seed, re.form, newdata) {
   state <- seed_generator(seed)
   on.exit(state$restore())
   mean <- drop(design$X[, fit$kept, drop = FALSE] %*% fit$coefficients[fit$kept]) + design$offset
-  draws <- mean + sqrt(fit$sigma2_e) * matrix(rnorm(n * nsim), ncol = nsim)
+  draws <- mean + sqrt(new_residual_variance(fit, as_data_frame(newdata))) * matrix(rnorm(n * nsim), ncol = nsim)
   for (labels in blocks_of(fit$random)) {
     own <- match(labels, names(fit$random))
     root <- sqrt(fit$sigma2_e) * relative_root(fit)[own, own, drop = FALSE]

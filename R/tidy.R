@@ -108,7 +108,7 @@ tidy_ran_pars <- function(fit, scales, interval) {
   name <- ifelse(is.na(table$var2), ifelse(is.na(table$var1), "Observation", table$var1), paste0(table$var1, ".", table$var2))
   rows <- ran_pars_rows(table$grp, paste0(what, name), table[[scales]])
   if (is_gp_fit(fit)) return(tidy_gp_pars(fit, rows, is_sd, interval))
-  limits <- interval(c(covariance_names(fit), if (is.null(fit$given)) ".sigma" else NA))
+  limits <- interval(c(covariance_names(fit), if (is.null(fit$given)) residual_names(fit) else NA))
   if (!is_sd && !is.null(limits)) {
     limits <- limits^2
     limits[!is.na(table$var2), ] <- NA

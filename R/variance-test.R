@@ -47,6 +47,8 @@ check_variance_test <- function(fit) {
     "a length scale has no meaning where the variance is zero; anova() and confint() are approximate"
   } else if (length(fit$random) > 1) {
     "offered for one random effect: with several the distribution depends on the other variances; bootstrap() draws from the fit without the effect"
+  } else if (has_levels(fit)) {
+    "a null distribution is known for one residual variance; anova() is approximate"
   } else if (!is.null(fit$given)) {
     "the residual variance is given; anova() and confint() are approximate"
   } else if (!is_reml(fit)) {

@@ -1,0 +1,146 @@
+# A residual variance for each level of a factor: against nlme's varIdent(), and against the restricted likelihood of a dense V with a kernel.
+
+expect_as_nlme <- function(fit, theirs) {
+  sd <- theirs$sigma * coef(theirs$modelStruct$varStruct, unconstrained = FALSE, allCoef = TRUE)
+  expect_equal(fit$logLik, as.numeric(logLik(theirs)), tolerance = 1e-8)
+  expect_equal(attr(logLik(fit), "df"), attr(logLik(theirs), "df"))
+  expect_equal(sqrt(fit$residual$variance), sd[names(fit$residual$variance)], tolerance = 5e-4)
+  expect_equal(fixef(fit), nlme::fixef(theirs), tolerance = 1e-4)
+  expect_equal(unname(vcov(fit)), unname(vcov(theirs)), tolerance = 2e-3)
+}
+
+orthodont <- function() {
+  data <- as.data.frame(nlme::Orthodont)
+  data$Subject <- factor(as.character(data$Subject))
+  data
+}
+
+test_that("one random effect, independent and correlated ones are nlme's", {
+  skip_if_not_installed("nlme")
+  data <- orthodont()
+  for (method in c("REML", "ML")) {
+    fit <- fastlmm_fit(distance ~ age + (1 | Subject), data, method = method, residual = ~Sex)
+    theirs <- nlme::lme(distance ~ age, random = ~ 1 | Subject, data, method = method, weights = nlme::varIdent(form = ~ 1 | Sex))
+    expect_as_nlme(fit, theirs)
+    expect_equal(unname(sqrt(fit$sigma2)), as.numeric(nlme::VarCorr(theirs)[1, "StdDev"]), tolerance = 5e-4)
+  }
+  slopes <- fastlmm_fit(distance ~ age + (age | Subject), data, residual = ~Sex)
+  theirs <- nlme::lme(distance ~ age, random = ~ age | Subject, data, weights = nlme::varIdent(form = ~ 1 | Sex))
+  expect_as_nlme(slopes, theirs)
+  oats <- as.data.frame(nlme::Oats)
+  oats$plot <- factor(paste(oats$Block, oats$Variety))
+  oats$Block <- factor(as.character(oats$Block))
+  oats$level <- factor(oats$nitro)
+  nested <- fastlmm_fit(yield ~ nitro + (1 | Block) + (1 | plot), oats, residual = ~level)
+  theirs <- nlme::lme(yield ~ nitro, random = ~ 1 | Block / Variety, nlme::Oats, weights = nlme::varIdent(form = ~ 1 | nitro))
+  expect_as_nlme(nested, theirs)
+})
+
+# 60 ids with a kernel, 2 rows each, three sites of different variances, weights
+sites <- function() {
+  set.seed(21)
+  m <- 60
+  ids <- paste0("i", seq_len(m))
+  K <- tcrossprod(matrix(rnorm(m * 80), m)) / 80
+  dimnames(K) <- list(ids, ids)
+  data <- data.frame(id = rep(ids, 2), x = rnorm(2 * m), site = factor(sample(c("a", "b", "c"), 2 * m, TRUE)), w = sample(1:3, 2 * m, TRUE))
+  effect <- drop(t(chol(K)) %*% rnorm(m))
+  data$y <- data$x + effect[match(data$id, ids)] + rnorm(2 * m) * c(0.4, 0.8, 1.6)[data$site] / sqrt(data$w)
+  list(data = data, K = K)
+}
+
+site_definition <- function(world, p, method) {
+  data <- world$data
+  at <- match(data$id, rownames(world$K))
+  V <- p[1] * world$K[at, at] + diag(p[-1][data$site] / data$w)
+  X <- cbind(1, data$x)
+  inverse <- solve(V)
+  vcov <- solve(crossprod(X, inverse %*% X))
+  r <- data$y - drop(X %*% (vcov %*% crossprod(X, inverse %*% data$y)))
+  log_det <- function(A) as.numeric(determinant(A)$modulus)
+  n <- nrow(data) - if (method == "REML") 2 else 0
+  -(n * log(2 * pi) + log_det(V) - (if (method == "REML") log_det(vcov) else 0) + sum(r * (inverse %*% r))) / 2
+}
+
+test_that("with a kernel and weights the fit is the optimum of the definition, and so are its errors", {
+  world <- sites()
+  for (method in c("REML", "ML")) {
+    fit <- fastlmm_fit(y ~ x + (1 | id), world$data, K = world$K, weights = w, residual = ~site, method = method)
+    p <- unname(c(fit$sigma2, fit$residual$variance))
+    expect_equal(fit$logLik, site_definition(world, p, method), tolerance = 1e-9)
+    best <- stats::optim(log(p) + 0.2, function(l) -site_definition(world, exp(l), method), method = "BFGS", control = list(reltol = 1e-13), hessian = TRUE)
+    expect_equal(fit$logLik, -best$value, tolerance = 1e-7)
+    expect_equal(log(p), best$par, tolerance = 1e-3)
+    expect_equal(unname(c(fit$se$sigma2, fit$residual$se)) / p, unname(sqrt(diag(solve(best$hessian)))), tolerance = 0.01)
+    expect_equal(unname(fit$se$sigma2_e), unname(fit$residual$se[1]), tolerance = 1e-8)
+  }
+})
+
+test_that("units and the order of levels change nothing", {
+  world <- sites()
+  fit <- fastlmm_fit(y ~ x + (1 | id), world$data, K = world$K, residual = ~site)
+  turned <- transform(world$data, y = 1000 * y + 7, site = factor(site, levels = c("c", "a", "b")))
+  other <- fastlmm_fit(y ~ x + (1 | id), turned, K = world$K, residual = ~site)
+  expect_equal(other$residual$variance[names(fit$residual$variance)], 1e6 * fit$residual$variance, tolerance = 1e-5)
+  expect_equal(other$residual$se[names(fit$residual$se)], 1e6 * fit$residual$se, tolerance = 1e-3)
+  expect_equal(unname(other$sigma2), unname(1e6 * fit$sigma2), tolerance = 1e-5)
+  expect_equal(anova(update(fit, residual = NULL, method = "ML"), update(fit, method = "ML"))$Df[2], 2)
+})
+
+test_that("verbs know the variances of the levels", {
+  world <- sites()
+  data <- world$data
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = world$K, weights = w, residual = ~site)
+  variance <- fit$residual$variance
+  expect_identical(unname(weights(fit)), as.numeric(data$w))
+  table <- as.data.frame(VarCorr(fit))
+  expect_equal(table$vcov, unname(c(fit$sigma2, variance)))
+  expect_identical(table$var1[-1], c("a", "b", "c"))
+  expect_output(print(summary(fit)), "Residual +a ")
+  expect_equal(unname(residuals(fit, "pearson")), unname(residuals(fit) * sqrt(data$w * variance[["a"]] / variance[data$site])), tolerance = 1e-10)
+  expect_equal(refit(fit)$logLik, fit$logLik, tolerance = 1e-10)
+  # ranef() by the definition
+  at <- match(data$id, rownames(world$K))
+  V <- fit$sigma2 * world$K[at, at] + diag(variance[data$site] / data$w)
+  r <- data$y - drop(cbind(1, data$x) %*% fixef(fit))
+  expect_equal(unname(ranef(fit)$id[rownames(world$K), 1]), unname(drop(fit$sigma2 * world$K[, at] %*% solve(V, r))), tolerance = 1e-7)
+  new <- data.frame(x = 0, id = "i1", site = c("a", "b", "c"))
+  found <- predict(fit, new, interval = "prediction", se.fit = TRUE)
+  half <- qt(0.975, nrow(data) - 2) * sqrt(found$se.fit^2 + variance)
+  expect_equal(unname(found$fit[, "upr"] - found$fit[, "fit"]), unname(half), tolerance = 1e-8)
+  drawn <- simulate(fit, 4000, seed = 1, newdata = new, re.form = NULL)
+  expect_equal(apply(as.matrix(drawn), 1, var), unname(variance), tolerance = 0.1, ignore_attr = TRUE)
+  drawn <- simulate(fit, 2000, seed = 1, re.form = NULL)
+  expect_equal(unname(apply(as.matrix(drawn), 1, var)[1:9]), unname(variance[data$site] / data$w)[1:9], tolerance = 0.15)
+  boot <- bootstrap(fit, R = 3, seed = 1)
+  expect_equal(unname(boot$t0[paste0(".sigma.", c("a", "b", "c"))]), unname(sqrt(variance)))
+  expect_true(all(is.finite(confint(fit, "beta_", method = "Wald"))))
+  # data and kernel are gone: the stored ones are taken
+  alone <- local({
+    world <- sites()
+    data <- world$data
+    fit <- fastlmm_fit(y ~ x + (1 | id), data, K = world$K, weights = w, residual = ~site)
+    rm(data, world)
+    fit
+  })
+  rm(data, world)
+  expect_equal(suppressMessages(update(alone, method = "REML"))$logLik, fit$logLik, tolerance = 1e-8)
+})
+
+test_that("what variances by level cannot be is refused", {
+  world <- sites()
+  data <- transform(world$data, one = "a", y2 = y + x)
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = ~site)
+  expect_refused(fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = y ~ site), "residual")
+  expect_refused(fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = "site"), "residual")
+  expect_refused(fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = ~x), "residual")
+  expect_refused(fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = ~one), "residual")
+  expect_refused(fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = ~site, sigma2_e = 1), "sigma2_e")
+  expect_refused(fastlmm_fit(cbind(y, y2) ~ x + (1 | id), data, K = world$K, residual = ~site), "residual")
+  expect_refused(profile(fit), "no_profile")
+  expect_refused(confint(fit), "no_profile")
+  expect_refused(fastlmm_scan(fit, matrix(rnorm(120), 120), progress = FALSE), "scan")
+  expect_refused(summary(fit, df = "satterthwaite"), "ddf")
+  expect_refused(test_variance(fit), "variance_test")
+  expect_refused(predict(fit, data.frame(x = 0, id = "i1", site = "d"), interval = "prediction"), "residual")
+})
