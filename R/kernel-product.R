@@ -7,7 +7,7 @@
 #'
 #' Beside `(1 | id:env)` there usually belong terms for its parts, `(1 | id)` with the same kernel and `(1 | env)`, or `env` as a fixed effect.
 #'
-#' @param ... two or more kernels, each named by its variable in the term: a matrix, a `Matrix`, a data frame, one by [kernel_markers()] or [kernel_lowrank()], or `NULL` for the identity; not all of them `NULL`.
+#' @param ... two or more kernels, each named by its variable in the term: a matrix, a `Matrix`, a data frame, one by [kernel_markers()], [kernel_lowrank()] or [kernel_precision()], or `NULL` for the identity; not all of them `NULL`.
 #' @param x a product by `kernel_product()`.
 #' @return An object of class `fastlmm_product`, for `K = list("id:env" = ...)` of [fastlmm_fit()] and [slamglmm_fit()], for a part of [kernel_mix()], and for `K` of [predict.fastlmm()]. The kernel of the fit is a matrix between the levels that occur.
 #'

@@ -105,6 +105,10 @@ test_that("kernels may be of any class, and there may be three", {
     expect_equal(fit$logLik, expected$logLik, tolerance = 1e-9)
     expect_equal(predict(fit, given$new, se.fit = TRUE), predict(expected, given$new, se.fit = TRUE), tolerance = 1e-6)
   }
+  sparse <- structure(solve(given$A + diag(18)), dimnames = dimnames(given$A))
+  by_precision <- fastlmm_fit(y ~ x + (1 | id:env), given$data, K = kernel_product(id = kernel_precision(sparse), env = given$E))
+  by_matrix <- fastlmm_fit(y ~ x + (1 | id:env), given$data, K = kernel_product(id = given$A + diag(18), env = given$E))
+  expect_equal(predict(by_precision, given$new, se.fit = TRUE), predict(by_matrix, given$new, se.fit = TRUE), tolerance = 1e-6)
   S <- matrix(c(1, 0.6, 0.6, 1), 2, dimnames = list(c("m", "f"), c("m", "f")))
   data <- transform(given$data, sex = c("m", "f")[rep])
   three <- fastlmm_fit(y ~ x + (1 | id:sex:env), data, K = kernel_product(env = given$E, id = given$A, sex = S))
