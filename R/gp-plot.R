@@ -5,14 +5,14 @@
 #' data, or where something is held over partial residuals: the curve plus the residuals. With two coordinates a map of the mean, and one of its standard error, with the places of the
 #' data. With three a map for the middle of the third.
 #'
-#' @param x a fit by [fastlmm_fit()] with a [gp()] term.
-#' @param which with two or three coordinates: `"mean"`, `"se"`, or both, side by side.
+#' @param x,object a fit by [fastlmm_fit()] with a [gp()] term.
+#' @param which with two or three coordinates: `"mean"`, `"se"`, or both, side by side; `autoplot()` draws one.
 #' @param n points of the curve, or of each side of the map.
 #' @param points draw the data? At most 5000 are drawn.
 #' @param xlab,ylab,main labels.
 #' @param col colours of maps.
-#' @param ... passed to [plot()] (one coordinate) or [image()].
-#' @return The drawn values, invisibly: a data frame of coordinates, `fit` and `se`.
+#' @param ... passed to [plot()] (one coordinate) or [image()]; `autoplot()`: not used.
+#' @return `plot()`: the drawn values, invisibly: a data frame of coordinates, `fit` and `se`. `autoplot()`: a `ggplot` object.
 #' @examples
 #' plot(fastlmm_fit(mag ~ depth + gp(long, lat), quakes), n = 40)
 #' @export
@@ -21,9 +21,7 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   d <- length(x$gp$axes)
   read_arguments()
   points <- read_flag(points, "points")
-  if (!is.null(n) && !is_count(n)) abort_fastlmm("n", paste("n, points of an axis, must be a whole number of at least 1, not", code_text(n)))
-  if (!is.null(n)) check_matrix_memory(n^length(x$gp$axes), 8, sprintf("a grid of %.0f points an axis", n))
-  grid <- gp_plot_grid(x, if (is.null(n)) c(300, 80, 80)[d] else n)
+  grid <- gp_plot_grid(x, gp_plot_points(n, d))
   name <- gp_axis_labels(x)
   if (is.null(xlab)) xlab <- name[1]
   if (d == 1) {
@@ -37,6 +35,14 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
   }
   for (one in which) gp_map(x, grid, one, points, xlab, if (is.null(ylab)) name[2] else ylab, main, col, ...)
   invisible(grid)
+}
+
+# Points of an axis
+gp_plot_points <- function(n, d) {
+  if (is.null(n)) return(c(300, 80, 80)[d])
+  if (!is_count(n)) abort_fastlmm("n", paste("n, points of an axis, must be a whole number of at least 1, not", code_text(n)))
+  check_matrix_memory(n^d, 8, sprintf("a grid of %.0f points an axis", n))
+  n
 }
 
 # With their units, but for dates and times of a curve, whose axis says them

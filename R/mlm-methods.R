@@ -251,13 +251,19 @@ response_intervals <- function(term, fit, z) {
 #' @export
 plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
   read_arguments()
-  check_shown(n)
-  table <- confint(x, "h2", level)
-  shown <- head(table[order(-table$estimate, na.last = NA), ], n)
-  if (nrow(shown) == 0) abort_fastlmm("no_h2", "no response has an h2 to plot; see as.data.frame(fit)$status")
+  shown <- largest_h2(x, level, n)
   at <- rev(seq_len(nrow(shown)))
   plot(shown$estimate, at, xlim = c(0, 1), xlab = xlab, ylab = ylab, yaxt = "n", pch = 19, ...)
   graphics::segments(shown$lower, at, shown$upper, at)
-  graphics::axis(2, at, if (length(unique(shown$term)) > 1) paste(shown$response, shown$term) else shown$response, las = 1, cex.axis = 0.7)
+  graphics::axis(2, at, shown$label, las = 1, cex.axis = 0.7)
   invisible(x)
+}
+
+largest_h2 <- function(fit, level, n) {
+  check_shown(n)
+  table <- confint(fit, "h2", level)
+  shown <- head(table[order(-table$estimate, na.last = NA), ], n)
+  if (nrow(shown) == 0) abort_fastlmm("no_h2", "no response has an h2 to plot; see as.data.frame(fit)$status")
+  shown$label <- if (length(unique(shown$term)) > 1) paste(shown$response, shown$term) else shown$response
+  shown
 }

@@ -1,18 +1,18 @@
 #' Plots of a fit and of its profile
 #'
-#' Base graphics. `plot(fit)` is a panel of four pictures; one that is asked for by name is drawn alone, where `par()` says, and graphical parameters apply.
+#' `plot(fit)` is a panel of four pictures by base graphics; one that is asked for by name is drawn alone, where `par()` says, and graphical parameters apply. `autoplot(fit)` draws the same by ggplot2, several as panels of one picture.
 #'
 #' Bands of normal quantiles hold each ordered value with probability `level`, if all are independent. Standardised residuals and effects have variance 1 given the variances; those of relatives are
 #' correlated, so that the band is a guide. Above 2000 rows, and where [rstandard()][influence.fastlmm] is not defined, scaled residuals stand for standardised ones.
 #'
-#' @param x a fit by [fastlmm_fit()], or a profile of one.
+#' @param x,object a fit by [fastlmm_fit()], or a profile of one.
 #' @param which one or more of `"residuals"`: scaled Pearson residuals against fitted values, with a smooth; `"qq"`: normal quantiles of the standardised residuals; `"effects"`: of the predicted
 #'   random effects, each over its standard deviation; `"profile"`: the log-likelihood over `h2` as the search saw it, with the estimate, other local optima and the cut-off of the interval;
 #'   `"observed"`: response against fitted values. `NULL`: the first four, as far as the fit has them; without a profile the last.
 #' @param level confidence level of the cut-offs and bands.
 #' @param type `"zeta"` (a straight line where the likelihood is quadratic) or `"logLik"`.
-#' @param ... graphical parameters, to [graphics::plot.default()].
-#' @return `x`, invisibly.
+#' @param ... graphical parameters, to [graphics::plot.default()]; `autoplot()`: not used.
+#' @return `plot()`: `x`, invisibly. `autoplot()`: a `ggplot` object.
 #' @importFrom graphics abline lines par points
 #' @importFrom grDevices n2mfrow
 #' @examples
@@ -22,8 +22,7 @@
 #' plot(profile(fit, c(".sig01", "age")))
 #' @export
 plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
-  choices <- c("residuals", "qq", "effects", "profile", "observed")
-  which <- if (is.null(which)) panel_pictures(x) else one_of(which, choices, several = TRUE)
+  which <- chosen_pictures(x, which)
   check_level(level)
   if (length(which) > 1) {
     old <- par(mfrow = if (length(which) == 2) c(1, 2) else n2mfrow(max(4, length(which))), mar = c(4, 4, 1.5, 1), mgp = c(2.3, 0.8, 0))
@@ -32,6 +31,10 @@ plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
   for (one in which) draw_fit(x, one, level, ...)
   invisible(x)
 }
+
+fit_pictures <- c("residuals", "qq", "effects", "profile", "observed")
+
+chosen_pictures <- function(fit, which) if (is.null(which)) panel_pictures(fit) else one_of(which, fit_pictures, several = TRUE)
 
 draw_fit <- function(fit, which, level, ...) {
   switch(which,
@@ -63,23 +66,32 @@ plot_observed <- function(fit, xlab = "Fitted value", ylab = "Observed value", .
   abline(0, 1, lty = 2)
 }
 
-plot_quantiles <- function(fit, level, main = "", ylab = if (is_standardised(fit)) "Standardised residual" else "Scaled residual", ...) {
+plot_quantiles <- function(fit, level, main = "", ylab = quantile_label(fit), ...) draw_quantiles(quantile_residuals(fit), level, main = main, ylab = ylab, ...)
+
+quantile_label <- function(fit) if (is_standardised(fit)) "Standardised residual" else "Scaled residual"
+
+quantile_residuals <- function(fit) {
   value <- if (is_standardised(fit)) rstandard(fit) else plot_residual(fit)
   value <- value[is.finite(value)]
-  draw_quantiles(if (is_standardised(fit) || all(value == 0)) value else value / sqrt(mean(value^2)), level, main = main, ylab = ylab, ...)
+  if (is_standardised(fit) || all(value == 0)) value else value / sqrt(mean(value^2))
 }
 
 is_standardised <- function(fit) fit$nobs <= 2000 && is.null(projection_reason(fit))
 
-# Against normal quantiles, with the band of independent standard normal values
+# Normal quantiles of so many ordered values, with the band of independent standard normal ones
+normal_band <- function(n, level) {
+  rank <- seq_len(n)
+  band <- lapply(both_tails(level), function(p) qnorm(stats::qbeta(p, rank, n - rank + 1)))
+  data.frame(x = qnorm(stats::ppoints(n)), low = band[[1]], high = band[[2]])
+}
+
 draw_quantiles <- function(value, level, xlab = "Normal quantile", pch = 1, col = 1, ylim = NULL, ...) {
   n <- length(value)
-  rank <- seq_len(n)
-  quantile <- qnorm(stats::ppoints(n))
-  band <- lapply(both_tails(level), function(p) qnorm(stats::qbeta(p, rank, n - rank + 1)))
+  band <- normal_band(n, level)
+  quantile <- band$x
   if (is.null(ylim)) ylim <- range(value, quantile)
   plot(quantile, quantile, type = "n", xlab = xlab, ylim = ylim, ...)
-  graphics::polygon(c(quantile, rev(quantile)), c(band[[1]], rev(band[[2]])), col = "grey92", border = NA)
+  graphics::polygon(c(quantile, rev(quantile)), c(band$low, rev(band$high)), col = "grey92", border = NA)
   abline(0, 1, lty = 2)
   by_size <- order(value)
   points(quantile, value[by_size], pch = rep_len(pch, n)[by_size], col = rep_len(col, n)[by_size])
@@ -87,13 +99,18 @@ draw_quantiles <- function(value, level, xlab = "Normal quantile", pch = 1, col 
 }
 
 # Several effects have a sign each, and a legend.
-plot_effects <- function(fit, level, main = "", ylab = "Standardised random effect", pch = seq_along(drawn), ...) {
+plot_effects <- function(fit, level, main = "", ylab = "Standardised random effect", pch = seq_along(value), ...) {
+  value <- visible_effects(fit)
+  pch <- rep_len(pch, length(value))
+  draw_quantiles(unlist(value), level, main = main, ylab = ylab, pch = rep(pch, lengths(value)), ...)
+  if (length(value) > 1) graphics::legend("topleft", legend = names(value), pch = pch, bty = "n")
+}
+
+# A list, the values of each effect that has a variance
+visible_effects <- function(fit) {
   drawn <- Filter(function(label) fit$sigma2[match(label, names(fit$random))] > 0 && !is_process(fit$random[[label]]$kernel), names(fit$random))
   if (length(drawn) == 0) abort_fastlmm("no_effects", "there are no random effects to draw: their variances are 0, or the fit has a process only")
-  value <- lapply(drawn, standardised_effects, fit = fit)
-  pch <- rep_len(pch, length(drawn))
-  draw_quantiles(unlist(value), level, main = main, ylab = ylab, pch = rep(pch, lengths(value)), ...)
-  if (length(drawn) > 1) graphics::legend("topleft", legend = drawn, pch = pch, bty = "n")
+  lapply(structure(drawn, names = drawn), standardised_effects, fit = fit)
 }
 
 # Predicted effects over their standard deviations: those of the effects less those of what is not known of them. Effects that the data say nothing about are left out.
@@ -110,15 +127,18 @@ standardised_effects <- function(label, fit) {
 
 # Far from the optimum the curve would hide it: five units of log-likelihood below the cut-off are enough.
 plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", type = "l", ylim = NULL, ...) {
-  curve <- fit$profile[is.finite(fit$profile$logLik), ]
-  if (nrow(curve) == 0 || !is.finite(fit$logLik) || is.na(fit$h2)) abort_no_profile(fit)
-  curve <- curve[order(curve$h2), ]
-  cut <- fit$logLik - qchisq(level, 1) / 2
-  if (is.null(ylim)) ylim <- c(max(min(curve$logLik), cut - 5), max(curve$logLik, fit$logLik))
-  plot(curve$h2, curve$logLik, xlab = xlab, ylab = ylab, type = type, ylim = ylim, ...)
-  abline(h = cut, lty = 3)
+  d <- h2_curve(fit, level)
+  plot(d$curve$h2, d$curve$logLik, xlab = xlab, ylab = ylab, type = type, ylim = if (is.null(ylim)) d$ylim else ylim, ...)
+  abline(h = d$cut, lty = 3)
   abline(v = fit$h2, lty = 2)
   points(fit$optimum$local$h2, fit$optimum$local$logLik, pch = 19)
+}
+
+h2_curve <- function(fit, level) {
+  curve <- fit$profile[is.finite(fit$profile$logLik), c("h2", "logLik")]
+  if (nrow(curve) == 0 || !is.finite(fit$logLik) || is.na(fit$h2)) abort_no_profile(fit)
+  cut <- fit$logLik - qchisq(level, 1) / 2
+  list(curve = curve[order(curve$h2), ], cut = cut, ylim = c(max(min(curve$logLik), cut - 5), max(curve$logLik, fit$logLik)))
 }
 
 #' @rdname plot.fastlmm

@@ -3,7 +3,7 @@
 #' The prediction for id `j` is `sigma2 K[j, ] Z' V^-1 (y - X beta)`. K reaches ids without a row in the data as well as
 #' those with one.
 #'
-#' @param object a fit by [fastlmm_fit()].
+#' @param object a fit by [fastlmm_fit()]; `autoplot()`: what `ranef()` gave.
 #' @param condVar add the variance of the effects given the data (and given `beta`, as `lme4` does) as attribute
 #'   `postVar`? It costs a factorisation of K.
 #' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
@@ -15,11 +15,12 @@
 #' @return `ranef()`: a list of class `ranef.fastlmm` with one data frame, named by the grouping factor, with a row for
 #'   each id and a column `(Intercept)` (or the name of the slope); with `condVar` the data frame carries `postVar`, an
 #'   array effects x effects x ids, which holds the covariances between the effects of one id too. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval` and, with `condVar`, `condsd`.
-#'   `coef()`: the same shape, fixed effects plus random effects.
+#'   `coef()`: the same shape, fixed effects plus random effects. `autoplot()`: a `ggplot` object, the effects in the order of their size, with intervals where there are conditional variances.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' head(as.data.frame(ranef(fit)))
 #' head(coef(fit)$Subject)
+#' if (requireNamespace("ggplot2", quietly = TRUE)) ggplot2::autoplot(ranef(fit))
 #' @export
 ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)
