@@ -34,9 +34,9 @@ refit.fastlmm <- function(object, newresp = NULL, ...) {
   report(estimate(model))
 }
 
-# lme4 has a generic of the same name: where ours is found first, lme4's fits still reach theirs.
+# lme4 has a generic of the same name: where ours is found first, lme4's fits still reach theirs. Its generic, called from here, would find this method again.
 #' @exportS3Method generics::refit merMod
-refit.merMod <- function(object, ...) lme4::refit(object, ...)
+refit.merMod <- function(object, ...) utils::getS3method("refit", "merMod", envir = asNamespace("lme4"))(object, ...)
 
 # The model that a fit was estimated from
 stored_model <- function(fit) {

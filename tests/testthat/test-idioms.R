@@ -136,6 +136,7 @@ test_that("tools can ask what kind of fit it is, by our generics and by lme4's",
   expect_equal(REMLcrit(one), lme4::REMLcrit(peer), tolerance = 1e-8)
   expect_equal(REMLcrit(peer), lme4::REMLcrit(peer))
   expect_equal(c(logLik(refitML(one))), c(logLik(lme4::refitML(peer))), tolerance = 1e-8)
+  expect_equal(fixef(refit(peer, rev(getME(peer, "y")))), fixef(lme4::refit(peer, rev(getME(peer, "y")))))
   expect_equal(refitML(one)$call$method, "ML")
   expect_equal(quiet(refitML(many))$method, "ML")
   expect_equal(unname(REMLcrit(many)), -2 * unname(logLik(many)))
