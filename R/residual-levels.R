@@ -7,8 +7,13 @@ most_log_ratio <- 16
 
 residual_term <- function(residual) {
   if (is.null(residual)) return(NULL)
-  if (inherits(residual, "formula") && length(residual) == 2 && !is.numeric(residual[[2]])) return(residual[[2]])
+  if (inherits(residual, "formula") && length(residual) == 2 && !is.numeric(residual[[2]])) return(crossed_levels(residual[[2]]))
   abort_residual(paste("must be a formula without a response, residual = ~ site, or NULL for one residual variance, not", code_text(residual)))
+}
+
+# a:b of any two variables, which R has for factors alone
+crossed_levels <- function(expr) {
+  if (is_call_to(expr, ":")) call("interaction", crossed_levels(expr[[2]]), crossed_levels(expr[[3]]), drop = TRUE) else expr
 }
 
 abort_residual <- function(message) abort_fastlmm("residual", paste("residual", message))

@@ -87,6 +87,15 @@ test_that("units and the order of levels change nothing", {
   expect_equal(anova(update(fit, residual = NULL, method = "ML"), update(fit, method = "ML"))$Df[2], 2)
 })
 
+test_that("levels may be those of two variables", {
+  world <- sites()
+  data <- transform(world$data, year = rep(c("new", "old"), 60), site = as.character(site))
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = ~ site:year)
+  together <- fastlmm_fit(y ~ x + (1 | id), transform(data, both = paste(site, year, sep = ".")), K = world$K, residual = ~both)
+  expect_equal(fit$residual$variance[names(together$residual$variance)], together$residual$variance, tolerance = 1e-5)
+  expect_equal(fit$logLik, together$logLik, tolerance = 1e-9)
+})
+
 test_that("verbs know the variances of the levels", {
   world <- sites()
   data <- world$data
