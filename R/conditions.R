@@ -236,7 +236,7 @@ abort_weights <- function(message) abort_fastlmm("weights", paste("weights", mes
 check_offset <- function(offset, rows) {
   if (!is_number_like(offset)) abort_fastlmm("offset", paste("offset must be numeric, not", class(offset)[1]))
   if (all(is.finite(offset))) return(invisible())
-  abort_fastlmm("offset", paste("offset is not finite in", rows_at(!is.finite(offset), rows)))
+  abort_fastlmm("offset", paste("offset is not finite in", rows_at(rowSums(!is.finite(as.matrix(offset))) > 0, rows)))
 }
 
 abort_missing_values <- function(frame) {

@@ -103,7 +103,7 @@ abort_new_fixed_level <- function(name, new, levels) {
 # ---- the design of the fit ----------------------------------------------------------------------------
 
 # `extras`: the expressions weights, offset and subset, evaluated in data and then in the formula's environment, as lm() does.
-mold_design <- function(parts, data, extras, na.action = stats::na.omit, contrasts = NULL) {
+mold_design <- function(parts, data, extras, na.action = stats::na.omit, contrasts = NULL, cells = FALSE) {
   na.action <- as_na_action(na.action)
   check_contrasts_list(contrasts)
   whole <- model_variables(parts, data, extras)
@@ -115,7 +115,7 @@ mold_design <- function(parts, data, extras, na.action = stats::na.omit, contras
   X <- mold_fixed(terms, frame, contrasts)
   random <- lapply(parts$random, mold_term, whole = whole, frame = frame)
   new_design(
-    frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y), weights = frame[["(weights)"]], random = random,
+    frame = frame, terms = terms, X = X, y = y, offset = mold_offset(frame, y, cells), weights = frame[["(weights)"]], random = random,
     na.action = omitted_rows(whole, frame, na.action), rows = rows_of_data(parts, data, extras, whole, frame), row_ids = all_rows(parts, data)
   )
 }
@@ -128,13 +128,17 @@ mold_response <- function(frame) {
   y
 }
 
-mold_offset <- function(frame, y) {
+# `cells`: may each response have an offset of its own, in a column of a matrix?
+mold_offset <- function(frame, y, cells = FALSE) {
   offset <- tryCatch(stats::model.offset(frame), error = function(e) abort_fastlmm("offset", conditionMessage(e)))
   if (is.null(offset)) offset <- numeric(nrow(frame))
   check_offset(offset, rownames(frame))
+  if (NCOL(offset) > 1) return(if (cells) offset_of_cells(offset) else abort_fastlmm("offset", sprintf("offset has %d columns: it is a number for each row, but for slamglmm_fit(), which takes one for each response, too", ncol(offset))))
   if (!is.matrix(y)) check_response_varies(y - offset, names(frame)[1])
   as.numeric(offset)
 }
+
+offset_of_cells <- function(offset) matrix(as.numeric(offset), nrow(offset), dimnames = list(NULL, colnames(offset)))
 
 mold_fixed <- function(terms, frame, contrasts) {
   check_levels(terms, frame)

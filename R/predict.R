@@ -142,10 +142,10 @@ which_random <- function(fit, re.form) {
 prediction_targets <- function(fit, newdata, random, allow.new.levels = FALSE, random.only = FALSE, na.action = stats::na.pass) {
   design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
   X <- design$X[, fit$kept, drop = FALSE]
-  complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)
+  complete <- rowSums(is.na(X)) == 0 & rowSums(is.na(as.matrix(design$offset))) == 0
   for (one in design$random) complete <- complete & (allow.new.levels | !is.na(one$id)) & !is.na(one$z)
   targets <- list(
-    X = X[complete, , drop = FALSE], offset = design$offset[complete],
+    X = X[complete, , drop = FALSE], offset = some_of_rows(design$offset, complete),
     random = lapply(design$random, function(one) list(id = one$id[complete], z = one$z[complete])),
     estimable = estimable_rows(fit, design$X[complete, , drop = FALSE]), complete = complete, names = rownames(design$X), na.action = design$na.action,
     answered = if (is.null(newdata)) rep(TRUE, length(complete)) else answered_rows(complete, na.action, rownames(design$X))

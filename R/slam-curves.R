@@ -323,7 +323,7 @@ curve_answers <- function(fit, rows, times, interval, level, draws, se.fit) {
   rows$response <- interval == "prediction"
   shape <- function(value) curve_array(fit, value, times)
   if (interval == "none" && !draws && !se.fit) return(shape(put_rows(rows, expected_rows(fit, rows) %*% t(B))))
-  all <- slam_answers(fit, rows, seq_along(rows$offset))
+  all <- slam_answers(fit, rows, seq_len(count_targets(rows)))
   all <- array(apply(all, 3, function(eta) matrix(eta, ncol = ncol(B)) %*% t(B)), c(dim(all)[1], nrow(B), dim(all)[3]))
   if (interval == "prediction") all <- all + with_seed_of(fit, curve_noise(fit, length(times), dim(all)))
   if (draws) return(shape(put_rows(rows, all)))

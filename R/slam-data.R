@@ -5,11 +5,12 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   Y <- plain_response(as.matrix(design$y))
   storage.mode(Y) <- "double"
   if (is.null(colnames(Y))) colnames(Y) <- single_name(design$frame)
+  offset <- cell_offset(design$offset, colnames(Y))
   X <- independent_columns(design$X)
   covariates <- slam_covariates(factors, design, data, X, extras)
   flat <- setdiff(colnames(X), colnames(covariates$XF))
   cis <- mold_cis(cis, row_places(design$rows, nrow(Y)), colnames(Y))
-  settled <- settle_blocks(Y, response_blocks(design$frame[[1]]), list(X = X, flat = flat, cis = cis, offset = design$offset))
+  settled <- settle_blocks(Y, response_blocks(design$frame[[1]]), list(X = X, flat = flat, cis = cis, offset = offset))
   response <- Y <- settled$Y
   blocks <- settled$blocks
   weights <- weights_of_rows(weights, design$rows, nrow(Y))
@@ -20,10 +21,10 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   check_ordered(labels, families)
   # what has no weight was not observed
   if (!is.null(weights)) Y[weights == 0 & rep(uses_weights(families, colnames(Y), taken), each = nrow(Y))] <- NA
-  links <- name_levels(slam_links(Y, families, weights, design$offset, blocks), labels)
+  links <- name_levels(slam_links(Y, families, weights, offset, blocks), labels)
   behind <- behind_link(links)
   normal <- if (is.null(links)) seq_len(ncol(Y)) else which(!behind)
-  Y[, normal] <- minus_offset(Y[, normal, drop = FALSE], design$offset)
+  Y[, normal] <- Y[, normal, drop = FALSE] - if (is.matrix(offset)) offset[, normal, drop = FALSE] else offset
   check_traits(Y)
   check_observed_rank(Y, X)
   check_cis(cis, X, Y, block_traits(Filter(function(block) block$kind == "curves", blocks)))
@@ -33,7 +34,7 @@ slam_data <- function(parts, design, random, factors, data, extras = list(), fam
   missing <- lapply(seq_len(ncol(Y)), function(j) if (is.null(links[[j]])) which(is.na(Y[, j])) else seq_len(nrow(Y)))
   list(
     response = response, Y = Y, scaled = scale$scaled, scale = scale[c("shift", "sd")], X = X, fixed = scale_fixed(X, covariates),
-    covariates = covariates, missing = missing, links = links, cis = cis
+    covariates = covariates, missing = missing, links = links, cis = cis, offset = offset
   )
 }
 

@@ -163,7 +163,7 @@ replicated <- function(fit, i) {
     at <- draw_place(fit, i)
     one <- replace(fit, "draws", list(list(list(link = at$chain$link[, at$t, drop = FALSE]))))
     behind <- behind_link(fit$links)
-    Y[, behind] <- Y[, behind] + fit$offset
+    Y[, behind] <- Y[, behind] + offset_matrix(fit)[, behind]
     Y <- datum_maker(one, seq_len(n))(Y, 1)
   }
   Y[is.na(fit$Y)] <- NA

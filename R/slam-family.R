@@ -136,14 +136,14 @@ abort_family <- function(message, ...) abort_fastlmm("family", message, ...)
 slam_links <- function(Y, families, weights, offset, blocks = NULL) {
   if (is.null(families) && is.null(weights) && is.null(blocks)) return(NULL)
   one <- function(j) {
-    behind <- block_link(blocks, colnames(Y)[j], Y[, j], offset)
+    behind <- block_link(blocks, colnames(Y)[j], Y[, j], offset_of(offset, j))
     if (!is.null(behind)) return(behind)
     family <- if (is.null(families)) list(family = "gaussian") else families[[j]]
     normal <- family$family == "gaussian"
     if (normal && is.null(weights)) return(NULL)
     own <- list(family = if (normal) "weights" else family$family, response = colnames(Y)[j])
     w <- if (is.null(weights)) rep(1, nrow(Y)) else weights[, j]
-    link_data(own, Y[, j], w, offset, isTRUE(family$binary))
+    link_data(own, Y[, j], w, offset_of(offset, j), isTRUE(family$binary))
   }
   links <- structure(lapply(seq_len(ncol(Y)), one), names = colnames(Y))
   if (!all(vapply(links, is.null, NA))) links

@@ -29,7 +29,7 @@ predicted_levels <- function(fit, rows, interval, level, draws, se.fit) {
     one <- function(at) if (length(dim(value)) == 3) value[, at, , drop = FALSE] else value[, at, drop = FALSE]
     lapply(split(seq_len(nrow(table)), factor(table$response, names(labels))), one)
   }
-  if (draws) return(apart(slam_answers(fit, rows, seq_along(rows$offset))))
+  if (draws) return(apart(slam_answers(fit, rows, seq_len(count_targets(rows)))))
   mean <- do.call(rbind, c(list(matrix(0, 0, nrow(table))), lapply(row_blocks(rows), function(at) slam_answers(fit, rows, at, mean = TRUE))))
   if (interval == "none" && !se.fit) return(apart(mean))
   spread <- spread_of(fit, rows, level)

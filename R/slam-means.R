@@ -106,7 +106,7 @@ fitted.slamglmm <- function(object, draws = FALSE, times = NULL, ...) {
   check_has_draws(object)
   rows <- c(own_rows(object), response = FALSE, data = has_links(object))
   if (!is.null(times)) return(own_curves(object, times, draws))
-  value <- if (draws) slam_answers(object, rows, seq_along(rows$offset)) else expected_rows(object, rows)
+  value <- if (draws) slam_answers(object, rows, seq_len(count_targets(rows))) else expected_rows(object, rows)
   put_rows(rows, value)
 }
 
@@ -151,7 +151,7 @@ posterior_cells <- function(object, draws = FALSE) {
   }
   all <- if (length(object$data$sets) > 0) integrated_cells(object) else all_cells(object)
   value <- all * object$scale$sd[cells[, 2]] + shift_of_rows(object)[cells]
-  value <- (value + object$offset[cells[, 1]])[gone, , drop = FALSE]
+  value <- (value + offset_matrix(object)[cells])[gone, , drop = FALSE]
   cells <- cells[gone, , drop = FALSE]
   if (has_links(object)) value <- cells_as_data(object, value, cells)
   if (draws) return(unname(value))
@@ -177,9 +177,6 @@ cells_as_data <- function(fit, value, cells) {
   }
   value
 }
-
-# The offset of normal responses, which the stored ones are without
-own_offset <- function(fit) if (has_links(fit)) outer(fit$offset, !behind_link(fit$links)) else fit$offset
 
 all_cells <- function(fit) {
   if (!"cells" %in% kept(fit)) abort_not_kept(fit, "cells")

@@ -76,8 +76,8 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   if (!is.null(times)) return(curve_answers(object, replace(rows, "unknown", list(NULL)), times, interval, level, draws, se.fit))
   if (type == "prob") return(predicted_levels(object, rows, interval, level, draws, se.fit))
   rows$data <- has_links(object) && type == "response"
-  if (draws) return(put_rows(rows, slam_answers(object, rows, seq_along(rows$offset))))
-  if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_along(rows$offset), mean = TRUE)))
+  if (draws) return(put_rows(rows, slam_answers(object, rows, seq_len(count_targets(rows)))))
+  if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_len(count_targets(rows)), mean = TRUE)))
   spread <- spread_of(object, rows, level)
   fit <- if (is.null(given)) expected_rows(object, rows) else spread$mean
   bounds <- if (interval == "none") fit else array(c(fit, spread$low, spread$high), c(dim(fit), 3), list(NULL, NULL, c("fit", "lwr", "upr")))
@@ -98,7 +98,7 @@ slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
   if (!is.null(extra)) extra <- extra[targets$complete, , drop = FALSE]
   warn_not_estimable(targets)
   rows <- list(
-    X = cbind(targets$X, extra), offset = targets$offset, names = targets$names, responses = colnames(fit$Y), complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
+    X = cbind(targets$X, extra), offset = cell_offset(targets$offset, colnames(fit$Y)), names = targets$names, responses = colnames(fit$Y), complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
     kind = "unknown", random = length(random) > 0
   )
   rows <- c(rows, new_cis(fit, as_data_frame(newdata), targets$complete))
@@ -214,7 +214,7 @@ slam_answers <- function(fit, rows, at, mean = FALSE) {
 subset_rows <- function(rows, at) {
   rows$X <- rows$X[at, , drop = FALSE]
   if (!is.null(rows$cis)) rows$cis <- rows$cis[at, , drop = FALSE]
-  rows$offset <- rows$offset[at]
+  rows$offset <- some_of_rows(rows$offset, at)
   rows$own <- rows$own[at]
   rows$effects <- lapply(rows$effects, function(new) replace(new, c("id", "z"), list(new$id[at], new$z[at])))
   rows
@@ -222,7 +222,7 @@ subset_rows <- function(rows, at) {
 
 rows_target <- function(fit, rows) {
   if (is_several(fit)) return(several_rows_target(fit, rows))
-  switch(rows$kind, unknown = unknown_target(length(rows$offset)), fit = fit_target(fit), kernel = {
+  switch(rows$kind, unknown = unknown_target(count_targets(rows)), fit = fit_target(fit), kernel = {
     part <- new_part(fit$random[[1]], rows$effects[[1]])
     kernel_target(part$cross, part$among, fit$basis, fit$basis$s, fit$basis$mean_diag)
   })
@@ -265,7 +265,7 @@ abort_k_among <- function(id) {
 row_drawer <- function(fit, rows, target) {
   cells <- cell_drawer(fit)
   with_effects <- rows$response || rows$kind != "unknown"
-  size <- length(rows$offset)
+  size <- count_targets(rows)
   function(d) {
     value <- fixed_rows(fit, rows, d)
     if (with_effects) value <- value + effect_draw(fit, target, d, cells)
@@ -291,7 +291,7 @@ left_sd <- function(fit, rows, d) {
 
 # Rows that are drawn together: joint draws are not needed, unless rows say something about each other.
 row_blocks <- function(rows) {
-  count <- length(rows$offset)
+  count <- count_targets(rows)
   size <- if (rows$kind == "fit" || !is.null(rows$observed)) max(count, 1) else 300
   split(seq_len(count), (seq_len(count) - 1) %/% size)
 }

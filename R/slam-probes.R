@@ -86,6 +86,7 @@ abort_probes <- function(why, columns) abort_fastlmm("probes", paste0("columns "
 
 # Means of columns, and means of rows less these, which have missing cells of any columns
 settle_probes <- function(block, fixed) {
+  if (is.matrix(fixed$offset)) abort_family("with slam_probes() an offset is a number for each row: take those of columns from them")
   M <- block$rows$M - fixed$offset
   check_probe_data(M, block$gene)
   block$centre <- structure(numeric(ncol(M)), names = colnames(M))

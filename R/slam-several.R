@@ -222,7 +222,7 @@ several_target <- function(fit, parts, apart = FALSE) {
 
 # Rows to predict. Of a response the effects that are not wanted are those of ids of which nothing is known.
 several_rows_target <- function(fit, rows) {
-  count <- length(rows$offset)
+  count <- count_targets(rows)
   if (rows$kind == "unknown") return(unknown_target(count, function(points) rowSums(fit$numbers$proportions[points + 1, , drop = FALSE])))
   other <- function(unit) if (rows$response) list(cross = matrix(0, count, nrow(fit$Y)), among = diag(unit, count))
   parts <- lapply(fit$basis$mean_diag, other)

@@ -16,7 +16,7 @@
 #' They depend on every digit of the data and of `K`: a `K` that R's BLAS made, as by [tcrossprod()], has other last digits under another BLAS or number of its threads, and the draws are then other draws of the same
 #' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, `offset()` (a number for each row, the same for all responses), and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
+#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, `offset()` (a number for each row, the same for all responses, or a matrix, rows by responses, whose columns go by names where it has them), and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
 #'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
 #'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
 #'   too large. Fixed effects have flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows with a missing covariate or id are left out.
@@ -113,7 +113,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   parts <- matrix_response(parts, left, data)
   cis <- cis_frames(cis, data)
   known <- Filter(Negate(is.null), list(cis = cis_rows_known(cis), cells = rows_with_weight(weights)))
-  design <- mold_design(parts, data, c(extras, known), stats::na.omit, NULL)
+  design <- mold_design(parts, data, c(extras, known), stats::na.omit, NULL, cells = TRUE)
   design$frame[c("(cis)", "(cells)")] <- NULL
   refuse_correlated(design$random, "slamglmm_fit() does not offer")
   if (!is.null(parts$gp)) slam_random(list(), parts)
@@ -150,7 +150,7 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
   fit <- structure(
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
-      contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = design$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
+      contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = values$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
       links = values$links, cis = values$cis, scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
       data = data, unidentified = if (!several) unidentified(basis$s, data$x), of_factors = of_factors,
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
