@@ -31,6 +31,7 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 # ---- what each is ---------------------------------------------------------------------------------------------
 
 # `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own, parameters, sd)`, the expected datum with a residual of that size about eta (of `normal` ones eta), and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+# `prior(own)`, a draw of the parameters from their prior.
 # Of data that are levels `levels(own)`, their names, and `probability(eta, own, parameters, sd)`, rows x levels.
 # `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
 # the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
@@ -46,7 +47,7 @@ slam_families <- function() {
       code = "poisson", check = counts, response = of_log, simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
     ),
     negative_binomial = list(
-      code = "negative_binomial", check = counts, parameters = function(own) "dispersion", response = of_log,
+      code = "negative_binomial", check = counts, parameters = function(own) "dispersion", prior = function(own) 1 / stats::rexp(1), response = of_log,
       simulate = function(eta, own, parameters) stats::rnbinom(length(eta), size = parameters, mu = exp(eta))
     ),
     binomial = list(
@@ -63,7 +64,7 @@ slam_families <- function() {
       }
     ),
     ordinal = list(
-      code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)),
+      code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)), prior = function(own) stats::rexp(own$levels - 2),
       check = function(y, own) if (length(unique(y)) > 100) "have more than 100 levels" else if (length(unique(y)) < 2) "have one level",
       levels = level_labels, probability = function(eta, own, parameters, sd) vapply(seq_len(own$levels) - 1, function(level) exp(level_density(rep(level, length(eta)), eta, sd^2, parameters)), eta),
       response = function(eta, own, parameters, sd) level_mean(eta, own$values, parameters, sd),

@@ -13,6 +13,9 @@
 #' of the residual (and of random effects that are not included): of counts `exp(eta + s2 / 2)`; of `ordinal()` the sum over levels, as numbers, times their probabilities `pnorm((cut - eta) / s)`, which for 0 and 1 is `pnorm(eta / s)`; of `binomial()` the logistic
 #' function averaged over `N(eta, s2)` by quadrature. Its mean is over draws of eta, with the fit's seed. Where counts are so few that s2 has a heavy tail their mean has one, too: `type = "link"` says then what data can tell.
 #'
+#' Errors of measurement are not predicted for new rows: where cells have `weights`, or precisions by [slam_voom()], `interval = "prediction"` is of what would be measured without error, with the residual of the model. That of a measurement with precision w is of
+#' `draws + rnorm(length(draws)) / sqrt(w)`, `draws` being those of `interval = "prediction"`. [slam_probes()] are predicted as traits, whose columns have noise besides; [slam_curves()] with `times` have the noise of points in `"prediction"`. Rows of the fit have their own precisions.
+#'
 #' @param object a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
 #' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()]; intervals, draws and `given` need the kernel among these ids as well. With several grouping factors a list named by them, `K = list(id = K_new)`.

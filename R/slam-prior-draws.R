@@ -13,30 +13,43 @@
 #' @param grid number of points of the grid of proportions, or the points.
 #' @param rows number of rows of the data, which the scale of a [horseshoe()] depends on.
 #' @param seed a whole number; `NULL`: from R's generator as it is.
-#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). With several random effects `G`, `rg` and `h2` are lists of such arrays, by name of the effect. `print()` shows quantiles over responses and pairs.
+#' @param family families of the responses as for [slamglmm_fit()], by name `t1`, `t2`, ... where the prior names none (a list of families names the responses then). The default priors of values behind a family are those that a fit takes. With it the result has data, too.
+#' @param mean mean of the responses, behind a family of eta: one, or one for each response, as `c(0, 3)`. Intercepts of fits have flat priors, of which there are no draws.
+#' @param levels number of levels of `ordinal()` responses.
+#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). With several random effects `G`, `rg` and `h2` are lists of such arrays, by name of the effect. With `family` also `y` (`rows` x p): data of unrelated rows without covariates from each draw, one trial each of `binomial()`, ordinal levels as numbers, for prior predictive checks. `print()` shows quantiles over responses and pairs.
 #' @seealso [slam_prior()], and [G()] and others for draws of the posterior distribution.
 #' @examples
 #' slam_prior_draws(p = 3, n = 500, seed = 1)
 #' slam_prior_draws(slam_prior(h2 = dirichlet_prior(c(id = 3, block = 1, residual = 2))), n = 500, seed = 1)
+#'
+#' # what counts does a prior expect, of which mean, and how many of them 0?
+#' counts <- slam_prior_draws(family = list(a = poisson(), b = negative_binomial()), n = 200, rows = 50, seed = 1, mean = 1)
+#' counts
+#' quantile(apply(counts$y == 0, 2:3, mean)["a", ])
 #' @export
-slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL, effects = NULL) {
+slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL, effects = NULL, family = NULL, mean = 0, levels = 3) {
   check_arguments()
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
   named <- unlist(lapply(prior$residual, names))
   if (is.null(named)) named <- rownames(prior$loading_means$data)
+  if (is.null(named)) named <- family_names(family)
   named <- unique(named)
   if (is.null(p)) p <- if (is.null(named)) 2 else length(named)
   grid <- if (length(grid) > 1) check_grid(grid) else grid
   for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
   if (!is_count(n_factors) && !(is.numeric(n_factors) && identical(as.numeric(n_factors), 0))) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
   points <- if (length(grid) > 1) length(grid) else grid
-  check_memory(8 * (6 * n * p^2 + 8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
+  check_memory(8 * (6 * n * p^2 + if (is.null(family)) 0 else 2 * n * p * rows) + 8 * (8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
   effects <- prior_effects(prior, effects)
   responses <- if (is.null(named)) paste0("t", seq_len(p)) else named
+  if (length(responses) != p) abort_fastlmm("prior", sprintf("%s %d responses, and p is %.0f", if (is.null(family_names(family))) "the prior names" else "prior or family names", length(responses), p))
   # covariates shift means, and nothing that is drawn here
   prior$covariates <- fixed_variance(1)
+  links <- prior_links(family, responses, levels)
+  prior <- link_prior(prior, behind_link(links), n_factors)
   numbers <- prior_numbers(prior, grid, rows, responses, character(), prior_points(grid, effects), effects)
-  if (length(responses) != p) abort_fastlmm("prior", sprintf("the prior names %d responses, and p is %.0f", length(responses), p))
+  numbers <- fix_variances(numbers, links)
+  mean <- check_mean(mean, p)
   state <- seed_generator(seed)
   on.exit(state$restore())
   all <- replicate(n, prior_draw(numbers, p, n_factors, responses), simplify = FALSE)
@@ -45,7 +58,9 @@ slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 
     each <- lapply(seq_along(all[[1]][[name]]), function(r) bind(function(draw) draw[[name]][[r]], name == "h2"))
     if (length(effects) > 1 && name %in% c("G", "rg", "h2")) stats::setNames(each, effects) else each[[1]]
   }
-  structure(sapply(names(all[[1]]), of, simplify = FALSE), class = "slam_prior_draws")
+  found <- sapply(names(all[[1]]), of, simplify = FALSE)
+  if (!is.null(family)) found$y <- prior_data(found$P, links, mean, rows)
+  structure(found, class = "slam_prior_draws")
 }
 
 # Names of the random effects; NULL: one that has none
@@ -134,6 +149,11 @@ print.slam_prior_draws <- function(x, ...) {
   of_effects <- function(name, of) if (is.list(x[[name]])) structure(lapply(x[[name]], of), names = paste0(name, "_", names(x[[name]]))) else structure(list(of(x[[name]])), names = name)
   values <- Filter(Negate(is.null), c(of_effects("h2", identity), list(P = own(x$P)), of_effects("rg", upper), list(re = upper(x$re))))
   cat(counted(n, "draw"), " of the prior, ", counted(p, "response"), "\n", sep = "")
-  print(t(vapply(values, stats::quantile, numeric(5), c(0.05, 0.25, 0.5, 0.75, 0.95), na.rm = TRUE)), digits = 2)
+  quantiles <- function(values) t(vapply(values, stats::quantile, numeric(5), c(0.05, 0.25, 0.5, 0.75, 0.95), na.rm = TRUE))
+  print(quantiles(values), digits = 2)
+  if (is.null(x$y)) return(invisible(x))
+  cat("Of the data of each draw, ", counted(nrow(x$y), "row"), ":\n", sep = "")
+  of_data <- function(what, name) structure(lapply(seq_len(p), function(j) apply(matrix(x$y[, j, ], nrow(x$y)), 2, what)), names = paste(name, colnames(x$y)))
+  print(quantiles(c(of_data(mean, "mean of"), of_data(max, "largest of"), of_data(function(y) mean(y == 0), "part that is 0 of"))), digits = 2)
   invisible(x)
 }

@@ -69,6 +69,6 @@ test_that("offsets of other shapes are refused, and where they have no meaning",
   expect_error(binary(data), "offset is for counts", class = "fastlmm_error_family")
   expect_s3_class(binary(zero), "slamglmm")
   data$M <- cbind(p = data$x, q = data$x + sin(1:40))
-  probes <- quote(slam_join(slam_probes(M, c(p = "gene", q = "gene")), one) ~ offset(effort[, 1:2]) + (1 | id))
+  probes <- quote(slam_join(slam_probes(M, c(p = "gene", q = "gene")), one) ~ offset(unname(effort[, 1:2])) + (1 | id))
   expect_error(quiet_slam(eval(probes), data, chains = 1, iter = 10), "slam_probes", class = "fastlmm_error_family")
 })
