@@ -16,10 +16,10 @@
 #'   id, in any order. Variables that it lacks are looked up in the formula's environment.
 #' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
 #'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
-#'   `K = list(id = K)`; relationships by [kernel_markers()]; a factor of K by [kernel_lowrank()]; several of the same ids by [kernel_mix()]; or that of an interaction by [kernel_product()]. With several grouping factors the list
+#'   `K = list(id = K)`; relationships by [kernel_markers()]; a factor of K by [kernel_lowrank()]; a pedigree, a tree or another sparse inverse by [kernel_pedigree()], [kernel_tree()], [kernel_precision()]; several of the same ids by [kernel_mix()]; or that of an interaction by [kernel_product()]. With several grouping factors the list
 #'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
 #'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-6` of its largest value (beyond rounding the mean of both halves is
-#'   used, with a message), and positive semidefinite: negative eigenvalues down to `control$tolerance` of the largest are set to zero. It may be singular. `NULL`: the identity, and the fit equals `lme4::lmer()`.
+#'   used, with a message), and positive semidefinite: negative eigenvalues down to `control$tolerance` of the largest are set to zero. It may be singular. A sparse `Matrix` of more than 10,000 ids in blocks, as of families, goes by the inverses of these, if they have one. `NULL`: the identity, and the fit equals `lme4::lmer()`.
 #'   Ids that are numbers are exact up to 2^53 and refused beyond. For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
 #'   Automatic row names (of a tibble; `.row_names_info(data) <= 0`) are no names, and names 1 to n of K, as `as.matrix(dist(x))` has them, only count its rows: they are row names of `data` where base R's
 #'   subsetting has kept numbers, else K must have a row for each row of data. Where names could mean two things an error of class `row_names` asks.
@@ -134,8 +134,8 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
 
 estimate <- function(model) {
   if (!is.null(model$residual)) return(estimate_levels(model))
-  if (length(model$random) > 1 || !is.null(model$given)) return(without_confounded(model))
   random <- model$random[[1]]
+  if (length(model$random) > 1 || !is.null(model$given) || is_precision(random$kernel)) return(without_confounded(model))
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
   found <- call_rust(ffi_fit, rust_model(model))

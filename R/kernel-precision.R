@@ -3,8 +3,9 @@
 #' For covariances whose inverse has few entries: pedigrees and trees ([kernel_pedigree()], [kernel_tree()] make it), neighbour graphs and lattices (Gauss-Markov random fields,
 #' conditional autoregressions), matrices of other packages. `K = P^-1`.
 #'
-#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, a model of several random effects is fitted by penalised least squares with P as it
-#' is, in which all ids have an effect, those without data included; a model with one takes the kernel between the ids with data, and the others cannot be predicted.
+#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, one response is fitted by penalised least squares with P as it is, in which all ids have an
+#' effect, those without data included; a model of this one random effect with data on up to 2000 ids takes the kernel between these, so that it can be scanned, and many responses and
+#' [slamglmm_fit()] always do: the other ids are left out, with a message.
 #'
 #' @param P precision matrix: symmetric, positive definite, ids as row names or column names; a `Matrix` or a numeric matrix.
 #' @param x a kernel by its precision.
@@ -41,25 +42,25 @@ new_precision <- function(P, diagonal, class = NULL, ...) {
 is_precision <- function(K) inherits(K, "fastlmm_precision")
 
 # Sparse, with the ids on both sides
-precision_matrix <- function(P) {
+precision_matrix <- function(P, what = "P") {
   if (is.data.frame(P)) P <- kernel_of_frame(P)
   if (!isS4(P) && !(is.matrix(P) && is.numeric(P))) abort_precision("kernel_class", paste("must be a numeric matrix or a Matrix; it is of class", class(P)[1]))
   loadNamespace("Matrix")
-  if (isS4(P)) check_valid(P, "P", "kernel_class")
-  if (length(dim(P)) != 2 || nrow(P) != ncol(P) || nrow(P) == 0) abort_precision("kernel_shape", sprintf("must be square; it is %s", paste(dim(P), collapse = " x ")))
+  if (isS4(P)) check_valid(P, what, "kernel_class")
+  if (length(dim(P)) != 2 || nrow(P) != ncol(P) || nrow(P) == 0) abort_precision("kernel_shape", sprintf("must be square; it is %s", paste(dim(P), collapse = " x ")), what)
   ids <- full_numbers(agreed_names(P))
-  if (is.null(ids)) abort_precision("kernel_names", "has no row names, and ids are matched by name, never by position")
-  check_ids_unique(ids, "P")
+  if (is.null(ids)) abort_precision("kernel_names", "has no row names, and ids are matched by name, never by position", what)
+  check_ids_unique(ids, what)
   P <- sparse_columns(methods::as(P, "CsparseMatrix"))
   dimnames(P) <- list(ids, ids)
   P
 }
 
-check_precision <- function(P) {
+check_precision <- function(P, what = "P") {
   bad <- !is.finite(P@x)
-  if (any(bad)) abort_precision("kernel_nonfinite", paste("has", counted(sum(bad), "value"), "that", is_are(sum(bad)), "not finite"))
+  if (any(bad)) abort_precision("kernel_nonfinite", paste("has", counted(sum(bad), "value"), "that", is_are(sum(bad)), "not finite"), what)
   off <- max(abs((P - Matrix::t(P))@x), 0)
-  if (off > 1e-8 * max(abs(P@x), 0)) abort_precision("kernel_asymmetric", paste("is not symmetric: entries differ by up to", format(off, digits = 3)))
+  if (off > 1e-8 * max(abs(P@x), 0)) abort_precision("kernel_asymmetric", paste("is not symmetric: entries differ by up to", format(off, digits = 3)), what)
 }
 
 # Of the kernel, by the factor of P
@@ -88,7 +89,7 @@ abort_not_definite <- function(id, ratio) {
   ))
 }
 
-abort_precision <- function(class, why) abort_fastlmm(class, paste("P", why))
+abort_precision <- function(class, why, what = "P") abort_fastlmm(class, paste(what, why))
 
 # The lower triangle as Rust reads it
 lower_triangle <- function(P) sparse_values(methods::as(Matrix::tril(P), "generalMatrix"))
@@ -114,7 +115,7 @@ precision_block <- function(K, rows, columns) {
   unname(as.matrix(Matrix::solve(precision_factor(K), unit)[rows, , drop = FALSE]))
 }
 
-precision_factor <- function(K) Matrix::Cholesky(Matrix::forceSymmetric(K$P))
+precision_factor <- function(K) Matrix::Cholesky(Matrix::forceSymmetric(K$P), LDL = FALSE)
 
 # K alpha
 precision_times <- function(K, alpha) as.numeric(Matrix::solve(precision_factor(K), alpha))
@@ -139,18 +140,46 @@ print.fastlmm_precision <- function(x, ...) {
   invisible(x)
 }
 
-precision_name <- function(x) switch(class(x)[1], fastlmm_pedigree = "Pedigree", fastlmm_tree = "Tree", "Kernel by its precision")
+precision_name <- function(x) switch(class(x)[1], fastlmm_pedigree = "Pedigree", fastlmm_tree = "Tree", fastlmm_blocks = "Sparse kernel", "Kernel by its precision")
 
 # ---- in a model ---------------------------------------------------------------------------------------
 
 # Ids up to which the kernel itself is formed
 DENSE_IDS <- 2000
+# and of a kernel that is given as a sparse matrix, which can be scanned then
+DENSE_SPARSE <- 10000
 
-# Among several random effects, or correlated ones, one with very many ids is as it is.
+# Very many ids, with data or of one effect among several
 as_whole <- function(K, terms) {
-  correlated <- vapply(terms, function(term) !is.null(term$columns), NA)
-  whole <- is_precision(K) && nrow(K) > DENSE_IDS && (length(terms) > 1 || any(correlated))
-  if (whole) structure(K, class = c("fastlmm_whole", class(K))) else K
+  if (inherits(K, "sparseMatrix") && nrow(K) > DENSE_SPARSE) K <- block_precision(K)
+  one <- length(terms) == 1 && is.null(terms[[1]]$columns) && nlevels(terms[[1]]$id) <= DENSE_IDS
+  if (is_precision(K) && nrow(K) > DENSE_IDS && !one) structure(K, class = c("fastlmm_whole", class(K))) else K
+}
+
+# A kernel of many blocks, as of families, by the inverses of these; the kernel itself where blocks are large or not regular
+block_precision <- function(K) {
+  S <- precision_matrix(K, "K")
+  check_precision(S, "K")
+  factor <- tryCatch(suppressWarnings(Matrix::Cholesky(Matrix::forceSymmetric(S), LDL = FALSE, super = FALSE)), error = function(error) NULL)
+  if (is.null(factor)) return(K)
+  pivot <- factor@x[factor@p[seq_len(nrow(S))] + 1]^2
+  if (min(pivot / Matrix::diag(S)[factor@perm + 1]) < 1e-10 || sum(tabulate(tree_roots(factor))^2) > BLOCK_ENTRIES) return(K)
+  P <- sparse_columns(Matrix::forceSymmetric(Matrix::solve(factor, Matrix::Diagonal(nrow(S)))))
+  dimnames(P) <- dimnames(S)
+  new_precision(P, Matrix::diag(S), "fastlmm_blocks")
+}
+
+# Entries of all blocks that are inverted, some hundred megabytes
+BLOCK_ENTRIES <- 2e7
+
+# The last column of the block of each column of L: what it is eliminated into is its first entry below the diagonal
+tree_roots <- function(factor) {
+  m <- length(factor@perm)
+  first <- factor@p[seq_len(m)] + 2
+  parent <- ifelse(factor@nz > 1, factor@i[pmin(first, length(factor@i))] + 1L, NA)
+  root <- seq_len(m)
+  for (j in rev(which(!is.na(parent)))) root[j] <- root[parent[j]]
+  root
 }
 
 # All ids have an effect, those without data too.
@@ -159,6 +188,9 @@ whole_random <- function(K, ids, term, part) {
   random <- new_random(term, ids = ids, kernel = K, mean_diag = mean(K$diagonal), part = part)
   replace(random, c("index", "group"), list(seq_along(ids), random$index[random$group]))
 }
+
+# Among the ids of the kernel
+places_with_data <- function(random) if (is_precision(random$kernel)) sort(unique(random$index[random$group])) else random$index
 
 precision_random <- function(K, term, design, part = NULL) {
   ids <- rownames(K$P)

@@ -80,7 +80,7 @@ ngrps.fastlmm <- function(object, ...) {
   check_arguments(...)
   random <- Filter(function(one) !is.null(one$index), object$random)
   name <- vapply(random, `[[`, "", "name")
-  structure(vapply(random, function(one) as.numeric(length(one$index)), 0), names = name)[!duplicated(name)]
+  structure(vapply(random, function(one) as.numeric(length(places_with_data(one))), 0), names = name)[!duplicated(name)]
 }
 
 #' @rdname fastlmm-accessors

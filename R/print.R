@@ -74,7 +74,7 @@ print_groups <- function(fit) {
 
 group_size <- function(random) {
   if (is_process(random$kernel)) return(paste0(random$name, ", ", format(random$kernel$size), if (random$kernel$route == "exact") " rows" else " functions"))
-  m <- length(random$index)
+  m <- length(places_with_data(random))
   unseen <- length(random$ids) - m
   name <- if (identical(random$name, ".row")) "rows" else random$name
   paste0(name, ", ", m, if (unseen > 0) paste0("; ids of K without data: ", unseen))

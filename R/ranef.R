@@ -49,7 +49,7 @@ dropped_frame <- function(frame) {
 # A column for each effect of one grouping factor
 group_effects <- function(labels, fit, condVar, which) {
   random <- fit$random[labels]
-  rows <- if (which == "all") seq_along(random[[1]]$ids) else random[[1]]$index
+  rows <- if (which == "all") seq_along(random[[1]]$ids) else places_with_data(random[[1]])
   id <- random[[1]]$ids[rows]
   frame <- as.data.frame(lapply(random, function(one) blup(one)[id]), row.names = id, col.names = vapply(random, effect_name, ""), optional = TRUE)
   if (condVar) attr(frame, "postVar") <- post_var(fit, labels, id)

@@ -134,6 +134,7 @@ check_scannable <- function(fit) {
   if (is_gp_fit(fit)) abort_scan("is not offered for fits with a gp() term")
   if (!is.null(fit$given)) abort_scan("needs a null model whose residual variance is estimated, not given by sigma2_e =")
   if (has_levels(fit)) abort_scan("needs a null model with one residual variance, not one for each level; give their inverses as weights")
+  if (is_sparse_fit(fit) && length(fit$random) == 1) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
   if (length(fit$random) > 1) abort_scan("needs a null model with one random effect; put several kernels together by their shares, as K = h1 * K1 + h2 * K2")
   if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
 }

@@ -51,6 +51,8 @@ check_variance_test <- function(fit) {
     "a null distribution is known for one residual variance; anova() is approximate"
   } else if (!is.null(fit$given)) {
     "the residual variance is given; anova() and confint() are approximate"
+  } else if (is_sparse_fit(fit)) {
+    "it takes the spectrum of the kernel between the ids with data: give that, K = as.matrix(K, ids = ...)"
   } else if (!is_reml(fit)) {
     "needs a REML fit; update(fit, method = \"REML\")"
   } else if (fit$status != "ok") {

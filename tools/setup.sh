@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:$HOME/.cargo/bin"
 RUST_NEEDED=$(sed -n 's/.*rustc (>= \([0-9.]*\)).*/\1/p' DESCRIPTION)
 DEBIAN="r-base-core r-base-dev libopenblas0-pthread r-cran-nlme r-cran-matrix r-cran-generics r-cran-cli r-cran-progressr r-cran-lme4 r-cran-loo r-cran-qtl
-  r-cran-ape r-cran-phytools r-cran-sf r-cran-sp r-cran-units r-cran-spdata r-cran-gstat r-cran-fields r-cran-future.apply r-cran-ggplot2 r-bioc-snpstats r-bioc-limma r-cran-bigmemory r-bioc-hdf5array r-cran-posterior r-cran-coda
+  r-cran-ape r-cran-phytools r-cran-metadat r-cran-sf r-cran-sp r-cran-units r-cran-spdata r-cran-gstat r-cran-fields r-cran-future.apply r-cran-ggplot2 r-bioc-snpstats r-bioc-limma r-cran-bigmemory r-bioc-hdf5array r-cran-posterior r-cran-coda
   r-cran-emmeans r-cran-insight r-cran-performance r-cran-parameters r-cran-car r-cran-multcomp r-cran-effects r-cran-ggeffects r-cran-lmtest r-cran-bbmle r-cran-xtable r-cran-vegan r-cran-boot r-cran-pbkrtest r-cran-testthat r-cran-roxygen2 r-cran-knitr r-cran-rmarkdown pandoc make gcc git"
 
 missing_debian() {
@@ -41,7 +41,7 @@ install_debian() {
 }
 
 lacking_r_packages() {
-  Rscript --vanilla -e 'needed <- c("nlme", "Matrix", "generics", "cli", "progressr", "lme4", "qtl", "ape", "phytools", "sf", "sp", "units", "spData", "gstat", "fields", "future.apply", "ggplot2", "snpStats", "limma", "bigmemory", "HDF5Array", "posterior", "coda", "emmeans", "insight", "performance", "parameters", "car", "multcomp", "effects", "ggeffects", "lmtest", "bbmle", "xtable", "vegan", "boot", "pbkrtest", "testthat", "roxygen2", "knitr", "rmarkdown")
+  Rscript --vanilla -e 'needed <- c("nlme", "Matrix", "generics", "cli", "progressr", "lme4", "qtl", "ape", "phytools", "metadat", "sf", "sp", "units", "spData", "gstat", "fields", "future.apply", "ggplot2", "snpStats", "limma", "bigmemory", "HDF5Array", "posterior", "coda", "emmeans", "insight", "performance", "parameters", "car", "multcomp", "effects", "ggeffects", "lmtest", "bbmle", "xtable", "vegan", "boot", "pbkrtest", "testthat", "roxygen2", "knitr", "rmarkdown")
     if (getRversion() < "4.2") cat("R >= 4.2 (found ", format(getRversion()), "), ", sep = "")
     for (p in needed[!nzchar(vapply(needed, function(p) system.file(package = p), ""))]) cat("R package ", p, ", ", sep = "")'
 }

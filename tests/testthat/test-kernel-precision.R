@@ -123,6 +123,13 @@ test_that("a model with a precision is the model with its inverse, in every verb
   expect_equal(logLik(slopes[[2]]), logLik(slopes[[1]]), tolerance = 1e-8)
 })
 
+test_that("draws have the covariance of the kernel", {
+  P <- lattice(12)
+  set.seed(1)
+  u <- precision_root(kernel_precision(P), matrix(rnorm(12 * 20000), 12))
+  expect_lt(max(abs(tcrossprod(u) / 20000 - solve(P)) / sqrt(outer(diag(solve(P)), diag(solve(P))))), 0.05)
+})
+
 test_that("what is no precision is refused, and the id named", {
   P <- lattice(6)
   expect_error(kernel_precision(unname(P)), class = "fastlmm_error_kernel_names")
@@ -178,7 +185,7 @@ test_that("with very many ids a model of several effects is that with the dense 
   theirs <- predict(fits[[1]], new, K = list(id = both), se.fit = TRUE)
   expect_equal(predict(fits[[2]], new, se.fit = TRUE), theirs, tolerance = 1e-4)
   expect_error(predict(fits[[2]], new, K = list(id = both)), class = "fastlmm_error_cross_kernel")
-  expect_equal(confint(fits[[2]], "sigma_id"), confint(fits[[1]], "sigma_id"), tolerance = 1e-3)
+  expect_equal(confint(fits[[2]], ".sig01"), confint(fits[[1]], ".sig01"), tolerance = 1e-3)
   expect_equal(getME(fits[[2]], "theta"), getME(fits[[1]], "theta"), tolerance = 1e-4)
   expect_equal(VarCorr(fits[[2]]), VarCorr(fits[[1]]), tolerance = 1e-4)
   again <- refit(fits[[2]], response(fits[[2]]) * 2)
@@ -205,4 +212,67 @@ test_that("with very many ids a model of one effect takes those with data, and s
   expect_equal(VarCorr(slopes[[2]]), VarCorr(slopes[[1]]), tolerance = 1e-3)
   traits <- slamglmm_fit(cbind(y, x) ~ 1 + (1 | id), w$data[1:120, ], K = list(id = w$K), n_factors = 1, chains = 1, iter = 20, seed = 1, progress = FALSE)
   expect_s3_class(traits, "slamglmm")
+})
+
+test_that("with data on very many ids a model of one effect is one of penalised least squares", {
+  p <- random_pedigree(2200, 40, 7, unknown = 0.3)
+  K <- kernel_pedigree(p$id, p$id[p$sire], p$id[p$dam])
+  set.seed(8)
+  data <- data.frame(id = p$id[1:2050], x = rnorm(2050))
+  data$y <- data$x + drop(crossprod(chol(as.matrix(K, ids = p$id)), rnorm(2200)))[1:2050] + rnorm(2050)
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = K))
+  expect_identical(fit$optimum$route, "sparse")
+  # by the definition: restricted likelihood there and beside it, predictions of relatives without data
+  A <- as.matrix(K, ids = p$id)
+  X <- cbind(1, data$x)
+  at <- function(sigma2, sigma2_e) {
+    root <- chol(sigma2 * A[1:2050, 1:2050] + diag(sigma2_e, 2050))
+    half <- backsolve(root, cbind(X, data$y), transpose = TRUE)
+    information <- crossprod(half[, 1:2])
+    beta <- solve(information, crossprod(half[, 1:2], half[, 3]))
+    r2 <- sum((half[, 3] - half[, 1:2] %*% beta)^2)
+    list(logLik = -sum(log(diag(root))) - (determinant(information)$modulus[[1]] + r2 + 2048 * log(2 * pi)) / 2, beta = drop(beta), root = root)
+  }
+  best <- at(fit$sigma2[[1]], fit$sigma2_e)
+  expect_equal(fit$logLik, best$logLik, tolerance = 1e-9)
+  for (move in list(c(1.05, 1), c(1, 1.05))) expect_lt(at(fit$sigma2[[1]] * move[1], fit$sigma2_e * move[2])$logLik, best$logLik)
+  expect_equal(unname(fixef(fit)), best$beta, tolerance = 1e-6)
+  new <- data.frame(id = p$id[2051:2060], x = 1)
+  effect <- fit$sigma2[[1]] * A[2051:2060, 1:2050] %*% chol2inv(best$root) %*% (data$y - X %*% best$beta)
+  expect_gt(max(abs(effect)), 0.1)
+  expect_equal(unname(predict(fit, new)), sum(best$beta) + unname(drop(effect)), tolerance = 1e-5)
+  expect_equal(ranef(fit, which = "all")$id[new$id, ], unname(drop(effect)), tolerance = 1e-4)
+  expect_error(fastlmm_scan(fit, matrix(rnorm(2050))), "between the ids with data", class = "fastlmm_error_scan")
+  expect_error(test_variance(fit), class = "fastlmm_error")
+  expect_output(print(summary(fit)), "pedigree")
+})
+
+test_that("a sparse kernel of many families goes by the inverses of its blocks", {
+  set.seed(9)
+  families <- 420
+  blocks <- lapply(seq_len(families), function(f) crossprod(matrix(rnorm(35), 7, 5)) / 7 + diag(5) / 5)
+  K <- Matrix::bdiag(blocks)
+  ids <- sample(paste0("i", seq_len(5 * families)))
+  dimnames(K) <- list(ids, ids)
+  at <- sample(5 * families)
+  K <- K[at, at]
+  data <- data.frame(id = ids, x = rnorm(5 * families))
+  data$y <- data$x + unlist(lapply(blocks, function(B) drop(crossprod(chol(B), rnorm(5))))) + rnorm(5 * families)
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = block_precision(K)))
+  expect_identical(fit$optimum$route, "sparse")
+  dense <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = as.matrix(K)))
+  for (part in c("logLik", "h2", "sigma2", "sigma2_e", "coefficients", "vcov")) expect_equal(fit[[part]], dense[[part]], tolerance = 1e-4, ignore_attr = TRUE, info = part)
+  expect_equal(ranef(fit)$id[data$id, ], ranef(dense)$id[data$id, ], tolerance = 1e-4)
+  # a kernel of fewer ids stays as it is, and one with a block that has no inverse
+  expect_identical(as_whole(K, list(list(id = factor(data$id)))), K)
+  K[1, ] <- K[, 1] <- 0
+  expect_false(is_precision(block_precision(K)))
+})
+
+test_that("the blocks of a sparse matrix are found", {
+  sizes <- c(4, 1, 3, 2, 6)
+  K <- methods::as(Matrix::bdiag(lapply(sizes, function(m) diag(m) + 1)), "CsparseMatrix")
+  at <- sample(16)
+  roots <- tree_roots(Matrix::Cholesky(Matrix::forceSymmetric(K[at, at]), LDL = FALSE, super = FALSE))
+  expect_equal(sort(tabulate(roots)[tabulate(roots) > 0]), sort(sizes))
 })
