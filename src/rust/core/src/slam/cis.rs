@@ -2,8 +2,8 @@
 //!
 //! a_j is drawn together with b_j and lambda_j, so that columns that go with X or with a factor mix as others do; everything else sees Y without `X_j a_j`.
 
+use super::design_in_rows::DesignInRows;
 use super::gaussian::Gaussian;
-use super::link::interweaving::DesignInRows;
 use super::model::{FactorModel, TILE};
 use super::rng::Stream;
 use super::trait_priors::{Priors, Regression};
@@ -188,6 +188,7 @@ pub(super) fn wide_design(model: &FactorModel, j: usize, design: &DesignInRows) 
     DesignInRows {
         x: Mat::from_fn(model.n(), b + own.ncols(), entry),
         f: design.f.clone(),
+        grams: vec![],
     }
 }
 

@@ -1,7 +1,8 @@
 //! Values of traits that have a joint link, once what is expected of each of them is known.
 
+use super::design_in_rows::DesignInRows;
 use super::link::Joint;
-use super::link::interweaving::{DesignInRows, LinkedTrait};
+use super::link::interweaving::LinkedTrait;
 use super::link::lines::SharedData;
 use super::missing::{Cells, move_with_data};
 use super::model::FactorModel;

@@ -11,6 +11,7 @@ use super::model::columns;
 use super::prior::InverseGamma;
 use super::rng::{Block, Source};
 use super::state::State;
+use super::traits::lower;
 use faer::Mat;
 use std::sync::Arc;
 
@@ -141,7 +142,7 @@ fn largest_of_f(world: &World, data: impl Fn(&Mat<f64>) -> f64) -> f64 {
     let mut state: State = world.state.clone();
     let mut y = &world.model.data.rows * columns(&start(), N);
     let step = |t: u64| {
-        state.iteration = 8 * t + 1;
+        state.iteration = 32 * t + 1;
         linked_factors::draw(&world.model, &mut state, &mut y, Source { seed: 4, chain: 0 });
         if t.is_multiple_of(1000) {
             let there = moved(world, &state.f);
@@ -215,6 +216,7 @@ fn loadings_follow_the_joint_density() {
     let own = OwnData {
         link: &link,
         parameters,
+        gram: None,
     };
     let log = |eta: &[f64]| (0..N).map(|i| link.log_likelihood(i, eta[i], &[])).sum::<f64>();
     let z = largest_of_loadings(&own, log);
@@ -237,4 +239,18 @@ fn loadings_follow_the_joint_density() {
     };
     let z = largest_of_loadings(&shared, log);
     assert!(z < 4.5, "curves: {z}");
+}
+
+/// By definition, of more factors than one product takes.
+#[test]
+fn grams_are_weighted_squares() {
+    let f = Mat::from_fn(N, 7, |i, m| f64::cos((2 * i + 3 * m) as f64));
+    let w = Mat::from_fn(N, 3, |i, j| 0.3 * (i * j) as f64);
+    let all = loadings::grams(f.as_ref(), w.as_ref());
+    for j in 0..3 {
+        for (m, o) in (0..7).flat_map(|m| (0..=m).map(move |o| (m, o))) {
+            let expected: f64 = (0..N).map(|i| f[(i, m)] * w[(i, j)] * f[(i, o)]).sum();
+            assert!((all[(lower(m, o), j)] - expected).abs() < 1e-13, "{j} {m} {o}");
+        }
+    }
 }

@@ -26,20 +26,24 @@ use rayon::prelude::*;
 const EVERY: u64 = 2;
 
 /// The same of counts and proportions: proposals cost as much again as the rest of an iteration, and bring less.
-const OTHERS_EVERY: u64 = 8;
+const OTHERS_EVERY: u64 = 32;
 
 /// Proposals of a row, after which it stays as it is.
 const PROPOSALS: usize = 10;
 
 /// F and all values, and `y` (Q'Y) with them.
 pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: Source) {
-    let normal = (0..model.p()).all(|j| !model.is_behind(j));
-    let every = if normal { EVERY } else { OTHERS_EVERY };
+    let every = if are_normal(model) { EVERY } else { OTHERS_EVERY };
     let due = state.iteration % every == 1;
     if due && model.k > 0 && are_smooth(model) {
         let mut rng = source.stream(state.iteration, Block::Moves, 3);
         move_rows(model, state, y, &mut rng);
     }
+}
+
+/// Are all data normal given their values?
+fn are_normal(model: &FactorModel) -> bool {
+    (0..model.p()).all(|j| !model.is_behind(j))
 }
 
 /// Has every trait data that are random given its values?
@@ -111,20 +115,25 @@ struct LinkedRows<'a> {
 impl<'a> LinkedRows<'a> {
     fn new(model: &'a FactorModel, state: &'a State, rng: &mut Stream) -> Self {
         let (n, p) = (model.n(), model.p());
-        let of = |value: &dyn Fn(&dyn super::link::Link, usize) -> f64| {
-            Mat::from_fn(n, p, |i, j| model.link(j).map_or(0.0, |link| value(link, i)))
-        };
+        let (mut like, mut w, firsts): (Mat<f64>, Mat<f64>, _) = (Mat::zeros(n, p), Mat::zeros(n, p), firsts(model));
+        for j in 0..p {
+            if let Some(link) = model.link(j) {
+                let data = link.normal_data(&state.link[firsts[j].parameter..], n);
+                like.col_as_slice_mut(j).copy_from_slice(&data.y);
+                w.col_as_slice_mut(j).copy_from_slice(&data.w);
+            }
+        }
         Self {
             model,
             parameters: &state.link,
-            firsts: firsts(model),
+            firsts,
             eta: columns(&state.cells, n).to_owned(),
             f: turn_to_rows(model, columns(&state.f, n)),
             mean: means(model, state, rng),
             own: state.gf.iter().map(|g| 1.0 / (1.0 - model.proportions.h[*g])).collect(),
             lambda: Mat::from_fn(p, model.k, |j, m| state.lambda(model, j)[m]),
-            like: of(&|link, i| link.start(i)),
-            w: of(&|link, i| link.information(i)),
+            like,
+            w,
         }
     }
 
@@ -141,7 +150,7 @@ impl<'a> LinkedRows<'a> {
         let lack = Mat::from_fn(n, p, |i, j| self.w[(i, j)] * (self.like[(i, j)] - self.eta[(i, j)]));
         let mut right = product(lack.as_ref(), self.lambda.as_ref(), Par::Seq);
         self.add_joint(&mut precision, &mut right);
-        let mut gaussian = Gaussian::new(k);
+        let (normal, mut gaussian) = (are_normal(self.model), Gaussian::new(k));
         let mut walk = |i: usize| {
             let at = |m: usize, o: usize| precision[(lower(m.max(o), m.min(o)), i)];
             // about where the row is now
@@ -156,7 +165,11 @@ impl<'a> LinkedRows<'a> {
             Some(Walk {
                 mean,
                 other,
-                ellipse: Ellipse::new(rng),
+                ellipse: if normal {
+                    Ellipse::INDEPENDENT
+                } else {
+                    Ellipse::new(rng)
+                },
                 level: uniform(rng).ln(),
                 done: false,
             })
@@ -203,7 +216,9 @@ impl<'a> LinkedRows<'a> {
         let of_tile = |tile: &[usize]| {
             let mut sums = vec![0.0; n];
             for &j in tile {
-                let Some(link) = self.model.link(j) else { continue };
+                let Some(link) = self.model.link(j).filter(|link| !link.is_normal()) else {
+                    continue;
+                };
                 let (eta, like, w) = (eta.col_as_slice(j), self.like.col_as_slice(j), self.w.col_as_slice(j));
                 let logs = link.log_kernels(eta, &self.parameters[self.firsts[j].parameter..]);
                 for i in 0..n {

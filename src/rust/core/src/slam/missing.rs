@@ -4,19 +4,20 @@
 //! cell its row of Q.
 
 use super::cis;
+use super::design_in_rows::{DesignInRows, Move};
 use super::effects::effect;
 use super::joint_cells;
 use super::link::coefficients;
-use super::link::interweaving::{self, DesignInRows, LinkedTrait};
+use super::link::interweaving::{self, LinkedTrait};
 use super::link::lines::{DataAlong, OwnData};
 use super::link::shares::{self, EtaParts};
 use super::link::{Expected, ExpectedRows, Link};
-use super::model::{FactorModel, TILE, columns};
+use super::model::{FactorModel, TILE};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
 use super::state::State;
 use crate::linalg::{axpy, dot, product};
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, Par};
 use rayon::prelude::*;
 
 /// Cells of a tile are turned one by one as long as the product of all rows would take so many times their flops: it runs that much faster.
@@ -33,7 +34,7 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
         return;
     }
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let (design, x) = (now.design(model), design_in_rows(model, now));
+    let (design, x) = (now.design(model), DesignInRows::of(model, now));
     let firsts = firsts(model);
     let known = TileInputs {
         y,
@@ -113,7 +114,11 @@ fn new_cells(
     }
     link.draw_rows(&mut cells.values, expected, &cells.link, rng);
     if let Some(design) = design.filter(|_| link.is_smooth()) {
-        given_what_is_left(link, (model, state, j), (design, means), &mut cells, rng);
+        // made with the parameters before
+        let gram = design
+            .gram(j)
+            .filter(|_| state.link[first.parameter..].starts_with(&cells.link));
+        given_what_is_left(link, (model, state, j), (design, gram, means), &mut cells, rng);
     }
     cells
 }
@@ -122,7 +127,7 @@ fn new_cells(
 fn given_what_is_left(
     link: &dyn Link,
     (model, state, j): (&FactorModel, &State, usize),
-    (design, means): (&DesignInRows, &[f64]),
+    (design, gram, means): (&DesignInRows, Option<&[f64]>, &[f64]),
     cells: &mut Cells,
     rng: &mut Stream,
 ) {
@@ -135,6 +140,7 @@ fn given_what_is_left(
     let data = OwnData {
         link,
         parameters: &parameters,
+        gram,
     };
     let mut theta = cis::joined(b, &cells.theta, &cells.cis);
     let mut values = LinkedTrait {
@@ -148,24 +154,28 @@ fn given_what_is_left(
         b: &mut theta[..b + of.len()],
         eta: &mut cells.values,
     };
-    coefficients::draw(link, &parameters, &design.x, &prior, own, rng);
+    if Move::Coefficients.is_due(model, j, state.iteration) {
+        coefficients::draw(link, &parameters, &design.x, &prior, own, rng);
+    }
     (cells.theta, cells.cis) = cis::parted(b, of.len(), &theta);
 }
 
 /// What the values of a trait depend on but coefficients, the values going with it: moves by the data's own likelihood. `means`: what was expected of the values.
 pub fn move_with_data(
     data: &dyn DataAlong,
-    at: (&FactorModel, &State, usize),
+    (model, state, j): (&FactorModel, &State, usize),
     (design, means): (&DesignInRows, &[f64]),
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
-    let parts = EtaParts {
-        effect: design.left(means, values.theta),
-        residual: values.eta.iter().zip(means).map(|(eta, mean)| eta - mean).collect(),
-    };
-    shares::draw(data, at, parts, values, rng);
-    interweaving::draw(data, at, design, values, rng);
+    if Move::Shares.is_due(model, j, state.iteration) {
+        let parts = EtaParts {
+            effect: design.left(means, values.theta),
+            residual: values.eta.iter().zip(means).map(|(eta, mean)| eta - mean).collect(),
+        };
+        shares::draw(data, (model, state, j), parts, values, rng);
+    }
+    interweaving::draw(data, (model, state, j), design, values, rng);
 }
 
 /// Where a trait's cells and the parameters of its link begin.
@@ -191,24 +201,8 @@ pub fn firsts(model: &FactorModel) -> Vec<First> {
     (0..model.p()).scan(First::default(), step).collect()
 }
 
-/// One iteration in so many draws coefficients given what is left of values behind links.
-const EVERY: u64 = 2;
-
-/// The same of parameters of links that take several looks at all data.
+/// One iteration in so many draws parameters of links that take several looks at all data.
 const COSTLY_EVERY: u64 = 4;
-
-/// X and F in rows, if it is this iteration's turn.
-fn design_in_rows(model: &FactorModel, state: &State) -> Option<DesignInRows> {
-    let due = model.has_links() && state.iteration.is_multiple_of(EVERY);
-    let rows = |a: MatRef<'_, f64>| match model.rays.is_empty() {
-        true => product(model.data.rows.transpose(), a, Par::Seq),
-        false => a.to_owned(),
-    };
-    due.then(|| DesignInRows {
-        x: rows(model.data.x.as_ref()),
-        f: rows(columns(&state.f, model.n())),
-    })
-}
 
 fn with_missing(model: &FactorModel) -> Vec<usize> {
     (0..model.p()).filter(|&j| !model.data.missing[j].is_empty()).collect()
@@ -327,7 +321,7 @@ pub fn draw_given_effects(
     source: Source,
 ) {
     let (traits, now): (Vec<usize>, &State) = (with_missing(model), state);
-    let (before, x) = (y.as_ref(), design_in_rows(model, now));
+    let (before, x) = (y.as_ref(), DesignInRows::of(model, now));
     let firsts = firsts(model);
     let one = |&j: &usize| {
         let rng = &mut source.stream(now.iteration, Block::Missing, j);

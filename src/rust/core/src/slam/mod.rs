@@ -55,6 +55,7 @@ pub mod convergence;
 #[cfg(test)]
 mod coordinate_check;
 pub mod covariances;
+mod design_in_rows;
 mod effects;
 pub(crate) mod factor_proportions;
 pub(crate) mod factors;

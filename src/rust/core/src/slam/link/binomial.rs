@@ -2,7 +2,7 @@
 
 use super::concave::ConcaveCells;
 use super::cumulant::Softplus;
-use super::{AlongLine, Expected, ExpectedRows, Link, logistic, or_zero, softplus};
+use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, logistic, or_zero, softplus};
 use crate::slam::rng::{Stream, binomial};
 use libm::lgamma;
 use std::ops::Range;
@@ -41,10 +41,16 @@ impl Link for Binomial {
         self.cells(row..row + 1).draw_one::<Softplus>(expected, rng)
     }
 
-    fn information(&self, row: usize) -> f64 {
-        let (y, n) = (self.y[row], self.trials[row]);
-        let p = (y + 0.5) / (n + 1.0);
-        if p.is_nan() { 0.0 } else { n * p * (1.0 - p) }
+    fn normal_data(&self, _: &[f64], rows: usize) -> Pseudodata {
+        let precision = |row: usize| {
+            let (y, n) = (self.y[row], self.trials[row]);
+            let p = (y + 0.5) / (n + 1.0);
+            if p.is_nan() { 0.0 } else { n * p * (1.0 - p) }
+        };
+        Pseudodata {
+            y: (0..rows).map(|row| self.start(row)).collect(),
+            w: (0..rows).map(precision).collect(),
+        }
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {

@@ -203,3 +203,47 @@ fn searches_come_back_from_where_slopes_overflow() {
         }
     }
 }
+
+/// Normal data are these themselves: log likelihoods differ from theirs by what does not depend on eta.
+#[test]
+fn normal_data_of_normal_links_are_theirs() {
+    let weighted = KnownPrecision {
+        y: vec![0.4, -2.0, f64::NAN],
+        w: vec![2.5, 0.1, 0.0],
+    };
+    let columns = Probes {
+        y: faer::Mat::from_fn(
+            3,
+            3,
+            |l, i| if l <= i { f64::sin((l + 4 * i) as f64) } else { f64::NAN },
+        ),
+        noise: vec![crate::slam::prior::Variance::Fixed(1.0); 3],
+        spread: 1.0,
+    };
+    let links: [(&dyn Link, &[f64]); 2] = [(&weighted, &[]), (&columns, &[0.3, -0.5, 0.2, 0.4, 1.0, 2.0])];
+    for (link, parameters) in links {
+        let about = link.normal_data(parameters, 3);
+        for row in 0..3 {
+            let left = |eta: f64| {
+                link.log_likelihood(row, eta, parameters) + 0.5 * about.w[row] * (about.y[row] - eta).powi(2)
+            };
+            assert!(link.is_normal() && (left(-1.3) - left(2.1)).abs() < 1e-12, "{row}");
+        }
+    }
+}
+
+/// Of large counts they are where the likelihood is largest, as sharp as it is; of none they are nothing.
+#[test]
+fn normal_data_of_counts_are_about_their_likelihood() {
+    let (y, offset, r) = (vec![3.0, 4e4, 0.0, f64::NAN, 0.0], vec![0.7; 5], 6.0);
+    let about = NegativeBinomial {
+        y: y.clone(),
+        offset: offset.clone(),
+    }
+    .normal_data(&[r], 5);
+    assert!(about.w[3] == 0.0 && about.w.iter().chain(&about.y).all(|x| x.is_finite()));
+    assert!((about.y[1] - (4e4_f64.ln() - 0.7)).abs() < 1e-3 && (about.w[1] - r).abs() < 1e-2);
+    let about = Poisson { y, offset }.normal_data(&[], 5);
+    assert!((about.y[1] - (4e4_f64.ln() - 0.7)).abs() < 1e-3 && (about.w[1] / 4e4 - 1.0).abs() < 1e-2);
+    assert!(about.w[0] > about.w[2] && about.w[2] > 0.0 && about.y[2] < about.y[0]);
+}

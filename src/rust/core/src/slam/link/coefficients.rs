@@ -27,7 +27,7 @@ pub fn draw(
     rng: &mut Stream,
 ) {
     let Values { b, eta } = values;
-    for direction in directions(link, x, variance) {
+    for direction in directions(&link.normal_data(parameters, eta.len()).w, x, variance) {
         let shift: Vec<f64> = (0..eta.len())
             .map(|i| sum_of(b.len(), |l| x[(i, l)] * direction[l]))
             .collect();
@@ -43,9 +43,8 @@ pub fn draw(
 }
 
 /// Directions along which coefficients are about independent, as far as data tell beforehand, in units of their standard deviations: what hardly any datum tells, as the coefficient of a level without counts, has one of its own.
-fn directions(link: &dyn Link, x: &Mat<f64>, variance: &[Option<f64>]) -> Vec<Vec<f64>> {
+fn directions(w: &[f64], x: &Mat<f64>, variance: &[Option<f64>]) -> Vec<Vec<f64>> {
     let (n, b) = (x.nrows(), x.ncols());
-    let w: Vec<f64> = (0..n).map(|i| link.information(i)).collect();
     let data = |l: usize, o: usize| sum_of(n, |i| w[i] * x[(i, l)] * x[(i, o)]);
     let mut gaussian = Gaussian::new(b);
     let prior = |l: usize| variance[l].map_or(0.0, |v| 1.0 / v);

@@ -9,13 +9,12 @@
 
 use super::lines::DataAlong;
 use super::loadings;
-use crate::linalg::axpy;
+use crate::slam::design_in_rows::{DesignInRows, Move};
 use crate::slam::loading_means::{mean_at, means};
 use crate::slam::model::FactorModel;
 use crate::slam::prior::{InverseGamma, Variance};
 use crate::slam::rng::{Stream, slice};
 use crate::slam::state::State;
-use faer::Mat;
 
 /// A trait's coefficients and loadings, its variance and its values.
 pub struct LinkedTrait<'a> {
@@ -29,28 +28,8 @@ pub struct LinkedTrait<'a> {
     pub eta: &'a mut [f64],
 }
 
-/// X, with columns of the trait's own where there are some, and F, in rows.
-pub struct DesignInRows {
-    pub x: Mat<f64>,
-    pub f: Mat<f64>,
-}
-
-impl DesignInRows {
-    /// Values but for what a trait's coefficients and loadings say of them.
-    pub fn left(&self, values: &[f64], theta: &[f64]) -> Vec<f64> {
-        let mut left = values.to_vec();
-        let columns = (0..self.x.ncols()).map(|l| self.x.col_as_slice(l));
-        let columns = columns.chain((0..self.f.ncols()).map(|m| self.f.col_as_slice(m)));
-        columns.zip(theta).for_each(|(column, by)| axpy(-by, column, &mut left));
-        left
-    }
-}
-
 /// Mean and variance of a normal prior.
 pub type Normal = (f64, f64);
-
-/// One iteration in so many draws loadings of traits whose data are not normal.
-const BEHIND_EVERY: u64 = 4;
 
 /// Loadings and scale of trait j.
 pub fn draw(
@@ -67,12 +46,11 @@ pub fn draw(
     let loading = |m: usize| (mean_at(&means, j * k + m), unit / state.shrinkage.precision(m, j));
     let priors: Vec<Normal> = (0..k).map(loading).collect();
     let free: Vec<usize> = (0..k).filter(|&m| model.known(m, j).is_none()).collect();
-    // of counts it is most of the cost, and brings less
-    let due = !model.is_behind(j) || state.iteration % BEHIND_EVERY == 2;
-    if due && !free.is_empty() {
+    if Move::Loadings.is_due(model, j, state.iteration) && !free.is_empty() {
         loadings::draw(data, &design.f, (&free, b, &priors), values, rng);
     }
-    if let Variance::Drawn(residual) = model.prior.residual[j]
+    if Move::Scale.is_due(model, j, state.iteration)
+        && let Variance::Drawn(residual) = model.prior.residual[j]
         && free.len() == k
     {
         let fixed = |i: usize| (0..b).map(|l| design.x[(i, l)] * values.theta[l]).sum::<f64>();

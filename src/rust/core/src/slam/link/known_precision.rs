@@ -1,7 +1,7 @@
 //! `y_i ~ N(eta_i, 1 / w_i)`, w known: weights, as of voom.
 
 use super::elementary::{Loops, vectorised};
-use super::{AlongLine, Expected, ExpectedRows, Link};
+use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata};
 use crate::linalg::sum_of;
 use crate::slam::rng::{Stream, normal};
 use std::f64::consts::PI;
@@ -73,8 +73,11 @@ impl Link for KnownPrecision {
         Box::new(move |d| d * (slope - 0.5 * curve * d))
     }
 
-    fn information(&self, row: usize) -> f64 {
-        self.w[row]
+    fn normal_data(&self, _: &[f64], rows: usize) -> Pseudodata {
+        Pseudodata {
+            y: (0..rows).map(|row| self.start(row)).collect(),
+            w: self.w.clone(),
+        }
     }
 
     fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {

@@ -4,14 +4,35 @@
 
 use super::interweaving::{LinkedTrait, Normal};
 use super::lines::DataAlong;
-use crate::linalg::{axpy, dot, sum_of};
+use crate::linalg::{axpy, dot, product, sum_of};
 use crate::slam::gaussian::Gaussian;
 use crate::slam::rng::{Stream, uniform};
-use faer::Mat;
+use crate::slam::traits::lower;
+use faer::{Mat, MatRef, Par};
 use std::f64::consts::PI;
 
 /// Proposals, after which loadings stay as they are.
 pub const PROPOSALS: usize = 30;
+
+/// `F' diag(w) F` of some traits: lower triangles in columns. `w`: a column a trait.
+pub fn grams(f: MatRef<'_, f64>, w: MatRef<'_, f64>) -> Mat<f64> {
+    // as many products of columns as one product of matrices takes at once
+    const ROWS: usize = 4;
+    let (n, k) = (f.nrows(), f.ncols());
+    let mut all = Mat::zeros(lower(k, 0), w.ncols());
+    for first in (0..k).step_by(ROWS) {
+        let rows = first..(first + ROWS).min(k);
+        let places: Vec<(usize, usize)> = rows.flat_map(|m| (0..=m).map(move |o| (m, o))).collect();
+        let mut pairs = Mat::zeros(n, places.len());
+        for (at, (m, o)) in places.iter().enumerate() {
+            let each = f.col(*m).iter().zip(f.col(*o).iter());
+            (pairs.col_as_slice_mut(at).iter_mut().zip(each)).for_each(|(pair, (a, b))| *pair = a * b);
+        }
+        let part = product(pairs.transpose(), w, Par::Seq);
+        all.subrows_mut(lower(first, 0), places.len()).copy_from(part);
+    }
+    all
+}
 
 /// `f`: in rows; `free`: numbers of the factors whose loadings are not known; `b`: number of coefficients before them.
 pub fn draw(
@@ -25,15 +46,21 @@ pub fn draw(
     let about = data.pseudodata(values.eta);
     let columns: Vec<&[f64]> = free.iter().map(|&m| f.col_as_slice(m)).collect();
     let now: Vec<f64> = free.iter().map(|&m| values.theta[b + m]).collect();
-    let mut others = values.eta.to_vec();
-    columns.iter().zip(&now).for_each(|(f, by)| axpy(-by, f, &mut others));
-    let weighted = |m: usize| -> Vec<f64> { columns[m].iter().zip(&about.w).map(|(f, w)| f * w).collect() };
-    let weighted: Vec<Vec<f64>> = (0..k).map(weighted).collect();
+    let w = MatRef::from_column_major_slice(&about.w, n, 1);
+    let own = data.gram().is_none().then(|| grams(f.as_ref(), w));
+    let gram = own
+        .as_ref()
+        .map_or_else(|| data.gram().unwrap_or_default(), |own| own.col_as_slice(0));
+    let gram = |l: usize, m: usize| gram[lower(free[l.max(m)], free[l.min(m)])];
     let mut gaussian = Gaussian::new(k);
     let prior = |m: usize| (priors[free[m]].0, priors[free[m]].1.recip());
-    let entry = |l: usize, m: usize| dot(&weighted[l], columns[m]) + if l == m { prior(l).1 } else { 0.0 };
-    let right = |l: usize| sum_of(n, |i| weighted[l][i] * (about.y[i] - others[i])) + prior(l).0 * prior(l).1;
-    gaussian.set(entry, right);
+    let lack: Vec<f64> = (0..n).map(|i| about.w[i] * (about.y[i] - values.eta[i])).collect();
+    // without what the loadings say now
+    let along = |l: usize| sum_of(k, |m| gram(l, m) * now[m]);
+    gaussian.set(
+        |l, m| gram(l, m) + if l == m { prior(l).1 } else { 0.0 },
+        |l| dot(columns[l], &lack) + along(l) + prior(l).0 * prior(l).1,
+    );
     let (mut mean, mut other) = (vec![0.0; k], vec![0.0; k]);
     if !gaussian.mean(&mut mean) {
         return;
@@ -45,21 +72,26 @@ pub fn draw(
         (0..k).for_each(|m| axpy(new[m] - now[m], columns[m], &mut step));
         step
     };
+    let mut ellipse = if data.are_normal() {
+        Ellipse::INDEPENDENT
+    } else {
+        Ellipse::new(rng)
+    };
+    let level = uniform(rng).ln();
     // what the data say beyond normal ones
     let eta = &*values.eta;
-    let before = about.lack(eta);
-    let gain = |new: &[f64]| {
-        let step = step(new);
-        let there: Vec<f64> = eta.iter().zip(&step).map(|(eta, step)| eta + step).collect();
-        let along = data.along(eta, &step);
-        along(1.0) - along(0.0) + about.lack(&there) - before
+    let here = match data.are_normal() {
+        true => 0.0,
+        false => data.along(eta, eta)(0.0) + about.lack(eta),
     };
-    let mut ellipse = Ellipse::new(rng);
-    let level = uniform(rng).ln();
+    let gain = |step: &[f64]| {
+        let there: Vec<f64> = eta.iter().zip(step).map(|(eta, step)| eta + step).collect();
+        data.along(eta, step)(1.0) + about.lack(&there) - here
+    };
     for _ in 0..PROPOSALS {
         let new = at(ellipse.angle);
-        if gain(&new) > level {
-            let step = step(&new);
+        let step = step(&new);
+        if data.are_normal() || gain(&step) > level {
             axpy(1.0, &step, values.eta);
             (free.iter().zip(&new)).for_each(|(&m, new)| values.theta[b + m] = *new);
             return;
@@ -82,6 +114,13 @@ pub struct Ellipse {
 }
 
 impl Ellipse {
+    /// Where what is has no say.
+    pub const INDEPENDENT: Self = Self {
+        angle: 0.5 * PI,
+        low: 0.0,
+        high: 0.5 * PI,
+    };
+
     /// Of the whole circle.
     pub fn new(rng: &mut Stream) -> Self {
         let angle = 2.0 * PI * uniform(rng);

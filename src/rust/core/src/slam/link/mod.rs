@@ -118,7 +118,7 @@ pub trait Link: Send + Sync {
         }
     }
 
-    /// Is eta in the units of a normal response? Else priors of its coefficients are those of values behind data.
+    /// Are data normal given eta, which is in the units of a normal response? Else priors of its coefficients are those of values behind data.
     fn is_normal(&self) -> bool {
         false
     }
@@ -128,7 +128,7 @@ pub trait Link: Send + Sync {
         true
     }
 
-    /// The log likelihood of all rows at eta + d x, as a function of d.
+    /// The log likelihood of all rows at eta + d x, as a function of d, but for what depends on neither d nor x.
     fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], parameters: &'a [f64]) -> AlongLine<'a> {
         Box::new(move |d| sum_of(eta.len(), |i| self.log_kernel(i, eta[i] + d * x[i], parameters)))
     }
@@ -143,9 +143,12 @@ pub trait Link: Send + Sync {
         (0..eta.len()).map(|i| self.log_kernel(i, eta[i], parameters)).collect()
     }
 
-    /// About how sharply the datum of a row tells eta: a precision, by the data alone.
-    fn information(&self, _row: usize) -> f64 {
-        1.0
+    /// Normal data about like those of all rows, whatever eta is: these themselves where they are normal.
+    fn normal_data(&self, _parameters: &[f64], rows: usize) -> Pseudodata {
+        Pseudodata {
+            y: (0..rows).map(|row| self.start(row)).collect(),
+            w: vec![1.0; rows],
+        }
     }
 
     /// Log density of the datum of a row, 0 where there is none.

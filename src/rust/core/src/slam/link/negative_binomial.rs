@@ -3,7 +3,7 @@
 use super::concave::ConcaveCells;
 use super::cumulant::{Cumulant, Softplus};
 use super::elementary::{Loops, exp, ln, vectorised};
-use super::{AlongLine, Expected, ExpectedRows, Link, or_zero, softplus};
+use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, or_zero, softplus};
 use crate::linalg::sum_of;
 use crate::slam::rng::{Stream, gamma, poisson, slice};
 use libm::lgamma;
@@ -132,10 +132,8 @@ impl Link for NegativeBinomial {
             .draw_one::<Softplus>(expected, rng)
     }
 
-    fn information(&self, row: usize) -> f64 {
-        // of r = 1
-        let mean = self.y[row] + 0.5;
-        if mean.is_nan() { 0.0 } else { mean / (1.0 + mean) }
+    fn normal_data(&self, parameters: &[f64], _: usize) -> Pseudodata {
+        Pseudodata::of_counts(&self.y, &self.offset, parameters[0].recip())
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, parameters: &[f64], rng: &mut Stream) {

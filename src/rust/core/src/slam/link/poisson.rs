@@ -2,7 +2,7 @@
 
 use super::concave::ConcaveCells;
 use super::cumulant::Exponential;
-use super::{AlongLine, Expected, ExpectedRows, Link, or_zero};
+use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, or_zero};
 use crate::linalg::dot;
 use crate::slam::rng::{Stream, poisson};
 use libm::lgamma;
@@ -40,8 +40,8 @@ impl Link for Poisson {
         self.cells(row..row + 1).draw_one::<Exponential>(expected, rng)
     }
 
-    fn information(&self, row: usize) -> f64 {
-        if self.y[row].is_nan() { 0.0 } else { self.y[row] + 0.5 }
+    fn normal_data(&self, _: &[f64], _: usize) -> Pseudodata {
+        Pseudodata::of_counts(&self.y, &self.offset, 0.0)
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
@@ -54,10 +54,10 @@ impl Link for Poisson {
         if x.iter().any(|other| (other - x[0]).abs() > 1e-12 * x[0].abs()) {
             return Box::new(move |d| cells.log_kernel::<Exponential>(eta, x, d));
         }
-        // an intercept: but for what is constant, sums are enough
-        let y: f64 = cells.y.iter().sum();
-        let mean = -cells.log_kernel::<Exponential>(eta, x, 0.0) + dot(&cells.y, eta);
-        Box::new(move |d| y * d * x[0] - mean * (d * x[0]).exp())
+        // an intercept: sums are enough
+        let (y, of_eta): (f64, f64) = (cells.y.iter().sum(), dot(&cells.y, eta));
+        let mean = of_eta - cells.log_kernel::<Exponential>(eta, x, 0.0);
+        Box::new(move |d| of_eta + y * d * x[0] - mean * (d * x[0]).exp())
     }
 
     fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {

@@ -3,7 +3,7 @@
 //! The means sum to 0, which leaves the level to eta and each mean to its column, whatever noise the columns have: a constraint that weighs them by their precision would change with it, and `1 / v` given all else
 //! would not be gamma distributed. Where a row has all columns and they are as precise, eta is what their mean measures.
 
-use super::{Expected, Link};
+use super::{Expected, Link, Pseudodata};
 use crate::linalg::sum_of;
 use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, inverse_gamma, normal};
@@ -80,9 +80,14 @@ impl Link for Probes {
         true
     }
 
-    fn information(&self, row: usize) -> f64 {
-        let parameters = self.start_parameters();
-        self.seen(row, &parameters).map(|(.., v)| v.recip()).sum()
+    fn normal_data(&self, parameters: &[f64], rows: usize) -> Pseudodata {
+        let one = |row: usize| {
+            let add = |(w, sum): (f64, f64), (_, y, mu, v): (usize, f64, f64, f64)| (w + v.recip(), sum + (y - mu) / v);
+            let (w, sum) = self.seen(row, parameters).fold((0.0, 0.0), add);
+            (if w > 0.0 { sum / w } else { 0.0 }, w)
+        };
+        let (y, w) = (0..rows).map(one).unzip();
+        Pseudodata { y, w }
     }
 
     fn parameters(&self) -> usize {

@@ -92,6 +92,7 @@ fn visited(world: &World, all: &Standard, start: f64) -> Vec<(usize, f64)> {
     let data = OwnData {
         link: &link,
         parameters: &[],
+        gram: None,
     };
     let step = |_| {
         let h = model.proportions.h[point];
