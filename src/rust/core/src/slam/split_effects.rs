@@ -43,6 +43,9 @@ pub(super) fn part(model: &FactorModel, g: usize, effect: usize) -> f64 {
     model.proportions.h[g] * model.rays[model.basis_of(g)].shares[effect]
 }
 
+/// Traits and factors that are turned together: each ray has a part of them, and products of few columns are slow.
+const WIDE: usize = 4 * TILE;
+
 /// n_s of each effect, of traits and then of factors, in rows.
 pub struct SplitEffects {
     pub(super) each: Vec<Mat<f64>>,
@@ -69,8 +72,8 @@ impl SplitEffects {
             let points: Vec<usize> = some.iter().map(|j| points[*j]).collect();
             effects_of(model, &values, &points, (state.iteration, source, some[0]))
         };
-        let tiles: Vec<Vec<Mat<f64>>> = all.par_chunks(TILE).map(tile).collect();
-        let whole = |s: usize| Mat::from_fn(n, p + k, |i, j| tiles[j / TILE][s][(i, j % TILE)]);
+        let tiles: Vec<Vec<Mat<f64>>> = all.par_chunks(WIDE).map(tile).collect();
+        let whole = |s: usize| Mat::from_fn(n, p + k, |i, j| tiles[j / WIDE][s][(i, j % WIDE)]);
         let effects = model.rays[0].shares.len();
         Self {
             each: (0..effects).map(whole).collect(),
