@@ -116,9 +116,9 @@ impl<'a> LinkedRows<'a> {
     fn new(model: &'a FactorModel, state: &'a State, rng: &mut Stream) -> Self {
         let (n, p) = (model.n(), model.p());
         let (mut like, mut w, firsts): (Mat<f64>, Mat<f64>, _) = (Mat::zeros(n, p), Mat::zeros(n, p), firsts(model));
-        for j in 0..p {
+        for (j, first) in firsts.iter().enumerate() {
             if let Some(link) = model.link(j) {
-                let data = link.normal_data(&state.link[firsts[j].parameter..], n);
+                let data = link.normal_data(&state.link[first.parameter..], n);
                 like.col_as_slice_mut(j).copy_from_slice(&data.y);
                 w.col_as_slice_mut(j).copy_from_slice(&data.w);
             }
