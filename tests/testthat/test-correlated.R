@@ -235,3 +235,18 @@ test_that("correlated terms that cannot be fitted are refused", {
   dimnames(K) <- list(letters[1:12], letters[1:12])
   expect_error(fastlmm_fit(y ~ x + (x | id), data, K), class = "fastlmm_error_singular_kernel")
 })
+
+test_that("far out the profile of a correlation is the lower of the valley and the plateau where a variance is zero", {
+  fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, method = "ML")
+  deviance <- lme4::lmer(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, REML = FALSE, devFunOnly = TRUE)
+  held <- function(rho) {
+    f <- function(log_sd) deviance(c(exp(log_sd[1]), exp(log_sd[2]) * c(rho, sqrt(1 - rho^2))))
+    starts <- list(log(c(0.9, 0.2)), log(c(0.4, 0.2)), log(c(1e-4, 0.25)))
+    min(vapply(starts, function(start) optim(start, f, control = list(reltol = 1e-12, maxit = 2000))$value, 0))
+  }
+  far <- as.data.frame(profile(fit, ".sig02", alphamax = 0.001))
+  expect_true(all(diff(far$.zeta) > -1e-5))
+  for (i in c(2, 5, 6)) expect_equal(far$.zeta[i]^2, held(far$value[i]) + 2 * as.numeric(logLik(fit)), tolerance = 1e-4)
+  limit <- confint(fit, ".sig02", level = 1 - 1e-5)[1]
+  if (limit > -1) expect_equal(held(limit) + 2 * as.numeric(logLik(fit)), qchisq(1 - 1e-5, 1), tolerance = 1e-3)
+})

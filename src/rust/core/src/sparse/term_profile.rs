@@ -61,8 +61,8 @@ pub struct TermProfile<'p, 'a> {
     least: f64,
     estimate: f64,
     step: f64,
-    /// Where the last value was, and its variables.
-    last: RefCell<(f64, Vec<f64>)>,
+    /// Values that were looked at, with their variables at the optimum; the estimate first.
+    tried: RefCell<Vec<(f64, Vec<f64>)>>,
 }
 
 /// The best with a value held: variables, -2 log L, its slope in the value, and by how much it may be too large.
@@ -116,7 +116,7 @@ impl<'a> TermProfiles<'a> {
             least: 0.0,
             estimate: 0.0,
             step: 0.0,
-            last: RefCell::default(),
+            tried: RefCell::default(),
         };
         profile.locate(&relative, step)?;
         Ok(profile)
@@ -244,19 +244,48 @@ impl TermProfile<'_, '_> {
         self.points(ends, count, -0.5 * self.least)
     }
 
+    /// The nearest optima on both sides, the nearest first, and the fit: far away an optimum may lie on a plateau, as where a variance is zero, whose valley holds values nearer to the fit as
+    /// well.
+    fn starts(&self, value: f64) -> Vec<Vec<f64>> {
+        let tried = self.tried.borrow();
+        let side = |above: bool| {
+            let on = tried.iter().filter(move |t| (t.0 > value) == above);
+            on.min_by(|a, b| (a.0 - value).abs().total_cmp(&(b.0 - value).abs()))
+        };
+        let mut chosen: Vec<&(f64, Vec<f64>)> =
+            [side(false), side(true), tried.first()].into_iter().flatten().collect();
+        chosen.sort_by(|a, b| (a.0 - value).abs().total_cmp(&(b.0 - value).abs()));
+        chosen.dedup_by(|a, b| a.0 == b.0);
+        chosen
+            .iter()
+            .map(|(from, x)| self.held.moved(x, *from, value))
+            .collect()
+    }
+
     fn rise_of(&self, found: HeldOptimum, value: f64) -> Result<Rise> {
         let rise = found.deviance - self.least;
         if rise < -BETTER * (1.0 + self.least.abs()) {
             let what = "the fit: a profile found a larger likelihood than its own. It";
             return Err(Error::NoConvergence { what, iterations: 0 });
         }
-        *self.last.borrow_mut() = (value, found.x);
+        self.tried.borrow_mut().push((value, found.x));
         Ok(Rise {
             rise,
             slope: found.along,
             error: found.error,
         })
     }
+}
+
+/// Of searches from several starts, one of which at least must reach an optimum.
+fn lowest(searches: impl Iterator<Item = Result<HeldOptimum>>) -> Result<HeldOptimum> {
+    searches
+        .reduce(|a, b| match (a, b) {
+            (Ok(a), Ok(b)) => Ok(if b.deviance < a.deviance { b } else { a }),
+            (Ok(found), Err(Error::NoConvergence { .. })) | (Err(Error::NoConvergence { .. }), Ok(found)) => Ok(found),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        })
+        .unwrap_or(Err(Error::Interrupted))
 }
 
 /// From some variables on.
@@ -303,18 +332,11 @@ impl Profiled for TermProfile<'_, '_> {
         if impossible {
             return Ok(outside);
         }
-        let (from, last) = self.last.borrow().clone();
+        let starts = self.starts(value);
         let found = match self.parameter {
-            TermParameter::Beta(j) => self.without_column(j, value, &last)?,
+            TermParameter::Beta(j) => self.without_column(j, value, &starts[0])?,
             _ => self.with_search(&self.problem, |search| {
-                // far away the last optimum may lie on a plateau that holds those nearer to the fit as well
-                let starts = [
-                    self.held.moved(&last, from, value),
-                    self.held.moved(&self.fit, self.estimate, value),
-                ];
-                let height = |x: &Vec<f64>| Ok(self.held.at(search, value, x)?.map_or(f64::INFINITY, |f| f.value));
-                let nearer = usize::from(height(&starts[1])? < height(&starts[0])?);
-                best(search, &self.held, value, &starts[nearer])
+                lowest(starts.iter().map(|start| best(search, &self.held, value, start)))
             })?,
         };
         self.rise_of(found, value)
@@ -338,7 +360,7 @@ impl Profiled for TermProfile<'_, '_> {
     }
 
     fn reset(&self) {
-        *self.last.borrow_mut() = (self.estimate, self.fit.clone());
+        *self.tried.borrow_mut() = vec![(self.estimate, self.fit.clone())];
     }
 
     fn tolerance(&self) -> f64 {
