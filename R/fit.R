@@ -33,7 +33,7 @@
 #' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()]. The default is
 #'   `options(na.action =)`, as in `lm()`: [na.omit()] where nobody has set it.
 #' @param contrasts list of contrasts, as for [model.matrix()].
-#' @param sigma2_e residual variance of a row of weight 1 where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances `vi`, as in a meta-analysis. It is held, and is no parameter of the fit (`df`). `NULL`: estimated.
+#' @param sigma2_e residual variance of a row of weight 1 where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances `vi`, as in a meta-analysis. It is held, and is no parameter of the fit (`df`); `h2`, prediction intervals and simulated rows of new data are those of a row of weight 1. Such fits go by penalised least squares, for which a kernel must be regular for the ids with data (error `singular_kernel`). Not offered with [gp()] or many responses. `NULL`: estimated.
 #' @param residual a residual variance for each level of a factor: `~ site`, a variable of `data`, or `~ site:year` of two. `sigma2_e` is then that of the first level, and `fit$residual` has `variance`, their `ratio` to the first and
 #'   `se`, by levels. Random effects may be any that are offered without it; not beside [gp()], `sigma2_e`, or several responses. Standard errors of all variances allow for all of them; profiles are refused, see [confint.fastlmm()] for what there is.
 #' @param control settings by [fastlmm_control()].

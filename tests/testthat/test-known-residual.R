@@ -157,6 +157,24 @@ test_that("a kernel, correlated terms and known variances stand together", {
   expect_equal(slopes$logLik, meta_definition(data, of_slopes, "REML")$logLik, tolerance = 1e-9)
 })
 
+test_that("a kernel known by its precision gives the same fits as the kernel", {
+  data <- meta_world()
+  ids <- unique(data$species)
+  P <- diag(2, 10)
+  P[abs(row(P) - col(P)) == 1] <- -0.9
+  dimnames(P) <- list(ids, ids)
+  fits <- lapply(list(kernel_precision(Matrix::Matrix(P, sparse = TRUE)), structure(solve(P), dimnames = dimnames(P))), function(K) {
+    list(
+      known = fastlmm_fit(y ~ x + (1 | species), data, K = list(species = K), weights = 1 / vi, sigma2_e = 1),
+      levels = fastlmm_fit(y ~ x + (1 | species), transform(data, half = gl(2, 20, labels = c("a", "b"))), K = list(species = K), residual = ~half)
+    )
+  })
+  for (kind in c("known", "levels")) {
+    expect_equal(fits[[1]][[kind]]$logLik, fits[[2]][[kind]]$logLik, tolerance = 1e-8)
+    expect_equal(predict(fits[[1]][[kind]], data[1:3, ], se.fit = TRUE)$se.fit, predict(fits[[2]][[kind]], data[1:3, ], se.fit = TRUE)$se.fit, tolerance = 1e-4)
+  }
+})
+
 test_that("a residual variance that is none is refused", {
   data <- meta_world()
   expect_refused(fastlmm_fit(y ~ x + (1 | study), data, sigma2_e = 0), "sigma2_e")
