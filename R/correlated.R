@@ -102,6 +102,9 @@ blocks_of <- function(random) unname(split(names(random), block_numbers(random))
 
 has_blocks <- function(fit) anyDuplicated(block_numbers(fit$random)) > 0
 
+# Do shares of the variances mean something? A variance of slopes depends on the unit of their variable, a known residual variance on that of the weights, and levels have one each.
+has_shares <- function(fit) !has_blocks(fit) && is.null(fit$given) && !has_levels(fit)
+
 # Covariance of all effects of one level, over that of their levels
 effect_covariance <- function(fit) {
   if (!is.null(fit$relative)) return(fit$sigma2_e * tcrossprod(fit$relative))

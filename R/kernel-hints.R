@@ -32,10 +32,10 @@ id_rules <- list(
   "K and data differ in blanks around the names: use trimws()" = trimws,
   "K and data differ in upper and lower case: use tolower() or toupper() on one of them" = tolower,
   "K or data went through make.names(), which turns 12 into X12: read it with check.names = FALSE" = make.names,
+  "K and data differ in dots, dashes, underscores or blanks between the parts of a name: make them the same with gsub()" = function(x) gsub("[-._ ]+", "_", x),
   "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^[^_]*_", "", x),
   "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^.*[_: \t]", "", x),
   "K and data differ in leading zeros: pad one with sprintf()" = function(x) gsub("(^|[^0-9])0+(?=[0-9])", "\\1", x, perl = TRUE),
-  "K and data differ in dots, dashes, underscores or blanks between the parts of a name: make them the same with gsub()" = function(x) gsub("[-._ ]+", "_", x),
   "K and data differ in case and in dots, dashes, underscores or blanks: make them the same with tolower() and gsub()" = function(x) tolower(gsub("[-._ ]+", "", x)),
   "the names of K are numbers that lost digits when they became character: name K by sprintf(\"%.0f\", id)" = function(x) ifelse(grepl("^[0-9.e+]+$", x), sprintf("%.14e", suppressWarnings(as.numeric(x))), x)
 )
@@ -86,7 +86,7 @@ warn_inverse <- function(K) {
   if (m < 6 || zero < 1 / 3 || negative < 0.2 * sum(variance) || negative < 2 * sum(part[part > 0])) return(invisible())
   if (sum(variance) + sum(part) > 0.75 * sum(variance)) return(invisible())
   warn_fastlmm("inverse_kernel", paste0(
-    "K looks like the inverse of a relationship matrix: most of its values outside of the diagonal are zero, the others negative, and its rows sum to little. K must be the covariance ",
-    "itself: give solve(K), with the same names, if it is an inverse"
+    "K looks like the inverse of a relationship matrix: most of its values outside of the diagonal are zero, most of the others negative, and its rows sum to little. K must be the covariance ",
+    "itself: give kernel_precision(K) if it is an inverse"
   ))
 }

@@ -7,7 +7,7 @@
 #' (1992). All are relative to founders that are not related and not inbred.
 #'
 #' @param id,sire,dam animals and their parents, in any order, one element an animal; unknown parents are `NA`.
-#' @param unknown codes of unknown parents beside `NA`.
+#' @param unknown codes of unknown parents, beside `NA`, `"0"` and `""`.
 #' @param sexes does an animal that is a sire here and a dam there stop the call? `FALSE` for plants.
 #' @param x a pedigree.
 #' @param ... not used; an unknown argument is an error.
@@ -30,16 +30,17 @@
 #' as.matrix(A)
 #' inbreeding(A)
 #' @export
-kernel_pedigree <- function(id, sire, dam, unknown = c("0", ""), sexes = TRUE) {
+kernel_pedigree <- function(id, sire, dam, unknown = NULL, sexes = TRUE) {
   sexes <- read_flag(sexes, "sexes")
-  pedigree <- complete_pedigree(id, sire, dam, unknown)
+  if (!is.null(unknown) && !is.atomic(unknown)) abort_fastlmm("pedigree", "unknown must be codes of unknown parents")
+  pedigree <- complete_pedigree(id, sire, dam, c("0", "", as.character(unknown)))
   if (sexes) check_sexes(pedigree)
   found <- call_rust(ffi_pedigree, pedigree$sire, pedigree$dam)
   if (!is.null(found$members)) abort_pedigree("are their own ancestors, each an offspring of the next", pedigree$id[found$members])
-  fixed <- found$sampling < 1e-12
+  fixed <- found$sampling < 1e-8
   if (any(fixed)) abort_pedigree("have parents that are wholly inbred, so that they have no variance of their own; treat each line as one animal", pedigree$id[fixed])
   names(found$inbreeding) <- pedigree$id
-  new_precision(pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam])
+  new_precision(pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", added = setdiff(pedigree$id, full_numbers(as.character(id))), inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam])
 }
 
 # All animals, parents by number
@@ -61,7 +62,7 @@ animal_names <- function(x, name) {
 
 check_sexes <- function(pedigree) {
   both <- intersect(stats::na.omit(pedigree$sire), stats::na.omit(pedigree$dam))
-  if (length(both) > 0) abort_pedigree("are sires and dams; write sexes = FALSE where that can be", pedigree$id[both])
+  if (length(both) > 0) abort_pedigree("stand among sires and among dams; name it in unknown = if it is a code, or write sexes = FALSE where that can be", pedigree$id[both])
 }
 
 # T^-1' D^-1 T^-1, T^-1 with -1/2 at the parents of each animal
@@ -75,11 +76,14 @@ pedigree_precision <- function(pedigree, sampling) {
   sparse_columns(Matrix::crossprod(Matrix::Diagonal(x = 1 / sqrt(sampling)) %*% back))
 }
 
-abort_pedigree <- function(why, animals) abort_fastlmm("pedigree", paste0(counted(length(animals), "animal"), " of the pedigree ", why, ": ", first_names(animals)), ids = animals)
+abort_pedigree <- function(why, animals) abort_fastlmm("pedigree", paste0("the pedigree has animals that ", why, ": ", first_names(animals), if (length(animals) > 5) paste0(" (", length(animals), ")")), ids = animals)
 
 #' @rdname kernel_pedigree
 #' @export
 inbreeding <- function(x, ...) UseMethod("inbreeding")
+
+#' @export
+inbreeding.default <- function(x, ...) abort_fastlmm("pedigree", paste("inbreeding() is of kernel_pedigree(), not of an object of class", class(x)[1]))
 
 #' @rdname kernel_pedigree
 #' @export

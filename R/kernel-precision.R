@@ -3,9 +3,9 @@
 #' For covariances whose inverse has few entries: pedigrees and trees ([kernel_pedigree()], [kernel_tree()] make it), neighbour graphs and lattices (Gauss-Markov random fields,
 #' conditional autoregressions), matrices of other packages. `K = P^-1`.
 #'
-#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, one response is fitted by penalised least squares with P as it is, in which all ids have an
-#' effect, those without data included; a model of this one random effect with data on up to 2000 ids takes the kernel between these, so that it can be scanned, and many responses and
-#' [slamglmm_fit()] always do: the other ids are left out, with a message.
+#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, one response is fitted by penalised least squares with P as it is: all ids have an effect, those
+#' without data included, but scans and exact tests of variances, which take the spectrum of the kernel, want it between the ids with data, `K = as.matrix(K, ids = )`. Parts of
+#' [kernel_mix()], many responses and [slamglmm_fit()] take that by themselves, with a message; the other ids are then predicted by `predict(fit, newdata, K = )` with the same kernel.
 #'
 #' @param P precision matrix: symmetric, positive definite, ids as row names or column names; a `Matrix` or a numeric matrix.
 #' @param x a kernel by its precision.
@@ -51,7 +51,7 @@ precision_matrix <- function(P, what = "P") {
   ids <- full_numbers(agreed_names(P))
   if (is.null(ids)) abort_precision("kernel_names", "has no row names, and ids are matched by name, never by position", what)
   check_ids_unique(ids, what)
-  P <- sparse_columns(methods::as(P, "CsparseMatrix"))
+  P <- sparse_columns(methods::as(if (isS4(P)) P else plain_matrix(P), "CsparseMatrix"))
   dimnames(P) <- list(ids, ids)
   P
 }
@@ -66,7 +66,7 @@ check_precision <- function(P, what = "P") {
 # Of the kernel, by the factor of P
 precision_diagonal <- function(P) {
   pivot <- smallest_pivot(P)
-  if (pivot$ratio < 1e-12) abort_not_definite(rownames(P)[pivot$at], pivot$ratio)
+  if (pivot$ratio < 1e-10) abort_not_definite(rownames(P)[pivot$at], pivot$ratio)
   diagonal <- call_rust(ffi_precision_diagonal, lower_triangle(P))$diagonal
   if (length(diagonal) == 0) abort_not_definite(rownames(P)[pivot$at], pivot$ratio)
   diagonal
@@ -137,6 +137,7 @@ dimnames.fastlmm_precision <- function(x) dimnames(x$P)
 print.fastlmm_precision <- function(x, ...) {
   check_arguments(...)
   cat(sprintf("%s: %s, precision with %s, mean diagonal of the kernel %s\n", precision_name(x), counted(nrow(x$P), "id"), counted(length(x$P@x), "entry", "entries"), format(mean(x$diagonal), digits = 3)))
+  if (length(x$added) > 0) cat("Parents that are not listed, added as founders: ", first_names(x$added), if (length(x$added) > 5) paste0(" (", length(x$added), ")"), "\n", sep = "")
   invisible(x)
 }
 
@@ -149,11 +150,9 @@ DENSE_IDS <- 2000
 # and of a kernel that is given as a sparse matrix, which can be scanned then
 DENSE_SPARSE <- 10000
 
-# Very many ids, with data or of one effect among several
-as_whole <- function(K, terms) {
+as_whole <- function(K) {
   if (inherits(K, "sparseMatrix") && nrow(K) > DENSE_SPARSE) K <- block_precision(K)
-  one <- length(terms) == 1 && is.null(terms[[1]]$columns) && nlevels(terms[[1]]$id) <= DENSE_IDS
-  if (is_precision(K) && nrow(K) > DENSE_IDS && !one) structure(K, class = c("fastlmm_whole", class(K))) else K
+  if (is_precision(K) && nrow(K) > DENSE_IDS) structure(K, class = c("fastlmm_whole", class(K))) else K
 }
 
 # A kernel of many blocks, as of families, by the inverses of these; the kernel itself where blocks are large or not regular
@@ -185,7 +184,7 @@ tree_roots <- function(factor) {
 # All ids have an effect, those without data too.
 whole_random <- function(K, ids, term, part) {
   class(K) <- setdiff(class(K), "fastlmm_whole")
-  random <- new_random(term, ids = ids, kernel = K, mean_diag = mean(K$diagonal), part = part)
+  random <- new_random(term, ids = ids, kernel = K, mean_diag = mean(K$diagonal[ids %in% levels(term$id)]), part = part)
   replace(random, c("index", "group"), list(seq_along(ids), random$index[random$group]))
 }
 
@@ -201,7 +200,7 @@ precision_random <- function(K, term, design, part = NULL) {
   if (length(used) < length(ids)) inform_precision_left(length(ids) - length(used), term_name(term))
   kernel <- as.matrix(K, ids = rownames(K$P)[match(used, ids)])
   dimnames(kernel) <- list(used, used)
-  check_groups(new_random(term, ids = used, kernel = kernel, mean_diag = mean(diag(kernel)), part = part))
+  check_groups(new_random(term, ids = used, kernel = kernel, mean_diag = mean(diag(kernel)[used %in% levels(term$id)]), part = part))
 }
 
 inform_precision_left <- function(n, name) {

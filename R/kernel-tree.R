@@ -3,7 +3,8 @@
 #' Brownian motion along the branches of a phylogeny, by its sparse inverse: the covariance of two tips is the length that they share from the root on, that of `ape::vcv()`.
 #'
 #' The inverse is over tips and inner nodes (Hadfield and Nakagawa 2010), each branch adding a difference of parent and child; the value at the root belongs to the fixed effects. Inner
-#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12. Inner branches of length 0 make polytomies.
+#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12. Inner branches of length 0, or below 1e-9 of the
+#' height, make polytomies.
 #'
 #' @param phylo a tree of class `phylo`, as package ape has it, rooted, with branch lengths; need be neither binary nor ultrametric.
 #' @param scale `TRUE`: all lengths are divided by the largest distance from the root, so that the variance component is that of the highest tip.
@@ -30,6 +31,8 @@ kernel_tree <- function(phylo, scale = FALSE) {
   scale <- read_flag(scale, "scale")
   check_tree(phylo)
   root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
+  # what rounding leaves of a length of 0
+  phylo$edge.length[phylo$edge.length < 1e-9 * max(node_heights(phylo, root))] <- 0
   node <- merged_nodes(phylo, root)
   branch <- which(phylo$edge.length > 0)
   height <- node_heights(phylo, root)
@@ -95,13 +98,27 @@ merged_nodes <- function(phylo, root) {
 check_tree <- function(phylo) {
   if (!inherits(phylo, "phylo")) abort_tree(paste("must be of class phylo, as ape::read.tree() makes it; it is of class", class(phylo)[1]))
   length <- phylo$edge.length
+  if (!is_edge_table(phylo$edge) || !is.character(phylo$tip.label) || anyNA(phylo$tip.label) || any(phylo$tip.label == "")) abort_tree("is damaged: it needs a table of edges by whole numbers, and a label for each tip")
   if (is.null(length)) abort_tree("has no branch lengths; ape::compute.brlen() makes some")
+  if (!is.numeric(length) || length(length) != nrow(phylo$edge)) abort_tree(sprintf("has %d branch lengths for %d branches", length(length), nrow(phylo$edge)))
   bad <- !is.finite(length) | length < 0
   if (any(bad)) abort_tree(paste("has", counted(sum(bad), "branch", "branches"), "without a length or with a negative one"))
   twice <- unique(phylo$tip.label[duplicated(phylo$tip.label)])
   if (length(twice) > 0) abort_tree(paste0("has tips of the same name: ", first_names(twice)), twice)
   if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is no tree with one root: a node has two parents or none")
+  check_nodes(phylo)
   if (sum(length) == 0) abort_tree("has no branch with a length")
+}
+
+is_edge_table <- function(edge) is.matrix(edge) && is.numeric(edge) && ncol(edge) == 2 && nrow(edge) > 0 && all(is.finite(edge)) && all(edge >= 1 & edge == round(edge))
+
+# Tips are numbered first, and all nodes are reached from the root.
+check_nodes <- function(phylo) {
+  tips <- length(phylo$tip.label)
+  nodes <- sort(unique(c(phylo$edge)))
+  right <- identical(as.integer(nodes), seq_len(max(nodes))) && identical(as.integer(phylo$Nnode), as.integer(max(nodes) - tips)) && identical(sort(as.integer(setdiff(nodes, phylo$edge[, 1]))), seq_len(tips))
+  root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
+  if (!right || length(from_the_root(phylo, root)) != nrow(phylo$edge)) abort_tree("is damaged: its nodes are not numbered 1 to the number of tips and nodes, tips first and all below the root")
 }
 
 abort_tree <- function(why, ids = NULL) abort_fastlmm("tree", paste("the tree", why), ids = ids)

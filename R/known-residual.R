@@ -9,6 +9,18 @@ given_variance <- function(sigma2_e) if (is.null(sigma2_e)) numeric() else as.nu
 
 abort_known <- function(message) abort_fastlmm("sigma2_e", paste("sigma2_e", message))
 
+# Of new rows by their own weights, which the known variance is over
+given_new_variance <- function(fit, newdata) {
+  weights <- tryCatch(evaluate_new(fit$call$weights, fit, newdata), fastlmm_error = function(error) NULL)
+  if (!is.numeric(weights) || length(weights) != nrow(newdata)) {
+    abort_known(paste0(
+      "is over weights = ", code_text(fit$call$weights), ", which newdata does not give: add its variables, the sampling variances of the new rows. ",
+      "interval = \"confidence\" with allow.new.levels = TRUE is that of a new effect without its sampling error"
+    ))
+  }
+  fit$given / weights
+}
+
 # With V given the criteria differ by the determinant of X'V^-1 X alone.
 known_other_log_lik <- function(fit) {
   difference <- (log_det(fit$vcov) + fit$rank * log(2 * pi)) / 2

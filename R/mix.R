@@ -75,8 +75,7 @@ share_table <- function(fit) {
   }
   labels <- names(fit$random)
   fitted <- row(fit$h2, fit$se$h2, paste0("h2 (", labels, ")"))
-  # a variance of slopes depends on the unit of their variable
-  if (has_blocks(fit)) return(fitted[0, ])
+  if (!has_shares(fit)) return(fitted[0, ])
   part <- fit$sigma2 * vapply(fit$random, `[[`, 0, "mean_diag")
   scaled <- part / (sum(part) + fit$sigma2_e)
   if (isTRUE(all.equal(scaled, fit$h2, check.attributes = FALSE))) return(fitted)

@@ -10,7 +10,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   print(format_var_corr(VarCorr(x), digits), quote = FALSE)
   print_groups(x)
   if (is_gp_fit(x)) print_lengthscale(x, digits)
-  if (!has_blocks(x)) cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
+  if (has_shares(x)) cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
   print_fixed(x$coefficients, digits)
   writeLines(as.character(fit_notes(x)))
   invisible(x)

@@ -71,6 +71,9 @@ level_slopes <- function(fit, level) {
 }
 
 # From equal variances, and from the mean squares of the levels at those
+# Starts from which a level keeps the small variance that a likelihood of few rows may have beside its other optimum
+one_level_small <- function(levels) c(list(rep(6, levels - 1)), lapply(seq_len(levels - 1), function(j) replace(numeric(levels - 1), j, -6)))
+
 best_ratios <- function(at, level) {
   zero <- numeric(nlevels(level) - 1)
   deviance <- function(eta) -2 * at(eta)$logLik
@@ -78,7 +81,7 @@ best_ratios <- function(at, level) {
   descend <- function(start) {
     stats::nlminb(start, deviance, slopes, lower = -most_log_ratio, upper = most_log_ratio, control = list(rel.tol = 1e-13, x.tol = 1e-9, eval.max = 400, iter.max = 200))
   }
-  found <- lapply(list(zero, moment_ratios(at(zero), level)), descend)
+  found <- lapply(c(list(zero, moment_ratios(at(zero), level)), one_level_small(nlevels(level))), descend)
   best <- found[[which.min(vapply(found, `[[`, 0, "objective"))]]$par
   check_ratios(best, slopes(best), level)
   best
@@ -152,6 +155,7 @@ has_levels <- function(fit) !is.null(fit$residual)
 
 # Residual variance in other rows, of weight 1
 new_residual_variance <- function(fit, newdata) {
+  if (!is.null(fit$given) && !is.null(fit$call$weights)) return(given_new_variance(fit, newdata))
   if (!has_levels(fit)) return(rep(fit$sigma2_e, nrow(newdata)))
   value <- as.character(evaluate_new(fit$residual$expr, fit, newdata))
   new <- setdiff(value, c(names(fit$residual$variance), NA))

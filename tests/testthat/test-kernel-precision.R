@@ -54,7 +54,7 @@ test_that("faults of a pedigree name the animals", {
   expect_error(kernel_pedigree(c("a", "b", "c"), c("b", "c", "a"), c(NA, NA, NA)), "\"a\", \"b\", \"c\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree("a", "a", NA), "own ancestors.*\"a\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", "b", "a"), c(NA, NA, "b"), c(NA, NA, NA)), "more than once: \"a\"", class = "fastlmm_error_pedigree")
-  expect_error(kernel_pedigree(c("a", "b"), c("x", "y"), c("y", "z")), "sires and dams.*\"y\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b"), c("x", "y"), c("y", "z")), "among sires and among dams.*\"y\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", NA), c("x", "y"), c("w", "z")), "no name", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", "b"), "x", c("w", "z")), "of one length", class = "fastlmm_error_pedigree")
 })
@@ -94,6 +94,16 @@ test_that("faults of a tree are told", {
   expect_error(kernel_tree(ape::read.tree(text = "((a:1,a:1):2,c:3);")), "same name: \"a\"", class = "fastlmm_error_tree")
   expect_error(kernel_tree(ape::read.tree(text = "((a:1,b:-1):2,c:3);")), "negative", class = "fastlmm_error_tree")
   expect_error(kernel_tree(diag(3)), "class phylo", class = "fastlmm_error_tree")
+  good <- ape::read.tree(text = "((a:1,b:1):2,c:3);")
+  damaged <- list(
+    replace(good, "edge.length", list(1:3)), replace(good, "edge.length", list(1:5)), replace(good, "edge.length", list(as.list(1:4))), replace(good, "tip.label", list(c("a", "b"))),
+    replace(good, "tip.label", list(c("a", NA, "c"))), replace(good, "Nnode", list(1L)), replace(good, "Nnode", list(NULL)), replace(good, "edge", list(good$edge + 0.5)), replace(good, "edge", list(good$edge[, 2:1]))
+  )
+  for (one in damaged) expect_error(kernel_tree(structure(one, class = "phylo")), class = "fastlmm_error_tree")
+  # lengths that rounding leaves are none
+  near <- good
+  near$edge.length[near$edge[, 2] > 3] <- 1e-15
+  expect_equal(as.matrix(kernel_tree(near), ids = letters[1:3]), diag(c(1, 1, 3)), ignore_attr = TRUE, tolerance = 1e-12)
 })
 
 lattice <- function(m, rho = 0.9) {
@@ -137,6 +147,8 @@ test_that("what is no precision is refused, and the id named", {
   expect_error(kernel_precision(replace(P, 2, 0)), class = "fastlmm_error_kernel_asymmetric")
   expect_error(kernel_precision(replace(P, 1, NA)), class = "fastlmm_error_kernel_nonfinite")
   expect_error(kernel_precision("a"), class = "fastlmm_error_kernel_class")
+  expect_equal(as.matrix(kernel_precision(structure(P, class = c("relmat", "matrix", "array")))), solve(P))
+  expect_error(inbreeding(P), class = "fastlmm_error_pedigree")
   # an intrinsic autoregression, and a negative direction
   expect_error(kernel_precision(lattice(6, rho = 1)), "smallest pivot", class = "fastlmm_error_kernel_not_positive")
   expect_error(kernel_precision(lattice(6, rho = 1.5)), "smallest pivot, of \"a", class = "fastlmm_error_kernel_not_positive")
@@ -202,11 +214,17 @@ test_that("with very many ids a model of several effects is that with the dense 
   expect_lt(abs(found / expected - 1), 0.05)
 })
 
-test_that("with very many ids a model of one effect takes those with data, and says so", {
+test_that("with very many ids models of one effect and of correlated ones are those of the kernel between ids with data", {
   w <- large_world()
-  fits <- lapply(list(w$A, w$K), function(K) suppressMessages(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = K))))
-  expect_same_fit(fits[[2]], fits[[1]])
-  expect_message(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = w$K)), "2,080 ids without data", class = "fastlmm_message_unobserved_ids")
+  for (form in c(y ~ x + (1 | id), y ~ x + (1 | id) + (1 | herd))) {
+    fits <- lapply(list(w$A, w$K), function(K) fastlmm_fit(form, w$data, K = list(id = K)))
+    expect_identical(fits[[2]]$optimum$route, "sparse")
+    expect_equal(as.numeric(logLik(fits[[2]])), as.numeric(logLik(fits[[1]])), tolerance = 1e-9)
+    expect_equal(fits[[2]]$sigma2, fits[[1]]$sigma2, tolerance = 1e-4, ignore_attr = TRUE)
+    expect_equal(fits[[2]]$random$id$mean_diag, fits[[1]]$random$id$mean_diag)
+    expect_equal(ngrps(fits[[2]])[["id"]], 120)
+  }
+  expect_message(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = kernel_mix(a = w$K, own = NULL))), "2,080 ids without data", class = "fastlmm_message_unobserved_ids")
   slopes <- lapply(list(w$A, w$K), function(K) fastlmm_fit(y ~ x + (1 + x | id), w$data, K = list(id = K)))
   expect_equal(as.numeric(logLik(slopes[[2]])), as.numeric(logLik(slopes[[1]])), tolerance = 1e-8)
   expect_equal(VarCorr(slopes[[2]]), VarCorr(slopes[[1]]), tolerance = 1e-3)
@@ -264,7 +282,7 @@ test_that("a sparse kernel of many families goes by the inverses of its blocks",
   for (part in c("logLik", "h2", "sigma2", "sigma2_e", "coefficients", "vcov")) expect_equal(fit[[part]], dense[[part]], tolerance = 1e-4, ignore_attr = TRUE, info = part)
   expect_equal(ranef(fit)$id[data$id, ], ranef(dense)$id[data$id, ], tolerance = 1e-4)
   # a kernel of fewer ids stays as it is, and one with a block that has no inverse
-  expect_identical(as_whole(K, list(list(id = factor(data$id)))), K)
+  expect_identical(as_whole(K), K)
   K[1, ] <- K[, 1] <- 0
   expect_false(is_precision(block_precision(K)))
 })

@@ -49,7 +49,7 @@ test_that("verbs know that the residual variance is given", {
   data <- meta_world()
   fit <- fastlmm_fit(y ~ x + (1 | study), data, weights = 1 / vi, sigma2_e = 1)
   limits <- confint(fit)
-  expect_identical(rownames(limits), c(".sig01", "h2", "(Intercept)", "x"))
+  expect_identical(rownames(limits), c(".sig01", "(Intercept)", "x"))
   # the ends of the interval lie where the deviance has risen
   for (end in limits[".sig01", ]) if (end > 0) {
     at <- meta_definition(data, end^2 * outer(data$study, data$study, `==`) + diag(data$vi), "REML")
@@ -64,10 +64,17 @@ test_that("verbs know that the residual variance is given", {
   X <- cbind(1, data$x)
   D <- cbind(1, new$x) - C %*% solve(V, X)
   expect_equal(unname(found$se.fit^2), unname(fit$sigma2 - rowSums((C %*% solve(V)) * C) + rowSums((D %*% vcov(fit)) * D)), tolerance = 1e-7)
+  # of a response by its own sampling variance; a share of a variance in units of weights is none
+  response <- predict(fit, transform(new, vi = c(0.1, 2)), interval = "prediction", allow.new.levels = TRUE)
+  half <- qt(0.975, 38) * sqrt(found$se.fit^2 + c(0.1, 2))
+  expect_equal(unname(response), unname(cbind(found$fit, found$fit - half, found$fit + half)))
+  expect_error(predict(fit, new, interval = "prediction", allow.new.levels = TRUE), "newdata does not give", class = "fastlmm_error_sigma2_e")
+  expect_error(simulate(fit, newdata = new), class = "fastlmm_error_sigma2_e")
+  expect_false(any(grepl("h2", utils::capture.output(print(fit), print(summary(fit))))))
   expect_output(print(summary(fit)), "Residual")
   expect_equal(dim(simulate(fit, 2, seed = 1)), c(40L, 2L))
   expect_length(hatvalues(fit), 40)
-  expect_length(bootstrap(fit, R = 3, seed = 1)$t0, 4)
+  expect_length(bootstrap(fit, R = 3, seed = 1)$t0, 3)
   expect_error(fastlmm_scan(fit, matrix(rnorm(40), 40)), class = "fastlmm_error_scan")
   expect_error(summary(fit, df = "satterthwaite"), class = "fastlmm_error_ddf")
 })

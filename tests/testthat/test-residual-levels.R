@@ -153,3 +153,10 @@ test_that("what variances by level cannot be is refused", {
   expect_refused(test_variance(fit), "variance_test")
   expect_refused(predict(fit, data.frame(x = 0, id = "i1", site = "d"), interval = "prediction"), "residual")
 })
+
+test_that("a level whose rows few effects explain keeps its own optimum, as nlme finds it", {
+  set.seed(9)
+  data <- data.frame(g = factor(sample(6, 30, TRUE)), s = factor(rep(1:4, length = 30)), x = rnorm(30))
+  data$y <- rnorm(6)[data$g] * 2 + exp(rnorm(4, 0, 1.5))[data$s] * rnorm(30)
+  expect_equal(fastlmm_fit(y ~ x + (1 | g), data, residual = ~s)$logLik, -41.53807, tolerance = 1e-6)
+})

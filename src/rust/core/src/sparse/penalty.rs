@@ -40,6 +40,12 @@ impl Penalty {
         self.below.is_empty()
     }
 
+    /// Has it few entries beside its diagonal?
+    pub(crate) fn is_sparse(&self) -> bool {
+        let most = self.diagonal.len().pow(2) / 10;
+        !self.is_diagonal() && self.below.len() < most
+    }
+
     /// P_jj, and P_ij of i > j, which are checked against P_ji.
     fn sparse(label: &str, p: &Sparse<'_>, levels: usize) -> Result<Self> {
         size(label, (p.nrows, p.ncols()), levels)?;

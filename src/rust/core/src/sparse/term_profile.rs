@@ -31,6 +31,8 @@ pub enum TermParameter {
     Beta(usize),
 }
 
+/// Variance of a term, in units of order one, that is next to none.
+const FLAT: f64 = 1e-6;
 /// A deviance that is lower than the fit's by this share of it is lower by more than rounding.
 const BETTER: f64 = 1e-6;
 
@@ -262,6 +264,37 @@ impl TermProfile<'_, '_> {
             .collect()
     }
 
+    /// From the first start, and from others where that ends on a plateau or above where they begin.
+    fn lowest(&self, search: &SparseSearch<'_, '_>, value: f64, starts: &[Vec<f64>]) -> Result<HeldOptimum> {
+        let mut found = best(search, &self.held, value, &starts[0]);
+        for start in &starts[1..] {
+            let begins = self
+                .held
+                .at(search, value, start)?
+                .map_or(f64::INFINITY, |f| search.problem.minus_twice_log_lik(f.value));
+            let settled = |found: &HeldOptimum| found.deviance <= begins && !self.is_flat(search, value, &found.x);
+            if found.as_ref().is_ok_and(settled) {
+                continue;
+            }
+            found = match (found, best(search, &self.held, value, start)) {
+                (Ok(a), Ok(b)) => Ok(if b.deviance < a.deviance { b } else { a }),
+                (Ok(one), Err(Error::NoConvergence { .. })) | (Err(Error::NoConvergence { .. }), Ok(one)) => Ok(one),
+                (Err(error), _) | (_, Err(error)) => Err(error),
+            };
+        }
+        found
+    }
+
+    /// Is a variance next to zero?
+    fn is_flat(&self, search: &SparseSearch<'_, '_>, value: f64, x: &[f64]) -> bool {
+        let theta = self.held.theta(value, x);
+        let variance = |&(r, a, _): &(usize, usize, usize)| -> f64 {
+            let row = search.entries.iter().zip(&theta).filter(|(e, _)| (e.0, e.1) == (r, a));
+            row.map(|(_, t)| t * t).sum()
+        };
+        search.entries.iter().any(|entry| variance(entry) < FLAT)
+    }
+
     fn rise_of(&self, found: HeldOptimum, value: f64) -> Result<Rise> {
         let rise = found.deviance - self.least;
         if rise < -BETTER * (1.0 + self.least.abs()) {
@@ -275,17 +308,6 @@ impl TermProfile<'_, '_> {
             error: found.error,
         })
     }
-}
-
-/// Of searches from several starts, one of which at least must reach an optimum.
-fn lowest(searches: impl Iterator<Item = Result<HeldOptimum>>) -> Result<HeldOptimum> {
-    searches
-        .reduce(|a, b| match (a, b) {
-            (Ok(a), Ok(b)) => Ok(if b.deviance < a.deviance { b } else { a }),
-            (Ok(found), Err(Error::NoConvergence { .. })) | (Err(Error::NoConvergence { .. }), Ok(found)) => Ok(found),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        })
-        .unwrap_or(Err(Error::Interrupted))
 }
 
 /// From some variables on.
@@ -335,9 +357,7 @@ impl Profiled for TermProfile<'_, '_> {
         let starts = self.starts(value);
         let found = match self.parameter {
             TermParameter::Beta(j) => self.without_column(j, value, &starts[0])?,
-            _ => self.with_search(&self.problem, |search| {
-                lowest(starts.iter().map(|start| best(search, &self.held, value, start)))
-            })?,
+            _ => self.with_search(&self.problem, |search| self.lowest(search, value, &starts))?,
         };
         self.rise_of(found, value)
     }

@@ -6,6 +6,9 @@ use crate::linalg::power_of_two;
 use crate::runtime::error::{Error, Result};
 use faer::Mat;
 
+/// Pairs of rows for each row up to which an elimination leaves a sparse matrix sparse.
+const FILL: usize = 8;
+
 /// An effect in these units.
 pub(crate) struct ScaledEffect<'a> {
     /// Its number in the model.
@@ -56,6 +59,13 @@ impl<'a> ScaledEffect<'a> {
 
     pub(crate) fn unknowns(&self) -> usize {
         self.terms * self.levels
+    }
+
+    /// Pairs of rows of one level, over all levels.
+    fn pairs_of_rows(&self) -> usize {
+        let mut rows = vec![0_usize; self.levels];
+        self.group.iter().for_each(|&g| rows[g] += 1);
+        rows.iter().map(|count| count * count).sum()
     }
 
     /// Terms of row i.
@@ -116,11 +126,15 @@ pub(crate) struct Arrangement<'a> {
 }
 
 impl<'a> Arrangement<'a> {
-    /// First the effect with the most unknowns among those with independent levels, then the others as they come.
+    /// First the effect with the most unknowns among those with independent levels, then the others as they come. Beside a precision of few entries it is one whose levels have few rows:
+    /// others would leave an entry for each two levels that meet in one of theirs.
     pub(crate) fn new(model: &SparseModel<'a>, root: &[f64]) -> Result<Self> {
         let scaled = |(k, effect): (usize, &SparseEffect<'a>)| ScaledEffect::new(k, effect, root);
         let mut effects: Vec<ScaledEffect<'a>> = model.effects.iter().enumerate().map(scaled).collect::<Result<_>>()?;
-        let independent = |k: &usize| effects[*k].penalty.is_diagonal();
+        let sparse = effects.iter().any(|effect| effect.penalty.is_sparse());
+        let independent = |k: &usize| {
+            effects[*k].penalty.is_diagonal() && (!sparse || effects[*k].pairs_of_rows() <= FILL * root.len())
+        };
         let largest = (0..effects.len())
             .filter(independent)
             .max_by_key(|&k| (effects[k].unknowns(), std::cmp::Reverse(k)));
