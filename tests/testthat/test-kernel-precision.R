@@ -233,6 +233,7 @@ test_that("with very many ids models of one effect and of correlated ones are th
 })
 
 test_that("with data on very many ids a model of one effect is one of penalised least squares", {
+  skip_if_not(is_long(), "slow; make check-long runs it")
   p <- random_pedigree(2200, 40, 7, unknown = 0.3)
   K <- kernel_pedigree(p$id, p$id[p$sire], p$id[p$dam])
   set.seed(8)
