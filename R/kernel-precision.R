@@ -163,9 +163,28 @@ block_precision <- function(K) {
   if (is.null(factor)) return(K)
   pivot <- factor@x[factor@p[seq_len(nrow(S))] + 1]^2
   if (min(pivot / Matrix::diag(S)[factor@perm + 1]) < 1e-10 || sum(tabulate(tree_roots(factor))^2) > BLOCK_ENTRIES) return(K)
-  P <- sparse_columns(Matrix::forceSymmetric(Matrix::solve(factor, Matrix::Diagonal(nrow(S)))))
-  dimnames(P) <- dimnames(S)
-  new_precision(P, Matrix::diag(S), "fastlmm_blocks")
+  block <- integer(nrow(S))
+  block[factor@perm + 1] <- tree_roots(factor)
+  new_precision(inverse_of_blocks(S, block), Matrix::diag(S), "fastlmm_blocks")
+}
+
+# `block`: of each row
+inverse_of_blocks <- function(S, block) {
+  column <- rep(seq_len(ncol(S)), diff(S@p))
+  members <- split(seq_along(block), block)
+  place <- integer(length(block))
+  place[unlist(members, use.names = FALSE)] <- sequence(lengths(members))
+  entries <- split(seq_along(S@x), factor(block[column], names(members)))
+  inverses <- Map(function(own, at) {
+    B <- matrix(0, length(own), length(own))
+    B[cbind(place[S@i[at] + 1], place[column[at]])] <- S@x[at]
+    chol2inv(chol(B))
+  }, members, entries)
+  rows <- lapply(members, function(own) rep(own, length(own)))
+  columns <- lapply(members, function(own) rep(own, each = length(own)))
+  sparse_columns(Matrix::sparseMatrix(
+    i = unlist(rows, use.names = FALSE), j = unlist(columns, use.names = FALSE), x = unlist(inverses, use.names = FALSE), dims = dim(S), dimnames = dimnames(S)
+  ))
 }
 
 # Entries of all blocks that are inverted, some hundred megabytes
