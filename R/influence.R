@@ -318,3 +318,11 @@ rstandard.fastlmm_mlm <- function(model, ...) abort_one_by_one("rstandard")
 #' @rdname influence.fastlmm
 #' @export
 rstudent.fastlmm_mlm <- function(model, ...) abort_one_by_one("rstudent")
+
+#' @rdname influence.fastlmm
+#' @export
+dfbeta.fastlmm_mlm <- function(model, ...) abort_one_by_one("dfbeta")
+
+#' @rdname influence.fastlmm
+#' @export
+dfbetas.fastlmm_mlm <- function(model, ...) abort_one_by_one("dfbetas")
