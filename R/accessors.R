@@ -208,7 +208,7 @@ fixed_design <- function(fit) {
 # Z with a column for every id of K, so that Z K Z' needs no index.
 random_design <- function(fit) {
   check_no_process(fit)
-  do.call(cbind, unname(lapply(fit$random, incidence, rows = rownames(fit$frame))))
+  do.call(cbind, unname(lapply(fit$random, incidence, rows = rownames(fit$frame))))[, effect_order(fit), drop = FALSE]
 }
 
 incidence <- function(random, rows) {

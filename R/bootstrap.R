@@ -30,7 +30,7 @@ bootstrap <- function(object, statistic = NULL, R = 1000, re.form = NA, seed = N
   check_arguments(...)
   check_bootstrap(object, statistic, R)
   check_has_rows(object, "bootstrap()")
-  kept <- names(object$random) %in% names(wanted_random(object, re.form))
+  kept <- conditioned_on(object, re.form)
   R <- check_nsim(R, object$nobs)
   state <- seed_generator(seed)
   on.exit(state$restore())

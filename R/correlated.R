@@ -51,6 +51,28 @@ forge_correlated <- function(random, newdata, fit) {
   unname(columns[, random$column])
 }
 
+# Numbers of the effects of a fit that a term of another formula asks for, by the text of the term or by the names of its columns, as lme4 finds them: so part of what is correlated, too. None if something of it is not in the fit.
+term_places <- function(term, fit) {
+  of_group <- which(vapply(fit$random, function(one) identical(deparse1(one$expr), deparse1(term$group)), NA))
+  written <- vapply(fit$random[of_group], left_text, "")
+  if (left_text(term) %in% written) return(of_group[written == left_text(term)])
+  name <- vapply(fit$random[of_group], coefficient_name, "")
+  asked <- asked_columns(term, fit, of_group)
+  found <- name %in% asked
+  twice <- anyDuplicated(vapply(fit$random[of_group[found]], effect_name, "")) > 0
+  if (length(asked) > 0 && all(asked %in% name) && !twice) of_group[found] else integer(0)
+}
+
+asked_columns <- function(term, fit, of_group) {
+  if (is.null(term$left)) return(coefficient_name(term))
+  terms <- left_terms(term$left)
+  variables <- as.list(attr(terms, "variables"))[-1]
+  if (is.null(fit$frame) || length(of_group) == 0 || anyNA(vapply(variables, frame_at, 0L, frame = fit$frame))) return(NULL)
+  contrasts <- unlist(lapply(fit$random[of_group], function(one) one$made$contrasts), recursive = FALSE)
+  data <- left_frame(terms, lapply(variables, frame_column, frame = fit$frame))
+  colnames(left_columns(terms, data, contrasts[intersect(names(contrasts), names(data))], term))
+}
+
 # ---- random effects -------------------------------------------------------------------------------------
 
 # An effect for each term, of each part of a mix of kernels

@@ -27,7 +27,7 @@
 #'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`; with several random effects, or with weights by which the direction
 #'   lies only partly in X, it is an error of class `ml_unbounded`: REML has a bound.
 #' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0
-#'   are left out. Evaluated in `data`, as are `offset` and `subset`.
+#'   are left out, those without a weight as `na.action` asks. Evaluated in `data`, as are `offset` and `subset`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
 #' @param subset rows to use.
 #' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()]. The default is

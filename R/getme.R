@@ -10,7 +10,8 @@
 #' | `fixef`, `beta` | fixed effects, with and without names |
 #' | `b`, `mu` | random effects of all ids of K; fitted values |
 #' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, with `lme4`'s names; of correlated terms the entries of T, lower triangular, by columns |
-#' | `Lambdat`, `Ztlist`, `Gp` | transposed relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`, of correlated terms the Kronecker product of `T T'` and K; transposed incidence matrices, one for each random effect; where their columns begin in `Z` |
+#' | `Lambda`, `Lambdat` | relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`, of correlated terms the Kronecker product of K and `T T'`; its transpose |
+#' | `Ztlist`, `Gp` | transposed incidence matrices, one for each random effect; where the columns of each random term begin in `Z` |
 #' | `n_rtrms`, `n_rfacs` | random effects; grouping factors |
 #' | `devcomp` | pieces of the criterion and the dimensions, as `lme4` has them: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
 #' | `sigma`, `lengthscale` | residual standard deviation; length scales, of fits with a [gp()] term |
@@ -19,10 +20,10 @@
 #' | `n`, `N`, `p`, `q`, `rank` | rows (twice), columns of X and of Z, rank of X |
 #' | `REML`, `is_REML` | rank of X for a REML fit, else 0; `TRUE` or `FALSE` |
 #'
-#' A process is a function, not an effect of ids: fits with a [gp()] term have none of `Z`, `Zt`, `b`, `Lambdat`, `Ztlist`, `Gp`, `devcomp`, `flist` and `q`, and `"ALL"` leaves these out.
+#' A process is a function, not an effect of ids: fits with a [gp()] term have none of `Z`, `Zt`, `b`, `Lambda`, `Lambdat`, `Ztlist`, `Gp`, `devcomp`, `flist` and `q`, and `"ALL"` leaves these out.
 #'
-#' Several random effects stand in the order of the formula; `lme4` sorts them by their number of levels. All components here, and the rows of `VarCorr()`
-#' and `confint()`, keep that order: take them by name.
+#' Correlated terms stand in `lme4`'s order, all terms of the first id, then those of the second. Several random terms stand in the order of the formula; `lme4` sorts them by their number of levels.
+#' All components here, and the rows of `VarCorr()` and `confint()`, keep that order: take them by name.
 #'
 #' @param object a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
 #' @param name one or more of the names below; several, or `"ALL"`, give a list.
@@ -62,13 +63,14 @@ fit_components <- list(
   weights = function(fit) prior_weights(fit),
   fixef = function(fit) fit$coefficients,
   beta = function(fit) unname(fit$coefficients),
-  b = function(fit) unlist(unname(lapply(fit$random, blup))),
+  b = function(fit) unlist(unname(lapply(fit$random, blup)))[effect_order(fit)],
   mu = function(fit) unname(conditional_fit(fit)),
   theta = function(fit) structure(relative_root(fit)[theta_entries(fit)], names = theta_names(fit)),
   lower = function(fit) structure(ifelse(covariance_parameters(fit$random)$what == "sigma_u", 0, -Inf), names = theta_names(fit)),
   Lambdat = function(fit) relative_factor(fit),
+  Lambda = function(fit) Matrix::t(relative_factor(fit)),
   Ztlist = function(fit) structure(lapply(fit$random, function(one) Matrix::t(incidence(one, rownames(fit$frame)))), names = effect_labels(fit)),
-  Gp = function(fit) as.integer(c(0, cumsum(lengths(lapply(fit$random, `[[`, "ids"))))),
+  Gp = function(fit) as.integer(c(0, cumsum(vapply(blocks_of(fit$random), function(labels) sum(lengths(lapply(fit$random[labels], `[[`, "ids"))), 0L)))),
   n_rtrms = function(fit) length(blocks_of(fit$random)),
   n_rfacs = function(fit) length(by_group(fit)),
   devcomp = function(fit) criterion_parts(fit),
@@ -107,9 +109,16 @@ relative_factor <- function(fit) {
   root <- relative_root(fit)
   of_block <- function(labels) {
     factor <- kernel_factor(fit$random[[labels[1]]])
-    if (length(labels) == 1) root[labels, labels] * factor else kronecker(Matrix::Matrix(t(root[labels, labels])), factor)
+    if (length(labels) == 1) root[labels, labels] * factor else kronecker(factor, Matrix::Matrix(t(root[labels, labels])))
   }
   Matrix::bdiag(lapply(blocks_of(fit$random), of_block))
+}
+
+# In lme4's order all terms of an id stand side by side
+effect_order <- function(fit) {
+  sizes <- lengths(lapply(fit$random, `[[`, "ids"))
+  places <- split(seq_len(sum(sizes)), rep(block_numbers(fit$random), sizes))
+  unlist(Map(function(at, labels) c(t(matrix(at, ncol = length(labels)))), unname(places), blocks_of(fit$random)))
 }
 
 # R with R'R = K: as many rows as K has rank
@@ -181,7 +190,7 @@ check_gp_component <- function(name, fit) {
   name
 }
 
-process_lacks <- c("Z", "Zt", "b", "Lambdat", "Ztlist", "Gp", "devcomp", "flist", "q")
+process_lacks <- c("Z", "Zt", "b", "Lambda", "Lambdat", "Ztlist", "Gp", "devcomp", "flist", "q")
 
 check_no_process <- function(fit) {
   if (inherits(fit, c("fastlmm_gp", "fastlmm_gp_mlm"))) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")

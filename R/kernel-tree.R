@@ -3,15 +3,16 @@
 #' Brownian motion along the branches of a phylogeny, by its sparse inverse: the covariance of two tips is the length that they share from the root on, that of `ape::vcv()`.
 #'
 #' The inverse is over tips and inner nodes (Hadfield and Nakagawa 2010), each branch adding a difference of parent and child; the value at the root belongs to the fixed effects. Inner
-#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12. Inner branches of length 0, or below 1e-9 of the
+#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12 (all of them where labels stand twice, with the message `node_labels` unless they are support values). Inner branches of length 0, or below 1e-9 of the
 #' height, make polytomies.
 #'
-#' @param phylo a tree of class `phylo`, as package ape has it, rooted, with branch lengths; need be neither binary nor ultrametric.
+#' @param phylo a tree of class `phylo`, as package ape has it, rooted, with branch lengths; need be neither binary nor ultrametric. More than two branches at the root are taken for a polytomy where all tips are equally far from it, or where the tree has a `root.edge`
+#'   (0 will do); other such trees are unrooted.
 #' @param scale `TRUE`: all lengths are divided by the largest distance from the root, so that the variance component is that of the highest tip.
 #' @return An object of class `fastlmm_tree`, a kernel as by [kernel_precision()]: for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()].
 #'   `as.matrix(x, ids = phylo$tip.label)` is the covariance of the tips.
 #'
-#'   Errors of class `tree`: no branch lengths, negative ones, labels that stand twice, tips that are at the same place as another tip or as the root (their covariance has no inverse:
+#'   Errors of class `tree`: no root, no branch lengths, negative ones, labels that stand twice, tips that are at the same place as another tip or as the root (their covariance has no inverse:
 #'   keep one of them, or give their branches a length).
 #' @references
 #' Hadfield JD, Nakagawa S (2010). General quantitative genetic methods for comparative biology: phylogenies, taxonomies and multi-trait models for continuous and categorical
@@ -59,8 +60,12 @@ node_labels <- function(phylo) {
   inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
   given <- phylo$node.label
   if (!is.null(given)) inner <- ifelse(is.na(given) | given == "", inner, given)
+  twice <- unique(inner[duplicated(c(phylo$tip.label, inner))[-seq_along(phylo$tip.label)]])
+  if (length(twice) == 0) return(c(phylo$tip.label, inner))
   # support values of branches are no names
-  if (anyDuplicated(c(phylo$tip.label, inner))) inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
+  if (any(twice %in% given & grepl("[[:alpha:]]", twice))) inform_fastlmm("node_labels", paste0("labels of inner nodes stand twice in the tree, or are those of tips: ", first_names(twice), "; all inner nodes go by their numbers, as node", length(phylo$tip.label) + 1))
+  inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
+  while (any(inner %in% phylo$tip.label)) inner <- paste0("inner.", inner)
   c(phylo$tip.label, inner)
 }
 
@@ -108,6 +113,19 @@ check_tree <- function(phylo) {
   if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is no tree with one root: a node has two parents or none")
   check_nodes(phylo)
   if (sum(length) == 0) abort_tree("has no branch with a length")
+  check_rooted(phylo)
+}
+
+# As ape tells rooted trees: two branches at the root, or a root.edge. More branches there are a polytomy if all tips are as far from it, as in a star or a dated tree; else the node is where an unrooted tree happens to be written from.
+check_rooted <- function(phylo) {
+  root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
+  branches <- sum(phylo$edge[, 1] == root)
+  height <- node_heights(phylo, root)[seq_along(phylo$tip.label)]
+  if (branches <= 2 || !is.null(phylo$root.edge) || max(height) - min(height) <= 1e-3 * max(height)) return(invisible())
+  abort_tree(paste0(
+    "is not rooted: ", branches, " branches meet at its first node, and its tips are not equally far from there; covariances are lengths shared from the root on. ape::root(phylo, outgroup = , resolve.root = TRUE) or phytools::midpoint.root(phylo) ",
+    "gives it a root; if it is a polytomy and the root, phylo$root.edge <- 0 says so"
+  ))
 }
 
 is_edge_table <- function(edge) is.matrix(edge) && is.numeric(edge) && ncol(edge) == 2 && nrow(edge) > 0 && all(is.finite(edge)) && all(edge >= 1 & edge == round(edge))

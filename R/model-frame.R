@@ -59,14 +59,9 @@ settle_rows <- function(whole, na.action) {
   frame
 }
 
-# A missing weight is no reason to leave a row out, only where something else is missing too.
 drop_incomplete <- function(whole, na.action) {
   if (identical(na.action, stats::na.fail) && anyNA(whole, recursive = TRUE)) abort_missing_values(whole)
-  weights <- whole[["(weights)"]]
-  whole[["(weights)"]] <- NULL
-  frame <- if (is_many(whole[[1]])) drop_incomplete_many(whole, na.action) else answered_frame(whole, na.action)
-  if (!is.null(weights)) frame[["(weights)"]] <- weights[match(rownames(frame), rownames(whole))]
-  frame
+  if (is_many(whole[[1]])) drop_incomplete_many(whole, na.action) else answered_frame(whole, na.action)
 }
 
 answered_frame <- function(whole, na.action) {

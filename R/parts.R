@@ -62,7 +62,7 @@ design_of <- function(fit, type, data) {
     if (anyNA(at)) abort_new_levels(unique(new$id[is.na(at)]), one)
     incidence(list(group = seq_along(at), index = at, z = new$z, ids = one$ids), rownames(design$X))
   }, fit$random, design$random)
-  do.call(cbind, unname(blocks))
+  do.call(cbind, unname(blocks))[, effect_order(fit), drop = FALSE]
 }
 
 # ---- the joint covariance -----------------------------------------------------------------------------
@@ -76,7 +76,7 @@ joint_covariance <- function(fit) {
   covariance <- effect_covariance(fit)
   of_block <- function(labels) {
     one <- fit$random[[labels[1]]]
-    kronecker(covariance[labels, labels], kernel_block(one, seq_along(one$ids), seq_along(one$ids)))
+    kronecker(kernel_block(one, seq_along(one$ids), seq_along(one$ids)), covariance[labels, labels])
   }
   G <- as.matrix(Matrix::bdiag(lapply(blocks_of(fit$random), of_block)))
   GZ <- tcrossprod(G, Z)
@@ -85,7 +85,7 @@ joint_covariance <- function(fit) {
   XV <- crossprod(half, backsolve(root, X, transpose = TRUE))
   cross <- -XV %*% fit$vcov
   joint <- rbind(cbind(G - crossprod(half) + XV %*% fit$vcov %*% t(XV), cross), cbind(t(cross), fit$vcov))
-  ids <- unlist(Map(function(one, label) paste0(label, ".", one$ids), fit$random, names(fit$random)), use.names = FALSE)
+  ids <- unlist(Map(function(one, label) paste0(label, ".", one$ids), fit$random, names(fit$random)), use.names = FALSE)[effect_order(fit)]
   dimnames(joint) <- rep(list(c(ids, rownames(fit$vcov))), 2)
   joint
 }

@@ -17,7 +17,7 @@
 #'
 #' @param object a fit by [fastlmm_fit()].
 #' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` asks.
-#' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id.
+#' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id; or a formula of random terms of the fit, `~ (1 | id)`. As in `lme4` a part of correlated terms may be asked for, `~ (1 | id)` of `(1 + x | id)`.
 #' @param se.fit standard errors as well?
 #' @param K kernel between new ids (rows) and the ids of the fit (columns; all with a row in the data, more do no harm),
 #'   matched by dimnames; or the joint kernel of old and new ids. A matrix, a Matrix, or a list named by the grouping
@@ -133,9 +133,8 @@ only_random <- function(re.form) {
 which_random <- function(fit, re.form) {
   bars <- find_bars(re.form[[length(re.form)]])
   if (length(bars) == 0) return(FALSE)
-  asked <- vapply(split_bars(bars), function(term) paste(left_text(term), "|", deparse1(term$group)), "")
-  there <- vapply(fit$random, function(one) paste(left_text(one), "|", deparse1(one$expr)), "")
-  if (all(asked %in% there)) there %in% asked else FALSE
+  places <- lapply(split_bars(bars), term_places, fit)
+  if (all(lengths(places) > 0)) seq_along(fit$random) %in% unlist(places) else FALSE
 }
 
 # Rows to predict: only complete ones go on; `complete` and `names` put the others back. Of these `estimable` says which have a mean.

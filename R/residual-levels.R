@@ -7,12 +7,34 @@ most_log_ratio <- 16
 
 residual_term <- function(residual) {
   if (is.null(residual)) return(NULL)
-  if (inherits(residual, "formula") && length(residual) == 2 && !is.numeric(residual[[2]])) return(crossed_levels(residual[[2]]))
-  abort_residual(paste("must be a formula without a response, residual = ~ site, or NULL for one residual variance, not", code_text(residual)))
+  if (!inherits(residual, "formula") || length(residual) != 2) abort_no_factor(residual)
+  expr <- strip_parentheses(residual[[2]])
+  check_one_factor(expr, residual)
+  crossed_levels(expr)
+}
+
+abort_no_factor <- function(residual) {
+  abort_residual(paste("must be a formula of one factor without a response, residual = ~ site, or NULL for one residual variance, not", if (inherits(residual, "formula")) deparse1(residual) else code_text(residual)))
+}
+
+# One factor, or the combinations a:b of several; a sum of factors has no levels.
+check_one_factor <- function(expr, residual) {
+  leaves <- operands(expr, formula_operators)
+  if (length(leaves) == 0 || list(quote(.)) %in% leaves || !all(vapply(leaves, is.language, NA))) abort_no_factor(residual)
+  if (length(leaves) == length(operands(expr, ":")) && !is_call_to(expr, setdiff(formula_operators, ":"))) return(invisible())
+  names <- vapply(leaves, deparse1, "")
+  abort_residual(paste0("= ", deparse1(residual), if (length(leaves) == 1) " is more than a factor; write ~ " else " is not one factor; for a variance for each combination of levels write ~ ", paste(names, collapse = ":"), if (length(leaves) > 1) paste0(", which is ~ interaction(", toString(names), ")")))
+}
+
+# What stands between operators, each once; numbers, as the 0 of 0 + a, say nothing.
+operands <- function(expr, operators) {
+  if (!is_call_to(expr, c(operators, "("))) return(if (!is.numeric(expr)) list(expr))
+  unique(unlist(lapply(as.list(expr)[-1], operands, operators), recursive = FALSE))
 }
 
 # a:b of any two variables, which R has for factors alone
 crossed_levels <- function(expr) {
+  expr <- strip_parentheses(expr)
   if (is_call_to(expr, ":")) call("interaction", crossed_levels(expr[[2]]), crossed_levels(expr[[3]]), drop = TRUE) else expr
 }
 
@@ -25,7 +47,9 @@ residual_levels <- function(expr, frame) {
   written <- quoted(paste("~", deparse1(expr)))
   if (!(is.factor(value) || is.character(value) || is.logical(value))) abort_residual(paste0("= ", written, " must be a factor, not of class ", class(value)[1], "; factor() makes one"))
   level <- factor(value)
+  if (anyNA(level)) abort_residual(paste0("= ", written, " is missing in ", rows_at(is.na(level), rownames(frame)), "; na.action = na.omit leaves these rows out"))
   if (nlevels(level) < 2) abort_residual(paste("=", written, "has one level in the rows of the fit; leave it out"))
+  if (nlevels(level) > length(level) / 2) abort_residual(sprintf("= %s has %d levels in %s: a variance needs several rows; join levels", written, nlevels(level), counted(length(level), "row")))
   prior <- frame[["(weights)"]]
   list(expr = expr, level = level, prior = if (is.null(prior)) rep(1, length(level)) else prior)
 }

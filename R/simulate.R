@@ -24,18 +24,27 @@ simulate.fastlmm <- function(object, nsim = 1, seed = NULL, re.form = NA, newdat
   if (!is.null(newdata)) return(simulate_new(object, nsim, seed, re.form, newdata))
   check_has_rows(object, "simulate()")
   nsim <- check_nsim(nsim, object$nobs)
-  kept <- names(object$random) %in% names(wanted_random(object, re.form))
+  kept <- conditioned_on(object, re.form)
   state <- seed_generator(seed)
   on.exit(state$restore())
   draws <- population_fit(object) + random_fit(object, kept) + residual_draws(object, nsim) + random_draws(object, nsim, !kept)
   structure(draws_frame(object, draws), seed = state$seed)
 }
 
+# Effects that are kept as predicted; the rest of a correlated term would have to be drawn given these
+conditioned_on <- function(fit, re.form) {
+  kept <- names(fit$random) %in% names(wanted_random(fit, re.form))
+  partly <- Filter(function(own) any(kept[own]) && !all(kept[own]), split(seq_along(kept), block_numbers(fit$random)))
+  if (length(partly) == 0) return(kept)
+  whole <- deparse1(random_term(fit$random[[partly[[1]][1]]]))
+  abort_fastlmm("re_form", paste0("re.form = ", deparse1(re.form), " holds some of the effects of ", whole, ", and their covariance is of all of them: hold them all, ~ ", whole, ", or none"))
+}
+
 # ---- other rows -----------------------------------------------------------------------------------------
 
 simulate_new <- function(fit, nsim, seed, re.form, newdata) {
   if (is_gp_fit(fit)) abort_fastlmm("newdata", "draws of a process in other places are not offered; predict(interval = \"prediction\") has intervals")
-  kept <- names(fit$random) %in% names(wanted_random(fit, re.form))
+  kept <- conditioned_on(fit, re.form)
   design <- forge_design(fit, newdata)
   n <- nrow(design$X)
   nsim <- check_nsim(nsim, n)

@@ -1,6 +1,6 @@
 # Weights of single cells: known precisions and numbers of trials. Rows and columns with names go by these.
 
-# Weights of all rows of the data, in the order of the rows and responses of the left side `value`; NULL: none. A weight that is not needed, of a cell that is missing or of a response that has no use for it, may be missing, too.
+# Weights of all rows of the data, in the order of the rows and responses of the left side `value`; NULL: none. A cell without a weight is left out, as na.omit leaves out a row.
 cell_weights <- function(weights, value, name, family, data) {
   if (is.null(weights) || is.null(value)) return(NULL)
   Y <- whole_responses(value, name)
@@ -11,11 +11,17 @@ cell_weights <- function(weights, value, name, family, data) {
   weights <- rows_by_name(columns_by_name(weights, colnames(Y)), rownames(Y), data)
   used <- uses_weights(read_families(family, colnames(Y), attr(Y, "taken")), colnames(Y), attr(Y, "taken"))
   needed <- !is.na(Y) & rep(used, each = nrow(Y))
-  bad <- needed & (!is.finite(weights) | weights < 0)
+  bad <- needed & !is.na(weights) & (!is.finite(weights) | weights < 0)
   if (any(bad)) abort_fastlmm("weights", paste0("weights must be finite numbers that are not negative, where there is a response: they are not of ", first_names(colnames(Y)[colSums(bad) > 0])), responses = colnames(Y)[colSums(bad) > 0])
+  inform_no_weight(colnames(Y)[col(Y)[needed & is.na(weights)]])
   weights[!is.finite(weights)] <- 0
   # a row that has no weight was not observed
   structure(unname(weights), seen = ifelse(rowSums(!is.na(Y) & !(weights == 0 & rep(used, each = nrow(Y)))) > 0, 0, NA_real_))
+}
+
+inform_no_weight <- function(responses) {
+  if (length(responses) == 0) return(invisible())
+  inform_fastlmm("missing_weights", paste0(counted(length(responses), "cell"), " without a weight, of ", first_names(unique(responses)), ": taken as missing"), n = length(responses))
 }
 
 # All rows of the left side, with the names that the responses will have; `taken`: responses of objects that say what they are

@@ -36,7 +36,7 @@
 #'   of an n x n matrix for n rows. Not used with one random effect.
 #' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. Names of families, as `"poisson"`, will do. See [negative_binomial()].
 #' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement, `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials; a cell with 0 was not observed. Others ignore it. Columns with names are
-#'   matched by the names of the responses, rows by those of the data where they have names; a weight may be missing where the response is.
+#'   matched by the names of the responses, rows by those of the data where they have names; a cell without a weight is left out, with the message `missing_weights` where it has a response.
 #' @param cis covariates that single responses have, beside those in `formula`: a list of formulas with the names of responses, `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as those of `formula`. See [cis_effects()].
 #' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
 #' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is

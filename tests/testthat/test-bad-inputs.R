@@ -316,13 +316,20 @@ test_that("row 41: rows of weight 0 are left out, said, and padded", {
 
 test_that("rows 42, 43: bad weights", {
   expect_refused(small_fit(weights = w - 2), "weights")
-  expect_refused(small_fit(weights = ifelse(1:24 == 3, NA, w)), "weights")
   expect_refused(small_fit(weights = ifelse(1:24 == 3, Inf, w)), "weights")
   expect_refused(small_fit(weights = as.character(w)), "weights")
   expect_refused(small_fit(weights = 1:3), "model_frame")
   expect_refused(small_fit(weights = 0 * w), "weights")
   missing_too <- with_cells("y", 3, NA)
   expect_equal(nobs(small_fit(data = missing_too, weights = ifelse(is.na(y), NA, w))), 23)
+  # a row without a weight is left out, as lm() does
+  holes <- with_cells("w", 3, NA)
+  fit <- small_fit(data = holes, weights = w)
+  expect_same_fit(fit, small_fit(data = small_data()$d[-3, ], weights = w))
+  expect_identical(as.integer(fit$na.action), as.integer(lm(y ~ x, holes, weights = w)$na.action))
+  expect_identical(which(is.na(fitted(small_fit(data = holes, weights = w, na.action = na.exclude)))), c(`3` = 3L))
+  expect_refused(small_fit(data = holes, weights = w, na.action = na.fail), "missing_values")
+  expect_refused(small_fit(data = holes, weights = w, na.action = na.pass), "weights")
 })
 
 test_that("row 44: subsets", {

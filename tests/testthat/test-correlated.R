@@ -223,6 +223,37 @@ test_that("formulas, updates and verbs take correlated terms", {
   expect_equal(predict(factor_fit, transform(data[7:9, ], Machine = as.character(Machine))), fitted(factor_fit)[7:9], tolerance = 1e-10)
 })
 
+test_that("re.form asks for part of correlated terms, as in lme4", {
+  pair <- both("sleepstudy")
+  new <- data.frame(Days = c(2, 12), Subject = c("308", "372"))
+  parts <- list(~ (1 | Subject), ~ (0 + Days | Subject), ~ (Days - 1 | Subject), ~ (1 + Days | Subject), ~ (Days || Subject), ~ (1 | Subject) + (0 + Days | Subject), ~ 1 + (1 | Subject))
+  for (part in parts) {
+    expect_equal(predict(pair$ours, re.form = part), predict(pair$theirs, re.form = part), tolerance = 1e-4)
+    expect_equal(predict(pair$ours, new, re.form = part), predict(pair$theirs, new, re.form = part), tolerance = 1e-4)
+  }
+  # the error is that of the mean with the intercept alone: V and its covariance with b[1]
+  found <- predict(pair$ours, new, re.form = ~ (1 | Subject), se.fit = TRUE)$se.fit
+  data <- lme4::sleepstudy
+  S <- VarCorr(pair$ours)$Subject[, ]
+  z <- cbind(1, data$Days)
+  V <- (z %*% S %*% t(z)) * outer(data$Subject, data$Subject, `==`) + pair$ours$sigma2_e * diag(180)
+  C <- outer(new$Subject, as.character(data$Subject), `==`) * matrix(S[1, ] %*% t(z), 2, 180, byrow = TRUE)
+  D <- cbind(1, new$Days) - C %*% solve(V, z)
+  expect_equal(unname(found), sqrt(S[1, 1] - rowSums((C %*% solve(V)) * C) + rowSums((D %*% solve(crossprod(z, solve(V, z)))) * D)), tolerance = 1e-6)
+  machines <- both("Machines")
+  expect_error(predict(machines$ours, re.form = ~ (1 | Worker)), class = "fastlmm_error_re_form")
+  treated <- suppressMessages(fastlmm_fit(score ~ Machine + (Machine | Worker), machines$ours$frame))
+  theirs <- suppressMessages(lme4::lmer(score ~ Machine + (Machine | Worker), machines$ours$frame))
+  expect_equal(predict(treated, re.form = ~ (1 | Worker)), predict(theirs, re.form = NA) + lme4::ranef(theirs)$Worker[as.character(treated$frame$Worker), 1], tolerance = 1e-3)
+  curves <- both("curves")
+  for (part in list(~ (I(Days^2) + Days | Subject), ~ (1 + I(Days^2) | Subject))) expect_equal(predict(curves$ours, re.form = part), predict(curves$theirs, re.form = part), tolerance = 1e-3)
+  for (absent in list(~ (I(Days) | Subject), ~ (1 | nope), ~ (Reaction | Subject), ~ (elsewhere | Subject))) expect_error(predict(pair$ours, re.form = absent), class = "fastlmm_error_re_form")
+  expect_refused(simulate(pair$ours, re.form = ~ (1 | Subject)), "re_form")
+  expect_refused(simulate(pair$ours, newdata = new, re.form = ~ (1 | Subject)), "re_form")
+  expect_error(bootstrap(pair$ours, R = 2, re.form = ~ (1 | Subject)), class = "fastlmm_error_re_form")
+  expect_equal(dim(simulate(pair$ours, 2, re.form = ~ (1 + Days | Subject))), c(180L, 2L))
+})
+
 test_that("correlated terms that cannot be fitted are refused", {
   d <- small_data()$d
   expect_refused(fastlmm_fit(y ~ 1 + (x | id), d[!duplicated(d$id), ]), "correlated_terms")

@@ -106,6 +106,39 @@ test_that("faults of a tree are told", {
   expect_equal(as.matrix(kernel_tree(near), ids = letters[1:3]), diag(c(1, 1, 3)), ignore_attr = TRUE, tolerance = 1e-12)
 })
 
+test_that("a tree without a root is refused, a polytomy at the root is not", {
+  skip_if_not_installed("ape")
+  set.seed(5)
+  tree <- ape::rtree(12)
+  unrooted <- ape::unroot(tree)
+  expect_error(kernel_tree(unrooted), "ape::root.*root.edge <- 0", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(ape::read.tree(text = "(a:1,b:2,c:3);")), "3 branches", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(ape::nj(ape::cophenetic.phylo(tree))), "not rooted", class = "fastlmm_error_tree")
+  rooted <- ape::root(unrooted, outgroup = unrooted$tip.label[1], resolve.root = TRUE)
+  # the branch that resolve.root makes has no length
+  rooted$edge.length[rooted$edge[, 1] == 13] <- 0.1
+  expect_equal(as.matrix(kernel_tree(rooted), ids = rooted$tip.label), ape::vcv(rooted), tolerance = 1e-10)
+  said <- replace(unrooted, "root.edge", 0)
+  expect_equal(as.matrix(kernel_tree(structure(said, class = "phylo")), ids = unrooted$tip.label), ape::vcv(unrooted), tolerance = 1e-10)
+  # stars and dated trees with a trichotomy at the root
+  star <- ape::read.tree(text = "(a:1,b:1,c:1,d:1);")
+  expect_equal(as.matrix(kernel_tree(star)), diag(4), ignore_attr = TRUE)
+  dated <- ape::read.tree(text = "((a:1,b:1):2,c:3,(d:2,e:2):1);")
+  expect_equal(as.matrix(kernel_tree(dated), ids = letters[1:5]), ape::vcv(dated), tolerance = 1e-10)
+})
+
+test_that("labels of inner nodes that are not unique are not used", {
+  skip_if_not_installed("ape")
+  read <- function(text) ape::read.tree(text = text)
+  expect_message(K <- kernel_tree(read("(((a:1,b:1)old:1,c:2)old:1,d:3)root;")), "\"old\"", class = "fastlmm_message_node_labels")
+  expect_identical(rownames(K), c("a", "b", "c", "d", "node6", "node7"))
+  expect_message(kernel_tree(read("(((a:1,b:1)a:1,c:2)old:1,d:3)root;")), "\"a\"", class = "fastlmm_message_node_labels")
+  expect_no_message(support <- kernel_tree(read("(((a:1,b:1)100:1,c:2)100:1,d:3)root;")))
+  expect_identical(rownames(support), rownames(K))
+  expect_no_message(taken <- kernel_tree(read("(((a:1,node6:1):1,c:2):1,d:3);")))
+  expect_identical(rownames(taken), c("a", "node6", "c", "d", "inner.node6", "inner.node7"))
+})
+
 lattice <- function(m, rho = 0.9) {
   W <- abs(outer(seq_len(m), seq_len(m), "-")) == 1
   P <- diag(rowSums(W)) - rho * W

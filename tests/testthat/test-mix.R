@@ -438,5 +438,5 @@ test_that("weights are checked, and rows of weight zero are left out with a mess
   expect_refused(fastlmm_fit(formula, transform(d, w = replace(w, 2, Inf)), K = K, weights = w), "weights")
   expect_message(fit <- fastlmm_fit(formula, transform(d, w = replace(w, 1:5, 0)), K = K, weights = w), class = "fastlmm_message_zero_weights")
   expect_same_mix(fastlmm_fit(formula, d[-(1:5), ], K = K, weights = w), fit)
-  expect_refused(fastlmm_fit(formula, transform(d, w = replace(w, 1:3, NA)), K = K, weights = w), "weights")
+  expect_equal(nobs(fastlmm_fit(formula, transform(d, w = replace(w, 1:3, NA)), K = K, weights = w)), 77)
 })

@@ -154,6 +154,31 @@ test_that("what variances by level cannot be is refused", {
   expect_refused(predict(fit, data.frame(x = 0, id = "i1", site = "d"), interval = "prediction"), "residual")
 })
 
+test_that("a formula of anything but one factor says what to write instead", {
+  world <- sites()
+  data <- transform(world$data, year = rep(c("new", "old"), 60), number = seq_len(120))
+  fit <- function(residual, ...) fastlmm_fit(y ~ x + (1 | id), data, K = world$K, residual = residual, ...)
+  for (several in list(~ site + year, ~ site * year, ~ site / year, ~ 0 + site + year, ~ site:year + site)) {
+    expect_error(fit(several), "~ site:year, which is ~ interaction(site, year)", fixed = TRUE, class = "fastlmm_error_residual")
+  }
+  for (one in list(~ 0 + site, ~ site - 1, ~ 1 | site, ~ (1 | site))) expect_error(fit(one), "write ~ site$", class = "fastlmm_error_residual")
+  for (none in list(~1, ~., ~NULL, ~NA, ~"site", NA, quote(site), data$site)) expect_error(fit(none), "a formula of one factor", class = "fastlmm_error_residual")
+  expect_refused(fit(~ site + year), "residual")
+  expect_refused(fit(~ factor(number)), "residual")
+  expect_refused(fit(~ site:x), "residual")
+  expect_refused(fit(~nowhere), "missing_variable")
+  expect_identical(fit(~ (site))$residual$variance, fit(~site)$residual$variance)
+  # a row without a level is left out, as one without a covariate
+  data$site[5] <- NA
+  expect_identical(nobs(fit(~site)), 119L)
+  expect_identical(as.integer(fit(~site)$na.action), 5L)
+  expect_refused(fit(~site, na.action = na.pass), "residual")
+  # a level of one row has a variance, as nlme has it
+  far <- which.max(abs(residuals(fit(NULL))))
+  data <- transform(world$data, site = replace(as.character(site), far, "alone"))
+  expect_named(fit(~site)$residual$variance, c("a", "alone", "b", "c"))
+})
+
 test_that("a level whose rows few effects explain keeps its own optimum, as nlme finds it", {
   set.seed(9)
   data <- data.frame(g = factor(sample(6, 30, TRUE)), s = factor(rep(1:4, length = 30)), x = rnorm(30))

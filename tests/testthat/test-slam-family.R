@@ -167,7 +167,9 @@ test_that("weights go by names, and what has none was not observed", {
   expect_identical(run(cells, other)$draws, fit$draws)
   expect_true(is.na(residuals(fit)[7, "part"]))
   expect_equal(ncol(log_lik(fit)), 179)
-  bad("weights", "part", replace(W, cbind(7, 1), NA))
+  expect_message(unweighted <- run(replace(W, cbind(7, 1), NA)), "1 cell without a weight, of \"part\"", class = "fastlmm_message_missing_weights")
+  expect_identical(unweighted$draws, fit$draws)
+  bad("weights", "part", replace(W, cbind(7, 1), Inf))
 })
 
 test_that("levels are responses in every way, and names are each a response's own", {
