@@ -66,9 +66,10 @@ gp_many_own <- function(fit) {
 #' @rdname fastlmm_gp_mlm
 #' @export
 predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
-                                   type = c("response", "link"), na.action = na.pass, ...) {
+                                   type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
   check_arguments(...)
   one_of(type, c("response", "link"))
+  interval <- wanted_interval(interval, level, re.form, random.only)
   process <- gp_wanted(object, re.form)
   if (process) check_effects(object)
   targets <- gp_targets(object, newdata, FALSE)
@@ -79,13 +80,13 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   warn_not_estimable(targets, colnames(object$y))
   mean <- fixed_part(object, targets$X, targets$offset)
   fit <- pad_rows(targets, if (process) mean + value[targets$complete, , drop = FALSE] else mean)
-  if (!se.fit) return(fit)
+  if (!se.fit && interval == "none") return(fit)
   new <- if (is.null(newdata)) object$frame else as_data_frame(newdata, "newdata")
   one <- function(single) muffled("gp_far", quietly_not_estimable(predict(single, new, re.form, TRUE, allow.new.levels, random.only)))$se.fit
   se <- gp_each(object, one, nrow(new))
   se[!targets$complete, ] <- NA
   se <- structure(se[targets$answered, , drop = FALSE], dimnames = NULL)
-  list(fit = fit, se.fit = structure(if (is.null(newdata)) napredict(object$na.action, se) else se, dimnames = dimnames(fit)), residual.scale = sigma(object))
+  many_answers(object, fit, structure(if (is.null(newdata)) napredict(object$na.action, se) else se, dimnames = dimnames(fit)), newdata, interval, level, se.fit)
 }
 
 # Of targets that are complete in X those with coordinates
@@ -164,8 +165,9 @@ ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel 
 
 #' @rdname fastlmm_gp_mlm
 #' @export
-simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, newdata = NULL, ...) {
   check_arguments(...)
+  if (!is.null(newdata)) return(many_new_draws(object, nsim, seed, re.form, newdata))
   nsim <- check_nsim(nsim, length(object$y))
   state <- seed_generator(seed)
   on.exit(state$restore())

@@ -12,20 +12,26 @@
 #' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only; a formula of terms of the fit, as `~ (1 | g)`: with those effects only.
 #' @param se.fit standard errors as well?
 #' @param allow.new.levels give groups that are not in the fit, or missing, the effect 0?
-#' @param random.only,type,na.action,interval,level see [predict.fastlmm()].
+#' @param random.only,type,na.action,interval,level,terms,nsim,seed see [predict.fastlmm()]. Draws of processes in Fourier space are of what their basis holds.
 #' @param condVar not offered, see the standard errors of `predict()`.
 #' @param drop,whichel see [ranef.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows; with `interval` a matrix of columns `fit`, `lwr`, `upr`; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`. `NA` where the mean is not estimable, as in [predict.fastlmm()].
+#' @return A numeric vector named by the rows; with `interval` a matrix of columns `fit`, `lwr`, `upr`; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`; draws and terms as in [predict.fastlmm()]. `NA` where the mean is not estimable, as in [predict.fastlmm()].
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
-                               type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
+                               type = c("response", "link", "terms"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, terms = NULL, nsim = NULL,
+                               seed = NULL, ...) {
   check_arguments(...)
-  one_of(type, c("response", "link"))
   interval <- wanted_interval(interval, level, re.form, random.only)
+  check_draws(nsim, se.fit)
+  if (wanted_type(type, terms, nsim) == "terms") {
+    return(predict_terms(object, newdata, re.form, terms, se.fit, interval, level, random.only, na.action, function(term) {
+      as_part(predict(object, newdata, term, se.fit || interval != "none", allow.new.levels, random.only = TRUE))
+    }))
+  }
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
   targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
@@ -35,6 +41,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   }
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
+  if (!is.null(nsim)) return(predicted_draws(object, targets, mean, gp_covariance(object, targets), drawn_noise(object, newdata, interval, targets), nsim, seed))
   fit <- pad_targets(targets, mean)
   if (!se.fit && interval == "none") return(fit)
   with_interval(object, targets, fit, pmax(gp_variance(object, targets), 0), interval, level, se.fit, row_noise(object, newdata, interval))
@@ -203,12 +210,13 @@ exact_variance <- function(fit, targets) {
   })
 }
 
-# nsim draws of the process at the rows of the fit, a column each
-process_draws <- function(fit, sigma2, nsim) {
+# nsim draws of the process at the rows of the fit or in other places, a column each
+process_draws <- function(fit, sigma2, nsim, coordinates = model_coordinates(fit)) {
   process <- fit$random[[1]]$kernel
-  coordinates <- model_coordinates(fit)
+  if (nrow(coordinates) == 0) return(matrix(0, 0, nsim))
   if (process$route == "exact") {
-    return(sqrt(sigma2) * kernel_root(gp_cross(fit, coordinates), matrix(rnorm(nrow(coordinates) * nsim), ncol = nsim)))
+    check_kernel_memory(nrow(coordinates), 3)
+    return(sqrt(sigma2) * kernel_root(gp_between(fit, coordinates), matrix(rnorm(nrow(coordinates) * nsim), ncol = nsim)))
   }
   weight <- process_weights(process)
   field <- process_values(process, coordinates, weight * matrix(rnorm(length(weight) * nsim), ncol = nsim), fit$control)

@@ -72,7 +72,7 @@ argument_habits <- local({
     REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
     start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
     newparams = "not offered: predictions are made at the estimates", terms = "not offered: re.form says which random effects are wanted",
-    interval = "se.fit = TRUE gives standard errors; extract_fit() gives fits that have intervals", use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
+    use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
     ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar", use.hessian = "not offered: the covariance is exact",
     sigm = "not offered: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap, parallel = "threads are options(fastlmm.threads =)",
     ncpus = "threads are options(fastlmm.threads =)", full = "not offered here; a fit of one response has it, as extract_fit() gives",

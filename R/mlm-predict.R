@@ -12,14 +12,15 @@
 #' @param drop not used: there are matrices.
 #' @param whichel see [ranef.fastlmm()].
 #' @param sigma multiplies the standard deviations.
+#' @param interval,level see [predict.fastlmm()].
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
 #' @return
-#' * `fitted()`, `residuals()`, `predict()`: rows x responses; with `se.fit` a list of two such matrices, `fit` and `se.fit`, and the vector `residual.scale`. Standard errors take
-#'   a factorisation for each response.
+#' * `fitted()`, `residuals()`, `predict()`: rows x responses; with `se.fit` a list of two such matrices, `fit` and `se.fit`, and the vector `residual.scale`; with `interval` of `fit`,
+#'   `lwr` and `upr`. Standard errors take a factorisation for each response.
 #' * `ranef()`: a list with a matrix, ids x responses, for each random effect.
 #' * `VarCorr()`: a data frame `response`, `grp`, `var1`, `var2`, `vcov`, `sdcor`, a row a component.
-#' * `simulate()`: a list of `nsim` matrices, rows x responses, `NA` where the response is; responses are independent, as they are in the model.
+#' * `simulate()`: a list of `nsim` matrices, rows x responses, `NA` where the response is; responses are independent, as they are in the model. With `newdata` of its rows.
 #'
 #'   Errors: those of the single methods, and `fastlmm_error_no_effects` for a fit with `fastlmm_control(effects = FALSE)`.
 #' @examples
@@ -33,9 +34,10 @@ NULL
 #' @rdname predict.fastlmm_mlm
 #' @export
 predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE,
-                                random.only = FALSE, type = c("response", "link"), na.action = na.pass, ...) {
+                                random.only = FALSE, type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
   check_arguments(...)
   one_of(type, c("response", "link"))
+  interval <- wanted_interval(interval, level, re.form, random.only)
   random <- wanted_random(object, re.form)
   if (length(random) > 0) check_effects(object)
   targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)
@@ -48,13 +50,24 @@ predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit =
   }, random, targets$random, sources)
   warn_not_estimable(targets, colnames(object$y))
   fit <- pad_rows(targets, Reduce(`+`, effects, fixed_part(object, targets$X, targets$offset)))
-  if (!se.fit) return(fit)
+  if (!se.fit && interval == "none") return(fit)
   one <- function(j) {
     if (is.na(object$logLik[j])) return(rep(NA_real_, nrow(fit)))
     quietly_not_estimable(predict(column_fit(object, j), newdata, re.form, TRUE, K, k_diag, allow.new.levels, random.only, na.action = na.action)$se.fit)
   }
   se <- if (is.null(newdata)) cell_errors(object, re.form, k_diag, fit, random.only) else vapply(seq_len(ncol(fit)), one, numeric(nrow(fit)))
-  list(fit = fit, se.fit = matrix(as.numeric(se), nrow(fit), ncol(fit), dimnames = dimnames(fit)), residual.scale = sigma(object))
+  many_answers(object, fit, matrix(as.numeric(se), nrow(fit), ncol(fit), dimnames = dimnames(fit)), newdata, interval, level, se.fit)
+}
+
+# Rows x responses; of `interval` a list of matrices
+many_answers <- function(object, fit, se, newdata, interval, level, se.fit) {
+  errors <- list(se.fit = se, residual.scale = sigma(object))
+  if (interval == "none") return(c(list(fit = fit), errors))
+  noise <- outer(rep(interval == "prediction", nrow(fit)), unname(object$sigma2_e))
+  if (is.null(newdata) && !is.null(object$weights)) noise <- noise / as.numeric(napredict(object$na.action, object$weights))
+  df <- object$nobs - colSums(!is.na(matrix(object$coefficients, ncol = ncol(fit))))
+  half <- rep(stats::qt((1 + level) / 2, df), each = nrow(fit)) * sqrt(se^2 + noise)
+  c(list(fit = fit, lwr = fit - half, upr = fit + half), if (se.fit) errors)
 }
 
 # Standard errors in the rows of the fit, those with missing cells too: the rows come back as new data.
@@ -201,8 +214,9 @@ VarCorr.fastlmm_mlm <- function(x, sigma = 1, ...) {
 
 #' @rdname predict.fastlmm_mlm
 #' @export
-simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ...) {
+simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, newdata = NULL, ...) {
   check_arguments(...)
+  if (!is.null(newdata)) return(many_new_draws(object, nsim, seed, re.form, newdata))
   nsim <- check_nsim(nsim, length(object$y))
   conditional <- length(wanted_random(object, re.form)) > 0
   state <- seed_generator(seed)
@@ -210,6 +224,21 @@ simulate.fastlmm_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA, ..
   centre <- if (conditional) fitted_cells(object) else fixed_part(object, fixed_design(object), object$offset)
   draws <- replicate(nsim, draw_responses(object, centre, conditional), simplify = FALSE)
   structure(draws, names = paste0("sim_", seq_len(nsim)), seed = state$seed)
+}
+
+# Those of each response by itself, as they are in the model
+many_new_draws <- function(fit, nsim, seed, re.form, newdata) {
+  rows <- nrow(as_data_frame(newdata))
+  nsim <- check_nsim(nsim, rows * length(fit$logLik))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  one <- function(j) {
+    if (is.na(fit$logLik[j])) return(matrix(NA_real_, rows, nsim))
+    as.matrix(simulate(if (inherits(fit, "fastlmm_gp_mlm")) gp_column_fit(fit, j) else column_fit(fit, j), nsim, re.form = re.form, newdata = newdata))
+  }
+  columns <- lapply(seq_along(fit$logLik), one)
+  of_draw <- function(s) matrix(vapply(columns, function(column) column[, s], numeric(rows)), rows, dimnames = list(rownames(newdata), names(fit$logLik)))
+  structure(lapply(seq_len(nsim), of_draw), names = paste0("sim_", seq_len(nsim)), seed = state$seed)
 }
 
 draw_responses <- function(fit, centre, conditional) {

@@ -15,6 +15,15 @@
 #' (`newdata = NULL`) and over 1 for others. Such an interval is for a new response of an id that the kernel knows, or, with `allow.new.levels = TRUE`, of one that nobody knows. With `re.form = NA` it is
 #' refused: a response has a random effect.
 #'
+#' @section Terms:
+#' `type = "terms"` gives the contribution of each term of the fixed effects about its mean in the rows of the fit, as [predict.lm()] does, and of each random effect (that `re.form` asks for) with its standard error
+#' beside estimated fixed effects. Their sum, the attribute `constant` and the offset are the prediction.
+#'
+#' @section Draws:
+#' With `nsim` the answer is a matrix, rows x `nsim`, of draws from the joint distribution of what is predicted, given the data and the variances: normal with the mean `predict()` gives, the variances `se.fit` gives,
+#' and all covariances, of rows of one id, of related ids, and through the fixed effects. They tell what no interval for each row does: how well a contrast, a rank, or the best of several ids is known. With `interval = "prediction"` they are
+#' draws of responses, with residuals, whereas [simulate.fastlmm()] with `re.form = NULL` holds effects and coefficients at their estimates. New ids outside the kernel of the fit need a `K` that holds them in its columns, too.
+#'
 #' @param object a fit by [fastlmm_fit()].
 #' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` asks.
 #' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id; or a formula of random terms of the fit, `~ (1 | id)`. As in `lme4` a part of correlated terms may be asked for, `~ (1 | id)` of `(1 + x | id)`.
@@ -27,12 +36,15 @@
 #' @param allow.new.levels give ids outside every kernel the effect 0, and the mean diagonal element of K as prior
 #'   variance? Otherwise they are an error. So too a missing id, which otherwise makes the row `NA`.
 #' @param random.only only the random effects, without fixed effects and offset?
-#' @param type `"response"` and `"link"` are the same here: it is there because other classes have it.
+#' @param type `"response"` and `"link"` are the same here; `"terms"`: a matrix with a column for each term, see below.
+#' @param terms names or numbers of the terms that `type = "terms"` gives; `NULL`: all.
+#' @param nsim,seed number of joint draws to answer with, see below; and a number that makes them repeatable. The state of R's generator is put back.
 #' @param interval,level intervals of the predicted mean (`"confidence"`) or of a response in that place (`"prediction"`), of which level; see below.
 #' @param na.action rows of `newdata` with missing values: `NA` ([na.pass()], [na.exclude()]), left out ([na.omit()]), or an error ([na.fail()]).
 #' @param ... not used; an unknown argument is an error.
 #' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `interval` a matrix of columns `fit`, `lwr`, `upr`, as [predict.lm()] gives; with `se.fit` a list of `fit`,
-#'   `se.fit` and `residual.scale`.
+#'   `se.fit` and `residual.scale`. With `nsim` a matrix of draws, rows x `nsim`, with the seed as an attribute; with `type = "terms"` a matrix rows x terms with the attribute `constant`, or with `se.fit` or `interval` a list of
+#'   such matrices `fit`, `se.fit`, `lwr`, `upr`, as [predict.lm()] gives.
 #'
 #'   `NA` too, with the warning `fastlmm_warning_not_estimable`, where the fixed effects are rank deficient and the row asks for a combination of
 #'   coefficients that the data do not determine, as in a cell of an interaction without data: any number there would change with the reference level
@@ -44,6 +56,10 @@
 #' # a new measurement of M01, and of a boy who was not measured before
 #' predict(fit, data.frame(age = 15, Subject = "M01"), interval = "prediction")
 #' predict(fit, data.frame(age = 15, Subject = "new"), interval = "prediction", allow.new.levels = TRUE)
+#' # how probable is it that M01 is larger than F01 at 15?
+#' draws <- predict(fit, data.frame(age = 15, Subject = c("M01", "F01")), nsim = 1000, seed = 1)
+#' mean(draws[1, ] > draws[2, ])
+#' head(predict(fit, type = "terms"), 3)
 #'
 #' # ids without a phenotype: kernel of time points, predictions in the gap
 #' year <- time(Nile)
@@ -54,11 +70,16 @@
 #' predict(gap, nile[41:45, ], se.fit = TRUE)
 #' @export
 predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL,
-                            allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link"), na.action = na.pass,
-                            interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
+                            allow.new.levels = FALSE, random.only = FALSE, type = c("response", "link", "terms"), na.action = na.pass,
+                            interval = c("none", "confidence", "prediction"), level = 0.95, terms = NULL, nsim = NULL, seed = NULL, ...) {
   check_arguments(...)
-  one_of(type, c("response", "link"))
   interval <- wanted_interval(interval, level, re.form, random.only)
+  check_draws(nsim, se.fit)
+  if (wanted_type(type, terms, nsim) == "terms") {
+    return(predict_terms(object, newdata, re.form, terms, se.fit, interval, level, random.only, na.action, function(term) {
+      as_part(predict(object, newdata, term, se.fit || interval != "none", K, k_diag, allow.new.levels, random.only = TRUE))
+    }))
+  }
   random <- wanted_random(object, re.form)
   targets <- prediction_targets(object, newdata, random, allow.new.levels, random.only, na.action)
   sources <- Map(
@@ -66,7 +87,9 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
     random, targets$random, if (length(random) > 0) new_kernels(K, random)
   )
   warn_not_estimable(targets)
-  fit <- pad_targets(targets, target_mean(object, targets, sources))
+  mean <- target_mean(object, targets, sources)
+  if (!is.null(nsim)) return(predicted_draws(object, targets, mean, target_covariance(object, targets, sources, k_diag), drawn_noise(object, newdata, interval, targets), nsim, seed))
+  fit <- pad_targets(targets, mean)
   if (!se.fit && interval == "none") return(fit)
   variance <- target_variance(object, targets, sources, k_diag)
   with_interval(object, targets, fit, pmax(variance, 0), interval, level, se.fit, row_noise(object, newdata, interval))
@@ -90,6 +113,15 @@ abort_interval <- function(message) abort_fastlmm("interval", paste0("no predict
 row_noise <- function(fit, newdata, interval) {
   if (is.null(newdata)) return(if (interval == "prediction") fit$sigma2_e / prior_weights(fit) else numeric(fit$nobs))
   if (interval == "prediction") new_residual_variance(fit, newdata) else numeric(nrow(as_data_frame(newdata)))
+}
+
+drawn_noise <- function(fit, newdata, interval, targets) if (interval == "prediction") row_noise(fit, newdata, interval)[targets$complete] else numeric(sum(targets$complete))
+
+wanted_type <- function(type, terms, nsim) {
+  type <- one_of(type, c("response", "link", "terms"))
+  if (type == "terms" && !is.null(nsim)) abort_fastlmm("argument", "draws are of predictions: leave out nsim, or type = \"terms\"")
+  if (type != "terms" && !is.null(terms)) abort_fastlmm("argument", "terms says which terms type = \"terms\" gives; leave it out, or give that type")
+  type
 }
 
 # As predict.lm() gives it

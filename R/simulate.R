@@ -9,7 +9,7 @@
 #' @param nsim number of draws.
 #' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards.
 #' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit; a formula of random terms: those of the fit for these.
-#' @param newdata data frame of other rows to draw responses for. Ids that a kernel knows are drawn with their covariances, without a kernel any id is new; prior weights are 1. With `re.form = NULL` the ids must be
+#' @param newdata data frame of other rows to draw responses for, those of a [gp()] term in other places. Ids that a kernel knows are drawn with their covariances, without a kernel any id is new; prior weights are 1. With `re.form = NULL` the ids must be
 #'   those of the fit.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns
@@ -43,7 +43,7 @@ conditioned_on <- function(fit, re.form) {
 # ---- other rows -----------------------------------------------------------------------------------------
 
 simulate_new <- function(fit, nsim, seed, re.form, newdata) {
-  if (is_gp_fit(fit)) abort_fastlmm("newdata", "draws of a process in other places are not offered; predict(interval = \"prediction\") has intervals")
+  if (is_gp_fit(fit)) return(simulate_gp(fit, nsim, seed, re.form, newdata))
   kept <- conditioned_on(fit, re.form)
   design <- forge_design(fit, newdata)
   n <- nrow(design$X)
@@ -57,6 +57,28 @@ simulate_new <- function(fit, nsim, seed, re.form, newdata) {
     root <- sqrt(fit$sigma2_e) * relative_root(fit)[own, own, drop = FALSE]
     draws <- draws + new_effects(fit$random[own], design$random[own], root, nsim, kept[own[1]])
   }
+  dimnames(draws) <- list(rownames(newdata), paste0("sim_", seq_len(nsim)))
+  structure(as.data.frame(draws), seed = state$seed)
+}
+
+# A process in other places, and the effects beside it
+simulate_gp <- function(fit, nsim, seed, re.form, newdata) {
+  wanted <- gp_wanted(fit, re.form)
+  others <- fit$random[-1]
+  design <- forge_design(fit, newdata, others)
+  frame <- as_data_frame(newdata)
+  n <- nrow(design$X)
+  nsim <- check_nsim(nsim, n)
+  coordinates <- target_coordinates(fit, frame, FALSE)
+  known <- rowSums(is.na(coordinates)) == 0
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  mean <- drop(design$X[, fit$kept, drop = FALSE] %*% fit$coefficients[fit$kept]) + design$offset
+  draws <- mean + sqrt(new_residual_variance(fit, frame)) * matrix(rnorm(n * nsim), ncol = nsim)
+  at <- coordinates[known, , drop = FALSE]
+  draws[known, ] <- draws[known, ] + if (wanted[1]) gp_process(fit, at) else process_draws(fit, fit$sigma2[[1]], nsim, at)
+  draws[!known, ] <- NA
+  for (k in seq_along(others)) draws <- draws + new_effects(others[k], design$random[k], matrix(sqrt(fit$sigma2[[k + 1]])), nsim, wanted[k + 1])
   dimnames(draws) <- list(rownames(newdata), paste0("sim_", seq_len(nsim)))
   structure(as.data.frame(draws), seed = state$seed)
 }

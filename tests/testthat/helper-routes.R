@@ -10,7 +10,9 @@ route_data <- function() {
     K <- tcrossprod(W) / 30
     data$y <- rnorm(n, sd = 0.7) + data$x / 2 + rep(t(chol(K)) %*% rnorm(24), 3) + rnorm(6)[factor(data$g)] + data$x * rep(rnorm(24, sd = 0.5), 3) + sin(5 * data$u)
     data$y2 <- data$y / 2 + rnorm(n)
+    # no variance between ids
     data$z <- rnorm(n)
+    data$z <- data$z - ave(data$z, data$id)
     pedigree <- kernel_pedigree(ids, c(rep(NA, 8), rep(ids[1:4], 4)), c(rep(NA, 8), rep(ids[5:8], 4)))
     list(data = data, W = W, K = K, pedigree = pedigree, of_rows = exp(-as.matrix(dist(data$u)) * 3), M = matrix(rbinom(n * 4, 2, 0.4), n, dimnames = list(NULL, paste0("m", 1:4))))
   }))
