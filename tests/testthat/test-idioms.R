@@ -56,7 +56,7 @@ test_that("drop1(), add1() and step() test fixed effects, with a scope as lme4 t
 test_that("predict() answers type, random.only and na.action, and a missing id as lme4 does", {
   expect_equal(predict(one, type = "response"), predict(one))
   expect_equal(predict(one, sleepstudy, type = "link"), fitted(one))
-  expect_error(predict(one, type = "terms"), class = "fastlmm_error_argument")
+  expect_error(predict(one, type = "variance"), class = "fastlmm_error_argument")
   new <- lme4::Penicillin[1:4, ]
   new$plate[2] <- NA
   expect_equal(predict(penicillin, lme4::Penicillin[1:4, ], random.only = TRUE), predict(crossed, lme4::Penicillin[1:4, ], random.only = TRUE), tolerance = 1e-5)
