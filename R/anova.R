@@ -1,17 +1,23 @@
 #' Compare fits, or test the terms of one
 #'
 #' @param object,fit a fit by [fastlmm_fit()].
-#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]; of one fit, `type = 1` is understood, and other types are refused.
+#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()].
 #'   `drop1()`, `add1()`: `test = "Chisq"` and the like. `extractAIC()`: not used.
 #' @param refit fit REML fits again by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
 #'   the same fixed effects, so that `FALSE` is refused for others.
+#' @param type of one fit: 1 tests each term after those before it, 2 each after all that do not contain it, 3 each after all others, its means weighted equally over the levels of other factors; see below.
+#' @param ddf of one fit: degrees of freedom of F tests, none (no p-values), `"satterthwaite"` or `"kenward-roger"`, as for [summary.fastlmm()]; in any capitals.
 #' @param model.names names for the rows; if not given, the names of the arguments or what was written for them.
 #' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the weight of a parameter.
 #' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`'s: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and `Chisq`,
-#'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: the sequential
-#'   decomposition of its terms, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it; without p-values, since no residual degrees of freedom are exact.
+#'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: a row for each term. With `type = 1` and without `ddf` that is the
+#'   sequential decomposition, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it. With `ddf` the columns are those of `lmerTest`: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`.
 #'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()], [stats::add1()] and [stats::step()] work, on the fixed effects.
 #'   `drop1()` and `add1()` compare fits of the rows and kernels that are stored in the fit, whatever has become of the data since.
+#'
+#' The hypotheses of types 1, 2 and 3 are `lmerTest`'s (SAS's), whatever the contrasts that code the factors. Type 1 with `ddf` is sequential for X alone, `lme4`'s without `ddf` for X weighted by the covariance of the
+#' rows; the two are the same where data are balanced. A term contains another if it has the same numeric variables and more factors. Type 3 needs data that determine all coefficients of terms with factors (no empty
+#' cells): it is refused where some are aliased. See [contest()] for the tests, and for contrasts of your own.
 #'
 #' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice; [test_variance()] is exact.
 #'
@@ -20,15 +26,18 @@
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
 #' anova(fit)
+#' anova(fit, type = 3, ddf = "satterthwaite")
 #' anova(fit, update(fit, . ~ . - Sex))
 #' drop1(fit, test = "Chisq")
 #' @export
-anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL) {
+anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL, type = 1, ddf = c("none", "satterthwaite", "kenward-roger")) {
   others <- check_anova_arguments(list(...))
-  if (length(others) == 0) return(anova_of_terms(object))
+  type <- read_anova_type(type)
+  ddf <- read_ddf(ddf)
+  if (length(others) == 0) return(if (type == 1 && ddf == "none") anova_of_terms(object) else anova_by_type(object, type, ddf))
+  if (type != 1 || ddf != "none") abort_anova("type and ddf are of the terms of one fit; several fits are compared by likelihood-ratio tests")
   fits <- c(list(object), others)
   written <- as.list(substitute(list(object, ...)))[-1]
-  if (!is.null(names(written))) written <- written[names(written) != "type"]
   names(fits) <- model_names(model.names, fits, model_labels(written))
   check_comparable(fits)
   anova_of_fits(same_observations(if (refit) by_ml(fits) else same_fixed(fits)))
@@ -118,29 +127,20 @@ anova_of_fits <- function(fits) {
   structure(table, heading = c("Models:", paste0(names(fits), ": ", formulas)), class = c("anova", "data.frame"))
 }
 
-# What lmerTest and car are asked for: the table of type 1 is the one that there is.
 check_anova_arguments <- function(others) {
   named <- names(others)
   if (is.null(named)) return(others)
   is_fit <- vapply(others, inherits, NA, c("fastlmm", "lm"))
-  if ("type" %in% named && !is_fit[["type"]]) check_anova_type(others[["type"]])
-  unknown <- named[nzchar(named) & named != "type" & !is_fit]
-  if (any(unknown %in% c("ddf", "df", "test"))) {
-    abort_anova(paste0(
-      "anova() of one fit has no argument ", quoted(unknown[1]), ": it gives the sequential decomposition without p-values, as lme4 does; t-tests with Satterthwaite's or ",
-      "Kenward and Roger's degrees of freedom are summary(fit, df = ), likelihood-ratio tests of terms drop1(fit, test = \"Chisq\")"
-    ))
-  }
+  unknown <- named[nzchar(named) & !is_fit]
+  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": F tests of the terms of one fit are anova(fit, type = , ddf = ), likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
   if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got what is neither a fit nor an argument: ", first_names(unknown), "; check its spelling"))
-  others[named != "type" | is_fit]
+  others
 }
 
-check_anova_type <- function(type) {
-  if (length(type) == 1 && type %in% c(1, "1", "I")) return(invisible())
-  abort_anova(paste0(
-    "anova() of one fit gives the sequential decomposition (type 1), each term after those before it, and no type = ", deparse1(type),
-    "; drop1(fit, test = \"Chisq\") tests each term given all others"
-  ))
+read_anova_type <- function(type) {
+  at <- if (length(type) == 1 && (is.character(type) || is.numeric(type))) match(as.character(type), c("1", "2", "3", "I", "II", "III"))
+  if (length(at) == 1 && !is.na(at)) return((at - 1) %% 3 + 1)
+  abort_anova(paste0("type must be 1, 2 or 3, not ", code_text(type)))
 }
 
 # The arguments as they were written; a fit that do.call() put there itself has no name.

@@ -42,7 +42,7 @@ read_argument <- function(name, frame) {
 readers <- function() {
   flags <- c(
     "random.only", "fixed.only", "se.fit", "se_fit", "condVar", "draws", "allow.new.levels", "scaled", "add.dropped", "complete", "full", "drop", "conf.int", "oldNames", "align",
-    "truncated", "preview", "intercept", "natural", "regex"
+    "truncated", "preview", "intercept", "natural", "regex", "joint"
   )
   c(
     structure(rep(list(read_flag), length(flags)), names = flags),

@@ -11,6 +11,7 @@
 #' @param level confidence level.
 #' @param method `"profile"`, `"Wald"`, `"boot"`: by [bootstrap()], whose intervals know that estimates on the border of their range are not normal; or `"exact"`: of `h2` alone (others are `NA`), all values
 #'   that an exact restricted likelihood-ratio test does not reject, see [test_variance()], for REML fits with one random effect. It has its level near 0 and 1, too, where the others have not.
+#' @param df degrees of freedom of Wald intervals, as for [summary.fastlmm()]: none for normal quantiles, or those of t with the standard errors that belong to them.
 #' @param nsim,boot.type,seed number of draws, type of interval and seed of the bootstrap, as [bootstrap()] has them; number of draws and seed of the exact tests.
 #' @param oldNames rows named `.sig01`, `.sigma`? `FALSE`: as `lme4` names them then, `sd_(Intercept)|id` and `sigma`.
 #' @param ... not used; an unknown argument is an error.
@@ -24,19 +25,20 @@
 #' confint(fit, "h2", method = "boot", nsim = 200, seed = 1)
 #' @export
 confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot", "exact"), oldNames = TRUE,
-                            nsim = 1000, boot.type = c("perc", "basic", "norm"), seed = NULL, ...) {
+                            nsim = 1000, boot.type = c("perc", "basic", "norm"), seed = NULL, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_arguments(...)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
   method <- one_of(method, c("profile", "Wald", "boot", "exact"), interval_habits)
+  df <- read_ddf(df)
+  if (df != "none" && method != "Wald") abort_ddf(paste0("degrees of freedom are of Wald intervals: confint(method = \"Wald\", df = ", quoted(df), ")"))
   if (method == "boot") return(boot_intervals(object, table, level, nsim, boot.type, seed, tails, oldNames))
   if (method == "exact") return(exact_intervals(object, table, level, nsim, seed, tails, oldNames))
   if (method == "profile") {
     check_profiled(object)
     table <- without_undefined(object, table)
   }
-  intervals <- switch(method, profile = profile_intervals, Wald = wald_intervals)
-  limits <- intervals(object, table, tails)
+  limits <- if (method == "Wald") wald_intervals(object, table, tails, df) else profile_intervals(object, table, tails)
   better <- better_variances(limits)
   if (!is.null(better)) {
     return(profile_again(object, better, function(fit) confint(fit, table$name, level = level, method = method, oldNames = oldNames)))
@@ -93,12 +95,18 @@ without_undefined <- function(fit, table) {
   table
 }
 
-wald_intervals <- function(fit, table, tails) lapply(seq_len(nrow(table)), function(i) wald_interval(fit, table[i, ], tails))
+wald_intervals <- function(fit, table, tails, df = "none") {
+  # all coefficients are asked for at once
+  test <- if (df != "none") test_table(fit, df)
+  lapply(seq_len(nrow(table)), function(i) wald_interval(fit, table[i, ], tails, test))
+}
 
-wald_interval <- function(fit, parameter, tails) {
+wald_interval <- function(fit, parameter, tails, test) {
   if (parameter$what != "beta" || is.na(parameter$column)) return(c(NA_real_, NA_real_))
-  at <- fit$kept[parameter$column]
-  unname(fit$coefficients[at]) + sqrt(max(fit$vcov[parameter$column, parameter$column], 0)) * qnorm(tails)
+  at <- parameter$column
+  estimate <- unname(fit$coefficients[fit$kept[at]])
+  if (!is.null(test)) return(estimate + unname(test[at, "Std. Error"]) * qt(tails, test[at, "df"]))
+  estimate + sqrt(max(fit$vcov[at, at], 0)) * qnorm(tails)
 }
 
 # Value at the two quantiles of zeta; a side that the curve does not reach ends at the border.

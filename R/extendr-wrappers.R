@@ -8,6 +8,18 @@ ffi_bed_read <- function(path, n, variants) .Call(wrap__ffi_bed_read, path, n, v
 #' @noRd
 ffi_raised <- function() .Call(wrap__ffi_raised)
 
+#' Of a fit with one kernel.
+#' @noRd
+ffi_ddf <- function(rotated, df, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, sigma2, sigma2_e)
+
+#' Of a fit with several effects in the coordinates of the contrasts, the residual's variance last.
+#' @noRd
+ffi_ddf_mix <- function(model, df, sigma2) .Call(wrap__ffi_ddf_mix, model, df, sigma2)
+
+#' Of a fit by penalised least squares.
+#' @noRd
+ffi_ddf_terms <- function(model, df, at) .Call(wrap__ffi_ddf_terms, model, df, at)
+
 #' Fit one response.
 #' @noRd
 ffi_fit <- function(model) .Call(wrap__ffi_fit, model)
@@ -132,10 +144,6 @@ ffi_variance <- function(fitted, targets, threads) .Call(wrap__ffi_variance, fit
 #' The log-likelihood by the other method, from what a fit keeps: `part` has `covariance` and `log_det_x`.
 #' @noRd
 ffi_other_log_lik <- function(part, method, log_lik, n, variance) .Call(wrap__ffi_other_log_lik, part, method, log_lik, n, variance)
-
-#' Covariance of the coefficients and degrees of freedom of their tests, at the variances of a fit.
-#' @noRd
-ffi_ddf <- function(rotated, df, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, sigma2, sigma2_e)
 
 #' The fixed effects along an orthonormal basis of X, and their covariance.
 #' @noRd

@@ -19,7 +19,7 @@
 #' | `xtable`, `knitr` | `xtable(fit)`; `kable(tidy(fit))` | the table of `summary(fit)` |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'
-#' Degrees of freedom are those of [summary.fastlmm()]: for REML fits with one random effect and without [gp()]. Of other fits `emmeans()` gives normal quantiles and says why
+#' Degrees of freedom are those of [summary.fastlmm()]: for REML fits without [gp()] and `residual =`. Of other fits `emmeans()` gives normal quantiles and says why
 #' (message `fastlmm_message_ddf`).
 #'
 #' `pbkrtest`, which `lmer` fits ask for Kenward and Roger's numbers, leaves prior weights out of the residual variances: with weights its degrees of freedom and standard errors are others than those here, which
@@ -78,18 +78,7 @@ logLik.fastlmm_flat <- function(object, ...) logLik(object$fit)
 # A method of another package for what it does not know
 default_method <- function(package, verb) utils::getS3method(verb, "default", envir = asNamespace(package))
 
-# ---- degrees of freedom of contrasts --------------------------------------------------------------------
-
-# Rows of L are combinations of the coefficients that are kept: covariance and degrees of freedom of each, as test_table() has them of the coefficients.
-contrast_tests <- function(fit, L, df) {
-  if (fit$optimum$boundary != "none") return(list(vcov = L %*% fit$vcov %*% t(L), df = rep(fit$nobs - fit$rank, nrow(L))))
-  rotated <- fit$rotated
-  # as many rows as coefficients
-  rotated$basis <- rbind(L, matrix(0, max(0, fit$rank - nrow(L)), fit$rank)) %*% rotated$basis
-  found <- call_rust(ffi_ddf, rotated, df, unname(fit$sigma2), fit$sigma2_e)
-  rows <- seq_len(nrow(L))
-  list(vcov = found$vcov[rows, rows, drop = FALSE], df = found$df[rows])
-}
+# ---- degrees of freedom ---------------------------------------------------------------------------------
 
 # Why a fit has no degrees of freedom; NULL: it has them
 no_ddf_reason <- function(fit) {

@@ -6,9 +6,15 @@
 #' take fits of their own, are [confint.fastlmm()]'s.
 #'
 #' Tests of the fixed effects need degrees of freedom, since the variances are estimated: `df` gives Satterthwaite's (from the observed second
-#' derivatives of the REML criterion, as `lmerTest`) or Kenward and Roger's with their larger standard errors (as `pbkrtest`), for any known kernel, in time
-#' `n p^2`: neither forms a matrix of the size of the data. At a boundary, where one variance is left, they are those of [lm()]. They need a REML fit with one
-#' random effect and without [gp()]; others are refused (`fastlmm_error_ddf`).
+#' derivatives of the REML criterion, as `lmerTest`) or Kenward and Roger's with their larger standard errors (from the expected ones, as `pbkrtest`), for any number of random effects, with
+#' known kernels and correlated terms. They need a REML fit without [gp()] and `residual =`; others are refused (`fastlmm_error_ddf`). Joint tests are [anova.fastlmm()]'s and [contest()]'s.
+#'
+#' What they cost beside the fit: with one kernel next to nothing, with several effects one more decomposition of what the fit decomposes. Fits by penalised least squares (correlated terms, a precision or a pedigree, a
+#' known residual variance, many levels) need some evaluations more for Satterthwaite's; for Kenward and Roger's, matrices with a row and a column for each level of each term, q in all: memory of `40 q^2` bytes (refused with
+#' `fastlmm_error_memory` where it is not there) and time `q^3`. None forms a matrix of the size of the data that the fit does not form.
+#'
+#' A variance of zero is left out for Satterthwaite's, as `lmerTest` does in effect, and where one variance is left the test is that of [lm()]; Kenward and Roger's keep it among the estimated ones, as `pbkrtest` does.
+#' A residual variance that was given (`sigma2_e`) is known. Weights count in both.
 #'
 #' @param x,object a fit by [fastlmm_fit()], or its summary.
 #' @param df degrees of freedom of the t-tests: none (no p-values), `"satterthwaite"` or `"kenward-roger"`.
@@ -30,7 +36,7 @@ NULL
 #' @export
 summary.fastlmm <- function(object, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_arguments(...)
-  df <- one_of(df, c("none", "satterthwaite", "kenward-roger"), df_habits)
+  df <- read_ddf(df)
   structure(
     list(
       fit = object[c("call", "formula", "method", "random", "nobs", "optimum", "status", "h2", "weights", "offset", "given"[!is.null(object$given)])],

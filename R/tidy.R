@@ -38,7 +38,7 @@ tidy.fastlmm <- function(x, effects = c("ran_pars", "fixed"), scales = c("sdcor"
     data.frame(conf.low = limits[, 1], conf.high = limits[, 2])
   }
   parts <- list(
-    fixed = if ("fixed" %in% effects) tidy_fixed(x, one_of(df, c("none", "satterthwaite", "kenward-roger"), df_habits), interval),
+    fixed = if ("fixed" %in% effects) tidy_fixed(x, read_ddf(df), interval),
     ran_pars = if ("ran_pars" %in% effects) tidy_ran_pars(x, scales, interval),
     ran_vals = if ("ran_vals" %in% effects) tidy_ran_vals(x, if (conf.int) conf.level)
   )

@@ -7,6 +7,7 @@ use extendr_api::prelude::*;
 
 mod bed;
 mod console;
+mod ddf;
 mod failure;
 mod fit;
 mod gp;
@@ -37,6 +38,7 @@ extendr_module! {
     mod fastlmm;
     use bed;
     use console;
+    use ddf;
     use fit;
     use gp;
     use gp_joint;

@@ -4,7 +4,7 @@ use crate::failure::Reply;
 use crate::words::ParameterName;
 use crate::{reply, view};
 use extendr_api::prelude::*;
-use fastlmm_core::likelihood::ddf::{along_x, tests};
+use fastlmm_core::likelihood::ddf::along_x;
 use fastlmm_core::likelihood::other_method::{Known, by_other_method};
 use fastlmm_core::likelihood::profile::{Parameter, Profile, profiled};
 use fastlmm_core::runtime::error::Error;
@@ -49,15 +49,6 @@ fn ffi_interval(rotated: List, method: &str, what: &str, column: i32, rise: f64)
     Ok(vec![lower, upper])
 }
 
-/// Covariance of the coefficients and degrees of freedom of their tests, at the variances of a fit.
-/// @noRd
-#[extendr]
-fn ffi_ddf(rotated: List, df: &str, sigma2: f64, sigma2_e: f64) -> Reply<List> {
-    let data = view::rotated(&rotated)?;
-    let found = tests(&data, df.parse()?, (sigma2, sigma2_e))?;
-    Ok(list!(vcov = reply::matrix(&found.vcov, data.rank()), df = found.df))
-}
-
 /// The fixed effects along an orthonormal basis of X, and their covariance.
 /// @noRd
 #[extendr]
@@ -89,7 +80,6 @@ fn ffi_other_log_lik(part: List, method: &str, log_lik: f64, n: f64, variance: f
 extendr_module! {
     mod profile;
     fn ffi_other_log_lik;
-    fn ffi_ddf;
     fn ffi_along_x;
     fn ffi_profile;
     fn ffi_interval;

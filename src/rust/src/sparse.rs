@@ -46,16 +46,16 @@ fn block_numbers(blocks: &[i32], model: &ModelView) -> Reply<Vec<usize>> {
 }
 
 /// Variances of a fit, as R holds them.
-struct FitView {
+pub struct FitView {
     relative: RMatrix<f64>,
     sigma2_e: f64,
-    blocks: Vec<usize>,
+    pub blocks: Vec<usize>,
     /// The residual variance if it was given.
-    known: Option<f64>,
+    pub known: Option<f64>,
 }
 
 impl FitView {
-    fn new(at: &List, model: &ModelView) -> Reply<Self> {
+    pub fn new(at: &List, model: &ModelView) -> Reply<Self> {
         let relative = view::real_matrix(at, "relative")?;
         view::same_length("rows of relative", relative.nrows(), model.effects())?;
         view::same_length("columns of relative", relative.ncols(), model.effects())?;
@@ -67,7 +67,7 @@ impl FitView {
         })
     }
 
-    fn variances(&self) -> TermVariances<'_> {
+    pub fn variances(&self) -> TermVariances<'_> {
         TermVariances {
             relative: view::matrix(&self.relative),
             sigma2_e: self.sigma2_e,

@@ -3,7 +3,7 @@
 use extendr_api::prelude::*;
 use fastlmm_core::kernel::stationary::Family;
 use fastlmm_core::likelihood::Method;
-use fastlmm_core::likelihood::ddf::Approximation;
+use fastlmm_core::likelihood::uncertainty::Approximation;
 use fastlmm_core::scan::{Refit, Test};
 use fastlmm_core::slam::covariances::Covariance;
 use fastlmm_core::words;

@@ -82,7 +82,7 @@
 //! | standard errors from the observed information | [`likelihood::information::errors`] |
 //! | deviance with one parameter held | [`likelihood::constrained::combine`] |
 //! | REML of an ML fit, ML of a REML fit | [`likelihood::other_method::by_other_method`] |
-//! | degrees of freedom of Satterthwaite, Kenward and Roger | [`likelihood::ddf::tests`] |
+//! | degrees of freedom of Satterthwaite, Kenward and Roger | [`likelihood::uncertainty::CoefficientUncertainty`]; of one kernel [`likelihood::ddf::uncertainty`], of several effects [`mix::uncertainty::uncertainty`], [`sparse::uncertainty::uncertainty`] |
 //! | ends of profile intervals: Newton's and the Illinois method | [`likelihood::profiled::Profiled::crossing`] |
 //! | u_hat = K Z' alpha | [`rotation::NullModel::blup`] |
 //! | variance of a prediction, kriging with beta estimated | [`lmm::predict::variance`] |

@@ -12,6 +12,7 @@ pub mod other_method;
 pub mod point;
 pub mod profile;
 pub mod profiled;
+pub mod uncertainty;
 
 use crate::linalg::tridiagonal::weighted;
 use crate::linalg::{Scalar, dot, log_det};

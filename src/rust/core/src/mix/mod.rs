@@ -23,7 +23,7 @@
 //! | `search`, `trust`, `newton` | simplex grid, trust region, Newton's method and variances of zero |
 //! | `column`, `distance` | a coefficient that is held, and how far it is from its estimate |
 //! | `setup` | a model in its coordinates and units |
-//! | `fit`, `fixed`, `conditional`, `predict` | what users ask for: the fit, its fixed effects, variances of its effects, of predictions |
+//! | `fit`, `fixed`, `conditional`, `predict`, `uncertainty` | what users ask for: the fit, its fixed effects, variances of its effects, of predictions, what tests need |
 //! | `profiles`, `profile`, `path`, `read_profile` | likelihood along a parameter: what all parameters share, one of them, where the next optimum is expected, what is read of it |
 
 pub mod conditional;
@@ -48,6 +48,7 @@ pub(crate) mod search;
 pub(crate) mod setup;
 pub(crate) mod spectral;
 pub(crate) mod trust;
+pub mod uncertainty;
 
 use crate::kernel::Kernel;
 use faer::MatRef;

@@ -182,6 +182,12 @@ pub enum Error {
         iterations: usize,
     },
 
+    /// An information of the variances that is not positive definite.
+    #[error(
+        "degrees of freedom are not known: at the fit the likelihood is flat along some of the variances, or not at its largest"
+    )]
+    FlatVariances,
+
     /// A tolerance that a nonuniform transform cannot have.
     #[error("a Fourier transform cannot have the tolerance {value:e}: it must lie between 1e-14 and 0.1")]
     Tolerance {
@@ -275,6 +281,7 @@ impl Error {
             Error::Scale { .. } => "scale",
             Error::Memory { .. } => "memory",
             Error::NoConvergence { .. } => "no_convergence",
+            Error::FlatVariances => "ddf",
             Error::Tolerance { .. } => "tolerance",
             Error::Interrupted => "interrupted",
             Error::Threads { .. } => "threads",
@@ -334,7 +341,7 @@ impl Error {
                 ("longest", longest),
             ],
             Error::Threads { threads } => vec![("threads", threads as f64)],
-            Error::MlUnbounded | Error::Interrupted | Error::State => vec![],
+            Error::MlUnbounded | Error::FlatVariances | Error::Interrupted | Error::State => vec![],
             Error::Argument { .. } | Error::File { .. } => vec![],
         }
     }

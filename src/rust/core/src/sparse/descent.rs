@@ -18,6 +18,8 @@ const ITERATIONS: u64 = 60;
 const NEAR: f64 = 1e-2;
 /// Step of the differences, in these units.
 const STEP: f64 = 1e-3;
+/// The shorter step of differences that are extrapolated.
+const WIDE: f64 = 4e-3;
 /// Newton steps at most, all with one Hessian.
 const NEWTON_STEPS: usize = 6;
 /// Decrease of the deviance that a Newton step promises, relative to it, at which no other is taken ...
@@ -173,6 +175,20 @@ impl SparseSearch<'_, '_> {
 
     /// Hessian over the free entries, by differences of the slopes.
     pub(super) fn hessian(&self, at: &Reached, free: &[usize]) -> Result<Option<Mat<f64>>> {
+        self.hessian_by(at, free, STEP)
+    }
+
+    /// The same without the first term of the error of differences.
+    pub(super) fn extrapolated_hessian(&self, at: &Reached, free: &[usize]) -> Result<Option<Mat<f64>>> {
+        let (near, far) = (WIDE, 2.0 * WIDE);
+        let both = (self.hessian_by(at, free, near)?, self.hessian_by(at, free, far)?);
+        Ok(match both {
+            (Some(near), Some(far)) => Some((near * faer::Scale(4.0) - far) * faer::Scale(1.0 / 3.0)),
+            _ => None,
+        })
+    }
+
+    fn hessian_by(&self, at: &Reached, free: &[usize], by: f64) -> Result<Option<Mat<f64>>> {
         let unit = self.units(at);
         let mut columns = vec![];
         for &k in free {
@@ -181,10 +197,10 @@ impl SparseSearch<'_, '_> {
                 theta[k] += step * unit[k];
                 self.reach(&theta)
             };
-            let (Some(up), Some(down)) = (moved(STEP)?, moved(-STEP)?) else {
+            let (Some(up), Some(down)) = (moved(by)?, moved(-by)?) else {
                 return Ok(None);
             };
-            let width = 2.0 * STEP * unit[k];
+            let width = 2.0 * by * unit[k];
             columns.push(
                 free.iter()
                     .map(|&l| (up.slopes[l] - down.slopes[l]) / width)

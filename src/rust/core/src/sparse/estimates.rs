@@ -130,47 +130,44 @@ impl SparseSearch<'_, '_> {
         }
     }
 
-    /// With tau = log s2 the deviance is `log|C| + N tau + r2 exp(-tau)`, whose Hessian at the optimum is, H of the profiled one,
+    /// Observed information of the free entries and, unless it is known, of tau = log s2. The deviance is `log|C| + N tau + r2 exp(-tau)`, whose Hessian at the optimum is, H of the profiled
+    /// one,
     ///
     /// ```text
     /// [ H + h h' / N   h ]
     /// [ h'             N ],   h = -(d r2 / d theta) / s2 = 2 D
     /// ```
-    fn theta_vcov(&self, best: &Reached, optima: &SparseOptima) -> Vec<Vec<f64>> {
-        let (free, n) = (&optima.free, self.problem.counted());
-        let h = |i: usize| 2.0 * best.log_det[free[i]];
-        let last = free.len();
+    pub(super) fn information(&self, best: &Reached, free: &[usize], hessian: &Mat<f64>) -> Mat<f64> {
+        let (last, n) = (free.len(), self.problem.counted());
         if self.problem.known.is_some() {
-            return self.of_known(free, &optima.hessian);
+            return hessian * faer::Scale(0.5);
         }
-        let information = Mat::from_fn(last + 1, last + 1, |i, j| match (i == last, j == last) {
-            (false, false) => 0.5 * (optima.hessian[(i, j)] + h(i) * h(j) / n),
+        let h = |i: usize| 2.0 * best.log_det[free[i]];
+        Mat::from_fn(last + 1, last + 1, |i, j| match (i == last, j == last) {
+            (false, false) => 0.5 * (hessian[(i, j)] + h(i) * h(j) / n),
             (true, true) => 0.5 * n,
             (true, false) => 0.5 * h(j),
             (false, true) => 0.5 * h(i),
-        });
-        let Some(root) = scaled_root(&information) else {
-            return vec![];
-        };
-        let covariance = root.solve(&Mat::identity(last + 1, last + 1));
-        let unit = |i: usize| free.get(i).map_or(1.0, |&k| self.user_unit(k));
-        (0..=last)
-            .map(|i| (0..=last).map(|j| covariance[(i, j)] * unit(i) * unit(j)).collect())
-            .collect()
+        })
     }
 
     /// Where s2 is known its logarithm, the last, has no error.
-    fn of_known(&self, free: &[usize], hessian: &Mat<f64>) -> Vec<Vec<f64>> {
-        let last = free.len();
-        let Some(root) = scaled_root(&(hessian * faer::Scale(0.5))) else {
+    fn theta_vcov(&self, best: &Reached, optima: &SparseOptima) -> Vec<Vec<f64>> {
+        let free = &optima.free;
+        let information = self.information(best, free, &optima.hessian);
+        let size = information.nrows();
+        let Some(root) = scaled_root(&information) else {
             return vec![];
         };
-        let covariance = root.solve(&Mat::identity(last, last));
-        let entry = |i: usize, j: usize| match i < last && j < last {
-            true => covariance[(i, j)] * self.user_unit(free[i]) * self.user_unit(free[j]),
+        let covariance = root.solve(&Mat::identity(size, size));
+        let unit = |i: usize| free.get(i).map_or(1.0, |&k| self.user_unit(k));
+        let entry = |i: usize, j: usize| match i < size && j < size {
+            true => covariance[(i, j)] * unit(i) * unit(j),
             false => 0.0,
         };
-        (0..=last).map(|i| (0..=last).map(|j| entry(i, j)).collect()).collect()
+        (0..=free.len())
+            .map(|i| (0..=free.len()).map(|j| entry(i, j)).collect())
+            .collect()
     }
 
     /// An entry of T in the user's units over that of the problem.

@@ -37,6 +37,7 @@
 //! | `of_mix` | effects of [`crate::mix`] as effects of levels, with their blocks |
 //! | `terms`, `term_errors` | a fit in terms of these effects, standard errors of variances and correlations |
 //! | `term_targets` | variances of predictions, leverages |
+//! | `uncertainty`, `expected` | what tests of fixed effects need; traces for Kenward's and Roger's |
 //! | `term_profile`, `held`, `minimise` | likelihood along one parameter |
 //! | `route` | which way a model with several effects is fitted |
 
@@ -44,6 +45,7 @@ mod cross_products;
 mod descent;
 pub(crate) mod elimination;
 pub mod estimates;
+mod expected;
 pub mod fit;
 pub(crate) mod gradient;
 mod held;
@@ -60,6 +62,7 @@ mod term_errors;
 pub mod term_profile;
 pub mod term_targets;
 pub mod terms;
+pub mod uncertainty;
 mod units;
 
 use crate::kernel::sparse::Sparse;

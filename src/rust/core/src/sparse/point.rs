@@ -42,7 +42,7 @@ impl SparseProblem<'_> {
         let corner = corner - taken;
         let fixed = Cholesky::new(corner.subcols(0, p).to_owned(), par)?;
         let beta = fixed.solve(corner.subcols(p, 1).to_owned(), par);
-        let u = self.effects(&elimination, &(solved.subcols(p, 1) - &w * &beta), &beta);
+        let u = self.effects(&elimination, &(solved.subcols(p, 1) - &w * &beta), &beta, p);
         let beta: Vec<f64> = (0..p).map(|c| beta[(c, 0)]).collect();
         let (r2, ze) = self.residuals(&t, &u, &beta);
         let of_fixed = if self.method == Method::Reml {
@@ -115,14 +115,14 @@ impl SparseProblem<'_> {
         }
     }
 
-    /// u: of the first effect by back substitution, `u_j = L_j^-T (y_j - V_j' [u_2, beta])`.
-    fn effects(&self, elimination: &Elimination, rest: &Mat<f64>, beta: &Mat<f64>) -> Vec<f64> {
+    /// u of column c of [Q, y]: of the first effect by back substitution, `u_j = L_j^-T (y_j - V_j' [u_2, beta])`.
+    pub(super) fn effects(&self, elimination: &Elimination, rest: &Mat<f64>, beta: &Mat<f64>, c: usize) -> Vec<f64> {
         let mut u = vec![0.0; self.arrangement.eliminated];
         if let Some(l) = self.eliminated_terms() {
             for (j, u) in u.chunks_exact_mut(l).enumerate() {
                 let met = self.meetings.of(j);
                 let rows = &elimination.coupled[self.meetings.rows(j) * l..self.meetings.rows(j + 1) * l];
-                u.copy_from_slice(&rows[rows.len() - l..]);
+                u.copy_from_slice(&rows[(met.len() + c) * l..][..l]);
                 let others = met
                     .iter()
                     .map(|&k| rest[(k, 0)])
@@ -141,6 +141,18 @@ impl SparseProblem<'_> {
     fn residuals(&self, t: &[Mat<f64>], u: &[f64], beta: &[f64]) -> (f64, Vec<f64>) {
         let mut e = self.centred.y.clone();
         self.q.iter().zip(beta).for_each(|(q, b)| axpy(-b, q, &mut e));
+        let ze = self.without_effects(t, u, &mut e);
+        let mut r2 = dot(&e, &e);
+        for effect in &self.arrangement.effects {
+            r2 += effect
+                .penalty
+                .quadratic(&u[effect.first..effect.first + effect.unknowns()], effect.terms);
+        }
+        (r2, ze)
+    }
+
+    /// `e -= Z Lambda u`, and Z'e.
+    pub(super) fn without_effects(&self, t: &[Mat<f64>], u: &[f64], e: &mut [f64]) -> Vec<f64> {
         for (effect, t) in self.arrangement.effects.iter().zip(t) {
             let b = scaled_effects(t, &u[effect.first..effect.first + effect.unknowns()]);
             let rows = effect.group.iter().zip(effect.z.chunks_exact(effect.terms));
@@ -149,16 +161,14 @@ impl SparseProblem<'_> {
                 .zip(rows)
                 .for_each(|(e, (&g, z))| *e -= small_dot(z, of_level(g)));
         }
-        let (mut r2, mut ze) = (dot(&e, &e), vec![0.0; u.len()]);
+        let mut ze = vec![0.0; u.len()];
         for effect in &self.arrangement.effects {
-            let range = effect.first..effect.first + effect.unknowns();
-            r2 += effect.penalty.quadratic(&u[range.clone()], effect.terms);
-            let sums = &mut ze[range];
-            for ((&g, z), e) in effect.group.iter().zip(effect.z.chunks_exact(effect.terms)).zip(&e) {
+            let sums = &mut ze[effect.first..effect.first + effect.unknowns()];
+            for ((&g, z), e) in effect.group.iter().zip(effect.z.chunks_exact(effect.terms)).zip(&*e) {
                 axpy(*e, z, &mut sums[g * effect.terms..(g + 1) * effect.terms]);
             }
         }
-        (r2, ze)
+        ze
     }
 }
 
