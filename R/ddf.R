@@ -4,6 +4,7 @@ ddf_choices <- c("none", "satterthwaite", "kenward-roger")
 
 # In any spelling of capitals
 read_ddf <- function(value, choices = ddf_choices, name = deparse1(substitute(value))) {
+  force(name)
   if (is.character(value)) value <- tolower(value)
   one_of(value, choices, df_habits, name)
 }
@@ -42,12 +43,14 @@ fit_uncertainty <- function(fit, df) {
   } else if (length(fit$random) > 1) {
     call_rust(ffi_ddf_mix, rust_model(stored_model(fit)), df, all_variances(fit))
   } else if (fit$sigma2_e > 0) {
-    call_rust(ffi_ddf, fit$rotated, df, unname(fit$sigma2), fit$sigma2_e)
+    rotated_uncertainty(fit, df)
   } else {
     scale_uncertainty(fit)
   }
   c(found, df = df)
 }
+
+rotated_uncertainty <- function(fit, df) call_rust(ffi_ddf, fit$rotated, df, unname(fit$sigma2), fit$sigma2_e)
 
 # Without a residual variance one variance is left, the scale: the test of lm()
 scale_uncertainty <- function(fit) {

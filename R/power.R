@@ -140,10 +140,10 @@ df_of_design <- function(model, y, columns, fit) {
   n <- length(y)
   if (fit$sigma2 == 0 || fit$sigma2_e == 0) return(n - at$rank)
   at[c("sigma2", "sigma2_e")] <- fit[c("sigma2", "sigma2_e")]
-  at$optimum$boundary <- "none"
+  uncertainty <- rotated_uncertainty(at, "kenward-roger")
   L <- diag(at$rank)[columns, , drop = FALSE]
-  vectors <- eigen(contrast_tests(at, L, "kenward-roger")$vcov, symmetric = TRUE)$vectors
-  combined_df(contrast_tests(at, t(vectors) %*% L, "kenward-roger")$df)
+  vectors <- eigen(contrast_tests(uncertainty, L)$vcov, symmetric = TRUE)$vectors
+  combined_df(contrast_tests(uncertainty, t(vectors) %*% L)$df)
 }
 
 # Fai and Cornelius: of a sum of squared t statistics

@@ -52,7 +52,7 @@ argument_calls <- function(o) {
     call_of("test_heterogeneity", list(fit = o$known)),
     call_of("slamglmm_fit", c(list(formula = cbind(y, y2, y3) ~ x + (1 | id), data = o$data, K = o$K, n_factors = 1, iter = 20, chains = 1), quiet)),
     call_of("fastlmm_scan", scanned), call_of("fastlmm_scan", replace(scanned, "fit", o["fastlmm_mlm"])), call_of("fastlmm_permute", c(scanned, n = 20)), call_of("write_scan", list(scan = o$placed_scan, file = tempfile())),
-    call_of("bootstrap", list(object = o$fastlmm, R = 10, progress = FALSE)), call_of("test_variance", list(fit = o$fastlmm, nsim = 20)), list(name = "power", f = fastlmm::power, given = list(object = o$fastlmm, term = "x", R = 10, progress = FALSE), vary = c("term", "n", "R", "effect", "alpha", "seed", "progress")), call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),
+    call_of("bootstrap", list(object = o$fastlmm, R = 10, progress = FALSE)), call_of("test_variance", list(fit = o$fastlmm, nsim = 20)), list(name = "contest", f = fastlmm::contest, given = list(model = o$mix, L = diag(2)), vary = c("L", "rhs", "joint", "ddf", "level")), list(name = "power", f = fastlmm::power, given = list(object = o$fastlmm, term = "x", R = 10, progress = FALSE), vary = c("term", "n", "R", "effect", "alpha", "seed", "progress")), call_of("fastlmm_control"), call_of("fastlmm_decompose", list(K = o$K)), call_of("kernel_eigen", list(E = fastlmm_decompose(o$K))), call_of("kernel_lowrank", list(W = o$W)),
     call_of("kernel_markers", list(M = o$genotypes, loco = rep(1:2, 3))),
     call_of("kernel_precision", list(P = o$K)), call_of("kernel_tree", list(phylo = o$tree)), call_of("inbreeding", list(x = kernel_pedigree("a", "b", NA))),
     list(name = "kernel_pedigree", f = kernel_pedigree, given = list(id = "a", sire = "b", dam = NA), vary = c("id", "sire", "dam", "sexes")),
@@ -74,7 +74,7 @@ argument_methods <- function(o) {
   registered <- getNamespaceInfo("fastlmm", "S3methods")[, 1:2]
   subsets <- registered[, 1] %in% c("[", "[[", "$", "+", "rbind")
   # arguments of methods for generics of other packages are theirs to check
-  neighbours <- c("bbmle", "car", "effects", "emmeans", "ggeffects", "insight", "lmtest", "multcomp", "parameters", "performance", "xtable")
+  neighbours <- c("bbmle", "car", "effects", "emmeans", "ggeffects", "insight", "lmerTest", "lmtest", "multcomp", "parameters", "performance", "xtable")
   delayed <- parseNamespaceFile("fastlmm", dirname(system.file(package = "fastlmm")))$S3methods
   theirs <- registered[, 1] %in% delayed[delayed[, 4] %in% neighbours, 1]
   rows <- registered[registered[, 2] %in% names(o) & !subsets & !theirs, , drop = FALSE]

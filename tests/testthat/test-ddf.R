@@ -20,15 +20,6 @@ reml_deviance <- function(theta, y, X, K) {
   2 * sum(log(diag(R))) + as.numeric(determinant(crossprod(Xs))$modulus) + sum(r^2)
 }
 
-second_differences <- function(f, at, h = 1e-3) {
-  unit <- diag(length(at)) * h
-  one <- function(i, j) {
-    s <- function(a, b) f(at + a * unit[, i] + b * unit[, j])
-    (s(1, 1) - s(1, -1) - s(-1, 1) + s(-1, -1)) / (4 * h^2)
-  }
-  outer(seq_along(at), seq_along(at), Vectorize(one))
-}
-
 dense_satterthwaite <- function(fit, case) {
   at <- c(log(fit$sigma2), log(fit$delta))
   A <- 2 * solve(second_differences(function(theta) reml_deviance(theta, case$data$y, case$X, case$K), at))
@@ -107,12 +98,16 @@ test_that("of a balanced experiment they are those of the analysis of variance",
   expect_equal(table["age", "Std. Error"], sqrt(vcov(fit)["age", "age"]))
 })
 
-test_that("at a boundary the test is that of lm()", {
+test_that("at a boundary the test is that of lm(), and Kenward and Roger's still estimates the variance", {
   skip_if_not_installed("lme4")
   fit <- suppressMessages(fastlmm_fit(Yield ~ 1 + (1 | Batch), lme4::Dyestuff2))
-  found <- coef(summary(fit, df = "kenward-roger"))
+  found <- coef(summary(fit, df = "satterthwaite"))
   wanted <- coef(summary(lm(Yield ~ 1, lme4::Dyestuff2)))
   expect_equal(unname(found[, c(1, 2, 4, 5)]), unname(wanted[1, ]))
+  parts <- list(outer(lme4::Dyestuff2$Batch, lme4::Dyestuff2$Batch, "=="), diag(30))
+  found <- coef(summary(fit, df = "kenward-roger"))
+  expect_equal(unname(found[, c("Std. Error", "df")]), unname(dense_table(dense_kenward_roger_parts(c(0, fit$sigma2_e), matrix(1, 30), parts))[1, ]), tolerance = 1e-8)
+  expect_equal(unname(found[, "df"]), 5)
 })
 
 test_that("weights count, aliased columns are left out, and the table is printed with p-values", {
@@ -129,9 +124,168 @@ test_that("weights count, aliased columns are left out, and the table is printed
   expect_true(any(grepl("Pr(>|t|)", printed, fixed = TRUE)))
 })
 
+# ---- several effects ------------------------------------------------------------------------------------
+
+# Crossed groups with a kernel, its slopes, and groups without one
+several_data <- function(seed, n = 60, m = 12) {
+  set.seed(seed)
+  w <- matrix(rnorm(m * 30), m)
+  K <- tcrossprod(w) / 30
+  dimnames(K) <- rep(list(paste0("i", seq_len(m))), 2)
+  data <- data.frame(id = factor(sample(rep_len(rownames(K), n)), rownames(K)), g = factor(sample(rep_len(1:7, n))), x = rnorm(n, 3), t = gl(3, 1, n))
+  u <- drop(t(chol(K)) %*% rnorm(m))
+  slope <- drop(t(chol(K)) %*% rnorm(m))
+  data$y <- 2 + data$x + u[data$id] + (0.6 * slope * u + 0.5 * slope)[data$id] * (data$x - 3) + rnorm(7)[data$g] + rnorm(n) / sqrt(1 + (data$g == "2"))
+  data$w <- 1 + (data$g == "2")
+  list(data = data, K = K)
+}
+
+same_groups <- function(f) outer(f, f, "==") + 0
+
+expect_dense <- function(fit, theta, parts, X, given = 0, unit = abs(theta), joint = rbind(c(0, 1, 0, 0), c(0, 0, 1, 0), c(0, 0, 1, 1))) {
+  y <- as.numeric(model.response(model.frame(fit)))
+  satterthwaite <- dense_satterthwaite_parts(theta, y, X, parts, given, unit)
+  kenward_roger <- dense_kenward_roger_parts(theta, X, parts, given)
+  expect_equal(unname(coef(summary(fit, df = "satterthwaite"))[, c("Std. Error", "df")]), unname(dense_table(satterthwaite)), tolerance = 2e-5)
+  expect_equal(unname(coef(summary(fit, df = "kenward-roger"))[, c("Std. Error", "df")]), unname(dense_table(kenward_roger)), tolerance = 1e-6)
+  found <- contest(fit, joint)
+  expect_equal(c(found[["F value"]], found$DenDF), unname(dense_joint_satterthwaite(satterthwaite, fixef(fit), joint, X * sqrt(weights(fit)))), tolerance = 2e-5)
+}
+
+test_that("of several effects, with kernels and weights, they are those of the explicit matrices", {
+  case <- several_data(1)
+  data <- case$data
+  fit <- fastlmm_fit(y ~ x + t + (1 | id) + (0 + x | id) + (1 | g), data, K = list(id = case$K), weights = w)
+  expect_true(all(fit$sigma2 > 0))
+  expect_identical(fit$optimum$route, "rotated")
+  K <- case$K[as.character(data$id), as.character(data$id)]
+  expect_dense(fit, c(fit$sigma2, fit$sigma2_e), list(K, K * tcrossprod(data$x), same_groups(data$g), diag(1 / data$w)), model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)) %*% diag(4))
+})
+
+test_that("so they are of correlated terms with a kernel", {
+  case <- several_data(7)
+  data <- case$data
+  fit <- fastlmm_fit(y ~ x + t + (1 + x | id) + (1 | g), data, K = list(id = case$K))
+  expect_identical(fit$optimum$boundary, "none")
+  expect_true(is_sparse_fit(fit))
+  K <- case$K[as.character(data$id), as.character(data$id)]
+  across <- outer(data$x, rep(1, nrow(data)))
+  covariance <- effect_covariance(fit)
+  theta <- c(covariance[1, 1], covariance[2, 1], covariance[2, 2], fit$sigma2[[3]], fit$sigma2_e)
+  parts <- list(K, K * (across + t(across)), K * tcrossprod(data$x), same_groups(data$g), diag(nrow(data)))
+  expect_dense(fit, theta, parts, model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)))
+})
+
+test_that("so they are with a known residual variance, which is not estimated", {
+  case <- several_data(3)
+  data <- case$data
+  fit <- fastlmm_fit(y ~ x + t + (1 | id) + (1 | g), data, K = list(id = case$K), sigma2_e = 1, weights = w)
+  K <- case$K[as.character(data$id), as.character(data$id)]
+  expect_true(all(fit$sigma2 > 0))
+  expect_dense(fit, unname(fit$sigma2), list(K, same_groups(data$g)), model.matrix(fit), given = diag(1 / data$w), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)))
+  # nothing is left to estimate
+  plain <- suppressMessages(fastlmm_fit(y ~ x + t + (1 | h), transform(data, y = x + rep(c(-1, 1), 30) / 50, h = gl(15, 4)), sigma2_e = 1))
+  expect_equal(plain$sigma2[[1]], 0)
+  found <- coef(summary(plain, df = "satterthwaite"))
+  expect_equal(unname(found[, "df"]), rep(Inf, 4))
+  expect_equal(found[, "Pr(>|t|)"], 2 * pnorm(-abs(found[, "t value"])))
+  expect_equal(contest(plain, diag(4)[3:4, ])$DenDF, Inf)
+  expect_true(all(is.finite(coef(summary(plain, df = "kenward-roger")))))
+})
+
+test_that("routes agree, and a kernel by its precision, the identity as a kernel, a mix as terms", {
+  case <- several_data(4)
+  tables <- function(fit) lapply(c("satterthwaite", "kenward-roger"), function(df) unname(coef(summary(fit, df = df))[, 1:4]))
+  dense <- fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data, K = list(id = case$K))
+  expect_identical(dense$optimum$boundary, "none")
+  same <- function(found, wanted) {
+    for (part in c("covariance", "adjusted", "basis")) expect_equal(abs(found[[part]]), abs(wanted[[part]]), tolerance = 1e-6)
+    expect_equal(contrast_tests(found, diag(2)), contrast_tests(wanted, diag(2)), tolerance = 1e-5)
+  }
+  P <- solve(case$K)
+  precise <- fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data, K = list(id = kernel_precision((P + t(P)) / 2)))
+  one <- fastlmm_fit(y ~ x + (1 | id), case$data, K = list(id = case$K))
+  for (df in c("satterthwaite", "kenward-roger")) {
+    by_levels <- function(fit) call_rust(ffi_ddf_terms, rust_model(stored_model(fit)), df, fit_variances(fit))
+    for (fit in list(dense, precise)) same(by_levels(fit), fit_uncertainty(dense, df))
+    same(by_levels(one), fit_uncertainty(one, df))
+    same(call_rust(ffi_ddf_mix, rust_model(stored_model(one)), df, all_variances(one)), fit_uncertainty(one, df))
+  }
+  identity <- structure(diag(12), dimnames = dimnames(case$K))
+  expect_equal(tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data, K = list(id = identity))), tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data)), tolerance = 1e-6)
+  # one effect and a second that has no variance: the same data as one effect alone
+  data <- case$data
+  mix <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = kernel_mix(a = case$K, b = NULL)))
+  terms <- fastlmm_fit(y ~ x + (1 | id) + (1 | again), transform(data, again = id), K = list(id = case$K))
+  expect_equal(tables(mix), tables(terms), tolerance = 1e-6)
+})
+
+test_that("units, the order of rows and the coding of factors do not matter", {
+  case <- several_data(5)
+  data <- case$data
+  for (formula in list(y ~ x * t + (1 | id) + (1 | g), y ~ x * t + (1 + x | id))) {
+    fit <- function(data, ...) suppressMessages(fastlmm_fit(formula, data, ...))
+    plain <- fit(data)
+    scaled <- fit(transform(data, y = 1e5 * y, x = x / 1e4))
+    turned <- fit(data[60:1, ])
+    coded <- fit(data, contrasts = list(t = "contr.helmert"))
+    for (ddf in c("satterthwaite", "kenward-roger")) {
+      expect_equal(coef(summary(scaled, df = ddf))[, 3:5], coef(summary(plain, df = ddf))[, 3:5], tolerance = 1e-5)
+      for (type in 1:3) {
+        wanted <- anova(plain, type = type, ddf = ddf)
+        expect_equal(anova(scaled, type = type, ddf = ddf)[, 3:6], wanted[, 3:6], tolerance = 1e-5)
+        expect_equal(anova(turned, type = type, ddf = ddf), wanted, tolerance = 1e-5)
+        expect_equal(anova(coded, type = type, ddf = ddf), wanted, tolerance = 1e-5)
+      }
+    }
+  }
+})
+
+test_that("they are those of lmerTest and pbkrtest, at a boundary too", {
+  skip_if_not_installed("lmerTest")
+  skip_if_not_installed("pbkrtest")
+  set.seed(4)
+  data <- data.frame(a = factor(rep(1:6, each = 10)), b = factor(rep(1:5, 12)), x = rnorm(60), t = gl(3, 20))
+  u <- rnorm(6)
+  data$z <- u[data$a] * (1 + data$x) + rnorm(60)
+  data$y <- rnorm(6)[data$a] + data$x + resid(lm(rnorm(60) ~ b, data))
+  cases <- list(
+    list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, "none"), list(Reaction ~ Days + (Days || Subject), lme4::sleepstudy, "none"),
+    list(score ~ Machine + (1 | Worker / Machine), plain_factors(nlme::Machines), "none"), list(y ~ x + t + (1 | a) + (1 | b), data, "variance 0: b"),
+    list(z ~ x + (x | a), data, "singular covariance: a")
+  )
+  for (case in cases) {
+    fit <- suppressMessages(fastlmm_fit(case[[1]], case[[2]]))
+    expect_identical(fit$optimum$boundary, case[[3]])
+    other <- sharp_lmer(case[[1]], case[[2]])
+    for (ddf in c("Satterthwaite", "Kenward-Roger")) {
+      wanted <- coef(summary(other, ddf = ddf))
+      expect_equal(unname(coef(summary(fit, df = tolower(ddf)))), unname(wanted), tolerance = 1e-5)
+    }
+  }
+})
+
+test_that("Wald intervals have them", {
+  fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+  table <- coef(summary(fit, df = "kenward-roger"))
+  found <- confint(fit, "beta_", method = "Wald", df = "Kenward-Roger")
+  expect_equal(unname(found[, 2]), unname(table[, "Estimate"] + qt(0.975, table[, "df"]) * table[, "Std. Error"]))
+  expect_equal(confint(fit, "SexFemale", method = "Wald", df = "satterthwaite")[1, ], confint(fit, "beta_", method = "Wald", df = "satterthwaite")[3, ])
+  expect_error(confint(fit, df = "satterthwaite"), "Wald", class = "fastlmm_error_ddf")
+})
+
 test_that("fits whose degrees of freedom are not known are refused", {
   data <- nlme::Orthodont
   expect_error(summary(fastlmm_fit(distance ~ age + (1 | Subject), data, method = "ML"), df = "satterthwaite"), "REML", class = "fastlmm_error_ddf")
-  two <- suppressMessages(fastlmm_fit(distance ~ age + (1 | Subject) + (1 | Sex), data))
-  expect_error(summary(two, df = "kenward-roger"), "one random effect", class = "fastlmm_error_ddf")
+  levels <- fastlmm_fit(distance ~ age + (1 | Subject), data, residual = ~Sex)
+  expect_error(summary(levels, df = "kenward-roger"), "residual variance for each level", class = "fastlmm_error_ddf")
+})
+
+test_that("matrices with a row for each level are asked for memory first", {
+  set.seed(1)
+  data <- data.frame(g = factor(rep(seq_len(5e4), each = 3)), x = rnorm(15e4))
+  data$y <- rnorm(5e4)[data$g] + rnorm(5e4)[data$g] * data$x + rnorm(15e4)
+  fit <- fastlmm_fit(y ~ x + (x | g), data)
+  expect_true(all(is.finite(coef(summary(fit, df = "satterthwaite")))))
+  expect_error(summary(fit, df = "kenward-roger"), "memory", class = "fastlmm_error_memory")
 })

@@ -32,7 +32,7 @@ test_that("other arguments are compared with those that there are", {
 test_that("values of other packages are answered by their names here", {
   argument <- function(expr) said(expr, "fastlmm_error_argument")
   expect_match(argument(summary(small_fit, df = "KR")), "df = \"kenward-roger\"", fixed = TRUE)
-  expect_match(argument(summary(small_fit, df = "Satterthwaite")), "did you mean \"satterthwaite\"", fixed = TRUE)
+  expect_match(argument(summary(small_fit, df = "satterthwait_")), "did you mean \"satterthwaite\"", fixed = TRUE)
   expect_match(argument(fastlmm_fit(y ~ x + (1 | id), small, method = "ml")), "did you mean \"ML\"", fixed = TRUE)
   expect_match(argument(confint(small_fit, method = "bootstrap")), "method = \"boot\"", fixed = TRUE)
   expect_match(argument(confint(small_fit, method = "wald")), "did you mean \"Wald\"", fixed = TRUE)
