@@ -60,6 +60,7 @@ route_verbs <- function() {
     predict = predict(fit), `predict(newdata)` = predict(fit, new), `predict(NA)` = predict(fit, new, re.form = NA), `predict(se.fit)` = predict(fit, new, se.fit = TRUE),
     `predict(interval)` = predict(fit, new, interval = "prediction"), simulate = simulate(fit, 2, seed = 1), `simulate(newdata)` = simulate(fit, 2, seed = 1, newdata = new),
     `simulate(NULL)` = simulate(fit, 2, seed = 1, newdata = new, re.form = NULL), refit = refit(fit, fit$y), refitML = refitML(fit), update = update(fit, . ~ . - f), anova = anova(fit),
+    `anova(type)` = anova(fit, type = 3, ddf = "kenward-roger"), contest = contest(fit, c(0, 1, 0, 0)[seq_along(fixef(fit))]), `confint(Wald, df)` = confint(fit, method = "Wald", df = "satterthwaite"),
     `anova(two)` = anova(fit, update(fit, . ~ . - f)), drop1 = drop1(fit), add1 = add1(fit, ~ . + v), extractAIC = extractAIC(fit), confint = confint(fit),
     `confint(Wald)` = confint(fit, method = "Wald"), `confint(boot)` = confint(fit, method = "boot", nsim = 3, seed = 1), `confint(exact)` = confint(fit, "h2", method = "exact"), profile = profile(fit),
     bootstrap = bootstrap(fit, R = 3, seed = 1), power = power(fit, "x", R = 5, seed = 1), test_variance = test_variance(fit, nsim = 20), test_heterogeneity = test_heterogeneity(fit),

@@ -76,7 +76,7 @@ test_that("verbs know that the residual variance is given", {
   expect_length(hatvalues(fit), 40)
   expect_length(bootstrap(fit, R = 3, seed = 1)$t0, 3)
   expect_error(fastlmm_scan(fit, matrix(rnorm(40), 40)), class = "fastlmm_error_scan")
-  expect_error(summary(fit, df = "satterthwaite"), class = "fastlmm_error_ddf")
+  expect_true(all(is.finite(coef(summary(fit, df = "satterthwaite")))))
 })
 
 # 13 trials of BCG vaccine against tuberculosis (Colditz and others 1994): cases and others, vaccinated and not, and latitude
