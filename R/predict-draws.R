@@ -36,18 +36,12 @@ target_covariance <- function(fit, targets, sources, k_diag = NULL) {
   prior <- Reduce(`+`, Map(function(target, source, sigma2) sigma2 * joint_prior(target, source, k_diag), targets$random, sources, sigma2))
   if (length(fit$random) > 1) {
     cross <- Reduce(`+`, Map(effect_cross, targets$random, sources, sigma2, MoreArgs = list(rows = seq_len(m))))
-    return(kriging_covariance(fit, targets$X, prior, cross, Reduce(`+`, Map(row_covariance, fit$random, fit$sigma2)), fit$sigma2_e / prior_weights(fit), own_columns(fit)))
+    return(kriging_covariance(fit, targets$X, prior, cross, all_row_covariance(fit), fit$sigma2_e / prior_weights(fit), own_columns(fit)))
   }
   one_covariance(fit, targets$X, targets$random[[1]], sources[[1]], prior)
 }
 
 own_columns <- function(fit) unname(fixed_design(fit)[, fit$kept, drop = FALSE])
-
-# sigma2 Z K Z' between the rows of the fit
-row_covariance <- function(random, sigma2) {
-  check_kernel_memory(length(random$group), 4)
-  sigma2 * outer(random$z, random$z) * as.matrix(kernel_block(random, random$index, random$index))[random$group, random$group]
-}
 
 # Universal kriging of what has the covariance `prior`, and `cross` (data x targets) with data of covariance `own` + diag(noise) and mean H beta
 kriging_covariance <- function(fit, X, prior, cross, own, noise, H) {
@@ -170,8 +164,7 @@ gp_covariance <- function(fit, targets) {
   if (m == 0) return(matrix(0, 0, 0))
   if (targets$population || all(fit$sigma2 == 0)) return(targets$X %*% fit$vcov %*% t(targets$X))
   if (fit$random[[1]]$kernel$route == "fourier") return(fourier_covariance(fit, targets))
-  own <- fit$sigma2[[1]] * gp_cross(fit, model_coordinates(fit))
-  for (one in names(fit$random)[-1]) own <- own + row_covariance(fit$random[[one]], fit$sigma2[[one]])
+  own <- all_row_covariance(fit)
   prior <- if (targets$process) fit$sigma2[[1]] * gp_between(fit, targets$coordinates) else matrix(0, m, m)
   cross <- if (targets$process) fit$sigma2[[1]] * t(gp_cross(fit, targets$coordinates)) else matrix(0, fit$nobs, m)
   for (label in names(targets$others)) {
@@ -186,24 +179,30 @@ gp_between <- function(fit, coordinates) {
 }
 
 # The functions of the basis are columns of a factor, and those of groups too.
-fourier_covariance <- function(fit, targets) {
-  check_has_rows(fit, "draws of predictions")
+fourier_factor <- function(fit, coordinates = model_coordinates(fit), group = if (length(fit$random) > 1) fit$random[[2]]$group, with_process = TRUE) {
   process <- fit$random[[1]]$kernel
   weight <- sqrt(fit$sigma2[[1]]) * process_weights(process)
   groups <- if (length(fit$random) > 1) length(fit$random[[2]]$index) else 0
-  check_matrix_memory(4 * fit$nobs, length(weight) + groups, sprintf("%d rows by %d functions of the basis", fit$nobs, length(weight)))
-  factor <- function(coordinates, group, process) {
-    values <- if (process) process_values(fit$random[[1]]$kernel, coordinates, diag(weight), fit$control) else matrix(0, length(group), length(weight))
-    if (groups == 0) return(values)
-    indicator <- matrix(0, nrow(values), groups)
-    indicator[cbind(seq_along(group), group)[!is.na(group), , drop = FALSE]] <- sqrt(fit$sigma2[[2]])
-    cbind(values, indicator)
-  }
-  w <- factor(targets$coordinates, if (is.null(targets$group)) rep(NA_integer_, nrow(targets$X)) else targets$group, targets$process)
-  own <- factor(model_coordinates(fit), fit$random[length(fit$random)][[1]]$group, TRUE)
+  rows <- nrow(coordinates)
+  check_matrix_memory(4 * rows, length(weight) + groups, sprintf("%d rows by %d functions of the basis", rows, length(weight)))
+  values <- if (with_process) process_values(process, coordinates, diag(weight), fit$control) else matrix(0, rows, length(weight))
+  if (groups == 0) return(values)
+  indicator <- matrix(0, rows, groups)
+  known <- which(!is.na(group))
+  indicator[cbind(known, group[known])] <- sqrt(fit$sigma2[[2]])
+  cbind(values, indicator)
+}
+
+fourier_covariance <- function(fit, targets) {
+  check_has_rows(fit, "draws of predictions")
+  m <- nrow(targets$X)
+  coordinates <- if (targets$process) targets$coordinates else matrix(0, m, 0)
+  grouped <- !is.null(targets$group)
+  w <- fourier_factor(fit, coordinates, if (grouped) targets$group else rep(NA_integer_, m), targets$process)
+  own <- fourier_factor(fit)
   noise <- (if (is.finite(fit$gp$raw_delta)) fit$sigma2[[1]] * fit$gp$raw_delta else fit$sigma2_e) / prior_weights(fit)
   S <- chol2inv(chol(crossprod(own / sqrt(noise)) + diag(ncol(own))))
   D <- targets$X - w %*% S %*% crossprod(own, own_columns(fit) / noise)
-  new <- if (groups > 0 && !is.null(targets$group)) diag(ifelse(is.na(targets$group), fit$sigma2[[2]], 0), nrow(w)) else 0
+  new <- if (grouped) diag(ifelse(is.na(targets$group), fit$sigma2[[2]], 0), m) else 0
   new + w %*% S %*% t(w) + D %*% fit$vcov %*% t(D)
 }

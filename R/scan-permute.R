@@ -41,7 +41,10 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
     return(permute_each(fit, candidates, n, seed, data, block_size, progress, maf))
   }
   if (!is_count(n)) abort_scan(paste("needs n, a whole number of at least 1, not", code_text(n)))
-  source <- with_units(candidate_source(candidates, fit, data), fit)
+  check_one_at_a_time(fit, groups, kernels)
+  named <- with_candidates_first(fit, candidates)
+  source <- with_units(candidate_source(candidates, named, data), named)
+  fit <- as_one_effect(fit)
   check_matrix_memory(4 * source$cells, n, sprintf("%.0f permutations of %.0f rows", n, source$cells))
   state <- seed_generator(seed)
   on.exit(state$restore())

@@ -26,6 +26,11 @@
 #'
 #' Below a hundred ids keep delta, or take thresholds by [fastlmm_permute()].
 #'
+#' @section Several random effects:
+#' A null model may have several random effects, correlated terms, a precision kernel, [gp()], or residual variances by levels: its random effects are then taken together, in the shares that the null model estimated, as one effect of the
+#' rows. `refit = "delta"` estimates the ratio of all of them to the residual anew, and keeps their shares; `h2` is the share of all. That takes a decomposition of the rows x rows matrix. Rows of candidates may be named by the ids of any of the
+#' effects.
+#'
 #' @section Many responses:
 #' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix products for each block. `keep` says what is kept of the results.
 #'
@@ -48,7 +53,7 @@
 #' is tested, and `groups` leaves out all columns of W that have the names of the candidates of the group. Both by down-dates of the decomposition ([fastlmm_exclude()]), with delta estimated anew for each set. With any other kernel give `kernels`, a list of one kernel
 #' for each group.
 #'
-#' @param fit a null model by [fastlmm_fit()], with one random effect.
+#' @param fit a null model by [fastlmm_fit()]; of many responses with one random effect.
 #' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix` or the list of `snpStats::read.plink()`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and
 #'   `[ , j]`. One row an id or a row of the data, one column a candidate.
 #' @param test,refit see below. Score tests keep the null model's delta: with `refit` they are refused.
@@ -107,7 +112,9 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   if (ask$test == "score" && ask$refit != "none") abort_scan("makes score tests at the null model's delta: leave refit out, or take test = \"wald\" or \"lrt\"")
   check_scannable(fit)
   ask$maf <- if (check_scan_maf(maf, sets) > 0) maf
-  source <- with_map(with_units(candidate_source(candidates, fit, data), fit), map, maf)
+  check_one_at_a_time(fit, groups, exclude, kernels)
+  named <- with_candidates_first(fit, candidates)
+  source <- with_map(with_units(candidate_source(candidates, named, data), named), map, maf)
   if (maf > 0) source$whole <- NULL
   if (!is.null(checkpoint)) checkpoint <- checkpoint_path(checkpoint)
   if (!is.null(checkpoint)) source$read <- read_once(source$read)
@@ -120,6 +127,7 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
   }
   tests <- if (is.null(interaction)) scan_sets(sets, source) else interaction_sets(interaction, sets, fit, data)
   if (!is.null(interaction)) source <- by_rows(source)
+  fit <- as_one_effect(fit)
   apart <- apart_sets(fit, source, groups, exclude, kernels)
   if (!is.null(apart) && !is.null(sets)) abort_scan("sets cannot be combined with groups or exclude; give one of them")
   found <- if (is.null(apart)) scan_with(fit, source, tests, ask, how) else scan_apart(fit, source, tests, ask, how, apart)
@@ -129,14 +137,12 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
 }
 
 check_scannable <- function(fit) {
-  if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not offered for fits with a gp() term")
+  if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not offered for many responses with a gp() term; take one of them, as extract_fit() gives it")
   if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
-  if (is_gp_fit(fit)) abort_scan("is not offered for fits with a gp() term")
   if (!is.null(fit$given)) abort_scan("needs a null model whose residual variance is estimated, not given by sigma2_e =")
-  if (has_levels(fit)) abort_scan("needs a null model with one residual variance, not one for each level; give their inverses as weights")
-  if (is_sparse_fit(fit) && length(fit$random) == 1) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
-  if (length(fit$random) > 1) abort_scan("needs a null model with one random effect; put several kernels together by their shares, as K = h1 * K1 + h2 * K2")
+  if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan("with many responses needs null models with one random effect; take one response, as extract_fit() gives it")
   if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
+  if (is_gp_fit(fit)) check_has_rows(fit, "fastlmm_scan()")
 }
 
 abort_scan <- function(message) abort_fastlmm("scan", paste(if (is_running(fastlmm_permute)) "fastlmm_permute()" else "fastlmm_scan()", message))
