@@ -148,7 +148,6 @@ test_that("what variances by level cannot be is refused", {
   expect_refused(fastlmm_fit(cbind(y, y2) ~ x + (1 | id), data, K = world$K, residual = ~site), "residual")
   expect_refused(profile(fit), "no_profile")
   expect_refused(confint(fit), "no_profile")
-  expect_refused(fastlmm_scan(fit, matrix(rnorm(120), 120), progress = FALSE), "scan")
   expect_refused(summary(fit, df = "satterthwaite"), "ddf")
   expect_refused(test_variance(fit), "variance_test")
   expect_refused(predict(fit, data.frame(x = 0, id = "i1", site = "d"), interval = "prediction"), "residual")
