@@ -152,7 +152,7 @@ DENSE_SPARSE <- 10000
 
 as_whole <- function(K) {
   if (inherits(K, "sparseMatrix") && nrow(K) > DENSE_SPARSE) K <- block_precision(K)
-  if (is_precision(K) && nrow(K) > DENSE_IDS) structure(K, class = c("fastlmm_whole", class(K))) else K
+  if (is_product(K) || is_precision(K) && nrow(K) > DENSE_IDS) structure(K, class = c("fastlmm_whole", class(K))) else K
 }
 
 # A kernel of many blocks, as of families, by the inverses of these; the kernel itself where blocks are large or not regular

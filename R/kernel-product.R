@@ -1,7 +1,8 @@
 #' The kernel of an interaction
 #'
 #' For a term `(1 | id:env)`: the effects of two levels `a:b` and `a':b'` have the covariance `A[a, a'] E[b, b']`. So a genotype has an effect of its own in each environment, alike among relatives and among similar environments, or independent
-#' between environments where `env = NULL`, the identity. Of the Kronecker product only the levels are formed that occur.
+#' between environments where `env = NULL`, the identity. Of the Kronecker product only the levels are formed that occur. Where these are more than 2000 and a kernel is known by its precision ([kernel_pedigree()], say), the others being identities or regular matrices, it is the inverse of the product, which has few entries,
+#' that fits of one response go by.
 #'
 #' The kernels go by the names of the variables in the term, in any order, and their ids by name. Levels are taken apart at the colon; ids with colons are found where one way alone gives ids of the kernels.
 #'
@@ -134,7 +135,7 @@ product_block <- function(parts, rows, columns) {
 
 # ---- in a model -------------------------------------------------------------------------------------------
 
-# The dense kernel between the levels that occur, and what makes it
+# The dense kernel between the levels that occur, and what makes it; of very many levels the inverse, if that has few entries
 product_random <- function(K, term, design, control, part = NULL) {
   parts <- forget_levels(term_parts(K, term$group))
   levels <- levels(term$id)
@@ -142,18 +143,45 @@ product_random <- function(K, term, design, control, part = NULL) {
   check_product_ids(names, parts, levels, term)
   parts <- with_levels(parts, names)
   at <- place_levels(names, parts)
+  whole <- if (inherits(K, "fastlmm_whole") && length(levels) > DENSE_IDS) product_precision(parts)
+  if (!is.null(whole)) return(c(precision_random(as_whole(whole), term, design, part), list(product = new_product(parts))))
   check_product_memory(length(levels), length(parts), term_name(term))
   kernel <- structure(product_block(parts, at, at), dimnames = list(levels, levels))
   random <- one_random(term, kernel, design, control, part)
-  random$product <- structure(list(parts = parts), class = "fastlmm_product")
+  random$product <- new_product(parts)
   random
 }
+
+new_product <- function(parts) structure(list(parts = parts), class = "fastlmm_product")
+
+# The inverse of a Kronecker product is that of the inverses. NULL where a kernel has none, or the product too many entries, or two combinations the same name.
+product_precision <- function(parts) {
+  if (!any(vapply(parts, is_precision, NA)) || any(vapply(parts, is_lowrank, NA))) return(NULL)
+  inverses <- lapply(parts, part_precision)
+  if (any(vapply(inverses, is.null, NA)) || prod(vapply(inverses, function(P) length(P@x), 0)) > BLOCK_ENTRIES) return(NULL)
+  ids <- Reduce(function(first, second) paste(rep(first, each = length(second)), rep(second, length(first)), sep = ":"), lapply(parts, part_ids))
+  if (anyDuplicated(ids)) return(NULL)
+  P <- sparse_columns(Reduce(function(A, B) Matrix::kronecker(A, B), inverses))
+  dimnames(P) <- list(ids, ids)
+  new_precision(P, Reduce(kronecker, lapply(parts, part_diagonal)))
+}
+
+# NULL: a matrix that is singular, or nearly so
+part_precision <- function(part) {
+  if (is.character(part)) return(methods::as(Matrix::Diagonal(length(part)), "generalMatrix"))
+  if (is_precision(part)) return(part$P)
+  root <- tryCatch(chol(part), error = function(error) NULL)
+  if (!is.null(root) && min(diag(root)^2 / diag(part)) > 1e-8) sparse_columns(Matrix::Matrix(chol2inv(root), sparse = TRUE))
+}
+
+part_diagonal <- function(part) if (is.character(part)) rep(1, length(part)) else if (is_precision(part)) unname(part$diagonal) else diag(part)
 
 # The random effect with combinations that are new, so that they are known: those of its own product, or of the user's. What neither has is left to who asks.
 extend_product <- function(random, id, K = NULL) {
   if (is.null(K) && is.null(random$product)) return(random)
   new <- setdiff(id, c(random$ids, NA))
-  if (is.null(K) && length(new) == 0) return(random)
+  if (is.null(K) && (length(new) == 0 || is_precision(random$kernel))) return(random)
+  if (is_precision(random$kernel)) abort_cross_kernel(paste0("the fit knows all combinations of the ids of its kernels, of which it keeps the inverse, and takes no others: fit ", quoted(random$name), " with a kernel that has these ids, too"))
   if (!is.matrix(random$kernel)) abort_cross_kernel("K is a product, but the kernel of the fit is no matrix: give what it was fitted with")
   parts <- forget_levels(term_parts(if (is.null(K)) random$product else K, random$expr))
   names <- split_levels(c(random$ids, new), parts)

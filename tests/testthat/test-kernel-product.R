@@ -244,3 +244,53 @@ test_that("a kernel between more levels than memory holds is refused with its si
   E <- structure(diag(2), dimnames = list(c("a", "b"), NULL))
   expect_error(fastlmm_fit(y ~ 1 + (1 | id:env), d, K = kernel_product(id = NULL, env = E)), "300,000 levels", class = "fastlmm_error_memory")
 })
+
+test_that("of very many levels the inverse of the product is taken, and gives the same fit", {
+  given <- product_data()
+  P <- solve(given$A + diag(0.05, 18))
+  dimnames(P) <- dimnames(given$A)
+  sparse <- kernel_precision(P)
+  E <- given$E + diag(0.1, 4)
+  models <- list(
+    list(y ~ x + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | env:id), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | id:env), kernel_product(env = NULL, id = sparse)),
+    list(y ~ x + (1 | rep) + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 + x | id:env), kernel_product(id = sparse, env = E))
+  )
+  for (model in models) {
+    K <- structure(list(model[[2]]), names = deparse1(find_bars(model[[1]][[3]])[[length(find_bars(model[[1]][[3]]))]][[3]]))
+    dense <- suppressMessages(fastlmm_fit(model[[1]], given$data, K = K))
+    fit <- local({
+      # as if there were very many
+      utils::assignInNamespace("DENSE_IDS", 30, "fastlmm")
+      on.exit(utils::assignInNamespace("DENSE_IDS", 2000, "fastlmm"))
+      suppressMessages(fastlmm_fit(model[[1]], given$data, K = K))
+    })
+    effect <- fit$random[[length(fit$random)]]
+    expect_true(is_precision(effect$kernel))
+    expect_equal(nrow(effect$kernel), 18 * if (is.null(model[[2]]$parts$env)) 3 else 4)
+    expect_identical(fit$optimum$route, "sparse")
+    expect_equal(fit$logLik, dense$logLik, tolerance = 1e-8)
+    for (what in c("coefficients", "sigma2", "sigma2_e")) expect_equal(fit[[what]], dense[[what]], tolerance = 1e-4, ignore_attr = TRUE)
+    # the kernel is that of the definition
+    some <- effect$ids[c(1, 5, 30, 44)]
+    at <- strsplit(some, ":", fixed = TRUE)
+    of <- function(position, K) K[vapply(at, `[`, "", position), vapply(at, `[`, "", position)]
+    turned <- startsWith(some[1], "e")
+    expect_equal(as.matrix(effect$kernel, ids = some), of(if (turned) 2 else 1, given$A + diag(0.05, 18)) * (if (is.null(model[[2]]$parts$env)) of(2, diag(4) + 0 * E) else of(if (turned) 1 else 2, E)), tolerance = 1e-8, ignore_attr = TRUE)
+    expect_equal(unname(effect$kernel$diagonal[some]), diag(as.matrix(effect$kernel, ids = some)), ignore_attr = TRUE)
+    # combinations without data
+    new <- given$new[given$new$env != "e4" | !is.null(model[[2]]$parts$env), ]
+    new$rep <- 1
+    expect_equal(predict(fit, new, se.fit = TRUE), predict(dense, new, se.fit = TRUE), tolerance = 1e-3)
+    expect_equal(predict(fit, given$data), fitted(fit), tolerance = 1e-8)
+    expect_equal(refit(fit)$logLik, fit$logLik)
+    expect_equal(suppressMessages(update(fit, K = K, data = given$data))$logLik, fit$logLik, tolerance = 1e-8)
+    expect_error(predict(fit, transform(new, id = "zz")), class = "fastlmm_error_new_levels")
+    expect_error(predict(fit, new, K = K), class = "fastlmm_error_cross_kernel")
+    expect_equal(dim(simulate(fit, 2, seed = 1, newdata = new)), c(nrow(new), 2L))
+  }
+  # what has no inverse, or could be told apart in two ways, stays a matrix
+  expect_null(product_precision(list(id = sparse, env = structure(matrix(1, 2, 2), dimnames = list(c("a", "b"), c("a", "b"))))))
+  expect_null(product_precision(list(id = given$A, env = c("a", "b"))))
+  colons <- kernel_precision(structure(diag(2), dimnames = list(c("a", "a:b"), c("a", "a:b"))))
+  expect_null(product_precision(list(id = colons, env = c("b:c", "c"))))
+})
