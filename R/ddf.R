@@ -18,13 +18,15 @@ test_table <- function(fit, df) {
   cbind(Estimate = estimate, `Std. Error` = se, df = found$df, `t value` = t, `Pr(>|t|)` = 2 * pt(-abs(t), found$df))
 }
 
-check_ddf <- function(fit) {
+check_ddf <- function(fit, df) {
   reason <- if (is_gp_fit(fit)) {
     "are not known for fits with gp(), whose length scale is estimated too"
   } else if (has_levels(fit)) {
     "are not offered with a residual variance for each level"
-  } else if (!is_reml(fit)) {
-    "need a REML fit"
+  } else if (!is_reml(fit) && df == "kenward-roger") {
+    "by Kenward and Roger need a REML fit"
+  } else if (sum(fit$optimum$dropped) > 0) {
+    "are not known where ML leaves directions of X out"
   }
   if (!is.null(reason)) abort_ddf(paste0("degrees of freedom ", reason, "; summary(fit) gives t values without them"))
 }
@@ -35,7 +37,7 @@ abort_ddf <- function(message) abort_fastlmm("ddf", message)
 
 # S, Kenward and Roger's, slopes, W, and the coefficients along the basis in which these are; of a fit that is not "ok" the covariance alone
 fit_uncertainty <- function(fit, df) {
-  check_ddf(fit)
+  check_ddf(fit, df)
   found <- if (fit$status != "ok" || length(fit$kept) == 0) {
     list(adjusted = unname(fit$vcov), basis = diag(length(fit$kept)))
   } else if (is_sparse_fit(fit)) {
@@ -50,12 +52,13 @@ fit_uncertainty <- function(fit, df) {
   c(found, df = df)
 }
 
-rotated_uncertainty <- function(fit, df) call_rust(ffi_ddf, fit$rotated, df, unname(fit$sigma2), fit$sigma2_e)
+rotated_uncertainty <- function(fit, df, method = fit$method) call_rust(ffi_ddf, fit$rotated, df, method, unname(fit$sigma2), fit$sigma2_e)
 
-# Without a residual variance one variance is left, the scale: the test of lm()
+# Without a residual variance one variance is left, the scale: the test of lm(), by ML with as many degrees of freedom as rows
 scale_uncertainty <- function(fit) {
   part <- along_x(fit)
-  list(covariance = part$covariance, adjusted = part$covariance, slopes = list(part$covariance), theta_vcov = matrix(2 / (fit$nobs - fit$rank)), basis = part$basis)
+  known <- fit$nobs - if (is_reml(fit)) fit$rank else 0
+  list(covariance = part$covariance, adjusted = part$covariance, slopes = list(part$covariance), theta_vcov = matrix(2 / known), basis = part$basis)
 }
 
 # ---- tests of one contrast each ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ ffi_raised <- function() .Call(wrap__ffi_raised)
 
 #' Of a fit with one kernel.
 #' @noRd
-ffi_ddf <- function(rotated, df, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, sigma2, sigma2_e)
+ffi_ddf <- function(rotated, df, method, sigma2, sigma2_e) .Call(wrap__ffi_ddf, rotated, df, method, sigma2, sigma2_e)
 
 #' Of a fit with several effects in the coordinates of the contrasts, the residual's variance last.
 #' @noRd

@@ -19,7 +19,7 @@
 #' | `xtable`, `knitr` | `xtable(fit)`; `kable(tidy(fit))` | the table of `summary(fit)` |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'
-#' Degrees of freedom are those of [summary.fastlmm()]: for REML fits without [gp()] and `residual =`. Of other fits `emmeans()` gives normal quantiles and says why
+#' Degrees of freedom are those of [summary.fastlmm()]: of fits without [gp()] and `residual =`, Kenward and Roger's by REML. Of other fits `emmeans()` gives normal quantiles and says why
 #' (message `fastlmm_message_ddf`).
 #'
 #' `pbkrtest`, which `lmer` fits ask for Kenward and Roger's numbers, leaves prior weights out of the residual variances: with weights its degrees of freedom and standard errors are others than those here, which
@@ -81,8 +81,8 @@ default_method <- function(package, verb) utils::getS3method(verb, "default", en
 # ---- degrees of freedom ---------------------------------------------------------------------------------
 
 # Why a fit has no degrees of freedom; NULL: it has them
-no_ddf_reason <- function(fit) {
-  refused <- tryCatch(check_ddf(fit), fastlmm_error_ddf = function(e) conditionMessage(e))
+no_ddf_reason <- function(fit, df) {
+  refused <- tryCatch(check_ddf(fit, df), fastlmm_error_ddf = function(e) conditionMessage(e))
   if (is.null(refused) && fit$status != "ok") return(paste0("degrees of freedom are not defined, the fit is ", quoted(fit$status)))
   refused
 }
@@ -90,7 +90,7 @@ no_ddf_reason <- function(fit) {
 # The degrees of freedom that are asked for, or a message and none
 known_ddf <- function(fit, df) {
   if (df == "asymptotic") return(df)
-  reason <- no_ddf_reason(fit)
+  reason <- no_ddf_reason(fit, df)
   if (is.null(reason)) return(df)
   inform_fastlmm("ddf", paste0(sub(";.*", "", reason), ": normal quantiles are used"))
   "asymptotic"

@@ -140,7 +140,7 @@ df_of_design <- function(model, y, columns, fit) {
   n <- length(y)
   if (fit$sigma2 == 0 || fit$sigma2_e == 0) return(n - at$rank)
   at[c("sigma2", "sigma2_e")] <- fit[c("sigma2", "sigma2_e")]
-  uncertainty <- rotated_uncertainty(at, "kenward-roger")
+  uncertainty <- rotated_uncertainty(at, "kenward-roger", "REML")
   L <- diag(at$rank)[columns, , drop = FALSE]
   vectors <- eigen(contrast_tests(uncertainty, L)$vcov, symmetric = TRUE)$vectors
   combined_df(contrast_tests(uncertainty, t(vectors) %*% L)$df)

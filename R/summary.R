@@ -7,7 +7,7 @@
 #'
 #' Tests of the fixed effects need degrees of freedom, since the variances are estimated: `df` gives Satterthwaite's (from the observed second
 #' derivatives of the REML criterion, as `lmerTest`) or Kenward and Roger's with their larger standard errors (from the expected ones, as `pbkrtest`), for any number of random effects, with
-#' known kernels and correlated terms. They need a REML fit without [gp()] and `residual =`; others are refused (`fastlmm_error_ddf`). Joint tests are [anova.fastlmm()]'s and [contest()]'s.
+#' known kernels and correlated terms. Kenward and Roger's need a REML fit, Satterthwaite's are of either criterion (of ML from its own derivatives, as `lmerTest`); fits with [gp()] or `residual =` are refused (`fastlmm_error_ddf`). Joint tests are [anova.fastlmm()]'s and [contest()]'s.
 #'
 #' What they cost beside the fit: with one kernel next to nothing, with several effects one more decomposition of what the fit decomposes. Fits by penalised least squares (correlated terms, a precision or a pedigree, a
 #' known residual variance, many levels) need some evaluations more for Satterthwaite's; for Kenward and Roger's, matrices with a row and a column for each level of each term, q in all: memory of `40 q^2` bytes (refused with

@@ -69,9 +69,9 @@ second_differences <- function(f, at, h = 1e-3) {
 }
 
 # lmer at its optimum to more digits than it asks for itself
-sharp_lmer <- function(formula, data) {
+sharp_lmer <- function(formula, data, ...) {
   control <- lme4::lmerControl(optCtrl = list(xtol_abs = 1e-15, ftol_abs = 1e-16, xtol_rel = 1e-15, ftol_rel = 1e-16, maxeval = 1e5))
-  suppressMessages(lmerTest::lmer(formula, data, control = control))
+  suppressMessages(lmerTest::lmer(formula, data, control = control, ...))
 }
 
 # nlme's data with factors that have no order and no class of groups

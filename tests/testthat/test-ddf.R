@@ -265,6 +265,45 @@ test_that("they are those of lmerTest and pbkrtest, at a boundary too", {
   }
 })
 
+test_that("of ML fits Satterthwaite's are those of the explicit matrices and of lmerTest", {
+  case <- several_data(4)
+  data <- case$data
+  K <- case$K[as.character(data$id), as.character(data$id)]
+  X <- model.matrix(~x, data)
+  ml_deviance <- function(theta, y, X, parts) dense_reml_deviance(theta, y, X, parts) + as.numeric(determinant(dense_phi(theta, X, parts))$modulus)
+  check <- function(fit, theta, parts) {
+    k <- seq_along(theta)
+    at <- function(step) ml_deviance(theta * (1 + step), data$y, X, parts)
+    zero <- numeric(length(theta))
+    W <- 2 * solve((4 * second_differences(at, zero, 1e-3) - second_differences(at, zero, 2e-3)) / 3)
+    slope <- function(i) (dense_phi(theta * (1 + 1e-4 * (k == i)), X, parts) - dense_phi(theta * (1 - 1e-4 * (k == i)), X, parts)) / 2e-4
+    phi <- dense_phi(theta, X, parts)
+    wanted <- dense_table(list(phi = phi, adjusted = phi, slopes = lapply(k, slope), W = W))
+    expect_equal(unname(coef(summary(fit, df = "satterthwaite"))[, c("Std. Error", "df")]), unname(wanted), tolerance = 2e-5)
+  }
+  one <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = case$K), method = "ML")
+  check(one, c(one$sigma2, one$sigma2_e), list(K, diag(60)))
+  two <- fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = case$K), method = "ML")
+  check(two, c(two$sigma2, two$sigma2_e), list(K, same_groups(data$g), diag(60)))
+  by_levels <- call_rust(ffi_ddf_terms, rust_model(stored_model(two)), "satterthwaite", fit_variances(two))
+  expect_equal(contrast_tests(by_levels, diag(2))$df, coef(summary(two, df = "satterthwaite"))[, "df"], tolerance = 1e-5, ignore_attr = TRUE)
+  skip_if_not_installed("lmerTest")
+  ours <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, method = "ML")
+  theirs <- sharp_lmer(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, REML = FALSE)
+  expect_equal(unname(coef(summary(ours, df = "satterthwaite"))), unname(coef(summary(theirs))), tolerance = 1e-5)
+})
+
+test_that("where the residual variance is zero one variance is left", {
+  set.seed(1)
+  K <- tcrossprod(matrix(rnorm(30 * 60), 30)) / 60
+  dimnames(K) <- rep(list(paste0("i", 1:30)), 2)
+  data <- data.frame(id = rownames(K), x = rnorm(30))
+  data$y <- data$x + drop(t(chol(K %*% K)) %*% rnorm(30)) * 3
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K = K))
+  expect_equal(fit$sigma2_e, 0)
+  for (df in c("satterthwaite", "kenward-roger")) expect_equal(unname(coef(summary(fit, df = df))[, "df"]), c(28, 28))
+})
+
 test_that("Wald intervals have them", {
   fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
   table <- coef(summary(fit, df = "kenward-roger"))
@@ -276,7 +315,7 @@ test_that("Wald intervals have them", {
 
 test_that("fits whose degrees of freedom are not known are refused", {
   data <- nlme::Orthodont
-  expect_error(summary(fastlmm_fit(distance ~ age + (1 | Subject), data, method = "ML"), df = "satterthwaite"), "REML", class = "fastlmm_error_ddf")
+  expect_error(summary(fastlmm_fit(distance ~ age + (1 | Subject), data, method = "ML"), df = "kenward-roger"), "REML", class = "fastlmm_error_ddf")
   levels <- fastlmm_fit(distance ~ age + (1 | Subject), data, residual = ~Sex)
   expect_error(summary(levels, df = "kenward-roger"), "residual variance for each level", class = "fastlmm_error_ddf")
 })

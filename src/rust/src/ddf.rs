@@ -9,6 +9,7 @@ use extendr_api::prelude::*;
 use faer::Par;
 use fastlmm_core::likelihood::ddf;
 use fastlmm_core::likelihood::uncertainty::CoefficientUncertainty;
+use fastlmm_core::lmm::fit::Options;
 use fastlmm_core::mix;
 use fastlmm_core::sparse;
 use fastlmm_core::sparse::of_mix::TermModel;
@@ -26,9 +27,14 @@ fn replied(found: &CoefficientUncertainty) -> List {
 /// Of a fit with one kernel.
 /// @noRd
 #[extendr]
-fn ffi_ddf(rotated: List, df: &str, sigma2: f64, sigma2_e: f64) -> Reply<List> {
-    let data = view::rotated(&rotated)?;
-    Ok(replied(&ddf::uncertainty(&data, df.parse()?, (sigma2, sigma2_e))?))
+fn ffi_ddf(rotated: List, df: &str, method: &str, sigma2: f64, sigma2_e: f64) -> Reply<List> {
+    let (data, method) = (view::rotated(&rotated)?, view::method(method)?);
+    Ok(replied(&ddf::uncertainty(
+        &data,
+        df.parse()?,
+        method,
+        (sigma2, sigma2_e),
+    )?))
 }
 
 /// Of a fit with several effects in the coordinates of the contrasts, the residual's variance last.
@@ -37,7 +43,8 @@ fn ffi_ddf(rotated: List, df: &str, sigma2: f64, sigma2_e: f64) -> Reply<List> {
 fn ffi_ddf_mix(model: List, df: &str, sigma2: &[f64]) -> Reply<List> {
     let model = ModelView::new(&model)?;
     view::same_length("sigma2", sigma2.len(), model.effects() + 1)?;
-    let found = mix::uncertainty::uncertainty(&model.mix()?, df.parse()?, sigma2, model.options.threads)?;
+    let Options { method, threads, .. } = model.options;
+    let found = mix::uncertainty::uncertainty(&model.mix()?, df.parse()?, method, sigma2, threads)?;
     Ok(replied(&found))
 }
 
@@ -48,8 +55,8 @@ fn ffi_ddf_terms(model: List, df: &str, at: List) -> Reply<List> {
     let model = ModelView::new(&model)?;
     let (fit, mix) = (FitView::new(&at, &model)?, model.mix()?);
     let terms = TermModel::new(&mix, &fit.blocks, fit.known, Par::Seq)?;
-    let (by, threads) = (df.parse()?, model.options.threads);
-    let found = sparse::uncertainty::uncertainty(&terms, by, &fit.variances(), threads, &mut Console)?;
+    let Options { method, threads, .. } = model.options;
+    let found = sparse::uncertainty::uncertainty(&terms, df.parse()?, method, &fit.variances(), threads, &mut Console)?;
     Ok(replied(&found))
 }
 

@@ -1,7 +1,7 @@
-//! S(theta) and the information of theta by REML with one kernel.
+//! S(theta) and the information of theta with one kernel.
 //!
 //! V = a K + b I is linear in theta = (a, b), and in the basis of the rotated object all is read off S(theta) = (Q1' V^-1 Q1)^-1, the covariance of the coefficients,
-//! and the log-determinant of REML, whose derivatives are taken by dual numbers.
+//! and the log-determinant of the likelihood, whose derivatives are taken by dual numbers.
 
 use crate::likelihood::uncertainty::{Approximation, CoefficientUncertainty, CovarianceDerivatives};
 use crate::likelihood::{Criterion, Method, Terms};
@@ -50,16 +50,14 @@ impl Directions {
     }
 }
 
-/// At the variances of a fit by REML, the residual's positive.
+/// At the variances of a fit, the residual's positive; Kenward's and Roger's by REML.
 pub fn uncertainty(
     data: &Rotated,
     by: Approximation,
+    method: Method,
     (sigma2, sigma2_e): (f64, f64),
 ) -> Result<CoefficientUncertainty> {
-    let criterion = Criterion {
-        data,
-        method: Method::Reml,
-    };
+    let criterion = Criterion { data, method };
     let unit = data.y_scale * data.y_scale;
     let at = Directions::new([sigma2 / unit * data.k_scale, sigma2_e / unit], by);
     let s = covariance(&criterion, &at, by);

@@ -1,4 +1,4 @@
-//! S(theta) and the information of theta by REML with several effects. With `w = V^-1 Q1 S` and N_k the contrasts of A_k w
+//! S(theta) and the information of theta with several effects. With `w = V^-1 Q1 S` and N_k the contrasts of A_k w
 //!
 //! ```text
 //! dS/dk = w' A_k w,   d2S/dkdl = -(N_k' V22^-1 N_l + N_l' V22^-1 N_k)
@@ -16,16 +16,17 @@ use crate::runtime::error::{Error, Result};
 use crate::runtime::parallel::Workers;
 use faer::{Mat, MatRef, Par};
 
-/// At the variances of a fit by REML, the residual's last. As `lmerTest` and `pbkrtest` have it, an effect without variance is known to have none for Satterthwaite's, and estimated for
+/// At the variances of a fit, the residual's last; Kenward's and Roger's by REML. As `lmerTest` and `pbkrtest` have it, an effect without variance is known to have none for Satterthwaite's, and estimated for
 /// Kenward's and Roger's.
 pub fn uncertainty(
     model: &MixModel<'_>,
     by: Approximation,
+    method: Method,
     sigma2: &[f64],
     threads: usize,
 ) -> Result<CoefficientUncertainty> {
     Workers::new(threads)?.run(|par| {
-        let setup = Setup::once(model, Method::Reml, sigma2, par)?;
+        let setup = Setup::once(model, method, sigma2, par)?;
         let theta = setup.theta(sigma2);
         let singular = Error::NoConvergence {
             what: "the factorisation of V at the fit's variances",

@@ -19,18 +19,19 @@ use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
 use faer::{Mat, Par, Scale};
 
-/// At the variances of a fit by REML. As `lmerTest` and `pbkrtest` have it, entries of T that are zero are known for Satterthwaite's, and all variances and covariances are estimated for
+/// At the variances of a fit; Kenward's and Roger's by REML. As `lmerTest` and `pbkrtest` have it, entries of T that are zero are known for Satterthwaite's, and all variances and covariances are estimated for
 /// Kenward's and Roger's.
 pub fn uncertainty(
     model: &TermModel<'_>,
     by: Approximation,
+    method: Method,
     at: &TermVariances<'_>,
     threads: usize,
     monitor: &mut dyn Monitor,
 ) -> Result<CoefficientUncertainty> {
     let workers = Workers::new(threads)?;
     let (levels, places) = model.levels();
-    let problem = workers.run(|_| SparseProblem::new(&levels, Method::Reml))?;
+    let problem = workers.run(|_| SparseProblem::new(&levels, method))?;
     let t = problem.factors_of(at.relative, &places);
     match by {
         Approximation::Satterthwaite => observed(&problem, t, &workers, monitor),
