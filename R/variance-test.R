@@ -1,39 +1,51 @@
 #' Test whether a variance is zero
 #'
-#' The restricted likelihood-ratio test of `sigma2 = 0` against `sigma2 > 0`, for one random effect. Zero is the border of the range, so that the statistic is not chi-squared with one degree of freedom, and
+#' The restricted likelihood-ratio test of `sigma2 = 0` against `sigma2 > 0`, for a random effect, alone or beside others. Zero is the border of the range, so that the statistic is not chi-squared with one degree of freedom, and
 #' the half-and-half mixture with a mass at zero is right only for many independent ids. Its distribution in the sample at hand depends on the eigenvalues of the projected kernel alone (Crainiceanu and
 #' Ruppert 2004), which the fit keeps, and is simulated: `nsim` draws cost no fit. The p-value holds whatever the design and the kernel, if residuals are normal.
 #'
 #' The p-value of a statistic of zero is 1: under the null hypothesis that is the share `mass` of all data sets. Smaller ones are uniform.
 #'
-#' @param fit a REML fit by [fastlmm_fit()] with one random effect, without [gp()]; others are refused (error `fastlmm_error_variance_test`).
+#' Beside other random effects the statistic compares the fit with that without the effect, both estimated anew. Its distribution depends on the ratios of the other variances to the residual variance, which are held at those of the fit without
+#' it (Greven and others 2008 take the other effects for known instead); then it is again that of one effect, and exact if these ratios are right. It takes a decomposition of as many rows as there are.
+#'
+#' @param fit a REML fit by [fastlmm_fit()] without [gp()]; others are refused (error `fastlmm_error_variance_test`).
 #' @param nsim draws of the null distribution. The standard error of a p-value `p` is `sqrt(p (1 - p) / nsim)`.
 #' @param seed a number that makes the result repeatable; the state of R's generator is put back.
+#' @param term of several random effects the one that is tested: its grouping factor as `VarCorr()` names it, its term as `"1 | g"`, or its number. Correlated terms are refused.
 #' @return A list of class `htest`: `statistic` (RLRT), `p.value` (the share of draws that are as large, the data among them), `mass` (share of draws that are zero), `mixture.p.value` (by the mixture
-#'   of a mass of one half at zero and chi-squared with one degree of freedom, for comparison), `estimate` (`h2`), `null` (the draws).
+#'   of a mass of one half at zero and chi-squared with one degree of freedom, for comparison), `estimate` (`h2`; beside others the variance), `null` (the draws).
 #' @references
 #' Crainiceanu, C. M. and Ruppert, D. (2004) Likelihood ratio tests in linear mixed models with one variance component. JRSS B 66, 165-185.
+#'
+#' Greven, S., Crainiceanu, C. M., Kuechenhoff, H. and Peters, A. (2008) Restricted likelihood ratio testing for zero variance components in linear mixed models. Journal of Computational and Graphical Statistics 17, 870-891.
 #' @seealso [anova.fastlmm()] for fixed effects, [confint.fastlmm()] for an interval of `h2`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' test_variance(fit, seed = 1)
+#' # beside another: do slopes differ between subjects?
+#' both <- fastlmm_fit(distance ~ age + (1 | Subject) + (0 + age | Subject), nlme::Orthodont)
+#' test_variance(both, term = "0 + age | Subject", seed = 1)
 #' @export
-test_variance <- function(fit, nsim = 10000, seed = NULL) {
+test_variance <- function(fit, nsim = 10000, seed = NULL, term = NULL) {
   check_arguments()
   check_variance_test(fit)
+  label <- tested_effect(fit, term)
   if (!is_count(nsim)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 1, not", code_text(nsim)))
-  spectrum <- spectrum_of(fit)
+  alone <- length(fit$random) == 1
+  found <- if (alone) list(spectrum = spectrum_of(fit), statistic = observed_ratio(spectrum_of(fit), fit)) else variance_test_beside(fit, label)
   check_matrix_memory(3 * 200, nsim, sprintf("%.0f draws", nsim))
   state <- seed_generator(seed)
   on.exit(state$restore())
-  statistic <- observed_ratio(spectrum, fit)
+  statistic <- found$statistic
+  spectrum <- found$spectrum
   null <- null_ratios(spectrum, nsim)
   p <- (1 + sum(null >= statistic)) / (nsim + 1)
   if (statistic <= 0) p <- 1
   structure(
     list(
-      statistic = c(RLRT = statistic), p.value = p, estimate = c(h2 = unname(fit$h2)), null.value = c(sigma2 = 0), alternative = "greater",
-      method = sprintf("Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
+      statistic = c(RLRT = statistic), p.value = p, estimate = if (alone) c(h2 = unname(fit$h2)) else structure(unname(fit$sigma2[label]), names = paste0("sigma2.", label)), null.value = c(sigma2 = 0), alternative = "greater",
+      method = sprintf(if (alone) "Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)" else "Restricted likelihood-ratio test of a variance of zero, the ratios of the others held (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
       mixture.p.value = if (statistic > 0) pchisq(statistic, 1, lower.tail = FALSE) / 2 else 1, null = null
     ),
     class = "htest"
@@ -45,13 +57,11 @@ check_variance_test <- function(fit) {
   if (!inherits(fit, "fastlmm")) abort_fastlmm("not_a_fit", paste("test_variance() needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   reason <- if (is_gp_fit(fit)) {
     "a length scale has no meaning where the variance is zero; anova() and confint() are approximate"
-  } else if (length(fit$random) > 1) {
-    "offered for one random effect: with several the distribution depends on the other variances; bootstrap() draws from the fit without the effect"
   } else if (has_levels(fit)) {
     "a null distribution is known for one residual variance; anova() is approximate"
   } else if (!is.null(fit$given)) {
     "the residual variance is given; anova() and confint() are approximate"
-  } else if (is_sparse_fit(fit)) {
+  } else if (is_sparse_fit(fit) && length(fit$random) == 1) {
     "it takes the spectrum of the kernel between the ids with data: give that, K = as.matrix(K, ids = ...)"
   } else if (!is_reml(fit)) {
     "needs a REML fit; update(fit, method = \"REML\")"

@@ -63,7 +63,7 @@ route_verbs <- function() {
     `anova(type)` = anova(fit, type = 3, ddf = "kenward-roger"), contest = contest(fit, c(0, 1, 0, 0)[seq_along(fixef(fit))]), `confint(Wald, df)` = confint(fit, method = "Wald", df = "satterthwaite"),
     `anova(two)` = anova(fit, update(fit, . ~ . - f)), drop1 = drop1(fit), add1 = add1(fit, ~ . + v), extractAIC = extractAIC(fit), confint = confint(fit),
     `confint(Wald)` = confint(fit, method = "Wald"), `confint(boot)` = confint(fit, method = "boot", nsim = 3, seed = 1), `confint(exact)` = confint(fit, "h2", method = "exact"), profile = profile(fit),
-    bootstrap = bootstrap(fit, R = 3, seed = 1), power = power(fit, "x", R = 5, seed = 1), test_variance = test_variance(fit, nsim = 20), test_heterogeneity = test_heterogeneity(fit),
+    bootstrap = bootstrap(fit, R = 3, seed = 1), power = power(fit, "x", R = 5, seed = 1), test_variance = test_variance(fit, nsim = 20, term = 1), test_heterogeneity = test_heterogeneity(fit),
     hatvalues = hatvalues(fit), cooks.distance = cooks.distance(fit), rstandard = rstandard(fit), rstudent = rstudent(fit), dfbeta = dfbeta(fit), dfbetas = dfbetas(fit), influence = influence(fit),
     `influence(groups)` = influence(fit, "f"), plot = plot(fit), formula = formula(fit), terms = terms(fit), model.frame = model.frame(fit), model.matrix = model.matrix(fit), weights = weights(fit),
     `getME(X)` = getME(fit, "X"), `getME(Z)` = getME(fit, "Z"), isSingular = isSingular(fit), isREML = isREML(fit), isLMM = isLMM(fit), ngrps = ngrps(fit), family = family(fit), REMLcrit = REMLcrit(fit),

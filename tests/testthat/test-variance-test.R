@@ -59,7 +59,76 @@ test_that("seeds repeat, a test of a real variance rejects, and what has no exac
   expect_output(print(test_variance(fit, 500, seed = 2)), "RLRT")
   expect_error(test_variance(lme4_pair("sleepstudy", "ML")$ours), "REML", class = "fastlmm_error_variance_test")
   several <- suppressMessages(fastlmm_fit(Reaction ~ Days + (1 + Days || Subject), lme4::sleepstudy))
-  expect_error(test_variance(several), "one random effect", class = "fastlmm_error_variance_test")
+  expect_error(test_variance(several), "several", class = "fastlmm_error_variance_test")
   expect_error(test_variance(degenerate_fit("confounded")), class = "fastlmm_error_variance_test")
   expect_error(test_variance(lm(dist ~ speed, cars)), class = "fastlmm_error_not_a_fit")
+})
+
+test_that("beside others: the statistic is that of two fits, the distribution that of refits under the null hypothesis", {
+  skip_on_cran()
+  set.seed(12)
+  data <- expand.grid(a = factor(1:8), b = factor(1:6))
+  data$x <- rnorm(48)
+  y <- function() rnorm(8, sd = 1.5)[data$a] + rnorm(48)
+  data$y <- y()
+  fit <- quiet_fit(fastlmm_fit(y ~ x + (1 | a) + (1 | b), data))
+  without <- quiet_fit(fastlmm_fit(y ~ x + (1 | a), data))
+  found <- test_variance(fit, 4000, seed = 1, term = "b")
+  expect_equal(unname(found$statistic), max(0, 2 * as.numeric(logLik(fit) - logLik(without))), tolerance = 1e-6)
+  expect_identical(test_variance(fit, 100, seed = 1, term = 2)$null, test_variance(fit, 100, seed = 1, term = "1 | b")$null)
+  statistics <- replicate(150, {
+    data$y <- y()
+    max(0, 2 * as.numeric(logLik(quiet_fit(fastlmm_fit(y ~ x + (1 | a) + (1 | b), data))) - logLik(quiet_fit(fastlmm_fit(y ~ x + (1 | a), data)))))
+  })
+  for (q in c(0.5, 1, 2.5)) {
+    p <- mean(found$null >= q)
+    expect_lt(abs(mean(statistics >= q) - p), 4 * sqrt(p * (1 - p) / 150))
+  }
+  # the spectrum by the definition
+  V <- 2.25 * outer(data$a, data$a, "==") + diag(48)
+  without$sigma2[] <- 2.25
+  without$sigma2_e <- 1
+  ours <- spectrum_beside(fit, "b", without)
+  W <- solve(chol(V))
+  X <- t(W) %*% model.matrix(~x, data)
+  P <- diag(48) - X %*% solve(crossprod(X), t(X))
+  values <- eigen(P %*% t(W) %*% outer(data$b, data$b, "==") %*% W %*% P, symmetric = TRUE)$values
+  expect_equal(ours$mu, values[values > 1e-9], tolerance = 1e-8)
+  expect_equal(ours$n_rest, 48 - 2 - length(ours$mu))
+})
+
+test_that("RLRsim's tests, of one effect and beside another", {
+  skip_if_not_installed("RLRsim")
+  skip_if_not_installed("lme4")
+  theirs <- function(...) suppressMessages(RLRsim::exactRLRT(..., nsim = 20000, seed = 3))
+  near <- function(ours, theirs) expect_lt(abs(ours$p.value - unname(theirs$p.value)), 5 * sqrt(0.25 / 10000))
+  data <- transform(nlme::Orthodont, distance = ifelse(Sex == "Male", distance + as.integer(Subject) / 40, distance))
+  one <- lme4::lmer(distance ~ age + (1 | Sex), data)
+  near(test_variance(quiet_fit(fastlmm_fit(distance ~ age + (1 | Sex), data)), seed = 1), theirs(one))
+  set.seed(2)
+  weak <- expand.grid(a = factor(1:10), b = factor(1:8))
+  weak$y <- rnorm(10)[weak$a] + rnorm(8, sd = 0.25)[weak$b] + rnorm(80)
+  both <- suppressMessages(lme4::lmer(y ~ 1 + (1 | a) + (1 | b), weak))
+  found <- theirs(suppressMessages(lme4::lmer(y ~ 1 + (1 | b), weak)), both, lme4::lmer(y ~ 1 + (1 | a), weak))
+  ours <- test_variance(quiet_fit(fastlmm_fit(y ~ 1 + (1 | a) + (1 | b), weak)), seed = 1, term = "b")
+  expect_equal(unname(ours$statistic), unname(found$statistic), tolerance = 1e-3)
+  # their distribution takes the other effects for known
+  expect_equal(ours$p.value, unname(found$p.value), tolerance = 0.1)
+})
+
+test_that("kernels, slopes and correlated terms beside the tested effect; what is not offered is refused", {
+  fits <- route_fits()
+  for (route in c("mix", "parts", "crossed", "precision_mix")) {
+    for (label in names(fits[[route]]$random)) {
+      found <- test_variance(fits[[route]], 200, seed = 1, term = label)
+      expect_true(found$p.value > 0 && found$p.value <= 1, info = paste(route, label))
+    }
+  }
+  correlated <- quiet_fit(fastlmm_fit(y ~ x + f + (1 + x | id) + (1 | g), route_data()$data))
+  expect_lt(test_variance(correlated, 500, seed = 1, term = "g")$p.value, 0.2)
+  expect_error(test_variance(correlated, term = "id"), "covariances", class = "fastlmm_error_variance_test")
+  expect_error(test_variance(fits$mix), "term =", class = "fastlmm_error_variance_test")
+  expect_error(test_variance(fits$mix, term = "nothing"), class = "fastlmm_error_argument")
+  expect_error(confint(fits$mix, "h2.id", method = "exact"), "one random effect", class = "fastlmm_error_variance_test")
+  expect_error(test_variance(fits$gp_joint, term = "id"), class = "fastlmm_error_variance_test")
 })

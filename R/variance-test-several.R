@@ -1,0 +1,47 @@
+# The test of one variance beside others. Given the ratios of the others to the residual variance the model is one of a single effect, whose distribution is known.
+
+# `label`: the effect tested. What test_variance() needs: the statistic, and the spectrum that gives its distribution
+variance_test_beside <- function(fit, label) {
+  null <- without_effect(fit, label)
+  list(statistic = max(0, 2 * (as.numeric(logLik(fit)) - as.numeric(logLik(null)))), spectrum = spectrum_beside(fit, label, null))
+}
+
+without_effect <- function(fit, label) {
+  model <- stored_model(fit)
+  model$random <- model$random[names(model$random) != label]
+  quiet_fit(estimate(model))
+}
+
+# Eigenvalues of Z K Z' where the covariance of the rest at the null model is made the identity, and X is projected out
+spectrum_beside <- function(fit, label, null) {
+  n <- fit$nobs
+  tested <- fit$random[[label]]
+  check_matrix_memory(10 * n, n, sprintf("covariances of %d rows", n))
+  own <- diag(null$sigma2_e / prior_weights(fit))
+  if (any(null$sigma2 > 0)) own <- own + all_row_covariance(null)
+  root <- tryCatch(chol(own), error = function(e) abort_variance_test("without the effect the fit has no residual variance"))
+  Q <- qr(backsolve(root, own_columns(fit), transpose = TRUE))
+  # by columns of the levels that have data: their number is what the eigenvalues are of
+  L <- tested$z * as.matrix(observed_root(tested))[tested$group, , drop = FALSE]
+  left <- qr.resid(Q, backsolve(root, L, transpose = TRUE))
+  values <- eigen(if (ncol(left) < n) crossprod(left) else tcrossprod(left), symmetric = TRUE, only.values = TRUE)$values
+  values <- values[values > 1e-10 * max(values)]
+  list(mu = values, n_rest = n - fit$rank - length(values))
+}
+
+abort_variance_test <- function(reason) abort_fastlmm("variance_test", paste("no exact test of the variance:", reason))
+
+# Which effect is tested, by its label, its term or its number
+tested_effect <- function(fit, term) {
+  labels <- names(fit$random)
+  text <- vapply(fit$random, function(one) if (is.null(one$expr)) one$name else paste(left_text(one), "|", deparse1(one$expr)), "")
+  if (is.null(term) && length(labels) == 1) return(labels)
+  if (is.null(term)) abort_variance_test(paste0("the fit has several: say by term = which is tested, of ", first_names(labels)))
+  read <- read_names(term, "term")
+  at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(read, labels, nomatch = match(read, text, nomatch = 0))
+  if (length(at) != 1 || is.na(at) || at == 0) abort_fastlmm("argument", paste0("term must name a random effect of the fit or give its number, not ", code_text(term), "; there are ", first_names(labels)))
+  if (sum(block_numbers(fit$random) == block_numbers(fit$random)[at]) > 1) {
+    abort_variance_test("an effect that goes together with others of its term takes its covariances with it; anova() of two fits and bootstrap() of the smaller one are approximate")
+  }
+  labels[at]
+}
