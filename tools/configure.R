@@ -44,7 +44,8 @@ values <- if (vendored) {
 }
 
 # R CMD build and R CMD check unpack the sources elsewhere, where cargo would compile them anew: with FASTLMM_BUILT, a workspace
-# that has been built, it is sent there if that holds the same files with the same contents.
+# that has been built, it is sent there if that holds the same files with the same contents, and only if one of them is newer than
+# the library: it would wait for the tests that another cargo compiles.
 sources <- function(workspace) {
   below <- function(folder) file.path(folder, list.files(file.path(workspace, folder), recursive = TRUE))
   files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", "fft/Cargo.toml", below("src"), below("core/src"), below("fft/src"))
@@ -53,6 +54,7 @@ sources <- function(workspace) {
 built <- Sys.getenv("FASTLMM_BUILT")
 same <- nzchar(built) && !vendored && identical(sources("src/rust"), sources(built))
 values$WORKSPACE <- if (same) built else "rust"
+values$AFTER_THESE <- if (same) paste(file.path(built, names(sources(built))), collapse = " ") else "force"
 
 name <- if (windows) "src/Makevars.win" else "src/Makevars"
 lines <- readLines(paste0(name, ".in"))
