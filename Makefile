@@ -10,8 +10,10 @@ LIB := $(CURDIR)/.Rlib
 export R_LIBS := $(LIB)
 # the jobs of this make are not theirs to count
 OWN := env -u MAKEFLAGS -u MFLAGS
+# beside what installs and R CMD check, each one thing after another, what has work for all cores gives way
+GIVE_WAY := nice -n 5
 # in the environment of R CMD, which the crate of R's interface is compiled for: otherwise each of R and cargo compiles it after the other
-CARGO := cd src/rust && R_INCLUDE_DIR="$$(Rscript --vanilla -e 'cat(R.home("include"))')" $(OWN) cargo
+CARGO := cd src/rust && R_INCLUDE_DIR="$$(Rscript --vanilla -e 'cat(R.home("include"))')" $(GIVE_WAY) $(OWN) cargo
 # links of the documentation are checked as code is
 export RUSTDOCFLAGS := -D warnings
 RSCRIPT := $(OWN) Rscript --vanilla
@@ -33,7 +35,7 @@ rust-test: setup
 	$(CARGO) test --locked --release --workspace
 
 r-test: install
-	$(RSCRIPT) dev/test.R
+	$(GIVE_WAY) $(RSCRIPT) dev/test.R
 
 # what is generated must equal what is committed
 fresh: install
