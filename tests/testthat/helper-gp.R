@@ -14,19 +14,32 @@ gp_cor <- function(r, cov) {
   )
 }
 
+# Squared differences of the rows of two matrices in each column, and distances: kept, as a search asks for those of the same places at each step
+gp_apart <- local({
+  last <- NULL
+  function(a, b) {
+    if (!identical(last$a, a) || !identical(last$b, b)) {
+      squares <- lapply(seq_len(ncol(a)), function(k) outer(a[, k], b[, k], "-")^2)
+      last <<- list(a = a, b = b, squares = squares, distance = sqrt(Reduce(`+`, squares)))
+    }
+    last
+  }
+})
+
 # Distances of the rows of two matrices of coordinates, in length scales: one for all, or one a column
 gp_distance <- function(a, b, lengthscale) {
-  lengthscale <- rep_len(lengthscale, ncol(a))
-  square <- 0
-  for (k in seq_len(ncol(a))) square <- square + (outer(a[, k], b[, k], "-") / lengthscale[k])^2
-  sqrt(square)
+  apart <- gp_apart(a, b)
+  if (length(unique(lengthscale)) == 1) return(apart$distance / lengthscale[1])
+  sqrt(Reduce(`+`, Map(`/`, apart$squares, rep_len(lengthscale, ncol(a))^2)))
 }
 
 gp_matrix <- function(a, cov, lengthscale, b = a) gp_cor(gp_distance(a, b, lengthscale), cov)
 
 # The model at a length scale and a delta, beta and sigma2 at their best
 dense_gp_at <- function(lengthscale, delta, y, X, at, cov, method = "REML", weights = rep(1, length(y))) {
-  H <- gp_matrix(at, cov, lengthscale) + diag(delta / weights)
+  H <- gp_matrix(at, cov, lengthscale)
+  own <- seq(1, length(H), nrow(H) + 1)
+  H[own] <- H[own] + delta / weights
   R <- chol(H)
   A <- backsolve(R, X, transpose = TRUE)
   b <- backsolve(R, y, transpose = TRUE)

@@ -135,7 +135,7 @@ test_that("30,000 groups without a kernel are no matrix of 30,000 rows, and equa
 
 test_that("kernels of low rank and of widely graded spectra decompose", {
   set.seed(32)
-  n <- 1500
+  n <- 1000
   x <- sort(runif(n))
   kernels <- list(
     rank = tcrossprod(matrix(rnorm(n * 300), n)) / 300, smooth = exp(-outer(x, x, "-")^2 * 50),

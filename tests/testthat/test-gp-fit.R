@@ -241,7 +241,7 @@ test_that("two given length scales are those of the coordinates", {
 })
 
 test_that("ard finds one length scale a coordinate, as the definition does", {
-  data <- gp_world(400, 2, "exp_quad", c(0.3, 0.8), seed = 12)
+  data <- gp_world(200, 2, "exp_quad", c(0.3, 0.8), seed = 12)
   best <- dense_gp_fit(data$y, cbind(1, data$x), gp_places(data), "exp_quad", ard = TRUE)
   for (basis in c("exact", "fourier")) {
     fit <- fastlmm_fit(gp_formula(2, "exp_quad", ard = TRUE, basis = basis, tol = 1e-3), data)

@@ -15,7 +15,7 @@ test_that("coefficients of every family are those that made the data", {
   trials <- matrix(10, 400, 5)
   formula <- cbind(count, wide, sick, part, grade) ~ x + (1 | id)
   families <- list(count = poisson(), wide = negative_binomial(), sick = binomial("probit"), part = binomial(), grade = ordinal())
-  fit <- family_fit(formula, data, family = families, weights = trials, iter = 2400, chains = 2)
+  fit <- family_fit(formula, data, family = families, weights = trials, iter = 1000, chains = 2)
   B <- fixef(fit)
   expect_lt(abs(B["x", "count"] - 0.5), 0.15)
   expect_lt(abs(B["(Intercept)", "count"] - 1), 0.35)

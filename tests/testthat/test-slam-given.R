@@ -57,7 +57,7 @@ test_that("predictions given responses are those of the joint distribution", {
   alone <- predict(world$fit, world$new[1, ], K = list(id = world$K), given = "a")
   expect_equal(unname(alone[, "a"]), 1)
   # draws have the spread that is left
-  many <- slam_repeated(world$fit, 1, 3000)
+  many <- slam_repeated(world$fit, 1, some_draws(3000))
   draws <- predict(many, world$new, K = list(id = world$K), given = c("a", "b"), draws = TRUE)
   dense <- given_dense(world, 1)
   rest <- setdiff(1:9, seen)

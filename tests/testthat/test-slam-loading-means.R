@@ -181,7 +181,7 @@ test_that("missing cells, known loadings and no factors go with covariates of re
 test_that("draws of the prior have the covariance of the means", {
   traits <- data.frame(x = c(-2, 0, 1, 1), row.names = letters[1:4])
   prior <- function(means) slam_prior(residual = fixed_variance(1), loadings = mgp(nu = 10, first = c(4, 3)), loading_means = means)
-  draws <- slam_prior_draws(prior(loading_regression(~x, traits, variance = inverse_gamma(5, 8))), p = 4, n_factors = 1, n = 40000, seed = 1)
+  draws <- slam_prior_draws(prior(loading_regression(~x, traits, variance = inverse_gamma(5, 8))), p = 4, n_factors = 1, n = some_draws(40000), seed = 1)
   x <- traits$x / sd(traits$x)
   # E 1 / tau = 1, E 1 / phi = 1.25, E v = 2
   expect_equal(unname(apply(draws$P, 1:2, mean)), diag(1 + 1.25, 4) + 2 * tcrossprod(x), tolerance = 0.1)

@@ -438,7 +438,7 @@ test_that("effects are recovered", {
   data <- data.frame(line, block)
   data$Y <- u[match(line, unique(line)), ] + v[match(block, sort(unique(block))), ] + sqrt(0.3) * matrix(rnorm(2 * n), n)
   colnames(data$Y) <- c("a", "b")
-  fit <- quiet_slam(Y ~ 1 + (1 | line) + (1 | block), data, chains = 2, iter = 1000, seed = 1)
+  fit <- quiet_slam(Y ~ 1 + (1 | line) + (1 | block), data, chains = 2, iter = 400, seed = 1)
   expect_gt(rg(fit, "line")[1, 2], 0.4)
   expect_lt(rg(fit, "block")[1, 2], -0.4)
   expect_equal(h2(fit)$line, c(0.4, 0.4), tolerance = 0.5)
