@@ -90,12 +90,18 @@ prior_draw <- function(numbers, p, k, names) {
   proportion <- function(count, weight) points[sample.int(nrow(points), count, replace = TRUE, prob = weight), , drop = FALSE]
   h <- proportion(p, numbers$traits)
   hF <- proportion(k, numbers$factors)
-  part <- function(ofF, of) matrix(lambda %*% (ofF * t(lambda)) + diag(of * sigma2, p), p, dimnames = list(names, names))
+  own <- seq.int(1, p * p, p + 1)
+  part <- function(ofF, of) {
+    M <- matrix(lambda %*% (ofF * t(lambda)), p, dimnames = list(names, names))
+    M[own] <- M[own] + of * sigma2
+    M
+  }
   G <- lapply(seq_len(ncol(points)), function(r) part(hF[, r], h[, r]))
   R <- part(1 - rowSums(hF), 1 - rowSums(h))
   P <- Reduce(`+`, G) + R
-  correlation <- function(M) suppressWarnings(M / sqrt(outer(diag(M), diag(M))))
-  list(G = G, R = list(R), P = list(P), rg = lapply(G, correlation), re = list(correlation(R)), h2 = lapply(G, function(G) diag(G) / diag(P)))
+  correlation <- function(M) M / sqrt(tcrossprod(M[own]))
+  h2 <- function(G) stats::setNames(G[own] / P[own], names)
+  list(G = G, R = list(R), P = list(P), rg = lapply(G, correlation), re = list(correlation(R)), h2 = lapply(G, h2))
 }
 
 variance_draw <- function(pairs) {

@@ -16,6 +16,16 @@ slam_repeated <- function(fit, i, times) {
   fit
 }
 
+# Each draw of so many: where one verb takes longer than the chain
+slam_thinned <- function(fit, by) {
+  fit$draws <- lapply(fit$draws, function(chain) lapply(chain[names(chain) != "count"], function(x) {
+    last <- length(dim(x))
+    at <- seq(by, dim(x)[last], by)
+    array(matrix(x, ncol = dim(x)[last])[, at], c(dim(x)[-last], length(at)))
+  }))
+  fit
+}
+
 # The slow definition of everything that is predicted, given one draw: all covariances written out. `S`: Z K Z' over the fit's mean diagonal, of the rows of the fit and then of the new rows.
 # Means and covariances of u (rows x responses, in columns) and of y, in units of scaled responses, without fixed effects; cells of the fit that are missing are not conditioned on.
 slam_dense <- function(fit, S) {

@@ -75,13 +75,14 @@ test_that("set.seed() and seed = govern, and the generator is put back", {
 })
 
 test_that("sparse counts: a warning at the fit, a filter with its count, and p-values that keep their level", {
-  data <- gp_null_world(100, 300, function(n) log1p(rpois(n, 0.03)))
+  count <- if (is_long()) 300 else 150
+  data <- gp_null_world(100, count, function(n) log1p(rpois(n, 0.03)))
   expect_warning(
     suppressWarnings(suppressMessages(fit <- fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad"), data)), classes = "fastlmm_warning_responses"),
     "fewer than 10 distinct values.*permutation", class = "fastlmm_warning_few_values"
   )
   expect_gt(mean(fit$p.value < 0.001, na.rm = TRUE), 0.02)
-  expect_message(table <- anova(fit, test = "permutation", nsim = 10, seed = 1, min.cells = 2), "of 300 responses left out", class = "fastlmm_message_filtered")
+  expect_message(table <- anova(fit, test = "permutation", nsim = 10, seed = 1, min.cells = 2), paste("of", count, "responses left out"), class = "fastlmm_message_filtered")
   expect_identical(is.na(table$p.value), unname(colSums(data$Y > 0) < 2))
   tested <- sum(!is.na(table$p.value))
   expect_lt(mean(table$p.value < 0.05, na.rm = TRUE), 0.05 + 4 * sqrt(0.05 / tested))

@@ -44,7 +44,7 @@ test_that("bases are what they say, and chosen once", {
 
 test_that("coefficients, curves and noise are those that made the points", {
   w <- curve_world(150)
-  fit <- quiet_curves(slam_curves(y ~ time, id, w$long, basis = basis_of) ~ x + (1 | family), w, iter = 800, chains = 2)
+  fit <- quiet_curves(slam_curves(y ~ time, id, w$long, basis = basis_of) ~ x + (1 | family), w, iter = 400, chains = 2)
   expect_equal(colnames(fit$Y), c("y.level", "y.slope", "y.bend"))
   table <- summary(fit)$table
   expect_lt(abs(table$mean[table$variable == "noise[y]"] - 0.09), 0.03)
@@ -71,7 +71,7 @@ test_that("coefficients, curves and noise are those that made the points", {
   expect_true(all(point[, , , "lwr"] < point[, , , "upr"]))
   expect_true(all(point[, , , "upr"] - point[, , , "lwr"] > sure[, , , "upr"] - sure[, , , "lwr"]))
   draws <- predict(fit, new, times = times, allow.new.levels = TRUE, draws = TRUE)
-  expect_equal(dim(draws), c(2L, 3L, 1L, 800L))
+  expect_equal(dim(draws), c(2L, 3L, 1L, 400L))
   expect_equal(apply(draws, 1:3, mean), predict(fit, new, times = times, allow.new.levels = TRUE), tolerance = 0.05, ignore_attr = TRUE)
   expect_equal(dim(simulate(fit)[[1]]), c(150L, 3L))
   expect_true(all(pp_check(fit, n = 20, seed = 1)$p.sd > 0))

@@ -50,9 +50,9 @@ log_lik_world <- function() {
 
 test_that("draws x observed cells, in units of the data", {
   data <- log_lik_world()
-  fit <- quiet_slam(Y ~ 1 + (1 | id), data, family = list(count = poisson(), sick = binomial()), chains = 2, iter = 200, seed = 1)
+  fit <- quiet_slam(Y ~ 1 + (1 | id), data, family = list(count = poisson(), sick = binomial()), chains = 2, iter = 100, seed = 1)
   all <- log_lik(fit)
-  expect_equal(dim(all), c(200L, 178L))
+  expect_equal(dim(all), c(100L, 178L))
   expect_equal(colnames(all)[1:2], c("1,count", "3,count"))
   expect_identical(log_lik(fit), all)
   expect_true(all(is.finite(all)) && all(all[, grepl("count|sick", colnames(all))] <= 0))
@@ -93,10 +93,10 @@ test_that("weights and several effects have log likelihoods, and loo takes them"
 test_that("a model that explains the data better has a higher estimate", {
   skip_if_not_installed("loo")
   data <- log_lik_world()
-  with <- quiet_slam(Y[, 1:2] ~ u + (1 | id), data, family = list(count = poisson()), chains = 2, iter = 400, seed = 1)
+  with <- quiet_slam(Y[, 1:2] ~ u + (1 | id), data, family = list(count = poisson()), chains = 2, iter = 200, seed = 1)
   other <- data
   other$id <- sprintf("i%02d", rep(1:15, each = 4))
-  without <- quiet_slam(Y[, 1:2] ~ 1 + (1 | id), other, family = list(count = poisson()), n_factors = 0, chains = 2, iter = 400, seed = 1)
+  without <- quiet_slam(Y[, 1:2] ~ 1 + (1 | id), other, family = list(count = poisson()), n_factors = 0, chains = 2, iter = 200, seed = 1)
   elpd <- function(fit) suppressWarnings(loo::loo(fit))$estimates["elpd_loo", "Estimate"]
   expect_gt(elpd(with), elpd(without) + 20)
 })

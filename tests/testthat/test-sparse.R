@@ -5,8 +5,8 @@ routes <- local({
   function() {
     if (is.null(known)) {
       set.seed(3)
-      data <- data.frame(a = factor(sample(300, 900, TRUE), 1:300), b = factor(sample(130, 900, TRUE)), x = rnorm(900), w = runif(900, 0.5, 2))
-      data$y <- data$x + rnorm(300)[data$a] + 0.5 * rnorm(130)[data$b] * (1 + data$x) + rnorm(900) / sqrt(data$w)
+      data <- data.frame(a = factor(sample(200, 600, TRUE), 1:200), b = factor(sample(90, 600, TRUE)), x = rnorm(600), w = runif(600, 0.5, 2))
+      data$y <- data$x + rnorm(200)[data$a] + 0.5 * rnorm(90)[data$b] * (1 + data$x) + rnorm(600) / sqrt(data$w)
       ids <- levels(droplevels(data$a))
       K <- structure(diag(length(ids)), dimnames = list(ids, ids))
       formula <- y ~ x + (1 | a) + (1 + x || b)
