@@ -123,8 +123,7 @@ anova_of_fits <- function(fits) {
     npar = npar, AIC = -2 * log_lik + 2 * npar, BIC = vapply(value, BIC, 0), logLik = log_lik, deviance = -2 * log_lik, Chisq = chisq, Df = df,
     `Pr(>Chisq)` = ifelse(df > 0, pchisq(chisq, df, lower.tail = FALSE), NA), row.names = names(fits), check.names = FALSE
   )
-  formulas <- vapply(fits, function(fit) deparse1(formula(fit)), "")
-  structure(table, heading = c("Models:", paste0(names(fits), ": ", formulas)), class = c("anova", "data.frame"))
+  structure(table, heading = c("Models:", paste0(names(fits), ": ", model_texts(fits))), class = c("anova", "data.frame"))
 }
 
 check_anova_arguments <- function(others) {

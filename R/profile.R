@@ -106,7 +106,7 @@ parameter_table <- function(fit) {
   n <- length(fit$random)
   of_effects <- covariance_parameters(fit$random)
   m <- nrow(of_effects)
-  shares <- if (has_shares(fit) || n == 1 && is.null(fit$given)) if (n == 1) "h2" else paste0("h2.", names(fit$random))
+  shares <- if (has_shares(fit)) if (n == 1) "h2" else paste0("h2.", names(fit$random))
   s <- length(shares)
   is_sd <- of_effects$what == "sigma_u"
   residual <- residual_names(fit)

@@ -53,7 +53,7 @@ glance.fastlmm <- function(x, ...) {
   out <- data.frame(nobs = x$nobs, sigma = sigma(x), logLik = as.numeric(value), AIC = AIC(value), BIC = BIC(value))
   if (is_reml(x)) out$REMLcrit <- -2 * as.numeric(value)
   several <- length(x$sigma2) > 1
-  cbind(out, df.residual = df.residual(x), h2 = sum(x$h2), delta = if (several) NA_real_ else unname(x$delta), method = x$method)
+  cbind(out, df.residual = df.residual(x), h2 = if (has_shares(x)) sum(x$h2) else NA_real_, delta = if (several) NA_real_ else unname(x$delta), method = x$method)
 }
 
 #' @rdname tidy.fastlmm

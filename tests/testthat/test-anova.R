@@ -147,3 +147,23 @@ test_that("step() tells once that deviances of REML fits are REML criteria", {
   expect_identical(told(stats::step(fit, trace = 0)), 1L)
   expect_identical(told(deviance(fit)), 1L)
 })
+
+test_that("models of one formula are told apart by their kernels and residual variances", {
+  set.seed(6)
+  ids <- paste0("i", 1:20)
+  A <- tcrossprod(matrix(rnorm(400), 20, dimnames = list(ids, NULL))) / 20
+  B <- tcrossprod(matrix(rnorm(400), 20, dimnames = list(ids, NULL))) / 20
+  data <- data.frame(id = rep(ids, 6), x = rnorm(120), site = rep(c("a", "b"), 60))
+  data$y <- drop(crossprod(chol(A), rnorm(20)))[match(data$id, ids)] + rnorm(120) * (1 + (data$site == "b"))
+  one <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K = A, method = "ML"))
+  two <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, relmat = list(id = B), method = "ML"))
+  none <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, method = "ML"))
+  sites <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K = A, method = "ML", residual = ~site))
+  heading <- function(...) attr(anova(...), "heading")[-1]
+  expect_identical(heading(one, two), c("one: y ~ x + (1 | id), K = A", "two: y ~ x + (1 | id), K = list(id = B)"))
+  expect_identical(heading(one, none), c("one: y ~ x + (1 | id), K = A", "none: y ~ x + (1 | id)"))
+  expect_identical(heading(one, sites), c("one: y ~ x + (1 | id)", "sites: y ~ x + (1 | id), residual = ~site"))
+  expect_identical(heading(one, update(one, . ~ . - x)), c("update(one, . ~ . - x): y ~ (1 | id)", "one: y ~ x + (1 | id)"))
+  given <- do.call(fastlmm_fit, list(y ~ x + (1 | id), data, K = B, method = "ML"))
+  expect_match(heading(one, given)[2], "K = <matrix>$")
+})

@@ -102,6 +102,9 @@ test_that("verbs know the variances of the levels", {
   fit <- fastlmm_fit(y ~ x + (1 | id), data, K = world$K, weights = w, residual = ~site)
   variance <- fit$residual$variance
   expect_identical(unname(weights(fit)), as.numeric(data$w))
+  # a share would be that of the first level alone
+  expect_identical(glance(fit)$h2, NA_real_)
+  expect_identical(rownames(confint(fit, method = "Wald")), c(".sig01", ".sigma.a", ".sigma.b", ".sigma.c", "(Intercept)", "x"))
   table <- as.data.frame(VarCorr(fit))
   expect_equal(table$vcov, unname(c(fit$sigma2, variance)))
   expect_identical(table$var1[-1], c("a", "b", "c"))
