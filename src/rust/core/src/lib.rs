@@ -95,7 +95,7 @@
 //! | search over the simplex of shares, trust region | [`mix::search`], [`mix::trust`] |
 //! | Lambda, C, A of penalised least squares: blocks, deviance, slopes | [`sparse::elimination`], [`sparse::rest`], [`sparse::point`], [`sparse::gradient`] |
 //! | which way several effects are fitted | [`sparse::route::fit`] |
-//! | inverse on the pattern of a sparse factor | [`linalg::sparse_cholesky::SparseFactor::inverse`] |
+//! | inverse on the pattern of a sparse factor | [`linalg::sparse_inverse`] |
 //! | scan: S(delta) of a candidate, its Cholesky factor, slopes | [`scan::candidate`] |
 //! | delta anew for each candidate | [`scan::refit`], near the null model's delta by series [`scan::series`] |
 //! | F of candidates x responses by two matrix products | [`scan::many::many`] |

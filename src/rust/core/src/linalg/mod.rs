@@ -6,6 +6,7 @@ pub(crate) mod pivoted_cholesky;
 pub(crate) mod rank_one;
 pub(crate) mod secular;
 pub(crate) mod sparse_cholesky;
+pub(crate) mod sparse_inverse;
 pub(crate) mod tridiagonal;
 
 use crate::runtime::stop::pieces;

@@ -1,10 +1,10 @@
-//! Cholesky decomposition of a sparse symmetric matrix: faer's simplicial one, ordered by approximate minimum degree and analysed once for its pattern; and the entries of
-//! the inverse on the pattern of the factor (Takahashi, Fagan and Chin 1973).
+//! Cholesky decomposition of a sparse symmetric matrix: faer's supernodal one, ordered by approximate minimum degree and analysed once for its pattern.
 
+use super::sparse_inverse::SelectedInverse;
 use crate::runtime::error::{Error, Result};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::sparse::linalg::SupernodalThreshold;
-use faer::sparse::linalg::cholesky::simplicial::SymbolicSimplicialCholesky;
+use faer::sparse::linalg::cholesky::supernodal::{SupernodalLltRef, SymbolicSupernodalCholesky};
 use faer::sparse::linalg::cholesky::{
     CholeskySymbolicParams, LltRef, SymbolicCholesky, SymbolicCholeskyRaw, SymmetricOrdering,
     factorize_symbolic_cholesky,
@@ -12,7 +12,7 @@ use faer::sparse::linalg::cholesky::{
 use faer::sparse::{SparseColMatRef, SymbolicSparseColMat};
 use faer::{Conj, Mat, Par, Side};
 
-/// The pattern of a matrix and of its factor.
+/// The pattern of a matrix and of its factor, whose columns of one pattern stand together in blocks (supernodes).
 pub(crate) struct SparseAnalysis {
     pattern: SymbolicSparseColMat<usize>,
     symbolic: SymbolicCholesky<usize>,
@@ -38,7 +38,8 @@ impl SparseAnalysis {
         let places = entries.iter().map(find).collect();
         let pattern = SymbolicSparseColMat::new_checked(n, n, start, None, rows);
         let params = CholeskySymbolicParams {
-            supernodal_flop_ratio_threshold: SupernodalThreshold::FORCE_SIMPLICIAL,
+            // below what a diagonal matrix has, for which `FORCE_SUPERNODAL` does nothing
+            supernodal_flop_ratio_threshold: SupernodalThreshold(-1.0),
             ..Default::default()
         };
         let failed = |_| Error::NoConvergence {
@@ -61,17 +62,17 @@ impl SparseAnalysis {
     }
 
     /// `None` if the matrix is not positive definite to rounding.
-    pub(crate) fn factor(&self, values: &[f64]) -> Option<SparseFactor<'_>> {
+    pub(crate) fn factor(&self, values: &[f64], par: Par) -> Option<SparseFactor<'_>> {
         let mut l = vec![0.0; self.symbolic.len_val()];
         let matrix = SparseColMatRef::new(self.pattern.as_ref(), values);
         let scratch = self
             .symbolic
-            .factorize_numeric_llt_scratch::<f64>(Par::Seq, Default::default());
+            .factorize_numeric_llt_scratch::<f64>(par, Default::default());
         let mut memory = MemBuffer::new(scratch);
         let stack = MemStack::new(&mut memory);
         let (symbolic, regularise, params) = (&self.symbolic, Default::default(), Default::default());
         symbolic
-            .factorize_numeric_llt(&mut l, matrix, Side::Lower, regularise, Par::Seq, stack, params)
+            .factorize_numeric_llt(&mut l, matrix, Side::Lower, regularise, par, stack, params)
             .ok()?;
         let factor = SparseFactor { symbolic, l };
         factor.log_det().is_finite().then_some(factor)
@@ -85,89 +86,35 @@ pub(crate) struct SparseFactor<'a> {
 }
 
 impl<'a> SparseFactor<'a> {
-    fn simplicial(&self) -> &'a SymbolicSimplicialCholesky<usize> {
+    fn blocks(&self) -> &'a SymbolicSupernodalCholesky<usize> {
         match self.symbolic.raw() {
-            SymbolicCholeskyRaw::Simplicial(simplicial) => simplicial,
-            SymbolicCholeskyRaw::Supernodal(_) => unreachable!("the analysis is simplicial"),
+            SymbolicCholeskyRaw::Supernodal(blocks) => blocks,
+            SymbolicCholeskyRaw::Simplicial(_) => unreachable!("the analysis is supernodal"),
         }
     }
 
-    /// log|A|; the diagonal entry is the first of each column of L.
+    /// log|A|
     pub(crate) fn log_det(&self) -> f64 {
-        let start = self.simplicial().col_ptr();
-        2.0 * start[..start.len() - 1].iter().map(|&d| self.l[d].ln()).sum::<f64>()
+        let factor = SupernodalLltRef::new(self.blocks(), &self.l);
+        let of_block = |s| {
+            let l = factor.supernode(s).val();
+            (0..l.ncols()).map(|j| l[(j, j)].ln()).sum::<f64>()
+        };
+        2.0 * (0..self.blocks().n_supernodes()).map(of_block).sum::<f64>()
     }
 
     /// A^-1 B
-    pub(crate) fn solve(&self, mut b: Mat<f64>) -> Mat<f64> {
-        let mut memory = MemBuffer::new(self.symbolic.solve_in_place_scratch::<f64>(b.ncols(), Par::Seq));
+    pub(crate) fn solve(&self, mut b: Mat<f64>, par: Par) -> Mat<f64> {
+        let mut memory = MemBuffer::new(self.symbolic.solve_in_place_scratch::<f64>(b.ncols(), par));
         let llt = LltRef::new(self.symbolic, &self.l);
-        llt.solve_in_place_with_conj(Conj::No, b.as_mut(), Par::Seq, MemStack::new(&mut memory));
+        llt.solve_in_place_with_conj(Conj::No, b.as_mut(), par, MemStack::new(&mut memory));
         b
     }
 
-    /// Entries of A^-1 where L or L' has one. From `Z L = L^-T`, by columns from the last to the first:
-    ///
-    /// ```text
-    /// Z_ij = -sum_(k > j) Z_ik L_kj / L_jj,   Z_jj = (1 / L_jj - sum_(k > j) Z_kj L_kj) / L_jj
-    /// ```
-    pub(crate) fn inverse(&self) -> SelectedInverse<'a> {
-        let simplicial = self.simplicial();
-        let (start, rows) = (simplicial.col_ptr(), simplicial.row_idx());
-        let n = simplicial.ncols();
-        let mut z = vec![0.0; self.l.len()];
-        let (mut sum, mut in_column) = (vec![0.0; n], vec![false; n]);
-        for j in (0..n).rev() {
-            let (diagonal, below) = (start[j], start[j] + 1..start[j + 1]);
-            rows[below.clone()].iter().for_each(|&i| in_column[i] = true);
-            for at in below.clone() {
-                let (k, l_kj) = (rows[at], self.l[at]);
-                sum[k] += z[start[k]] * l_kj;
-                for (&i, z_ik) in rows[start[k] + 1..start[k + 1]].iter().zip(&z[start[k] + 1..]) {
-                    if in_column[i] {
-                        sum[i] += z_ik * l_kj;
-                        sum[k] += z_ik * self.l[place(rows, below.clone(), i)];
-                    }
-                }
-            }
-            let mut rest = 1.0 / self.l[diagonal];
-            for at in below {
-                let i = rows[at];
-                z[at] = -sum[i] / self.l[diagonal];
-                rest -= z[at] * self.l[at];
-                (sum[i], in_column[i]) = (0.0, false);
-            }
-            z[diagonal] = rest / self.l[diagonal];
-        }
+    /// Entries of A^-1 where L or L' has one.
+    pub(crate) fn inverse(&self, par: Par) -> SelectedInverse<'a> {
         let permuted = self.symbolic.perm().map(|perm| perm.arrays().1);
-        SelectedInverse {
-            simplicial,
-            permuted,
-            z,
-        }
-    }
-}
-
-/// Where a row stands among those of a column.
-fn place(rows: &[usize], column: std::ops::Range<usize>, i: usize) -> usize {
-    column.start + rows[column].partition_point(|row| *row < i)
-}
-
-/// A^-1 on the pattern of its factor.
-pub(crate) struct SelectedInverse<'a> {
-    simplicial: &'a SymbolicSimplicialCholesky<usize>,
-    /// Place of each row of A in P A P'.
-    permuted: Option<&'a [usize]>,
-    z: Vec<f64>,
-}
-
-impl SelectedInverse<'_> {
-    /// Of a place that A has an entry at, or its factor.
-    pub(crate) fn get(&self, i: usize, j: usize) -> f64 {
-        let at = |i: usize| self.permuted.map_or(i, |permuted| permuted[i]);
-        let (i, j) = (at(i).max(at(j)), at(i).min(at(j)));
-        let column = self.simplicial.col_ptr()[j]..self.simplicial.col_ptr()[j + 1];
-        self.z[place(self.simplicial.row_idx(), column, i)]
+        SelectedInverse::new(self.blocks(), permuted, &self.l, par)
     }
 }
 
@@ -186,7 +133,7 @@ mod tests {
         for i in 0..side * side {
             push(i, i, 4.5);
             if i % side + 1 < side {
-                push(i, i + 1, -1.0 + 0.01 * i as f64);
+                push(i, i + 1, -1.0 + 0.5 * i as f64 / (side * side) as f64);
             }
             if i + side < side * side {
                 push(i, i + side, -0.9);
@@ -198,7 +145,7 @@ mod tests {
 
     #[test]
     fn decomposition_and_inverse_are_those_of_the_dense_matrix() {
-        for side in [1, 2, 7] {
+        for side in [1, 2, 7, 20] {
             let (entries, values) = lattice(side);
             let n = side * side;
             let mut a = Mat::zeros(n, n);
@@ -209,11 +156,11 @@ mod tests {
             let (analysis, places) = SparseAnalysis::new(n, &entries).unwrap();
             let mut sums = vec![0.0; analysis.entries()];
             places.iter().zip(&values).for_each(|(&at, x)| sums[at] += x);
-            let factor = analysis.factor(&sums).unwrap();
+            let factor = analysis.factor(&sums, Par::Seq).unwrap();
             let dense = Cholesky::new(a.clone(), Par::Seq).unwrap();
             assert!((factor.log_det() - dense.log_det()).abs() < 1e-12);
-            assert!((factor.solve(a) - Mat::<f64>::identity(n, n)).norm_max() < 1e-13);
-            let (selected, inverse) = (factor.inverse(), dense.inverse(Par::Seq));
+            assert!((factor.solve(a, Par::Seq) - Mat::<f64>::identity(n, n)).norm_max() < 1e-13);
+            let (selected, inverse) = (factor.inverse(Par::Seq), dense.inverse(Par::Seq));
             for (i, j) in entries {
                 assert!((selected.get(i, j) - inverse[(i, j)]).abs() < 1e-14);
                 assert!((selected.get(j, i) - inverse[(i, j)]).abs() < 1e-14);
@@ -222,10 +169,23 @@ mod tests {
     }
 
     #[test]
+    fn a_diagonal_matrix_is_one_too() {
+        let (analysis, places) = SparseAnalysis::new(3, &[(2, 2), (0, 0), (1, 1)]).unwrap();
+        let mut values = vec![0.0; 3];
+        places.iter().zip([4.0, 2.0, 0.5]).for_each(|(&at, x)| values[at] += x);
+        let factor = analysis.factor(&values, Par::Seq).unwrap();
+        assert!((factor.log_det() - 4.0_f64.ln()).abs() < 1e-14);
+        let inverse = factor.inverse(Par::Seq);
+        for (i, x) in [0.5_f64, 2.0, 0.25].iter().enumerate() {
+            assert!((inverse.get(i, i) - x).abs() < 1e-15);
+        }
+    }
+
+    #[test]
     fn a_matrix_that_is_not_positive_definite_has_no_factor() {
         let (analysis, places) = SparseAnalysis::new(2, &[(0, 0), (1, 1), (1, 0)]).unwrap();
         let mut values = vec![0.0; 3];
         places.iter().zip([1.0, 1.0, 1.0]).for_each(|(&at, x)| values[at] = x);
-        assert!(analysis.factor(&values).is_none());
+        assert!(analysis.factor(&values, Par::Seq).is_none());
     }
 }

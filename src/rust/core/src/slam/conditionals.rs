@@ -49,6 +49,14 @@ fn priors(loadings: Loadings, scaled: bool) -> Prior {
     }
 }
 
+fn log_gamma(x: f64, shape: f64, rate: f64) -> f64 {
+    (shape - 1.0) * x.ln() - rate * x
+}
+
+fn log_inverse_gamma(x: f64, prior: InverseGamma) -> f64 {
+    -(prior.shape + 1.0) * x.ln() - prior.scale / x
+}
+
 impl World {
     pub fn new(loadings: Loadings, scaled: bool) -> Self {
         crate::runtime::parallel::alone();
@@ -173,6 +181,28 @@ impl World {
             .sum()
     }
 
+    /// Log density of what the prior of the loadings has, up to a constant.
+    fn log_shrinkage(&self, state: &State) -> f64 {
+        let s = &state.shrinkage;
+        match self.model.prior.loadings {
+            Loadings::Gamma { nu, first, others, .. } => {
+                let locals: f64 = s.local.iter().map(|x| log_gamma(*x, 0.5 * nu, 0.5 * nu)).sum();
+                locals + log_gamma(s.delta[0], first.0, first.1) + log_gamma(s.delta[1], others.0, others.1)
+            }
+            Loadings::Horseshoe { tau0, delta } => {
+                let half = |scale: f64| InverseGamma { shape: 0.5, scale };
+                // local = 1 / phi^2: gamma with shape 1/2 and rate 1 / helper
+                let locals = s.local.iter().zip(&s.helpers);
+                let locals: f64 = locals
+                    .map(|(x, nu)| log_gamma(*x, 0.5, 1.0 / nu) - 0.5 * nu.ln() + log_inverse_gamma(*nu, half(1.0)))
+                    .sum();
+                let global = log_inverse_gamma(s.omega2, half(1.0 / s.xi)) - 0.5 * s.xi.ln()
+                    + log_inverse_gamma(s.xi, half(1.0 / (tau0 * tau0)));
+                locals + global + log_inverse_gamma(s.delta[1], delta)
+            }
+        }
+    }
+
     /// The joint log density of data and all parameters, up to a constant.
     pub fn joint(&self, state: &State) -> f64 {
         let (model, c) = (&self.model, self.model.c());
@@ -182,12 +212,10 @@ impl World {
             Coefficient::Normal(v) => -0.5 * value * value / v,
             Coefficient::Shared(s) => -0.5 * (value * value / state.shared[s] + state.shared[s].ln()),
         };
-        let inverse_gamma = |x: f64, prior: InverseGamma| -(prior.shape + 1.0) * x.ln() - prior.scale / x;
         let variance = |x: f64, prior: Variance| match prior {
-            Variance::Drawn(prior) => inverse_gamma(x, prior),
+            Variance::Drawn(prior) => log_inverse_gamma(x, prior),
             Variance::Fixed(_) => 0.0,
         };
-        let gamma = |x: f64, shape: f64, rate: f64| (shape - 1.0) * x.ln() - rate * x;
         let mut log = 0.0;
         for j in 0..2 {
             let theta = &state.theta[j * c..(j + 1) * c];
@@ -217,24 +245,7 @@ impl World {
             log += self.field(&e, state.gf[m], 1.0) + model.proportions.log_factors[state.gf[m]];
             log += (0..2).map(|l| coefficient(b[l], model.data.xf_prior[l])).sum::<f64>();
         }
-        let s = &state.shrinkage;
-        log += match model.prior.loadings {
-            Loadings::Gamma { nu, first, others, .. } => {
-                let locals: f64 = s.local.iter().map(|x| gamma(*x, 0.5 * nu, 0.5 * nu)).sum();
-                locals + gamma(s.delta[0], first.0, first.1) + gamma(s.delta[1], others.0, others.1)
-            }
-            Loadings::Horseshoe { tau0, delta } => {
-                let half = |scale: f64| InverseGamma { shape: 0.5, scale };
-                // local = 1 / phi^2: gamma with shape 1/2 and rate 1 / helper
-                let locals = s.local.iter().zip(&s.helpers);
-                let locals: f64 = locals
-                    .map(|(x, nu)| gamma(*x, 0.5, 1.0 / nu) - 0.5 * nu.ln() + inverse_gamma(*nu, half(1.0)))
-                    .sum();
-                let global = inverse_gamma(s.omega2, half(1.0 / s.xi)) - 0.5 * s.xi.ln()
-                    + inverse_gamma(s.xi, half(1.0 / (tau0 * tau0)));
-                locals + global + inverse_gamma(s.delta[1], delta)
-            }
-        };
+        log += self.log_shrinkage(state);
         log + self.log_effects(state) + variance(state.shared[0], model.prior.shared[0])
     }
 

@@ -70,6 +70,23 @@ pub fn other_basis(model: &FactorModel, basis: usize, rng: &mut Stream) -> usize
     if others > 0 && at >= basis { at + 1 } else { at }
 }
 
+/// W D and D'W D of a design D in a basis, at its points that are used.
+fn weighted_designs(
+    model: &FactorModel,
+    basis: usize,
+    design: &Mat<f64>,
+    used: impl Fn(usize) -> bool + Sync,
+) -> Vec<Option<(Mat<f64>, Mat<f64>)>> {
+    let at = |g: usize| {
+        let w = model.proportions.at(g);
+        let weighted = Mat::from_fn(design.nrows(), design.ncols(), |i, l| w[i] * design[(i, l)]);
+        let gram = product(design.transpose(), weighted.as_ref(), Par::Seq);
+        (weighted, gram)
+    };
+    let points = model.points_in(basis).into_par_iter();
+    points.map(|g| used(g).then(|| at(g))).collect()
+}
+
 /// b_j and lambda_j of the traits that are in a basis; what they leave of them there.
 fn coefficients(
     model: &FactorModel,
@@ -85,18 +102,8 @@ fn coefficients(
     );
     let (x, f) = (model.x_in(basis), model.in_basis(basis, design.subcols(b, c - b)));
     let design = Mat::from_fn(n, c, |i, l| if l < b { x[(i, l)] } else { f[(i, l - b)] });
-    let weighted = |g: usize| {
-        let w = model.proportions.at(g);
-        Mat::from_fn(n, c, |i, l| w[i] * design[(i, l)])
-    };
     let used = |g: usize| traits.iter().any(|&j| state.g[j] == g);
-    let points = model.points_in(basis).into_par_iter();
-    let weighted: Vec<Option<Mat<f64>>> = points.map(|g| used(g).then(|| weighted(g))).collect();
-    let gram = |w: &Option<Mat<f64>>| {
-        let gram = |w: &Mat<f64>| product(design.transpose(), w.as_ref(), Par::Seq);
-        w.as_ref().map(gram)
-    };
-    let grams: Vec<Option<Mat<f64>>> = weighted.par_iter().map(gram).collect();
+    let weighted = weighted_designs(model, basis, &design, used);
     let means = means(model, state);
     let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
     let first = model.points_in(basis).start;
@@ -105,7 +112,7 @@ fn coefficients(
     let mut theta = Mat::zeros(c, traits.len());
     for (at, &j) in traits.iter().enumerate() {
         let own = &mut state.theta[j * c..(j + 1) * c];
-        if let (Some(gram), Some(weighted)) = (&grams[state.g[j] - first], &weighted[state.g[j] - first]) {
+        if let Some((weighted, gram)) = &weighted[state.g[j] - first] {
             let right = product(weighted.transpose(), y.subcols(at, 1), Par::Seq);
             let regression = Regression {
                 gram,

@@ -15,7 +15,7 @@ use std::cell::RefCell;
 /// Iterations of the quasi-Newton method at most.
 const ITERATIONS: u64 = 60;
 /// Length of the slopes, in these units, at which Newton's method takes over.
-const NEAR: f64 = 1e-2;
+const NEAR: f64 = 1e-4;
 /// Step of the differences, in these units.
 const STEP: f64 = 1e-3;
 /// The shorter step of differences that are extrapolated.
@@ -26,6 +26,8 @@ const NEWTON_STEPS: usize = 6;
 const NOTHING_TO_GAIN: f64 = 1e-17;
 /// ... and with which the optimum is reached.
 const SETTLED: f64 = 1e-12;
+/// Part of the slopes that a Newton step leaves: half of what the Hessian changes by along it.
+const SAME_HESSIAN: f64 = 1e-5;
 
 /// A place that was reached: entries of T, deviance, s2, slopes of the deviance.
 #[derive(Clone)]
@@ -212,19 +214,16 @@ impl SparseSearch<'_, '_> {
         })))
     }
 
-    /// Newton steps with one Hessian, and whether there is nothing left to gain; `None` where it is not positive definite.
-    pub(super) fn settle(
-        &self,
-        mut at: Reached,
-        free: &[usize],
-        hessian: &Mat<f64>,
-    ) -> Result<Option<(Reached, bool)>> {
+    /// Newton steps with one Hessian; `None` where it is not positive definite.
+    pub(super) fn settle(&self, mut at: Reached, free: &[usize], hessian: &Mat<f64>) -> Result<Option<SettledPlace>> {
         let Some(root) = scaled_root(hessian) else {
             return Ok(None);
         };
+        let first = promise(&at, free, &root);
+        let mut steady = true;
         for _ in 0..NEWTON_STEPS {
-            let (step, promise) = newton_step(&at, free, &root);
-            if promise <= NOTHING_TO_GAIN * (1.0 + at.deviance.abs()) {
+            let (step, gain) = newton_step(&at, free, &root);
+            if gain <= NOTHING_TO_GAIN * (1.0 + at.deviance.abs()) {
                 break;
             }
             let mut theta = at.theta.clone();
@@ -237,10 +236,28 @@ impl SparseSearch<'_, '_> {
                 Some(next) => at = next,
                 None => break,
             }
+            steady &= promise(&at, free, &root) <= SAME_HESSIAN.powi(2) * first;
         }
-        let settled = newton_step(&at, free, &root).1 <= SETTLED * (1.0 + at.deviance.abs());
-        Ok(Some((at, settled)))
+        let gain = promise(&at, free, &root);
+        Ok(Some(SettledPlace {
+            done: gain <= SETTLED * (1.0 + at.deviance.abs()),
+            steady,
+            at,
+        }))
     }
+}
+
+/// Where Newton steps end.
+pub(super) struct SettledPlace {
+    pub at: Reached,
+    /// Is there nothing left to gain?
+    pub done: bool,
+    /// Is the Hessian there what it was?
+    pub steady: bool,
+}
+
+fn promise(at: &Reached, free: &[usize], root: &ScaledRoot) -> f64 {
+    newton_step(at, free, root).1
 }
 
 /// H^-1 g, and the decrease g' H^-1 g that it promises, twice over.

@@ -83,13 +83,20 @@ impl<'p> JointInverse<'p> {
         -self.beside[(i, c)]
     }
 
-    /// Between the unknowns `met` and those of X, by number.
-    fn among(&self, met: &[usize], a: usize, b: usize) -> f64 {
-        match (met.get(a), met.get(b)) {
-            (Some(&i), Some(&j)) => self.get(i, j),
-            (Some(&i), None) => self.of_x(b - met.len(), i),
-            (None, Some(&j)) => self.of_x(a - met.len(), j),
-            (None, None) => self.fixed[(a - met.len(), b - met.len())],
+    /// `out -= R U` over the unknowns `met` and those of X, U and `out` by rows of l.
+    fn take_product(&self, met: &[usize], l: usize, u: &[f64], out: &mut [f64]) {
+        let m = met.len();
+        match (&self.rest, &self.added) {
+            (RestInverse::Dense(inverse), None) => {
+                let entry = |a: usize, b: usize| inverse[(met[a], met[b])];
+                (0..m).for_each(|b| take_column(b, b..m, l, |a| entry(a, b), u, out));
+            }
+            _ => (0..m).for_each(|b| take_column(b, b..m, l, |a| self.get(met[a], met[b]), u, out)),
+        }
+        for c in 0..self.columns() {
+            take_column(m + c, 0..m, l, |a| self.of_x(c, met[a]), u, out);
+            let of_fixed = |a: usize| self.fixed[(a - m, c)];
+            take_column(m + c, m + c..m + self.columns(), l, of_fixed, u, out);
         }
     }
 }
@@ -124,12 +131,7 @@ impl LevelInverse {
         self.u.chunks_exact_mut(l).for_each(|row| backward(root, row));
         self.beside.clear();
         self.beside.resize(rows * l, 0.0);
-        for b in 0..rows {
-            for a in 0..rows {
-                let r = inverse.among(met, a, b);
-                (0..l).for_each(|c| self.beside[a * l + c] -= r * self.u[b * l + c]);
-            }
-        }
+        inverse.take_product(met, l, &self.u, &mut self.beside);
         self.own.clear();
         self.own.resize(l * l, 0.0);
         for c in 0..l {
@@ -140,6 +142,23 @@ impl LevelInverse {
                 let known: f64 = (0..rows).map(|k| self.u[k * l + a] * self.beside[k * l + c]).sum();
                 self.own[a * l + c] = e - known;
             }
+        }
+    }
+}
+
+/// `out -= R U` for some rows of column b of a symmetric R, and for the same entries of its row b.
+fn take_column(b: usize, rows: std::ops::Range<usize>, l: usize, r: impl Fn(usize) -> f64, u: &[f64], out: &mut [f64]) {
+    for a in rows {
+        let r = r(a);
+        // most effects have one term, for which a loop over terms would be most of the work
+        if l == 1 {
+            out[a] -= r * u[b];
+            out[b] -= if a == b { 0.0 } else { r * u[a] };
+            continue;
+        }
+        for c in 0..l {
+            out[a * l + c] -= r * u[b * l + c];
+            out[b * l + c] -= if a == b { 0.0 } else { r * u[a * l + c] };
         }
     }
 }

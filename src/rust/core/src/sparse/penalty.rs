@@ -113,7 +113,7 @@ impl Penalty {
         let mut values = vec![0.0; analysis.entries()];
         let all = self.diagonal.iter().chain(self.below.iter().map(|e| &e.2));
         places.iter().zip(all).for_each(|(&at, x)| values[at] += x);
-        match analysis.factor(&values) {
+        match analysis.factor(&values, Par::Seq) {
             Some(factor) => self.log_det = factor.log_det(),
             None => return not_positive(label),
         }

@@ -3,7 +3,8 @@
 use super::elimination::{Elimination, conjugate};
 use super::problem::SparseProblem;
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::sparse_cholesky::{SelectedInverse, SparseAnalysis, SparseFactor};
+use crate::linalg::sparse_cholesky::{SparseAnalysis, SparseFactor};
+use crate::linalg::sparse_inverse::SelectedInverse;
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use faer::{Mat, Par};
@@ -67,7 +68,7 @@ impl RestPlan {
                     }
                 };
                 assemble(problem, t, Some(elimination), &mut add);
-                analysis.factor(&values).map(RestFactor::Sparse)
+                analysis.factor(&values, par).map(RestFactor::Sparse)
             }
         }
     }
@@ -97,7 +98,10 @@ fn assemble(
         let rows = elimination.map(|e| &e.coupled[first..first + unknowns.len() * l]);
         for (b, &column) in unknowns.iter().enumerate() {
             for (a, &row) in unknowns.iter().enumerate().skip(b) {
-                let product = |rows: &[f64]| (0..l).map(|c| rows[a * l + c] * rows[b * l + c]).sum::<f64>();
+                let product = |rows: &[f64]| match l {
+                    1 => rows[a] * rows[b],
+                    _ => (0..l).map(|c| rows[a * l + c] * rows[b * l + c]).sum::<f64>(),
+                };
                 add(row, column, -rows.map_or(0.0, product));
             }
         }
@@ -153,14 +157,14 @@ impl<'p> RestFactor<'p> {
     pub(crate) fn solve(&self, b: Mat<f64>, par: Par) -> Mat<f64> {
         match self {
             Self::Dense(factor) => factor.solve(b, par),
-            Self::Sparse(factor) => factor.solve(b),
+            Self::Sparse(factor) => factor.solve(b, par),
         }
     }
 
     pub(crate) fn inverse(&self, par: Par) -> RestInverse<'p> {
         match self {
             Self::Dense(factor) => RestInverse::Dense(factor.inverse(par)),
-            Self::Sparse(factor) => RestInverse::Sparse(factor.inverse()),
+            Self::Sparse(factor) => RestInverse::Sparse(factor.inverse(par)),
         }
     }
 }

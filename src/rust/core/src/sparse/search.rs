@@ -210,18 +210,22 @@ impl<'p, 'a> SparseSearch<'p, 'a> {
                 continue;
             }
             let free: Vec<usize> = all.iter().copied().filter(|k| !zero.contains(k)).collect();
+            at = self.turned(at);
             let Some(hessian) = self.hessian(&at, &free)? else {
                 return Ok(None);
             };
             match self.settle(at.clone(), &free, &hessian)? {
-                Some((settled, true)) => {
-                    let at = self.turned(settled);
+                Some(found) if found.done => {
+                    let at = self.turned(found.at.clone());
                     // standard errors are those of the optimum itself
-                    let hessian = self.hessian(&at, &free)?;
+                    let hessian = match found.steady && at.theta == found.at.theta {
+                        true => Some(hessian),
+                        false => self.hessian(&at, &free)?,
+                    };
                     return Ok(hessian.map(|hessian| SettledOptimum { at, free, hessian }));
                 }
                 // far away for one Hessian
-                Some((nearer, false)) => at = nearer,
+                Some(found) => at = found.at,
                 None => match self.off_saddle(&at, &free, &hessian)? {
                     Some(beside) => at = beside,
                     None => return Ok(None),

@@ -34,6 +34,26 @@ pub fn grams(f: MatRef<'_, f64>, w: MatRef<'_, f64>) -> Mat<f64> {
     all
 }
 
+/// Of the loadings, given what F'W F and F'W (y - eta) are of pseudodata; `now`: what they are in eta.
+fn given_pseudodata(
+    gram: &[f64],
+    lack: impl Fn(usize) -> f64,
+    (free, priors): (&[usize], &[Normal]),
+    now: &[f64],
+) -> Gaussian {
+    let k = free.len();
+    let gram = |l: usize, m: usize| gram[lower(free[l.max(m)], free[l.min(m)])];
+    let prior = |m: usize| (priors[free[m]].0, priors[free[m]].1.recip());
+    // without what the loadings say now
+    let along = |l: usize| sum_of(k, |m| gram(l, m) * now[m]);
+    let mut gaussian = Gaussian::new(k);
+    gaussian.set(
+        |l, m| gram(l, m) + if l == m { prior(l).1 } else { 0.0 },
+        |l| lack(l) + along(l) + prior(l).0 * prior(l).1,
+    );
+    gaussian
+}
+
 /// `f`: in rows; `free`: numbers of the factors whose loadings are not known; `b`: number of coefficients before them.
 pub fn draw(
     data: &dyn DataAlong,
@@ -46,21 +66,15 @@ pub fn draw(
     let about = data.pseudodata(values.eta);
     let columns: Vec<&[f64]> = free.iter().map(|&m| f.col_as_slice(m)).collect();
     let now: Vec<f64> = free.iter().map(|&m| values.theta[b + m]).collect();
-    let w = MatRef::from_column_major_slice(&about.w, n, 1);
-    let own = data.gram().is_none().then(|| grams(f.as_ref(), w));
+    let lack: Vec<f64> = (0..n).map(|i| about.w[i] * (about.y[i] - values.eta[i])).collect();
+    let own = data.gram().is_none().then(|| {
+        let w = MatRef::from_column_major_slice(&about.w, n, 1);
+        grams(f.as_ref(), w)
+    });
     let gram = own
         .as_ref()
         .map_or_else(|| data.gram().unwrap_or_default(), |own| own.col_as_slice(0));
-    let gram = |l: usize, m: usize| gram[lower(free[l.max(m)], free[l.min(m)])];
-    let mut gaussian = Gaussian::new(k);
-    let prior = |m: usize| (priors[free[m]].0, priors[free[m]].1.recip());
-    let lack: Vec<f64> = (0..n).map(|i| about.w[i] * (about.y[i] - values.eta[i])).collect();
-    // without what the loadings say now
-    let along = |l: usize| sum_of(k, |m| gram(l, m) * now[m]);
-    gaussian.set(
-        |l, m| gram(l, m) + if l == m { prior(l).1 } else { 0.0 },
-        |l| dot(columns[l], &lack) + along(l) + prior(l).0 * prior(l).1,
-    );
+    let mut gaussian = given_pseudodata(gram, |l| dot(columns[l], &lack), (free, priors), &now);
     let (mut mean, mut other) = (vec![0.0; k], vec![0.0; k]);
     if !gaussian.mean(&mut mean) {
         return;
