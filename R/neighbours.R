@@ -16,6 +16,10 @@
 #' | `parameters` | `model_parameters()`, `standard_error()`, `p_value()`, `ci()` | `ci_method = "kenward"` or `"satterthwaite"` where [summary.fastlmm()] has them, else `"wald"` |
 #' | `lmtest` | `lrtest()`, `coeftest()`, `coefci()` | `lrtest()` makes REML fits again by maximum likelihood, with a message, since restricted likelihoods of different fixed effects are not comparable |
 #' | `bbmle` | `AICtab()`, `BICtab()`, `AICctab()`, `ICtab()` | of fits with the same fixed effects, or by maximum likelihood |
+#' | `sjPlot` | `plot_model()` of coefficients, `type = "pred"`, `"int"`, `"resid"`, `"diag"`; `tab_model()` | `type = "re"` and `"std"` know a fixed list of classes |
+#' | `MuMIn` | `AICc()`, `dredge()` of fits by maximum likelihood | not in Debian, so that what they ask is tested (`logLik()`, `nobs()`, `update()`, `getCall()`), not they |
+#' | `boot`, `RLRsim` | `boot.ci()` of [bootstrap()]; [test_variance()] is `exactRLRT()` | |
+#' | `posterior`, `bayesplot`, `loo`, `coda` | `as_draws()`, `pp_check()`, `loo()`, `waic()`, `as.mcmc()` of fits by [slamglmm_fit()] | `mcmc_*()` of `bayesplot` take `as_draws(fit)` |
 #' | `xtable`, `knitr` | `xtable(fit)`; `kable(tidy(fit))` | the table of `summary(fit)` |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'

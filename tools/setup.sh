@@ -8,7 +8,7 @@ PATH="$PATH:$HOME/.cargo/bin"
 RUST_NEEDED=$(sed -n 's/.*rustc (>= \([0-9.]*\)).*/\1/p' DESCRIPTION)
 DEBIAN="r-base-core r-base-dev libopenblas0-pthread r-cran-nlme r-cran-matrix r-cran-generics r-cran-cli r-cran-progressr r-cran-lme4 r-cran-loo r-cran-qtl
   r-cran-ape r-cran-phytools r-cran-metadat r-cran-sf r-cran-sp r-cran-units r-cran-spdata r-cran-gstat r-cran-fields r-cran-future.apply r-cran-ggplot2 r-bioc-snpstats r-bioc-limma r-cran-bigmemory r-bioc-hdf5array r-cran-posterior r-cran-coda
-  r-cran-emmeans r-cran-insight r-cran-performance r-cran-parameters r-cran-car r-cran-multcomp r-cran-effects r-cran-ggeffects r-cran-lmtest r-cran-bbmle r-cran-xtable r-cran-vegan r-cran-boot r-cran-pbkrtest r-cran-lmertest r-cran-testthat r-cran-roxygen2 r-cran-knitr r-cran-rmarkdown pandoc make gcc git"
+  r-cran-emmeans r-cran-insight r-cran-performance r-cran-parameters r-cran-car r-cran-multcomp r-cran-effects r-cran-ggeffects r-cran-lmtest r-cran-bbmle r-cran-xtable r-cran-sjplot r-cran-rlrsim r-cran-vegan r-cran-boot r-cran-pbkrtest r-cran-lmertest r-cran-testthat r-cran-roxygen2 r-cran-knitr r-cran-rmarkdown pandoc make gcc git"
 
 missing_debian() {
   # shellcheck disable=SC2086

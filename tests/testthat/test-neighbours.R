@@ -195,6 +195,38 @@ test_that("bbmle, xtable, kable", {
   expect_match(knitr::kable(tidy(pair$ours)), "SexFemale", all = FALSE)
 })
 
+test_that("sjPlot", {
+  skip_if_not_installed("sjPlot")
+  pair <- list(ours = fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (1 | Subject), nlme::Orthodont))
+  expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit))$data[c("estimate", "std.error", "conf.low", "conf.high", "p.value")], pair)
+  expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit, type = "pred", terms = "age"))$data$predicted, pair)
+  expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit, type = "int"))$data$predicted, pair)
+  # the text of the table: coefficients, variances, ICC, numbers of levels, R2
+  words <- function(fit) strsplit(gsub("<[^>]*>", " ", sjPlot::tab_model(fit)$page.content), "[[:space:]]+")[[1]]
+  expect_identical(words(pair$ours), words(pair$theirs))
+})
+
+test_that("what selection of models by AICc asks of a fit: MuMIn's contract", {
+  skip_if_not_installed("lme4")
+  criterion <- function(fit) {
+    log_lik <- logLik(fit)
+    p <- attr(log_lik, "df")
+    -2 * as.numeric(log_lik) + 2 * p + 2 * p * (p + 1) / (nobs(fit) - p - 1)
+  }
+  subsets <- c("1", "age", "Sex", "age + Sex", "age * Sex")
+  full <- fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont, method = "ML")
+  found <- vapply(subsets, function(terms) criterion(update(full, stats::as.formula(paste(". ~", terms, "+ (1 | Subject)")))), 0)
+  theirs <- vapply(subsets, function(terms) criterion(lme4::lmer(stats::as.formula(paste("distance ~", terms, "+ (1 | Subject)")), nlme::Orthodont, REML = FALSE)), 0)
+  expect_equal(found, theirs, tolerance = 1e-7)
+  expect_identical(attr(logLik(full), "nobs"), nobs(full))
+  # the call is evaluated again where the formula was written, with other terms
+  expect_equal(logLik(eval(stats::getCall(full), environment(formula(full)))), logLik(full))
+  expect_setequal(attr(terms(full), "term.labels"), c("age", "Sex", "age:Sex"))
+  expect_identical(rownames(coef(summary(full))), names(fixef(full)))
+  skip_if_not_installed("performance")
+  expect_equal(as.numeric(performance::performance_aicc(full)), criterion(full))
+})
+
 test_that("fits of many responses are refused with the reason", {
   many <- fastlmm_fit(cbind(angle, temp) ~ recipe + (1 | replicate), lme4::cake)
   calls <- list(
