@@ -10,8 +10,8 @@
 #' known kernels and correlated terms. Kenward and Roger's need a REML fit, Satterthwaite's are of either criterion (of ML from its own derivatives, as `lmerTest`); fits with [gp()] or `residual =` are refused (`fastlmm_error_ddf`). Joint tests are [anova.fastlmm()]'s and [contest()]'s.
 #'
 #' What they cost beside the fit: with one kernel next to nothing, with several effects one more decomposition of what the fit decomposes. Fits by penalised least squares (correlated terms, a precision or a pedigree, a
-#' known residual variance, many levels) need some evaluations more for Satterthwaite's; for Kenward and Roger's, matrices with a row and a column for each level of each term, q in all: memory of `40 q^2` bytes (refused with
-#' `fastlmm_error_memory` where it is not there) and time `q^3`. None forms a matrix of the size of the data that the fit does not form.
+#' known residual variance, many levels) need some evaluations more for Satterthwaite's; for Kenward and Roger's, with q levels and terms of the largest effect of independent levels
+#' and k of all others, about `48 k (q + k)` bytes (refused with `fastlmm_error_memory` where they are not there) and time `k^2 (q + k)`; all levels of a kernel or a precision are in k. None forms a matrix of the size of the data that the fit does not form.
 #'
 #' A variance of zero is left out for Satterthwaite's, as `lmerTest` does in effect, and where one variance is left the test is that of [lm()]; Kenward and Roger's keep it among the estimated ones, as `pbkrtest` does.
 #' A residual variance that was given (`sigma2_e`) is known. Weights count in both.

@@ -162,18 +162,20 @@ test_that("of several effects, with kernels and weights, they are those of the e
   expect_dense(fit, c(fit$sigma2, fit$sigma2_e), list(K, K * tcrossprod(data$x), same_groups(data$g), diag(1 / data$w)), model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)) %*% diag(4))
 })
 
-test_that("so they are of correlated terms with a kernel", {
+test_that("so they are of correlated terms, with and without a kernel", {
   case <- several_data(7)
   data <- case$data
-  fit <- fastlmm_fit(y ~ x + t + (1 + x | id) + (1 | g), data, K = list(id = case$K))
-  expect_identical(fit$optimum$boundary, "none")
-  expect_true(is_sparse_fit(fit))
-  K <- case$K[as.character(data$id), as.character(data$id)]
   across <- outer(data$x, rep(1, nrow(data)))
-  covariance <- effect_covariance(fit)
-  theta <- c(covariance[1, 1], covariance[2, 1], covariance[2, 2], fit$sigma2[[3]], fit$sigma2_e)
-  parts <- list(K, K * (across + t(across)), K * tcrossprod(data$x), same_groups(data$g), diag(nrow(data)))
-  expect_dense(fit, theta, parts, model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)))
+  for (K in list(NULL, case$K)) {
+    fit <- fastlmm_fit(y ~ x + t + (1 + x | id) + (1 | g), data, K = if (!is.null(K)) list(id = K))
+    expect_identical(fit$optimum$boundary, "none")
+    expect_true(is_sparse_fit(fit))
+    G <- if (is.null(K)) same_groups(data$id) else K[as.character(data$id), as.character(data$id)]
+    covariance <- effect_covariance(fit)
+    theta <- c(covariance[1, 1], covariance[2, 1], covariance[2, 2], fit$sigma2[[3]], fit$sigma2_e)
+    parts <- list(G, G * (across + t(across)), G * tcrossprod(data$x), same_groups(data$g), diag(nrow(data)))
+    expect_dense(fit, theta, parts, model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)))
+  }
 })
 
 test_that("so they are with a known residual variance, which is not estimated", {
@@ -320,11 +322,18 @@ test_that("fits whose degrees of freedom are not known are refused", {
   expect_error(summary(levels, df = "kenward-roger"), "residual variance for each level", class = "fastlmm_error_ddf")
 })
 
-test_that("matrices with a row for each level are asked for memory first", {
+test_that("matrices with a row for each level are asked for memory first, those of one grouping factor need next to none", {
   set.seed(1)
   data <- data.frame(g = factor(rep(seq_len(5e4), each = 3)), x = rnorm(15e4))
   data$y <- rnorm(5e4)[data$g] + rnorm(5e4)[data$g] * data$x + rnorm(15e4)
   fit <- fastlmm_fit(y ~ x + (x | g), data)
-  expect_true(all(is.finite(coef(summary(fit, df = "satterthwaite")))))
+  for (df in c("satterthwaite", "kenward-roger")) expect_true(all(is.finite(coef(summary(fit, df = df)))))
+  m <- 4e4
+  P <- Matrix::bandSparse(m, k = 0:1, diagonals = list(rep(1.5, m), rep(-0.6, m - 1)), symmetric = TRUE)
+  dimnames(P) <- rep(list(paste0("i", seq_len(m))), 2)
+  data <- data.frame(id = rep(rownames(P), 2), x = rnorm(2 * m))
+  data$y <- rnorm(2 * m) + rnorm(m)
+  fit <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = kernel_precision(P)))
+  expect_true(is_sparse_fit(fit))
   expect_error(summary(fit, df = "kenward-roger"), "memory", class = "fastlmm_error_memory")
 })

@@ -1,4 +1,4 @@
-//! What Kenward and Roger ask of V, linear in the variances and covariances of the terms and in that of the residual, by matrices with a row and a column for each level and term.
+//! What Kenward and Roger ask of V, linear in the variances and covariances of the terms and in that of the residual, by sums over levels.
 //!
 //! With roots of the inverse precisions in Z, so that levels are independent, `G_k = sum Z_a Z_b'` over the terms a, b of a variance (a = b) or a covariance (both orders), `M = Z'PZ` and
 //! `w = V^-1 Q S`
@@ -10,15 +10,13 @@
 //!
 //! and what belongs to the residual follows from `V = sum_k theta_k G_k + I`, `P V P = P` and `P V w = 0`. Variances are over that of the residual.
 
+use super::level_products::{LevelProducts, TermPair, TermRows, numbers_held};
 use super::problem::SparseProblem;
-use super::units::ScaledEffect;
 use crate::likelihood::uncertainty::CovarianceDerivatives;
-use crate::linalg::cholesky::Cholesky;
 use crate::linalg::product;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::memory::claim;
 use crate::runtime::stop;
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, Par, Scale};
 
 /// S in the user's units of X and the problem's of y, over s2, with its derivatives, and the expected information, the residual's last unless it is known.
@@ -27,144 +25,22 @@ pub(super) fn expected(
     t: &[Mat<f64>],
     par: Par,
 ) -> Result<(CovarianceDerivatives, Mat<f64>)> {
-    claim(5.0 * (problem.arrangement.unknowns as f64).powi(2))?;
+    claim(numbers_held(problem))?;
     let products = LevelProducts::new(problem, t, par).ok_or(Error::NoConvergence {
         what: "the factorisation of V at the fit's variances",
         iterations: 0,
     })?;
     let components = CovarianceComponents::new(problem, t);
     let information = components.information(&products, (problem.n() - problem.rank()) as f64);
-    let derivatives = components.derivatives(products, par);
+    let derivatives = components.derivatives(&products, par);
     stop::check()?;
     Ok((derivatives, information))
-}
-
-/// M = Z'PZ, Y = Z'w and S, by unknowns.
-struct LevelProducts {
-    m: Mat<f64>,
-    y: Mat<f64>,
-    s: Mat<f64>,
-}
-
-impl LevelProducts {
-    /// `Z'V^-1 Z = Z'Z - R'R`, `R = L^-1 Lambda'Z'Z`, `A = L L'`. `None` if A is not positive definite.
-    fn new(problem: &SparseProblem<'_>, t: &[Mat<f64>], par: Par) -> Option<Self> {
-        let (mut m, mut x) = (problem.gram(), problem.with_fixed());
-        for effect in &problem.arrangement.effects {
-            let root = precision_root(effect, par)?;
-            whiten(effect, root.as_ref(), &mut x, par);
-            whiten(effect, root.as_ref(), &mut m, par);
-            m = m.transpose().to_owned();
-            whiten(effect, root.as_ref(), &mut m, par);
-        }
-        let mut r = m.clone();
-        scale_rows(problem, t, &mut r);
-        let mut a = r.transpose().to_owned();
-        scale_rows(problem, t, &mut a);
-        (0..a.nrows()).for_each(|k| a[(k, k)] += 1.0);
-        let mut c = x.clone();
-        scale_rows(problem, t, &mut c);
-        let lower = Cholesky::new(a, par)?;
-        solve_lower_triangular_in_place(lower.factor(), r.as_mut(), par);
-        solve_lower_triangular_in_place(lower.factor(), c.as_mut(), par);
-        m -= product(r.transpose(), r.as_ref(), par);
-        let n = x - product(r.transpose(), c.as_ref(), par);
-        let f = Mat::<f64>::identity(c.ncols(), c.ncols()) - product(c.transpose(), c.as_ref(), par);
-        let s = Cholesky::new(f, par)?.inverse(par);
-        let y = product(n.as_ref(), s.as_ref(), par);
-        m -= product(y.as_ref(), n.transpose(), par);
-        Some(Self { m, y, s })
-    }
-}
-
-impl SparseProblem<'_> {
-    /// Z'Z
-    fn gram(&self) -> Mat<f64> {
-        let effects = &self.arrangement.effects;
-        let mut gram = Mat::zeros(self.arrangement.unknowns, self.arrangement.unknowns);
-        for (r, effect) in effects.iter().enumerate() {
-            let l = effect.terms;
-            for level in 0..effect.levels {
-                let first = effect.first + level * l;
-                let own = &self.cross.diagonal[r][level * l * l..(level + 1) * l * l];
-                (0..l * l).for_each(|at| gram[(first + at % l, first + at / l)] = own[at]);
-                for coupling in self.cross.couplings(r, level) {
-                    let other = &effects[coupling.effect];
-                    let (m, row) = (other.terms, other.first + coupling.level * other.terms);
-                    for (at, x) in self.cross.block(coupling, m * l).iter().enumerate() {
-                        gram[(row + at % m, first + at / m)] = *x;
-                        gram[(first + at / m, row + at % m)] = *x;
-                    }
-                }
-            }
-        }
-        gram
-    }
-
-    /// Z'Q
-    fn with_fixed(&self) -> Mat<f64> {
-        let p = self.rank();
-        Mat::from_fn(self.arrangement.unknowns, p, |k, c| self.cross.x[k * p + c])
-    }
-}
-
-/// L with P = L L', nothing where P is the identity; the outer `None` if P is not positive definite.
-fn precision_root(effect: &ScaledEffect<'_>, par: Par) -> Option<Option<Cholesky>> {
-    let penalty = &effect.penalty;
-    if penalty.is_diagonal() && penalty.diagonal.iter().all(|d| *d == 1.0) {
-        return Some(None);
-    }
-    let mut p = Mat::zeros(effect.levels, effect.levels);
-    penalty.diagonal.iter().enumerate().for_each(|(j, d)| p[(j, j)] = *d);
-    penalty.below.iter().for_each(|&(i, j, x)| p[(i, j)] += x);
-    Cholesky::new(p, par).map(Some)
-}
-
-/// `L^-1 x`, the levels of each term of an effect.
-fn whiten(effect: &ScaledEffect<'_>, root: Option<&Cholesky>, x: &mut Mat<f64>, par: Par) {
-    let Some(root) = root else { return };
-    for a in 0..effect.terms {
-        let row = |level: usize| effect.first + level * effect.terms + a;
-        let mut own = Mat::from_fn(effect.levels, x.ncols(), |level, c| x[(row(level), c)]);
-        solve_lower_triangular_in_place(root.factor(), own.as_mut(), par);
-        for c in 0..x.ncols() {
-            (0..effect.levels).for_each(|level| x[(row(level), c)] = own[(level, c)]);
-        }
-    }
-}
-
-/// `x <- Lambda' x`
-fn scale_rows(problem: &SparseProblem<'_>, t: &[Mat<f64>], x: &mut Mat<f64>) {
-    for (effect, t) in problem.arrangement.effects.iter().zip(t) {
-        for c in 0..x.ncols() {
-            for first in (effect.first..effect.first + effect.unknowns()).step_by(effect.terms) {
-                // T is lower triangular, and what is read is not yet written
-                for b in 0..effect.terms {
-                    x[(first + b, c)] = (b..effect.terms).map(|a| t[(a, b)] * x[(first + a, c)]).sum();
-                }
-            }
-        }
-    }
-}
-
-/// Rows of a term: the first, their distance, their number.
-#[derive(Clone, Copy)]
-struct TermRows {
-    first: usize,
-    step: usize,
-    levels: usize,
-}
-
-impl TermRows {
-    fn at(self, level: usize) -> usize {
-        self.first + level * self.step
-    }
 }
 
 /// A variance or a covariance of terms: its value, and the pairs of terms that are multiplied by it.
 struct CovarianceComponent {
     theta: f64,
-    pairs: Vec<(TermRows, TermRows)>,
+    pairs: Vec<TermPair>,
 }
 
 struct CovarianceComponents {
@@ -209,15 +85,12 @@ impl CovarianceComponents {
     }
 
     fn information(&self, products: &LevelProducts, contrasts: f64) -> Mat<f64> {
-        let (m, last) = (&products.m, self.all.len());
-        let single = |k: usize| {
-            let trace = |(a, b): &(TermRows, TermRows)| (0..a.levels).map(|j| m[(b.at(j), a.at(j))]).sum::<f64>();
-            self.all[k].pairs.iter().map(trace).sum::<f64>()
-        };
+        let last = self.all.len();
+        let single = |k: usize| self.all[k].pairs.iter().map(|pair| products.trace(*pair)).sum::<f64>();
         let mut twice = Mat::zeros(last + 1, last + 1);
         for k in 0..last {
             for l in 0..=k {
-                twice[(k, l)] = trace_of_pairs(m, &self.all[k], &self.all[l]);
+                twice[(k, l)] = trace_of_product(products, &self.all[k], &self.all[l]);
                 twice[(l, k)] = twice[(k, l)];
             }
         }
@@ -231,10 +104,10 @@ impl CovarianceComponents {
         twice.submatrix(0, 0, self.count(), self.count()) * Scale(0.5)
     }
 
-    fn derivatives(&self, products: LevelProducts, par: Par) -> CovarianceDerivatives {
-        let LevelProducts { m, y, s } = products;
-        let moved: Vec<Mat<f64>> = self.all.iter().map(|of| of.times(&y)).collect();
-        let through: Vec<Mat<f64>> = moved.iter().map(|g| product(m.as_ref(), g.as_ref(), par)).collect();
+    fn derivatives(&self, products: &LevelProducts, par: Par) -> CovarianceDerivatives {
+        let (y, s) = (&products.y, &products.s);
+        let moved: Vec<Mat<f64>> = self.all.iter().map(|of| of.times(y)).collect();
+        let through: Vec<Mat<f64>> = moved.iter().map(|g| products.times(g, par)).collect();
         let mut first: Vec<Mat<f64>> = moved.iter().map(|g| product(y.transpose(), g.as_ref(), par)).collect();
         let of_pair = |k: usize, l: usize| product(moved[k].transpose(), through[l].as_ref(), par);
         let count = self.all.len();
@@ -247,7 +120,7 @@ impl CovarianceComponents {
             sum
         };
         if !self.known {
-            first.push(&s - sum(&|k| first[k].clone()));
+            first.push(s - sum(&|k| first[k].clone()));
             let beside: Vec<Mat<f64>> = (0..count).map(|l| sum(&|k| r[k][l].clone()) * Scale(-1.0)).collect();
             let own = sum(&|l| beside[l].clone()) * Scale(-1.0);
             r.push(beside.into_iter().chain([own]).collect());
@@ -255,7 +128,7 @@ impl CovarianceComponents {
         let second = |r: &Mat<f64>| -(r + r.transpose());
         CovarianceDerivatives {
             second: (0..r.len()).map(|k| r[k][..=k].iter().map(second).collect()).collect(),
-            value: s,
+            value: s.clone(),
             first,
         }
     }
@@ -275,16 +148,12 @@ impl CovarianceComponent {
 }
 
 /// tr(P G_k P G_l)
-fn trace_of_pairs(m: &Mat<f64>, k: &CovarianceComponent, l: &CovarianceComponent) -> f64 {
-    let mut sum = 0.0;
-    for (a, b) in &k.pairs {
-        for (c, d) in &l.pairs {
-            for j in 0..a.levels {
-                // M is symmetric, so that both are read along columns
-                let (da, cb) = (m.col(a.at(j)), m.col(b.at(j)));
-                sum += (0..c.levels).map(|i| da[d.at(i)] * cb[c.at(i)]).sum::<f64>();
-            }
-        }
-    }
-    sum
+fn trace_of_product(products: &LevelProducts, k: &CovarianceComponent, l: &CovarianceComponent) -> f64 {
+    let with = |pair: &TermPair| {
+        l.pairs
+            .iter()
+            .map(|other| products.trace_of_product(*pair, *other))
+            .sum::<f64>()
+    };
+    k.pairs.iter().map(with).sum()
 }

@@ -37,7 +37,7 @@
 //! | `of_mix` | effects of [`crate::mix`] as effects of levels, with their blocks |
 //! | `terms`, `term_errors` | a fit in terms of these effects, standard errors of variances and correlations |
 //! | `term_targets` | variances of predictions, leverages |
-//! | `uncertainty`, `expected` | what tests of fixed effects need; traces for Kenward's and Roger's |
+//! | `uncertainty`, `expected`, `level_products`, `gram_parts` | what tests of fixed effects need; traces for Kenward's and Roger's; Z'PZ and Z'Z for these |
 //! | `term_profile`, `held`, `minimise` | likelihood along one parameter |
 //! | `route` | which way a model with several effects is fitted |
 
@@ -48,8 +48,10 @@ pub mod estimates;
 mod expected;
 pub mod fit;
 pub(crate) mod gradient;
+mod gram_parts;
 mod held;
 mod identified;
+mod level_products;
 mod minimise;
 pub mod of_mix;
 mod penalty;
