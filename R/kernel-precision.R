@@ -150,10 +150,21 @@ DENSE_IDS <- 2000
 # and of a kernel that is given as a sparse matrix, which can be scanned then
 DENSE_SPARSE <- 10000
 
+# Where one kernel is taken by its inverse, all of those are that are known by theirs: one that is formed would fill what the others leave sparse.
+whole_kernels <- function(kernels, terms) {
+  kernels <- lapply(kernels, as_whole)
+  if (any(unlist(Map(is_large, kernels, terms)))) kernels <- lapply(kernels, mark_whole)
+  kernels
+}
+
+is_large <- function(K, term) inherits(K, "fastlmm_whole") || is_product(K) && nlevels(term$id) > DENSE_IDS && any(vapply(K$parts, is_precision, NA))
+
 as_whole <- function(K) {
   if (inherits(K, "sparseMatrix") && nrow(K) > DENSE_SPARSE) K <- block_precision(K)
-  if (is_product(K) || is_precision(K) && nrow(K) > DENSE_IDS) structure(K, class = c("fastlmm_whole", class(K))) else K
+  if (is_precision(K) && nrow(K) > DENSE_IDS) mark_whole(K) else K
 }
+
+mark_whole <- function(K) if (is_product(K) || is_precision(K)) structure(K, class = union("fastlmm_whole", class(K))) else K
 
 # A kernel of many blocks, as of families, by the inverses of these; the kernel itself where blocks are large or not regular
 block_precision <- function(K) {

@@ -4,7 +4,7 @@
 # `whole`: does the engine take the inverse of a kernel between very many ids?
 mold_random <- function(K, parts, design, control, whole = FALSE) {
   kernels <- choose_kernels(K, design$random)
-  if (whole) kernels <- lapply(kernels, as_whole)
+  if (whole) kernels <- whole_kernels(kernels, design$random)
   several <- length(design$random) > 1
   random <- unlist(Map(term_random, design$random, kernels, MoreArgs = list(design = design, control = control, several = several)), recursive = FALSE)
   structure(random, names = random_labels(random))
