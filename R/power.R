@@ -6,9 +6,11 @@
 #' The test is that of `summary(fit, df = "kenward-roger")` with the degrees of freedom of the design at the variances of the fit, of Satterthwaite's form for terms of several columns
 #' (Fai and Cornelius 1996). With `effect = 0` the result is the level of the test.
 #'
-#' @param object a fit by [fastlmm_fit()] with one random effect, without [gp()]; others are refused (error `fastlmm_error_power`). A number is handed on to [stats::power()], which makes link functions.
+#' With several random effects each draw is fitted by itself and tested as [contest()] does, with its own degrees of freedom; there the study has the ids of the fit, and other processes of a [future::plan()] take some of the fits.
+#'
+#' @param object a fit by [fastlmm_fit()] without [gp()], with one residual variance that is estimated; others are refused (error `fastlmm_error_power`). A number is handed on to [stats::power()], which makes link functions.
 #' @param term label of a term of the fixed effects, or name of a coefficient.
-#' @param n numbers of ids, one study each; `NULL`: that of the fit.
+#' @param n numbers of ids, one study each; `NULL`: that of the fit. With several random effects it is that of the fit.
 #' @param R draws for each.
 #' @param effect the term's coefficients, one number each or one for all; `NULL`: those of the fit.
 #' @param alpha level of the test.
@@ -45,6 +47,7 @@ power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha
   check_level(alpha, "alpha")
   columns <- columns_of_term(fit, term)
   beta <- beta_of_power(fit, columns, effect)
+  if (!shares_rotation(fit)) return(power_by_refits(fit, columns, beta, n, R, alpha, seed, isTRUE(progress)))
   sizes <- wanted_sizes(fit, n)
   R <- check_nsim(R, fit$nobs * max(sizes) / length(fit$random[[1]]$index))
   state <- seed_generator(seed)
@@ -55,12 +58,30 @@ power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha
 
 check_power <- function(fit, R) {
   if (!is_count(R)) abort_fastlmm("argument", paste("R must be a whole number of at least 1, not", code_text(R)))
-  reason <- if (!shares_rotation(fit)) {
-    "it is offered for one random effect without gp(); simulate(), refit() and drop1() are the parts of it"
+  reason <- if (is_gp_fit(fit) || has_levels(fit) || !is.null(fit$given)) {
+    "it is offered for fits without gp() whose one residual variance is estimated; simulate(), refit() and drop1() are the parts of it"
   } else if (fit$status != "ok") {
     paste0("the fit is ", quoted(fit$status))
   }
   if (!is.null(reason)) abort_fastlmm("power", paste("no power of this fit:", reason))
+}
+
+# With several effects each draw is a fit, and has its own degrees of freedom.
+power_by_refits <- function(fit, columns, beta, n, R, alpha, seed, progress) {
+  m <- length(fit$random[[1]]$index)
+  if (!is.null(n) && !(length(n) == 1 && isTRUE(n == m))) abort_fastlmm("n", "with several random effects the study has the ids of the fit: leave n out; simulate(newdata = ) and fits of its draws are the parts of other studies")
+  R <- check_nsim(R, fit$nobs)
+  model <- stored_model(fit)
+  model$method <- "REML"
+  base <- quiet_fit(estimate(model))
+  L <- diag(fit$rank)[columns, , drop = FALSE]
+  test <- function(fit) as.data.frame(contest(fit, L, ddf = "kenward-roger"))
+  state <- seed_generator(seed)
+  on.exit(state$restore())
+  Y <- drop(own_columns(fit) %*% beta) + fit$offset + residual_draws(fit, R) + random_draws(fit, R, rep(TRUE, length(fit$random)))
+  p <- statistics(function(i) test(refit(base, Y[, i]))[["Pr(>F)"]], R, 0, progress)
+  found <- stats::binom.test(sum(p <= alpha, na.rm = TRUE), R)
+  data.frame(n = m, rows = fit$nobs, df = test(base)$DenDF, power = unname(found$estimate), conf.low = found$conf.int[1], conf.high = found$conf.int[2])
 }
 
 # Among the coefficients that are kept

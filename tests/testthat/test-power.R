@@ -53,11 +53,27 @@ test_that("what has no power is refused", {
   expect_error(power(fit, "x", n = 2.5), class = "fastlmm_error_n")
   expect_error(power(fit, "x", effect = c(1, 2), R = 5), class = "fastlmm_error_argument")
   expect_error(power(fit, "x", alpha = 5, R = 5), class = "fastlmm_error_level")
-  several <- suppressMessages(fastlmm_fit(Reaction ~ Days + (1 + Days || Subject), lme4::sleepstudy))
-  expect_error(power(several, "Days"), class = "fastlmm_error_power")
+  expect_error(power(route_fits()$levels, "x"), class = "fastlmm_error_power")
   expect_error(power(lm(dist ~ speed, cars), "speed"), class = "fastlmm_error_not_a_fit")
   # links of stats
   expect_identical(quasi(link = power(0.5))$link, quasi(link = stats::power(0.5))$link)
   expect_identical(power(lambda = 0.5)$name, stats::power(0.5)$name)
   expect_identical(power()$name, stats::power()$name)
+})
+
+test_that("with several random effects draws are refits and their tests by contest()", {
+  fit <- route_fits()$mix
+  found <- power(fit, "f", R = 12, seed = 3)
+  set.seed(3)
+  n <- nobs(fit)
+  Y <- predict(fit, re.form = NA) + residual_draws(fit, 12) + random_draws(fit, 12, c(TRUE, TRUE))
+  p <- vapply(1:12, function(i) contest(quiet_fit(refit(fit, Y[, i])), c(0, 0, 1), ddf = "kenward-roger")[["Pr(>F)"]], 0)
+  expect_identical(found$power, mean(p <= 0.05))
+  expect_equal(found$df, contest(fit, c(0, 0, 1), ddf = "kenward-roger")$DenDF)
+  expect_error(power(fit, "f", n = 10), "several", class = "fastlmm_error_n")
+  # crossed and correlated effects, without an effect of the term: the level
+  for (route in c("crossed", if (is_long()) "correlated")) {
+    level <- power(route_fits()[[route]], "x", R = some_draws(400), effect = 0, seed = 5)
+    expect_true(level$conf.low < 0.06 && level$conf.high > 0.04, info = paste(route, level$power))
+  }
 })

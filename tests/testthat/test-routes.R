@@ -14,7 +14,7 @@ refusals <- function() {
     refuse("unused_argument", "many_gp", "anova(two)"),
     refuse("method", many, "confint(exact)"), refuse("refit", "many_gp", "refit", "refitML"), refuse("exclude", c(setdiff(single, "lowrank"), many), "fastlmm_exclude"),
     refuse("heterogeneity", setdiff(single, "given"), "test_heterogeneity"),
-    refuse("variance_test", c("ml", "correlated", "correlated_kernel", "given", "levels", process), "test_variance"), refuse("power", c(several, "given", "levels", process), "power"),
+    refuse("variance_test", c("ml", "correlated", "correlated_kernel", "given", "levels", process), "test_variance"), refuse("power", c("given", "levels", process), "power"),
     refuse("variance_test", "ml", "confint(exact)"), refuse("parm", c(several, "given", "levels"), "confint(exact)"), refuse("argument", process, "confint(exact)"),
     refuse("unused_argument", process, "confint(boot)"),
     refuse("scan", c("given", "many_mix", "many_gp"), "fastlmm_scan", "fastlmm_permute"),
