@@ -90,7 +90,7 @@ test_that("thresholds hold the level over the whole scan", {
   K <- tcrossprod(world$W) / 25
   set.seed(2)
   root <- chol(K[world$data$id, world$data$id] + diag(60))
-  draws <- 150
+  draws <- if (is_long()) 150 else 100
   above <- vapply(seq_len(draws), function(i) {
     world$data$y <- drop(crossprod(root, rnorm(60)))
     fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), world$data, K))

@@ -95,9 +95,12 @@ test_that("rows of the fit: draws of fitted values and effects", {
 
 test_that("what was observed in new rows conditions the rest", {
   world <- predict_world()
-  fit <- slam_repeated(predict_fit(world, factors = ~ x), 25, times)
+  several <- predict_fit(world, factors = ~ x)
+  fit <- slam_repeated(several, 25, times)
+  # means of a draw are those of any number of its copies
+  few <- slam_repeated(several, 25, 3)
   dense <- slam_dense(fit, predict_kernel(world, fit))
-  fixed <- fixed_of(fit, world$new)
+  fixed <- fixed_of(few, world$new)
   world$new$Y[c(2, 5), "a"] <- NA
   world$new$Y[9, "b"] <- NA
   y <- c(world$new$Y[, 1:2], rep(NA, 9))
@@ -107,7 +110,7 @@ test_that("what was observed in new rows conditions the rest", {
   conditional <- function(C) list(mean = drop(fixed + dense$mean + gain(C) %*% (y[seen] - (fixed + dense$mean)[seen])), covariance = (if (identical(C, dense$y)) dense$y else dense$u) - gain(C) %*% t(C[, seen]))
   response <- conditional(dense$y)
   given <- c("a", "b")
-  found <- predict(fit, world$new, given = given)
+  found <- predict(few, world$new, given = given)
   expect_equal(c(found), response$mean)
   expect_equal(found[!is.na(world$new$Y)[, 1], 1], world$new$Y[!is.na(world$new$Y)[, 1], 1], ignore_attr = TRUE)
   flat <- function(all) matrix(all, 27)
@@ -115,15 +118,15 @@ test_that("what was observed in new rows conditions the rest", {
   expect_lt(max(apply(all[seen, ], 1, sd)), 1e-9)
   expect_normal(all[-seen, ], response$mean[-seen], response$covariance[-seen, -seen])
   expected <- conditional(dense$u)
-  around <- predict(fit, world$new, given = given, interval = "confidence")
+  around <- predict(few, world$new, given = given, interval = "confidence")
   expect_equal(c(around[, , "fit"]), expected$mean)
   expect_normal(flat(predict(fit, world$new, given = given, interval = "confidence", draws = TRUE)), expected$mean, expected$covariance)
   # responses that are not named are not looked at; columns of their names will do
-  expect_equal(predict(fit, world$new), predict(fit, world$new[c("id", "x")]))
+  expect_equal(predict(few, world$new), predict(few, world$new[c("id", "x")]))
   columns <- data.frame(world$new[c("id", "x")], b = world$new$Y[, "b"], a = world$new$Y[, "a"])
-  expect_equal(predict(fit, columns, given = c("a", "b")), found)
+  expect_equal(predict(few, columns, given = c("a", "b")), found)
   # one row, one response
-  one <- predict(fit, world$new[1, ], given = "c", interval = "prediction")
+  one <- predict(few, world$new[1, ], given = "c", interval = "prediction")
   expect_equal(unname(one[1, 3, ]), rep(world$new$Y[1, "c"], 3))
 })
 
@@ -184,23 +187,24 @@ test_that("missing cells that were integrated out are drawn, and effects given w
   whole <- world$old$Y
   world$old$Y[1:8, 1] <- NA
   world$old$Y[6:12, 2] <- NA
-  whole_fit <- predict_fit(world, missing = "integrate")
-  fit <- slam_repeated(whole_fit, 31, times)
+  several <- predict_fit(world, missing = "integrate")
+  fit <- slam_repeated(several, 31, times)
+  few <- slam_repeated(several, 31, 3)
   expect_gt(length(fit$data$sets), 0)
   dense <- slam_dense(fit, predict_kernel(world, fit))
-  expect_equal(c(predict(fit, world$new)), fixed_of(fit, world$new) + dense$mean)
-  expect_normal(matrix(predict(fit, world$new, draws = TRUE), 27), fixed_of(fit, world$new) + dense$mean, dense$u)
-  given <- predict(fit, world$new, given = "c")
+  expected <- fixed_of(few, world$new) + dense$mean
+  expect_equal(c(predict(few, world$new)), expected)
+  expect_normal(matrix(predict(fit, world$new, draws = TRUE), 27), expected, dense$u)
+  given <- predict(few, world$new, given = "c")
   seen <- 19:27
-  expected <- fixed_of(fit, world$new) + dense$mean
   expect_equal(c(given), drop(expected + dense$y[, seen] %*% solve(dense$y[seen, seen], world$new$Y[, "c"] - expected[seen])))
   cells <- posterior_cells(fit, draws = TRUE)
   expect_equal(dim(cells), c(15, times))
-  filled <- posterior_cells(fit)
+  filled <- posterior_cells(few)
   own <- dense_cells(fit, predict_kernel(world, fit)[1:40, 1:40])
   expect_normal(cells, own$mean, own$covariance)
   expect_equal(filled[is.na(world$old$Y)], own$mean)
-  expect_gt(cor(rowMeans(posterior_cells(whole_fit, draws = TRUE))[1:8], whole[1:8, 1]), 0.5)
+  expect_gt(cor(rowMeans(posterior_cells(several, draws = TRUE))[1:8], whole[1:8, 1]), 0.5)
 })
 
 test_that("rows with missing values, offsets, and answers that are refused", {
