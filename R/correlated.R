@@ -160,10 +160,16 @@ covariance_parameters <- function(random) {
 estimate_terms <- function(model) {
   labels <- names(model$random)
   blocks <- block_numbers(model$random)
-  answer <- tryCatch(call_rust(ffi_fit_terms, rust_model(model), blocks, given_variance(model$given)), fastlmm_error_singular_kernel = function(e) {
-    # the same equations serve fits without correlated terms
-    if (!is.null(model$given)) e$message <- sub("correlated terms need", "a known residual variance needs", conditionMessage(e), fixed = TRUE)
-    stop(e)
+  fit_terms <- function(model) {
+    tryCatch(call_rust(ffi_fit_terms, rust_model(model), blocks, given_variance(model$given)), fastlmm_error_singular_kernel = function(e) {
+      # the same equations serve fits without correlated terms
+      if (!is.null(model$given)) e$message <- sub("correlated terms need", "a known residual variance needs", conditionMessage(e), fixed = TRUE)
+      stop(e)
+    })
+  }
+  answer <- tryCatch(fit_terms(model), fastlmm_error_no_convergence = function(e) {
+    found <- estimate_centred(model, fit_terms)
+    if (is.null(found)) stop(e) else found
   })
   named <- function(x) structure(x, dimnames = list(labels, labels))
   found <- mix_found(answer$fit, labels)
