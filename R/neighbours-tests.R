@@ -4,7 +4,7 @@
 #' @noRd
 Anova.fastlmm <- function(mod, type = c("II", "III", 2, 3), test.statistic = "Chisq", vcov. = NULL, ...) {
   if (!identical(test.statistic, "Chisq")) {
-    abort_anova("Anova() of these fits has Wald chi-squared tests; F tests with degrees of freedom are emmeans::joint_tests(fit)")
+    abort_anova("Anova() of these fits has Wald chi-squared tests; F tests with degrees of freedom are anova(fit, type = , ddf = )")
   }
   default_method("car", "Anova")(flat_fit(mod), type = as.character(type[1]), test.statistic = "Chisq", vcov. = wanted_vcov(mod, vcov.), singular.ok = TRUE, ...)
 }
@@ -21,7 +21,7 @@ Anova.fastlmm_mlm <- function(mod, ...) abort_one_by_one("Anova")
 #' @exportS3Method car::linearHypothesis fastlmm
 #' @noRd
 linearHypothesis.fastlmm <- function(model, hypothesis.matrix, rhs = NULL, test = "Chisq", vcov. = NULL, ...) {
-  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits has Wald chi-squared tests; F tests with degrees of freedom are by emmeans::test(joint = TRUE)")
+  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits has Wald chi-squared tests; F tests with degrees of freedom are contest(fit, L)")
   given <- wanted_vcov(model, vcov.)
   default_method("car", "linearHypothesis")(flat_fit(model), hypothesis.matrix, rhs = rhs, test = "Chisq", vcov. = given, suppress.vcov.msg = is.null(vcov.), ...)
 }

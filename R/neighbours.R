@@ -8,7 +8,7 @@
 #' |---|---|---|
 #' | `emmeans` | `emmeans()`, `contrast()`, `joint_tests()`, `emtrends()` | `ddf = "kenward-roger"` (the default, as for `lmer`), `"satterthwaite"` or `"asymptotic"` |
 #' | `multcomp` | `glht()`, with `mcp()` too | normal quantiles, as for `lmer`; `df =` for t quantiles |
-#' | `car` | `Anova()` of type II and III, `linearHypothesis()`, `deltaMethod()`, `vif()` | Wald chi-squared tests |
+#' | `car` | `Anova()` of type II and III, `linearHypothesis()`, `deltaMethod()`, `vif()` | Wald chi-squared tests; F tests are [anova.fastlmm()]'s and [contest()]'s |
 #' | `effects` | `Effect()`, `allEffects()`, `predictorEffects()` | of the fixed effects |
 #' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `insight::get_predicted()` of other data too, unless `include_random = TRUE` |
 #' | `insight` | `find_*()`, `get_*()`, `model_info()`, `is_mixed_model()`, `n_grouplevels()` | a `gp()` term counts among the fixed ones, as smooth terms do there |
