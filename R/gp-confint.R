@@ -18,7 +18,8 @@
 #' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`; with several effects `"sigma2.gp(x)"`, `"sigma2.g"`, `"h2.g"`. `NULL`: all of them (profiles: all but the fixed
 #'   effects).
 #' @param level confidence level.
-#' @param method `"profile"` or `"Wald"`.
+#' @param method `"profile"`, `"Wald"`, or `"boot"`: quantiles of a parametric [bootstrap()], a fit for each draw, of all parameters but `delta`.
+#' @param nsim,seed draws of the bootstrap, and a number that makes them repeatable.
 #' @param alphamax profiles reach the level of simultaneous `1 - alphamax` regions.
 #' @param points number of points of a curve.
 #' @param ... not used; an unknown argument is an error.
@@ -27,18 +28,33 @@
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
 #' confint(fit, c("depth", "lengthscale"))
 #' @export
-confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald"), ...) {
+confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), nsim = 500, seed = NULL, ...) {
   check_arguments(...)
-  method <- one_of(method, c("profile", "Wald"), interval_habits)
+  method <- one_of(method, c("profile", "Wald", "boot"), interval_habits)
   table <- gp_parameters(object)
   parm <- gp_selected(table, parm)
   tails <- both_tails(check_level(level))
   table <- table[match(parm, table$name), ]
+  if (method == "boot") return(gp_boot(object, table[table$what != "delta" & !is.na(table$column), ], level, nsim, seed))
   profiled <- method == "profile" & gp_has_profile(object, table)
   limits <- matrix(NA_real_, 2, nrow(table))
   for (i in which(!profiled)) limits[, i] <- gp_wald(object, table[i, ], tails)
   if (any(profiled)) limits[, profiled] <- gp_profile_limits(object, table[profiled, ], qchisq(diff(tails), 1))
   interval_matrix(limits, parm, tails)
+}
+
+gp_boot <- function(fit, table, level, nsim, seed) {
+  if (nrow(table) == 0) abort_fastlmm("parm", "no bootstrap interval of delta, which may be infinite; take h2")
+  confint(bootstrap(fit, function(fit) structure(gp_estimates(fit, table), names = table$name), R = nsim, seed = seed, progress = FALSE), level = level)
+}
+
+gp_estimates <- function(fit, table) {
+  one <- function(what, column, name) {
+    switch(what,
+      beta = fit$coefficients[[name]], lengthscale = fit$lengthscale[[column]], sigma_u = fit$sigma2[[max(column, 1)]], sigma_e = fit$sigma2_e, h2 = fit$h2[[max(column, 1)]]
+    )
+  }
+  as.numeric(unlist(Map(one, table$what, table$column, table$name)))
 }
 
 gp_parameters <- function(fit) {

@@ -108,3 +108,12 @@ test_that("other processes give the same draws", {
   on.exit(future::plan(old))
   expect_equal(bootstrap(several, R = 4, seed = 2)$t, here$t)
 })
+
+test_that("bootstrap intervals of a process are quantiles of its refits", {
+  process <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 4), quakes[1:60, ])
+  found <- confint(process, method = "boot", nsim = 8, seed = 2)
+  expect_identical(rownames(found), setdiff(rownames(confint(process, method = "Wald")), "delta"))
+  h2 <- vapply(simulate(process, 8, seed = 2), function(y) quiet_fit(refit(process, y))$h2[[1]], 0)
+  expect_equal(unname(found["h2", ]), quantile(h2, c(0.025, 0.975), names = FALSE, type = 6), tolerance = 1e-5)
+  expect_error(confint(process, "delta", method = "boot", nsim = 8), class = "fastlmm_error_parm")
+})

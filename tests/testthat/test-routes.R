@@ -16,7 +16,6 @@ refusals <- function() {
     refuse("heterogeneity", setdiff(single, "given"), "test_heterogeneity"),
     refuse("variance_test", c("ml", "correlated", "correlated_kernel", "given", "levels", process), "test_variance"), refuse("power", c("given", "levels", process), "power"),
     refuse("variance_test", "ml", "confint(exact)"), refuse("parm", c(several, "given", "levels"), "confint(exact)"), refuse("argument", process, "confint(exact)"),
-    refuse("unused_argument", process, "confint(boot)"),
     refuse("scan", c("given", "many_mix", "many_gp"), "fastlmm_scan", "fastlmm_permute"),
     refuse("ddf", c("ml", "levels"), "summary(df)"), refuse("ddf", "levels", "confint(Wald, df)"), refuse("ddf", c("ml", "levels", process), "anova(type)"), refuse("ddf", c("levels", process), "contest"), refuse("many_responses", many, "contest"), refuse("many_responses", setdiff(many, "many_gp"), "anova(type)"),
     refuse("unused_argument", c(process, many), "summary(df)", "confint(Wald, df)"), refuse("unused_argument", "many_gp", "anova(type)"), refuse("no_profile", "levels", "confint", "profile"), refuse("no_profile", "gp_group", "profile"), refuse("no_variances", c(process, "many_gp"), "ranef(condVar)"), refuse("component", process, "getME(Z)"),
@@ -29,7 +28,7 @@ test_that("every route answers every verb, or refuses it with a reason", {
   skip_on_cran()
   expected <- refusals()
   # verbs that fit a process several times, which takes seconds
-  repeated <- c("drop1", "add1", "bootstrap", "anova(two)", "confint", "profile")
+  repeated <- c("confint(boot)", "drop1", "add1", "bootstrap", "anova(two)", "confint", "profile")
   for (verb in names(route_verbs())) {
     fits <- route_fits()
     if (verb %in% repeated && !is_long()) fits <- fits[setdiff(names(fits), c("gp_fourier", "gp_group", "gp_joint"))]
