@@ -1,14 +1,23 @@
 # Correlated terms far from zero, (1 + year | id): beside an intercept each variable is worth a constant of its own, and from its mean the search sees what near 2000 is lost in the rounding. The model is the same one.
 
-# Fits as given, and where that does not converge from the means; NULL if no term has a mean to be taken off
+# A fit from the means, where as given it does not converge; NULL if no term has a mean to be taken off
 estimate_centred <- function(model, fit_terms) {
-  shift <- lapply(blocks_of(model$random), term_means, model)
-  if (all(vapply(shift, is.null, NA))) return(NULL)
-  A <- whole_shift(shift, names(model$random))
-  centred <- model
-  for (label in rownames(A)) centred$random[[label]]$z <- model$random[[label]]$z + sum(shift_of(A, label))
-  in_given_terms(fit_terms(centred), A)
+  A <- mean_shift(model)
+  if (!is.null(A)) in_given_terms(fit_terms(centred_model(model, A)), A)
 }
+
+mean_shift <- function(model) {
+  shift <- Filter(Negate(is.null), lapply(blocks_of(model$random), term_means, model))
+  if (length(shift) > 0) whole_shift(shift, names(model$random))
+}
+
+centred_model <- function(model, A) {
+  for (label in rownames(A)) model$random[[label]]$z <- model$random[[label]]$z + sum(shift_of(A, label))
+  model
+}
+
+# Effects that are others from the means: the intercepts
+moved_effects <- function(A) rowSums(A != 0) > 1
 
 # With b the effects of the variables as given and c those from the means, b = A c: the intercept takes the means off.
 term_means <- function(labels, model) {
@@ -33,7 +42,7 @@ shift_of <- function(A, label) A[rownames(A) != label, label]
 # The answer in terms of the variables as given. Standard errors of an intercept's variance and correlations would need the covariances between all parameters, and are not known.
 in_given_terms <- function(answer, A) {
   answer$relative <- triangular_root(A %*% answer$relative)
-  moved <- rowSums(A != 0) > 1
+  moved <- moved_effects(A)
   fit <- answer$fit
   fit$alpha <- lapply(seq_len(nrow(A)), function(k) Reduce(`+`, Map(`*`, fit$alpha, A[k, ])[A[k, ] != 0]))
   fit$sigma2 <- fit$sigma2_e * unname(rowSums(answer$relative^2))

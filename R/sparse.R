@@ -84,10 +84,29 @@ sparse_projection <- function(fit, scale) {
 
 # ---- profiles -----------------------------------------------------------------------------------------
 
+# From the means of correlated terms where that leaves the parameter what it is: all but the standard deviation and the correlations of an intercept
 terms_profiles <- function(entry, fit, table, ...) {
+  model <- stored_model(fit)
+  A <- mean_shift(model)
+  given <- if (is.null(A)) rep(TRUE, nrow(table)) else of_effects(table, which(moved_effects(A)))
+  found <- vector("list", nrow(table))
+  found[given] <- profiles_at(entry, fit, model, fit_variances(fit), table[given, ], ...)
+  if (!all(given)) {
+    at <- replace(fit_variances(fit), "relative", list(triangular_root(solve(A, unname(relative_root(fit))))))
+    found[!given] <- profiles_at(entry, fit, centred_model(model, A), at, table[!given, ], ...)
+  }
+  found
+}
+
+# Is a parameter one of these effects'?
+of_effects <- function(table, effects) {
+  table$what == "sigma_u" & table$column %in% effects | table$what == "correlation" & (table$column %in% effects | table$second %in% effects)
+}
+
+profiles_at <- function(entry, fit, model, at, table, ...) {
   if (nrow(table) == 0) return(list())
   asked <- list(what = table$what, number = as.integer(table$column), second = as.integer(table$second), step = profile_steps(fit, table))
-  call_rust(entry, rust_model(stored_model(fit)), fit_variances(fit), asked, ...)
+  call_rust(entry, rust_model(model), at, asked, ...)
 }
 
 # Standard errors of the parameters; NaN where there is none

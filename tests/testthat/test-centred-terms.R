@@ -56,6 +56,20 @@ test_that("so are they with kernels, weights, variances of the residual by level
   }
 })
 
+test_that("profiles over calendar years are those over years since 2000", {
+  # the first two fits converge as they are given, the others from the means
+  for (case in list(list(1, 1990:2019, 0.3), list(2, 2000:2011, 0.3), list(1, 2000:2003, 0.3), list(1, seq(2000, 2001, 0.1), 0.3))) {
+    data <- years(case[[1]], case[[2]], case[[3]])
+    far <- suppressMessages(fastlmm_fit(y ~ yr + (1 + yr | g), data))
+    near <- suppressMessages(fastlmm_fit(y ~ I(yr - mean(yr)) + (1 + I(yr - mean(yr)) | g), data))
+    slope <- c(".sig03", ".sigma")
+    expect_equal(confint(far, slope), confint(near, slope), tolerance = 1e-5)
+    expect_equal(confint(far, "yr"), confint(near, "I(yr - mean(yr))"), tolerance = 1e-4, ignore_attr = TRUE)
+    curves <- lapply(list(far, near), function(fit) as.data.frame(profile(fit, ".sig03", points = 7)))
+    expect_equal(curves[[1]]$value, curves[[2]]$value, tolerance = 1e-4)
+  }
+})
+
 test_that("crossed terms over a variable away from zero converge", {
   set.seed(7)
   data <- expand.grid(g1 = factor(1:6), g2 = factor(1:6), r = 1:2)
