@@ -3,7 +3,7 @@
 # A fit from the means, where as given it does not converge; NULL if no term has a mean to be taken off
 estimate_centred <- function(model, fit_terms) {
   A <- mean_shift(model)
-  if (!is.null(A)) in_given_terms(fit_terms(centred_model(model, A)), A)
+  if (!is.null(A)) in_given_terms(fit_terms(turned_model(model, A)), A)
 }
 
 mean_shift <- function(model) {
@@ -11,9 +11,24 @@ mean_shift <- function(model) {
   if (length(shift) > 0) whole_shift(shift, names(model$random))
 }
 
-centred_model <- function(model, A) {
-  for (label in rownames(A)) model$random[[label]]$z <- model$random[[label]]$z + sum(shift_of(A, label))
+# Its effects c make those of the model, b = A c.
+turned_model <- function(model, A) {
+  z <- lapply(model$random, `[[`, "z")
+  for (k in which(colSums(A != 0) > 1)) model$random[[k]]$z <- Reduce(`+`, Map(`*`, z, A[, k])[A[, k] != 0])
   model
+}
+
+turned_variances <- function(fit, A) replace(fit_variances(fit), "relative", list(triangular_root(solve(A, unname(relative_root(fit))))))
+
+# What keeps the intercepts: of their variable what the others leave
+intercept_rest <- function(model, A) {
+  B <- diag(nrow(A))
+  for (i in which(moved_effects(A))) {
+    others <- setdiff(which(A[i, ] != 0), i)
+    Z <- vapply(model$random[others], `[[`, numeric(length(model$random[[i]]$z)), "z")
+    B[others, i] <- -stats::lm.wfit(Z, model$random[[i]]$z, model_weights(model))$coefficients
+  }
+  structure(B, dimnames = dimnames(A))
 }
 
 # Effects that are others from the means: the intercepts
@@ -35,9 +50,6 @@ whole_shift <- function(shift, labels) {
   for (one in shift) A[rownames(one), colnames(one)] <- one
   A
 }
-
-# What is added to the variable of an effect
-shift_of <- function(A, label) A[rownames(A) != label, label]
 
 # The answer in terms of the variables as given. Standard errors of an intercept's variance and correlations would need the covariances between all parameters, and are not known.
 in_given_terms <- function(answer, A) {

@@ -84,16 +84,18 @@ sparse_projection <- function(fit, scale) {
 
 # ---- profiles -----------------------------------------------------------------------------------------
 
-# From the means of correlated terms where that leaves the parameter what it is: all but the standard deviation and the correlations of an intercept
+# Each from a basis of the correlated terms that leaves the parameter what it is: the means taken off, and for the standard deviation of an intercept the other variables off the intercept
 terms_profiles <- function(entry, fit, table, ...) {
   model <- stored_model(fit)
   A <- mean_shift(model)
-  given <- if (is.null(A)) rep(TRUE, nrow(table)) else of_effects(table, which(moved_effects(A)))
+  if (is.null(A)) return(profiles_at(entry, fit, model, fit_variances(fit), table, ...))
+  of_intercept <- of_effects(table, which(moved_effects(A)))
+  basis <- ifelse(!of_intercept, "means", ifelse(table$what == "sigma_u", "rest", "given"))
   found <- vector("list", nrow(table))
-  found[given] <- profiles_at(entry, fit, model, fit_variances(fit), table[given, ], ...)
-  if (!all(given)) {
-    at <- replace(fit_variances(fit), "relative", list(triangular_root(solve(A, unname(relative_root(fit))))))
-    found[!given] <- profiles_at(entry, fit, centred_model(model, A), at, table[!given, ], ...)
+  for (one in unique(basis)) {
+    B <- switch(one, means = A, rest = intercept_rest(model, A))
+    at <- if (is.null(B)) fit_variances(fit) else turned_variances(fit, B)
+    found[basis == one] <- profiles_at(entry, fit, if (is.null(B)) model else turned_model(model, B), at, table[basis == one, ], ...)
   }
   found
 }

@@ -65,6 +65,10 @@ test_that("profiles over calendar years are those over years since 2000", {
     slope <- c(".sig03", ".sigma")
     expect_equal(confint(far, slope), confint(near, slope), tolerance = 1e-5)
     expect_equal(confint(far, "yr"), confint(near, "I(yr - mean(yr))"), tolerance = 1e-4, ignore_attr = TRUE)
+    # the same intercepts beside another variable of the slopes, what the years leave of 1
+    a <- sum(data$yr) / sum(data$yr^2)
+    beside <- suppressMessages(fastlmm_fit(y ~ yr + (0 + I(1 - a * yr) + yr | g), data))
+    expect_equal(confint(far, ".sig01"), confint(beside, ".sig01"), tolerance = 1e-4)
     curves <- lapply(list(far, near), function(fit) as.data.frame(profile(fit, ".sig03", points = 7)))
     expect_equal(curves[[1]]$value, curves[[2]]$value, tolerance = 1e-4)
   }
