@@ -281,3 +281,18 @@ test_that("far out the profile of a correlation is the lower of the valley and t
   limit <- confint(fit, ".sig02", level = 1 - 1e-5)[1]
   if (limit > -1) expect_equal(held(limit) + 2 * as.numeric(logLik(fit)), qchisq(1 - 1e-5, 1), tolerance = 1e-3)
 })
+
+test_that("crossed effects of sizes from .01 to 100 converge, never below lme4's optimum", {
+  skip_if_not_installed("lme4")
+  below <- function(seed) {
+    set.seed(seed)
+    d <- data.frame(g1 = factor(sample(20, 400, TRUE)), g2 = factor(sample(20, 400, TRUE)), x = rnorm(400))
+    sizes <- 10^runif(4, -2, 2)
+    slopes <- function(g, at) (matrix(rnorm(40), 20) %*% diag(sizes[at]))[g, ]
+    d$y <- rowSums(slopes(d$g1, 1:2) * cbind(1, d$x)) + rowSums(slopes(d$g2, 3:4) * cbind(1, d$x)) + rnorm(400)
+    formula <- y ~ x + (1 + x | g1) + (1 + x | g2)
+    theirs <- suppressWarnings(suppressMessages(lme4::lmer(formula, d)))
+    as.numeric(stats::logLik(theirs)) - as.numeric(stats::logLik(suppressMessages(fastlmm_fit(formula, d))))
+  }
+  expect_lt(max(vapply(if (is_long()) 1:40 else c(8, 13, 26), below, 0)), 1e-4)
+})
