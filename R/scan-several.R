@@ -49,7 +49,7 @@ all_row_covariance <- function(fit) {
 with_candidates_first <- function(fit, candidates) {
   if (inherits(fit, "fastlmm_mlm") || has_one_spectrum(fit)) return(fit)
   process <- vapply(fit$random, function(one) is_process(one$kernel), NA)
-  fit$random[process] <- list(list(name = ".row", ids = NA_character_, index = 1L, group = seq_len(fit$nobs)))
+  fit$random[process] <- list(list(name = ".row", ids = paste("row", seq_len(fit$nobs)), index = seq_len(fit$nobs), group = seq_len(fit$nobs)))
   names <- tryCatch(full_numbers(rownames(candidates)), error = function(e) NULL)
   known <- vapply(fit$random, function(one) !is.null(names) && all(one$ids[one$index] %in% names), NA)
   fit$random <- fit$random[order(!known, process)]

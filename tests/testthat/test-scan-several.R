@@ -67,6 +67,7 @@ test_that("a scan is that of the kernels put together by hand, by ids of any eff
   full <- quiet_fit(fastlmm_fit(y ~ x + f + m + (1 | id) + (1 | g), transform(data, m = given$M[, 1]), K = list(id = given$K)))
   expect_equal(quiet_fit(fastlmm_scan(fit, given$M, refit = "delta"))$estimate[1], fixef(full)[["m"]], tolerance = 0.1)
   expect_error(fastlmm_scan(fit, given$M, groups = rep(1, 4), kernels = list(`1` = given$K)), "one random effect", class = "fastlmm_error_scan")
+  expect_error(fastlmm_scan(route_fits()$gp, by_id), class = "fastlmm_error_candidates")
   expect_error(fastlmm_scan(route_fits()$many_mix, given$M), "extract_fit", class = "fastlmm_error_scan")
 })
 

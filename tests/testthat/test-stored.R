@@ -9,6 +9,8 @@ told <- function(answer) {
   list(text = replace(unname(c(answer)), !is.na(number), ""), number = number)
 }
 
+is_refusal <- function(answer) is.character(answer) && length(answer) == 1 && startsWith(answer, "fastlmm_error")
+
 test_that("what a release stored answers as it did", {
   expect_true(length(stored_releases()) > 0)
   for (release in stored_releases()) for (file in list.files(test_path("stored", release), "[.]rds$", full.names = TRUE)) {
@@ -16,6 +18,11 @@ test_that("what a release stored answers as it did", {
     kept <- readRDS(file)
     found <- stored_answers(name, kept$fit)
     for (verb in names(kept$answers)) {
+      # what was refused may have an answer since, or another refusal
+      if (is_refusal(kept$answers[[verb]])) {
+        expect_false(identical(found[[verb]], "simpleError"), info = paste(release, name, verb))
+        next
+      }
       expect_equal(told(found[[verb]]), told(kept$answers[[verb]]), tolerance = 1e-6, info = paste(release, name, verb))
     }
   }
