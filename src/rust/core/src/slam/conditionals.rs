@@ -9,6 +9,7 @@ use super::loading_means::{self, LoadingMeans};
 use super::model::{Data, FactorModel, Proportions};
 use super::precisions::Shrinkage;
 use super::prior::{Coefficient, InverseGamma, Loadings, Prior, Variance};
+use super::prior_density::{log_inverse_gamma, log_shrinkage};
 use super::rng::{Block, Source, Stream, gamma, normal, uniform};
 use super::shrinkage;
 use super::state::State;
@@ -47,14 +48,6 @@ fn priors(loadings: Loadings, scaled: bool) -> Prior {
         shared: vec![InverseGamma { shape: 2.2, scale: 0.9 }.into()],
         means: LoadingMeans::default(),
     }
-}
-
-fn log_gamma(x: f64, shape: f64, rate: f64) -> f64 {
-    (shape - 1.0) * x.ln() - rate * x
-}
-
-fn log_inverse_gamma(x: f64, prior: InverseGamma) -> f64 {
-    -(prior.shape + 1.0) * x.ln() - prior.scale / x
 }
 
 impl World {
@@ -181,28 +174,6 @@ impl World {
             .sum()
     }
 
-    /// Log density of what the prior of the loadings has, up to a constant.
-    fn log_shrinkage(&self, state: &State) -> f64 {
-        let s = &state.shrinkage;
-        match self.model.prior.loadings {
-            Loadings::Gamma { nu, first, others, .. } => {
-                let locals: f64 = s.local.iter().map(|x| log_gamma(*x, 0.5 * nu, 0.5 * nu)).sum();
-                locals + log_gamma(s.delta[0], first.0, first.1) + log_gamma(s.delta[1], others.0, others.1)
-            }
-            Loadings::Horseshoe { tau0, delta } => {
-                let half = |scale: f64| InverseGamma { shape: 0.5, scale };
-                // local = 1 / phi^2: gamma with shape 1/2 and rate 1 / helper
-                let locals = s.local.iter().zip(&s.helpers);
-                let locals: f64 = locals
-                    .map(|(x, nu)| log_gamma(*x, 0.5, 1.0 / nu) - 0.5 * nu.ln() + log_inverse_gamma(*nu, half(1.0)))
-                    .sum();
-                let global = log_inverse_gamma(s.omega2, half(1.0 / s.xi)) - 0.5 * s.xi.ln()
-                    + log_inverse_gamma(s.xi, half(1.0 / (tau0 * tau0)));
-                locals + global + log_inverse_gamma(s.delta[1], delta)
-            }
-        }
-    }
-
     /// The joint log density of data and all parameters, up to a constant.
     pub fn joint(&self, state: &State) -> f64 {
         let (model, c) = (&self.model, self.model.c());
@@ -245,7 +216,7 @@ impl World {
             log += self.field(&e, state.gf[m], 1.0) + model.proportions.log_factors[state.gf[m]];
             log += (0..2).map(|l| coefficient(b[l], model.data.xf_prior[l])).sum::<f64>();
         }
-        log += self.log_shrinkage(state);
+        log += log_shrinkage(model.prior.loadings, &state.shrinkage);
         log + self.log_effects(state) + variance(state.shared[0], model.prior.shared[0])
     }
 

@@ -80,6 +80,8 @@ mod model;
 mod precisions;
 mod prior;
 #[cfg(test)]
+mod prior_density;
+#[cfg(test)]
 mod proportions_check;
 pub mod ray_effects;
 pub(crate) mod ray_traits;
