@@ -1,9 +1,24 @@
 # Correlated terms far from zero, (1 + year | id): beside an intercept each variable is worth a constant of its own, and from its mean the search sees what near 2000 is lost in the rounding. The model is the same one.
 
-# A fit from the means, where as given it does not converge; NULL if no term has a mean to be taken off
-estimate_centred <- function(model, fit_terms) {
+# Means of more standard deviations than this are far from zero: the search converges nearer to it, but standard errors lose digits first.
+far_from_zero <- 10
+
+# A fit, from the means where these are far from zero, or where as given it does not converge
+estimate_near_zero <- function(model, fit_terms) {
   A <- mean_shift(model)
-  if (!is.null(A)) in_given_terms(fit_terms(turned_model(model, A)), A)
+  from_means <- function() in_given_terms(fit_terms(turned_model(model, A), A), A)
+  if (is.null(A)) return(fit_terms(model))
+  if (is_far_from_zero(model, A)) return(from_means())
+  tryCatch(fit_terms(model), fastlmm_error_no_convergence = function(e) from_means())
+}
+
+is_far_from_zero <- function(model, A) {
+  weights <- model_weights(model)
+  sizes <- vapply(model$random[moving_effects(A)], function(one) {
+    mean <- stats::weighted.mean(one$z, weights)
+    abs(mean) / sqrt(stats::weighted.mean((one$z - mean)^2, weights))
+  }, 0)
+  any(sizes > far_from_zero)
 }
 
 mean_shift <- function(model) {
@@ -14,7 +29,7 @@ mean_shift <- function(model) {
 # Its effects c make those of the model, b = A c.
 turned_model <- function(model, A) {
   z <- lapply(model$random, `[[`, "z")
-  for (k in which(colSums(A != 0) > 1)) model$random[[k]]$z <- Reduce(`+`, Map(`*`, z, A[, k])[A[, k] != 0])
+  for (k in moving_effects(A)) model$random[[k]]$z <- Reduce(`+`, Map(`*`, z, A[, k])[A[, k] != 0])
   model
 }
 
@@ -30,6 +45,9 @@ intercept_rest <- function(model, A) {
   }
   structure(B, dimnames = dimnames(A))
 }
+
+# Effects whose variables have the means that are taken off
+moving_effects <- function(A) which(colSums(A != 0) > 1)
 
 # Effects that are others from the means: the intercepts
 moved_effects <- function(A) rowSums(A != 0) > 1
@@ -51,19 +69,13 @@ whole_shift <- function(shift, labels) {
   A
 }
 
-# The answer in terms of the variables as given. Standard errors of an intercept's variance and correlations would need the covariances between all parameters, and are not known.
+# The answer in terms of the variables as given, of which it has the variances
 in_given_terms <- function(answer, A) {
-  answer$relative <- triangular_root(A %*% answer$relative)
-  moved <- moved_effects(A)
-  fit <- answer$fit
-  fit$alpha <- lapply(seq_len(nrow(A)), function(k) Reduce(`+`, Map(`*`, fit$alpha, A[k, ])[A[k, ] != 0]))
-  fit$sigma2 <- fit$sigma2_e * unname(rowSums(answer$relative^2))
-  fit$se[c("sigma2", "delta", "h2")] <- lapply(fit$se[c("sigma2", "delta", "h2")], replace, moved, NA_real_)
-  answer$correlation[moved, ] <- answer$correlation[, moved] <- NA_real_
-  fit$local$sigma2[, which(moved)] <- fit$grid$sigma2[, which(moved)] <- NA_real_
+  answer$relative <- triangular_root(answer$relative)
+  alpha <- answer$fit$alpha
+  answer$fit$alpha <- lapply(seq_len(nrow(A)), function(k) Reduce(`+`, Map(`*`, alpha, A[k, ])[A[k, ] != 0]))
   # conditional variances are found when they are asked for
-  fit$rotated$conditional <- NULL
-  answer$fit <- fit
+  answer$fit$rotated$conditional <- NULL
   answer
 }
 

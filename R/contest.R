@@ -4,7 +4,8 @@
 #' `contest()`, whose generic takes these fits too.
 #'
 #' The F tests are those of Fai and Cornelius (1996) with Satterthwaite's degrees of freedom, and those of Kenward and Roger (1997) with their covariance and their scale of F. Rows of L
-#' that are sums of others do not count.
+#' that are sums of others do not count. Satterthwaite's degrees of freedom of a joint test come from combinations of these rows that are uncorrelated and do not depend on how the rows or the columns of X are
+#' written; those of `lmerTest` depend on the rows that it is given, and differ by some thousandths on unbalanced data. F is the same.
 #'
 #' @param model a fit by [fastlmm_fit()].
 #' @param L a matrix with a column for each coefficient, aliased ones too, or for each that is kept; a vector is one row.

@@ -160,17 +160,14 @@ covariance_parameters <- function(random) {
 estimate_terms <- function(model) {
   labels <- names(model$random)
   blocks <- block_numbers(model$random)
-  fit_terms <- function(model) {
-    tryCatch(call_rust(ffi_fit_terms, rust_model(model), blocks, given_variance(model$given)), fastlmm_error_singular_kernel = function(e) {
+  fit_terms <- function(model, combined = matrix(0, 0, 0)) {
+    tryCatch(call_rust(ffi_fit_terms, rust_model(model), blocks, given_variance(model$given), unname(combined)), fastlmm_error_singular_kernel = function(e) {
       # the same equations serve fits without correlated terms
       if (!is.null(model$given)) e$message <- sub("correlated terms need", "a known residual variance needs", conditionMessage(e), fixed = TRUE)
       stop(e)
     })
   }
-  answer <- tryCatch(fit_terms(model), fastlmm_error_no_convergence = function(e) {
-    found <- estimate_centred(model, fit_terms)
-    if (is.null(found)) stop(e) else found
-  })
+  answer <- estimate_near_zero(model, fit_terms)
   named <- function(x) structure(x, dimnames = list(labels, labels))
   found <- mix_found(answer$fit, labels)
   found$relative <- named(answer$relative)

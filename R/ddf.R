@@ -41,7 +41,7 @@ fit_uncertainty <- function(fit, df) {
   found <- if (fit$status != "ok" || length(fit$kept) == 0) {
     list(adjusted = unname(fit$vcov), basis = diag(length(fit$kept)))
   } else if (is_sparse_fit(fit)) {
-    call_rust(ffi_ddf_terms, rust_model(stored_model(fit)), df, fit_variances(fit))
+    terms_uncertainty(fit, df)
   } else if (length(fit$random) > 1) {
     call_rust(ffi_ddf_mix, rust_model(stored_model(fit)), df, all_variances(fit))
   } else if (fit$sigma2_e > 0) {
@@ -50,6 +50,14 @@ fit_uncertainty <- function(fit, df) {
     scale_uncertainty(fit)
   }
   c(found, df = df)
+}
+
+# The same from the means of variables that are far from zero
+terms_uncertainty <- function(fit, df) {
+  model <- stored_model(fit)
+  A <- mean_shift(model)
+  if (is.null(A) || !is_far_from_zero(model, A)) return(call_rust(ffi_ddf_terms, rust_model(model), df, fit_variances(fit)))
+  call_rust(ffi_ddf_terms, rust_model(turned_model(model, A)), df, turned_variances(fit, A))
 }
 
 rotated_uncertainty <- function(fit, df, method = fit$method) call_rust(ffi_ddf, fit$rotated, df, method, unname(fit$sigma2), fit$sigma2_e)

@@ -240,8 +240,9 @@ ffi_slam_pairs <- function(draws, model, first, second, scores, level) .Call(wra
 ffi_slam_judge <- function(draws, chains, scores, level, threads) .Call(wrap__ffi_slam_judge, draws, chains, scores, level, threads)
 
 #' Fit one response with random effects some of which are correlated: those with the same number in `blocks`. `sigma2_e`: the residual variance if it is known, or nothing.
+#' `combined`: a matrix A if the variances of `A c` are wanted, c the effects of the model, or one of no rows.
 #' @noRd
-ffi_fit_terms <- function(model, blocks, sigma2_e) .Call(wrap__ffi_fit_terms, model, blocks, sigma2_e)
+ffi_fit_terms <- function(model, blocks, sigma2_e, combined) .Call(wrap__ffi_fit_terms, model, blocks, sigma2_e, combined)
 
 #' Variances of predictions of `targets` at the variances `at` of a fit, their covariance with beta over sigma2_e, a column a target, and all covariances within `sets` of targets.
 #' @noRd

@@ -50,7 +50,7 @@
 #'   \item{sigma2}{variance explained by K, in units of the response squared over those of K; one for each random effect, named}
 #'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. Of several random effects `delta` and `h2` have one
 #'     value each, `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
-#'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary, and of the intercept where a correlated slope is over a variable so far from zero, as calendar years, that its mean had to be taken off}
+#'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
 #'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
 #'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`, from the ridge before the optimum on where ML has no bound as `delta` tends to 0. Of several random effects: their shares `h2.<name>`, the
 #'     total variance `sigma2` and the log-likelihood at the points of the grid}

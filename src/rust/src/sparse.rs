@@ -19,9 +19,10 @@ use fastlmm_core::sparse::terms::fit_terms;
 use std::result::Result;
 
 /// Fit one response with random effects some of which are correlated: those with the same number in `blocks`. `sigma2_e`: the residual variance if it is known, or nothing.
+/// `combined`: a matrix A if the variances of `A c` are wanted, c the effects of the model, or one of no rows.
 /// @noRd
 #[extendr]
-fn ffi_fit_terms(model: List, blocks: &[i32], sigma2_e: &[f64]) -> Reply<List> {
+fn ffi_fit_terms(model: List, blocks: &[i32], sigma2_e: &[f64], combined: RMatrix<f64>) -> Reply<List> {
     let model = ModelView::new(&model)?;
     let blocks = block_numbers(blocks, &model)?;
     let Options { method, threads, .. } = model.options;
@@ -29,6 +30,7 @@ fn ffi_fit_terms(model: List, blocks: &[i32], sigma2_e: &[f64]) -> Reply<List> {
         &model.mix()?,
         &blocks,
         sigma2_e.first().copied(),
+        (combined.nrows() > 0).then(|| view::matrix(&combined)),
         method,
         threads,
         &mut Console,

@@ -35,12 +35,13 @@
 //! | `fit`, `estimates` | [`fit::fit`], and what it says in the user's units |
 //! | `identified` | whether the variances of independent terms can be told apart |
 //! | `of_mix` | effects of [`crate::mix`] as effects of levels, with their blocks |
-//! | `terms`, `term_errors` | a fit in terms of these effects, standard errors of variances and correlations |
+//! | `terms`, `term_errors`, `combination` | a fit in terms of these effects or of others that they make, standard errors of variances and correlations |
 //! | `term_targets` | variances of predictions, leverages |
 //! | `uncertainty`, `expected`, `level_products`, `gram_parts` | what tests of fixed effects need; traces for Kenward's and Roger's; Z'PZ and Z'Z for these |
 //! | `term_profile`, `held`, `minimise` | likelihood along one parameter |
 //! | `route` | which way a model with several effects is fitted |
 
+mod combination;
 mod cross_products;
 mod descent;
 pub(crate) mod elimination;

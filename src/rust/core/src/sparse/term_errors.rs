@@ -1,30 +1,29 @@
-//! Standard errors of variances, shares and correlations by the delta method: `log sigma2_k = log s2 + log |T_k|^2`, T_k the row of T of a term.
+//! Standard errors of variances, shares and correlations by the delta method: `log sigma2_k = log s2 + log |T_k|^2`, T_k the row of T of a term, or of `A T` of combined ones.
 
+use super::combination::Combination;
 use super::estimates::SparseFit;
-use super::of_mix::Places;
 use crate::mix::fit::{ComponentErrors, Components};
 use faer::Mat;
 
-/// A fit, and where its effects are.
+/// A fit, and its effects with their rows.
 pub(super) struct TermErrors<'f> {
     found: &'f SparseFit,
-    places: &'f Places,
+    effects: &'f Combination<'f>,
+    rows: Vec<Vec<f64>>,
 }
 
 impl<'f> TermErrors<'f> {
-    pub(super) fn new(found: &'f SparseFit, places: &'f Places) -> Self {
-        Self { found, places }
+    pub(super) fn new(found: &'f SparseFit, effects: &'f Combination<'f>) -> Self {
+        let row = |k: usize| effects.row(&found.best.factors, k);
+        Self {
+            rows: (0..effects.places.len()).map(row).collect(),
+            found,
+            effects,
+        }
     }
 
-    /// Row and column in T of a term's effect of a free entry; `None`: of another effect, or log s2.
-    fn entry(&self, i: usize, r: usize) -> Option<(usize, usize)> {
-        let entry = self.found.free.get(i).filter(|entry| entry.0 == r)?;
-        Some((entry.1, entry.2))
-    }
-
-    fn inner(&self, r: usize, a: usize, b: usize) -> f64 {
-        let t = &self.found.best.factors[r];
-        (0..t.ncols()).map(|c| t[(a, c)] * t[(b, c)]).sum()
+    fn inner(&self, k: usize, l: usize) -> f64 {
+        self.rows[k].iter().zip(&self.rows[l]).map(|(a, b)| a * b).sum()
     }
 
     /// Of a function with this slope in each free entry, and in log s2, the last.
@@ -38,21 +37,27 @@ impl<'f> TermErrors<'f> {
         covariance.iter().zip(&s).map(row).sum::<f64>().sqrt()
     }
 
+    /// Slope of the row of effect k in free entry i: the column in which it is, and its size.
+    fn row_slope(&self, k: usize, i: usize) -> Option<(usize, f64)> {
+        let (places, &(r, row, column)) = (self.effects.places, self.found.free.get(i)?);
+        let of = places.iter().position(|place| *place == (r, row))?;
+        (places[k].0 == r).then(|| (column, self.effects.weight(k, of)))
+    }
+
     /// Slope of the logarithm of variance k, the residual's last, in parameter i.
     fn log_slope(&self, k: usize, i: usize) -> f64 {
         if i == self.found.free.len() {
             return 1.0;
         }
-        let Some(&(r, a)) = self.places.get(k) else { return 0.0 };
-        match self.entry(i, r) {
-            Some((row, column)) if row == a => 2.0 * self.found.best.factors[r][(a, column)] / self.inner(r, a, a),
-            _ => 0.0,
+        match self.rows.get(k).and_then(|row| Some((row, self.row_slope(k, i)?))) {
+            Some((row, (column, by))) => 2.0 * by * row[column] / self.inner(k, k),
+            None => 0.0,
         }
     }
 
     pub(super) fn of_components(&self, best: &Components) -> ComponentErrors {
         let value = best.variances();
-        let (count, total) = (self.places.len(), value.iter().sum::<f64>());
+        let (count, total) = (self.rows.len(), value.iter().sum::<f64>());
         let log_slope = |k: usize, i: usize| if value[k] > 0.0 { self.log_slope(k, i) } else { 0.0 };
         let known = |k: usize, slope: &dyn Fn(usize) -> f64| if value[k] > 0.0 { self.error(slope) } else { f64::NAN };
         let mean_slope = |i: usize| (0..=count).map(|l| value[l] / total * log_slope(l, i)).sum::<f64>();
@@ -73,20 +78,18 @@ impl<'f> TermErrors<'f> {
 
     /// Of the correlations of terms of one effect; not a number for others.
     pub(super) fn of_correlations(&self) -> Mat<f64> {
-        Mat::from_fn(self.places.len(), self.places.len(), |k, l| {
-            let ((r, a), (s, b)) = (self.places[k], self.places[l]);
-            let size = (self.inner(r, a, a) * self.inner(s, b, b)).sqrt();
-            if r != s || a == b || size == 0.0 {
+        let places = self.effects.places;
+        Mat::from_fn(places.len(), places.len(), |k, l| {
+            let size = (self.inner(k, k) * self.inner(l, l)).sqrt();
+            if places[k].0 != places[l].0 || k == l || size == 0.0 {
                 return f64::NAN;
             }
-            let (t, rho) = (&self.found.best.factors[r], self.inner(r, a, b) / size);
-            let beside =
-                |own: usize, other: usize, c: usize| t[(other, c)] / size - rho * t[(own, c)] / self.inner(r, own, own);
-            self.error(&|i| match self.entry(i, r) {
-                Some((row, c)) if row == a => beside(a, b, c),
-                Some((row, c)) if row == b => beside(b, a, c),
-                _ => 0.0,
-            })
+            let rho = self.inner(k, l) / size;
+            let beside = |own: usize, other: usize, i: usize| match self.row_slope(own, i) {
+                Some((c, by)) => by * (self.rows[other][c] / size - rho * self.rows[own][c] / self.inner(own, own)),
+                None => 0.0,
+            };
+            self.error(&|i| beside(k, l, i) + beside(l, k, i))
         })
     }
 }

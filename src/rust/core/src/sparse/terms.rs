@@ -1,6 +1,7 @@
 //! A fit of effects of levels, in terms of the effects of a [`MixModel`].
 
 use super::Precision;
+use super::combination::Combination;
 use super::estimates::{SparseFit, SparseOptimum};
 use super::fit::fit_if;
 use super::of_mix::{Places, TermModel};
@@ -14,13 +15,13 @@ use crate::mix::fit::{Components, MixFit};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::monitor::Monitor;
 use crate::runtime::parallel::Workers;
-use faer::{Mat, Par};
+use faer::{Mat, MatRef, Par};
 
 /// A fit of several effects, some of which may be correlated.
 pub struct TermFit {
     /// Its variances and all that goes with them.
     pub mix: MixFit,
-    /// T with `s2 T T'` the covariance of all effects, over that of their levels.
+    /// T with `s2 T T'` the covariance of all effects, over that of their levels; lower triangular unless effects are combined.
     pub relative: Mat<f64>,
     /// Standard errors of the correlations.
     pub correlation: Mat<f64>,
@@ -39,14 +40,16 @@ pub fn fit_mix(
     let terms = TermModel::new(model, &[], None, Par::Seq)?;
     let (levels, places) = terms.levels();
     let found = fit_if(&levels, method, threads, monitor, |problem| problem.is_identified())?;
-    Ok(found.map(|found| described(found, &terms, &places).mix))
+    Ok(found.map(|found| described(found, &terms, &Combination::new(&places, None)).mix))
 }
 
-/// The same of any effects. `blocks`: effects with the same number are correlated. `sigma2_e`: the residual variance of a row of weight 1, if it is known.
+/// The same of any effects. `blocks`: effects with the same number are correlated. `sigma2_e`: the residual variance of a row of weight 1, if it is known. `combined`: A, if variances and
+/// correlations are wanted of effects `b = A c` and not of those of the model, c, of the same levels; what is of single levels stays that of c.
 pub fn fit_terms(
     model: &MixModel<'_>,
     blocks: &[usize],
     sigma2_e: Option<f64>,
+    combined: Option<MatRef<'_, f64>>,
     method: Method,
     threads: usize,
     monitor: &mut dyn Monitor,
@@ -68,19 +71,24 @@ pub fn fit_terms(
         what: "the search for the covariances: the likelihood is flat along some of them, or rises as the residual variance tends to zero; leave terms out. It",
         iterations: 0,
     };
-    Ok(described(found.ok_or(none)?, &terms, &places))
+    Ok(described(
+        found.ok_or(none)?,
+        &terms,
+        &Combination::new(&places, combined),
+    ))
 }
 
-fn described(found: SparseFit, terms: &TermModel<'_>, places: &Places) -> TermFit {
-    let best = components(&found.best, places);
-    let errors = TermErrors::new(&found, places);
+fn described(found: SparseFit, terms: &TermModel<'_>, effects: &Combination<'_>) -> TermFit {
+    let places = effects.places;
+    let best = components(&found.best, effects);
+    let errors = TermErrors::new(&found, effects);
     let (of_components, correlation) = (errors.of_components(&best), errors.of_correlations());
     let mix = MixFit {
         errors: of_components,
         alpha: (0..places.len()).map(|k| alpha(&found, terms, places, k)).collect(),
         conditional: conditional(&found, places),
-        locals: found.locals.iter().map(|l| components(l, places)).collect(),
-        grid: found.grid.iter().map(|g| components(g, places)).collect(),
+        locals: found.locals.iter().map(|l| components(l, effects)).collect(),
+        grid: found.grid.iter().map(|g| components(g, effects)).collect(),
         // in the logarithm of a variance, which is twice that of T
         slope: 0.5 * found.slope,
         dropped: 0,
@@ -93,23 +101,25 @@ fn described(found: SparseFit, terms: &TermModel<'_>, places: &Places) -> TermFi
     TermFit {
         mix,
         correlation,
-        relative: relative(&found.best, places),
+        relative: relative(&found.best, effects),
     }
 }
 
-fn components(at: &SparseOptimum, places: &Places) -> Components {
-    let row = |r: usize, a: usize| (0..=a).map(|b| at.factors[r][(a, b)].powi(2)).sum::<f64>();
+fn components(at: &SparseOptimum, effects: &Combination<'_>) -> Components {
+    let size = |k: usize| effects.row(&at.factors, k).iter().map(|x| x * x).sum::<f64>();
     Components {
-        sigma2: places.iter().map(|&(r, a)| at.sigma2_e * row(r, a)).collect(),
+        sigma2: (0..effects.places.len()).map(|k| at.sigma2_e * size(k)).collect(),
         sigma2_e: at.sigma2_e,
         log_lik: at.log_lik,
     }
 }
 
-fn relative(at: &SparseOptimum, places: &Places) -> Mat<f64> {
+fn relative(at: &SparseOptimum, effects: &Combination<'_>) -> Mat<f64> {
+    let places = effects.places;
+    let rows: Vec<Vec<f64>> = (0..places.len()).map(|k| effects.row(&at.factors, k)).collect();
+    let same = |k: usize, l: usize| places[k].0 == places[l].0;
     Mat::from_fn(places.len(), places.len(), |k, l| {
-        let ((r, a), (s, b)) = (places[k], places[l]);
-        if r == s { at.factors[r][(a, b)] } else { 0.0 }
+        if same(k, l) { rows[k][places[l].1] } else { 0.0 }
     })
 }
 

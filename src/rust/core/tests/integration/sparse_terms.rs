@@ -108,7 +108,7 @@ fn worlds() -> Vec<(&'static str, Mixed, Vec<usize>)> {
 
 fn fitted(world: &Mixed, blocks: &[usize], method: Method) -> TermFit {
     world
-        .with(|model| fit_terms(model, blocks, None, method, 1, &mut ()))
+        .with(|model| fit_terms(model, blocks, None, None, method, 1, &mut ()))
         .unwrap()
 }
 
@@ -271,13 +271,13 @@ fn a_singular_kernel_and_a_term_that_x_explains_are_named() {
     let w = Mat::from_fn(10, 4, |i, j| noise(52, i, j));
     let singular = Mixed::new(6, n, 1, terms(n, 10, 2, &Own::Dense(&w * w.transpose())));
     let refused = singular
-        .with(|model| fit_terms(model, &[0, 0], None, Method::Reml, 1, &mut ()))
+        .with(|model| fit_terms(model, &[0, 0], None, None, Method::Reml, 1, &mut ()))
         .err();
     assert!(matches!(refused, Some(Error::SingularKernel { .. })));
     let mut fixed = Mixed::new(7, n, 3, terms(n, 3, 2, &Own::Identity(3)));
     (0..n).for_each(|i| (0..3).for_each(|j| fixed.x[(i, j)] = f64::from(i % 3 == j)));
     let gone = fixed
-        .with(|model| fit_terms(model, &[0, 0], None, Method::Reml, 1, &mut ()))
+        .with(|model| fit_terms(model, &[0, 0], None, None, Method::Reml, 1, &mut ()))
         .err();
     assert!(matches!(gone, Some(Error::Vanishes { .. })));
 }
@@ -288,7 +288,7 @@ fn a_known_residual_variance_is_held() {
         for method in METHODS {
             let s2 = 0.31;
             let fit = world
-                .with(|model| fit_terms(model, &blocks, Some(s2), method, 1, &mut ()))
+                .with(|model| fit_terms(model, &blocks, Some(s2), None, method, 1, &mut ()))
                 .unwrap();
             assert!(close(fit.mix.best.sigma2_e, s2, 1e-12), "{name}");
             let at = definition(&world, &covariance(&fit), s2, method);
@@ -304,6 +304,41 @@ fn a_known_residual_variance_is_held() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn variances_of_combined_effects_are_those_of_their_own_fit() {
+    for ((name, world, blocks), (_, mut moved, _)) in worlds().into_iter().zip(worlds()) {
+        let count = blocks.len();
+        let mut a: Mat<f64> = Mat::identity(count, count);
+        for k in (1..count).filter(|&k| blocks[k] == 0) {
+            let shift = 0.4 + 0.3 * k as f64;
+            a[(0, k)] = -shift;
+            moved.terms[k].z.iter_mut().for_each(|z| *z -= shift);
+        }
+        for method in METHODS {
+            let own = fitted(&world, &blocks, method);
+            let combined = moved
+                .with(|model| fit_terms(model, &blocks, None, Some(a.as_ref()), method, 1, &mut ()))
+                .unwrap();
+            let same = |x: f64, y: f64| (x.is_nan() && y.is_nan()) || close(x, y, 2e-4);
+            let all = |x: &[f64], y: &[f64]| x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(*x, *y));
+            let (one, other) = (&own.mix, &combined.mix);
+            assert!(close(one.best.log_lik, other.best.log_lik, 1e-9), "{name}");
+            assert!(all(&one.best.sigma2, &other.best.sigma2), "{name}");
+            assert!((covariance(&own) - covariance(&combined)).norm_max() < 1e-4, "{name}");
+            assert!(all(&one.errors.sigma2, &other.errors.sigma2), "{name}");
+            assert!(all(&one.errors.h2, &other.errors.h2), "{name}");
+            assert!(all(&one.errors.delta, &other.errors.delta), "{name}");
+            let correlation = |fit: &TermFit| {
+                fit.correlation
+                    .col_iter()
+                    .flat_map(|c| c.iter().copied().collect::<Vec<_>>())
+                    .collect::<Vec<f64>>()
+            };
+            assert!(all(&correlation(&own), &correlation(&combined)), "{name}");
         }
     }
 }
