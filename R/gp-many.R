@@ -27,6 +27,7 @@
 #' @param object,x a fit of many responses with a [gp()] term.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param newdata,re.form,se.fit,allow.new.levels,random.only,na.action see [predict.fastlmm_gp()].
+#' @param interval,level see [predict.fastlmm()].
 #' @param type,scaled see [residuals.fastlmm()]; of `predict()` see [predict.fastlmm()].
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param newresp not offered: fit again.
