@@ -61,10 +61,14 @@ model_parameters.fastlmm <- function(model, ci = 0.95, ci_method = NULL, effects
 }
 
 # Kenward and Roger's standard errors are larger; "residual" has the degrees of freedom of lme4.
+# With normal quantiles, those of "wald" and "residual" with the residual's degrees of freedom
+estimate_methods <- c("wald", "residual", "normal", "profile", "uniroot", "boot")
+
 method_table <- function(fit, method) {
   method <- tolower(if (is.null(method)) "wald" else method)
   if (method %in% c("kr", "kenward", "kenward-roger")) return(test_table(fit, "kenward-roger"))
   if (method == "satterthwaite") return(test_table(fit, method))
+  if (!method %in% estimate_methods) abort_fastlmm("method", paste0("degrees of freedom and intervals are not offered by \"", method, "\"; write one of \"wald\", \"residual\", \"profile\", \"boot\", \"satterthwaite\", \"kenward\""))
   table <- estimate_table(fit)
   df <- if (method %in% c("residual", "wald")) df.residual(fit) else Inf
   cbind(table[, 1:2, drop = FALSE], df = df, table[, "t value", drop = FALSE], `Pr(>|t|)` = 2 * pt(-abs(table[, "t value"]), df))
@@ -90,9 +94,10 @@ degrees_of_freedom.fastlmm <- function(model, method = NULL, ...) unname(method_
 
 #' @exportS3Method parameters::ci fastlmm
 #' @noRd
-ci.fastlmm <- function(x, ci = 0.95, method = NULL, ...) {
-  if (identical(method, "profile")) {
-    limits <- confint(x, kept_names(x), level = ci)
+ci.fastlmm <- function(x, ci = 0.95, method = NULL, iterations = 500, ...) {
+  if (length(ci) > 1) return(do.call(rbind, lapply(ci, function(one) ci.fastlmm(x, one, method, iterations, ...))))
+  if (length(method) == 1 && method %in% c("profile", "uniroot", "boot")) {
+    limits <- if (method == "boot") confint(x, kept_names(x), ci, method = "boot", nsim = iterations) else confint(x, kept_names(x), level = ci)
     return(data.frame(Parameter = kept_names(x), CI = ci, CI_low = unname(limits[, 1]), CI_high = unname(limits[, 2])))
   }
   table <- method_table(x, method)

@@ -177,6 +177,22 @@ test_that("performance, parameters", {
   expect_error(parameters::model_parameters(growth_pair()$ours, effects = "random"), class = "fastlmm_error_argument")
 })
 
+test_that("intervals are of the kind and the level that are asked for, or refused", {
+  skip_if_not_installed("parameters")
+  fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
+  both <- parameters::ci(fit, ci = c(0.5, 0.9))
+  expect_identical(nrow(both), 4L)
+  expect_equal(both$CI_high[3:4], parameters::ci(fit, ci = 0.9)$CI_high)
+  expect_error(parameters::ci(fit, method = "nonsense"), class = "fastlmm_error_method")
+  set.seed(1)
+  boot <- parameters::ci(fit, method = "boot", iterations = 40)
+  expect_gt(max(abs(boot$CI_low - parameters::ci(fit)$CI_low)), 1e-3)
+  new <- data.frame(Days = 0, Subject = "308")
+  found <- insight::get_predicted(fit, data = new, predict = "prediction")
+  expect_equal(unlist(attr(found, "ci_data")[c("CI_low", "CI_high")], use.names = FALSE), unname(predict(fit, new, interval = "prediction")[1, 2:3]))
+  expect_error(plot(fit, "profile"), class = "fastlmm_error_no_profile")
+})
+
 test_that("bbmle, xtable, kable", {
   pair <- growth_pair()
   smaller <- list(ours = fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, method = "ML"), theirs = lme4::refitML(update(pair$theirs, . ~ . - Sex)))
