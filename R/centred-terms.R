@@ -33,7 +33,7 @@ turned_model <- function(model, A) {
   model
 }
 
-turned_variances <- function(fit, A) replace(fit_variances(fit), "relative", list(triangular_root(solve(A, unname(relative_root(fit))))))
+turned_variances <- function(fit, A) replace(fit_variances(fit), "relative", list(triangular_root(solve(A, unname(relative_root(fit)), tol = 0))))
 
 # What keeps the intercepts: of their variable what the others leave
 intercept_rest <- function(model, A) {

@@ -52,3 +52,15 @@ test_that("type 3 of a fit with aliased coefficients, and what is no type, are r
   expect_error(anova(fit, fit, type = 2), "one fit", class = "fastlmm_error_anova")
   expect_equal(nrow(anova(fastlmm_fit(angle ~ 1 + (1 | replicate), lme4::cake), type = 3, ddf = "satterthwaite")), 0)
 })
+
+test_that("types of terms of transformed variables are those of the same columns under plain names", {
+  set.seed(1)
+  d <- data.frame(g = factor(rep(1:10, 6)), x = exp(rnorm(60)), a = factor(sample(c("p", "q", "r"), 60, TRUE)))
+  d$y <- rnorm(10)[d$g] + log(d$x) + rnorm(60)
+  d$lx <- log(d$x)
+  # not what is found here under the name of a variable
+  x <- rep(1:3, 20)
+  for (type in 1:3) for (ddf in c("none", "satterthwaite")) {
+    expect_equal(anova(fastlmm_fit(y ~ log(x) + a + (1 | g), d), type = type, ddf = ddf)[["F value"]], anova(fastlmm_fit(y ~ lx + a + (1 | g), d), type = type, ddf = ddf)[["F value"]])
+  }
+})

@@ -101,3 +101,11 @@ test_that("a triangular root has its matrix, and zeros where that is singular", 
   expect_equal(tcrossprod(triangular_root(R)), tcrossprod(R))
   expect_equal(triangular_root(0 * R), 0 * R)
 })
+
+test_that("degrees of freedom of slopes over seconds since 1970 are found", {
+  data <- years(1, 2000:2011, 0.3)
+  data$second <- data$yr * 3.15e7
+  far <- suppressMessages(fastlmm_fit(y ~ second + (1 + second | g), data))
+  near <- suppressMessages(fastlmm_fit(y ~ since + (1 + since | g), data))
+  expect_equal(summary(far, df = "satterthwaite")$coefficients["second", "df"], summary(near, df = "satterthwaite")$coefficients["since", "df"], tolerance = 1e-3)
+})
