@@ -121,7 +121,8 @@ terms.fastlmm <- function(x, fixed.only = !random.only, random.only = FALSE, ...
 model.frame.fastlmm <- function(formula, fixed.only = FALSE, data = NULL, ...) {
   check_arguments(...)
   frame <- if (is.null(data)) formula$frame else frame_of(formula, data)
-  if (fixed.only) frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")] else frame
+  # with its terms a frame is taken as it is by model.matrix(): its columns are log(x), not x
+  if (fixed.only) structure(frame[vapply(as.list(attr(formula$terms, "variables"))[-1], deparse1, "")], terms = formula$terms) else frame
 }
 
 #' @rdname fastlmm-accessors

@@ -19,9 +19,12 @@ type_heading <- function(type, ddf) {
 }
 
 wald_row <- function(fit, L) {
-  value <- drop(L %*% fit$coefficients[fit$kept])
+  vcov <- L %*% unname(fit$vcov) %*% t(L)
+  # columns of a term may have units of their own
+  unit <- sqrt(diag(vcov))
+  value <- drop(L %*% fit$coefficients[fit$kept]) / unit
   npar <- nrow(L)
-  mean_square <- drop(crossprod(value, solve(L %*% unname(fit$vcov) %*% t(L), value, tol = 0))) / npar
+  mean_square <- drop(crossprod(value, solve(vcov / outer(unit, unit), value))) / npar
   data.frame(npar = npar, `Sum Sq` = mean_square * npar * fit$sigma2_e, `Mean Sq` = mean_square * fit$sigma2_e, `F value` = mean_square, check.names = FALSE)
 }
 
@@ -56,9 +59,7 @@ marginal_hypotheses <- function(X, term, fit) {
   used <- names(fit$contrasts)
   if (length(used) == 0) return(function(k) diag(ncol(X))[term == k, , drop = FALSE])
   if (length(fit$kept) < length(fit$coefficients)) abort_anova("type = 3 weights the levels of other factors equally, which needs data that determine all coefficients: some are aliased (levels that do not meet, or columns given twice); types 1 and 2 do without")
-  # with its terms a frame is taken as it is: its columns are log(x), not x
-  terms <- stats::delete.response(fit$terms)
-  coded <- stats::model.matrix(terms, structure(model.frame(fit, fixed.only = TRUE), terms = terms), contrasts.arg = structure(rep(list("contr.sum"), length(used)), names = used))
+  coded <- stats::model.matrix(stats::delete.response(fit$terms), model.frame(fit, fixed.only = TRUE), contrasts.arg = structure(rep(list("contr.sum"), length(used)), names = used))
   map <- qr.coef(qr(unname(coded), LAPACK = TRUE), X)
   at <- attr(coded, "assign")
   function(k) map[at == k, , drop = FALSE]

@@ -59,16 +59,17 @@ response_null_space <- function(fit, j) {
 
 # TRUE for rows of X (all columns, aliased ones too) with x'N = 0, relative to the size of the terms of that sum; of a fit of many responses
 # rows x responses. NULL: all are.
-estimable_rows <- function(fit, X) {
+estimable_rows <- function(fit, X, size = rep(1, nrow(X))) {
   if (is.null(fit$null_space)) return(NULL)
-  if (!inherits(fit, "fastlmm_mlm")) return(in_row_space(X, fit$null_space))
-  inside <- lapply(fit$null_space$spaces, function(N) in_row_space(X, N))
+  if (!inherits(fit, "fastlmm_mlm")) return(in_row_space(X, fit$null_space, size))
+  inside <- lapply(fit$null_space$spaces, function(N) in_row_space(X, N, size))
   of <- fit$null_space$of
   matrix(vapply(of, function(k) if (is.na(k)) rep(TRUE, nrow(X)) else inside[[k]], logical(nrow(X))), nrow(X))
 }
 
-in_row_space <- function(X, N) {
-  limit <- 1e-6 * abs(X) %*% abs(N) + rep(attr(N, "data"), each = nrow(X))
+# `size`: of each row over that of the rows of the data
+in_row_space <- function(X, N, size) {
+  limit <- 1e-6 * abs(X) %*% abs(N) + outer(size, attr(N, "data"))
   rowSums(abs(X %*% N) > limit) == 0
 }
 

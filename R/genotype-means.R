@@ -110,6 +110,9 @@ covariate_columns <- function(X, cell) {
 
 genotype_colours <- c("#1b4f72", "#e67e22", "#1e8449", "#8e44ad", "#c0392b", "#7f8c8d")
 
+# Distances of points from their places: the same picture each time, no random numbers
+genotype_jitter <- function(points, levels) 0.12 / max(1, length(levels) / 2) * ((seq_len(nrow(points)) * 0.618034) %% 1 * 2 - 1)
+
 # Places of values beside each other, one for each level of by
 genotype_places <- function(frame, levels) {
   at <- match(frame$value, sort(unique(frame$value)))
@@ -134,12 +137,9 @@ plot.fastlmm_genotypes <- function(x, xlab = "value of the candidate", ylab = at
 genotype_panel <- function(means, points, levels, term, xlab, ylab, col, by, ...) {
   values <- sort(unique(means$value))
   colour <- function(frame) if (is.null(levels)) col[1] else col[as.integer(frame$by)]
-  width <- 0.12 / max(1, length(levels) / 2)
-  # the same picture each time: no random numbers
-  jitter <- (seq_len(nrow(points)) * 0.618034) %% 1 * 2 - 1
   top <- range(points$y, means$conf.low, means$conf.high)
   if (!is.null(levels)) top[2] <- top[2] + 0.18 * diff(top)
-  plot(genotype_places(points, levels) + width * jitter, points$y, xlim = c(0.5, length(values) + 0.5), ylim = top, xaxt = "n", xlab = xlab, ylab = ylab, main = term, pch = 16, cex = 0.5, las = 1,
+  plot(genotype_places(points, levels) + genotype_jitter(points, levels), points$y, xlim = c(0.5, length(values) + 0.5), ylim = top, xaxt = "n", xlab = xlab, ylab = ylab, main = term, pch = 16, cex = 0.5, las = 1,
     col = grDevices::adjustcolor(colour(points), 0.35), ...)
   graphics::axis(1, seq_along(values), values)
   at <- genotype_places(means, levels)
@@ -160,7 +160,7 @@ autoplot.fastlmm_genotypes <- function(object, xlab = "value of the candidate", 
   places <- function(frame) cbind(as.data.frame(unclass(frame)), at = genotype_places(frame, levels), group = if (is.null(levels)) "" else frame$by)
   means <- places(object)
   points <- places(attr(object, "points"))
-  points$at <- points$at + 0.12 / max(1, length(levels) / 2) * ((seq_len(nrow(points)) * 0.618034) %% 1 * 2 - 1)
+  points$at <- points$at + genotype_jitter(points, levels)
   values <- sort(unique(means$value))
   gg("ggplot", means, gg_columns(x = "at", y = "estimate", colour = "group")) + gg("geom_point", gg_columns(y = "y"), points, alpha = 0.35, size = 0.8) + gg("geom_line", gg_columns(group = "group")) +
     gg("geom_pointrange", gg_columns(ymin = "conf.low", ymax = "conf.high"), linewidth = 1) + gg("scale_colour_manual", values = unname(rep_len(col, 6)), guide = if (is.null(levels)) "none" else "legend") +

@@ -64,3 +64,12 @@ test_that("types of terms of transformed variables are those of the same columns
     expect_equal(anova(fastlmm_fit(y ~ log(x) + a + (1 | g), d), type = type, ddf = ddf)[["F value"]], anova(fastlmm_fit(y ~ lx + a + (1 | g), d), type = type, ddf = ddf)[["F value"]])
   }
 })
+
+test_that("types do not depend on the units of a term's columns", {
+  set.seed(2)
+  d <- data.frame(g = factor(rep(1:10, 6)), a = gl(3, 1, 60), y = rnorm(60))
+  d$M <- matrix(rnorm(120), 60)
+  own <- anova(fastlmm_fit(y ~ M + a + (1 | g), d), type = 2)
+  d$M[, 2] <- 1e9 * d$M[, 2]
+  expect_equal(anova(fastlmm_fit(y ~ M + a + (1 | g), d), type = 2)[["F value"]], own[["F value"]])
+})

@@ -56,3 +56,20 @@ test_that("aliased coefficients are left out where the data determine the contra
   expect_error(contest(plain, diag(3), ddf = "none"), "ddf", class = "fastlmm_error_argument")
   expect_equal(contest(plain, c(0, 0, 0))$NumDF, 0)
 })
+
+test_that("contrasts of aliased columns are refused whatever their unit, and hypotheses that cannot hold", {
+  set.seed(1)
+  d <- data.frame(g = factor(rep(1:30, 4)), year = sample(1990:2020, 120, TRUE))
+  d$y <- rnorm(30)[d$g] + rnorm(120) + 0.1 * (d$year - 2005)
+  for (unit in c(1, 1e7, 1e-7)) {
+    d$t <- d$year * unit
+    d$t2 <- 2 * d$t
+    fit <- fastlmm_fit(y ~ t + t2 + (1 | g), d)
+    expect_error(contest(fit, c(0, 1, 0)), class = "fastlmm_error_contest")
+    expect_no_error(contest(fit, c(0, 1, 2)))
+  }
+  fit <- fastlmm_fit(y ~ year + (1 | g), d)
+  twice <- rbind(c(0, 1), c(0, 2))
+  expect_error(contest(fit, twice, rhs = c(0, 1)), class = "fastlmm_error_contest")
+  expect_equal(contest(fit, twice, rhs = c(0.1, 0.2)), contest(fit, c(0, 1), rhs = 0.1))
+})
