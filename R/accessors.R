@@ -1,39 +1,43 @@
-#' Read a fitted mixed model
+#' Extract components of a fitted mixed model
 #'
-#' The usual extractors. Numbers, shapes and names follow `lm` and `lme4`: with the identity kernel every one of them
-#' equals its counterpart on an `lmer` fit of the same model.
+#' The usual extractors. Values, shapes and names follow `lm` and `lme4`: with the identity kernel each equals its counterpart for an `lmer`
+#' fit of the same model.
 #'
 #' * `fixef()`: the fixed effects, `NA` for aliased columns as in `lm`; `add.dropped = FALSE` leaves these out, as `lme4` does.
-#' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`. `correlation = TRUE` adds the correlations as
-#'   attribute `correlation`. `full = TRUE`: the joint covariance of random and fixed effects, `b - predicted b` (all ids of K, in the order of `getME(fit, "b")`)
-#'   and `beta`, given the variances.
-#' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`; of a fit with `residual = ~ site` that of the first level, `sqrt(fit$residual$variance)` has all.
-#' * `logLik()`: the log-likelihood with all its constants. `df` counts the fixed effects that are in the model and the
-#'   variances; `nobs` is the number of rows, for REML too. The restricted likelihood is `lme4`'s and `nlme`'s, so
-#'   it is comparable between fits with the same fixed effects only; packages that subtract `log|X'X|` differ by half of
-#'   that. `REML = FALSE` on a REML fit gives the likelihood at the REML values of the variances' ratios, as `lme4` does. `AIC()` and
-#'   `BIC()` work from it.
-#' * `deviance()`: minus twice the log-likelihood; for a REML fit the REML criterion, with a warning, as `lme4`.
-#' * `nobs()`, `df.residual()`: rows in the fit; rows minus all parameters.
-#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`: what the model was built from; `fixed.only = TRUE`
-#'   leaves the random terms out, `random.only = TRUE` the fixed ones. `terms()` is of the fixed part, unless `fixed.only = FALSE`. `model.matrix(type = "random")` is the
-#'   sparse incidence matrix `Z`. With `data` frame and matrix are those of other data, with the levels, contrasts and bases of the fit, as for `lm`.
+#' * `vcov()`: their covariance matrix; `complete = TRUE` gives aliased coefficients rows and columns of `NA`. `correlation = TRUE` adds the
+#'   correlations as attribute `correlation`. `full = TRUE`: the joint covariance, given the variances, of the prediction errors
+#'   `b - predicted b` (all ids of K, in the order of `getME(fit, "b")`) and of the estimates of `beta`.
+#' * `sigma()`: the residual standard deviation, `sqrt(sigma2_e)`. For a fit with `residual = ~ site` it is that of the first level;
+#'   `sqrt(fit$residual$variance)` has all of them.
+#' * `logLik()`: the log-likelihood with all constants. `df` counts the estimable fixed effects and the variances; `nobs` is the number of
+#'   rows, for REML too. The restricted likelihood is that of `lme4` and `nlme`, comparable only between fits with the same fixed effects;
+#'   packages that subtract `log|X'X|` differ by half of that. `REML = FALSE` on a REML fit gives the likelihood at the REML estimates of the
+#'   variance ratios, as in `lme4`. `AIC()` and `BIC()` are computed from it.
+#' * `deviance()`: minus twice the log-likelihood; for a REML fit the REML criterion, with a warning, as in `lme4`.
+#' * `nobs()`, `df.residual()`: number of rows used; that number minus the number of parameters.
+#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`: what the model was built from; `fixed.only = TRUE` leaves out the random terms,
+#'   `random.only = TRUE` the fixed ones. `terms()` gives the fixed part unless `fixed.only = FALSE`. `model.matrix(type = "random")` is the
+#'   sparse incidence matrix `Z`. With `data`, the frame and the matrix are those of other data, with the levels, contrasts and bases of the
+#'   fit, as for `lm`.
 #' * `weights()`: prior weights, ones where none were given; working weights are the same. The offset is `getME(fit, "offset")`.
-#' * `family()`: [gaussian()]. `isREML()`, `isLMM()`, `ngrps()` (ids with data, by grouping factor), `refitML()` (the same model by maximum likelihood), `REMLcrit()` (minus
-#'   twice the restricted log-likelihood): as `lme4`'s, whose fits are handed on to `lme4`.
+#' * `family()`: [gaussian()]. `isREML()`, `isLMM()`, `ngrps()` (number of ids with data, by grouping factor), `refitML()` (the same model by
+#'   maximum likelihood) and `REMLcrit()` (minus twice the restricted log-likelihood): as in `lme4`; fits by `lme4` are passed on to `lme4`.
 #'
 #' @param object,x,formula a fit by [fastlmm_fit()].
 #' @param complete give aliased coefficients rows and columns of `NA`?
 #' @param REML restricted likelihood? `NULL`: as the model was fitted.
-#' @param full,correlation the joint covariance of random and fixed effects? The correlations as well?
+#' @param full,correlation return the joint covariance of random and fixed effects? Add the correlations?
 #' @param add.dropped keep aliased coefficients, as `NA`?
-#' @param fixed.only,random.only leave the random terms out, or the fixed ones?
-#' @param env not used: [as.formula()] gives it. A formula of a fit has the environment that it was written in.
+#' @param fixed.only,random.only leave out the random terms, or the fixed ones?
+#' @param env not used; present because [as.formula()] passes it. The formula of a fit has the environment in which it was written.
 #' @param data other data for the frame or the matrix.
-#' @param use.fallback not used: `drop1()` gives it.
-#' @param type `"fixed"` for `X`, `"random"` for `Z`; of weights `"prior"` or `"working"`.
+#' @param use.fallback not used; present because `drop1()` passes it.
+#' @param type `"fixed"` for `X`, `"random"` for `Z`; for weights `"prior"` or `"working"`.
 #' @param ... not used; an unknown argument is an error.
-#' @return As the generics' own: a named vector, a matrix, a `logLik` object, a number, a formula, a data frame.
+#' @return What the generic usually returns: `fixef()` a named vector of p coefficients; `vcov()` and `model.matrix()` a matrix; `logLik()` an
+#'   object of class `logLik`; `sigma()`, `deviance()`, `nobs()`, `df.residual()` and `REMLcrit()` a number; `weights()` a vector with one
+#'   element per row; `formula()`, `terms()`, `model.frame()` and `family()` objects of these classes; `ngrps()` a named integer vector;
+#'   `isREML()` and `isLMM()` `TRUE` or `FALSE`; `refitML()` a fit.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' fixef(fit)

@@ -1,28 +1,38 @@
-#' Compare fits, or test the terms of one
+#' Compare fits, or test the terms of one fit
+#'
+#' With several fits, `anova()` gives likelihood-ratio tests; with one fit, tests of its fixed-effect terms. `drop1()`, `add1()` and
+#' [stats::step()] work through `extractAIC()`.
+#'
+#' The hypotheses of types 1, 2 and 3 are those of `lmerTest` (and SAS), whatever the contrasts of the factors. Type 1 with `ddf` is sequential
+#' for X alone, `lme4`'s without `ddf` for X weighted by the inverse covariance of the rows; the two agree for balanced data. A term contains
+#' another if it has the same numeric variables and more factors. Type 3 needs data that determine all coefficients of terms with factors (no
+#' empty cells); it is refused where some are aliased. See [contest()] for the tests, and for contrasts of your own.
+#'
+#' In a test of a variance the null hypothesis is on the boundary of the parameter space. The p-value of the likelihood-ratio test of a single
+#' variance is then conservative, by up to a factor of two; [test_variance()] is exact.
 #'
 #' @param object,fit a fit by [fastlmm_fit()].
-#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()].
-#'   `drop1()`, `add1()`: `test = "Chisq"` and the like. `extractAIC()`: not used.
-#' @param refit fit REML fits again by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
-#'   the same fixed effects, so that `FALSE` is refused for others.
-#' @param type of one fit: 1 tests each term after those before it, 2 each after all that do not contain it, 3 each after all others, its means weighted equally over the levels of other factors; see below.
-#' @param ddf of one fit: degrees of freedom of F tests, none (no p-values), `"satterthwaite"` or `"kenward-roger"`, as for [summary.fastlmm()]; in any capitals.
-#' @param model.names names for the rows; if not given, the names of the arguments or what was written for them.
-#' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the weight of a parameter.
-#' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`'s: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and `Chisq`,
-#'   `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the row before, rows in the order of their number of parameters. Of one fit: a row for each term. With `type = 1` and without `ddf` that is the
-#'   sequential decomposition, `npar`, `Sum Sq`, `Mean Sq`, `F value`, as `lme4` gives it. With `ddf` the columns are those of `lmerTest`: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`.
-#'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood; by it [stats::drop1()], [stats::add1()] and [stats::step()] work, on the fixed effects.
-#'   `drop1()` and `add1()` compare fits of the rows and kernels that are stored in the fit, whatever has become of the data since.
+#' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]. `drop1()`, `add1()`: further arguments such as
+#'   `test = "Chisq"`. `extractAIC()`: not used.
+#' @param refit refit REML fits by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
+#'   the same fixed effects, so `FALSE` is refused for others.
+#' @param type for one fit: 1 tests each term adjusted for those before it, 2 adjusted for all terms that do not contain it, 3 adjusted for all
+#'   others, with equal weights for the levels of other factors.
+#' @param ddf for one fit: denominator degrees of freedom of the F tests, `"none"` (no p-values), `"satterthwaite"` or `"kenward-roger"`, as
+#'   for [summary.fastlmm()]; case is ignored.
+#' @param model.names names for the rows; by default the names of the arguments or the expressions given for them.
+#' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the penalty per parameter.
+#' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and
+#'   `Chisq`, `Df`, `Pr(>Chisq)` of the likelihood-ratio test against the previous row; rows are ordered by their number of parameters.
 #'
-#' The hypotheses of types 1, 2 and 3 are `lmerTest`'s (SAS's), whatever the contrasts that code the factors. Type 1 with `ddf` is sequential for X alone, `lme4`'s without `ddf` for X weighted by the covariance of the
-#' rows; the two are the same where data are balanced. A term contains another if it has the same numeric variables and more factors. Type 3 needs data that determine all coefficients of terms with factors (no empty
-#' cells): it is refused where some are aliased. See [contest()] for the tests, and for contrasts of your own.
+#'   `anova()` of one fit: a row for each term. With `type = 1` and without `ddf`, the sequential decomposition of `lme4`: `npar`, `Sum Sq`,
+#'   `Mean Sq`, `F value`. With `ddf` the columns are those of `lmerTest`: `Sum Sq`, `Mean Sq`, `NumDF`, `DenDF`, `F value`, `Pr(>F)`.
 #'
-#' A variance that is tested lies on the border of its range if the smaller model holds: the p-value of such a test of one variance is too large, up to twice; [test_variance()] is exact.
-#'
-#' Errors: `fastlmm_error_anova` for fits of different rows or responses, for what is no fit, and for restricted likelihoods of different fixed effects.
-#' Message `fastlmm_message_refit_ml` where fits are made again by maximum likelihood.
+#'   `extractAIC()`: the number of parameters and the AIC by maximum likelihood. `drop1()` and `add1()` compare fits to the rows and kernels
+#'   that are stored in the fit, even if the data have changed since.
+#' @section Errors and messages:
+#' `fastlmm_error_anova` for fits of different rows or responses, for an object that is not a fit, and for restricted likelihoods of different
+#' fixed effects. Message `fastlmm_message_refit_ml` where models are refitted by maximum likelihood.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
 #' anova(fit)

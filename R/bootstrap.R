@@ -1,23 +1,29 @@
 #' Parametric bootstrap
 #'
-#' Draws responses from the fit, fits the model to each, and keeps a statistic. With one random effect all responses share one decomposition of the kernel and are rotated together: a thousand fits cost a few.
-#' With several, or with [gp()], each is a fit, and other processes of a [future::plan()] take some of them. The draws depend on `seed` only.
+#' Draws responses from the fit, refits the model to each, and computes a statistic of each refit. With one random effect all responses share
+#' one decomposition of the kernel and are rotated together, so that a thousand refits cost about as much as a few separate ones. With several,
+#' or with [gp()], each draw is a separate fit, and these are distributed over the processes of a [future::plan()]. The draws depend on `seed`
+#' only.
 #'
-#' `statistic` is given the fit of each draw. Where it takes coefficients, variances, `logLik`, predicted effects and what follows from them, as `fixef()`, `VarCorr()`, `predict()`, `sigma()`, no further
-#' fit is needed. A statistic that asks for more, as `confint()` or `summary(df = )`, is told by a message and gets fits of their own, one by one.
+#' `statistic` is a function of the fit to each draw. If it uses coefficients, variances, `logLik`, predicted effects and what follows from
+#' them, such as `fixef()`, `VarCorr()`, `predict()`, `sigma()`, no further fitting is needed. A statistic that needs a complete fit, such as
+#' `confint()` or `summary(df = )`, is detected and gets separate fits, with a message.
 #'
 #' @param object a fit by [fastlmm_fit()].
-#' @param statistic a function of a fit that gives numbers, as many each time. `NULL`: all parameters that [confint.fastlmm()] has: standard deviations, `h2`, fixed effects.
+#' @param statistic a function of a fit that returns a numeric vector, always of the same length. `NULL`: all parameters of
+#'   [confint.fastlmm()]: standard deviations, `h2`, fixed effects.
 #' @param R number of draws.
-#' @param re.form as for [simulate.fastlmm()]: `NA` draws random effects anew, `NULL` keeps those of the fit.
-#' @param seed a number that makes the result repeatable; the state of R's generator is put back.
-#' @param progress show a bar? [progressr::handlers()] see its signals anyway.
+#' @param re.form as for [simulate.fastlmm()]: `NA` draws new random effects, `NULL` keeps those of the fit.
+#' @param seed a number that makes the result reproducible; the state of R's generator is restored.
+#' @param progress show a progress bar? Signals to [progressr::handlers()] are sent in any case.
 #' @param parm,level statistics by name or number, and confidence level.
-#' @param type `"perc"`: quantiles of the statistics; `"basic"`: quantiles of their differences from the estimate; `"norm"`: estimate less bias, plus and minus standard errors. Within the range of the parameter.
-#' @param x what `bootstrap()` gave.
+#' @param type `"perc"`: quantiles of the statistics; `"basic"`: quantiles of their differences from the estimate; `"norm"`: estimate minus
+#'   bias, plus and minus standard errors times normal quantiles. Limits are kept within the parameter space.
+#' @param x the value of `bootstrap()`.
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `fastlmm_bootstrap`, and of class `boot`, so that [boot::boot.ci()] reads it: `t0`, the statistic of the fit; `t`, R x statistics; `R`, `seed`, `failed` (draws without a fit or a
-#'   statistic, whose rows are `NA`), `sim`, `call`. `confint()`: a matrix. `as.data.frame()` of it has a column for each statistic.
+#' @return A list of class `fastlmm_bootstrap`, which is also of class `boot` so that [boot::boot.ci()] accepts it: `t0`, the statistic of the
+#'   fit; `t`, R x statistics; `R`, `seed`, `failed` (number of draws without a fit or a statistic, whose rows are `NA`), `sim`, `call`.
+#'   `confint()`: a matrix. `as.data.frame()`: a column for each statistic.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' draws <- bootstrap(fit, R = 200, seed = 1)

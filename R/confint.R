@@ -1,22 +1,26 @@
 #' Confidence intervals
 #'
-#' Profile intervals are the values that a likelihood ratio test at `1 - level` does not reject, found to machine
-#' precision on the exact profile; see [profile.fastlmm()] for the criterion. A bound that lies on the border of the
-#' range is that border (`0`, `1` or `Inf`). Wald intervals exist for the fixed effects only: a normal approximation on
-#' a bounded parameter misleads, so the variances and `h2` are `NA` there, as in `lme4`. Aliased coefficients are `NA`,
-#' and so, with a warning, is what a degenerate fit leaves undefined. Fits with a residual variance for each level (`residual = ~ site`) have Wald and bootstrap intervals; their residual standard deviations are `.sigma.<level>`.
+#' Profile intervals contain the values that a likelihood-ratio test at level `1 - level` does not reject, found to machine precision on the
+#' exact profile; see [profile.fastlmm()] for the criterion. Where the interval reaches the boundary of the parameter space, its limit is that
+#' boundary (`0`, `1` or `Inf`). Wald intervals are for the fixed effects only: a normal approximation is misleading for a bounded parameter,
+#' so variances and `h2` are `NA`, as in `lme4`. Aliased coefficients are `NA`, and so, with a warning, is whatever a degenerate fit leaves
+#' undefined. Fits with a residual variance for each level (`residual = ~ site`) have Wald and bootstrap intervals; their residual standard
+#' deviations are called `.sigma.<level>`.
 #'
 #' @param object a fit by [fastlmm_fit()], or a profile of one.
 #' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
 #' @param level confidence level.
-#' @param method `"profile"`, `"Wald"`, `"boot"`: by [bootstrap()], whose intervals know that estimates on the border of their range are not normal; or `"exact"`: of `h2` alone (others are `NA`), all values
-#'   that an exact restricted likelihood-ratio test does not reject, see [test_variance()], for REML fits with one random effect. It has its level near 0 and 1, too, where the others have not.
-#' @param df degrees of freedom of Wald intervals, as for [summary.fastlmm()]: none for normal quantiles, or those of t with the standard errors that belong to them.
-#' @param nsim,boot.type,seed number of draws, type of interval and seed of the bootstrap, as [bootstrap()] has them; number of draws and seed of the exact tests.
-#' @param oldNames rows named `.sig01`, `.sigma`? `FALSE`: as `lme4` names them then, `sd_(Intercept)|id` and `sigma`.
+#' @param method `"profile"`; `"Wald"`; `"boot"`: by [bootstrap()], which respects that estimates near a boundary are not normal; or `"exact"`,
+#'   for `h2` only (others are `NA`): all values that an exact restricted likelihood-ratio test does not reject, see [test_variance()], for
+#'   REML fits with one random effect. Exact intervals have their nominal coverage near 0 and 1 too, where the others do not.
+#' @param df degrees of freedom of Wald intervals, as for [summary.fastlmm()]: `"none"` for normal quantiles, or a method for t quantiles with
+#'   the standard errors of that method.
+#' @param nsim,boot.type,seed for `"boot"`, number of draws, type of interval and seed, as in [bootstrap()]; for `"exact"`, number of draws and
+#'   seed of the tests.
+#' @param oldNames name rows `.sig01`, `.sigma`? `FALSE`: `sd_(Intercept)|id` and `sigma`, as `lme4` then does.
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two
-#'   columns named by their percentages.
+#' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two columns named by
+#'   their percentages.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' confint(fit)

@@ -1,25 +1,28 @@
 #' Test contrasts of fixed effects
 #'
-#' Tests of `L beta = rhs` with degrees of freedom, as of [summary.fastlmm()]: all rows of L together by an F test, or each by a t test. The arguments and columns are those of `lmerTest`'s
-#' `contest()`, whose generic takes these fits too.
+#' Tests of `L beta = rhs` with the degrees of freedom of [summary.fastlmm()]: all rows of L jointly by an F test, or each by a t test.
+#' Arguments and columns are those of `contest()` in `lmerTest`, whose generic also accepts these fits.
 #'
-#' The F tests are those of Fai and Cornelius (1996) with Satterthwaite's degrees of freedom, and those of Kenward and Roger (1997) with their covariance and their scale of F. Rows of L
-#' that are sums of others do not count. Satterthwaite's degrees of freedom of a joint test come from combinations of these rows that are uncorrelated and do not depend on how the rows or the columns of X are
-#' written; those of `lmerTest` depend on the rows that it is given, and may differ, by some thousandths on nearly balanced data and by a tenth for many contrasts of few rows. F is the same.
+#' The F tests are those of Fai and Cornelius (1996) with Satterthwaite's degrees of freedom, and those of Kenward and Roger (1997) with their
+#' adjusted covariance and scaled F statistic. Rows of L that are linear combinations of others are redundant and do not count. Satterthwaite's
+#' degrees of freedom of a joint test are computed from uncorrelated combinations of the rows, chosen so that they do not depend on how the
+#' rows or the columns of X are parameterised. Those of `lmerTest` depend on the rows that are given, and may differ by some thousandths on
+#' nearly balanced data and by a tenth for many contrasts of few rows. F is the same.
 #'
 #' @param model a fit by [fastlmm_fit()].
-#' @param L a matrix with a column for each coefficient, aliased ones too, or for each that is kept; a vector is one row.
-#' @param rhs what `L beta` is under the hypothesis, one number or one for each row.
-#' @param joint one F test of all rows? Or a t test of each.
+#' @param L a matrix with a column for each coefficient, including or excluding aliased ones; a vector is one row.
+#' @param rhs value of `L beta` under the null hypothesis, one number or one for each row.
+#' @param joint `TRUE`: one F test of all rows; `FALSE`: a t test of each.
 #' @param ddf degrees of freedom: `"satterthwaite"` or `"kenward-roger"`.
 #' @param level confidence level of the intervals of single contrasts.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame. A joint test has a row of `Sum Sq`, `Mean Sq` (F times the residual variance), `NumDF`, `DenDF`, `F value` and `Pr(>F)`; single ones have a row each of `Estimate`, `Std. Error`,
-#'   `df`, `t value`, `lower`, `upper` and `Pr(>|t|)`.
-#'
-#' Errors: `fastlmm_error_ddf` for fits without degrees of freedom (see [summary.fastlmm()]); `fastlmm_error_contest` for an L of another size or of contrasts that the data do not determine.
-#' @references Fai A. H.-T., Cornelius P. L. (1996). Approximate F-tests of multiple degree of freedom hypotheses in generalized least squares analyses of unbalanced split-plot experiments. *Journal of
-#'   Statistical Computation and Simulation* 54, 363-378.
+#' @return A data frame. A joint test has one row of `Sum Sq`, `Mean Sq` (F times the residual variance), `NumDF`, `DenDF`, `F value` and
+#'   `Pr(>F)`; single tests have a row each of `Estimate`, `Std. Error`, `df`, `t value`, `lower`, `upper` and `Pr(>|t|)`.
+#' @section Errors:
+#' `fastlmm_error_ddf` for fits without degrees of freedom (see [summary.fastlmm()]); `fastlmm_error_contest` for an L of the wrong size or
+#' with contrasts that are not estimable.
+#' @references Fai A. H.-T., Cornelius P. L. (1996). Approximate F-tests of multiple degree of freedom hypotheses in generalized least squares
+#' analyses of unbalanced split-plot experiments. *Journal of Statistical Computation and Simulation* 54, 363-378.
 #'
 #'   Kenward M. G., Roger J. H. (1997). Small sample inference for fixed effects from restricted maximum likelihood. *Biometrics* 53, 983-997.
 #' @examples

@@ -1,18 +1,21 @@
 #' Settings of a fit
 #'
-#' @param tolerance relative size of a negative eigenvalue of K, against the largest, up to which it is set to zero: the fit is that of the nearest positive semidefinite matrix, and a message tells the size where it
-#'   is more than rounding, `10 n eps` for an n x n kernel. Beyond it K is an error. `NULL`: `1e-6`, which takes kernels from files of ten digits (GEMMA's `.cXX.txt`) and in single precision (GCTA's `.grm.bin`).
-#' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")`, and where that is not set 2, or 1 on a machine with one core. More than there are
-#'   cores are taken as the cores, with the message `threads`.
-#'   The fit is the same for any number, to rounding.
-#' @param verbose say how many rows were left out for missing values, and how many ids K has beyond those of the data? Default
-#'   `getOption("fastlmm.verbose", FALSE)`. Messages about the fit itself, as that it lies on a boundary, always come.
-#' @param effects keep the coefficients of the random effects of many responses, m numbers a response for m ids with data (a factor kernel: for its
-#'   columns)? They are what `ranef()`, `fitted()` and `predict()` of such a fit read; without them it is smaller. Fits of one response keep them.
+#' @param tolerance largest relative size, compared with the largest eigenvalue of K, of a negative eigenvalue that is set to zero: the fit is
+#'   that of the nearest positive semidefinite matrix, and a message gives the size where it is more than rounding error, `10 n eps` for an n x
+#'   n kernel. A more negative eigenvalue is an error. `NULL`: `1e-6`, which accepts kernels read from files with ten digits (GEMMA's
+#'   `.cXX.txt`) or in single precision (GCTA's `.grm.bin`).
+#' @param threads number of threads. `NULL`: `getOption("fastlmm.threads")` or, where that is not set, 2 (1 on a machine with one core). A
+#'   number above the number of cores is reduced to it, with the message `threads`. The fit does not depend on the number of threads beyond
+#'   rounding.
+#' @param verbose report how many rows were left out for missing values, and how many ids of K have no data? Default
+#'   `getOption("fastlmm.verbose", FALSE)`. Messages about the fit itself, such as that it lies on a boundary, are always given.
+#' @param effects keep the coefficients of the random effects of a fit of many responses? These are m numbers per response for m ids with data
+#'   (for a factor kernel, one per column). `ranef()`, `fitted()` and `predict()` of such a fit need them; without them the fit is smaller.
+#'   Fits of one response always keep them.
 #' @return A list of class `fastlmm_control`.
-#'
-#' Errors: `fastlmm_error_control` for a tolerance that is not one number from 0 to 1 or a verbose or effects that is not `TRUE` or `FALSE`,
-#' `fastlmm_error_threads` for threads that are not a whole number of at least 1, or more than any machine has (65535).
+#' @section Errors:
+#' `fastlmm_error_control` for a tolerance that is not a single number from 0 to 1, or a `verbose` or `effects` that is not `TRUE` or `FALSE`;
+#' `fastlmm_error_threads` for a `threads` that is not a whole number from 1 to 65535.
 #' @seealso [fastlmm_fit()]
 #' @examples
 #' fastlmm_control(threads = 1)

@@ -1,90 +1,122 @@
 #' Fit a linear mixed model with a known kernel
 #'
-#' Fits `y ~ N(X beta + offset, sigma2 (Z K Z' + delta W^-1))` for a known covariance K between ids, by restricted or plain maximum likelihood.
-#' X is projected out, the kernel is decomposed once, and the likelihood of the one parameter `delta` that is left is searched over its
-#' whole range, both ends included. With several random effects, `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are
-#' searched, zeros included, from each valley of a grid over their shares.
+#' Fits `y ~ N(X beta + offset, sigma2 (Z K Z' + delta W^-1))` for a known covariance K between ids, by restricted (REML) or ordinary (ML)
+#' maximum likelihood. X is projected out and the kernel is decomposed once. This leaves a profiled likelihood in one parameter, `delta`, which
+#' is maximised over its whole range, boundaries included. With several random effects,
+#' `y ~ N(X beta + offset, sum_k sigma2_k Z_k K_k Z_k' + sigma2_e W^-1)`, all variances are estimated jointly, zero included: the search starts
+#' from every local optimum on a grid of their shares.
 #'
-#' Terms of one grouping factor behind a single bar, `(1 + x | id)`, are correlated: `Cov(b) = S (x) K` with any T x T covariance S, as in `lme4` where K is the identity. Such models, and several random effects without a kernel
-#' and with many levels, are fitted by penalised least squares. K must then be regular for the ids with data; there have to be more rows than effects where there is no K. Shares of variances are not given as `h2` in tables, since a variance of slopes depends on the unit of its variable.
+#' Terms of one grouping factor behind a single bar, `(1 + x | id)`, are correlated: `Cov(b) = S (x) K` (Kronecker product) with an
+#' unstructured T x T covariance S, as in `lme4`, where K is the identity. Such models, and models with several random effects, many levels and
+#' no kernel, are fitted by penalised least squares. K must then be nonsingular for the ids with data; without K there must be more rows than
+#' effects. Tables do not give shares `h2` for correlated terms, since the variance of a slope depends on the unit of its covariate.
 #'
-#' @param formula a table by [gp_accumulate()], or a formula: response, or a matrix of many (see [fastlmm_mlm]); fixed effects and random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope
-#'   for each id; `(1 + x || id)`, both, independent; `(1 + x | id)`, correlated, and `(0 + f | id)`, of a factor, a term for each of its levels with any covariance between them (unstructured); `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested; `gp(lon, lat)`, a Gaussian process over columns of data (see [gp()]). The ids may be `a:b` of two variables.
-#'   Fixed effects as for [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for the columns of
-#'   data but the response and the grouping variables. Without a random term K is a kernel over the rows of `data`.
+#' @param formula a formula, or a table made by [gp_accumulate()]. On the left, the response, or a matrix of many responses (see
+#'   [fastlmm_mlm]); on the right, fixed effects and random terms. Random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope for
+#'   each id; `(1 + x || id)`, both, independent; `(1 + x | id)`, both, correlated; `(0 + f | id)` for a factor f, an effect for each of its
+#'   levels with an unstructured covariance between them; `(1 | a) + (1 | b)`, crossed; `(1 | a / b)`, nested; `gp(lon, lat)`, a Gaussian
+#'   process over columns of the data (see [gp()]). The ids may be an interaction `a:b` of two variables. Fixed effects are written as for
+#'   [lm()]: `poly()`, `splines::ns()`, `offset()`, interactions, and `.` for all columns of the data except the response and the grouping
+#'   variables. Without a random term, K is a kernel over the rows of `data`.
 #' @param data data frame (or tibble, matrix with column names, list, environment) with a row for each observation; any number of rows for each
-#'   id, in any order. Variables that it lacks are looked up in the formula's environment.
-#' @param K covariance between ids up to the factor `sigma2`, m x m, of any positive unit, with dimnames (one of row and column names is enough): a
-#'   matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a data frame of numbers; or a list of one of those, named by the grouping variable,
-#'   `K = list(id = K)`; relationships by [kernel_markers()]; a factor of K by [kernel_lowrank()]; a pedigree, a tree or another sparse inverse by [kernel_pedigree()], [kernel_tree()], [kernel_precision()]; several of the same ids by [kernel_mix()]; or that of an interaction by [kernel_product()]. With several grouping factors the list
-#'   names those that have a kernel, and the others get the identity. Ids are matched by name, as character, never by position; 100000 matches `"1e+05"` too. K may have ids that data
-#'   lacks, which can be predicted; not the other way round. It must be finite, symmetric to `1e-6` of its largest value (beyond rounding the mean of both halves is
-#'   used, with a message), and positive semidefinite: negative eigenvalues down to `control$tolerance` of the largest are set to zero. It may be singular. A sparse `Matrix` of more than 10,000 ids in blocks, as of families, goes by the inverses of these, if they have one. `NULL`: the identity, and the fit equals `lme4::lmer()`.
-#'   Ids that are numbers are exact up to 2^53 and refused beyond. For a formula without a random term, names of K are row names of `data`; only there K may do without, with a row for each row of data.
-#'   Automatic row names (of a tibble; `.row_names_info(data) <= 0`) are no names, and names 1 to n of K, as `as.matrix(dist(x))` has them, only count its rows: they are row names of `data` where base R's
-#'   subsetting has kept numbers, else K must have a row for each row of data. Where names could mean two things an error of class `row_names` asks.
-#' @param method `"REML"` or `"ML"`. ML is the density of the response. With a kernel that is zero along a direction of X (a centred kernel and an intercept) that density grows without bound as `delta` tends to 0:
-#'   its best optimum inside is taken, as other programs do. Where there is none, that direction is left out, with the message `ml_null`; with several random effects, or with weights by which the direction
-#'   lies only partly in X, it is an error of class `ml_unbounded`: REML has a bound.
-#' @param weights prior weights, one for each row, not negative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0
-#'   are left out, those without a weight as `na.action` asks. Evaluated in `data`, as are `offset` and `subset`.
+#'   id, in any order. Variables not found in it are looked up in the environment of the formula.
+#' @param K covariance between ids up to the factor `sigma2`, m x m, on any positive scale, with dimnames (row or column names suffice). It can
+#'   be
+#'   * a matrix, a `Matrix` (dense, sparse, symmetric, diagonal) or a numeric data frame;
+#'   * a kernel made by [kernel_markers()] (relationships), [kernel_lowrank()] (a factor of K), [kernel_pedigree()], [kernel_tree()],
+#'     [kernel_precision()] (a sparse inverse), [kernel_mix()] (several kernels of the same ids) or [kernel_product()] (an interaction);
+#'   * a list of these named by grouping variable, `K = list(id = K)`; grouping factors that the list does not name get the identity;
+#'   * `NULL`: the identity, and the fit equals that of `lme4::lmer()`.
+#'
+#'   Ids are matched by name, as character strings, never by position; 100000 matches `"1e+05"` too, and numeric ids above 2^53, which a double
+#'   cannot hold exactly, are refused. K may have ids without data, which can be predicted; every id in the data must be in K. K must be
+#'   finite, symmetric to `1e-6` of its largest value (asymmetry beyond rounding is averaged out, with a message) and positive semidefinite:
+#'   negative eigenvalues down to `-control$tolerance` times the largest are set to zero. K may be singular. A sparse block-diagonal `Matrix`
+#'   of more than 10,000 ids, as of families, is used through the inverses of its blocks where they exist.
+#'
+#'   For a formula without a random term, the names of K are row names of `data`; only in this case may K be unnamed, with a row for each row
+#'   of the data. Automatic row names (those of a tibble; `.row_names_info(data) <= 0`) are not names. Names 1 to n of K, as
+#'   `as.matrix(dist(x))` has them, are treated as row names of `data` only where base R's subsetting has kept the original numbers; otherwise
+#'   K must have one row for each row of the data. Where names are ambiguous, an error of class `row_names` asks.
+#' @param method `"REML"` or `"ML"`. With a kernel that is zero along a direction of X (a centred kernel and an intercept) the ML likelihood
+#'   grows without bound as `delta` tends to 0. The fit then takes the best interior optimum, as other programs do. Where there is none, that
+#'   direction is left out, with the message `ml_null`; with several random effects, or with weights under which the direction lies only partly
+#'   in X, it is an error of class `ml_unbounded`. REML is bounded.
+#' @param weights prior weights, one for each row, nonnegative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0 are
+#'   left out; missing weights are treated as `na.action` says. `weights`, `offset` and `subset` are evaluated in `data`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
 #' @param subset rows to use.
-#' @param na.action what to do about missing values; [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`), [na.fail()]. The default is
-#'   `options(na.action =)`, as in `lm()`: [na.omit()] where nobody has set it.
+#' @param na.action what to do about missing values: [na.omit()], [na.exclude()] (fitted values and residuals are padded with `NA`) or
+#'   [na.fail()]. Default as in `lm()`: `options(na.action =)`, which is [na.omit()] unless set.
 #' @param contrasts list of contrasts, as for [model.matrix()].
-#' @param sigma2_e residual variance of a row of weight 1 where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances `vi`, as in a meta-analysis. It is held, and is no parameter of the fit (`df`); `h2`, prediction intervals and simulated rows of new data are those of a row of weight 1. Such fits go by penalised least squares, for which a kernel must be regular for the ids with data (error `singular_kernel`). Not offered with [gp()] or many responses. `NULL`: estimated.
-#' @param residual a residual variance for each level of a factor: `~ site`, a variable of `data`, or `~ site:year` of two. `sigma2_e` is then that of the first level, and `fit$residual` has `variance`, their `ratio` to the first and
-#'   `se`, by levels. Random effects may be any that are offered without it; not beside [gp()], `sigma2_e`, or several responses. Standard errors of all variances allow for all of them; profiles are refused, see [confint.fastlmm()] for what there is.
-#' @param control settings by [fastlmm_control()].
+#' @param sigma2_e residual variance of a row of weight 1, where it is known: `sigma2_e = 1` with `weights = 1 / vi` for sampling variances
+#'   `vi`, as in a meta-analysis. It is then fixed and does not count as a parameter of the fit (`df`); `h2`, prediction intervals and
+#'   simulated rows of new data are those of a row of weight 1. Such models are fitted by penalised least squares, for which a kernel must be
+#'   nonsingular for the ids with data (error `singular_kernel`). Not available with [gp()] or many responses. `NULL`: estimated.
+#' @param residual a separate residual variance for each level of a factor: `~ site`, a variable of `data`, or `~ site:year` of two. `sigma2_e`
+#'   is then that of the first level, and `fit$residual` has, by level, the `variance`, its `ratio` to the first and its `se`. All random
+#'   effects that are available without it may be used; not available with [gp()], `sigma2_e` or several responses. Standard errors of all
+#'   variances allow for their joint estimation. Profiles are not available; see [confint.fastlmm()] for the intervals that are.
+#' @param control settings made by [fastlmm_control()].
 #' @param relmat synonym of `K`.
 #' @param ... not used; an unknown argument is an error.
 #'
 #' @return
-#' A list of class `fastlmm`, of plain values only. With n rows, p columns of X of rank r, m ids with data:
+#' A list of class `fastlmm` that consists of plain values only. With n rows, p columns of X of rank r, m ids with data:
 #' \describe{
-#'   \item{coefficients}{p fixed effects, named; `NA` for columns that depend on others (tolerance 1e-7, as `lm()`)}
-#'   \item{vcov}{their covariance, r x r, aliased ones left out}
-#'   \item{null_space}{a basis N of the combinations of coefficients that change no fitted value, p x (p - r); `NULL` for X of full rank. A mean `x'beta` is determined
-#'     by the data where `x'N = 0`, see [predict.fastlmm()]}
-#'   \item{sigma2}{variance explained by K, in units of the response squared over those of K; one for each random effect, named}
-#'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. Of several random effects `delta` and `h2` have one
-#'     value each, `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
-#'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` at a boundary}
-#'   \item{logLik}{log-likelihood with all constants, equal to `lme4`'s and `nlme`'s for REML too; packages that subtract `log|X'X|` differ by half of it}
-#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the log-likelihood along `delta`, from the ridge before the optimum on where ML has no bound as `delta` tends to 0. Of several random effects: their shares `h2.<name>`, the
-#'     total variance `sigma2` and the log-likelihood at the points of the grid}
-#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`; of several random
-#'     effects `"variance 0: "` and which, which are in `zero` too),
-#'     `local` (data frame of all local optima, best first), `dropped` (directions of X that ML leaves out, where it has no optimum with them), `status`, `route`
-#'     (`"rotated"`; `"sparse"`: correlated terms, and several random effects without a kernel and with many levels, by penalised least squares; both give the same fit), of correlated terms `singular`, the groups whose covariance is}
-#'   \item{residual}{of fits with `residual`: list of `variance`, `ratio`, `se` by levels, `level` of each row, `prior` weights (`weights` of the fit are these over the ratios), `log_ratio_vcov`}
-#'   \item{relative}{of fits with correlated terms: T, lower triangular, with `sigma2_e T T'` the covariance of all effects of an id over that of the ids; [VarCorr()] has it by groups}
-#'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; and `id.A` for the part A of a
-#'     [kernel_mix()]. Each is a list of `name`, `part` in a mix, `ids` of K, `index` of the observed ones in it, `group` of each row, multiplier `z`, `kernel`, and
-#'     `alpha`, m numbers with which the predicted effects are `K[, index] alpha`}
+#'   \item{coefficients}{p fixed effects, named; `NA` for aliased columns (linearly dependent on others, tolerance 1e-7, as in `lm()`)}
+#'   \item{vcov}{their covariance, r x r, without aliased coefficients}
+#'   \item{null_space}{a basis N, p x (p - r), of the combinations of coefficients that change no fitted value; `NULL` for X of full rank. A
+#'     mean `x'beta` is estimable if `x'N = 0`, see [predict.fastlmm()]}
+#'   \item{sigma2}{variance explained by K, in squared units of the response divided by the units of K; one for each random effect, named}
+#'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. With several random effects `delta` and
+#'     `h2` have one value for each: `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
+#'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` on a boundary}
+#'   \item{logLik}{log-likelihood with all constants, equal to that of `lme4` and `nlme`, also for REML; packages that subtract `log|X'X|`
+#'     differ by half of that}
+#'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the profile log-likelihood along `delta`. Where ML is unbounded as `delta`
+#'     tends to 0, it starts at the minimum below the interior optimum. With several random effects: the shares `h2.<name>`, the total variance
+#'     `sigma2` and the log-likelihood at the grid points}
+#'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`;
+#'     with several random effects `"variance 0: "` and the names of those, which are also in `zero`), `local` (data frame of all local optima,
+#'     best first), `dropped` (number of directions of X that ML leaves out because it has no optimum with them), `status`, `route`
+#'     (`"rotated"`, or `"sparse"` for penalised least squares; both give the same fit) and, for correlated terms, `singular`, the groups whose
+#'     covariance matrix is singular}
+#'   \item{residual}{for fits with `residual`: list of `variance`, `ratio`, `se` by level, `level` of each row, `prior` weights (the `weights`
+#'     of the fit are these divided by the ratios), `log_ratio_vcov`}
+#'   \item{relative}{for fits with correlated terms: T, lower triangular, such that `sigma2_e T T'` is the covariance of all effects of an id,
+#'     up to K; [VarCorr()] gives it by group}
+#'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; `id.A` for part A of a
+#'     [kernel_mix()]. Each is a list of `name`, `part` of the mix, `ids` of K, `index` of the ids with data, `group` of each row, multiplier
+#'     `z` of each row, `kernel`, and `alpha`, m numbers such that the predicted effects are `K[, index] alpha`}
 #'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, nobs, rank, df}{what was fitted}
-#'   \item{status}{`"ok"`, or what is special about the likelihood: `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`, `"ml_border"`}
+#'   \item{status}{`"ok"`, or what is special about the likelihood: `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`,
+#'     `"ml_border"` (unbounded ML likelihood, interior optimum reported)}
 #' }
 #'
 #' @section Errors, warnings and messages:
-#' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages. Errors about K: `kernel_class`,
-#' `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`, `kernel_zero`, `ids_missing`,
-#' `unused_kernel`. About the formula: `formula`, `correlated_terms`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`. About data:
-#' `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`, `single_level`, `no_rows`, `one_group`,
-#' `memory`. About the model: `too_few_rows`, and `not_identifiable` where K is proportional to the identity once X is projected out and ids have one
-#' row each; with several random effects `alike`, where the variances of some of them or of the residual cannot be told apart, `explained`, where the response is explained exactly, and `scale`, for a variance that is too small or too large for a double. An error
-#' about one of several kernels says which.
+#' Each has a class, `fastlmm_error_<what>` under `fastlmm_error`, and likewise for warnings and messages.
+#' * Errors about K: `kernel_class`, `kernel_shape`, `kernel_names`, `kernel_ids`, `kernel_nonfinite`, `kernel_asymmetric`,
+#'   `kernel_not_positive`, `kernel_zero`, `ids_missing`, `unused_kernel`. An error about one of several kernels names it.
+#' * About the formula: `formula`, `correlated_terms`, `one_slope`, `nested`, `same_term`, `gp`, `no_random`.
+#' * About the data: `missing_variable`, `response_type`, `no_responses`, `nonfinite`, `constant_response`, `weights`, `offset`,
+#'   `single_level`, `no_rows`, `one_group`, `memory`.
+#' * About the model: `too_few_rows`; `not_identifiable`, where K is proportional to the identity once X is projected out and ids have one row
+#'   each; with several random effects `alike`, where some of the variances, the residual's included, cannot be distinguished, `explained`,
+#'   where the response is explained exactly, and `scale`, for a variance too small or too large for a double.
 #'
-#' An effect of which X leaves nothing, as `(1 | g)` beside a fixed effect `g`, has the warning `confounded`: the fit is that without it. Of several effects
-#' it is not among the random effects of the fit; the only one stays there, with `h2` missing.
+#' An effect that is confounded with X, such as `(1 | g)` beside a fixed effect `g`, gives the warning `confounded`: the fit is the one without
+#' it. Where there are other random effects it is dropped from the fit; an only effect is kept, with `h2` missing.
 #'
-#' A fit on a boundary is valid and comes with the message `boundary`: at `h2 = 0` K explains nothing and the estimates are those of `lm()`; at `h2 = 1`
-#' the residual variance is zero. Of several random effects any may have the variance zero: then the estimates are those of the model without it.
+#' A fit on a boundary is valid and gives the message `boundary`. At `h2 = 0` K explains nothing and the estimates are those of `lm()`; at
+#' `h2 = 1` the residual variance is zero. With several random effects any of them may have variance zero; the estimates are then those of the
+#' model without it.
 #'
-#' Above 5000 ids a message tells of the decomposition beforehand. The interrupt key and [setTimeLimit()] work at all times; of a search they wait for the step at hand.
+#' Above 5000 ids a message announces the decomposition. The interrupt key and [setTimeLimit()] work at all times; during a search they take
+#' effect after the current step.
 #' @references
-#' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
+#' Lippert, C., Listgarten, J., Liu, Y., Kadie, C. M., Davidson, R. I. and Heckerman, D. (2011) FaST linear mixed models for genome-wide
+#' association studies. Nature Methods 8, 833-835.
 #'
 #' Harville, D. A. (1977) Maximum likelihood approaches to variance component estimation and to related problems. JASA 72, 320-338.
 #' @seealso [summary.fastlmm()], [predict.fastlmm()], [confint.fastlmm()], [fastlmm_control()]

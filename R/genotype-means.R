@@ -1,22 +1,26 @@
 #' Means by genotype
 #'
-#' What a test of a candidate says is a slope; this is what lies behind it: the mean of the response for each of the candidate's values, as 0, 1 and 2 copies of an allele, at the means of the covariates, with the random effects of the
-#' null model. The model is fitted with a column for each value in place of a slope, its variances estimated anew; with `by` with a column for each value in each level, as for the environments of an interaction of gene and environment.
+#' A scan tests a slope. `genotype_means()` shows what lies behind it: the mean of the response for each value of the candidate, such as 0, 1
+#' and 2 copies of an allele, at the means of the covariates, with the random effects of the null model. The model is refitted, including its
+#' variances, with a column for each value instead of a slope; with `by`, a column for each value in each level, as for environments in a gene
+#' by environment interaction.
 #'
 #' @param fit a null model, as for [fastlmm_scan()], without [gp()].
 #' @param candidates as for [fastlmm_scan()].
-#' @param terms names or numbers of the candidates; `NULL`: all, up to 12. Each may have up to 6 values; round dosages before.
-#' @param by name of a factor, or of a variable of up to 6 values, of the data.
+#' @param terms names or numbers of the candidates; `NULL`: all, up to 12. Each may have up to 6 values; round dosages first.
+#' @param by name of a factor, or of a variable with up to 6 values, in the data.
 #' @param level confidence level.
-#' @param data data frame of `by`, the fit's own if not given.
-#' @param x,object what `genotype_means()` gave.
-#' @param xlab,ylab labels of the axes.
+#' @param data data frame that contains `by`; by default that of the fit.
+#' @param x,object the value of `genotype_means()`.
+#' @param xlab,ylab axis labels.
 #' @param col colours of the levels of `by`.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame of class `fastlmm_genotypes`: `term`, `value`, `by` if asked for, `n` (rows), `estimate`, `std.error`, `conf.low`, `conf.high` (by t with rows less coefficients degrees of freedom), in the unit of the response. Rows where the
-#'   candidate is missing are left out. `plot()` and `autoplot()` draw a panel for each candidate: points are responses less what covariates and random effects explain, bars the intervals of the means.
-#'
-#'   Errors: those of [fastlmm_scan()] for candidates; `genotypes` for those with too many values, or with one.
+#' @return A data frame of class `fastlmm_genotypes`: `term`, `value`, `by` if given, `n` (rows), `estimate`, `std.error`, `conf.low`,
+#'   `conf.high` (t intervals; degrees of freedom are rows minus coefficients), in the unit of the response. Rows where the candidate is
+#'   missing are left out. `plot()` and `autoplot()` draw a panel for each candidate: points are responses minus what covariates and random
+#'   effects explain, bars are the intervals of the means.
+#' @section Errors:
+#' Those of [fastlmm_scan()] for candidates; `genotypes` for candidates with too many values, or with only one.
 #' @examples
 #' set.seed(1)
 #' ids <- paste0("i", 1:100)

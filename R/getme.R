@@ -1,32 +1,34 @@
-#' Components of a fit by `lme4`'s names
+#' Components of a fit by the names used in `lme4`
 #'
-#' `lme4`'s own `getME()` works on these fits as well.
+#' `getME()` of `lme4` works on these fits as well.
 #'
 #' | name | meaning |
 #' |---|---|
-#' | `X`, `K` | design of the fixed effects; kernel, of a [gp()] term the correlations between the rows |
-#' | `Z`, `Zt` | sparse incidence matrix of the random effects, a column for each id of K; its transpose |
+#' | `X`, `K` | design matrix of the fixed effects; kernel (for a [gp()] term the correlations between the rows) |
+#' | `Z`, `Zt` | sparse incidence matrix of the random effects, with a column for each id of K; its transpose |
 #' | `y`, `offset`, `weights` | response (offset not subtracted), offset, prior weights |
 #' | `fixef`, `beta` | fixed effects, with and without names |
 #' | `b`, `mu` | random effects of all ids of K; fitted values |
-#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, with `lme4`'s names; of correlated terms the entries of T, lower triangular, by columns |
-#' | `Lambda`, `Lambdat` | relative factor, `Lambda Lambda' = diag(theta_k^2 K_k)`, of correlated terms the Kronecker product of K and `T T'`; its transpose |
+#' | `theta`, `lower` | `sqrt(sigma2 / sigma2_e)` and its lower bound 0, named as in `lme4`; for correlated terms the entries of the lower triangular T, by columns |
+#' | `Lambda`, `Lambdat` | relative covariance factor, `Lambda Lambda' = diag(theta_k^2 K_k)`; for correlated terms the Kronecker product of factors of K and `T T'`; its transpose |
 #' | `Ztlist`, `Gp` | transposed incidence matrices, one for each random effect; where the columns of each random term begin in `Z` |
-#' | `n_rtrms`, `n_rfacs` | random effects; grouping factors |
-#' | `devcomp` | pieces of the criterion and the dimensions, as `lme4` has them: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
-#' | `sigma`, `lengthscale` | residual standard deviation; length scales, of fits with a [gp()] term |
+#' | `n_rtrms`, `n_rfacs` | numbers of random terms and of grouping factors |
+#' | `devcomp` | components of the criterion and dimensions, as in `lme4`: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
+#' | `sigma`, `lengthscale` | residual standard deviation; length scales of fits with a [gp()] term |
 #' | `sigma2`, `sigma2_e`, `delta`, `h2` | variance components, their ratio, heritability |
-#' | `flist`, `cnms` | grouping factor; name of the random term, by group |
-#' | `n`, `N`, `p`, `q`, `rank` | rows (twice), columns of X and of Z, rank of X |
-#' | `REML`, `is_REML` | rank of X for a REML fit, else 0; `TRUE` or `FALSE` |
+#' | `flist`, `cnms` | grouping factors; names of the random terms, by group |
+#' | `n`, `N`, `p`, `q`, `rank` | number of rows (twice), of columns of X and of Z, rank of X |
+#' | `REML`, `is_REML` | rank of X for a REML fit, otherwise 0; `TRUE` or `FALSE` |
 #'
-#' A process is a function, not an effect of ids: fits with a [gp()] term have none of `Z`, `Zt`, `b`, `Lambda`, `Lambdat`, `Ztlist`, `Gp`, `devcomp`, `flist` and `q`, and `"ALL"` leaves these out.
+#' A Gaussian process is a function, not a set of effects of ids: fits with a [gp()] term have no `Z`, `Zt`, `b`, `Lambda`, `Lambdat`,
+#' `Ztlist`, `Gp`, `devcomp`, `flist` or `q`, and `"ALL"` leaves these out.
 #'
-#' Correlated terms stand in `lme4`'s order, all terms of the first id, then those of the second. Several random terms stand in the order of the formula; `lme4` sorts them by their number of levels.
-#' All components here, and the rows of `VarCorr()` and `confint()`, keep that order: take them by name.
+#' Correlated terms stand in the order of `lme4`, all terms of the first id, then those of the second. Several random terms stand in the order
+#' of the formula, whereas `lme4` sorts them by their number of levels. This holds for all components here and for the rows of `VarCorr()` and
+#' `confint()`: select them by name.
 #'
-#' @param object a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
-#' @param name one or more of the names below; several, or `"ALL"`, give a list.
+#' @param object a fit by [fastlmm_fit()]; a fit by `lme4` is passed on to `lme4`.
+#' @param name one or more of the names in the table; several, or `"ALL"`, give a list.
 #' @param ... not used.
 #' @return The component, or a named list of components.
 #' @examples
@@ -232,14 +234,14 @@ abort_component <- function(unknown, known) {
   )
 }
 
-#' Is a random effect's variance zero?
+#' Is a variance estimated as zero?
 #'
-#' `TRUE` when the fit lies on the boundary `sigma2 = 0`, of several random effects when any of them does. Such a fit is valid: the estimates are those of the
-#' model without that effect, of `lm` if none is left.
+#' `TRUE` if the fit lies on the boundary `sigma2 = 0`; with several random effects, if any of them does; for correlated terms, if a covariance
+#' matrix is singular. Such a fit is valid: the estimates are those of the model without that effect, and of `lm` if none is left.
 #'
-#' @param x a fit by [fastlmm_fit()]; a fit of `lme4` is handed on to `lme4`.
-#' @param tol the ratio of standard deviations, random effect (with K scaled to mean diagonal 1) to residual, that
-#'   counts as zero.
+#' @param x a fit by [fastlmm_fit()]; a fit by `lme4` is passed on to `lme4`.
+#' @param tol threshold below which the ratio of the standard deviation of the random effect (with K scaled to mean diagonal 1) to that of the
+#'   residual counts as zero.
 #' @return `TRUE` or `FALSE`.
 #' @examples
 #' isSingular(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont))

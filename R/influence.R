@@ -1,32 +1,41 @@
-#' Leverage, standardised residuals and the influence of rows and ids
+#' Leverage, standardised residuals and influence of rows and ids
 #'
-#' What each row, or all rows of an id, do to the fit, in closed form: no model is fitted again. **The variances are held** at those of the fit; what is deleted changes the
-#' fixed effects, the predictions and their covariance, exactly as a fit of the other rows with these variances would (see the tests). Functions that estimate the variances anew
-#' for each deletion, as `lme4`'s `influence()`, give other numbers where a row or id matters to the variances.
+#' The effect of each row, or of all rows of an id, on the fit, in closed form: no model is refitted. **The variances are held fixed** at those
+#' of the fit. Deletion changes the fixed effects, the predictions and their covariances exactly as a fit of the other rows with these
+#' variances would. Functions that re-estimate the variances after each deletion, such as `influence()` in `lme4`, give other values where a
+#' row or id influences the variances.
 #'
 #' With `V` the covariance of the response, `R = sigma2_e W^-1` that of the residuals and `P = V^-1 - V^-1 X (X'V^-1 X)^-1 X'V^-1`:
 #'
-#' * `hatvalues()`: the diagonal of `I - R P`, the derivative of a fitted value (random effects included) in its response; as `lme4`.
-#' * `rstandard()`: Pearson residuals over `sigma sqrt(1 - h)`, as `lme4`; their variance is 1 given the variances.
-#' * `rstudent()`: the same with the scale of all variances estimated without the row, their ratios held. Given the ratios it has a t distribution with `n - p - 1` degrees of freedom; at `h2 = 0`
-#'   it is [stats::rstudent()] of `lm()`.
-#' * `cooks.distance()` of a fit: `r^2 h / ((1 - h) p)` with `r` the standardised residual, as `lme4`.
-#' * `influence()`: deletion of each row (`groups = NULL`), or of all rows of each level of a grouping factor, `groups = "id"`, or of any variable of the model frame. `dfbeta()`, `dfbetas()` and
-#'   `cooks.distance()` of the result, and of the fit for rows.
+#' * `hatvalues()`: the diagonal of `I - R P`, the derivative of a fitted value (random effects included) with respect to its response; as in
+#'   `lme4`.
+#' * `rstandard()`: Pearson residuals divided by `sigma sqrt(1 - h)`, as in `lme4`; their variance is 1 given the variances.
+#' * `rstudent()`: the same with the scale of all variances estimated without the row and their ratios fixed. Given the ratios it has a t
+#'   distribution with `n - p - 1` degrees of freedom; at `h2 = 0` it is [stats::rstudent()] of `lm()`.
+#' * `cooks.distance()` of a fit: `r^2 h / ((1 - h) p)`, where `r` is the standardised residual; as in `lme4`.
+#' * `influence()`: deletion of each row (`groups = NULL`), or of all rows of each level of a grouping factor, `groups = "id"`, or of any
+#'   variable of the model frame. `dfbeta()`, `dfbetas()` and `cooks.distance()` take its result, or a fit for the deletion of single rows.
 #'
-#' One effect, several, low rank, identity and kernels are served, and [gp()] by the kernel matrix (`basis = "exact"`); a process in Fourier space is refused (`fastlmm_error_influence`), as are
-#' fits without residual variance. With q columns of all random effects and n rows the cost is `n q^2`, or `n^3` where `q >= n`: less than the fit.
+#' All models are supported except [gp()] in Fourier space (use `basis = "exact"`) and fits without residual variance, which are refused
+#' (`fastlmm_error_influence`). With q columns of all random effects and n rows the cost is `n q^2`, or `n^3` where `q >= n`: less than that of
+#' the fit.
 #'
-#' @param model a fit by [fastlmm_fit()], or of `dfbeta()` and its like what `influence()` gave.
-#' @param groups `NULL`: each row; or the name of a grouping factor or of a variable of the model frame, or a vector with a value for each row of the fit.
-#' @param x,row.names,optional what `influence()` gave; the others as in [as.data.frame()], not used.
+#' @param model a fit by [fastlmm_fit()]; for `dfbeta()`, `dfbetas()` and `cooks.distance()` also the value of `influence()`.
+#' @param groups `NULL`: each row; or the name of a grouping factor or of a variable of the model frame, or a vector with a value for each row
+#'   of the fit.
+#' @param x,row.names,optional the value of `influence()`; the others as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
-#' @return `hatvalues()`, `rstandard()`, `rstudent()`, `cooks.distance()`: a vector, named by rows (or deleted groups), padded as `na.action` asks. `dfbeta()`: coefficients less those without the row, a row for each
-#'   deletion; `dfbetas()`: the same over the standard errors without it. `influence()`: a list of class `influence.fastlmm` with `deleted` (names), `size` (rows deleted), `dfbeta`, `vcov` (covariances of
-#'   the coefficients after each deletion, p x p x deletions), `cooks.distance` (`d' vcov^-1 d / p` with `d` the row of `dfbeta` and `vcov` of the fit), and `deletion.residuals` (response less the prediction
-#'   of the row by what is not deleted: leave-one-out, or leave-one-id-out; their mean square is that of cross-validation), named by rows. `as.data.frame()` has a row for each deletion.
+#' @return `hatvalues()`, `rstandard()`, `rstudent()`, `cooks.distance()`: a vector, named by row (or deleted group), padded as `na.action`
+#'   says. `dfbeta()`: the coefficients minus those after deletion, a row for each deletion; `dfbetas()`: the same divided by the standard
+#'   errors after deletion.
 #'
-#'   `NA` where a deletion leaves coefficients undetermined.
+#'   `influence()`: a list of class `influence.fastlmm` with `deleted` (names), `size` (number of rows deleted), `dfbeta`, `vcov` (covariances
+#'   of the coefficients after each deletion, p x p x deletions), `cooks.distance` (`d' vcov^-1 d / p`, with `d` the row of `dfbeta` and `vcov`
+#'   that of the fit), and `deletion.residuals`, named by row: the response minus its prediction from the rows that are not deleted. These are
+#'   leave-one-out or leave-one-id-out residuals; their mean square is the cross-validated prediction error. `as.data.frame()` has a row for
+#'   each deletion.
+#'
+#'   The values are `NA` where a deletion leaves coefficients that are not estimable.
 #' @references Christensen, R., Pearson, L. M. and Johnson, W. (1992) Case-deletion diagnostics for mixed models. Technometrics 34, 38-45.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)

@@ -1,23 +1,24 @@
 #' Decompose a kernel once, fit many models
 #'
-#' `fastlmm_decompose()` makes the eigendecomposition of a kernel, `kernel_eigen()` gives it, or one made elsewhere, to [fastlmm_fit()]. Fits with other
-#' responses and other fixed effects then cost time in proportion to `m^2` for m ids, where a fit with the matrix costs `m^3`.
+#' `fastlmm_decompose()` computes the eigendecomposition of a kernel; `kernel_eigen()` passes it, or one made elsewhere, to [fastlmm_fit()].
+#' Fits with other responses and other fixed effects then cost time proportional to `m^2` for m ids, whereas a fit with the matrix costs `m^3`.
 #'
-#' The decomposition is of use where every row of the data is an id of its own, no id of the decomposition is missing, and there are neither weights nor
-#' slopes: otherwise the covariance of the data has other eigenvectors. Such a model is fitted all the same, by a new decomposition, with the
-#' message `fastlmm_message_decomposed_anew`.
+#' The decomposition can be used where every row of the data is a different id, no id of the decomposition is missing, and there are neither
+#' weights nor slopes: otherwise the covariance of the data has other eigenvectors. Such a model is still fitted, by a new decomposition, with
+#' the message `fastlmm_message_decomposed_anew`.
 #'
 #' @param K kernel between ids as for [fastlmm_fit()], m x m with dimnames; or a factor by [kernel_lowrank()].
 #' @param tolerance relative size of a negative eigenvalue up to which it is set to zero, as in [fastlmm_control()].
-#' @param E a decomposition: by `fastlmm_decompose()`, by [eigen()] with row names set on the vectors, or a list of `values` and `vectors`. There may be fewer vectors
-#'   than ids: the kernel is zero along all others.
+#' @param E a decomposition: by `fastlmm_decompose()`, by [eigen()] with row names set on the vectors, or a list of `values` and `vectors`.
+#'   There may be fewer vectors than ids: the kernel is then zero in all other directions.
 #' @param x a decomposition.
 #' @param ... not used; an unknown argument is an error.
-#' @return `fastlmm_decompose()`: a list of class `fastlmm_decomposition`, of `values` (k, descending) and `vectors` (m x k, rows named by id) with
-#'   `K = vectors diag(values) vectors'`. `kernel_eigen()`: a kernel for `K = ` of [fastlmm_fit()], a factor as by [kernel_lowrank()] whose columns are
-#'   `vectors sqrt(values)`; `alpha` of the fit are their weights.
-#'
-#'   Errors: those of a kernel; `eigen` for a decomposition whose parts do not fit together, whose vectors are not orthonormal or whose values are negative.
+#' @return `fastlmm_decompose()`: a list of class `fastlmm_decomposition`, of `values` (length k, descending) and `vectors` (m x k, rows named
+#'   by id) with `K = vectors diag(values) vectors'`. `kernel_eigen()`: a kernel for the argument `K` of [fastlmm_fit()], a factor as by
+#'   [kernel_lowrank()] whose columns are `vectors sqrt(values)`; `alpha` in the fit holds their coefficients.
+#' @section Errors:
+#' Those of a kernel; `eigen` for a decomposition whose values and vectors do not match, whose vectors are not orthonormal or whose values are
+#' negative.
 #' @seealso [fastlmm_fit()], [kernel_lowrank()]
 #' @examples
 #' set.seed(1)

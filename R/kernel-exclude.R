@@ -1,18 +1,19 @@
-#' Take columns out of the kernel of a fit
+#' Remove columns from the kernel of a fit
 #'
-#' A fit with a kernel `W W'` is led over to the same model without some columns of W, with delta estimated anew: what a column explains of the
-#' response should not be tested against a kernel that holds the column itself (proximal contamination), nor a group of columns against one that
-#' holds the group. The decomposition of the fit serves all sets: each of c columns costs time in proportion to `c k^2` for k columns of W, whatever the
-#' number of rows.
+#' Updates a fit with a kernel `W W'` to the same model without some columns of W, with delta re-estimated. A marker should not be tested
+#' against a kernel that contains it (proximal contamination), nor a group of markers against a kernel that contains the group. The
+#' decomposition of the fit serves all sets: removing c columns costs time proportional to `c k^2` for k columns of W, whatever the number of
+#' rows.
 #'
-#' The rotated kernel without a column is diagonal plus rank one and is brought to diagonal form again by its secular equation. Where a set leaves less than
-#' a millionth of the kernel's size, and where W has as many columns as there are ids, the model is fitted anew.
+#' Removing one column leaves the rotated kernel diagonal plus a rank-one matrix; it is diagonalised again through its secular equation. Where
+#' a set leaves less than a millionth of the kernel's size, or where W has at least as many columns as there are ids, the model is fitted from
+#' scratch.
 #'
-#' @param fit a fit by [fastlmm_fit()] with one kernel by [kernel_lowrank()].
-#' @param columns columns of W to take out, by name or number; or a list of such sets, one for each result that is wanted.
-#' @return A fit by [fastlmm_fit()], equal to one with `kernel_lowrank(W[, -columns])`; for a list of sets a list of fits, with its names.
-#'
-#'   Errors: `exclude` for a fit without a factor or with several kernels, for columns that W does not have and for a set that leaves none.
+#' @param fit a fit by [fastlmm_fit()] with one kernel made by [kernel_lowrank()].
+#' @param columns columns of W to remove, by name or number; or a list of such sets, one for each result.
+#' @return A fit by [fastlmm_fit()], equal to one with `kernel_lowrank(W[, -columns])`; for a list of sets, a list of fits with its names.
+#' @section Errors:
+#' `exclude` for a fit without a factor or with several kernels, for columns that W does not have and for a set that leaves no column.
 #' @references
 #' Listgarten, J. and others (2012) Improved linear mixed models for genome-wide association studies. Nature Methods 9, 525-526.
 #' @seealso [kernel_lowrank()]

@@ -27,19 +27,23 @@ known_other_log_lik <- function(fit) {
   fit$logLik + if (is_reml(fit)) -difference else difference
 }
 
-#' Test of heterogeneity: do known variances explain how the rows differ?
+#' Test of heterogeneity with known sampling variances
 #'
-#' For fits with a known residual variance, `fastlmm_fit(weights = 1 / vi, sigma2_e = 1)`: a meta-analysis of estimates with sampling variances `vi`. The hypothesis is that all random effects have the variance zero, so that
-#' the rows differ by their fixed effects and their sampling errors alone.
+#' For fits with a known residual variance, `fastlmm_fit(weights = 1 / vi, sigma2_e = 1)`: a meta-analysis of estimates with sampling variances
+#' `vi`. The null hypothesis is that all random effects have variance zero, so that the rows differ only by their fixed effects and sampling
+#' errors.
 #'
-#' `"Q"` is Cochran's test: the weighted sum of squares about the fixed effects, chi-squared with n - p degrees of freedom under the hypothesis, exactly so for normal errors; its estimates are `H2 = Q / (n - p)` and
-#' `I2 = 1 - 1 / H2` (Higgins and Thompson 2002). `"LRT"` compares the (restricted, for REML) likelihoods of the fit and of the one without random effects. Zero is the border of the range: of one
-#' variance half of the distribution lies at zero and half is chi-squared with one degree of freedom, for many rows; of q variances and covariances the p-value is the bound that holds whatever they are, by the mean of the tails of q - 1 and q
-#' degrees of freedom (Perlman 1969), and is somewhat too large.
+#' `"Q"` is Cochran's test: the weighted residual sum of squares about the fixed effects, which for normal errors is exactly chi-squared with n -
+#' p degrees of freedom under the null hypothesis. Its estimates are `H2 = Q / (n - p)` and `I2 = 1 - 1 / H2` (Higgins and Thompson 2002).
+#' `"LRT"` is the (restricted, for REML) likelihood-ratio test of the fit against the one without random effects. The null hypothesis is on the
+#' boundary of the parameter space: for one variance the asymptotic null distribution is an equal mixture of a point mass at zero and
+#' chi-squared with one degree of freedom; for q variances and covariances the p-value is an upper bound, the mean of the tail probabilities
+#' with q - 1 and q degrees of freedom (Perlman 1969), and so is conservative.
 #'
 #' @param fit a fit by [fastlmm_fit()] with `sigma2_e`; others are refused (error `fastlmm_error_heterogeneity`).
 #' @param test `"Q"` or `"LRT"`.
-#' @return A list of class `htest`: `statistic`, `parameter` (degrees of freedom; number of variances and covariances), `p.value`, `estimate`.
+#' @return A list of class `htest`: `statistic`, `parameter` (degrees of freedom for `"Q"`, number of variances and covariances for `"LRT"`),
+#'   `p.value`, `estimate`.
 #' @references
 #' Cochran, W. G. (1954) The combination of estimates from different experiments. Biometrics 10, 101-129.
 #'

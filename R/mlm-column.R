@@ -1,15 +1,17 @@
-#' One response of many as a fit of its own
+#' Extract one response as a fit of its own
 #'
-#' Fits the column again, from what is stored: an ordinary fit, equal to that of [fastlmm_fit()] on the column alone, with profile, optimum and all methods.
-#' Only where the rows of the response lack levels of a factor do the columns of X differ: they are those of the fit of many.
+#' Refits the column from what is stored. The result is an ordinary fit, equal to that of [fastlmm_fit()] on the column alone, with profile,
+#' optimum and all methods. The columns of X differ only where the rows of the response lack levels of a factor: they are those of the joint
+#' fit.
 #'
 #' @param fit,x a fit of many responses ([fastlmm_mlm]).
 #' @param response name or number of a response.
-#' @param i for `[[`: the name of a response gives `extract_fit(x, i)`; anything else is an element of the list, and so is a name that both have.
+#' @param i for `[[`: the name of a response gives `extract_fit(x, i)`. Any other value gives an element of the list, as does a name that is
+#'   both a response and an element.
 #' @param ... further arguments of `[[` for lists.
-#' @return A fit of class `fastlmm`. Its warnings and messages come with it; a response that cannot be fitted is the error that its status names.
-#'
-#'   Errors: `fastlmm_error_response_name` if there is no such response.
+#' @return A fit of class `fastlmm`, with the warnings and messages of a single fit.
+#' @section Errors:
+#' `fastlmm_error_response_name` if there is no such response. For a response that cannot be fitted, the error that its status names.
 #' @examples
 #' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
 #' extract_fit(fit, "petal")

@@ -1,30 +1,33 @@
-#' Read a fit of many responses
+#' Extract components of a fit of many responses
 #'
-#' Vectors named by response and matrices with a column a response, in the order of the fit.
+#' The values are vectors named by response or matrices with a column for each response, in the order of the fit.
 #'
 #' @param object,x,formula,fit,fitted a fit of many responses ([fastlmm_mlm]); for `print()` also its summary.
-#' @param n how many responses to show.
-#' @param digits significant digits.
+#' @param n number of responses to print.
+#' @param digits number of significant digits.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param complete give aliased coefficients rows and columns of `NA`? `FALSE` leaves out those that are aliased in all responses.
-#' @param k penalty for a parameter.
+#' @param k penalty per parameter.
 #' @param parm `"h2"`, `"delta"`, or names of coefficients; `NULL`: `"h2"` and all coefficients.
 #' @param level confidence level.
-#' @param method only `"Wald"`: the profiles of single fits, by [extract_fit()], are better.
-#' @param REML as fitted, the only value there is; see [extract_fit()] for the other likelihood.
-#' @param use.fallback not used: [stats::step()] gives it.
-#' @param add.dropped,fixed.only,random.only,env,data,type,... see [fastlmm-accessors]; `add.dropped = FALSE` leaves out what is aliased in all responses.
+#' @param method only `"Wald"`; [extract_fit()] gives single fits, whose profile intervals are better.
+#' @param REML only the value of the fit; see [extract_fit()] for the other likelihood.
+#' @param use.fallback not used; present because [stats::step()] passes it.
+#' @param add.dropped,fixed.only,random.only,env,data,type,... see [fastlmm-accessors]; `add.dropped = FALSE` leaves out what is aliased in all
+#'   responses.
 #' @return
 #' * `coef()`, `fixef()`: p x q. `vcov()`: p x p x q.
 #' * `sigma()`, `logLik()`, `AIC()`, `BIC()`, `deviance()`, `nobs()`, `df.residual()`: a number for each response.
-#' * `as.data.frame()`: a row for each response, with `response`, `n`, `h2`, `se_h2`, `sigma2`, `sigma2_e`, `delta`, `logLik`, `status`, `boundary`; with several random
-#'   effects `h2`, `se_h2`, `sigma2` and `delta` have a column for each, as `h2.id`.
-#' * `summary()`: a list of class `summary.fastlmm_mlm` with that table, `coefficients` (an array, columns of X x (Estimate, Std. Error, t value) x responses) and counts of
-#'   status and boundary.
-#' * `confint()`: a data frame `response`, `term`, `estimate`, `lower`, `upper`. Intervals of `h2` and `delta` are Wald intervals of log delta; there are none at a boundary.
-#' * `tidy()`: the columns of [tidy.fastlmm()] after `response`: fixed effects, standard deviations, `h2` of each random effect. `glance()`: a row for each response; `h2` is the sum of the shares.
-#' * `anova()`, `drop1()`, `add1()`, `extractAIC()`, `augment()`, `profile()`: errors that send to [extract_fit()].
-#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`, `weights()`: as of a single fit.
+#' * `as.data.frame()`: a row for each response, with `response`, `n`, `h2`, `se_h2`, `sigma2`, `sigma2_e`, `delta`, `logLik`, `status`,
+#'   `boundary`; with several random effects `h2`, `se_h2`, `sigma2` and `delta` have a column for each effect, such as `h2.id`.
+#' * `summary()`: a list of class `summary.fastlmm_mlm` with that table, `coefficients` (an array, columns of X x (Estimate, Std. Error, t
+#'   value) x responses) and counts of status and boundary.
+#' * `confint()`: a data frame `response`, `term`, `estimate`, `lower`, `upper`. Intervals of `h2` and `delta` are Wald intervals on the scale
+#'   of log delta; on a boundary they are `NA`.
+#' * `tidy()`: `response` and the columns of [tidy.fastlmm()]: fixed effects, standard deviations, `h2` of each random effect. `glance()`: a
+#'   row for each response; `h2` is the sum of the shares.
+#' * `anova()`, `drop1()`, `add1()`, `extractAIC()`, `augment()`, `profile()`: an error that points to [extract_fit()].
+#' * `formula()`, `terms()`, `model.frame()`, `model.matrix()`, `weights()`: as for a single fit.
 #' @examples
 #' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
 #' summary(fit)
@@ -246,8 +249,8 @@ response_intervals <- function(term, fit, z) {
 }
 
 #' @rdname plot.fastlmm
-#' @param n how many responses of many to show, those with the largest `h2` first.
-#' @param xlab,ylab labels of the axes.
+#' @param n number of responses to show for a fit of many: those with the largest `h2`.
+#' @param xlab,ylab axis labels.
 #' @export
 plot.fastlmm_mlm <- function(x, level = 0.95, n = 50, xlab = "h2", ylab = "", ...) {
   read_arguments()

@@ -1,28 +1,30 @@
-#' Predictions, random effects and draws of many responses
+#' Predictions, random effects and simulations for many responses
 #'
-#' What [predict.fastlmm()], [ranef.fastlmm()], [residuals.fastlmm()], [VarCorr.fastlmm()] and [simulate.fastlmm()] do for one response, as matrices with a column a response.
+#' The counterparts of [predict.fastlmm()], [ranef.fastlmm()], [residuals.fastlmm()], [VarCorr.fastlmm()] and [simulate.fastlmm()] for fits of
+#' many responses. Results are matrices with a column for each response.
 #'
 #' `fitted()` and `residuals()` are `NA` where the response is missing; `predict()` without new data predicts these cells too.
 #'
 #' @param object,x a fit of many responses ([fastlmm_mlm]).
 #' @param newdata,re.form,se.fit,K,k_diag,allow.new.levels,random.only,na.action see [predict.fastlmm()].
-#' @param type,scaled see [residuals.fastlmm()]; of `predict()` see [predict.fastlmm()].
+#' @param type,scaled see [residuals.fastlmm()]; for `predict()` see [predict.fastlmm()].
 #' @param condVar add the conditional variances, ids x responses, as attribute `postVar`? It costs a factorisation of K for each response.
 #' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
-#' @param drop not used: there are matrices.
+#' @param drop not used: the effects are matrices already.
 #' @param whichel see [ranef.fastlmm()].
-#' @param sigma multiplies the standard deviations.
+#' @param sigma factor by which the standard deviations are multiplied.
 #' @param interval,level see [predict.fastlmm()].
 #' @param nsim,seed see [simulate.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
 #' @return
-#' * `fitted()`, `residuals()`, `predict()`: rows x responses; with `se.fit` a list of two such matrices, `fit` and `se.fit`, and the vector `residual.scale`; with `interval` of `fit`,
-#'   `lwr` and `upr`. Standard errors take a factorisation for each response.
+#' * `fitted()`, `residuals()`, `predict()`: rows x responses; with `se.fit` a list of two such matrices, `fit` and `se.fit`, and the vector
+#'   `residual.scale`; with `interval` a list of `fit`, `lwr` and `upr`. Standard errors take a factorisation for each response.
 #' * `ranef()`: a list with a matrix, ids x responses, for each random effect.
-#' * `VarCorr()`: a data frame `response`, `grp`, `var1`, `var2`, `vcov`, `sdcor`, a row a component.
-#' * `simulate()`: a list of `nsim` matrices, rows x responses, `NA` where the response is; responses are independent, as they are in the model. With `newdata` of its rows.
-#'
-#'   Errors: those of the single methods, and `fastlmm_error_no_effects` for a fit with `fastlmm_control(effects = FALSE)`.
+#' * `VarCorr()`: a data frame `response`, `grp`, `var1`, `var2`, `vcov`, `sdcor` with a row for each variance component.
+#' * `simulate()`: a list of `nsim` matrices, rows x responses, `NA` where the response is; responses are independent, as in the model. With
+#'   `newdata`, the rows are those of `newdata`.
+#' @section Errors:
+#' Those of the methods for single fits, and `fastlmm_error_no_effects` for a fit with `fastlmm_control(effects = FALSE)`.
 #' @examples
 #' fit <- fastlmm_fit(cbind(sepal = Sepal.Length, petal = Petal.Length) ~ Sepal.Width + (1 | Species), iris)
 #' head(fitted(fit))

@@ -1,19 +1,21 @@
-#' Many responses
+#' Fits of many responses
 #'
-#' With `cbind(a, b) ~ ...` or a matrix as response, [fastlmm_fit()] fits every column on its own: the same model, K and rows, other variances. The kernel
-#' is decomposed once for each pattern of missing cells, and all responses with that pattern are rotated and searched together; each optimum is as exact
-#' as that of a single fit. Nothing is assumed or estimated about covariances between responses.
+#' With `cbind(a, b) ~ ...` or a matrix as response, [fastlmm_fit()] fits every column separately: the same model, K and rows, with variances
+#' of its own. The kernel is decomposed once for each pattern of missing cells; all responses with that pattern are rotated and optimised
+#' together, each to the same accuracy as in a single fit. Covariances between responses are neither assumed nor estimated.
 #'
-#' A missing cell leaves its row out for that response only. Rows with missing values elsewhere, or without any response, are left out for all, as `na.action` says. Columns of X are
-#' made once, from all rows: where the rows of a response lack a level of a factor, the coefficient of that column is `NA`, as of any aliased one.
+#' A missing cell leaves out its row for that response only. Rows with missing covariates or ids, or without any response, are left out for all
+#' responses, as `na.action` says. X is built once, from all rows: where the rows of a response lack a level of a factor, the coefficient of
+#' that column is `NA`, as for any aliased column.
 #'
-#' A response that cannot be fitted is told by its `status` and stops nobody: its estimates are `NA`. `status` is that of a single fit (`"ok"`,
-#' `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`, `"ml_border"`), or what the error of the single fit is called: `"no_rows"` (all
-#' missing), `"constant_response"`, `"nonfinite"` (infinite cells), `"too_few_rows"`, `"one_group"`, `"not_identifiable"`, `"not_positive"`, `"ml_unbounded"`,
-#' `"scale"`, `"no_convergence"`. What concerns many responses is said once, with counts: warning `fastlmm_warning_responses`, messages
-#' `fastlmm_message_boundary`, `fastlmm_message_aliased` and `fastlmm_message_ml_null`.
+#' A response that cannot be fitted is marked by its `status` and does not affect the others: its estimates are `NA`. `status` is that of a
+#' single fit (`"ok"`, `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`, `"ml_border"`), or the class of the error
+#' that the single fit would give: `"no_rows"` (all cells missing), `"constant_response"`, `"nonfinite"` (infinite cells), `"too_few_rows"`,
+#' `"one_group"`, `"not_identifiable"`, `"not_positive"`, `"ml_unbounded"`, `"scale"`, `"no_convergence"`. Conditions that concern many
+#' responses are reported once, with counts: warning `fastlmm_warning_responses`, messages `fastlmm_message_boundary`,
+#' `fastlmm_message_aliased` and `fastlmm_message_ml_null`.
 #'
-#' Columns without a name are called `Y1`, `Y2`, ... by their place; names that occur twice are made unique, with the message `response_names`.
+#' Columns without a name are called `Y1`, `Y2`, ... by position; duplicated names are made unique, with the message `response_names`.
 #'
 #' With several random effects the columns are fitted one by one.
 #'
@@ -21,15 +23,20 @@
 #' \describe{
 #'   \item{coefficients}{p x q, `NA` for aliased columns}
 #'   \item{vcov}{their covariances, p x p x q}
-#'   \item{sigma2, sigma2_e, delta, h2, logLik}{vectors, named by response; with several random effects `sigma2`, `delta` and `h2` are matrices with a row each}
+#'   \item{sigma2, sigma2_e, delta, h2, logLik}{vectors named by response; with several random effects `sigma2`, `delta` and `h2` are matrices
+#'     with a row for each effect}
 #'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2` and, with one random effect, `log_delta`, of the same shapes}
-#'   \item{status, reason, boundary}{character vectors: see above; the error's message, or empty; `"none"`, `"h2 = 0"`, `"h2 = 1"`}
-#'   \item{nobs, rank, df, optima, dropped}{integer vectors: rows, rank of X, parameters, local optima, directions of X that ML leaves out}
-#'   \item{random}{as in a single fit, with `alpha` a matrix, m x q; `NULL` with `fastlmm_control(effects = FALSE)`. It takes as much memory as the responses
-#'     (8 m q bytes: 80 MB for 20,000 responses of 500 ids), and `ranef()`, `fitted()`, `residuals()` and `predict()` need it}
-#'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, kept}{what was fitted; `y` is n x q}
+#'   \item{status, reason, boundary}{character vectors: the status, see above; the message of the error, or an empty string; `"none"`,
+#'     `"h2 = 0"` or `"h2 = 1"`}
+#'   \item{nobs, rank, df, optima, dropped}{integer vectors: numbers of rows, rank of X, numbers of parameters, of local optima, and of
+#'     directions of X that ML leaves out}
+#'   \item{random}{as in a single fit, with `alpha` an m x q matrix; `NULL` with `fastlmm_control(effects = FALSE)`. It takes as much memory as
+#'     the predicted effects (8 m q bytes: 80 MB for 20,000 responses of 500 ids); `ranef()`, `fitted()`, `residuals()` and `predict()` need
+#'     it}
+#'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, kept}{what was fitted; `y` is n x
+#'     q}
 #' }
-#' The profiles of the likelihood are not kept: [extract_fit()] gives one response as an ordinary fit, with everything that there is about it.
+#' Likelihood profiles are not kept: [extract_fit()] gives one response as an ordinary, complete fit.
 #' @seealso [extract_fit()], [summary.fastlmm_mlm()], [predict.fastlmm_mlm()]
 #' @examples
 #' # six traits of 40 related individuals, some cells missing

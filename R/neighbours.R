@@ -1,37 +1,38 @@
 # What other packages of R ask of a fit. Their methods are registered when their packages are loaded; none is needed to install this one.
 
-#' Fits in other packages
+#' Use fits with other packages
 #'
-#' The functions of these packages take fits by [fastlmm_fit()]. Each package is looked for only when it is used.
+#' The functions of these packages accept fits by [fastlmm_fit()]. A package is loaded only when one of its functions is used.
 #'
-#' | package | what works | what to know |
+#' | package | what works | notes |
 #' |---|---|---|
 #' | `emmeans` | `emmeans()`, `contrast()`, `joint_tests()`, `emtrends()` | `ddf = "kenward-roger"` (the default, as for `lmer`), `"satterthwaite"` or `"asymptotic"` |
-#' | `multcomp` | `glht()`, with `mcp()` too | normal quantiles, as for `lmer`; `df =` for t quantiles |
-#' | `car` | `Anova()` of type II and III, `linearHypothesis()`, `deltaMethod()`, `vif()` | Wald chi-squared tests; F tests are [anova.fastlmm()]'s and [contest()]'s |
+#' | `multcomp` | `glht()`, also with `mcp()` | normal quantiles, as for `lmer`; `df =` for t quantiles |
+#' | `car` | `Anova()` of types II and III, `linearHypothesis()`, `deltaMethod()`, `vif()` | Wald chi-squared tests; for F tests see [anova.fastlmm()] and [contest()] |
 #' | `effects` | `Effect()`, `allEffects()`, `predictorEffects()` | of the fixed effects |
-#' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `insight::get_predicted()` of other data too, unless `include_random = TRUE` |
-#' | `insight` | `find_*()`, `get_*()`, `model_info()`, `is_mixed_model()`, `n_grouplevels()` | a `gp()` term counts among the fixed ones, as smooth terms do there |
-#' | `performance` | `r2()`, `icc()`, `model_performance()`, `check_singularity()`, `check_convergence()`, `check_collinearity()`; `check_model()` and `compare_performance()` know a fixed list of classes | the variance of an effect with a kernel is that of the rows, `sigma2` times the mean diagonal of `Z K Z'` |
-#' | `parameters` | `model_parameters()`, `standard_error()`, `p_value()`, `ci()` | `ci_method = "kenward"` or `"satterthwaite"` where [summary.fastlmm()] has them, else `"wald"` |
-#' | `lmtest` | `lrtest()`, `coeftest()`, `coefci()` | `lrtest()` makes REML fits again by maximum likelihood, with a message, since restricted likelihoods of different fixed effects are not comparable |
-#' | `bbmle` | `AICtab()`, `BICtab()`, `AICctab()`, `ICtab()` | of fits with the same fixed effects, or by maximum likelihood |
-#' | `sjPlot` | `plot_model()` of coefficients, `type = "pred"`, `"int"`, `"resid"`, `"diag"`; `tab_model()` | `type = "re"` and `"std"` know a fixed list of classes |
-#' | `MuMIn` | `AICc()`, `dredge()` of fits by maximum likelihood | not in Debian, so that what they ask is tested (`logLik()`, `nobs()`, `update()`, `getCall()`), not they |
-#' | `boot`, `RLRsim` | `boot.ci()` of [bootstrap()]; [test_variance()] is `exactRLRT()` | |
+#' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `insight::get_predicted()` for other data too, unless `include_random = TRUE` |
+#' | `insight` | `find_*()`, `get_*()`, `model_info()`, `is_mixed_model()`, `n_grouplevels()` | a `gp()` term counts as fixed, as smooth terms do there |
+#' | `performance` | `r2()`, `icc()`, `model_performance()`, `check_singularity()`, `check_convergence()`, `check_collinearity()` | the variance of an effect with a kernel is the mean over rows, `sigma2` times the mean diagonal of `Z K Z'`; `check_model()` and `compare_performance()` accept only a fixed list of classes |
+#' | `parameters` | `model_parameters()`, `standard_error()`, `p_value()`, `ci()` | `ci_method = "kenward"` or `"satterthwaite"` where [summary.fastlmm()] has them, otherwise `"wald"` |
+#' | `lmtest` | `lrtest()`, `coeftest()`, `coefci()` | `lrtest()` refits REML fits by maximum likelihood, with a message, since restricted likelihoods of different fixed effects are not comparable |
+#' | `bbmle` | `AICtab()`, `BICtab()`, `AICctab()`, `ICtab()` | for fits with the same fixed effects, or by maximum likelihood |
+#' | `sjPlot` | `plot_model()` of coefficients, `type = "pred"`, `"int"`, `"resid"`, `"diag"`; `tab_model()` | `type = "re"` and `"std"` accept only a fixed list of classes |
+#' | `MuMIn` | `AICc()`, `dredge()` of fits by maximum likelihood | not tested directly; the functions that it calls are (`logLik()`, `nobs()`, `update()`, `getCall()`) |
+#' | `boot`, `RLRsim` | `boot.ci()` of [bootstrap()]; [test_variance()] corresponds to `exactRLRT()` | |
 #' | `posterior`, `bayesplot`, `loo`, `coda` | `as_draws()`, `pp_check()`, `loo()`, `waic()`, `as.mcmc()` of fits by [slamglmm_fit()] | `mcmc_*()` of `bayesplot` take `as_draws(fit)` |
 #' | `xtable`, `knitr` | `xtable(fit)`; `kable(tidy(fit))` | the table of `summary(fit)` |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'
-#' Degrees of freedom are those of [summary.fastlmm()]: of fits without [gp()] and `residual =`, Kenward and Roger's by REML. Of other fits `emmeans()` gives normal quantiles and says why
-#' (message `fastlmm_message_ddf`).
+#' Degrees of freedom are those of [summary.fastlmm()], available for fits without [gp()] and `residual =`; Kenward-Roger needs a REML fit. For
+#' other fits `emmeans()` uses normal quantiles and says why (message `fastlmm_message_ddf`).
 #'
-#' `pbkrtest`, which `lmer` fits ask for Kenward and Roger's numbers, leaves prior weights out of the residual variances: with weights its degrees of freedom and standard errors are others than those here, which
-#' have them.
+#' `pbkrtest`, which computes the Kenward-Roger results for `lmer` fits, ignores prior weights in the residual variances. With weights its
+#' degrees of freedom and standard errors therefore differ from those here, which account for them.
 #'
-#' `ggpredict()` writes "adjusted for" coordinates of a [gp()] term, too; its predictions are those of the fixed effects, at a process of 0.
+#' `ggpredict()` lists the coordinates of a [gp()] term among the variables that it has adjusted for, but its predictions are those of the
+#' fixed effects, with the process at 0.
 #'
-#' Fits of many responses are refused (error `fastlmm_error_many_responses`): [extract_fit()] gives one of them.
+#' Fits of many responses are refused (error `fastlmm_error_many_responses`): use [extract_fit()] for one of them.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont)
 #' if (requireNamespace("emmeans", quietly = TRUE)) emmeans::emmeans(fit, ~ Sex | age)

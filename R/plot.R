@@ -1,17 +1,21 @@
 #' Plots of a fit and of its profile
 #'
-#' `plot(fit)` is a panel of four pictures by base graphics; one that is asked for by name is drawn alone, where `par()` says, and graphical parameters apply. `autoplot(fit)` draws the same by ggplot2, several as panels of one picture.
+#' `plot(fit)` is a panel of four base graphics plots. A plot selected by name is drawn alone, in the current layout of `par()`, and takes
+#' graphical parameters. `autoplot(fit)` draws the same with ggplot2, several as panels of one plot.
 #'
-#' Bands of normal quantiles hold each ordered value with probability `level`, if all are independent. Standardised residuals and effects have variance 1 given the variances; those of relatives are
-#' correlated, so that the band is a guide. Above 2000 rows, and where [rstandard()][influence.fastlmm] is not defined, scaled residuals stand for standardised ones.
+#' The bands in plots of normal quantiles are pointwise: each ordered value lies within with probability `level`, if all are independent.
+#' Standardised residuals and effects have variance 1 given the variances, but those of relatives are correlated, so the band is only a guide.
+#' Above 2000 rows, and where [rstandard()][influence.fastlmm] is not defined, scaled residuals replace standardised ones.
 #'
 #' @param x,object a fit by [fastlmm_fit()], or a profile of one.
-#' @param which one or more of `"residuals"`: scaled Pearson residuals against fitted values, with a smooth; `"qq"`: normal quantiles of the standardised residuals; `"effects"`: of the predicted
-#'   random effects, each over its standard deviation; `"profile"`: the log-likelihood over `h2` as the search saw it, with the estimate, other local optima and the cut-off of the interval;
-#'   `"observed"`: response against fitted values. `NULL`: the first four, as far as the fit has them; without a profile the last.
+#' @param which one or more of `"residuals"`: scaled Pearson residuals against fitted values, with a smooth curve; `"qq"`: normal quantile plot
+#'   of the standardised residuals; `"effects"`: normal quantile plot of the predicted random effects, each divided by its standard deviation;
+#'   `"profile"`: the profile log-likelihood over `h2` from the search, with the estimate, other local optima and the cut-off of the interval;
+#'   `"observed"`: response against fitted values. `NULL`: the first four, as far as the fit has them; `"observed"` replaces the profile where
+#'   there is none.
 #' @param level confidence level of the cut-offs and bands.
-#' @param type `"zeta"` (a straight line where the likelihood is quadratic) or `"logLik"`.
-#' @param ... graphical parameters, to [graphics::plot.default()]; `autoplot()`: not used.
+#' @param type `"zeta"` (a straight line where the log-likelihood is quadratic) or `"logLik"`.
+#' @param ... graphical parameters, passed to [graphics::plot.default()]; `autoplot()`: not used.
 #' @return `plot()`: `x`, invisibly. `autoplot()`: a `ggplot` object.
 #' @importFrom graphics abline lines par points
 #' @importFrom grDevices n2mfrow

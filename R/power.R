@@ -1,23 +1,28 @@
 #' Power of the test of a fixed effect, by simulation
 #'
-#' Draws responses from the fit with the effect as it was estimated, or as it is given, fits the model by REML to each, and counts how often the Wald test of the term rejects. With `n` the study has another number of
-#' ids: fewer are drawn from those of the fit, with all of their rows; more, where there is no kernel, repeat them in order as new ids. All draws of a size share one decomposition.
+#' Draws responses from the fit with the effect as estimated, or as given, refits the model by REML to each, and counts how often the Wald test
+#' of the term rejects. With `n` the study has another number of ids: fewer are sampled from those of the fit, with all of their rows; more,
+#' where there is no kernel, are obtained by repeating them in order as new ids. All draws for one `n` share one decomposition.
 #'
-#' The test is that of `summary(fit, df = "kenward-roger")` with the degrees of freedom of the design at the variances of the fit, of Satterthwaite's form for terms of several columns
-#' (Fai and Cornelius 1996). With `effect = 0` the result is the level of the test.
+#' The test is that of `summary(fit, df = "kenward-roger")`, with the degrees of freedom of the design at the variances of the fit; for terms
+#' of several columns it is of Satterthwaite's form (Fai and Cornelius 1996). With `effect = 0` the result is the actual size (type I error
+#' rate) of the test.
 #'
-#' With several random effects each draw is fitted by itself and tested as [contest()] does, with its own degrees of freedom; there the study has the ids of the fit, and other processes of a [future::plan()] take some of the fits.
+#' With several random effects each draw is fitted separately and tested as in [contest()], with its own degrees of freedom; the study then has
+#' the ids of the fit, and the fits are distributed over the processes of a [future::plan()].
 #'
-#' @param object a fit by [fastlmm_fit()] without [gp()], with one residual variance that is estimated; others are refused (error `fastlmm_error_power`). A number is handed on to [stats::power()], which makes link functions.
-#' @param term label of a term of the fixed effects, or name of a coefficient.
-#' @param n numbers of ids, one study each; `NULL`: that of the fit. With several random effects it is that of the fit.
-#' @param R draws for each.
-#' @param effect the term's coefficients, one number each or one for all; `NULL`: those of the fit.
-#' @param alpha level of the test.
-#' @param seed a number that makes the result repeatable; the state of R's generator is put back.
-#' @param progress show a bar over the numbers of ids?
+#' @param object a fit by [fastlmm_fit()] without [gp()], with one residual variance that is estimated; others are refused (error
+#'   `fastlmm_error_power`). A number is passed on to [stats::power()], which makes link functions.
+#' @param term label of a fixed-effect term, or name of a coefficient.
+#' @param n numbers of ids, one study for each; `NULL`: that of the fit, the only choice with several random effects.
+#' @param R number of draws for each study.
+#' @param effect coefficients of the term, one number for each or one for all; `NULL`: those of the fit.
+#' @param alpha significance level of the test.
+#' @param seed a number that makes the result reproducible; the state of R's generator is restored.
+#' @param progress show a progress bar over the values of `n`?
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame with a row for each `n`: `n`, `rows`, `df` (of the test), `power`, and its exact 95 percent interval `conf.low`, `conf.high`.
+#' @return A data frame with a row for each `n`: `n`, `rows` (of data), `df` (of the test), `power`, and its exact 95 percent confidence
+#'   interval `conf.low`, `conf.high`.
 #' @seealso [bootstrap()]
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)

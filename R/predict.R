@@ -1,54 +1,62 @@
-#' Predictions
+#' Predictions from a fitted mixed model
 #'
-#' Fixed effects, offset and, unless `re.form = NA`, the best linear unbiased prediction of the random effect, for the
-#' rows of the fit or of new data. An id is known by name: one that K holds gets its effect through the kernel, whether
-#' it has a row in the data or not; an id outside K needs `K`, or `allow.new.levels = TRUE`. Where the model has no bar
-#' term, the row names of `newdata` are the ids. There automatic row names and numbers are those of the data of the fit only if `newdata` has its
-#' response with the same values in these rows; other rows are new and need `K`, whose rows may then be without names, in the order of `newdata`.
+#' Fixed effects plus offset and, unless `re.form = NA`, the best linear unbiased prediction of the random effects, for the rows of the fit or
+#' for new data. Ids are identified by name. An id of K is predicted through the kernel, whether it has a row in the data or not; an id outside
+#' K needs the argument `K`, or `allow.new.levels = TRUE`. Where the model has no bar term, the row names of `newdata` are the ids. Automatic
+#' row names and numbers then refer to the rows of the fit only if `newdata` contains the response with the same values in these rows; other
+#' rows are new and need `K`, whose rows may then be unnamed, in the order of `newdata`.
 #'
-#' The standard error is that of the predicted mean, with the uncertainty of `beta` (the universal kriging variance) and
-#' given the variance components; the residual variance is not in it.
+#' The standard error is that of the predicted mean, including the uncertainty of `beta` (the universal kriging variance) and given the
+#' variance components; it does not include the residual variance.
 #'
 #' @section Intervals:
-#' `fit` plus and minus the standard error times a quantile of t with `n - rank` degrees of freedom. For a REML fit they have their level exactly if the ratios of the variances are known (at `h2 = 0` they
-#' are those of `lm()`), and nearly so where these are well estimated; few ids make them too short. For `"prediction"` the residual variance `sigma2_e` is in, over the prior weight in the rows of the fit
-#' (`newdata = NULL`) and over 1 for others. Such an interval is for a new response of an id that the kernel knows, or, with `allow.new.levels = TRUE`, of one that nobody knows. With `re.form = NA` it is
-#' refused: a response has a random effect.
+#' The prediction plus and minus its standard error times a quantile of the t distribution with `n - rank` degrees of freedom. For a REML fit
+#' the coverage is exact if the variance ratios are known (at `h2 = 0` the intervals are those of `lm()`), and nearly exact where these are
+#' well estimated; with few ids the intervals are too short. `"prediction"` adds the residual variance `sigma2_e`, divided by the prior weight
+#' in the rows of the fit (`newdata = NULL`) and by 1 for others. Such an interval is for a new response of an id that the kernel contains or,
+#' with `allow.new.levels = TRUE`, of a new id. With `re.form = NA` it is refused, since a response includes a random effect.
 #'
 #' @section Terms:
-#' `type = "terms"` gives the contribution of each term of the fixed effects about its mean in the rows of the fit, as [predict.lm()] does, and of each random effect (that `re.form` asks for) with its standard error
-#' beside estimated fixed effects. Their sum, the attribute `constant` and the offset are the prediction.
+#' `type = "terms"` gives the contribution of each fixed-effect term, centred at its mean over the rows of the fit, as [predict.lm()] does, and
+#' of each random effect (as selected by `re.form`). The standard error of a random effect allows for the estimation of the fixed effects. The
+#' prediction is the sum of the terms, the attribute `constant` and the offset.
 #'
 #' @section Draws:
-#' With `nsim` the answer is a matrix, rows x `nsim`, of draws from the joint distribution of what is predicted, given the data and the variances: normal with the mean `predict()` gives, the variances `se.fit` gives,
-#' and all covariances, of rows of one id, of related ids, and through the fixed effects. They tell what no interval for each row does: how well a contrast, a rank, or the best of several ids is known. With `interval = "prediction"` they are
-#' draws of responses, with residuals, whereas [simulate.fastlmm()] with `re.form = NULL` holds effects and coefficients at their estimates. New ids outside the kernel of the fit need a `K` that holds them in its columns, too.
+#' With `nsim` the result is a matrix, rows x `nsim`, of draws from the joint distribution of the predicted values given the data and the
+#' variances: normal, with the mean of `predict()`, the variances of `se.fit`, and all covariances, between rows of one id, between related
+#' ids, and through the fixed effects. Use them for what row-wise intervals cannot give: the uncertainty of a contrast, of a rank, or of the
+#' best of several ids. With `interval = "prediction"` they are draws of responses, including residuals. In contrast, [simulate.fastlmm()] with
+#' `re.form = NULL` fixes effects and coefficients at their estimates. New ids outside the kernel of the fit need a `K` that has them among its
+#' columns too.
 #'
 #' @param object a fit by [fastlmm_fit()].
-#' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` asks.
-#' @param re.form `NULL`: with the random effect; `NA` or `~ 0`: without, and then `newdata` needs no id; or a formula of random terms of the fit, `~ (1 | id)`. As in `lme4` a part of correlated terms may be asked for, `~ (1 | id)` of `(1 + x | id)`.
-#' @param se.fit standard errors as well?
-#' @param K kernel between new ids (rows) and the ids of the fit (columns; all with a row in the data, more do no harm),
-#'   matched by dimnames; or the joint kernel of old and new ids. A matrix, a Matrix, or a list named by the grouping
-#'   factor. It has to be on the scale of the fit's own K; where they share ids this is checked.
-#' @param k_diag prior variance multipliers `K[id, id]` of the new ids: one number, or a vector named by id. Needed only
-#'   for `se.fit` when `K` is not joint.
-#' @param allow.new.levels give ids outside every kernel the effect 0, and the mean diagonal element of K as prior
-#'   variance? Otherwise they are an error. So too a missing id, which otherwise makes the row `NA`.
+#' @param newdata data frame; `NULL`: the rows of the fit, padded as `na.action` says.
+#' @param re.form `NULL`: with all random effects; `NA` or `~ 0`: without (`newdata` then needs no id); or a formula of random terms of the
+#'   fit, `~ (1 | id)`. As in `lme4`, part of a correlated term may be selected, `~ (1 | id)` of `(1 + x | id)`.
+#' @param se.fit return standard errors as well?
+#' @param K kernel between new ids (rows) and the ids of the fit (columns; all those with data are needed, others are ignored), matched by
+#'   dimnames; or the joint kernel of old and new ids. A matrix, a Matrix, or a list named by grouping factor. It must be on the scale of the K
+#'   of the fit; this is checked on ids in both.
+#' @param k_diag diagonal elements `K[id, id]` of the new ids: one number, or a vector named by id. Needed only for `se.fit` when `K` is not a
+#'   joint kernel.
+#' @param allow.new.levels give ids outside every kernel the effect 0, with the mean diagonal element of K as prior variance (relative to
+#'   `sigma2`)? Otherwise they are an error. This also applies to a missing id, whose row is otherwise `NA`.
 #' @param random.only only the random effects, without fixed effects and offset?
 #' @param type `"response"` and `"link"` are the same here; `"terms"`: a matrix with a column for each term, see below.
-#' @param terms names or numbers of the terms that `type = "terms"` gives; `NULL`: all.
-#' @param nsim,seed number of joint draws to answer with, see below; and a number that makes them repeatable. The state of R's generator is put back.
-#' @param interval,level intervals of the predicted mean (`"confidence"`) or of a response in that place (`"prediction"`), of which level; see below.
-#' @param na.action rows of `newdata` with missing values: `NA` ([na.pass()], [na.exclude()]), left out ([na.omit()]), or an error ([na.fail()]).
+#' @param terms names or numbers of the terms to return with `type = "terms"`; `NULL`: all.
+#' @param nsim,seed number of joint draws to return, see below; seed that makes them reproducible. The state of R's generator is restored.
+#' @param interval,level interval for the predicted mean (`"confidence"`) or for a new response (`"prediction"`), and its level; see below.
+#' @param na.action rows of `newdata` with missing values: `NA` ([na.pass()], [na.exclude()]), omitted ([na.omit()]), or an error
+#'   ([na.fail()]).
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows, `NA` where a row has a missing value; with `interval` a matrix of columns `fit`, `lwr`, `upr`, as [predict.lm()] gives; with `se.fit` a list of `fit`,
-#'   `se.fit` and `residual.scale`. With `nsim` a matrix of draws, rows x `nsim`, with the seed as an attribute; with `type = "terms"` a matrix rows x terms with the attribute `constant`, or with `se.fit` or `interval` a list of
-#'   such matrices `fit`, `se.fit`, `lwr`, `upr`, as [predict.lm()] gives.
+#' @return A numeric vector named by row, `NA` where a row has a missing value. With `interval`, a matrix with columns `fit`, `lwr`, `upr`, as
+#'   from [predict.lm()]; with `se.fit`, a list of `fit`, `se.fit` and `residual.scale`; with `nsim`, a matrix of draws, rows x `nsim`, with
+#'   the seed as an attribute; with `type = "terms"`, a matrix rows x terms with the attribute `constant`, or, with `se.fit` or `interval`, a
+#'   list of such matrices `fit`, `se.fit`, `lwr`, `upr`.
 #'
-#'   `NA` too, with the warning `fastlmm_warning_not_estimable`, where the fixed effects are rank deficient and the row asks for a combination of
-#'   coefficients that the data do not determine, as in a cell of an interaction without data: any number there would change with the reference level
-#'   of a factor.
+#'   The result is also `NA`, with the warning `fastlmm_warning_not_estimable`, where the fixed effects are rank deficient and the row needs a
+#'   combination of coefficients that is not estimable, as for a cell of an interaction without data: any number there would depend on the
+#'   reference level of a factor.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' predict(fit, data.frame(age = 15, Subject = c("M01", "F01")), se.fit = TRUE)

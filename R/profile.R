@@ -1,27 +1,26 @@
-#' Profile of the likelihood
+#' Profile likelihood
 #'
-#' The signed square root of the likelihood ratio, zeta, along each parameter with all others re-estimated: a straight
-#' line where the likelihood is quadratic. Two-sided intervals are where `|zeta|` stays below a normal quantile. The
-#' variances and `h2` use the fit's own criterion, REML or ML; a fixed effect uses the likelihood (ML) in any case, as
-#' in `lme4`, because the restricted likelihood has no fixed effects. For a REML fit the curve of a fixed effect is
-#' therefore centred at its ML estimate.
+#' The signed square root of the likelihood-ratio statistic, zeta, along each parameter, with all other parameters re-estimated: a straight
+#' line where the log-likelihood is quadratic. A two-sided interval is the set where `|zeta|` is below a normal quantile. Variances and `h2`
+#' use the criterion of the fit, REML or ML. A fixed effect always uses the ML likelihood, as in `lme4`, because the restricted likelihood does
+#' not depend on the fixed effects; for a REML fit its curve is therefore centred at the ML estimate.
+#'
+#' If a profile finds a larger likelihood than that of the fit, it gives the warning `fastlmm_warning_better_optimum` and is computed for the
+#' fit that starts from there, which is returned as its attribute `"fit"`.
 #'
 #' @param fitted a fit by [fastlmm_fit()].
-#' @param which parameters, by name or number: `.sig01`, `.sig02`, ... (standard deviations of the random effects; of correlated terms in `lme4`'s order, the first, its correlations, the second, ...), `.sigma` (of the
-#'   residual), `h2` (with several random effects the share of each in the sum of all variances, `h2.id`, `h2.block`), then the fixed
-#'   effects; `"theta_"` all but the fixed effects, `"beta_"` the fixed effects. With one random effect there is by name also `delta`. `NULL`: all
-#'   but `delta`. With several random effects each point of a curve is an optimisation over the others.
-#' @param alphamax the curves reach the level of simultaneous `1 - alphamax` regions, as in `lme4`.
+#' @param which parameters, by name or number: `.sig01`, `.sig02`, ... (standard deviations of the random effects; for correlated terms in the
+#'   order of `lme4`: the first standard deviation, its correlations, the second, ...), `.sigma` (residual standard deviation), `h2` (with
+#'   several random effects the share of each in the total variance, `h2.id`, `h2.block`), then the fixed effects; `"theta_"`: all but the
+#'   fixed effects; `"beta_"`: the fixed effects. With one random effect `delta` is available by name. `NULL`: all but `delta`. With several
+#'   random effects each point of a curve is an optimisation over the other parameters.
+#' @param alphamax the curves reach the cut-off of simultaneous `1 - alphamax` confidence regions, as in `lme4`.
 #' @param points number of points of a curve.
 #' @param x a profile.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
-#' A profile that comes upon a larger likelihood than that of the fit says so, with the warning `fastlmm_warning_better_optimum`, and is made of the fit
-#' that starts from there, which is its attribute `"fit"`.
-#'
 #' @return A data frame of class `fastlmm_profile`, with columns `.par` (factor), `value`, `.zeta` and `logLik`.
-#' @seealso [confint.fastlmm()] and, for plots, [plot.fastlmm_profile()]. The profile over `h2` that the search itself
-#'   made is `fit$profile`.
+#' @seealso [confint.fastlmm()] and, for plots, [plot.fastlmm_profile()]. The profile over `h2` from the search is `fit$profile`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' curves <- profile(fit)

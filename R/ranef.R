@@ -1,21 +1,21 @@
 #' Random effects: best linear unbiased predictions
 #'
-#' The prediction for id `j` is `sigma2 K[j, ] Z' V^-1 (y - X beta)`. K reaches ids without a row in the data as well as
-#' those with one.
+#' The prediction for id `j` is `sigma2 K[j, ] Z' V^-1 (y - X beta)`. Ids of K without a row in the data are predicted too.
 #'
-#' @param object a fit by [fastlmm_fit()]; `autoplot()`: what `ranef()` gave.
-#' @param condVar add the variance of the effects given the data (and given `beta`, as `lme4` does) as attribute
-#'   `postVar`? It costs a factorisation of K.
+#' @param object a fit by [fastlmm_fit()]; for `autoplot()` the value of `ranef()`.
+#' @param condVar add the conditional variance of the effects given the data (and given `beta`, as in `lme4`) as attribute `postVar`? It costs
+#'   a factorisation of K.
 #' @param which `"observed"`: ids with a row in the data; `"all"`: all ids of K.
-#' @param drop give grouping factors with one effect as named vectors, with their variances as attribute `postVar`?
-#' @param whichel names of the grouping factors that are wanted; `NULL`: all.
-#' @param x what `ranef()` or `coef()` gave.
+#' @param drop return grouping factors with one effect as named vectors, with their variances as attribute `postVar`?
+#' @param whichel names of the grouping factors to return; `NULL`: all.
+#' @param x the value of `ranef()` or `coef()`.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
-#' @return `ranef()`: a list of class `ranef.fastlmm` with one data frame, named by the grouping factor, with a row for
-#'   each id and a column `(Intercept)` (or the name of the slope); with `condVar` the data frame carries `postVar`, an
-#'   array effects x effects x ids, which holds the covariances between the effects of one id too. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval` and, with `condVar`, `condsd`.
-#'   `coef()`: the same shape, fixed effects plus random effects. `autoplot()`: a `ggplot` object, the effects in the order of their size, with intervals where there are conditional variances.
+#' @return `ranef()`: a list of class `ranef.fastlmm` with a data frame for each grouping factor, named by it, which has a row for each id and
+#'   a column `(Intercept)` (or the name of the slope). With `condVar` the data frame carries the attribute `postVar`, an array effects x
+#'   effects x ids, which includes the covariances between the effects of one id. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval`
+#'   and, with `condVar`, `condsd`. `coef()`: the same shape, fixed effects plus random effects. `autoplot()`: a `ggplot` object, the effects
+#'   in increasing order, with intervals where there are conditional variances.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' head(as.data.frame(ranef(fit)))

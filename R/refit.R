@@ -1,20 +1,21 @@
-#' Fit again: with another response, or with a changed call
+#' Refit a model to another response, or with a changed call
+#'
+#' `refit()` uses what is stored in the fit and needs no other object. `update()` evaluates the changed call; where its data or its kernel no
+#' longer exist, it uses those stored in the fit and says so (message `fastlmm_message_stored_frame`).
 #'
 #' @param object a fit by [fastlmm_fit()].
-#' @param newresp response for `refit()`: a number for each row of the fit, or for each row of the data before missing values were left out (and then
-#'   missing at most there); a vector, or a data frame of one column, as [simulate()] gives. Not given: the response of the fit.
-#' @param formula. changes to the formula, as in [update.formula()]; random terms too, `. ~ . - (0 + x | id)`. A double bar is kept as the terms that it stands for.
-#' @param ... `update()`: arguments of [fastlmm_fit()] to change. `refit()`: nothing.
+#' @param newresp response for `refit()`: a vector, or a data frame of one column as from [simulate()], with a number for each row of the fit,
+#'   or for each row of the data before missing values were left out (it may then be missing in the omitted rows only). If missing, the
+#'   response of the fit.
+#' @param formula. changes to the formula, as in [update.formula()], also of random terms, `. ~ . - (0 + x | id)`. A double bar is kept as the
+#'   terms that it stands for.
+#' @param ... `update()`: arguments of [fastlmm_fit()] to change. `refit()`: not used.
 #' @param evaluate return the fit, or the call?
 #' @return A fit by [fastlmm_fit()]; `update(evaluate = FALSE)`: a call.
-#'
-#' `refit()` uses what is stored in the fit, and works wherever the fit is taken. `update()` evaluates the call anew; where its data or its kernel no longer
-#' exist, it takes those stored in the fit and says so (message `fastlmm_message_stored_frame`).
-#'
-#' Warning `fastlmm_warning_not_removed` where a term is to be taken out that the formula does not have.
-#'
-#' Errors: `fastlmm_error_new_response` for a response of the wrong length or type or with missing values; `fastlmm_error_data_gone` where an update needs
-#' variables that neither the caller nor the stored frame has.
+#' @section Errors and warnings:
+#' `fastlmm_error_new_response` for a response of the wrong length or type or with missing values; `fastlmm_error_data_gone` where an update
+#' needs variables that neither the caller nor the stored frame has. Warning `fastlmm_warning_not_removed` where a term that is to be removed
+#' is not in the formula.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' refit(fit, simulate(fit, seed = 1))

@@ -1,19 +1,20 @@
 #' Simulate from a fitted model
 #'
-#' Exact draws of the response. With `re.form = NA` (as in `lme4`) new random effects `u ~ N(0, sigma2 K)` are drawn, so
-#' the draws have covariance `sigma2 Z K Z' + sigma2_e W^-1`; a singular K is no obstacle. With `re.form = NULL` the
-#' draws keep the predicted effects and only the residuals are new; with a formula of some of the random terms they keep
-#' the effects of these and draw the others. Prior weights and offset are respected.
+#' Exact draws of the response. With `re.form = NA` (the default, as in `lme4`) new random effects `u ~ N(0, sigma2 K)` are drawn, so that the
+#' draws have covariance `sigma2 Z K Z' + sigma2_e W^-1`; K may be singular. With `re.form = NULL` the predicted effects are kept and only the
+#' residuals are new; with a formula of some of the random terms the effects of these are kept and the others drawn. Prior weights and offset
+#' are respected.
 #'
 #' @param object a fit by [fastlmm_fit()].
 #' @param nsim number of draws.
-#' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards.
-#' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit; a formula of random terms: those of the fit for these.
-#' @param newdata data frame of other rows to draw responses for, those of a [gp()] term in other places. Ids that a kernel knows are drawn with their covariances, without a kernel any id is new; prior weights are 1. With `re.form = NULL` the ids must be
-#'   those of the fit.
+#' @param seed as for [stats::simulate()]; the state of the generator is restored afterwards.
+#' @param re.form `NA` or `~ 0`: new random effects; `NULL`: those of the fit; a formula of random terms: those of the fit for these terms.
+#' @param newdata data frame of other rows for which responses are drawn; for a [gp()] term these may be at other coordinates. Ids of a kernel
+#'   are drawn with their covariances; without a kernel every id is new; prior weights are 1. With `re.form = NULL` the ids must be those of
+#'   the fit.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns
-#'   `sim_1`, `sim_2`, ..., and the seed as attribute `seed`.
+#' @return A data frame with a row for each row of the data (`NA` where `na.action = na.exclude` left one out), columns `sim_1`, `sim_2`, ...,
+#'   and the seed as attribute `seed`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' head(simulate(fit, 2, seed = 1))

@@ -1,29 +1,37 @@
 #' Print and summarise a fit
 #'
-#' The skeleton is `lme4`'s, with a line about the kernel and one about `h2`. The summary also gives the standard error
-#' and the profile interval of `h2`, and `h2` with K scaled to mean diagonal 1, which is what other packages mean by it
-#' when K is not on that scale. Of several random effects it gives the shares and their standard errors; intervals, which
-#' take fits of their own, are [confint.fastlmm()]'s.
+#' The layout is that of `lme4`, with a line about the kernel and one about `h2`. The summary also gives the standard error and the profile
+#' interval of `h2`, and `h2` with K scaled to mean diagonal 1, which is what other packages report when K is on another scale. With several
+#' random effects it gives the shares and their standard errors; their intervals need further optimisation and are given by
+#' [confint.fastlmm()].
 #'
-#' Tests of the fixed effects need degrees of freedom, since the variances are estimated: `df` gives Satterthwaite's (from the observed second
-#' derivatives of the REML criterion, as `lmerTest`) or Kenward and Roger's with their larger standard errors (from the expected ones, as `pbkrtest`), for any number of random effects, with
-#' known kernels and correlated terms. Kenward and Roger's need a REML fit, Satterthwaite's are of either criterion (of ML from its own derivatives, as `lmerTest`); fits with [gp()] or `residual =` are refused (`fastlmm_error_ddf`). Joint tests are [anova.fastlmm()]'s and [contest()]'s.
+#' @section Tests of the fixed effects:
+#' Since the variances are estimated, t tests need approximate degrees of freedom. `df` gives Satterthwaite's (from the observed second
+#' derivatives of the REML criterion, as in `lmerTest`) or those of Kenward and Roger with their adjusted standard errors (from the expected
+#' information, as in `pbkrtest`), for any number of random effects, with known kernels and correlated terms. Kenward-Roger needs a REML fit;
+#' Satterthwaite works for either criterion (for ML from the derivatives of the ML criterion, as in `lmerTest`). Fits with [gp()] or
+#' `residual =` are refused (`fastlmm_error_ddf`). For joint tests see [anova.fastlmm()] and [contest()].
 #'
-#' What they cost beside the fit: with one kernel next to nothing, with several effects one more decomposition of what the fit decomposes. Fits by penalised least squares (correlated terms, a precision or a pedigree, a
-#' known residual variance, many levels) need some evaluations more for Satterthwaite's; for Kenward and Roger's, with q levels and terms of the largest effect of independent levels
-#' and k of all others, about `48 k (q + k)` bytes (refused with `fastlmm_error_memory` where they are not there) and time `k^2 (q + k)`; all levels of a kernel or a precision are in k. None forms a matrix of the size of the data that the fit does not form.
+#' A variance estimated as zero is left out for Satterthwaite's method, as `lmerTest` does in effect; where only the residual variance is left,
+#' the test is that of [lm()]. Kenward-Roger keeps it among the estimated variances, as `pbkrtest` does. A residual variance that was given
+#' (`sigma2_e`) counts as known. Both methods account for weights.
 #'
-#' A variance of zero is left out for Satterthwaite's, as `lmerTest` does in effect, and where one variance is left the test is that of [lm()]; Kenward and Roger's keep it among the estimated ones, as `pbkrtest` does.
-#' A residual variance that was given (`sigma2_e`) is known. Weights count in both.
+#' @section Cost:
+#' With one kernel the cost beyond the fit is negligible; with several effects it is one more decomposition of the size that the fit itself
+#' needs. For fits by penalised least squares (correlated terms, a precision or a pedigree, a known residual variance, many levels)
+#' Satterthwaite's method needs a few more evaluations of the likelihood. Kenward-Roger needs about `48 k (q + k)` bytes (refused with
+#' `fastlmm_error_memory` where that is not available) and time proportional to `k^2 (q + k)`, where q is the number of levels times terms of
+#' the largest random effect with independent levels and k that of all others; all levels of a kernel or a precision count towards k. Neither
+#' forms a matrix of the size of the data that the fit does not form.
 #'
 #' @param x,object a fit by [fastlmm_fit()], or its summary.
-#' @param df degrees of freedom of the t-tests: none (no p-values), `"satterthwaite"` or `"kenward-roger"`.
-#' @param digits significant digits.
-#' @param correlation print the correlation of the fixed effects? `NULL`: when there are at most 20.
+#' @param df degrees of freedom of the t tests: `"none"` (no p-values), `"satterthwaite"` or `"kenward-roger"`.
+#' @param digits number of significant digits.
+#' @param correlation print the correlations of the fixed effects? `NULL`: when there are at most 20.
 #' @param ... not used; an unknown argument is an error.
-#' @return `summary()`: a list of class `summary.fastlmm`, with `coefficients` (Estimate, Std. Error, t value, and df, Pr(>|t|) if
-#'   `df` is asked for; aliased columns left out), `varcor`, `h2` (data frame of `estimate`, `std.error`, `lower`, `upper`, as fitted and with K
-#'   scaled), `residuals` (scaled Pearson), `logLik`, `criteria` and more. The print methods return their argument.
+#' @return `summary()`: a list of class `summary.fastlmm`, with `coefficients` (Estimate, Std. Error, t value and, if `df` is given, df and
+#'   Pr(>|t|); aliased columns are left out), `varcor`, `h2` (data frame of `estimate`, `std.error`, `lower`, `upper`, as fitted and with K
+#'   scaled), `residuals` (scaled Pearson), `logLik`, `criteria` and more. The print methods return their argument invisibly.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' fit

@@ -1,22 +1,25 @@
-#' Fits as data frames
+#' Tidy data frames from a fit
 #'
-#' The verbs of the broom packages, with the columns that `broom.mixed` gives for `lme4`'s fits.
+#' Methods for the generics of the broom packages, with the columns that `broom.mixed` gives for fits by `lme4`.
 #'
 #' @param x a fit by [fastlmm_fit()].
 #' @param effects which rows: `"fixed"`, `"ran_pars"` (standard deviations, or variances) and `"ran_vals"` (predicted random effects).
-#' @param scales of `"ran_pars"`: `"sdcor"` for standard deviations, `"vcov"` for variances.
-#' @param conf.int,conf.level,conf.method give intervals? Of which level, and by profile or Wald's? Wald's has none for variances.
-#' @param df degrees of freedom of tests of fixed effects, as in [summary.fastlmm()]: then there are columns `df` and `p.value`.
-#' @param data data of the fit, whose columns come first; the model frame if not given. They may be sorted anew if their row names tell, and must have the values of the fit.
-#' @param newdata data for predictions, instead.
+#' @param scales for `"ran_pars"`: `"sdcor"` for standard deviations, `"vcov"` for variances.
+#' @param conf.int,conf.level,conf.method add confidence intervals? Their level, and their method, profile or Wald. There are no Wald intervals
+#'   for variances.
+#' @param df degrees of freedom of the tests of fixed effects, as in [summary.fastlmm()]; adds columns `df` and `p.value`.
+#' @param data data of the fit, whose columns come first; by default the model frame. The rows may be in another order if their row names
+#'   identify them, and must have the values of the fit.
+#' @param newdata new data for predictions, instead of `data`.
 #' @param se_fit add the standard error of the fitted values, `.se.fit`?
-#' @param ... `augment()`: arguments of `predict()` for `newdata`, as `K`. Otherwise not used; an unknown argument is an error.
-#' @return Data frames. `tidy()`: `effect`, `group`, (`level`,) `term`, `estimate`, `std.error`, `statistic`, and `df`, `p.value`, `conf.low`, `conf.high` if asked for; aliased
-#'   coefficients are left out. `glance()`: one row of `nobs`, `sigma`, `logLik`, `AIC`, `BIC`, `REMLcrit` (of REML fits), `df.residual`, `h2`, `delta`, `method`;
-#'   of several random effects `h2` is the sum of their shares and `delta` is `NA`. `augment()`: the columns of the data, then `.fitted`, `.resid`, and `.fixed`
-#'   (what the fixed effects alone predict); with `newdata` without `.resid`.
-#'
-#' Errors: `fastlmm_error_rows` if `data` has not the rows of the fit.
+#' @param ... `augment()`: arguments of `predict()` for `newdata`, such as `K`. Otherwise not used; an unknown argument is an error.
+#' @return Data frames. `tidy()`: `effect`, `group`, (`level`,) `term`, `estimate`, `std.error`, `statistic` and, if requested, `df`,
+#'   `p.value`, `conf.low`, `conf.high`; aliased coefficients are left out. `glance()`: one row with `nobs`, `sigma`, `logLik`, `AIC`, `BIC`,
+#'   `REMLcrit` (for REML fits), `df.residual`, `h2`, `delta`, `method`; with several random effects `h2` is the sum of their shares and
+#'   `delta` is `NA`. `augment()`: the columns of the data, then `.fitted`, `.resid` and `.fixed` (the prediction from the fixed effects
+#'   alone); with `newdata` without `.resid`.
+#' @section Errors:
+#' `fastlmm_error_rows` if `data` does not have the rows of the fit.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' tidy(fit, conf.int = TRUE)

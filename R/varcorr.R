@@ -1,16 +1,16 @@
 #' Variance components
 #'
-#' @param x a fit by [fastlmm_fit()], or what `VarCorr()` gave.
-#' @param sigma multiplies the standard deviations.
+#' @param x a fit by [fastlmm_fit()], or the value of `VarCorr()`.
+#' @param sigma factor by which the standard deviations are multiplied.
 #' @param comp which columns to print.
-#' @param digits significant digits.
+#' @param digits number of significant digits.
 #' @param row.names,optional as in [as.data.frame()], not used.
-#' @param order rows of covariances after those of variances (`"cov.last"`), or in the order of the lower triangle (`"lower.tri"`), as in `lme4`.
+#' @param order `"cov.last"`: rows of covariances after those of variances; `"lower.tri"`: in the order of the lower triangle, as in `lme4`.
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `VarCorr.fastlmm` of the shape of `lme4`'s: by group a covariance matrix, 1 x 1 or of correlated terms, with
-#'   attributes `stddev` and `correlation`, and the residual standard deviation as attribute `sc`. The variance of the
-#'   random term is `sigma2` (several stand in the order of the formula, where `lme4` sorts by the number of levels), that is for an id whose diagonal element of K is 1. `as.data.frame()` gives `grp`, `var1`,
-#'   `var2`, `vcov`, `sdcor`.
+#' @return A list of class `VarCorr.fastlmm` of the same shape as in `lme4`: for each group a covariance matrix (1 x 1, or larger for
+#'   correlated terms) with attributes `stddev` and `correlation`, and the residual standard deviation as attribute `sc`. The variance of a
+#'   random term is `sigma2`, that of an id whose diagonal element of K is 1. Several terms stand in the order of the formula, whereas `lme4`
+#'   sorts them by their number of levels. `as.data.frame()` gives `grp`, `var1`, `var2`, `vcov`, `sdcor`.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' VarCorr(fit)

@@ -1,20 +1,26 @@
-#' Test whether a variance is zero
+#' Exact test of a zero variance
 #'
-#' The restricted likelihood-ratio test of `sigma2 = 0` against `sigma2 > 0`, for a random effect, alone or beside others. Zero is the border of the range, so that the statistic is not chi-squared with one degree of freedom, and
-#' the half-and-half mixture with a mass at zero is right only for many independent ids. Its distribution in the sample at hand depends on the eigenvalues of the projected kernel alone (Crainiceanu and
-#' Ruppert 2004), which the fit keeps, and is simulated: `nsim` draws cost no fit. The p-value holds whatever the design and the kernel, if residuals are normal.
+#' The restricted likelihood-ratio test of `sigma2 = 0` against `sigma2 > 0`, for a random effect, alone or beside others. The null hypothesis
+#' is on the boundary of the parameter space, so the statistic is not chi-squared with one degree of freedom, and the usual equal mixture of a
+#' point mass at zero and that distribution is right only for many independent ids. Its finite-sample distribution depends only on the
+#' eigenvalues of the projected kernel (Crainiceanu and Ruppert 2004), which the fit keeps, and is simulated; the `nsim` draws need no
+#' refitting. The p-value is exact, up to simulation error, for any design and kernel if the residuals are normal.
 #'
-#' The p-value of a statistic of zero is 1: under the null hypothesis that is the share `mass` of all data sets. Smaller ones are uniform.
+#' A statistic of zero has p-value 1; under the null hypothesis this happens with probability `mass`. Smaller p-values are uniform.
 #'
-#' Beside other random effects the statistic compares the fit with that without the effect, both estimated anew. Its distribution depends on the ratios of the other variances to the residual variance, which are held at those of the fit without
-#' it (Greven and others 2008 take the other effects for known instead); then it is again that of one effect, and exact if these ratios are right. It takes a decomposition of as many rows as there are.
+#' Beside other random effects the statistic compares the fit with the model without the effect, refitted. Its null distribution depends on the
+#' ratios of the other variances to the residual variance, which are fixed at their estimates in the model without the effect (Greven and
+#' others 2008 instead treat the other effects as known). Given these ratios the distribution is again that for one effect, and exact if they
+#' are right. This takes a decomposition of size number of rows.
 #'
 #' @param fit a REML fit by [fastlmm_fit()] without [gp()]; others are refused (error `fastlmm_error_variance_test`).
-#' @param nsim draws of the null distribution. The standard error of a p-value `p` is `sqrt(p (1 - p) / nsim)`.
-#' @param seed a number that makes the result repeatable; the state of R's generator is put back.
-#' @param term of several random effects the one that is tested: its grouping factor as `VarCorr()` names it, its term as `"1 | g"`, or its number. Correlated terms are refused.
-#' @return A list of class `htest`: `statistic` (RLRT), `p.value` (the share of draws that are as large, the data among them), `mass` (share of draws that are zero), `mixture.p.value` (by the mixture
-#'   of a mass of one half at zero and chi-squared with one degree of freedom, for comparison), `estimate` (`h2`; beside others the variance), `null` (the draws).
+#' @param nsim number of draws from the null distribution. The standard error of a p-value `p` is `sqrt(p (1 - p) / nsim)`.
+#' @param seed a number that makes the result reproducible; the state of R's generator is restored.
+#' @param term with several random effects, the one to be tested: its grouping factor as named by `VarCorr()`, its term as `"1 | g"`, or its
+#'   number. Correlated terms are refused.
+#' @return A list of class `htest`: `statistic` (RLRT), `p.value` (the proportion of statistics at least as large as the observed one, which is
+#'   counted among them), `mass` (proportion of draws that are zero), `mixture.p.value` (from the equal mixture of a point mass at zero and
+#'   chi-squared with one degree of freedom, for comparison), `estimate` (`h2`; beside other effects the variance), `null` (the draws).
 #' @references
 #' Crainiceanu, C. M. and Ruppert, D. (2004) Likelihood ratio tests in linear mixed models with one variance component. JRSS B 66, 165-185.
 #'
