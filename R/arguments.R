@@ -12,7 +12,7 @@ check_arguments <- function(..., call = user_call()) {
 
 # By itself where `...` goes on to a function of R
 read_arguments <- function(f = sys.function(-1), frame = parent.frame()) {
-  for (name in intersect(names(readers()), names(formals(f)))) read_argument(name, frame)
+  for (name in intersect(names(readers), names(formals(f)))) read_argument(name, frame)
 }
 
 abort_unused <- function(name, count, known, call) {
@@ -21,11 +21,11 @@ abort_unused <- function(name, count, known, call) {
   abort_fastlmm("unused_argument", paste0("unused argument: ", toString(given), unused_advice(name, known)), call = call)
 }
 
-# base::, for `missing` may be an argument
-is_left_out <- function(name, frame) eval(bquote(base::missing(.(as.name(name)))), frame)
+# The function itself, for `missing` may be an argument
+is_left_out <- function(name, frame) eval(as.call(list(base::missing, as.name(name))), frame)
 
 check_needed <- function(f, frame, call) {
-  without_default <- vapply(formals(f), function(default) is.symbol(default) && !nzchar(as.character(default)), NA)
+  without_default <- vapply(formals(f), identical, NA, quote(expr = ))
   for (name in setdiff(names(which(without_default)), "...")) {
     if (is_left_out(name, frame)) abort_fastlmm("argument", paste0("argument ", quoted(name), " is needed and has no default"), call = call)
   }
@@ -34,24 +34,8 @@ check_needed <- function(f, frame, call) {
 read_argument <- function(name, frame) {
   if (is_left_out(name, frame)) return(invisible())
   given <- get(name, envir = frame, inherits = FALSE)
-  value <- readers()[[name]](given, name)
+  value <- readers[[name]](given, name)
   if (!identical(value, given)) assign(name, value, envir = frame)
-}
-
-# random.only stands before fixed.only, whose default it is.
-readers <- function() {
-  flags <- c(
-    "random.only", "fixed.only", "se.fit", "se_fit", "condVar", "draws", "allow.new.levels", "scaled", "add.dropped", "complete", "full", "drop", "conf.int", "oldNames", "align",
-    "truncated", "preview", "intercept", "natural", "regex", "joint"
-  )
-  c(
-    structure(rep(list(read_flag), length(flags)), names = flags),
-    list(
-      REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
-      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names), parm = or_null(read_names),
-      xlab = or_null(read_label), ylab = or_null(read_label), main = or_null(read_label), col = read_colours
-    )
-  )
 }
 
 read_digits <- function(value, name) if (is.null(value)) getOption("digits") else number_between(1, 22)(value, name)
@@ -104,3 +88,19 @@ read_label <- function(value, name) {
   if (is.character(value) || is.language(value) || is.numeric(value) || is.logical(value)) return(value)
   abort_fastlmm("argument", paste0(name, " must be a text or an expression, not ", code_text(value)))
 }
+
+# random.only stands before fixed.only, whose default it is.
+readers <- local({
+  flags <- c(
+    "random.only", "fixed.only", "se.fit", "se_fit", "condVar", "draws", "allow.new.levels", "scaled", "add.dropped", "complete", "full", "drop", "conf.int", "oldNames", "align",
+    "truncated", "preview", "intercept", "natural", "regex", "joint"
+  )
+  c(
+    structure(rep(list(read_flag), length(flags)), names = flags),
+    list(
+      REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
+      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names), parm = or_null(read_names),
+      xlab = or_null(read_label), ylab = or_null(read_label), main = or_null(read_label), col = read_colours
+    )
+  )
+})

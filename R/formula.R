@@ -31,7 +31,7 @@ abort_formula <- function(message) abort_fastlmm("formula", message)
 
 # ---- the walk -----------------------------------------------------------------------------------------
 
-is_call_to <- function(e, names) is.call(e) && is.symbol(e[[1]]) && as.character(e[[1]]) %in% names
+is_call_to <- function(e, names) is.call(e) && is.symbol(e[[1]]) && match(as.character(e[[1]]), names, 0L) > 0L
 
 is_bar <- function(e) is_call_to(e, c("|", "||"))
 
@@ -130,6 +130,7 @@ check_group <- function(group, bar) {
 }
 
 check_terms_differ <- function(terms) {
+  if (length(terms) < 2) return(invisible())
   twice <- duplicated(lapply(terms, lapply, deparse1))
   if (any(twice)) abort_same_term(terms[[which(twice)[1]]])
 }

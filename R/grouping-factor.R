@@ -60,6 +60,7 @@ abort_large_ids <- function(value) {
 
 # "1e+05", which R makes of 100000, in full
 full_numbers <- function(x) {
+  if (!any(grepl("e+", x, fixed = TRUE))) return(x)
   scientific <- grepl("^-?[0-9](\\.[0-9]+)?e\\+[0-9]{2}$", x)
   if (!any(scientific)) return(x)
   value <- as.numeric(x[scientific])
@@ -71,10 +72,10 @@ full_numbers <- function(x) {
 # Numbers without classes that refuse arithmetic. Columns of bit64's integer64 keep their digits in the bits of a double, which nobody may read as one.
 plain_numbers <- function(data) {
   wide <- vapply(data, inherits, NA, "integer64")
-  data[wide] <- lapply(data[wide], plain_integer64)
+  if (any(wide)) data[wide] <- lapply(data[wide], plain_integer64)
   # labelled numbers, as haven reads them
   labelled <- vapply(data, function(x) inherits(x, "vctrs_vctr") && is.atomic(x), NA)
-  data[labelled] <- lapply(data[labelled], function(x) as.vector(unclass(x)))
+  if (any(labelled)) data[labelled] <- lapply(data[labelled], function(x) as.vector(unclass(x)))
   data
 }
 

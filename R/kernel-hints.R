@@ -77,13 +77,14 @@ code_hint <- function(ids, levels) {
 # A precision is a valid covariance, of another model: many exact zeros, negative values that outweigh the positive, and rows that sum to little. A sample of columns tells.
 warn_inverse <- function(K) {
   m <- nrow(K)
+  if (m < 6) return(invisible())
   columns <- unique(round(seq(1, m, length.out = min(m, 200))))
   part <- K[, columns, drop = FALSE]
   variance <- part[cbind(columns, seq_along(columns))]
   part[cbind(columns, seq_along(columns))] <- 0
-  zero <- mean(abs(part) <= 1e-10 * max(abs(variance)))
+  if (mean(abs(part) <= 1e-10 * max(abs(variance))) < 1 / 3) return(invisible())
   negative <- -sum(part[part < 0])
-  if (m < 6 || zero < 1 / 3 || negative < 0.2 * sum(variance) || negative < 2 * sum(part[part > 0])) return(invisible())
+  if (negative < 0.2 * sum(variance) || negative < 2 * sum(part[part > 0])) return(invisible())
   if (sum(variance) + sum(part) > 0.75 * sum(variance)) return(invisible())
   warn_fastlmm("inverse_kernel", paste0(
     "K looks like the inverse of a relationship matrix: most of its values outside of the diagonal are zero, most of the others negative, and its rows sum to little. K must be the covariance ",

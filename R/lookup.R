@@ -49,7 +49,7 @@ abort_not_found <- function(name, data) abort_missing_variable(name, names(data)
 
 # A column of data, else a variable that the formula sees; functions of that name do not count.
 find_variable <- function(name, data, env) {
-  if (name %in% names(data)) return(data[[name]])
+  if (name %in% names(data)) return(if (is.data.frame(data)) .subset2(data, name) else data[[name]])
   value <- get0(name, envir = env)
   if (!is.function(value)) value
 }

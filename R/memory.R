@@ -2,7 +2,8 @@
 
 # `message` is a function of the sizes in words: what is needed, what is available. Where the system tells no size only what no machine has is refused.
 check_memory <- function(needed, message, available = available_memory()) {
-  if (needed <= if (is.na(available)) 2^52 else available) return(invisible())
+  # so little is anywhere, and asking the system takes as long as a part of a small fit
+  if (needed <= 2^20 || needed <= if (is.na(available)) 2^52 else available) return(invisible())
   abort_fastlmm("memory", message(gib(needed), if (is.na(available)) "fewer" else gib(available)), needed = needed, available = available)
 }
 

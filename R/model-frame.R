@@ -54,7 +54,7 @@ settle_rows <- function(whole, na.action) {
     frame[["(weights)"]] <- as.numeric(weights)
     if (any(weights == 0)) frame <- drop_zero_weights(frame, weights)
   }
-  frame[] <- Map(drop_levels, frame, names(frame))
+  for (name in names(frame)[vapply(frame, is.factor, NA)]) frame[[name]] <- drop_levels(frame[[name]], name)
   attr(frame, "terms") <- attr(whole, "terms")
   frame
 }
@@ -65,12 +65,19 @@ drop_incomplete <- function(whole, na.action) {
 }
 
 answered_frame <- function(whole, na.action) {
+  if (is_complete(whole, na.action)) return(whole)
   empty <- vapply(whole, NCOL, 0L) == 0 & seq_along(whole) > 1
   if (any(empty)) abort_data(paste("variable", quoted(names(whole)[empty][1]), "has no columns"))
   frame <- tryCatch(suppressWarnings(na.action(whole)), error = function(error) error)
   if (is.data.frame(frame) && identical(names(frame), names(whole))) return(frame)
   why <- if (inherits(frame, "error")) paste("stopped with:", conditionMessage(frame)) else paste("gave an object of class", class(frame)[1])
   abort_fastlmm("na_action", paste("na.action must give the rows of the model frame that are kept, as na.omit does; it", why))
+}
+
+# R's own ways of leaving rows out have nothing to do; somebody else's function is asked in any case.
+is_complete <- function(whole, na.action) {
+  own <- identical(na.action, stats::na.omit) || identical(na.action, stats::na.exclude)
+  own && !anyNA(whole, recursive = TRUE) && all(vapply(whole, NCOL, 0L) > 0)
 }
 
 drop_zero_weights <- function(frame, weights) {

@@ -29,7 +29,10 @@ new_random <- function(term, ids, kernel, mean_diag, part = NULL) {
 }
 
 # The name of the grouping factor
-term_name <- function(term) if (is.null(term$group)) ".row" else deparse1(term$group)
+term_name <- function(term) {
+  if (is.null(term$group)) return(".row")
+  if (is.symbol(term$group)) as.character(term$group) else deparse1(term$group)
+}
 
 # One label for each random effect, as lme4 gives them: id, id.1 for a second term of id, and id.A for the part A of a mix.
 random_labels <- function(random) {
@@ -52,19 +55,25 @@ new_fastlmm <- function(model, found) {
   kept <- colnames(model$X)[found$kept]
   dimnames(found$vcov) <- list(kept, kept)
   optimum <- found$optimum
-  optimum$local <- as.data.frame(optimum$local)
+  optimum$local <- plain_table(optimum$local)
   structure(
     c(list(
       call = model$call, formula = model$formula, terms = model$terms, frame = model$frame, xlevels = model$xlevels,
       contrasts = model$contrasts, method = model$method, coefficients = found$coefficients, vcov = found$vcov, kept = found$kept,
       null_space = null_space(model$X, found$kept), rank = found$rank,
       sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
-      se = found$se, profile = as.data.frame(found$profile), optimum = optimum, rotated = found$rotated,
+      se = found$se, profile = plain_table(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
       na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + parameter_count(model$random) + as.numeric(is.null(model$given)), status = optimum$status
     ), found["relative"[!is.null(found$relative)]], model["given"[!is.null(model$given)]]),
     class = "fastlmm"
   )
+}
+
+# Columns from the core as a data frame: as.data.frame() would take as long as a small fit.
+plain_table <- function(columns) {
+  if (is.data.frame(columns) || length(columns) == 0) return(as.data.frame(columns))
+  structure(columns, class = "data.frame", row.names = .set_row_names(length(columns[[1]])))
 }
 
 # Variances and covariances of the random effects

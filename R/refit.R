@@ -47,7 +47,7 @@ stored_model <- function(fit) {
   model$given <- fit$given
   model$residual <- fit$residual[c("expr", "level", "prior")]
   model$random <- lapply(model$random, function(one) one[names(one) != "alpha"])
-  model$X <- model.matrix(fit)
+  model$X <- fixed_design(fit)
   model
 }
 
