@@ -2,28 +2,32 @@
 
 #' Confidence intervals and profiles of Gaussian process fits
 #'
-#' Profile intervals: the values that a likelihood ratio test does not reject, with the length scale and all else at their best. The length scale is re-estimated
-#' for each value of another parameter, through 13 or more decompositions about the optimum and the polynomial between them. With one length scale for each coordinate, or beside other effects, by the
-#' kernel matrix, all other parameters are estimated anew for each value; shares then have Wald's intervals on the logistic scale. In Fourier space such length scales and variances have Wald's on the
+#' Profile intervals contain the values that a likelihood-ratio test does not reject, with the length scale and all other parameters
+#' re-estimated. With one length scale, it is profiled through 13 or more decompositions about the optimum and polynomial interpolation between
+#' them. With a length scale for each coordinate, or beside other effects, fits with the kernel matrix re-estimate all other parameters at each
+#' value; shares then have Wald intervals on the logistic scale. In Fourier space such length scales and variances have Wald intervals on the
 #' logarithmic scale.
 #'
-#' The nodes reach over the length scale's own interval. Where a Fourier basis does not serve all of it, one that does is made of the rows if it has no more than 1000 functions, and four fifths as many as there
-#' are rows; else the kernel matrix of all rows is used up to 1000 rows (as slow as a fit with `basis = "exact"`), unless `basis = "fourier"` was asked for; else bounds that belong to length
-#' scales beyond it are `NA`, with a message.
+#' The interpolation nodes cover the confidence interval of the length scale. Where a Fourier basis does not, one that does is computed from
+#' the rows if it has no more than 1000 functions and no more than four fifths of the number of rows. Otherwise the kernel matrix of all rows
+#' is used up to 1000 rows (as slow as a fit with `basis = "exact"`), unless `basis = "fourier"` was given. Otherwise limits that belong to
+#' length scales beyond the basis are `NA`, with a message.
 #'
-#' A bound that lies on the border of the range (`0`, `1`, `Inf`) is that border. For the length scale it means that the likelihood does not fall so far within the range
-#' that the basis serves.
+#' Where an interval reaches the boundary of the parameter space (`0`, `1`, `Inf`), its limit is that boundary. For the length scale this means
+#' that the likelihood does not fall to the cut-off within the range that the basis covers.
 #'
 #' @param object,fitted a fit by [fastlmm_fit()] with a [gp()] term.
-#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`; with several effects `"sigma2.gp(x)"`, `"sigma2.g"`, `"h2.g"`. `NULL`: all of them (profiles: all but the fixed
-#'   effects).
+#' @param parm,which names of parameters: fixed effects, `"lengthscale"`, `"sigma2"`, `".sigma2"` (residual variance), `"delta"`, `"h2"`; with
+#'   several effects `"sigma2.gp(x)"`, `"sigma2.g"`, `"h2.g"`. `NULL`: all of them (for profiles all but the fixed effects).
 #' @param level confidence level.
-#' @param method `"profile"`, `"Wald"`, or `"boot"`: quantiles of a parametric [bootstrap()], a fit for each draw, of all parameters but `delta`.
-#' @param nsim,seed draws of the bootstrap, and a number that makes them repeatable.
-#' @param alphamax profiles reach the level of simultaneous `1 - alphamax` regions.
+#' @param method `"profile"`, `"Wald"`, or `"boot"`: quantiles of a parametric [bootstrap()], with one fit for each draw, of all parameters but
+#'   `delta`.
+#' @param nsim,seed number of bootstrap draws, and a seed that makes them reproducible.
+#' @param alphamax profiles reach the cut-off of simultaneous `1 - alphamax` confidence regions.
 #' @param points number of points of a curve.
 #' @param ... not used; an unknown argument is an error.
-#' @return `confint()`: a matrix with a row for each parameter. `profile()`: a data frame of class `fastlmm_profile`, as [profile.fastlmm()].
+#' @return `confint()`: a matrix with a row for each parameter and two columns. `profile()`: a data frame of class `fastlmm_profile`, as
+#'   [profile.fastlmm()].
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
 #' confint(fit, c("depth", "lengthscale"))

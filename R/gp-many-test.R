@@ -1,38 +1,49 @@
-#' Test and rank many responses with a Gaussian process
+#' Test and rank many responses for a Gaussian process
 #'
-#' Of each response of a fit with [gp()]: is there a process at all, and how much of the variance is it? Genes that vary over a tissue, for instance.
+#' For each response of a fit with [gp()], tests whether there is a process at all and estimates its share of the variance: for example, which
+#' genes vary over a tissue.
 #'
 #' @section Likelihood ratio:
-#' `test = "LRT"` gives the p-values of the fit, which hold for responses that are normal without a process (see [fastlmm_gp_mlm]). Sparse counts are not, whatever transformation
-#' they are given: with two per cent of cells that are not zero, p-values below 0.001 are a hundred times as frequent as they say.
+#' `test = "LRT"` gives the p-values of the fit, which assume responses that are normal without a process (see [fastlmm_gp_mlm]). Sparse counts
+#' are not, whatever the transformation: with two percent nonzero cells, p-values below 0.001 are about a hundred times as frequent as nominal.
 #'
 #' @section Permutation:
-#' `test = "permutation"` permutes the residuals from the fixed effects over the places (the method of Freedman and Lane; exact where the intercept is the only fixed effect, and approximate
-#' otherwise), all responses by the same permutations, and fits the permuted responses as the fit did its own. Missing cells stay where they are. Responses alike are pooled: those whose residuals are spread over about as many cells,
-#' `(sum r^2)^2 / sum r^4`, to a factor of two, and with neighbours where these have less than 1000 permuted statistics. A p-value is the share of permuted statistics of the pool that are at least as large,
-#' `(1 + larger) / (1 + all)`, as long as at least ten are; beyond, it is that of a generalised Pareto distribution fitted to the 250 largest (Knijnenburg and others 2009), an extrapolation, with a tail that is
-#' never lighter than exponential. The column `larger` tells which it is. With `nsim` permutations the time is about that of `nsim` fits; the decompositions are shared. The p-values are right on average over the responses of
-#' a pool, not for each by itself.
+#' `test = "permutation"` permutes the residuals from the fixed effects over the places (the method of Freedman and Lane 1983; exact where the
+#' intercept is the only fixed effect, otherwise approximate), with the same permutations for all responses, and fits the permuted responses as
+#' the fit did the observed ones. Missing cells stay where they are. Similar responses are pooled: those whose effective number of cells with
+#' residuals, `(sum r^2)^2 / sum r^4`, agrees to a factor of two, together with neighbouring pools where there are fewer than 1000 permuted
+#' statistics.
+#'
+#' A p-value is the proportion of permuted statistics of the pool that are at least as large, `(1 + larger) / (1 + all)`, provided that at
+#' least ten are. Otherwise it is the tail probability of a generalised Pareto distribution fitted to the 250 largest (Knijnenburg and others
+#' 2009), an extrapolation, whose tail is constrained not to be lighter than exponential. The column `larger` shows which one was used. The
+#' p-values are right on average over the responses of a pool, not for each separately. `nsim` permutations take about the time of `nsim` fits;
+#' the decompositions are shared.
 #'
 #' @section Share of variance:
-#' `fsv` is the fraction of spatial variance as SpatialDE defines it, `s sigma2 / (s sigma2 + sigma2_e)`: `s = (n - sum(K) / n) / (n - 1)` is Gower's factor of the kernel matrix `K` of the places, the
-#' sample variance that a process of variance one is expected to have over them (with weights w, `(sum(w) - w'K w / sum(w)) / (n - 1)`). Its standard error
-#' `fsv (1 - fsv) se(log delta)` is that of SpatialDE too: it takes the length scale as known.
+#' `fsv` is the fraction of spatial variance as defined by SpatialDE (Svensson and others 2018), `s sigma2 / (s sigma2 + sigma2_e)`, where
+#' `s = (n - sum(K) / n) / (n - 1)` is Gower's factor of the kernel matrix `K` of the places: the expected sample variance over the places of a
+#' process of variance one (with weights w, `(sum(w) - w'K w / sum(w)) / (n - 1)`). Its standard error `fsv (1 - fsv) se(log delta)`, also as
+#' in SpatialDE, takes the length scale as known.
 #'
 #' @param object,x a fit of many responses with a [gp()] term; for `tidy()` and `print()` also its `anova()`.
 #' @param ... not used; an unknown argument is an error.
 #' @param test `"LRT"` or `"permutation"`.
-#' @param nsim number of permutations; `NULL`: as many as give 10,000 permuted statistics, and 20 at least.
-#' @param seed as for [stats::simulate()]; the state of the generator is put back afterwards. Without it [set.seed()] governs.
-#' @param rank.by by what responses are ranked: `"p"`, or `"fsv"`, the share of variance.
-#' @param min.cells leave out responses with fewer cells than this that differ from their most frequent value (for counts mostly zero): they have no p-value and do not count among the tests of `q.value`. A message tells how many.
-#' @param n how many responses to print, the first in rank.
-#' @param digits significant digits.
-#' @return `anova()`: a data frame of class `fastlmm_gp_anova` and `anova` with a row a response: `cells` (those that differ from the most frequent value), `lengthscale`, `fsv`, `se_fsv`, `logLik0`, `logLik`, `LRT`, with permutations
-#'   `larger`, then `p.value`, `q.value` (Benjamini and Hochberg) and `rank`.
+#' @param nsim number of permutations; `NULL`: enough for 10,000 permuted statistics, but at least 20.
+#' @param seed as for [stats::simulate()]; the state of the generator is restored afterwards. Without it the permutations depend on
+#'   [set.seed()].
+#' @param rank.by rank responses by `"p"`, the p-value, or by `"fsv"`, the share of variance.
+#' @param min.cells leave out responses with fewer cells than this that differ from their most frequent value (which for counts is mostly
+#'   zero): they have no p-value and do not count among the tests of `q.value`. A message gives their number.
+#' @param n number of responses to print, the first in rank.
+#' @param digits number of significant digits.
+#' @return `anova()`: a data frame of classes `fastlmm_gp_anova` and `anova` with a row for each response: `cells` (number that differ from the
+#'   most frequent value), `lengthscale`, `fsv`, `se_fsv`, `logLik0`, `logLik`, `LRT`, with permutations `larger`, then `p.value`, `q.value`
+#'   (Benjamini and Hochberg) and `rank`.
 #'
-#'   `tidy()` of it: `response`, `term`, `estimate` and `std.error` (those of `fsv`), `statistic`, `p.value`, `q.value`, `rank`, the first in rank first. `tidy()` of the fit: rows of `effect`, `group`, `term`,
-#'   `estimate`, `std.error`, `statistic` for each `response`: fixed effects, length scale, standard deviations and `fsv`.
+#'   `tidy()` of it: `response`, `term`, `estimate` and `std.error` (those of `fsv`), `statistic`, `p.value`, `q.value`, `rank`, in order of
+#'   rank. `tidy()` of the fit: rows of `effect`, `group`, `term`, `estimate`, `std.error`, `statistic` for each `response`: fixed effects,
+#'   length scale, standard deviations and `fsv`.
 #' @references
 #' Knijnenburg, T. A., Wessels, L. F. A., Reinders, M. J. T. and Shmulevich, I. (2009) Fewer permutations, more accurate P-values. Bioinformatics 25, i161-i168.
 #'

@@ -1,44 +1,59 @@
-#' Gaussian processes of many responses
+#' Gaussian processes for many responses
 #'
-#' With a matrix as response, or `cbind(a, b) ~ x + gp(lon, lat)`, [fastlmm_fit()] fits every column on its own, with the same fixed effects, places and kernel, and asks of each
-#' whether there is a process at all: which of thousands of genes vary over a tissue, say. All responses share the passes over the data and, at each length scale, one decomposition.
+#' With a matrix as response, or `cbind(a, b) ~ x + gp(lon, lat)`, [fastlmm_fit()] fits every column separately, with the same fixed effects,
+#' places and kernel, and tests for each whether there is a process at all: for example, which of thousands of genes vary over a tissue. All
+#' responses share the passes over the data and, at each length scale, one decomposition.
 #'
 #' @section Length scales:
-#' They are looked for on a grid that all responses share, refined until none would gain more than about 0.01 of log-likelihood, over the range of a single fit: from three times the longest side of the box, or the end of `range`,
-#' downwards, with the kernel matrix to half the distance of nearest neighbours (of the closest twentieth of the rows), in Fourier space as far as 2000 basis functions, or half as many as rows, serve, unless `range` asks for more: a
-#' process over shorter scales is not seen, and a message says from which length on the basis can tell. `basis = "auto"` takes
-#' the kernel matrix up to 3000 rows, for `exp_quad`, which takes by far the fewest functions, up to 1000. At each length scale variances and fixed effects are as exact as in a single fit. With `gp(..., shared = TRUE)` all responses have the one length scale for which the sum of their log-likelihoods is largest; with
-#' `lengthscale` it is given. `at_end` tells of each response whether its length scale lies at the `"short"` or the `"long"` end of what was looked at. [extract_fit()] gives one response as an ordinary fit, whose length scale is free and which has standard errors, profile and predictions.
+#' Length scales are searched on a grid that all responses share, which is refined until none would gain more than about 0.01 in
+#' log-likelihood. Its range is that of a single fit: from three times the longest side of the bounding box, or the upper end of `range`,
+#' downwards. With the kernel matrix it extends to half the nearest-neighbour distance (its 5 percent quantile over the rows); in Fourier
+#' space, as far as 2000 basis functions, or half the number of rows, suffice, unless `range` asks for more. A process over shorter scales is
+#' not detected, and a message gives the shortest length that the basis can resolve. `basis = "auto"` uses the kernel matrix up to 3000 rows,
+#' but for `exp_quad`, which needs by far the fewest functions, up to 1000. At each length scale, variances and fixed effects are as accurate
+#' as in a single fit.
+#'
+#' With `gp(..., shared = TRUE)` all responses have one length scale, which maximises the sum of their log-likelihoods; with `lengthscale` it
+#' is fixed. `at_end` says for each response whether its length scale lies at the `"short"` or the `"long"` end of the search range.
+#' [extract_fit()] gives one response as an ordinary fit, with a freely estimated length scale and with standard errors, profile and
+#' predictions.
 #'
 #' @section Test:
-#' `statistic` is twice the difference of the log-likelihoods with and without the process. Without one, and at a given length scale, it is 0 or, with probability one half,
-#' chi-squared with one degree of freedom: the boundary mixture. A length scale that is estimated makes large values more frequent; the p-value is then the bound of Davies (1977) for the maximum
-#' over length scales, `P(Z > c) + arc / (2 pi) exp(-c^2 / 2)` with `c` the root of the statistic and the arc that its null process describes over the length scales that
-#' were looked at. It is close for small p-values, and errs to the side of no process. With a shared length scale it is used as well. `q.value` is [p.adjust()]'s `"BH"`.
+#' `statistic` is twice the difference of the log-likelihoods with and without the process. Under the null hypothesis of no process, and at a
+#' fixed length scale, it follows the boundary mixture: 0 with probability one half, otherwise chi-squared with one degree of freedom.
+#' Estimating the length scale makes large values more frequent; the p-value is then the upper bound of Davies (1977) for the maximum over
+#' length scales, `P(Z > c) + arc / (2 pi) exp(-c^2 / 2)`, with `c` the square root of the statistic and `arc` the length of the arc that the
+#' standardised null process describes over the length scales searched. It is close for small p-values and conservative otherwise. It is used
+#' with a shared length scale as well. `q.value` is `"BH"` of [p.adjust()].
 #'
-#' All this holds for residuals that are normal. A warning, `fastlmm_warning_few_values`, names responses with fewer than ten distinct values of which one fills more than nine tenths of the rows, as sparse counts;
-#' `anova(fit, test = "permutation")` has p-values for those ([anova.fastlmm_gp_mlm()], which also explains `fsv`, the fraction of spatial variance).
+#' All this assumes normal residuals. The warning `fastlmm_warning_few_values` names responses with fewer than ten distinct values of which one
+#' fills more than nine tenths of the rows, such as sparse counts. For those, `anova(fit, test = "permutation")` has p-values
+#' ([anova.fastlmm_gp_mlm()], which also explains `fsv`, the fraction of spatial variance).
 #'
 #' @section Rows and status:
-#' As in [fastlmm_mlm]: a missing cell leaves its row out for that response only (each pattern of missing cells takes a pass and a decomposition of its own), and a response that
-#' cannot be fitted is told by its `status`. Where a response has `h2 = 0` its length scale is `NA`. As in a single fit there is a smallest `delta` that the condition of the covariance can tell:
-#' a response with less noise has the `boundary` `"delta at its floor"`, and its residual variance is an upper bound.
+#' As in [fastlmm_mlm], a missing cell leaves out its row for that response only (each pattern of missing cells takes a pass and a
+#' decomposition of its own), and a response that cannot be fitted is marked by its `status`. Where `h2 = 0`, the length scale of the response
+#' is `NA`. As in a single fit, the condition number of the covariance limits how small `delta` can be: a response with less noise has the
+#' `boundary` `"delta at its floor"`, and its residual variance is an upper bound.
 #'
 #' @param object,x a fit of many responses with a [gp()] term.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param newdata,re.form,se.fit,allow.new.levels,random.only,na.action see [predict.fastlmm_gp()].
 #' @param interval,level see [predict.fastlmm()].
-#' @param type,scaled see [residuals.fastlmm()]; of `predict()` see [predict.fastlmm()].
+#' @param type,scaled see [residuals.fastlmm()]; for `predict()` see [predict.fastlmm()].
 #' @param nsim,seed see [simulate.fastlmm()].
-#' @param newresp not offered: fit again.
+#' @param newresp not available: fit again.
 #' @param ... not used; an unknown argument is an error.
-#' @param condVar not offered, see the standard errors of `predict()`.
+#' @param condVar not available; see the standard errors of `predict()`.
 #' @param drop,whichel see [ranef.fastlmm()].
-#' @return `fastlmm_fit()`: a list of class `fastlmm_gp_mlm`, which is a `fastlmm_mlm` with `lengthscale`, `at_end`, `fsv`, `logLik0` (without the process), `statistic`, `p.value`, `log.p`
-#'   (natural logarithm, which does not underflow), `q.value` and `rank` (by p-value), a value for each response. Standard errors of variances are given where the length scale is; that of `fsv` takes it as known.
+#' @return `fastlmm_fit()`: a list of class `fastlmm_gp_mlm`, which is a `fastlmm_mlm` that also has, for each response, `lengthscale`,
+#'   `at_end`, `fsv`, `logLik0` (without the process), `statistic`, `p.value`, `log.p` (its natural logarithm, which does not underflow),
+#'   `q.value` and `rank` (by p-value). Standard errors of variances are available where the length scale is fixed; that of `fsv` takes it as
+#'   known.
 #'
-#'   `as.data.frame()`: a row a response. `predict()`, `fitted()`, `residuals()` and `simulate()`: rows x responses. `ranef()`: a list with the process at the rows, rows x responses. They read coefficients that the fit keeps
-#'   (8 bytes for each row, or function of the basis, and response; `fastlmm_control(effects = FALSE)` keeps none); only standard errors and draws fit each response again at its length scale.
+#'   `as.data.frame()`: a row for each response. `predict()`, `fitted()`, `residuals()` and `simulate()`: rows x responses. `ranef()`: a list
+#'   with the process at the rows, rows x responses. These use coefficients that the fit keeps (8 bytes for each response and row, or basis
+#'   function; `fastlmm_control(effects = FALSE)` keeps none); only standard errors and draws refit each response at its length scale.
 #' @references
 #' Davies, R. B. (1977) Hypothesis testing when a nuisance parameter is present only under the alternative. Biometrika 64, 247-254.
 #'

@@ -1,22 +1,27 @@
 #' Methods for Gaussian process fits
 #'
-#' `predict()` gives the mean surface, fixed effects plus process (plus group effects), at the rows of the fit or anywhere else, with the universal kriging standard error: that
-#' of the mean, with the uncertainty of `beta`, given length scale and variances; the residual variance is not in it. A million targets take seconds, by nonuniform Fourier
-#' transforms. Far from the data the process returns to zero, and the mean to the fixed effects.
+#' `predict()` gives the mean surface, fixed effects plus process (plus group effects), at the rows of the fit or anywhere else. Its standard
+#' error is the universal kriging standard error of the mean, including the uncertainty of `beta` and given length scale and variances; it does
+#' not include the residual variance. A million targets take seconds, by nonuniform Fourier transforms. Far from the data the process returns
+#' to zero, and the mean to the fixed effects.
 #'
-#' A target far outside the box of the data would see the periodic images of the basis: in Fourier space such a prediction is refused. Give `lower` and `upper` to [gp()], or
-#' take `basis = "exact"`.
+#' The Fourier basis is periodic, so a target far outside the box of the data would see its periodic images: such a prediction is refused. Give
+#' `lower` and `upper` to [gp()], or use `basis = "exact"`.
 #'
 #' @param object,x a fit by [fastlmm_fit()] with a [gp()] term.
 #' @param newdata data frame; `NULL`: the rows of the fit.
-#' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only; a formula of terms of the fit, as `~ (1 | g)`: with those effects only.
-#' @param se.fit standard errors as well?
+#' @param re.form `NULL`: with process and group effects; `NA` or `~ 0`: the fixed effects only; a formula of terms of the fit, such as
+#'   `~ (1 | g)`: with those effects only.
+#' @param se.fit return standard errors as well?
 #' @param allow.new.levels give groups that are not in the fit, or missing, the effect 0?
-#' @param random.only,type,na.action,interval,level,terms,nsim,seed see [predict.fastlmm()]. Draws of processes in Fourier space are of what their basis holds.
-#' @param condVar not offered, see the standard errors of `predict()`.
+#' @param random.only,type,na.action,interval,level,terms,nsim,seed see [predict.fastlmm()]. Draws of processes in Fourier space are those of
+#'   the process as its basis represents it.
+#' @param condVar not available; see the standard errors of `predict()`.
 #' @param drop,whichel see [ranef.fastlmm()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A numeric vector named by the rows; with `interval` a matrix of columns `fit`, `lwr`, `upr`; with `se.fit` a list of `fit`, `se.fit` and `residual.scale`; draws and terms as in [predict.fastlmm()]. `NA` where the mean is not estimable, as in [predict.fastlmm()].
+#' @return `predict()`: a numeric vector named by row; with `interval` a matrix with columns `fit`, `lwr`, `upr`; with `se.fit` a list of
+#'   `fit`, `se.fit` and `residual.scale`; draws and terms as in [predict.fastlmm()]. `NA` where the mean is not estimable, as in
+#'   [predict.fastlmm()]. `ranef()`: a list with the process at the rows, and the effects of groups.
 #' @examples
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
@@ -249,7 +254,8 @@ other_effects <- function(fit) {
 }
 
 #' @rdname predict.fastlmm_gp
-#' @return `coef()`: for each row, or each level of a grouping factor, the fixed effects and the effect added to its coefficient, as [coef.fastlmm()].
+#' @return `coef()`: as for [coef.fastlmm()], the fixed effects with the random effect added to its coefficient, for each row or level of a
+#'   grouping factor.
 #' @export
 coef.fastlmm_gp <- function(object, ...) {
   check_arguments(...)

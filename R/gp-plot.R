@@ -1,18 +1,21 @@
 #' Plots of Gaussian process fits
 #'
-#' The prediction along the coordinates. Covariates that are functions of the coordinates, as a trend in them, move with them; all others are held: numbers at their means, factors at their most
-#' frequent level, groups at an effect of zero. The plot says what is held, and so does the attribute `held` of the value. With one coordinate the curve and its band of two standard errors, over the
-#' data, or where something is held over partial residuals: the curve plus the residuals. With two coordinates a map of the mean, and one of its standard error, with the places of the
-#' data. With three a map for the middle of the third.
+#' Plots of the prediction along the coordinates. Covariates that are functions of the coordinates, such as a trend in them, vary with them.
+#' All others are held fixed: numeric variables at their means, factors at their most frequent level, groups at an effect of zero. The plot
+#' says at which values, as does the attribute `held` of the result.
+#'
+#' With one coordinate: the curve and a band of two standard errors, over the data or, where something is held fixed, over partial residuals
+#' (the curve plus the residuals). With two coordinates: a map of the mean and one of its standard error, with the places of the data. With
+#' three: a map for the middle of the third.
 #'
 #' @param x,object a fit by [fastlmm_fit()] with a [gp()] term.
 #' @param which with two or three coordinates: `"mean"`, `"se"`, or both, side by side; `autoplot()` draws one.
-#' @param n points of the curve, or of each side of the map.
-#' @param points draw the data? At most 5000 are drawn.
+#' @param n number of points of the curve, or of each side of the map.
+#' @param points draw the data? At most 5000 points are drawn.
 #' @param xlab,ylab,main labels.
 #' @param col colours of maps.
 #' @param ... passed to [plot()] (one coordinate) or [image()]; `autoplot()`: not used.
-#' @return `plot()`: the drawn values, invisibly: a data frame of coordinates, `fit` and `se`. `autoplot()`: a `ggplot` object.
+#' @return `plot()`: the values drawn, invisibly: a data frame of coordinates, `fit` and `se`. `autoplot()`: a `ggplot` object.
 #' @examples
 #' plot(fastlmm_fit(mag ~ depth + gp(long, lat), quakes), n = 40)
 #' @export

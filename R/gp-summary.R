@@ -46,8 +46,9 @@ gp_basis_note <- function(gp) {
 }
 
 #' @rdname predict.fastlmm_gp
-#' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimate and standard error of length scales, variances, `delta` and `h2`; those of
-#'   logarithms, scaled, from the observed information), `logLik` and `gp`.
+#' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimates and standard errors of length scales,
+#'   variances, `delta` and `h2`; the standard errors are from the observed information of the logarithms, by the delta method), `logLik` and
+#'   `gp`.
 #' @export
 summary.fastlmm_gp <- function(object, ...) {
   check_arguments(...)
@@ -76,7 +77,7 @@ gp_components <- function(fit) {
 }
 
 #' @rdname predict.fastlmm_gp
-#' @param digits significant digits.
+#' @param digits number of significant digits.
 #' @export
 print.summary.fastlmm_gp <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   check_arguments(...)

@@ -1,20 +1,22 @@
 #' Gaussian processes from parts of the data
 #'
-#' All that a fit needs of its data is a small table of sums. `gp_accumulate()` makes the table of one chunk of rows, tables of chunks add up with `+`, in any order, and
-#' [fastlmm_fit()] takes the sum: so the data may be larger than memory, lie in many files, or be spread over many machines. Every chunk needs the same basis, which
-#' `gp_basis()` makes beforehand: it has to know the box of all coordinates and the range in which the length scale will be looked for.
+#' All that a fit needs of its data is a small table of sums. `gp_accumulate()` computes the table of a chunk of rows, tables are added with
+#' `+`, in any order, and [fastlmm_fit()] fits the sum. The data may therefore be larger than memory, lie in many files, or be distributed over
+#' many machines. Every chunk needs the same basis, made beforehand by `gp_basis()` from the bounding box of all coordinates and the range of
+#' length scales to be searched.
 #'
-#' The time for a chunk grows with its rows and hardly with the basis; the table has the size of the basis, not of the data. A wide range of length scales costs nothing in the fit, only a
-#' larger table.
+#' The time for a chunk is proportional to its rows and hardly depends on the basis; the size of the table is that of the basis, not of the
+#' data. A wide range of length scales does not slow down the fit; it only makes the table larger.
 #'
-#' @param lower,upper corners of a box that holds all data and all places to be predicted: one number for each coordinate.
+#' @param lower,upper corners of a box that contains all data and all places to be predicted: one number for each coordinate.
 #' @param lengthscale shortest and longest length scale of the search; with `ard` relative to the sides of the box.
 #' @param cov,ard,size as in [gp()].
-#' @param tol part of the kernel's variance that the basis may leave out. To the likelihood that part is residual noise, and it is given back to the process afterwards; a hundredth of `delta` is
-#'   small enough.
-#' @param formula as in [fastlmm_fit()], with a term `gp(lon, lat)`, whose settings are those of the basis, and maybe one term `(1 | group)`. Factors need all their levels in
-#'   every chunk, in the same order. What takes its values from the rows that it sees, as `scale(x)`, `poly(x, 2)` or `ns(x, 3)`, would be another column in each chunk and is refused when tables are
-#'   added: fix the values beforehand, as in `scale(x, center = 10, scale = 2)`, `poly(x, 2, raw = TRUE)` or `ns(x, knots = , Boundary.knots = )`.
+#' @param tol proportion of the kernel's variance that the basis may leave out. The likelihood counts this part as residual noise, and it is
+#'   added back to the process afterwards; a hundredth of `delta` is small enough.
+#' @param formula as in [fastlmm_fit()], with a term `gp(lon, lat)`, whose settings are those of the basis, and optionally one term
+#'   `(1 | group)`. Factors need all their levels in every chunk, in the same order. A term that takes its values from the rows at hand, such
+#'   as `scale(x)`, `poly(x, 2)` or `ns(x, 3)`, would differ between chunks and is refused when tables are added: fix the values beforehand, as
+#'   in `scale(x, center = 10, scale = 2)`, `poly(x, 2, raw = TRUE)` or `ns(x, knots = , Boundary.knots = )`.
 #' @param data a chunk of the data.
 #' @param basis a basis by `gp_basis()`.
 #' @param weights,na.action as in [fastlmm_fit()].
@@ -22,8 +24,8 @@
 #' @param e1,e2 tables of the same formula and basis.
 #' @param x a basis or a table.
 #' @param ... not used.
-#' @return `gp_basis()`: a list of class `fastlmm_gp_basis`. `gp_accumulate()`: a list of class `fastlmm_gp_table`, of plain values. A fit of a table has no rows: `fitted()`, `residuals()` and
-#'   `simulate()` do not work on it, `predict()` needs `newdata`.
+#' @return `gp_basis()`: a list of class `fastlmm_gp_basis`. `gp_accumulate()`: a list of class `fastlmm_gp_table`, of plain values. A fit to a
+#'   table has no rows: `fitted()`, `residuals()` and `simulate()` are not available, and `predict()` needs `newdata`.
 #' @seealso [gp()]
 #' @examples
 #' basis <- gp_basis(lower = c(165, -39), upper = c(189, -10), lengthscale = c(2, 5), cov = "exp_quad")

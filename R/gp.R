@@ -1,67 +1,91 @@
-#' Gaussian processes over columns of data
+#' Gaussian process terms
 #'
 #' A term `gp(lon, lat)` in the formula of [fastlmm_fit()] adds a Gaussian process with a stationary kernel of one to three coordinates,
-#' `y ~ N(X beta, sigma2 (k(distance / lengthscale) + delta I))`. Length scale, variances and fixed effects are estimated together, by the restricted or
-#' plain likelihood of that model. It is a description for formulas only: it cannot be called by itself.
+#' `y ~ N(X beta, sigma2 (k(distance / lengthscale) + delta I))`. Length scale, variances and fixed effects are estimated jointly, by
+#' restricted or ordinary maximum likelihood. `gp()` only has a meaning within a formula and cannot be called on its own.
 #'
 #' @section Kernels:
-#' With `r` the Euclidean distance in length scales: `exp_quad` is `exp(-r^2 / 2)`; `matern12` is `exp(-r)`, the exponential variogram; `matern32` is
-#' `(1 + a) exp(-a)` with `a = sqrt(3) r`; `matern52` is `(1 + a + a^2 / 3) exp(-a)` with `a = sqrt(5) r`. Coordinates are taken as they are, as positions in a plane or
-#' in space: project longitudes and latitudes of a large region first.
+#' With `r` the Euclidean distance in units of the length scale: `exp_quad` is `exp(-r^2 / 2)`; `matern12` is `exp(-r)`, the exponential
+#' covariance; `matern32` is `(1 + a) exp(-a)` with `a = sqrt(3) r`; `matern52` is `(1 + a + a^2 / 3) exp(-a)` with `a = sqrt(5) r` (Rasmussen
+#' and Williams 2006). Coordinates are used as they are, as positions in a plane or in space: project longitudes and latitudes of a large
+#' region first.
 #'
 #' @section Coordinates:
-#' Numeric variables, matrices with a column for each axis (`gp(coords)`, `gp(cbind(u, v))`), and points of `sf`: `gp(geometry)`, or what the column of points is called, of an `sf` object, with three axes if
-#' the points have heights. Of `sp`'s objects the coordinates are variables under their names: `gp(x, y)`. New data are objects of the same class, in the same coordinate reference system.
-#' Where the system is geographic, distances are in degrees, which differ in length from north to south and from east to west, and a message says so: transform first ([sf::st_transform()]).
+#' Numeric variables; matrices with a column for each axis (`gp(coords)`, `gp(cbind(u, v))`); and points of `sf`: `gp(geometry)`, or the name
+#' of the geometry column, of an `sf` object, with three axes if the points have heights. For objects of `sp` the coordinates are variables
+#' under their names: `gp(x, y)`. New data must be of the same class, in the same coordinate reference system. If that system is geographic,
+#' distances are in degrees, whose length differs between north-south and east-west, and a message says so: transform first
+#' ([sf::st_transform()]).
 #'
-#' Dates, and times as `POSIXct` or `difftime`, are coordinates too. `print()` and `summary()` name the unit of the length scale: days of a `Date`, seconds of a `POSIXct`, in which time zones do not matter, and
-#' the unit of the data of a `difftime`, to which new data, and `lengthscale` and `range` if they are `difftime`, are converted. `lower` and `upper` may be dates or times.
+#' Dates, and times of class `POSIXct` or `difftime`, may be coordinates too. `print()` and `summary()` give the unit of the length scale: days
+#' for a `Date`, seconds for a `POSIXct` (time zones do not matter), and for a `difftime` the unit of the data, to which new data, and
+#' `lengthscale` and `range` if they are `difftime`, are converted. `lower` and `upper` may be dates or times.
 #'
-#' @section How it is computed:
-#' In Fourier space (`fit$gp$route == "fourier"`): equispaced frequencies in a ball represent the kernel (Greengard, Rachh and Barnett), one pass over the data by
-#' nonuniform Fourier transforms leaves a small table of sums, and from then on nothing depends on the number of rows. The basis is fine enough that what it leaves out
-#' of the kernel's variance is below `tol` times `delta`: to the likelihood that part is residual noise, and it is given back to the process. Data that are rougher than
-#' their kernel tell it something at the frequencies beyond as well; so as long as up to 2500 functions suffice, the basis is refined until the length scale would move by less than a tenth of its
-#' standard error on a finer one. What the basis leaves out moves the log-likelihood of data of the kernel by less than `fit$gp$log_lik_error`, three standard deviations (`summary()` says so above 0.01). `fit$gp$captured` and `fit$gp$aliasing` report the part of the variance that the basis holds and a bound of the correlation that its periodic images add.
+#' @section Computation:
+#' *In Fourier space* (`fit$gp$route == "fourier"`) the kernel is represented by equispaced frequencies in a ball (Greengard, Rachh and Barnett
+#' 2025). One pass over the data by nonuniform Fourier transforms gives a small table of sums; after that nothing depends on the number of
+#' rows. The basis is fine enough that the part of the kernel's variance that it leaves out is below `tol` times `delta`: the likelihood counts
+#' this part as residual noise, and it is added back to the process afterwards. Data that are rougher than their kernel carry information at
+#' higher frequencies too; therefore, up to 2500 functions, the basis is refined until a finer one would change the length scale by less than a
+#' tenth of its standard error. For data from the kernel, the truncation changes the log-likelihood by less than `fit$gp$log_lik_error` (three
+#' standard deviations; `summary()` reports it above 0.01). `fit$gp$captured` is the proportion of the variance that the basis represents,
+#' `fit$gp$aliasing` a bound on the correlation that its periodic images add.
 #'
-#' Fields much smoother than their kernel tell length scale and variance only together, so that the longer the length scale the less noise there is in units of the variance, and the more functions it takes. Where
-#' these are more than `size`, more than four fifths of the rows, or more than 3000 to improve on a result, the fit ends there: `fit$optimum$limited`, with a message. Predictions hardly depend on it; length scale and
-#' variance do. An error is left where the basis would leave out more than a tenth of the noise.
+#' Fields that are much smoother than their kernel determine the length scale and the variance only jointly: the longer the length scale, the
+#' smaller the noise relative to the variance, and the more basis functions are needed. If these would exceed `size`, four fifths of the number
+#' of rows, or 3000 when improving a result, the fit stops there, with a message and `fit$optimum$limited`. Predictions hardly depend on this,
+#' but length scale and variance do. It is an error if the basis would leave out more than a tenth of the noise.
 #'
-#' With the kernel matrix of all rows (`"exact"`): without any approximation, for some thousand rows. `basis = "auto"` takes it up to 500 rows, up to 1000 with `ard`,
-#' beside other random effects, and for many responses with `exp_quad`, and up to 3000 where the Fourier basis would be too large: rough kernels have variance at high frequencies, and in two and three
-#' dimensions there are many of those. Time grows with the cube of the rows.
+#' *With the kernel matrix of all rows* (`"exact"`) there is no approximation; this is feasible for some thousand rows, with time proportional
+#' to the cube of the number of rows. `basis = "auto"` uses it up to 500 rows; up to 1000 rows with `ard`, beside other random effects, and for
+#' many responses with `exp_quad`; and up to 3000 rows where the Fourier basis would be too large. Rough kernels have variance at high
+#' frequencies, of which there are many in two and three dimensions.
 #'
-#' Beside other random effects, `y ~ gp(lon, lat) + (1 | g) + (x | h)`, the kernel matrix takes any number of terms, slopes, and kernels `K` of their own, and all variances have standard errors and profiles;
-#' beyond 1000 rows one plain term `(1 | g)` is taken into Fourier space.
+#' Beside other random effects, `y ~ gp(lon, lat) + (1 | g) + (x | h)`, the kernel matrix allows any number of terms, slopes, and kernels `K`,
+#' and all variances have standard errors and profiles; beyond 1000 rows, Fourier space allows one plain term `(1 | g)`.
 #'
 #' @section Cost:
-#' `matern52`, the default, is right for fields that are not known to be smooth; its bases are larger than those of `exp_quad`, and its fits slower. CPU seconds on a core of 2026, of two coordinates, uniform points, a process of
-#' the fitted kernel and noise of half its variance, length scales of .05 to .5 of the side: `exp_quad` at most .7 for any number of rows from 100 to 5000; `matern52` at most .7 up to 1000 rows, .1 to 1.6 for
-#' 1500, .1 to 2.8 for 2000, .3 to 1.4 for 3000, .2 to 1.5 for 5000, the shorter the length scale the more. With `basis = "exact"`: .6 for 1000 rows, 2 for 2000, 8 for 3000. A million rows of a squared-exponential field
-#' take `matern52` .7 to 3.6, `exp_quad` .5.
+#' `matern52`, the default, suits fields that are not known to be smooth; its bases are larger than those of `exp_quad`, and its fits slower.
+#' CPU seconds on one core of 2026, for two coordinates, uniform points, a process of the fitted kernel with noise of half its variance, and
+#' length scales of 0.05 to 0.5 of the side:
+#'
+#' | rows | `exp_quad` | `matern52` | `basis = "exact"` |
+#' |---|---|---|---|
+#' | up to 1000 | at most 0.7 | at most 0.7 | 0.6 at 1000 |
+#' | 1500 | at most 0.7 | 0.1 to 1.6 | |
+#' | 2000 | at most 0.7 | 0.1 to 2.8 | 2 |
+#' | 3000 | at most 0.7 | 0.3 to 1.4 | 8 |
+#' | 5000 | at most 0.7 | 0.2 to 1.5 | |
+#' | a million, squared exponential field | 0.5 | 0.7 to 3.6 | |
+#'
+#' Shorter length scales take longer.
 #'
 #' @section Range of the search:
-#' If `range` is not given, length scales are looked for up to three times the longest side of the data's box: a process over longer scales is a trend, and belongs into the formula. The kernel matrix
-#' looks down to half the distance of nearest neighbours (of the closest twentieth of the rows). A length scale at an end of the range is told by a message, in `print()` and `summary()`, and by
-#' `fit$optimum$at_end`.
+#' If `range` is not given, the search extends up to three times the longest side of the bounding box of the data: a process over longer scales
+#' is a trend and belongs in the formula. With the kernel matrix it extends down to half the nearest-neighbour distance (its 5 percent quantile
+#' over the rows). A length scale at an end of the range is reported by a message, in `print()` and `summary()`, and in `fit$optimum$at_end`.
 #'
-#' By the kernel matrix there is also a smallest `delta`, at which the condition of the covariance leaves no more digits (about 1e-15 times the square of the number of rows, with weights of one). Data with next to no
-#' noise are then interpolated to that accuracy, `fit$optimum$boundary` is `"delta at its floor"`, and the residual variance is an upper bound.
+#' With the kernel matrix there is also a smallest `delta`, below which the condition number of the covariance leaves no accurate digits (about
+#' 1e-15 times the square of the number of rows, for weights of one). Data with almost no noise are then interpolated to that accuracy,
+#' `fit$optimum$boundary` is `"delta at its floor"`, and the residual variance is an upper bound.
 #'
-#' @param ... one to three coordinates: numeric variables, dates, times, expressions of such, a matrix or a column of points.
-#' @param cov kernel, `"matern52"` if not given.
+#' @param ... one to three coordinates: numeric variables, dates, times, expressions of these, a matrix or a column of points.
+#' @param cov kernel, by default `"matern52"`.
 #' @param lengthscale in units of the coordinates, if it is known: one number, or one for each coordinate. `NULL`: estimated.
-#' @param ard one length scale for each coordinate?
-#' @param range shortest and longest length scale to consider; with `ard` relative to the sides of the data's box. `NULL`: all that the data can tell apart.
-#' @param tol part of the kernel's variance that the Fourier basis may leave out, relative to `delta`.
+#' @param ard use a separate length scale for each coordinate (automatic relevance determination)?
+#' @param range shortest and longest length scale to consider; with `ard` relative to the sides of the bounding box of the data. `NULL`: see
+#'   below.
+#' @param tol proportion of the kernel's variance that the Fourier basis may leave out, relative to `delta`.
 #' @param basis `"auto"`, `"fourier"` or `"exact"`.
-#' @param size largest number of basis functions. Time grows with its cube: 1000 take about a tenth of a second for each length scale that is looked at, 4000 some seconds.
-#' @param lower,upper corners of a box that the basis shall serve beside the data: that of all places to be predicted. One number for each coordinate.
-#' @param shared with many responses ([fastlmm_gp_mlm]): one length scale for all of them?
-#' @return Nothing: an error outside a formula.
+#' @param size largest number of basis functions. Time is proportional to its cube: 1000 functions take about a tenth of a second for each
+#'   length scale tried, 4000 some seconds.
+#' @param lower,upper corners of a box that the basis must cover in addition to the data, so that it contains all places to be predicted. One
+#'   number for each coordinate.
+#' @param shared with many responses ([fastlmm_gp_mlm]): use one length scale for all of them?
+#' @return None: called outside a formula it is an error.
 #' @references
-#' Greengard, P., Rachh, M. and Barnett, A. (2025) Equispaced Fourier representations for efficient Gaussian process regression from a billion data points. SIAM/ASA JUQ 13, 63-89.
+#' Greengard, P., Rachh, M. and Barnett, A. (2025) Equispaced Fourier representations for efficient Gaussian process regression from a billion
+#' data points. SIAM/ASA JUQ 13, 63-89.
 #'
 #' Rasmussen, C. E. and Williams, C. K. I. (2006) Gaussian processes for machine learning, section 4.2. MIT Press.
 #' @seealso [predict.fastlmm_gp()], [plot.fastlmm_gp()], [gp_accumulate()] for data larger than memory.

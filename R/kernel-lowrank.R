@@ -1,17 +1,18 @@
-#' A kernel given by its factor
+#' A kernel given by a factor
 #'
-#' `K = W W'` without forming it: markers of individuals, features of documents, a basis of functions. With fewer columns than ids the fit costs
-#' time in proportion to `m k^2` and memory in proportion to `m k` for m ids and k columns, where the matrix K would cost `m^3` and `m^2`.
+#' `K = W W'` without forming it: markers of individuals, features of documents, basis functions. With fewer columns than ids, the fit costs
+#' time proportional to `m k^2` and memory proportional to `m k` for m ids and k columns, where the matrix K would cost `m^3` and `m^2`.
 #'
-#' @param W factor, m x k: a row for each id, named by id; a numeric matrix, a `Matrix` or a data frame of numbers. A sparse `Matrix` stays sparse while it has
-#'   fewer columns than ids and is well conditioned: the fit then costs time in proportion to the squares of the numbers of entries in its rows. Scale and centre its columns
-#'   as the model asks; dividing it by `sqrt(k)`, say, multiplies `sigma2` by k.
+#' @param W factor, m x k: a row for each id, named by id; a numeric matrix, a `Matrix` or a data frame of numbers. A sparse `Matrix` is kept
+#'   sparse while it has fewer columns than ids and is well conditioned: the fit then costs time proportional to the sum of the squared numbers
+#'   of entries in its rows. Scale and centre its columns as the model requires; dividing W by `sqrt(k)`, for example, multiplies `sigma2` by
+#'   k.
 #' @param x a kernel by `kernel_lowrank()`.
 #' @param ... not used; an unknown argument is an error.
-#' @return An object of class `fastlmm_lowrank`, for `K = ` of [fastlmm_fit()] and of [predict.fastlmm()]. A fit with it has the weights of the
-#'   columns of W in `fit$random$id$alpha`: the predicted effects are `W %*% alpha`.
-#'
-#'   Errors: `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_zero`, as for a matrix.
+#' @return An object of class `fastlmm_lowrank`, for the argument `K` of [fastlmm_fit()] and of [predict.fastlmm()]. In a fit,
+#'   `fit$random$id$alpha` holds the coefficients of the columns of W: the predicted effects are `W %*% alpha`.
+#' @section Errors:
+#' `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_zero`, as for a matrix.
 #' @seealso [fastlmm_fit()]
 #' @examples
 #' set.seed(1)

@@ -1,38 +1,49 @@
-#' A relationship matrix from markers
+#' Relationship matrix from markers
 #'
-#' Reads genotypes, or any other columns of numbers, by blocks of columns, and gives the matrix of relationships between the ids, for `K = `. No centred copy of all markers is made.
+#' Reads genotypes, or other numeric columns, in blocks of columns and computes the matrix of relationships between the ids, for the argument
+#' `K`. No centred copy of all markers is made.
 #'
-#' With p the frequency of the counted allele and M the genotypes (0, 1, 2 or numbers between them):
+#' With p the frequency of the counted allele and M the genotypes (0, 1, 2 or values between them):
 #' * `"vanraden1"`: `Z Z' / sum(2 p (1 - p))` with `Z = M - 2 p` (VanRaden 2008, first method; `sommer::A.mat()`, `rrBLUP::A.mat()`).
-#' * `"vanraden2"`: each column of Z divided by `sqrt(2 p (1 - p))`, and the mean over columns (VanRaden's second method, Yang et al. 2010; the program GCTA).
-#' * `"centred"` and `"scaled"`: for columns that are no genotypes (expression, metabolites, soil). Each is centred; `"scaled"` also divides it by its standard deviation. The mean diagonal is 1.
+#' * `"vanraden2"`: each column of Z divided by `sqrt(2 p (1 - p))`, then `Z Z'` divided by the number of columns (VanRaden's second method,
+#'   Yang et al. 2010; the program GCTA).
+#' * `"centred"` and `"scaled"`: for columns that are not genotypes (expression, metabolites, soil). Each is centred; `"scaled"` also divides
+#'   it by its standard deviation. The matrix is scaled to mean diagonal 1.
 #'
-#' It is for you to say what the columns are: the methods for genotypes refuse values outside of 0 to 2. Which allele is counted makes no difference.
+#' The method must match the kind of columns: the methods for genotypes refuse values outside 0 to 2. Which allele is counted makes no
+#' difference.
 #'
-#' A missing value is set to the mean of its marker, which the message `markers_imputed` counts. Markers that do not vary (genotypes: p is 0 or 1), that are missing in all ids and whose rarer allele is below `maf` are left out,
-#' which the message `markers_left_out` counts.
+#' A missing value is replaced by the mean of its marker; the message `markers_imputed` gives their number. Markers that do not vary (for
+#' genotypes, p is 0 or 1), that are missing in all ids or whose minor allele frequency is below `maf` are left out; the message
+#' `markers_left_out` gives their number.
 #'
-#' p is the frequency in all ids of M. Give them all in one go, with those that are to be predicted: ids without data stay in the kernel, and [predict.fastlmm()] knows them.
+#' p is the frequency over all ids of M. Include all ids at once, also those to be predicted: ids without data stay in the kernel, and
+#' [predict.fastlmm()] predicts them.
 #'
-#' @param M a row for each id, named by id, and a column for each marker: a matrix, a data frame, a `Matrix`, `snpStats`' `SnpMatrix` or the list by its `read.plink()`, anything with `dim()` and `[ , j]`; or the path of a PLINK .bed file, beside which are
-#'   its .bim and .fam.
+#' @param M a row for each id, named by id, and a column for each marker: a matrix, a data frame, a `Matrix`, a `SnpMatrix` of `snpStats` or
+#'   the list that its `read.plink()` returns, anything with `dim()` and `[ , j]`; or the path of a PLINK .bed file with its .bim and .fam
+#'   beside it.
 #' @param method see Details.
-#' @param maf smallest frequency of the rarer allele, from 0 to below 0.5.
-#' @param loco the chromosome of each marker (`TRUE`: that of the PLINK files): a list of matrices, named by chromosome, each of the markers of all the others, for `kernels = ` of [fastlmm_scan()], with the same chromosomes as `groups`. They are made by
-#'   subtraction, in one reading.
-#' @param block_size markers that are read together; `NULL`: what takes some 30 MB.
+#' @param maf smallest minor allele frequency, from 0 to below 0.5.
+#' @param loco the chromosome of each marker (`TRUE`: from the PLINK files). The result is then a list of matrices, named by chromosome, each
+#'   computed from the markers of all other chromosomes, for the argument `kernels` of [fastlmm_scan()] with the same chromosomes as `groups`.
+#'   They are obtained by subtraction, in one pass over the markers.
+#' @param block_size number of markers read at a time; `NULL`: about 30 MB.
 #' @param x,object a matrix by `kernel_markers()`.
-#' @param digits significant digits.
+#' @param digits number of significant digits.
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix with ids as names, of class `fastlmm_markers` so that it prints in a line; a part of it, as `K[1:3, 1:3]`, is a plain one. `summary()`: a data frame of one row with `method`, `without` (chromosome), `ids`, `markers`, `used`, `monomorphic`,
-#'   `rare`, `unobserved` (no value at all) and `imputed`, the number of values set to a mean in the markers that were used. With `loco` a list of such matrices.
-#'
-#'   Errors: `markers` for what has no rows and columns of numbers, no names, values that the method does not take, an id without any value, or no marker left; `kernel_ids` for ids that are missing or twice; `maf`; `loco` for chromosomes that are not one a marker,
-#'   or fewer than two; `memory` with the size of what would not fit.
+#' @return A matrix, ids x ids, with ids as names, of class `fastlmm_markers`, which prints in one line; a part of it, such as `K[1:3, 1:3]`,
+#'   is an ordinary matrix. With `loco` a list of such matrices. `summary()`: a data frame of one row with `method`, `without` (chromosome),
+#'   `ids`, `markers`, and the numbers of markers that are `used`, `monomorphic`, `rare`, `unobserved` (no value at all), and of values that
+#'   are `imputed` in the markers used.
+#' @section Errors:
+#' `markers` for data without numeric rows and columns, without names, with values that the method does not accept, with an id without any
+#' value, or with no marker left; `kernel_ids` for missing or duplicated ids; `maf`; `loco` if there is not one chromosome for each marker, or
+#' there are fewer than two chromosomes; `memory`, with the size required.
 #' @references VanRaden PM (2008). Efficient methods to compute genomic predictions. *Journal of Dairy Science* 91, 4414-4423.
 #'
 #'   Yang J et al. (2010). Common SNPs explain a large proportion of the heritability for human height. *Nature Genetics* 42, 565-569.
-#' @seealso [kernel_lowrank()], which takes fewer markers than ids without making a matrix
+#' @seealso [kernel_lowrank()], which uses markers without forming a matrix where there are fewer markers than ids
 #' @examples
 #' set.seed(1)
 #' ids <- paste0("i", 1:100)

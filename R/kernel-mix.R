@@ -1,17 +1,17 @@
 #' Several kernels of the same ids
 #'
-#' `kernel_mix(A = K1, D = K2)` gives each id the sum of independent effects, `u_A ~ N(0, sigma2_A K1)` and `u_D ~ N(0, sigma2_D K2)`, whose variances are
-#' estimated together: additive and dominance relationship, phylogeny and what is the species' own, genes of two groups.
+#' `kernel_mix(A = K1, D = K2)` gives each id the sum of independent effects, `u_A ~ N(0, sigma2_A K1)` and `u_D ~ N(0, sigma2_D K2)`, whose
+#' variances are estimated together: additive and dominance relationship, phylogeny and species-specific effects, two groups of genes.
 #'
 #' @param ... two or more kernels, each with a name, of the same ids in any order: matrices, `Matrix` objects, data frames, factors by
-#'   [kernel_lowrank()], products by [kernel_product()], or `NULL` for the identity. A kernel that is zero or the same as another in the data has a variance that cannot be told,
-#'   which the fit says.
+#'   [kernel_lowrank()], products by [kernel_product()], or `NULL` for the identity. If a kernel is zero or equal to another in the data, its
+#'   variance is not identifiable, which the fit reports.
 #' @param x a mix by `kernel_mix()`.
-#' @return An object of class `fastlmm_mix`, for `K = ` of [fastlmm_fit()] and of [predict.fastlmm()]. The random effects of a fit with it are named by the
-#'   grouping factor and the kernel, `id.A` and `id.D`.
-#'
-#'   Errors: `kernel_mix` for kernels without or with equal names, for fewer than two and for a mix in a mix; `mix_ids` for kernels that are not of the same
-#'   ids; and, in the fit, those of each kernel.
+#' @return An object of class `fastlmm_mix`, for the argument `K` of [fastlmm_fit()] and of [predict.fastlmm()]. The random effects of a fit
+#'   with it are named by the grouping factor and the kernel, `id.A` and `id.D`.
+#' @section Errors:
+#' `kernel_mix` for kernels without names or with equal names, for fewer than two kernels and for a mix within a mix; `mix_ids` for kernels of
+#' different ids; and, in the fit, those of each kernel.
 #' @seealso [fastlmm_fit()]
 #' @examples
 #' set.seed(1)

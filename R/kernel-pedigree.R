@@ -1,27 +1,30 @@
-#' The additive relationship of a pedigree
+#' Additive relationship matrix of a pedigree
 #'
-#' The numerator relationship matrix A by its sparse inverse, inbreeding included: for animal models, family data, breeding lines.
+#' The numerator relationship matrix A, represented by its sparse inverse, with inbreeding: for animal models, family data, breeding lines.
 #'
-#' Parents that are not listed are added as founders. `A = T D T'`: an animal has half the genes of each parent and a Mendelian part of variance
-#' `1/2 - (F_sire + F_dam) / 4`, `3/4 - F / 4` with one parent known, 1 with none (Henderson 1976; Quaas 1976); inbreeding coefficients F by the algorithm of Meuwissen and Luo
-#' (1992). All are relative to founders that are not related and not inbred.
+#' Parents that are not listed are added as founders. `A = T D T'`: an animal gets half the genes of each parent and a Mendelian sampling term
+#' of variance `1/2 - (F_sire + F_dam) / 4`, `3/4 - F / 4` with one parent known, 1 with none (Henderson 1976; Quaas 1976). Inbreeding
+#' coefficients F are computed by the algorithm of Meuwissen and Luo (1992). All are relative to founders that are unrelated and not inbred.
 #'
-#' @param id,sire,dam animals and their parents, in any order, one element an animal; unknown parents are `NA`.
-#' @param unknown codes of unknown parents, beside `NA`, `"0"` and `""`.
-#' @param sexes does an animal that is a sire here and a dam there stop the call? `FALSE` for plants.
+#' @param id,sire,dam animals and their parents, in any order, one element for each animal; unknown parents are `NA`.
+#' @param unknown codes of unknown parents, in addition to `NA`, `"0"` and `""`.
+#' @param sexes is it an error if an animal is a sire in one place and a dam in another? `FALSE` for plants.
 #' @param x a pedigree.
 #' @param ... not used; an unknown argument is an error.
-#' @return `kernel_pedigree()`: an object of class `fastlmm_pedigree`, a kernel as by [kernel_precision()]: for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()]. `as.matrix()` of it is A, `x$P` its
-#'   sparse inverse.
+#' @return `kernel_pedigree()`: an object of class `fastlmm_pedigree`, a kernel as by [kernel_precision()], for the argument `K` of
+#'   [fastlmm_fit()] and [slamglmm_fit()] and for [kernel_mix()]. `as.matrix()` gives A, `x$P` its sparse inverse.
 #'
 #'   `inbreeding()`: the coefficients F, named by animal.
-#'
-#'   Errors of class `pedigree`: animals that are listed twice, that are their own ancestors, sires that are also dams, founders' lines that are wholly inbred (their offspring have no
-#'   variance of their own, so that A has no inverse); all name them.
+#' @section Errors:
+#' Errors of class `pedigree`, which name the animals: duplicated animals, animals that are their own ancestors, sires that are also dams,
+#' offspring of completely inbred lines (they have no Mendelian sampling variance, so that A has no inverse).
 #' @references
-#' Henderson CR (1976). A simple method for computing the inverse of a numerator relationship matrix used in prediction of breeding values. *Biometrics* 32, 69-83.
+#' Henderson CR (1976). A simple method for computing the inverse of a numerator relationship matrix used in prediction of breeding values. *Biometrics*
+#' 32, 69-83.
 #'
 #' Meuwissen THE, Luo Z (1992). Computing inbreeding coefficients in large populations. *Genetics Selection Evolution* 24, 305-313.
+#'
+#' Quaas RL (1976). Computing the diagonal elements and inverse of a large numerator relationship matrix. *Biometrics* 32, 949-953.
 #' @seealso [kernel_precision()], [kernel_tree()]
 #' @examples
 #' # two founders, two full sibs, and an offspring of the sibs

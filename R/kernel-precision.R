@@ -1,22 +1,25 @@
-#' A kernel known by its precision
+#' A kernel given by its precision matrix
 #'
-#' For covariances whose inverse has few entries: pedigrees and trees ([kernel_pedigree()], [kernel_tree()] make it), neighbour graphs and lattices (Gauss-Markov random fields,
-#' conditional autoregressions), matrices of other packages. `K = P^-1`.
+#' For covariances with a sparse inverse, `K = P^-1`: pedigrees and trees ([kernel_pedigree()] and [kernel_tree()] make these), neighbourhood
+#' graphs and lattices (Gaussian Markov random fields, conditional autoregressions), matrices from other packages.
 #'
-#' Up to 2000 ids the kernel itself is formed, and everything is as with a matrix. Beyond, one response is fitted by penalised least squares with P as it is: all ids have an effect, those
-#' without data included, but scans and exact tests of variances, which take the spectrum of the kernel, want it between the ids with data, `K = as.matrix(K, ids = )`. Parts of
-#' [kernel_mix()], many responses and [slamglmm_fit()] take that by themselves, with a message; the other ids are then predicted by `predict(fit, newdata, K = )` with the same kernel.
+#' Up to 2000 ids the kernel itself is formed, and everything works as with a matrix. Beyond that, one response is fitted by penalised least
+#' squares with P as it is: all ids have an effect, including those without data. Scans and exact tests of variances need the spectrum of the
+#' kernel and so take the kernel between the ids with data, `K = as.matrix(K, ids = )`. Parts of [kernel_mix()], many responses and
+#' [slamglmm_fit()] do this automatically, with a message; the other ids are then predicted by `predict(fit, newdata, K = )` with the same
+#' kernel.
 #'
-#' @param P precision matrix: symmetric, positive definite, ids as row names or column names; a `Matrix` or a numeric matrix.
+#' @param P precision matrix: symmetric, positive definite, with ids as row names or column names; a `Matrix` or a numeric matrix.
 #' @param x a kernel by its precision.
-#' @param ids which ids, all by default.
+#' @param ids ids to return, all by default.
 #' @param ... not used; an unknown argument is an error.
-#' @return `kernel_precision()`: an object of class `fastlmm_precision`, for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()]; its element `P` is the sparse matrix.
+#' @return `kernel_precision()`: an object of class `fastlmm_precision`, for the argument `K` of [fastlmm_fit()] and [slamglmm_fit()] and for
+#'   [kernel_mix()]; its element `P` is the sparse matrix.
 #'
-#'   `as.matrix()`: the dense kernel between `ids`, named.
-#'
-#'   Errors: `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`. A matrix that is semidefinite only, as that of
-#'   an intrinsic autoregression, is refused: add a little to its diagonal.
+#'   `as.matrix()`: the dense kernel between `ids`, with names.
+#' @section Errors:
+#' `kernel_class`, `kernel_shape`, `kernel_ids`, `kernel_names`, `kernel_nonfinite`, `kernel_asymmetric`, `kernel_not_positive`. A matrix that
+#' is only semidefinite, such as that of an intrinsic autoregression, is refused: add a small constant to its diagonal.
 #' @seealso [kernel_pedigree()], [kernel_tree()], [kernel_lowrank()]
 #' @examples
 #' # areas in a row, each beside the next: a conditional autoregression

@@ -1,21 +1,31 @@
-#' The kernel of an interaction
+#' Kernel of an interaction
 #'
-#' For a term `(1 | id:env)`: the effects of two levels `a:b` and `a':b'` have the covariance `A[a, a'] E[b, b']`. So a genotype has an effect of its own in each environment, alike among relatives and among similar environments, or independent
-#' between environments where `env = NULL`, the identity. Of the Kronecker product only the levels are formed that occur. Where these are more than 2000 and a kernel is known by its precision ([kernel_pedigree()], say), the others being identities or regular matrices, it is the inverse of the product, which has few entries,
-#' that fits of one response go by.
+#' For a term `(1 | id:env)`: the effects of two levels `a:b` and `a':b'` have covariance `A[a, a'] E[b, b']` (a Kronecker product). A genotype
+#' then has a separate effect in each environment, correlated among relatives and among similar environments, or independent between
+#' environments for `env = NULL`, the identity.
 #'
-#' The kernels go by the names of the variables in the term, in any order, and their ids by name. Levels are taken apart at the colon; ids with colons are found where one way alone gives ids of the kernels.
+#' Only the levels of the product that occur are formed. Where these are more than 2000 and one kernel is given by its precision (such as
+#' [kernel_pedigree()]) and the others are identities or nonsingular matrices, fits of one response use the inverse of the product, which is
+#' sparse.
 #'
-#' Beside `(1 | id:env)` there usually belong terms for its parts, `(1 | id)` with the same kernel and `(1 | env)`, or `env` as a fixed effect.
+#' Kernels are matched to the variables of the term by name, in any order, and their ids by name. Levels are split at the colon; ids that
+#' contain colons are recognised where only one split gives ids of the kernels.
 #'
-#' @param ... two or more kernels, each named by its variable in the term: a matrix, a `Matrix`, a data frame, one by [kernel_markers()], [kernel_lowrank()] or [kernel_precision()], or `NULL` for the identity; not all of them `NULL`.
+#' Together with `(1 | id:env)` a model usually needs its main effects, `(1 | id)` with the same kernel and `(1 | env)`, or `env` as a fixed
+#' effect.
+#'
+#' @param ... two or more kernels, each named by its variable in the term: a matrix, a `Matrix`, a data frame, a kernel by [kernel_markers()],
+#'   [kernel_lowrank()] or [kernel_precision()], or `NULL` for the identity; not all of them `NULL`.
 #' @param x a product by `kernel_product()`.
-#' @return An object of class `fastlmm_product`, for `K = list("id:env" = ...)` of [fastlmm_fit()] and [slamglmm_fit()], for a part of [kernel_mix()], and for `K` of [predict.fastlmm()]. The kernel of the fit is a matrix between the levels that occur.
+#' @return An object of class `fastlmm_product`, for `K = list("id:env" = ...)` of [fastlmm_fit()] and [slamglmm_fit()], as part of a
+#'   [kernel_mix()], and for `K` of [predict.fastlmm()]. The kernel in the fit is a matrix between the levels that occur.
 #'
-#'   `predict()` and `simulate()` know every combination of an id that its kernel has, with or without data, and a level that occurs in the data, or that its kernel has. For further ids give `predict()` the product of larger kernels as K.
-#'
-#'   Errors: `kernel_product` for names that are not those of the variables of the term; those of each kernel, as `kernel_shape`, `kernel_names` and `kernel_not_positive`, beginning with its name; `ids_missing` for levels that a kernel lacks, in the fit; `memory` with the size of
-#'   the matrix.
+#'   `predict()` and `simulate()` can use any combination of ids that are in their kernels or, for an identity, in the data. For further ids
+#'   give `predict()` the product of larger kernels as K.
+#' @section Errors:
+#' `kernel_product` for names that are not those of the variables of the term; those of each kernel, such as `kernel_shape`, `kernel_names` and
+#' `kernel_not_positive`, with its name at the beginning; `ids_missing`, in the fit, for levels that a kernel lacks; `memory`, with the size of
+#' the matrix.
 #' @seealso [kernel_mix()] for sums
 #' @examples
 #' set.seed(1)

@@ -1,22 +1,26 @@
-#' The covariance of species on a tree
+#' Covariance of species on a phylogenetic tree
 #'
-#' Brownian motion along the branches of a phylogeny, by its sparse inverse: the covariance of two tips is the length that they share from the root on, that of `ape::vcv()`.
+#' Brownian motion along the branches of a phylogeny, represented by its sparse inverse: the covariance of two tips is the length of their
+#' shared path from the root, as in `ape::vcv()`.
 #'
-#' The inverse is over tips and inner nodes (Hadfield and Nakagawa 2010), each branch adding a difference of parent and child; the value at the root belongs to the fixed effects. Inner
-#' nodes are ids as tips are, so that [predict.fastlmm()] answers for ancestors: they have the labels of the tree, or `node12` for node 12 (all of them where labels stand twice, with the message `node_labels` unless they are support values). Inner branches of length 0, or below 1e-9 of the
-#' height, make polytomies.
+#' The inverse is over tips and inner nodes (Hadfield and Nakagawa 2010); each branch contributes the difference between parent and child, and
+#' the value at the root is part of the fixed effects. Inner nodes are ids like tips, so that [predict.fastlmm()] predicts ancestors. They have
+#' the labels of the tree, or `node12` for node 12; the latter is used for all of them where labels are duplicated, with the message
+#' `node_labels` unless they are support values. Inner branches of length 0, or below 1e-9 of the height, are collapsed to polytomies.
 #'
-#' @param phylo a tree of class `phylo`, as package ape has it, rooted, with branch lengths; need be neither binary nor ultrametric. More than two branches at the root are taken for a polytomy where all tips are equally far from it, or where the tree has a `root.edge`
-#'   (0 will do); other such trees are unrooted.
-#' @param scale `TRUE`: all lengths are divided by the largest distance from the root, so that the variance component is that of the highest tip.
-#' @return An object of class `fastlmm_tree`, a kernel as by [kernel_precision()]: for `K = ` of [fastlmm_fit()], [slamglmm_fit()] and [kernel_mix()].
-#'   `as.matrix(x, ids = phylo$tip.label)` is the covariance of the tips.
-#'
-#'   Errors of class `tree`: no root, no branch lengths, negative ones, labels that stand twice, tips that are at the same place as another tip or as the root (their covariance has no inverse:
-#'   keep one of them, or give their branches a length).
+#' @param phylo a rooted tree with branch lengths, of class `phylo` as in package ape; it need be neither binary nor ultrametric. More than two
+#'   branches at the root count as a polytomy if all tips are equally far from it, or if the tree has a `root.edge` (0 will do); otherwise the
+#'   tree is taken as unrooted.
+#' @param scale `TRUE`: divide all lengths by the largest distance from the root, so that the variance component is that of the tip farthest
+#'   from the root.
+#' @return An object of class `fastlmm_tree`, a kernel as by [kernel_precision()], for the argument `K` of [fastlmm_fit()] and [slamglmm_fit()]
+#'   and for [kernel_mix()]. `as.matrix(x, ids = phylo$tip.label)` is the covariance of the tips.
+#' @section Errors:
+#' Errors of class `tree`: no root, no branch lengths, negative ones, duplicated labels, tips at the same position as another tip or as the
+#' root (their covariance has no inverse: keep one of them, or give their branches a positive length).
 #' @references
-#' Hadfield JD, Nakagawa S (2010). General quantitative genetic methods for comparative biology: phylogenies, taxonomies and multi-trait models for continuous and categorical
-#' characters. *Journal of Evolutionary Biology* 23, 494-508.
+#' Hadfield JD, Nakagawa S (2010). General quantitative genetic methods for comparative biology: phylogenies, taxonomies and multi-trait models
+#' for continuous and categorical characters. *Journal of Evolutionary Biology* 23, 494-508.
 #' @seealso [kernel_precision()], [kernel_pedigree()]
 #' @examples
 #' # ((a:1,b:1):2,c:3); as ape::read.tree() reads it

@@ -6,7 +6,7 @@ print_lines <- function(title, lines) {
 }
 
 #' @rdname fastlmm_control
-#' @param x what `fastlmm_control()` gave.
+#' @param x the value of `fastlmm_control()`.
 #' @param ... not used.
 #' @export
 print.fastlmm_control <- function(x, ...) {
@@ -81,7 +81,7 @@ weights_text <- function(weight) {
 # ---- permutations ---------------------------------------------------------------------------------------
 
 #' @rdname fastlmm_permute
-#' @param object what `fastlmm_permute()` gave.
+#' @param object the value of `fastlmm_permute()`.
 #' @export
 summary.fastlmm_permute <- function(object, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
   check_arguments(...)

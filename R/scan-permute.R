@@ -1,26 +1,31 @@
-#' Thresholds by permutation
+#' Genome-wide thresholds by permutation
 #'
-#' The largest statistic of all candidates when nothing is associated: the response is freed of the fixed effects and whitened by the null model's covariance, so that
-#' its contrasts are exchangeable, permuted, and led back; every permutation is tested against all candidates with the null model's delta. The distribution of the maxima gives thresholds that hold for the
-#' whole scan, whatever the dependence of the candidates.
+#' The distribution of the largest statistic over all candidates when none is associated. The response is adjusted for the fixed effects and
+#' whitened by the covariance of the null model, so that its contrasts are exchangeable; these are permuted and transformed back, and every
+#' permutation is tested against all candidates with the null model's delta (Abney 2015). Quantiles of the maxima are thresholds that hold for
+#' the whole scan, whatever the dependence between candidates.
 #'
-#' All permutations pass over the candidates together: a thousand of them cost some matrix products.
+#' All permutations are tested together in one pass over the candidates: a thousand of them cost some matrix products.
 #'
-#' With `groups` the response is whitened by the null model of each group, that is, of no effect of the group, and permuted for each group by itself; the maximum is over all groups. As groups are permuted independently of each
-#' other, thresholds are those of independent groups: exact if they are, and a little too high if tests of different groups go together.
+#' With `groups` the response is whitened by the null model of each group, that is, with no effect of the group, and permuted for each group
+#' separately; the maximum is over all groups. Since groups are permuted independently of each other, the thresholds are those of independent
+#' groups: exact if they are, and slightly conservative if tests of different groups are positively dependent.
 #'
 #' @param fit a null model, as for [fastlmm_scan()].
 #' @param candidates as for [fastlmm_scan()].
 #' @param n number of permutations.
-#' @param seed a number that makes the result repeatable; the state of R's generator is put back. `NULL`: go on from the state that there is.
+#' @param seed a number that makes the result reproducible; the state of R's generator is then restored. `NULL`: continue from the current
+#'   state.
 #' @param data,block_size,progress as for [fastlmm_scan()].
-#' @param groups,kernels as for [fastlmm_scan()]: each group is tested against the null model that leaves its own candidates out of the kernel, or has the kernel of that name.
-#' @param maf candidates with a lower frequency of their rarer allele are left out, as [fastlmm_scan()] does.
-#' @param x what `fastlmm_permute()` gave.
+#' @param groups,kernels as for [fastlmm_scan()]: each group is tested against the null model whose kernel excludes its own candidates, or
+#'   against the kernel of that name.
+#' @param maf candidates with a lower minor allele frequency are left out, as in [fastlmm_scan()].
+#' @param x the value of `fastlmm_permute()`.
 #' @param probs quantiles of the maxima.
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (how many can be tested) and `seed`. `quantile()` gives thresholds as a data frame with `prob`, `statistic` and `log10p`
-#'   (minus the decimal logarithm of the p-value of a single test). Of many responses ([fastlmm_mlm]) a list of such, one for each that was fitted.
+#' @return A list of class `fastlmm_permute`: `maximum`, the largest F statistic of each permutation, `df2`, `candidates` (number that can be
+#'   tested) and `seed`. For many responses ([fastlmm_mlm]) a list of these, one for each response that was fitted. `quantile()` gives
+#'   thresholds as a data frame with `prob`, `statistic` and `log10p` (minus the decimal logarithm of the p-value of a single test).
 #' @references
 #' Abney, M. (2015) Permutation testing in the presence of polygenic variation. Genetic Epidemiology 39, 249-258.
 #' @examples

@@ -1,39 +1,48 @@
-#' Pictures of a scan
+#' Plots of a scan
 #'
-#' `"manhattan"`: minus log10 p by position, chromosomes in two colours. `"qq"`: against what is expected without any association, with the 95 percent band of each order statistic and lambda, the median
-#' of the chi-squared values over that of the null distribution, with its limits. `"effects"`: estimates and intervals of the strongest candidates. `"region"`: tests of a part of a chromosome, coloured by their
-#' squared correlation with the strongest where `candidates` are given, and genes.
+#' `"manhattan"`: minus log10 p by position, with chromosomes in two colours. `"qq"`: against the expectation without any association, with the
+#' pointwise 95 percent band of each order statistic, and the inflation factor lambda (the median chi-squared value divided by its expectation)
+#' with its limits. `"effects"`: estimates and intervals of the strongest candidates. `"region"`: tests in part of a chromosome, coloured by
+#' their squared correlation with the strongest where `candidates` are given, and genes.
 #'
-#' Positions are the columns `chr` and `pos` of the scan, which PLINK files or `fastlmm_scan(map =)` give, or `map`; without them candidates stand in the order in which they were given, however the rows of the scan are sorted and
-#' whatever rows are left. Chromosomes stand in natural order (1, 2, 10, X, Y, MT), or in that of the levels of a factor; positions of a chromosome alone are in Mb where they are numbers of bases (one is 1e5 or more).
-#' Tests without a position are not drawn, with the message `not_drawn`; those with p = 0, which are perfect fits, are drawn at the upper edge, with the message `beyond`. Many responses are drawn on one axis: take the rows of one
-#' response, as `scan[scan$response == "height", ]`.
+#' Positions are the columns `chr` and `pos` of the scan, which come from PLINK files or `fastlmm_scan(map =)`, or from `map`. Without them
+#' candidates stand in the order in which they were given, whatever rows of the scan are left and however these are sorted. Chromosomes stand
+#' in natural order (1, 2, 10, X, Y, MT), or in the order of the levels of a factor; positions on a single chromosome are in Mb where they are
+#' base pairs (that is, one of them is 1e5 or more).
 #'
-#' Of many points those are drawn that can be seen: where points are dense, one for each cell of a fine grid. The strongest thousand are always drawn.
+#' Tests without a position are not drawn, with the message `not_drawn`; tests with p = 0, which are perfect fits, are drawn at the upper edge,
+#' with the message `beyond`. Many responses are drawn on one axis: select the rows of one response, `scan[scan$response == "height", ]`.
+#'
+#' Where points are dense, only one is drawn in each cell of a fine grid, so that the plot looks the same. The strongest thousand are always
+#' drawn.
 #'
 #' @section Thresholds:
-#' A p-value, or several; `"bonferroni"` (1 - `level` over the tests of a response), `"fdr"` (the weakest test that Benjamini and Hochberg's procedure takes at a false discovery rate of 1 - `level`), `"genomewide"` (5e-8),
-#' `"suggestive"` (1e-5); what [fastlmm_permute()] gave (its quantile `level`; of many responses the largest); or a list of such. Lines with a name have a legend: names of the vector or list, or of the kind.
+#' A p-value, or several; `"bonferroni"` (1 - `level`, divided by the number of tests of a response); `"fdr"` (the largest p-value that the
+#' procedure of Benjamini and Hochberg rejects at a false discovery rate of 1 - `level`); `"genomewide"` (5e-8); `"suggestive"` (1e-5); the
+#' value of [fastlmm_permute()] (its quantile at `level`; for many responses the largest); or a list of these. Named lines get a legend; names
+#' are those of the vector or list, or the kind of threshold.
 #'
 #' @param x,object a scan by [fastlmm_scan()].
-#' @param type which picture.
-#' @param map data frame with `chr` and `pos`, or the path of a `.bim` file; with a column `term` or row names, the names of candidates, its rows are found by them; else it has a row for each row of the scan as it was made. `NULL`: the
-#'   columns of the scan.
+#' @param type which plot.
+#' @param map data frame with `chr` and `pos`, or the path of a `.bim` file. Its rows are matched to candidates by a column `term` or by row
+#'   names; otherwise it has a row for each row of the original scan. `NULL`: the columns of the scan.
 #' @param threshold where to draw lines, see below.
-#' @param n how many effects.
+#' @param n number of effects to draw.
 #' @param level confidence level of the effects, and of thresholds.
-#' @param label points with a label: `TRUE`: the hits above the first line (without a line Bonferroni's), the strongest of each neighbourhood as in [summary()][fastlmm_scan]; a number: so many hits; names of candidates, as
-#'   `"rs7412"`; or texts that have them as names, as `c(rs7412 = "APOE")`.
-#' @param region the name of a candidate, or `"10:1000000-2000000"`; `NULL`: about the strongest test.
-#' @param window how far the region of a candidate reaches to each side; `NULL`: 500 kb, or 20 of the units of a genetic map.
-#' @param candidates the candidates of the scan, or others of these names: points get the colour of their squared correlation with the strongest test of the region, or with the candidate that it is named by.
+#' @param label points to label: `TRUE`: the hits above the first line (without a line, above Bonferroni's), the strongest of each
+#'   neighbourhood as in [summary()][fastlmm_scan]; a number: this many hits; names of candidates, `"rs7412"`; or labels named by candidates,
+#'   `c(rs7412 = "APOE")`.
+#' @param region the name of a candidate, or a range such as `"10:1000000-2000000"`; `NULL`: around the strongest test.
+#' @param window how far the region of a candidate extends to each side; `NULL`: 500 kb, or 20 units of a genetic map.
+#' @param candidates the candidates of the scan, or others with these names: points are coloured by their squared correlation with the
+#'   strongest test of the region, or with the candidate that `region` names.
 #' @param genes data frame with `chr`, `start`, `end` and `name`, drawn below a region.
-#' @param col two colours of chromosomes.
+#' @param col two colours for chromosomes.
 #' @param main,xlab,ylab labels.
 #' @param ... further arguments of [plot()]; `autoplot()`: not used.
 #' @return `plot()`: x, invisibly. `autoplot()`: a `ggplot` object.
-#'
-#'   Errors: `scan` where the columns that a picture needs were dropped, or nothing was tested.
+#' @section Errors:
+#' `scan` where columns that a plot needs were removed, or nothing was tested.
 #' @references
 #' Benjamini, Y. and Hochberg, Y. (1995) Controlling the false discovery rate. Journal of the Royal Statistical Society B 57, 289-300.
 #' @examples

@@ -1,7 +1,8 @@
 # The summary of a scan: what was tested, lambda, hits.
 
 #' @rdname fastlmm_scan
-#' @param distance how near tests of a chromosome are one hit. `NULL`: 500 kb; 20 of the units of a genetic map (no position of 1e5 or more).
+#' @param distance largest distance between tests on a chromosome that count as one hit. `NULL`: 500 kb, or 20 units of a genetic map (no
+#'   position of 1e5 or more).
 #' @export
 summary.fastlmm_scan <- function(object, n = 5, threshold = "bonferroni", distance = NULL, ...) {
   check_arguments(...)

@@ -88,8 +88,8 @@ tidy.fastlmm_scan <- function(x, ...) {
 
 #' @rdname fastlmm_scan
 #' @param x,object a scan.
-#' @param n how many tests to show: of a whole scan the strongest, of a choice of its rows the first.
-#' @param digits significant digits.
+#' @param n number of tests to show: the strongest of a complete scan, the first of a subset of its rows.
+#' @param digits number of significant digits.
 #' @export
 print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 3), ...) {
   check_arguments(...)

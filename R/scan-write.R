@@ -1,23 +1,28 @@
-#' Write a scan in the columns of other programs
+#' Write a scan in the formats of other programs
 #'
-#' A table that programs of others read: `"gwas-ssf"`, the summary statistics format of the GWAS catalogue (tab separated, `#NA` for what is missing); `"plink"`, the columns of PLINK 1.9's `.assoc.linear` with
-#' standard errors and intervals; `"plink2"`, those of PLINK 2's `.glm.linear`; `"gemma"`, those of GEMMA's `.assoc.txt`, whose last column is `p_wald`, `p_lrt` or `p_score` as the tests were.
+#' Formats: `"gwas-ssf"`, the summary statistics format of the GWAS catalogue (tab separated, `#NA` for missing values); `"plink"`, the columns
+#' of PLINK 1.9's `.assoc.linear` with standard errors and intervals; `"plink2"`, those of PLINK 2's `.glm.linear`; `"gemma"`, those of GEMMA's
+#' `.assoc.txt`, whose last column is `p_wald`, `p_lrt` or `p_score` according to the test.
 #'
-#' Effects are those of one more copy of the effect allele: `effect_allele`, `A1`, `allele1`. PLINK 2's reference allele is the other one, as it takes it from a `.bim` file, provisionally. `STAT` is the estimate over its
-#' standard error, `l_remle` (`l_mle`) the ratio of genetic and residual variance, `h2 / (1 - h2)`, and `n_miss` the number of rows of the fit in which the candidate is missing.
-#' P-values below the smallest number of the computer are written by their logarithms, as `3.1e-412`.
+#' Effects are those of one more copy of the effect allele: `effect_allele`, `A1`, `allele1`. As in PLINK 2 for a `.bim` file, the reference
+#' allele is provisionally the other one. `STAT` is the estimate divided by its standard error, `l_remle` (`l_mle`) the ratio of genetic to
+#' residual variance, `h2 / (1 - h2)`, and `n_miss` the number of rows of the fit in which the candidate is missing. P-values too small for a
+#' double are written from their logarithms, as `3.1e-412`.
 #'
-#' GWAS-SSF and GEMMA have tested candidates only, and GWAS-SSF only those with a chromosome and a position; what is left out is told with the message `not_written`. GWAS-SSF numbers chromosomes: X is 23, Y 24, MT 25; of PLINK's numbers
-#' (where there is a 26) 25, the pseudo-autosomal region, is X and 26 MT. The format's second file, of metadata, is to be written by hand: a scan does not know the study.
+#' GWAS-SSF and GEMMA files contain tested candidates only, and GWAS-SSF only those with a chromosome and a position; the message `not_written`
+#' reports what is left out. GWAS-SSF numbers the chromosomes X as 23, Y as 24 and MT as 25. In PLINK's numbering (assumed where there is a
+#' 26), 25, the pseudo-autosomal region, becomes X and 26 becomes MT. The metadata file of GWAS-SSF must be written by hand, since a scan does
+#' not know the study.
 #'
-#' @param scan a scan by [fastlmm_scan()] of one response, with `chr`, `pos` and alleles (of PLINK files, or by `map`), and a tested column in each row.
-#' @param file path of the file; compressed where it ends in `.gz`.
-#' @param format which columns.
+#' @param scan a scan by [fastlmm_scan()] of one response, with `chr`, `pos` and alleles (from PLINK files, or from `map`), and one tested
+#'   column in each row.
+#' @param file path of the file; compressed if it ends in `.gz`.
+#' @param format which format.
 #' @param level confidence level of the intervals of `"plink"`.
 #' @param ... not used; an unknown argument is an error.
-#' @return The table as it was written, a data frame, invisibly; p-values are text.
-#'
-#'   Errors: `scan` for a scan without the columns that are needed, or of several responses; `file` for what cannot be written.
+#' @return The table as written, a data frame, invisibly; p-values are character strings.
+#' @section Errors:
+#' `scan` for a scan without the columns needed, or of several responses; `file` if the file cannot be written.
 #' @references <https://www.ebi.ac.uk/gwas/docs/summary-statistics-format>
 #' @seealso [fastlmm_scan()]
 #' @examples

@@ -1,21 +1,26 @@
 #' Test many candidates against one null model
 #'
-#' Each column of `candidates` is tested as a further fixed effect of `fit`. The null model is reduced once: X projected out, the kernel's eigenvectors found; then each candidate costs little more than
-#' its part of a matrix product. Candidates are read in blocks, so that memory does not depend on how many there are.
+#' Each column of `candidates` is tested as a further fixed effect of `fit`. The null model is prepared once: X is projected out and the kernel
+#' is decomposed. After that each candidate costs little more than its part of a matrix product. Candidates are read in blocks, so that memory
+#' does not depend on their number.
 #'
 #' @section Tests:
-#' `"wald"`: the F test of the column by restricted likelihood, with the degrees of freedom of the residual contrasts. `"lrt"`: the likelihood ratio, both models by maximum likelihood. `"score"`: the score
-#' test at the null model's delta.
+#' `"wald"`: the F test of the column by REML, with the degrees of freedom of the residual contrasts. `"lrt"`: the likelihood-ratio test, with
+#' both models fitted by maximum likelihood. `"score"`: the score test at the null model's delta.
 #'
-#' Where a likelihood ratio with `refit = "delta"` has no bound as delta tends to 0 (a centred kernel and an intercept; an id measured twice with candidates that tell its rows apart), both models are taken at their best optimum inside, as
-#' [fastlmm_fit()] does with `method = "ML"`; where one has none, the directions of X that the kernel does not reach are left out of both.
+#' `refit = "none"` keeps the null model's delta, which costs nothing and is slightly conservative for large effects (as in EMMAX). `"delta"`
+#' re-estimates it with each candidate, exactly, over its whole range, boundaries included (Lippert and others 2011; Zhou and Stephens 2012).
+#' `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
 #'
-#' `refit = "none"` keeps the null model's delta, which costs nothing and is a little conservative where an effect is large. `"delta"` estimates it anew with each candidate, exactly: over the whole range, both end
-#' points looked at. `"hybrid"` does so where the test with the null model's delta gives `p < threshold`.
+#' The likelihood ratio with `refit = "delta"` may be unbounded as delta tends to 0 (a centred kernel and an intercept; ids measured twice with
+#' candidates that differ between their rows). Both models are then taken at their best interior optimum, as [fastlmm_fit()] does with
+#' `method = "ML"`; where one has none, the directions of X that the kernel does not span are left out of both.
 #'
 #' @section Small samples:
-#' A test with delta estimated anew uses the candidate twice and is liberal in small samples, as is the likelihood ratio; the F test with delta kept holds its level. Of 120,000 candidates without effect (600 data sets, an
-#' intercept, a kernel of 2 n normal variables that explains half of the variance; the test "small samples" in `tests/testthat/test-long-scan.R` makes the table) these shares had p-values below 0.05 and below 0.001:
+#' A test with delta re-estimated uses the candidate twice and is liberal in small samples, as is the likelihood-ratio test; the F test with
+#' the null model's delta holds its level. For 120,000 candidates without effect (600 data sets, an intercept, a kernel of 2 n normal variables
+#' that explains half of the variance; computed by the test "small samples" in `tests/testthat/test-long-scan.R`) these proportions had
+#' p-values below 0.05 and below 0.001:
 #'
 #' | ids | `refit = "none"` | `"delta"` | score | `"lrt"`, `"none"` | `"lrt"`, `"delta"` |
 #' |---|---|---|---|---|---|
@@ -24,71 +29,107 @@
 #' | 120 | 0.049, 0.0012 | 0.053, 0.0014 | 0.049, 0.0010 | 0.051, 0.0012 | 0.054, 0.0015 |
 #' | 240 | 0.050, 0.0009 | 0.052, 0.0010 | 0.050, 0.0008 | 0.051, 0.0009 | 0.052, 0.0009 |
 #'
-#' Below a hundred ids keep delta, or take thresholds by [fastlmm_permute()].
+#' Below a hundred ids keep the null model's delta, or use thresholds by [fastlmm_permute()].
 #'
 #' @section Several random effects:
-#' A null model may have several random effects, correlated terms, a precision kernel, [gp()], or residual variances by levels: its random effects are then taken together, in the shares that the null model estimated, as one effect of the
-#' rows. `refit = "delta"` estimates the ratio of all of them to the residual anew, and keeps their shares; `h2` is the share of all. That takes a decomposition of the rows x rows matrix. Rows of candidates may be named by the ids of any of the
-#' effects.
+#' A null model may have several random effects, correlated terms, a precision kernel, [gp()], or residual variances by level. Its random
+#' effects are then combined into one effect of the rows, in the proportions estimated by the null model. `refit = "delta"` re-estimates the
+#' ratio of their sum to the residual and keeps the proportions; `h2` is the share of all of them. This needs a decomposition of a rows x rows
+#' matrix. Rows of candidates may be named by the ids of any of the effects.
 #'
 #' @section Many responses:
-#' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix products for each block. `keep` says what is kept of the results.
+#' With a fit of many responses ([fastlmm_mlm]) every candidate is tested with every response, at the delta of that response, by two matrix
+#' products for each block. `keep` selects which results are kept.
 #'
-#' @section Rows:
-#' Rows of `candidates` are matched by name: to the ids of the random effect (an id's value holds for all its rows), else to the row names of the data. Without row names, or with names 1 to n that only count, they must be
-#' as many as the rows of the data, and are taken in order, with a message. Where names could be ids as well as numbers of rows, and it makes a difference, an error of class `row_names` asks. Rows of a formula are those of the
-#' data, and so are rows of `interaction`: variables that the fit has are read from it, others from its data, which must still have the same values in the same rows (else an error of class `rows`).
+#' @section Matching of rows:
+#' Rows of `candidates` are matched by name: to the ids of the random effect (the value of an id then applies to all its rows), otherwise to
+#' the row names of the data. Without row names, or with names 1 to n that are mere counts, there must be as many as rows of the data, and they
+#' are taken in order, with a message. Where names could be both ids and row numbers, and it makes a difference, an error of class `row_names`
+#' asks. Rows of a formula and of `interaction` are those of the data: variables in the fit are read from it, others from its data, which must
+#' still have the same values in the same rows (otherwise error `rows`).
 #'
 #' @section Missing cells:
-#' With `na = "impute"` a missing cell of a candidate gets the mean of the candidate over the ids whose rows are in the test: each id counts once, by the mean of its observed cells. So a candidate by ids, the same
-#' candidate by rows of the data, and a response by itself or among others give the same test. For an `interaction` the candidate is imputed first, then multiplied. With `na = "omit"` a candidate with missing cells is
-#' tested on the rows where it is observed, against the null model of these rows, whose delta is estimated anew: of many responses for all of them together.
+#' With `na = "impute"` a missing cell of a candidate gets the mean of the candidate over the ids whose rows are in the test; each id counts
+#' once, with the mean of its observed cells. A candidate given by id, the same candidate given by row, and a response alone or among others
+#' therefore give the same test. For an `interaction` the candidate is imputed first, then multiplied. With `na = "omit"` a candidate with
+#' missing cells is tested on the rows where it is observed, against the null model of these rows, with delta re-estimated; for many responses,
+#' on the same rows for all of them.
 #'
 #' @section Genotypes:
-#' The effect is that of one more copy of PLINK's first allele (A1, the fifth column of the `.bim`), as PLINK and GEMMA count, from a `.bed` file and from snpStats alike: a `SnpMatrix` counts the second allele of its
-#' files by itself, and is turned round. Give the whole list of `snpStats::read.plink()` to have its map in the result. Other candidates are taken as they are.
+#' The effect is that of one more copy of PLINK's first allele (A1, the fifth column of the `.bim` file), as in PLINK and GEMMA, both for a
+#' `.bed` file and for data from snpStats. (A `SnpMatrix` itself counts the second allele; this is reversed.) Pass the complete list of
+#' `snpStats::read.plink()` to have its map in the result. Other candidates are used as they are.
 #'
 #' @section Kernel columns left out:
-#' A candidate that is also part of the kernel is tested against itself (proximal contamination). With a fit by [kernel_lowrank()], `exclude` names for each candidate the columns of W that leave the kernel while it
-#' is tested, and `groups` leaves out all columns of W that have the names of the candidates of the group. Both by down-dates of the decomposition ([fastlmm_exclude()]), with delta estimated anew for each set. With any other kernel give `kernels`, a list of one kernel
-#' for each group.
+#' A candidate that is also part of the kernel is tested against itself (proximal contamination; Listgarten and others 2012). With a fit by
+#' [kernel_lowrank()], `exclude` gives for each candidate the columns of W that are removed from the kernel while it is tested, and `groups`
+#' removes all columns of W that have the names of the candidates of the group. Both use down-dates of the decomposition ([fastlmm_exclude()]),
+#' with delta re-estimated for each set. With any other kernel give `kernels`, a list with one kernel for each group.
 #'
-#' @param fit a null model by [fastlmm_fit()]; of many responses with one random effect.
-#' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix` or the list of `snpStats::read.plink()`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and
-#'   `[ , j]`. One row an id or a row of the data, one column a candidate.
-#' @param test,refit see below. Score tests keep the null model's delta: with `refit` they are refused.
-#' @param sets columns that are tested together: a list of vectors of names or numbers, or a vector with a set's name for each column, none of them `NA`.
-#' @param interaction a one-sided formula, `~ sex`: the product of each candidate with these covariates is tested; the candidate and the covariates stay in the model.
-#' @param groups a group for each candidate: a vector as long as there are columns.
-#' @param exclude a list as long as there are columns: numbers or names of columns of W.
-#' @param kernels a named list, a kernel for each of the `groups`.
-#' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows, against the null model of these rows.
-#' @param threshold p-value below which `refit = "hybrid"` estimates anew, and `keep = "threshold"` keeps. Of `summary()`: the threshold of hits, as [plot.fastlmm_scan()] takes it, but one.
-#' @param keep which tests: all, the one with the smallest p-value (of each response), or those with `p < threshold`. What cannot be tested is kept with `"all"` only.
-#' @param map where candidates lie, if their files do not say: a data frame with `chr` and `pos`, and `effect_allele` and `other_allele` if known, whose rows are found by its column `term` or its row names (names of candidates), else in
-#'   the order of candidates; or the path of a `.bim` file. Its columns become those of the result. Chromosomes stand in natural order (1, 2, 10, X, Y, MT); levels of a factor that are not in the order of the alphabet are kept.
-#' @param maf candidates whose rarer allele has a lower frequency than this, over the ids with data, are not tested but get the status `"rare"`; those with values outside of 0 to 2, which are no copies of an allele, `"no_frequency"`.
-#' @param data data frame for formulas, the fit's own if not given.
-#' @param block_size columns that are read together; `NULL`: what takes some 100 MB.
-#' @param checkpoint a directory: finished blocks are kept there, and a scan that was stopped goes on where it was, on another machine, too. It belongs to one scan: what the fit was given, tests, names
-#'   and `block_size` (its default depends on the candidates); a block whose candidates have other values than when it was made, or whose file is damaged, is made again, with the message `checkpoint`. A scan that stops before its first block is
-#'   done keeps nothing: the null model and the candidates are prepared first.
-#' @param progress show a bar (by cli, of work of more than two seconds) with the time left? If not given, in interactive sessions. Where package progressr is
-#'   loaded its signals are sent instead, from other processes too, and [progressr::handlers()] says how they look.
+#' @param fit a null model by [fastlmm_fit()]; for many responses with one random effect.
+#' @param candidates a numeric matrix or data frame, a one-sided formula, a sparse `Matrix`, a `SnpMatrix` or the list of
+#'   `snpStats::read.plink()`, the path of a PLINK `.bed` file, or anything with `dim()`, `dimnames()` and `[ , j]`. One row for each id or
+#'   each row of the data, one column for each candidate.
+#' @param test,refit see below. Score tests keep the null model's delta, so `refit` is refused for them.
+#' @param sets columns that are tested jointly: a list of vectors of names or numbers, or a vector with the name of a set for each column,
+#'   without `NA`.
+#' @param interaction a one-sided formula, such as `~ sex`: the products of each candidate with these covariates are tested; the candidate and
+#'   the covariates remain in the model.
+#' @param groups a group for each candidate: a vector with an element for each column.
+#' @param exclude a list with an element for each column: numbers or names of columns of W.
+#' @param kernels a named list with a kernel for each of the `groups`.
+#' @param na `"impute"`: a missing cell gets the mean of its column. `"omit"`: a column with missing cells is tested on the complete rows,
+#'   against the null model of these rows.
+#' @param threshold p-value below which `refit = "hybrid"` re-estimates delta, and `keep = "threshold"` keeps a test. For `summary()`: a single
+#'   threshold for hits, as in [plot.fastlmm_scan()].
+#' @param keep which tests to keep: all, the one with the smallest p-value (of each response), or those with `p < threshold`. Candidates that
+#'   cannot be tested are kept with `"all"` only.
+#' @param map positions of the candidates, if their files do not contain them: a data frame with `chr` and `pos`, and `effect_allele` and
+#'   `other_allele` if known, whose rows are matched by its column `term` or its row names (names of candidates), otherwise in the order of the
+#'   candidates; or the path of a `.bim` file. Its columns are added to the result. Chromosomes stand in natural order (1, 2, 10, X, Y, MT), or
+#'   in the order of the levels of a factor where these are not alphabetical.
+#' @param maf candidates with a lower minor allele frequency over the ids with data are not tested and get the status `"rare"`; those with
+#'   values outside 0 to 2, which are not allele counts, `"no_frequency"`.
+#' @param data data frame for formulas, by default that of the fit.
+#' @param block_size number of columns read at a time; `NULL`: about 100 MB.
+#' @param checkpoint a directory in which finished blocks are stored, so that an interrupted scan can be resumed, on another machine too. It
+#'   belongs to one scan: the same fit, tests, names and `block_size` (whose default depends on the candidates). A block whose candidates have
+#'   changed since, or whose file is damaged, is computed again, with the message `checkpoint`. Nothing is stored before the first block is
+#'   finished: the null model and the candidates are prepared first.
+#' @param progress show a progress bar (by cli, for work of more than two seconds) with the time left? Default: in interactive sessions. If
+#'   package progressr is loaded, its signals are sent instead, also from other processes, and [progressr::handlers()] determines their
+#'   display.
 #' @param ... not used; an unknown argument is an error.
-#' @return A data frame of class `fastlmm_scan`, a row for each candidate or set, in order: `response`, `term`; for PLINK files and with `map` `chr`, `pos`, `effect_allele`, `other_allele` and (where candidates are copies of an allele: files, a map with alleles, `maf`) `freq`, the frequency of the effect allele over
-#'   the ids with data, each once (a set of several columns has the chromosome that they share and the middle of their positions); `n` (rows with data), `estimate` and `std.error` (on the scales of candidate and response; for one tested
-#'   column), `statistic`, `df`, `df2` (denominator of an F test, else `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test), `status`. A candidate that cannot be tested
-#'   has a status other than `"ok"`: `"missing"`, `"nonfinite"`, `"constant"`, `"collinear"`, `"no_contrast"`, `"ml_unbounded"` (no optimum of the likelihood inside), `"explained_by_kernel"` (what it leaves of the response lies
-#'   in the range of a singular kernel; or delta estimated anew is 0 and a singular kernel leaves the tested column without error), `"no_convergence"` (of the null model's search), `"rare"` and `"no_frequency"` (see `maf`), and missing numbers. One that explains the response to rounding is a `"perfect_fit"`: its estimate, standard error 0, an infinite statistic (that of a score test is finite), p-value 0 and `log10p` `Inf`.
+#' @return A data frame of class `fastlmm_scan`, with a row for each candidate or set, in order, and columns
+#' * `response`, `term`;
+#' * for PLINK files and with `map`: `chr`, `pos`, `effect_allele`, `other_allele` and, where candidates are allele counts (files, a map with
+#'   alleles, `maf`), `freq`, the frequency of the effect allele over the ids with data, each counted once. A set of several columns has the
+#'   chromosome that they share and the middle of their positions;
+#' * `n` (rows with data), `estimate` and `std.error` (in units of the response per unit of the candidate; for one tested column), `statistic`,
+#'   `df`, `df2` (denominator degrees of freedom of an F test, otherwise `Inf`), `p.value`, `log10p` (minus the decimal logarithm, which does
+#'   not underflow), `h2`, `logLik` (of the model with the candidate, by the likelihood of the test);
+#' * `status`: `"ok"`, or why a candidate could not be tested, in which case its numbers are missing: `"missing"`, `"nonfinite"`, `"constant"`,
+#'   `"collinear"`, `"no_contrast"`, `"ml_unbounded"` (the likelihood has no interior optimum), `"explained_by_kernel"` (what the candidate
+#'   leaves of the response lies in the range of a singular kernel; or the re-estimated delta is 0 and a singular kernel leaves the tested
+#'   column without error), `"no_convergence"` (of the search for the null model), `"rare"` and `"no_frequency"` (see `maf`). A candidate that
+#'   explains the response up to rounding is a `"perfect_fit"`: it has its estimate, standard error 0, an infinite statistic (finite for a
+#'   score test), p-value 0 and `log10p` `Inf`.
 #'
-#'   Rows may be sorted, left out, put together by `rbind()` and given columns by `merge()`: pictures need the columns only. `as.data.frame()` and `tidy()` give a plain data frame, `summary()` a list: `counts` of each status, for each of the
-#'   `responses` the inflation lambda (median of the chi-squared values over that of the null distribution) with limits of 95 percent, `hits` and the `strongest` tests. The limits of lambda allow for neighbours that go together, by the share of tests
-#'   above the median in blocks of consecutive tests. Hits are the strongest of the tests above `threshold` that are within `distance` of each other, with the number of such `tests` and the range of their positions. A scan made with another `keep` than `"all"` has no lambda.
+#' Rows may be sorted, removed, combined by `rbind()` and given columns by `merge()`: plots need only the columns. `as.data.frame()` and
+#' `tidy()` give a plain data frame.
 #'
-#'   Errors: `candidates` for what cannot be read or matched, `scan` for arguments that do not go together, `checkpoint` for a directory of another scan or of an earlier version of the package, and for one that cannot be written.
+#' `summary()`: a list of `counts` of each status, the inflation factor lambda for each of the `responses` (median of the chi-squared values
+#' divided by that of the null distribution) with 95 percent limits, the `hits`, and the `strongest` tests. The limits of lambda allow for
+#' dependence between neighbours, through the variance of the proportion of tests above the median in blocks of consecutive tests. Hits are
+#' the strongest of the tests above `threshold` within `distance` of each other, with their number, `tests`, and the range of their
+#' positions. A scan with a `keep` other than `"all"` has no lambda.
+#' @section Errors:
+#' `candidates` for what cannot be read or matched; `scan` for arguments that cannot be combined; `checkpoint` for a directory of another scan
+#' or of an earlier version of the package, and for one that cannot be written.
 #' @references
 #' Lippert, C. and others (2011) FaST linear mixed models for genome-wide association studies. Nature Methods 8, 833-835.
+#'
+#' Listgarten, J. and others (2012) Improved linear mixed models for genome-wide association studies. Nature Methods 9, 525-526.
 #'
 #' Zhou, X. and Stephens, M. (2012) Genome-wide efficient mixed-model analysis for association studies. Nature Genetics 44, 821-824.
 #' @seealso [fastlmm_exclude()], [plot.fastlmm_scan()]

@@ -58,21 +58,45 @@ count_draws <- function(fit) if (is.null(fit$draws)) 0L else sum(vapply(fit$draw
 
 # ---- covariances ------------------------------------------------------------------------------------------------
 
-#' Covariances and heritabilities of a sparse-factor model
+#' Covariances, correlations and heritabilities of a sparse-factor model
+#'
+#' Posterior means, intervals or draws of `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, of `R` and of what follows from them (see
+#' [slamglmm_fit()]).
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param effect name or number of the random effect, as in `names(VarCorr(fit))`. With several, `G()` and `rg()` need it (else the error `effect`, which lists them). It is the second argument of `G()` and `rg()`; give it by name to `h2()`,
-#'   whose second argument is `traits`.
-#' @param traits names or numbers of the responses that are wanted; `NULL`: all, at most 2000 of them.
-#' @param draws all draws (an array whose last dimension is the draw, chains one after the other) instead of their mean? The error `memory` says how much they would take.
-#' @param level probability of intervals; of covariances and correlations a table instead of the matrix of means. See [summary.slamglmm()] for its columns.
+#' @param effect name or number of the random effect, as in `names(VarCorr(fit))`. With several random effects, `G()` and `rg()` need it
+#'   (otherwise the error `effect`, which lists them). It is the second argument of `G()` and `rg()`; for `h2()`, whose second argument is
+#'   `traits`, give it by name.
+#' @param traits names or numbers of the responses to return; `NULL`: all, at most 2000 of them.
+#' @param draws return all draws (an array whose last dimension is the draw, chain after chain) instead of their mean? The error `memory` gives
+#'   the size that they would take.
+#' @param level probability of intervals. For covariances and correlations it gives a table instead of the matrix of means; see
+#'   [summary.slamglmm()] for its columns.
 #' @param ... not used; an unknown argument is an error.
-#' @return Each has a long name that does the same (`genetic_covariance()` for `G()`, and so on). Matrices are responses x responses. `G()`: covariance between the responses of the effects of an id with `K[id, id] = 1`, in units of the product of the two
-#'   responses (a K that is ten times as large has a G of a tenth); `R()`: covariance of the residuals; `P()`: phenotypic covariance, averaged over rows, `G mean(diag(Z K Z')) + R` (with several random effects the sum of the first
-#'   part over them); `rg()`, `re()`, `rp()`: correlations of G, of R and of P. A draw in which G of a response is 0 has no correlation, `NaN`: means and intervals leave it out, and `rhat` and effective sizes are then `NA`. With `level` each
-#'   is a data frame with a row for each pair of responses. `h2()`: a data frame with the posterior mean, standard deviation and interval of each response's proportion of variance
-#'   that the random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, a column for each effect, or, where `level` is given, the table of each effect with a column `effect`; of draws an array, responses x effects x draws. Where the data cannot tell the random effect from the residual (the warning `not_identifiable` or `confounded` of the fit), `h2()` is NA
-#'   and `G()`, `R()`, `rg()` are errors of that class: the draws hold what the prior says.
+#' @return Each function has a longer synonym (`genetic_covariance()` for `G()`, and so on). Matrices are responses x responses.
+#' * `G()`: covariance between responses of the effects of an id with `K[id, id] = 1`, in units of the product of the two responses (a K ten
+#'   times as large has a G of a tenth);
+#' * `R()`: covariance of the residuals;
+#' * `P()`: phenotypic covariance, averaged over rows, `G mean(diag(Z K Z')) + R` (with several random effects the first part is summed over
+#'   them);
+#' * `rg()`, `re()`, `rp()`: correlations of G, of R and of P. A draw in which G of a response is 0 has no correlation, `NaN`; means and
+#'   intervals leave it out, and `rhat` and effective sample sizes are then `NA`;
+#' * with `level`, each of these is a data frame with a row for each pair of responses;
+#' * `h2()`: a data frame with the posterior mean, standard deviation and interval of the proportion of variance of each response that the
+#'   random effect explains; of draws a matrix, responses x draws. With several random effects and no `effect`: the means alone, with a column
+#'   for each effect or, where `level` is given, the table for each effect with a column `effect`; of draws an array, responses x effects x
+#'   draws.
+#'
+#' Where the data cannot distinguish the random effect from the residual (the fit gives the warning `not_identifiable` or `confounded`), `h2()`
+#' is NA, and `G()`, `R()` and `rg()` are errors of that class, since the draws only reflect the prior.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rep(rnorm(20), 2), c(a = 1, b = -1, c = 0)) + matrix(rnorm(120), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, n_factors = 2, chains = 2, iter = 1000, seed = 1)
+#' h2(fit)
+#' round(G(fit), 2)
+#' rg(fit, level = 0.9)
 #' @export
 G <- function(object, ...) UseMethod("G")
 

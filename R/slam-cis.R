@@ -2,22 +2,28 @@
 
 #' Effects of covariates of single responses
 #'
-#' Coefficients of the covariates that `cis` of [slamglmm_fit()] gives single responses, as a gene's expression has those of markers near it (cis effects), which are no covariates of other responses.
+#' Coefficients of the covariates that the argument `cis` of [slamglmm_fit()] gives to single responses. For example, the expression of a gene
+#' may have those of nearby markers (cis effects), which are not covariates of other responses.
 #'
-#' They are drawn together with the other coefficients and the loadings of their response. Their prior is that of the coefficients in `formula`: flat, for responses with a family normal (`coefficients` of [slam_prior()]). Before the sampler
-#' sees a response its least squares fit on fixed effects with flat priors, these among them, is subtracted.
+#' They are drawn jointly with the other coefficients and the loadings of their response. Their prior is that of the coefficients in `formula`:
+#' flat or, for responses with a family, normal (`coefficients` of [slam_prior()]). Before sampling, the least squares fit of each response on
+#' its fixed effects with flat priors, including these, is subtracted.
 #'
-#' [predict()] needs the covariates in `newdata`; [fitted()], [residuals()], [simulate()], [log_lik()], [variance_parts()] (column `fixed`), [tidy()] and [summary()] (`B[term,response]`) have the effects, too. [fixef()] and [vcov()] are of the coefficients that all responses have, and
-#' these effects are not among them.
+#' [predict()] needs the covariates in `newdata`. The effects are included in [fitted()], [residuals()], [simulate()], [log_lik()],
+#' [variance_parts()] (column `fixed`), [tidy()] and [summary()] (`B[term,response]`), but not in [fixef()] and [vcov()], which have only the
+#' coefficients common to all responses.
 #' @param object a fit by [slamglmm_fit()] with `cis`.
-#' @param draws all draws instead of a table?
+#' @param draws return all draws instead of a table?
 #' @param level probability of intervals.
-#' @param traits names or numbers of the responses that are wanted; `NULL`: all that have covariates of their own.
-#' @return A data frame with a row for each response and covariate: `response`, `term`, posterior `mean` and `sd`, the ends `low` and `high` of the interval, `rhat`, `ess_bulk` and `ess_tail` as in [summary.slamglmm()], in units of the response (of one with a family,
-#'   of its link) for one unit of the covariate. With `draws` a matrix of draws x effects, chains one after the other, whose columns are named `term,response`.
-#'
-#'   Errors: `cis` for a fit without such covariates and for responses that have none; in `slamglmm_fit()` for a list that is not named by responses, for formulas that cannot be used, for covariates of another length than the data, and for covariates that the fixed effects of
-#'   the response already explain in the rows in which it was observed.
+#' @param traits names or numbers of the responses to return; `NULL`: all that have covariates of their own.
+#' @return A data frame with a row for each response and covariate: `response`, `term`, posterior `mean` and `sd`, the limits `low` and `high`
+#'   of the interval, `rhat`, `ess_bulk` and `ess_tail` as in [summary.slamglmm()], in units of the response (with a family, of its linear
+#'   predictor) per unit of the covariate. With `draws` a matrix of draws x effects, chain after chain, whose columns are named
+#'   `term,response`.
+#' @section Errors:
+#' `cis` for a fit without such covariates and for responses that have none. In `slamglmm_fit()`: for a list that is not named by response, for
+#' formulas that cannot be used, for covariates of another length than the data, and for covariates that are collinear with the other fixed
+#' effects in the rows in which the response was observed.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)), snp1 = rbinom(40, 2, 0.4), snp2 = rbinom(40, 2, 0.3))

@@ -1,15 +1,18 @@
 # Bases of curves: columns of time, chosen once from all times of the data.
 
-#' Bases of curves
+#' Bases for curves
 #'
-#' Bases for [slam_curves()]. `curve_bspline()`: B-splines, whose coefficients are in units of the data and sum up parts of the range of times; `natural` ones are linear at the ends. With `differences` the coefficients are their
-#' mean, the level, and successive differences (of order 1 or 2, with a `slope`), whose priors then say that neighbours are alike, as in penalised splines: the curves are the same ones. `curve_fourier()`: `level`, cosines and sines of a period. A function
-#' of times that gives a matrix, or a matrix with a row for each row of the data, is a basis, too; its columns give coefficients their names.
+#' Bases for [slam_curves()]. `curve_bspline()`: B-splines, whose coefficients are in units of the data and local in time; `natural` ones are
+#' linear at the ends. With `differences` the coefficients are transformed to their mean, the level, and their successive differences (of order
+#' 1 or 2, with a `slope`), so that the prior shrinks neighbours towards each other, as in penalised splines; the curves are the same.
+#' `curve_fourier()`: `level`, and cosines and sines of a period. A function of time that returns a matrix, or a matrix with a row for each row
+#' of the data, may also be used as a basis; its column names become those of the coefficients.
 #' @param df number of coefficients.
-#' @param degree degree of the pieces.
+#' @param degree degree of the polynomial pieces.
 #' @param knots inner knots, instead of `df`; by default quantiles of the times.
-#' @param range the two ends, outside of which there is no curve; by default those of the times. Give it where other times, as 0, are asked for later.
-#' @param natural natural cubic splines?
+#' @param range the two ends of the basis, beyond which there is no curve; by default those of the times. Give it if predictions at other
+#'   times, such as 0, will be needed.
+#' @param natural use natural cubic splines?
 #' @param differences order of differences: 0 (none), 1 or 2.
 #' @param harmonics number of harmonics, each with a cosine and a sine.
 #' @param period the period, in units of time.

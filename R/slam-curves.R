@@ -1,30 +1,45 @@
 # Curves of the rows as traits: coefficients in a basis, measured at times that may differ between rows.
 
-#' Curves as traits
+#' Curves as responses
 #'
-#' The left side of [slamglmm_fit()] for growth curves and other series: `y_i ~ N(X_i eta_i, v I)`, where the points of row i are at times of its own, X_i has the columns of a basis at these times, and the traits are the coefficients eta_i. Fixed
-#' effects, factors, random effects and residuals are of the coefficients, so that the intercepts of the model are the mean curve, and covariances of the coefficients are covariance functions of time. Rows may have any number of points, or none: what their
-#' points do not tell comes from the rest of the model.
+#' The left side of [slamglmm_fit()] for growth curves and other series: `y_i ~ N(X_i eta_i, v I)`, where row i has points at its own times,
+#' X_i contains the basis functions at these times, and the traits are the coefficients eta_i. Fixed effects, factors, random effects and
+#' residuals refer to the coefficients: the intercepts of the model give the mean curve, and covariances of the coefficients give covariance
+#' functions of time. Rows may have any number of points, or none; what their points do not determine comes from the rest of the model.
 #'
-#' Several series, `cbind(height, weight) ~ age`, have a block of coefficients and noise each; missing values of one are left out of it alone.
+#' Several series, `cbind(height, weight) ~ age`, each have a block of coefficients and a noise variance; a missing value of one leaves out
+#' that value only.
 #'
-#' Coefficients are scaled by a rough estimate of their standard deviation over rows (of a mixed model of the points, with the fixed effects that have flat priors, and without random effects), so that the default priors of [slam_prior()] suit them, whatever the basis. Noise is in units of the variance of the
-#' points about the curves of these fixed effects; [summary.slamglmm()] has it as `noise[<series>]`, in units of the data.
+#' @section Scaling:
+#' Coefficients are scaled by a rough estimate of their standard deviation over rows (from a mixed model of the points with the fixed effects
+#' that have flat priors, without random effects), so that the default priors of [slam_prior()] suit any basis. The prior of the noise variance
+#' is in units of the variance of the points about the curves of these fixed effects; [summary.slamglmm()] has it as `noise[<series>]`, in
+#' units of the data.
 #'
-#' `fitted(fit)` and `predict(fit, newdata)` are of the coefficients, from fixed and random effects, and `predict(fit, newdata, times = )` of the curves: an array rows x times x series (with an interval, or `draws`, one dimension more;
-#' `interval = "prediction"` is of new points, with the residuals of coefficients and noise). A row's own curve, its residual and what its points say included, is `fitted(fit, times = )`, and its coefficients are `posterior_cells(fit)`. `basis_at(fit, times)` is the matrix by which anything else is brought to times: with `B <- basis_at(fit, times)` the covariance of random effects between times is `B %*% G(fit) %*% t(B)`, likewise that of `R(fit)`. [pp_check()] and
-#' `simulate()` are of what stands for the coefficients of a row in `fit$Y`: their estimates by that rough model.
+#' @section Fitted and predicted curves:
+#' `fitted(fit)` and `predict(fit, newdata)` give coefficients, from fixed and random effects, and `predict(fit, newdata, times = )` gives
+#' curves: an array rows x times x series (with an interval, or `draws`, one dimension more; `interval = "prediction"` is for new points,
+#' including the residuals of the coefficients and noise). `fitted(fit, times = )` is the curve of each row itself, including its residual and
+#' thus all the information in its points; its coefficients are `posterior_cells(fit)`. The mean curve of a treatment is
+#' `predict(fit, newdata, times = , re.form = NA, interval = "confidence")`. To forecast an individual, include its points so far in `data` and
+#' fit: `fitted(fit, times = )` extends to the end of the basis.
 #'
-#' What differs between rows beside the terms of the formula is their residual, so that a random effect of the rows themselves, `(1 | animal)`, belongs into the formula only with a kernel of theirs. The mean curve of a treatment is
-#' `predict(fit, newdata, times = , re.form = NA, interval = "confidence")`. Of an individual that is known in part put the points into `data` and fit: `fitted(fit, times = )` goes on to the end of the basis. Curves mix slowly where rows have few points:
-#' some thousand iterations are usual, and [summary.slamglmm()] says what they are worth.
-#' @param formula series and time, as `height ~ age`.
+#' `basis_at(fit, times)` is the matrix that maps coefficients to times. With `B <- basis_at(fit, times)` the covariance of the random effects
+#' between times is `B %*% G(fit) %*% t(B)`, and likewise for `R(fit)`. [pp_check()] and `simulate()` refer to the values that represent the
+#' coefficients of a row in `fit$Y`: their estimates by the rough model.
+#'
+#' @section Which random effects to include:
+#' Differences between rows that the terms of the formula do not explain are in the residual. A random effect of the rows themselves,
+#' `(1 | animal)`, should therefore be in the formula only if it has a kernel. Chains mix slowly where rows have few points: some thousand
+#' iterations are usual, and [summary.slamglmm()] gives their effective sample size.
+#' @param formula series and time, such as `height ~ age`.
 #' @param id the variable of the fit's data that names its rows, each once.
 #' @param by name of the column of `data` that has the id of each point; by default the name of the variable `id`.
 #' @param data data frame with a row for each point.
-#' @param basis by [curve_bspline()] or [curve_fourier()], a function of times, or a matrix with a row for each row of `data`.
-#' @param noise prior of the variance of noise, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()].
-#' @return A matrix of class `slam_response`, rows x coefficients, `<series>.<coefficient>`. Errors of class `curves`: ids and columns that do not fit, times outside of the basis.
+#' @param basis a basis by [curve_bspline()] or [curve_fourier()], a function of time, or a matrix with a row for each row of `data`.
+#' @param noise prior of the noise variance, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()].
+#' @return `slam_curves()`: a matrix of class `slam_response`, rows x coefficients, with columns `<series>.<coefficient>`. Errors of class
+#'   `curves`: ids and columns that do not match, times outside the basis.
 #' @seealso [slam_join()] for curves and other traits in one model.
 #' @examples
 #' # weights of chicks on four diets
@@ -286,7 +301,7 @@ coefficient_family <- list(code = "coefficient", normal = TRUE, latent = TRUE, s
 
 #' @rdname slam_curves
 #' @param object a fit by [slamglmm_fit()] with curves.
-#' @param times times.
+#' @param times numeric vector of times.
 #' @return `basis_at()`: a matrix, times (of each series) x traits of the fit.
 #' @export
 basis_at <- function(object, times) {

@@ -2,21 +2,31 @@
 
 # ---- draws for other packages -----------------------------------------------------------------------------------------
 
-#' Draws for posterior and coda
+#' Draws in the formats of posterior and coda
 #'
-#' Quantities that do not depend on signs, order and scale of factors, by names as in the table of [summary.slamglmm()]: heritabilities, covariances and correlations, fixed effects, and parameters of families, probes and curves.
-#' By default those that take no more memory than the draws themselves, without what is off the diagonal.
+#' Draws of quantities that do not depend on the signs, order and scale of factors, named as in the table of [summary.slamglmm()]:
+#' heritabilities, covariances and correlations, fixed effects, and parameters of families, probes and curves. By default only those that take
+#' no more memory than the draws themselves, without off-diagonal elements.
 #'
-#' Kinds: `h2[trait]`; `G[trait]`, `R[trait]`, `P[trait]`, variances of the random effect, of the residual and of both; `G[trait1,trait2]` and so on, covariances; `rg[trait1,trait2]`, `re[...]`, `rp[...]`, correlations of G, R
-#' and P; `B[coefficient,trait]`. With several random effects `h2_id`, `G_id` and `rg_id` are those of effect `id`. `dispersion[trait]` (of `negative_binomial()`), `gap1[trait]`, ... (between cut points of `ordinal()`),
-#' `noise_probe[gene]`, `mean_probe[gene]` (of [slam_probes()]) and `noise[curve]` (of [slam_curves()]) are the `parameters` of links.
+#' Kinds of quantities:
+#' * `h2[trait]`;
+#' * `G[trait]`, `R[trait]`, `P[trait]`: variances of the random effect, of the residual and of both;
+#' * `G[trait1,trait2]` and so on: covariances;
+#' * `rg[trait1,trait2]`, `re[...]`, `rp[...]`: correlations of G, R and P;
+#' * `B[coefficient,trait]`: fixed effects;
+#' * with several random effects, `h2_id`, `G_id` and `rg_id` for effect `id`;
+#' * the `parameters` of the observation models: `dispersion[trait]` (of `negative_binomial()`), `gap1[trait]`, ... (between cut points of
+#'   `ordinal()`), `noise_probe[gene]`, `mean_probe[gene]` (of [slam_probes()]) and `noise[curve]` (of [slam_curves()]).
+#'
 #' @param x a fit by [slamglmm_fit()].
-#' @param traits responses that are wanted; `NULL`: all.
-#' @param variable names of quantities (`"rg[trait1,trait2]"`, in either order of traits), of kinds, each with all of its quantities (`"G"`, with several random effects the one of each, `"re"`), or `"parameters"`. `NULL`: `h2`, the variances `G` and `R`, `B` and the parameters of
-#'   links; `P` in place of the first three where the random effect cannot be told from the residual.
-#' @param regex are `variable` regular expressions, as `"^rg.*weight"`?
+#' @param traits responses to return; `NULL`: all.
+#' @param variable names of quantities (`"rg[trait1,trait2]"`, in either order of traits), of kinds, each with all its quantities (`"G"`, with
+#'   several random effects for each of them, `"re"`), or `"parameters"`. `NULL`: `h2`, the variances `G` and `R`, `B` and the parameters;
+#'   where the random effect cannot be distinguished from the residual, `P` replaces the first three.
+#' @param regex are `variable` regular expressions, such as `"^rg.*weight"`?
 #' @param ... not used.
-#' @return [posterior::as_draws()]: an array, iterations x chains x variables, in the order of `variable`. [coda::as.mcmc()]: an `mcmc.list`. Errors: `variable` for names that are not there, `memory`. A correlation is `NaN` in draws in which one of the variances is 0.
+#' @return [posterior::as_draws()]: an array, iterations x chains x variables, in the order of `variable`. [coda::as.mcmc()]: an `mcmc.list`. A
+#'   correlation is `NaN` in draws in which one of the variances is 0. Errors: `variable` for unknown names, `memory`.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)))

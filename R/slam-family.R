@@ -2,14 +2,19 @@
 
 #' Families of responses
 #'
-#' Families for `family =` of [slamglmm_fit()], beside [stats::gaussian()], [stats::poisson()] and [stats::binomial()] (logit or probit). In each the response says something of a value eta that has the model of a normal
-#' response: fixed effects, factors, random effects and a residual. That residual is overdispersion of counts.
+#' Families for the argument `family` of [slamglmm_fit()], in addition to [stats::gaussian()], [stats::poisson()] and [stats::binomial()]
+#' (logit or probit). In each, the response depends on a latent value eta that follows the model of a normal response: fixed effects, factors,
+#' random effects and a residual. For counts this residual is overdispersion.
 #'
-#' `poisson()`: `y ~ Poisson(exp(offset + eta))`. `negative_binomial()`: variance `mu + mu^2 / r`, where 1 / r has an exponential prior with mean 1. `binomial()`: successes in as many trials as `weights` says, the response being the part that
-#' are successes, or 0 and 1. `ordinal()`: ordered levels, whose order is that of the numbers (or of an ordered factor); the first cut point is 0, gaps between cut points have exponential priors with mean 1. `binomial("probit")` is
-#' `ordinal()` of two levels. `gaussian()` with `weights`: known precisions, `y ~ N(eta, 1 / weights)`, beside the residual of the model.
+#' * `poisson()`: `y ~ Poisson(exp(offset + eta))`.
+#' * `negative_binomial()`: variance `mu + mu^2 / r`, where 1 / r has an exponential prior with mean 1.
+#' * `binomial()`: successes in as many trials as `weights` says; the response is the proportion of successes, or 0 and 1.
+#' * `ordinal()`: ordered levels, in numeric order (or that of an ordered factor). The first cut point is 0; gaps between cut points have
+#'   exponential priors with mean 1. `binomial("probit")` is `ordinal()` of two levels.
+#' * `gaussian()` with `weights`: known precisions, `y ~ N(eta, 1 / weights)`, in addition to the residual of the model.
 #'
-#' Where data cannot tell the size of a residual (levels, and 0 and 1), the variance of what the factors leave of eta is 1, kernel and residual together, whatever the prior says.
+#' Where the data do not identify the scale of eta (ordinal responses, and 0 and 1), the variance of the part of eta that the factors do not
+#' explain, random effect and residual together, is fixed at 1, whatever the prior says.
 #' @return A list of class `slam_family`.
 #' @seealso [slamglmm_fit()], [predict.slamglmm()] for values on both scales.
 #' @examples

@@ -2,22 +2,39 @@
 
 #' Sparse-factor fits in the formats of other packages
 #'
-#' @param x,object a fit by [slamglmm_fit()], or what `VarCorr()` gave.
-#' @param parm names of what is wanted, as `summary(fit)$table$variable` has them, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"` that stand before its brackets; with several random effects these are of all, and
-#'   `"h2_id"`, `"G_id"`, `"rg_id"` of the one that is named; where the random effect cannot be told from the residual there are `"P"` and `"B"` alone. `NULL`: all.
+#' @param x,object a fit by [slamglmm_fit()], or the value of `VarCorr()`.
+#' @param parm names of quantities, as in `summary(fit)$table$variable`, or the kinds `"h2"`, `"G"`, `"R"`, `"rg"`, `"B"` that precede the
+#'   brackets. With several random effects these stand for all of them, and `"h2_id"`, `"G_id"`, `"rg_id"` for the one named. Where the random
+#'   effect cannot be distinguished from the residual there are only `"P"` and `"B"`. `NULL`: all.
 #' @param level,conf.level probability of intervals.
-#' @param traits responses that are wanted; `NULL`: all.
+#' @param traits responses to return; `NULL`: all.
 #' @param variable,regex which draws, see [slamglmm_draws].
 #' @param sigma must be 1.
-#' @param nsim,seed number of data sets, each from a draw of its own, and as for [stats::simulate()].
-#' @param conf.int give intervals?
+#' @param nsim,seed number of data sets, each from a different draw, and seed as for [stats::simulate()].
+#' @param conf.int add intervals?
 #' @param row.names,optional not used.
 #' @param ... not used; an unknown argument is an error.
-#' @return `VarCorr()`: a list of the mean covariances over responses, by name of the random effect, and the residual one as attribute `residual`; as a data frame with the columns `grp`, `var1`, `var2`, `vcov`, `sdcor`.
-#'   On the diagonal `sdcor` is a standard deviation, off it a correlation, that of the mean covariances and so not exactly `rg()`. `confint()`: a matrix of posterior intervals, a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by response. `simulate()`: a list of matrices of responses: new random effects,
-#'   factors and residuals of parameters that are drawn, cells missing where they were. `as.data.frame()`: the draws of [slamglmm_draws], a row each, with `.chain` and `.iteration`. `sigma()`: residual
-#'   standard deviation of each response. `tidy()`: a row for each coefficient, those of `cis` behind all others; `glance()`: one row; `augment()`: a row for each row and response, `.observed`, `.fitted`, `.resid`.
-#'   `weights()`: `NULL`; precisions that were given as `weights` belong to cells, not rows. `subset()` refuses with an error of class `sampler`. For `loo()` and `waic()` see [log_lik()].
+#' @return `VarCorr()`: a list of the posterior mean covariances between responses, named by random effect, with the residual covariance as
+#'   attribute `residual`; as a data frame with the columns `grp`, `var1`, `var2`, `vcov`, `sdcor`. On the diagonal `sdcor` is a standard
+#'   deviation, off the diagonal a correlation, that of the mean covariances and so not exactly `rg()`.
+#'
+#'   `confint()`: a matrix of posterior intervals with a row for each quantity. `vcov()`: posterior covariance of all coefficients, response by
+#'   response. `sigma()`: residual standard deviation of each response. `simulate()`: a list of matrices of responses, with new random effects,
+#'   factors and residuals given drawn parameters, and with missing cells where they were. `as.data.frame()`: the draws of [slamglmm_draws],
+#'   one per row, with `.chain` and `.iteration`.
+#'
+#'   `tidy()`: a row for each coefficient, those of `cis` last; `glance()`: one row; `augment()`: a row for each row and response, `.observed`,
+#'   `.fitted`, `.resid`. `weights()`: `NULL`; precisions given as `weights` belong to cells, not rows. `subset()` is refused with an error of
+#'   class `sampler`. For `loo()` and `waic()` see [log_lik()].
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rep(rnorm(20), 2), c(a = 1, b = -1)) + matrix(rnorm(80), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 2, iter = 1000, seed = 1)
+#' VarCorr(fit)
+#' confint(fit, "h2", level = 0.9)
+#' sigma(fit)
+#' head(augment(fit), 3)
 #' @name slamglmm_tables
 NULL
 

@@ -2,29 +2,41 @@
 
 #' Loadings that depend on covariates of the responses
 #'
-#' Where responses are one trait in many environments, or genes of known pathways, covariates of the responses may say on which factors they load. With `loading_regression()` a loading is normal about
-#' `c_j'w_m` instead of 0, with the variance that [mgp()] or [horseshoe()] gives it: `c_j` are the covariates of response j, and the effects `w` on the loadings of factor m are normal with a variance `v / tau_m`, where `v`, of each term
-#' and factor, has the prior `variance`, and `tau_m` is the precision of all of the factor's loadings. Effects that the data do not support are shrunk to 0 with the factor.
+#' Where responses are one trait in many environments, or genes of known pathways, covariates of the responses may predict on which factors
+#' they load. With `loading_regression()` a loading is normal with mean `c_j'w_m` instead of 0, and the variance that [mgp()] or [horseshoe()]
+#' gives it. Here `c_j` are the covariates of response j, and the effects `w_m` on the loadings of factor m are normal with variance
+#' `v / tau_m`, where `v`, for each term and factor, has the prior `variance`, and `tau_m` is the common precision of the loadings of the
+#' factor. Effects that the data do not support are shrunk to 0 with the factor.
 #'
-#' Columns are centred, and those of a term made orthogonal with variance one over the responses of the fit: neither units of a covariate nor contrasts of a factor change the model. The covariates' means are in the units of loadings
-#' of [slam_prior()] (responses whose fixed effects leave a variance of 1), also with `loading_scale = "residual"`, which scales the deviations of loadings from them. An intercept of the formula is left out: it would be the mean of a factor's loadings over
-#' all responses, which `intercept = TRUE` has with the same prior.
+#' Columns are centred, and those of a term are orthogonalised and scaled to variance one over the responses of the fit, so that neither the
+#' units of a covariate nor the contrasts of a factor change the model. The means of the loadings are in the units of [slam_prior()] (responses
+#' whose residual variance, given the fixed effects, is 1), also with `loading_scale = "residual"`, which scales the deviations of loadings
+#' from them. An intercept of the formula is ignored: it would be the mean of the loadings of a factor over all responses, which
+#' `intercept = TRUE` includes with the same prior.
 #'
-#' @param formula covariates of the responses, as `~ temperature + soil`.
-#' @param data data frame whose row names are names of responses; all responses of the fit must be there, other rows are not looked at.
+#' @section Prediction for a new response:
+#' For a response that has never been measured, these means are all that is known: `scores(fit, draws = TRUE)` times the means of its loadings,
+#' draw by draw, predicts the contribution of the factors in the rows of the fit, in standard deviations of the response and without its fixed
+#' effects (see Examples). Such predictions are shrunk towards 0, the more so the less of the loadings the covariates explain: they rank rows
+#' better than they predict sizes. A response that was measured in some rows belongs in the fit, where [posterior_cells()] predicts its other
+#' cells; one that was measured in none is refused (`missing_response`).
+#'
+#' @param formula covariates of the responses, such as `~ temperature + soil`.
+#' @param data data frame whose row names are names of responses; all responses of the fit must be there, other rows are ignored.
 #' @param variance prior of the variances of effects, by [inverse_gamma()] or [inverse_wishart()].
-#' @param intercept do the loadings of a factor have a mean of their own?
+#' @param intercept include a mean of the loadings of each factor?
 #' @return `loading_regression()`: a list of class `slam_loading_regression`, for `loading_means` of [slam_prior()].
 #'
-#'   `loading_effects()`: effects on the loadings of each factor, columns of the design x factors, for one unit of a covariate, with signs and order of the factors as in [factor_loadings()]. They are in units of loadings of scaled
-#'   responses: those of a response in its own units are larger by `fit$scale$sd`. With `draws` an array whose last dimension is the draw, with `level` a data frame with the columns `covariate`, `factor` and those of
-#'   [summary.slamglmm()]'s table. With `newdata` the means of the loadings of its rows, rows x factors, in place of effects (in the table a column `response` in place of `covariate`). Effects on factors that the data do not tell from each other are averages over them.
-#'
-#'   For a response that nobody has measured, these means are all that is known: `scores(fit, draws = TRUE)` times them, draw by draw, predicts what the factors say of it in the rows of the fit, in standard deviations of the response and
-#'   without its fixed effects (see Examples). Such predictions are shrunk towards 0, the more the less of the loadings the covariates explain: they order rows better than they give sizes. A response that was measured in some rows belongs into the fit, where
-#'   [posterior_cells()] has its other cells; one that was measured in none is refused (`missing_response`).
-#'
-#'   Errors: `row_names` for data without names of rows; `loading_regression` for responses that are not there and for fits without covariates of responses; `new_fixed_level` for a level in `newdata` that no response of the fit has; `missing_values`, `nonfinite`, `constant_covariate` and `single_level` for covariates.
+#'   `loading_effects()`: effects on the loadings of each factor, columns of the design x factors, per unit of a covariate, with the signs and
+#'   the order of the factors of [factor_loadings()]. They are in units of the loadings of scaled responses; multiply by `fit$scale$sd` for a
+#'   response in its own units. With `draws` an array whose last dimension is the draw; with `level` a data frame with the columns `covariate`,
+#'   `factor` and those of the table of [summary.slamglmm()]. With `newdata`, the means of the loadings of its rows, rows x factors, instead of
+#'   effects (in the table a column `response` instead of `covariate`). Where factors cannot be distinguished from each other, effects on them
+#'   are averages over them.
+#' @section Errors:
+#' `row_names` for data without row names; `loading_regression` for responses that are not in it and for fits without covariates of responses;
+#' `new_fixed_level` for a level in `newdata` that no response of the fit has; `missing_values`, `nonfinite`, `constant_covariate` and
+#' `single_level` for covariates.
 #' @seealso [slam_prior()], [factor_loadings()]
 #' @references
 #' Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
@@ -59,7 +71,7 @@ loading_regression <- function(formula, data, variance = inverse_gamma(3, 1), in
 }
 
 #' @rdname loading_regression
-#' @param x a fit by [slamglmm_fit()]; of `print()` what `loading_regression()` gave.
+#' @param x a fit by [slamglmm_fit()]; for `print()` the value of `loading_regression()`.
 #' @param ... not used.
 #' @export
 print.slam_loading_regression <- function(x, ...) {
@@ -70,7 +82,7 @@ print.slam_loading_regression <- function(x, ...) {
 
 #' @rdname loading_regression
 #' @param align,draws,level as in [factor_loadings()].
-#' @param newdata covariates of responses, whether in the fit or not: the means `c_j'w_m` of their loadings are wanted instead of effects.
+#' @param newdata covariates of responses, in the fit or not, for which the means `c_j'w_m` of the loadings are returned instead of effects.
 #' @export
 loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL, newdata = NULL) {
   check_arguments()

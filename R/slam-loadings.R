@@ -1,14 +1,17 @@
 # Loadings of the factors of a sparse-factor model, and what of the responses' variance each factor is.
 
-#' Loadings of factors
+#' Factor loadings
 #'
-#' @param x a fit by [slamglmm_fit()]; of it `loadings(fit)`, which is [stats::loadings()], gives the means alone.
-#' @param align bring signs and order of the factors of all draws and chains together, by the cosines of their loadings (of scaled responses) with their mean?
-#' @param draws all draws (responses x factors x draws) instead of their mean?
-#' @param level probability of intervals; a table instead of the matrix of means.
-#' @param traits names or numbers of the responses that are wanted; `NULL`: all.
-#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance; factors in the order of their loadings' size, those with known loadings in their places. With `level` a data frame with a row
-#'   for each response and factor: `response`, `factor` and the columns of [summary.slamglmm()]'s table. An interval that holds both signs, or an rhat far from 1, may mean that the data do not tell a factor from another.
+#' @param x a fit by [slamglmm_fit()]. `loadings(fit)`, which is [stats::loadings()], gives the means only.
+#' @param align align the signs and the order of the factors of all draws and chains, by the cosines between their loadings (of scaled
+#'   responses) and the mean loadings?
+#' @param draws return all draws (responses x factors x draws) instead of their mean?
+#' @param level probability of intervals; gives a table instead of the matrix of means.
+#' @param traits names or numbers of the responses to return; `NULL`: all.
+#' @return A matrix, responses x factors, in units of the responses for a factor of unit variance. Factors are in decreasing order of the size
+#'   of their loadings; those with known loadings keep their places. With `level` a data frame with a row for each response and factor:
+#'   `response`, `factor` and the columns of the table of [summary.slamglmm()]. An interval that contains both signs, or an rhat far from 1,
+#'   may mean that the data do not distinguish one factor from another.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)))
@@ -81,11 +84,21 @@ aligned <- function(all, alignment) {
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param by `"factor"`: a row for each factor; `"response"`: a row for each response.
-#' @param traits of `by = "response"` names or numbers of the responses that are wanted; `NULL`: all.
-#' @return By factor a data frame ordered as [factor_loadings()]: `variance`, the part of the total variance of the (scaled) responses; `h2`, the part of it that the random effect explains, with several all of them together; `responses`, how many
-#'   responses have more than a tenth of their variance from the factor. All are means over draws, so that a number of responses need not be whole.
-#'   Factors with next to no variance are not needed. By response: the part of the response's variance (without what fixed effects explain) that each factor is,
-#'   and `own`, what is left.
+#' @param traits for `by = "response"`, names or numbers of the responses to return; `NULL`: all.
+#' @return By factor, a data frame in the order of [factor_loadings()]: `variance`, the proportion of the total variance of the (scaled)
+#'   responses that the factor explains; `h2`, the proportion of the factor's variance that the random effects explain together; `responses`,
+#'   the number of responses that have more than a tenth of their variance from the factor. All are posterior means, so that a number of
+#'   responses need not be whole. Factors that explain almost no variance are not needed.
+#'
+#'   By response, a data frame with the proportion of the variance of the response (without what fixed effects explain) that each factor
+#'   explains, and `own`, the remainder.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rnorm(40), c(a = 2, b = -1, c = 0)) + matrix(rnorm(120), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, n_factors = 2, chains = 1, iter = 1000, seed = 1)
+#' factor_summary(fit)
+#' factor_summary(fit, by = "response")
 #' @export
 factor_summary <- function(object, by = c("factor", "response"), traits = NULL) {
   check_arguments()

@@ -1,17 +1,21 @@
 # The log likelihood of each datum in each draw of a sparse-factor model, as leave-one-out methods take it.
 
-#' Pointwise log likelihood of a sparse-factor model
+#' Pointwise log-likelihood of a sparse-factor model
 #'
-#' The log density of each observed datum under each draw of the sampler, given that draw's fixed effects, factors, random effects (drawn given it, with the fit's seed) and link parameters. The residual of the response is
-#' integrated out: in closed form for normal responses, weights and levels, by Gauss-Hermite quadrature about the mode for counts and proportions. With it `loo::loo(log_lik(fit))`, or `loo(fit)`, estimates how well other data of the
-#' same rows' factors and random effects would be predicted.
+#' The log density of each observed cell under each draw of the sampler, given that draw's fixed effects, factors, random effects (drawn given
+#' the others, with the seed of the fit) and parameters of the family. The residual of the response is integrated out: in closed form for
+#' normal, weighted and ordinal responses, by Gauss-Hermite quadrature about the mode for counts and proportions. `loo::loo(log_lik(fit))`, or
+#' `loo(fit)`, then estimates how well other cells that share the factors and random effects of the rows would be predicted.
 #'
-#' What is conditioned on matters. Factors and random effects of a row are estimated from its own data, and where few data share them (one row for each id, few responses for each factor) Pareto k above 0.7 say that importance sampling
-#' cannot leave a datum out; predictions of rows left out by hand are then the way. Compare only fits of the same data.
+#' Factors and random effects of a row are estimated from its own data. Where few cells share them (one row for each id, few responses for each
+#' factor), values of Pareto k above 0.7 show that importance sampling cannot approximate leaving a cell out; refit without some of the rows
+#' and predict them instead. Compare only fits to the same data.
 #'
 #' @param object,x a fit by [slamglmm_fit()] that kept its factors and cells.
-#' @param ... for `loo()` and `waic()`, arguments of the methods for matrices; else not used.
-#' @return A matrix with a row for each draw, chain after chain, and a column for each observed cell, response by response, named `row,response`. Of normal responses densities are in units of the data, an offset taken out. `loo()` and `waic()`: what package loo makes of it.
+#' @param ... for `loo()` and `waic()`, arguments of the methods for matrices; otherwise not used.
+#' @return `log_lik()`: a matrix with a row for each draw, chain after chain, and a column for each observed cell, response by response, named
+#'   `row,response`. Densities of normal responses are in units of the data, after subtraction of an offset. `loo()` and `waic()`: the objects
+#'   of package loo.
 #' @seealso [pp_check()] for replicated data.
 #' @examples
 #' set.seed(1)

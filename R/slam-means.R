@@ -130,12 +130,21 @@ expected_y <- function(fit) {
   as_responses(fit, turn_back(fit$basis, sum) / count_draws(fit))
 }
 
-#' Responses with their missing cells at their posterior means
+#' Responses with missing cells at their posterior means
 #'
-#' Of traits that [slam_probes()] or [slam_curves()] measure, all cells are missing: the value itself is drawn.
+#' For traits measured through [slam_probes()] or [slam_curves()] all cells count as missing: the latent value itself is drawn.
 #' @param object a fit by [slamglmm_fit()].
-#' @param draws all draws of the missing cells instead of their means?
-#' @return The responses, rows by responses, cells that were missing at the mean of their draws (with a family of what is expected of a response); with `draws`, a matrix with a row for each missing cell (response by response) and a column for each draw.
+#' @param draws return all draws of the missing cells instead of the completed responses?
+#' @return The responses, rows x responses, with missing cells at the posterior mean (with a family, of the expected response). With `draws`, a
+#'   matrix with a row for each missing cell (response by response) and a column for each draw.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rnorm(40), c(a = 1, b = -1)) + matrix(rnorm(80, sd = 0.5), 40)
+#' data$Y[3, "b"] <- NA
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, chains = 1, iter = 1000, seed = 1)
+#' posterior_cells(fit)[2:4, ]
+#' quantile(posterior_cells(fit, draws = TRUE), c(0.05, 0.95))
 #' @export
 posterior_cells <- function(object, draws = FALSE) {
   check_arguments()

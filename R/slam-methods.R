@@ -23,29 +23,45 @@ total_fixed <- function(fit, d) {
   B
 }
 
-#' Estimates of a sparse-factor model
+#' Methods for sparse-factor fits
 #'
 #' @param object,x,formula,fit a fit by [slamglmm_fit()].
 #' @param type of a model matrix: `"fixed"` or `"random"`.
 #' @param name one or more names of components, or `"ALL"`.
 #' @param fixed.only,random.only,env,data see [fastlmm-accessors].
-#' @param add.dropped give columns that depend on others, which are left out of the model, as `NA`?
-#' @param draws all draws instead of their mean?
+#' @param add.dropped include linearly dependent columns, which are left out of the model, as `NA`?
+#' @param draws return all draws instead of their mean?
 #' @param level probability of the intervals of the summary.
 #' @param n number of replicated data sets.
-#' @param seed a whole number that makes them repeatable.
-#' @param traits responses that are wanted; `NULL`: all.
+#' @param seed a whole number that makes them reproducible.
+#' @param traits responses to return; `NULL`: all.
 #' @param ... not used; an unknown argument is an error.
-#' @return `fixef()`: coefficients by responses, total effects, factors included; for predictions and random effects see [predict.slamglmm()]. `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value
-#'   of each response and the part of replicated data sets that have a larger one. `summary()`: a list of class `summary.slamglmm`, whose `table` has a row for
-#'   each of h2, G, R, rg and B with its posterior `mean` and `sd`, the ends `low` and `high` of its interval, `rhat` (1 where the chains agree; above 1.05 they have not converged) and the effective numbers of draws for
-#'   means (`ess_bulk`) and for ends of intervals (`ess_tail`). Rows are named by `variable`: `h2[a]`, `G[a]` (a variance), `G[a,b]`,
-#'   `rg[a,b]`, `B[sexm,a]`, of responses a and b; with several random effects `h2_id[a]`, `G_id[a,b]`, `rg_id[a,b]`. `print()` says what is worst of all of them.
+#' @return `fixef()`, `coef()`: coefficients x responses, total effects including those through factors. For predictions and random effects see
+#'   [predict.slamglmm()].
 #'
-#'   `getME()`: `X`, `Z`, `Zt`, `K`, `y` (rows x responses), `offset`, `fixef`, `beta`, `mu`, `flist`, `cnms`, `n`, `N`, `p`, `q`, `rank`, `n_rtrms`, `n_rfacs`, `Ztlist`, `Gp`, as for [getME.fastlmm()]; other components, as `theta`, are
-#'   estimates of a likelihood: the error `component`.
+#'   `summary()`: a list of class `summary.slamglmm`, whose `table` has a row for each element of h2, G, R, rg and B with its posterior `mean`
+#'   and `sd`, the limits `low` and `high` of its interval, `rhat` (1 where the chains agree; above 1.05 they have not converged) and the
+#'   effective sample sizes for means (`ess_bulk`) and for the limits of intervals (`ess_tail`). Rows are named by `variable`: `h2[a]`, `G[a]`
+#'   (a variance), `G[a,b]`, `rg[a,b]`, `B[sexm,a]`, for responses a and b; with several random effects `h2_id[a]`, `G_id[a,b]`, `rg_id[a,b]`.
+#'   `print()` reports the worst convergence of all of them.
 #'
-#'   `logLik()`, `extractAIC()`, `anova()`, `refit()`: the error `fastlmm_error_sampler` with what there is instead.
+#'   `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value of each response, and for each the proportion of
+#'   replicated data sets with a larger one (the posterior predictive p-value).
+#'
+#'   `getME()`: `X`, `Z`, `Zt`, `K`, `y` (rows x responses), `offset`, `fixef`, `beta`, `mu`, `flist`, `cnms`, `n`, `N`, `p`, `q`, `rank`,
+#'   `n_rtrms`, `n_rfacs`, `Ztlist`, `Gp`, as for [getME.fastlmm()]. Other components, such as `theta`, are maximum likelihood estimates: the
+#'   error `component`.
+#'
+#'   `logLik()`, `extractAIC()`, `anova()`, `refit()`: the error `fastlmm_error_sampler`, which names the alternative.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)), x = rnorm(40))
+#' data$Y <- outer(rep(rnorm(20), 2) + data$x, c(a = 1, b = -1)) + matrix(rnorm(80), 40)
+#' fit <- slamglmm_fit(Y ~ x + (1 | id), data, chains = 2, iter = 1000, seed = 1)
+#' fit
+#' fixef(fit)
+#' head(summary(fit)$table, 4)
+#' pp_check(fit, n = 50, seed = 1)
 #' @name slamglmm_methods
 NULL
 

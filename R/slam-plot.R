@@ -1,18 +1,22 @@
 # Pictures of a sparse-factor model by base graphics. What is drawn is made apart, for autoplot() draws it too.
 
-#' Pictures of a sparse-factor model
+#' Plots of a sparse-factor model
 #'
-#' `"covariance"`: correlations of the random effect, responses in the order of a clustering; `"loadings"`: loadings of factors, in standard deviations of the responses; both are heat maps in which values whose interval contains 0 are faded.
-#' `"h2"`: heritabilities with their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be told from the residual, `"covariance"` is of the
-#' correlations of P. With several random effects `"covariance"` has a panel for each of them, responses in one order, `"h2"` the proportions of all beside one another, and `"trace"` a panel for each proportion. `biplot()`: scores of rows and loadings of responses on two factors.
+#' `"covariance"`: correlations of the random effect, with responses in the order of a clustering; `"loadings"`: loadings of factors, in
+#' standard deviations of the responses. Both are heat maps in which values whose interval contains 0 are faded. `"h2"`: heritabilities with
+#' their intervals; `"trace"`: heritabilities along the chains, which overlap where they have converged. Where the random effect cannot be
+#' distinguished from the residual, `"covariance"` shows the correlations of P. With several random effects `"covariance"` has a panel for each
+#' of them, with responses in the same order, `"h2"` shows the proportions of all side by side, and `"trace"` has a panel for each proportion.
+#' `biplot()`: scores of rows and loadings of responses on two factors.
 #'
-#' Names for which there is no room are cut in the middle, with the whole names below; of a great many every second, third, ... is written.
+#' Names for which there is no room are shortened in the middle, and the full names are listed below; of very many names only every second,
+#' third, ... is written.
 #'
 #' @param x,object a fit by [slamglmm_fit()].
-#' @param which which picture.
-#' @param traits responses that are wanted; `NULL`: all (of a trace as many as make nine panels).
+#' @param which which plot.
+#' @param traits responses to show; `NULL`: all (in a trace plot, those that fit into nine panels).
 #' @param level probability of intervals.
-#' @param effect name or number of the random effect that is wanted; `NULL`: all. Loadings are of all.
+#' @param effect name or number of the random effect to show; `NULL`: all. Loadings are common to all.
 #' @param choices numbers of two factors.
 #' @param ... not used; an unknown argument is an error.
 #' @return `plot()`, `biplot()`: x, invisibly. `autoplot()`: a `ggplot` object.

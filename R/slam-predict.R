@@ -2,52 +2,78 @@
 
 #' Predictions and random effects of a sparse-factor model
 #'
-#' What the draws of the sampler say of rows and ids. Random effects, and the responses of new rows, are drawn given each draw of the sampler, so that intervals hold the uncertainty of the parameters, of the
-#' random effects and, for `"prediction"`, of the residuals.
+#' Posterior means, intervals and draws for rows and ids. Random effects, and the responses of new rows, are drawn given each draw of the
+#' sampler, so that intervals include the uncertainty of the parameters, of the random effects and, for `"prediction"`, of the residuals.
 #'
-#' Without `given` the responses in `newdata` are not looked at. With it the observed responses of the new rows (named in `given`; cells that are `NA` are not conditioned on) say what they can about the others: through the
-#' residuals of the same row, and through the genetic values of its id and of its relatives, among the new rows too. Given each draw this is the conditional normal distribution, exactly; missing
-#' cells of the fit keep the values of each draw, which were drawn given the rows of the fit and not what is given here. `given` is for fits whose responses are all normal, without weights.
+#' @section Conditioning on responses of new rows:
+#' Without `given` the responses in `newdata` are ignored. With it, the observed responses of the new rows (named in `given`; cells that are
+#' `NA` are not conditioned on) inform the prediction of the others: through the residuals of the same row, and through the genetic values of
+#' its id and of its relatives, among the new rows too. Given each draw this is the exact conditional normal distribution; missing cells of the
+#' fit keep the values of each draw, which were drawn given the rows of the fit but not the new responses. `given` is available for fits whose
+#' responses are all normal, without weights.
 #'
-#' Of normal responses, with weights too, of probes and of curves what is expected is the value itself: fixed and random effects, posterior means without random numbers. Of a family it is, with eta the fixed and random effects of a draw and s2 the variance
-#' of the residual (and of random effects that are not included): of counts `exp(eta + s2 / 2)`; of `ordinal()` the sum over levels, as numbers, times their probabilities `pnorm((cut - eta) / s)`, which for 0 and 1 is `pnorm(eta / s)`; of `binomial()` the logistic
-#' function averaged over `N(eta, s2)` by quadrature. Its mean is over draws of eta, with the fit's seed. Where counts are so few that s2 has a heavy tail their mean has one, too: `type = "link"` says then what data can tell.
+#' @section What is predicted:
+#' For normal responses (also with weights), probes and curves the expected response is the latent value itself, fixed plus random effects; its
+#' posterior mean needs no random numbers. With a family, let eta be the fixed plus random effects of a draw, and s2 the variance of the
+#' residual (and of random effects that are not included). The expected response is `exp(eta + s2 / 2)` for counts; for `ordinal()` the sum
+#' over levels, as numbers, times their probabilities, differences of `pnorm((cut - eta) / s)`, which for 0 and 1 is `pnorm(eta / s)`; for
+#' `binomial()` the logistic function averaged over `N(eta, s2)` by quadrature. Its posterior mean is over draws of eta, with the seed of the
+#' fit. If counts are so small that s2 has a heavy-tailed posterior, so has their expectation; use `type = "link"` then.
 #'
-#' Errors of measurement are not predicted for new rows: where cells have `weights`, or precisions by [slam_voom()], `interval = "prediction"` is of what would be measured without error, with the residual of the model. That of a measurement with precision w is of
-#' `draws + rnorm(length(draws)) / sqrt(w)`, `draws` being those of `interval = "prediction"`. [slam_probes()] are predicted as traits, whose columns have noise besides; [slam_curves()] with `times` have the noise of points in `"prediction"`. Rows of the fit have their own precisions.
+#' Measurement errors are not predicted for new rows: where cells have `weights`, or precisions by [slam_voom()], `interval = "prediction"` is
+#' for a value measured without error, including the residual of the model. For a measurement with precision w use
+#' `draws + rnorm(length(draws)) / sqrt(w)`, where `draws` are those of `interval = "prediction"`. [slam_probes()] are predicted as traits,
+#' without the noise of their columns; [slam_curves()] with `times` include the noise of points in `"prediction"`. Rows of the fit have their
+#' own precisions.
 #'
 #' @param object a fit by [slamglmm_fit()].
 #' @param newdata data frame with the variables of the model; `NULL`: the rows of the fit.
-#' @param K for ids that the fit's kernel does not know, as in [predict.fastlmm()]; intervals, draws and `given` need the kernel among these ids as well. With several grouping factors a list named by them, `K = list(id = K_new)`.
-#' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual of which nothing is known); or a formula of those random terms of the model that are
-#'   included, as `~ (1 | id)`: `newdata` then needs no other grouping factors.
-#' @param allow.new.levels an effect with mean 0 for ids that no kernel knows? Without it such ids are the error `new_levels`: so are new levels of an effect without a kernel (a new block), for which there is no `K` to give.
-#' @param type of responses with a family (see [negative_binomial()]): `"response"`, what is expected of the datum, its residual averaged over (see Details), or `"link"`, values behind it. With `interval = "confidence"` and `draws` it is that expectation
-#'   given each draw, with `interval = "prediction"` new data: rows of the fit have their own trials, weights and columns, rows of `newdata` (whatever rows these are), and cells in which nothing was observed, one trial, no error of measurement and all columns.
-#'   `"prob"`: the probability of each level of responses of `ordinal()`, and of 0 and 1 (a success in one trial) of `binomial()`.
+#' @param K kernel for ids that are not in that of the fit, as in [predict.fastlmm()]; intervals, draws and `given` also need the kernel among
+#'   these ids. With several grouping factors a list named by them, `K = list(id = K_new)`.
+#' @param re.form `NULL`: random effects included; `NA` or `~ 0`: fixed effects only (the response of an individual about which nothing is
+#'   known); or a formula of the random terms of the model to include, such as `~ (1 | id)`: `newdata` then needs no other grouping factors.
+#' @param allow.new.levels give ids outside every kernel an effect with mean 0? Otherwise such ids are the error `new_levels`, as are new
+#'   levels of an effect without a kernel (a new block), for which no `K` can be given.
+#' @param type for responses with a family (see [negative_binomial()]): `"response"`, the expected response, averaged over its residual (see
+#'   Details), or `"link"`, the latent value. With `interval = "confidence"` and `draws` it is that expectation given each draw; with
+#'   `interval = "prediction"` it is new data. For this, rows of the fit have their own trials, weights and columns; rows of `newdata`, and
+#'   cells in which nothing was observed, have one trial, no measurement error and all columns. `"prob"`: the probability of each level of
+#'   `ordinal()` responses, and of 0 and 1 (a success in one trial) of `binomial()` responses.
 #' @param na.action see [predict.fastlmm()].
-#' @param se.fit posterior standard deviations as well?
-#' @param interval `"confidence"`: of what is expected, fixed and random effects; `"prediction"`: of a response, with its residual.
+#' @param se.fit return posterior standard deviations as well?
+#' @param interval `"confidence"`: for the expected response, fixed plus random effects; `"prediction"`: for a response, with its residual.
 #' @param level probability of intervals.
-#' @param draws all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, else of their expectation (fixed and random effects; of a family see Details).
-#' @param given names or numbers of responses that were observed in the rows of `newdata`: there as the response of the formula, or as columns of these names. The response of the formula is evaluated
-#'   in `newdata`: of one that depends on other rows, as `scale(y)`, give columns. With several random effects all of them, or none, must be included (else the error `slam_effects`).
-#' @param times times at which curves are wanted, of a fit with [slam_curves()].
+#' @param draws return all draws instead of their means? With `interval = "prediction"` or `given` they are draws of responses, otherwise of
+#'   their expectation (fixed plus random effects; with a family see Details).
+#' @param given names or numbers of responses that were observed in the rows of `newdata`, which contains them as the response of the formula,
+#'   or as columns of these names. The response of the formula is evaluated in `newdata`: if it depends on other rows, as `scale(y)` does, give
+#'   columns. With several random effects all of them, or none, must be included (otherwise the error `slam_effects`).
+#' @param times times at which curves are predicted, for a fit with [slam_curves()].
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
 #' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).
 #' @param whichel see [ranef.fastlmm()].
-#' @param x what `ranef()` gave.
+#' @param x the value of `ranef()`.
 #' @param row.names,optional as in [as.data.frame()], not used.
 #' @param ... not used; an unknown argument is an error.
-#' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x responses x draws, chains one after the other; with `se.fit` a list of `fit` and
-#'   `se.fit`. With `type = "prob"` a list by name of the responses that have levels, of each rows x levels; with an interval rows x levels x (`fit`, `lwr`, `upr`), with `draws` rows x levels x draws. Columns have the names of the levels of an ordered factor, else the values. Each draw's probabilities have
-#'   the residual averaged over, as `"response"`, and intervals are of them (`"confidence"`; a datum is one of the levels, so that there is no interval of its probability). With `given` the predicted response of that row (where it was observed the value itself); `interval = "confidence"` is about what is expected of rows of its id, fixed and random effects given what was observed.
-#'   `ranef()`: a list with a matrix of posterior means of the effects, ids x responses, for each random effect, by its name (of class `ranef.slamglmm`; `as.data.frame()` gives `grpvar`, the name of the effect, `term`, the response, `grp`, `condval` and, with `condVar`, `condsd`); with `draws` arrays ids x responses x draws, of which [quantile()] makes intervals (see Examples). `residuals()`: rows by responses; a missing cell has a fitted value, and no
-#'   residual. Where the random effect cannot be told from the residual nothing of it is in these, but for the width of intervals of predictions.
+#' @return `predict()`, `fitted()`: rows x responses; with an interval an array rows x responses x (`fit`, `lwr`, `upr`); with `draws` rows x
+#'   responses x draws, chain after chain; with `se.fit` a list of `fit` and `se.fit`. With `given` the predicted response of that row (the
+#'   value itself where it was observed); `interval = "confidence"` is then for the expected response of rows of its id, fixed plus random
+#'   effects given what was observed.
 #'
-#'   Random numbers are those of the fit's seed: the same call gives the same numbers, and R's own are left as they are.
+#'   With `type = "prob"` a list, named by the responses that have levels, of arrays rows x levels; with an interval rows x levels x (`fit`,
+#'   `lwr`, `upr`), with `draws` rows x levels x draws. Columns are named by the levels of an ordered factor, otherwise by the values. The
+#'   probabilities are averaged over the residual, as for `"response"`, and intervals are of the probabilities (`"confidence"` only).
 #'
-#'   Errors: those of [predict.fastlmm()]; `given` for responses that newdata has not; `memory` with the size that draws would take.
+#'   `ranef()`: a list of class `ranef.slamglmm` with a matrix of posterior means of the effects, ids x responses, for each random effect, by
+#'   name; with `draws` arrays ids x responses x draws, from which [quantile()] computes intervals (see Examples). `as.data.frame()` gives
+#'   `grpvar`, the name of the effect, `term`, the response, `grp`, `condval` and, with `condVar`, `condsd`. `residuals()`: rows x responses; a
+#'   missing cell has a fitted value, but no residual.
+#'
+#'   Where the random effect cannot be distinguished from the residual, none of these includes it, except for the width of prediction
+#'   intervals. Random numbers are those of the seed of the fit: the same call gives the same result, and the state of R's generator is not
+#'   changed.
+#' @section Errors:
+#' Those of [predict.fastlmm()]; `given` for responses that `newdata` does not have; `memory`, with the size that draws would take.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)))

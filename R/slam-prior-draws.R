@@ -2,21 +2,28 @@
 
 #' Draws from the prior of a sparse-factor model
 #'
-#' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: a response whose fixed effects leave a variance of 1. A prior whose total variance P is far from 1, or whose
-#' correlations are all near 0 or 1, is more informative than one may want. The default prior is a wide one: of three responses the median of P is about 7, and 5 percent of it are above 150.
-#' @param prior by [slam_prior()]; its `covariates` are not looked at. Where its residual variance has names, or its loadings a [loading_regression()],
-#'   these names, or else the rows of the regression's data, are the responses.
+#' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: responses whose variance, given the
+#' fixed effects, is 1. A prior whose total variance P is far from 1, or whose correlations are all near 0 or 1, may be more informative than
+#' intended. The default prior is wide: for three responses the median of P is about 7, and 5 percent of it are above 150.
+#' @param prior a prior by [slam_prior()]; its `covariates` are ignored. Where its residual variance has names, or its loadings a
+#'   [loading_regression()], the responses are these names, or else the rows of the regression's data.
 #' @param p number of responses, at least 1; `NULL`: as many as the prior names, else 2.
-#' @param effects names of the random effects, one to four; `NULL`: those that a [dirichlet_prior()] of `prior` names, else one, of whose proportions a function gets a vector.
+#' @param effects names of the random effects, one to four; `NULL`: those that a [dirichlet_prior()] of `prior` names, else a single one (a
+#'   prior given as a function then gets a vector of its proportions).
 #' @param n_factors number of factors.
 #' @param n number of draws.
 #' @param grid number of points of the grid of proportions, or the points.
-#' @param rows number of rows of the data, which the scale of a [horseshoe()] depends on.
-#' @param seed a whole number; `NULL`: from R's generator as it is.
-#' @param family families of the responses as for [slamglmm_fit()], by name `t1`, `t2`, ... where the prior names none (a list of families names the responses then). The default priors of values behind a family are those that a fit takes. With it the result has data, too.
-#' @param mean mean of the responses, behind a family of eta: one, or one for each response, as `c(0, 3)`. Intercepts of fits have flat priors, of which there are no draws.
+#' @param rows number of rows of the data, on which the scale of a [horseshoe()] depends.
+#' @param seed a whole number; `NULL`: continue from the current state of R's generator.
+#' @param family families of the responses as for [slamglmm_fit()], named `t1`, `t2`, ... where the prior has no names (a list of families then
+#'   names the responses). The default priors of latent values are those that a fit uses. With `family` the result also has data.
+#' @param mean mean of the responses, on the scale of eta with a family: one value, or one for each response, such as `c(0, 3)`. Intercepts of
+#'   fits have flat priors, from which one cannot draw.
 #' @param levels number of levels of `ordinal()` responses.
-#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). With several random effects `G`, `rg` and `h2` are lists of such arrays, by name of the effect. With `family` also `y` (`rows` x p): data of unrelated rows without covariates from each draw, one trial each of `binomial()`, ordinal levels as numbers, for prior predictive checks. `print()` shows quantiles over responses and pairs.
+#' @return A list of class `slam_prior_draws` of arrays whose last dimension is the draw: `G`, `R`, `P`, `rg`, `re` (p x p) and `h2` (p). With
+#'   several random effects `G`, `rg` and `h2` are lists of such arrays, named by effect. With `family` also `y` (`rows` x p x draws), for
+#'   prior predictive checks: data of unrelated rows without covariates, with one trial each for `binomial()` and ordinal levels as numbers.
+#'   `print()` shows quantiles over responses and pairs.
 #' @seealso [slam_prior()], and [G()] and others for draws of the posterior distribution.
 #' @examples
 #' slam_prior_draws(p = 3, n = 500, seed = 1)

@@ -2,52 +2,76 @@
 
 #' Priors of a sparse-factor mixed model
 #'
-#' Before the sampler sees a response, its least squares fit on the fixed effects with flat priors (all that are not in `factors` too) is subtracted, in the rows in which it was observed, and what is left is
-#' divided by its standard deviation; covariates of factors are divided by the standard deviation that the same fixed effects leave of them. Priors are in those units: adding a fixed effect
-#' to the responses, or another unit of theirs, changes no draw of a variance.
+#' @section Units:
+#' Before sampling, the least squares fit of each response on the fixed effects with flat priors (all that are not in `factors` too) is
+#' subtracted, in the rows in which it was observed, and the residuals are divided by their standard deviation. Covariates of factors are
+#' likewise divided by their residual standard deviation given the same fixed effects. Priors are in these units: adding a fixed effect to the
+#' responses, or changing their unit, changes no draw of a variance.
 #'
-#' The defaults are wide, but they do inform the estimates: with random G and R of full rank in 400 rows of 80 lines, 90 percent intervals contained the true value in 94 (rg), 91 (G) and 90 (R) percent of 80 data sets of 2 responses, in 85, 88
-#' and 89 percent of those of 4, and in 85, 87 and 89 percent of those of 6.
+#' @section Defaults:
+#' The defaults are wide but not uninformative. With random G and R of full rank in 400 rows of 80 lines, 90 percent intervals contained the
+#' true value of rg, G and R in these percentages of cases, over 80 data sets each:
 #'
-#' Values behind links ([negative_binomial()] and other families) are in units of the link. Where there are any, the defaults are `inverse_wishart(V = 0.1, nu = 2)` for their residual variances and `mgp(first = c(shape = 3, rate = 1 / n_factors))`
-#' for the loadings of all responses, which are less wide: of rare counts and of 0 and 1 the data bound a variance by little.
+#' | responses | rg | G | R |
+#' |---|---|---|---|
+#' | 2 | 94 | 91 | 90 |
+#' | 4 | 85 | 88 | 89 |
+#' | 6 | 85 | 87 | 89 |
 #'
-#' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean `V nu / (nu - 2)`.
-#' `inverse_gamma(shape, scale)` says the same directly: mean `scale / (shape - 1)`; `fixed_variance(value)` is a variance that is known. `V`, `shape`, `scale` and `value` may be vectors with the names of
-#' all responses (or covariates).
+#' Latent values of responses with a family ([negative_binomial()] and others) are in units of the link. If there are any, the defaults are
+#' `inverse_wishart(V = 0.1, nu = 2)` for their residual variances and `mgp(first = c(shape = 3, rate = 1 / n_factors))` for the loadings of
+#' all responses. These are less wide, because rare counts and binary data bound a variance only weakly.
 #'
-#' Of proportions, `point_zero()` gives a part of the weight to 0, the rest to all other points alike, and `dirichlet_prior(1)` is uniform; larger concentrations favour the middle.
+#' @section Variances:
+#' `inverse_wishart(V, nu)` of one dimension is the inverse gamma distribution with shape `nu / 2` and scale `nu V / 2`, as in MCMCglmm: mean
+#' `V nu / (nu - 2)`. `inverse_gamma(shape, scale)` is the same in the usual parameters: mean `scale / (shape - 1)`. `fixed_variance(value)` is
+#' a known variance. `V`, `shape`, `scale` and `value` may be vectors named by all responses (or covariates).
 #'
-#' With several random effects `dirichlet_prior(1)` is uniform over all their proportions and the residual's; above 1 it favours points where all have something, below 1 those where one has nearly all. `beta_prior()` and `point_zero()` are
-#' then priors of what all effects explain together, whose shares are uniform. To favour one effect, give each a concentration, as `dirichlet_prior(c(id = 2, block = 1, residual = 1))`, or a function: it gets a numeric matrix with a row for each point of the grid and a column for each effect (not the residual), of
-#' the effect's name in `names(VarCorr(fit))`, and returns for each row a number that is not negative. That is the density with respect to the uniform distribution: `function(h) rep(1, nrow(h))` is `dirichlet_prior(1)`,
-#' `function(h) h[, "id"]` favours `"id"`, `function(h) h[, "id"] > h[, "block"]` allows only points where it has more than `"block"`. A vector has the weight of each point itself, in the order of these rows.
+#' @section Proportions:
+#' `point_zero()` gives part of the weight to 0 and distributes the rest uniformly over all other points; `dirichlet_prior(1)` is uniform, and
+#' larger concentrations favour the middle.
 #'
-#' A list as MCMCglmm's, `list(R = list(V = , nu = ), G = list(G1 = list(V = , nu = )))` with an element of `G` for each random effect, may stand in place of `slam_prior()` in [slamglmm_fit()]: see there.
+#' With several random effects `dirichlet_prior(1)` is uniform over all their proportions and that of the residual; a concentration above 1
+#' favours points where all have a share, below 1 those where one has almost everything. `beta_prior()` and `point_zero()` are then priors of
+#' the proportion that all effects explain together, and their shares in it are uniform.
 #'
-#' @param residual prior of a trait's variance that the factors do not explain, random effects and residual together.
-#' @param covariates prior of the variance that the coefficients of a covariate of `factors` share, over traits and factors.
-#' @param loadings [mgp()] or [horseshoe()]. With `loading_means` the default has a smaller rate of the first number: the differences of loadings from their means may be far smaller than 1, and the usual default would make them larger.
-#' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: those times the residual variance of their trait.
-#' @param h2,h2_factors prior weights of the proportions of variance that the random effect explains, of traits and of factors: by `dirichlet_prior()`, `beta_prior()` or `point_zero()`, a function of the proportions of the grid (with one random effect a vector,
-#'   with several a matrix, see Details) that gives weights (not negative; they need not sum to 1), or a vector with a weight for each point of the grid. Where `h2` is given and `h2_factors` is not, factors have the same prior as the
-#'   responses. By default a factor's proportion is more often near 0 and 1: a response's proportion is a mean over factors, and would else hardly leave the middle.
-#' @param coefficients of responses behind a family ([negative_binomial()] and others): the standard deviation of the normal prior of a coefficient in `formula`, or in `cis`, for a covariate with a standard deviation of 1; `Inf`: flat. The intercept has a flat prior,
-#'   and coefficients of normal responses have, too. With a flat prior data can push a coefficient without bound, as that of a level in which all counts are 0.
-#' @param loading_means `NULL`: loadings have the prior mean 0; [loading_regression()]: means that depend on covariates of the responses.
+#' To favour one effect, give each a concentration, such as `dirichlet_prior(c(id = 2, block = 1, residual = 1))`, or a function. The function
+#' gets a numeric matrix with a row for each grid point and a column for each effect (not the residual), named as in `names(VarCorr(fit))`, and
+#' returns a nonnegative number for each row, the density with respect to the uniform distribution: `function(h) rep(1, nrow(h))` is
+#' `dirichlet_prior(1)`, `function(h) h[, "id"]` favours `"id"`, and `function(h) h[, "id"] > h[, "block"]` allows only points where `"id"` has
+#' more than `"block"`. A vector gives the weight of each point itself, in the order of these rows.
+#'
+#' @param residual prior of the variance of a trait that the factors do not explain, random effects and residual together.
+#' @param covariates prior of the common variance of the coefficients of a covariate of `factors`, over traits and factors.
+#' @param loadings [mgp()] or [horseshoe()]. With `loading_means` the default has a smaller rate of the first gamma variable, since the
+#'   deviations of loadings from their means may be far smaller than 1, and the usual default would inflate them.
+#' @param loading_scale `"unit"`: loadings have the variances of their prior; `"residual"`: these times the residual variance of their trait.
+#' @param h2,h2_factors prior of the proportions of variance that the random effects explain, for traits and for factors: `dirichlet_prior()`,
+#'   `beta_prior()` or `point_zero()`; a function of the proportions of the grid (with one random effect a vector, with several a matrix, see
+#'   Proportions) that returns nonnegative weights, which need not sum to 1; or a vector with a weight for each point of the grid. If `h2` is
+#'   given and `h2_factors` is not, factors have the same prior as the responses. By default the prior for factors favours values near 0 and 1:
+#'   the proportion of a response is a mean over factors, and would otherwise be concentrated in the middle.
+#' @param coefficients for responses with a family ([negative_binomial()] and others): the standard deviation of the normal prior of a
+#'   coefficient in `formula`, or in `cis`, for a covariate with standard deviation 1; `Inf`: flat. The intercept and coefficients of normal
+#'   responses always have flat priors. With a flat prior the data can drive a coefficient to infinity, such as that of a level in which all
+#'   counts are 0.
+#' @param loading_means `NULL`: loadings have prior mean 0; [loading_regression()]: means that depend on covariates of the responses.
 #' @param V,nu scale and degrees of freedom, as in MCMCglmm.
 #' @param shape,scale of the inverse gamma distribution.
 #' @param value a variance.
 #' @param probability weight of 0.
-#' @param concentration a positive number, the same for all random effects and the residual (with one random effect: both shapes of the beta distribution of its proportion); or one for each of them, with the names of
-#'   all random effects and `"residual"`. The mean of a proportion is its concentration over the sum of all.
-#' @param shape1,shape2 of the beta distribution of a proportion; each point of the grid gets the probability of all values that are nearer to it than to other points.
-#' @return A list of class `slam_prior`, or of the part.
+#' @param concentration a positive number, the same for all random effects and the residual (with one random effect, both shapes of the beta
+#'   distribution of its proportion); or one for each of them, named by all random effects and `"residual"`. The mean of a proportion is its
+#'   concentration divided by the sum of all.
+#' @param shape1,shape2 of the beta distribution of a proportion; each grid point gets the probability of all values that are nearer to it than
+#'   to other points.
+#' @return A list of class `slam_prior`, or of the class of the component.
 #' @references
 #' Bhattacharya, A. and Dunson, D. B. (2011) Sparse Bayesian infinite factor models. Biometrika 98, 291-306.
 #'
-#' Runcie, D. E. and Mukherjee, S. (2013) Dissecting high-dimensional phenotypes with Bayesian sparse factor analysis of genetic covariance matrices. Genetics 194, 753-767.
-#' @seealso [slamglmm_fit()]
+#' Runcie, D. E. and Mukherjee, S. (2013) Dissecting high-dimensional phenotypes with Bayesian sparse factor analysis of genetic covariance
+#' matrices. Genetics 194, 753-767.
+#' @seealso [slamglmm_fit()], whose argument `prior` also takes a list as for MCMCglmm; [slam_prior_draws()]
 #' @examples
 #' slam_prior(h2 = point_zero(0.5), loadings = horseshoe())
 #' slam_prior(residual = inverse_wishart(V = c(height = 0.1, weight = 0.3), nu = 1))
@@ -116,18 +140,28 @@ fixed_variance <- function(value) {
 
 #' Priors of factor loadings
 #'
-#' `mgp()`: the multiplicative gamma process. Loading j of factor m is normal with precision `phi_jm tau_m`, `phi_jm` gamma distributed with shape and rate `nu / 2`, and
-#' `tau_m` a product of m gamma distributed numbers: the later the factor, the smaller its loadings. By default the numbers after the first are little above 1 until many responses say that
-#' a factor is not needed. `horseshoe()`: the regularised scales of Carvalho and others, with
-#' columns that shrink in the same way.
+#' `mgp()`: the multiplicative gamma process (Bhattacharya and Dunson 2011). The loading of response j on factor m is normal with mean 0 and
+#' precision `phi_jm tau_m`, where `phi_jm` is gamma distributed with shape and rate `nu / 2`, and `tau_m` is a product of m gamma variables,
+#' so that later factors have smaller loadings. By default the variables after the first are only slightly above 1 until many responses show
+#' that a factor is not needed.
 #'
-#' @param nu degrees of freedom of the loadings' t distribution.
-#' @param first,others shape and rate of the first number of the product, and of the others.
-#' @param truncated are the others at least 1?
-#' @param p0 expected part of the loadings of the first factor that are not near zero.
-#' @param delta shape and scale of the columns' inverse gamma distributed numbers.
+#' `horseshoe()`: the horseshoe prior (Carvalho, Polson and Scott 2010) with regularised scales, and with columns that are shrunk in the same
+#' way.
+#'
+#' @param nu degrees of freedom of the marginal t distribution of the loadings.
+#' @param first,others shape and rate of the first gamma variable of the product, and of the others.
+#' @param truncated restrict the others to values of at least 1?
+#' @param p0 expected proportion of loadings of the first factor that are not near zero.
+#' @param delta shape and scale of the inverse gamma variables of the columns.
 #' @return A list of class `slam_loadings`.
+#' @references
+#' Bhattacharya, A. and Dunson, D. B. (2011) Sparse Bayesian infinite factor models. Biometrika 98, 291-306.
+#'
+#' Carvalho, C. M., Polson, N. G. and Scott, J. G. (2010) The horseshoe estimator for sparse signals. Biometrika 97, 465-480.
 #' @seealso [slam_prior()]
+#' @examples
+#' mgp(nu = 5)
+#' slam_prior(loadings = horseshoe(p0 = 0.2))
 #' @export
 mgp <- function(nu = 3, first = c(shape = 1, rate = 1), others = c(shape = 1, rate = 20), truncated = TRUE) {
   check_arguments()

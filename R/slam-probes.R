@@ -1,20 +1,24 @@
 # Several columns of data that measure one trait each with a mean and noise of its own, as the probes of a gene.
 
-#' Traits that several columns measure
+#' Traits measured by several columns
 #'
-#' The left side of [slamglmm_fit()] for data with several columns a trait, as probes of a gene or raters of a character: `y_il = mu_l + eta_i + e_il`, where column l measures the trait eta of its gene with noise of variance `v_l`. The model
-#' (fixed effects, factors, random effects, residual) is of eta.
+#' The left side of [slamglmm_fit()] for data with several columns for each trait, such as probes of a gene or raters of a character:
+#' `y_il = mu_l + eta_i + e_il`, where column l measures the trait eta of its gene with noise of variance `v_l`. The model (fixed effects,
+#' factors, random effects, residual) is for eta.
 #'
-#' The means `mu_l` of the columns of a gene sum to 0, so that the level is eta's: of a row without missing cells it is that of the mean of the columns. Given the sum they have flat priors, so that a number added to a column changes nothing but its
-#' mean. A gene with one column has noise, too, which nothing but the priors tells from its residual.
+#' The means `mu_l` of the columns of a gene sum to 0, so that the level is that of eta: for a row without missing cells, the mean of its
+#' columns. Subject to the sum they have flat priors; adding a constant to a column changes only its mean. A gene with one column has noise
+#' too, which only the priors distinguish from its residual.
 #'
-#' [summary.slamglmm()] has `mean_<column>[<gene>]` (of genes with several columns) and `noise_<column>[<gene>]`, the variances v, in units of the data. [fitted()] and [predict()] are of eta, [posterior_cells()] has the eta of each row; `simulate()` and
-#' [pp_check()] of the mean of the columns that a row has, less their means.
-#' @param M matrix or data frame of numbers, rows of the data x columns (probes), with column names; missing cells are `NA`.
-#' @param gene the gene of each column: a vector with the names of the columns.
-#' @param noise prior of the variances of noise, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()], one for all or with a value for each column by name, in units of the variance of the gene that fixed effects leave of the mean
-#'   of its columns. The default is a gamma prior of precisions with shape 2 and rate 1 / 10.
-#' @return A matrix of class `slam_response`, rows x genes: means of the columns, less their means. Errors of class `probes` name the columns.
+#' [summary.slamglmm()] has `mean_<column>[<gene>]` (for genes with several columns) and `noise_<column>[<gene>]`, the variances v, in units of
+#' the data. [fitted()] and [predict()] give eta from fixed and random effects, [posterior_cells()] the eta of each row; `simulate()` and
+#' [pp_check()] refer to the mean of the observed columns of a row after subtracting their `mu_l`.
+#' @param M numeric matrix or data frame, rows of the data x columns (probes), with column names; missing cells are `NA`.
+#' @param gene the gene of each column: a vector named by column.
+#' @param noise prior of the noise variances, by [inverse_gamma()], [inverse_wishart()] or [fixed_variance()], one for all or with a value for
+#'   each column by name, in units of the residual variance, given the fixed effects, of the mean of the gene's columns. The default is a gamma
+#'   prior of precisions with shape 2 and rate 1 / 10.
+#' @return A matrix of class `slam_response`, rows x genes: means of the centred columns. Errors of class `probes` name the columns.
 #' @seealso [slam_join()] for a model of such traits and others.
 #' @examples
 #' set.seed(1)

@@ -159,10 +159,12 @@ is_response_object <- function(x) {
 
 #' Responses of several kinds in one model
 #'
-#' Puts blocks side by side on the left side of [slamglmm_fit()]: matrices, data frames and vectors of numbers, and ordered factors, whose families `family =` says by name, and what [slam_probes()] and other constructors of responses made. Factors and covariances are
-#' of all of them together. `cbind()` of such an object does the same.
-#' @param ... blocks with the same rows. A block without column names has those of its argument.
-#' @return A matrix of class `slam_response`: a row for each row of the data, a column for each trait. Errors: `response_type`, `blocks` for blocks of other numbers of rows or with names in common.
+#' Combines blocks on the left side of [slamglmm_fit()]: matrices, data frames and vectors of numbers, ordered factors, and the values of
+#' [slam_probes()] and other constructors of responses. Families are given by name through the argument `family` of the fit. Factors and
+#' covariances are common to all blocks. `cbind()` of such an object does the same.
+#' @param ... blocks with the same rows. A block without column names is named by its argument.
+#' @return A matrix of class `slam_response`: a row for each row of the data, a column for each trait. Errors: `response_type`; `blocks` for
+#'   blocks with different numbers of rows or with common names.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:30, 2)))

@@ -233,15 +233,16 @@ with_chunks <- function(fit, found) {
   fit
 }
 
-#' Go on sampling
+#' Continue sampling
 #'
-#' `extend()` adds iterations to the chains of a fit, `restore()` reads what a directory holds of one. The draws are those that one long run with the same `warmup` would have given, bit for bit
-#' (the default of `warmup` is half of `iter`: of a longer call it is a larger one).
+#' `extend()` adds iterations to the chains of a fit; `restore()` reads a fit from a directory. The draws are those that one long run with the
+#' same `warmup` would have given, bit for bit (note that the default of `warmup` is half of `iter`, and so is larger for a longer call).
 #' @param object a fit by [slamglmm_fit()].
-#' @param iter iterations to add to those that each chain was asked for; 0 finishes an interrupted run.
-#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
-#' @param warmup another number of iterations to leave out at the beginning of each chain. A larger one drops draws (as many more as are whole draws), as where the chains needed longer than was thought; a smaller one
-#'   is possible while the chains are still in their warmup, whose draws are not kept. Not for a run in `dir`.
+#' @param iter number of iterations to add to each chain; 0 finishes an interrupted run.
+#' @param progress show a progress bar with the time left? See [fastlmm_scan()].
+#' @param warmup another number of iterations to discard at the beginning of each chain. A larger one discards more draws (whole ones), if the
+#'   chains took longer to converge than expected; a smaller one is possible only while the chains are still in their warmup, whose draws are
+#'   not kept. Not available for a run in `dir`.
 #' @param dir the directory that was given to [slamglmm_fit()].
 #' @param ... not used; an unknown argument is an error.
 #' @return A fit of class `slamglmm`.

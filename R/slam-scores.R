@@ -1,13 +1,23 @@
 # Factors on the rows of the data, and what each response's variance is made of.
 
-#' Scores of factors
+#' Factor scores
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param part `"all"`: the factors themselves; `"genetic"`: what of them the random effect explains, `Z u_F`, its mean given the factor (with several random effects the sum of all of them); `"residual"`: what is left, covariates of `factors` taken off both.
-#' @param draws all draws (rows x factors x draws) instead of their means?
+#' @param part `"all"`: the factors themselves; `"genetic"`: the part explained by the random effects, `Z u_F`, as its mean given the factor
+#'   (with several random effects their sum); `"residual"`: the remainder. Effects of the covariates in `factors` are subtracted from the last
+#'   two.
+#' @param draws return all draws (rows x factors x draws) instead of their means?
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix, rows of the data x factors, in the order and with the signs of [factor_loadings()], of factors of about unit variance; the posterior standard deviations as attribute `sd`. Products of scores and loadings are
-#'   what the factors say of the responses.
+#' @return A matrix, rows of the data x factors, in the order and with the signs of [factor_loadings()], for factors of about unit variance,
+#'   with the posterior standard deviations as attribute `sd`. The product of scores and loadings is the contribution of the factors to the
+#'   responses.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$Y <- outer(rnorm(40), c(a = 2, b = -1, c = 0)) + matrix(rnorm(120), 40)
+#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, n_factors = 1, chains = 1, iter = 1000, seed = 1)
+#' head(scores(fit))
+#' head(scores(fit, "genetic"))
 #' @export
 scores <- function(object, ...) UseMethod("scores")
 
@@ -57,13 +67,21 @@ score_draw <- function(fit, i, part) {
   if (part == "genetic") share * left else (1 - share) * left
 }
 
-#' What the variance of each response is made of
+#' Decomposition of the variance of each response
 #'
 #' @param object a fit by [slamglmm_fit()].
-#' @param traits names or numbers of the responses that are wanted; `NULL`: all.
-#' @return A data frame with a row for each response and posterior means, in units of the response squared: `fixed`, the variance of what all fixed effects predict in the rows of the fit; `factors_genetic`, `factors_residual`,
-#'   what goes through the factors; `own_genetic`, `own_residual`, what is the response's own; of these four the first and third are the random effect's; with several random effects each has columns of its own, as `factors_id` and `own_id`, in place of these two. They are `NA` where the random effect cannot be told from the residual,
-#'   but for their sums `factors` and `own`.
+#' @param traits names or numbers of the responses to return; `NULL`: all.
+#' @return A data frame with a row for each response and posterior means, in squared units of the response: `fixed`, the variance over the rows
+#'   of the fit that the fixed effects predict; `factors_genetic` and `factors_residual`, the contributions of the random effect and of the
+#'   residual through the factors; `own_genetic` and `own_residual`, those specific to the response. With several random effects each has
+#'   columns of its own, such as `factors_id` and `own_id`, instead of `factors_genetic` and `own_genetic`. Where the random effect cannot be
+#'   distinguished from the residual these are `NA`, and only their sums `factors` and `own` are given.
+#' @examples
+#' set.seed(1)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)), x = rnorm(40))
+#' data$Y <- outer(rep(rnorm(20), 2) + data$x, c(a = 1, b = -1)) + matrix(rnorm(80), 40)
+#' fit <- slamglmm_fit(Y ~ x + (1 | id), data, n_factors = 1, chains = 1, iter = 1000, seed = 1)
+#' variance_parts(fit)
 #' @export
 variance_parts <- function(object, traits = NULL) {
   check_arguments()

@@ -1,17 +1,21 @@
 # Log counts with a precision each, as limma makes them: objects of limma on the left side, and voom itself.
 
-#' Log counts with weights for the left side of slamglmm_fit()
+#' Log counts with precision weights, by voom
 #'
-#' `slam_voom()` has [limma::voom()] turn counts of genes into log2 counts per million and a precision of each, `y_ij ~ N(eta_ij, 1 / w_ij)` beside the residual of the model. An `EList` by limma stands on the left side of [slamglmm_fit()] (and in
-#' [slam_join()]) itself: its `E` and `weights`, which are genes x samples, become samples x genes.
+#' `slam_voom()` uses [limma::voom()] to turn counts of genes into log2 counts per million with a precision for each,
+#' `y_ij ~ N(eta_ij, 1 / w_ij)` in addition to the residual of the model, for the left side of [slamglmm_fit()]. An `EList` of limma can be
+#' used there (and in [slam_join()]) directly: its `E` and `weights`, which are genes x samples, become samples x genes.
 #'
-#' The precisions tell how counts scatter about a gene's value, and the model's own residual what they have beyond. voom estimates the trend of standard deviations by a linear model with `design`, one row a sample; it should have what
-#' the fixed effects of the fit have. It sees all samples that it is given: leave samples out of `counts` rather than by `subset`.
-#' @param counts counts: a matrix or data frame, genes x samples as in limma or samples x genes, or a `DGEList` by edgeR. Which dimension has the samples is seen by `design`: by its number of rows, and by row names where counts are square.
-#' @param design the design matrix of voom, a row a sample; without it a column of ones, and counts must be genes x samples.
-#' @param ... arguments of [limma::voom()], as `lib.size` or `normalize.method`.
-#' @return A matrix of class `slam_response`, samples x genes. Errors: `orientation` where no dimension, or either one, may be the samples, or an `EList` does not have a column for each row of the data, in their order; `counts` for what are no
-#'   counts, with the names of their genes; `not_installed` without limma.
+#' The precisions describe the sampling variation of counts about the value of a gene; the residual of the model is variation beyond that. voom
+#' estimates the trend of standard deviations by a linear model with `design`, one row for each sample, which should contain the fixed effects
+#' of the fit. It uses all samples that it is given: leave samples out of `counts` rather than by `subset`.
+#' @param counts counts: a matrix or data frame, genes x samples as in limma or samples x genes, or a `DGEList` of edgeR. `design` shows which
+#'   dimension the samples are: by its number of rows, and by row names where counts are square.
+#' @param design the design matrix for voom, a row for each sample; without it a column of ones, and counts must be genes x samples.
+#' @param ... arguments of [limma::voom()], such as `lib.size` or `normalize.method`.
+#' @return A matrix of class `slam_response`, samples x genes. Errors: `orientation` if neither dimension, or either one, may be the samples,
+#'   or if an `EList` does not have a column for each row of the data, in their order; `counts` for values that are not counts, with the names
+#'   of their genes; `not_installed` without limma.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(line = rep(paste0("l", 1:20), 2), treated = rep(0:1, each = 20))

@@ -1,79 +1,130 @@
-#' Many responses by a sparse-factor mixed model
+#' Sparse-factor mixed model for many responses
 #'
-#' Samples from the posterior distribution of `Y = F Lambda' + X B + Z U + E`, where the k factors F have covariates and a random effect of their own: the covariance of the
-#' random effects over responses is `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, and that of residuals `R = Lambda diag(1 - h_F) Lambda' + diag((1 - h) sigma2)`. A response's proportion h of
-#' variance that the random effect explains, and each factor's, lie on a grid. Loadings are shrunk, the more the later the factor.
+#' Samples from the posterior distribution of `Y = F Lambda' + X B + Z U + E`, where the k factors F have covariates and a random effect of
+#' their own. The covariance of the random effects between responses is `G = Lambda diag(h_F) Lambda' + diag(h sigma2)`, that of the residuals
+#' `R = Lambda diag(1 - h_F) Lambda' + diag((1 - h) sigma2)`. The proportions of variance explained by the random effect, h of each response
+#' and h_F of each factor, lie on a grid. Loadings are shrunk, more strongly for later factors.
 #'
-#' With one random effect all steps are done in the basis of the eigenvectors of the kernel, which is kept as small as the rank of the kernel allows, and none of them needs an n x n matrix. Random effects are integrated out of every
-#' step; they are drawn only when they are asked for. Missing cells of Y are drawn with the rest.
+#' @section Computation:
+#' With one random effect all steps are carried out in the basis of the eigenvectors of the kernel, which is kept as small as the rank of the
+#' kernel allows; none needs an n x n matrix. Random effects are integrated out of every step and drawn only on request. Missing cells of Y are
+#' drawn as well.
 #'
-#' Each of several random effects r has proportions `h_r` and a covariance `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)` of its own. The grid of proportions is then one of H, what all effects explain together, and of their
-#' shares w in it, which sum to 1. All points with the same shares are a ray: along it `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one eigendecomposition of n rows; an iteration takes
-#' many times as long as with one effect (`preview = TRUE` tells). Missing cells are then drawn (`missing = "impute"`), and chains that go on in another session make the bases again.
+#' Each of several random effects r has proportions `h_r` and a covariance `G_r = Lambda diag(h_rF) Lambda' + diag(h_r sigma2)`. The grid of
+#' proportions is then one of H, the proportion that all effects explain together, and of their shares w in it, which sum to 1. All points with
+#' the same shares form a ray: along it `V = H sum_r w_r Z_r K_r Z_r' + (1 - H) I` is diagonal in one basis, so that a ray costs one
+#' eigendecomposition of n rows. An iteration takes many times as long as with one effect (`preview = TRUE` gives the time). Missing cells are
+#' then always drawn (`missing = "impute"`), and chains that are continued in another session recompute the bases.
 #'
-#' Draws depend on `seed` only: not on threads, on the number of chains beside, on processes of a [future::plan()] (each takes some chains), on interruptions, nor on the BLAS that R
-#' uses. Processors with other vector instructions may round otherwise, and a run in `dir` goes on there with the basis that it began with.
-#' They depend on every digit of the data and of `K`: a `K` that R's BLAS made, as by [tcrossprod()], has other last digits under another BLAS or number of its threads, and the draws are then other draws of the same
-#' posterior. Keep such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
+#' @section Reproducibility:
+#' Draws depend on `seed` only: not on threads, on the number of other chains, on processes of a [future::plan()] (over which chains are
+#' distributed), on interruptions, or on the BLAS used by R. Processors with different vector instructions may round differently; a run in
+#' `dir` then continues with the basis with which it began. Draws depend on every digit of the data and of `K`: a `K` computed through R's
+#' BLAS, as by [tcrossprod()], has different last digits under another BLAS or number of BLAS threads, and the draws are then other draws from
+#' the same posterior. Save such a `K` in a file ([saveRDS()]) to have the same draws elsewhere.
 #'
-#' @param formula responses (a matrix, a data frame of numbers, `cbind()`, or an object for data whose columns are not traits, see [slam_probes()], [slam_curves()] and [slam_join()]), fixed effects, `offset()` (a number for each row, the same for all responses, or a matrix, rows by responses, whose columns go by names where it has them), and one to four random effects, `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]; a [kernel_mix()] counts as many
-#'   as it has kernels. An effect has the name of its grouping factor, further ones of the same factor `id.1`, ... (slopes), those of a mix `id.A`, ...: `names(VarCorr(fit))`. Where ids have
-#'   several rows and a kernel, an effect of the id without kernel (permanent environment) usually belongs into the model, by `K = list(id = kernel_mix(A = A, own = NULL))`: without it the kernel's effect takes it up, and its h2 is
-#'   too large. Fixed effects have flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows with a missing covariate or id are left out.
-#' @param data,K as in [fastlmm_fit()]. With several grouping factors K is a list named by them, `K = list(id = A)`, and an effect that is not named there has the identity: its levels are independent.
-#' @param factors covariates of the factors, as `~ sex`; their coefficients have a normal prior, whose variance they share with the coefficients of the same column in `formula`. Factors have all random effects, unless some terms
-#'   of the formula are named here, as in `~ sex + (1 | id)`: effects that are not named then have a variance of each response and no covariances, so that their `rg()` is 0. A term with a `kernel_mix()` stands for all its kernels.
-#' @param n_factors number of factors; 0: each response stands alone. The default is one for each response, at most 20: with p factors p responses can have any G and R, and too many cost only time.
-#'   Fewer tie G and R to each other (with one factor each genetic correlation has the sign of the residual one), so that a smaller number than the default gives the message `n_factors`. With more than
-#'   20 responses that have many causes in common, `n_factors` should grow until [factor_summary()] ends with factors that explain next to nothing: `"adaptive"` does so by a short chain (as long as the warmup, at
-#'   least 200 iterations), and takes two factors more than explain a hundredth (of n rows 4 / n, if that is more) of the variance of two responses, with the message `n_factors`.
-#' @param prior by [slam_prior()], or a list as MCMCglmm's with the elements `R` (`V`, `nu`) and `G` (a list with one such for each random effect, by the names of the effects or in the order of `names(VarCorr(fit))`). `V`, of which the diagonal counts, is in units of the responses; of
-#'   each response R and G together give the inverse gamma prior of what the factors do not explain (as MCMCglmm's, of `nu - p + 1` degrees of freedom for p responses), and the beta prior of its
-#'   proportion (Dirichlet, of several effects) has the part of G in both for its mean and is uniform where they are equal. What has no counterpart (correlations in `V`, `alpha.mu`, `alpha.V`, `fix`, `B`) is left out with the message `prior`.
-#' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1: by default no proportion is above 0.95, and
-#'   `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where next to nothing is residual.
-#' @param rays with several random effects: the number of steps, 1 to 100, into which the range 0 to 1 of their shares is divided (see Details); `NULL`: 10, 6 and 4 for two, three and four effects, which makes 11, 28 and 35 rays. Each ray takes the memory
-#'   of an n x n matrix for n rows. Not used with one random effect.
-#' @param family what the responses are: one family for all of them, or a list with the names of some, `list(count = poisson(), sick = binomial())`; others are normal. Names of families, as `"poisson"`, will do. See [negative_binomial()].
-#' @param weights matrix, rows of `data` by responses: of normal responses known precisions of measurement, `y ~ N(eta, 1 / weights)`, beside the residual of the model, of `binomial()` numbers of trials; a cell with 0 was not observed. Others ignore it. Columns with names are
-#'   matched by the names of the responses, rows by those of the data where they have names; a cell without a weight is left out, with the message `missing_weights` where it has a response.
-#' @param cis covariates that single responses have, beside those in `formula`: a list of formulas with the names of responses, `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as those of `formula`. See [cis_effects()].
-#' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns are the first factors; its rows are matched by name where they have names, else they are in the order of the responses.
-#' @param missing missing cells of Y: drawn with the rest (`"impute"`), or integrated out, responses that were observed in the same rows together (`"integrate"`); `"auto"`: whichever is
-#'   expected to take less time for the same number of effective draws. The posterior is the same.
-#' @param keep what is stored of each draw beside loadings, proportions, variances and coefficients: `"factors"`, which [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()],
-#'   [scores()], [biplot()] and [posterior_cells()] of cells that were integrated out need (else the error `not_kept`), `"cells"`, the missing cells that are drawn, which all of these but
-#'   `scores()` and `biplot()` need where there are some, both, or `character()`. By default both, but for the factors where their draws would take more than 1 GiB, with the message `keep`.
-#' @param storage precision of the draws: `"single"` needs half the disk space in `dir`, with draws of seven digits (in memory, too, as numbers of R); the chains go on in full precision.
-#' @param preview sample nothing, and return what sampling would take? The result is a list of class `slam_preview`: `draws`, `setup` (bytes), `iteration` (seconds of one, of one chain), `seconds` (of all, on the
-#'   threads of `control`).
+#' @param formula on the left, responses: a matrix, a numeric data frame, `cbind()`, or an object for data whose columns are not traits (see
+#'   [slam_probes()], [slam_curves()] and [slam_join()]). On the right, fixed effects; `offset()` (a number for each row, the same for all
+#'   responses, or a matrix, rows x responses, whose columns are matched by name where they have names); and one to four random effects,
+#'   `(1 | id)`, `(0 + x | id)` or `(1 + x || id)`, as in [fastlmm_fit()]. A [kernel_mix()] counts as many effects as it has kernels. An effect
+#'   has the name of its grouping factor; further effects of the same factor (slopes) are named `id.1`, ..., those of a mix `id.A`, ...: see
+#'   `names(VarCorr(fit))`.
+#'
+#'   Where ids have several rows and a kernel, the model should usually include an effect of the id without kernel (permanent environment), by
+#'   `K = list(id = kernel_mix(A = A, own = NULL))`: otherwise the effect of the kernel absorbs it, and its h2 is too large. Fixed effects have
+#'   flat priors, except those that are also in `factors`, and covariates of responses with a `family` (`coefficients` of [slam_prior()]). Rows
+#'   with a missing covariate or id are left out.
+#' @param data,K as in [fastlmm_fit()]. With several grouping factors K is a list named by them, `K = list(id = A)`; an effect that is not
+#'   named has the identity: its levels are independent.
+#' @param factors covariates of the factors, such as `~ sex`; their coefficients have a normal prior, whose variance they share with the
+#'   coefficients of the same column in `formula`. Factors have all random effects, unless terms of the formula are named here, as in
+#'   `~ sex + (1 | id)`. Effects that are not named then have a variance for each response and no covariances, so that their `rg()` is 0. A
+#'   term with a `kernel_mix()` stands for all its kernels.
+#' @param n_factors number of factors; 0: responses are modelled separately. The default is one for each response, at most 20: with p factors p
+#'   responses can have any G and R, and extra factors only cost time. Fewer factors constrain G and R (with one factor, each genetic
+#'   correlation has the sign of the residual correlation), so a number below the default gives the message `n_factors`. With more than 20
+#'   responses that have many common causes, increase `n_factors` until the last factors in [factor_summary()] explain almost nothing.
+#'   `"adaptive"` does this with a short run (as long as the warmup, at least 200 iterations): it takes two factors more than the number that
+#'   explain a hundredth (4 / n for n rows, if that is larger) of the variance of two responses, with the message `n_factors`.
+#' @param prior a prior by [slam_prior()], or a list as for MCMCglmm with the elements `R` (`V`, `nu`) and `G` (a list with one of these for
+#'   each random effect, named by effect or in the order of `names(VarCorr(fit))`). Only the diagonal of `V` is used, in units of the
+#'   responses. For each response, R and G together give the inverse gamma prior of the variance that the factors do not explain (with
+#'   `nu - p + 1` degrees of freedom for p responses, as in MCMCglmm). The beta prior of its proportion (Dirichlet, for several effects) has
+#'   the share of G in their sum as mean, and is uniform where they are equal. Elements without a counterpart (correlations in `V`, `alpha.mu`,
+#'   `alpha.V`, `fix`, `B`) are ignored, with the message `prior`.
+#' @param grid number of points of the grid of proportions, 0 to 1 - 1 / grid, or the points themselves, increasing from 0 to below 1. By
+#'   default no proportion is above 0.95; `c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)` is finer where almost nothing is residual.
+#' @param rays with several random effects, the number of steps, 1 to 100, into which the range of their shares is divided (see Computation);
+#'   `NULL`: 10, 6 and 4 for two, three and four effects, which gives 11, 28 and 35 rays. Each ray takes the memory of an n x n matrix for n
+#'   rows. Not used with one random effect.
+#' @param family distribution of the responses: one family for all of them, or a list named by response,
+#'   `list(count = poisson(), sick = binomial())`; the others are normal. Names of families, such as `"poisson"`, are accepted. See
+#'   [negative_binomial()].
+#' @param weights matrix, rows of `data` x responses. For normal responses, known precisions of measurement, `y ~ N(eta, 1 / weights)`, in
+#'   addition to the residual of the model; for `binomial()`, numbers of trials; ignored for other families. A cell of weight 0 counts as not
+#'   observed. Columns with names are matched to the responses, rows with names to those of the data; a cell without a weight is left out, with
+#'   the message `missing_weights` where it has a response.
+#' @param cis covariates of single responses, in addition to those in `formula`: a list of formulas named by response,
+#'   `list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)`. Rows in which one of them is missing are left out, as for those in `formula`. See
+#'   [cis_effects()].
+#' @param known_loadings matrix, responses x factors, of loadings that are known, in units of the responses; `NA`: to be estimated. Its columns
+#'   are the first factors; its rows are matched by name where they have names, otherwise they are in the order of the responses.
+#' @param missing missing cells of Y are drawn (`"impute"`), or integrated out, jointly for responses observed in the same rows
+#'   (`"integrate"`); `"auto"`: whichever is expected to take less time for the same effective sample size. The posterior is the same.
+#' @param keep what is stored of each draw in addition to loadings, proportions, variances and coefficients: `"factors"`, `"cells"` (missing
+#'   cells that are drawn), both, or `character()`. [predict()], [ranef()], [fitted()], [residuals()], [simulate()], [pp_check()], [scores()],
+#'   [biplot()] and [posterior_cells()] (of cells that were integrated out) need the factors, and all of these except `scores()` and `biplot()`
+#'   need the cells where there are missing ones (otherwise the error `not_kept`). By default both, except the factors where their draws would
+#'   take more than 1 GiB, with the message `keep`.
+#' @param storage precision of the stored draws: `"single"` halves the disk space in `dir` and keeps seven digits (R holds them as doubles in
+#'   memory); the chains are always run in double precision.
+#' @param preview do not sample, but return what sampling would cost? The result is a list of class `slam_preview`: `draws`, `setup` (both in
+#'   bytes), `iteration` (seconds for one iteration of one chain), `seconds` (for the whole run, on the threads of `control`).
 #' @param subset rows to use, evaluated in `data`.
-#' @param chains,iter,warmup,thin number of chains; iterations of each chain, with its warmup; how many of these, at its beginning, are left out; and the number of iterations for each draw that is kept. A fit has
-#'   `chains * (iter - warmup) / thin` draws.
+#' @param chains,iter,warmup,thin number of chains; number of iterations of each chain, including warmup; number of iterations discarded at the
+#'   beginning as warmup; thinning interval. A fit has `chains * (iter - warmup) / thin` draws.
 #' @param seed a whole number; `NULL`: from R's generator, or the seed of the run that is in `dir`.
-#' @param dir directory for draws and states, written as the chains go on: the same call, [restore()] and [extend()] go on where they were, also after a crash, an interrupt, a time limit or on another
-#'   machine; `extend()` of such a fit writes there, too, and the same call then gives all that is there. A call with other data, priors, `chains`, `warmup`, `thin` or seed is refused
-#'   (error `checkpoint`), and the default of `warmup` changes with `iter`: ask for more iterations by `extend(restore(dir), iter)`. A damaged file counts as absent: its iterations are made again, with the message `checkpoint`.
-#' @param control by [fastlmm_control()].
-#' @param progress is a bar with the time left shown? See [fastlmm_scan()].
+#' @param dir directory in which draws and states are stored while the chains run. The same call, [restore()] and [extend()] continue from
+#'   there, also after a crash, an interrupt or a time limit, or on another machine; `extend()` of such a fit writes there too, and the same
+#'   call then returns everything that is there. A call with other data, priors, `chains`, `warmup`, `thin` or seed is refused (error
+#'   `checkpoint`). Note that the default of `warmup` depends on `iter`: ask for more iterations by `extend(restore(dir), iter)`. A damaged
+#'   file counts as absent: its iterations are computed again, with the message `checkpoint`.
+#' @param control settings by [fastlmm_control()].
+#' @param progress show a progress bar with the time left? See [fastlmm_scan()].
 #' @param ... not used; an unknown argument is an error.
-#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()], [posterior_cells()]. `draws` are in the sampler's units (see [slam_prior()]).
+#' @return A list of class `slamglmm`; see [slamglmm_draws], [G()], [h2()], [factor_loadings()], [predict.slamglmm()], [summary.slamglmm()],
+#'   [posterior_cells()]. `draws` are in the units of the sampler (see [slam_prior()]); `fit$scale$sd` has the standard deviations by which the
+#'   responses were divided. Rows without any response, or without any weight, are left out; predict them as `newdata`.
+#' @section Convergence:
+#' [print()] says whether the chains have converged. Where they have not, or the effective sample size is below 100 for each chain, the message
+#' `convergence` says so, with the iterations that [extend()] needs. The element `convergence` is a list of the largest `rhat`, the quantity
+#' that has it (`worst`), and the smallest effective sample sizes of the bulk and of the tails (`bulk`, `tail`) over h2, G, R, rg and B.
+#' `shown` of `all` quantities were examined. `unjudged` of these, `unjudged_names`, are not defined in all draws (a correlation where a
+#' variance is 0) and not judged; `zero` has the proportions of such draws, by variance. It is `NULL` with fewer than 8 draws per chain.
+#' @section Identifiability:
+#' The warnings `not_identifiable` and `confounded` say that the random effect cannot be distinguished from the residual (one row for each id
+#' and no K, or a K that is explained by the fixed effects). The fit is then a factor analysis: P, loadings and fixed effects are estimated,
+#' and h2 is NA.
 #'
-#'   Whether the chains have converged is said by [print()] and, where they have not or where fewer than 100 effective draws a chain are there, by the message `convergence` with what [extend()] needs. Element `convergence` is a list of
-#'   the largest `rhat`, the quantity that has it (`worst`), and the smallest effective sample sizes in the bulk and in the tails (`bulk`, `tail`) of h2, G, R, rg and B, of which `shown` of `all` were looked at, and `unjudged` of these, `unjudged_names`, are not defined in all draws (a correlation where a variance is 0; `zero` has the part of the draws, by variance) and not judged; `NULL` with fewer than 8
-#'   draws a chain. Rows without any response, or without any weight, are left out; predict them as `newdata`. `fit$scale$sd` has the standard deviations by which the responses were divided.
+#' The message `repeated` says that ids with a kernel have several rows and no independent effect.
+#' @section Errors and interrupts:
+#' Messages, warnings and errors named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
 #'
-#'   The warnings `not_identifiable` and `confounded` tell that the random effect cannot be told from the residual (one row for each id and no K, or a K that fixed effects explain): the fit is a
-#'   factor analysis, whose P, loadings and fixed effects are estimated and whose h2 is NA.
+#' An interrupt returns the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()]
+#' reads what is in `dir`.
 #'
-#'   The message `repeated` tells that ids with a kernel have several rows and no effect of their own.
-#'
-#'   Messages, warnings and errors that are named here have the classes `fastlmm_message_<name>`, `fastlmm_warning_<name>` and `fastlmm_error_<name>`.
-#'
-#'   An interrupt gives back the draws so far, with the message `interrupted`; a time limit ([setTimeLimit()]) is an error, after which [restore()] reads what is in `dir`. Errors: those of [fastlmm_fit()]; `family` for responses that are not what their family says, `weights`, `response_type`, `response_names` for several responses of one name, `row_names` and `orientation` for rows whose names are not those of the data; `slam_effects` for more than four random effects, and with several for `missing = "integrate"` and for `given` of `predict()` with some of them; with several `not_identifiable` and `confounded`, which name effects that cannot be told apart; `unused_kernel` for a name in K that is no grouping factor; `cis` (see [cis_effects()]); `prior`; `known_loadings`;
-#'   `missing_response`, `constant_response`, `nonfinite`, `perfect_fit` (fixed effects explain a response exactly) naming the responses; `checkpoint` for a `dir` of another model or an earlier version of the package, and for one that cannot be written; `memory` with the size that the draws would take.
+#' Errors: those of [fastlmm_fit()]; `family` for responses that do not suit their family; `weights`; `response_type`; `response_names` for
+#' duplicated names of responses; `row_names` and `orientation` for rows whose names are not those of the data; `slam_effects` for more than
+#' four random effects and, with several, for `missing = "integrate"` and for `given` of `predict()` with only some of them; with several
+#' effects `not_identifiable` and `confounded`, which name those that cannot be distinguished; `unused_kernel` for a name in K that is not a
+#' grouping factor; `cis` (see [cis_effects()]); `prior`; `known_loadings`; `missing_response`, `constant_response`, `nonfinite`, `perfect_fit`
+#' (the fixed effects explain a response exactly), which name the responses; `checkpoint` for a `dir` of another model or of an earlier version
+#' of the package, and for one that cannot be written; `memory`, with the size that the draws would take.
 #' @references
-#' Runcie, D. E. and Mukherjee, S. (2013) Genetics 194, 753-767. Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
+#' Runcie, D. E. and Mukherjee, S. (2013) Dissecting high-dimensional phenotypes with Bayesian sparse factor analysis of genetic covariance
+#' matrices. Genetics 194, 753-767.
+#'
+#' Runcie, D. E. and others (2021) MegaLMM: mega-scale linear mixed models for genomic predictions with thousands of traits. Genome Biology 22, 213.
 #' @examples
 #' set.seed(1)
 #' ids <- paste0("i", 1:60)
