@@ -1,7 +1,8 @@
-# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE and man/. The package must be installed (make install).
+# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE, man/, inst/AUTHORS and LICENSE.note. The package must be installed (make install).
 #   Rscript dev/document.R            writes them
 #   Rscript dev/document.R --check    writes them, and exits with 1 if one of them was not what it should have been
-generated <- function() tools::md5sum(c("R/extendr-wrappers.R", "NAMESPACE", list.files("man", full.names = TRUE, recursive = TRUE)))
+files <- c("R/extendr-wrappers.R", "NAMESPACE", "inst/AUTHORS", "LICENSE.note")
+generated <- function() tools::md5sum(c(files, list.files("man", pattern = "[.]Rd$", full.names = TRUE)))
 
 checking <- "--check" %in% commandArgs(TRUE)
 written_by <- read.dcf("DESCRIPTION", "RoxygenNote")[[1]]
@@ -18,10 +19,12 @@ wrappers <- paste0(c(header, "", trimws(wrappers)), collapse = "\n")
 # only what changes is written: R CMD build may read at the same time
 if (!identical(paste0(readLines("R/extendr-wrappers.R"), collapse = "\n"), wrappers)) writeLines(wrappers, "R/extendr-wrappers.R")
 roxygen2::roxygenise(load_code = "installed")
+sys.source("dev/authors.R", crates <- new.env())
+crates$write_authors()
 
 after <- generated()
-files <- union(names(before), names(after))
-stale <- files[!mapply(identical, before[files], after[files], USE.NAMES = FALSE)]
+all <- union(names(before), names(after))
+stale <- all[!mapply(identical, before[all], after[all], USE.NAMES = FALSE)]
 if (checking && length(stale) > 0) {
   cat("stale, now written anew (commit them):", stale, sep = "\n  ")
   quit(status = 1)

@@ -28,9 +28,20 @@ version_of("cargo")
 found <- version_of("rustc")
 if (found < needed) fail("rustc ", format(found), " is too old: at least ", needed, " is needed.")
 
+# R CMD build and R CMD check unpack the sources elsewhere, where cargo would compile them anew: with FASTLMM_BUILT, a workspace
+# that has been built, it is sent there if that holds the same files with the same contents, and only if one of them is newer than
+# the library: it would wait for the tests that another cargo compiles.
+sources <- function(workspace) {
+  below <- function(folder) file.path(folder, list.files(file.path(workspace, folder), recursive = TRUE))
+  files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", "fft/Cargo.toml", below("src"), below("core/src"), below("fft/src"))
+  setNames(tools::md5sum(file.path(workspace, files)), files)
+}
+built <- Sys.getenv("FASTLMM_BUILT")
+same <- nzchar(built) && identical(sources("src/rust"), sources(built))
+
 # A tarball with vendored crates builds offline, keeps to its own folder, and leaves only the library there;
 # a working copy uses the user's cargo and, so that checks share builds, CARGO_TARGET_DIR.
-vendored <- file.exists("src/rust/vendor.tar.xz")
+vendored <- file.exists("src/rust/vendor.tar.xz") && !same
 here <- normalizePath("src", "/")
 values <- if (vendored) {
   list(
@@ -42,17 +53,6 @@ values <- if (vendored) {
   home <- Sys.getenv("CARGO_HOME", dirname(cargo_bin))
   list(TARGET_DIR = target, CARGO_HOME = home, CARGO_FLAGS = "--locked", VENDOR = "true", AFTER = "")
 }
-
-# R CMD build and R CMD check unpack the sources elsewhere, where cargo would compile them anew: with FASTLMM_BUILT, a workspace
-# that has been built, it is sent there if that holds the same files with the same contents, and only if one of them is newer than
-# the library: it would wait for the tests that another cargo compiles.
-sources <- function(workspace) {
-  below <- function(folder) file.path(folder, list.files(file.path(workspace, folder), recursive = TRUE))
-  files <- c("Cargo.toml", "Cargo.lock", "core/Cargo.toml", "fft/Cargo.toml", below("src"), below("core/src"), below("fft/src"))
-  setNames(tools::md5sum(file.path(workspace, files)), files)
-}
-built <- Sys.getenv("FASTLMM_BUILT")
-same <- nzchar(built) && !vendored && identical(sources("src/rust"), sources(built))
 values$WORKSPACE <- if (same) built else "rust"
 values$AFTER_THESE <- if (same) paste(file.path(built, names(sources(built))), collapse = " ") else "force"
 
