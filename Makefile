@@ -59,7 +59,9 @@ document: install
 	$(RSCRIPT) dev/document.R
 
 bench: install
+	$(RSCRIPT) bench/small.R
 	$(RSCRIPT) bench/dense.R
+	$(RSCRIPT) bench/peers.R
 	$(RSCRIPT) bench/lowrank.R
 	$(RSCRIPT) bench/mix.R
 	$(RSCRIPT) bench/many.R

@@ -1,9 +1,8 @@
-# Gaussian processes of many points: transforms, full REML with the length scale, growth with the number of points, and estimates beside a peer's.
+# Gaussian processes of many points: full REML with the length scale beside mgcv, growth with the number of points. Fewer points beside GPBoost, and transforms beside FINUFFT, are in peers.R.
 #
 #   Rscript bench/fourier.R [n] [repeats] [largest]
 #
-# n: points of the fits (1e6); largest: points of the last table (1e7). mgcv is part of R. GPBoost and FINUFFT are those of the Python that FOURIER_PYTHON
-# names; the program of fourier-nufft.py is FOURIER_NUFFT. What is not there is left out.
+# n: points of the fits (1e6); largest: points of the last table (1e7).
 
 suppressPackageStartupMessages(library(fastlmm))
 folder <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))
@@ -15,51 +14,14 @@ repeats <- given(2, 3)
 largest <- given(3, 1e7)
 threads <- 2
 options(fastlmm.threads = threads)
-length_scale <- 0.1
-python <- Sys.getenv("FOURIER_PYTHON")
 
 # ---- fields ---------------------------------------------------------------------------------------------------------
-
-correlation <- list(
-  exp_quad = function(r) exp(-(r / length_scale)^2 / 2),
-  matern52 = function(r) {
-    a <- sqrt(5) * r / length_scale
-    (1 + a + a^2 / 3) * exp(-a)
-  }
-)
-
-# A draw of the process at the nodes of a grid over the unit square, exact: circulant embedding on a grid twice as wide
-draw_field <- function(cov, side = 1024) {
-  lag <- c(0:side, (side - 1):1) / side
-  values <- pmax(Re(stats::fft(correlation[[cov]](sqrt(outer(lag^2, lag^2, "+"))))), 0)
-  noise <- matrix(complex(real = rnorm(length(values)), imaginary = rnorm(length(values))), nrow(values))
-  Re(stats::fft(sqrt(values / length(values)) * noise))[seq_len(side), seq_len(side)]
-}
-
-# Points at nodes drawn at random: y = 1 + x / 2 + field + noise of variance 1/4
-draw_points <- function(field, n) {
-  side <- nrow(field)
-  i <- sample.int(length(field), n, replace = TRUE)
-  data <- data.frame(x1 = ((i - 1) %% side) / side, x2 = ((i - 1) %/% side) / side, x = rnorm(n))
-  data$y <- 1 + data$x / 2 + field[i] + rnorm(n) / 2
-  data
-}
 
 set.seed(1)
 fields <- list(exp_quad = draw_field("exp_quad"), matern52 = draw_field("matern52"))
 invisible(gc())
 
-# ---- transforms beside FINUFFT --------------------------------------------------------------------------------------
-
-program <- Sys.getenv("FOURIER_NUFFT")
-if (nzchar(python) && nzchar(program)) {
-  cat(system2(python, c(file.path(folder, "fourier-nufft.py"), program, 9, threads), stdout = TRUE), sep = "\n")
-}
-
 # ---- full REML beside mgcv, which is given the length scale ----------------------------------------------------------
-
-# mgcv's kernels by number: 2 is exp(-(d/r)^power), 4 is Matern 5/2 of d/r; a negative number leaves out the linear trend
-mgcv_kernel <- list(exp_quad = c(-2, sqrt(2) * length_scale, 2), matern52 = c(-4, length_scale / sqrt(5)))
 
 estimates <- function(name, fit, seconds) {
   cat(sprintf(
@@ -134,22 +96,5 @@ for (scale in c(0.07, 0.1, 0.13, 0.2, 0.25)) {
       "length %.2f  %8.0f points  %6.2f CPU s  length scale %.4f  %d functions%s%s\n", scale, size, sum(time[1:2]), fit$lengthscale[[1]], fit$gp$size,
       if (optimum$at_end) "  at an end" else "", if (optimum$limited) "  limited by size" else ""
     ))
-  }
-}
-
-# ---- the same model by GPBoost: Vecchia, 20 neighbours ---------------------------------------------------------------
-
-if (nzchar(python)) {
-  few <- min(n, 2e4)
-  for (cov in names(fields)) {
-    file <- tempfile(fileext = ".csv")
-    data <- draw_points(fields[[cov]], few)
-    utils::write.csv(data, file, row.names = FALSE)
-    formula <- as.formula(sprintf("y ~ x + gp(x1, x2, cov = \"%s\")", cov))
-    fit <- fastlmm_fit(formula, data)
-    seconds <- vapply(seq_len(max(repeats, 9)), function(i) system.time(fastlmm_fit(formula, data))[["elapsed"]], 0)
-    cat(sprintf("\n%s, %.0e points, %d threads (fastlmm: %.2f .. %.2f s)\n", cov, few, threads, min(seconds), max(seconds)))
-    estimates("fastlmm", of_fit(fit), stats::median(seconds))
-    cat(system2(python, c(file.path(folder, "fourier_gpboost.py"), file, threads, cov), stdout = TRUE), sep = "\n")
   }
 }

@@ -13,28 +13,6 @@ source(file.path(dirname(script), "common.R"))
 arguments <- as.numeric(commandArgs(TRUE))
 repeats <- if (length(arguments) >= 1) arguments[1] else 5
 
-# Five factors, half-sib families of ten
-simulated <- function(n, p) {
-  set.seed(1)
-  sire <- rep(seq_len(n / 10), each = 10)
-  ids <- sprintf("i%05d", seq_len(n))
-  K <- 0.25 * outer(sire, sire, "==") + diag(0.75, n)
-  dimnames(K) <- list(ids, ids)
-  factors <- crossprod(chol(K), matrix(rnorm(n * 5), n)) + matrix(rnorm(n * 5), n)
-  Y <- factors %*% (matrix(rnorm(5 * p), 5) * rbinom(5 * p, 1, 0.3)) + crossprod(chol(K), matrix(rnorm(n * p), n)) + matrix(rnorm(n * p), n)
-  colnames(Y) <- paste0("t", seq_len(p))
-  list(data = data.frame(id = ids, Y = I(Y)), K = K)
-}
-
-# A sampler past its first steps; milliseconds an iteration of `run(iterations, kept)`
-sampler_of <- function(world, k, threads, formula = Y ~ 1 + (1 | id), ...) {
-  fit <- suppressMessages(slamglmm_fit(formula, world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = fastlmm_control(threads = threads), ...))
-  sampler <- fastlmm:::new_sampler(fit, 1)
-  function(iterations, thin = 1e9) {
-    1000 / iterations * system.time(fastlmm:::ffi_slam_run(sampler, as.integer(iterations), 0, as.integer(thin), as.integer(threads)))[["elapsed"]]
-  }
-}
-
 # Families and weights: what they add to an iteration, in products n x n x p of the same run
 world <- simulated(500, 1000)
 scaled <- scale(unclass(world$data$Y))

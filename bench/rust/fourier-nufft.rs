@@ -1,4 +1,4 @@
-//! Our half of `bench/fourier-nufft.py`: for each word read from standard input one transform is run and its seconds are printed.
+//! Our half of `bench/peers.py transforms`: for each word read from standard input one transform is run and its seconds are printed.
 //!
 //! Arguments: points, modes of each axis separated by commas, tolerance, threads. Words: `type1`, `type1x4` (four vectors), `type2`.
 
