@@ -23,7 +23,7 @@
 #'   `fit`, `se.fit` and `residual.scale`; draws and terms as in [predict.fastlmm()]. `NA` where the mean is not estimable, as in
 #'   [predict.fastlmm()]. `ranef()`: a list with the process at the rows, and the effects of groups.
 #' @examples
-#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:300, ])
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,

@@ -17,7 +17,7 @@
 #' @param ... passed to [plot()] (one coordinate) or [image()]; `autoplot()`: not used.
 #' @return `plot()`: the values drawn, invisibly: a data frame of coordinates, `fit` and `se`. `autoplot()`: a `ggplot` object.
 #' @examples
-#' plot(fastlmm_fit(mag ~ depth + gp(long, lat), quakes), n = 40)
+#' plot(fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:300, ]), n = 40)
 #' @export
 plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE, xlab = NULL, ylab = NULL, main = NULL,
                             col = grDevices::hcl.colors(100, "YlOrRd", rev = TRUE), ...) {

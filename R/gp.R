@@ -90,7 +90,7 @@
 #' Rasmussen, C. E. and Williams, C. K. I. (2006) Gaussian processes for machine learning, section 4.2. MIT Press.
 #' @seealso [predict.fastlmm_gp()], [plot.fastlmm_gp()], [gp_accumulate()] for data larger than memory.
 #' @examples
-#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes)
+#' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:300, ])
 #' fit
 #' confint(fit, "lengthscale")
 #' @export
