@@ -165,27 +165,37 @@ gp_band <- function(fit, grid, points, xlab, ylab, main, ...) {
   upper <- grid$fit + 2 * grid$se
   rows <- if (points && !is.null(fit$frame)) gp_drawn_rows(fit)
   partial <- if (!is.null(rows)) gp_partial(fit, grid, rows)
-  plot(range(grid[[1]]), range(lower, upper, partial, na.rm = TRUE), type = "n", xlab = xlab, ylab = ylab, main = main, ...)
+  plot(range(grid[[1]]), range(lower, upper, partial, na.rm = TRUE), type = "n", xlab = xlab, ylab = ylab, ...)
   graphics::polygon(c(grid[[1]], rev(grid[[1]])), c(lower, rev(upper)), col = grDevices::grey(0.85), border = NA)
   if (!is.null(rows)) graphics::points(model_coordinates(fit)[rows, 1], partial, pch = 20, cex = 0.4, col = grDevices::grey(0.5))
   graphics::lines(grid[[1]], grid$fit, lwd = 2)
-  say_held(grid)
+  gp_heading(grid, main)
 }
 
-say_held <- function(grid) {
-  held <- attr(grid, "held")
-  if (length(held) > 0) graphics::mtext(paste("held:", toString(held)), side = 3, line = 0.3, cex = 0.7)
+# Above the panel: what is held fixed, wrapped to its width, and the title over that
+gp_heading <- function(grid, title = NULL) {
+  lines <- held_lines(attr(grid, "held"))
+  for (i in seq_along(lines)) graphics::mtext(lines[i], side = 3, line = 0.2 + 0.8 * (length(lines) - i), cex = 0.7)
+  if (is.null(title)) return(invisible())
+  size <- graphics::par("pin")[1] / graphics::strwidth(title, "inches", cex = 1 / graphics::par("cex"), font = 2)
+  graphics::mtext(title, side = 3, line = 0.4 + 0.8 * length(lines), font = 2, cex = min(1, size))
+}
+
+held_lines <- function(held) {
+  if (length(held) == 0) return(character())
+  text <- paste("held:", toString(held))
+  letter <- graphics::strwidth(text, "inches", cex = 0.7 / graphics::par("cex")) / nchar(text)
+  strwrap(text, width = max(20, graphics::par("pin")[1] / letter))
 }
 
 gp_map <- function(fit, grid, which, points, xlab, ylab, main, col, ...) {
   x <- unique(grid[[1]])
   y <- unique(grid[[2]])
   z <- matrix(if (which == "mean") grid$fit else grid$se, length(x))
-  title <- if (which == "mean") "mean" else "standard error"
-  if (!is.null(main)) title <- main
   range <- range(z, na.rm = TRUE)
-  graphics::image(x, y, z, col = col, xlab = xlab, ylab = ylab, main = title, asp = 1, ...)
-  say_held(grid)
+  title <- sprintf("%s, %s", if (which == "mean") "mean" else "standard error", paste(format(signif(range, 3), trim = TRUE), collapse = " to "))
+  graphics::image(x, y, z, col = col, xlab = xlab, ylab = ylab, asp = 1, ...)
+  gp_heading(grid, if (is.null(main)) title else main)
   if (diff(range) > 0) graphics::contour(x, y, z, add = TRUE, col = grDevices::grey(0.3), lwd = 0.5)
   if (!points || is.null(fit$frame)) return(invisible())
   at <- model_coordinates(fit)[gp_drawn_rows(fit), , drop = FALSE]

@@ -60,7 +60,7 @@ check_basis_box <- function(lower, upper) {
 #' @rdname gp_basis
 #' @export
 print.fastlmm_gp_basis <- function(x, ...) {
-  cat("Basis of a ", x$gp$cov, " process in ", counted(ncol(x$gp$box), "coordinate"), "\n", sep = "")
+  cat("Fourier basis of the kernel ", x$gp$cov, " in ", counted(ncol(x$gp$box), "coordinate"), "\n", sep = "")
   cat("Box: ", paste(format(x$gp$box[1, ]), "to", format(x$gp$box[2, ]), collapse = ", "), "\n", sep = "")
   cat("Length scales: ", paste(format(x$gp$range), collapse = " to "), "; all but ", format(100 * x$tol), " % of the variance\n", sep = "")
   cat("Table: ", format(prod(4 * x$frequencies$m + 1)), " sums for each column of the data\n", sep = "")
