@@ -103,6 +103,7 @@ check_valid <- function(x, name, class) {
 # ---- data ---------------------------------------------------------------------------------------------
 
 check_one_name <- function(data, used) {
+  if (anyDuplicated(names(data)) == 0) return(invisible())
   twice <- intersect(unique(names(data)[duplicated(names(data))]), used)
   if (length(twice) == 0) return(invisible())
   warn_fastlmm(

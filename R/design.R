@@ -183,7 +183,7 @@ abort_contrasts <- function(error) {
 
 check_levels <- function(terms, frame) {
   for (name in fixed_variables(terms, frame)) {
-    x <- frame[[name]]
+    x <- .subset2(frame, name)
     if (!is.factor(x) && !is.character(x) && !is.logical(x)) next
     level <- unique(as.character(x[!is.na(x)]))
     if (length(level) < 2) abort_single_level(name, level)
@@ -207,7 +207,7 @@ check_design_size <- function(terms, frame, available = available_memory()) {
 term_columns <- function(terms, frame) {
   factors <- attr(terms, "factors")
   if (length(factors) == 0) return(c(`1` = attr(terms, "intercept")))
-  size <- vapply(rownames(factors), function(name) variable_columns(frame[[name]]), 0)
+  size <- vapply(rownames(factors), function(name) variable_columns(.subset2(frame, name)), 0)
   apply(factors, 2, function(used) prod(size[used > 0]))
 }
 

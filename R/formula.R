@@ -82,7 +82,8 @@ fixed_side <- function(e) {
 drop_bars <- function(e) {
   if (is_bar_term(e) || is_gp(e)) return(NULL)
   if (!is_call_to(e, c("+", "-", "("))) return(e)
-  kept <- Filter(Negate(is.null), lapply(as.list(e)[-1], drop_bars))
+  kept <- lapply(as.list(e)[-1], drop_bars)
+  kept <- kept[!vapply(kept, is.null, NA)]
   if (length(kept) == 0) return(NULL)
   if (length(kept) == length(e) - 1 || is_call_to(e, "-")) return(as.call(c(e[[1]], kept)))
   kept[[1]]
@@ -144,6 +145,7 @@ group_leaves <- function(group) {
 
 # NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar. NULL for all: terms that are correlated.
 bar_effects <- function(left, bar) {
+  if (identical(left, 1)) return(list(NULL))
   terms <- tryCatch(stats::terms(stats::as.formula(call("~", left))), error = function(e) abort_group(bar))
   intercept <- attr(terms, "intercept") == 1
   labels <- attr(terms, "term.labels")

@@ -32,7 +32,8 @@ id_factor <- function(x) {
   if (inherits(x, "integer64")) x <- plain_integer64(x)
   if (is.numeric(x) && !is.object(x)) return(numeric_factor(as.numeric(x)))
   id <- if (is.factor(x)) droplevels(x) else factor(as.character(x))
-  levels(id) <- full_numbers(named_missing(levels(id)))
+  labels <- full_numbers(named_missing(levels(id)))
+  if (!identical(labels, levels(id))) levels(id) <- labels
   id
 }
 
