@@ -44,6 +44,7 @@ print_rows <- function(seconds, estimates, base = "fastlmm") {
 # Functions that fit and functions that read the estimates, in turn; then programs that were run apart (list(seconds, estimates) each)
 side_by_side <- function(title, peers, apart = list(), base = "fastlmm") {
   cat("\n", title, "\n", sep = "")
+  force(apart)
   peers <- available(peers)
   seconds <- lapply(paired(lapply(peers, `[[`, "fit"), repeats), stats::median)
   estimates <- lapply(peers, function(peer) peer$read(peer$fit()))
@@ -69,9 +70,11 @@ python <- function(part, where, ...) {
     cat("Python's programs: skipped, PEERS_PYTHON names no Python\n")
     return(list())
   }
-  out <- suppressWarnings(system2(program, c(file.path(folder, "peers.py"), part, where, repeats, threads, ...), stdout = TRUE, stderr = FALSE))
-  if (part == "transforms") cat(out, sep = "\n")
-  cat(grep("^skipped", out, value = TRUE), sep = "\n")
+  faults <- tempfile()
+  out <- suppressWarnings(system2(program, c(file.path(folder, "peers.py"), part, where, repeats, threads, ...), stdout = TRUE, stderr = faults))
+  if (!is.null(attr(out, "status"))) cat("Python's programs: skipped,", utils::tail(readLines(faults, warn = FALSE), 1), "\n")
+  told <- if (part == "transforms") out else grep("^skipped", out, value = TRUE)
+  if (length(told) > 0) cat(told, sep = "\n")
   lines <- strsplit(grep("^[A-Za-z-]+ [0-9.]+ [a-z0-9_]+=", out, value = TRUE), " ")
   read <- function(line) {
     pairs <- strsplit(line[-(1:2)], "=")
