@@ -13,13 +13,14 @@
 #'
 #' @param object,fit a fit by [fastlmm_fit()].
 #' @param ... `anova()`: further fits to the same response, by [fastlmm_fit()] or [lm()]. `drop1()`, `add1()`: further arguments such as
-#'   `test = "Chisq"`. `extractAIC()`: not used.
+#'   `test = "Chisq"`; for F tests use `anova(fit, type = 2, ddf = )`. `extractAIC()`: not used.
 #' @param refit refit REML fits by maximum likelihood before they are compared? Restricted likelihoods are comparable only between fits with
 #'   the same fixed effects, so `FALSE` is refused for others.
 #' @param type for one fit: 1 tests each term adjusted for those before it, 2 adjusted for all terms that do not contain it, 3 adjusted for all
 #'   others, with equal weights for the levels of other factors.
 #' @param ddf for one fit: denominator degrees of freedom of the F tests, `"none"` (no p-values), `"satterthwaite"` or `"kenward-roger"`, as
-#'   for [summary.fastlmm()]; case is ignored.
+#'   for [summary.fastlmm()]; case is ignored. Functions that test hypotheses call this argument `ddf`, as `lmerTest` does ([contest()],
+#'   `emmeans()`); tables and intervals of coefficients call it `df` ([summary.fastlmm()], [confint.fastlmm()], `tidy()`).
 #' @param model.names names for the rows; by default the names of the arguments or the expressions given for them.
 #' @param scale,k as in [stats::extractAIC()]: the scale is estimated, `k` is the penalty per parameter.
 #' @return `anova()` of several fits: a data frame of class `anova` with the columns of `lme4`: `npar`, `AIC`, `BIC`, `logLik`, `deviance`, and
@@ -66,6 +67,7 @@ extractAIC.fastlmm <- function(fit, scale = 0, k = 2, ...) {
 #' @param scope terms to consider, as for [stats::drop1()] and [stats::add1()]: fixed effects, by a formula or by their labels.
 #' @export
 drop1.fastlmm <- function(object, scope, ...) {
+  check_step_test(list(...)$test, "drop1")
   labels <- if (missing(scope)) stats::drop.scope(terms(object)) else fixed_labels(object, scope)
   absent <- setdiff(labels, attr(terms(object), "term.labels"))
   if (length(absent) > 0) abort_anova(paste0("drop1() has no fixed effects ", first_names(absent), " to leave out; there are ", first_names(attr(terms(object), "term.labels"))))
@@ -75,11 +77,18 @@ drop1.fastlmm <- function(object, scope, ...) {
 #' @rdname anova.fastlmm
 #' @export
 add1.fastlmm <- function(object, scope, ...) {
+  check_step_test(list(...)$test, "add1")
   if (missing(scope) || is.null(scope)) abort_anova("add1() needs a scope: the terms to add, as scope = ~ . + x")
   new <- setdiff(fixed_labels(object, scope), attr(terms(object), "term.labels"))
   if (length(new) == 0) abort_anova("add1() has no terms in its scope that the fit lacks")
   columns <- if (is.null(object$gp)) added_columns(object, new)
   base_method("add1")(if (is.null(columns)) object else as_stored(object, columns), new, ...)
+}
+
+check_step_test <- function(test, verb) {
+  if (is.null(test) || length(test) == 1 && test %in% c("none", "Chisq")) return(invisible())
+  of_terms <- if (verb == "drop1") "anova(fit, type = 2, ddf = \"kenward-roger\")" else "anova(larger, ddf = \"kenward-roger\") of the fit with them, or contest()"
+  abort_anova(paste0(verb, "() has likelihood-ratio tests, test = \"Chisq\", not ", code_text(test), "; F tests are ", of_terms))
 }
 
 # NextMethod() would hand on the scope that was given.
@@ -141,7 +150,7 @@ check_anova_arguments <- function(others) {
   if (is.null(named)) return(others)
   is_fit <- vapply(others, inherits, NA, c("fastlmm", "lm"))
   unknown <- named[nzchar(named) & !is_fit]
-  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": F tests of the terms of one fit are anova(fit, type = , ddf = ), likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
+  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": F tests of the terms of one fit are anova(fit, type = 2, ddf = \"kenward-roger\"), likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
   if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got what is neither a fit nor an argument: ", first_names(unknown), "; check its spelling"))
   others
 }

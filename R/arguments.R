@@ -47,6 +47,13 @@ read_flag <- function(value, name, class = "argument") {
   abort_fastlmm(class, paste(name, "must be TRUE or FALSE, not", code_text(value)))
 }
 
+# Of all grouping factors, or the names of some
+read_new_levels <- function(value, name) {
+  if (is.logical(value) && !is.null(names(value)) && !anyNA(value)) return(names(value)[value])
+  if (is.character(value) && !anyNA(value)) return(value)
+  read_flag(value, name)
+}
+
 number_between <- function(lower, upper) {
   function(value, name) {
     if (is.numeric(value) && !is.factor(value) && length(value) == 1 && is.finite(value) && value >= lower && value <= upper) return(as.vector(value))
@@ -92,13 +99,13 @@ read_label <- function(value, name) {
 # random.only stands before fixed.only, whose default it is.
 readers <- local({
   flags <- c(
-    "random.only", "fixed.only", "se.fit", "se_fit", "condVar", "draws", "allow.new.levels", "scaled", "add.dropped", "complete", "full", "drop", "conf.int", "oldNames", "align",
+    "random.only", "fixed.only", "se.fit", "se_fit", "condVar", "draws", "scaled", "add.dropped", "complete", "full", "drop", "conf.int", "oldNames", "align",
     "truncated", "preview", "intercept", "natural", "regex", "joint"
   )
   c(
     structure(rep(list(read_flag), length(flags)), names = flags),
     list(
-      REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
+      allow.new.levels = read_new_levels, REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
       traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names), parm = or_null(read_names),
       xlab = or_null(read_label), ylab = or_null(read_label), main = or_null(read_label), col = read_colours
     )

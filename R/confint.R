@@ -8,19 +8,20 @@
 #' deviations are called `.sigma.<level>`.
 #'
 #' @param object a fit by [fastlmm_fit()], or a profile of one.
-#' @param parm parameters, by name or number, as `which` of [profile.fastlmm()].
+#' @param parm parameters, by name or number, as `which` of [profile.fastlmm()]: `.sig01`, `.sigma`, `h2` (with several random effects one for
+#'   each, such as `h2.id`), the names of the fixed effects, `"theta_"` or `"beta_"`.
 #' @param level confidence level.
 #' @param method `"profile"`; `"Wald"`; `"boot"`: by [bootstrap()], which respects that estimates near a boundary are not normal; or `"exact"`,
 #'   for `h2` only (others are `NA`): all values that an exact restricted likelihood-ratio test does not reject, see [test_variance()], for
 #'   REML fits with one random effect. Exact intervals have their nominal coverage near 0 and 1 too, where the others do not.
 #' @param df degrees of freedom of Wald intervals, as for [summary.fastlmm()]: `"none"` for normal quantiles, or a method for t quantiles with
-#'   the standard errors of that method.
+#'   the standard errors of that method. Tests, [anova.fastlmm()] and [contest()], call this argument `ddf`.
 #' @param nsim,boot.type,seed for `"boot"`, number of draws, type of interval and seed, as in [bootstrap()]; for `"exact"`, number of draws and
 #'   seed of the tests.
 #' @param oldNames name rows `.sig01`, `.sigma`? `FALSE`: `sd_(Intercept)|id` and `sigma`, as `lme4` then does.
 #' @param ... not used; an unknown argument is an error.
-#' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` and as the fixed effects, and two columns named by
-#'   their percentages.
+#' @return A matrix with a row for each parameter, named `.sig01` and so on, `.sigma`, `h2` (or `h2.id`, `h2.block`) and as the fixed effects, and
+#'   two columns named by their percentages.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' confint(fit)
@@ -87,7 +88,10 @@ profile_intervals <- function(fit, table, tails) {
   } else if (length(fit$random) > 1) {
     lapply(mix_profiles(ffi_interval_mix, fit, table[known, ], rise), function(found) structure(found$limits, better = found$better))
   } else {
-    Map(function(what, column) call_rust(ffi_interval, fit$rotated, fit$method, what, column, rise), table$what[known], table$column[known])
+    Map(function(what, column) {
+      unit <- profile_unit(fit, what, column)
+      unit * call_rust(ffi_interval, rotated_in_unit(fit, column, unit), fit$method, what, column, rise)
+    }, table$what[known], table$column[known])
   }
   limits
 }

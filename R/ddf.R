@@ -6,7 +6,8 @@ ddf_choices <- c("none", "satterthwaite", "kenward-roger")
 read_ddf <- function(value, choices = ddf_choices, name = deparse1(substitute(value))) {
   force(name)
   if (is.character(value)) value <- tolower(value)
-  one_of(value, choices, df_habits, name)
+  habits <- df_habits(name)
+  one_of(value, choices, habits[vapply(habits, function(advice) any(endsWith(advice, quoted(choices))), NA)], name)
 }
 
 # Estimate, Std. Error, df, t value, Pr(>|t|): a row for each kept coefficient

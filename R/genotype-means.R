@@ -12,7 +12,7 @@
 #' @param level confidence level.
 #' @param data data frame that contains `by`; by default that of the fit.
 #' @param x,object the value of `genotype_means()`.
-#' @param xlab,ylab axis labels.
+#' @param xlab,ylab axis labels; `xlab = NULL` names the counted allele where PLINK files give it.
 #' @param col colours of the levels of `by`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame of class `fastlmm_genotypes`: `term`, `value`, `by` if given, `n` (rows), `estimate`, `std.error`, `conf.low`,
@@ -45,8 +45,10 @@ genotype_means <- function(fit, candidates, terms = NULL, by = NULL, level = 0.9
   levels <- if (!is.null(by)) by_of_rows(by, fit, data)
   parts <- lapply(at, function(j) class_means(fit, source$names[j], drop(source$read(j))[source$cell], levels, level))
   table <- do.call(rbind, lapply(parts, `[[`, "means"))
-  structure(table, points = do.call(rbind, lapply(parts, `[[`, "points")), response = names(fit$frame)[1], by = by, class = c("fastlmm_genotypes", "data.frame"))
+  structure(table, points = do.call(rbind, lapply(parts, `[[`, "points")), response = names(fit$frame)[1], by = by, alleles = named_alleles(source, at), class = c("fastlmm_genotypes", "data.frame"))
 }
+
+named_alleles <- function(source, at) if (!is.null(source$map)) stats::setNames(source$map$effect_allele[at], source$names[at])
 
 abort_genotypes <- function(message) abort_fastlmm("genotypes", paste("no means by genotype:", message))
 
@@ -114,6 +116,20 @@ covariate_columns <- function(X, cell) {
 
 genotype_colours <- c("#1b4f72", "#e67e22", "#1e8449", "#8e44ad", "#c0392b", "#7f8c8d")
 
+# What its values count, where the source of the candidate says so
+value_label <- function(x, term) {
+  allele <- attr(x, "alleles")[term]
+  if (length(allele) == 0 || is.na(allele)) "value of the candidate" else paste("copies of", allele)
+}
+
+# Of each candidate, with its allele
+panel_titles <- function(x) {
+  terms <- unique(x$term)
+  allele <- attr(x, "alleles")[terms]
+  if (length(allele) == 0) allele <- rep(NA, length(terms))
+  structure(ifelse(is.na(allele), terms, sprintf("%s (%s)", terms, allele)), names = terms)
+}
+
 # Distances of points from their places: the same picture each time, no random numbers
 genotype_jitter <- function(points, levels) 0.12 / max(1, length(levels) / 2) * ((seq_len(nrow(points)) * 0.618034) %% 1 * 2 - 1)
 
@@ -125,7 +141,7 @@ genotype_places <- function(frame, levels) {
 
 #' @rdname genotype_means
 #' @export
-plot.fastlmm_genotypes <- function(x, xlab = "value of the candidate", ylab = attr(x, "response"), col = genotype_colours, ...) {
+plot.fastlmm_genotypes <- function(x, xlab = NULL, ylab = attr(x, "response"), col = genotype_colours, ...) {
   read_arguments()
   terms <- unique(x$term)
   levels <- levels(x$by)
@@ -134,7 +150,7 @@ plot.fastlmm_genotypes <- function(x, xlab = "value of the candidate", ylab = at
     on.exit(graphics::par(old))
   }
   points <- attr(x, "points")
-  for (term in terms) genotype_panel(x[x$term == term, ], points[points$term == term, ], levels, term, xlab, ylab, rep_len(col, 6), attr(x, "by"), ...)
+  for (term in terms) genotype_panel(x[x$term == term, ], points[points$term == term, ], levels, term, first_of(xlab, value_label(x, term)), ylab, rep_len(col, 6), attr(x, "by"), ...)
   invisible(x)
 }
 
@@ -158,10 +174,13 @@ genotype_panel <- function(means, points, levels, term, xlab, ylab, col, by, ...
 
 #' @rdname genotype_means
 #' @exportS3Method ggplot2::autoplot fastlmm_genotypes
-autoplot.fastlmm_genotypes <- function(object, xlab = "value of the candidate", ylab = attr(object, "response"), col = genotype_colours, ...) {
+autoplot.fastlmm_genotypes <- function(object, xlab = NULL, ylab = attr(object, "response"), col = genotype_colours, ...) {
   check_arguments(...)
   levels <- levels(object$by)
-  places <- function(frame) cbind(as.data.frame(unclass(frame)), at = genotype_places(frame, levels), group = if (is.null(levels)) "" else frame$by)
+  titles <- panel_titles(object)
+  if (is.null(xlab)) xlab <- if (length(titles) == 1) value_label(object, names(titles)) else if (all(titles == names(titles))) "value of the candidate" else "copies of the allele in brackets"
+  if (length(titles) == 1) titles[] <- names(titles)
+  places <- function(frame) cbind(replace(as.data.frame(unclass(frame)), "term", list(factor(titles[frame$term], titles))), at = genotype_places(frame, levels), group = if (is.null(levels)) "" else frame$by)
   means <- places(object)
   points <- places(attr(object, "points"))
   points$at <- points$at + genotype_jitter(points, levels)

@@ -78,6 +78,7 @@ is_process_asked <- function(fit, right) {
 
 # Complete rows with what they need: X, offset, coordinates, and ids and multipliers (in Fourier space numbers, NA: a new one) of groups
 gp_targets <- function(fit, newdata, wanted, allow_new = FALSE) {
+  check_new_levels(allow_new, fit)
   own <- is.null(newdata)
   asked <- if (is_joint_gp(fit)) fit$random[-1][wanted[-1]] else list()
   design <- if (own) fit_targets(fit, asked) else forge_design(fit, newdata, asked)
@@ -87,10 +88,10 @@ gp_targets <- function(fit, newdata, wanted, allow_new = FALSE) {
   coordinates <- if (wanted[1]) target_coordinates(fit, frame, own)
   if (wanted[1]) complete <- complete & rowSums(is.na(coordinates)) == 0
   for (i in seq_along(asked)) check_gp_groups(asked[[i]], design$random[[i]]$id, allow_new)
-  for (one in design$random) complete <- complete & (allow_new | !is.na(one$id)) & !is.na(one$z)
+  for (i in seq_along(asked)) complete <- complete & (allows_new(allow_new, asked[[i]]) | !is.na(design$random[[i]]$id)) & !is.na(design$random[[i]]$z)
   others <- lapply(structure(design$random, names = names(asked)), function(one) list(id = one$id[complete], z = one$z[complete]))
   group <- if (!is_joint_gp(fit) && any(wanted[-1])) target_groups(fit, frame, own, allow_new)
-  if (!allow_new && !is.null(group)) complete <- complete & !is.na(group)
+  if (!is.null(group) && !allows_new(allow_new, fit$random[[2]])) complete <- complete & !is.na(group)
   list(
     X = X[complete, , drop = FALSE], offset = design$offset[complete], coordinates = coordinates[complete, , drop = FALSE], group = group[complete],
     process = wanted[1], all = all(wanted), population = !any(wanted), others = others,
@@ -140,7 +141,7 @@ target_groups <- function(fit, frame, own, allow_new) {
 
 check_gp_groups <- function(random, id, allow_new) {
   new <- setdiff(as.character(id), c(random$ids, NA))
-  if (length(new) == 0 || allow_new || !is.null(random$kernel)) return(invisible())
+  if (length(new) == 0 || allows_new(allow_new, random) || !is.null(random$kernel)) return(invisible())
   abort_fastlmm("new_ids", paste0(
     "newdata has groups of ", quoted(random$name), " that are not in the fit: ", first_names(new), "; allow.new.levels = TRUE gives them the effect 0"
   ), ids = new)

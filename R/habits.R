@@ -15,7 +15,11 @@ meant <- function(value, choices, habits) {
   if (length(habit) == 1 && !is.na(habit)) paste0("; ", habit) else did_you_mean(value, choices)
 }
 
-df_habits <- c(KR = "write df = \"kenward-roger\"", `Kenward-Roger` = "write df = \"kenward-roger\"", lme4 = "write df = \"none\"")
+# By the name of the argument: tables of coefficients have df, tests ddf
+df_habits <- function(name) {
+  meant <- c(KR = "kenward-roger", kenward = "kenward-roger", lme4 = "none", asymptotic = "none", wald = "none", normal = "none")
+  structure(paste0("write ", name, " = ", quoted(meant)), names = names(meant))
+}
 
 interval_habits <- c(bootstrap = "write method = \"boot\"", quantile = "write method = \"profile\"")
 
@@ -69,7 +73,7 @@ argument_habits <- local({
   search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
   bootstrap <- "a bootstrap is bootstrap(fit), and confint(fit, method = \"boot\")"
   c(
-    REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "write df = \"satterthwaite\" or df = \"kenward-roger\" in summary()",
+    REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "degrees of freedom are df = of summary() and confint(), ddf = of anova() and contest()",
     start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
     newparams = "not offered: predictions are made at the estimates", terms = "not offered: re.form says which random effects are wanted",
     use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
@@ -85,10 +89,16 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  habits <- c(if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
+  habits <- c(spelling_of_df(known), if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
   paste0(c(unique(advice), general), collapse = "")
+}
+
+# Degrees of freedom as this function spells them
+spelling_of_df <- function(known) {
+  if ("df" %in% known) return(c(ddf = "here it is df, as df = \"satterthwaite\" or \"kenward-roger\""))
+  if ("ddf" %in% known) c(df = "here it is ddf, as ddf = \"satterthwaite\" or \"kenward-roger\"")
 }
 
 spelling_advice <- function(name, known) if (length(known) == 0) "" else did_you_mean(name, known)

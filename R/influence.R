@@ -42,6 +42,7 @@
 #' head(hatvalues(fit))
 #' by_subject <- influence(fit, groups = "Subject")
 #' sort(cooks.distance(by_subject), decreasing = TRUE)[1:3]
+#' plot(by_subject)
 #' head(dfbetas(by_subject))
 #' # leave-one-subject-out prediction error
 #' sqrt(mean(by_subject$deletion.residuals^2))
@@ -137,6 +138,40 @@ as.data.frame.influence.fastlmm <- function(x, row.names = NULL, optional = FALS
 without_row_names <- function(x) {
   rownames(x) <- NULL
   x
+}
+
+#' @rdname influence.fastlmm
+#' @export
+plot.influence.fastlmm <- function(x, n = 5, xlab = NULL, ylab = "Cook's distance", ...) {
+  read_arguments()
+  check_shown(n)
+  value <- drawn_distances(x)
+  at <- seq_along(value)
+  plot(at, value, type = "h", xlab = first_of(xlab, deleted_label(x)), ylab = ylab, ylim = c(0, 1.12 * max(value, 0, na.rm = TRUE)), ...)
+  points(at, value, pch = 20)
+  largest <- utils::head(order(-value), n)
+  if (n > 0) graphics::text(at[largest], value[largest], x$deleted[largest], pos = 3, offset = 0.3, cex = 0.8, xpd = NA)
+  invisible(x)
+}
+
+drawn_distances <- function(x) {
+  value <- unname(x$cooks.distance)
+  if (all(is.na(value))) abort_fastlmm("influence", "there are no distances to draw: each deletion leaves coefficients undetermined, or the fit has none")
+  value
+}
+
+deleted_label <- function(x) if (all(x$size == 1)) "Row" else "Group"
+
+#' @rdname influence.fastlmm
+#' @exportS3Method ggplot2::autoplot influence.fastlmm
+autoplot.influence.fastlmm <- function(object, n = 5, ...) {
+  check_arguments(...)
+  check_shown(n)
+  value <- drawn_distances(object)
+  frame <- data.frame(at = seq_along(value), value = value, base = 0, deleted = object$deleted)
+  largest <- frame[utils::head(order(-value), n), ]
+  gg("ggplot", frame, gg_columns(x = "at", y = "value")) + gg("geom_segment", gg_columns(xend = "at", yend = "base")) + gg("geom_point") +
+    gg("geom_text", gg_columns(label = "deleted"), largest, vjust = -0.7, size = 3, check_overlap = TRUE) + gg("labs", x = deleted_label(object), y = "Cook's distance") + gg("theme_minimal")
 }
 
 #' @rdname influence.fastlmm

@@ -95,15 +95,18 @@ abort_no_random <- function(terms) {
 abort_kernel_list <- function(n, known) {
   if (identical(known, ".row")) abort_kernel_entry_rows("a list")
   abort_fastlmm("kernel_list", paste0(
-    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", known[1], " = ...), by the grouping factors of the formula"
+    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", list_name(known[1]), " = ...), by the grouping factors of the formula"
   ))
 }
 
 abort_kernel_unnamed <- function(known) {
   abort_fastlmm("kernel_list", paste0(
-    "the formula has several grouping factors, ", toString(quoted(known)), ", and K is one kernel without a name; write K = list(", known[1], " = ...)"
+    "the formula has several grouping factors, ", toString(quoted(known)), ", and K is one kernel without a name; write K = list(", list_name(known[1]), " = ...)"
   ))
 }
+
+# As the name of an entry is written
+list_name <- function(name) if (name == make.names(name)) name else quoted(name)
 
 abort_kernel_entry <- function(what, entries, known) {
   if (identical(known, ".row")) abort_kernel_entry_rows(paste("a list with", first_names(entries)))
@@ -114,7 +117,7 @@ abort_kernel_entry <- function(what, entries, known) {
     "unused_kernel",
     paste0(
       "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random terms of the formula are of ", toString(quoted(known)),
-      ", write K = list(", wanted, " = ...)", if (any(nzchar(close))) " and check the spelling"
+      ", write K = list(", list_name(wanted), " = ...)", if (any(nzchar(close))) " and check the spelling"
     ),
     entries = entries
   )

@@ -14,8 +14,8 @@ recover_data.fastlmm_mlm <- function(object, ...) "emmeans() is of one response;
 
 #' @exportS3Method emmeans::emm_basis fastlmm
 #' @noRd
-emm_basis.fastlmm <- function(object, trms, xlev, grid, ddf = "kenward-roger", vcov. = NULL, ...) {
-  df <- known_ddf(object, one_of(ddf, c("kenward-roger", "satterthwaite", "asymptotic"), c(KR = "write ddf = \"kenward-roger\"", none = "write ddf = \"asymptotic\"")))
+emm_basis.fastlmm <- function(object, trms, xlev, grid, ddf = NULL, vcov. = NULL, lmer.df = NULL, mode = NULL, ...) {
+  df <- known_ddf(object, emmeans_ddf(list(ddf = ddf, lmer.df = lmer.df, mode = mode)))
   frame <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
   uncertainty <- if (df != "asymptotic") fit_uncertainty(object, df)
   V <- basis_covariance(object, uncertainty)
@@ -25,6 +25,21 @@ emm_basis.fastlmm <- function(object, trms, xlev, grid, ddf = "kenward-roger", v
     nbasis = if (is.null(object$null_space)) matrix(NA) else object$null_space, V = V, misc = list(initMesg = basis_note(df))
   )
   c(basis, basis_degrees(uncertainty))
+}
+
+# By the names that fits of lme4 (lmer.df) and nlme (mode) have there, too; nothing asked for: emm_options(lmer.df = )
+emmeans_ddf <- function(asked) {
+  asked <- Filter(Negate(is.null), asked)
+  if (length(asked) == 0) asked <- list(ddf = emmeans::get_emm_option("lmer.df"))
+  read <- function(value, name) {
+    if (is.character(value)) value <- tolower(value)
+    if (name == "mode" && identical(value, "auto")) return("kenward-roger")
+    habits <- lapply(c(kr = "kenward-roger", none = "asymptotic"), function(value) paste0("write ", name, " = ", quoted(value)))
+    one_of(value, c("kenward-roger", "satterthwaite", "asymptotic"), unlist(habits), name)
+  }
+  df <- unique(unlist(Map(read, asked, names(asked))))
+  if (length(df) > 1) abort_ddf(paste0("emmeans() is asked for several kinds of degrees of freedom, by ", toString(paste(names(asked), "="))))
+  df
 }
 
 basis_covariance <- function(fit, uncertainty) {

@@ -104,25 +104,6 @@ get_random.fastlmm <- function(x, ...) {
   frame[intersect(groups, names(frame))]
 }
 
-#' @exportS3Method insight::get_predicted fastlmm
-#' @noRd
-get_predicted.fastlmm <- function(x, data = NULL, predict = "expectation", ci = NULL, include_random = is.null(data), ...) {
-  level <- if (is.null(ci)) 0.95 else ci
-  if (identical(predict, "prediction")) {
-    found <- stats::predict(x, data, interval = "prediction", level = level, se.fit = TRUE)
-    low <- found$fit[, "lwr"]
-    high <- found$fit[, "upr"]
-    found$fit <- found$fit[, "fit"]
-  } else {
-    found <- stats::predict(x, data, re.form = if (!isTRUE(include_random)) NA, se.fit = TRUE)
-    half <- stats::qnorm((1 + level) / 2) * found$se.fit
-    low <- found$fit - half
-    high <- found$fit + half
-  }
-  band <- data.frame(Row = seq_along(found$fit), SE = unname(found$se.fit), CI_low = unname(low), CI_high = unname(high))
-  structure(unname(found$fit), class = c("get_predicted", "numeric"), ci = level, ci_data = band, data = data, predict = predict)
-}
-
 kept_names <- function(fit) names(fit$coefficients)[fit$kept]
 
 # ---- variances ------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 #' @noRd
 Anova.fastlmm <- function(mod, type = c("II", "III", 2, 3), test.statistic = "Chisq", vcov. = NULL, ...) {
   if (!identical(test.statistic, "Chisq")) {
-    abort_anova("Anova() of these fits has Wald chi-squared tests; F tests with degrees of freedom are anova(fit, type = , ddf = )")
+    number <- if (as.character(type[1]) %in% c("III", "3")) 3 else 2
+    abort_anova(sprintf("Anova() of these fits has Wald chi-squared tests; F tests with degrees of freedom are anova(fit, type = %d, ddf = \"kenward-roger\")", number))
   }
   default_method("car", "Anova")(flat_fit(mod), type = as.character(type[1]), test.statistic = "Chisq", vcov. = wanted_vcov(mod, vcov.), singular.ok = TRUE, ...)
 }
@@ -21,7 +22,7 @@ Anova.fastlmm_mlm <- function(mod, ...) abort_one_by_one("Anova")
 #' @exportS3Method car::linearHypothesis fastlmm
 #' @noRd
 linearHypothesis.fastlmm <- function(model, hypothesis.matrix, rhs = NULL, test = "Chisq", vcov. = NULL, ...) {
-  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits has Wald chi-squared tests; F tests with degrees of freedom are contest(fit, L)")
+  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits has Wald chi-squared tests; F tests with degrees of freedom are contest(fit, L, ddf = \"kenward-roger\")")
   given <- wanted_vcov(model, vcov.)
   default_method("car", "linearHypothesis")(flat_fit(model), hypothesis.matrix, rhs = rhs, test = "Chisq", vcov. = given, suppress.vcov.msg = is.null(vcov.), ...)
 }
@@ -61,11 +62,52 @@ generalized_vif <- function(R, assign, labels) {
 #' @noRd
 vif.fastlmm_mlm <- function(mod, ...) abort_one_by_one("vif")
 
+#' @exportS3Method car::Confint fastlmm
+#' @noRd
+Confint.fastlmm <- function(object, estimate = TRUE, level = 0.95, vcov. = NULL, ...) {
+  default_method("car", "Confint")(flat_fit(object), estimate = estimate, level = level, vcov. = wanted_vcov(object, vcov.), ...)
+}
+
+#' @exportS3Method car::Confint fastlmm_mlm
+#' @noRd
+Confint.fastlmm_mlm <- function(object, ...) abort_one_by_one("Confint")
+
+# The picture of lm() takes vectors by row, which a fit has; of influence() by groups there is plot().
+#' @exportS3Method car::influencePlot fastlmm
+#' @noRd
+influencePlot.fastlmm <- function(model, ...) {
+  check_projection(model)
+  utils::getS3method("influencePlot", "lm", envir = asNamespace("car"))(flat_fit(model), ...)
+}
+
+#' @exportS3Method car::influencePlot fastlmm_mlm
+#' @noRd
+influencePlot.fastlmm_mlm <- function(model, ...) abort_one_by_one("influencePlot")
+
+#' @exportS3Method car::infIndexPlot fastlmm
+#' @noRd
+infIndexPlot.fastlmm <- function(model, ...) abort_pictures("infIndexPlot")
+
+#' @exportS3Method car::infIndexPlot influence.fastlmm
+#' @noRd
+infIndexPlot.influence.fastlmm <- function(model, ...) abort_pictures("infIndexPlot")
+
+#' @exportS3Method car::influencePlot influence.fastlmm
+#' @noRd
+influencePlot.influence.fastlmm <- function(model, ...) abort_pictures("influencePlot")
+
+abort_pictures <- function(verb) abort_fastlmm("influence", paste0(verb, "() is not offered here: plot(influence(fit, groups = )) draws Cook's distances of rows or ids, car::influencePlot(fit) residuals against leverage"))
+
 # ---- multcomp -------------------------------------------------------------------------------------------
 
 #' @exportS3Method multcomp::modelparm fastlmm
 #' @noRd
 modelparm.fastlmm <- function(model, coef. = NULL, vcov. = NULL, df = NULL, ...) {
+  other <- names(list(...))
+  if (length(intersect(other, c("ddf", "lmer.df", "mode"))) > 0) {
+    abort_ddf("glht() has one number of degrees of freedom for all of its rows, df = 17 say; tests with those of each contrast are multcomp::as.glht(emmeans::emmeans(fit, ...)) and contest(fit, L, joint = FALSE, ddf = \"kenward-roger\")")
+  }
+  if (...length() > 0) abort_unused(other, ...length(), c("linfct", "alternative", "rhs", "coef.", "vcov.", "df"), user_call())
   beta <- if (is.null(coef.)) fixef(model) else if (is.function(coef.)) coef.(model) else coef.
   default_method("multcomp", "modelparm")(model, coef. = beta, vcov. = wanted_vcov(model, vcov.), df = df, ...)
 }
@@ -152,5 +194,10 @@ effSources.fastlmm_mlm <- function(mod) abort_one_by_one("effects")
 #' @noRd
 xtable.fastlmm <- function(x, caption = NULL, label = NULL, align = NULL, digits = NULL, display = NULL, auto = FALSE, df = "none", ...) {
   table <- as.data.frame(summary(x, df = df)$coefficients)
+  p <- names(table) %in% "Pr(>|t|)"
+  if (any(p) && is.null(digits) && is.null(display) && !auto) {
+    digits <- c(0, ifelse(p, 3, 2))
+    display <- c("s", ifelse(p, "g", "f"))
+  }
   xtable::xtable(table, caption = caption, label = label, align = align, digits = digits, display = display, auto = auto, ...)
 }

@@ -20,7 +20,7 @@
 #' | `MuMIn` | `AICc()`, `dredge()` of fits by maximum likelihood | not tested directly; the functions that it calls are (`logLik()`, `nobs()`, `update()`, `getCall()`) |
 #' | `boot`, `RLRsim` | `boot.ci()` of [bootstrap()]; [test_variance()] corresponds to `exactRLRT()` | |
 #' | `posterior`, `bayesplot`, `loo`, `coda` | `as_draws()`, `pp_check()`, `loo()`, `waic()`, `as.mcmc()` of fits by [slamglmm_fit()] | `mcmc_*()` of `bayesplot` take `as_draws(fit)` |
-#' | `xtable`, `knitr` | `xtable(fit)`; `kable(tidy(fit))` | the table of `summary(fit)` |
+#' | `xtable`, `knitr` | `xtable(fit)`, `xtable(scan)`; `kable(tidy(fit))`, `kable(format(scan))` | `kable()` itself rounds small p-values to 0 |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'
 #' Degrees of freedom are those of [summary.fastlmm()], available for fits without [gp()] and `residual =`; Kenward-Roger needs a REML fit. For
@@ -67,6 +67,22 @@ terms.fastlmm_flat <- function(x, ...) terms(x$fit)
 #' @export
 #' @noRd
 formula.fastlmm_flat <- function(x, ...) formula(x$fit, fixed.only = TRUE)
+
+#' @export
+#' @noRd
+hatvalues.fastlmm_flat <- function(model, ...) hatvalues(model$fit)
+
+#' @export
+#' @noRd
+rstudent.fastlmm_flat <- function(model, ...) rstudent(model$fit)
+
+#' @export
+#' @noRd
+cooks.distance.fastlmm_flat <- function(model, ...) cooks.distance(model$fit)
+
+#' @export
+#' @noRd
+residuals.fastlmm_flat <- function(object, ...) residuals(object$fit)
 
 #' @export
 #' @noRd

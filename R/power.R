@@ -29,6 +29,17 @@
 #' power(fit, "Sex", n = c(15, 27, 60), R = 200, seed = 1)
 #' # level of the test
 #' power(fit, "Sex", effect = 0, R = 200, seed = 1)
+#'
+#' # several random effects and another number of ids: 60 new children, simulated by their rows
+#' both <- fastlmm_fit(distance ~ age + Sex + (1 | Subject) + (0 + age | Subject), nlme::Orthodont)
+#' new <- expand.grid(age = c(8, 10, 12, 14), Subject = paste0("new", 1:60))
+#' new$Sex <- factor(ifelse(as.integer(new$Subject) <= 30, "Male", "Female"), c("Male", "Female"))
+#' y <- simulate(both, 20, seed = 1, newdata = new)
+#' p <- vapply(y, function(one) {
+#'   again <- fastlmm_fit(one ~ age + Sex + (1 | Subject) + (0 + age | Subject), cbind(new, one = one))
+#'   contest(again, c(0, 0, 1), ddf = "kenward-roger")[["Pr(>F)"]]
+#' }, 0)
+#' mean(p < 0.05)
 #' @export
 power <- function(object, ...) UseMethod("power")
 
@@ -74,7 +85,7 @@ check_power <- function(fit, R) {
 # With several effects each draw is a fit, and has its own degrees of freedom.
 power_by_refits <- function(fit, columns, beta, n, R, alpha, seed, progress) {
   m <- length(fit$random[[1]]$index)
-  if (!is.null(n) && !(length(n) == 1 && isTRUE(n == m))) abort_fastlmm("n", "with several random effects the study has the ids of the fit: leave n out; simulate(newdata = ) and fits of its draws are the parts of other studies")
+  if (!is.null(n) && !(length(n) == 1 && isTRUE(n == m))) abort_fastlmm("n", "with several random effects the study has the ids of the fit: leave n out. Another study is simulated by its rows, y <- simulate(fit, 1000, newdata = new), each column fitted and tested by contest(); see the example of ?power")
   R <- check_nsim(R, fit$nobs)
   model <- stored_model(fit)
   model$method <- "REML"

@@ -5,10 +5,19 @@ kernel_source <- function(random, id, K, allow.new.levels) {
   if (!is.null(K)) K <- check_cross_kernel(K, random, id)
   source <- list(id = id, K = K, given = match(id, rownames(K)), known = match(id, random$ids))
   unknown <- is.na(source$given) & is.na(source$known)
-  if (any(unknown) && !allow.new.levels && !is_own_part(random)) abort_new_levels(id[unknown], random)
+  if (any(unknown) && !allows_new(allow.new.levels, random) && !is_own_part(random)) abort_new_levels(id[unknown], random)
   source$effect <- source_effect(random, source)
   source$random <- random
   source
+}
+
+# Of new levels: all grouping factors, or those that are named
+allows_new <- function(allow, random) if (is.character(allow)) random$name %in% allow else allow
+
+check_new_levels <- function(allow, fit) {
+  known <- unique(unlist(lapply(fit$random, `[[`, "name")))
+  unknown <- if (is.character(allow)) setdiff(allow, known)
+  if (length(unknown) > 0) abort_fastlmm("argument", paste0("allow.new.levels names what is no grouping factor of the fit: ", first_names(unknown), did_you_mean(unknown[1], known), "; there are ", first_names(known)))
 }
 
 # In a mix the identity leaves it to the other kernels to know an id.
@@ -97,7 +106,7 @@ new_kernels <- function(K, random) {
 }
 
 bare_kernel <- function(K, name) {
-  if (length(name) != 1) abort_cross_entry(NULL, name)
+  if (length(name) != 1) abort_cross_kernel(paste0("the fit has several grouping factors, ", toString(quoted(name)), ", and K is one kernel without a name; write K = list(", list_name(name[1]), " = ...)"))
   structure(list(K), names = name)
 }
 

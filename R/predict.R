@@ -182,7 +182,8 @@ prediction_targets <- function(fit, newdata, random, allow.new.levels = FALSE, r
   design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & rowSums(is.na(as.matrix(design$offset))) == 0
-  for (one in design$random) complete <- complete & (allow.new.levels | !is.na(one$id)) & !is.na(one$z)
+  check_new_levels(allow.new.levels, fit)
+  for (i in seq_along(random)) complete <- complete & (allows_new(allow.new.levels, random[[i]]) | !is.na(design$random[[i]]$id)) & !is.na(design$random[[i]]$z)
   targets <- list(
     X = X[complete, , drop = FALSE], offset = some_of_rows(design$offset, complete),
     random = lapply(design$random, function(one) list(id = one$id[complete], z = one$z[complete])),

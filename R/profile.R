@@ -56,12 +56,31 @@ profile_curves <- function(fit, table, zeta_max, points) {
   } else if (length(fit$random) > 1) {
     mix_profiles(ffi_profile_mix, fit, table, zeta_max, points)
   } else {
-    Map(function(what, column) list(curve = call_rust(ffi_profile, fit$rotated, fit$method, what, column, zeta_max, points)), table$what, table$column)
+    Map(function(what, column) {
+      unit <- profile_unit(fit, what, column)
+      curve <- call_rust(ffi_profile, rotated_in_unit(fit, column, unit), fit$method, what, column, zeta_max, points)
+      list(curve = replace(curve, "value", list(unit * curve$value)))
+    }, table$what, table$column)
   }
   unname(Map(function(name, found) {
     curve <- found$curve
     structure(data.frame(.par = name, value = curve$value, .zeta = curve$zeta, logLik = curve$logLik), better = found$better)
   }, table$name, found))
+}
+
+# The core finds the ends for a coefficient to an absolute distance of about 1e-13 of the response's scale: it gets one whose standard error is of that order. A power of two, so that no digit is lost
+profile_unit <- function(fit, what, column) {
+  if (what != "beta") return(1)
+  unit <- sqrt(fit$vcov[column, column]) / fit$rotated$y_scale
+  if (isTRUE(is.finite(unit) && unit > 0)) 2^round(log2(unit)) else 1
+}
+
+# The coefficient over that unit: it is along its row of the basis.
+rotated_in_unit <- function(fit, column, unit) {
+  if (unit == 1) return(fit$rotated)
+  basis <- fit$rotated$basis
+  basis[column, ] <- basis[column, ] / unit
+  replace(fit$rotated, "basis", list(basis))
 }
 
 # ---- a better optimum -------------------------------------------------------------------------------------

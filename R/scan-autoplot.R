@@ -5,7 +5,7 @@
 autoplot.fastlmm_scan <- function(object, type = c("manhattan", "qq", "effects", "region"), map = NULL, threshold = NULL, n = 20, level = 0.95, label = NULL, region = NULL, window = NULL,
                                   candidates = NULL, genes = NULL, col = c("#1b4f72", "#7fb3d5"), ...) {
   check_arguments(...)
-  type <- one_of(type)
+  type <- scan_picture(type, !missing(type), names(Filter(Negate(is.null), list(region = region, window = window, candidates = candidates, genes = genes))))
   lines <- scan_lines(threshold, object, level)
   switch(type,
     manhattan = manhattan_plot(object, map, lines, label, col), qq = qq_plot(qq_data(object), col), effects = effects_plot(effects_data(object, n, level), col),

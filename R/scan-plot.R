@@ -60,7 +60,7 @@
 plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects", "region"), map = NULL, threshold = NULL, n = 20, level = 0.95, label = NULL, region = NULL, window = NULL, candidates = NULL,
                               genes = NULL, col = c("#1b4f72", "#7fb3d5"), main = NULL, xlab = NULL, ylab = NULL, ...) {
   read_arguments()
-  type <- one_of(type)
+  type <- scan_picture(type, !missing(type), names(Filter(Negate(is.null), list(region = region, window = window, candidates = candidates, genes = genes))))
   lines <- scan_lines(threshold, x, level)
   given <- list(main = main, xlab = xlab, ylab = ylab, ...)
   switch(type,
@@ -68,6 +68,14 @@ plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects", "region"
     region = draw_region(x, region_data(x, map, region, window, candidates, genes), lines, label, col, given)
   )
   invisible(x)
+}
+
+# What belongs to a region asks for one, where no picture is named.
+scan_picture <- function(type, named, of_region) {
+  if (!named && length(of_region) > 0) return("region")
+  type <- one_of(type, c("manhattan", "qq", "effects", "region"), name = "type")
+  if (type == "region" || length(of_region) == 0) return(type)
+  abort_scan(sprintf("has no %s in the picture \"%s\": leave it out, or write type = \"region\"", toString(paste(of_region, "=")), type))
 }
 
 log10p_label <- expression(-log[10](p))
@@ -129,7 +137,7 @@ draw_lines <- function(lines) {
   colours <- rep_len(line_colours, nrow(lines))
   kinds <- rep_len(c(2, 4, 3, 5), nrow(lines))
   graphics::abline(h = lines$y, lty = kinds, col = colours)
-  graphics::legend("topright", legend = line_text(lines), lty = kinds, col = colours, bty = "n", cex = 0.75, ncol = legend_columns(lines), inset = 0.005)
+  graphics::legend("topright", legend = line_text(lines), lty = kinds, col = colours, bty = "n", cex = 0.75, ncol = legend_columns(lines), inset = c(0.01, 0.02))
 }
 
 hit_colour <- "#b03a2e"
@@ -210,7 +218,7 @@ draw_region <- function(scan, d, lines, label, col, given) {
 
 draw_r2_key <- function(class) {
   used <- c(5:1, if (any(class == 6)) 6)
-  graphics::legend("topleft", legend = r2_names[used], pt.bg = r2_colours[used], pch = 21, col = "white", pt.cex = 1.1, cex = 0.7, bty = "n", title = expression(r^2))
+  graphics::legend("topleft", legend = r2_names[used], pt.bg = r2_colours[used], pch = 21, col = "white", pt.cex = 1.1, cex = 0.7, bty = "n", title = expression(r^2), inset = c(0.01, 0.03))
 }
 
 # Each with its name above

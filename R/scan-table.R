@@ -84,6 +84,30 @@ tidy.fastlmm_scan <- function(x, ...) {
   as_plain(x)
 }
 
+#' @rdname fastlmm_scan
+#' @details `format(scan)` is a data frame of text with so many digits each, for `knitr::kable()`, which rounds small p-values of numbers to 0.
+#' @export
+format.fastlmm_scan <- function(x, digits = 3, ...) {
+  check_arguments(...)
+  table <- as_plain(x)
+  table[] <- lapply(names(table), function(name) if (is.numeric(table[[name]]) && name != "pos") small_text(table[[name]], digits) else format(table[[name]], scientific = FALSE, trim = TRUE))
+  table
+}
+
+# To so many digits each, and no p-value as 0.00
+small_text <- function(value, digits) ifelse(is.na(value), "", formatC(value, digits, format = "g", width = 1))
+
+#' @exportS3Method xtable::xtable fastlmm_scan
+#' @noRd
+xtable.fastlmm_scan <- function(x, ..., digits = NULL, display = NULL) xtable_of(as_plain(x), digits, display, ...)
+
+# Numbers to three digits each, not to two decimals; positions and counts as they are
+xtable_of <- function(table, digits, display, ...) {
+  whole <- vapply(table, function(column) is.numeric(column) && all(column == round(column), na.rm = TRUE), NA)
+  kind <- ifelse(vapply(table, is.numeric, NA), ifelse(whole, "d", "g"), "s")
+  xtable::xtable(table, digits = first_of(digits, if (is.null(display)) c(0, ifelse(whole, 0, 3))), display = first_of(display, if (is.null(digits)) c("s", unname(kind))), ...)
+}
+
 # ---- print ----------------------------------------------------------------------------------------------
 
 #' @rdname fastlmm_scan

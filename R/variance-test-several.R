@@ -36,12 +36,26 @@ tested_effect <- function(fit, term) {
   labels <- names(fit$random)
   text <- vapply(fit$random, function(one) if (is.null(one$expr)) one$name else paste(left_text(one), "|", deparse1(one$expr)), "")
   if (is.null(term) && length(labels) == 1) return(labels)
-  if (is.null(term)) abort_variance_test(paste0("the fit has several: say by term = which is tested, of ", first_names(labels)))
+  apart <- !block_numbers(fit$random) %in% block_numbers(fit$random)[duplicated(block_numbers(fit$random))]
+  if (!any(apart)) abort_correlated_test()
+  if (is.null(term)) abort_variance_test(paste0("the fit has several: say by term = which is tested, of ", first_names(labels[apart])))
   read <- read_names(term, "term")
-  at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(read, labels, nomatch = match(read, text, nomatch = 0))
+  at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(read, labels, nomatch = match(read, text, nomatch = match(read, whole_terms(fit), nomatch = 0)))
   if (length(at) != 1 || is.na(at) || at == 0) abort_fastlmm("argument", paste0("term must name a random effect of the fit or give its number, not ", code_text(term), "; there are ", first_names(labels)))
-  if (sum(block_numbers(fit$random) == block_numbers(fit$random)[at]) > 1) {
-    abort_variance_test("an effect that goes together with others of its term takes its covariances with it; anova() of two fits and bootstrap() of the smaller one are approximate")
-  }
+  if (!apart[at]) abort_correlated_test()
   labels[at]
+}
+
+abort_correlated_test <- function() {
+  abort_variance_test(paste0(
+    "the effects of a correlated term, (1 + x | id), go together, and one takes its covariances with it; fit it without correlations, (1 | id) + (0 + x | id), and test that, ",
+    "or compare with the fit without it: anova(fit, smaller), whose p-value is too large, or its statistic against those of bootstrap() or simulate() of the smaller fit"
+  ))
+}
+
+# Of each effect the text of the term that it is a part of
+whole_terms <- function(fit) {
+  text <- vapply(Filter(is_bar_term, random_terms(fit)), function(term) deparse1(plain_bar(term)), "")
+  first <- match(block_numbers(fit$random), unique(block_numbers(fit$random)))
+  if (length(text) == max(first)) text[first] else rep(NA_character_, length(first))
 }

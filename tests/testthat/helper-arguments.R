@@ -34,7 +34,7 @@ argument_objects <- function() {
     slam_cis = quiet_slam(cbind(y, y2, y3) ~ 1 + (1 | id), data, cis = list(y2 = ~x), n_factors = 1, chains = 1, iter = 30, seed = 1),
     slam_curves = curves, slam_means = means, slam_loading_regression = means$prior$loading_means,
     fastlmm = fit, mix = fastlmm_fit(y ~ x + (1 | id) + (1 | g), data, K = list(id = K)), fastlmm_gp = gp, fastlmm_mlm = mlm, fastlmm_gp_mlm = gp_mlm, slamglmm = slam, fastlmm_scan = scan,
-    fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_genotypes = genotype_means(fit, M[, 1, drop = FALSE]), fastlmm_profile = profile(fit), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
+    fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_genotypes = genotype_means(fit, M[, 1, drop = FALSE]), fastlmm_profile = profile(fit), influence.fastlmm = influence(fit, "id"), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
     summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
     known = fastlmm_fit(y ~ x + (1 | g), data, sigma2_e = 1),
     data = data, K = K, W = W, M = M, genotypes = genotypes, tree = structure(list(edge = matrix(c(3, 3, 1, 2), 2), edge.length = c(1, 2), tip.label = c("a", "b"), Nnode = 1L), class = "phylo"), fastlmm_markers = kernel_markers(genotypes), lowrank = fastlmm_fit(y ~ x + (1 | id), data, K = kernel_lowrank(W)), basis = gp_basis(c(u = 0, v = 0), c(u = 1, v = 1), c(0.1, 1))

@@ -92,7 +92,7 @@ test_that("fits are named as they were written, and not printed whole; other typ
   expect_equal(by_call, written, ignore_attr = TRUE)
   expect_lt(max(nchar(attr(by_call, "heading"))), 80)
   expect_equal(anova(one, type = "I"), anova(one))
-  expect_error(anova(one, df = "Kenward-Roger"), "anova\\(fit, type = , ddf = \\)", class = "fastlmm_error_anova")
+  expect_error(anova(one, df = "Kenward-Roger"), "anova\\(fit, type = 2, ddf = \"kenward-roger\"\\)", class = "fastlmm_error_anova")
   expect_error(anova(one, two, reft = FALSE), "reft", class = "fastlmm_error_unused_argument")
   printed <- capture.output(print(do.call(fastlmm_fit, list(distance ~ age + (1 | Subject), data = data, weights = rep(2, 108)))))
   expect_match(printed, "Data: <nfnGroupedData>", fixed = TRUE, all = FALSE)
@@ -166,4 +166,11 @@ test_that("models of one formula are told apart by their kernels and residual va
   expect_identical(heading(one, update(one, . ~ . - x)), c("update(one, . ~ . - x): y ~ (1 | id)", "one: y ~ x + (1 | id)"))
   given <- do.call(fastlmm_fit, list(y ~ x + (1 | id), data, K = B, method = "ML"))
   expect_match(heading(one, given)[2], "K = <matrix>$")
+})
+
+test_that("F tests of drop1() and add1() are elsewhere, and they say where", {
+  fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+  expect_error(drop1(fit, test = "F"), "anova\\(fit, type = 2", class = "fastlmm_error_anova")
+  expect_error(add1(fit, ~ . + age:Sex, test = "F"), "anova\\(larger", class = "fastlmm_error_anova")
+  expect_named(drop1(fit, test = "Chisq"), c("Df", "AIC", "LRT", "Pr(>Chi)"))
 })

@@ -97,3 +97,21 @@ test_that("a degenerate fit says which profiles it cannot have", {
   expect_false(anyNA(limits))
   expect_snapshot(error = TRUE, profile(degenerate_fit("perfect_fit"), "x"))
 })
+
+test_that("intervals and curves of a coefficient follow the unit of its variable", {
+  set.seed(3)
+  d <- data.frame(x = rnorm(60), g = factor(rep(1:20, 3)))
+  d$y <- 3 + 0.5 * d$x + rnorm(20)[d$g] + rnorm(60)
+  K <- crossprod(matrix(rnorm(800), 40)) / 40
+  dimnames(K) <- list(1:20, 1:20)
+  for (kernel in list(NULL, list(g = K))) {
+    fit <- fastlmm_fit(y ~ x + (1 | g), d, K = kernel)
+    for (unit in c(1e-12, 1e-6, 1e4, 1e8, 1e12)) {
+      scaled <- fastlmm_fit(y ~ x + (1 | g), transform(d, x = x * unit), K = kernel)
+      expect_equal(confint(scaled, "x") * unit, confint(fit, "x"), tolerance = 1e-10)
+      curves <- list(profile(scaled, "x"), profile(fit, "x"))
+      expect_equal(curves[[1]]$value * unit, curves[[2]]$value, tolerance = 1e-10)
+      expect_equal(curves[[1]]$.zeta, curves[[2]]$.zeta, tolerance = 1e-8)
+    }
+  }
+})

@@ -55,3 +55,23 @@ test_that("missing genotypes are left out; what is no genotype is refused; pictu
   expect_silent(ggplot2::ggplotGrob(picture))
   expect_equal(ggplot2::layer_data(picture, 3)$y, found$estimate)
 })
+
+test_that("the picture says which allele is counted, where the files do", {
+  given <- genotype_data()
+  stem <- tempfile_with("", environment())
+  ids <- unique(given$data$id)
+  G <- matrix(rep_len(0:2, 2 * length(ids)), ncol = 2, dimnames = list(ids, c("m1", "m2")))
+  write_bed(stem, G, data.frame(chr = 1, pos = 1:2 * 10, allele = c("A", "T"), other = "C"))
+  fit <- route_fits()$kernel
+  found <- suppressMessages(genotype_means(fit, stem))
+  expect_identical(unname(attr(found, "alleles")), c("A", "T"))
+  expect_identical(value_label(found, found$term[1]), "copies of A")
+  plain <- suppressMessages(genotype_means(fit, given$M, "m1"))
+  expect_identical(value_label(plain, "m1"), "value of the candidate")
+  skip_if_not_installed("ggplot2")
+  expect_identical(as.character(ggplot2::autoplot(plain)$labels$x), "value of the candidate")
+  expect_identical(as.character(ggplot2::autoplot(found)$labels$x), "copies of the allele in brackets")
+  expect_match(as.character(unique(ggplot2::autoplot(found)$data$term)), "\\((A|T)\\)$")
+  one <- suppressMessages(genotype_means(fit, stem, 2))
+  expect_identical(as.character(ggplot2::autoplot(one)$labels$x), "copies of T")
+})

@@ -42,3 +42,19 @@ test_that("values of other packages are answered by their names here", {
   expect_false(grepl("called", gp_said("cubic")))
   expect_equal(summary(small_fit, df = "sat")$ddf, "satterthwaite")
 })
+
+test_that("degrees of freedom are df of tables and ddf of tests, and each says how it spells them", {
+  fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+  L <- c(0, 1, 0)
+  tables <- list(function(...) summary(fit, ...), function(...) confint(fit, method = "Wald", ...), function(...) tidy(fit, ...))
+  tests <- list(function(...) anova(fit, ...), function(...) contest(fit, L, ...))
+  for (verb in tables) {
+    expect_error(verb(df = "KR"), "write df = \"kenward-roger\"", class = "fastlmm_error_argument")
+    expect_error(verb(ddf = "satterthwaite"), "here it is df", class = "fastlmm_error_unused_argument")
+  }
+  for (verb in tests) expect_error(verb(ddf = "KR"), "write ddf = \"kenward-roger\"", class = "fastlmm_error_argument")
+  expect_error(contest(fit, L, df = "satterthwaite"), "here it is ddf", class = "fastlmm_error_unused_argument")
+  expect_error(anova(fit, df = "satterthwaite"), "ddf =", class = "fastlmm_error_anova")
+  # no advice that this function does not take
+  expect_error(contest(fit, L, ddf = "asymptotic"), "^((?!write ddf).)*$", perl = TRUE, class = "fastlmm_error_argument")
+})

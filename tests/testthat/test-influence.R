@@ -126,3 +126,21 @@ test_that("shapes, missing rows, and what is refused", {
   many <- suppressMessages(fastlmm_fit(cbind(angle, temp) ~ recipe + (1 | replicate), lme4::cake))
   for (verb in list(influence, hatvalues, cooks.distance, rstandard, rstudent)) expect_error(verb(many), class = "fastlmm_error_many_responses")
 })
+
+test_that("columns have the names of the coefficients on every route, and distances are drawn", {
+  for (fit in Filter(function(fit) inherits(fit, "fastlmm") && is.null(projection_reason(fit)), route_fits())) {
+    found <- influence(fit)
+    for (table in list(dfbeta(found), dfbetas(found), dfbetas(fit))) expect_identical(colnames(table), kept_names(fit))
+    expect_identical(dimnames(found$vcov)[1:2], rep(list(kept_names(fit)), 2))
+  }
+  fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
+  found <- influence(fit, "Subject")
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  expect_identical(plot(found), found)
+  expect_error(plot(found, n = -1), class = "fastlmm_error_n")
+  skip_if_not_installed("ggplot2")
+  picture <- ggplot2::autoplot(found, n = 3)
+  expect_equal(picture$data$value, unname(cooks.distance(found)))
+  expect_identical(picture$layers[[3]]$data$deleted, names(sort(cooks.distance(found), decreasing = TRUE))[1:3])
+})

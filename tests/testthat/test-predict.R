@@ -220,3 +220,23 @@ test_that("numeric ids of a cross kernel are matched in full", {
   new <- data.frame(id = 100005)
   expect_equal(predict(fit, new, K = cross), predict(joint, new), tolerance = 1e-6)
 })
+
+test_that("new levels are allowed of the grouping factors that are named", {
+  given <- kernel_data()
+  data <- transform(given$data, g = factor(rep(1:5, length.out = nrow(given$data))))
+  fits <- list(
+    several = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (1 | g), data, K = list(id = given$K))), sparse = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (f | g), data)),
+    process = suppressMessages(fastlmm_fit(y ~ f + gp(u, lengthscale = 0.3) + (1 | id) + (1 | g), transform(data, u = seq_len(nrow(data)) / nrow(data))))
+  )
+  for (fit in fits) {
+    new <- transform(data[1:2, ], g = "new", o = 0, u = 0.1)
+    expect_error(predict(fit, new, allow.new.levels = "id"), "\"g\"")
+    expect_equal(predict(fit, new, allow.new.levels = "g", se.fit = TRUE), predict(fit, new, allow.new.levels = TRUE, se.fit = TRUE))
+    expect_equal(predict(fit, new, allow.new.levels = c(id = FALSE, g = TRUE)), predict(fit, new, allow.new.levels = TRUE))
+    new$id <- c("stranger", NA)
+    expect_error(predict(fit, new, allow.new.levels = "g"), "stranger")
+    expect_true(is.na(predict(fit, transform(new, id = c(as.character(data$id[1]), NA)), allow.new.levels = "g")[2]))
+    expect_error(predict(fit, new, allow.new.levels = "G"), "no grouping factor", class = "fastlmm_error_argument")
+  }
+  expect_error(predict(fits$several, data[1:2, ], K = given$K), "K = list\\(id = ...\\)", class = "fastlmm_error_cross_kernel")
+})

@@ -191,3 +191,17 @@ test_that("pictures with lines, labels and regions are drawn, by base graphics a
     expect_equal(graphics::par("usr")[4], 104)
   })
 })
+
+test_that("what belongs to a region draws one, and is refused of other pictures", {
+  scan <- picture_scan()
+  map <- data.frame(chr = rep(c("1", "2"), each = 100), pos = rep(1:100, 2) * 1e5)
+  expect_identical(scan_picture("manhattan", FALSE, character()), "manhattan")
+  expect_identical(scan_picture("manhattan", FALSE, "region"), "region")
+  expect_error(plot(scan, "qq", map = map, region = "m9"), "region =", class = "fastlmm_error_scan")
+  drawn(expect_identical(plot(scan, map = map, region = "m9"), scan))
+  skip_if_not_installed("ggplot2")
+  picture <- ggplot2::autoplot(scan, map = map, region = "1:500000-3000000")
+  expect_match(as.character(picture$labels$x), "chromosome 1")
+  expect_lt(nrow(picture$data), 30)
+  expect_error(ggplot2::autoplot(scan, "effects", map = map, window = 1e6), class = "fastlmm_error_scan")
+})
