@@ -23,8 +23,10 @@
 #' @param model a fit by [fastlmm_fit()]; for `dfbeta()`, `dfbetas()` and `cooks.distance()` also the value of `influence()`.
 #' @param groups `NULL`: each row; or the name of a grouping factor or of a variable of the model frame, or a vector with a value for each row
 #'   of the fit.
-#' @param x,row.names,optional the value of `influence()`; the others as in [as.data.frame()], not used.
-#' @param ... not used; an unknown argument is an error.
+#' @param x,object,row.names,optional the value of `influence()`; the others as in [as.data.frame()], not used.
+#' @param n number of largest distances to label in a plot.
+#' @param xlab,ylab axis labels.
+#' @param ... not used; an unknown argument is an error. `plot()`: graphical parameters.
 #' @return `hatvalues()`, `rstandard()`, `rstudent()`, `cooks.distance()`: a vector, named by row (or deleted group), padded as `na.action`
 #'   says. `dfbeta()`: the coefficients minus those after deletion, a row for each deletion; `dfbetas()`: the same divided by the standard
 #'   errors after deletion.
@@ -33,7 +35,7 @@
 #'   of the coefficients after each deletion, p x p x deletions), `cooks.distance` (`d' vcov^-1 d / p`, with `d` the row of `dfbeta` and `vcov`
 #'   that of the fit), and `deletion.residuals`, named by row: the response minus its prediction from the rows that are not deleted. These are
 #'   leave-one-out or leave-one-id-out residuals; their mean square is the cross-validated prediction error. `as.data.frame()` has a row for
-#'   each deletion.
+#'   each deletion; `plot()` and `autoplot()` draw the distances.
 #'
 #'   The values are `NA` where a deletion leaves coefficients that are not estimable.
 #' @references Christensen, R., Pearson, L. M. and Johnson, W. (1992) Case-deletion diagnostics for mixed models. Technometrics 34, 38-45.

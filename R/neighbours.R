@@ -6,14 +6,14 @@
 #'
 #' | package | what works | notes |
 #' |---|---|---|
-#' | `emmeans` | `emmeans()`, `contrast()`, `joint_tests()`, `emtrends()` | `ddf = "kenward-roger"` (the default, as for `lmer`), `"satterthwaite"` or `"asymptotic"` |
-#' | `multcomp` | `glht()`, also with `mcp()` | normal quantiles, as for `lmer`; `df =` for t quantiles |
-#' | `car` | `Anova()` of types II and III, `linearHypothesis()`, `deltaMethod()`, `vif()` | Wald chi-squared tests; for F tests see [anova.fastlmm()] and [contest()] |
+#' | `emmeans` | `emmeans()`, `contrast()`, `joint_tests()`, `emtrends()` | `ddf = "kenward-roger"` (the default, as for `lmer`), `"satterthwaite"` or `"asymptotic"`; `lmer.df =` and `mode =` mean the same |
+#' | `multcomp` | `glht()`, also with `mcp()` | normal quantiles, as for `lmer`; `df =` for t quantiles; `as.glht(emmeans())` has degrees of freedom |
+#' | `car` | `Anova()` of types II and III, `linearHypothesis()`, `deltaMethod()`, `Confint()`, `vif()`, `influencePlot()` | Wald chi-squared tests; for F tests see [anova.fastlmm()] and [contest()], for influence of groups `plot(influence(fit, groups = ))` |
 #' | `effects` | `Effect()`, `allEffects()`, `predictorEffects()` | of the fixed effects |
-#' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `insight::get_predicted()` for other data too, unless `include_random = TRUE` |
+#' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `ggpredict(type = "random")` adds the effects of the groups named in `terms`, with prediction intervals; `insight::get_predicted()` for other data is of the fixed effects unless `include_random = TRUE` |
 #' | `insight` | `find_*()`, `get_*()`, `model_info()`, `is_mixed_model()`, `n_grouplevels()` | a `gp()` term counts as fixed, as smooth terms do there |
-#' | `performance` | `r2()`, `icc()`, `model_performance()`, `check_singularity()`, `check_convergence()`, `check_collinearity()` | the variance of an effect with a kernel is the mean over rows, `sigma2` times the mean diagonal of `Z K Z'`; `check_model()` and `compare_performance()` accept only a fixed list of classes |
-#' | `parameters` | `model_parameters()`, `standard_error()`, `p_value()`, `ci()` | `ci_method = "kenward"` or `"satterthwaite"` where [summary.fastlmm()] has them, otherwise `"wald"` |
+#' | `performance` | `r2()`, `icc()`, `model_performance()`, `check_singularity()`, `check_convergence()`, `check_collinearity()`, `check_normality()`, `compare_performance()` (with a fit by [fastlmm_fit()] first) | the variance of an effect with a kernel is the mean over rows, `sigma2` times the mean diagonal of `Z K Z'`; `check_model()` accepts only a fixed list of classes |
+#' | `parameters` | `model_parameters()`, `standard_error()`, `p_value()`, `ci()` | `ci_method = "kenward"` or `"satterthwaite"` where [summary.fastlmm()] has them, otherwise `"wald"`; `vcov =` a matrix or a function of the fit |
 #' | `lmtest` | `lrtest()`, `coeftest()`, `coefci()` | `lrtest()` refits REML fits by maximum likelihood, with a message, since restricted likelihoods of different fixed effects are not comparable |
 #' | `bbmle` | `AICtab()`, `BICtab()`, `AICctab()`, `ICtab()` | for fits with the same fixed effects, or by maximum likelihood |
 #' | `sjPlot` | `plot_model()` of coefficients, `type = "pred"`, `"int"`, `"resid"`, `"diag"`; `tab_model()` | `type = "re"` and `"std"` accept only a fixed list of classes |
@@ -28,9 +28,6 @@
 #'
 #' `pbkrtest`, which computes the Kenward-Roger results for `lmer` fits, ignores prior weights in the residual variances. With weights its
 #' degrees of freedom and standard errors therefore differ from those here, which account for them.
-#'
-#' `ggpredict()` lists the coordinates of a [gp()] term among the variables that it has adjusted for, but its predictions are those of the
-#' fixed effects, with the process at 0.
 #'
 #' Fits of many responses are refused (error `fastlmm_error_many_responses`): use [extract_fit()] for one of them.
 #' @examples

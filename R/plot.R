@@ -5,6 +5,11 @@
 #'
 #' The bands in plots of normal quantiles are pointwise: each ordered value lies within with probability `level`, if all are independent.
 #' Standardised residuals and effects have variance 1 given the variances, but those of relatives are correlated, so the band is only a guide.
+#'
+#' Residuals may increase with the fitted values where there are random effects, most of all with a kernel between relatives and one record
+#' each: predicted effects are shrunk towards zero, and what is taken from them remains in the residuals with the same sign. That slope is no
+#' sign of a wrong model; curvature or an increasing spread is. `"observed"` is steeper than its line for the same reason.
+#'
 #' Above 2000 rows, and where [rstandard()][influence.fastlmm] is not defined, scaled residuals replace standardised ones.
 #'
 #' @param x,object a fit by [fastlmm_fit()], or a profile of one.

@@ -40,7 +40,9 @@
 #' @param k_diag diagonal elements `K[id, id]` of the new ids: one number, or a vector named by id. Needed only for `se.fit` when `K` is not a
 #'   joint kernel.
 #' @param allow.new.levels give ids outside every kernel the effect 0, with the mean diagonal element of K as prior variance (relative to
-#'   `sigma2`)? Otherwise they are an error. This also applies to a missing id, whose row is otherwise `NA`.
+#'   `sigma2`)? Otherwise they are an error. This also applies to a missing id, whose row is otherwise `NA`. `TRUE`, `FALSE`,
+#'   or the names of the grouping factors that may have new levels, `"site"`: new levels of others remain errors, so that a misspelt animal is
+#'   not taken for a new one.
 #' @param random.only only the random effects, without fixed effects and offset?
 #' @param type `"response"` and `"link"` are the same here; `"terms"`: a matrix with a column for each term, see below.
 #' @param terms names or numbers of the terms to return with `type = "terms"`; `NULL`: all.

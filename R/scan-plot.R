@@ -23,7 +23,7 @@
 #' are those of the vector or list, or the kind of threshold.
 #'
 #' @param x,object a scan by [fastlmm_scan()].
-#' @param type which plot.
+#' @param type which plot; if it is not given, `region`, `window`, `candidates` or `genes` select the region.
 #' @param map data frame with `chr` and `pos`, or the path of a `.bim` file. Its rows are matched to candidates by a column `term` or by row
 #'   names; otherwise it has a row for each row of the original scan. `NULL`: the columns of the scan.
 #' @param threshold where to draw lines, see below.

@@ -85,7 +85,7 @@ tidy.fastlmm_scan <- function(x, ...) {
 }
 
 #' @rdname fastlmm_scan
-#' @details `format(scan)` is a data frame of text with so many digits each, for `knitr::kable()`, which rounds small p-values of numbers to 0.
+#' @details `format()` of a scan gives a data frame of text, for `knitr::kable()`, which rounds small p-values to 0.
 #' @export
 format.fastlmm_scan <- function(x, digits = 3, ...) {
   check_arguments(...)

@@ -17,7 +17,9 @@
 #' @param nsim number of draws from the null distribution. The standard error of a p-value `p` is `sqrt(p (1 - p) / nsim)`.
 #' @param seed a number that makes the result reproducible; the state of R's generator is restored.
 #' @param term with several random effects, the one to be tested: its grouping factor as named by `VarCorr()`, its term as `"1 | g"`, or its
-#'   number. Correlated terms are refused.
+#'   number. Effects of a correlated term, `(1 + x | id)`, are refused: none can be removed without its covariances. Fit
+#'   `(1 | id) + (0 + x | id)` and test that, or compare the statistic of `anova(fit, smaller)` with those of fits to draws by [simulate()] of
+#'   the smaller fit.
 #' @return A list of class `htest`: `statistic` (RLRT), `p.value` (the proportion of statistics at least as large as the observed one, which is
 #'   counted among them), `mass` (proportion of draws that are zero), `mixture.p.value` (from the equal mixture of a point mass at zero and
 #'   chi-squared with one degree of freedom, for comparison), `estimate` (`h2`; beside other effects the variance), `null` (the draws).
