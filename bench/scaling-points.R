@@ -1,4 +1,5 @@
-# The series of scaling.R: what grows, up to where, the exponents that theory gives to time and memory, and a function of the size that makes the data and gives the run.
+# The series of scaling.R: what grows, up to where, the exponents that theory gives to time and memory, and a function of the size that makes the data and
+# gives the run.
 
 # Neighbours in a row, correlation .99 a step: K needs no room beside itself, and draws are made in a pass.
 neighbours <- function(n, ids) {
@@ -44,9 +45,18 @@ growth <- list(
       list(run = function() fastlmm_fit(y ~ x1 + x2 + (1 | id), data, K))
     }
   ),
-  lowrank = list(title = "factor of 100 columns, ids", sizes = c(1e4, 3e4, 1e5, 3e5, 1e6), time = "1", memory = "1", point = function(n) fit_of_factor(n, 100, 2)),
-  columns = list(title = "factor of 20,000 ids, columns", sizes = c(50, 100, 200, 400, 800, 1600), time = "2", memory = "1", point = function(k) fit_of_factor(20000, k, 2)),
-  fixed = list(title = "fixed effects (20,000 ids, factor of 50)", sizes = c(25, 50, 100, 200, 400, 800), time = "2", memory = "1", point = function(p) fit_of_factor(20000, 50, p)),
+  lowrank = list(
+    title = "factor of 100 columns, ids", sizes = c(1e4, 3e4, 1e5, 3e5, 1e6), time = "1", memory = "1",
+    point = function(n) fit_of_factor(n, 100, 2)
+  ),
+  columns = list(
+    title = "factor of 20,000 ids, columns", sizes = c(50, 100, 200, 400, 800, 1600), time = "2", memory = "1",
+    point = function(k) fit_of_factor(20000, k, 2)
+  ),
+  fixed = list(
+    title = "fixed effects (20,000 ids, factor of 50)", sizes = c(25, 50, 100, 200, 400, 800), time = "2", memory = "1",
+    point = function(p) fit_of_factor(20000, 50, p)
+  ),
   sparse = list(
     title = "crossed effects, rows (a level for 10 rows x 200 levels)", sizes = c(1e4, 3e4, 1e5, 3e5, 1e6), time = "1", memory = "1",
     point = function(n) {
@@ -80,9 +90,13 @@ growth <- list(
     }
   ),
   slam_p = list(
-    title = "slamglmm, an iteration, responses (n = 300, k = 10)", sizes = c(50, 100, 200, 400, 800, 1600, 3200), time = "1", memory = "1", point = function(p) sampler_point(300, p, 10)
+    title = "slamglmm, an iteration, responses (n = 300, k = 10)",
+    sizes = c(50, 100, 200, 400, 800, 1600, 3200), time = "1", memory = "1",
+    point = function(p) sampler_point(300, p, 10)
   ),
   slam_k = list(
-    title = "slamglmm, an iteration, factors (n = 300, p = 400)", sizes = c(5, 10, 20, 40, 80), time = "1 to 3", memory = "1", point = function(k) sampler_point(300, 400, k)
+    title = "slamglmm, an iteration, factors (n = 300, p = 400)",
+    sizes = c(5, 10, 20, 40, 80), time = "1 to 3", memory = "1",
+    point = function(k) sampler_point(300, 400, k)
   )
 )

@@ -2,8 +2,8 @@
 #
 #   Rscript bench/scaling.R [share] [series] [file]
 #
-# share: part of the largest sizes that is run, 1 for all of them (0.05); series: names with commas, or all; file: where the points go, as inst/extdata/scaling.csv, which the
-# vignette Performance shows. Two threads; times below a second are medians of five.
+# share: part of the largest sizes that is run, 1 for all of them (0.05); series: names with commas, or all; file: where the points go, as
+# inst/extdata/scaling.csv, which the vignette Performance shows. Two threads; times below a second are medians of five.
 
 script <- sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))
 source(file.path(dirname(script), "common.R"))
@@ -16,7 +16,7 @@ arguments <- commandArgs(TRUE)
 measured <- function(point) {
   invisible(gc())
   before <- reset_peak()
-  first <- system.time(done <- point$run())
+  first <- system.time(point$run())
   peak <- peak_memory()
   again <- if (first[["elapsed"]] < 1) 5 else 0
   times <- vapply(seq_len(again), function(i) as.numeric(system.time(point$run())[1:3]), numeric(3))
@@ -46,9 +46,10 @@ one_point <- function(series, size) {
   }
   value <- strsplit(line, " ")[[1]]
   number <- as.numeric(value[4:6])
+  about <- growth[[series]]
   data.frame(
-    series = series, title = growth[[series]]$title, size = size, seconds = number[1], cpu = number[2], megabytes = number[3], theory_time = growth[[series]]$time, theory_memory = growth[[series]]$memory,
-    date = format(Sys.Date()), machine = machine_text()
+    series = series, title = about$title, size = size, seconds = number[1], cpu = number[2], megabytes = number[3],
+    theory_time = about$time, theory_memory = about$memory, date = format(Sys.Date()), machine = machine_text()
   )
 }
 

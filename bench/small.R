@@ -1,4 +1,4 @@
-# Small problems, where R's own part of a fit is most of it: 100 rows, a dense kernel, p = 3, two threads; milliseconds. Loading the package: in fresh processes.
+# Small problems, where R's own part of a fit is most of it: 100 rows, a dense kernel, p = 3, two threads; milliseconds. Loading the package in fresh processes.
 #
 #   Rscript bench/small.R [repeats]
 
