@@ -18,7 +18,7 @@ CARGO := cd src/rust && R_INCLUDE_DIR="$$(Rscript --vanilla -e 'cat(R.home("incl
 export RUSTDOCFLAGS := -D warnings
 RSCRIPT := $(OWN) Rscript --vanilla
 
-.PHONY: setup install test rust-test r-test fresh check check-long demo document bench clean
+.PHONY: setup install test rust-test rust-check r-test lint fresh check check-release check-long tarball demo document docs coverage deny bench clean
 
 setup:
 	@sh tools/setup.sh
@@ -34,6 +34,10 @@ rust-test: setup
 	$(CARGO) doc --locked --release --workspace --no-deps --document-private-items
 	$(CARGO) test --locked --release --workspace
 
+# with the oldest Rust, whose clippy and rustfmt have other opinions
+rust-check:
+	$(CARGO) check --locked --workspace --all-targets
+
 r-test: install
 	$(GIVE_WAY) $(RSCRIPT) dev/test.R
 
@@ -41,11 +45,21 @@ r-test: install
 fresh: install
 	$(RSCRIPT) dev/document.R --check
 
+lint: setup
+	$(GIVE_WAY) $(RSCRIPT) dev/lint.R
+
 test: rust-test r-test fresh
 
 # what install compiled is not compiled again
 check: install
 	$(RSCRIPT) dev/check.R $(CHECK_ARGS)
+
+# the tarball of a release, with its crates and vignettes; and its check as CRAN does it, which compiles them, offline
+tarball: install
+	$(RSCRIPT) dev/check.R --tarball
+
+check-release: install
+	$(RSCRIPT) dev/check.R --release
 
 check-long: install
 	$(CARGO) test --locked --release --workspace -- --ignored
@@ -57,6 +71,19 @@ demo: install
 
 document: install
 	$(RSCRIPT) dev/document.R
+
+# the site, in docs/
+docs: install
+	$(RSCRIPT) dev/docs.R
+
+# lines that tests run: of R in check/coverage-r.txt, of Rust in check/coverage-rust.txt
+coverage: install
+	$(RSCRIPT) dev/coverage.R
+	cd src/rust && $(OWN) cargo llvm-cov --locked --release --workspace --summary-only | tee ../../check/coverage-rust.txt
+
+# licences, advisories and sources of crates, by cargo-deny
+deny:
+	cd src/rust && cargo deny --locked check
 
 bench: install
 	$(RSCRIPT) bench/small.R
@@ -70,4 +97,4 @@ bench: install
 	$(RSCRIPT) bench/slam.R
 
 clean:
-	rm -rf .Rlib check demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor
+	rm -rf .Rlib check docs demo-output src/*.o src/*.so src/Makevars src/Makevars.win src/.cargo src/rust/target src/rust/vendor

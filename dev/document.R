@@ -1,7 +1,7 @@
-# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE, man/, inst/AUTHORS and LICENSE.note. The package must be installed (make install).
+# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE, man/, inst/AUTHORS, LICENSE.note and the example's output in README.md. The package must be installed (make install).
 #   Rscript dev/document.R            writes them
 #   Rscript dev/document.R --check    writes them, and exits with 1 if one of them was not what it should have been
-files <- c("R/extendr-wrappers.R", "NAMESPACE", "inst/AUTHORS", "LICENSE.note")
+files <- c("R/extendr-wrappers.R", "NAMESPACE", "inst/AUTHORS", "LICENSE.note", "README.md")
 generated <- function() tools::md5sum(c(files, list.files("man", pattern = "[.]Rd$", full.names = TRUE)))
 
 checking <- "--check" %in% commandArgs(TRUE)
@@ -19,8 +19,9 @@ wrappers <- paste0(c(header, "", trimws(wrappers)), collapse = "\n")
 # only what changes is written: R CMD build may read at the same time
 if (!identical(paste0(readLines("R/extendr-wrappers.R"), collapse = "\n"), wrappers)) writeLines(wrappers, "R/extendr-wrappers.R")
 roxygen2::roxygenise(load_code = "installed")
-sys.source("dev/authors.R", crates <- new.env())
-crates$write_authors()
+for (script in c("dev/authors.R", "dev/readme.R")) sys.source(script, environment())
+write_authors()
+write_readme()
 
 after <- generated()
 all <- union(names(before), names(after))

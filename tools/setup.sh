@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a bare Debian (or Ubuntu) machine lacks to build, test and check the package; elsewhere says what is missing.
-# Never asks. Does nothing, quickly, when nothing is missing.
+# Never asks. Does nothing, quickly, when nothing is missing. With FASTLMM_SETUP=look it installs nothing anywhere: for an R that is not the system's.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -8,7 +8,7 @@ PATH="$PATH:$HOME/.cargo/bin"
 RUST_NEEDED=$(sed -n 's/.*rustc (>= \([0-9.]*\)).*/\1/p' DESCRIPTION)
 DEBIAN="r-base-core r-base-dev libopenblas0-pthread r-cran-nlme r-cran-matrix r-cran-generics r-cran-cli r-cran-progressr r-cran-lme4 r-cran-loo r-cran-qtl
   r-cran-ape r-cran-phytools r-cran-metadat r-cran-sf r-cran-sp r-cran-units r-cran-spdata r-cran-gstat r-cran-fields r-cran-future.apply r-cran-ggplot2 r-bioc-snpstats r-bioc-limma r-cran-bigmemory r-bioc-hdf5array r-cran-posterior r-cran-coda
-  r-cran-emmeans r-cran-insight r-cran-performance r-cran-parameters r-cran-car r-cran-multcomp r-cran-effects r-cran-ggeffects r-cran-lmtest r-cran-bbmle r-cran-xtable r-cran-sjplot r-cran-rlrsim r-cran-vegan r-cran-boot r-cran-pbkrtest r-cran-lmertest r-cran-testthat r-cran-roxygen2 r-cran-knitr r-cran-rmarkdown pandoc make gcc git"
+  r-cran-emmeans r-cran-insight r-cran-performance r-cran-parameters r-cran-car r-cran-multcomp r-cran-effects r-cran-ggeffects r-cran-lmtest r-cran-bbmle r-cran-xtable r-cran-sjplot r-cran-rlrsim r-cran-vegan r-cran-boot r-cran-pbkrtest r-cran-lmertest r-cran-testthat r-cran-vdiffr r-cran-lintr r-cran-yaml r-cran-jsonlite r-cran-roxygen2 r-cran-knitr r-cran-rmarkdown pandoc make gcc git"
 
 missing_debian() {
   # shellcheck disable=SC2086
@@ -41,7 +41,7 @@ install_debian() {
 }
 
 lacking_r_packages() {
-  Rscript --vanilla -e 'needed <- c("nlme", "Matrix", "generics", "cli", "progressr", "lme4", "qtl", "ape", "phytools", "metadat", "sf", "sp", "units", "spData", "gstat", "fields", "future.apply", "ggplot2", "snpStats", "limma", "bigmemory", "HDF5Array", "posterior", "coda", "emmeans", "insight", "performance", "parameters", "car", "multcomp", "effects", "ggeffects", "lmtest", "bbmle", "xtable", "vegan", "boot", "pbkrtest", "testthat", "roxygen2", "knitr", "rmarkdown")
+  Rscript --vanilla -e 'needed <- c("nlme", "Matrix", "generics", "cli", "progressr", "lme4", "qtl", "ape", "phytools", "metadat", "sf", "sp", "units", "spData", "gstat", "fields", "future.apply", "ggplot2", "snpStats", "limma", "bigmemory", "HDF5Array", "posterior", "coda", "emmeans", "insight", "performance", "parameters", "car", "multcomp", "effects", "ggeffects", "lmtest", "bbmle", "xtable", "vegan", "boot", "pbkrtest", "testthat", "jsonlite", "roxygen2", "knitr", "rmarkdown")
     if (getRversion() < "4.2") cat("R >= 4.2 (found ", format(getRversion()), "), ", sep = "")
     for (p in needed[!nzchar(vapply(needed, function(p) system.file(package = p), ""))]) cat("R package ", p, ", ", sep = "")'
 }
@@ -78,6 +78,6 @@ check_rust() {
   fi
 }
 
-if command -v apt-get >/dev/null 2>&1; then install_debian; fi
+if [ "${FASTLMM_SETUP:-}" != look ] && command -v apt-get >/dev/null 2>&1; then install_debian; fi
 check_tools
 check_rust
