@@ -37,3 +37,16 @@ test_that("each vignette stands in one group of the site, in the package's page 
   expect_identical(names(which(!told("man/fastlmm-package.Rd"))), character())
   expect_identical(names(which(!told("README.md"))), character())
 })
+
+test_that("the oldest Rust is the same in DESCRIPTION, for cargo, in the README and in the workflow", {
+  site()
+  found <- function(path, pattern) {
+    lines <- readLines(file.path(root, path))
+    unique(sub(paste0(".*", pattern, ".*"), "\\1", grep(pattern, lines, value = TRUE)))
+  }
+  oldest <- found("DESCRIPTION", "rustc \\(>= ([0-9.]+)\\)")
+  expect_length(oldest, 1)
+  expect_identical(found("src/rust/Cargo.toml", "rust-version = \"([0-9.]+)\""), oldest)
+  expect_identical(found("README.md", "Rust \\(>= ([0-9.]+)\\)"), oldest)
+  expect_identical(found(".github/workflows/test.yaml", "rust-toolchain@([0-9.]+)[.]0$"), oldest)
+})
