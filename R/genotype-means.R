@@ -16,7 +16,8 @@
 #' @param col colours of the levels of `by`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A data frame of class `fastlmm_genotypes`: `term`, `value`, `by` if given, `n` (rows), `estimate`, `std.error`, `conf.low`,
-#'   `conf.high` (t intervals; degrees of freedom are rows minus coefficients), in the unit of the response. Rows where the candidate is
+#'   `conf.high` (t intervals; degrees of freedom are rows minus coefficients, also with repeated records; for those of few ids [contest()] of
+#'   a fit with `factor(dose)` has Kenward and Roger's), in the unit of the response. Rows where the candidate is
 #'   missing are left out. `plot()` and `autoplot()` draw a panel for each candidate: points are responses minus what covariates and random
 #'   effects explain, bars are the intervals of the means.
 #' @section Errors:

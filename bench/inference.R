@@ -1,4 +1,4 @@
-# What is asked of a fit: a thousand refits of a bootstrap, power, the exact test of the variance, influence, profile intervals, Kenward and Roger's tests; each against the fit.
+# What is asked of a fit: a thousand refits of a bootstrap, power, the exact test of the variance, influence, profile intervals, Kenward and Roger's tests; each against the fit. Degrees of freedom of several effects: two dense kernels, and crossed effects with slopes.
 #
 #   Rscript bench/inference.R [n] [repeats]
 
@@ -28,3 +28,29 @@ print_times(paired(list(
   `profile intervals` = function() confint(fit),
   `Kenward-Roger` = function() summary(fit, df = "kenward-roger")
 ), repeats), "fit")
+
+# CPU seconds as well: the machine may be busy
+print_cpu <- function(runs) for (name in names(runs)) cat(sprintf("%-24s %8.3f CPU s\n", name, sum(system.time(runs[[name]]())[c("user.self", "sys.self")])))
+
+both <- function(fit, again) {
+  list(
+    fit = again, Satterthwaite = function() summary(fit, df = "satterthwaite"), `Kenward-Roger` = function() summary(fit, df = "kenward-roger"),
+    `anova(), Kenward-Roger` = function() anova(fit, type = 3, ddf = "kenward-roger"), `contest()` = function() contest(fit, diag(fit$rank)[-1, , drop = FALSE])
+  )
+}
+
+L <- matrix(rnorm(n * 2 * n), n, dimnames = list(ids, NULL))
+dense <- fastlmm_fit(y ~ x1 + x2 + (1 | id) + (1 | line), transform(data, line = id, y = y + drop(L %*% rnorm(2 * n)) / sqrt(2 * n)), list(id = K, line = tcrossprod(L) / (2 * n)))
+runs <- both(dense, function() update(dense))
+cat(sprintf("\nn = %d, p = 3, two dense kernels\n", n))
+print_times(paired(runs, repeats), "fit")
+print_cpu(runs)
+
+rows <- 20 * n
+crossed <- data.frame(s = sample(2 * n, rows, TRUE), d = sample(n %/% 5, rows, TRUE), x1 = rnorm(rows), x2 = rnorm(rows))
+crossed$y <- crossed$x1 + rnorm(2 * n)[crossed$s] + rnorm(n %/% 5)[crossed$d] + crossed$x1 * rnorm(2 * n, 0, 0.5)[crossed$s] + rnorm(rows)
+sparse <- fastlmm_fit(y ~ x1 + x2 + (x1 | s) + (1 | d), crossed)
+runs <- both(sparse, function() update(sparse))
+cat(sprintf("\n%d rows, p = 3, crossed effects of %d and %d levels, one with slopes (%s)\n", rows, 2 * n, n %/% 5, sparse$optimum$route))
+print_times(paired(runs, repeats), "fit")
+print_cpu(runs)
