@@ -2,7 +2,7 @@
 #'
 #' A scan tests a slope. `genotype_means()` shows what lies behind it: the mean of the response for each value of the candidate, such as 0, 1
 #' and 2 copies of an allele, at the means of the covariates, with the random effects of the null model. The model is refitted, including its
-#' variances, with a column for each value instead of a slope; with `by`, a column for each value in each level, as for environments in a gene
+#' variances (of residual variances by level only the common factor), with a column for each value instead of a slope; with `by`, a column for each value in each level, as for environments in a gene
 #' by environment interaction.
 #'
 #' @param fit a null model, as for [fastlmm_scan()], without [gp()].
@@ -86,6 +86,8 @@ class_means <- function(fit, term, g, by, level) {
   if (length(values) < 2 || length(values) > 6) abort_genotypes(paste0("candidate ", quoted(term), " has ", counted(length(values), "value"), "; two to six can be drawn"))
   cell <- if (is.null(by)) factor(g[used], values) else interaction(factor(g[used], values), by[used], drop = TRUE, lex.order = TRUE, sep = "\r")
   model <- stored_model(fit)
+  # with the weights that the ratios of the residual variances give
+  model$residual <- NULL
   if (length(used) < fit$nobs) model <- rows_of_model(model, used)
   covariates <- covariate_columns(model$X[, fit$kept, drop = FALSE], cell)
   model$X <- cbind(stats::model.matrix(~ 0 + cell), covariates)

@@ -23,6 +23,7 @@
 #' @param method `"profile"`, `"Wald"`, or `"boot"`: quantiles of a parametric [bootstrap()], with one fit for each draw, of all parameters but
 #'   `delta`.
 #' @param nsim,seed number of bootstrap draws, and a seed that makes them reproducible.
+#' @param df only `"none"`: degrees of freedom are not known where a length scale is estimated (error `fastlmm_error_ddf`).
 #' @param alphamax profiles reach the cut-off of simultaneous `1 - alphamax` confidence regions.
 #' @param points number of points of a curve.
 #' @param ... not used; an unknown argument is an error.
@@ -32,8 +33,10 @@
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
 #' confint(fit, c("depth", "lengthscale"))
 #' @export
-confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), nsim = 500, seed = NULL, ...) {
+confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), nsim = 500, seed = NULL, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_arguments(...)
+  df <- read_ddf(df)
+  if (df != "none") check_ddf(object, df)
   method <- one_of(method, c("profile", "Wald", "boot"), interval_habits)
   table <- gp_parameters(object)
   parm <- gp_selected(table, parm)

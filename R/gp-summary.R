@@ -46,12 +46,15 @@ gp_basis_note <- function(gp) {
 }
 
 #' @rdname predict.fastlmm_gp
+#' @param df only `"none"`: degrees of freedom are not known where a length scale is estimated (error `fastlmm_error_ddf`).
 #' @return `summary()`: a list of class `summary.fastlmm_gp` with `coefficients`, `varcomp` (estimates and standard errors of length scales,
 #'   variances, `delta` and `h2`; the standard errors are from the observed information of the logarithms, by the delta method), `logLik` and
 #'   `gp`.
 #' @export
-summary.fastlmm_gp <- function(object, ...) {
+summary.fastlmm_gp <- function(object, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_arguments(...)
+  df <- read_ddf(df)
+  if (df != "none") check_ddf(object, df)
   kept <- object$kept
   se <- sqrt(pmax(diag(object$vcov), 0))
   estimate <- object$coefficients[kept]

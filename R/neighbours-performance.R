@@ -68,6 +68,7 @@ ellipsis_info.fastlmm <- function(objects, ..., only_models = TRUE, verbose = TR
 #' @noRd
 check_normality.fastlmm <- function(x, effects = c("fixed", "random"), ...) {
   if (one_of(effects, c("fixed", "random")) == "fixed") return(default_method("performance", "check_normality")(x, ...))
+  if (is_gp_fit(x)) abort_fastlmm("no_effects", "effects beside a gp() term are not standardised, and a process is no sample of a distribution; ranef(fit) has the effects")
   value <- visible_effects(x)
   groups <- vapply(names(value), function(label) paste0(x$random[[label]]$name, ": ", coefficient_name(x$random[[label]])), "")
   structure(
@@ -95,6 +96,7 @@ model_parameters.fastlmm <- function(model, ci = 0.95, ci_method = NULL, effects
   if (!isFALSE(bootstrap)) abort_fastlmm("argument", "bootstrap intervals are ci_method = \"boot\", with iterations =; estimates are those of the fit")
   if (!is.null(standardize)) abort_fastlmm("argument", "standardized coefficients are not offered: fit scaled variables, as scale(x)")
   if (is.null(ci_method)) ci_method <- "wald"
+  check_estimate_method(model, ci_method)
   V <- asked_vcov(model, vcov, vcov_args, ci_method, list(...))
   default_method("parameters", "model_parameters")(model, ci = ci, ci_method = ci_method, vcov = V, ...)
 }
@@ -117,6 +119,11 @@ abort_vcov <- function(what) {
 # Kenward and Roger's standard errors are larger; "residual" has the degrees of freedom of lme4.
 # With normal quantiles, those of "wald" and "residual" with the residual's degrees of freedom
 estimate_methods <- c("wald", "residual", "normal", "profile", "uniroot", "boot")
+
+# Before parameters is called, which hides the classes of errors
+check_estimate_method <- function(fit, method) {
+  if (!is.character(method) || length(method) != 1 || !tolower(method) %in% c("profile", "uniroot", "boot")) method_table(fit, method)
+}
 
 method_table <- function(fit, method, given = NULL) {
   method <- tolower(if (is.null(method)) "wald" else method)

@@ -193,7 +193,8 @@ effSources.fastlmm_mlm <- function(mod) abort_one_by_one("effects")
 #' @exportS3Method xtable::xtable fastlmm
 #' @noRd
 xtable.fastlmm <- function(x, caption = NULL, label = NULL, align = NULL, digits = NULL, display = NULL, auto = FALSE, df = "none", ...) {
-  table <- as.data.frame(summary(x, df = df)$coefficients)
+  df <- read_ddf(df)
+  table <- as.data.frame((if (df == "none") summary(x) else summary(x, df = df))$coefficients)
   p <- names(table) %in% "Pr(>|t|)"
   if (any(p) && is.null(digits) && is.null(display) && !auto) {
     digits <- c(0, ifelse(p, 3, 2))

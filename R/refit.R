@@ -85,7 +85,8 @@ update.fastlmm <- function(object, formula., ..., evaluate = TRUE) {
   check_changes(changes)
   for (name in names(changes)) call[[name]] <- changes[[name]]
   if (!evaluate) return(call)
-  env <- parent.frame()
+  # functions of this package have no variables of the user: what the call names is where the formula was written
+  env <- if (identical(environment(sys.function(sys.parent())), topenv())) environment(object$formula) else parent.frame()
   fit <- eval(with_stored(call, object, names(changes), env), env)
   fit$call <- call
   fit

@@ -75,3 +75,13 @@ test_that("the picture says which allele is counted, where the files do", {
   one <- suppressMessages(genotype_means(fit, stem, 2))
   expect_identical(as.character(ggplot2::autoplot(one)$labels$x), "copies of T")
 })
+
+test_that("residual variances by level keep their ratios", {
+  given <- genotype_data()
+  fit <- quiet_fit(fastlmm_fit(y ~ x + f + (1 | id), given$data, K = given$K, residual = ~f))
+  found <- suppressMessages(genotype_means(fit, given$M, "m1"))
+  weights <- 1 / fit$residual$ratio[as.character(given$data$f)]
+  weighted <- quiet_fit(fastlmm_fit(y ~ 0 + factor(dose) + x + f + (1 | id), given$data, K = given$K, weights = weights))
+  L <- cbind(diag(3), mean(given$data$x), mean(given$data$f == "q"))
+  expect_equal(found$estimate, drop(L %*% fixef(weighted)), tolerance = 1e-5, ignore_attr = TRUE)
+})

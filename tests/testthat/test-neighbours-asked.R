@@ -75,6 +75,30 @@ test_that("parameters: a covariance is taken, or refused with the reason", {
   expect_error(parameters::standard_error(fit, effects = "random"), class = "fastlmm_error_argument")
 })
 
+test_that("parameters: reasons keep their class, on every route", {
+  skip_if_not_installed("parameters")
+  fits <- list(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, residual = ~Sex), fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes[1:100, ]))
+  for (fit in fits) expect_error(parameters::model_parameters(fit, ci_method = "satterthwaite"), "degrees of freedom", class = "fastlmm_error_ddf")
+  expect_error(parameters::model_parameters(subjects_fit(), ci_method = "nonsense"), class = "fastlmm_error_method")
+  expect_error(performance::check_normality(fits[[2]], effects = "random"), class = "fastlmm_error_no_effects")
+  for (verb in list(summary, confint)) expect_error(verb(fits[[2]], df = "satterthwaite"), "length scale", class = "fastlmm_error_ddf")
+  if (requireNamespace("xtable", quietly = TRUE)) for (fit in fits) expect_s3_class(xtable::xtable(fit), "xtable")
+})
+
+test_that("what the call of a fit names is looked for where its formula was written, not in this package", {
+  skip_if_not_installed("lmtest")
+  fit <- local(
+    {
+      ids <- unique(as.character(nlme::Orthodont$Subject))
+      P <- kernel_precision(structure(diag(27), dimnames = list(ids, ids)))
+      fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont, K = list(Subject = P), method = "ML")
+    },
+    envir = new.env(parent = globalenv())
+  )
+  found <- lmtest::lrtest(fit, "Sex")
+  expect_equal(found$LogLik[2], as.numeric(logLik(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, method = "ML"))))
+})
+
 test_that("performance: criteria by maximum likelihood, comparisons, normality of effects", {
   skip_if_not_installed("performance")
   pair <- subjects_pair()
