@@ -4,7 +4,9 @@
 #' @noRd
 recover_data.fastlmm <- function(object, data = NULL, ...) {
   if (is.null(object$frame)) return("emmeans() needs the rows of the data, and a fit of a table has none")
-  emmeans::recover_data(object$call, stats::delete.response(terms(object)), object$na.action, data = data, frame = model.frame(object), ...)
+  # the response tells of its transformation, also where the formula was given by a name
+  call <- replace(object$call, "formula", list(formula(object)))
+  emmeans::recover_data(call, stats::delete.response(terms(object)), object$na.action, data = data, frame = model.frame(object), ...)
 }
 
 # A text is the message of the error that emmeans raises.
@@ -27,13 +29,13 @@ emm_basis.fastlmm <- function(object, trms, xlev, grid, ddf = NULL, vcov. = NULL
   c(basis, basis_degrees(uncertainty))
 }
 
-# By the names that fits of lme4 (lmer.df) and nlme (mode) have there, too; nothing asked for: emm_options(lmer.df = )
+# By the names that fits of lme4 (lmer.df) and nlme (mode) have there, too; nothing asked for: emm_options(lmer.df = ). Of models with a link the mode is a scale, which ggemmeans() asks for whatever the model is.
 emmeans_ddf <- function(asked) {
+  if (is.character(asked$mode) && all(asked$mode %in% c("auto", "link", "response", "linear.predictor", "prob"))) asked$mode <- NULL
   asked <- Filter(Negate(is.null), asked)
   if (length(asked) == 0) asked <- list(ddf = emmeans::get_emm_option("lmer.df"))
   read <- function(value, name) {
     if (is.character(value)) value <- tolower(value)
-    if (name == "mode" && identical(value, "auto")) return("kenward-roger")
     habits <- lapply(c(kr = "kenward-roger", none = "asymptotic"), function(value) paste0("write ", name, " = ", quoted(value)))
     one_of(value, c("kenward-roger", "satterthwaite", "asymptotic"), unlist(habits), name)
   }

@@ -79,7 +79,22 @@ get_deviance.fastlmm <- function(x, ...) deviance(x, REML = FALSE)
 
 #' @exportS3Method insight::get_loglikelihood fastlmm
 #' @noRd
-get_loglikelihood.fastlmm <- function(x, estimator = NULL, ...) logLik(x, REML = if (identical(estimator, "ML")) FALSE)
+get_loglikelihood.fastlmm <- function(x, estimator = NULL, check_response = FALSE, ...) {
+  value <- logLik(x, REML = if (identical(estimator, "ML")) FALSE)
+  if (isTRUE(check_response)) value[1] <- value[1] + log_jacobian(x)
+  value
+}
+
+# Of the response before a transformation in the formula, as log(y): sum of the logarithms of its slopes
+log_jacobian <- function(fit) {
+  response <- formula(fit)[[2]]
+  name <- all.vars(response)
+  if (is.symbol(response) || length(name) != 1) return(0)
+  slope <- tryCatch(stats::D(response, name), error = function(e) NULL)
+  y <- tryCatch(insight::get_data(fit)[[name]], error = function(e) NULL)
+  if (is.null(slope) || length(y) != fit$nobs) return(0)
+  sum(log(abs(eval(slope, structure(list(y), names = name), baseenv()))))
+}
 
 #' @exportS3Method insight::is_converged fastlmm
 #' @noRd

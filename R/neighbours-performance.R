@@ -37,8 +37,8 @@ model_performance.fastlmm <- function(model, metrics = "all", estimator = "REML"
   structure(as.data.frame(found), row.names = 1L, class = c("performance_model", "data.frame"))
 }
 
-# "ML": of the fit as it is, by the likelihood of the response, which can be compared between fixed effects
-log_lik_by <- function(fit, estimator) logLik(fit, REML = if (one_of(estimator, c("REML", "ML")) == "ML") FALSE)
+# "ML": of the fit as it is, by the likelihood of the response, which can be compared between fixed effects; of a transformed response by that before, as performance has it
+log_lik_by <- function(fit, estimator) get_loglikelihood.fastlmm(fit, one_of(estimator, c("REML", "ML")), check_response = TRUE)
 
 found_r2 <- function(r2) {
   if (length(r2) == 1 && is.na(r2)) return(NULL)
@@ -172,3 +172,7 @@ ci.fastlmm <- function(x, ci = 0.95, method = NULL, iterations = 500, ...) {
   half <- stats::qt((1 + ci) / 2, table[, "df"]) * table[, "Std. Error"]
   data.frame(Parameter = rownames(table), CI = ci, CI_low = unname(table[, "Estimate"] - half), CI_high = unname(table[, "Estimate"] + half))
 }
+
+#' @exportS3Method datawizard::standardize fastlmm
+#' @noRd
+standardize.fastlmm <- function(x, ...) abort_fastlmm("argument", "standardized coefficients are not offered: fit scaled variables, as scale(x)")

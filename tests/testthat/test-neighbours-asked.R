@@ -170,3 +170,33 @@ test_that("xtable, kable: no p-value is 0.00", {
   expect_output(print(xtable::xtable(scan)), formatC(p, 3, format = "g"), fixed = TRUE)
   expect_output(print(xtable::xtable(subjects_fit(), df = "satterthwaite")), "e-")
 })
+
+test_that("a transformed response, in a formula that has a name, is known in emmeans, ggeffects and performance", {
+  skip_if_not_installed("lme4")
+  data <- transform(nlme::Oats, size = exp(yield / 50))
+  for (formula in list(log(size) ~ Variety + (1 | Block), sqrt(size) ~ Variety + (1 | Block))) {
+    pair <- list(ours = fastlmm_fit(formula, data), theirs = lme4::lmer(formula, data, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))))
+    if (requireNamespace("emmeans", quietly = TRUE)) {
+      means <- lapply(pair, function(fit) as.data.frame(emmeans::emmeans(fit, ~Variety, type = "response", lmer.df = "asymptotic")))
+      expect_equal(means$ours, means$theirs, tolerance = 1e-5, ignore_attr = TRUE)
+    }
+    if (requireNamespace("performance", quietly = TRUE)) {
+      found <- lapply(pair, function(fit) unlist(suppressWarnings(performance::model_performance(fit, estimator = "ML"))))
+      expect_equal(found$ours, found$theirs, tolerance = 1e-5)
+    }
+    if (requireNamespace("ggeffects", quietly = TRUE)) {
+      found <- lapply(pair, function(fit) suppressMessages(as.data.frame(ggeffects::ggpredict(fit, "Variety")))[c("predicted", "conf.low")])
+      expect_equal(found$ours, found$theirs, tolerance = 1e-5)
+    }
+  }
+})
+
+test_that("ggemmeans() asks emmeans for the scale of a link by `mode`", {
+  skip_if_not_installed("ggeffects")
+  skip_if_not_installed("emmeans")
+  found <- as.data.frame(ggeffects::ggemmeans(subjects_fit(), "Days [0,9]"))
+  at <- as.data.frame(emmeans::emmeans(subjects_fit(), ~Days, at = list(Days = c(0, 9))))
+  expect_equal(found[c("predicted", "conf.low", "conf.high")], at[c("emmean", "lower.CL", "upper.CL")], ignore_attr = TRUE)
+  skip_if_not_installed("datawizard")
+  expect_error(datawizard::standardize(subjects_fit()), "scale", class = "fastlmm_error_argument")
+})
