@@ -46,7 +46,7 @@ anova.fastlmm <- function(object, ..., refit = TRUE, model.names = NULL, type = 
   type <- read_anova_type(type)
   ddf <- read_ddf(ddf)
   if (length(others) == 0) return(if (type == 1 && ddf == "none") anova_of_terms(object) else anova_by_type(object, type, ddf))
-  if (type != 1 || ddf != "none") abort_anova("type and ddf are of the terms of one fit; several fits are compared by likelihood-ratio tests")
+  if (type != 1 || ddf != "none") abort_anova("type and ddf are for the terms of one fit; several fits are compared by likelihood-ratio tests")
   fits <- c(list(object), others)
   written <- as.list(substitute(list(object, ...)))[-1]
   names(fits) <- model_names(model.names, fits, model_labels(written))
@@ -107,7 +107,7 @@ random_or_none <- function(fit) {
 
 # Of many responses there is no one likelihood.
 abort_one_by_one <- function(verb, instead = NULL) {
-  abort_fastlmm("many_responses", paste0(c(paste0(verb, "() is of one response; use extract_fit() for one of many"), instead), collapse = "; "))
+  abort_fastlmm("many_responses", paste0(c(paste0(verb, "() is for one response; use extract_fit() for one of many"), instead), collapse = "; "))
 }
 
 #' @rdname summary.fastlmm_mlm
@@ -150,8 +150,8 @@ check_anova_arguments <- function(others) {
   if (is.null(named)) return(others)
   is_fit <- vapply(others, inherits, NA, c("fastlmm", "lm"))
   unknown <- named[nzchar(named) & !is_fit]
-  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": F tests of the terms of one fit are anova(fit, type = 2, ddf = \"kenward-roger\"), likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
-  if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got what is neither a fit nor an argument: ", first_names(unknown), "; check its spelling"))
+  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": for F tests of the terms of one fit use anova(fit, type = 2, ddf = \"kenward-roger\"), for likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
+  if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got an argument that it does not know: ", first_names(unknown), "; check its spelling"))
   others
 }
 
@@ -202,7 +202,7 @@ same_fixed <- function(fits) {
 
 by_ml <- function(fits) {
   restricted <- are_restricted(fits)
-  if (any(restricted)) inform_fastlmm("refit_ml", "REML fits are made again by maximum likelihood (refit = FALSE keeps them)")
+  if (any(restricted)) inform_fastlmm("refit_ml", "REML fits are refitted by maximum likelihood (refit = FALSE compares the restricted likelihoods)")
   fits[restricted] <- lapply(fits[restricted], as_ml)
   fits
 }

@@ -69,7 +69,7 @@ check_statistic <- function(value) {
 }
 
 warn_boot_failed <- function(failed, R) {
-  warn_fastlmm("bootstrap_failed", sprintf("%d of %d draws have no fit, or a statistic that is not finite; intervals are of the others", failed, R), failed = failed)
+  warn_fastlmm("bootstrap_failed", sprintf("%d of %d draws have no fit, or a statistic that is not finite; intervals are computed from the others", failed, R), failed = failed)
 }
 
 # What confint() has, in its order
@@ -105,7 +105,7 @@ boot_together <- function(fit, Y, statistic, t0, progress) {
   if (is.null(statistic)) return(unname(t(rbind(sqrt(many$sigma2), sqrt(many$sigma2_e), many$h2, many$coefficients[fit$kept, , drop = FALSE]))))
   light <- function(i) statistic(fit_of_draw(fit, many, i))
   if (!is.null(tryCatch(quiet_fit(light(1)), error = function(e) NULL))) return(statistics(light, ncol(Y), t0, progress))
-  inform_fastlmm("bootstrap_fits", "the statistic asks for more than estimates and predictions: each draw is fitted by itself, which takes longer")
+  inform_fastlmm("bootstrap_fits", "the statistic needs more than estimates and predictions: each draw is fitted separately, which takes longer")
   boot_each(fit, Y, statistic, t0, progress)
 }
 

@@ -23,13 +23,13 @@ checkpoint_directory <- function(directory) {
 # Version 0.1 had files without a tag.
 check_format <- function(directory) {
   if (length(list.files(directory, "^(job|model)[.]rds$")) == 0) return(invisible())
-  abort_checkpoint(paste0("the directory ", quoted(directory), " is of an earlier version of fastlmm, whose format is not read any more; give an empty one, or empty it"))
+  abort_checkpoint(paste0("the directory ", quoted(directory), " was written by an earlier version of fastlmm, whose format can no longer be read; give an empty directory, or empty it"))
 }
 
 abort_checkpoint <- function(message) abort_fastlmm("checkpoint", message)
 
 inform_made_again <- function(store, name, why) {
-  inform_fastlmm("checkpoint", paste0(quoted(file.path(store$directory, name)), " ", why, ": it is made again"), file = name)
+  inform_fastlmm("checkpoint", paste0(quoted(file.path(store$directory, name)), " ", why, ": it is computed again"), file = name)
 }
 
 # The first is told at once, the others by their number at the end.
@@ -39,7 +39,7 @@ told_once <- function(work, directory) {
     count <<- count + 1
     if (count > 1) invokeRestart("muffleMessage")
   })
-  if (count > 1) inform_fastlmm("checkpoint", sprintf("%s of %s were made again", counted(count, "file"), quoted(directory)), files = count)
+  if (count > 1) inform_fastlmm("checkpoint", sprintf("%s of %s were computed again", counted(count, "file"), quoted(directory)), files = count)
   value
 }
 
@@ -50,7 +50,7 @@ write_kept <- function(store, name, value, made_from = "", fresh = FALSE) {
   body <- serialize(list(what = store$what, name = name, print = store$print, made_from = made_from, value = value), NULL, version = 3)
   tryCatch(
     call_rust(ffi_keep, enc2utf8(file.path(store$directory, name)), body, fresh),
-    fastlmm_error_file = function(error) abort_checkpoint(paste0(conditionMessage(error), "; what was finished before is kept, and the same call goes on"))
+    fastlmm_error_file = function(error) abort_checkpoint(paste0(conditionMessage(error), "; what was finished before is kept, and the same call continues"))
   )
 }
 

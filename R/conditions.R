@@ -108,7 +108,7 @@ check_one_name <- function(data, used) {
   if (length(twice) == 0) return(invisible())
   warn_fastlmm(
     "duplicated_column",
-    paste0("data has several columns called ", first_names(twice), "; the first of them is used"),
+    paste0("data has several columns called ", first_names(twice), "; the first is used"),
     columns = twice
   )
 }
@@ -140,7 +140,7 @@ check_factor_codes <- function(value, name) {
   if (!is.factor(value)) return(invisible())
   codes <- unclass(value)
   sound <- is.numeric(codes) && is.character(levels(value)) && all(is.na(codes) | codes >= 1 & codes <= nlevels(value))
-  if (!sound && length(value) > 0) abort_fastlmm("factor", paste0("variable ", quoted(name), " is a malformed factor: it has codes without a level; make it anew, from as.character()"), variable = name)
+  if (!sound && length(value) > 0) abort_fastlmm("factor", paste0("variable ", quoted(name), " is a malformed factor: it has codes without a level; create it again from as.character()"), variable = name)
 }
 
 check_encoding <- function(text, what) {
@@ -200,7 +200,7 @@ check_response_finite <- function(y, name, rows) {
   if (all(is.finite(y))) return(invisible())
   abort_fastlmm(
     "nonfinite",
-    paste0("response ", quoted(name), " is not finite in ", rows_at(!is.finite(y), rows), "; drop those rows or mend them"),
+    paste0("response ", quoted(name), " is not finite in ", rows_at(!is.finite(y), rows), "; drop those rows or correct them"),
     rows = rows[!is.finite(y)]
   )
 }
@@ -228,7 +228,7 @@ check_weights <- function(weights, rows) {
 # Double precision is relative to the heaviest row: the lightest would be lost in its rounding.
 check_weight_span <- function(weights) {
   if (length(weights) == 0 || max(weights) / min(weights) <= 1e11) return(invisible())
-  abort_weights(sprintf("span a factor of %.1e, from %.3g to %.3g, more than double precision can hold apart; leave out rows of next to no weight, or cap the largest",
+  abort_weights(sprintf("span a factor of %.1e, from %.3g to %.3g, more than double precision can distinguish; leave out rows of very small weight, or cap the largest",
     max(weights) / min(weights), min(weights), max(weights)))
 }
 

@@ -36,7 +36,7 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
   tails <- both_tails(check_level(level))
   method <- one_of(method, c("profile", "Wald", "boot", "exact"), interval_habits)
   df <- read_ddf(df)
-  if (df != "none" && method != "Wald") abort_ddf(paste0("degrees of freedom are of Wald intervals: confint(method = \"Wald\", df = ", quoted(df), ")"))
+  if (df != "none" && method != "Wald") abort_ddf(paste0("degrees of freedom are for Wald intervals: confint(method = \"Wald\", df = ", quoted(df), ")"))
   if (method == "boot") return(boot_intervals(object, table, level, nsim, boot.type, seed, tails, oldNames))
   if (method == "exact") return(exact_intervals(object, table, level, nsim, seed, tails, oldNames))
   if (method == "profile") {
@@ -54,7 +54,7 @@ confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profi
 # Aliased coefficients have none
 boot_intervals <- function(fit, table, level, nsim, type, seed, tails, oldNames) {
   if (!(is_count(nsim) && nsim >= 2)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 2, not", code_text(nsim)))
-  if (any(table$what == "delta")) abort_fastlmm("parm", "the bootstrap has no interval of delta; that of h2 is one of it")
+  if (any(table$what == "delta")) abort_fastlmm("parm", "there is no bootstrap interval of delta; use h2, of which delta is a function")
   found <- confint(bootstrap(fit, R = nsim, seed = seed, progress = FALSE), level = level, type = one_of(type, c("perc", "basic", "norm")))
   limits <- found[match(table$name, rownames(found)), , drop = FALSE]
   interval_matrix(c(t(limits)), if (oldNames) table$name else telling_names(fit, table$name), tails)

@@ -36,7 +36,7 @@ check_columns <- function(columns, term) {
   bad <- rowSums(!is.finite(columns)) > 0
   if (any(bad)) abort_correlated(term, paste("has terms that are not finite in", counted(sum(bad), "row")))
   if (ncol(columns) < 2) abort_correlated(term, "has one term only; make a variable of it, as I(x * z), and write (0 + I(x * z) | id)")
-  if (qr(columns)$rank < ncol(columns)) abort_correlated(term, "has terms that are sums of one another; leave out what the others say")
+  if (qr(columns)$rank < ncol(columns)) abort_correlated(term, "has linearly dependent terms; leave out those that follow from the others")
 }
 
 # The same columns of other data: NA where a variable is missing
@@ -96,7 +96,7 @@ check_enough_rows <- function(term) {
   effects <- levels * ncol(term$columns)
   if (nrow(term$columns) > effects) return(invisible())
   abort_correlated(term, sprintf(
-    "has %d terms in each of %s, which are %d effects, and there are %s: their covariance cannot be told from the residual variance; leave terms out, or write (1 | %s)",
+    "has %d terms in each of %s, which are %d effects, and there are %s: their covariance cannot be distinguished from the residual variance; leave terms out, or write (1 | %s)",
     ncol(term$columns), counted(levels, "level"), effects, counted(nrow(term$columns), "row"), deparse1(term$group)
   ))
 }
@@ -188,5 +188,5 @@ with_singular <- function(found, random) {
 }
 
 singular_meaning <- function(groups) {
-  paste0("the covariance of the correlated terms of ", first_names(groups), " is singular: some of them are sums of the others, as with a correlation of 1 or -1. The fit is valid")
+  paste0("the covariance of the correlated terms of ", first_names(groups), " is singular: some of them are linear combinations of the others, as with a correlation of 1 or -1. The fit is valid")
 }

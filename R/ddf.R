@@ -21,13 +21,13 @@ test_table <- function(fit, df) {
 
 check_ddf <- function(fit, df) {
   reason <- if (is_gp_fit(fit)) {
-    "are not known for fits with gp(), whose length scale is estimated too"
+    "are not available for fits with gp(), whose length scale is also estimated"
   } else if (has_levels(fit)) {
     "are not offered with a residual variance for each level"
   } else if (!is_reml(fit) && df == "kenward-roger") {
     "by Kenward and Roger need a REML fit"
   } else if (sum(fit$optimum$dropped) > 0) {
-    "are not known where ML leaves directions of X out"
+    "are not available where ML leaves out directions of X"
   }
   if (!is.null(reason)) abort_ddf(paste0("degrees of freedom ", reason, "; summary(fit) gives t values without them"))
 }
@@ -154,6 +154,6 @@ kenward_roger_moments <- function(a1, a2, q) {
   ratio <- if (abs(1 - a2 / q) < 1e-14 && abs(v[2]) < 1e-14) 1 else (1 - a2 / q) / v[2]
   rho <- ratio^2 * v[1] / v[3] / q
   ddf <- 4 + (q + 2) / (q * rho - 1)
-  if (!is.finite(ddf) || ddf <= 0) abort_ddf(sprintf("Kenward and Roger's method has no F distribution for this test of %d contrasts: the data know too little of the variances; try Satterthwaite's", q))
+  if (!is.finite(ddf) || ddf <= 0) abort_ddf(sprintf("Kenward and Roger's method gives no F distribution for this test of %d contrasts: the variances are estimated too imprecisely; try Satterthwaite's", q))
   list(scale = if (abs(ddf - 2) < 1e-2) 1 else ddf * (1 - a2 / q) / (ddf - 2), ddf = ddf)
 }

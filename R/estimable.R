@@ -81,7 +81,7 @@ warn_not_estimable <- function(targets, responses = NULL) {
   of <- if (!is.null(responses)) paste(" of", first_names(responses[colSums(bad) > 0]))
   warn_fastlmm("not_estimable", paste0(
     "the mean is not estimable, and NA, in ", rows_at(rows, names), of, ": the fixed effects are rank deficient, and the data do not determine ",
-    "the combination of coefficients that is asked for (as in a cell of an interaction without data)"
+    "the combination of coefficients that is needed (as in a cell of an interaction without data)"
   ), rows = names[rows])
 }
 

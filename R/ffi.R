@@ -19,7 +19,7 @@ raise_rust <- function(failure, call) {
 raise_refused <- function(condition, call) {
   message <- conditionMessage(condition)
   if (grepl("^(Expected|Must not be|Must be|The matrix|The vector)", message)) {
-    abort_fastlmm("damaged", paste0("the fit, or what was given, is not as it was made (", sub("\\.$", "", message), "): make it anew"), call = call)
+    abort_fastlmm("damaged", paste0("the fit, or another object, has been changed since it was created (", sub("\\.$", "", message), "): create it again"), call = call)
   }
   if (!grepl("AllocError", message, fixed = TRUE)) stop(condition)
   needed <- as.numeric(sub(".*size: ([0-9]+).*", "\\1", message)) / 2^30
@@ -80,7 +80,7 @@ check_threads <- function(threads, call = user_call(), once = FALSE) {
 abort_threads <- function(message, call) abort_fastlmm("threads", paste("threads", message), call = call)
 
 inform_threads <- function(threads) {
-  inform_fastlmm("threads", sprintf("threads = %.0f, and this machine has %s: as many are used", threads, counted(cores(), "core")), threads = threads)
+  inform_fastlmm("threads", sprintf("threads = %.0f, but this machine has %s: this number is used", threads, counted(cores(), "core")), threads = threads)
 }
 
 is_count <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x >= 1 && x == round(x)

@@ -151,12 +151,12 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   na.action <- as_na_action(na.action)
   design <- mold_design(parts, data, c(extras, if (!is.null(by)) list(residual = by)), na.action, contrasts)
   refuse_levels(by, sigma2_e, !is.null(parts$gp), design$y)
-  if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses with data behind them, which slamglmm_fit() takes and fastlmm_fit() does not"))
+  if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses for slamglmm_fit(), not for fastlmm_fit()"))
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   if (!is.null(sigma2_e) && (!is.null(parts$gp) || is.matrix(design$y))) abort_known("is offered for one response without gp()")
-  if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() does not stand beside")
+  if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() cannot be combined with")
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
-  if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not offer")
+  if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not support")
   random <- mold_random(one_kernel(K, relmat), parts, design, control, whole = !is.matrix(design$y))
   model <- new_model(parts, design, random, method, control, call)
   model$given <- sigma2_e
@@ -190,7 +190,7 @@ named_effect <- function(error, labels) labels[vapply(quoted(labels), grepl, NA,
 
 warn_confounded <- function(label) {
   warn_fastlmm("confounded", paste0(
-    "the kernel of ", quoted(label), " is confounded with the fixed effects: once X is taken out nothing is left of it, its variance is unknown and the fit is ",
+    "the kernel of ", quoted(label), " is confounded with the fixed effects: nothing of it is left once X is projected out, its variance is unknown and the fit is ",
     "that without it; leave the random effect out, or give a kernel that differs between ids"
   ), effect = label)
 }
@@ -214,8 +214,8 @@ report <- function(fit) {
 inform_boundary <- function(optimum) {
   boundary <- optimum$boundary
   meaning <- if (!is.null(optimum$zero)) zero_meaning(optimum) else switch(boundary,
-    `h2 = 0` = "the kernel explains nothing of what X leaves. The fit is valid: coefficients and residual variance are those of lm(), random effects are 0",
-    `h2 = 1` = "the kernel explains all that X leaves, the residual variance is 0. The fit is valid"
+    `h2 = 0` = "the kernel explains no variance. The fit is valid: coefficients and residual variance are those of lm(), random effects are 0",
+    `h2 = 1` = "the kernel explains all variance that X leaves, the residual variance is 0. The fit is valid"
   )
   inform_fastlmm("boundary", paste0("boundary fit, ", boundary, ": ", meaning), boundary = boundary)
 }
@@ -234,7 +234,7 @@ zero_meaning <- function(optimum) {
       )
     },
     if (length(optimum$singular) > 0) singular_meaning(optimum$singular),
-    if ("residual" %in% zero) paste0("the random effects explain all that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid")
+    if ("residual" %in% zero) paste0("the random effects explain all variance that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid")
   ), collapse = "; ")
 }
 
@@ -242,8 +242,8 @@ inform_ml_null <- function(n) {
   inform_fastlmm(
     "ml_null",
     paste0(
-      "the kernel is zero along ", counted(n, "direction"), " of X (as a centred kernel and an intercept): the density of the response grows without bound as delta ",
-      "tends to 0 and has no optimum inside; ML leaves that out. REML is not concerned"
+      "the kernel is zero along ", counted(n, "direction"), " of X (as a centred kernel and an intercept): the likelihood grows without bound as delta ",
+      "tends to 0 and has no interior optimum; ML leaves that direction out. REML is bounded"
     ),
     n = n
   )
@@ -251,16 +251,16 @@ inform_ml_null <- function(n) {
 
 warn_status <- function(status, name) {
   warn_fastlmm(status, switch(status,
-    perfect_fit = "perfect fit: X explains the response exactly, no variance is left and h2 is NA; is a column of X made from the response?",
+    perfect_fit = "perfect fit: X explains the response exactly, no variance is left and h2 is NA; is a column of X computed from the response?",
     explained_by_kernel = paste0(
       "the random effect of ", quoted(name), " explains the response exactly: the likelihood is unbounded at h2 = 1, and the fit is its limit; ",
       "is the response constant within each id?"
     ),
     confounded = paste0(
-      "the kernel of ", quoted(name), " is confounded with the fixed effects: once X is taken out nothing is left of it, h2 is NA and the fit is ",
+      "the kernel of ", quoted(name), " is confounded with the fixed effects: nothing of it is left once X is projected out, h2 is NA and the fit is ",
       "that of lm(); leave the random effect out, or give a kernel that differs between ids"
     ),
     one_contrast = "one degree of freedom is left for two variances: h2 is NA and the fit is that of lm(); leave terms out of the formula",
-    ml_border = "the likelihood is unbounded as delta tends to 0; the fit is its best optimum inside. Use method = \"REML\", which is bounded"
+    ml_border = "the likelihood is unbounded as delta tends to 0; the fit is the best interior optimum. Use method = \"REML\", which is bounded"
   ))
 }

@@ -161,8 +161,8 @@ bar_effects <- function(left, bar) {
 # `.` stands for every column of data but the response and the grouping variables.
 expand_dot <- function(fixed, data, groups) {
   if (!"." %in% all.vars(fixed[[3]])) return(fixed)
-  if (is.null(data)) abort_formula("`.` in the formula stands for the columns of data, and there is no data")
-  if (!all(nzchar(names(data)) & is_text(names(data)))) abort_data("the dot of the formula stands for columns of data, and some have no name, or one that is not valid text; name them")
+  if (is.null(data)) abort_formula("`.` in the formula stands for the columns of data, but there is no data")
+  if (!all(nzchar(names(data)) & is_text(names(data)))) abort_data("`.` in the formula stands for the columns of data, but some have no name, or one that is not valid text; name them")
   columns <- setdiff(names(data), c(unlist(lapply(groups, expression_variables)), expression_variables(fixed[[2]])))
   sum <- Reduce(function(left, name) if (is.null(left)) as.name(name) else call("+", left, as.name(name)), columns, NULL)
   fixed[[3]] <- without_absent(substitute_dot(fixed[[3]], if (is.null(sum)) 1 else sum), columns)
@@ -208,7 +208,7 @@ abort_bar_place <- function(e) {
 
 abort_one_slope <- function(bar) {
   abort_bar("one_slope", bar, paste0(
-    "has an effect that is no variable; give numeric variables behind a double bar, (0 + x + z || ", deparse1(bar[[3]]), "), with I() around arithmetic"
+    "has an effect that is not a variable; give numeric variables behind a double bar, (0 + x + z || ", deparse1(bar[[3]]), "), with I() around arithmetic"
   ))
 }
 

@@ -56,7 +56,7 @@ abort_genotypes <- function(message) abort_fastlmm("genotypes", paste("no means 
 check_genotype_fit <- function(fit) {
   if (inherits(fit, "fastlmm_mlm")) abort_one_by_one("genotype_means")
   check_scannable(fit)
-  if (is_gp_fit(fit)) abort_genotypes("they are not offered for fits with a gp() term")
+  if (is_gp_fit(fit)) abort_genotypes("they are not available for fits with a gp() term")
 }
 
 wanted_candidates <- function(terms, source) {

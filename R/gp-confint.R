@@ -51,7 +51,7 @@ confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("pr
 }
 
 gp_boot <- function(fit, table, level, nsim, seed) {
-  if (nrow(table) == 0) abort_fastlmm("parm", "no bootstrap interval of delta, which may be infinite; take h2")
+  if (nrow(table) == 0) abort_fastlmm("parm", "no bootstrap interval of delta, which may be infinite; use h2")
   confint(bootstrap(fit, function(fit) structure(gp_estimates(fit, table), names = table$name), R = nsim, seed = seed, progress = FALSE), level = level)
 }
 
@@ -127,7 +127,7 @@ gp_limits <- function(fit, table, rise) {
 
 inform_gp_beyond <- function(fit, names) {
   inform_fastlmm("gp_range", sprintf(
-    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis serves; method = \"Wald\" has approximate limits, gp(..., basis = \"exact\") those of the profile",
+    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis covers; method = \"Wald\" has approximate limits, gp(..., basis = \"exact\") those of the profile",
     paste(names, collapse = ", "), fit$gp$name
   ))
 }
@@ -273,7 +273,7 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   if (is.null(which)) which <- table$name[table$what != "beta"]
   table <- table[match(gp_selected(table, read_names(which, "which")), table$name), ]
   if (!is_profiled_jointly(fitted) && (length(fitted$lengthscale) > 1 || length(fitted$random) > 1)) {
-    abort_fastlmm("no_profile", "profiles in Fourier space are offered for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
+    abort_fastlmm("no_profile", "profiles in Fourier space are available only for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
   }
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   table <- table[gp_has_profile(fitted, table), ]

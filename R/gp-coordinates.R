@@ -95,8 +95,8 @@ axis_names <- function(x, name) {
 
 inform_degrees <- function(gp) {
   inform_fastlmm("gp_degrees", paste0(
-    "the coordinates of ", gp$name, " are longitudes and latitudes: distances and the length scale are in degrees, of which those from east to west shorten towards the poles; ",
-    "transform them to a plane first, as by sf::st_transform(), where that matters"
+    "the coordinates of ", gp$name, " are longitudes and latitudes: distances and the length scale are in degrees, whose length from east to west decreases towards the poles; ",
+    "if that matters, transform them to a plane first, for example by sf::st_transform()"
   ))
 }
 

@@ -26,7 +26,7 @@ is_gp_fit <- function(fit) inherits(fit, "fastlmm_gp")
 
 check_gp_random <- function(parts, K) {
   if (!is.null(K) && length(parts$random) == 0) {
-    abort_gp_term(parts$gp$term, "beside K needs a term that says whose kernel K is, as (1 | id)")
+    abort_gp_term(parts$gp$term, "with K needs a term that says to which ids K belongs, such as (1 | id)")
   }
 }
 
@@ -247,14 +247,14 @@ report_gp <- function(fit) {
 
 inform_gp_floor <- function(fit) {
   inform_fastlmm("boundary", paste0(
-    "boundary fit: ", fit$gp$name, " explains all that X leaves, and less noise than sigma2_e = ", format(fit$sigma2_e, digits = 3), " cannot be told at the condition of the ",
-    "kernel. The fit goes through the data to that accuracy; its residual variance is an upper bound"
+    "boundary fit: ", fit$gp$name, " explains all variance that X leaves, and a residual variance below sigma2_e = ", format(fit$sigma2_e, digits = 3), " cannot be determined at the condition number of the ",
+    "kernel. The fit interpolates the data to that accuracy; its residual variance is an upper bound"
   ), boundary = "delta at its floor")
 }
 
 inform_gp_nothing <- function(fit) {
   inform_fastlmm("boundary", paste0(
-    "boundary fit, h2 = 0: ", fit$gp$name, " explains nothing of what X leaves. The fit is valid: coefficients and residual variance are those of lm(), and the length ",
+    "boundary fit, h2 = 0: ", fit$gp$name, " explains no variance. The fit is valid: coefficients and residual variance are those of lm(), and the length ",
     "scale is arbitrary"
   ), boundary = "h2 = 0")
 }
@@ -262,8 +262,8 @@ inform_gp_nothing <- function(fit) {
 # Data that are rougher than the kernel, or much smoother and many, tell it of frequencies beyond any basis of this size
 inform_gp_limited <- function(fit) {
   inform_fastlmm("gp_range", paste0(
-    if (is.null(fit$gp$lengthscale)) "the length scale of " else "the fit of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on how many Fourier functions there ",
-    "are (", fit$gp$size, "), and `size`, the number of rows or the time that a search may take allows no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov,
+    if (is.null(fit$gp$lengthscale)) "the length scale of " else "the fit of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on the number of Fourier functions ",
+    "(", fit$gp$size, "), and `size`, the number of rows or the time limit of the search allow no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov,
     "\". Take another `cov`, or a larger `size`"
   ))
 }
@@ -271,9 +271,9 @@ inform_gp_limited <- function(fit) {
 inform_gp_end <- function(fit) {
   long <- gp_is_long(fit)
   inform_fastlmm("gp_range", paste0(
-    "the length scale of ", fit$gp$name, " lies at the ", if (long) "long" else "short", " end of the range that was searched, ", format(fit$lengthscale[[1]], digits = 4),
-    ": one beyond it fits the data as well, or better; ",
-    if (long) "over so long a scale the process is a trend: put the trend into the formula, or give a wider `range` to look there" else "give a wider `range` to look there"
+    "the length scale of ", fit$gp$name, " lies at the ", if (long) "long" else "short", " end of the range searched, ", format(fit$lengthscale[[1]], digits = 4),
+    ": a value beyond it fits the data as well, or better; ",
+    if (long) "over such a long scale the process is a trend: include the trend in the formula, or give a wider `range`" else "give a wider `range`"
   ))
 }
 

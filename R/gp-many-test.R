@@ -110,7 +110,7 @@ warn_few_values <- function(fit) {
   if (length(few) == 0) return(invisible())
   warn_fastlmm("few_values", paste0(
     format(length(few), big.mark = ","), " of ", counted(length(fit$logLik), "response"), " have fewer than ", few_values, " distinct values, and one of these in more than ", 100 * (1 - few_cells),
-    " % of the rows: ", first_names(few), ". Their p-values, which rest on normal residuals, are too small; use anova(fit, test = \"permutation\"), with min.cells to leave out those that cannot tell"
+    " % of the rows: ", first_names(few), ". Their p-values, which assume normal residuals, are too small; use anova(fit, test = \"permutation\"), with min.cells to leave out uninformative ones"
   ), responses = few)
 }
 

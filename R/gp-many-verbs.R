@@ -159,7 +159,7 @@ residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "wo
 #' @export
 ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)
-  if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
+  if (condVar) abort_fastlmm("no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   wanted_groups(structure(list(structure(gp_many_own(object), dimnames = dimnames(object$y))), names = object$gp$name), whichel)
 }
 
@@ -185,5 +185,5 @@ simulate.fastlmm_gp_mlm <- function(object, nsim = 1, seed = NULL, re.form = NA,
 #' @export
 #' @exportS3Method lme4::refit fastlmm_gp_mlm
 refit.fastlmm_gp_mlm <- function(object, newresp = NULL, ...) {
-  abort_fastlmm("refit", "refit() is not offered for many responses with a gp() term; call fastlmm_fit() with the new responses")
+  abort_fastlmm("refit", "refit() is not available for many responses with a gp() term; call fastlmm_fit() with the new responses")
 }

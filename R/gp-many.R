@@ -168,7 +168,7 @@ inform_gp_ends <- function(fit) {
   for (end in c("short", "long")) {
     at <- which(fit$at_end == end & fit$statistic > qchisq(0.95, 1))
     if (length(at) > 0) inform_fastlmm("gp_range", sprintf(
-      "the length scale of %s lies at the %s end of what was looked at, %s: %s. %s", counted(length(at), "response"), end,
+      "the length scale of %s lies at the %s end of the range searched, %s: %s. %s", counted(length(at), "response"), end,
       format(gp$looked_at[if (end == "short") 1 else 2], digits = 4), first_names(names(at)), gp_end_advice(fit, end)
     ))
   }
@@ -181,14 +181,14 @@ inform_gp_unseen <- function(fit) {
   apart <- prod((gp$box[2, ] - gp$box[1, ]) / nrow(fit$y)^(1 / ncol(gp$box)))^(1 / ncol(gp$box))
   if (gp$looked_at[1] <= apart) return(invisible())
   inform_fastlmm("gp_unseen", sprintf(
-    "length scales from %s on were looked at: a shorter one takes more than %d basis functions, and a process over it is not seen. Places are about %s apart; basis = \"exact\" looks down to that, in time that grows with the cube of the rows, %d",
+    "length scales from %s upwards were searched: a shorter one needs more than %d basis functions, and a process on that scale is not detected. Places are about %s apart; basis = \"exact\" searches down to that, in time proportional to the cube of the number of rows, %d",
     format(gp$looked_at[1], digits = 4), max(gp$size, min(2000, nrow(fit$y) %/% 2)), format(apart, digits = 3), nrow(fit$y)
   ), from = gp$looked_at[1])
 }
 
 gp_end_advice <- function(fit, end) {
-  if (end == "long") return("Over so long a scale a process is a trend: put the trend into the formula, or look farther by gp(range =)")
-  if (fit$gp$route == "exact") "Look farther by gp(range =)" else "Look farther by gp(range =, size =), or with basis = \"exact\""
+  if (end == "long") return("Over such a long scale a process is a trend: include the trend in the formula, or widen the search by gp(range =)")
+  if (fit$gp$route == "exact") "Widen the search by gp(range =)" else "Look farther by gp(range =, size =), or with basis = \"exact\""
 }
 
 # ---- what there is --------------------------------------------------------------------------------------

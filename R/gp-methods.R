@@ -124,7 +124,7 @@ check_in_box <- function(fit, coordinates) {
   if (!any(out)) return(invisible())
   abort_fastlmm("outside_box", paste0(
     "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ", rows_at(out, if (is.null(rownames(coordinates))) seq_along(out) else rownames(coordinates)),
-    "; fit with gp(..., lower =, upper =), a box that holds all targets, or with basis = \"exact\""
+    "; fit with gp(..., lower =, upper =), a box that contains all targets, or with basis = \"exact\""
   ), rows = which(out))
 }
 
@@ -194,7 +194,7 @@ gp_variance <- function(fit, targets) {
   if (targets$population) return(quadratic(targets$X, fit$vcov))
   process <- fit$random[[1]]$kernel
   if (is_joint_gp(fit)) return(joint_variance(fit, targets))
-  if (!targets$all) abort_fastlmm("re_form", "standard errors of some of the random effects are offered by basis = \"exact\" only")
+  if (!targets$all) abort_fastlmm("re_form", "standard errors of a subset of the random effects are available with basis = \"exact\" only")
   if (process$route == "exact") return(exact_variance(fit, targets))
   X <- matrix(0, nrow(targets$X), length(fit$coefficients))
   X[, fit$kept] <- targets$X
@@ -237,7 +237,7 @@ process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, pr
 #' @export
 ranef.fastlmm_gp <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)
-  if (condVar) abort_fastlmm("no_variances", "conditional variances are not offered for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
+  if (condVar) abort_fastlmm("no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
   check_has_rows(object, "ranef()")
   effects <- c(structure(list(process_effects(object)), names = object$gp$name), other_effects(object))
   effects <- wanted_groups(effects, whichel)

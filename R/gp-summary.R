@@ -29,14 +29,14 @@ gp_end_note <- function(fit) {
   if (!isTRUE(fit$optimum$at_end) || !isTRUE(fit$h2[[1]] > 0)) return(NULL)
   long <- gp_is_long(fit)
   paste0(
-    "The length scale is at the ", if (long) "long" else "short", " end of the range that was searched: ", if (long) "put the trend into the formula, or ",
+    "The length scale is at the ", if (long) "long" else "short", " end of the range searched: ", if (long) "include the trend in the formula, or ",
     "give gp() a wider `range`."
   )
 }
 
 gp_limited_note <- function(fit) {
   if (!isTRUE(fit$optimum$limited)) return(NULL)
-  paste0("The length scale still depends on how many Fourier functions there are (", fit$gp$size, "), which are as many as may be.")
+  paste0("The length scale still depends on the number of Fourier functions (", fit$gp$size, "), which is at its maximum.")
 }
 
 # What the basis leaves out of the likelihood, where it is felt

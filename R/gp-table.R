@@ -40,7 +40,7 @@ gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ar
   cov <- one_of(cov, gp_kernels, covariance_habits)
   ard <- read_flag(ard, "ard")
   sound <- is.numeric(lengthscale) && length(lengthscale) == 2 && all(is.finite(lengthscale) & lengthscale > 0) && lengthscale[1] < lengthscale[2]
-  if (!sound) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shortest and the longest that will be asked for"))
+  if (!sound) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shortest and the longest to be searched"))
   d <- length(lower)
   check_basis_box(lower, upper)
   term <- quote(gp_basis())
@@ -75,7 +75,7 @@ gp_accumulate <- function(formula, data, basis, weights = NULL, na.action = getO
   parts <- split_formula(formula, data, parent.frame())
   if (is.null(parts$gp)) abort_formula("formula has no gp() term")
   check_gp_random(parts, NULL)
-  refuse_correlated(parts$random, "gp() does not stand beside")
+  refuse_correlated(parts$random, "gp() cannot be combined with")
   extras <- Filter(Negate(is.null), list(weights = substitute(weights)))
   whole <- model_variables(parts, data, extras)
   frame <- drop_incomplete(whole, as_na_action(na.action))
@@ -263,5 +263,5 @@ fit_gp_table <- function(x, method, control, call) {
 # A fit of a table knows nothing of single rows.
 check_has_rows <- function(fit, what) {
   if (!is.null(fit$frame)) return(invisible())
-  abort_fastlmm("no_rows_kept", paste0(what, " needs the rows of the data, which a fit of a table from gp_accumulate() has not; give newdata to predict()"))
+  abort_fastlmm("no_rows_kept", paste0(what, " needs the rows of the data, which a fit of a table from gp_accumulate() does not have; give newdata to predict()"))
 }

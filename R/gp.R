@@ -119,7 +119,7 @@ find_gp <- function(e) {
 split_gp <- function(right, env, data = NULL) {
   terms <- find_gp(right)
   if (length(terms) == 0) return(NULL)
-  if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term; one is offered: put its coordinates together, or give one of them a kernel K")
+  if (length(terms) > 1) abort_gp_term(terms[[2]], "is a second gp() term, but only one is possible: combine their coordinates, or give one of them a kernel K")
   call <- match_gp(terms[[1]])
   unknown <- function(e) abort_gp_term(terms[[1]], paste("has a setting that cannot be evaluated where the formula was written:", conditionMessage(e)))
   settings <- lapply(as.list(call)[setdiff(names(call)[-1], "...")], evaluate_frame, env, explain = unknown)
@@ -135,7 +135,7 @@ match_gp <- function(term) {
   call <- tryCatch(match.call(gp, term, expand.dots = FALSE), error = said)
   coordinates <- as.list(call[["..."]])
   given <- names(coordinates)[nzchar(names(coordinates))]
-  if (length(given) > 0) abort_gp_term(term, paste0("has an argument ", quoted(given[1]), ", which gp() has not", gp_habit(given[1])))
+  if (length(given) > 0) abort_gp_term(term, paste0("has an argument ", quoted(given[1]), ", which gp() does not have", gp_habit(given[1])))
   constant <- Filter(function(e) !is.language(e), coordinates)
   if (length(constant) > 0) abort_gp_constant(term, constant[[1]])
   call

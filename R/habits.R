@@ -35,7 +35,7 @@ covariance_habit <- function(cov) {
 
 # By argument of gp(): what is offered in its place
 gp_habits <- c(
-  by = "a process for each level or slope is not offered: fit the levels apart, or give a term a kernel K", weights = "give weights = to the fitting function",
+  by = "a process for each level or slope is not available: fit the levels separately, or give a term a kernel K", weights = "give weights = to the fitting function",
   k = "the basis is chosen by tol and size", bs = "the kernel is cov =, the basis is basis =", kernel = "the kernel is cov =", model = "the kernel is cov =",
   kern = "the kernel is cov =", nugget = "the residual variance is the nugget", scale = "the length scale is lengthscale =", rho = "the length scale is lengthscale =",
   ls = "the length scale is lengthscale =", iso = "one length scale for each coordinate is ard = TRUE"
@@ -46,7 +46,7 @@ fit_habits <- local({
   kernel <- "the covariance between ids is K = list(id = matrix)"
   formula <- "random effects are terms of the formula, as (1 | id)"
   c(
-    family = "only normal responses are offered here; for others see slamglmm_fit(family =) or lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
+    family = "only normal responses are available here; for others see slamglmm_fit(family =) or lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
     corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel, random = formula, varFunc = "give weights =",
     correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)"
   )
@@ -56,9 +56,9 @@ fit_habits <- local({
 slam_habits <- local({
   threads <- "chains run on the threads of options(fastlmm.threads =), or in the processes of future::plan()"
   iter <- "iterations of each chain, warmup included, are iter ="
-  warmup <- "iterations that are left out are warmup ="
+  warmup <- "discarded iterations are warmup ="
   factors <- "the number of factors is n_factors ="
-  keep <- "what is stored is keep =, and see ranef() and predict()"
+  keep <- "keep = says what is stored; see ranef() and predict()"
   c(
     cores = threads, mc.cores = threads, ncores = threads, n_cores = threads, nParallel = threads, num_cores = threads, threads = threads, parallel = threads, nitt = iter, niter = iter, n.iter = iter, n_iter = iter,
     iterations = iter, samples = iter, burnin = warmup, burn = warmup, burn_in = warmup, nburn = warmup, n.burnin = warmup, transient = warmup, nchains = "chains =", n.chains = "chains =", nChains = "chains =", n_chains = "chains =",
@@ -70,17 +70,17 @@ slam_habits <- local({
 
 # Of any function
 argument_habits <- local({
-  search <- "not offered, since the whole range is searched; settings are control = fastlmm_control()"
+  search <- "not available, since the whole range is searched; settings are control = fastlmm_control()"
   bootstrap <- "a bootstrap is bootstrap(fit), and confint(fit, method = \"boot\")"
   c(
     REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "degrees of freedom are df = of summary() and confint(), ddf = of anova() and contest()",
     start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
-    newparams = "not offered: predictions are made at the estimates", terms = "not offered: re.form says which random effects are wanted",
+    newparams = "not available: predictions are made at the estimates", terms = "not available: use re.form to select random effects",
     use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
-    ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar", use.hessian = "not offered: the covariance is exact",
-    sigm = "not offered: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap, parallel = "threads are options(fastlmm.threads =)",
-    ncpus = "threads are options(fastlmm.threads =)", full = "not offered here; a fit of one response has it, as extract_fit() gives",
-    random.only = "not offered here", oldNames = "not offered here: the rows have the names of the parameters"
+    ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar", use.hessian = "not available: the covariance is exact",
+    sigm = "not available: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap, parallel = "threads are options(fastlmm.threads =)",
+    ncpus = "threads are options(fastlmm.threads =)", full = "not available here; use extract_fit() for a fit of one response",
+    random.only = "not offered here", oldNames = "not available here: the rows have the names of the parameters"
   )
 })
 

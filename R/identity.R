@@ -82,7 +82,7 @@ name_the_rows <- function(what) paste0("give data row names of their own, those 
 
 abort_automatic_rows <- function(names, what) {
   abort_row_names(paste0(
-    what, " is named ", first_names(names), " but data has automatic row names, which say nothing: ", name_the_rows(what), "; unname(", what,
+    what, " is named ", first_names(names), " but data has automatic row names, which are not informative: ", name_the_rows(what), "; unname(", what,
     ") if its rows are those of data, in their order"
   ))
 }
@@ -191,7 +191,7 @@ places_in_data <- function(data, fit) {
 
 abort_other_data <- function(fit, data, at) {
   abort_fastlmm("rows", paste0(
-    "data are not those of the fit: ", first_names(differing_columns(fit, data, at)), " differ in their rows; were they sorted or changed since? Give data = with the rows of the fit"
+    "data are not those of the fit: ", first_names(differing_columns(fit, data, at)), " differ in their rows; have they been sorted or changed? Give data = with the rows of the fit"
   ))
 }
 
@@ -312,11 +312,11 @@ abort_unmatched <- function(names, n, fit, columns) {
 abort_two_readings <- function(names, ways) {
   say <- c(ids = "ids of the random effect", rows = "row names of the data", order = "numbers that count the rows of the data")[ways]
   abort_row_names(paste0(
-    "row names of candidates, ", first_names(names), ", could be ", paste(say, collapse = " or "), ", which give different tests. For ids give them names that are no numbers, ",
+    "row names of candidates, ", first_names(names), ", could be ", paste(say, collapse = " or "), ", which give different tests. For ids give them names that are not numbers, ",
     "in data, K and candidates; for the rows of the data, in order, unname() the candidates, or give a formula"
   ))
 }
 
 inform_in_order <- function() {
-  inform_fastlmm("candidate_order", "candidates have no row names, or names that only count: their rows are taken to be those of the data, in order")
+  inform_fastlmm("candidate_order", "candidates have no row names, or only names 1 to n: their rows are taken to be those of the data, in order")
 }

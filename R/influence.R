@@ -180,7 +180,7 @@ autoplot.influence.fastlmm <- function(object, n = 5, ...) {
 #' @rdname influence.fastlmm
 #' @export
 print.influence.fastlmm <- function(x, ...) {
-  cat("Influence of ", counted(length(x$deleted), "deletion"), ", variances held. Largest Cook's distances, with changes of coefficients in standard errors:\n", sep = "")
+  cat("Influence of ", counted(length(x$deleted), "deletion"), ", variances held fixed. Largest Cook's distances, with changes of coefficients in standard errors:\n", sep = "")
   table <- as.data.frame(x)
   print(utils::head(table[order(-table$cooks.distance), ], 6), row.names = FALSE, digits = 3)
   invisible(x)

@@ -2,7 +2,7 @@
 
 check_kernel_square <- function(K) {
   if (nrow(K) == ncol(K) && nrow(K) > 0) return(invisible())
-  markers <- if (nrow(K) > 0) "; markers, a row an id, are given as kernel_lowrank(W)" else ""
+  markers <- if (nrow(K) > 0) "; give markers, with a row for each id, as kernel_lowrank(W)" else ""
   abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d%s", nrow(K), ncol(K), markers))
 }
 
@@ -38,14 +38,14 @@ settled_kernel <- function(K, ids, facts) {
 inform_averaged <- function(K, ids, facts) {
   at <- facts$asymmetry_at
   inform_fastlmm("kernel_averaged", paste0(
-    "K is symmetric only up to a relative difference of ", format(facts$asymmetry, digits = 2), ", at ", cell_name(ids, at), ", as a matrix from a file may be: ",
+    "K is symmetric only up to a relative difference of ", format(facts$asymmetry, digits = 2), ", at ", cell_name(ids, at), ", as may happen to a matrix read from a file: ",
     "the mean of K and t(K) is used"
   ), asymmetry = facts$asymmetry)
 }
 
 inform_set_to_zero <- function(min, max) {
   inform_fastlmm("kernel_negative", paste0(
-    "K has negative eigenvalues, the smallest ", format(min, digits = 3), " against ", format(max, digits = 3), " of the largest, as a matrix from a file may have: they are set to zero"
+    "K has negative eigenvalues, the smallest ", format(min, digits = 3), " against ", format(max, digits = 3), " of the largest, as may happen to a matrix read from a file: they are set to zero"
   ), min_eigen = min, max_eigen = max)
 }
 
@@ -132,7 +132,7 @@ abort_kernel_entry_rows <- function(what) {
 # ---- the class ----------------------------------------------------------------------------------------
 
 abort_dist <- function() {
-  abort_fastlmm("kernel_class", "K is a distance (class dist), not a covariance: turn it into one first, as in K = exp(-as.matrix(d) / range)")
+  abort_fastlmm("kernel_class", "K is a distance matrix (class dist), not a covariance: convert it first, as in K = exp(-as.matrix(d) / range)")
 }
 
 abort_kernel_columns <- function(bad) {
@@ -202,7 +202,7 @@ abort_kernel_asymmetric <- function(K, ids, facts) {
     "kernel_asymmetric",
     paste0(
       "K is not symmetric: ", cell_name(ids, at), " = ", format(K[at[1], at[2]]), " but ", cell_name(ids, rev(at)), " = ", format(K[at[2], at[1]]),
-      ", relative difference ", format(facts$asymmetry, digits = 3), "; mend it, or use (K + t(K)) / 2 if the difference does not matter"
+      ", relative difference ", format(facts$asymmetry, digits = 3), "; correct it, or use (K + t(K)) / 2 if the difference does not matter"
     ),
     asymmetry = facts$asymmetry
   )
@@ -212,7 +212,7 @@ abort_kernel_not_positive <- function(K, ids, facts) {
   abort_fastlmm(
     "kernel_not_positive",
     paste0(
-      "K is not positive semidefinite, so it is no covariance: smallest eigenvalue ", format(facts$min_eigen, digits = 4), ", largest ",
+      "K is not positive semidefinite, so it is not a covariance matrix: smallest eigenvalue ", format(facts$min_eigen, digits = 4), ", largest ",
       format(facts$max_eigen, digits = 4), indefinite_reason(K, ids),
       "; use Matrix::nearPD(K), or raise fastlmm_control(tolerance =) if it is rounding"
     ),

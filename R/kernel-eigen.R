@@ -96,7 +96,7 @@ fits_decomposition <- function(model) {
 inform_decomposed_anew <- function(model) {
   if (!is_eigen(model$random[[1]]$kernel) || fits_decomposition(model)) return(invisible())
   inform_fastlmm("decomposed_anew", paste(
-    "the decomposition of K cannot be reused, since ids are repeated or missing in the data or there are weights or slopes: the fit makes its own"
+    "the decomposition of K cannot be reused, since ids are repeated or missing in the data or there are weights or slopes: the kernel is decomposed again"
   ))
 }
 
@@ -107,7 +107,7 @@ check_decomposition <- function(E) {
     abort_eigen("must be a list of numeric values and a matrix of vectors, as eigen() and fastlmm_decompose() give it")
   }
   if (length(E$values) == 0 || length(E$values) != ncol(E$vectors)) {
-    abort_eigen(sprintf("has %s and %s; there must be one value a vector", counted(length(E$values), "value"), counted(ncol(E$vectors), "vector")))
+    abort_eigen(sprintf("has %s and %s; there must be one value for each vector", counted(length(E$values), "value"), counted(ncol(E$vectors), "vector")))
   }
   if (!all(is.finite(E$values)) || !all(is.finite(E$vectors))) abort_eigen("has values or vectors that are not finite")
   if (is.null(rownames(E$vectors))) abort_eigen("has vectors without row names, and ids are matched by name: set rownames(E$vectors) to the ids")
@@ -119,7 +119,7 @@ check_eigenvalues <- function(values) {
   largest <- max(values)
   if (largest <= 0) abort_eigen("has no positive eigenvalue: there is no random effect; leave it out and use lm()")
   if (min(values) < -1e-6 * largest) {
-    abort_eigen(paste0("has a negative eigenvalue, ", format(min(values), digits = 4), ", so it is of no covariance; the largest is ", format(largest, digits = 4)))
+    abort_eigen(paste0("has a negative eigenvalue, ", format(min(values), digits = 4), ", so it is not that of a covariance; the largest is ", format(largest, digits = 4)))
   }
   if (min(values) < -10 * length(values) * .Machine$double.eps * largest) inform_set_to_zero(min(values), largest)
 }

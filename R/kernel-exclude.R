@@ -65,8 +65,8 @@ excluded_columns <- function(set, W) {
   at <- if (is.character(set)) match(set, colnames(W)) else if (is.logical(set)) which(set) else match(set, seq_len(ncol(W)))
   if (anyNA(at)) abort_exclude(paste0("was asked for columns that W does not have: ", first_names(set[is.na(at)]), "; it has ", counted(ncol(W), "column")))
   at <- unique(at)
-  if (length(at) == 0) abort_exclude("needs at least one column to take out")
-  if (length(at) == ncol(W)) abort_exclude("cannot take out all columns: there would be no random effect; use lm()")
+  if (length(at) == 0) abort_exclude("needs at least one column to remove")
+  if (length(at) == ncol(W)) abort_exclude("cannot remove all columns: there would be no random effect; use lm()")
   at
 }
 

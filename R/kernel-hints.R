@@ -51,7 +51,7 @@ rule_hint <- function(missing, ids) {
 # `columns`: names of the columns of a factor or of candidates, which have a row an id
 transposed_hint <- function(missing, columns, what) {
   if (is.null(columns) || mean(missing %in% full_numbers(columns)) <= 0.5) return("")
-  paste0("the ids are names of its columns, but ", what, " has a row an id: give t(", what, ")")
+  paste0("the ids are names of its columns, but ", what, " has a row for each id: give t(", what, ")")
 }
 
 id_hint <- function(missing, ids, levels, term, columns = NULL) {
@@ -87,7 +87,7 @@ warn_inverse <- function(K) {
   if (negative < 0.2 * sum(variance) || negative < 2 * sum(part[part > 0])) return(invisible())
   if (sum(variance) + sum(part) > 0.75 * sum(variance)) return(invisible())
   warn_fastlmm("inverse_kernel", paste0(
-    "K looks like the inverse of a relationship matrix: most of its values outside of the diagonal are zero, most of the others negative, and its rows sum to little. K must be the covariance ",
+    "K looks like the inverse of a relationship matrix: most of its off-diagonal values are zero, most of the others negative, and its row sums are small. K must be the covariance ",
     "itself: give kernel_precision(K) if it is an inverse"
   ))
 }

@@ -41,7 +41,7 @@ kernel_pedigree <- function(id, sire, dam, unknown = NULL, sexes = TRUE) {
   found <- call_rust(ffi_pedigree, pedigree$sire, pedigree$dam)
   if (!is.null(found$members)) abort_pedigree("are their own ancestors, each an offspring of the next", pedigree$id[found$members])
   fixed <- found$sampling < 1e-8
-  if (any(fixed)) abort_pedigree("have parents that are wholly inbred, so that they have no variance of their own; treat each line as one animal", pedigree$id[fixed])
+  if (any(fixed)) abort_pedigree("have completely inbred parents, so that their Mendelian sampling variance is zero; treat each line as one animal", pedigree$id[fixed])
   names(found$inbreeding) <- pedigree$id
   new_precision(pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", added = setdiff(pedigree$id, full_numbers(as.character(id))), inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam])
 }
@@ -65,7 +65,7 @@ animal_names <- function(x, name) {
 
 check_sexes <- function(pedigree) {
   both <- intersect(stats::na.omit(pedigree$sire), stats::na.omit(pedigree$dam))
-  if (length(both) > 0) abort_pedigree("stand among sires and among dams; name it in unknown = if it is a code, or write sexes = FALSE where that can be", pedigree$id[both])
+  if (length(both) > 0) abort_pedigree("are listed both as sire and as dam; name it in unknown = if it is a code, or use sexes = FALSE if that is possible", pedigree$id[both])
 }
 
 # T^-1' D^-1 T^-1, T^-1 with -1/2 at the parents of each animal
@@ -86,7 +86,7 @@ abort_pedigree <- function(why, animals) abort_fastlmm("pedigree", paste0("the p
 inbreeding <- function(x, ...) UseMethod("inbreeding")
 
 #' @export
-inbreeding.default <- function(x, ...) abort_fastlmm("pedigree", paste("inbreeding() is of kernel_pedigree(), not of an object of class", class(x)[1]))
+inbreeding.default <- function(x, ...) abort_fastlmm("pedigree", paste("inbreeding() takes a pedigree by kernel_pedigree(), not an object of class", class(x)[1]))
 
 #' @rdname kernel_pedigree
 #' @export

@@ -88,7 +88,7 @@ smallest_pivot <- function(P) {
 
 abort_not_definite <- function(id, ratio) {
   abort_precision("kernel_not_positive", paste0(
-    "is not positive definite: the smallest pivot, of ", quoted(id), ", is ", format(ratio, digits = 3), " of its diagonal entry; add a little to the diagonal, or leave out what other ids determine"
+    "is not positive definite: the smallest pivot, of ", quoted(id), ", is ", format(ratio, digits = 3), " of its diagonal entry; add a small constant to the diagonal, or leave out ids that others determine"
   ))
 }
 

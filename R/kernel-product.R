@@ -191,8 +191,8 @@ extend_product <- function(random, id, K = NULL) {
   if (is.null(K) && is.null(random$product)) return(random)
   new <- setdiff(id, c(random$ids, NA))
   if (is.null(K) && (length(new) == 0 || is_precision(random$kernel))) return(random)
-  if (is_precision(random$kernel)) abort_cross_kernel(paste0("the fit knows all combinations of the ids of its kernels, of which it keeps the inverse, and takes no others: fit ", quoted(random$name), " with a kernel that has these ids, too"))
-  if (!is.matrix(random$kernel)) abort_cross_kernel("K is a product, but the kernel of the fit is no matrix: give what it was fitted with")
+  if (is_precision(random$kernel)) abort_cross_kernel(paste0("the fit predicts all combinations of the ids of its kernels, but no others: fit ", quoted(random$name), " with a kernel that has these ids, too"))
+  if (!is.matrix(random$kernel)) abort_cross_kernel("K is a product, but the kernel of the fit is not a matrix: give the kernel with which it was fitted")
   parts <- forget_levels(term_parts(if (is.null(K)) random$product else K, random$expr))
   names <- split_levels(c(random$ids, new), parts)
   old <- seq_along(random$ids)
@@ -231,7 +231,7 @@ check_product_ids <- function(names, parts, levels, term) {
     if (length(missing) > 0) naming_kernel(term_name(term), abort_ids_missing(missing, length(asked), known, asked, list(group = leaves[[k]])))
   }
   bad <- levels[rowSums(is.na(names)) > 0]
-  if (length(bad) > 0) abort_fastlmm("ids_missing", paste0("levels of ", quoted(term_name(term)), " are no combinations of ids of the kernels: ", first_names(bad)), ids = bad)
+  if (length(bad) > 0) abort_fastlmm("ids_missing", paste0("levels of ", quoted(term_name(term)), " are not combinations of ids of the kernels: ", first_names(bad)), ids = bad)
 }
 
 # A product made on another scale, or of other kernels, would give wrong predictions without a sign of it.

@@ -67,7 +67,7 @@ node_labels <- function(phylo) {
   twice <- unique(inner[duplicated(c(phylo$tip.label, inner))[-seq_along(phylo$tip.label)]])
   if (length(twice) == 0) return(c(phylo$tip.label, inner))
   # support values of branches are no names
-  if (any(twice %in% given & grepl("[[:alpha:]]", twice))) inform_fastlmm("node_labels", paste0("labels of inner nodes stand twice in the tree, or are those of tips: ", first_names(twice), "; all inner nodes go by their numbers, as node", length(phylo$tip.label) + 1))
+  if (any(twice %in% given & grepl("[[:alpha:]]", twice))) inform_fastlmm("node_labels", paste0("labels of inner nodes are duplicated, or are those of tips: ", first_names(twice), "; all inner nodes are named by their numbers, such as node", length(phylo$tip.label) + 1))
   inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
   while (any(inner %in% phylo$tip.label)) inner <- paste0("inner.", inner)
   c(phylo$tip.label, inner)
@@ -98,7 +98,7 @@ merged_nodes <- function(phylo, root) {
   for (edge in from_the_root(phylo, root)) if (phylo$edge.length[edge] == 0) node[phylo$edge[edge, 2]] <- node[phylo$edge[edge, 1]]
   tips <- seq_along(phylo$tip.label)
   same <- tips[node[tips] == node[root] | duplicated(node[tips]) | duplicated(node[tips], fromLast = TRUE)]
-  if (length(same) > 0) abort_tree(paste0("has tips at the same place as another tip or the root: ", first_names(phylo$tip.label[same]), "; keep one of them, or give their branches a length"), phylo$tip.label[same])
+  if (length(same) > 0) abort_tree(paste0("has tips at the same position as another tip or the root: ", first_names(phylo$tip.label[same]), "; keep one of them, or give their branches a length"), phylo$tip.label[same])
   of_tip <- tips[node[tips] != tips]
   for (tip in of_tip) node[node == node[tip]] <- tip
   node
@@ -114,7 +114,7 @@ check_tree <- function(phylo) {
   if (any(bad)) abort_tree(paste("has", counted(sum(bad), "branch", "branches"), "without a length or with a negative one"))
   twice <- unique(phylo$tip.label[duplicated(phylo$tip.label)])
   if (length(twice) > 0) abort_tree(paste0("has tips of the same name: ", first_names(twice)), twice)
-  if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is no tree with one root: a node has two parents or none")
+  if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is not a tree with one root: a node has two parents or none")
   check_nodes(phylo)
   if (sum(length) == 0) abort_tree("has no branch with a length")
   check_rooted(phylo)

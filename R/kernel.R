@@ -54,7 +54,7 @@ one_random <- function(term, K, design, control, part = NULL, ids = levels(term$
 
 # K or its synonym
 one_kernel <- function(K, relmat) {
-  if (!is.null(K) && !is.null(relmat)) abort_fastlmm("two_kernels", "both K and relmat are given; they mean the same, give one")
+  if (!is.null(K) && !is.null(relmat)) abort_fastlmm("two_kernels", "both K and relmat are given; they are synonyms, give one")
   if (is.null(K)) relmat else K
 }
 

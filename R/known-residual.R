@@ -70,7 +70,7 @@ test_heterogeneity <- function(fit, test = c("Q", "LRT")) {
 check_heterogeneity <- function(fit) {
   if (inherits(fit, "fastlmm_mlm")) abort_one_by_one("test_heterogeneity")
   if (!inherits(fit, "fastlmm")) abort_fastlmm("not_a_fit", paste("test_heterogeneity() needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
-  if (is.null(fit$given)) abort_fastlmm("heterogeneity", "the test is of variances beyond known ones: give them to fastlmm_fit() as weights = 1 / vi, sigma2_e = 1; test_variance() tests a variance beside an estimated one")
+  if (is.null(fit$given)) abort_fastlmm("heterogeneity", "the test needs known sampling variances: give them to fastlmm_fit() as weights = 1 / vi, sigma2_e = 1; test_variance() tests a variance beside an estimated one")
 }
 
 # The sum of squares and the log-likelihood of the model without random effects

@@ -27,7 +27,7 @@ open_markers <- function(M) {
 frame_markers <- function(M) {
   M <- plain_numbers(M)
   bad <- names(M)[!vapply(M, function(x) (is.numeric(x) || is.logical(x)) && is.null(dim(x)), NA)]
-  if (length(bad) > 0) abort_markers(paste0("needs columns of numbers, and these are none: ", first_names(bad), "; put ids in row names, and markers only in M"))
+  if (length(bad) > 0) abort_markers(paste0("needs numeric columns, which these are not: ", first_names(bad), "; put ids in row names, and markers only in M"))
   if (has_row_names(M)) as.matrix(M) else unname_rows(as.matrix(M))
 }
 
@@ -44,7 +44,7 @@ read_markers <- function(source, j, rule) {
 genotype_hint <- function(block) {
   codes <- unique(as.vector(block[!is.na(block)]))
   if (all(codes %in% -1:1)) return("; codes -1, 0, 1 become genotypes by M + 1")
-  "; for columns that are no genotypes choose method = \"centred\" or \"scaled\", and missing values are NA"
+  "; for columns that are not genotypes choose method = \"centred\" or \"scaled\", and missing values are NA"
 }
 
 # ---- chromosomes ------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ marker_chromosomes <- function(loco, source) {
   if (is.null(loco) || identical(loco, FALSE)) return(NULL)
   m <- length(source$names)
   if (identical(loco, TRUE) && m > 1) {
-    if (is.null(source$chr)) abort_loco("is TRUE, but only PLINK files tell chromosomes: give the chromosome of each marker")
+    if (is.null(source$chr)) abort_loco("is TRUE, but only PLINK files contain chromosomes: give the chromosome of each marker")
     loco <- source$chr
   }
   if (!is.atomic(loco) || !is.null(dim(loco)) || length(loco) != m) abort_loco(sprintf("must be the chromosome of each marker: %d, not %s of length %d", m, class(loco)[1], length(loco)))
@@ -79,7 +79,7 @@ abort_loco <- function(message) abort_fastlmm("loco", paste("loco", message))
 # ---- what is refused --------------------------------------------------------------------------------------
 
 check_maf <- function(maf, method) {
-  if (!is.numeric(maf) || is.object(maf) || length(maf) != 1 || !isTRUE(maf >= 0 && maf < 0.5)) abort_fastlmm("maf", paste0("maf, the smallest frequency of the rarer allele, must be one number from 0 to below 0.5, not ", code_text(maf)))
+  if (!is.numeric(maf) || is.object(maf) || length(maf) != 1 || !isTRUE(maf >= 0 && maf < 0.5)) abort_fastlmm("maf", paste0("maf, the smallest minor allele frequency, must be one number from 0 to below 0.5, not ", code_text(maf)))
   if (maf > 0 && method %in% c("centred", "scaled")) abort_fastlmm("maf", paste0("maf is for genotypes, and method ", quoted(method), " is for other columns: leave maf out, or choose \"vanraden1\" or \"vanraden2\""))
 }
 
@@ -96,7 +96,7 @@ check_whole <- function(whole, source, rule) {
   }
   empty <- whole$observed == 0
   if (any(empty)) abort_markers(paste0("got ", counted(sum(empty), "id"), " without any value: ", first_names(source$ids[empty]), "; leave them out"))
-  if (!is.finite(whole$scale) || whole$scale < .Machine$double.xmin || !all(is.finite(diag(whole$cross)))) abort_markers("got values whose squares are beyond what double precision holds: multiply M by another unit")
+  if (!is.finite(whole$scale) || whole$scale < .Machine$double.xmin || !all(is.finite(diag(whole$cross)))) abort_markers("got values whose squares exceed double precision: rescale M")
 }
 
 abort_markers <- function(message) abort_fastlmm("markers", paste("kernel_markers()", message))

@@ -218,7 +218,7 @@ weights.fastlmm_mlm <- function(object, type = c("prior", "working"), ...) {
 #' @export
 confint.fastlmm_mlm <- function(object, parm = NULL, level = 0.95, method = "Wald", ...) {
   check_arguments(...)
-  if (!identical(method, "Wald")) abort_fastlmm("method", "intervals of many responses are method = \"Wald\"; use extract_fit() for the profile of one")
+  if (!identical(method, "Wald")) abort_fastlmm("method", "intervals of many responses need method = \"Wald\"; use extract_fit() for the profile of one")
   terms <- rownames(object$coefficients)
   known <- c("h2", "delta"[is.vector(object$delta)], terms)
   if (length(parm) == 0) parm <- c("h2", terms)

@@ -136,7 +136,7 @@ effects_at <- function(random, alpha, rows) {
 
 check_effects <- function(fit) {
   if (!is.null(fit$random[[1]]$alpha)) return(invisible())
-  abort_fastlmm("no_effects", "the fit was asked for without random effects, fastlmm_control(effects = FALSE); fit with effects = TRUE, or use extract_fit() for one response")
+  abort_fastlmm("no_effects", "the fit was made without random effects, fastlmm_control(effects = FALSE); fit with effects = TRUE, or use extract_fit() for one response")
 }
 
 # ---- the rows of the fit ------------------------------------------------------------------------------

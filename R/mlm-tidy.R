@@ -45,8 +45,8 @@ glance.fastlmm_mlm <- function(x, ...) {
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-augment.fastlmm_mlm <- function(x, ...) abort_one_by_one("augment", "fitted() and residuals() are of all")
+augment.fastlmm_mlm <- function(x, ...) abort_one_by_one("augment", "fitted() and residuals() are available for all")
 
 #' @rdname summary.fastlmm_mlm
 #' @export
-profile.fastlmm_mlm <- function(fitted, ...) abort_one_by_one("profile", "confint() has intervals of all")
+profile.fastlmm_mlm <- function(fitted, ...) abort_one_by_one("profile", "confint() gives intervals for all")

@@ -3,7 +3,7 @@
 #' @exportS3Method emmeans::recover_data fastlmm
 #' @noRd
 recover_data.fastlmm <- function(object, data = NULL, ...) {
-  if (is.null(object$frame)) return("emmeans() needs the rows of the data, and a fit of a table has none")
+  if (is.null(object$frame)) return("emmeans() needs the rows of the data, which a fit of a table does not have")
   # the response tells of its transformation, also where the formula was given by a name
   call <- replace(object$call, "formula", list(formula(object)))
   emmeans::recover_data(call, stats::delete.response(terms(object)), object$na.action, data = data, frame = model.frame(object), ...)
@@ -12,7 +12,7 @@ recover_data.fastlmm <- function(object, data = NULL, ...) {
 # A text is the message of the error that emmeans raises.
 #' @exportS3Method emmeans::recover_data fastlmm_mlm
 #' @noRd
-recover_data.fastlmm_mlm <- function(object, ...) "emmeans() is of one response; use extract_fit() for one of many"
+recover_data.fastlmm_mlm <- function(object, ...) "emmeans() is for one response; use extract_fit() for one of many"
 
 #' @exportS3Method emmeans::emm_basis fastlmm
 #' @noRd

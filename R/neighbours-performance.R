@@ -92,9 +92,9 @@ model_performance.fastlmm_mlm <- function(model, ...) abort_one_by_one("model_pe
 #' @exportS3Method parameters::model_parameters fastlmm
 #' @noRd
 model_parameters.fastlmm <- function(model, ci = 0.95, ci_method = NULL, effects = "fixed", bootstrap = FALSE, standardize = NULL, vcov = NULL, vcov_args = NULL, ...) {
-  if (!identical(effects, "fixed")) abort_fastlmm("argument", "model_parameters() of these fits is of the fixed effects; tidy(fit) has the variances, too")
-  if (!isFALSE(bootstrap)) abort_fastlmm("argument", "bootstrap intervals are ci_method = \"boot\", with iterations =; estimates are those of the fit")
-  if (!is.null(standardize)) abort_fastlmm("argument", "standardized coefficients are not offered: fit scaled variables, as scale(x)")
+  if (!identical(effects, "fixed")) abort_fastlmm("argument", "model_parameters() of these fits gives the fixed effects only; tidy(fit) also has the variances")
+  if (!isFALSE(bootstrap)) abort_fastlmm("argument", "for bootstrap intervals use ci_method = \"boot\", with iterations =; estimates are those of the fit")
+  if (!is.null(standardize)) abort_fastlmm("argument", "standardized coefficients are not available: fit scaled variables, such as scale(x)")
   if (is.null(ci_method)) ci_method <- "wald"
   check_estimate_method(model, ci_method)
   V <- asked_vcov(model, vcov, vcov_args, ci_method, list(...))
@@ -130,7 +130,7 @@ method_table <- function(fit, method, given = NULL) {
   V <- asked_vcov(fit, given$vcov, given$vcov_args, method, given)
   if (method %in% c("kr", "kenward", "kenward-roger")) return(test_table(fit, "kenward-roger"))
   if (method == "satterthwaite") return(test_table(fit, method))
-  if (!method %in% estimate_methods) abort_fastlmm("method", paste0("degrees of freedom and intervals are not offered by \"", method, "\"; write one of \"wald\", \"residual\", \"profile\", \"boot\", \"satterthwaite\", \"kenward\""))
+  if (!method %in% estimate_methods) abort_fastlmm("method", paste0("degrees of freedom and intervals are not available by \"", method, "\"; write one of \"wald\", \"residual\", \"profile\", \"boot\", \"satterthwaite\", \"kenward\""))
   table <- estimate_table(fit)
   if (!is.null(V)) {
     table[, "Std. Error"] <- sqrt(pmax(diag(V), 0))

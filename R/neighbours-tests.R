@@ -5,7 +5,7 @@
 Anova.fastlmm <- function(mod, type = c("II", "III", 2, 3), test.statistic = "Chisq", vcov. = NULL, ...) {
   if (!identical(test.statistic, "Chisq")) {
     number <- if (as.character(type[1]) %in% c("III", "3")) 3 else 2
-    abort_anova(sprintf("Anova() of these fits has Wald chi-squared tests; F tests with degrees of freedom are anova(fit, type = %d, ddf = \"kenward-roger\")", number))
+    abort_anova(sprintf("Anova() of these fits gives Wald chi-squared tests; for F tests use anova(fit, type = %d, ddf = \"kenward-roger\")", number))
   }
   default_method("car", "Anova")(flat_fit(mod), type = as.character(type[1]), test.statistic = "Chisq", vcov. = wanted_vcov(mod, vcov.), singular.ok = TRUE, ...)
 }
@@ -22,7 +22,7 @@ Anova.fastlmm_mlm <- function(mod, ...) abort_one_by_one("Anova")
 #' @exportS3Method car::linearHypothesis fastlmm
 #' @noRd
 linearHypothesis.fastlmm <- function(model, hypothesis.matrix, rhs = NULL, test = "Chisq", vcov. = NULL, ...) {
-  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits has Wald chi-squared tests; F tests with degrees of freedom are contest(fit, L, ddf = \"kenward-roger\")")
+  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits gives Wald chi-squared tests; for F tests use contest(fit, L, ddf = \"kenward-roger\")")
   given <- wanted_vcov(model, vcov.)
   default_method("car", "linearHypothesis")(flat_fit(model), hypothesis.matrix, rhs = rhs, test = "Chisq", vcov. = given, suppress.vcov.msg = is.null(vcov.), ...)
 }
@@ -151,7 +151,7 @@ lrtest.fastlmm_mlm <- function(object, ...) abort_one_by_one("lrtest")
 
 #' @exportS3Method lmtest::waldtest fastlmm
 #' @noRd
-waldtest.fastlmm <- function(object, ...) abort_anova("waldtest() is not offered for these fits: car::Anova(fit) and car::linearHypothesis(fit, ...) are Wald tests of the same hypotheses")
+waldtest.fastlmm <- function(object, ...) abort_anova("waldtest() is not available for these fits: car::Anova(fit) and car::linearHypothesis(fit, ...) are Wald tests of the same hypotheses")
 
 #' @exportS3Method lmtest::coeftest fastlmm
 #' @noRd

@@ -69,7 +69,7 @@ design_of <- function(fit, type, data) {
 
 # Of (b - predicted b, beta) given the variances, from the definition: V is n x n here.
 joint_covariance <- function(fit) {
-  if (is_gp_fit(fit)) abort_fastlmm("full", "the joint covariance is not offered for a gp() term; predict(se.fit = TRUE) has standard errors")
+  if (is_gp_fit(fit)) abort_fastlmm("full", "the joint covariance is not available for a gp() term; predict(se.fit = TRUE) has standard errors")
   X <- unname(fixed_design(fit)[, fit$kept, drop = FALSE])
   check_joint_size(nrow(X), sum(lengths(lapply(fit$random, `[[`, "ids"))))
   Z <- as.matrix(random_design(fit))

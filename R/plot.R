@@ -144,7 +144,7 @@ plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", ty
 }
 
 h2_curve <- function(fit, level) {
-  if (length(fit$random) != 1) abort_fastlmm("no_profile", "the likelihood over one h2 is drawn of fits with one random effect; plot(profile(fit)) draws those of all parameters")
+  if (length(fit$random) != 1) abort_fastlmm("no_profile", "the likelihood over h2 is drawn only for fits with one random effect; plot(profile(fit)) draws all parameters")
   curve <- fit$profile[is.finite(fit$profile$logLik), c("h2", "logLik")]
   if (nrow(curve) == 0 || !is.finite(fit$logLik) || is.na(fit$h2)) abort_no_profile(fit)
   cut <- fit$logLik - qchisq(level, 1) / 2

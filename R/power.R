@@ -75,11 +75,11 @@ power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha
 check_power <- function(fit, R) {
   if (!is_count(R)) abort_fastlmm("argument", paste("R must be a whole number of at least 1, not", code_text(R)))
   reason <- if (is_gp_fit(fit) || has_levels(fit) || !is.null(fit$given)) {
-    "it is offered for fits without gp() whose one residual variance is estimated; simulate(), refit() and drop1() are the parts of it"
+    "it is available for fits without gp() with one residual variance that is estimated; for others use simulate(), refit() and drop1()"
   } else if (fit$status != "ok") {
     paste0("the fit is ", quoted(fit$status))
   }
-  if (!is.null(reason)) abort_fastlmm("power", paste("no power of this fit:", reason))
+  if (!is.null(reason)) abort_fastlmm("power", paste("power is not available for this fit:", reason))
 }
 
 # With several effects each draw is a fit, and has its own degrees of freedom.
@@ -123,7 +123,7 @@ wanted_sizes <- function(fit, n) {
   m <- length(random$index)
   if (is.null(n)) return(m)
   if (!is.numeric(n) || length(n) == 0 || !all(vapply(n, is_count, NA)) || any(n > 1e7)) abort_fastlmm("n", paste("n must be whole numbers of ids, not", code_text(n)))
-  if (any(n > m) && !is.null(random$kernel)) abort_fastlmm("n", sprintf("n can be at most the %d ids with data: the kernel does not know how further ones are related", m))
+  if (any(n > m) && !is.null(random$kernel)) abort_fastlmm("n", sprintf("n can be at most the %d ids with data: the kernel has no further ones", m))
   n
 }
 

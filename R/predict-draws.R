@@ -14,7 +14,7 @@ predicted_draws <- function(fit, targets, mean, covariance, noise, nsim, seed) {
 }
 
 check_draws <- function(nsim, se.fit) {
-  if (!is.null(nsim) && se.fit) abort_fastlmm("argument", "draws have no standard errors beside them: leave out se.fit, or nsim")
+  if (!is.null(nsim) && se.fit) abort_fastlmm("argument", "draws have no standard errors: leave out se.fit, or nsim")
 }
 
 # L u with a covariance L L' that may be singular, and may miss being one by rounding
@@ -109,7 +109,7 @@ kernel_between <- function(source, k_diag) {
   diag(K)[given] <- given_prior(source, given, k_diag)
   others <- setdiff(seq_len(m)[!is.na(source$given) | !is.na(source$known)], if (m == 1) 1)
   missing <- setdiff(source$id[others], colnames(source$K))
-  if (length(missing) > 0) abort_fastlmm("k_diag", paste0("draws of several ids need the kernel between them: give a K whose columns hold ", first_names(missing), " as well"), levels = missing)
+  if (length(missing) > 0) abort_fastlmm("k_diag", paste0("draws of several ids need the kernel between them: give a K whose columns contain ", first_names(missing), " as well"), levels = missing)
   between <- source$K[source$given[given], source$id[others], drop = FALSE]
   K[given, others] <- between
   K[others, given] <- t(between)

@@ -125,7 +125,7 @@ abort_cross_entry <- function(found, name) {
 
 abort_cross_mix <- function(random) {
   abort_cross_kernel(if (is.null(random$part)) {
-    paste0("the kernel of ", quoted(random$name), " in the fit is no mix: give one kernel")
+    paste0("the kernel of ", quoted(random$name), " in the fit is not a mix: give one kernel")
   } else {
     paste0("the kernel of ", quoted(random$name), " in the fit is a mix: give kernel_mix() with the same names")
   })
@@ -175,7 +175,7 @@ abort_other_kernel <- function(difference) {
     sprintf(
       paste(
         "K differs from the kernel of the fit on ids that they share, by up to %s (row \"%s\", column \"%s\"):",
-        "make both in one go, on one scale"
+        "compute both together, on one scale"
       ),
       format(max(difference), digits = 3), rownames(difference)[at[1]], colnames(difference)[at[2]]
     ),
@@ -201,7 +201,7 @@ abort_k_diag <- function(id) {
     "k_diag",
     paste0(
       "standard errors need the prior variances K[id, id] of ", first_names(id),
-      ": give k_diag (numbers named by id, none negative), or a K whose columns hold the new ids as well"
+      ": give k_diag (numbers named by id, none negative), or a K whose columns contain the new ids as well"
     ),
     levels = id
   )

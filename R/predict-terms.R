@@ -2,7 +2,7 @@
 
 # `of_random`: predictions of the effects of a formula of random terms
 predict_terms <- function(fit, newdata, re.form, terms, se.fit, interval, level, random.only, na.action, of_random) {
-  if (interval == "prediction") abort_interval("a term is no response; take interval = \"confidence\"")
+  if (interval == "prediction") abort_interval("a term is not a response; use interval = \"confidence\"")
   fixed <- if (random.only) list() else fixed_contributions(fit, newdata)
   asked <- random_contributions(fit, re.form)
   wanted <- wanted_terms(terms, c(names(fixed$columns), names(asked)))

@@ -110,7 +110,7 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
 wanted_interval <- function(interval, level, re.form, random.only) {
   interval <- one_of(interval, c("none", "confidence", "prediction"))
   check_level(level)
-  if (interval == "prediction" && random.only) abort_interval("a response is more than its random effects; leave random.only out")
+  if (interval == "prediction" && random.only) abort_interval("a response consists of more than its random effects; leave random.only out")
   if (interval == "prediction" && !is.null(re.form)) {
     abort_interval("a response has all its random effects; leave re.form out, and give the id, or with allow.new.levels = TRUE an id that is in no kernel")
   }
@@ -129,8 +129,8 @@ drawn_noise <- function(fit, newdata, interval, targets) if (interval == "predic
 
 wanted_type <- function(type, terms, nsim) {
   type <- one_of(type, c("response", "link", "terms"))
-  if (type == "terms" && !is.null(nsim)) abort_fastlmm("argument", "draws are of predictions: leave out nsim, or type = \"terms\"")
-  if (type != "terms" && !is.null(terms)) abort_fastlmm("argument", "terms says which terms type = \"terms\" gives; leave it out, or give that type")
+  if (type == "terms" && !is.null(nsim)) abort_fastlmm("argument", "draws are for predictions: leave out nsim, or type = \"terms\"")
+  if (type != "terms" && !is.null(terms)) abort_fastlmm("argument", "terms selects terms for type = \"terms\"; leave it out, or give that type")
   type
 }
 

@@ -22,7 +22,7 @@ print.fastlmm_control <- function(x, ...) {
 #' @param ... not used.
 #' @export
 print.slam_prior <- function(x, ...) {
-  default <- function(name) if (name %in% attr(x, "default")) "; a default, of responses with a family another one"
+  default <- function(name) if (name %in% attr(x, "default")) "; a default, which differs for responses with a family"
   print_lines("Prior of a sparse-factor model, responses and covariates of unit variance:", c(
     residual = paste0(prior_text(x$residual), default("residual")), covariates = prior_text(x$covariates),
     loadings = paste0(prior_text(x$loadings), if (x$loading_scale == "residual") ", times the residual variance of the trait", default("loadings")),

@@ -115,7 +115,7 @@ status_note <- function(status) {
     explained_by_kernel = "The kernel explains the response exactly: unbounded likelihood, estimates in the limit.",
     one_contrast = "Only one contrast is left after X, which any h2 fits equally well: h2 is not defined.",
     confounded = "The kernel is confounded with X: h2 is not defined, the fit is that of lm().",
-    ml_border = "The likelihood is unbounded as delta tends to 0; the best optimum inside is reported. REML is bounded."
+    ml_border = "The likelihood is unbounded as delta tends to 0; the best interior optimum is reported. REML is bounded."
   )
 }
 

@@ -109,10 +109,10 @@ profile_again <- function(fit, better, read) {
 fit_again <- function(fit, start) {
   model <- stored_model(fit)
   again <- new_fastlmm(model, estimate_mix(model, start))
-  if (!(again$logLik > fit$logLik)) abort_fastlmm("no_convergence", "the profile found a larger likelihood than the fit, but no optimum beside it")
+  if (!(again$logLik > fit$logLik)) abort_fastlmm("no_convergence", "the profile found a larger likelihood than the fit, but no optimum near it")
   again$call <- fit$call
   warn_fastlmm("better_optimum", sprintf(
-    "the profile found a larger likelihood, %s, than that of the fit, %s; the fit is made again from there, and is attr(, \"fit\") of what this gives",
+    "the profile found a larger likelihood, %s, than that of the fit, %s; the model is refitted from there; the new fit is attr(, \"fit\") of the result",
     format(again$logLik, digits = 8), format(fit$logLik, digits = 8)
   ), logLik = again$logLik, sigma2 = again$sigma2, sigma2_e = again$sigma2_e)
   again

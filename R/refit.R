@@ -125,14 +125,14 @@ is_without <- function(formula, term) {
 }
 
 warn_not_removed <- function(term, formula) {
-  warn_fastlmm("not_removed", paste0("update() was to take ", deparse1(term), " out, but the formula has no such term: ", deparse1(formula)), term = term)
+  warn_fastlmm("not_removed", paste0("update() was to remove ", deparse1(term), ", but the formula has no such term: ", deparse1(formula)), term = term)
 }
 
 check_changes <- function(changes) {
   known <- known_arguments(fastlmm_fit)
   unknown <- setdiff(names(changes), known)
   if (length(unknown) == 0 && !any(names(changes) == "")) return(invisible())
-  abort_fastlmm("unused_argument", paste0("update() got what fastlmm_fit() does not know: ", first_names(unknown), unused_advice(unknown, known)))
+  abort_fastlmm("unused_argument", paste0("update() got arguments that fastlmm_fit() does not know: ", first_names(unknown), unused_advice(unknown, known)))
 }
 
 # Put what is stored in the fit in place of arguments that can no longer be evaluated, by the caller or where the formula was written.

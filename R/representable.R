@@ -48,7 +48,7 @@ is_border <- function(status, boundary) status %in% c("perfect_fit", "explained_
 
 beyond_message <- function(names) {
   paste0(
-    "coefficients or their variances are beyond what a double can hold: ", first_names(names), "; rescale ", if (length(names) == 1) "this column" else "these columns",
+    "coefficients or their variances exceed double precision: ", first_names(names), "; rescale ", if (length(names) == 1) "this column" else "these columns",
     " of the fixed effects, or the response"
   )
 }
@@ -68,7 +68,7 @@ inform_kernel_unit <- function(h2, random) {
   size <- unlist(lapply(random, `[[`, "mean_diag"))
   if (!any(lost) || length(size) == 0 || all(size > 1e-6 & size < 1e6)) return(invisible())
   inform_fastlmm("kernel_unit", paste0(
-    "h2 rounds to 0 or 1 though the fit is on no boundary: it compares the residual variance with sigma2, for one unit of K, and the mean variance in K is ", toString(format(size, digits = 3)),
+    "h2 rounds to 0 or 1 though the fit is not on a boundary: it compares the residual variance with sigma2, for one unit of K, and the mean variance in K is ", toString(format(size, digits = 3)),
     "; divide K by it, and h2 is the share of the variance. sigma2, sigma2_e and delta are right as they are"
   ))
 }

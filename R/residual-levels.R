@@ -87,7 +87,7 @@ fits_by_ratio <- function(model) {
 # Slopes of the deviance in the logarithm of the variance of each level, all other parameters at their best: sum of s2 / w (P_ii - (Py)_i^2), V^-1 in place of P for ML
 level_slopes <- function(fit, level) {
   reason <- projection_reason(fit)
-  if (!is.null(reason)) abort_residual(paste("variances cannot be told:", reason))
+  if (!is.null(reason)) abort_residual(paste("variances are not identifiable:", reason))
   P <- projection(fit)
   left <- P$diagonal
   if (!is_reml(fit) && fit$rank > 0) left <- left + colSums(P$B * solve(unname(fit$vcov), P$B))
@@ -195,7 +195,7 @@ mean_residual_variance <- function(fit) if (has_levels(fit)) mean(fit$residual$v
 check_profiled <- function(fit) {
   if (has_levels(fit)) {
     abort_fastlmm("no_profile", paste(
-      "profiles are not offered with a residual variance for each level, which each of their points would have to search for; confint(method = \"boot\") has intervals of all parameters,",
+      "profiles are not available with a residual variance for each level; confint(method = \"boot\") has intervals of all parameters,",
       "confint(method = \"Wald\") of the fixed effects, fit$se and fit$residual$se standard errors of the variances"
     ))
   }
@@ -203,7 +203,7 @@ check_profiled <- function(fit) {
 
 refuse_levels <- function(expr, sigma2_e, gp, y) {
   if (is.null(expr)) return(invisible())
-  if (!is.null(sigma2_e)) abort_known("is a variance that is known, and residual = asks for variances to be estimated; leave one of them out")
-  if (gp) abort_residual("variances by level are not offered beside gp()")
-  if (is.matrix(y)) abort_residual("variances by level are offered for one response")
+  if (!is.null(sigma2_e)) abort_known("is a known variance, whereas residual = asks for variances to be estimated; leave one of them out")
+  if (gp) abort_residual("variances by level are not available with gp()")
+  if (is.matrix(y)) abort_residual("variances by level are available for one response only")
 }

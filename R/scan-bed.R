@@ -7,7 +7,7 @@ open_bed <- function(path) {
   files <- paste0(stem, c(".bed", ".bim", ".fam"))
   absent <- files[!file.exists(files)]
   if (length(absent) > 0) abort_candidates(paste0("as PLINK files need .bed, .bim and .fam; not found: ", first_names(absent)))
-  if (any(dir.exists(files))) abort_candidates(paste0("as PLINK files: a directory and no file is ", first_names(files[dir.exists(files)])))
+  if (any(dir.exists(files))) abort_candidates(paste0("as PLINK files: a directory, not a file, is ", first_names(files[dir.exists(files)])))
   fam <- read_plink(files[3], 2)
   bim <- read_plink(files[2], 6)
   check_bed(files[1], nrow(fam), nrow(bim))

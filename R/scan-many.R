@@ -1,7 +1,7 @@
 # Scans of many responses, and permutations: every response has its own delta, which is kept, and a block of candidates meets all of them in matrix products.
 
 scan_many <- function(fit, source, ask, how) {
-  if (ask$test != "wald" || ask$refit != "none") abort_scan("with many responses offers test = \"wald\" and refit = \"none\"; use extract_fit() for one response")
+  if (ask$test != "wald" || ask$refit != "none") abort_scan("with many responses supports only test = \"wald\" and refit = \"none\"; use extract_fit() for one response")
   responses <- which(!is.na(fit$logLik) & fit$status %in% c("ok", "ml_border"))
   if (length(responses) == 0) abort_scan("got no response that was fitted; see as.data.frame(fit)$status")
   missing <- is.na(fit$y[, responses, drop = FALSE])

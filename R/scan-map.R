@@ -37,7 +37,7 @@ read_bim <- function(path) {
 map_names <- function(map) if ("term" %in% names(map)) as.character(map$term) else if (has_row_names(map)) rownames(map)
 
 check_map_names <- function(names) {
-  if (anyDuplicated(names)) abort_scan(paste0("needs a map with one row a candidate; several have ", first_names(unique(names[duplicated(names)]))))
+  if (anyDuplicated(names)) abort_scan(paste0("needs a map with one row for each candidate; several have ", first_names(unique(names[duplicated(names)]))))
 }
 
 new_map_columns <- function(map) {

@@ -58,5 +58,5 @@ with_candidates_first <- function(fit, candidates) {
 
 check_one_at_a_time <- function(fit, ...) {
   if (has_one_spectrum(fit) || all(vapply(list(...), is.null, NA))) return(invisible())
-  abort_scan("leaves columns or kernels out of null models with one random effect; this one has others")
+  abort_scan("can leave out columns or kernels only in null models with one random effect; this one has others")
 }

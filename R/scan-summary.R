@@ -12,7 +12,7 @@ summary.fastlmm_scan <- function(object, n = 5, threshold = "bonferroni", distan
   if (nrow(table) == 0) abort_scan("to be summarised needs tests; this one has none")
   parts <- split(table, factor(table$response, unique(table$response)))
   line <- scan_lines(threshold, object, 0.95)
-  if (nrow(line) != 1) abort_scan("to be summarised needs one threshold, above which tests are hits")
+  if (nrow(line) != 1) abort_scan("to be summarised needs one threshold for hits")
   structure(
     list(
       formula = attr(object, "formula"), how = how_tested(object), status = tally_status(table$status), counts = status_counts(table),
@@ -81,7 +81,7 @@ show_hits <- function(x, digits) {
 }
 
 print_responses <- function(responses, digits) {
-  cat("\nResponses (bonferroni: tests with p < 0.05 / tested):\n")
+  cat("\nResponses (bonferroni: number of tests with p < 0.05 / tested):\n")
   print(head(responses, 10), digits = digits, row.names = FALSE)
   if (nrow(responses) > 10) cat("... the first 10 of ", format(nrow(responses), big.mark = ","), "\n", sep = "")
 }

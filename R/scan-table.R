@@ -170,7 +170,7 @@ shared_by_all <- function(table) {
 how_tested <- function(x) {
   if (is.null(attr(x, "test")) || is.null(attr(x, "refit"))) return(c("test", "tests", ""))
   test <- c(wald = "F test", lrt = "likelihood ratio test", score = "score test")[[attr(x, "test")]]
-  how <- c(none = "delta of the null model", delta = "delta estimated anew", hybrid = "delta estimated anew where p is small")
+  how <- c(none = "delta of the null model", delta = "delta estimated anew", hybrid = "delta re-estimated where p is small")
   product <- if (!is.null(attr(x, "interaction"))) paste(" of products with", attr(x, "interaction"))
   c(test, paste0(test, "s"), paste0(product, ", ", how[[attr(x, "refit")]]))
 }

@@ -56,7 +56,7 @@ check_writable <- function(scan) {
   if (any(gone %in% c(map_columns, "freq"))) abort_written(paste0("needs a scan with ", toString(quoted(gone)), ": scan a .bed file, or give map = with chr, pos, effect_allele and other_allele"))
   if (length(gone) > 0) abort_written(paste0("needs the columns that fastlmm_scan() gave; dropped were ", toString(quoted(gone))))
   several <- unique(scan$response)
-  if (length(several) > 1) abort_written(paste0("writes one response a file; take its rows, as scan[scan$response == ", quoted(several[1]), ", ]"))
+  if (length(several) > 1) abort_written(paste0("writes one response per file; select its rows, as scan[scan$response == ", quoted(several[1]), ", ]"))
   if (isTRUE(any(scan$df > 1))) abort_written("writes tests of one column each; this scan has tests of several")
 }
 

@@ -183,11 +183,11 @@ fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refi
 }
 
 check_scannable <- function(fit) {
-  if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not offered for many responses with a gp() term; take one of them, as extract_fit() gives it")
+  if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not available for many responses with a gp() term; use extract_fit() for one of them")
   if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   if (!is.null(fit$given)) abort_scan("needs a null model whose residual variance is estimated, not given by sigma2_e =")
   if (is_sparse_fit(fit) && length(fit$random) == 1) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
-  if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan("with many responses needs null models with one random effect; take one response, as extract_fit() gives it")
+  if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan("with many responses needs null models with one random effect; use extract_fit() for one response")
   if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
   if (is_gp_fit(fit)) check_has_rows(fit, "fastlmm_scan()")
 }

@@ -289,7 +289,7 @@ covariance_draw <- function(object, d, what, correlation, at) {
 covariances <- function(object, what, correlation, traits, draws, level) {
   at <- trait_index(object, traits)
   if (length(at) > 2000) {
-    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses is asked for; give traits = with at most 2000 of them, and see factor_loadings() for all", length(at)))
+    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses was requested; give traits = with at most 2000 of them, and see factor_loadings() for all", length(at)))
   }
   if (draws) {
     check_matrices_memory(object, length(at))
@@ -313,7 +313,7 @@ trait_index <- function(object, traits) {
   if (is.null(traits)) return(seq_along(names))
   if (is.factor(traits)) traits <- as.character(traits)
   whole <- is.character(traits) || is.numeric(traits) && all(is.na(traits) | traits == round(traits))
-  if (!whole && length(traits) > 0) abort_fastlmm("traits", paste("responses are chosen by their names or whole numbers, not", code_text(traits)))
+  if (!whole && length(traits) > 0) abort_fastlmm("traits", paste("responses are selected by their names or whole numbers, not", code_text(traits)))
   at <- if (is.character(traits)) match(traits, names) else as.integer(traits)
   if (length(at) == 0) abort_fastlmm("traits", "traits selects no response")
   if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))

@@ -15,7 +15,7 @@ adapt_factors <- function(fit, with_factors) {
     fit <- with_factors(min(p, 2 * fit$n_factors))
   }
   k <- min(fit$n_factors, used + 2)
-  inform_fastlmm("n_factors", sprintf("%s: %d have something to do", counted(k, "factor"), used), n_factors = k)
+  inform_fastlmm("n_factors", sprintf("%s: %d are needed", counted(k, "factor"), used), n_factors = k)
   with_factors(k)
 }
 

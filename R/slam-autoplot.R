@@ -43,7 +43,7 @@ heat_plot <- function(picture, panels = 1) {
   frame <- expand.grid(row = factor(rows$text, rev(rows$text)), panel = panels, column = factor(columns$text, columns$text))
   frame$value <- c(picture$values)
   frame$sure <- ifelse(c(picture$faded), 0.3, 1)
-  faded <- if (any(picture$faded)) sprintf("faded: the interval of %s %% holds 0", format(100 * picture$level))
+  faded <- if (any(picture$faded)) sprintf("faded: the %s %% interval contains 0", format(100 * picture$level))
   gg("ggplot", frame, gg_columns(x = "column", y = "row", fill = "value", alpha = "sure")) + gg("geom_tile") + gg("scale_alpha_identity") +
     gg("scale_fill_gradientn", colours = heat_colours, limits = c(-1, 1) * picture$limit) + gg("labs", x = NULL, y = NULL, fill = NULL, title = picture$title, subtitle = faded, caption = shared_text(rows)) +
     gg("theme_minimal") + gg("theme", panel.grid = gg("element_blank")) + gg_names("x", ncol(picture$values), angle = 90, hjust = 1, vjust = 0.5) + gg_names("y", length(names))

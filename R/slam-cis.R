@@ -68,10 +68,10 @@ cis_frames <- function(cis, data) {
 cis_frame <- function(formula, name, data) {
   refuse <- function(why) abort_cis(paste0("cis of response ", quoted(name), " ", why), responses = name)
   if (!inherits(formula, "formula") || length(formula) != 2) refuse(paste0("must be a formula with one side, as ~ snp1, not ", code_text(formula)))
-  if (length(find_bars(formula[[2]])) > 0) refuse("has random terms; random effects belong into the formula")
+  if (length(find_bars(formula[[2]])) > 0) refuse("has random terms; random effects belong in the formula")
   terms <- tryCatch(stats::terms(formula, data = data), error = function(error) refuse(paste("cannot be read:", conditionMessage(error))))
   if (length(attr(terms, "term.labels")) == 0) refuse("has no covariates; leave it out")
-  if (!is.null(attr(terms, "offset"))) refuse("has an offset; offsets belong into the formula")
+  if (!is.null(attr(terms, "offset"))) refuse("has an offset; offsets belong in the formula")
   # of factors contrasts beside the intercept, whatever the formula says of one
   attr(terms, "intercept") <- 1L
   frame <- data_frame_of(stats::formula(terms), data)
@@ -118,7 +118,7 @@ cis_design <- function(whole, name, rows) {
 check_cis <- function(cis, X, Y, curves) {
   if (is.null(cis)) return(invisible())
   taken <- intersect(cis$response, curves)
-  if (length(taken) > 0) abort_cis(paste0("coefficients of curves have no covariates of their own: ", first_names(taken), "; covariates of curves belong into the formula"), responses = taken)
+  if (length(taken) > 0) abort_cis(paste0("coefficients of curves cannot have covariates of their own: ", first_names(taken), "; covariates of curves belong in the formula"), responses = taken)
   check_cis_rank(cis, X, Y)
 }
 
@@ -133,8 +133,8 @@ check_cis_rank <- function(cis, X, Y) {
     # X has full rank there
     lost <- found$pivot[-seq_len(found$rank)]
     lost <- cis$term[at[setdiff(lost, seq_len(ncol(X))) - ncol(X)]]
-    why <- if (sum(rows) < ncol(whole)) "there are too few rows in which the response was observed" else "they do not vary, or X or each other explain them there"
-    abort_cis(sprintf("the rows in which response %s was observed do not tell the effects of its covariates %s: %s; leave them out", quoted(response), first_names(lost), why), responses = response, terms = lost)
+    why <- if (sum(rows) < ncol(whole)) "there are too few rows in which the response was observed" else "they do not vary, or are collinear with X or with each other there"
+    abort_cis(sprintf("in the rows in which response %s was observed the effects of its covariates %s are not estimable: %s; leave them out", quoted(response), first_names(lost), why), responses = response, terms = lost)
   }
 }
 

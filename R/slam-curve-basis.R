@@ -76,7 +76,7 @@ settle_basis <- function(basis, times) {
 
 settle_splines <- function(basis, times) {
   if (is.null(basis$range)) basis$range <- range(times)
-  if (basis$range[1] >= basis$range[2]) abort_curves("all times are the same: there is no curve in them")
+  if (basis$range[1] >= basis$range[2]) abort_curves("all times are the same: a curve needs several")
   if (is.null(basis$knots)) {
     inner <- basis$df - if (basis$natural) 2 else basis$degree + 1
     at <- seq(0, 1, length.out = inner + 2)[-c(1, inner + 2)]

@@ -326,7 +326,7 @@ read_times <- function(times) {
 
 fit_series <- function(fit) {
   series <- unname(Filter(function(own) identical(own$family, "curves"), fit$links))
-  if (length(series) == 0) abort_curves("times are of fits with slam_curves() on the left side")
+  if (length(series) == 0) abort_curves("times are for fits with slam_curves() on the left side")
   series
 }
 

@@ -139,7 +139,7 @@ check_traits <- function(Y) {
     variance <- column_sd(matrix(y), na.rm = TRUE)^2
     !is.finite(variance) || variance < .Machine$double.xmin
   }
-  refuse(bad(beyond), "have a variance beyond what a double can hold", "scale")
+  refuse(bad(beyond), "have a variance that exceeds double precision", "scale")
 }
 
 # Columns that depend on others are left out, as everywhere; the intercept first
@@ -160,7 +160,7 @@ check_observed_rank <- function(Y, X) {
   bad <- Filter(deficient, setdiff(unique(patterns), ""))
   if (length(bad) == 0) return(invisible())
   names <- colnames(Y)[patterns %in% bad]
-  abort_fastlmm("too_few_rows", paste0("the rows in which they are observed do not tell all fixed effects of the responses ", first_names(names), "; leave those responses or terms out"), responses = names)
+  abort_fastlmm("too_few_rows", paste0("in the rows in which they are observed not all fixed effects are estimable for the responses ", first_names(names), "; leave those responses or terms out"), responses = names)
 }
 
 # Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled as they are there.

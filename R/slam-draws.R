@@ -75,7 +75,7 @@ print.slamglmm <- function(x, ...) {
   if (cells > 0) cat(counted(cells, "missing cell"), if (length(x$data$sets) > 0) "integrated out\n" else "drawn\n")
   if (count_draws(x) > 0) {
     cat("\nProportions of variance of ", paste(quoted(effect_names(x)), collapse = " and "), ":\n", sep = "")
-    if (!is.null(x$unidentified)) cat("not estimated: the random effect cannot be told from the residual\n")
+    if (!is.null(x$unidentified)) cat("not estimated: the random effect cannot be distinguished from the residual\n")
     else print(utils::head(h2(x), 10), digits = 3, row.names = FALSE)
     if (is.null(x$unidentified) && ncol(x$Y) > 10) cat("... the first 10 of ", ncol(x$Y), "\n", sep = "")
     print_convergence(x)
@@ -116,7 +116,7 @@ print.summary.slamglmm <- function(x, ...) {
   poor <- sum(x$table$rhat > 1.05, na.rm = TRUE)
   if (poor > 0) cat(counted(poor, "variable"), "with rhat above 1.05: extend() the chains\n")
   if (nrow(x$factors) > 0) {
-    cat("\nFactors, by the part of the responses' variance that they explain:\n")
+    cat("\nFactors, by the proportion of the responses' variance that they explain:\n")
     print(x$factors, digits = 3, row.names = FALSE)
   }
   invisible(x)

@@ -59,8 +59,8 @@ slam_families <- function() {
       code = "binomial", response = function(eta, own, parameters, sd) logit_mean(eta, sd), fixed = function(own) all(own$known <= 1),
       check = function(y, own) {
         successes <- y * own$trials
-        range <- found_wrong(y < 0 | y > 1, "must be 0 and 1, or with weights (numbers of trials) the part that are successes")
-        if (!is.null(range)) range else found_wrong(abs(successes - round(successes)) > 1e-6 * pmax(1, successes), "are no whole numbers of successes: give weights, the numbers of trials")
+        range <- found_wrong(y < 0 | y > 1, "must be 0 and 1, or with weights (numbers of trials) the proportion of successes")
+        if (!is.null(range)) range else found_wrong(abs(successes - round(successes)) > 1e-6 * pmax(1, successes), "are not whole numbers of successes: give weights, the numbers of trials")
       },
       levels = function(own) c("0", "1"), probability = function(eta, own, parameters, sd) cbind(logit_mean(-eta, sd), logit_mean(eta, sd)),
       simulate = function(eta, own, parameters) {
@@ -271,7 +271,7 @@ tell_families <- function(Y) {
     if (max(y) <= 1 && (min(y) == 0 || max(y) == 1)) "proportions: binomial() with weights" else ""
   })
   for (kind in setdiff(kinds, "")) {
-    inform_fastlmm("family", paste0("responses that are taken for normal look like ", sub(":", "; family =", kind), " may suit them, gaussian() says that they are normal: ", first_names(colnames(Y)[kinds == kind])), responses = colnames(Y)[kinds == kind])
+    inform_fastlmm("family", paste0("responses that are treated as normal look like ", sub(":", "; family =", kind), " may suit them, gaussian() declares them normal: ", first_names(colnames(Y)[kinds == kind])), responses = colnames(Y)[kinds == kind])
   }
 }
 

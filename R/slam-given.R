@@ -3,9 +3,9 @@
 # Cells of newdata that are given: their values, rows that are complete x given responses, and which responses these are; NULL if nothing is given
 given_cells <- function(fit, newdata, given, rows) {
   if (is.null(given)) return(NULL)
-  if (has_links(fit)) abort_family(paste0("given is for fits whose responses are all normal, without weights; not so are ", first_names(names(Filter(Negate(is.null), fit$links)))))
+  if (has_links(fit)) abort_family(paste0("given is for fits whose responses are all normal, without weights; others are ", first_names(names(Filter(Negate(is.null), fit$links)))))
   if (is_several(fit) && rows$random && length(rows$which) < length(fit$random)) abort_fastlmm("slam_effects", "given needs all random effects, or none of them: leave re.form at NULL, or NA")
-  if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, and there is no newdata; the fit knows those of its own rows")
+  if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, but there is no newdata; the fit has those of its own rows")
   at <- unique(trait_index(fit, given))
   values <- response_columns(fit, as_data_frame(newdata, "newdata"), colnames(fit$Y)[at])[rows$complete, , drop = FALSE]
   if (any(is.infinite(values))) abort_fastlmm("given", paste0("given responses are not finite in newdata: ", first_names(colnames(values)[colSums(is.infinite(values)) > 0])))
@@ -24,8 +24,8 @@ response_columns <- function(fit, newdata, names) {
   found <- if (is.data.frame(found)) as.matrix(found) else if (is.matrix(found)) found else matrix(found, dimnames = list(NULL, if (ncol(fit$Y) == 1) colnames(fit$Y) else ""))
   if (is.null(colnames(found)) && ncol(found) == ncol(fit$Y)) colnames(found) <- colnames(fit$Y)
   missing <- setdiff(names, colnames(found))
-  if (length(missing) > 0) abort_fastlmm("given", paste0("newdata has no values of the given responses ", first_names(missing), "; they belong there as the response of the formula, or as columns of these names"), responses = missing)
-  if (!is.numeric(found) && !all(is.na(found))) abort_fastlmm("given", paste0("given responses are no numbers in newdata: ", first_names(names)))
+  if (length(missing) > 0) abort_fastlmm("given", paste0("newdata has no values of the given responses ", first_names(missing), "; include them as the response of the formula, or as columns of these names"), responses = missing)
+  if (!is.numeric(found) && !all(is.na(found))) abort_fastlmm("given", paste0("given responses are not numeric in newdata: ", first_names(names)))
   found <- found[, names, drop = FALSE]
   storage.mode(found) <- "double"
   found

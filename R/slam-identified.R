@@ -24,9 +24,9 @@ warn_unidentified <- function(fit) {
   if (is.null(fit$unidentified)) return(invisible())
   random <- fit$random[[1]]
   repeated <- anyDuplicated(random$group) > 0
-  why <- if (fit$unidentified == "confounded") "once the fixed effects are taken out nothing is left of its kernel" else "after removing the fixed effects its kernel is a multiple of the identity"
+  why <- if (fit$unidentified == "confounded") "nothing of its kernel is left after projecting out the fixed effects" else "after removing the fixed effects its kernel is a multiple of the identity"
   warn_fastlmm(fit$unidentified, paste0(
-    "the random effect of ", quoted(random$name), " cannot be told from the residual: ", why, if (!repeated) " (one row for each id)", "; P, the factors and the fixed effects are estimated, ",
+    "the random effect of ", quoted(random$name), " cannot be distinguished from the residual: ", why, if (!repeated) " (one row for each id)", "; P, the factors and the fixed effects are estimated, ",
     "h2 is NA, and G, R and rg are refused; give a K that relates the ids, or several rows for some of them"
   ))
 }
@@ -36,12 +36,12 @@ tell_repeats <- function(fit) {
   random <- fit$random[[1]]
   if (is_several(fit) || is.null(random$kernel) || !is.null(fit$unidentified) || is.null(random$expr) || anyDuplicated(random$group) == 0) return(invisible())
   inform_fastlmm("repeated", paste0(
-    "ids of ", quoted(random$name), " have several rows, and all that they share is taken for the effect of the kernel; an effect of each id's own beside it, as of a permanent environment, is K = list(", random$name,
+    "ids of ", quoted(random$name), " have several rows, and whatever these have in common is attributed to the kernel; to add an independent effect of each id, such as a permanent environment, use K = list(", random$name,
     " = kernel_mix(A = K, own = NULL))"
   ), effect = random$name)
 }
 
 check_identified <- function(fit, what) {
   if (is.null(fit$unidentified)) return(invisible())
-  abort_fastlmm(fit$unidentified, paste0(what, " has no estimate: the random effect of ", quoted(fit$random[[1]]$name), " cannot be told from the residual in this model; P(fit) is their sum"))
+  abort_fastlmm(fit$unidentified, paste0(what, " has no estimate: the random effect of ", quoted(fit$random[[1]]$name), " cannot be distinguished from the residual in this model; P(fit) is their sum"))
 }

@@ -43,7 +43,7 @@ NULL
 #' @exportS3Method lme4::VarCorr slamglmm
 VarCorr.slamglmm <- function(x, sigma = 1, ...) {
   check_arguments(...)
-  if (!identical(as.numeric(sigma), 1)) abort_fastlmm("argument", "sigma multiplies standard deviations of likelihood fits; a sampler's are what they are: leave it at 1")
+  if (!identical(as.numeric(sigma), 1)) abort_fastlmm("argument", "sigma multiplies standard deviations of likelihood fits; for sampler fits leave it at 1")
   value <- structure(lapply(effect_names(x), function(effect) G(x, effect)), names = effect_names(x))
   structure(value, residual = R(x), class = "VarCorr.slamglmm")
 }
@@ -86,7 +86,7 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
     names <- cbind(table$variable, variable_kinds(object, table$variable))
     wanted <- rowSums(matrix(names %in% parm, nrow(names))) > 0
     unknown <- setdiff(parm, names)
-    if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is nothing of the name ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
+    if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is no quantity named ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
     table <- table[wanted, ]
   }
   ends <- paste(format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE), "%")

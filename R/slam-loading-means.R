@@ -87,7 +87,7 @@ print.slam_loading_regression <- function(x, ...) {
 loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL, newdata = NULL) {
   check_arguments()
   check_slam(x, "loading_effects", "summary(fit)")
-  if (count_trait_covariates(x) == 0) abort_loadings("the loadings of this fit depend on no covariates; slam_prior(loading_means = loading_regression(...)) has them so")
+  if (count_trait_covariates(x) == 0) abort_loadings("the loadings of this fit do not depend on covariates; see slam_prior(loading_means = loading_regression(...))")
   check_loadings_memory(x)
   transform <- x$numbers$trait_transform
   if (!is.null(newdata)) transform <- new_trait_columns(x, newdata) %*% transform
@@ -171,8 +171,8 @@ new_trait_columns <- function(fit, newdata) {
 trait_terms <- function(formula, data) {
   terms <- tryCatch(stats::terms(formula, data = data), error = function(error) abort_fastlmm("formula", paste("formula of loading_regression():", conditionMessage(error))))
   attr(terms, "intercept") <- 1L
-  if (length(attr(terms, "term.labels")) == 0) abort_fastlmm("formula", "formula of loading_regression() has no covariates; intercept = TRUE stands beside them")
-  if (!is.null(attr(terms, "offset"))) abort_fastlmm("formula", "formula of loading_regression() has an offset; loadings that are known are known_loadings of slamglmm_fit()")
+  if (length(attr(terms, "term.labels")) == 0) abort_fastlmm("formula", "formula of loading_regression() has no covariates; intercept = TRUE needs some")
+  if (!is.null(attr(terms, "offset"))) abort_fastlmm("formula", "formula of loading_regression() has an offset; give known loadings as known_loadings of slamglmm_fit()")
   terms
 }
 

@@ -52,7 +52,7 @@ check_loadings_memory <- function(fit) check_matrix_memory(4 * ncol(fit$Y) * fit
   if (!identical(name, "loadings")) return(.subset2(x, name))
   caller <- parent.frame()
   more <- identical(parent.env(caller), asNamespace("stats")) && eval(quote(...length()), caller) > 0
-  if (more) abort_fastlmm("unused_argument", "loadings() is that of stats and takes no more than a fit; use factor_loadings(fit, ...)")
+  if (more) abort_fastlmm("unused_argument", "loadings() is that of stats and takes only a fit; use factor_loadings(fit, ...)")
   factor_loadings(x)
 }
 

@@ -7,7 +7,7 @@ cell_offset <- function(offset, responses) {
   names <- colnames(offset)
   if (is.null(names) || all(is.na(names) | names == "")) return(offset)
   lost <- setdiff(responses, names)
-  if (length(lost) > 0) abort_offset_columns(paste0("column names of an offset must be those of the responses, or unname() has them in order: of the responses ", first_names(lost), " there is no offset", did_you_mean(lost[1], setdiff(names, responses))))
+  if (length(lost) > 0) abort_offset_columns(paste0("column names of an offset must be those of the responses, or use unname() if they are in order: for the responses ", first_names(lost), " there is no offset", did_you_mean(lost[1], setdiff(names, responses))))
   unname(offset[, responses, drop = FALSE])
 }
 

@@ -175,7 +175,7 @@ draw_heat <- function(picture) {
   if (length(picture$values) > 0) graphics::rect(at$column - 0.5, at$row - 0.5, at$column + 0.5, at$row + 0.5, col = cell_colours(picture), border = NA)
   graphics::box()
   graphics::title(main = picture$title, line = 1.3, cex.main = 1.1)
-  if (any(picture$faded)) graphics::mtext(sprintf("faded: the interval of %s %% holds 0", format(100 * picture$level)), line = 0.3, cex = 0.75)
+  if (any(picture$faded)) graphics::mtext(sprintf("faded: the %s %% interval contains 0", format(100 * picture$level)), line = 0.3, cex = 0.75)
   label_axis(1, seq_len(columns), below)
   label_axis(2, rows + 1 - seq_len(rows), left)
   colour_key(picture$limit)

@@ -165,8 +165,8 @@ print.slam_prior_draws <- function(x, ...) {
   quantiles <- function(values) t(vapply(values, stats::quantile, numeric(5), c(0.05, 0.25, 0.5, 0.75, 0.95), na.rm = TRUE))
   print(quantiles(values), digits = 2)
   if (is.null(x$y)) return(invisible(x))
-  cat("Of the data of each draw, ", counted(nrow(x$y), "row"), ":\n", sep = "")
+  cat("In the data of each draw, ", counted(nrow(x$y), "row"), ":\n", sep = "")
   of_data <- function(what, name) structure(lapply(seq_len(p), function(j) apply(matrix(x$y[, j, ], nrow(x$y)), 2, what)), names = paste(name, colnames(x$y)))
-  print(quantiles(c(of_data(mean, "mean of"), of_data(max, "largest of"), of_data(function(y) mean(y == 0), "part that is 0 of"))), digits = 2)
+  print(quantiles(c(of_data(mean, "mean of"), of_data(max, "largest of"), of_data(function(y) mean(y == 0), "proportion that is 0 of"))), digits = 2)
   invisible(x)
 }

@@ -56,5 +56,5 @@ tell_left_out <- function(prior, parts) {
     if (length(setdiff(names(prior), c("R", "G"))) > 0) toString(setdiff(names(prior), c("R", "G"))),
     if (any_part("improper")) "an improper nu: it became 0.002 for each variance"
   )
-  if (length(left) > 0) inform_fastlmm("prior", paste0("the prior of MCMCglmm was taken over but for ", paste(left, collapse = "; ")))
+  if (length(left) > 0) inform_fastlmm("prior", paste0("the prior of MCMCglmm was converted, except for ", paste(left, collapse = "; ")))
 }

@@ -117,7 +117,7 @@ link_prior <- function(prior, behind, k) {
 #' @export
 inverse_wishart <- function(V, nu) {
   check_needed(sys.function(), environment(), user_call())
-  if (!are_positive(V) || !is_positive(nu)) abort_prior("V and nu of inverse_wishart() must be positive numbers, V one or one for each response; each response has one variance, so V is no matrix")
+  if (!are_positive(V) || !is_positive(nu)) abort_prior("V and nu of inverse_wishart() must be positive numbers, V one or one for each response; each response has one variance, so V is not a matrix")
   inverse_gamma(nu / 2, nu * V / 2)
 }
 

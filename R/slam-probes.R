@@ -51,7 +51,7 @@ as_probe_matrix <- function(M) {
   }
   if (!is.matrix(M) || !is.numeric(M) && !all(is.na(M))) abort_fastlmm("probes", paste("M must be a matrix of numbers, rows x columns, not of class", class(M)[1]))
   if (ncol(M) == 0 || is.null(colnames(M)) || any(is.na(colnames(M)) | colnames(M) == "")) abort_fastlmm("probes", "M must have column names, which gene maps to genes")
-  if (anyDuplicated(colnames(M))) abort_probes("have a name that others have", unique(colnames(M)[duplicated(colnames(M))]))
+  if (anyDuplicated(colnames(M))) abort_probes("have duplicated names", unique(colnames(M)[duplicated(colnames(M))]))
   storage.mode(M) <- "double"
   bad <- colSums(is.infinite(M)) > 0
   if (any(bad)) abort_probes("have infinite values", colnames(M)[bad])

@@ -111,7 +111,7 @@ Ops.slam_response <- function(e1, e2) abort_response_changed(paste0("changed by 
 #' @export
 Math.slam_response <- function(x, ...) abort_response_changed(paste0("changed by ", .Generic, "()"))
 
-abort_response_changed <- function(how) abort_fastlmm("response", paste0("responses with data behind them cannot be ", how, ": change the data, and make them again"))
+abort_response_changed <- function(how) abort_fastlmm("response", paste0("such responses cannot be ", how, ": change the data, and create them again"))
 
 # ---- from what is given --------------------------------------------------------------------------------------------
 
@@ -136,7 +136,7 @@ as_slam_response.ordered <- function(x, name) structure(new_slam_response(matrix
 
 columns_as_response <- function(x) {
   numbers <- vapply(x, function(column) is.numeric(column) || is.logical(column) || is.ordered(column), NA)
-  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are no numbers: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers])
+  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are not numeric: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers])
   levels <- vapply(x, is.ordered, NA)
   labels <- lapply(x[levels], base::levels)
   x[levels] <- lapply(x[levels], as.integer)

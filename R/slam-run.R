@@ -24,7 +24,7 @@ warn_failed_draws <- function(fit, before = NULL) {
   where <- where[where > 0]
   chains <- which(rowSums(new) > 0)
   warn_fastlmm("failed_draws", sprintf(
-    "%s failed and kept the value before (%s; %s %s): the precision of what is drawn was not positive. Scale responses and covariates, or use a tighter prior",
+    "%s failed and kept the previous value (%s; %s %s): a precision matrix was not positive definite. Scale responses and covariates, or use a tighter prior",
     counted(sum(new), "draw"), paste0(names(where), " ", where, collapse = ", "), if (length(chains) > 1) "chains" else "chain", toString(chains)
   ), count = sum(new), failed = new)
 }
@@ -121,7 +121,7 @@ new_sampler <- function(fit, chains) {
 }
 
 inform_interrupted <- function(fit) {
-  inform_fastlmm("interrupted", sprintf("interrupted after %d of %d iterations; extend(fit, iter = 0) goes on", as.integer(fit$done), as.integer(fit$plan$iter)))
+  inform_fastlmm("interrupted", sprintf("interrupted after %d of %d iterations; extend(fit, iter = 0) continues", as.integer(fit$done), as.integer(fit$plan$iter)))
 }
 
 # ---- draws --------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ open_slam <- function(fit, dir) {
 }
 
 slam_store <- function(fit) {
-  if (is.null(fit$print)) abort_checkpoint("the fit is of an earlier version of fastlmm, whose directories are not read any more")
+  if (is.null(fit$print)) abort_checkpoint("the fit is from an earlier version of fastlmm, whose directories can no longer be read")
   list(directory = fit$dir, what = "slam", print = fit$print)
 }
 
@@ -267,7 +267,7 @@ extend <- function(object, iter, progress = interactive(), warmup = NULL, ...) {
 # Draws that a longer warmup takes in are dropped; a shorter one must not ask for iterations that were not kept.
 with_warmup <- function(fit, warmup) {
   plan <- fit$plan
-  if (!is.null(fit$dir)) abort_fastlmm("plan", "a run in a directory keeps its warmup, which its draws belong to; extend a fit without dir, or use another directory")
+  if (!is.null(fit$dir)) abort_fastlmm("plan", "the warmup of a run in a directory cannot be changed; extend a fit without dir, or use another directory")
   if (!identical(warmup, 0) && !is_count(warmup)) abort_fastlmm("plan", paste("warmup must be a whole number of at least 0, not", code_text(warmup)))
   if (warmup < min(plan$warmup, fit$done)) abort_fastlmm("plan", sprintf("the first %.0f iterations of each chain were not kept: warmup must be at least that", min(plan$warmup, fit$done)))
   if (warmup > plan$warmup && fit$done > plan$warmup) warmup <- plan$warmup + plan$thin * ceiling((warmup - plan$warmup) / plan$thin)
@@ -295,7 +295,7 @@ restore <- function(dir) {
   if (!is.null(file)) check_format(dir)
   if (is.null(file) || !file.exists(file)) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir)))
   held <- read_sealed(file)
-  if (is.null(held)) abort_checkpoint(paste0(quoted(file), " is damaged; call slamglmm_fit() as before: it keeps what is whole"))
+  if (is.null(held)) abort_checkpoint(paste0(quoted(file), " is damaged; call slamglmm_fit() as before: it keeps what is intact"))
   if (!identical(held$what, "slam")) abort_checkpoint(paste0("there is no run of slamglmm_fit() in ", code_text(dir), ", but a scan"))
   fit <- held$value
   fit[c("dir", "print")] <- list(normalizePath(dir), held$print)

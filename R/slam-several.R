@@ -88,7 +88,7 @@ several_points <- function(fit) {
 several_basis <- function(random) list(s = numeric(), mean_diag = mean_diagonals(random))
 
 several_sets <- function(missing) {
-  if (missing == "integrate") abort_fastlmm("slam_effects", "with several random effects missing cells are drawn, as integrating them out would take a basis for each ray and set of rows: leave missing at \"auto\" or \"impute\"")
+  if (missing == "integrate") abort_fastlmm("slam_effects", "with several random effects missing cells are drawn, as integrating them out would need a basis for each ray and set of rows: leave missing at \"auto\" or \"impute\"")
   list()
 }
 
@@ -108,12 +108,12 @@ check_effects_apart <- function(random, x, mean_diag) {
   largest <- function(one, unit) max(abs(one$z^2 * kernel_diagonal(one)[one$index][one$group])) / unit
   rounding <- 1e-11 * sqrt(n) * unlist(Map(largest, random, mean_diag))
   gone <- size <= rounding
-  if (any(gone)) abort_fastlmm("confounded", paste0("once the fixed effects are taken out nothing is left of the kernel of ", first_names(names(random)[gone]), "; leave it out"))
+  if (any(gone)) abort_fastlmm("confounded", paste0("after projecting out the fixed effects nothing is left of the kernel of ", first_names(names(random)[gone]), "; leave it out"))
   columns <- cbind(residual = c(z) / sqrt(sum(z^2)), applied %*% diag(1 / sqrt(colSums(applied^2)), ncol(applied)))
   found <- svd(columns)
   if (found$d[ncol(columns)] > 1e-8) return(invisible())
   alike <- c("the residual", quoted(names(random)))[abs(found$v[, ncol(columns)]) > 1e-6]
-  abort_fastlmm("not_identifiable", paste0("the variances of ", paste(alike, collapse = " and "), " cannot be told apart: after removing the fixed effects their covariances depend on each other; leave one out, or give a K that relates the ids"))
+  abort_fastlmm("not_identifiable", paste0("the variances of ", paste(alike, collapse = " and "), " cannot be distinguished: after removing the fixed effects their covariances are linearly dependent; leave one out, or give a K that relates the ids"))
 }
 
 # Z K Z' v
@@ -132,7 +132,7 @@ random_times <- function(random, v) {
 mean_diagonals <- function(random) {
   one <- function(random) mean(random$z^2 * kernel_diagonal(random)[random$index][random$group])
   found <- vapply(random, one, 0)
-  if (!all(is.finite(found))) abort_fastlmm("scale", paste0("variances of the random effects ", first_names(names(random)[!is.finite(found)]), " are beyond what a double can hold; give K, or the variable of slopes, in another unit"))
+  if (!all(is.finite(found))) abort_fastlmm("scale", paste0("variances of the random effects ", first_names(names(random)[!is.finite(found)]), " exceed double precision; give K, or the variable of slopes, in another unit"))
   if (any(found <= 0)) abort_fastlmm("kernel_zero", paste0("the kernel of ", first_names(names(random)[found <= 0]), " is zero for all ids with data"))
   found
 }

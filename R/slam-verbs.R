@@ -51,27 +51,27 @@ check_slam_component <- function(name) {
   unknown <- setdiff(as.character(name), names(slam_components))
   if (length(unknown) == 0 && length(name) > 0) return(as.character(name))
   abort_fastlmm("component", paste0(
-    "a fit by slamglmm_fit() has no component ", first_names(unknown), ": it has draws instead of estimates, which VarCorr(fit), h2(fit), sigma(fit) and ranef(fit) sum up; its components are ", toString(names(slam_components)), ", or \"ALL\""
+    "a fit by slamglmm_fit() has no component ", first_names(unknown), ": it has draws instead of estimates, summarised by VarCorr(fit), h2(fit), sigma(fit) and ranef(fit); its components are ", toString(names(slam_components)), ", or \"ALL\""
   ), unknown = unknown)
 }
 
 # ---- what a sampler has not -------------------------------------------------------------------------------
 
 abort_sampler <- function(verb, instead) {
-  abort_fastlmm("sampler", paste0(verb, "() is not offered for a fit by slamglmm_fit(), which has draws instead of a maximum; ", instead))
+  abort_fastlmm("sampler", paste0(verb, "() is not available for a fit by slamglmm_fit(), which has draws instead of a maximum; ", instead))
 }
 
 #' @rdname slamglmm_methods
 #' @export
-logLik.slamglmm <- function(object, ...) abort_sampler("logLik", "pp_check(fit) says how the model fits")
+logLik.slamglmm <- function(object, ...) abort_sampler("logLik", "see pp_check(fit) for the fit of the model")
 
 #' @rdname slamglmm_methods
 #' @export
-extractAIC.slamglmm <- function(fit, ...) abort_sampler("extractAIC", "pp_check(fit) says how the model fits")
+extractAIC.slamglmm <- function(fit, ...) abort_sampler("extractAIC", "see pp_check(fit) for the fit of the model")
 
 #' @rdname slamglmm_methods
 #' @export
-anova.slamglmm <- function(object, ...) abort_sampler("anova", "pp_check(fit) says how the model fits")
+anova.slamglmm <- function(object, ...) abort_sampler("anova", "see pp_check(fit) for the fit of the model")
 
 #' @rdname slamglmm_methods
 #' @export

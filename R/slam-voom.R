@@ -49,7 +49,7 @@ genes_by_samples <- function(counts, design) {
   }
   fits <- if (is.null(design)) c(FALSE, TRUE) else c(of(1), of(2))
   size <- sprintf("counts are %d x %d", nrow(counts), ncol(counts))
-  if (all(fits)) abort_fastlmm("orientation", paste0(size, " and design has as many rows: names of samples, as row names of design and of counts, tell which side has them"))
+  if (all(fits)) abort_fastlmm("orientation", paste0(size, " and design has as many rows: give row names of design, and of counts, to show which dimension has the samples"))
   if (!any(fits)) abort_fastlmm("orientation", sprintf("%s and design has %d rows: neither their rows nor their columns are its samples", size, samples))
   if (fits[1]) counts <- t(counts)
   if (!is.null(design) && !is.null(rownames(design)) && setequal(rownames(design), colnames(counts))) check_same_order(colnames(counts), rownames(design), "counts", "design")

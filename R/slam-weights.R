@@ -45,7 +45,7 @@ columns_by_name <- function(weights, responses) {
   lost <- setdiff(responses, names)
   if (length(lost) > 0 || anyDuplicated(names)) {
     said <- c(if (length(unknown) > 0) paste0("there are no responses ", first_names(unknown)), if (length(lost) > 0) paste0("of the responses ", first_names(lost), " there are no weights"))
-    abort_fastlmm("weights", paste0("column names of weights must be those of the responses, each once, or unname(weights) has them in order: ", paste(said, collapse = ", and ")), responses = lost)
+    abort_fastlmm("weights", paste0("column names of weights must be those of the responses, each once, or use unname(weights) if they are in order: ", paste(said, collapse = ", and ")), responses = lost)
   }
   weights[, responses, drop = FALSE]
 }
@@ -56,12 +56,12 @@ rows_by_name <- function(weights, of_response, data) {
   if (is.null(names) || counts_rows(names)) return(weights)
   rows <- if (is.data.frame(data) && has_row_names(data)) rownames(data) else if (!is.null(of_response) && !counts_rows(of_response)) of_response
   if (is.null(rows)) {
-    if (any(as.character(seq_len(nrow(weights))) %in% names)) abort_row_names(paste0("weights have the row names ", first_names(names), " and data has automatic ones, which say nothing: give data these names, or unname(weights) in the order of its rows"))
+    if (any(as.character(seq_len(nrow(weights))) %in% names)) abort_row_names(paste0("weights have the row names ", first_names(names), " and data has automatic ones: give data these names, or unname(weights) in the order of its rows"))
     return(weights)
   }
   if (identical(names, rows) || !any(names %in% rows) || anyDuplicated(rows)) return(weights)
   if (anyDuplicated(names) || !setequal(names, rows)) {
-    abort_row_names(paste0("row names of weights must be those of the data, each once, or unname(weights) has them in order: there are no weights of ", first_names(setdiff(rows, names))))
+    abort_row_names(paste0("row names of weights must be those of the data, each once, or use unname(weights) if they are in order: there are no weights of ", first_names(setdiff(rows, names))))
   }
   weights[rows, , drop = FALSE]
 }

@@ -166,7 +166,7 @@ slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factor
   known <- Filter(Negate(is.null), list(cis = cis_rows_known(cis), cells = rows_with_weight(weights)))
   design <- mold_design(parts, data, c(extras, known), stats::na.omit, NULL, cells = TRUE)
   design$frame[c("(cis)", "(cells)")] <- NULL
-  refuse_correlated(design$random, "slamglmm_fit() does not offer")
+  refuse_correlated(design$random, "slamglmm_fit() does not support")
   if (!is.null(parts$gp)) slam_random(list(), parts)
   random <- slam_random(mold_random(K, parts, design, control), parts)
   plan$steps <- check_rays(rays, length(random))
@@ -269,7 +269,7 @@ most_effects <- 4
 slam_random <- function(random, parts) {
   if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes random effects, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
   if (length(random) <= most_effects) return(random)
-  abort_fastlmm("slam_effects", sprintf("slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or put them into the fixed effects", most_effects, length(random), first_names(names(random))))
+  abort_fastlmm("slam_effects", sprintf("slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or make them fixed effects", most_effects, length(random), first_names(names(random))))
 }
 
 # Values behind links are drawn, and missing cells with them.
@@ -294,14 +294,14 @@ check_rays <- function(rays, effects) {
 check_factors <- function(k, p) {
   if (is.null(k) || identical(k, "adaptive")) return(min(20, p))
   if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, or \"adaptive\", not", code_text(k)))
-  if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): the prior alone decides about most of them", k, p))
+  if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): most of them are determined by the prior alone", k, p))
   if (k > 0 && k < min(20, p)) inform_fastlmm("n_factors", few_factors(k, p))
   as.numeric(k)
 }
 
 # What too few factors do: with one, G and R off the diagonal are multiples of each other.
 few_factors <- function(k, p) {
-  tied <- if (k == 1) "one factor makes each genetic correlation have the sign of the residual one" else sprintf("%d factors for %d responses tie G and R to each other and can force the signs of correlations", as.integer(k), p)
+  tied <- if (k == 1) "one factor makes each genetic correlation have the sign of the residual one" else sprintf("%d factors for %d responses constrain G and R and can force the signs of correlations", as.integer(k), p)
   sprintf("%s; n_factors = %d, the default, does not", tied, as.integer(min(20, p)))
 }
 

@@ -2,7 +2,7 @@
 
 exact_intervals <- function(fit, table, level, nsim, seed, tails, oldNames) {
   check_variance_test(fit)
-  if (length(fit$random) > 1) abort_variance_test("its inversion is offered for one random effect; confint() and confint(method = \"boot\") have intervals beside others")
+  if (length(fit$random) > 1) abort_variance_test("exact intervals are available for one random effect; otherwise use confint() or confint(method = \"boot\")")
   if (!(is_count(nsim) && nsim >= 100)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 100, not", code_text(nsim)))
   check_matrix_memory(fit$nobs + 3 * 200, nsim, sprintf("%.0f draws", nsim))
   state <- seed_generator(seed)

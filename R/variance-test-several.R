@@ -38,7 +38,7 @@ tested_effect <- function(fit, term) {
   if (is.null(term) && length(labels) == 1) return(labels)
   apart <- !block_numbers(fit$random) %in% block_numbers(fit$random)[duplicated(block_numbers(fit$random))]
   if (!any(apart)) abort_correlated_test()
-  if (is.null(term)) abort_variance_test(paste0("the fit has several: say by term = which is tested, of ", first_names(labels[apart])))
+  if (is.null(term)) abort_variance_test(paste0("the fit has several: choose one by term =, of ", first_names(labels[apart])))
   read <- read_names(term, "term")
   at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(read, labels, nomatch = match(read, text, nomatch = match(read, whole_terms(fit), nomatch = 0)))
   if (length(at) != 1 || is.na(at) || at == 0) abort_fastlmm("argument", paste0("term must name a random effect of the fit or give its number, not ", code_text(term), "; there are ", first_names(labels)))
@@ -48,8 +48,8 @@ tested_effect <- function(fit, term) {
 
 abort_correlated_test <- function() {
   abort_variance_test(paste0(
-    "the effects of a correlated term, (1 + x | id), go together, and one takes its covariances with it; fit it without correlations, (1 | id) + (0 + x | id), and test that, ",
-    "or compare with the fit without it: anova(fit, smaller), whose p-value is too large, or its statistic against those of bootstrap() or simulate() of the smaller fit"
+    "an effect of a correlated term, (1 + x | id), also has covariances; fit it without correlations, (1 | id) + (0 + x | id), and test that, ",
+    "or compare with the fit without it: anova(fit, smaller), whose p-value is conservative, or its statistic with those of bootstrap() or simulate() of the smaller fit"
   ))
 }
 

@@ -53,7 +53,7 @@ test_variance <- function(fit, nsim = 10000, seed = NULL, term = NULL) {
   structure(
     list(
       statistic = c(RLRT = statistic), p.value = p, estimate = if (alone) c(h2 = unname(fit$h2)) else structure(unname(fit$sigma2[label]), names = paste0("sigma2.", label)), null.value = c(sigma2 = 0), alternative = "greater",
-      method = sprintf(if (alone) "Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)" else "Restricted likelihood-ratio test of a variance of zero, the ratios of the others held (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
+      method = sprintf(if (alone) "Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)" else "Restricted likelihood-ratio test of a variance of zero, given the ratios of the others (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
       mixture.p.value = if (statistic > 0) pchisq(statistic, 1, lower.tail = FALSE) / 2 else 1, null = null
     ),
     class = "htest"
@@ -64,13 +64,13 @@ check_variance_test <- function(fit) {
   if (inherits(fit, "fastlmm_mlm")) abort_one_by_one("test_variance")
   if (!inherits(fit, "fastlmm")) abort_fastlmm("not_a_fit", paste("test_variance() needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   reason <- if (is_gp_fit(fit)) {
-    "a length scale has no meaning where the variance is zero; anova() and confint() are approximate"
+    "a length scale has no meaning if the variance is zero; anova() and confint() are approximate"
   } else if (has_levels(fit)) {
-    "a null distribution is known for one residual variance; anova() is approximate"
+    "the null distribution is known for one residual variance only; anova() is approximate"
   } else if (!is.null(fit$given)) {
     "the residual variance is given; anova() and confint() are approximate"
   } else if (is_sparse_fit(fit) && length(fit$random) == 1) {
-    "it takes the spectrum of the kernel between the ids with data: give that, K = as.matrix(K, ids = ...)"
+    "it needs the spectrum of the kernel between the ids with data: give that, K = as.matrix(K, ids = ...)"
   } else if (!is_reml(fit)) {
     "needs a REML fit; update(fit, method = \"REML\")"
   } else if (fit$status != "ok") {

@@ -103,7 +103,7 @@ test_that("other values under the same names, another job, an earlier format and
   told <- capture_messages(found <- scan(dir, 2 - G))
   # the first at once, the others by their number
   expect_match(told[1], "block-00000[1-4]\" was made from other values")
-  expect_match(told[2], "4 files of .* were made again")
+  expect_match(told[2], "4 files of .* were computed again")
   expect_length(told, 2)
   expect_identical(found, scan(NULL, 2 - G))
   expect_equal(found$estimate, -scan()$estimate, tolerance = 1e-8)
@@ -274,7 +274,7 @@ test_that("the type of candidates is no change of their values, and many changed
   expect_identical(w$scan$result(again), w$scan$result(hushed(w$scan$run())))
   told <- capture_messages(w$scan$run(dir, 2 - w$G))
   expect_length(told, 2)
-  expect_match(told[2], "4 files of .* were made again")
+  expect_match(told[2], "4 files of .* were computed again")
 })
 
 test_that("what has changed in a job is told by what may change", {

@@ -45,7 +45,7 @@ test_that("the number of threads comes from the option and must be a number", {
 })
 
 test_that("more threads than cores are the cores, with a message; what is no number of threads is refused", {
-  expect_message(held <- fastlmm_control(threads = 3000), "threads = 3000, and this machine has", class = "fastlmm_message_threads")
+  expect_message(held <- fastlmm_control(threads = 3000), "threads = 3000, but this machine has", class = "fastlmm_message_threads")
   expect_identical(held$threads, cores())
   expect_silent(expect_identical(fastlmm_control(threads = 1)$threads, 1L))
   for (bad in list(NA, NA_integer_, 1e9, Inf, -1, 1.5, "2", 1:2, list(2))) {

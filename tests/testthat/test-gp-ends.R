@@ -21,7 +21,7 @@ test_that("responses without noise are interpolated, and the floor of delta is t
     expect_lt(max(abs(residuals(fit))), 10 * sigma(fit))
     expect_lt(max(abs(residuals(fit))), 1e-3)
   }
-  expect_message(fastlmm_fit(y ~ gp(x, cov = "exp_quad"), line), "cannot be told", class = "fastlmm_message_boundary")
+  expect_message(fastlmm_fit(y ~ gp(x, cov = "exp_quad"), line), "cannot be determined", class = "fastlmm_message_boundary")
   expect_defined(fits[[2]], line, "x")
 })
 
@@ -31,7 +31,7 @@ test_that("a trend that is not in X ends at three sides on both routes, says so,
   d$y <- d$x + 0.5 * rnorm(1500)
   for (cov in c("exp_quad", "matern52")) {
     formula <- as.formula(sprintf("y ~ gp(x, cov = \"%s\", basis = \"fourier\")", cov))
-    expect_message(fit <- fastlmm_fit(formula, d), "put the trend into the formula", class = "fastlmm_message_gp_range")
+    expect_message(fit <- fastlmm_fit(formula, d), "include the trend in the formula", class = "fastlmm_message_gp_range")
     expect_true(fit$optimum$at_end)
     expect_lt(abs(fit$lengthscale / (3 * diff(range(d$x))) - 1), 0.05)
   }

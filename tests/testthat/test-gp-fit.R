@@ -212,7 +212,7 @@ test_that("a limit that belongs to length scales beyond the basis is not made up
   data <- gp_world(300, 1, "matern32", 0.3, sigma2 = 0.3, sigma2_e = 1, seed = 4)
   wide <- confint(fastlmm_fit(gp_formula(1, "matern32", basis = "exact"), data), "sigma2")
   narrow <- fastlmm_fit(gp_formula(1, "matern32", basis = "fourier", tol = 0.05, size = 120), data)
-  expect_message(limits <- confint(narrow, "sigma2"), "beyond those that the basis serves", class = "fastlmm_message_gp_range")
+  expect_message(limits <- confint(narrow, "sigma2"), "beyond those that the basis covers", class = "fastlmm_message_gp_range")
   expect_true(anyNA(limits))
   expect_equal(limits[!is.na(limits)], wide[!is.na(limits)], tolerance = 0.02)
 })

@@ -9,6 +9,6 @@ test_that("in Fourier space a kernel that no basis of these rows serves is refus
   expect_match(conditionMessage(said), "the 300 rows allow.*150 functions.*exact")
   expect_message(
     suppressMessages(fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad", basis = "fourier"), data), classes = c("fastlmm_message_boundary", "fastlmm_message_gp_range")),
-    "length scales from .* on were looked at", class = "fastlmm_message_gp_unseen"
+    "length scales from .* upwards were searched", class = "fastlmm_message_gp_unseen"
   )
 })

@@ -37,7 +37,7 @@ test_that("a field smoother than its kernel ends at a stated limit where the bas
   expect_true(fit$optimum$limited)
   expect_lt(abs(sigma(fit) / 0.05 - 1), 0.06)
   expect_lt(sqrt(mean((fitted(fit) - truth)^2)), 0.01)
-  expect_output(print(summary(fit)), "still depends on how many Fourier functions")
+  expect_output(print(summary(fit)), "still depends on the number of Fourier functions")
 })
 
 test_that("the log-likelihood of a basis is that of the kernel within what the fit says", {

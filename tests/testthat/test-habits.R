@@ -17,7 +17,7 @@ test_that("arguments of other packages are answered by what is offered", {
   expect_match(unused(fit(random = ~ 1 | id)), "(1 | id)", fixed = TRUE)
   expect_match(unused(fit(start = nowhere)), "whole range")
   for (verb in list(summary, anova, tidy)) expect_match(said(verb(small_fit, ddf = "KR")), "df =|not a fit")
-  expect_match(unused(predict(small_fit, newparams = 1)), "not offered")
+  expect_match(unused(predict(small_fit, newparams = 1)), "not available")
   expect_match(unused(confint(small_fit, FUN = fixef)), "bootstrap")
   expect_match(unused(simulate(small_fit, use.u = TRUE)), "re.form = NULL", fixed = TRUE)
 })

@@ -54,7 +54,7 @@ test_that("faults of a pedigree name the animals", {
   expect_error(kernel_pedigree(c("a", "b", "c"), c("b", "c", "a"), c(NA, NA, NA)), "\"a\", \"b\", \"c\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree("a", "a", NA), "own ancestors.*\"a\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", "b", "a"), c(NA, NA, "b"), c(NA, NA, NA)), "more than once: \"a\"", class = "fastlmm_error_pedigree")
-  expect_error(kernel_pedigree(c("a", "b"), c("x", "y"), c("y", "z")), "among sires and among dams.*\"y\"", class = "fastlmm_error_pedigree")
+  expect_error(kernel_pedigree(c("a", "b"), c("x", "y"), c("y", "z")), "both as sire and as dam.*\"y\"", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", NA), c("x", "y"), c("w", "z")), "no name", class = "fastlmm_error_pedigree")
   expect_error(kernel_pedigree(c("a", "b"), "x", c("w", "z")), "of one length", class = "fastlmm_error_pedigree")
 })
@@ -88,7 +88,7 @@ test_that("a tree's kernel is ape's covariance, polytomies and labels included",
 test_that("faults of a tree are told", {
   skip_if_not_installed("ape")
   tree <- ape::read.tree(text = "((a:1,b:0):2,(c:0,d:0):3);")
-  expect_error(kernel_tree(tree), "same place.*\"c\", \"d\"", class = "fastlmm_error_tree")
+  expect_error(kernel_tree(tree), "same position.*\"c\", \"d\"", class = "fastlmm_error_tree")
   expect_equal(as.matrix(kernel_tree(ape::read.tree(text = "((a:1,b:0):2,c:3);"))), rbind(c(3, 2, 0), c(2, 2, 0), c(0, 0, 3)), ignore_attr = TRUE)
   expect_error(kernel_tree(ape::read.tree(text = "((a,b),c);")), "no branch lengths", class = "fastlmm_error_tree")
   expect_error(kernel_tree(ape::read.tree(text = "((a:1,a:1):2,c:3);")), "same name: \"a\"", class = "fastlmm_error_tree")

@@ -31,10 +31,10 @@ test_that("the count of fits at a boundary cannot be read as its h2, and a bound
   text <- shown(summary(many))
   expect_match(text, "Status: \"ok\" in 2\n", fixed = TRUE)
   expect_match(text, "Boundary: \"h2 = 0\" in 1, \"none\" in 1", fixed = TRUE)
-  expect_message(one <- fastlmm_fit(Y[, "a"] ~ 1 + (1 | id), d), "kernel explains nothing", class = "fastlmm_message_boundary")
+  expect_message(one <- fastlmm_fit(Y[, "a"] ~ 1 + (1 | id), d), "kernel explains no variance", class = "fastlmm_message_boundary")
   for (text in c(shown(one), shown(summary(one)))) {
     expect_match(text, "Boundary fit: h2 = 0. It is valid.", fixed = TRUE)
-    expect_no_match(text, "explains nothing")
+    expect_no_match(text, "explains no variance")
   }
 })
 

@@ -12,9 +12,9 @@ adaptive_data <- function(factors, p = 30, n = 120) {
 
 adapt <- function(data, ...) slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = "adaptive", chains = 1, iter = 40, progress = FALSE, ...)
 
-test_that("as many factors as have something to do, and two more", {
+test_that("as many factors as are needed, and two more", {
   few <- adaptive_data(3)
-  expect_message(fit <- adapt(few, seed = 1), "[345] have something to do", class = "fastlmm_message_n_factors")
+  expect_message(fit <- adapt(few, seed = 1), "[345] are needed", class = "fastlmm_message_n_factors")
   expect_gte(fit$n_factors, 5)
   expect_lte(fit$n_factors, 7)
   # the seed decides about the chains alone

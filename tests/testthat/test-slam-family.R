@@ -193,7 +193,7 @@ test_that("levels are responses in every way, and names are each a response's ow
   data$two <- cbind(yes = data$sick, eta = data$eta)
   expect_identical(run(frame ~ x + (1 | id), family = list(yes = binomial()))$draws, run(two ~ x + (1 | id), family = list(yes = binomial()))$draws)
   data$frame <- data.frame(data$eta, id = data$id)
-  expect_error(run(frame ~ x + (1 | id)), "no numbers.*id", class = "fastlmm_error_response_type")
+  expect_error(run(frame ~ x + (1 | id)), "not numeric.*id", class = "fastlmm_error_response_type")
   data$twice <- cbind(k = data$count, k = data$eta)
   expect_error(run(twice ~ x + (1 | id), family = list(k = poisson())), "several responses.*k", class = "fastlmm_error_response_names")
 })
@@ -246,7 +246,7 @@ test_that("the prior of a fit is the one that was used", {
   expect_equal(default$prior$loadings, mgp(first = c(shape = 3, rate = 1)))
   expect_identical(fit(prior = default$prior)$draws, default$draws)
   expect_output(print(default$prior), "shape \"count 1.0\", \"size 0.5\"", fixed = TRUE)
-  expect_output(print(slam_prior()), "responses with a family another one")
+  expect_output(print(slam_prior()), "which differs for responses with a family")
   expect_equal(dim(slam_prior_draws(default$prior, n = 5, seed = 1)$P), c(2, 2, 5))
 })
 

@@ -74,7 +74,7 @@ test_that("rows that share an id beside a kernel are told of permanent environme
   data$Y <- matrix(rnorm(60), 30)
   K <- tcrossprod(W) / 10
   run <- function(K, rows = 1:30) suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data[rows, , drop = FALSE], K = K, chains = 1, iter = 20, seed = 1, progress = FALSE), "fastlmm_message_convergence")
-  expect_message(run(K), "permanent environment, is K = list(id = kernel_mix(A = K, own = NULL))", fixed = TRUE, class = "fastlmm_message_repeated")
+  expect_message(run(K), "permanent environment, use K = list(id = kernel_mix(A = K, own = NULL))", fixed = TRUE, class = "fastlmm_message_repeated")
   expect_no_message(run(list(id = kernel_mix(A = K, own = NULL))), class = "fastlmm_message_repeated")
   expect_no_message(run(NULL), class = "fastlmm_message_repeated")
   expect_no_message(run(K, 1:10), class = "fastlmm_message_repeated")

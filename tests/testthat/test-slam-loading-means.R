@@ -209,7 +209,7 @@ test_that("what is wrong with covariates of responses is said", {
   expect_error(loading_regression(~x), "is needed", class = "fastlmm_error_argument")
   expect_error(slam_prior(loading_means = ~x), "loading_regression", class = "fastlmm_error_prior")
   plain <- small_fit(world, slam_prior())
-  expect_error(loading_effects(plain), "depend on no covariates", class = "fastlmm_error_loading_regression")
+  expect_error(loading_effects(plain), "do not depend on covariates", class = "fastlmm_error_loading_regression")
   expect_error(loading_effects(lm(dist ~ speed, cars)), class = "fastlmm_error_class")
   # a fit without them is as it was
   expect_null(plain$numbers$trait_covariates)

@@ -222,7 +222,7 @@ test_that("rows with missing values, offsets, and answers that are refused", {
   expect_error(predict(fit, world$new, given = "d"), class = "fastlmm_error_traits")
   holes$Y[1, 1] <- Inf
   expect_error(predict(fit, holes, given = "a"), "not finite", class = "fastlmm_error_given")
-  expect_error(predict(fit, data.frame(world$new[c("id", "x", "z")], a = "text"), given = "a"), "no numbers", class = "fastlmm_error_given")
+  expect_error(predict(fit, data.frame(world$new[c("id", "x", "z")], a = "text"), given = "a"), "not numeric", class = "fastlmm_error_given")
   expect_error(fastlmm:::check_answer_memory(100, 10, 1000, 1e6), "1,000 draws of 100 rows and 10 responses", class = "fastlmm_error_memory")
 })
 

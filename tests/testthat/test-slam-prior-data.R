@@ -49,7 +49,7 @@ test_that("priors of values are those that a fit takes", {
 })
 
 test_that("data of priors print, and what they cannot be is refused", {
-  expect_output(print(prior_of(family = "poisson", n = 5, rows = 3)), "part that is 0 of t2")
+  expect_output(print(prior_of(family = "poisson", n = 5, rows = 3)), "proportion that is 0 of t2")
   refuse <- function(class, ...) expect_error(slam_prior_draws(..., n = 2), class = paste0("fastlmm_error_", class))
   refuse("argument", p = 2, family = poisson(), mean = 1:3)
   refuse("argument", p = 2, family = ordinal(), levels = 1)
