@@ -1,13 +1,13 @@
 #' @section Fit a model:
 #' * [fastlmm_fit()]: a linear mixed model by a formula of 'lme4' and a kernel `K`, one response or many; [gp()] terms for Gaussian processes.
-#' * [slamglmm_fit()]: covariances of many responses, counts and curves among them, by a sparse-factor model.
-#' * [fastlmm_scan()]: each of many candidates, as genetic markers, against one null model.
+#' * [slamglmm_fit()]: covariances of many responses, including counts and curves, by a sparse-factor model.
+#' * [fastlmm_scan()]: each of many candidates, such as genetic markers, against one null model.
 #'
-#' @section Say what is known of the covariance:
+#' @section Specify the covariance:
 #' A matrix with names; [kernel_markers()], [kernel_pedigree()], [kernel_tree()], [kernel_lowrank()], [kernel_precision()], [kernel_product()], [kernel_mix()];
-#' [fastlmm_decompose()] for many formulas on one decomposition.
+#' [fastlmm_decompose()] for many formulas with one decomposition.
 #'
-#' @section Ask a fit:
+#' @section Work with a fit:
 #' * Estimates: [summary()][summary.fastlmm], [VarCorr()][VarCorr.fastlmm], [confint()][confint.fastlmm], [profile()][profile.fastlmm], [tidy()][tidy.fastlmm], [getME()].
 #' * Predictions: [ranef()][ranef.fastlmm], [predict()][predict.fastlmm], [simulate()][simulate.fastlmm].
 #' * Tests: [anova()][anova.fastlmm], [contest()], [test_variance()], [test_heterogeneity()], [bootstrap()], [power()].
@@ -15,12 +15,12 @@
 #' * A sparse-factor model: [genetic_covariance()], [heritability()], [genetic_correlation()], [factor_loadings()], [variance_parts()], [plot()][plot.slamglmm],
 #'   and its priors, [slam_prior()].
 #' * A scan: [plot()][plot.fastlmm_scan], [fastlmm_permute()], [genotype_means()], [write_scan()].
-#' * Other packages, as `emmeans`, `performance` or `posterior`: [fastlmm-neighbours].
+#' * Other packages, such as `emmeans`, `performance` or `posterior`: [fastlmm-neighbours].
 #'
 #' @section Vignettes:
-#' Each opens by `vignette("name", package = "fastlmm")`; `browseVignettes("fastlmm")` lists them.
+#' Open them by `vignette("name", package = "fastlmm")`; `browseVignettes("fastlmm")` lists them.
 #' * `get-started`: one data set from kernel to prediction. `from-lme4`, `from-kinship-packages`: what changes for users of other programs.
-#' * `kernels`, `pedigrees-and-trees`: ways to give a covariance. `method`: the derivation. `performance`: time and memory.
+#' * `kernels`, `pedigrees-and-trees`: ways to specify a covariance. `method`: the derivation. `performance`: time and memory.
 #' * `scans`: population structure, thresholds, many responses. `gaussian-processes`: time series and maps.
 #' * `many-traits`, `repeated-records`, `counts-and-communities`, `growth-curves`, `rnaseq`: sparse-factor models.
 #'
