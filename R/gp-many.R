@@ -221,4 +221,3 @@ gp_column_model <- function(fit, j) {
   model$gp$calls <- lapply(model$gp$coordinates, predict_call, frame = fit$frame)
   model
 }
-

@@ -228,7 +228,7 @@ rough_effects <- function(fitted, gram, sets, Q) {
   t(matrix(effects, q))
 }
 
-# (G / noise + diag(1 / d))^-1
+# The inverse of G / noise + diag(1 / d)
 rough_covariance <- function(G, d, noise) {
   s <- sqrt(d)
   s * t(s * chol2inv(chol(s * t(s * G) / noise + diag(nrow(G)))))

@@ -1,4 +1,4 @@
-# `make lint`: the linters of .lintr over all R code, one process a core; exit 1 on any finding.
+# `make lint`: the linters of .lintr over all R code, prose of help pages left out, by two processes; exit 1 on any finding.
 if (!requireNamespace("lintr", quietly = TRUE)) {
   cat("not linted: that needs lintr\n")
   quit(status = 0)

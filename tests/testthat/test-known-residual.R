@@ -200,7 +200,7 @@ test_that("a phylogenetic meta-analysis of several effects is that of metafor 3.
   effects <- transform(moura$dat, yi = atanh(ri), vi = 1 / (ni - 3))
   K <- list(species.id = kernel_mix(tree = kernel_tree(ape::compute.brlen(moura$tree), scale = TRUE), own = NULL))
   fit <- fastlmm_fit(yi ~ 1 + (1 | species.id) + (1 | study.id) + (1 | effect.size.id), effects, K = K, weights = 1 / vi, sigma2_e = 1)
-  # rma.mv(yi, vi, random = list(~ 1 | study.id, ~ 1 | effect.size.id, ~ 1 | species.id, ~ 1 | species.id.phy), R = list(species.id.phy = vcv(tree, corr = TRUE)))
+  # as metafor does it: rma.mv(yi, vi, random = list(~ 1 | study.id, ~ 1 | effect.size.id, ~ 1 | species.id, ~ 1 | species.id.phy), R = list(species.id.phy = vcv(tree, corr = TRUE)))
   expect_equal(unname(fit$sigma2), c(0.0512236573500042, 0.0556617543374029, 0.0191584511191516, 0.0144501381219723), tolerance = 1e-5)
   expect_equal(c(fixef(fit), sqrt(vcov(fit)[1])), c(0.368165850890796, 0.130044849199736), tolerance = 1e-6, ignore_attr = TRUE)
   expect_equal(unname(test_heterogeneity(fit)$statistic), 10743.8075609914, tolerance = 1e-10)

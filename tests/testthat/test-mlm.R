@@ -96,8 +96,14 @@ test_that("a bad response has a status and stops nobody", {
   many <- function(...) fastlmm_fit(Y ~ x + (1 | id), g$d, ...)
   conditions <- list()
   fit <- withCallingHandlers(many(K = g$K),
-    fastlmm_warning = function(w) { conditions <<- c(conditions, list(w)); invokeRestart("muffleWarning") },
-    fastlmm_message = function(m) { conditions <<- c(conditions, list(m)); invokeRestart("muffleMessage") }
+    fastlmm_warning = function(w) {
+      conditions <<- c(conditions, list(w))
+      invokeRestart("muffleWarning")
+    },
+    fastlmm_message = function(m) {
+      conditions <<- c(conditions, list(m))
+      invokeRestart("muffleMessage")
+    }
   )
   expect_identical(
     unname(fit$status[1:7]), c("ok", "constant_response", "no_rows", "too_few_rows", "nonfinite", "perfect_fit", "explained_by_kernel")

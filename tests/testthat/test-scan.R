@@ -187,7 +187,7 @@ test_that("candidates that cannot be tested are rows with a status", {
   G[5, 4] <- Inf
   G[, 5] <- 2 * x - 1
   G[, 6] <- G[, 1] * 1e200
-  G[, 7] <- G[, 1] * 1e-200 
+  G[, 7] <- G[, 1] * 1e-200
   G[, 8] <- 1e6 + G[, 1]
   for (refit in c("none", "delta")) {
     scan <- fastlmm_scan(fit, G, refit = refit)
@@ -317,7 +317,7 @@ test_that("a matrix that is used where it lies gives what one that is read gives
   G[3, 4] <- NA
   G[5, 7] <- Inf
   G <- G[fit$random[[1]]$ids[fit$random[[1]]$index], ]
-  turned <- G[nrow(G):1, ]
+  turned <- G[rev(seq_len(nrow(G))), ]
   source <- function(x) fastlmm:::candidate_source(x, fit)
   expect_true(!is.null(source(G)$whole) && is.null(source(turned)$whole))
   for (arguments in list(list(), list(refit = "delta"), list(na = "omit"), list(sets = list(a = c(9, 2), b = "m4", c = c("m11", "m7"))), list(block_size = 5, refit = "hybrid", threshold = 0.3))) {
