@@ -157,7 +157,10 @@ other_log_lik <- function(fit) {
   if (!is.finite(fit$logLik)) return(fit$logLik)
   if (!is.null(fit$given)) return(known_other_log_lik(fit))
   part <- along_x(fit)
-  call_rust(ffi_other_log_lik, list(covariance = as.matrix(part$covariance), log_det_x = part$log_det_x), fit$method, fit$logLik, as.numeric(fit$nobs), max(fit$sigma2, fit$sigma2_e))
+  call_rust(
+    ffi_other_log_lik, list(covariance = as.matrix(part$covariance), log_det_x = part$log_det_x), fit$method, fit$logLik, as.numeric(fit$nobs),
+    max(fit$sigma2, fit$sigma2_e)
+  )
 }
 
 log_det <- function(x) {

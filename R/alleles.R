@@ -27,7 +27,10 @@ copies_of_first <- function(genotypes) 2 - methods::as(genotypes, "numeric")
 new_map <- function(chr, pos, effect, other) {
   chr <- allele_name(chr)
   pos <- suppressWarnings(as.numeric(pos))
-  data.frame(chr = chromosome_factor(chr), pos = replace(pos, pos %in% 0, NA), effect_allele = allele_name(effect), other_allele = allele_name(other), stringsAsFactors = FALSE)
+  data.frame(
+    chr = chromosome_factor(chr), pos = replace(pos, pos %in% 0, NA), effect_allele = allele_name(effect), other_allele = allele_name(other),
+    stringsAsFactors = FALSE
+  )
 }
 
 # read.table() makes logical values of columns that are T or F only.
@@ -46,7 +49,8 @@ test_places <- function(map, columns) {
     single <- length(j) == 1
     list(
       chr = if (length(chr) == 1) as.integer(chr) else NA_integer_, pos = if (length(chr) == 1) mean(range(map$pos[j])) else NA_real_,
-      effect_allele = if (single) first_of(map$effect_allele[j], NA_character_) else NA_character_, other_allele = if (single) first_of(map$other_allele[j], NA_character_) else NA_character_
+      effect_allele = if (single) first_of(map$effect_allele[j], NA_character_) else NA_character_,
+      other_allele = if (single) first_of(map$other_allele[j], NA_character_) else NA_character_
     )
   }
   places <- do.call(rbind.data.frame, c(lapply(columns, function(j) of_set(unique(j))), stringsAsFactors = FALSE))

@@ -1,4 +1,5 @@
-# Arguments of functions and methods: a name means the same everywhere, so each has one reader. It gives the value as it is used, or stops and names the argument.
+# Arguments of functions and methods: a name means the same everywhere, so each has one reader. It gives the value as it is used, or stops and names the
+# argument.
 
 # The head of a function that users call: no argument that it does not have, each that it needs, and each as its reader takes it.
 # What was left out is the default, and is not read.
@@ -86,7 +87,9 @@ read_terms <- function(value, name) {
 }
 
 read_colours <- function(value, name) {
-  if (length(value) > 0 && (is.numeric(value) || is.character(value)) && !(is.numeric(value) && any(abs(value) > .Machine$integer.max, na.rm = TRUE)) && !is.null(tryCatch(suppressWarnings(grDevices::col2rgb(value)), error = function(error) NULL))) return(value)
+  if (length(value) > 0 && (is.numeric(value) || is.character(value)) && !(is.numeric(value) && any(
+    abs(value) > .Machine$integer.max, na.rm = TRUE
+  )) && !is.null(tryCatch(suppressWarnings(grDevices::col2rgb(value)), error = function(error) NULL))) return(value)
   abort_fastlmm("argument", paste0(name, " must be colours, not ", code_text(value)))
 }
 
@@ -105,8 +108,10 @@ readers <- local({
   c(
     structure(rep(list(read_flag), length(flags)), names = flags),
     list(
-      allow.new.levels = read_new_levels, REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf), scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
-      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names), parm = or_null(read_names),
+      allow.new.levels = read_new_levels, REML = or_null(read_flag), correlation = or_null(read_flag), k = number_between(-Inf, Inf),
+      scale = number_between(-Inf, Inf), sigma = number_between(0, Inf), digits = read_digits,
+      traits = or_null(read_names), effect = or_null(read_names), name = read_names, whichel = or_null(read_names), given = or_null(read_names),
+      parm = or_null(read_names),
       xlab = or_null(read_label), ylab = or_null(read_label), main = or_null(read_label), col = read_colours
     )
   )

@@ -1,6 +1,8 @@
-# Correlated terms far from zero, (1 + year | id): beside an intercept each variable is worth a constant of its own, and from its mean the search sees what near 2000 is lost in the rounding. The model is the same one.
+# Correlated terms far from zero, (1 + year | id): beside an intercept each variable is worth a constant of its own, and from its mean the search sees what near
+# 2000 is lost in the rounding. The model is the same one.
 
-# A variable is far from zero if its mean is more standard deviations than this: standard errors by differences lose digits there before the search fails to converge.
+# A variable is far from zero if its mean is more standard deviations than this: standard errors by differences lose digits there before the search fails to
+# converge.
 far_from_zero <- 10
 
 # A fit, from the means where these are far from zero, or where as given it does not converge

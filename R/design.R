@@ -133,7 +133,11 @@ mold_offset <- function(frame, y, cells = FALSE) {
   offset <- tryCatch(stats::model.offset(frame), error = function(e) abort_fastlmm("offset", conditionMessage(e)))
   if (is.null(offset)) offset <- numeric(nrow(frame))
   check_offset(offset, rownames(frame))
-  if (NCOL(offset) > 1) return(if (cells) offset_of_cells(offset) else abort_fastlmm("offset", sprintf("offset has %d columns: it is a number for each row, but for slamglmm_fit(), which takes one for each response, too", ncol(offset))))
+  if (NCOL(offset) > 1) return(
+    if (cells) offset_of_cells(offset) else abort_fastlmm(
+      "offset", sprintf("offset has %d columns: it is a number for each row, but for slamglmm_fit(), which takes one for each response, too", ncol(offset))
+    )
+  )
   if (!is.matrix(y)) check_response_varies(y - offset, names(frame)[1])
   as.numeric(offset)
 }
@@ -201,7 +205,9 @@ fixed_variables <- function(terms, frame) {
 check_design_size <- function(terms, frame, available = available_memory()) {
   columns <- term_columns(terms, frame)
   needed <- 8 * 3 * as.numeric(nrow(frame)) * sum(columns)
-  check_memory(needed, function(needed, available) design_memory_text(sum(columns), names(columns)[which.max(columns)], nrow(frame), needed, available), available)
+  check_memory(
+    needed, function(needed, available) design_memory_text(sum(columns), names(columns)[which.max(columns)], nrow(frame), needed, available), available
+  )
 }
 
 term_columns <- function(terms, frame) {

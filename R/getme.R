@@ -186,7 +186,8 @@ check_gp_component <- function(name, fit) {
   lacking <- intersect(name, without)
   if (length(intersect(lacking, process_lacks)) == 0 && length(lacking) > 0) check_has_rows(fit, paste0("getME(fit, ", quoted(lacking[1]), ")"))
   if (length(lacking) > 0) abort_fastlmm("component", paste0(
-    "a fit with a gp() term has no component ", first_names(lacking), ": its process is a function, not an effect of ids. ranef(fit) has its values at the rows, predict() those elsewhere, ",
+    "a fit with a gp() term has no component ", first_names(lacking),
+    ": its process is a function, not an effect of ids. ranef(fit) has its values at the rows, predict() those elsewhere, ",
     "and getME(fit, \"K\") its correlations between the rows"
   ), unknown = lacking)
   name
@@ -195,12 +196,15 @@ check_gp_component <- function(name, fit) {
 process_lacks <- c("Z", "Zt", "b", "Lambda", "Lambdat", "Ztlist", "Gp", "devcomp", "flist", "q")
 
 check_no_process <- function(fit) {
-  if (inherits(fit, c("fastlmm_gp", "fastlmm_gp_mlm"))) abort_fastlmm("component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids")
+  if (inherits(fit, c("fastlmm_gp", "fastlmm_gp_mlm"))) abort_fastlmm(
+    "component", "a fit with a gp() term has no such component: its process is a function, not an effect of ids"
+  )
 }
 
 # One kernel, or a list of several
 stored_kernel <- function(fit) {
-  of <- function(one) if (is_process(one$kernel)) process_matrix(fit) else if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids)) else if (is_precision(one$kernel)) as.matrix(one$kernel) else one$kernel
+  of <- function(one) if (is_process(one$kernel)) process_matrix(fit) else if (is.null(one$kernel)) Matrix::Diagonal(length(one$ids))
+    else if (is_precision(one$kernel)) as.matrix(one$kernel) else one$kernel
   kernels <- lapply(fit$random, of)
   if (length(kernels) == 1) kernels[[1]] else kernels
 }

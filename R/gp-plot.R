@@ -75,7 +75,8 @@ gp_plot_mean <- function(fit, targets) drop(targets$X %*% fit$coefficients[fit$k
 
 gp_plot_targets <- function(fit, coordinates) {
   list(
-    X = gp_plot_design(fit, coordinates), offset = if (length(fit$offset) > 0) mean(fit$offset) else 0, coordinates = unname(coordinates), process = TRUE, all = TRUE,
+    X = gp_plot_design(fit, coordinates), offset = if (length(fit$offset) > 0) mean(fit$offset) else 0, coordinates = unname(coordinates), process = TRUE,
+    all = TRUE,
     population = FALSE, others = list(), group = if (length(fit$random) > 1 && !is_joint_gp(fit)) rep(NA_integer_, nrow(coordinates))
   )
 }

@@ -115,7 +115,9 @@ extend_factor <- function(random, K) {
 
 check_same_factor <- function(new, old) {
   if (ncol(new) != ncol(old) || !identical(colnames(new), colnames(old))) {
-    abort_cross_kernel(sprintf("the new factor has other columns (%d) than that of the fit (%d); they must be the same, in the same order", ncol(new), ncol(old)))
+    abort_cross_kernel(
+      sprintf("the new factor has other columns (%d) than that of the fit (%d); they must be the same, in the same order", ncol(new), ncol(old))
+    )
   }
   shared <- intersect(rownames(new), rownames(old))
   difference <- abs(new[shared, , drop = FALSE] - old[shared, , drop = FALSE])

@@ -75,7 +75,8 @@ kernel_markers <- function(M, method = c("vanraden1", "vanraden2", "centred", "s
 }
 
 marker_habits <- c(
-  vanraden = "write method = \"vanraden1\"", gcta = "write method = \"vanraden2\"", yang = "write method = \"vanraden2\"", standardised = "write method = \"vanraden2\" for genotypes, \"scaled\" for other columns",
+  vanraden = "write method = \"vanraden1\"", gcta = "write method = \"vanraden2\"", yang = "write method = \"vanraden2\"",
+  standardised = "write method = \"vanraden2\" for genotypes, \"scaled\" for other columns",
   center = "write method = \"centred\"", centered = "write method = \"centred\"", scale = "write method = \"scaled\"", linear = "write method = \"centred\""
 )
 
@@ -86,7 +87,9 @@ is_genotype_rule <- function(rule) rule$method %in% c("vanraden1", "vanraden2")
 # Of some columns: Z Z', what it is to be divided by, how many columns were what, and how many values of each id there were
 marker_part <- function(columns, source, rule, block_size) {
   n <- length(source$ids)
-  part <- list(cross = matrix(0, n, n), scale = 0, counts = c(markers = 0, used = 0, monomorphic = 0, rare = 0, unobserved = 0, imputed = 0), observed = numeric(n))
+  part <- list(
+    cross = matrix(0, n, n), scale = 0, counts = c(markers = 0, used = 0, monomorphic = 0, rare = 0, unobserved = 0, imputed = 0), observed = numeric(n)
+  )
   for (j in marker_blocks(columns, n, block_size)) part <- add_parts(part, block_sums(read_markers(source, j, rule), rule))
   part
 }
@@ -111,7 +114,8 @@ block_sums <- function(block, rule) {
   if (each) Z <- Z / rep(sqrt(variance), each = nrow(Z))
   counts <- vapply(c("used", "monomorphic", "rare", "unobserved"), function(name) sum(state == name), 0)
   list(
-    cross = tcrossprod(Z), scale = if (each) sum(used) else sum(variance), counts = c(markers = ncol(block), counts, imputed = sum(missing[, used])), observed = rowSums(!missing)
+    cross = tcrossprod(Z), scale = if (each) sum(used) else sum(variance), counts = c(markers = ncol(block), counts, imputed = sum(missing[, used])),
+    observed = rowSums(!missing)
   )
 }
 
@@ -153,7 +157,12 @@ leave_out <- function(whole, parts, source, rule) {
 print.fastlmm_markers <- function(x, digits = NULL, ...) {
   check_arguments(...)
   facts <- attr(x, "markers")
-  cat(sprintf("Relationship matrix (%s) of %s from %d of %s, mean diagonal %s\n", facts$method, counted(nrow(x), "id"), facts$used, counted(facts$markers, "marker"), format(mean(diag(x)), digits = min(digits, 4))))
+  cat(
+    sprintf(
+      "Relationship matrix (%s) of %s from %d of %s, mean diagonal %s\n", facts$method, counted(nrow(x), "id"), facts$used, counted(facts$markers, "marker"),
+      format(mean(diag(x)), digits = min(digits, 4))
+    )
+  )
   if (!is.na(facts$without)) cat("without chromosome ", facts$without, "\n", sep = "")
   for (line in c(left_out_text(facts), imputed_text(facts))) cat(line, "\n", sep = "")
   invisible(x)

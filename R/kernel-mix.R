@@ -38,7 +38,9 @@ kernel_mix <- function(...) {
 #' @export
 print.fastlmm_mix <- function(x, ...) {
   check_arguments(...)
-  size <- function(K) if (is.null(K)) "identity" else if (is_product(K)) "product" else if (is_lowrank(K)) sprintf("W %d x %d", nrow(K$W), ncol(K$W)) else if (is_precision(K)) sprintf("%s %d x %d", tolower(precision_name(K)), nrow(K), ncol(K)) else sprintf("%d x %d", nrow(K), ncol(K))
+  size <- function(K) if (is.null(K)) "identity" else if (is_product(K)) "product" else if (is_lowrank(K)) sprintf(
+    "W %d x %d", nrow(K$W), ncol(K$W)
+  ) else if (is_precision(K)) sprintf("%s %d x %d", tolower(precision_name(K)), nrow(K), ncol(K)) else sprintf("%d x %d", nrow(K), ncol(K))
   cat("Mix of kernels: ", paste0(names(x$kernels), " (", vapply(x$kernels, size, ""), ")", collapse = ", "), "\n", sep = "")
   invisible(x)
 }
@@ -62,7 +64,9 @@ check_mix_names <- function(names, n) {
 check_mix_part <- function(K, name) {
   check_valid(K, quoted(name), "kernel_class")
   if (is_mix(K)) abort_mix(paste0("has a mix as ", quoted(name), "; give all kernels in one mix"))
-  if (!is.null(K) && length(dim(K)) != 2 && !is_lowrank(K) && !is_product(K)) abort_mix(paste0("has ", quoted(name), " of class ", class(K)[1], "; give a matrix, a factor or NULL"))
+  if (!is.null(K) && length(dim(K)) != 2 && !is_lowrank(K) && !is_product(K)) abort_mix(
+    paste0("has ", quoted(name), " of class ", class(K)[1], "; give a matrix, a factor or NULL")
+  )
 }
 
 check_mix_ids <- function(ids) {

@@ -127,7 +127,8 @@ column_fit <- function(fit, j) {
   vcov <- matrix(fit$vcov[kept, kept, j], length(kept), dimnames = list(kept, kept))
   found <- lapply(unclass(fit)[c("sigma2", "sigma2_e", "delta", "h2", "logLik", "status", "nobs", "rank", "df")], of)
   structure(c(
-    model[names(model) != "X"], found, list(coefficients = fit$coefficients[, j], vcov = vcov, kept = kept, null_space = response_null_space(fit, j), se = lapply(fit$se, of))
+    model[names(model) != "X"], found,
+    list(coefficients = fit$coefficients[, j], vcov = vcov, kept = kept, null_space = response_null_space(fit, j), se = lapply(fit$se, of))
   ), class = "fastlmm")
 }
 

@@ -207,7 +207,8 @@ warn_responses <- function(status, q) {
   warn_fastlmm(
     "responses",
     paste0(
-      length(status), " of ", counted(q, "response"), " could not be fitted, or has a likelihood without an ordinary optimum; see the status of each. ", tally(status)
+      length(status), " of ", counted(q, "response"), " could not be fitted, or has a likelihood without an ordinary optimum; see the status of each. ",
+      tally(status)
     ),
     status = status
   )

@@ -6,7 +6,9 @@ get_predicted.fastlmm <- function(x, data = NULL, predict = "expectation", ci = 
   asked <- asked_of_ggeffects(names(list(...)))
   if (!is.null(asked)) return(predicted_in_grid(x, data, asked))
   level <- if (is.null(ci)) 0.95 else check_level(ci, "ci")
-  found <- if (identical(predict, "prediction")) predict_band(x, data, "prediction", level) else predict_band(x, data, "confidence", level, if (!isTRUE(include_random)) NA)
+  found <- if (identical(predict, "prediction")) predict_band(x, data, "prediction", level) else predict_band(
+    x, data, "confidence", level, if (!isTRUE(include_random)) NA
+  )
   as_predicted(found, level, data, predict)
 }
 
@@ -36,14 +38,17 @@ asked_of_ggeffects <- function(handed_on) {
   if (length(other) > 0) abort_ggeffects(paste0("the level of this version's ggpredict() is ", spelt[1], " =, not ", other[1], " ="))
   named <- function(names, default = NULL) first_of(unlist(mget(names, frame, ifnotfound = list(NULL)), use.names = FALSE), default)
   list(
-    level = named(spelt), type = named("type", "fe"), interval = named("interval", "confidence"), robust = !is.null(named(c("vcov.fun", "vcov_fun", "vcov"))), frame = frame
+    level = named(spelt), type = named("type", "fe"), interval = named("interval", "confidence"), robust = !is.null(named(c("vcov.fun", "vcov_fun", "vcov"))),
+    frame = frame
   )
 }
 
 # The outermost running function of ggeffects that has such a variable and a grid of data
 ggeffects_frame <- function(variable) {
   for (i in seq_len(sys.nframe())) {
-    if (identical(environmentName(topenv(environment(sys.function(i)))), "ggeffects") && all(c(variable, "data_grid") %in% ls(sys.frame(i)))) return(sys.frame(i))
+    if (identical(
+      environmentName(topenv(environment(sys.function(i)))), "ggeffects"
+    ) && all(c(variable, "data_grid") %in% ls(sys.frame(i)))) return(sys.frame(i))
   }
 }
 
@@ -60,14 +65,20 @@ predicted_in_grid <- function(fit, grid, asked) {
   kind <- if (random || identical(asked$interval, "prediction")) "prediction" else "confidence"
   if (kind == "prediction" && !random) abort_ggeffects("prediction intervals are of a response, which has its random effects: give type = \"random\"")
   found <- predict_band(fit, grid, kind, first_of(level, 0.95), if (!random) NA, allow.new.levels = TRUE)
-  if (random && !is.null(level)) inform_fastlmm("ggeffects", "intervals are those of a response, as predict(interval = \"prediction\") gives them; groups that are not named are ones that nobody knows")
+  if (random && !is.null(level)) inform_fastlmm(
+    "ggeffects", "intervals are those of a response, as predict(interval = \"prediction\") gives them; groups that are not named are ones that nobody knows"
+  )
   as_predicted(found, level, grid, "expectation")
 }
 
 check_ggpredict <- function(asked) {
-  if (asked$robust) abort_ggeffects("robust covariances by name are not offered; see vcov. = of car and multcomp, and residual = of fastlmm_fit() for residual variances that differ")
+  if (asked$robust) abort_ggeffects(
+    "robust covariances by name are not offered; see vcov. = of car and multcomp, and residual = of fastlmm_fit() for residual variances that differ"
+  )
   if (asked$type %in% c("fe", "fixed", "re", "random", "response", "link")) return(invisible())
-  abort_ggeffects(paste0("ggpredict() of these fits has type = \"fixed\" and \"random\", not ", quoted(asked$type), "; draws are predict(nsim =) and simulate()"))
+  abort_ggeffects(
+    paste0("ggpredict() of these fits has type = \"fixed\" and \"random\", not ", quoted(asked$type), "; draws are predict(nsim =) and simulate()")
+  )
 }
 
 group_variables <- function(fit) setdiff(unlist(lapply(fit$random, function(one) all.vars(one$expr))), all.vars(terms(fit)))

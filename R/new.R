@@ -5,13 +5,15 @@ new_parts <- function(formula, fixed, random, gp = NULL) {
   list(formula = formula, fixed = fixed, random = random, gp = gp)
 }
 
-# Expressions of the grouping factor (NULL: the rows), of the slope (NULL: an intercept), and of all that stands to the left of the bar where its terms are correlated.
+# Expressions of the grouping factor (NULL: the rows), of the slope (NULL: an intercept), and of all that stands to the left of the bar where its terms are
+# correlated.
 new_term <- function(group, slope, left = NULL) {
   c(list(group = group, slope = slope), if (!is.null(left)) list(left = left))
 }
 
 # What the data say: model frame, fixed terms, X, response, weights, and for each random term the id (factor), the multiplier in each row and the call
-# that makes it from new data; `rows` tells what the rows of data are (rows_of_data()), `row_ids` are the names of all of them, those that were left out included.
+# that makes it from new data; `rows` tells what the rows of data are (rows_of_data()), `row_ids` are the names of all of them, those that were left out
+# included.
 new_design <- function(frame, terms, X, y, offset, weights, random, na.action, rows, row_ids) {
   list(
     frame = frame, terms = terms, X = X, y = y, offset = offset, weights = weights, random = random, na.action = na.action, rows = rows, row_ids = row_ids
@@ -64,7 +66,8 @@ new_fastlmm <- function(model, found) {
       sigma2 = found$sigma2, sigma2_e = found$sigma2_e, delta = found$delta, h2 = found$h2, logLik = found$logLik,
       se = found$se, profile = plain_table(found$profile), optimum = optimum, rotated = found$rotated,
       random = with_alpha(model$random, found$alpha), y = model$y, offset = model$offset, weights = model$weights,
-      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y), df = found$rank + parameter_count(model$random) + as.numeric(is.null(model$given)), status = optimum$status
+      na.action = model$na.action, rows = model$rows, control = model$control, nobs = length(model$y),
+      df = found$rank + parameter_count(model$random) + as.numeric(is.null(model$given)), status = optimum$status
     ), found["relative"[!is.null(found$relative)]], model["given"[!is.null(model$given)]]),
     class = "fastlmm"
   )

@@ -1,6 +1,7 @@
 # Labels of many things on an axis: as large as there is room, cut in the middle where they are long, some of them left out where they are many.
 
-# list(text, cex, shown, cut, shared): `room` inches for the length of a label, `step` inches from one to the next. `shown`: which are drawn; `cut`: which are not whole; `shared`: the beginning of all names
+# list(text, cex, shown, cut, shared): `room` inches for the length of a label, `step` inches from one to the next. `shown`: which are drawn; `cut`: which are
+# not whole; `shared`: the beginning of all names
 # that was left out for want of room.
 fit_labels <- function(names, room, step, smallest = 0.5, largest = 0.9) {
   shared <- if (length(names) > 1 && max(graphics::strwidth(names, "inches", cex = 0.65)) > room) shared_beginning(names) else ""

@@ -36,7 +36,9 @@ wanted_groups <- function(groups, whichel) {
   if (is.null(whichel)) return(groups)
   if (length(whichel) == 0) abort_fastlmm("group", paste0("whichel names no grouping factor; there are ", first_names(names(groups))))
   known <- if (is.numeric(whichel)) seq_along(groups) else names(groups)
-  if (!all(whichel %in% known)) abort_fastlmm("group", paste0("no grouping factor ", first_names(setdiff(whichel, known)), "; there are ", first_names(names(groups))))
+  if (!all(whichel %in% known)) abort_fastlmm(
+    "group", paste0("no grouping factor ", first_names(setdiff(whichel, known)), "; there are ", first_names(names(groups)))
+  )
   groups[whichel]
 }
 

@@ -3,7 +3,8 @@
 # Responses less their offset, fixed effects, weights (none: all are 1), random effects, criterion and settings.
 rust_model <- function(model, random = model$random, y = model$y - model$offset) {
   list(
-    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = if (is.null(model$weights)) numeric() else as.numeric(model$weights), effects = rust_effects(random),
+    y = if (is.matrix(y)) y else matrix(as.numeric(y), ncol = 1), X = model$X, weights = if (is.null(model$weights)) numeric() else as.numeric(model$weights),
+    effects = rust_effects(random),
     method = model$method, threads = as.numeric(control_threads(model$control)), tolerance = control_tolerance(model$control)
   )
 }

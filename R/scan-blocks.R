@@ -4,7 +4,9 @@
 run_blocks <- function(blocks, work, how, job, values) {
   store <- if (!is.null(how$checkpoint)) scan_store(how$checkpoint, content_hash(list(job, blocks)))
   one <- function(i) if (is.null(store)) work(blocks[[i]]) else kept_block(store, i, content_hash(values(blocks[[i]])), function() work(blocks[[i]]))
-  all <- function() if (has_plan()) in_plan(seq_along(blocks), one, lengths(blocks), "tests") else in_turn(seq_along(blocks), one, lengths(blocks), how$progress)
+  all <- function() if (has_plan()) in_plan(seq_along(blocks), one, lengths(blocks), "tests") else in_turn(
+    seq_along(blocks), one, lengths(blocks), how$progress
+  )
   do.call(rbind, if (is.null(store)) all() else told_once(all(), store$directory))
 }
 

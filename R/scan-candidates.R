@@ -1,6 +1,7 @@
 # Candidates as a scan reads them: anything with rows and columns, a block of columns at a time.
 
-# A list: m columns with names; `read(j)` gives numbers, cells x length(j), NA where missing; `cell` says which cell each row of the fit is in; `whole` is a matrix that needs no reading.
+# A list: m columns with names; `read(j)` gives numbers, cells x length(j), NA where missing; `cell` says which cell each row of the fit is in; `whole` is a
+# matrix that needs no reading.
 candidate_source <- function(candidates, fit, data = NULL) {
   if (inherits(candidates, "formula")) return(formula_source(candidates, fit, data))
   if (is.character(candidates) && is.null(dim(candidates))) candidates <- open_bed(candidates)
@@ -9,7 +10,9 @@ candidate_source <- function(candidates, fit, data = NULL) {
   if (is.numeric(candidates) && is.null(dim(candidates))) candidates <- vector_candidate(candidates)
   if (is.data.frame(candidates)) candidates <- frame_candidates(candidates)
   if (length(dim(candidates)) != 2) {
-    abort_candidates(paste0("must have rows and columns: a matrix, data frame, formula, or anything with dim() and `[ , j]`; not an object of class ", class(candidates)[1]))
+    abort_candidates(
+      paste0("must have rows and columns: a matrix, data frame, formula, or anything with dim() and `[ , j]`; not an object of class ", class(candidates)[1])
+    )
   }
   if (is.matrix(candidates) && !is.numeric(candidates) && !is.logical(candidates) && !inherits(candidates, "SnpMatrix")) {
     abort_candidates(paste0("must be numbers, not of type ", typeof(candidates)))
@@ -49,7 +52,9 @@ block_values <- function(x, rows, j) {
 frame_candidates <- function(frame) {
   frame <- plain_numbers(frame)
   bad <- !vapply(frame, function(x) (is.numeric(x) || is.logical(x)) && is.null(dim(x)), NA)
-  if (any(bad)) abort_candidates(paste0("have columns that are not numeric: ", first_names(names(frame)[bad]), "; give factors by a formula, as candidates = ~ ", names(frame)[bad][1]))
+  if (any(bad)) abort_candidates(
+    paste0("have columns that are not numeric: ", first_names(names(frame)[bad]), "; give factors by a formula, as candidates = ~ ", names(frame)[bad][1])
+  )
   named <- has_row_names(frame)
   value <- as.matrix(frame)
   if (named) value else unname_rows(value)

@@ -23,7 +23,12 @@ one_line <- function(part, name, scan, level) {
 line_kinds <- c(bonferroni = "Bonferroni", fdr = "false discovery rate", genomewide = "genome-wide, 5e-8", suggestive = "suggestive, 1e-5")
 
 abort_line <- function(threshold) {
-  abort_scan(paste("draws lines at p-values above 0 and up to 1, at", toString(quoted(names(line_kinds))), "or at what fastlmm_permute() gave, not at a threshold of", code_text(threshold)))
+  abort_scan(
+    paste(
+      "draws lines at p-values above 0 and up to 1, at", toString(quoted(names(line_kinds))), "or at what fastlmm_permute() gave, not at a threshold of",
+      code_text(threshold)
+    )
+  )
 }
 
 # NA where no test has so small a false discovery rate

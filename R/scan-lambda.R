@@ -4,7 +4,8 @@ chi_squared <- function(log10p) stats::qchisq(-log10p * log(10), 1, lower.tail =
 
 inflation <- function(log10p) stats::median(chi_squared(log10p)) / stats::qchisq(0.5, 1)
 
-# Interval of lambda for tests in the order of the genome. Neighbours are correlated: how much the share of tests above the median varies is seen between blocks of consecutive tests, as many as their square root;
+# Interval of lambda for tests in the order of the genome. Neighbours are correlated: how much the share of tests above the median varies is seen between blocks
+# of consecutive tests, as many as their square root;
 # the limits are the quantiles as far from the middle (Woodruff, 1952).
 inflation_interval <- function(log10p, level = 0.95) {
   m <- length(log10p)

@@ -37,7 +37,9 @@
 #' thresholds <- fastlmm_permute(fit, G, n = 200, seed = 1)
 #' quantile(thresholds)
 #' @export
-fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), groups = NULL, kernels = NULL, maf = 0, ...) {
+fastlmm_permute <- function(
+  fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), groups = NULL, kernels = NULL, maf = 0, ...
+) {
   check_arguments(...)
   check_scannable(fit)
   check_scan_maf(maf, NULL)
@@ -57,13 +59,23 @@ fastlmm_permute <- function(fit, candidates, n = 1000, seed = NULL, data = NULL,
   null <- if (is.null(apart)) permuted_null(fit, source, n)
   found <- if (is.null(apart)) permuted_tests(null, source, block_size, progress, maf) else permuted_apart(apart, source, n, block_size, progress, maf)
   tested <- sum(found$tested)
-  if (tested == 0) abort_fastlmm("scan", paste0("fastlmm_permute() needs a candidate that can be tested; of ", counted(source$m, "candidate"), ": ", tally_status(unlist(found$status))))
+  if (tested == 0) abort_fastlmm(
+    "scan", paste0("fastlmm_permute() needs a candidate that can be tested; of ", counted(source$m, "candidate"), ": ", tally_status(unlist(found$status)))
+  )
   maximum <- apply(do.call(rbind, found$largest), 2, max, na.rm = TRUE)
-  structure(list(maximum = maximum, df2 = if (is.null(apart)) null$df2 else found$df2[1], candidates = tested, groups = length(apart), seed = state$seed, formula = fit$formula), class = "fastlmm_permute")
+  structure(
+    list(
+      maximum = maximum, df2 = if (is.null(apart)) null$df2 else found$df2[1], candidates = tested, groups = length(apart), seed = state$seed,
+      formula = fit$formula
+    ),
+    class = "fastlmm_permute"
+  )
 }
 
 permuted_tests <- function(null, source, block_size, progress, maf) {
-  run_blocks(scan_blocks(source, list(columns = NULL), block_size), function(block) permuted_block(null, source, block, maf), list(progress = isTRUE(progress)), NULL)
+  run_blocks(
+    scan_blocks(source, list(columns = NULL), block_size), function(block) permuted_block(null, source, block, maf), list(progress = isTRUE(progress)), NULL
+  )
 }
 
 # Each group against its own null model, whose contrasts are whitened and permuted by themselves
@@ -128,7 +140,9 @@ permuted_null <- function(fit, source, n) {
   basis$v <- numeric(source$cells)
   basis$by_rows <- FALSE
   list(
-    basis = basis, responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n), length = sqrt(colSums(draws^2))), names = as.character(seq_len(n)),
+    basis = basis,
+    responses = list(y = draws, v = matrix(0, source$cells, n), rho = numeric(n), delta = rep(fit$delta[[1]], n), length = sqrt(colSums(draws^2))),
+    names = as.character(seq_len(n)),
     h2 = rep(fit$h2[[1]], n), df2 = length(found$root) - 1, rows = tabulate(source$cell, source$cells), unit = source$unit,
     threads = as.integer(control_threads(fit$control))
   )
@@ -148,7 +162,10 @@ quantile.fastlmm_permute <- function(x, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
 print.fastlmm_permute <- function(x, ...) {
   check_arguments(...)
   apart <- if (isTRUE(x$groups > 0)) paste0(" of ", counted(x$groups, "group"), " left out of the kernel in turn, ") else ", "
-  cat(counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), apart, counted(x$candidates, "candidate"), "\nLargest statistics:\n", sep = "")
+  cat(
+    counted(length(x$maximum), "permutation"), " of the null model ", deparse1(x$formula), apart, counted(x$candidates, "candidate"), "\nLargest statistics:\n",
+    sep = ""
+  )
   print(stats::quantile(x, probs = c(0.5, 0.9, 0.95, 0.99)), row.names = FALSE)
   invisible(x)
 }

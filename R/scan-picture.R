@@ -41,7 +41,8 @@ in_line <- function(place, y) {
   gap <- if (sum(width) > 0) sum(width) * 0.01 else 1
   start <- cumsum(c(0, head(width + gap, -1)))
   list(
-    at = unname(place$pos - reach[1, ][chr] + start[chr]), y = y, band = as.integer(chr), ticks = unname(start + width / 2), groups = levels(chr), label = "chromosome"
+    at = unname(place$pos - reach[1, ][chr] + start[chr]), y = y, band = as.integer(chr), ticks = unname(start + width / 2), groups = levels(chr),
+    label = "chromosome"
   )
 }
 
@@ -99,24 +100,31 @@ candidate_order <- function(scan, used) {
 
 need_columns <- function(scan, names) {
   gone <- setdiff(names, names(scan))
-  if (length(gone) > 0) abort_scan(paste0("to be drawn or summarised needs its columns ", first_names(names), "; without ", first_names(gone), " it is a table only"))
+  if (length(gone) > 0) abort_scan(
+    paste0("to be drawn or summarised needs its columns ", first_names(names), "; without ", first_names(gone), " it is a table only")
+  )
 }
 
 # ---- labels ---------------------------------------------------------------------------------------------
 
-# data.frame(at, y, text): which of the drawn points have a label. `label`: TRUE (hits above the first line), a number of hits, names of candidates, or texts that have names of candidates
+# data.frame(at, y, text): which of the drawn points have a label. `label`: TRUE (hits above the first line), a number of hits, names of candidates, or texts
+# that have names of candidates
 label_data <- function(label, scan, placed, d, lines) {
   none <- data.frame(at = numeric(), y = numeric(), text = character(), stringsAsFactors = FALSE)
   if (is.null(label) || identical(label, FALSE)) return(none)
   need_columns(scan, "term")
-  table <- data.frame(response = first_of(scan$response[placed$used], ""), term = scan$term[placed$used], log10p = scan$log10p[placed$used], stringsAsFactors = FALSE)
+  table <- data.frame(
+    response = first_of(scan$response[placed$used], ""), term = scan$term[placed$used], log10p = scan$log10p[placed$used], stringsAsFactors = FALSE
+  )
   if (!is.null(placed$place)) table <- cbind(table, placed$place)
   if (is.character(label) || is.factor(label)) return(named_labels(label, table, d))
   at <- if (isTRUE(label)) hit_rows(table, label_height(lines, scan)) else if (is_count(label)) head(hit_rows(table, 0), label) else abort_label(label)
   data.frame(at = d$at[at], y = d$y[at], text = table$term[at], stringsAsFactors = FALSE)
 }
 
-label_height <- function(lines, scan) if (any(!is.na(lines$y))) lines$y[!is.na(lines$y)][1] else if (nrow(lines) > 0) Inf else line_height("bonferroni", scan, 0.95)
+label_height <- function(lines, scan) if (any(!is.na(lines$y))) lines$y[!is.na(lines$y)][1] else if (nrow(lines) > 0) Inf else line_height(
+  "bonferroni", scan, 0.95
+)
 
 abort_label <- function(label) abort_scan(paste("labels hits (TRUE), a number of them, or the candidates that are named, not", code_text(label)))
 
@@ -143,7 +151,8 @@ qq_data <- function(scan) {
   rank <- seq_len(m)
   found <- response_inflation(as_plain(scan), scan_about(scan))
   list(
-    expected = -log10((rank - 0.5) / m), y = drawable(all), low = -log10(stats::qbeta(0.975, rank, m + 1 - rank)), high = -log10(stats::qbeta(0.025, rank, m + 1 - rank)),
+    expected = -log10((rank - 0.5) / m), y = drawable(all), low = -log10(stats::qbeta(0.975, rank, m + 1 - rank)),
+    high = -log10(stats::qbeta(0.025, rank, m + 1 - rank)),
     lambda = found[["lambda"]], text = if (!is.na(found[["lambda"]])) inflation_text(found)
   )
 }

@@ -57,14 +57,17 @@
 #' plot(scan, "effects", n = 10)
 #' plot(scan, "region", window = 2e6, candidates = G)
 #' @export
-plot.fastlmm_scan <- function(x, type = c("manhattan", "qq", "effects", "region"), map = NULL, threshold = NULL, n = 20, level = 0.95, label = NULL, region = NULL, window = NULL, candidates = NULL,
+plot.fastlmm_scan <- function(x, type = c(
+  "manhattan", "qq", "effects", "region"
+), map = NULL, threshold = NULL, n = 20, level = 0.95, label = NULL, region = NULL, window = NULL, candidates = NULL,
                               genes = NULL, col = c("#1b4f72", "#7fb3d5"), main = NULL, xlab = NULL, ylab = NULL, ...) {
   read_arguments()
   type <- scan_picture(type, !missing(type), names(Filter(Negate(is.null), list(region = region, window = window, candidates = candidates, genes = genes))))
   lines <- scan_lines(threshold, x, level)
   given <- list(main = main, xlab = xlab, ylab = ylab, ...)
   switch(type,
-    manhattan = draw_manhattan(x, map, lines, label, col, given), qq = draw_qq(qq_data(x), col, given), effects = draw_effects(effects_data(x, n, level), col, given),
+    manhattan = draw_manhattan(x, map, lines, label, col, given), qq = draw_qq(qq_data(x), col, given),
+    effects = draw_effects(effects_data(x, n, level), col, given),
     region = draw_region(x, region_data(x, map, region, window, candidates, genes), lines, label, col, given)
   )
   invisible(x)
@@ -137,7 +140,9 @@ draw_lines <- function(lines) {
   colours <- rep_len(line_colours, nrow(lines))
   kinds <- rep_len(c(2, 4, 3, 5), nrow(lines))
   graphics::abline(h = lines$y, lty = kinds, col = colours)
-  graphics::legend("topright", legend = line_text(lines), lty = kinds, col = colours, bty = "n", cex = 0.75, ncol = legend_columns(lines), inset = c(0.01, 0.02))
+  graphics::legend(
+    "topright", legend = line_text(lines), lty = kinds, col = colours, bty = "n", cex = 0.75, ncol = legend_columns(lines), inset = c(0.01, 0.02)
+  )
 }
 
 hit_colour <- "#b03a2e"
@@ -218,7 +223,10 @@ draw_region <- function(scan, d, lines, label, col, given) {
 
 draw_r2_key <- function(class) {
   used <- c(5:1, if (any(class == 6)) 6)
-  graphics::legend("topleft", legend = r2_names[used], pt.bg = r2_colours[used], pch = 21, col = "white", pt.cex = 1.1, cex = 0.7, bty = "n", title = expression(r^2), inset = c(0.01, 0.03))
+  graphics::legend(
+    "topleft", legend = r2_names[used], pt.bg = r2_colours[used], pch = 21, col = "white", pt.cex = 1.1, cex = 0.7, bty = "n", title = expression(r^2),
+    inset = c(0.01, 0.03)
+  )
 }
 
 # Each with its name above

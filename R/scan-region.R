@@ -13,8 +13,10 @@ region_data <- function(scan, map, region, window, candidates, genes) {
   lead <- first_of(if (!is.na(where$lead)) which(term == where$lead)[which.max(log10p[inside][term == where$lead])], which.max(log10p[inside]))
   scale <- position_scale(c(where$from, where$to))
   list(
-    at = placed$place$pos[inside], y = drawable(log10p[inside]), term = term, lead = lead, xlim = c(where$from, where$to), ticks = scale$at, groups = scale$text,
-    label = paste0("position on chromosome ", sub("^chr(omosome)?", "", where$chr), scale$unit), r2 = if (!is.null(candidates)) correlation_with(candidates, term, term[lead]),
+    at = placed$place$pos[inside], y = drawable(log10p[inside]), term = term, lead = lead, xlim = c(where$from, where$to), ticks = scale$at,
+    groups = scale$text,
+    label = paste0("position on chromosome ", sub("^chr(omosome)?", "", where$chr), scale$unit),
+    r2 = if (!is.null(candidates)) correlation_with(candidates, term, term[lead]),
     genes = if (!is.null(genes)) gene_lanes(genes, where), placed = list(used = placed$used[inside], place = placed$place[inside, ])
   )
 }
@@ -34,7 +36,9 @@ region_range <- function(region, place, terms, log10p, window) {
 }
 
 abort_region <- function(region) {
-  abort_scan(paste("draws a region that is the name of a tested candidate or, of a chromosome that the scan has, as \"10:1000000-2000000\", not", code_text(region)))
+  abort_scan(
+    paste("draws a region that is the name of a tested candidate or, of a chromosome that the scan has, as \"10:1000000-2000000\", not", code_text(region))
+  )
 }
 
 check_window <- function(window) {
@@ -77,7 +81,9 @@ gene_lanes <- function(genes, where) {
   }
   bare <- function(chr) toupper(sub("^chr", "", as.character(chr), ignore.case = TRUE))
   inside <- which(bare(genes$chr) == bare(where$chr) & genes$end >= where$from & genes$start <= where$to)
-  found <- data.frame(start = pmax(genes$start[inside], where$from), end = pmin(genes$end[inside], where$to), name = as.character(genes$name[inside]), stringsAsFactors = FALSE)
+  found <- data.frame(
+    start = pmax(genes$start[inside], where$from), end = pmin(genes$end[inside], where$to), name = as.character(genes$name[inside]), stringsAsFactors = FALSE
+  )
   found <- found[order(found$start), ]
   found$lane <- lanes(found, (where$to - where$from) * 0.012)
   found

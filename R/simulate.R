@@ -38,7 +38,13 @@ conditioned_on <- function(fit, re.form) {
   partly <- Filter(function(own) any(kept[own]) && !all(kept[own]), split(seq_along(kept), block_numbers(fit$random)))
   if (length(partly) == 0) return(kept)
   whole <- deparse1(random_term(fit$random[[partly[[1]][1]]]))
-  abort_fastlmm("re_form", paste0("re.form = ", deparse1(re.form), " holds some of the effects of ", whole, ", and their covariance is of all of them: hold them all, ~ ", whole, ", or none"))
+  abort_fastlmm(
+    "re_form",
+    paste0(
+      "re.form = ", deparse1(re.form), " holds some of the effects of ", whole, ", and their covariance is of all of them: hold them all, ~ ", whole,
+      ", or none"
+    )
+  )
 }
 
 # ---- other rows -----------------------------------------------------------------------------------------
@@ -185,7 +191,9 @@ is_seed <- function(seed) is.numeric(seed) && length(seed) == 1 && is.finite(see
 
 # `size` numbers a draw, and some more on the way
 check_nsim <- function(nsim, size) {
-  if (!(is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1)) abort_fastlmm("nsim", paste0("nsim must be a whole number of at least 1, not ", code_text(nsim)))
+  if (!(is.numeric(nsim) && length(nsim) == 1 && is.finite(nsim) && nsim >= 1)) abort_fastlmm(
+    "nsim", paste0("nsim must be a whole number of at least 1, not ", code_text(nsim))
+  )
   check_matrix_memory(3 * size, nsim, sprintf("%.0f draws of %.0f numbers", nsim, size))
   floor(nsim)
 }

@@ -1,13 +1,16 @@
 # Have the chains converged? The worst of what does not depend on signs, order and scale of factors: h2, G, R, rg with what is off the diagonal, and B.
 
-# list(rhat, worst, bulk, tail, shown, all, unjudged, unjudged_names, zero); NULL with too few draws. Of thousands of quantities some hundreds are looked at, spread over the responses.
+# list(rhat, worst, bulk, tail, shown, all, unjudged, unjudged_names, zero); NULL with too few draws. Of thousands of quantities some hundreds are looked at,
+# spread over the responses.
 slam_convergence <- function(fit, most = 300) {
   if (count_draws(fit) < 8 * length(fit$draws)) return(NULL)
   table <- invariant_table(fit, 0.9, most = most)
   if (all(is.na(table$rhat))) return(NULL)
   list(
-    rhat = max(table$rhat, na.rm = TRUE), worst = table$variable[which.max(table$rhat)], bulk = min(table$ess_bulk, na.rm = TRUE), tail = min(table$ess_tail, na.rm = TRUE),
-    shown = nrow(table), all = count_invariant(fit), unjudged = sum(not_judged(table)), unjudged_names = table$variable[not_judged(table)], zero = if (any(not_judged(table))) zero_variances(fit)
+    rhat = max(table$rhat, na.rm = TRUE), worst = table$variable[which.max(table$rhat)], bulk = min(table$ess_bulk, na.rm = TRUE),
+    tail = min(table$ess_tail, na.rm = TRUE),
+    shown = nrow(table), all = count_invariant(fit), unjudged = sum(not_judged(table)), unjudged_names = table$variable[not_judged(table)],
+    zero = if (any(not_judged(table))) zero_variances(fit)
   )
 }
 
@@ -52,8 +55,10 @@ invariant_table <- function(fit, level, at = seq_along(fit$scale$sd), most = Inf
   each_effect_of <- function(work) do.call(rbind, lapply(effect_names(fit), work))
   if (!apart) return(rbind(of("P", FALSE, first, second), coefficient_table(fit, some, level), cis_table(fit, some, level), family_table(fit, some, level)))
   rbind(
-    each_effect_of(function(effect) slam_h2_table(fit, some, level, effect)), each_effect_of(function(effect) of("G", FALSE, first, second, effect)), of("R", FALSE, first, second),
-    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level), cis_table(fit, some, level), family_table(fit, some, level)
+    each_effect_of(function(effect) slam_h2_table(fit, some, level, effect)), each_effect_of(function(effect) of("G", FALSE, first, second, effect)),
+    of("R", FALSE, first, second),
+    each_effect_of(function(effect) of("G", TRUE, pairs$first[kept], pairs$second[kept], effect)), coefficient_table(fit, some, level),
+    cis_table(fit, some, level), family_table(fit, some, level)
   )
 }
 
@@ -93,7 +98,8 @@ spread <- function(n, count) unique(round(seq(1, n, length.out = min(n, max(1, f
 convergence_text <- function(fit, found) {
   some <- if (found$shown < found$all) sprintf(" (%s of %s)", format(found$shown), format(found$all, big.mark = ","))
   paste0(
-    "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2), " of ", found$worst,
+    "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2),
+    " of ", found$worst,
     "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails",
     # fits of before have no such number
     if (isTRUE(found$unjudged > 0)) unjudged_text(found)
@@ -105,7 +111,9 @@ unjudged_text <- function(found) {
   names <- if (is.null(found$unjudged_names)) "" else paste0(": ", first_names(found$unjudged_names))
   zero <- sort(found$zero, decreasing = TRUE)
   zero <- paste0(utils::head(paste0(names(zero), " is 0 in ", shown_percent(zero), " of the draws", recycle0 = TRUE), 3), collapse = ", ")
-  why <- if (nzchar(zero)) paste0("a correlation is not defined where a variance is 0, and ", zero, if (length(found$zero) > 3) ", ...") else "not defined in all draws, as a correlation where a variance is 0"
+  why <- if (nzchar(zero)) paste0(
+    "a correlation is not defined where a variance is 0, and ", zero, if (length(found$zero) > 3) ", ..."
+  ) else "not defined in all draws, as a correlation where a variance is 0"
   sprintf("; %s not judged%s (%s; rhat is NA in summary(fit)$table)", counted(found$unjudged, "quantity", "quantities"), names, why)
 }
 
@@ -115,10 +123,18 @@ shown_percent <- function(part) if (length(part) == 0) character() else paste(fo
 convergence_advice <- function(fit, found) {
   chains <- length(fit$draws)
   if (found$rhat > 1.05) {
-    return(sprintf("The chains have not converged (rhat above 1.05): extend(fit, iter = %s) at least, or fit with a longer warmup, before the numbers are used", format(iterations_needed(fit, found), big.mark = "")))
+    return(
+      sprintf(
+        "The chains have not converged (rhat above 1.05): extend(fit, iter = %s) at least, or fit with a longer warmup, before the numbers are used",
+        format(iterations_needed(fit, found), big.mark = "")
+      )
+    )
   }
   if (min(found$bulk, found$tail) >= 100 * chains) return(NULL)
-  sprintf("Fewer than %d effective draws, 100 a chain: extend(fit, iter = %s) for reliable intervals", 100L * chains, format(iterations_needed(fit, found), scientific = FALSE))
+  sprintf(
+    "Fewer than %d effective draws, 100 a chain: extend(fit, iter = %s) for reliable intervals", 100L * chains,
+    format(iterations_needed(fit, found), scientific = FALSE)
+  )
 }
 
 # Iterations until each quantity has 100 effective draws a chain, at the rate so far, in two digits; where chains differ, as many again at least.
@@ -145,5 +161,7 @@ tell_convergence <- function(fit) {
   if (is.null(found)) return(invisible())
   advice <- convergence_advice(fit, found)
   if (is.null(advice) && !fit$control$verbose) return(invisible())
-  inform_fastlmm("convergence", paste(c(convergence_text(fit, found), advice), collapse = "\n"), rhat = found$rhat, ess = c(bulk = found$bulk, tail = found$tail))
+  inform_fastlmm(
+    "convergence", paste(c(convergence_text(fit, found), advice), collapse = "\n"), rhat = found$rhat, ess = c(bulk = found$bulk, tail = found$tail)
+  )
 }

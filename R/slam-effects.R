@@ -1,7 +1,9 @@
 # Draws of random effects and responses of a sparse-factor model: what the sampler integrated out, drawn given each of its draws.
 #
-# In units of its standard deviation what is a factor's or a response's own is N(0, V(h)), V(h) = h S + (1 - h) I with S = Z K Z' over its mean diagonal. The effects of some rows, given it, have
-# mean h A V(h)^-1 e and covariance h M - h^2 A V(h)^-1 A', A and M the kernel of them with the rows of the fit and among themselves. As h lies on a grid each covariance has one root for all draws.
+# In units of its standard deviation what is a factor's or a response's own is N(0, V(h)), V(h) = h S + (1 - h) I with S = Z K Z' over its mean diagonal. The
+# effects of some rows, given it, have
+# mean h A V(h)^-1 e and covariance h M - h^2 A V(h)^-1 A', A and M the kernel of them with the rows of the fit and among themselves. As h lies on a grid each
+# covariance has one root for all draws.
 
 # ---- draws, one by one ---------------------------------------------------------------------------------------------
 
@@ -11,7 +13,8 @@ draw_place <- function(fit, i) {
   list(chain = fit$draws[[(i - 1) %/% each + 1]], t = (i - 1) %% each + 1)
 }
 
-# Draw i of all chains, in the rotated basis and in units of scaled responses: factors n x k, coefficients (b + k) x p, their part that is loadings, standard deviations, proportions, missing cells
+# Draw i of all chains, in the rotated basis and in units of scaled responses: factors n x k, coefficients (b + k) x p, their part that is loadings, standard
+# deviations, proportions, missing cells
 scaled_draw <- function(fit, i) {
   at <- draw_place(fit, i)
   chain <- at$chain
@@ -19,8 +22,10 @@ scaled_draw <- function(fit, i) {
   slice <- function(x) array(x[, , t], dim(x)[1:2])
   theta <- slice(chain$theta)
   list(
-    F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b), sigma = sqrt(chain$sigma2[, t]),
-    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"), cells = kept_cells(fit, chain, t), cis = chain$cis[, t], total = total_fixed(fit, one_draw(fit, chain, t)), number = i
+    F = kept_factors(fit, chain, t), theta = theta, lambda = theta[ncol(fit$X) + seq_len(fit$n_factors), , drop = FALSE], bF = slice(chain$factors_b),
+    sigma = sqrt(chain$sigma2[, t]),
+    h = chain$h[, t], hF = chain$factors_h[, t], at = point_of(fit, chain, t, ""), factors_at = point_of(fit, chain, t, "factors_"),
+    cells = kept_cells(fit, chain, t), cis = chain$cis[, t], total = total_fixed(fit, one_draw(fit, chain, t)), number = i
   )
 }
 
@@ -70,7 +75,8 @@ cell_drawer <- function(fit, noise = TRUE) {
 
 # ---- rows whose effects are wanted -----------------------------------------------------------------------------------
 
-# Each target has `draw(E, h)`, draws of effects given what was their own, a column for each h (with several effects: for each point of the grid), in units of its standard deviation; where rows are conditioned
+# Each target has `draw(E, h)`, draws of effects given what was their own, a column for each h (with several effects: for each point of the grid), in units of
+# its standard deviation; where rows are conditioned
 # `mean(E, h)`, their means, `noise(h)`, draws about them, `among(h)`, their covariance, and `rest(h)`, the proportion of the residual.
 
 one_target <- function(mean, noise, among = NULL, rest = function(h) 1 - h) {
@@ -169,7 +175,10 @@ each_effect <- function(fit, rows, what, mean = FALSE, columns = colnames(fit$Y)
 # All draws, and a copy of them while they are put together
 check_answer_memory <- function(rows, responses, count, available = available_memory()) {
   check_memory(2 * 8 * as.numeric(rows) * responses * count, function(needed, available) {
-    paste0(counted(count, "draw"), " of ", counted(rows, "row"), " and ", counted(responses, "response"), " would take ", needed, " and there are ", available, "; ask for fewer rows, or thin the chains")
+    paste0(
+      counted(count, "draw"), " of ", counted(rows, "row"), " and ", counted(responses, "response"), " would take ", needed, " and there are ", available,
+      "; ask for fewer rows, or thin the chains"
+    )
   }, available)
 }
 

@@ -53,7 +53,8 @@ effect_covariances <- function(all) {
   array(vapply(seq_len(size[1]), one, matrix(0, size[2], size[2])), size[c(2, 2, 1)], dimnames(all)[c(2, 2, 1)])
 }
 
-# Of each effect, numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of factors and of what is left of each response
+# Of each effect, numbers by which the predicted effects of any ids are K[ids, observed] alpha, observed ids x responses: posterior means of `Z' V^-1 r h`, of
+# factors and of what is left of each response
 slam_alpha <- function(fit) {
   if (is_several(fit)) return(several_alpha(fit))
   check_has_draws(fit)

@@ -91,7 +91,9 @@
 #' effects <- ranef(fit, draws = TRUE)$id
 #' head(t(apply(effects[, "a", ], 1, quantile, c(0.05, 0.5, 0.95))))
 #' @export
-predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c("response", "link", "prob"), na.action = na.pass, se.fit = FALSE,
+predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c(
+  "response", "link", "prob"
+), na.action = na.pass, se.fit = FALSE,
                              interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, times = NULL, ...) {
   check_arguments(...)
   type <- one_of(type, habits = c(probs = "prob", probability = "prob", class = "type = \"prob\" has the probability of each level"))
@@ -106,7 +108,9 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
   if (type == "prob") return(predicted_levels(object, rows, interval, level, draws, se.fit))
   rows$data <- has_links(object) && type == "response"
   if (draws) return(put_rows(rows, slam_answers(object, rows, seq_len(count_targets(rows)))))
-  if (interval == "none" && !se.fit) return(put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_len(count_targets(rows)), mean = TRUE)))
+  if (interval == "none" && !se.fit) return(
+    put_rows(rows, if (is.null(given)) expected_rows(object, rows) else slam_answers(object, rows, seq_len(count_targets(rows)), mean = TRUE))
+  )
   spread <- spread_of(object, rows, level)
   fit <- if (is.null(given)) expected_rows(object, rows) else spread$mean
   bounds <- if (interval == "none") fit else array(c(fit, spread$low, spread$high), c(dim(fit), 3), list(NULL, NULL, c("fit", "lwr", "upr")))
@@ -116,7 +120,8 @@ predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, a
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
-# Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back; `own`: which rows of the fit they are, of new rows nothing.
+# Rows that are complete: X (all fixed effects), offset, and where their random effects come from. `complete`, `answered` and `names` put them back; `own`:
+# which rows of the fit they are, of new rows nothing.
 slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
   if (is.null(newdata)) return(own_rows(fit, random))
   shape <- structure(fit, class = "fastlmm")
@@ -127,7 +132,8 @@ slam_rows <- function(fit, newdata, random, K, allow.new.levels, na.action) {
   if (!is.null(extra)) extra <- extra[targets$complete, , drop = FALSE]
   warn_not_estimable(targets)
   rows <- list(
-    X = cbind(targets$X, extra), offset = cell_offset(targets$offset, colnames(fit$Y)), names = targets$names, responses = colnames(fit$Y), complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
+    X = cbind(targets$X, extra), offset = cell_offset(targets$offset, colnames(fit$Y)), names = targets$names, responses = colnames(fit$Y),
+    complete = targets$complete, answered = targets$answered, estimable = targets$estimable,
     kind = "unknown", random = length(random) > 0
   )
   rows <- c(rows, new_cis(fit, as_data_frame(newdata), targets$complete))
@@ -142,7 +148,8 @@ own_rows <- function(fit, wanted = fit$random) {
   n <- nrow(fit$Y)
   known <- length(wanted) > 0 && is.null(fit$unidentified)
   list(
-    X = cbind(fit$X, slam_extra(fit)), cis = fit$cis$X, offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n), answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
+    X = cbind(fit$X, slam_extra(fit)), cis = fit$cis$X, offset = fit$offset, names = rownames(fit$Y), responses = colnames(fit$Y), complete = rep(TRUE, n),
+    answered = rep(TRUE, n), kind = if (known) "fit" else "unknown",
     random = length(wanted) > 0, which = effect_places(fit, wanted), own = seq_len(n)
   )
 }

@@ -13,7 +13,9 @@ slam_preview <- function(fit) {
   iteration <- seconds / count
   structure(
     list(
-      draws = 8 * draw_size(fit) * kept_draws(fit$plan) * fit$plan$chains, setup = as.numeric(utils::object.size(fit$data) + utils::object.size(fit$basis)) + 8 * NROW(fit$numbers$shares) * as.numeric(nrow(fit$Y))^2, iteration = iteration,
+      draws = 8 * draw_size(fit) * kept_draws(fit$plan) * fit$plan$chains,
+      setup = as.numeric(utils::object.size(fit$data) + utils::object.size(fit$basis)) + 8 * NROW(fit$numbers$shares) * as.numeric(nrow(fit$Y))^2,
+      iteration = iteration,
       seconds = iteration * fit$plan$iter * fit$plan$chains / threads, plan = fit$plan, threads = threads
     ),
     class = "slam_preview"

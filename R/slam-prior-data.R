@@ -6,7 +6,9 @@ family_names <- function(family) if (is.list(family) && !inherits(family, c("fam
 # What simulate() of each family takes, by response; NULL: normal
 prior_links <- function(family, responses, levels) {
   families <- read_families(family, responses)
-  if (!is_count(levels) || levels < 2 || levels > 100) abort_fastlmm("argument", paste("levels of ordinal() must be a whole number from 2 to 100, not", code_text(levels)))
+  if (!is_count(levels) || levels < 2 || levels > 100) abort_fastlmm(
+    "argument", paste("levels of ordinal() must be a whole number from 2 to 100, not", code_text(levels))
+  )
   one <- function(name) {
     of <- families[[name]]
     if (is.null(of) || of$family == "gaussian") return(NULL)

@@ -5,7 +5,10 @@
 # Entries of G, R, P (and correlations of them) in units of the responses, over units of K for G
 covariance_model <- function(fit, what, correlation) {
   unit <- if (what == "G" && !correlation) 1 / sqrt(fit$basis$mean_diag) else 1
-  list(sd = unname(fit$scale$sd) * unit, b = as.numeric(ncol(fit$X)), k = as.numeric(fit$n_factors), covariance = what, correlation = correlation, threads = as.numeric(control_threads(fit$control)))
+  list(
+    sd = unname(fit$scale$sd) * unit, b = as.numeric(ncol(fit$X)), k = as.numeric(fit$n_factors), covariance = what, correlation = correlation,
+    threads = as.numeric(control_threads(fit$control))
+  )
 }
 
 # Mean over the draws; of correlations over those in which both variances are above zero
@@ -20,7 +23,9 @@ covariance_mean <- function(fit, what, correlation, at) {
 # A row for each pair of responses
 covariance_table <- function(fit, what, correlation, first, second, level) {
   check_has_draws(fit)
-  found <- call_rust(ffi_slam_pairs, unname(fit$draws), covariance_model(fit, what, correlation), as.integer(first), as.integer(second), rank_scores(fit), level)
+  found <- call_rust(
+    ffi_slam_pairs, unname(fit$draws), covariance_model(fit, what, correlation), as.integer(first), as.integer(second), rank_scores(fit), level
+  )
   names <- colnames(fit$Y)
   data.frame(response1 = names[first], response2 = names[second], known_numbers(found))
 }

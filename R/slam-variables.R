@@ -1,12 +1,15 @@
 # Quantities that do not depend on signs, order and scale of factors: their names, which kinds there are, and their draws, of those that are chosen.
 #
-# A kind is what stands before the bracket of a name. It has the `count` of its quantities, and names(which) and draws(which) of some of these, quantities x draws: of p responses there are p^2 covariances, so that
+# A kind is what stands before the bracket of a name. It has the `count` of its quantities, and names(which) and draws(which) of some of these, quantities x
+# draws: of p responses there are p^2 covariances, so that
 # neither is made of more than is chosen.
 
 # By name of the kind; `at`: responses
 quantity_kinds <- function(fit, at) {
   effects <- if (is.null(fit$unidentified)) effect_names(fit)
-  of_effects <- function(what) structure(lapply(effects, function(effect) effect_kind(fit, what, effect, at)), names = vapply(effects, of_effect, "", fit = fit, what = what))
+  of_effects <- function(what) structure(
+    lapply(effects, function(effect) effect_kind(fit, what, effect, at)), names = vapply(effects, of_effect, "", fit = fit, what = what)
+  )
   total <- list(P = pair_kind(fit, "P", at), rp = pair_kind(fit, "rp", at))
   own <- if (!is.null(effects)) list(R = pair_kind(fit, "R", at), re = pair_kind(fit, "re", at))
   Filter(function(kind) kind$count > 0, c(of_effects("h2"), of_effects("G"), own, total, of_effects("rg"), list(B = fixed_kind(fit, at)), link_kinds(fit, at)))
@@ -21,7 +24,8 @@ effect_kind <- function(fit, what, effect, at) {
   named_kind(paste0(of_effect(fit, what, effect), "[", colnames(fit$Y)[at], "]"), function(which) h2_draws(own, at[which]))
 }
 
-# Covariances; or correlations, which have no diagonal. Pairs are in the order of trait_pairs(), a number each; `diagonal`: which of them are variances; `turned`: names of the other order
+# Covariances; or correlations, which have no diagonal. Pairs are in the order of trait_pairs(), a number each; `diagonal`: which of them are variances;
+# `turned`: names of the other order
 pair_kind <- function(fit, what, at, name = what) {
   correlation <- what %in% c("rg", "re", "rp")
   of <- if (correlation) c(rg = "G", re = "R", rp = "P")[[what]] else what
@@ -29,7 +33,8 @@ pair_kind <- function(fit, what, at, name = what) {
   last <- length(at) - correlation
   named <- function(pair) pair_names(name, list(response1 = responses[pair$first], response2 = responses[pair$second]))
   list(
-    count = last * (last + 1) / 2, names = function(which) named(pair_of(which, correlation)), turned = function(which) named(stats::setNames(pair_of(which, correlation), c("second", "first"))),
+    count = last * (last + 1) / 2, names = function(which) named(pair_of(which, correlation)),
+    turned = function(which) named(stats::setNames(pair_of(which, correlation), c("second", "first"))),
     diagonal = if (!correlation) seq_len(last) * (seq_len(last) + 1) / 2,
     draws = function(which) {
       pair <- pair_of(which, correlation)
@@ -49,7 +54,9 @@ pair_draws <- function(fit, what, correlation, first, second) {
   share <- switch(what, G = identity, R = function(h) 1 - h, P = function(h) rep(1, length(h)))
   unit <- if (what == "G" && !correlation) fit$basis$mean_diag else 1
   one <- function(d) {
-    of <- function(first, second) rowSums(d$Lambda[first, , drop = FALSE] * d$Lambda[second, , drop = FALSE] * rep(share(d$hF), each = length(first))) + (first == second) * share(d$h[first]) * d$sigma2[first]
+    of <- function(first, second) rowSums(
+      d$Lambda[first, , drop = FALSE] * d$Lambda[second, , drop = FALSE] * rep(share(d$hF), each = length(first))
+    ) + (first == second) * share(d$h[first]) * d$sigma2[first]
     value <- unname(of(first, second))
     if (correlation) value / unname(sqrt(of(first, first) * of(second, second))) else value / unit
   }
@@ -84,7 +91,9 @@ link_kinds <- function(fit, at) {
 # A row for each quantity, with its `kind` and its number there (`which`), in the order of `variable`; NULL: what takes no more than the draws themselves
 chosen_variables <- function(fit, kinds, variable, regex) {
   if (is.null(variable)) return(cheap_variables(fit, kinds))
-  if (!is.character(variable) || anyNA(variable) || length(variable) == 0) abort_variable(paste("variable must be names of quantities or of their kinds, as \"G\" or \"h2[y]\", not", code_text(variable)))
+  if (!is.character(variable) || anyNA(variable) || length(variable) == 0) abort_variable(
+    paste("variable must be names of quantities or of their kinds, as \"G\" or \"h2[y]\", not", code_text(variable))
+  )
   found <- lapply(variable, if (regex) match_pattern else match_variable, kinds = kinds, fit = fit)
   unique(do.call(rbind, found))
 }
@@ -126,7 +135,12 @@ find_quantity <- function(kinds, name, variable) {
 abort_no_variable <- function(variable, kinds) {
   few <- unlist(lapply(kinds, function(kind) kind$names(seq_len(min(200, kind$count)))), use.names = FALSE)
   near <- did_you_mean(variable, c(names(kinds), few))
-  abort_variable(paste0("there is no ", quoted(variable), " among the draws", if (nzchar(near)) near else paste0("; there are ", toString(names(kinds)), ", and each by its name, as ", quoted(few[1]))))
+  abort_variable(
+    paste0(
+      "there is no ", quoted(variable), " among the draws",
+      if (nzchar(near)) near else paste0("; there are ", toString(names(kinds)), ", and each by its name, as ", quoted(few[1]))
+    )
+  )
 }
 
 match_pattern <- function(variable, kinds, fit) {
@@ -136,7 +150,9 @@ match_pattern <- function(variable, kinds, fit) {
     all[tryCatch(grep(variable, kinds[[name]]$names(all$which), perl = TRUE), error = wrong, warning = wrong), ]
   }
   found <- do.call(rbind, lapply(names(kinds), one))
-  if (nrow(found) == 0) abort_variable(paste0("no quantity has a name like ", quoted(variable), "; there are ", toString(names(kinds)), ", as ", quoted(kinds[[1]]$names(1))))
+  if (nrow(found) == 0) abort_variable(
+    paste0("no quantity has a name like ", quoted(variable), "; there are ", toString(names(kinds)), ", as ", quoted(kinds[[1]]$names(1)))
+  )
   found
 }
 
@@ -163,6 +179,9 @@ invariant_draws <- function(fit, traits = NULL, variable = NULL, regex = FALSE) 
 
 check_variables_memory <- function(variables, count, available = available_memory()) {
   check_memory(3 * 8 * as.numeric(variables) * count, function(needed, available) {
-    paste0(counted(count, "draw"), " of ", counted(variables, "quantity", "quantities"), " would take ", needed, " and there are ", available, "; give traits = or variable = for some of them")
+    paste0(
+      counted(count, "draw"), " of ", counted(variables, "quantity", "quantities"), " would take ", needed, " and there are ", available,
+      "; give traits = or variable = for some of them"
+    )
   }, available)
 }

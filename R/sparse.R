@@ -1,4 +1,5 @@
-# Fits by penalised least squares: variances of predictions, leverages and profiles from the same equations, so that nothing has a row and a column for each row of the data.
+# Fits by penalised least squares: variances of predictions, leverages and profiles from the same equations, so that nothing has a row and a column for each row
+# of the data.
 
 is_sparse_fit <- function(fit) identical(fit$optimum$route, "sparse")
 
@@ -77,14 +78,16 @@ sparse_projection <- function(fit, scale) {
   of_rows <- function(sets) terms_variance(fit, own_levels(fit), own_multipliers(fit), X, sets)
   found <- of_rows(list())
   list(
-    scale = scale, Py = scale * unname(response(fit) - conditional_fit(fit)), B = found$with_beta * rep(scale * fit$sigma2_e, each = fit$rank), diagonal = 1 - scale^2 * found$variance,
+    scale = scale, Py = scale * unname(response(fit) - conditional_fit(fit)), B = found$with_beta * rep(scale * fit$sigma2_e, each = fit$rank),
+    diagonal = 1 - scale^2 * found$variance,
     blocks = function(sets) Map(function(set, covariance) diag(length(set)) - outer(scale[set], scale[set]) * covariance, sets, of_rows(sets)$sets)
   )
 }
 
 # ---- profiles -----------------------------------------------------------------------------------------
 
-# Each from a basis of the correlated terms that leaves the parameter what it is: the means taken off, and for the standard deviation of an intercept the other variables off the intercept
+# Each from a basis of the correlated terms that leaves the parameter what it is: the means taken off, and for the standard deviation of an intercept the other
+# variables off the intercept
 terms_profiles <- function(entry, fit, table, ...) {
   model <- stored_model(fit)
   A <- mean_shift(model)

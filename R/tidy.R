@@ -56,7 +56,9 @@ glance.fastlmm <- function(x, ...) {
   out <- data.frame(nobs = x$nobs, sigma = sigma(x), logLik = as.numeric(value), AIC = AIC(value), BIC = BIC(value))
   if (is_reml(x)) out$REMLcrit <- -2 * as.numeric(value)
   several <- length(x$sigma2) > 1
-  cbind(out, df.residual = df.residual(x), h2 = if (has_shares(x)) sum(x$h2) else NA_real_, delta = if (several) NA_real_ else unname(x$delta), method = x$method)
+  cbind(
+    out, df.residual = df.residual(x), h2 = if (has_shares(x)) sum(x$h2) else NA_real_, delta = if (several) NA_real_ else unname(x$delta), method = x$method
+  )
 }
 
 #' @rdname tidy.fastlmm
@@ -119,7 +121,8 @@ tidy_ran_pars <- function(fit, scales, interval) {
   bound(rows, limits)
 }
 
-# The standard deviations' errors are those of variances over twice the standard deviation. Intervals are of variances; in Fourier space a process beside groups has none but the residual's.
+# The standard deviations' errors are those of variances over twice the standard deviation. Intervals are of variances; in Fourier space a process beside groups
+# has none but the residual's.
 tidy_gp_pars <- function(fit, rows, is_sd, interval) {
   error <- unname(c(fit$se$sigma2, fit$se$sigma2_e))
   if (is_sd) error <- error / (2 * rows$estimate)

@@ -24,7 +24,10 @@ VarCorr.fastlmm <- function(x, sigma = 1, ...) {
     term_covariance(unname(covariance[labels, labels, drop = FALSE]), unname(vapply(x$random[labels], effect_name, "")))
   })
   firsts <- x$random[vapply(blocks, `[`, "", 1)]
-  structure(structure(components, names = random_labels(firsts)), sc = sigma * sqrt(x$sigma2_e), residual = if (has_levels(x)) sigma * sqrt(x$residual$variance), useSc = TRUE, class = "VarCorr.fastlmm")
+  structure(
+    structure(components, names = random_labels(firsts)), sc = sigma * sqrt(x$sigma2_e), residual = if (has_levels(x)) sigma * sqrt(x$residual$variance),
+    useSc = TRUE, class = "VarCorr.fastlmm"
+  )
 }
 
 # A covariance matrix with what lme4 keeps beside it
@@ -44,7 +47,9 @@ as.data.frame.VarCorr.fastlmm <- function(x, row.names = NULL, optional = FALSE,
   sc <- attr(x, "sc")
   by_level <- attr(x, "residual")
   residual <- data.frame(grp = "Residual", var1 = NA_character_, var2 = NA_character_, vcov = sc^2, sdcor = sc)
-  if (!is.null(by_level)) residual <- data.frame(grp = "Residual", var1 = names(by_level), var2 = NA_character_, vcov = unname(by_level)^2, sdcor = unname(by_level))
+  if (!is.null(by_level)) residual <- data.frame(
+    grp = "Residual", var1 = names(by_level), var2 = NA_character_, vcov = unname(by_level)^2, sdcor = unname(by_level)
+  )
   out <- do.call(rbind, c(unname(Map(covariance_rows, x, names(x), order)), list(residual)))
   rownames(out) <- NULL
   out
@@ -76,7 +81,10 @@ format_var_corr <- function(x, digits, comp = "Std.Dev.") {
   table <- table[is.na(table$var2), ]
   value <- cbind(Variance = format(table$vcov, digits = digits), Std.Dev. = format(table$sdcor, digits = digits))
   name <- ifelse(is.na(table$var1), "", table$var1)
-  group <- unlist(c(Map(function(one, group) c(group, rep("", nrow(one) - 1)), unclass(x), names(x)), "Residual", rep("", max(0, length(attr(x, "residual")) - 1))), use.names = FALSE)
+  group <- unlist(
+    c(Map(function(one, group) c(group, rep("", nrow(one) - 1)), unclass(x), names(x)), "Residual", rep("", max(0, length(attr(x, "residual")) - 1))),
+    use.names = FALSE
+  )
   out <- cbind(Groups = format(group), Name = format(name), value[, comp, drop = FALSE], correlation_columns(x, digits))
   rownames(out) <- rep("", nrow(out))
   out

@@ -108,7 +108,9 @@ simulated <- function(n, p) {
 # A sampler past its first steps; milliseconds an iteration of `run(iterations, kept)`
 sampler_of <- function(world, k, threads, formula = Y ~ 1 + (1 | id), ...) {
   control <- fastlmm_control(threads = threads)
-  fit <- suppressMessages(slamglmm_fit(formula, world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = control, ...))
+  fit <- suppressMessages(
+    slamglmm_fit(formula, world$data, world$K, n_factors = k, chains = 1, iter = 12, warmup = 10, thin = 1, seed = 1, control = control, ...)
+  )
   sampler <- fastlmm:::new_sampler(fit, 1)
   function(iterations, thin = 1e9) {
     1000 / iterations * system.time(fastlmm:::ffi_slam_run(sampler, as.integer(iterations), 0, as.integer(thin), as.integer(threads)))[["elapsed"]]

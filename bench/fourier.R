@@ -1,4 +1,5 @@
-# Gaussian processes of many points: full REML with the length scale beside mgcv, growth with the number of points. Fewer points beside GPBoost, and transforms beside FINUFFT, are in peers.R.
+# Gaussian processes of many points: full REML with the length scale beside mgcv, growth with the number of points. Fewer points beside GPBoost, and transforms
+# beside FINUFFT, are in peers.R.
 #
 #   Rscript bench/fourier.R [n] [repeats] [largest]
 #
@@ -72,7 +73,12 @@ for (size in largest / c(100, 10, 1)) {
     })[["elapsed"]]
   }
   last <- system.time(fit <- fastlmm_fit(table))[["elapsed"]]
-  cat(sprintf("%8.0e points  tables %7.2f s (%.2f microseconds a point)  fit of the table %.2f s  length scale %.4f (%.4f)\n", size, seconds, 1e6 * seconds / size, last, fit$lengthscale, fit$se$lengthscale))
+  cat(
+    sprintf(
+      "%8.0e points  tables %7.2f s (%.2f microseconds a point)  fit of the table %.2f s  length scale %.4f (%.4f)\n", size, seconds, 1e6 * seconds / size,
+      last, fit$lengthscale, fit$se$lengthscale
+    )
+  )
 }
 
 # ---- fields smoother than the default kernel: CPU seconds, and where the length scale ends -----------------------------

@@ -1,4 +1,5 @@
-# Gaussian processes of some hundred to some thousand points, where the route changes from the kernel matrix to Fourier space: seconds of one fit, and which route it took.
+# Gaussian processes of some hundred to some thousand points, where the route changes from the kernel matrix to Fourier space: seconds of one fit, and which
+# route it took.
 #
 #   Rscript bench/gp-table.R [sizes] [lengths] [kernels]
 #

@@ -1,4 +1,5 @@
-# What is asked of a fit: a thousand refits of a bootstrap, power, the exact test of the variance, influence, profile intervals, Kenward and Roger's tests; each against the fit. Degrees of freedom of several effects: two dense kernels, and crossed effects with slopes.
+# What is asked of a fit: a thousand refits of a bootstrap, power, the exact test of the variance, influence, profile intervals, Kenward and Roger's tests; each
+# against the fit. Degrees of freedom of several effects: two dense kernels, and crossed effects with slopes.
 #
 #   Rscript bench/inference.R [n] [repeats]
 
@@ -40,7 +41,9 @@ both <- function(fit, again) {
 }
 
 L <- matrix(rnorm(n * 2 * n), n, dimnames = list(ids, NULL))
-dense <- fastlmm_fit(y ~ x1 + x2 + (1 | id) + (1 | line), transform(data, line = id, y = y + drop(L %*% rnorm(2 * n)) / sqrt(2 * n)), list(id = K, line = tcrossprod(L) / (2 * n)))
+dense <- fastlmm_fit(
+  y ~ x1 + x2 + (1 | id) + (1 | line), transform(data, line = id, y = y + drop(L %*% rnorm(2 * n)) / sqrt(2 * n)), list(id = K, line = tcrossprod(L) / (2 * n))
+)
 runs <- both(dense, function() update(dense))
 cat(sprintf("\nn = %d, p = 3, two dense kernels\n", n))
 print_times(paired(runs, repeats), "fit")

@@ -71,7 +71,9 @@ dimnames.made_up <- function(x) list(unclass(x)$ids, as.character(seq_len(unclas
   matrix(rnorm(length(unclass(x)$ids) * length(j)), ncol = length(j), dimnames = list(unclass(x)$ids, NULL))
 }
 for (columns in c(5000, 50000)) {
-  values <- list(fit = fit, made = made, ids = ids, columns = columns, dim.made_up = dim.made_up, dimnames.made_up = dimnames.made_up, `[.made_up` = `[.made_up`)
+  values <- list(
+    fit = fit, made = made, ids = ids, columns = columns, dim.made_up = dim.made_up, dimnames.made_up = dimnames.made_up, `[.made_up` = `[.made_up`
+  )
   beyond <- memory_beyond(values, quote(fastlmm_scan(fit, made(columns), progress = FALSE)))
   cat(sprintf("memory of a scan of %d candidates that are read by blocks: %.0f MB\n", columns, beyond / 1e6))
 }
@@ -88,6 +90,7 @@ data$Y <- Y
 null <- suppressMessages(suppressWarnings(fastlmm_fit(Y ~ 1 + (1 | id), data, tcrossprod(G) / candidates, control = fastlmm_control(effects = FALSE))))
 seconds <- vapply(seq_len(repeats), function(i) system.time(fastlmm_scan(null, G, keep = "max", progress = FALSE))[["elapsed"]], 0)
 cat(sprintf(
-  "%d ids, %d responses x %d candidates, largest of each: %.2f s (%.2f .. %.2f), %.1f million tests a second\n", few, responses, candidates, stats::median(seconds),
+  "%d ids, %d responses x %d candidates, largest of each: %.2f s (%.2f .. %.2f), %.1f million tests a second\n", few, responses, candidates,
+  stats::median(seconds),
   min(seconds), max(seconds), responses * candidates / stats::median(seconds) / 1e6
 ))

@@ -1,4 +1,5 @@
-# The sparse-factor sampler: milliseconds an iteration, beside the cross product of an n x p matrix; what families and a second random effect add; what keeping the draws costs; threads; effective draws a second.
+# The sparse-factor sampler: milliseconds an iteration, beside the cross product of an n x p matrix; what families and a second random effect add; what keeping
+# the draws costs; threads; effective draws a second.
 #
 #   Rscript bench/slam.R [iterations]
 #
@@ -35,7 +36,12 @@ for (name in names(families)) {
   run <- sampler_of(world, 20, 1, family = own$family, weights = own$weights)
   times <- t(vapply(seq_len(repeats), function(i) c(run(8), plain(8), product()), numeric(3)))
   ratio <- (times[, 1] - times[, 2]) / times[, 3]
-  cat(sprintf("%-20s %8.1f (%.1f..%.1f) %18.1f (%.1f .. %.1f), limit 3\n", name, stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), stats::median(ratio), min(ratio), max(ratio)))
+  cat(
+    sprintf(
+      "%-20s %8.1f (%.1f..%.1f) %18.1f (%.1f .. %.1f), limit 3\n", name, stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), stats::median(ratio),
+      min(ratio), max(ratio)
+    )
+  )
 }
 rm(world, scaled, families, run, plain)
 
@@ -50,7 +56,12 @@ for (case in list(c(300, 100, 10, 40), c(500, 1000, 20, 150))) {
   product <- function() 1000 / 20 * system.time(for (i in 1:20) turn %*% plain)[["elapsed"]]
   times <- t(vapply(seq_len(repeats), function(i) c(run(8), product()), numeric(2)))
   ratio <- times[, 1] / times[, 2]
-  cat(sprintf("two effects, n = %d, p = %d, k = %d: %.1f ms an iteration (%.1f..%.1f), limit %d; in products n x n x p %.1f (%.1f .. %.1f)\n", case[1], case[2], case[3], stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), case[4], stats::median(ratio), min(ratio), max(ratio)))
+  cat(
+    sprintf(
+      "two effects, n = %d, p = %d, k = %d: %.1f ms an iteration (%.1f..%.1f), limit %d; in products n x n x p %.1f (%.1f .. %.1f)\n", case[1], case[2],
+      case[3], stats::median(times[, 1]), min(times[, 1]), max(times[, 1]), case[4], stats::median(ratio), min(ratio), max(ratio)
+    )
+  )
 }
 rm(world, run, plain)
 
@@ -75,18 +86,35 @@ for (case in cases) {
   if (case[2] == 5000) {
     two <- sampler_of(world, case[3], 2)
     pairs <- t(vapply(seq_len(repeats), function(i) c(run(iterations), two(iterations)), numeric(2)))
-    cat(sprintf("%24s two threads: %.2f times faster (%.2f .. %.2f)\n", "", stats::median(pairs[, 1] / pairs[, 2]), min(pairs[, 1] / pairs[, 2]), max(pairs[, 1] / pairs[, 2])))
+    cat(
+      sprintf(
+        "%24s two threads: %.2f times faster (%.2f .. %.2f)\n", "", stats::median(pairs[, 1] / pairs[, 2]), min(pairs[, 1] / pairs[, 2]),
+        max(pairs[, 1] / pairs[, 2])
+      )
+    )
   }
   rm(world, plain, run)
 }
 
 world <- simulated(300, 100)
-seconds <- system.time(fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 10, chains = 2, iter = 3000, seed = 1, control = fastlmm_control(threads = 1)))[["elapsed"]]
+seconds <- system.time(
+  fit <- slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 10, chains = 2, iter = 3000, seed = 1, control = fastlmm_control(threads = 1))
+)[["elapsed"]]
 found <- G(fit, level = 0.9)
 ess <- found$ess_bulk[found$response1 == found$response2]
 off <- found$ess_bulk[found$response1 != found$response2]
-cat(sprintf("\nn = 300, p = 100, k = 10: effective draws of G off the diagonal a second: median %.0f (10 %% of pairs below %.0f)\n", stats::median(off) / seconds, stats::quantile(off, 0.1) / seconds))
-cat(sprintf("\nn = 300, p = 100, k = 10: effective draws of the diagonal of G a second: median %.0f (10 %% of responses below %.0f)\n", stats::median(ess) / seconds, stats::quantile(ess, 0.1) / seconds))
+cat(
+  sprintf(
+    "\nn = 300, p = 100, k = 10: effective draws of G off the diagonal a second: median %.0f (10 %% of pairs below %.0f)\n", stats::median(off) / seconds,
+    stats::quantile(off, 0.1) / seconds
+  )
+)
+cat(
+  sprintf(
+    "\nn = 300, p = 100, k = 10: effective draws of the diagonal of G a second: median %.0f (10 %% of responses below %.0f)\n", stats::median(ess) / seconds,
+    stats::quantile(ess, 0.1) / seconds
+  )
+)
 
 # Twenty responses that share everything: dense loadings, as many factors
 set.seed(1)
@@ -95,8 +123,13 @@ loadings <- matrix(rnorm(400), 20) / sqrt(20)
 genes <- matrix(rnorm(50 * 20), 50)[rep(1:50, each = 4), ] %*% loadings
 dense <- data.frame(line = line, Y = I(genes + matrix(rnorm(4000), 200) %*% (matrix(rnorm(400), 20) / sqrt(20)) + 0.3 * matrix(rnorm(4000), 200)))
 colnames(dense$Y) <- paste0("t", 1:20)
-seconds <- system.time(fit <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), dense, n_factors = 20, chains = 2, iter = 3000, warmup = 1000, seed = 1, control = fastlmm_control(threads = 1))))[["elapsed"]]
+seconds <- system.time(
+  fit <- suppressMessages(
+    slamglmm_fit(Y ~ 1 + (1 | line), dense, n_factors = 20, chains = 2, iter = 3000, warmup = 1000, seed = 1, control = fastlmm_control(threads = 1))
+  )
+)[["elapsed"]]
 found <- G(fit, level = 0.9)
 off <- found$ess_bulk[found$response1 != found$response2]
-cat(sprintf("n = 200, p = 20 dense, k = 20: effective draws of G off the diagonal: median %.0f of %d, %.1f a second (10 %% of pairs below %.1f); worst rhat %.3f\n",
+cat(sprintf(
+  "n = 200, p = 20 dense, k = 20: effective draws of G off the diagonal: median %.0f of %d, %.1f a second (10 %% of pairs below %.1f); worst rhat %.3f\n",
             stats::median(off), 2 * 2000L, stats::median(off) / seconds, stats::quantile(off, 0.1) / seconds, max(found$rhat)))

@@ -66,7 +66,8 @@ animals <- function(size) {
   data$y <- data$x1 + bred(pedigree)[rep(used, 2)] + 0.7 * rep(rnorm(length(used)), 2) + rnorm(nrow(data))
   time <- system.time(fit <- fastlmm_fit(y ~ x1 + x2 + x3 + (1 | id) + (1 | pe), data, K = list(id = A)))
   cat(sprintf(
-    "pedigree of %d animals, %d rows: %.1f s (%.1f CPU s), h2 %.3f, peak memory so far %.0f MB\n", size, nrow(data), time[["elapsed"]], time[["user.self"]] + time[["sys.self"]], fit$h2[["id"]],
+    "pedigree of %d animals, %d rows: %.1f s (%.1f CPU s), h2 %.3f, peak memory so far %.0f MB\n", size, nrow(data), time[["elapsed"]],
+    time[["user.self"]] + time[["sys.self"]], fit$h2[["id"]],
     peak_memory() / 1e6
   ))
 }

@@ -1,4 +1,5 @@
-# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE, man/, inst/AUTHORS, LICENSE.note and the example's output in README.md. The package must be installed (make install).
+# Regenerate what is generated: R/extendr-wrappers.R, NAMESPACE, man/, inst/AUTHORS, LICENSE.note and the example's output in README.md. The package must be
+# installed (make install).
 #   Rscript dev/document.R            writes them
 #   Rscript dev/document.R --check    writes them, and exits with 1 if one of them was not what it should have been
 files <- c("R/extendr-wrappers.R", "NAMESPACE", "inst/AUTHORS", "LICENSE.note", "README.md")

@@ -1,7 +1,8 @@
 # Run the R tests on the installed package; exit 1 on any failure. The counts go to check/r-tests.txt for .ci/run.
 library(testthat)
 library(fastlmm)
-# testthat leaves snapshots out without NOT_CRAN. Two files at a time: most of a test is one thread's work. Threads of OpenBLAS would wait for one another, spinning.
+# testthat leaves snapshots out without NOT_CRAN. Two files at a time: most of a test is one thread's work. Threads of OpenBLAS would wait for one another,
+# spinning.
 Sys.setenv(NOT_CRAN = "true", TESTTHAT_PARALLEL = "true", TESTTHAT_CPUS = "2", OPENBLAS_NUM_THREADS = "1")
 snapshots <- function() {
   files <- list.files("tests/testthat/_snaps", recursive = TRUE, full.names = TRUE)

@@ -1,4 +1,5 @@
-# Random data for a process and the best likelihood there is for them by the definition, whatever it costs: eigenvalues of the contrasts' covariance on a grid of length
+# Random data for a process and the best likelihood there is for them by the definition, whatever it costs: eigenvalues of the contrasts' covariance on a grid
+# of length
 # scales, each with a grid of delta, then Nelder and Mead from the lowest points of it, on Cholesky decompositions.
 
 gp_layouts <- c("uniform", "clustered", "grid", "bursts", "ties")
@@ -23,12 +24,18 @@ gp_case <- function(seed, largest, responses = 1, smallest = 8) {
   d <- pick(1:2)
   at <- gp_layout(pick(gp_layouts), round(exp(runif(1, log(smallest), log(largest)))), d)
   n <- nrow(at)
-  truth <- list(cov = pick(gp_families), lengthscale = pick(c(0.02, 0.1, 0.3, 1)), noise = pick(c(1e-5, 0.03, 0.3, 0.7, 1.5)), process = pick(c(0, 1, 1, 1)), trend = pick(c(0, 0, 2)))
+  truth <- list(
+    cov = pick(gp_families), lengthscale = pick(c(0.02, 0.1, 0.3, 1)), noise = pick(c(1e-5, 0.03, 0.3, 0.7, 1.5)), process = pick(c(0, 1, 1, 1)),
+    trend = pick(c(0, 0, 2))
+  )
   data <- data.frame(at, x = rnorm(n))
   data$w <- if (pick(1:4) == 1) exp(runif(n, -1, 1)) else 1
   draw <- function(j) truth$process * draw_gp(at, truth$cov, truth$lengthscale) + truth$trend * at[, 1] + data$x / 2 + truth$noise / sqrt(data$w) * rnorm(n)
   data$y <- if (responses == 1) draw(1) else vapply(seq_len(responses), draw, numeric(n))
-  list(at = at, data = data, cov = if (pick(1:3) == 1) pick(gp_families) else truth$cov, method = pick(c("REML", "REML", "ML")), truth = truth, X = cbind(1, data$x))
+  list(
+    at = at, data = data, cov = if (pick(1:3) == 1) pick(gp_families) else truth$cov, method = pick(c("REML", "REML", "ML")), truth = truth,
+    X = cbind(1, data$x)
+  )
 }
 
 # From half the distance of nearest neighbours, of the closest twentieth of the rows, to three times the longest side
@@ -90,13 +97,16 @@ dense_gp_best <- function(y, X, at, cov, method, weights, ends = gp_search_ends(
 # The formula of a case
 gp_case_formula <- function(case, ...) gp_formula(ncol(case$at), case$cov, ...)
 
-# By how much the fit of a case falls short of the best by the definition, and by how much its log-likelihood differs from that of the definition at its estimates
+# By how much the fit of a case falls short of the best by the definition, and by how much its log-likelihood differs from that of the definition at its
+# estimates
 gp_shortfall <- function(seed, largest, smallest = 8, lengths = 40, ...) {
   case <- gp_case(seed, largest, smallest = smallest)
   d <- case$data
   fit <- suppressMessages(fastlmm_fit(gp_case_formula(case, ...), d, weights = w, method = case$method))
   best <- dense_gp_best(d$y, case$X, case$at, case$cov, case$method, d$w, lengths = lengths)
-  own <- if (fit$h2 == 0) fit$logLik else tryCatch(dense_gp_at(fit$lengthscale[[1]], fit$delta, d$y, case$X, case$at, case$cov, case$method, d$w)$logLik, error = function(e) NA)
+  own <- if (fit$h2 == 0) fit$logLik else tryCatch(
+    dense_gp_at(fit$lengthscale[[1]], fit$delta, d$y, case$X, case$at, case$cov, case$method, d$w)$logLik, error = function(e) NA
+  )
   list(short = best[["logLik"]] - fit$logLik, differs = fit$logLik - own, best = best, fit = fit, case = case)
 }
 

@@ -5,16 +5,23 @@ route_data <- function() {
     set.seed(1)
     ids <- paste0("i", 1:24)
     n <- 72
-    data <- data.frame(id = rep(ids, 3), x = rnorm(n), u = runif(n), v = runif(n), g = rep(letters[1:6], 12), f = factor(rep(c("p", "q"), each = 36)), w = runif(n, 0.5, 2))
+    data <- data.frame(
+      id = rep(ids, 3), x = rnorm(n), u = runif(n), v = runif(n), g = rep(letters[1:6], 12), f = factor(rep(c("p", "q"), each = 36)), w = runif(n, 0.5, 2)
+    )
     W <- matrix(rnorm(24 * 30), 24, dimnames = list(ids, NULL))
     K <- tcrossprod(W) / 30
-    data$y <- rnorm(n, sd = 0.7) + data$x / 2 + rep(t(chol(K)) %*% rnorm(24), 3) + rnorm(6)[factor(data$g)] + data$x * rep(rnorm(24, sd = 0.5), 3) + sin(5 * data$u)
+    data$y <- rnorm(n, sd = 0.7) + data$x / 2 + rep(
+      t(chol(K)) %*% rnorm(24), 3
+    ) + rnorm(6)[factor(data$g)] + data$x * rep(rnorm(24, sd = 0.5), 3) + sin(5 * data$u)
     data$y2 <- data$y / 2 + rnorm(n)
     # no variance between ids
     data$z <- rnorm(n)
     data$z <- data$z - ave(data$z, data$id)
     pedigree <- kernel_pedigree(ids, c(rep(NA, 8), rep(ids[1:4], 4)), c(rep(NA, 8), rep(ids[5:8], 4)))
-    list(data = data, W = W, K = K, pedigree = pedigree, of_rows = exp(-as.matrix(dist(data$u)) * 3), M = matrix(rbinom(n * 4, 2, 0.4), n, dimnames = list(NULL, paste0("m", 1:4))))
+    list(
+      data = data, W = W, K = K, pedigree = pedigree, of_rows = exp(-as.matrix(dist(data$u)) * 3),
+      M = matrix(rbinom(n * 4, 2, 0.4), n, dimnames = list(NULL, paste0("m", 1:4)))
+    )
   }))
 }
 
@@ -55,20 +62,33 @@ route_fits <- function() once("route fits", lapply(route_calls(), function(call)
 route_verbs <- function() {
   alist(
     print = print(fit), summary = print(summary(fit)), `summary(df)` = summary(fit, df = "kenward-roger"),
-    coef = coef(fit), fixef = fixef(fit), ranef = ranef(fit), `ranef(condVar)` = ranef(fit, condVar = TRUE), VarCorr = VarCorr(fit), sigma = sigma(fit), vcov = vcov(fit), logLik = logLik(fit), AIC = AIC(fit),
-    BIC = BIC(fit), deviance = deviance(fit), nobs = nobs(fit), df.residual = df.residual(fit), fitted = fitted(fit), residuals = residuals(fit), `residuals(pearson)` = residuals(fit, "pearson"),
-    predict = predict(fit), `predict(newdata)` = predict(fit, new), `predict(NA)` = predict(fit, new, re.form = NA), `predict(se.fit)` = predict(fit, new, se.fit = TRUE),
-    `predict(interval)` = predict(fit, new, interval = "prediction"), simulate = simulate(fit, 2, seed = 1), `simulate(newdata)` = simulate(fit, 2, seed = 1, newdata = new),
-    `simulate(NULL)` = simulate(fit, 2, seed = 1, newdata = new, re.form = NULL), refit = refit(fit, fit$y), refitML = refitML(fit), update = update(fit, . ~ . - f), anova = anova(fit),
-    `anova(type)` = anova(fit, type = 3, ddf = "kenward-roger"), contest = contest(fit, c(0, 1, 0, 0)[seq_along(fixef(fit))]), `confint(Wald, df)` = confint(fit, method = "Wald", df = "satterthwaite"),
+    coef = coef(fit), fixef = fixef(fit), ranef = ranef(fit), `ranef(condVar)` = ranef(fit, condVar = TRUE), VarCorr = VarCorr(fit), sigma = sigma(fit),
+    vcov = vcov(fit), logLik = logLik(fit), AIC = AIC(fit),
+    BIC = BIC(fit), deviance = deviance(fit), nobs = nobs(fit), df.residual = df.residual(fit), fitted = fitted(fit), residuals = residuals(fit),
+    `residuals(pearson)` = residuals(fit, "pearson"),
+    predict = predict(fit), `predict(newdata)` = predict(fit, new), `predict(NA)` = predict(fit, new, re.form = NA),
+    `predict(se.fit)` = predict(fit, new, se.fit = TRUE),
+    `predict(interval)` = predict(fit, new, interval = "prediction"), simulate = simulate(fit, 2, seed = 1),
+    `simulate(newdata)` = simulate(fit, 2, seed = 1, newdata = new),
+    `simulate(NULL)` = simulate(fit, 2, seed = 1, newdata = new, re.form = NULL), refit = refit(fit, fit$y), refitML = refitML(fit),
+    update = update(fit, . ~ . - f), anova = anova(fit),
+    `anova(type)` = anova(fit, type = 3, ddf = "kenward-roger"), contest = contest(fit, c(0, 1, 0, 0)[seq_along(fixef(fit))]),
+    `confint(Wald, df)` = confint(fit, method = "Wald", df = "satterthwaite"),
     `anova(two)` = anova(fit, update(fit, . ~ . - f)), drop1 = drop1(fit), add1 = add1(fit, ~ . + v), extractAIC = extractAIC(fit), confint = confint(fit),
-    `confint(Wald)` = confint(fit, method = "Wald"), `confint(boot)` = confint(fit, method = "boot", nsim = 3, seed = 1), `confint(exact)` = confint(fit, "h2", method = "exact"), profile = profile(fit),
-    bootstrap = bootstrap(fit, R = 3, seed = 1), power = power(fit, "x", R = 5, seed = 1), test_variance = test_variance(fit, nsim = 20, term = 1), test_heterogeneity = test_heterogeneity(fit),
-    hatvalues = hatvalues(fit), cooks.distance = cooks.distance(fit), rstandard = rstandard(fit), rstudent = rstudent(fit), dfbeta = dfbeta(fit), dfbetas = dfbetas(fit), influence = influence(fit),
-    `influence(groups)` = influence(fit, "f"), plot = plot(fit), formula = formula(fit), terms = terms(fit), model.frame = model.frame(fit), model.matrix = model.matrix(fit), weights = weights(fit),
-    `getME(X)` = getME(fit, "X"), `getME(Z)` = getME(fit, "Z"), isSingular = isSingular(fit), isREML = isREML(fit), isLMM = isLMM(fit), ngrps = ngrps(fit), family = family(fit), REMLcrit = REMLcrit(fit),
-    tidy = tidy(fit), `tidy(ran_pars)` = tidy(fit, effects = "ran_pars"), `tidy(conf.int)` = tidy(fit, conf.int = TRUE, conf.method = "Wald"), glance = glance(fit), augment = augment(fit),
-    `augment(newdata)` = augment(fit, newdata = new), fastlmm_scan = fastlmm_scan(fit, M, progress = FALSE), fastlmm_permute = fastlmm_permute(fit, M, n = 5, seed = 1, progress = FALSE),
+    `confint(Wald)` = confint(fit, method = "Wald"), `confint(boot)` = confint(fit, method = "boot", nsim = 3, seed = 1),
+    `confint(exact)` = confint(fit, "h2", method = "exact"), profile = profile(fit),
+    bootstrap = bootstrap(fit, R = 3, seed = 1), power = power(fit, "x", R = 5, seed = 1), test_variance = test_variance(fit, nsim = 20, term = 1),
+    test_heterogeneity = test_heterogeneity(fit),
+    hatvalues = hatvalues(fit), cooks.distance = cooks.distance(fit), rstandard = rstandard(fit), rstudent = rstudent(fit), dfbeta = dfbeta(fit),
+    dfbetas = dfbetas(fit), influence = influence(fit),
+    `influence(groups)` = influence(fit, "f"), plot = plot(fit), formula = formula(fit), terms = terms(fit), model.frame = model.frame(fit),
+    model.matrix = model.matrix(fit), weights = weights(fit),
+    `getME(X)` = getME(fit, "X"), `getME(Z)` = getME(fit, "Z"), isSingular = isSingular(fit), isREML = isREML(fit), isLMM = isLMM(fit), ngrps = ngrps(fit),
+    family = family(fit), REMLcrit = REMLcrit(fit),
+    tidy = tidy(fit), `tidy(ran_pars)` = tidy(fit, effects = "ran_pars"), `tidy(conf.int)` = tidy(fit, conf.int = TRUE, conf.method = "Wald"),
+    glance = glance(fit), augment = augment(fit),
+    `augment(newdata)` = augment(fit, newdata = new), fastlmm_scan = fastlmm_scan(fit, M, progress = FALSE),
+    fastlmm_permute = fastlmm_permute(fit, M, n = 5, seed = 1, progress = FALSE),
     fastlmm_exclude = fastlmm_exclude(fit, 1), saved = identical(unserialize(serialize(fit, NULL)), fit)
   )
 }

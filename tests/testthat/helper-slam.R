@@ -26,8 +26,10 @@ slam_thinned <- function(fit, by) {
   fit
 }
 
-# The slow definition of everything that is predicted, given one draw: all covariances written out. `S`: Z K Z' over the fit's mean diagonal, of the rows of the fit and then of the new rows.
-# Means and covariances of u (rows x responses, in columns) and of y, in units of scaled responses, without fixed effects; cells of the fit that are missing are not conditioned on.
+# The slow definition of everything that is predicted, given one draw: all covariances written out. `S`: Z K Z' over the fit's mean diagonal, of the rows of the
+# fit and then of the new rows.
+# Means and covariances of u (rows x responses, in columns) and of y, in units of scaled responses, without fixed effects; cells of the fit that are missing are
+# not conditioned on.
 slam_dense <- function(fit, S) {
   n <- nrow(fit$Y)
   new <- seq_len(nrow(S))[-seq_len(n)]
@@ -80,7 +82,10 @@ dense_cells <- function(fit, S) {
     gone <- is.na(y)
     V <- chain$sigma2[j, 1] * (chain$h[j, 1] * S + (1 - chain$h[j, 1]) * diag(nrow(S)))
     gain <- V[gone, !gone] %*% solve(V[!gone, !gone])
-    list(mean = drop((mean[gone] + gain %*% (y - mean)[!gone]) * fit$scale$sd[j] + fit$X[gone, ] %*% fit$scale$shift[, j]), covariance = (V[gone, gone] - gain %*% V[!gone, gone]) * fit$scale$sd[j]^2)
+    list(
+      mean = drop((mean[gone] + gain %*% (y - mean)[!gone]) * fit$scale$sd[j] + fit$X[gone, ] %*% fit$scale$shift[, j]),
+      covariance = (V[gone, gone] - gain %*% V[!gone, gone]) * fit$scale$sd[j]^2
+    )
   }
   parts <- lapply(which(colSums(is.na(fit$Y)) > 0), one)
   list(mean = unlist(lapply(parts, `[[`, "mean"), use.names = FALSE), covariance = as.matrix(Matrix::bdiag(lapply(parts, `[[`, "covariance"))))

@@ -1,4 +1,5 @@
-# Fits that a release leaves behind, and what each verb says of them. What is stored must load for ever: change nothing here for a model that is stored, add one.
+# Fits that a release leaves behind, and what each verb says of them. What is stored must load for ever: change nothing here for a model that is stored, add
+# one.
 
 stored_world <- function() {
   set.seed(151)
@@ -20,12 +21,16 @@ stored_models <- list(
   gp_fourier = function(w) fastlmm_fit(y ~ x + gp(u, cov = "exp_quad", lengthscale = 0.5, tol = 0.1, basis = "fourier"), w$d),
   scan = function(w) fastlmm_scan(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G),
   permutation = function(w) fastlmm_permute(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G, 20, seed = 1, progress = FALSE),
-  slam = function(w) quiet_chains(slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE))
+  slam = function(w) quiet_chains(
+    slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)
+  )
 )
 
 # A chain with a directory, from which restore() goes on
 stored_chain <- function(w, directory) {
-  quiet_chains(slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, dir = directory, progress = FALSE))
+  quiet_chains(
+    slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, dir = directory, progress = FALSE)
+  )
 }
 
 # The numbers of each verb; an error is stored by its class.
@@ -35,14 +40,24 @@ stored_answers <- function(name, fit) {
 }
 
 stored_verbs <- function(name) {
-  table <- list(table = function(fit, w) as.data.frame(fit), summary = function(fit, w) released_parts(unclass(summary(fit))), printed = function(fit, w) utils::capture.output(print(fit)))
-  model <- list(
-    coef = function(fit, w) coef(fit), vcov = function(fit, w) vcov(fit), logLik = function(fit, w) as.numeric(logLik(fit)), VarCorr = function(fit, w) as.data.frame(VarCorr(fit)), fitted = function(fit, w) fitted(fit),
-    residuals = function(fit, w) residuals(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]), se = function(fit, w) predict(fit, w$d[1:3, ], se.fit = TRUE), ranef = function(fit, w) ranef(fit),
-    simulate = function(fit, w) dim(as.data.frame(simulate(fit, 1, seed = 1))), confint = function(fit, w) confint(fit, "h2"), scan = function(fit, w) as.data.frame(fastlmm_scan(fit, w$G)),
-    summary = function(fit, w) coef(summary(fit)), refit = function(fit, w) coef(refit(fit, rev(w$d$y))), printed = function(fit, w) utils::capture.output(print(fit))
+  table <- list(
+    table = function(fit, w) as.data.frame(fit), summary = function(fit, w) released_parts(unclass(summary(fit))),
+    printed = function(fit, w) utils::capture.output(print(fit))
   )
-  slam <- list(summary = function(fit, w) summary(fit), fitted = function(fit, w) fitted(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]), h2 = function(fit, w) h2(fit), loadings = function(fit, w) loadings(fit), P = function(fit, w) P(fit))
+  model <- list(
+    coef = function(fit, w) coef(fit), vcov = function(fit, w) vcov(fit), logLik = function(fit, w) as.numeric(logLik(fit)),
+    VarCorr = function(fit, w) as.data.frame(VarCorr(fit)), fitted = function(fit, w) fitted(fit),
+    residuals = function(fit, w) residuals(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]),
+    se = function(fit, w) predict(fit, w$d[1:3, ], se.fit = TRUE), ranef = function(fit, w) ranef(fit),
+    simulate = function(fit, w) dim(as.data.frame(simulate(fit, 1, seed = 1))), confint = function(fit, w) confint(fit, "h2"),
+    scan = function(fit, w) as.data.frame(fastlmm_scan(fit, w$G)),
+    summary = function(fit, w) coef(summary(fit)), refit = function(fit, w) coef(refit(fit, rev(w$d$y))),
+    printed = function(fit, w) utils::capture.output(print(fit))
+  )
+  slam <- list(
+    summary = function(fit, w) summary(fit), fitted = function(fit, w) fitted(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]),
+    h2 = function(fit, w) h2(fit), loadings = function(fit, w) loadings(fit), P = function(fit, w) P(fit)
+  )
   switch(name, scan = , permutation = table, slam = slam, model)
 }
 

@@ -7,7 +7,8 @@ test_that("tables of all types are lmerTest's", {
   cases <- list(
     list(angle ~ recipe * temperature + (1 | recipe:replicate), lme4::cake), list(yield ~ Variety * nitro + (1 | Block / Variety), Oats),
     list(score ~ Machine + (1 | Worker / Machine), Machines), list(score ~ Machine + (Machine | Worker), Machines),
-    list(sugpct ~ block + sow + harvest + (1 | block:harvest), beets), list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy), list(Reaction ~ Days + (Days || Subject), lme4::sleepstudy)
+    list(sugpct ~ block + sow + harvest + (1 | block:harvest), beets), list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy),
+    list(Reaction ~ Days + (Days || Subject), lme4::sleepstudy)
   )
   for (case in cases) {
     fit <- suppressMessages(fastlmm_fit(case[[1]], case[[2]]))
@@ -25,7 +26,9 @@ test_that("of unbalanced data hypotheses and F are lmerTest's; its degrees of fr
   skip_if_not_installed("lmerTest")
   skip_if_not_installed("pbkrtest")
   set.seed(2)
-  data <- data.frame(a = factor(sample(4, 80, TRUE, c(8, 4, 3, 2))), b = factor(sample(3, 80, TRUE, c(4, 2, 1))), g = factor(sample(9, 80, TRUE)), x = rnorm(80, 5, 2))
+  data <- data.frame(
+    a = factor(sample(4, 80, TRUE, c(8, 4, 3, 2))), b = factor(sample(3, 80, TRUE, c(4, 2, 1))), g = factor(sample(9, 80, TRUE)), x = rnorm(80, 5, 2)
+  )
   data$y <- rnorm(9)[data$g] + rnorm(80) + data$x / 30
   formula <- y ~ a * b + x + a:x + (1 | g)
   fit <- fastlmm_fit(formula, data)
@@ -37,9 +40,14 @@ test_that("of unbalanced data hypotheses and F are lmerTest's; its degrees of fr
     expect_equal(found[["F value"]], wanted[["F value"]], tolerance = 1e-5)
     expect_equal(found$DenDF, wanted$DenDF, tolerance = 1e-2)
     expect_equal(anova(coded, type = type, ddf = "satterthwaite"), found, tolerance = 1e-6)
-    expect_equal(as.matrix(anova(fit, type = type, ddf = "kenward-roger")), as.matrix(anova(other, type = type, ddf = "Kenward-Roger")), tolerance = 1e-5, ignore_attr = TRUE)
+    expect_equal(
+      as.matrix(anova(fit, type = type, ddf = "kenward-roger")), as.matrix(anova(other, type = type, ddf = "Kenward-Roger")), tolerance = 1e-5,
+      ignore_attr = TRUE
+    )
     # without degrees of freedom the same F
-    expect_equal(anova(fit, type = type, ddf = "none")[["F value"]], if (type == 1) anova(other, ddf = "lme4")[["F value"]] else wanted[["F value"]], tolerance = 1e-5)
+    expect_equal(
+      anova(fit, type = type, ddf = "none")[["F value"]], if (type == 1) anova(other, ddf = "lme4")[["F value"]] else wanted[["F value"]], tolerance = 1e-5
+    )
   }
 })
 
@@ -61,7 +69,10 @@ test_that("types of terms of transformed variables are those of the same columns
   # not what is found here under the name of a variable
   x <- rep(1:3, 20)
   for (type in 1:3) for (ddf in c("none", "satterthwaite")) {
-    expect_equal(anova(fastlmm_fit(y ~ log(x) + a + (1 | g), d), type = type, ddf = ddf)[["F value"]], anova(fastlmm_fit(y ~ lx + a + (1 | g), d), type = type, ddf = ddf)[["F value"]])
+    expect_equal(
+      anova(fastlmm_fit(y ~ log(x) + a + (1 | g), d), type = type, ddf = ddf)[["F value"]],
+      anova(fastlmm_fit(y ~ lx + a + (1 | g), d), type = type, ddf = ddf)[["F value"]]
+    )
   }
 })
 

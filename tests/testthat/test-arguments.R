@@ -14,7 +14,10 @@ test_that("an odd value of any argument works or stops by class: some values her
 })
 
 test_that("a fault is seen by these tests", {
-  careless <- list(list(name = "careless", f = function(x) if (x) 1 else 2, given = list(), vary = "x"), list(name = "noisy", f = function(x) as.integer(x), given = list(), vary = "x"))
+  careless <- list(
+    list(name = "careless", f = function(x) if (x) 1 else 2, given = list(), vary = "x"),
+    list(name = "noisy", f = function(x) as.integer(x), given = list(), vary = "x")
+  )
   expect_match(argument_faults(careless[1], list(NA)), "careless\\(x = NA\\): missing value")
   expect_match(argument_faults(careless[2], list("a")), "NAs introduced")
 })
@@ -50,7 +53,9 @@ test_that("what memory cannot hold is refused before it is made", {
     dimnames(K) <- list(ids, ids)
     K
   }
-  for (plan in list(list(chains = 1e10), list(grid = 1e13), list(n_factors = 1e10), list(iter = 1e13))) expect_error(suppressMessages(do.call(slam, plan)), class = "fastlmm_error_memory")
+  for (plan in list(
+    list(chains = 1e10), list(grid = 1e13), list(n_factors = 1e10), list(iter = 1e13)
+  )) expect_error(suppressMessages(do.call(slam, plan)), class = "fastlmm_error_memory")
 })
 
 test_that("many responses have tidy() and glance(): what the single fits say", {
@@ -62,7 +67,10 @@ test_that("many responses have tidy() and glance(): what the single fits say", {
   expect_equal(petal, own[names(petal)], ignore_attr = TRUE, tolerance = 1e-6)
   expect_equal(table$estimate[table$response == "petal" & table$term == "h2"], unname(one$h2), tolerance = 1e-6)
   overview <- glance(fit)
-  expect_equal(overview[2, names(glance(one))[names(glance(one)) %in% names(overview)]], glance(one)[names(glance(one)) %in% names(overview)], ignore_attr = TRUE, tolerance = 1e-6)
+  expect_equal(
+    overview[2, names(glance(one))[names(glance(one)) %in% names(overview)]], glance(one)[names(glance(one)) %in% names(overview)], ignore_attr = TRUE,
+    tolerance = 1e-6
+  )
   expect_error(augment(fit), class = "fastlmm_error_many_responses")
   expect_error(profile(fit), class = "fastlmm_error_many_responses")
 })
@@ -74,7 +82,9 @@ test_that("a control changed by hand is read anew", {
     control$threads <- threads
     expect_error(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, control = control), class = "fastlmm_error_threads")
   }
-  expect_error(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, control = structure(list(a = 1), class = "fastlmm_control")), class = "fastlmm_error_control")
+  expect_error(
+    fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, control = structure(list(a = 1), class = "fastlmm_control")), class = "fastlmm_error_control"
+  )
 })
 
 test_that("an invalid object of Matrix is refused wherever a kernel is taken", {
@@ -83,7 +93,8 @@ test_that("an invalid object of Matrix is refused wherever a kernel is taken", {
   K@Dim <- -K@Dim
   fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
   takes <- list(
-    function() fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, K = K), function() kernel_lowrank(K), function() fastlmm_decompose(K), function() kernel_mix(a = K, own = NULL),
+    function() fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, K = K), function() kernel_lowrank(K), function() fastlmm_decompose(K),
+    function() kernel_mix(a = K, own = NULL),
     function() predict(fit, data.frame(age = 8, Subject = "new"), K = K)
   )
   for (take in takes) expect_error(take(), class = "fastlmm_error_kernel_class")

@@ -16,11 +16,15 @@ test_that("a statistic is given a fit that answers, and fits of its own where it
   draws <- simulate(fit, 4, seed = 4)
   statistics <- list(
     function(fit) c(fixef(fit)[2], sd = attr(VarCorr(fit)$id, "stddev"), s = sigma(fit), l = logLik(fit), se = sqrt(diag(vcov(fit)))[2]),
-    function(fit) predict(fit)[1:3], function(fit) ranef(fit, condVar = FALSE)$id[1:2, 1], function(fit) as.data.frame(VarCorr(fit))$vcov, function(fit) predict(fit, kernel_data()$data[2, ])
+    function(fit) predict(fit)[1:3], function(fit) ranef(fit, condVar = FALSE)$id[1:2, 1], function(fit) as.data.frame(VarCorr(fit))$vcov,
+    function(fit) predict(fit, kernel_data()$data[2, ])
   )
   for (statistic in statistics) {
     expect_no_message(found <- bootstrap(fit, statistic, R = 4, seed = 4))
-    expect_equal(found$t, t(matrix(vapply(draws, function(y) as.numeric(statistic(refit(fit, y))), numeric(length(found$t0))), ncol = 4)), tolerance = 1e-6, ignore_attr = TRUE)
+    expect_equal(
+      found$t, t(matrix(vapply(draws, function(y) as.numeric(statistic(refit(fit, y))), numeric(length(found$t0))), ncol = 4)), tolerance = 1e-6,
+      ignore_attr = TRUE
+    )
   }
   upper <- function(fit) confint(fit, "h2")[2]
   expect_message(found <- bootstrap(fit, upper, R = 4, seed = 4), class = "fastlmm_message_bootstrap_fits")
@@ -77,7 +81,10 @@ test_that("what cannot be drawn is refused, and failures are counted", {
   expect_error(bootstrap(fit, function(fit) "a", R = 3), class = "fastlmm_error_statistic")
   expect_error(confint(fit, "delta", method = "boot", nsim = 5), class = "fastlmm_error_parm")
   expect_error(confint(bootstrap(fit, R = 3), "nothing"), class = "fastlmm_error_parm")
-  expect_warning(found <- bootstrap(fit, function(fit) if (fixef(fit)[["x"]] > fixef(kernel_fit())[["x"]] + 1e-9) NA_real_ else 1, R = 20, seed = 1), class = "fastlmm_warning_bootstrap_failed")
+  expect_warning(
+    found <- bootstrap(fit, function(fit) if (fixef(fit)[["x"]] > fixef(kernel_fit())[["x"]] + 1e-9) NA_real_ else 1, R = 20, seed = 1),
+    class = "fastlmm_warning_bootstrap_failed"
+  )
   expect_identical(found$failed, sum(is.na(found$t)))
 })
 
@@ -96,7 +103,9 @@ test_that("simulate(newdata =) draws other rows with their covariances", {
   groups <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
   both <- as.matrix(simulate(groups, 4000, seed = 3, newdata = data.frame(age = 8, Subject = c("a", "a", "b"))))
   expect_equal(cov(t(both))[1, ], c(groups$sigma2 + groups$sigma2_e, groups$sigma2, 0), tolerance = 0.1, ignore_attr = TRUE)
-  expect_identical(simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a")), simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a")))
+  expect_identical(
+    simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a")), simulate(groups, seed = 1, newdata = data.frame(age = 8, Subject = "a"))
+  )
 })
 
 test_that("other processes give the same draws", {

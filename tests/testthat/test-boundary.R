@@ -22,7 +22,9 @@ marker_set <- function(seed, centred = FALSE) {
   ids <- paste0("i", 1:12)
   W <- matrix(rnorm(12 * 30), 12, dimnames = list(ids, NULL))
   if (centred) W[1:10, ] <- scale(W[1:10, ], scale = FALSE)
-  list(W = W, K = tcrossprod(W), data = data.frame(id = ids[1:10], y = drop(W[1:10, ] %*% rnorm(30)), x = rnorm(10)), new = data.frame(id = ids[11:12], x = 0:1))
+  list(
+    W = W, K = tcrossprod(W), data = data.frame(id = ids[1:10], y = drop(W[1:10, ] %*% rnorm(30)), x = rnorm(10)), new = data.frame(id = ids[11:12], x = 0:1)
+  )
 }
 
 quiet_fit <- function(...) suppressWarnings(suppressMessages(fastlmm_fit(...)))

@@ -46,8 +46,10 @@ test_that("so are they with kernels, weights, variances of the residual by level
   dimnames(K) <- list(1:30, 1:30)
   data$site <- rep(c("a", "b"), 60)
   models <- list(
-    function(x, ...) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x), "(1 | h)"), "y"), data, weights = w), function(x) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x)), "y"), data, K = list(g = K)),
-    function(x) fastlmm_fit(reformulate(c(x, sprintf("(%s | g)", x)), "y"), data, K = list(g = kernel_precision(solve(K)))), function(x) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x)), "y"), data, sigma2_e = 1),
+    function(x, ...) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x), "(1 | h)"), "y"), data, weights = w),
+    function(x) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x)), "y"), data, K = list(g = K)),
+    function(x) fastlmm_fit(reformulate(c(x, sprintf("(%s | g)", x)), "y"), data, K = list(g = kernel_precision(solve(K)))),
+    function(x) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x)), "y"), data, sigma2_e = 1),
     function(x) fastlmm_fit(reformulate(c(x, sprintf("(1 + %s | g)", x)), "y"), data, residual = ~site)
   )
   for (model in models) {
@@ -107,5 +109,7 @@ test_that("degrees of freedom of slopes over seconds since 1970 are found", {
   data$second <- data$yr * 3.15e7
   far <- suppressMessages(fastlmm_fit(y ~ second + (1 + second | g), data))
   near <- suppressMessages(fastlmm_fit(y ~ since + (1 + since | g), data))
-  expect_equal(summary(far, df = "satterthwaite")$coefficients["second", "df"], summary(near, df = "satterthwaite")$coefficients["since", "df"], tolerance = 1e-3)
+  expect_equal(
+    summary(far, df = "satterthwaite")$coefficients["second", "df"], summary(near, df = "satterthwaite")$coefficients["since", "df"], tolerance = 1e-3
+  )
 })

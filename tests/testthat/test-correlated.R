@@ -1,7 +1,9 @@
 # Correlated terms of one grouping factor: against lme4, against dense REML with a kernel, under changes of units.
 
 tight <- function(formula, data, ...) {
-  control <- lme4::lmerControl(optimizer = "nloptwrap", optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 1e5), calc.derivs = FALSE, check.conv.singular = "ignore")
+  control <- lme4::lmerControl(
+    optimizer = "nloptwrap", optCtrl = list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 1e5), calc.derivs = FALSE, check.conv.singular = "ignore"
+  )
   lme4::lmer(formula, data, control = control, ...)
 }
 
@@ -29,7 +31,8 @@ both <- local({
     if (is.null(known[[key]])) {
       model <- correlated_models()[[name]]
       known[[key]] <<- list(
-        ours = suppressMessages(fastlmm_fit(model[[1]], model[[2]], method = method)), theirs = suppressWarnings(suppressMessages(tight(model[[1]], model[[2]], REML = method == "REML")))
+        ours = suppressMessages(fastlmm_fit(model[[1]], model[[2]], method = method)),
+        theirs = suppressWarnings(suppressMessages(tight(model[[1]], model[[2]], REML = method == "REML")))
       )
     }
     known[[key]]
@@ -53,7 +56,10 @@ test_that("what a fit answers is lme4's", {
     expect_equal(fixef(pair$ours), lme4::fixef(pair$theirs), tolerance = 1e-5)
     expect_equal(vcov(pair$ours), as.matrix(vcov(pair$theirs)), tolerance = 1e-3, ignore_attr = TRUE)
     expect_equal(as.data.frame(VarCorr(pair$ours)), as.data.frame(lme4::VarCorr(pair$theirs)), tolerance = 1e-3, ignore_attr = TRUE)
-    expect_equal(as.data.frame(VarCorr(pair$ours), order = "lower.tri"), as.data.frame(lme4::VarCorr(pair$theirs), order = "lower.tri"), tolerance = 1e-3, ignore_attr = TRUE)
+    expect_equal(
+      as.data.frame(VarCorr(pair$ours), order = "lower.tri"), as.data.frame(lme4::VarCorr(pair$theirs), order = "lower.tri"), tolerance = 1e-3,
+      ignore_attr = TRUE
+    )
     expect_equal(VarCorr(pair$ours)[[1]], lme4::VarCorr(pair$theirs)[[1]], tolerance = 1e-3, ignore_attr = TRUE)
     expect_equal(as.data.frame(ranef(pair$ours))[c("condval", "condsd")], as.data.frame(lme4::ranef(pair$theirs))[c("condval", "condsd")], tolerance = 1e-3)
     expect_equal(attr(ranef(pair$ours)[[1]], "postVar"), attr(lme4::ranef(pair$theirs)[[1]], "postVar"), tolerance = 1e-3, ignore_attr = TRUE)
@@ -123,7 +129,9 @@ kernel_definition <- function(w, S, block, s2) {
   beta <- drop(vcov %*% crossprod(X, inverse %*% d$y))
   r <- d$y - drop(X %*% beta)
   log_det <- function(A) as.numeric(determinant(A)$modulus)
-  list(inverse = inverse, vcov = vcov, beta = beta, r = r, Z = Z, X = X, logLik = -(70 * log(2 * pi) + log_det(V) - log_det(vcov) + sum(r * (inverse %*% r))) / 2)
+  list(
+    inverse = inverse, vcov = vcov, beta = beta, r = r, Z = Z, X = X, logLik = -(70 * log(2 * pi) + log_det(V) - log_det(vcov) + sum(r * (inverse %*% r))) / 2
+  )
 }
 
 test_that("a fit with a kernel is dense REML", {
@@ -150,7 +158,9 @@ test_that("predictions and their errors are those of the definition", {
   new <- data.frame(id = c("i1", "i13", "i14"), x = c(0.5, -1, 2), block = factor(c("2", "3", "zz")))
   found <- predict(w$fit, new, se.fit = TRUE, allow.new.levels = TRUE)
   z <- cbind(1, new$x)
-  C <- (z %*% S %*% t(cbind(1, w$data$x))) * (w$K[new$id, ] %*% t(at$Z)) + w$fit$sigma2[["block"]] * outer(as.character(new$block), as.character(w$data$block), `==`)
+  C <- (z %*% S %*% t(cbind(1, w$data$x))) * (w$K[new$id, ] %*% t(at$Z)) + w$fit$sigma2[["block"]] * outer(
+    as.character(new$block), as.character(w$data$block), `==`
+  )
   prior <- rowSums((z %*% S) * z) * diag(w$K)[new$id] + w$fit$sigma2[["block"]]
   D <- z - C %*% at$inverse %*% at$X
   expect_equal(unname(found$fit), unname(drop(z %*% at$beta + C %*% at$inverse %*% at$r)), tolerance = 1e-7)
@@ -159,7 +169,10 @@ test_that("predictions and their errors are those of the definition", {
   # the same from a kernel between new and old ids
   K <- w$K
   rownames(K) <- sub("i13", "new", rownames(K))
-  again <- predict(w$fit, transform(new, id = sub("i13", "new", id)), se.fit = TRUE, allow.new.levels = TRUE, K = list(id = K["new", , drop = FALSE]), k_diag = w$K["i13", "i13"])
+  again <- predict(
+    w$fit, transform(new, id = sub("i13", "new", id)), se.fit = TRUE, allow.new.levels = TRUE, K = list(id = K["new", , drop = FALSE]),
+    k_diag = w$K["i13", "i13"]
+  )
   expect_equal(unname(again$se.fit), unname(found$se.fit), tolerance = 1e-7)
 })
 
@@ -169,7 +182,9 @@ test_that("draws have the covariance of the model", {
   rows <- c(1, 13, 2)
   Y <- as.matrix(simulate(w$fit, 4000, seed = 1))[rows, ]
   z <- cbind(1, w$data$x[rows])
-  V <- (z %*% S %*% t(z)) * w$K[w$data$id[rows], w$data$id[rows]] + w$fit$sigma2[["block"]] * outer(w$data$block[rows], w$data$block[rows], `==`) + w$fit$sigma2_e * diag(3)
+  V <- (z %*% S %*% t(z)) * w$K[w$data$id[rows], w$data$id[rows]] + w$fit$sigma2[["block"]] * outer(
+    w$data$block[rows], w$data$block[rows], `==`
+  ) + w$fit$sigma2_e * diag(3)
   expect_equal(cov(t(Y)), V, tolerance = 0.1, ignore_attr = TRUE)
   new <- as.matrix(simulate(w$fit, 4000, seed = 2, newdata = w$data[rows, ]))
   expect_equal(cov(t(new)), V, tolerance = 0.1, ignore_attr = TRUE)
@@ -226,7 +241,10 @@ test_that("formulas, updates and verbs take correlated terms", {
 test_that("re.form asks for part of correlated terms, as in lme4", {
   pair <- both("sleepstudy")
   new <- data.frame(Days = c(2, 12), Subject = c("308", "372"))
-  parts <- list(~ (1 | Subject), ~ (0 + Days | Subject), ~ (Days - 1 | Subject), ~ (1 + Days | Subject), ~ (Days || Subject), ~ (1 | Subject) + (0 + Days | Subject), ~ 1 + (1 | Subject))
+  parts <- list(
+    ~ (1 | Subject), ~ (0 + Days | Subject), ~ (Days - 1 | Subject), ~ (1 + Days | Subject), ~ (Days || Subject), ~ (1 | Subject) + (0 + Days | Subject),
+    ~ 1 + (1 | Subject)
+  )
   for (part in parts) {
     expect_equal(predict(pair$ours, re.form = part), predict(pair$theirs, re.form = part), tolerance = 1e-4)
     expect_equal(predict(pair$ours, new, re.form = part), predict(pair$theirs, new, re.form = part), tolerance = 1e-4)
@@ -244,10 +262,17 @@ test_that("re.form asks for part of correlated terms, as in lme4", {
   expect_error(predict(machines$ours, re.form = ~ (1 | Worker)), class = "fastlmm_error_re_form")
   treated <- suppressMessages(fastlmm_fit(score ~ Machine + (Machine | Worker), machines$ours$frame))
   theirs <- suppressMessages(lme4::lmer(score ~ Machine + (Machine | Worker), machines$ours$frame))
-  expect_equal(predict(treated, re.form = ~ (1 | Worker)), predict(theirs, re.form = NA) + lme4::ranef(theirs)$Worker[as.character(treated$frame$Worker), 1], tolerance = 1e-3)
+  expect_equal(
+    predict(treated, re.form = ~ (1 | Worker)), predict(theirs, re.form = NA) + lme4::ranef(theirs)$Worker[as.character(treated$frame$Worker), 1],
+    tolerance = 1e-3
+  )
   curves <- both("curves")
-  for (part in list(~ (I(Days^2) + Days | Subject), ~ (1 + I(Days^2) | Subject))) expect_equal(predict(curves$ours, re.form = part), predict(curves$theirs, re.form = part), tolerance = 1e-3)
-  for (absent in list(~ (I(Days) | Subject), ~ (1 | nope), ~ (Reaction | Subject), ~ (elsewhere | Subject))) expect_error(predict(pair$ours, re.form = absent), class = "fastlmm_error_re_form")
+  for (part in list(~ (I(Days^2) + Days | Subject), ~ (1 + I(Days^2) | Subject))) expect_equal(
+    predict(curves$ours, re.form = part), predict(curves$theirs, re.form = part), tolerance = 1e-3
+  )
+  for (absent in list(
+    ~ (I(Days) | Subject), ~ (1 | nope), ~ (Reaction | Subject), ~ (elsewhere | Subject)
+  )) expect_error(predict(pair$ours, re.form = absent), class = "fastlmm_error_re_form")
   expect_refused(simulate(pair$ours, re.form = ~ (1 | Subject)), "re_form")
   expect_refused(simulate(pair$ours, newdata = new, re.form = ~ (1 | Subject)), "re_form")
   expect_error(bootstrap(pair$ours, R = 2, re.form = ~ (1 | Subject)), class = "fastlmm_error_re_form")

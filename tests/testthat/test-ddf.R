@@ -106,7 +106,9 @@ test_that("at a boundary the test is that of lm(), and Kenward and Roger's still
   expect_equal(unname(found[, c(1, 2, 4, 5)]), unname(wanted[1, ]))
   parts <- list(outer(lme4::Dyestuff2$Batch, lme4::Dyestuff2$Batch, "=="), diag(30))
   found <- coef(summary(fit, df = "kenward-roger"))
-  expect_equal(unname(found[, c("Std. Error", "df")]), unname(dense_table(dense_kenward_roger_parts(c(0, fit$sigma2_e), matrix(1, 30), parts))[1, ]), tolerance = 1e-8)
+  expect_equal(
+    unname(found[, c("Std. Error", "df")]), unname(dense_table(dense_kenward_roger_parts(c(0, fit$sigma2_e), matrix(1, 30), parts))[1, ]), tolerance = 1e-8
+  )
   expect_equal(unname(found[, "df"]), 5)
 })
 
@@ -149,7 +151,9 @@ expect_dense <- function(fit, theta, parts, X, given = 0, unit = abs(theta), joi
   expect_equal(unname(coef(summary(fit, df = "satterthwaite"))[, c("Std. Error", "df")]), unname(dense_table(satterthwaite)), tolerance = 2e-5)
   expect_equal(unname(coef(summary(fit, df = "kenward-roger"))[, c("Std. Error", "df")]), unname(dense_table(kenward_roger)), tolerance = 1e-6)
   found <- contest(fit, joint)
-  expect_equal(c(found[["F value"]], found$DenDF), unname(dense_joint_satterthwaite(satterthwaite, fixef(fit), joint, X * sqrt(weights(fit)))), tolerance = 2e-5)
+  expect_equal(
+    c(found[["F value"]], found$DenDF), unname(dense_joint_satterthwaite(satterthwaite, fixef(fit), joint, X * sqrt(weights(fit)))), tolerance = 2e-5
+  )
 }
 
 test_that("of several effects, with kernels and weights, they are those of the explicit matrices", {
@@ -159,7 +163,10 @@ test_that("of several effects, with kernels and weights, they are those of the e
   expect_true(all(fit$sigma2 > 0))
   expect_identical(fit$optimum$route, "rotated")
   K <- case$K[as.character(data$id), as.character(data$id)]
-  expect_dense(fit, c(fit$sigma2, fit$sigma2_e), list(K, K * tcrossprod(data$x), same_groups(data$g), diag(1 / data$w)), model.matrix(fit), joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)) %*% diag(4))
+  expect_dense(
+    fit, c(fit$sigma2, fit$sigma2_e), list(K, K * tcrossprod(data$x), same_groups(data$g), diag(1 / data$w)), model.matrix(fit),
+    joint = rbind(c(0, 0, 1, 0), c(0, 0, 0, 1)) %*% diag(4)
+  )
 })
 
 test_that("so they are of correlated terms, with and without a kernel", {
@@ -214,7 +221,10 @@ test_that("routes agree, and a kernel by its precision, the identity as a kernel
     same(call_rust(ffi_ddf_mix, rust_model(stored_model(one)), df, all_variances(one)), fit_uncertainty(one, df))
   }
   identity <- structure(diag(12), dimnames = dimnames(case$K))
-  expect_equal(tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data, K = list(id = identity))), tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data)), tolerance = 1e-6)
+  expect_equal(
+    tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data, K = list(id = identity))), tables(fastlmm_fit(y ~ x + (1 | id) + (1 | g), case$data)),
+    tolerance = 1e-6
+  )
   # one effect and a second that has no variance: the same data as one effect alone
   data <- case$data
   mix <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = kernel_mix(a = case$K, b = NULL)))

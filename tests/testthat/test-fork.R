@@ -20,7 +20,8 @@ engines <- function() {
     many = function() fastlmm_fit(Y ~ 1 + (1 | id), d, K)$logLik, mix = function() fastlmm_fit(y ~ 1 + (1 | id) + (1 | g), d, list(id = K))$logLik,
     scan = function() fastlmm_scan(fit, G)$estimate, permute = function() fastlmm_permute(fit, G, 5, seed = 1)$maximum,
     predict = function() predict(fit, d[1:3, ], se.fit = TRUE)$se.fit, exact = function() fastlmm_fit(y ~ gp(u, v, basis = "exact"), d)$logLik,
-    fourier = function() fastlmm_fit(y ~ gp(u, cov = "exp_quad", basis = "fourier", range = c(0.2, 1)), d)$logLik, joint = function() fastlmm_fit(y ~ gp(u) + (1 | g), d)$logLik,
+    fourier = function() fastlmm_fit(y ~ gp(u, cov = "exp_quad", basis = "fourier", range = c(0.2, 1)), d)$logLik,
+    joint = function() fastlmm_fit(y ~ gp(u) + (1 | g), d)$logLik,
     gp_many = function() fastlmm_fit(Y ~ gp(u, v, basis = "exact"), d)$logLik,
     gp_many_fourier = function() fastlmm_fit(Y ~ gp(u, cov = "exp_quad", basis = "fourier", range = c(0.2, 1)), d)$logLik,
     slam = function() quiet_slam(Y ~ 1 + (1 | id), d, K, n_factors = 1, chains = 1, iter = 5, warmup = 1, seed = 1)$draws[[1]][[1]]

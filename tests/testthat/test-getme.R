@@ -19,7 +19,9 @@ test_that("correlated terms stand in lme4's order", {
   set.seed(3)
   data <- data.frame(g = factor(rep(1:30, each = 8)), h = factor(rep(1:8, 30)), x = rnorm(240))
   data$y <- rnorm(30)[data$g] + rnorm(30)[data$g] * data$x + rnorm(8)[data$h] + rnorm(240)
-  models <- list(list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy), list(y ~ x + (x | g) + (1 | h), data), list(y ~ x + (1 | g) + (1 + x + I(x^2) | h), data))
+  models <- list(
+    list(Reaction ~ Days + (Days | Subject), lme4::sleepstudy), list(y ~ x + (x | g) + (1 | h), data), list(y ~ x + (1 | g) + (1 + x + I(x^2) | h), data)
+  )
   for (model in models) {
     ours <- suppressMessages(fastlmm_fit(model[[1]], model[[2]]))
     theirs <- suppressMessages(lme4::lmer(model[[1]], model[[2]]))
@@ -27,7 +29,9 @@ test_that("correlated terms stand in lme4's order", {
       expect_equal(as.matrix(getME(ours, name)), as.matrix(lme4::getME(theirs, name)), tolerance = 2e-3, ignore_attr = TRUE, info = name)
     }
     expect_identical(colnames(getME(ours, "Z")), colnames(lme4::getME(theirs, "Z")))
-    for (name in c("theta", "lower", "Gp", "cnms", "n_rtrms", "n_rfacs", "q")) expect_equal(getME(ours, name), lme4::getME(theirs, name), tolerance = 2e-3, info = name)
+    for (name in c("theta", "lower", "Gp", "cnms", "n_rtrms", "n_rfacs", "q")) expect_equal(
+      getME(ours, name), lme4::getME(theirs, name), tolerance = 2e-3, info = name
+    )
     expect_equal(lapply(getME(ours, "Ztlist"), as.matrix), lapply(lme4::getME(theirs, "Ztlist"), as.matrix), ignore_attr = TRUE)
     expect_equal(lapply(getME(ours, "flist"), as.integer), lapply(lme4::getME(theirs, "flist"), as.integer))
     expect_equal(as.numeric(getME(ours, "Z") %*% getME(ours, "b")), unname(fitted(ours) - predict(ours, re.form = NA)), tolerance = 1e-10)
@@ -52,7 +56,10 @@ test_that("correlated terms with a kernel make V, too", {
   fit <- suppressMessages(fastlmm_fit(y ~ x + (x | id), data, K))
   part <- getME(fit, c("Z", "Lambda", "b"))
   z <- cbind(1, data$x)
-  expect_equal(as.matrix(fit$sigma2_e * part$Z %*% Matrix::tcrossprod(part$Lambda) %*% Matrix::t(part$Z)), (z %*% VarCorr(fit)$id[, ] %*% t(z)) * K[data$id, data$id], ignore_attr = TRUE)
+  expect_equal(
+    as.matrix(fit$sigma2_e * part$Z %*% Matrix::tcrossprod(part$Lambda) %*% Matrix::t(part$Z)), (z %*% VarCorr(fit)$id[, ] %*% t(z)) * K[data$id, data$id],
+    ignore_attr = TRUE
+  )
   expect_equal(part$b, c(t(as.matrix(ranef(fit, which = "all")$id))), ignore_attr = TRUE)
 })
 

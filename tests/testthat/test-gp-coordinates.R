@@ -43,7 +43,9 @@ test_that("new durations are converted, other kinds refused, and settings may be
   expect_equal(of_days$lengthscale[[1]], 10)
   expect_equal(of_days$gp$box[, 1], as.numeric(as.Date(c("2020-01-01", "2023-01-01"))))
   expect_error(predict(of_days, replace(times[1:4, ], "day", list(1:4))), class = "fastlmm_error_gp_coordinate")
-  expect_error(predict(of_days, replace(times[1:4, ], "day", list(times$utc[1:4]))), "POSIXct in newdata but was of class Date", class = "fastlmm_error_gp_coordinate")
+  expect_error(
+    predict(of_days, replace(times[1:4, ], "day", list(times$utc[1:4]))), "POSIXct in newdata but was of class Date", class = "fastlmm_error_gp_coordinate"
+  )
   expect_error(fastlmm_fit(y ~ gp(number, lengthscale = as.difftime(1, units = "days")), times), class = "fastlmm_error_gp")
 })
 
@@ -105,7 +107,9 @@ test_that("objects of sp have their coordinates under their names", {
   fit <- fastlmm_fit(log(zinc) ~ sqrt(dist) + gp(x, y), points)
   expect_equal(logLik(fit), logLik(plain))
   expect_equal(unname(predict(fit, points[1:4, ])), unname(predict(plain, meuse[1:4, ])))
-  geographic <- sp::SpatialPointsDataFrame(data.frame(lon = seq(5, 6, length.out = 155), lat = 50 + (meuse$y - 330000) / 1e5), meuse["zinc"], proj4string = sp::CRS("+proj=longlat"))
+  geographic <- sp::SpatialPointsDataFrame(
+    data.frame(lon = seq(5, 6, length.out = 155), lat = 50 + (meuse$y - 330000) / 1e5), meuse["zinc"], proj4string = sp::CRS("+proj=longlat")
+  )
   expect_message(fastlmm_fit(log(zinc) ~ gp(lon, lat, lengthscale = 0.1), geographic), class = "fastlmm_message_gp_degrees")
 })
 

@@ -21,7 +21,9 @@ joint_part <- function(g, z = 1, K = NULL) {
 }
 
 joint_of <- function(fit, d, parts, weights = rep(1, nrow(d)), sigma2 = fit$sigma2, sigma2_e = fit$sigma2_e) {
-  dense_joint_at(unname(fit$lengthscale), unname(sigma2), sigma2_e, d$y, unname(model.matrix(fit)), as.matrix(d[c("u", "v")]), fit$gp$cov, parts, fit$method, weights)
+  dense_joint_at(
+    unname(fit$lengthscale), unname(sigma2), sigma2_e, d$y, unname(model.matrix(fit)), as.matrix(d[c("u", "v")]), fit$gp$cov, parts, fit$method, weights
+  )
 }
 
 quiet_fit <- function(...) suppressMessages(fastlmm_fit(...))
@@ -87,7 +89,9 @@ test_that("predictions, their standard errors and the effects are the definition
   }
   expect_identical(predict(fit, new, re.form = ~ gp(u, v) + (1 | g), allow.new.levels = TRUE), predict(fit, new, allow.new.levels = TRUE))
   expect_equal(unname(fitted(fit)), unname(predict(fit, d)), tolerance = 1e-9)
-  expect_equal(ranef(fit)$g[["(Intercept)"]], unname(drop(fit$sigma2[[2]] * t(outer(d$g, sort(unique(d$g)), `==`)) %*% solve(m$V, m$residual))), tolerance = 1e-6)
+  expect_equal(
+    ranef(fit)$g[["(Intercept)"]], unname(drop(fit$sigma2[[2]] * t(outer(d$g, sort(unique(d$g)), `==`)) %*% solve(m$V, m$residual))), tolerance = 1e-6
+  )
   expect_equal(coef(fit)$g[["(Intercept)"]], fixef(fit)[[1]] + ranef(fit)$g[["(Intercept)"]])
 })
 

@@ -82,7 +82,9 @@ test_that("sparse counts: a warning at the fit, a filter with its count, and p-v
     "fewer than 10 distinct values.*permutation", class = "fastlmm_warning_few_values"
   )
   expect_gt(mean(fit$p.value < 0.001, na.rm = TRUE), 0.02)
-  expect_message(table <- anova(fit, test = "permutation", nsim = 10, seed = 1, min.cells = 2), paste("of", count, "responses left out"), class = "fastlmm_message_filtered")
+  expect_message(
+    table <- anova(fit, test = "permutation", nsim = 10, seed = 1, min.cells = 2), paste("of", count, "responses left out"), class = "fastlmm_message_filtered"
+  )
   expect_identical(is.na(table$p.value), unname(colSums(data$Y > 0) < 2))
   tested <- sum(!is.na(table$p.value))
   expect_lt(mean(table$p.value < 0.05, na.rm = TRUE), 0.05 + 4 * sqrt(0.05 / tested))

@@ -1,4 +1,5 @@
-# What the verbs of many responses with a gp() term read from the coefficients that are kept: the definition is the dense model at the estimates of each response.
+# What the verbs of many responses with a gp() term read from the coefficients that are kept: the definition is the dense model at the estimates of each
+# response.
 
 many_verbs_world <- function(n = 90) {
   set.seed(11)
@@ -51,7 +52,8 @@ test_that("fitted(), residuals(), ranef() and predict() are those of the dense m
     formula <- as.formula(sprintf("Y ~ x + gp(u, v, cov = 'exp_quad', basis = '%s', tol = 1e-3, range = c(0.4, 1))", basis))
     fit <- suppressMessages(fastlmm_fit(formula, data, weights = w, offset = o))
     verbs <- without_searches(list(
-      fitted = fitted(fit), residuals = residuals(fit), ranef = ranef(fit), predict = predict(fit), new = predict(fit, new), alone = predict(fit, new, random.only = TRUE)
+      fitted = fitted(fit), residuals = residuals(fit), ranef = ranef(fit), predict = predict(fit), new = predict(fit, new),
+      alone = predict(fit, new, random.only = TRUE)
     ))
     expect_named(verbs$ranef, "gp(u, v)")
     for (j in 1:4) {
@@ -62,7 +64,9 @@ test_that("fitted(), residuals(), ranef() and predict() are those of the dense m
       expect_equal(unname(verbs$fitted[, j]), ifelse(seen, mean, NA), tolerance = off)
       expect_equal(unname(verbs$residuals[, j]), unname(data$Y[, j] - mean), tolerance = off)
       expect_equal(unname(verbs$predict[, j]), mean, tolerance = off)
-      expect_equal(unname(verbs$new[1:2, j]), dense_many_effect(fit, data, j, new[1:2, ]) + 1 + drop(cbind(1, new$x[1:2]) %*% fit$coefficients[, j]), tolerance = off)
+      expect_equal(
+        unname(verbs$new[1:2, j]), dense_many_effect(fit, data, j, new[1:2, ]) + 1 + drop(cbind(1, new$x[1:2]) %*% fit$coefficients[, j]), tolerance = off
+      )
       expect_equal(unname(verbs$alone[1:2, j]), dense_many_effect(fit, data, j, new[1:2, ]), tolerance = off)
     }
     expect_true(all(is.na(verbs$new[3:4, ])))
@@ -95,7 +99,9 @@ test_that("the share of variance is SpatialDE's, with Gower's factor of each res
       expect_equal(fit$fsv[[j]], part / (part + fit$sigma2_e[[j]]), tolerance = if (basis == "exact") 1e-8 else 1e-3)
       # the error: curvature of the profile in log delta at this length scale
       if (basis == "exact" && !weighted && j < 3) {
-        at <- suppressMessages(fastlmm_fit(as.formula(bquote(y ~ x + gp(u, v, cov = "exp_quad", lengthscale = .(fit$lengthscale[[j]])))), transform(data, y = Y[, j])))
+        at <- suppressMessages(
+          fastlmm_fit(as.formula(bquote(y ~ x + gp(u, v, cov = "exp_quad", lengthscale = .(fit$lengthscale[[j]])))), transform(data, y = Y[, j]))
+        )
         expect_equal(fit$se$fsv[[j]], fit$fsv[[j]] * (1 - fit$fsv[[j]]) * unname(at$se$log_delta), tolerance = 1e-6)
       }
     }
@@ -107,7 +113,8 @@ test_that("the range of the search is that of single fits, and its ends are told
   data <- many_verbs_world()
   data$Y[, "d"] <- 4 * data$u + 0.3 * rnorm(90)
   expect_message(
-    suppressMessages(fit <- fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad"), data), classes = "fastlmm_message_boundary"), "long end.*\"d\".*trend", class = "fastlmm_message_gp_range"
+    suppressMessages(fit <- fastlmm_fit(Y ~ gp(u, v, cov = "exp_quad"), data), classes = "fastlmm_message_boundary"), "long end.*\"d\".*trend",
+    class = "fastlmm_message_gp_range"
   )
   nearest <- apply(as.matrix(dist(data[c("u", "v")])) + diag(Inf, 90), 1, min)
   side <- max(diff(range(data$u)), diff(range(data$v)))

@@ -125,7 +125,8 @@ test_that("methods", {
   expect_output(print(fit), "length scale of each response")
   expect_output(print(summary(fit)), "Fixed effects")
   expect_named(as.data.frame(fit), c(
-    "response", "n", "lengthscale", "at_end", "h2", "fsv", "se_fsv", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value", "rank", "status",
+    "response", "n", "lengthscale", "at_end", "h2", "fsv", "se_fsv", "sigma2", "sigma2_e", "delta", "logLik", "logLik0", "statistic", "p.value", "q.value",
+    "rank", "status",
     "boundary"
   ))
   one <- suppressMessages(extract_fit(fit, "g2"))

@@ -55,7 +55,10 @@ test_that("targets farther than ten length scales from every row are told of onc
   expect_equal(vapply(c(-2.9, 0.5, 3.9, 37.5, 43.9), far, 0), rep(0, 5))
   # certain from twenty on, wherever the cells begin
   expect_equal(vapply(c(-1e6, -7, 20, 48, 1e9), far, 0), rep(1, 5))
-  expect_message(predict(fit, data.frame(u = c(0.5, 2000))), "1 row of newdata lies .* from 0 to 41 in the fit and from 0.5 to 2000 in newdata", class = "fastlmm_message_gp_far")
+  expect_message(
+    predict(fit, data.frame(u = c(0.5, 2000))), "1 row of newdata lies .* from 0 to 41 in the fit and from 0.5 to 2000 in newdata",
+    class = "fastlmm_message_gp_far"
+  )
   several <- fastlmm_fit(cbind(y, b) ~ gp(u, lengthscale = 0.3), gap)
   for (se in c(FALSE, TRUE)) expect_length(capture_messages(predict(several, data.frame(u = 2000), se.fit = se)), 1)
   expect_no_message(predict(fit, gap))

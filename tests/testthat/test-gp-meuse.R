@@ -9,7 +9,10 @@ meuse_data <- function() {
 
 meuse_fit <- function(cov, method = "REML") {
   given <- meuse_data()
-  once(paste("meuse", cov, method), do.call(fastlmm_fit, list(as.formula(sprintf("log(zinc) ~ sqrt(dist) + gp(x, y, cov = \"%s\")", cov)), given$data, method = method)))
+  once(
+    paste("meuse", cov, method),
+    do.call(fastlmm_fit, list(as.formula(sprintf("log(zinc) ~ sqrt(dist) + gp(x, y, cov = \"%s\")", cov)), given$data, method = method))
+  )
 }
 
 test_that("kriging of the Meuse data is gstat's", {

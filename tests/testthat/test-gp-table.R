@@ -70,7 +70,9 @@ test_that("columns that take values from the rows of their chunk are refused by 
     "poly(x, 2)" = y ~ poly(x, 2) + gp(u), "scale(x)" = y ~ scale(x) + gp(u), "ns(x, 3)" = y ~ splines::ns(x, 3) + gp(u), "scale(y)" = scale(y) ~ x + gp(u)
   )
   for (name in names(learnt)) expect_error(added(learnt[[name]]), name, fixed = TRUE, class = "fastlmm_error_gp_table")
-  for (formula in c(y ~ poly(x, 2, raw = TRUE) + scale(x^3, center = 125, scale = 50) + gp(u), y ~ splines::ns(x, knots = 5, Boundary.knots = c(1, 9)) + gp(u))) {
+  for (formula in c(
+    y ~ poly(x, 2, raw = TRUE) + scale(x^3, center = 125, scale = 50) + gp(u), y ~ splines::ns(x, knots = 5, Boundary.knots = c(1, 9)) + gp(u)
+  )) {
     expect_equal(numbers(fastlmm_fit(added(formula))), numbers(fastlmm_fit(gp_accumulate(formula, d, line))), tolerance = 1e-6)
   }
   # rows of a and c beside rows of b and c: both have one column fc, against another level

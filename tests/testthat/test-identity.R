@@ -1,4 +1,5 @@
-# Who is who: rows of data, automatic row names, and ids that are numbers. Each table is the rule, case by case; the right value is that of the same model with ids that nobody can mistake.
+# Who is who: rows of data, automatic row names, and ids that are numbers. Each table is the rule, case by case; the right value is that of the same model with
+# ids that nobody can mistake.
 
 row_world <- function(n = 24) {
   once(paste("row world", n), local({
@@ -114,7 +115,10 @@ test_that("predict: new rows are rows of the fit only by names of their own, or 
     expect_equal(predict(one, world$data[train, ]), fitted(one), tolerance = 1e-10)
     expect_equal(unname(predict(one, anew(world$data[train, ]))), unname(fitted(one)), tolerance = 1e-10)
     expect_equal(predict(one, world$data[3:5, ]), fitted(one)[3:5], tolerance = 1e-10)
-    expect_equal(unname(predict(one, transform(world$data[train, ], x = 0)) - predict(one, re.form = NA)), unname(fitted(one) - world$data$x[train] * fixef(one)[["x"]] - predict(one, re.form = NA)))
+    expect_equal(
+      unname(predict(one, transform(world$data[train, ], x = 0)) - predict(one, re.form = NA)),
+      unname(fitted(one) - world$data$x[train] * fixef(one)[["x"]] - predict(one, re.form = NA))
+    )
     asks(predict(one, new))
     asks(predict(one, new, se.fit = TRUE))
     asks(predict(one, anew(world$data[3:5, ])))
@@ -129,8 +133,12 @@ test_that("predict: new rows are rows of the fit only by names of their own, or 
   }
   expect_equal(unname(predict(all, test)), truth, tolerance = 1e-8)
   cross <- `rownames<-`(world$K[19:24, train], NULL)
-  expect_equal(unname(quietly(predict(fit, new, K = cross, se.fit = TRUE, k_diag = 1))$se.fit), unname(predict(id, test, se.fit = TRUE)$se.fit), tolerance = 1e-7)
-  expect_equal(unname(quietly(predict(fit, new, K = cross, se.fit = TRUE, k_diag = rep(1, 6)))$se.fit), unname(predict(id, test, se.fit = TRUE)$se.fit), tolerance = 1e-7)
+  expect_equal(
+    unname(quietly(predict(fit, new, K = cross, se.fit = TRUE, k_diag = 1))$se.fit), unname(predict(id, test, se.fit = TRUE)$se.fit), tolerance = 1e-7
+  )
+  expect_equal(
+    unname(quietly(predict(fit, new, K = cross, se.fit = TRUE, k_diag = rep(1, 6)))$se.fit), unname(predict(id, test, se.fit = TRUE)$se.fit), tolerance = 1e-7
+  )
   holes <- anew(world$data)
   holes$y[19:24] <- NA
   gaps <- quietly(over_rows(holes, world$K))
@@ -279,7 +287,9 @@ test_that("numeric ids are exact up to 2^53 and refused beyond", {
   }
   cross <- function(columns) matrix(0.3, 1, 5, dimnames = list("2e+15", columns))
   dense <- fastlmm_fit(y ~ 1 + (1 | id), d, K)
-  effects <- lapply(list(predict(dense, data.frame(id = 2e15), K = cross(rownames(K))), predict(clear, data.frame(id = "2000000000000000"), K = cross(full))), unname)
+  effects <- lapply(
+    list(predict(dense, data.frame(id = 2e15), K = cross(rownames(K))), predict(clear, data.frame(id = "2000000000000000"), K = cross(full))), unname
+  )
   expect_equal(effects[[1]], effects[[2]], tolerance = 1e-8)
   expect_error(fastlmm_fit(y ~ 1 + (1 | id), transform(d, id = id + 2^53)), class = "fastlmm_error_large_ids")
   expect_error(predict(fit, data.frame(id = 2^54)), class = "fastlmm_error_large_ids")

@@ -59,7 +59,9 @@ test_that("predict() answers type, random.only and na.action, and a missing id a
   expect_error(predict(one, type = "variance"), class = "fastlmm_error_argument")
   new <- lme4::Penicillin[1:4, ]
   new$plate[2] <- NA
-  expect_equal(predict(penicillin, lme4::Penicillin[1:4, ], random.only = TRUE), predict(crossed, lme4::Penicillin[1:4, ], random.only = TRUE), tolerance = 1e-5)
+  expect_equal(
+    predict(penicillin, lme4::Penicillin[1:4, ], random.only = TRUE), predict(crossed, lme4::Penicillin[1:4, ], random.only = TRUE), tolerance = 1e-5
+  )
   expect_equal(predict(penicillin, new, allow.new.levels = TRUE), predict(crossed, new, allow.new.levels = TRUE), tolerance = 1e-5)
   expect_equal(unname(is.na(predict(penicillin, new))), c(FALSE, TRUE, FALSE, FALSE))
   expect_length(predict(penicillin, new, na.action = na.omit), 3)

@@ -2,7 +2,9 @@
 explicit_covariance <- function(fit) {
   one <- function(random, sigma2) {
     at <- random$index[random$group]
-    K <- if (is_process(random$kernel)) process_matrix(fit) else if (is_lowrank(random$kernel)) as.matrix(Matrix::tcrossprod(random$kernel$W))[at, at] else if (is.null(random$kernel)) diag(length(random$ids))[at, at] else as.matrix(random$kernel)[at, at]
+    K <- if (is_process(random$kernel)) process_matrix(fit) else if (is_lowrank(random$kernel)) as.matrix(
+      Matrix::tcrossprod(random$kernel$W)
+    )[at, at] else if (is.null(random$kernel)) diag(length(random$ids))[at, at] else as.matrix(random$kernel)[at, at]
     sigma2 * outer(rep_len(random$z, nrow(K)), rep_len(random$z, nrow(K))) * K
   }
   Reduce(`+`, Map(one, fit$random, fit$sigma2)) + diag(fit$sigma2_e / row_weights(fit))

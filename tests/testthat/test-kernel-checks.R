@@ -1,4 +1,5 @@
-# Kernels as they come from files, of ten digits or in single precision: everything is as with the nearest positive semidefinite matrix, which is made here by eigen().
+# Kernels as they come from files, of ten digits or in single precision: everything is as with the nearest positive semidefinite matrix, which is made here by
+# eigen().
 
 centred_kernel <- function(n, seed = n) {
   set.seed(seed)
@@ -73,7 +74,10 @@ test_that("every way in: Matrix, decompositions, mixes, many responses, slam; RE
   quiet <- function(K, ...) suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K, ...))
   E <- eigen(given)
   rownames(E$vectors) <- rownames(K)
-  made <- list(as_matrix_class(given, "dgeMatrix"), as_matrix_class(given, "dspMatrix"), suppressMessages(kernel_eigen(E)), suppressMessages(kernel_eigen(fastlmm_decompose(given))))
+  made <- list(
+    as_matrix_class(given, "dgeMatrix"), as_matrix_class(given, "dspMatrix"), suppressMessages(kernel_eigen(E)),
+    suppressMessages(kernel_eigen(fastlmm_decompose(given)))
+  )
   for (one in made) expect_equal(quiet(one)$logLik, right$logLik, tolerance = 1e-7)
   expect_message(fastlmm_decompose(given), class = "fastlmm_message_kernel_negative")
   expect_message(kernel_eigen(E), class = "fastlmm_message_kernel_negative")

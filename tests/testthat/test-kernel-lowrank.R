@@ -235,13 +235,17 @@ sparse_routes <- list(
   crossed = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id) + (1 | g), d, list(id = kernel_lowrank(W)), weights = w), d),
   slope = function(W, d) mix_answers(fastlmm_fit(y ~ x + (x || id), d, list(id = kernel_lowrank(W))), d),
   mix = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id), d, kernel_mix(W = kernel_lowrank(W), own = NULL)), d),
-  rows = function(W, d) mix_answers(fastlmm_fit(y ~ x + (1 | id) + (1 | row), transform(d, row = seq_along(y)), list(id = kernel_lowrank(W)), weights = w), NULL),
+  rows = function(W, d) mix_answers(
+    fastlmm_fit(y ~ x + (1 | id) + (1 | row), transform(d, row = seq_along(y)), list(id = kernel_lowrank(W)), weights = w), NULL
+  ),
   decomposed = function(W, d) {
     found <- fastlmm_decompose(kernel_lowrank(W))
     list(found$values, found$vectors %*% (found$values * t(found$vectors)))
   },
   slam = function(W, d) {
-    basis <- slam_basis(list(name = "id", z = rep(1, 129), group = match(d$id, unique(d$id)), index = match(unique(d$id), rownames(W)), kernel = kernel_lowrank(W)), 129)
+    basis <- slam_basis(
+      list(name = "id", z = rep(1, 129), group = match(d$id, unique(d$id)), index = match(unique(d$id), rownames(W)), kernel = kernel_lowrank(W)), 129
+    )
     list(values = sort(basis$s), covariance = turn_back(basis, basis$s * turn_to(basis, diag(129))))
   }
 )

@@ -103,7 +103,9 @@ test_that("what is imputed and left out is told, and kept", {
   M <- marker_data()
   M[, 7] <- c(1, rep(0, nrow(M) - 1))
   expect_message(expect_message(K <- kernel_markers(M, maf = 0.05), class = "fastlmm_message_markers_left_out"), class = "fastlmm_message_markers_imputed")
-  used <- apply(M, 2, function(x) !all(is.na(x)) && !all(x %in% c(0, NA)) && !all(x %in% c(2, NA)) && min(mean(x, na.rm = TRUE), 2 - mean(x, na.rm = TRUE)) / 2 >= 0.05)
+  used <- apply(
+    M, 2, function(x) !all(is.na(x)) && !all(x %in% c(0, NA)) && !all(x %in% c(2, NA)) && min(mean(x, na.rm = TRUE), 2 - mean(x, na.rm = TRUE)) / 2 >= 0.05
+  )
   facts <- summary(K)
   expect_identical(unlist(facts[c("ids", "markers", "used", "unobserved")]), c(ids = 17, markers = 40, used = sum(used), unobserved = 1))
   expect_equal(facts$imputed, sum(is.na(M[, used])))

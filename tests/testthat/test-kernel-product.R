@@ -174,7 +174,9 @@ test_that("methods of fits know the product", {
   whole <- whole_product(given$A, given$E)
   fit <- fastlmm_fit(y ~ x + (1 | id:env), given$data, K = product)
   by_whole <- fastlmm_fit(y ~ x + (1 | id:env), given$data, K = whole)
-  expect_equal(simulate(fit, 2, seed = 1, newdata = given$new, re.form = NULL), simulate(by_whole, 2, seed = 1, newdata = given$new, re.form = NULL), tolerance = 1e-6)
+  expect_equal(
+    simulate(fit, 2, seed = 1, newdata = given$new, re.form = NULL), simulate(by_whole, 2, seed = 1, newdata = given$new, re.form = NULL), tolerance = 1e-6
+  )
   drawn <- simulate(fit, 500, seed = 1, newdata = given$new)
   expected <- unname(fit$sigma2) * diag(whole)[paste(given$new$id, given$new$env, sep = ":")] + fit$sigma2_e
   expect_lt(max(abs(apply(drawn, 1, var) / expected - 1)), 6 * sqrt(2 / 500))
@@ -232,12 +234,15 @@ test_that("bad kernels and levels that they lack are refused by name", {
   expect_refused(kernel_product(id = "A", env = given$E), "kernel_class")
   expect_refused(fastlmm_fit(y ~ x + (1 | id:env), given$data, K = kernel_product(id = given$A[-(1:2), -(1:2)], env = given$E)), "ids_missing")
   expect_refused(fastlmm_fit(y ~ x + (1 | id:env), transform(given$data, env = toupper(env)), K = kernel_product(id = given$A, env = given$E)), "ids_missing")
-  expect_refused(fastlmm_fit(y ~ x + (1 | id:env), transform(given$data, id = paste0(id, ":x")), K = kernel_product(id = given$A, env = given$E)), "ids_missing")
+  expect_refused(
+    fastlmm_fit(y ~ x + (1 | id:env), transform(given$data, id = paste0(id, ":x")), K = kernel_product(id = given$A, env = given$E)), "ids_missing"
+  )
 })
 
 test_that("a kernel between more levels than memory holds is refused with its size", {
   expect_error(
-    check_product_memory(2e6, 2, "id:env"), "the kernel between 2,000,000 levels of \"id:env\", 4 matrices of 2000000 x 2000000, would take 119209 GiB", class = "fastlmm_error_memory"
+    check_product_memory(2e6, 2, "id:env"), "the kernel between 2,000,000 levels of \"id:env\", 4 matrices of 2000000 x 2000000, would take 119209 GiB",
+    class = "fastlmm_error_memory"
   )
   n <- 1e5
   d <- data.frame(id = seq_len(n), env = rep(c("a", "b"), n / 2), y = seq_len(n) %% 7)
@@ -252,8 +257,10 @@ test_that("of very many levels the inverse of the product is taken, and gives th
   sparse <- kernel_precision(P)
   E <- given$E + diag(0.1, 4)
   models <- list(
-    list(y ~ x + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | env:id), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | id:env), kernel_product(env = NULL, id = sparse)),
-    list(y ~ x + (1 | id) + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | rep) + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 + x | id:env), kernel_product(id = sparse, env = E))
+    list(y ~ x + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | env:id), kernel_product(id = sparse, env = E)),
+    list(y ~ x + (1 | id:env), kernel_product(env = NULL, id = sparse)),
+    list(y ~ x + (1 | id) + (1 | id:env), kernel_product(id = sparse, env = E)), list(y ~ x + (1 | rep) + (1 | id:env), kernel_product(id = sparse, env = E)),
+    list(y ~ x + (1 + x | id:env), kernel_product(id = sparse, env = E))
   )
   for (model in models) {
     K <- structure(list(model[[2]]), names = deparse1(find_bars(model[[1]][[3]])[[length(find_bars(model[[1]][[3]]))]][[3]]))
@@ -278,7 +285,11 @@ test_that("of very many levels the inverse of the product is taken, and gives th
     at <- strsplit(some, ":", fixed = TRUE)
     of <- function(position, K) K[vapply(at, `[`, "", position), vapply(at, `[`, "", position)]
     turned <- startsWith(some[1], "e")
-    expect_equal(as.matrix(effect$kernel, ids = some), of(if (turned) 2 else 1, given$A + diag(0.05, 18)) * (if (is.null(model[[2]]$parts$env)) of(2, diag(4) + 0 * E) else of(if (turned) 1 else 2, E)), tolerance = 1e-8, ignore_attr = TRUE)
+    expect_equal(
+      as.matrix(effect$kernel, ids = some),
+      of(if (turned) 2 else 1, given$A + diag(0.05, 18)) * (if (is.null(model[[2]]$parts$env)) of(2, diag(4) + 0 * E) else of(if (turned) 1 else 2, E)),
+      tolerance = 1e-8, ignore_attr = TRUE
+    )
     expect_equal(unname(effect$kernel$diagonal[some]), diag(as.matrix(effect$kernel, ids = some)), ignore_attr = TRUE)
     # combinations without data
     new <- given$new[given$new$env != "e4" | !is.null(model[[2]]$parts$env), ]

@@ -82,7 +82,8 @@ test_that("verbs know that the residual variance is given", {
 # 13 trials of BCG vaccine against tuberculosis (Colditz and others 1994): cases and others, vaccinated and not, and latitude
 bcg <- function() {
   data <- data.frame(
-    trial = factor(1:13), tpos = c(4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27), tneg = c(119, 300, 228, 13536, 5036, 1361, 2537, 87886, 7470, 1699, 50448, 2493, 16886),
+    trial = factor(1:13), tpos = c(4, 6, 3, 62, 33, 180, 8, 505, 29, 17, 186, 5, 27),
+    tneg = c(119, 300, 228, 13536, 5036, 1361, 2537, 87886, 7470, 1699, 50448, 2493, 16886),
     cpos = c(11, 29, 11, 248, 47, 372, 10, 499, 45, 65, 141, 3, 29), cneg = c(128, 274, 209, 12619, 5761, 1079, 619, 87892, 7232, 1600, 27197, 2338, 17825),
     ablat = c(44, 55, 42, 52, 13, 44, 19, 13, 27, 42, 18, 33, 33), year = c(1948, 1949, 1960, 1977, 1973, 1953, 1973, 1980, 1968, 1961, 1974, 1969, 1976)
   )
@@ -200,7 +201,8 @@ test_that("a phylogenetic meta-analysis of several effects is that of metafor 3.
   effects <- transform(moura$dat, yi = atanh(ri), vi = 1 / (ni - 3))
   K <- list(species.id = kernel_mix(tree = kernel_tree(ape::compute.brlen(moura$tree), scale = TRUE), own = NULL))
   fit <- fastlmm_fit(yi ~ 1 + (1 | species.id) + (1 | study.id) + (1 | effect.size.id), effects, K = K, weights = 1 / vi, sigma2_e = 1)
-  # as metafor does it: rma.mv(yi, vi, random = list(~ 1 | study.id, ~ 1 | effect.size.id, ~ 1 | species.id, ~ 1 | species.id.phy), R = list(species.id.phy = vcv(tree, corr = TRUE)))
+  # as metafor does it: rma.mv(yi, vi, random = list(~ 1 | study.id, ~ 1 | effect.size.id, ~ 1 | species.id, ~ 1 | species.id.phy), R = list(species.id.phy =
+  # vcv(tree, corr = TRUE)))
   expect_equal(unname(fit$sigma2), c(0.0512236573500042, 0.0556617543374029, 0.0191584511191516, 0.0144501381219723), tolerance = 1e-5)
   expect_equal(c(fixef(fit), sqrt(vcov(fit)[1])), c(0.368165850890796, 0.130044849199736), tolerance = 1e-6, ignore_attr = TRUE)
   expect_equal(unname(test_heterogeneity(fit)$statistic), 10743.8075609914, tolerance = 1e-10)

@@ -20,7 +20,9 @@ test_that("a double bar is kept as its terms, and update() takes one of them out
 })
 
 test_that("a bar that is the whole right side needs no parentheses", {
-  expect_equal(fixef(fastlmm_fit(Reaction ~ 1 | Subject, lme4::sleepstudy)), lme4::fixef(lme4::lmer(Reaction ~ 1 | Subject, lme4::sleepstudy)), tolerance = 1e-6)
+  expect_equal(
+    fixef(fastlmm_fit(Reaction ~ 1 | Subject, lme4::sleepstudy)), lme4::fixef(lme4::lmer(Reaction ~ 1 | Subject, lme4::sleepstudy)), tolerance = 1e-6
+  )
   expect_error(fastlmm_fit(Reaction ~ Days + 1 | Subject, lme4::sleepstudy), class = "fastlmm_error_bar_parentheses")
 })
 

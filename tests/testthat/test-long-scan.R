@@ -22,7 +22,9 @@ test_that("GEMMA's Wald tests of 2000 candidates", {
   }
   g <- file.path(work, "g.txt")
   utils::write.table(cbind(colnames(G), "A", "C", t(G)), g, quote = FALSE, row.names = FALSE, col.names = FALSE, sep = ", ")
-  arguments <- c("-g", g, "-p", put(y, "y.txt"), "-k", put(K, "k.txt"), "-c", put(cbind(1, x), "c.txt"), "-lmm", "4", "-maf", "0", "-outdir", work, "-o", "scan")
+  arguments <- c(
+    "-g", g, "-p", put(y, "y.txt"), "-k", put(K, "k.txt"), "-c", put(cbind(1, x), "c.txt"), "-lmm", "4", "-maf", "0", "-outdir", work, "-o", "scan"
+  )
   expect_identical(system2("gemma", arguments, stdout = FALSE, stderr = FALSE), 0L)
   theirs <- utils::read.table(file.path(work, "scan.assoc.txt"), header = TRUE)
   fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data.frame(id = ids, x, y), K))
@@ -65,7 +67,9 @@ test_that("tests keep their level under the null model, and find what is there",
 small_sample_levels <- function(n, times, columns = 200) {
   set.seed(n)
   ids <- sprintf("i%03d", seq_len(n))
-  tests <- list(kept = list(), anew = list(refit = "delta"), score = list(test = "score"), ratio_kept = list(test = "lrt"), ratio = list(test = "lrt", refit = "delta"))
+  tests <- list(
+    kept = list(), anew = list(refit = "delta"), score = list(test = "score"), ratio_kept = list(test = "lrt"), ratio = list(test = "lrt", refit = "delta")
+  )
   below <- replicate(times, {
     W <- matrix(rnorm(n * 2 * n), n)
     K <- tcrossprod(W) / (2 * n)

@@ -1,8 +1,13 @@
-# Simulation-based calibration of slamglmm_fit() (Talts and others 2018): parameters of the prior, data of them, and the rank of each parameter among draws given the data, which is uniform if the sampler is right. make check-long.
-# Replicates whose data cannot be fitted (a level that is missing, a response that does not vary) are left out: that depends on the data alone, given which ranks are uniform all the same.
+# Simulation-based calibration of slamglmm_fit() (Talts and others 2018): parameters of the prior, data of them, and the rank of each parameter among draws
+# given the data, which is uniform if the sampler is right. make check-long.
+# Replicates whose data cannot be fitted (a level that is missing, a response that does not vary) are left out: that depends on the data alone, given which
+# ranks are uniform all the same.
 
 calibration_prior <- function() {
-  slam_prior(residual = inverse_gamma(5, 3), covariates = inverse_gamma(5, 2), loadings = mgp(nu = 5, first = c(6, 4), others = c(4, 2), truncated = FALSE), h2 = dirichlet_prior(1), h2_factors = dirichlet_prior(1))
+  slam_prior(
+    residual = inverse_gamma(5, 3), covariates = inverse_gamma(5, 2), loadings = mgp(nu = 5, first = c(6, 4), others = c(4, 2), truncated = FALSE),
+    h2 = dirichlet_prior(1), h2_factors = dirichlet_prior(1)
+  )
 }
 
 calibration_data <- function(effects, n = 40) {
@@ -16,7 +21,8 @@ calibration_data <- function(effects, n = 40) {
 calibration_fit <- function(case, data, seed, iter, prior = calibration_prior()) {
   formula <- if (case$effects == 2) Y ~ 0 + x + (1 | id) + (1 | block) else Y ~ 0 + x + (1 | id)
   quiet_slam(
-    formula, data, factors = if (case$effects == 2) ~ x + (1 | id) + (1 | block) else ~ x + (1 | id), family = case$family, weights = case$weights, n_factors = 2, prior = prior,
+    formula, data, factors = if (case$effects == 2) ~ x + (1 | id) + (1 | block) else ~ x + (1 | id), family = case$family, weights = case$weights,
+    n_factors = 2, prior = prior,
     grid = 6, rays = if (case$effects == 2) 3, chains = 1, iter = iter, warmup = floor(iter / 6), thin = 1, seed = seed, control = fastlmm_control(threads = 1)
   )
 }
@@ -82,7 +88,10 @@ local_replaced <- function(name, by, frame = parent.frame()) {
 calibration_ranks <- function(case, replicates, iter, spoil = identity, prior = calibration_prior()) {
   # priors are in units of scaled responses: here of the responses themselves
   local_replaced("slam_scale", function(Y, X, flat, cis = NULL) {
-    list(shift = matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y))), sd = stats::setNames(rep(1, ncol(Y)), colnames(Y)), scaled = Y, cis = numeric(length(cis$response)))
+    list(
+      shift = matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y))), sd = stats::setNames(rep(1, ncol(Y)), colnames(Y)), scaled = Y,
+      cis = numeric(length(cis$response))
+    )
   })
   data <- calibration_data(case$effects)
   data$Y[, "a"] <- case$start(data$Y[, "a"])
@@ -105,7 +114,9 @@ calibration_ranks <- function(case, replicates, iter, spoil = identity, prior = 
   do.call(rbind, lapply(seq_len(replicates), one))
 }
 
-uniform_p <- function(ranks, bins = 6) apply(ranks, 2, function(u) suppressWarnings(chisq.test(table(cut(u, seq(0, 1, length.out = bins + 1), include.lowest = TRUE)))$p.value))
+uniform_p <- function(ranks, bins = 6) apply(
+  ranks, 2, function(u) suppressWarnings(chisq.test(table(cut(u, seq(0, 1, length.out = bins + 1), include.lowest = TRUE)))$p.value)
+)
 
 calibration_cases <- function() {
   count <- function(y) y

@@ -1,4 +1,5 @@
-# Posteriors of one small response of each family against brute force: a grid of variance, proportion and link parameter, latent values and the intercept integrated out by importance sampling.
+# Posteriors of one small response of each family against brute force: a grid of variance, proportion and link parameter, latent values and the intercept
+# integrated out by importance sampling.
 
 small_kernel <- function(n = 8) {
   K <- 0.6^abs(outer(seq_len(n), seq_len(n), "-"))
@@ -38,7 +39,8 @@ integrated <- function(log_density, slopes, V, count) {
   c(top + log(mean(weight)), sum(weight * drop(crossprod(whole, x)) / sum(whole)) / sum(weight))
 }
 
-# Posterior means of the intercept, h, log variance and log parameter. `model(sigma2, h, parameter)`: log density, slopes and V; `prior`: log densities of log variances and log parameters
+# Posterior means of the intercept, h, log variance and log parameter. `model(sigma2, h, parameter)`: log density, slopes and V; `prior`: log densities of log
+# variances and log parameters
 grid_means <- function(model, h, log_sigma2 = 0, log_parameter = 0, prior = function(s, r) 0, count = 1000) {
   points <- expand.grid(h = h, s = log_sigma2, r = log_parameter)
   one <- function(at) {
@@ -63,7 +65,12 @@ chain_means <- function(y, family, weights = NULL, h = c(0.2, 0.5, 0.8), iter = 
   data <- data.frame(id = rownames(K))
   data$Y <- matrix(y, dimnames = list(NULL, "y"))
   prior <- slam_prior(residual = inverse_gamma(shape, rate), h2 = rep(1, length(h)))
-  fit <- suppressWarnings(quiet_slam(Y ~ 1 + (1 | id), data, K = list(id = K), family = family, weights = weights, n_factors = 0, prior = prior, grid = h, chains = 2, iter = iter, warmup = 1000, seed = 2))
+  fit <- suppressWarnings(
+    quiet_slam(
+      Y ~ 1 + (1 | id), data, K = list(id = K), family = family, weights = weights, n_factors = 0, prior = prior, grid = h, chains = 2, iter = iter,
+      warmup = 1000, seed = 2
+    )
+  )
   of <- function(name) unlist(lapply(fit$draws, function(chain) chain[[name]]))
   found <- rbind(b = mean_and_mcse(c(fixef(fit, draws = TRUE))), h = mean_and_mcse(of("h")), s = mean_and_mcse(log(of("sigma2"))))
   if (!is.null(of("link")) && length(of("link")) > 0) found <- rbind(found, r = mean_and_mcse(log(of("link"))))
@@ -106,7 +113,10 @@ test_that("counts and proportions have the posteriors of a grid", {
     )
   }
   with_r <- function(s, r) inverse_gamma_log(s) - exp(-r) - r
-  expect_grid(chain_means(y, negative_binomial()), grid_means(negative_model, h, seq(log(0.1), log(20), length.out = 12), seq(-3, 9, length.out = 19), with_r, 600), "negative binomial")
+  expect_grid(
+    chain_means(y, negative_binomial()), grid_means(negative_model, h, seq(log(0.1), log(20), length.out = 12), seq(-3, 9, length.out = 19), with_r, 600),
+    "negative binomial"
+  )
 })
 
 test_that("levels have the posteriors of a grid", {
@@ -160,7 +170,12 @@ test_that("weights have the posterior of a grid", {
     V <- latent(K)(exp(points$s[at]), points$h[at]) + diag(1 / (w * sd^2))
     inverse <- solve(V)
     b <- sum(inverse %*% scaled) / sum(inverse)
-    c(-0.5 * as.numeric(determinant(V)$modulus) - 0.5 * log(sum(inverse)) - 0.5 * drop(crossprod(scaled - b, inverse %*% (scaled - b))) + inverse_gamma_log(points$s[at]), b)
+    c(
+      -0.5 * as.numeric(determinant(V)$modulus) - 0.5 * log(sum(inverse)) - 0.5 * drop(
+        crossprod(scaled - b, inverse %*% (scaled - b))
+      ) + inverse_gamma_log(points$s[at]),
+      b
+    )
   }
   found <- vapply(seq_len(nrow(points)), one, numeric(2))
   weight <- exp(found[1, ] - max(found[1, ]))

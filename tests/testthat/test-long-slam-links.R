@@ -23,7 +23,8 @@ covered_world <- function(seed, n = 200) {
   G <- matrix(c(0.5, 0.3, 0.3, 0.6), 2)
   R <- matrix(c(0.5, -0.1, -0.1, 0.4), 2)
   x <- rnorm(n)
-  eta <- (matrix(rnorm(100), 50) %*% chol(G))[match(line, unique(line)), ] + matrix(rnorm(2 * n), n) %*% chol(R) + outer(x, c(0.5, -0.3)) + rep(c(2, 1), each = n)
+  eta <- (matrix(rnorm(100), 50) %*% chol(G))[match(line, unique(line)), ] + matrix(rnorm(2 * n), n) %*% chol(R) + outer(x, c(0.5, -0.3)) +
+    rep(c(2, 1), each = n)
   list(data = data.frame(line, x), eta = eta, G = G, R = R)
 }
 
@@ -66,7 +67,8 @@ for (kind in c("probes", "curves")) {
     long_links()
     parts <- rowMeans(vapply(1:40, list(probes = covered_probes, curves = covered_curves)[[kind]], numeric(4)))
     if (nzchar(Sys.getenv("SHOW_COVERAGE"))) message(kind, ": ", paste(names(parts), round(parts, 3), collapse = ", "))
-    # three standard deviations of a part of 40 intervals, as there are of the noise of curves: REML's estimates spread by more than their standard errors over these seeds
+    # three standard deviations of a part of 40 intervals, as there are of the noise of curves: REML's estimates spread by more than their standard errors over
+    # these seeds
     expect_true(all(parts > 0.9 - 3 * sqrt(0.9 * 0.1 / 40) & parts < 0.98), info = paste(kind, toString(round(parts, 3))))
   })
 }

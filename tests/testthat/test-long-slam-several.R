@@ -19,8 +19,10 @@ covered_several <- function(seed, p = 3) {
   colnames(Y) <- paste0("t", seq_len(p))
   fit <- quiet_slam(Y ~ 1 + (1 | line) + (1 | block), data.frame(line, block, Y = I(Y)), chains = 2, iter = 1500, warmup = 500, seed = seed)
   c(
-    line = held(fastlmm::G(fit, "line", level = 0.9), covariance[[1]], colnames(Y)), block = held(fastlmm::G(fit, "block", level = 0.9), covariance[[2]], colnames(Y)),
-    R = held(fastlmm::R(fit, level = 0.9), covariance[[3]], colnames(Y)), rg = held(fastlmm::rg(fit, "line", level = 0.9), cov2cor(covariance[[1]]), colnames(Y))
+    line = held(fastlmm::G(fit, "line", level = 0.9), covariance[[1]], colnames(Y)),
+    block = held(fastlmm::G(fit, "block", level = 0.9), covariance[[2]], colnames(Y)),
+    R = held(fastlmm::R(fit, level = 0.9), covariance[[3]], colnames(Y)),
+    rg = held(fastlmm::rg(fit, "line", level = 0.9), cov2cor(covariance[[1]]), colnames(Y))
   )
 }
 
@@ -51,7 +53,8 @@ covered_family <- function(seed, family, datum) {
 test_that("intervals of families hold the truth", {
   skip_if_not(is_long(), "slow; make check-long runs it")
   cases <- list(
-    poisson = list(stats::poisson, function(eta) rpois(length(eta), exp(eta))), negative_binomial = list(negative_binomial, function(eta) rnbinom(length(eta), size = 3, mu = exp(eta))),
+    poisson = list(stats::poisson, function(eta) rpois(length(eta), exp(eta))),
+    negative_binomial = list(negative_binomial, function(eta) rnbinom(length(eta), size = 3, mu = exp(eta))),
     binomial = list(stats::binomial, function(eta) rbinom(length(eta), 8, plogis(eta)) / 8)
   )
   for (name in names(cases)) {

@@ -67,7 +67,8 @@ predictive_coverage <- function(seed, n = 150, new = 20) {
   dimnames(expected) <- dimnames(data$Y)
   later <- expected[n + seq_len(new), ]
   list(
-    response = inside(predict(fit, after, interval = "prediction", level = 0.9), after$Y), expected = inside(predict(fit, after, interval = "confidence", level = 0.9), later),
+    response = inside(predict(fit, after, interval = "prediction", level = 0.9), after$Y),
+    expected = inside(predict(fit, after, interval = "confidence", level = 0.9), later),
     response_given = inside(predict(fit, after, given = c("a", "b"), interval = "prediction", level = 0.9), after$Y, others),
     expected_given = inside(predict(fit, after, given = c("a", "b"), interval = "confidence", level = 0.9), later),
     fitted = inside(predict(fit, interval = "confidence", level = 0.9), expected[seq_len(n), ]),

@@ -15,7 +15,10 @@ test_that("functions as arguments, local variables and other tables are no missi
   expect_equal(unname(fixef(double))[2] * 2, unname(fixef(fastlmm_fit(distance ~ age + (1 | Subject), d)))[2])
   expect_equal(predict(double, d), fitted(double))
   d$w <- meta$w[match(d$id, meta$id)]
-  expect_equal(logLik(fastlmm_fit(distance ~ age + (1 | Subject), d, weights = with(meta, w[match(d$id, id)]))), logLik(fastlmm_fit(distance ~ age + (1 | Subject), d, weights = w)))
+  expect_equal(
+    logLik(fastlmm_fit(distance ~ age + (1 | Subject), d, weights = with(meta, w[match(d$id, id)]))),
+    logLik(fastlmm_fit(distance ~ age + (1 | Subject), d, weights = w))
+  )
   keep <- list(rows = rep(c(TRUE, FALSE, TRUE, TRUE), 27))
   expect_equal(nobs(fastlmm_fit(distance ~ age + (1 | Subject), d, subset = with(keep, rows))), 81)
   centred <- fastlmm_fit(distance ~ local({
@@ -23,7 +26,10 @@ test_that("functions as arguments, local variables and other tables are no missi
     I(age - middle)
   }) + (1 | Subject), d)
   expect_equal(logLik(centred), logLik(fastlmm_fit(distance ~ age + (1 | Subject), d)))
-  expect_equal(fixef(fastlmm_fit(cbind(distance, age) ~ I(ave(age, Sex, FUN = mean)) + (1 | Subject), d))[, "distance"], fixef(fastlmm_fit(distance ~ I(ave(age, Sex, FUN = mean)) + (1 | Subject), d)))
+  expect_equal(
+    fixef(fastlmm_fit(cbind(distance, age) ~ I(ave(age, Sex, FUN = mean)) + (1 | Subject), d))[, "distance"],
+    fixef(fastlmm_fit(distance ~ I(ave(age, Sex, FUN = mean)) + (1 | Subject), d))
+  )
 })
 
 test_that("a table as long as the data that is looked up by a column is not asked of new data", {

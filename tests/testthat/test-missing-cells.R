@@ -1,4 +1,5 @@
-# Missing cells of candidates: one rule for rows and ids, products, one response and many; and what na = "omit" tests. Against fits with the candidate in the formula.
+# Missing cells of candidates: one rule for rows and ids, products, one response and many; and what na = "omit" tests. Against fits with the candidate in the
+# formula.
 
 cells_world <- function() {
   once("missing cells", {
@@ -81,7 +82,10 @@ test_that("constants with missing cells stay constants, whatever the number", {
   constant[!is.na(constant[, 1]), 1] <- 0.1 + 0.2
   constant[, 4] <- world$data$x * 2 - 1
   constant[, 5] <- replace(rep(7, 68), c(3, 53), 8) # varies only where b is missing
-  expect_identical(cells_scan(many, constant)$status, c("constant", "ok", "ok", "collinear", "ok", "constant", "ok", "ok", "collinear", "constant", "constant", "ok", "ok", "collinear", "ok"))
+  expect_identical(
+    cells_scan(many, constant)$status,
+    c("constant", "ok", "ok", "collinear", "ok", "constant", "ok", "ok", "collinear", "constant", "constant", "ok", "ok", "collinear", "ok")
+  )
   expect_identical(cells_scan(suppressMessages(extract_fit(many, "a")), constant)$status, c("constant", "ok", "ok", "collinear", "ok"))
 })
 

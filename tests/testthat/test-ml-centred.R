@@ -171,7 +171,10 @@ test_that("several centred kernels: an optimum inside is the density's, and with
   expect_equal(density(at), fit$logLik, tolerance = 1e-8)
   for (k in 1:3) for (factor in c(0.9, 1.1)) expect_lt(density(replace(at, k, at[k] * factor)), fit$logLik)
   outside <- world(1)
-  expect_message(suppress_boundary(fastlmm_fit(y ~ 1 + (1 | id), outside$data, list(id = kernel_mix(a = outside$A, b = outside$B)), method = "ML")), class = "fastlmm_message_ml_null")
+  expect_message(
+    suppress_boundary(fastlmm_fit(y ~ 1 + (1 | id), outside$data, list(id = kernel_mix(a = outside$A, b = outside$B)), method = "ML")),
+    class = "fastlmm_message_ml_null"
+  )
   fit <- fitted(outside, "ML")
   expect_identical(c(fit$optimum$dropped, fitted(inside, "ML")$optimum$dropped), c(1L, 0L))
   U <- qr.Q(qr(cbind(1, diag(60)[, -1])))[, -1]

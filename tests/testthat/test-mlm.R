@@ -109,7 +109,9 @@ test_that("a bad response has a status and stops nobody", {
     unname(fit$status[1:7]), c("ok", "constant_response", "no_rows", "too_few_rows", "nonfinite", "perfect_fit", "explained_by_kernel")
   )
   expect_identical(sum(vapply(conditions, inherits, NA, "fastlmm_warning_responses")), 1L)
-  expect_match(conditionMessage(Filter(function(x) inherits(x, "fastlmm_warning_responses"), conditions)[[1]]), "of 8 responses.*constant_response: 1 \\(\"constant\"\\)")
+  expect_match(
+    conditionMessage(Filter(function(x) inherits(x, "fastlmm_warning_responses"), conditions)[[1]]), "of 8 responses.*constant_response: 1 \\(\"constant\"\\)"
+  )
   expect_true(all(is.na(fit$coefficients[, c("constant", "missing", "few", "infinite")])))
   expect_match(fit$reason[["infinite"]], "not finite")
   expect_equal(fit$logLik[["fine"]], fastlmm_fit(y ~ x + (1 | id), g$d, K = g$K)$logLik)

@@ -4,7 +4,13 @@ subjects_fit <- function() once("asked_subjects", fastlmm_fit(Reaction ~ Days + 
 
 subjects_pair <- function() {
   skip_if_not_installed("lme4")
-  once("asked_pair", list(ours = subjects_fit(), theirs = lme4::lmer(Reaction ~ Days + (1 | Subject), lme4::sleepstudy, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12)))))
+  once(
+    "asked_pair",
+    list(
+      ours = subjects_fit(),
+      theirs = lme4::lmer(Reaction ~ Days + (1 | Subject), lme4::sleepstudy, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12)))
+    )
+  )
 }
 
 test_that("ggpredict: level, kind of prediction, what it is adjusted for", {
@@ -27,7 +33,9 @@ test_that("ggpredict: level, kind of prediction, what it is adjusted for", {
   someone <- predict(pair$ours, data.frame(Days = 9, Subject = "nobody"), interval = "prediction", allow.new.levels = TRUE)
   expect_equal(random(pair$ours, "Days [0,9]")$conf.low[2], someone[, "lwr"], ignore_attr = TRUE)
   expect_message(ggeffects::ggpredict(pair$ours, "Days", type = "random"), "response", class = "fastlmm_message_ggeffects")
-  for (call in list(quote(ggpredict(fit, "Days", type = "simulate")), quote(ggpredict(fit, "Days", vcov.fun = "vcovHC")), quote(ggpredict(fit, "Days", interval = "prediction")))) {
+  for (call in list(
+    quote(ggpredict(fit, "Days", type = "simulate")), quote(ggpredict(fit, "Days", vcov.fun = "vcovHC")), quote(ggpredict(fit, "Days", interval = "prediction"))
+  )) {
     expect_error(eval(call, list(fit = pair$ours), asNamespace("ggeffects")), class = "fastlmm_error_ggeffects")
   }
   process <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes[1:100, ])
@@ -39,7 +47,8 @@ test_that("ggpredict of random effects on every route", {
   given <- kernel_data()
   data <- transform(given$data, g = rep(1:5, length.out = nrow(given$data)))
   fits <- list(
-    dense = kernel_fit(), lowrank = fastlmm_fit(y ~ f + (1 | id), data, K = kernel_lowrank(t(chol(given$K)))), several = fastlmm_fit(y ~ f + (1 | id) + (1 | g), data, K = list(id = given$K)),
+    dense = kernel_fit(), lowrank = fastlmm_fit(y ~ f + (1 | id), data, K = kernel_lowrank(t(chol(given$K)))),
+    several = fastlmm_fit(y ~ f + (1 | id) + (1 | g), data, K = list(id = given$K)),
     sparse = fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
   )
   for (fit in fits) {
@@ -71,13 +80,17 @@ test_that("parameters: a covariance is taken, or refused with the reason", {
   expect_error(parameters::ci(fit, vcov = V, method = "profile"), class = "fastlmm_error_vcov")
   expect_error(parameters::model_parameters(fit, robust = TRUE), class = "fastlmm_error_vcov")
   expect_error(parameters::model_parameters(fit, vcov_args = list(type = "HC1")), class = "fastlmm_error_vcov")
-  for (other in list(list(standardize = "refit"), list(bootstrap = TRUE))) expect_error(do.call(parameters::model_parameters, c(list(fit), other)), class = "fastlmm_error_argument")
+  for (other in list(list(standardize = "refit"), list(bootstrap = TRUE))) expect_error(
+    do.call(parameters::model_parameters, c(list(fit), other)), class = "fastlmm_error_argument"
+  )
   expect_error(parameters::standard_error(fit, effects = "random"), class = "fastlmm_error_argument")
 })
 
 test_that("parameters: reasons keep their class, on every route", {
   skip_if_not_installed("parameters")
-  fits <- list(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, residual = ~Sex), fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes[1:100, ]))
+  fits <- list(
+    fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont, residual = ~Sex), fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 3), quakes[1:100, ])
+  )
   for (fit in fits) expect_error(parameters::model_parameters(fit, ci_method = "satterthwaite"), "degrees of freedom", class = "fastlmm_error_ddf")
   expect_error(parameters::model_parameters(subjects_fit(), ci_method = "nonsense"), class = "fastlmm_error_method")
   expect_error(performance::check_normality(fits[[2]], effects = "random"), class = "fastlmm_error_no_effects")
@@ -112,7 +125,10 @@ test_that("performance: criteria by maximum likelihood, comparisons, normality o
   expect_true(all(c("AIC", "BIC", "R2_conditional", "ICC") %in% shared))
   expect_equal(ours[shared], theirs[shared], tolerance = 1e-5)
   expect_identical(ours$Name, c("large", "small"))
-  expect_equal(as.numeric(performance::check_normality(pair$ours, effects = "random")), as.numeric(performance::check_normality(pair$theirs, effects = "random")), tolerance = 1e-5)
+  expect_equal(
+    as.numeric(performance::check_normality(pair$ours, effects = "random")), as.numeric(performance::check_normality(pair$theirs, effects = "random")),
+    tolerance = 1e-5
+  )
   slopes <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
   expect_identical(attr(performance::check_normality(slopes, effects = "random"), "re_groups"), c("Subject: (Intercept)", "Subject: Days"))
   expect_output(print(performance::check_normality(slopes, effects = "random")), "Days")
@@ -144,7 +160,9 @@ test_that("multcomp, car: what they have not says what has it", {
   }
   skip_if_not_installed("car")
   pair <- subjects_pair()
-  for (level in c(0.5, 0.95)) expect_equal(car::Confint(pair$ours, level = level), car::Confint(pair$theirs, level = level), tolerance = 1e-5, ignore_attr = TRUE)
+  for (level in c(0.5, 0.95)) expect_equal(
+    car::Confint(pair$ours, level = level), car::Confint(pair$theirs, level = level), tolerance = 1e-5, ignore_attr = TRUE
+  )
   expect_equal(unname(car::Confint(fit, vcov. = 4 * vcov(fit))[, 3]), unname(fixef(fit) + 2 * qnorm(0.975) * sqrt(diag(vcov(fit)))))
   grDevices::pdf(NULL)
   on.exit(grDevices::dev.off())

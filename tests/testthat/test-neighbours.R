@@ -4,7 +4,9 @@ growth_pair <- function() {
   skip_if_not_installed("lme4")
   once("growth", list(
     ours = fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont),
-    theirs = lme4::lmer(distance ~ age + Sex + (1 | Subject), nlme::Orthodont, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12)))
+    theirs = lme4::lmer(
+      distance ~ age + Sex + (1 | Subject), nlme::Orthodont, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))
+    )
   ))
 }
 
@@ -28,7 +30,10 @@ test_that("emmeans", {
   slopes <- function(fit, ...) as.data.frame(emmeans::emtrends(fit, ~Sex, var = "age", ...))
   expect_same(function(fit) if (inherits(fit, "fastlmm")) slopes(fit, ddf = "asymptotic") else slopes(fit, lmer.df = "asymptotic"))
   fit <- growth_pair()$ours
-  expect_equal(as.data.frame(emmeans::emmeans(fit, ~Sex, ddf = "satterthwaite"))$df[1], contrast_tests(fit_uncertainty(fit, "satterthwaite"), matrix(c(1, 11, 0), 1))$df, ignore_attr = TRUE)
+  expect_equal(
+    as.data.frame(emmeans::emmeans(fit, ~Sex, ddf = "satterthwaite"))$df[1], contrast_tests(fit_uncertainty(fit, "satterthwaite"), matrix(c(1, 11, 0), 1))$df,
+    ignore_attr = TRUE
+  )
   # without the data of the call
   fit$call$data <- quote(gone)
   expect_equal(as.data.frame(emmeans::emmeans(fit, ~Sex)), as.data.frame(emmeans::emmeans(growth_pair()$ours, ~Sex)))
@@ -77,7 +82,9 @@ test_that("car", {
   expect_same(car::vif)
   expect_same(car::vif, cake)
   expect_same(function(fit) car::deltaMethod(fit, "age / SexFemale"))
-  for (hypothesis in list("recipeB = recipeC", diag(18)[2:3, ])) expect_same(function(fit) as.numeric(car::linearHypothesis(fit, hypothesis)[2, c("Chisq", "Pr(>Chisq)")]), cake)
+  for (hypothesis in list("recipeB = recipeC", diag(18)[2:3, ])) expect_same(
+    function(fit) as.numeric(car::linearHypothesis(fit, hypothesis)[2, c("Chisq", "Pr(>Chisq)")]), cake
+  )
   expect_error(car::Anova(cake$ours, test.statistic = "F"), "anova\\(fit, type", class = "fastlmm_error_anova")
   expect_error(car::linearHypothesis(cake$ours, "recipeB = 0", test = "F"), class = "fastlmm_error_anova")
   expect_error(car::vif(fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)), class = "fastlmm_error_vif")
@@ -92,7 +99,9 @@ test_that("multcomp", {
 test_that("effects, ggeffects", {
   skip_if_not_installed("effects")
   expect_same(function(fit) as.data.frame(effects::Effect("age", fit)))
-  crossed <- list(ours = fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (1 | Subject), nlme::Orthodont))
+  crossed <- list(
+    ours = fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (1 | Subject), nlme::Orthodont)
+  )
   expect_same(function(fit) as.data.frame(effects::Effect(c("age", "Sex"), fit)), crossed)
   skip_if_not_installed("ggeffects")
   expect_same(function(fit) as.data.frame(ggeffects::ggeffect(fit, "age"))[c("predicted", "conf.low", "conf.high")])
@@ -120,8 +129,10 @@ test_that("lmtest: restricted criteria are never compared", {
 test_that("insight", {
   skip_if_not_installed("insight")
   verbs <- c(
-    "find_formula", "find_random", "find_predictors", "find_response", "find_variables", "find_terms", "find_parameters", "find_interactions", "find_random_slopes", "find_weights",
-    "get_random", "get_predictors", "get_response", "get_parameters", "get_varcov", "get_statistic", "get_df", "get_sigma", "get_variance", "get_deviance", "get_residuals", "get_intercept",
+    "find_formula", "find_random", "find_predictors", "find_response", "find_variables", "find_terms", "find_parameters", "find_interactions",
+    "find_random_slopes", "find_weights",
+    "get_random", "get_predictors", "get_response", "get_parameters", "get_varcov", "get_statistic", "get_df", "get_sigma", "get_variance", "get_deviance",
+    "get_residuals", "get_intercept",
     "get_weights", "get_modelmatrix", "get_data", "n_obs", "n_parameters", "n_grouplevels", "is_mixed_model", "is_converged", "get_loglikelihood"
   )
   for (pair in list(growth_pair(), lme4_pair("cake"))) {
@@ -198,7 +209,10 @@ test_that("bbmle, xtable, kable", {
   if (requireNamespace("bbmle", quietly = TRUE)) {
     for (tab in c("AICtab", "BICtab", "AICctab")) {
       tab <- getExportedValue("bbmle", tab)
-      expect_equal(as.data.frame(tab(smaller$ours, larger$ours, base = TRUE)), as.data.frame(tab(smaller$theirs, larger$theirs, base = TRUE)), tolerance = 1e-6, ignore_attr = TRUE)
+      expect_equal(
+        as.data.frame(tab(smaller$ours, larger$ours, base = TRUE)), as.data.frame(tab(smaller$theirs, larger$theirs, base = TRUE)), tolerance = 1e-6,
+        ignore_attr = TRUE
+      )
     }
   }
   if (requireNamespace("xtable", quietly = TRUE)) {
@@ -211,7 +225,9 @@ test_that("bbmle, xtable, kable", {
 
 test_that("sjPlot", {
   skip_if_not_installed("sjPlot")
-  pair <- list(ours = fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (1 | Subject), nlme::Orthodont))
+  pair <- list(
+    ours = fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (1 | Subject), nlme::Orthodont)
+  )
   expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit))$data[c("estimate", "std.error", "conf.low", "conf.high", "p.value")], pair)
   expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit, type = "pred", terms = "age"))$data$predicted, pair)
   expect_same(function(fit) suppressMessages(sjPlot::plot_model(fit, type = "int"))$data$predicted, pair)
@@ -230,7 +246,9 @@ test_that("what selection of models by AICc asks of a fit: MuMIn's contract", {
   subsets <- c("1", "age", "Sex", "age + Sex", "age * Sex")
   full <- fastlmm_fit(distance ~ age * Sex + (1 | Subject), nlme::Orthodont, method = "ML")
   found <- vapply(subsets, function(terms) criterion(update(full, stats::as.formula(paste(". ~", terms, "+ (1 | Subject)")))), 0)
-  theirs <- vapply(subsets, function(terms) criterion(lme4::lmer(stats::as.formula(paste("distance ~", terms, "+ (1 | Subject)")), nlme::Orthodont, REML = FALSE)), 0)
+  theirs <- vapply(
+    subsets, function(terms) criterion(lme4::lmer(stats::as.formula(paste("distance ~", terms, "+ (1 | Subject)")), nlme::Orthodont, REML = FALSE)), 0
+  )
   expect_equal(found, theirs, tolerance = 1e-7)
   expect_identical(attr(logLik(full), "nobs"), nobs(full))
   # the call is evaluated again where the formula was written, with other terms
@@ -245,7 +263,8 @@ test_that("fits of many responses are refused with the reason", {
   many <- fastlmm_fit(cbind(angle, temp) ~ recipe + (1 | replicate), lme4::cake)
   calls <- list(
     car = function() car::Anova(many), car = function() car::vif(many), car = function() car::linearHypothesis(many, "recipeB"),
-    car = function() car::deltaMethod(many, "recipeB"), multcomp = function() multcomp::glht(many, "recipeB = 0"), lmtest = function() lmtest::lrtest(many), insight = function() insight::find_formula(many),
+    car = function() car::deltaMethod(many, "recipeB"), multcomp = function() multcomp::glht(many, "recipeB = 0"), lmtest = function() lmtest::lrtest(many),
+    insight = function() insight::find_formula(many),
     performance = function() performance::model_performance(many), effects = function() effects::Effect("recipe", many)
   )
   if (requireNamespace("emmeans", quietly = TRUE)) expect_error(emmeans::emmeans(many, ~recipe), "extract_fit")

@@ -92,13 +92,17 @@ test_that("accessors of many responses of which none could be fitted", {
   w <- odd_world()
   d <- transform(w$d, y = 1, z = 2)
   given <- list(
-    dense = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, w$K)), identity = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | f), d)), lowrank = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, kernel_lowrank(chol(w$K + diag(20) / 10) |> t()))),
+    dense = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, w$K)), identity = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | f), d)),
+    lowrank = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id), d, kernel_lowrank(chol(w$K + diag(20) / 10) |> t()))),
     mix = quote(fastlmm_fit(cbind(y, z) ~ x + (1 | id) + (1 | f), d, list(id = w$K))), gp = quote(fastlmm_fit(cbind(y, z) ~ gp(x), d))
   )
   for (kind in names(given)) {
     fit <- quiet(eval(given[[kind]]))
     expect_true(all(fit$status == "constant_response"), info = kind)
-    missing <- list(fixef = fixef(fit), logLik = logLik(fit), sigma = sigma(fit), AIC = AIC(fit), BIC = BIC(fit), VarCorr = VarCorr(fit)$vcov, fitted = fitted(fit), residuals = residuals(fit), predict = predict(fit, d[1:3, ]))
+    missing <- list(
+      fixef = fixef(fit), logLik = logLik(fit), sigma = sigma(fit), AIC = AIC(fit), BIC = BIC(fit), VarCorr = VarCorr(fit)$vcov, fitted = fitted(fit),
+      residuals = residuals(fit), predict = predict(fit, d[1:3, ])
+    )
     if (kind != "gp") missing$ranef <- unlist(ranef(fit))
     for (verb in names(missing)) expect_true(length(missing[[verb]]) > 0 && all(is.na(missing[[verb]])), info = paste(kind, verb))
     expect_true(all(is.na(unlist(predict(fit, d[1:3, ], se.fit = TRUE)))), info = kind)
@@ -109,7 +113,9 @@ test_that("accessors of many responses of which none could be fitted", {
     expect_true(all(is.na(unlist(simulate(fit, 1, seed = 1)))))
     # a table of tests says NA; a test of one model against another needs a likelihood
     if (kind == "gp") expect_true(all(is.na(anova(fit)$p.value))) else expect_error(anova(fit), class = "fastlmm_error")
-    for (refused in list(quote(plot(fit)), quote(drop1(fit)), quote(extract_fit(fit, 1)), quote(fastlmm_permute(fit, matrix(1:20, dimnames = list(d$id, "g")), 2)))) {
+    for (refused in list(
+      quote(plot(fit)), quote(drop1(fit)), quote(extract_fit(fit, 1)), quote(fastlmm_permute(fit, matrix(1:20, dimnames = list(d$id, "g")), 2))
+    )) {
       expect_error(quiet(eval(refused)), class = "fastlmm_error", info = paste(kind, deparse1(refused)))
     }
   }

@@ -61,7 +61,10 @@ test_that("plot(fit) is a panel of what the fit has, and puts par back", {
   given <- kernel_data()
   several <- suppressMessages(fastlmm_fit(y ~ x + (1 | id) + (1 | g), transform(given$data, g = rep(1:15, each = 5)), K = list(id = given$K)))
   fits <- list(kernel_fit(), several, lme4_pair("Dyestuff2")$ours, degenerate_fit("perfect_fit"), degenerate_fit("explained_by_kernel"))
-  expect_identical(lapply(fits, panel_pictures)[1:3], list(c("residuals", "qq", "effects", "profile"), c("residuals", "qq", "effects", "observed"), c("residuals", "qq", "profile")))
+  expect_identical(
+    lapply(fits, panel_pictures)[1:3],
+    list(c("residuals", "qq", "effects", "profile"), c("residuals", "qq", "effects", "observed"), c("residuals", "qq", "profile"))
+  )
   for (fit in fits) {
     expect_gt(drawn({
       before <- par("mfrow")

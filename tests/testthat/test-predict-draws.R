@@ -16,10 +16,13 @@ prior_of_rows <- function(fit, rows, route, given) {
   matern52 <- function(r) (1 + sqrt(5) * r + 5 * r^2 / 3) * exp(-sqrt(5) * r)
   s <- unname(fit$sigma2)
   unname(switch(route,
-    identity = s * same("id"), slope = s * same("id") * outer(rows$x, rows$x), kernel = , ml = , weights = , eigen = , levels = , given = s * K, lowrank = s * tcrossprod(given$W[rows$id, 1:8]),
-    precision = s * as.matrix(given$pedigree)[rows$id, rows$id], product = s * K * same("g"), boundary = 0 * K, mix = s[1] * K + s[2] * same("g"), parts = s[1] * K + s[2] * same("id"),
+    identity = s * same("id"), slope = s * same("id") * outer(rows$x, rows$x), kernel = , ml = , weights = , eigen = , levels = , given = s * K,
+    lowrank = s * tcrossprod(given$W[rows$id, 1:8]),
+    precision = s * as.matrix(given$pedigree)[rows$id, rows$id], product = s * K * same("g"), boundary = 0 * K, mix = s[1] * K + s[2] * same("g"),
+    parts = s[1] * K + s[2] * same("id"),
     crossed = s[1] * same("id") + s[2] * same("g"), correlated = same("id") * (x %*% Sigma %*% t(x)), correlated_kernel = K * (x %*% Sigma %*% t(x)),
-    precision_mix = s[1] * as.matrix(given$pedigree)[rows$id, rows$id] + s[2] * same("g"), gp = s * matern52(distance("u", "v")), gp_joint = s[1] * matern52(distance("u")) + s[2] * K
+    precision_mix = s[1] * as.matrix(given$pedigree)[rows$id, rows$id] + s[2] * same("g"), gp = s * matern52(distance("u", "v")),
+    gp_joint = s[1] * matern52(distance("u")) + s[2] * K
   ))
 }
 

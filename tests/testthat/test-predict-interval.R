@@ -9,12 +9,18 @@ test_that("intervals are the standard errors times a quantile of t, as predict.l
   expect_equal(prediction$fit[, "upr"], at$fit + quantile * sqrt(at$se.fit^2 + fit$sigma2_e))
   expect_identical(prediction$se.fit, at$se.fit)
   own <- predict(fit, interval = "prediction")
-  expect_equal(own[, "upr"] - own[, "fit"], qt(0.975, nobs(fit) - fit$rank) * sqrt(predict(fit, se.fit = TRUE)$se.fit^2 + fit$sigma2_e / kernel_data()$data$w), ignore_attr = TRUE)
+  expect_equal(
+    own[, "upr"] - own[, "fit"], qt(0.975, nobs(fit) - fit$rank) * sqrt(predict(fit, se.fit = TRUE)$se.fit^2 + fit$sigma2_e / kernel_data()$data$w),
+    ignore_attr = TRUE
+  )
   # at h2 = 0 those of lm()
   boundary <- lme4_pair("Dyestuff2")
   linear <- lm(Yield ~ 1, boundary$data)
   for (interval in c("confidence", "prediction")) {
-    expect_equal(predict(boundary$ours, data.frame(Batch = "A"), interval = interval), predict(linear, data.frame(Batch = "A"), interval = interval), tolerance = 1e-8, ignore_attr = TRUE)
+    expect_equal(
+      predict(boundary$ours, data.frame(Batch = "A"), interval = interval), predict(linear, data.frame(Batch = "A"), interval = interval), tolerance = 1e-8,
+      ignore_attr = TRUE
+    )
   }
 })
 
@@ -30,7 +36,8 @@ test_that("missing rows and rows that are not estimable are NA, and what has no 
   expect_equal(population[, "upr"] - population[, "fit"], qt(0.975, nobs(fit) - fit$rank) * sqrt(vcov(fit)[1, 1]), ignore_attr = TRUE)
 })
 
-# The share of new responses and of means that intervals hold. Data sets are independent; targets of one are not, so that the error is that of the means of data sets.
+# The share of new responses and of means that intervals hold. Data sets are independent; targets of one are not, so that the error is that of the means of data
+# sets.
 expect_coverage <- function(simulated, fitted, targets, level = 0.9, R = 120, seed = 1) {
   set.seed(seed)
   held <- replicate(R, {

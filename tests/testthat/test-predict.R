@@ -225,7 +225,8 @@ test_that("new levels are allowed of the grouping factors that are named", {
   given <- kernel_data()
   data <- transform(given$data, g = factor(rep(1:5, length.out = nrow(given$data))))
   fits <- list(
-    several = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (1 | g), data, K = list(id = given$K))), sparse = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (f | g), data)),
+    several = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (1 | g), data, K = list(id = given$K))),
+    sparse = suppressMessages(fastlmm_fit(y ~ f + (1 | id) + (f | g), data)),
     process = suppressMessages(fastlmm_fit(y ~ f + gp(u, lengthscale = 0.3) + (1 | id) + (1 | g), transform(data, u = seq_len(nrow(data)) / nrow(data))))
   )
   for (fit in fits) {

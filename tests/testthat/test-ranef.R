@@ -66,7 +66,9 @@ test_that("conditional covariances between the effects of one id are lme4's, and
   expect_equal(found[, , 1], matrix(c(149.79, -22.23, -22.23, 5.454), 2), tolerance = 1e-3)
   # lme4 gives the terms of a || one by one, or together in one array
   expected <- attr(lme4::ranef(theirs)$Subject, "postVar")
-  if (is.list(expected)) for (i in 1:2) expect_equal(found[i, i, ], c(expected[[i]]), tolerance = 1e-4) else expect_equal(found, expected, tolerance = 1e-4, ignore_attr = TRUE)
+  if (is.list(expected)) for (i in 1:2) expect_equal(found[i, i, ], c(expected[[i]]), tolerance = 1e-4) else expect_equal(
+    found, expected, tolerance = 1e-4, ignore_attr = TRUE
+  )
   fit <- mix_fit()
   m <- mix_dense(fit, mix_terms(), mix_data()$data$w)
   C <- lapply(1:3, function(k) fit$sigma2[[k]] * mix_terms()[[k]]$K %*% t(m$Z[[k]]))

@@ -164,7 +164,9 @@ test_that("a formula of anything but one factor says what to write instead", {
     expect_error(fit(several), "~ site:year, which is ~ interaction(site, year)", fixed = TRUE, class = "fastlmm_error_residual")
   }
   for (one in list(~ 0 + site, ~ site - 1, ~ 1 | site, ~ (1 | site))) expect_error(fit(one), "write ~ site$", class = "fastlmm_error_residual")
-  for (none in list(~1, ~., ~NULL, ~NA, ~"site", NA, quote(site), data$site)) expect_error(fit(none), "a formula of one factor", class = "fastlmm_error_residual")
+  for (none in list(~1, ~., ~NULL, ~NA, ~"site", NA, quote(site), data$site)) expect_error(
+    fit(none), "a formula of one factor", class = "fastlmm_error_residual"
+  )
   expect_refused(fit(~ site + year), "residual")
   expect_refused(fit(~ factor(number)), "residual")
   expect_refused(fit(~ site:x), "residual")

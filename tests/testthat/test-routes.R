@@ -7,18 +7,26 @@ refusals <- function() {
   single <- setdiff(names(route_calls()), many)
   refuse <- function(class, routes, ...) lapply(structure(c(...), names = c(...)), function(verb) structure(rep(class, length(routes)), names = routes))
   found <- list(
-    refuse("many_responses", many, "test_heterogeneity", "test_variance", "power", "profile", "getME(X)", "getME(Z)", "hatvalues", "cooks.distance", "rstandard", "rstudent", "dfbeta", "dfbetas", "influence",
+    refuse("many_responses", many, "test_heterogeneity", "test_variance", "power", "profile", "getME(X)", "getME(Z)", "hatvalues", "cooks.distance",
+      "rstandard", "rstudent", "dfbeta", "dfbetas", "influence",
       "influence(groups)", "drop1", "add1", "extractAIC", "bootstrap", "isSingular", "augment", "augment(newdata)"),
     refuse("many_responses", setdiff(many, "many_gp"), "anova", "anova(two)"),
     refuse("unused_argument", many, "confint(boot)", "tidy(ran_pars)", "tidy(conf.int)"),
     refuse("unused_argument", "many_gp", "anova(two)"),
-    refuse("method", many, "confint(exact)"), refuse("refit", "many_gp", "refit", "refitML"), refuse("exclude", c(setdiff(single, "lowrank"), many), "fastlmm_exclude"),
+    refuse("method", many, "confint(exact)"), refuse("refit", "many_gp", "refit", "refitML"),
+    refuse("exclude", c(setdiff(single, "lowrank"), many), "fastlmm_exclude"),
     refuse("heterogeneity", setdiff(single, "given"), "test_heterogeneity"),
-    refuse("variance_test", c("ml", "correlated", "correlated_kernel", "given", "levels", process), "test_variance"), refuse("power", c("given", "levels", process), "power"),
-    refuse("variance_test", "ml", "confint(exact)"), refuse("parm", c(several, "given", "levels"), "confint(exact)"), refuse("argument", process, "confint(exact)"),
+    refuse("variance_test", c("ml", "correlated", "correlated_kernel", "given", "levels", process), "test_variance"),
+    refuse("power", c("given", "levels", process), "power"),
+    refuse("variance_test", "ml", "confint(exact)"), refuse("parm", c(several, "given", "levels"), "confint(exact)"),
+    refuse("argument", process, "confint(exact)"),
     refuse("scan", c("given", "many_mix", "many_gp"), "fastlmm_scan", "fastlmm_permute"),
-    refuse("ddf", c("ml", "levels"), "summary(df)"), refuse("ddf", "levels", "confint(Wald, df)"), refuse("ddf", c("ml", "levels", process), "anova(type)"), refuse("ddf", c("levels", process), "contest"), refuse("many_responses", many, "contest"), refuse("many_responses", setdiff(many, "many_gp"), "anova(type)"),
-    refuse("unused_argument", c(process, many), "summary(df)", "confint(Wald, df)"), refuse("unused_argument", "many_gp", "anova(type)"), refuse("no_profile", "levels", "confint", "profile"), refuse("no_profile", "gp_group", "profile"), refuse("no_variances", c(process, "many_gp"), "ranef(condVar)"), refuse("component", process, "getME(Z)"),
+    refuse("ddf", c("ml", "levels"), "summary(df)"), refuse("ddf", "levels", "confint(Wald, df)"), refuse("ddf", c("ml", "levels", process), "anova(type)"),
+    refuse("ddf", c("levels", process), "contest"), refuse("many_responses", many, "contest"),
+    refuse("many_responses", setdiff(many, "many_gp"), "anova(type)"),
+    refuse("unused_argument", c(process, many), "summary(df)", "confint(Wald, df)"), refuse("unused_argument", "many_gp", "anova(type)"),
+    refuse("no_profile", "levels", "confint", "profile"), refuse("no_profile", "gp_group", "profile"),
+    refuse("no_variances", c(process, "many_gp"), "ranef(condVar)"), refuse("component", process, "getME(Z)"),
     refuse("influence", fourier, "hatvalues", "cooks.distance", "rstandard", "rstudent", "dfbeta", "dfbetas", "influence", "influence(groups)")
   )
   tapply(unlist(lapply(found, unname), recursive = FALSE), unlist(lapply(found, names)), function(x) do.call(c, unname(x)), simplify = FALSE)

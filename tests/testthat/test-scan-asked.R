@@ -12,7 +12,10 @@ asked_world <- function() {
     data$Y[4:6, "b"] <- NA
     K <- tcrossprod(W) / 30
     fit <- function(...) suppressMessages(suppressWarnings(fastlmm_fit(..., data = data, K = K)))
-    list(data = data, G = G, one = fit(Y[, "a"] ~ x + (1 | id)), many = fit(Y ~ x + (1 | id), weights = data$w), ids = ids, low = suppressMessages(fastlmm_fit(Y ~ x + (1 | id), data, kernel_lowrank(W[, 1:7]))))
+    list(
+      data = data, G = G, one = fit(Y[, "a"] ~ x + (1 | id)), many = fit(Y ~ x + (1 | id), weights = data$w), ids = ids,
+      low = suppressMessages(fastlmm_fit(Y ~ x + (1 | id), data, kernel_lowrank(W[, 1:7])))
+    )
   })
 }
 

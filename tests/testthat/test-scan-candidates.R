@@ -130,7 +130,9 @@ test_that("sets, interactions, many responses and candidates that lie in memory 
     found <- fastlmm_scan(many, world$M)
     Kd <- if (is.matrix(kernel)) K else tcrossprod(world$W)[id, id]
     for (k in 1:6) {
-      same_test(found[found$response == paste0("k", k), ][1, ], gls_by_qr(hush(extract_fit(many, paste0("k", k))), data$Y[, k], X, world$M[id, 1, drop = FALSE], Kd), k)
+      same_test(
+        found[found$response == paste0("k", k), ][1, ], gls_by_qr(hush(extract_fit(many, paste0("k", k))), data$Y[, k], X, world$M[id, 1, drop = FALSE], Kd), k
+      )
     }
   }
   one <- hush(extract_fit(many, "k6"))

@@ -56,7 +56,10 @@ test_that("a .bim is a map, and a map replaces places of files", {
 
 test_that("maps that do not fit are refused", {
   w <- map_world()
-  for (map in list(w$map[-1, ], w$map["chr"], list(1), "nowhere.bim", transform(w$map, pos = letters[1:14]), rbind(cbind(term = "m1", w$map[1, ]), cbind(term = rownames(w$map), w$map)))) {
+  for (map in list(
+    w$map[-1, ], w$map["chr"], list(1), "nowhere.bim", transform(w$map, pos = letters[1:14]),
+    rbind(cbind(term = "m1", w$map[1, ]), cbind(term = rownames(w$map), w$map))
+  )) {
     expect_error(scan_now(w$fit, w$G, map = map), class = "fastlmm_error_scan")
   }
   expect_error(scan_now(w$fit, w$G, map = w$map[-1, ]), "no row for \"m1\"")

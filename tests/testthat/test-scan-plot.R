@@ -174,8 +174,10 @@ test_that("pictures with lines, labels and regions are drawn, by base graphics a
   scan <- w$scan
   permuted <- structure(list(maximum = 1:100 / 5, df2 = 88, candidates = 60), class = "fastlmm_permute")
   calls <- list(
-    list(threshold = list("bonferroni", "fdr", own = 1e-3, permuted), label = TRUE), list(threshold = "genomewide", label = 60), list(threshold = c(a = 0.01), label = c(m3 = "a long text at the edge of the picture")),
-    list(type = "region"), list(type = "region", candidates = w$G, genes = genes, threshold = "bonf", label = TRUE), list(type = "region", region = "9:100000-3000000", candidates = w$G, genes = genes[3, ]),
+    list(threshold = list("bonferroni", "fdr", own = 1e-3, permuted), label = TRUE), list(threshold = "genomewide", label = 60),
+    list(threshold = c(a = 0.01), label = c(m3 = "a long text at the edge of the picture")),
+    list(type = "region"), list(type = "region", candidates = w$G, genes = genes, threshold = "bonf", label = TRUE),
+    list(type = "region", region = "9:100000-3000000", candidates = w$G, genes = genes[3, ]),
     list(type = "effects", n = 60)
   )
   for (call in calls) {

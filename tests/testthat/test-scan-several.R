@@ -5,7 +5,8 @@ null_covariance <- function(fit, given, route) {
   x <- cbind(1, given$data$x)
   s <- unname(fit$sigma2)
   unname(switch(route,
-    mix = s[1] * K + s[2] * same("g"), crossed = s[1] * same("id") + s[2] * same("g"), correlated_kernel = K * (x %*% unname(effect_covariance(fit)) %*% t(x)), levels = s * K
+    mix = s[1] * K + s[2] * same("g"), crossed = s[1] * same("id") + s[2] * same("g"), correlated_kernel = K * (x %*% unname(effect_covariance(fit)) %*% t(x)),
+    levels = s * K
   )) + diag(fit$sigma2_e / prior_weights(fit))
 }
 
@@ -31,7 +32,10 @@ test_that("tests are those of generalised least squares at the null model's cova
     white <- function(x) backsolve(root, x, transpose = TRUE)
     for (j in 1:4) {
       theirs <- summary(lm(white(y) ~ 0 + white(cbind(X, given$M[, j]))))$coefficients[4, ]
-      expect_equal(c(found$estimate[j], found$std.error[j], found$statistic[j], found$p.value[j]), unname(c(theirs[1:2], theirs[3]^2, theirs[4])), tolerance = 1e-3, info = route)
+      expect_equal(
+        c(found$estimate[j], found$std.error[j], found$statistic[j], found$p.value[j]), unname(c(theirs[1:2], theirs[3]^2, theirs[4])), tolerance = 1e-3,
+        info = route
+      )
     }
     again <- suppressMessages(fastlmm_scan(fit, given$M, refit = "delta"))
     expect_true(all(again$logLik >= found$logLik - 1e-8))

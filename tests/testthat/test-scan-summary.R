@@ -5,9 +5,16 @@ table_scan <- function(log10p, chr = NULL, pos = NULL, status = "ok", response =
   table <- data.frame(response = response, term = paste0("m", seq_along(log10p)), stringsAsFactors = FALSE)
   if (!is.null(chr)) table <- cbind(table, chr = fastlmm:::chromosome_factor(chr), pos = pos, effect_allele = "A", other_allele = "C", freq = 0.3)
   table <- cbind(table, data.frame(
-    n = 100, estimate = 1, std.error = 0.5, statistic = 4, df = 1, df2 = 98, p.value = 10^-log10p, log10p = log10p, h2 = 0.5, logLik = -10, status = status, stringsAsFactors = FALSE
+    n = 100, estimate = 1, std.error = 0.5, statistic = 4, df = 1, df2 = 98, p.value = 10^-log10p, log10p = log10p, h2 = 0.5, logLik = -10, status = status,
+    stringsAsFactors = FALSE
   ))
-  fastlmm:::with_about(table, list(test = "wald", refit = "none", formula = y ~ 1, candidates = if (is.null(chr)) table$term, keep = "all", asked = length(log10p), rows = 100, whole = nrow(table)))
+  fastlmm:::with_about(
+    table,
+    list(
+      test = "wald", refit = "none", formula = y ~ 1, candidates = if (is.null(chr)) table$term, keep = "all", asked = length(log10p), rows = 100,
+      whole = nrow(table)
+    )
+  )
 }
 as_log10p <- function(chi) -pchisq(chi, 1, lower.tail = FALSE, log.p = TRUE) / log(10)
 
@@ -75,7 +82,10 @@ test_that("thresholds are those of their definitions", {
   expect_equal(heights(c("genome", "sugg"))$y, c(-log10(5e-8), 5))
   expect_equal(heights(c(mine = 1e-3, 0.01)), data.frame(label = c("mine", "p = 0.01"), y = c(3, 2), named = c(TRUE, FALSE)))
   permuted <- structure(list(maximum = 1:100 / 10, df2 = 98, candidates = 303), class = "fastlmm_permute")
-  expect_equal(heights(list(permuted, own = "bonf"))[c("label", "y")], data.frame(label = c("permutation", "own"), y = c(quantile(permuted, 0.95)$log10p, -log10(0.05 / 303))))
+  expect_equal(
+    heights(list(permuted, own = "bonf"))[c("label", "y")],
+    data.frame(label = c("permutation", "own"), y = c(quantile(permuted, 0.95)$log10p, -log10(0.05 / 303)))
+  )
   none <- table_scan(-log10(seq(0.1, 1, length.out = 50)))
   expect_identical(fastlmm:::scan_lines("fdr", none, 0.95)$y, NA_real_)
   for (bad in list(0, 2, NA, "a", list(), mean, list(mean), NaN)) expect_error(heights(bad), class = "fastlmm_error_scan")

@@ -13,7 +13,10 @@ plink_world <- function() {
     data$y <- data$Y[, 1]
     stem <- tempfile()
     # as files have it: chromosomes in any order, a variant without a place
-    map <- data.frame(chr = rep(c("2", "10", "X", "0"), c(4, 4, 3, 1)), pos = c(500, 600, 800, 900, 1:4 * 100, 1:3 * 10, 0), allele = rep(c("T", "A"), 6), other = rep(c("C", "0"), c(11, 1)))
+    map <- data.frame(
+      chr = rep(c("2", "10", "X", "0"), c(4, 4, 3, 1)), pos = c(500, 600, 800, 900, 1:4 * 100, 1:3 * 10, 0), allele = rep(c("T", "A"), 6),
+      other = rep(c("C", "0"), c(11, 1))
+    )
     write_bed(stem, G, map)
     K <- tcrossprod(matrix(rnorm(n * 40), n, dimnames = list(ids, NULL))) / 40
     fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K))
@@ -49,7 +52,10 @@ test_that("chromosome, position, alleles and frequency are columns, of every kin
   plain <- quiet_scan(world$fit, world$G)
   expect_false(any(places %in% names(plain)))
   expect_equal(as.data.frame(scan)[setdiff(names(scan), places)], as.data.frame(plain))
-  groups <- quiet_scan(world$fit, world$bed, groups = rep(c("p", "q"), 6), kernels = list(p = world$fit$random[[1]]$kernel, q = diag(61)[, ] |> structure(dimnames = list(rownames(world$G), rownames(world$G)))))
+  groups <- quiet_scan(
+    world$fit, world$bed, groups = rep(c("p", "q"), 6),
+    kernels = list(p = world$fit$random[[1]]$kernel, q = diag(61)[, ] |> structure(dimnames = list(rownames(world$G), rownames(world$G))))
+  )
   expect_equal(groups[places], scan[places], ignore_attr = TRUE)
   crossed <- quiet_scan(world$fit, world$bed, interaction = ~x, data = world$data)
   expect_equal(crossed[places], scan[places], ignore_attr = TRUE)

@@ -10,7 +10,10 @@ written_world <- function() {
     G[, 6] <- 1
     data <- data.frame(id = ids, y = rnorm(n) + G[, 2])
     K <- tcrossprod(matrix(rnorm(n * 40), n, dimnames = list(ids, NULL))) / 40
-    map <- data.frame(chr = c("1", "1", "2", "22", "X", "X", "Y", "MT", NA), pos = c(123456789, 2:8 * 1e5, NA), effect_allele = rep(c("T", "F", "NA"), 3), other_allele = "C", row.names = colnames(G))
+    map <- data.frame(
+      chr = c("1", "1", "2", "22", "X", "X", "Y", "MT", NA), pos = c(123456789, 2:8 * 1e5, NA), effect_allele = rep(c("T", "F", "NA"), 3), other_allele = "C",
+      row.names = colnames(G)
+    )
     fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K))
     list(fit = fit, G = G, map = map, scan = suppressMessages(fastlmm_scan(fit, G, map = map)))
   })
@@ -28,7 +31,9 @@ test_that("GWAS-SSF has its columns in their order, and the numbers of the scan"
   scan <- w$scan[w$scan$status == "ok" & !is.na(w$scan$chr), ]
   expect_message(write_scan(w$scan, tempfile(), "gwas-ssf"), "not tested or without a chromosome and position: 2 tests", class = "fastlmm_message_not_written")
   read <- written(w$scan, "gwas-ssf")
-  expect_identical(names(read)[1:8], c("chromosome", "base_pair_location", "effect_allele", "other_allele", "beta", "standard_error", "effect_allele_frequency", "p_value"))
+  expect_identical(
+    names(read)[1:8], c("chromosome", "base_pair_location", "effect_allele", "other_allele", "beta", "standard_error", "effect_allele_frequency", "p_value")
+  )
   expect_identical(read$chromosome, c("1", "1", "2", "22", "23", "24", "25"))
   expect_identical(read$base_pair_location[1], "123456789")
   expect_identical(read$effect_allele, scan$effect_allele)

@@ -151,7 +151,9 @@ test_that("a constant column of a set is left out as a collinear one, and the ot
     for (refit in c("none", "delta")) {
       for (test in c("wald", "lrt")) {
         found <- fastlmm_scan(fit, world$G, sets = with_mono, refit = refit, test = test)
-        expect_equal(as.data.frame(found)[1:3, plain], as.data.frame(fastlmm_scan(fit, world$G, sets = without, refit = refit, test = test))[plain], tolerance = 1e-6)
+        expect_equal(
+          as.data.frame(found)[1:3, plain], as.data.frame(fastlmm_scan(fit, world$G, sets = without, refit = refit, test = test))[plain], tolerance = 1e-6
+        )
         expect_identical(found$status[4:5], c("constant", "constant"))
       }
     }
@@ -320,7 +322,10 @@ test_that("a matrix that is used where it lies gives what one that is read gives
   turned <- G[rev(seq_len(nrow(G))), ]
   source <- function(x) fastlmm:::candidate_source(x, fit)
   expect_true(!is.null(source(G)$whole) && is.null(source(turned)$whole))
-  for (arguments in list(list(), list(refit = "delta"), list(na = "omit"), list(sets = list(a = c(9, 2), b = "m4", c = c("m11", "m7"))), list(block_size = 5, refit = "hybrid", threshold = 0.3))) {
+  for (arguments in list(
+    list(), list(refit = "delta"), list(na = "omit"), list(sets = list(a = c(9, 2), b = "m4", c = c("m11", "m7"))),
+    list(block_size = 5, refit = "hybrid", threshold = 0.3)
+  )) {
     scan <- function(x) do.call(fastlmm_scan, c(list(fit, x), arguments))
     expect_equal(quietly(scan(G)), quietly(scan(turned)), tolerance = 1e-10)
   }

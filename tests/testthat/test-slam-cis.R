@@ -2,7 +2,9 @@
 
 cis_data <- function(n = 60) {
   set.seed(4)
-  data <- data.frame(id = paste0("i", rep(1:20, length.out = n)), x = rnorm(n), snp1 = rbinom(n, 2, 0.4), snp2 = rbinom(n, 2, 0.3), kind = sample(c("a", "b", "c"), n, TRUE))
+  data <- data.frame(
+    id = paste0("i", rep(1:20, length.out = n)), x = rnorm(n), snp1 = rbinom(n, 2, 0.4), snp2 = rbinom(n, 2, 0.3), kind = sample(c("a", "b", "c"), n, TRUE)
+  )
   data$block <- paste0("b", rep(1:6, length.out = n))
   factor <- rnorm(20)[rep(1:20, length.out = n)] + rnorm(n, sd = 0.3)
   data$Y <- outer(factor, c(1, 0.8, -0.6)) + data$x + matrix(rnorm(3 * n, sd = 0.5), n)
@@ -12,7 +14,9 @@ cis_data <- function(n = 60) {
   data
 }
 
-cis_fit <- function(data = cis_data(), formula = Y ~ x + (1 | id), cis = list(gene1 = ~snp1, gene3 = ~ snp1 + snp2), n_factors = 1, chains = 2, iter = 300, seed = 1, ...) {
+cis_fit <- function(
+  data = cis_data(), formula = Y ~ x + (1 | id), cis = list(gene1 = ~snp1, gene3 = ~ snp1 + snp2), n_factors = 1, chains = 2, iter = 300, seed = 1, ...
+) {
   quiet_slam(formula, data, cis = cis, n_factors = n_factors, chains = chains, iter = iter, seed = seed, ...)
 }
 
@@ -130,7 +134,9 @@ test_that("chains go on, here and in a directory, with the same draws", {
   expect_identical(restore(dir)$draws, first$draws)
   expect_identical(cis_effects(restore(dir)), cis_effects(first))
   expect_error(run(list(gene1 = ~snp2), 120), class = "fastlmm_error_checkpoint")
-  expect_identical(cis_fit(data, iter = 60, control = fastlmm_control(threads = 2))$draws, cis_fit(data, iter = 60, control = fastlmm_control(threads = 1))$draws)
+  expect_identical(
+    cis_fit(data, iter = 60, control = fastlmm_control(threads = 2))$draws, cis_fit(data, iter = 60, control = fastlmm_control(threads = 1))$draws
+  )
 })
 
 test_that("effects on values behind a family", {

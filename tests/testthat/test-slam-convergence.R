@@ -15,7 +15,10 @@ test_that("a summary has each of h2, G, R, rg and B, as posterior judges them", 
   table <- summary(fit, level = 0.9)$table
   expect_named(table, c("variable", "mean", "sd", "low", "high", "rhat", "ess_bulk", "ess_tail"))
   expect_equal(c(table(sub("\\[.*", "", table$variable)))[c("h2", "G", "R", "rg", "B")], c(h2 = 4, G = 10, R = 10, rg = 6, B = 4))
-  draws <- list(`h2[t2]` = h2(fit, draws = TRUE)[2, ], `G[t1,t3]` = G(fit, draws = TRUE)[1, 3, ], `R[t4]` = R(fit, draws = TRUE)[4, 4, ], `rg[t2,t3]` = rg(fit, draws = TRUE)[2, 3, ], `B[(Intercept),t1]` = fixef(fit, draws = TRUE)[1, 1, ])
+  draws <- list(
+    `h2[t2]` = h2(fit, draws = TRUE)[2, ], `G[t1,t3]` = G(fit, draws = TRUE)[1, 3, ], `R[t4]` = R(fit, draws = TRUE)[4, 4, ],
+    `rg[t2,t3]` = rg(fit, draws = TRUE)[2, 3, ], `B[(Intercept),t1]` = fixef(fit, draws = TRUE)[1, 1, ]
+  )
   for (name in names(draws)) {
     x <- matrix(draws[[name]], ncol = 3)
     expected <- c(mean(x), sd(x), quantile(x, c(0.05, 0.95)), posterior::rhat(x), posterior::ess_bulk(x), posterior::ess_tail(x))

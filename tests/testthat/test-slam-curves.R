@@ -64,7 +64,10 @@ test_that("coefficients, curves and noise are those that made the points", {
   expect_gt((B %*% G(fit) %*% t(B))[2, 2], 0)
   # predictions are those of the coefficients, at times
   new <- data.frame(family = c("f01", "new"), x = 0:1)
-  expect_equal(unname(predict(fit, new, times = times, allow.new.levels = TRUE)[, , 1]), unname(predict(fit, new, allow.new.levels = TRUE, type = "link") %*% t(B)), tolerance = 1e-8)
+  expect_equal(
+    unname(predict(fit, new, times = times, allow.new.levels = TRUE)[, , 1]), unname(predict(fit, new, allow.new.levels = TRUE, type = "link") %*% t(B)),
+    tolerance = 1e-8
+  )
   sure <- predict(fit, new, times = times, allow.new.levels = TRUE, interval = "confidence")
   point <- predict(fit, new, times = times, allow.new.levels = TRUE, interval = "prediction")
   expect_equal(dim(point), c(2L, 3L, 1L, 3L))
@@ -195,7 +198,10 @@ test_that("points, ids and times that do not fit are told", {
   bad("several columns.*a", slam_curves(y ~ time, id, w$long, basis = function(t) cbind(a = 1, a = t)))
   bad("several columns.*b2", slam_curves(y ~ time, id, w$long, basis = function(t) cbind(b2 = 1, 0 + t)))
   expect_equal(colnames(slam_curves(y ~ time, id, w$long, basis = function(t) cbind(1, t))), c("y.b1", "y.t"))
-  expect_equal(colnames(slam_curves(y ~ time, id, w$long, basis = matrix(c(1 + 0 * w$long$time, w$long$time), ncol = 2, dimnames = list(NULL, c("a", NA))))), c("y.a", "y.b2"))
+  expect_equal(
+    colnames(slam_curves(y ~ time, id, w$long, basis = matrix(c(1 + 0 * w$long$time, w$long$time), ncol = 2, dimnames = list(NULL, c("a", NA))))),
+    c("y.a", "y.b2")
+  )
   bad("several series need names", slam_curves(cbind(y, y + 1) ~ time, id, w$long))
   bad("df", curve_bspline(df = 2))
   bad("differences", curve_bspline(differences = 3))

@@ -62,7 +62,10 @@ test_that("draws are the same to the bit whatever R's BLAS does", {
     big <- matrix(sin(seq_len(90000)), 300)
     product <- serialize(crossprod(big), NULL)
     quick <- function(formula, K = NULL, ...) {
-      slamglmm_fit(formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE, control = fastlmm_control(verbose = FALSE), ...)$draws
+      slamglmm_fit(
+        formula, world$data, K, factors = ~ x, n_factors = 2, chains = 1, iter = 12, warmup = 2, seed = 3, progress = FALSE,
+        control = fastlmm_control(verbose = FALSE), ...
+      )$draws
     }
     draws <- list(quick(Y ~ x + (1 | id), world$K), quick(Y ~ x + (1 | herd)), quick(Y ~ x + (0 + slope | id), kernel_lowrank(world$W)))
     world$data$Y[c(2, 9, 30), 1] <- NA
@@ -78,7 +81,9 @@ test_that("draws are the same to the bit whatever R's BLAS does", {
   }
   settings <- list(c("OPENBLAS_NUM_THREADS=1", "OPENBLAS_CORETYPE=Haswell"), c("OPENBLAS_NUM_THREADS=2", "OPENBLAS_CORETYPE=Nehalem"))
   # OpenBLAS does not ask whether the machine has the instructions
-  if (file.exists("/proc/cpuinfo") && any(grepl("avx512bw", readLines("/proc/cpuinfo")))) settings <- c(settings, list(c("OPENBLAS_NUM_THREADS=1", "OPENBLAS_CORETYPE=SkylakeX")))
+  if (file.exists("/proc/cpuinfo") && any(grepl("avx512bw", readLines("/proc/cpuinfo")))) settings <- c(
+    settings, list(c("OPENBLAS_NUM_THREADS=1", "OPENBLAS_CORETYPE=SkylakeX"))
+  )
   found <- lapply(settings, run)
   # the settings do change what R computes
   expect_gt(length(unique(lapply(found, `[[`, "product"))), 1)
@@ -95,6 +100,11 @@ test_that("arguments of other packages are told what they are here, and kernels 
   told("num.lv: .* n_factors =", num.lv = 2)
   # what nobody has is told all names
   told("it takes formula", nobody = 2)
-  expect_error(slamglmm_fit(Y ~ 1 + (1 | id) + (1 | block), data, K = list(blok = diag(3))), "K = list\\(block = ...\\) and check", class = "fastlmm_error_unused_kernel")
-  expect_error(slamglmm_fit(Y ~ 1 + (1 | id), data, K = list(animal = diag(3))), "\"animal\"; the random terms of the formula are of \"id\"", class = "fastlmm_error_unused_kernel")
+  expect_error(
+    slamglmm_fit(Y ~ 1 + (1 | id) + (1 | block), data, K = list(blok = diag(3))), "K = list\\(block = ...\\) and check", class = "fastlmm_error_unused_kernel"
+  )
+  expect_error(
+    slamglmm_fit(Y ~ 1 + (1 | id), data, K = list(animal = diag(3))), "\"animal\"; the random terms of the formula are of \"id\"",
+    class = "fastlmm_error_unused_kernel"
+  )
 })

@@ -9,7 +9,10 @@ given_world <- function() {
   data$Y <- matrix(rnorm(18 * 3), 18, dimnames = list(NULL, c("a", "b", "c"))) + rnorm(3)[match(data$block, unique(data$block))] + data$sex
   new <- data.frame(id = ids[c(10, 11, 2)], block = c("b1", "b3", "b1"), sex = c(0, 1, 1))
   new$Y <- matrix(c(1, -1, 0.5, 2, NA, 1, NA, NA, NA), 3, dimnames = list(NULL, c("a", "b", "c")))
-  list(K = K, data = data, new = new, fit = quiet_slam(Y ~ sex + (1 | id) + (1 | block), data, K = list(id = K), n_factors = 2, chains = 1, iter = 23, warmup = 21, seed = 1))
+  list(
+    K = K, data = data, new = new,
+    fit = quiet_slam(Y ~ sex + (1 | id) + (1 | block), data, K = list(id = K), n_factors = 2, chains = 1, iter = 23, warmup = 21, seed = 1)
+  )
 }
 
 # Mean and covariance of the new responses under one draw, cells in columns

@@ -40,7 +40,9 @@ test_that("without factors there are none to keep, and advice is all that is nee
   for (verb in list(ranef, fitted, predict, posterior_cells, log_lik, function(fit) simulate(fit, seed = 1))) expect_identical(verb(bare), verb(whole))
   expect_identical(predict(keep_fit(n_factors = 0, keep = character())), predict(keep_fit(n_factors = 0)))
   # the advice is followed once
-  for (keep in list(character(), "cells", "factors")) expect_error(predict(keep_fit(cells = 9, keep = keep)), 'keep = c("factors", "cells")', fixed = TRUE, class = "fastlmm_error_not_kept")
+  for (keep in list(character(), "cells", "factors")) expect_error(
+    predict(keep_fit(cells = 9, keep = keep)), 'keep = c("factors", "cells")', fixed = TRUE, class = "fastlmm_error_not_kept"
+  )
   expect_error(predict(keep_fit(keep = character())), 'keep = "factors"', fixed = TRUE)
   expect_error(predict(keep_fit(n_factors = 0, cells = 9, keep = "factors")), 'keep = "cells"', fixed = TRUE)
 })

@@ -11,7 +11,9 @@ levels_world <- function() {
   data
 }
 
-levels_fit <- function(...) quiet_slam(slam_join(pain, sick, size) ~ x + (1 | id), levels_world(), family = list(pain = ordinal(), sick = binomial()), chains = 2, iter = 60, seed = 1, ...)
+levels_fit <- function(...) quiet_slam(
+  slam_join(pain, sick, size) ~ x + (1 | id), levels_world(), family = list(pain = ordinal(), sick = binomial()), chains = 2, iter = 60, seed = 1, ...
+)
 
 test_that("probabilities of each draw are integrals over its residual", {
   fit <- levels_fit()
@@ -28,7 +30,9 @@ test_that("probabilities of each draw are integrals over its residual", {
       density <- function(name, s) function(e) dnorm(e, eta[row, name, i], s)
       s <- sqrt(left["pain", "pain", i])
       cuts <- c(eta[row, "pain", i] - 12 * s, 0, cumsum(gaps[i, ]), eta[row, "pain", i] + 12 * s)
-      inside <- mapply(function(from, to) if (from < to) integrate(density("pain", s), from, to, rel.tol = 1e-10, abs.tol = 0)$value else 0, cuts[1:4], cuts[2:5])
+      inside <- mapply(
+        function(from, to) if (from < to) integrate(density("pain", s), from, to, rel.tol = 1e-10, abs.tol = 0)$value else 0, cuts[1:4], cuts[2:5]
+      )
       expect_equal(unname(all$pain[row, , i]), inside, tolerance = 1e-6)
       s <- sqrt(left["sick", "sick", i])
       success <- integrate(function(e) plogis(e) * density("sick", s)(e), eta[row, "sick", i] - 12 * s, eta[row, "sick", i] + 12 * s, rel.tol = 1e-10)$value
@@ -73,7 +77,9 @@ test_that("probits of two levels, missing covariates and several effects", {
   probit <- quiet_slam(sick ~ 1 + (1 | id), data, family = binomial("probit"), chains = 1, iter = 60, seed = 1)
   expect_equal(unname(predict(probit, type = "prob")$sick[, "1"]), unname(fitted(probit)[, 1]))
   data$group <- rep(c("a", "b", "c", "d"), 15)
-  several <- quiet_slam(cbind(sick, size) ~ 1 + (1 | id) + (1 | group), data, family = list(sick = binomial()), cis = list(sick = ~x), chains = 1, iter = 40, seed = 1)
+  several <- quiet_slam(
+    cbind(sick, size) ~ 1 + (1 | id) + (1 | group), data, family = list(sick = binomial()), cis = list(sick = ~x), chains = 1, iter = 40, seed = 1
+  )
   new <- data.frame(id = "i1", group = "b", x = c(0, NA))
   found <- predict(several, new, type = "prob", re.form = ~ (1 | id))
   expect_equal(found$sick[1, "1"], predict(several, new, re.form = ~ (1 | id))[1, "sick"])

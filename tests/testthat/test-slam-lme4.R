@@ -117,7 +117,9 @@ test_that("short chains, and draws that do not vary, are judged without a warnin
   expect_silent(draws <- posterior::as_draws(fit))
   expect_equal(posterior::nvariables(draws), 15)
   none <- shapes_fit(data)
-  none$draws <- lapply(none$draws, lapply, function(x) if (is.null(dim(x))) x else array(x[seq_len(prod(dim(x)[-length(dim(x))]))], c(dim(x)[-length(dim(x))], 1)))
+  none$draws <- lapply(
+    none$draws, lapply, function(x) if (is.null(dim(x))) x else array(x[seq_len(prod(dim(x)[-length(dim(x))]))], c(dim(x)[-length(dim(x))], 1))
+  )
   expect_silent(table <- summary(none)$table)
   expect_true(all(is.na(table$rhat)))
 })

@@ -105,7 +105,9 @@ test_that("shares of factors are parts of each response's variance", {
 
 test_that("short names have long ones", {
   fit <- loadings_fit()
-  pairs <- list(genetic_covariance = G, residual_covariance = R, phenotypic_covariance = P, genetic_correlation = rg, residual_correlation = re, heritability = h2)
+  pairs <- list(
+    genetic_covariance = G, residual_covariance = R, phenotypic_covariance = P, genetic_correlation = rg, residual_correlation = re, heritability = h2
+  )
   for (name in names(pairs)) {
     long <- getExportedValue("fastlmm", name)
     expect_identical(long(fit), pairs[[name]](fit))

@@ -3,7 +3,10 @@
 slow_density <- function(own, mean, variance, parameters) {
   one <- function(i) {
     f <- function(eta) {
-      at <- switch(own$family, poisson = dpois(own$y[i], exp(eta + own$known[i])), negative_binomial = dnbinom(own$y[i], size = parameters, mu = exp(eta + own$known[i])), binomial = dbinom(own$y[i], own$known[i], plogis(eta)))
+      at <- switch(
+        own$family, poisson = dpois(own$y[i], exp(eta + own$known[i])), negative_binomial = dnbinom(own$y[i], size = parameters, mu = exp(eta + own$known[i])),
+        binomial = dbinom(own$y[i], own$known[i], plogis(eta))
+      )
       at * dnorm(eta, mean[i], sqrt(variance))
     }
     log(integrate(f, mean[i] - 12 * sqrt(variance), mean[i] + 12 * sqrt(variance), rel.tol = 1e-10, subdivisions = 2000)$value)

@@ -11,7 +11,9 @@ offset_world <- function() {
   data
 }
 
-offset_fit <- function(formula, data = offset_world(), ...) quiet_slam(formula, data, family = list(a = poisson(), b = negative_binomial()), chains = 2, iter = 40, seed = 1, ...)
+offset_fit <- function(formula, data = offset_world(), ...) quiet_slam(
+  formula, data, family = list(a = poisson(), b = negative_binomial()), chains = 2, iter = 40, seed = 1, ...
+)
 
 test_that("a matrix of equal columns is the offset of the rows", {
   data <- offset_world()
@@ -22,7 +24,9 @@ test_that("a matrix of equal columns is the offset of the rows", {
   new <- data[c(3, 8, 9), ]
   expect_equal(predict(cells, new, type = "link"), predict(rows, new, type = "link"))
   expect_equal(predict(cells, new, interval = "prediction"), predict(rows, new, interval = "prediction"))
-  for (verb in list(fitted, residuals, posterior_cells, log_lik, function(fit) simulate(fit, 2, seed = 1), function(fit) pp_check(fit, 5, seed = 1))) expect_equal(verb(cells), verb(rows))
+  for (verb in list(
+    fitted, residuals, posterior_cells, log_lik, function(fit) simulate(fit, 2, seed = 1), function(fit) pp_check(fit, 5, seed = 1)
+  )) expect_equal(verb(cells), verb(rows))
   several <- lapply(c(Y ~ offset(one) + (1 | id) + (1 | x > 0), Y ~ offset(equal) + (1 | id) + (1 | x > 0)), offset_fit, data = data)
   expect_equal(predict(several[[2]], new), predict(several[[1]], new))
 })

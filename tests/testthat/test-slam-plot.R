@@ -20,7 +20,10 @@ test_that("heat maps fade what has an interval that holds 0", {
   picture <- fastlmm:::correlation_picture(fit, NULL, 0.9)
   table <- rg(fit, level = 0.9)
   for (i in seq_len(nrow(table))) {
-    expect_identical(picture$faded[match(table$response1[i], rownames(picture$values)), match(table$response2[i], colnames(picture$values))], table$low[i] <= 0 && table$high[i] >= 0)
+    expect_identical(
+      picture$faded[match(table$response1[i], rownames(picture$values)), match(table$response2[i], colnames(picture$values))],
+      table$low[i] <= 0 && table$high[i] >= 0
+    )
   }
   expect_false(any(diag(picture$faded)))
   expect_equal(picture$values[letters[1:6], letters[1:6]], rg(fit), tolerance = 1e-12)
@@ -59,7 +62,10 @@ test_that("labels fit their room: smaller, without what all share, cut, and fewe
 })
 
 test_that("every picture is drawn, of few and of many responses, by both systems, and leaves par() as it was", {
-  fits <- list(plot_fit(), plot_fit(sprintf("A rather long name of a response that goes on and on, number %d", 1:6)), plot_fit(c("a", strrep("b", 70), strrep("c", 50), "d", "e", "f")))
+  fits <- list(
+    plot_fit(), plot_fit(sprintf("A rather long name of a response that goes on and on, number %d", 1:6)),
+    plot_fit(c("a", strrep("b", 70), strrep("c", 50), "d", "e", "f"))
+  )
   on_page({
     before <- par(no.readonly = TRUE)
     for (fit in fits) {

@@ -26,7 +26,10 @@ test_that("genetic and residual correlations of opposite signs are found by the 
   within(rg(fit, draws = TRUE)[1, 2, ], 0.7)
   within(re(fit, draws = TRUE)[1, 2, ], -0.7)
   # one factor cannot, and says so
-  expect_message(one <- slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = 1, chains = 1, iter = 200, seed = 1, progress = FALSE), "sign", class = "fastlmm_message_n_factors")
+  expect_message(
+    one <- slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = 1, chains = 1, iter = 200, seed = 1, progress = FALSE), "sign",
+    class = "fastlmm_message_n_factors"
+  )
   expect_true(all(rg(one, draws = TRUE)[1, 2, ] * re(one, draws = TRUE)[1, 2, ] >= 0))
 })
 
@@ -56,14 +59,18 @@ prior_data <- function() {
   data.frame(line = line, Y = I(matrix(rnorm(120), 60, dimnames = list(NULL, c("a", "b")))))
 }
 
-fit_prior <- function(prior, ...) suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), prior_data(), chains = 1, iter = 60, seed = 1, progress = FALSE, prior = prior, ...))
+fit_prior <- function(prior, ...) suppressMessages(
+  slamglmm_fit(Y ~ 1 + (1 | line), prior_data(), chains = 1, iter = 60, seed = 1, progress = FALSE, prior = prior, ...)
+)
 
 test_that("a prior may be of each response, in any order of the names", {
   one <- fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, b = 0.4), nu = 3)))
   expect_equal(one$numbers$residual, c(1.5, 0.15, 1.5, 0.6))
   other <- fit_prior(slam_prior(residual = inverse_wishart(V = c(b = 0.4, a = 0.1), nu = 3)))
   expect_identical(one$draws, other$draws)
-  expect_error(fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "there is no \"c\", and it lacks \"b\"", class = "fastlmm_error_prior")
+  expect_error(
+    fit_prior(slam_prior(residual = inverse_wishart(V = c(a = 0.1, c = 0.4), nu = 3))), "there is no \"c\", and it lacks \"b\"", class = "fastlmm_error_prior"
+  )
   expect_error(inverse_wishart(V = c(0.1, 0.4), nu = 3), class = "fastlmm_error_prior")
 })
 
@@ -71,7 +78,12 @@ test_that("variances that are known stay, and the proportions know them", {
   known <- fit_prior(slam_prior(residual = fixed_variance(c(a = 0.7, b = 2))), n_factors = 0)
   expect_equal(unique(as.vector(known$draws[[1]]$sigma2)), c(0.7, 2))
   # without factors the posterior of a proportion is known: its weights, integrated over a flat mean
-  long <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), prior_data(), n_factors = 0, chains = 2, iter = 6000, warmup = 100, grid = 5, seed = 1, progress = FALSE, prior = slam_prior(residual = fixed_variance(0.7))))
+  long <- suppressMessages(
+    slamglmm_fit(
+      Y ~ 1 + (1 | line), prior_data(), n_factors = 0, chains = 2, iter = 6000, warmup = 100, grid = 5, seed = 1, progress = FALSE,
+      prior = slam_prior(residual = fixed_variance(0.7))
+    )
+  )
   y <- long$data$y[, 1]
   one <- long$data$x[, 1]
   log <- vapply((0:4) / 5, function(h) {
@@ -128,7 +140,10 @@ test_that("a prior of MCMCglmm is taken over, in units of the responses", {
   tied <- list(R = list(V = matrix(c(1, 0.5, 0.5, 1), 2), nu = 0.002), G = list(G1 = list(V = 3, nu = 3, alpha.mu = 0)), B = list(mu = 0))
   expect_message(odd <- fastlmm:::as_slam_prior(tied, c(a = 1, b = 1), 1), "covariances in V.*alpha.mu of G.*B.*improper", class = "fastlmm_message_prior")
   expect_equal(attr(odd$h2, "beta"), c(1.5, 0.5))
-  for (bad in list(list(R = 1, G = 1), list(R = list(V = 1, nu = 1), G = list(1, 2)), list(R = list(V = diag(3), nu = 1), G = list(V = 1, nu = 1)), list(R = list(V = 1, nu = 1)))) {
+  for (bad in list(
+    list(R = 1, G = 1), list(R = list(V = 1, nu = 1), G = list(1, 2)), list(R = list(V = diag(3), nu = 1), G = list(V = 1, nu = 1)),
+    list(R = list(V = 1, nu = 1))
+  )) {
     expect_error(fit_prior(bad), class = "fastlmm_error_prior")
   }
 })
@@ -140,14 +155,18 @@ test_that("points of the grid may be given, weighted by their width", {
   expect_equal(fit$numbers$h, points)
   expect_equal(fit$numbers$traits, diff(c(0, (points[-1] + points[-12]) / 2, 1)))
   expect_equal(fit_prior(slam_prior(), grid = (0:9) / 10)$draws, fit_prior(slam_prior(), grid = 10)$draws)
-  for (bad in list(c(0, 0.5, 1), c(0.5, 0.2), c(0, NA), c("a", "b"), c(-0.1, 0.2))) expect_error(fit_prior(slam_prior(), grid = bad), class = "fastlmm_error_plan")
+  for (bad in list(c(0, 0.5, 1), c(0.5, 0.2), c(0, NA), c("a", "b"), c(-0.1, 0.2))) expect_error(
+    fit_prior(slam_prior(), grid = bad), class = "fastlmm_error_plan"
+  )
   # a response that is nearly all random effect: the coarse grid ends at .95
   set.seed(3)
   ids <- paste0("i", 1:60)
   K <- tcrossprod(matrix(rnorm(600), 60)) / 10 + diag(0.01, 60)
   dimnames(K) <- list(ids, ids)
   data <- data.frame(id = ids, Y = I(cbind(a = drop(t(chol(K)) %*% rnorm(60)))))
-  fine <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data, K, n_factors = 0, chains = 2, iter = 400, seed = 1, progress = FALSE, grid = c((0:19) / 20, 0.97, 0.98, 0.99, 0.995)))
+  fine <- suppressMessages(
+    slamglmm_fit(Y ~ 1 + (1 | id), data, K, n_factors = 0, chains = 2, iter = 400, seed = 1, progress = FALSE, grid = c((0:19) / 20, 0.97, 0.98, 0.99, 0.995))
+  )
   expect_gt(mean(h2(fine, draws = TRUE)), 0.96)
 })
 
@@ -178,14 +197,21 @@ test_that("factors change between genetic and residual, also where missing cells
   # no way through the middle: given F a factor stays at its end
   ends <- slam_prior(h2_factors = function(h) 0 + (h == 0 | h == max(h)))
   changes <- function(missing) {
-    fit <- suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = 3, prior = ends, missing = missing, chains = 2, iter = 1000, seed = 1, progress = FALSE))
+    fit <- suppressMessages(
+      slamglmm_fit(Y ~ 1 + (1 | line), data, n_factors = 3, prior = ends, missing = missing, chains = 2, iter = 1000, seed = 1, progress = FALSE)
+    )
     vapply(fit$draws, function(d) sum(abs(diff(t(d$factors_h))) > 0), 0)
   }
   for (missing in c("impute", "integrate")) expect_true(all(changes(missing) > 10), info = missing)
 })
 
 test_that("without coefficients and factors the posterior is that of the closed form", {
-  fit <- suppressMessages(slamglmm_fit(Y ~ 0 + (1 | line), prior_data(), n_factors = 0, chains = 2, iter = 6000, warmup = 100, grid = 5, seed = 1, progress = FALSE, prior = slam_prior(residual = inverse_gamma(3, 2))))
+  fit <- suppressMessages(
+    slamglmm_fit(
+      Y ~ 0 + (1 | line), prior_data(), n_factors = 0, chains = 2, iter = 6000, warmup = 100, grid = 5, seed = 1, progress = FALSE,
+      prior = slam_prior(residual = inverse_gamma(3, 2))
+    )
+  )
   y <- fit$data$y[, 2]
   square <- function(h) sum(y^2 / (h * fit$basis$s + 1 - h))
   h <- (0:4) / 5

@@ -22,7 +22,10 @@ test_that("rows of responses keep what is behind them", {
   expect_equal(as.matrix(whole), plain_response(whole))
   data$P <- whole
   expect_equal(response_blocks(data[data$x > 0, ]$P)[[1]]$rows$M, data$M[data$x > 0, ])
-  expect_equal(quiet_slam(P ~ x + (1 | id), data, chains = 1, iter = 20, seed = 1)$draws, quiet_slam(slam_probes(M, map) ~ x + (1 | id), data, chains = 1, iter = 20, seed = 1)$draws)
+  expect_equal(
+    quiet_slam(P ~ x + (1 | id), data, chains = 1, iter = 20, seed = 1)$draws,
+    quiet_slam(slam_probes(M, map) ~ x + (1 | id), data, chains = 1, iter = 20, seed = 1)$draws
+  )
   expect_output(print(whole), "probes (2)", fixed = TRUE)
   expect_error(log(whole), class = "fastlmm_error_response")
   expect_error(whole + 1, class = "fastlmm_error_response")
@@ -37,7 +40,10 @@ test_that("blocks stand side by side, each with its link", {
   formula <- slam_join(slam_probes(M, map), Y, count, weighted) ~ x + (1 | id)
   fit <- quiet_slam(formula, data, family = list(count = poisson()), chains = 1, iter = 40, seed = 1)
   expect_equal(colnames(fit$Y), c("g", "h", "u", "v", "count", "s", "t"))
-  expect_equal(vapply(fit$links, function(own) if (is.null(own)) "" else own$family, ""), c(g = "probes", h = "probes", u = "", v = "", count = "poisson", s = "weights", t = "weights"))
+  expect_equal(
+    vapply(fit$links, function(own) if (is.null(own)) "" else own$family, ""),
+    c(g = "probes", h = "probes", u = "", v = "", count = "poisson", s = "weights", t = "weights")
+  )
   expect_equal(unname(fit$links$t$known), W[, 2])
   expect_output(print(fit), "probes (2), gaussian (2), poisson (1), gaussian with weights (2)", fixed = TRUE)
   # the draws are those of the same data in one matrix with weights
@@ -45,7 +51,10 @@ test_that("blocks stand side by side, each with its link", {
   alone <- quiet_slam(weighted ~ x + (1 | id), data, chains = 1, iter = 30, seed = 1)
   as_before <- quiet_slam(S ~ x + (1 | id), transform(data, S = I(plain_response(weighted))), weights = W, chains = 1, iter = 30, seed = 1)
   expect_equal(unname(alone$draws[[1]]$theta), unname(as_before$draws[[1]]$theta))
-  expect_equal(unname(quiet_slam(slam_join(Y) ~ x + (1 | id), data, chains = 1, iter = 30, seed = 1)$draws[[1]]$theta), unname(quiet_slam(Y ~ x + (1 | id), data, chains = 1, iter = 30, seed = 1)$draws[[1]]$theta))
+  expect_equal(
+    unname(quiet_slam(slam_join(Y) ~ x + (1 | id), data, chains = 1, iter = 30, seed = 1)$draws[[1]]$theta),
+    unname(quiet_slam(Y ~ x + (1 | id), data, chains = 1, iter = 30, seed = 1)$draws[[1]]$theta)
+  )
 })
 
 test_that("blocks that do not fit are told by name", {

@@ -6,7 +6,10 @@ scores_fit <- function(...) {
   factor <- rnorm(25)[rep(1:25, each = 3)] + 0.5 * rnorm(75)
   data$Y <- outer(factor, c(2, -1.5, 1, 0)) + 0.5 * matrix(rnorm(300), 75) + data$x
   colnames(data$Y) <- c("a", "b", "c", "d")
-  list(fit = suppressMessages(slamglmm_fit(Y ~ x + (1 | line), data, n_factors = 2, chains = 2, iter = 220, warmup = 100, seed = 1, progress = FALSE, ...)), factor = factor)
+  list(
+    fit = suppressMessages(slamglmm_fit(Y ~ x + (1 | line), data, n_factors = 2, chains = 2, iter = 220, warmup = 100, seed = 1, progress = FALSE, ...)),
+    factor = factor
+  )
 }
 
 test_that("scores are the factors of the rows, with the signs and order of the loadings", {

@@ -1,4 +1,5 @@
-# Several random effects of slamglmm_fit(). The sampler is tested in Rust (Geweke, closed form, planted bugs); here: the grid and its priors, and what the draws say, against V written out.
+# Several random effects of slamglmm_fit(). The sampler is tested in Rust (Geweke, closed form, planted bugs); here: the grid and its priors, and what the draws
+# say, against V written out.
 
 several_world <- function(n = 24, p = 3, seed = 1) {
   set.seed(seed)
@@ -89,7 +90,9 @@ test_that("a prior of MCMCglmm has a part for each effect", {
   alike <- fastlmm:::as_slam_prior(list(R = part(1), G = list(part(1), part(1))), c(a = 1, b = 1, c = 1), c(id = 1, block = 1))
   grid <- fastlmm:::several_grid(20, c("id", "block"), 10)
   expect_equal(fastlmm:::several_weights(alike$h2, grid, "h2"), fastlmm:::several_weights(dirichlet_prior(1), grid, "h2"))
-  for (count in c(1, 3)) expect_error(several_fit(world, prior = list(R = part(1), G = rep(list(part(1)), count))), "2 random effects.*id.*block", class = "fastlmm_error_prior")
+  for (count in c(1, 3)) expect_error(
+    several_fit(world, prior = list(R = part(1), G = rep(list(part(1)), count))), "2 random effects.*id.*block", class = "fastlmm_error_prior"
+  )
 })
 
 test_that("each effect and the residual may have a concentration of its own", {
@@ -104,7 +107,9 @@ test_that("each effect and the residual may have a concentration of its own", {
   expect_equal(w, weights(dirichlet_prior(c(id = 4, block = 1, residual = 2))))
   expect_equal(weights(dirichlet_prior(c(id = 3, block = 3, residual = 3))), weights(dirichlet_prior(3)))
   expect_error(weights(dirichlet_prior(c(id = 1, blok = 1, residual = 1))), "there is no \"blok\", and it lacks \"block\"", class = "fastlmm_error_prior")
-  for (bad in list(c(id = 1, block = 1), c(1, 2), c(id = -1, residual = 1), c(id = 1, id = 2, residual = 1), c(id = 2))) expect_error(dirichlet_prior(bad), "residual", class = "fastlmm_error_prior")
+  for (bad in list(
+    c(id = 1, block = 1), c(1, 2), c(id = -1, residual = 1), c(id = 1, id = 2, residual = 1), c(id = 2)
+  )) expect_error(dirichlet_prior(bad), "residual", class = "fastlmm_error_prior")
   expect_output(print(slam_prior(h2 = dirichlet_prior(c(id = 2, block = 1, residual = 1)))), "id 2, block 1, residual 1")
   # of one effect a beta distribution
   expect_equal(dirichlet_prior(c(residual = 2, id = 4))((0:9) / 10), beta_prior(4, 2)((0:9) / 10))
@@ -131,7 +136,9 @@ test_that("a prior of MCMCglmm has an element for each effect, by name or in ord
   expect_error(of(list(id = G$id, blok = G$block)), "it lacks \"block\"", class = "fastlmm_error_prior")
   world <- several_world(p = 2)
   fit <- several_fit(world, prior = list(R = list(V = 1, nu = 5), G = G), chains = 1, iter = 21)
-  expect_equal(fit$numbers, several_fit(world, prior = of(G, fit$basis$mean_diag) |> replace("residual", list(fit$prior$residual)), chains = 1, iter = 21)$numbers)
+  expect_equal(
+    fit$numbers, several_fit(world, prior = of(G, fit$basis$mean_diag) |> replace("residual", list(fit$prior$residual)), chains = 1, iter = 21)$numbers
+  )
   expect_gt(sum(fit$numbers$traits * fit$numbers$proportions[, "block"]), 0.3)
 })
 
@@ -151,7 +158,9 @@ test_that("covariances are those of the draws, effect by effect", {
   sd <- fit$scale$sd
   Lambda <- t(chain$theta[3:4, , d]) * sd
   proportion <- function(effect, point) fit$numbers$proportions[point + 1, effect]
-  of <- function(effect) Lambda %*% diag(proportion(effect, chain$factors_point[, d])) %*% t(Lambda) + diag(proportion(effect, chain$point[, d]) * chain$sigma2[, d] * sd^2)
+  of <- function(effect) Lambda %*% diag(proportion(effect, chain$factors_point[, d])) %*% t(Lambda) + diag(
+    proportion(effect, chain$point[, d]) * chain$sigma2[, d] * sd^2
+  )
   unit <- c(id = mean(diag(world$K$id)[match(world$data$id, rownames(world$K$id))]), block = 1)
   at <- 20 + d
   for (effect in c("id", "block")) {
@@ -343,7 +352,9 @@ test_that("factors have the effects that their formula names", {
 test_that("mixes of kernels, slopes and low rank are effects, too", {
   world <- several_world()
   ids <- rownames(world$K$id)
-  mix <- quiet_slam(Y ~ sex + (1 | id), world$data, list(id = kernel_mix(A = world$K$id, own = NULL)), n_factors = 1, chains = 1, iter = 30, warmup = 20, seed = 1)
+  mix <- quiet_slam(
+    Y ~ sex + (1 | id), world$data, list(id = kernel_mix(A = world$K$id, own = NULL)), n_factors = 1, chains = 1, iter = 30, warmup = 20, seed = 1
+  )
   expect_equal(names(ranef(mix)), c("id.A", "id.own"))
   slope <- several_fit(world, Y ~ sex + (1 + age || id))
   expect_equal(dim(ranef(slope)[[2]]), c(12, 3))
@@ -352,7 +363,9 @@ test_that("mixes of kernels, slopes and low rank are effects, too", {
   low <- world
   low$K$id <- kernel_lowrank(W)
   A <- matrix(rnorm(24 * 3), 24)
-  expect_equal(fastlmm:::power_of_v(several_fit(low), A, c(8, 90, 219), "inverse"), fastlmm:::power_of_v(several_fit(world), A, c(8, 90, 219), "inverse"), tolerance = 1e-6)
+  expect_equal(
+    fastlmm:::power_of_v(several_fit(low), A, c(8, 90, 219), "inverse"), fastlmm:::power_of_v(several_fit(world), A, c(8, 90, 219), "inverse"), tolerance = 1e-6
+  )
 })
 
 test_that("effects that cannot be told apart are named", {
@@ -419,7 +432,9 @@ test_that("draws that were changed are refused", {
   shorter <- function(x) x[seq_len(length(x) - 1)]
   for (name in c("theta", "factors", "factors_b", "factors_point", "point")) expect_error(ranef(changed(name, shorter)), name, class = "fastlmm_error_shape")
   expect_error(ranef(changed("cells", function(x) 1)), "cells", class = "fastlmm_error_shape")
-  for (bad in c(220, -1, NaN)) for (name in c("point", "factors_point")) expect_error(ranef(changed(name, function(x) replace(x, 1, bad))), "points", class = "fastlmm_error")
+  for (bad in c(220, -1, NaN)) for (name in c("point", "factors_point")) expect_error(
+    ranef(changed(name, function(x) replace(x, 1, bad))), "points", class = "fastlmm_error"
+  )
 })
 
 test_that("the memory of a grid counts its rays", {
@@ -456,7 +471,10 @@ test_that("pictures are of each effect", {
     expect_equal(pictures[[i]]$values[letters[1:3], letters[1:3]], rg(fit, effect), tolerance = 1e-12)
     expect_identical(rownames(pictures[[i]]$values), rownames(pictures[[1]]$values))
     table <- rg(fit, effect, level = 0.9)
-    expect_identical(pictures[[i]]$faded[cbind(match(table$response1, rownames(pictures[[i]]$values)), match(table$response2, rownames(pictures[[i]]$values)))], table$low <= 0 & table$high >= 0)
+    expect_identical(
+      pictures[[i]]$faded[cbind(match(table$response1, rownames(pictures[[i]]$values)), match(table$response2, rownames(pictures[[i]]$values)))],
+      table$low <= 0 & table$high >= 0
+    )
   }
   expect_equal(fastlmm:::correlation_picture(fit, NULL, 0.9, "block")$title, "correlations of \"block\"")
   table <- fastlmm:::h2_picture(fit, c("c", "a"), 0.9)

@@ -9,7 +9,9 @@ summaries_world <- function(p = 6, n = 60) {
   data.frame(line = line, x = rnorm(n), Y = I(Y))
 }
 
-summaries_fit <- function(..., chains = 3, iter = 90) quiet_slam(Y ~ x + (1 | line), summaries_world(), chains = chains, iter = iter, warmup = 20, seed = 2, progress = FALSE, ...)
+summaries_fit <- function(..., chains = 3, iter = 90) quiet_slam(
+  Y ~ x + (1 | line), summaries_world(), chains = chains, iter = iter, warmup = 20, seed = 2, progress = FALSE, ...
+)
 
 test_that("means of covariances and correlations are those of all draws", {
   fit <- summaries_fit()

@@ -2,7 +2,9 @@
 
 added_effects <- function(n = 40, p = 3) {
   set.seed(2)
-  data <- data.frame(id = paste0("i", seq_len(n)), trt = rbinom(n, 1, 0.5), g = factor(rep(c("a", "b", "c", "d"), length.out = n)), x = rnorm(n), at = rnorm(n, 0, 50))
+  data <- data.frame(
+    id = paste0("i", seq_len(n)), trt = rbinom(n, 1, 0.5), g = factor(rep(c("a", "b", "c", "d"), length.out = n)), x = rnorm(n), at = rnorm(n, 0, 50)
+  )
   W <- matrix(rnorm(n * 60), n, dimnames = list(data$id, NULL))
   E <- outer(drop(W %*% rnorm(60, sd = 0.1)), c(1, -0.5, 0.2)) + matrix(rnorm(n * p), n)
   E[1:5, 1] <- NA
@@ -19,7 +21,8 @@ variance_draws <- function(world, Y, formula, ...) {
 test_that("effects added to the responses move the coefficients and nothing else", {
   world <- added_effects()
   cases <- list(
-    list(Y ~ trt + (1 | id), "impute"), list(Y ~ 0 + g + x + (1 | id), "integrate"), list(Y ~ x + offset(at) + (1 | id), "impute"), list(Y ~ trt + x + (1 | id), "integrate", ~ x)
+    list(Y ~ trt + (1 | id), "impute"), list(Y ~ 0 + g + x + (1 | id), "integrate"), list(Y ~ x + offset(at) + (1 | id), "impute"),
+    list(Y ~ trt + x + (1 | id), "integrate", ~ x)
   )
   for (case in cases) {
     factors <- if (length(case) == 3) case[[3]] else ~ 1

@@ -9,7 +9,9 @@ variables_world <- function() {
   data
 }
 
-variables_fit <- function(formula = Y ~ x + (1 | id), ...) quiet_slam(formula, variables_world(), family = list(c = negative_binomial()), chains = 2, iter = 40, seed = 1, ...)
+variables_fit <- function(formula = Y ~ x + (1 | id), ...) quiet_slam(
+  formula, variables_world(), family = list(c = negative_binomial()), chains = 2, iter = 40, seed = 1, ...
+)
 
 # iterations x chains of numbers in the order of the draws
 by_chain <- function(values, fit) matrix(values, ncol = fit$plan$chains)
@@ -29,7 +31,9 @@ expect_pairs <- function(all, fit, name, draws, diagonal) {
 test_that("covariances and correlations by kind are those of each draw", {
   fit <- variables_fit()
   verbs <- list(G = G, R = R, P = P, rg = rg, re = re, rp = rp)
-  for (name in names(verbs)) expect_pairs(fastlmm:::invariant_draws(fit, variable = name), fit, name, verbs[[name]](fit, draws = TRUE), !name %in% c("rg", "re", "rp"))
+  for (name in names(verbs)) expect_pairs(
+    fastlmm:::invariant_draws(fit, variable = name), fit, name, verbs[[name]](fit, draws = TRUE), !name %in% c("rg", "re", "rp")
+  )
   several <- variables_fit(Y ~ 1 + (1 | id) + (1 | block))
   for (effect in c("id", "block")) {
     kind <- paste0("G_", effect)
@@ -66,7 +70,8 @@ test_that("single quantities come in the order in which they are asked for, by r
   expect_identical(dimnames(of_two)[[3]], c("re[c,a]", "dispersion[c]"))
   shared <- variables_fit(cis = list(b = ~ block))
   expect_equal(
-    fastlmm:::invariant_draws(shared, variable = c("B[blockb3,b]", "B[x,c]")), fastlmm:::invariant_draws(shared, variable = "B")[, , c("B[blockb3,b]", "B[x,c]")]
+    fastlmm:::invariant_draws(shared, variable = c("B[blockb3,b]", "B[x,c]")),
+    fastlmm:::invariant_draws(shared, variable = "B")[, , c("B[blockb3,b]", "B[x,c]")]
   )
 })
 
@@ -74,9 +79,13 @@ test_that("what is not chosen is cheap: variances, coefficients and parameters",
   fit <- variables_fit()
   names <- dimnames(fastlmm:::invariant_draws(fit))[[3]]
   of <- function(kind) paste0(kind, "[", c("a", "b", "c"), "]")
-  expect_identical(names, c(of("h2"), of("G"), of("R"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]"), "dispersion[c]"))
+  expect_identical(
+    names, c(of("h2"), of("G"), of("R"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]"), "dispersion[c]")
+  )
   expect_identical(dimnames(as.data.frame(fit))[[2]], c(".chain", ".iteration", names))
-  alone <- suppressWarnings(quiet_slam(Y ~ 1 + (1 | row), data.frame(row = as.character(1:50), Y = I(variables_world()$Y[, 1:2])), chains = 2, iter = 40, seed = 1))
+  alone <- suppressWarnings(
+    quiet_slam(Y ~ 1 + (1 | row), data.frame(row = as.character(1:50), Y = I(variables_world()$Y[, 1:2])), chains = 2, iter = 40, seed = 1)
+  )
   expect_identical(dimnames(fastlmm:::invariant_draws(alone))[[3]], c("P[a]", "P[b]", "B[(Intercept),a]", "B[(Intercept),b]"))
   expect_error(fastlmm:::invariant_draws(alone, variable = "G"), class = "fastlmm_error_variable")
 })

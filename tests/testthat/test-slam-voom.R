@@ -69,7 +69,9 @@ test_that("orientation is checked, by size and by names", {
   other <- world$data
   rownames(other) <- rev(colnames(world$counts))
   expect_error(run(v, other), "another order", class = "fastlmm_error_orientation")
-  expect_error(slamglmm_fit(slam_join(v, z = other$treated) ~ treated + (1 | line), other, chains = 1, iter = 10), "another order", class = "fastlmm_error_orientation")
+  expect_error(
+    slamglmm_fit(slam_join(v, z = other$treated) ~ treated + (1 | line), other, chains = 1, iter = 10), "another order", class = "fastlmm_error_orientation"
+  )
   rownames(other) <- c(rev(colnames(world$counts))[-1], "zz")
   expect_error(run(v, other), "no row.*s40", class = "fastlmm_error_orientation")
 })

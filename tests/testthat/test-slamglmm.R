@@ -84,8 +84,20 @@ test_that("new ids are predicted through K", {
 test_that("routes to the basis agree: matrix, factor, identity, slopes", {
   world <- slam_world()
   W <- matrix(rnorm(60 * 4), 60, dimnames = list(rownames(world$K), NULL))
-  thick <- fastlmm:::slam_basis(fastlmm:::mold_random(tcrossprod(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control())[[1]], 60)
-  thin <- fastlmm:::slam_basis(fastlmm:::mold_random(kernel_lowrank(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control())[[1]], 60)
+  thick <- fastlmm:::slam_basis(
+    fastlmm:::mold_random(
+      tcrossprod(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data),
+      fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control()
+    )[[1]],
+    60
+  )
+  thin <- fastlmm:::slam_basis(
+    fastlmm:::mold_random(
+      kernel_lowrank(W), fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data),
+      fastlmm:::mold_design(fastlmm:::split_formula(Y ~ 1 + (1 | id), world$data), world$data, list()), fastlmm_control()
+    )[[1]],
+    60
+  )
   dense <- function(basis) fastlmm:::turn_back(basis, diag(length(basis$s)))
   rebuilt <- function(basis) dense(basis) %*% (basis$s * t(dense(basis))) * basis$mean_diag
   expect_equal(rebuilt(thin), rebuilt(thick), tolerance = 1e-8)
@@ -424,7 +436,9 @@ test_that("bad input is told by class and name", {
   bad("prior", prior = list())
   bad("formula", factors = Y ~ sex)
   bad("constant_covariate", factors = ~ I(0 * sex))
-  expect_message(slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 6, chains = 1, iter = 20, progress = FALSE), class = "fastlmm_message_n_factors")
+  expect_message(
+    slamglmm_fit(Y ~ 1 + (1 | id), world$data, world$K, n_factors = 6, chains = 1, iter = 20, progress = FALSE), class = "fastlmm_message_n_factors"
+  )
   expect_error(inverse_wishart(diag(2), 3), class = "fastlmm_error_prior")
   expect_error(mgp(others = c(0.5, 1)), class = "fastlmm_error_prior")
   expect_warning(mgp(others = c(1.5, 1), truncated = FALSE), class = "fastlmm_warning_prior")

@@ -11,5 +11,7 @@ test_that("the files that the table of standards names exist", {
   places <- function(path) c(file.path(root, path), file.path(root, "tests", "testthat", path))
   there <- vapply(paths, function(path) any(file.exists(places(sub("/$", "", path)))), NA)
   expect_identical(paths[!there], character(0))
-  for (category in c("G1.0", "G5.12", "RE1.0", "RE7.4", "BS1.0", "BS7.4", "SP1.0", "SP6.3")) expect_true(any(grepl(category, text, fixed = TRUE)), info = category)
+  for (category in c(
+    "G1.0", "G5.12", "RE1.0", "RE7.4", "BS1.0", "BS7.4", "SP1.0", "SP6.3"
+  )) expect_true(any(grepl(category, text, fixed = TRUE)), info = category)
 })

@@ -1,4 +1,5 @@
-# Units and origins: every engine gives the same for y 2^k, y + c, X 2^k, K 2^k and G 2^k, in the units that were given, from 1e-150 to 1e150, or says by class that a double holds no such number.
+# Units and origins: every engine gives the same for y 2^k, y + c, X 2^k, K 2^k and G 2^k, in the units that were given, from 1e-150 to 1e150, or says by class
+# that a double holds no such number.
 
 quiet <- function(e) suppressWarnings(suppressMessages(e))
 
@@ -16,9 +17,14 @@ units_world <- function() {
   })
 }
 
-estimates <- function(fit) list(beta = coef(summary(fit))[, 1:2], sigma2 = unname(fit$sigma2), sigma2_e = unname(fit$sigma2_e), h2 = unname(fit$h2), logLik = as.numeric(fit$logLik), status = fit$status)
+estimates <- function(fit) list(
+  beta = coef(summary(fit))[, 1:2], sigma2 = unname(fit$sigma2), sigma2_e = unname(fit$sigma2_e), h2 = unname(fit$h2), logLik = as.numeric(fit$logLik),
+  status = fit$status
+)
 
-many_estimates <- function(fit) list(beta = fit$coefficients, sigma2 = fit$sigma2, sigma2_e = fit$sigma2_e, h2 = fit$h2, logLik = fit$logLik, status = fit$status)
+many_estimates <- function(fit) list(
+  beta = fit$coefficients, sigma2 = fit$sigma2, sigma2_e = fit$sigma2_e, h2 = fit$h2, logLik = fit$logLik, status = fit$status
+)
 
 # 20 rows: processes cost the most
 few_rows <- function(d) d[1:20, ]

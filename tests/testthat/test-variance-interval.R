@@ -6,7 +6,9 @@ test_that("at zero the ratios are those of the test of zero", {
   df <- length(s$mu) + s$n_rest
   mu <- s$mu[s$mu > 0]
   one <- function(i) {
-    value <- function(log_lambda) df * log((sum(draws$w2[i, ]) + draws$left[i]) / (sum(draws$w2[i, ] / (1 + exp(log_lambda) * mu)) + draws$left[i])) - sum(log1p(exp(log_lambda) * mu))
+    value <- function(log_lambda) df * log(
+      (sum(draws$w2[i, ]) + draws$left[i]) / (sum(draws$w2[i, ] / (1 + exp(log_lambda) * mu)) + draws$left[i])
+    ) - sum(log1p(exp(log_lambda) * mu))
     max(0, optimize(value, c(-12, 2), maximum = TRUE, tol = 1e-8)$objective)
   }
   expect_equal(ratios_at(s, draws, 0), vapply(1:50, one, 0), tolerance = 1e-3)

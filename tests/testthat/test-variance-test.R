@@ -135,7 +135,9 @@ test_that("kernels, slopes and correlated terms beside the tested effect; what i
 
 test_that("correlated terms are refused at once, however they are asked for, with what to do", {
   fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
-  for (term in list(NULL, 1, 2, "Subject", "Days | Subject")) expect_error(test_variance(fit, term = term), "fit it without correlations", class = "fastlmm_error_variance_test")
+  for (term in list(NULL, 1, 2, "Subject", "Days | Subject")) expect_error(
+    test_variance(fit, term = term), "fit it without correlations", class = "fastlmm_error_variance_test"
+  )
   data <- transform(lme4::sleepstudy, g = factor(rep(1:6, 30)))
   beside <- suppressMessages(fastlmm_fit(Reaction ~ Days + (Days | Subject) + (1 | g), data))
   error <- tryCatch(test_variance(beside), error = identity)
