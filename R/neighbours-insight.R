@@ -79,8 +79,9 @@ get_deviance.fastlmm <- function(x, ...) deviance(x, REML = FALSE)
 
 #' @exportS3Method insight::get_loglikelihood fastlmm
 #' @noRd
-get_loglikelihood.fastlmm <- function(x, estimator = NULL, check_response = FALSE, ...) {
-  value <- logLik(x, REML = if (identical(estimator, "ML")) FALSE)
+get_loglikelihood.fastlmm <- function(x, estimator = NULL, REML = NULL, check_response = FALSE, ...) {
+  by_ml <- if (is.null(estimator)) isFALSE(REML) else identical(estimator, "ML")
+  value <- logLik(x, REML = if (by_ml) FALSE)
   if (isTRUE(check_response)) value[1] <- value[1] + log_jacobian(x)
   value
 }
@@ -130,13 +131,29 @@ get_variance.fastlmm <- function(x, component = "all", verbose = TRUE, ...) {
   intercept <- vapply(x$random, function(one) is_process(one$kernel) || coefficient_name(one) == "(Intercept)", NA)
   found <- list(
     var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = mean_residual_variance(x), var.distribution = mean_residual_variance(x), var.dispersion = 0,
-    var.intercept = x$sigma2[intercept], var.slope = if (any(!intercept)) x$sigma2[!intercept]
+    var.intercept = stats::setNames(x$sigma2[intercept], names(x$random)[intercept]), var.slope = stats::setNames(x$sigma2[!intercept], slope_labels(x$random[!intercept])),
+    cor.slope_intercept = slope_correlations(x)
   )
-  if (is.null(names(found$var.intercept)) && length(found$var.intercept) > 0) names(found$var.intercept) <- names(x$random)[intercept]
   found <- found[lengths(found) > 0]
   if (identical(component, "all")) return(found)
-  part <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual", distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept", slope = "var.slope")
+  part <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual", distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept", slope = "var.slope", rho01 = "cor.slope_intercept")
   unlist(found[part[match.arg(component, names(part))]], use.names = FALSE)
+}
+
+slope_labels <- function(random) vapply(random, function(one) paste0(one$name, ".", coefficient_name(one)), "")
+
+# Of the slopes of correlated terms with their intercepts, named by the group where it has one slope
+slope_correlations <- function(fit) {
+  if (!has_blocks(fit)) return(NULL)
+  correlation <- suppressWarnings(stats::cov2cor(effect_covariance(fit)))
+  intercept <- vapply(fit$random, function(one) coefficient_name(one) == "(Intercept)", NA)
+  of_block <- function(own) {
+    first <- own[intercept[own]]
+    slopes <- setdiff(own, first)
+    if (length(first) != 1 || length(slopes) == 0) return(NULL)
+    stats::setNames(correlation[slopes, first], if (length(slopes) == 1) fit$random[[first]]$name else slope_labels(fit$random[slopes]))
+  }
+  unlist(lapply(unname(split(seq_along(fit$random), block_numbers(fit$random))), of_block))
 }
 
 # Of each random effect the mean of its variance over the rows (Johnson 2014): sigma2 times the mean diagonal element of Z K Z'; its covariances with the effects that it is correlated with count

@@ -12,6 +12,10 @@ check_singularity.fastlmm <- function(x, tolerance = 1e-5, ...) isSingular(x, to
 #' @noRd
 check_convergence.fastlmm <- function(x, ...) structure(is.finite(x$logLik), gradient = x$optimum$slope)
 
+#' @exportS3Method performance::performance_aic fastlmm
+#' @noRd
+performance_aic.fastlmm <- function(x, estimator = "REML", ...) AIC(log_lik_by(x, estimator))
+
 #' @exportS3Method performance::performance_aicc fastlmm
 #' @noRd
 performance_aicc.fastlmm <- function(x, estimator = "REML", ...) {
@@ -158,6 +162,17 @@ p_value.fastlmm <- function(model, method = NULL, ...) {
 #' @exportS3Method parameters::degrees_of_freedom fastlmm
 #' @noRd
 degrees_of_freedom.fastlmm <- function(model, method = NULL, ...) unname(method_table(model, method)[, "df"])
+
+#' @exportS3Method parameters::dof_satterthwaite fastlmm
+#' @noRd
+dof_satterthwaite.fastlmm <- function(model) {
+  table <- method_table(model, "satterthwaite")
+  structure(table[, "df"], names = rownames(table))
+}
+
+#' @exportS3Method parameters::p_value_kenward fastlmm
+#' @noRd
+p_value_kenward.fastlmm <- function(model, dof = NULL) p_value.fastlmm(model, "kenward")
 
 #' @exportS3Method parameters::ci fastlmm
 #' @noRd

@@ -84,6 +84,17 @@ influencePlot.fastlmm <- function(model, ...) {
 #' @noRd
 influencePlot.fastlmm_mlm <- function(model, ...) abort_one_by_one("influencePlot")
 
+#' @exportS3Method car::outlierTest fastlmm
+#' @noRd
+outlierTest.fastlmm <- function(model, ...) {
+  check_projection(model)
+  utils::getS3method("outlierTest", "lm", envir = asNamespace("car"))(flat_fit(model), ...)
+}
+
+#' @exportS3Method car::Boot fastlmm
+#' @noRd
+Boot.fastlmm <- function(object, ...) abort_fastlmm("argument", "Boot() is not offered here: bootstrap(fit, statistic, R) draws and fits again, confint(fit, method = \"boot\") has its intervals")
+
 #' @exportS3Method car::infIndexPlot fastlmm
 #' @noRd
 infIndexPlot.fastlmm <- function(model, ...) abort_pictures("infIndexPlot")
@@ -105,7 +116,7 @@ abort_pictures <- function(verb) abort_fastlmm("influence", paste0(verb, "() is 
 modelparm.fastlmm <- function(model, coef. = NULL, vcov. = NULL, df = NULL, ...) {
   other <- names(list(...))
   if (length(intersect(other, c("ddf", "lmer.df", "mode"))) > 0) {
-    abort_ddf("glht() has one number of degrees of freedom for all of its rows, df = 17 say; tests with those of each contrast are multcomp::as.glht(emmeans::emmeans(fit, ...)) and contest(fit, L, joint = FALSE, ddf = \"kenward-roger\")")
+    abort_ddf("glht() has one number of degrees of freedom for all of its rows, df = 17 say; tests with those of each contrast are emmeans::as.glht(emmeans::emmeans(fit, ...)) and contest(fit, L, joint = FALSE, ddf = \"kenward-roger\")")
   }
   if (...length() > 0) abort_unused(other, ...length(), c("linfct", "alternative", "rhs", "coef.", "vcov.", "df"), user_call())
   beta <- if (is.null(coef.)) fixef(model) else if (is.function(coef.)) coef.(model) else coef.

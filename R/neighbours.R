@@ -7,8 +7,8 @@
 #' | package | what works | notes |
 #' |---|---|---|
 #' | `emmeans` | `emmeans()`, `contrast()`, `joint_tests()`, `emtrends()` | `ddf = "kenward-roger"` (the default, as for `lmer`), `"satterthwaite"` or `"asymptotic"`; `lmer.df =` and `mode =` mean the same |
-#' | `multcomp` | `glht()`, also with `mcp()` | normal quantiles, as for `lmer`; `df =` for t quantiles; `as.glht(emmeans())` has degrees of freedom |
-#' | `car` | `Anova()` of types II and III, `linearHypothesis()`, `deltaMethod()`, `Confint()`, `vif()`, `influencePlot()` | Wald chi-squared tests; for F tests see [anova.fastlmm()] and [contest()], for influence of groups `plot(influence(fit, groups = ))` |
+#' | `multcomp` | `glht()`, also with `mcp()` | normal quantiles, as for `lmer`; `df =` for t quantiles; `emmeans::as.glht()` of `emmeans()` has degrees of freedom |
+#' | `car` | `Anova()` of types II and III, `linearHypothesis()`, `deltaMethod()`, `Confint()`, `vif()`, `influencePlot()`, `outlierTest()` | Wald chi-squared tests; for F tests see [anova.fastlmm()] and [contest()], for influence of groups `plot(influence(fit, groups = ))` |
 #' | `effects` | `Effect()`, `allEffects()`, `predictorEffects()` | of the fixed effects |
 #' | `ggeffects` | `ggpredict()`, `ggemmeans()`, `ggeffect()` | of the fixed effects; `ggpredict(type = "random")` adds the effects of the groups named in `terms`, with prediction intervals; `ggemmeans()` has Kenward and Roger's degrees of freedom, for `lmer` it has normal quantiles; `insight::get_predicted()` for other data is of the fixed effects unless `include_random = TRUE` |
 #' | `insight` | `find_*()`, `get_*()`, `model_info()`, `is_mixed_model()`, `n_grouplevels()` | a `gp()` term counts as fixed, as smooth terms do there |
