@@ -13,7 +13,7 @@
 #' | `Lambda`, `Lambdat` | relative covariance factor, `Lambda Lambda' = diag(theta_k^2 K_k)`; for correlated terms the Kronecker product of factors of K and `T T'`; its transpose |
 #' | `Ztlist`, `Gp` | transposed incidence matrices, one for each random effect; where the columns of each random term begin in `Z` |
 #' | `n_rtrms`, `n_rfacs` | numbers of random terms and of grouping factors |
-#' | `devcomp` | components of the criterion and dimensions, as in `lme4`: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is `log|Lambda'Z'WZ Lambda + I|` |
+#' | `devcomp` | components of the criterion and dimensions, as in `lme4`: `ussq` is `u'u` with `b = Lambda u`, `ldL2` is the log-determinant of `Lambda'Z'WZ Lambda + I` |
 #' | `sigma`, `lengthscale` | residual standard deviation; length scales of fits with a [gp()] term |
 #' | `sigma2`, `sigma2_e`, `delta`, `h2` | variance components, their ratio, heritability |
 #' | `flist`, `cnms` | grouping factors; names of the random terms, by group |
