@@ -2,10 +2,12 @@
 
 #' @exportS3Method insight::get_predicted fastlmm
 #' @noRd
-get_predicted.fastlmm <- function(x, data = NULL, predict = "expectation", ci = NULL, include_random = is.null(data), ...) {
+get_predicted.fastlmm <- function(x, data = NULL, predict = "expectation", ci = NULL, include_random = "default", ...) {
   asked <- asked_of_ggeffects(names(list(...)))
   if (!is.null(asked)) return(predicted_in_grid(x, data, asked))
   level <- if (is.null(ci)) 0.95 else check_level(ci, "ci")
+  # as of lme4's fits: where the data have the groups
+  if (identical(include_random, "default")) include_random <- is.null(data) || all(group_variables(x) %in% names(data))
   found <- if (identical(predict, "prediction")) predict_band(x, data, "prediction", level) else predict_band(
     x, data, "confidence", level, if (!isTRUE(include_random)) NA
   )

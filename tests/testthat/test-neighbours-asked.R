@@ -228,6 +228,21 @@ test_that("performance never compares restricted likelihoods, and has the correl
   expect_error(car::Boot(pair$ours), "bootstrap", class = "fastlmm_error_argument")
 })
 
+test_that("predictions of other rows have the effects of their groups, in cross-validation too", {
+  skip_if_not_installed("performance")
+  pair <- subjects_pair()
+  new <- lme4::sleepstudy[c(1, 30, 99), ]
+  found <- lapply(pair, function(fit) as.numeric(insight::get_predicted(fit, data = new)))
+  expect_equal(found$ours, found$theirs, tolerance = 1e-5)
+  alone <- data.frame(Days = 3)
+  expect_equal(as.numeric(insight::get_predicted(pair$ours, data = alone)), predict(pair$ours, alone, re.form = NA), ignore_attr = TRUE)
+  scores <- lapply(pair, function(fit) {
+    set.seed(1)
+    unlist(performance::performance_cv(fit, method = "k_fold", k = 5))
+  })
+  expect_equal(scores$ours, scores$theirs, tolerance = 1e-4)
+})
+
 test_that("ggemmeans() asks emmeans for the scale of a link by `mode`", {
   skip_if_not_installed("ggeffects")
   skip_if_not_installed("emmeans")
