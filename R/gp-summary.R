@@ -29,7 +29,7 @@ gp_end_note <- function(fit) {
   if (!isTRUE(fit$optimum$at_end) || !isTRUE(fit$h2[[1]] > 0)) return(NULL)
   long <- gp_is_long(fit)
   paste0(
-    "The length scale is at the ", if (long) "long" else "short", " end of the range searched: ", if (long) "include the trend in the formula, or ",
+    "The length scale is at the ", if (long) "long" else "short", " end of the range that was searched: ", if (long) "put the trend into the formula, or ",
     "give gp() a wider `range`."
   )
 }

@@ -61,9 +61,9 @@ test_that("a length scale at an end of its range is in the print and in the summ
   long <- suppressMessages(fastlmm_fit(y ~ gp(lon, cov = "exp_quad", range = c(0.01, 0.2)), d))
   short <- suppressMessages(fastlmm_fit(sin(20 * lon) ~ gp(lon, cov = "exp_quad", range = c(0.15, 3)), d))
   inside <- suppressMessages(fastlmm_fit(sin(5 * lon) + x ~ gp(lon, cov = "exp_quad"), d))
-  for (shown in list(long, summary(long))) expect_output(print(shown), "at the long end of the range searched: include the trend in the formula")
+  for (shown in list(long, summary(long))) expect_output(print(shown), "at the long end of the range that was searched: put the trend into the formula")
   expect_output(print(short), "at the short end")
-  expect_false(any(grepl("range searched", capture.output(print(inside)))))
+  expect_false(any(grepl("range that was searched", capture.output(print(inside)))))
 })
 
 test_that("printing, summary and plots say what was fitted", {
