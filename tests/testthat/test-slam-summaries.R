@@ -64,9 +64,9 @@ test_that("tables have the mean, sd, quantiles, rhat and effective sizes of post
 test_that("matrices for which there is no memory are refused before they are made", {
   fit <- summaries_fit()
   expect_silent(fastlmm:::check_matrices_memory(fit, 6, 1e9))
-  refused <- tryCatch(fastlmm:::check_matrices_memory(fit, 6, 1000), error = identity)
+  refused <- tryCatch(fastlmm:::check_matrices_memory(fit, 60, 1000), error = identity)
   expect_s3_class(refused, "fastlmm_error_memory")
-  expect_equal(refused$needed, 16 * 36 * 210)
+  expect_equal(refused$needed, 16 * 60^2 * 210)
   expect_error(G(fit, level = 2), class = "fastlmm_error_level")
   expect_error(h2(fit, level = "a"), class = "fastlmm_error_level")
   wide <- h2(fit, level = 0.99)
