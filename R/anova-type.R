@@ -58,8 +58,15 @@ partial_hypotheses <- function(X, term, containing) {
 marginal_hypotheses <- function(X, term, fit) {
   used <- names(fit$contrasts)
   if (length(used) == 0) return(function(k) diag(ncol(X))[term == k, , drop = FALSE])
-  if (length(fit$kept) < length(fit$coefficients)) abort_anova("type = 3 weights the levels of other factors equally, which needs all coefficients to be estimable: some are aliased (empty cells, or redundant columns); types 1 and 2 do not need this")
-  coded <- stats::model.matrix(stats::delete.response(fit$terms), model.frame(fit, fixed.only = TRUE), contrasts.arg = structure(rep(list("contr.sum"), length(used)), names = used))
+  if (length(fit$kept) < length(fit$coefficients)) abort_anova(
+    paste0(
+      "type = 3 weights the levels of other factors equally, which needs all coefficients to be estimable: some are aliased (empty cells, or redundant ",
+      "columns); types 1 and 2 do not need this"
+    )
+  )
+  coded <- stats::model.matrix(
+    stats::delete.response(fit$terms), model.frame(fit, fixed.only = TRUE), contrasts.arg = structure(rep(list("contr.sum"), length(used)), names = used)
+  )
   map <- qr.coef(qr(unname(coded), LAPACK = TRUE), X)
   at <- attr(coded, "assign")
   function(k) map[at == k, , drop = FALSE]

@@ -70,7 +70,9 @@ drop1.fastlmm <- function(object, scope, ...) {
   check_step_test(list(...)$test, "drop1")
   labels <- if (missing(scope)) stats::drop.scope(terms(object)) else fixed_labels(object, scope)
   absent <- setdiff(labels, attr(terms(object), "term.labels"))
-  if (length(absent) > 0) abort_anova(paste0("drop1() has no fixed effects ", first_names(absent), " to leave out; there are ", first_names(attr(terms(object), "term.labels"))))
+  if (length(absent) > 0) abort_anova(
+    paste0("drop1() has no fixed effects ", first_names(absent), " to leave out; there are ", first_names(attr(terms(object), "term.labels")))
+  )
   base_method("drop1")(if (is.null(object$gp)) as_stored(object) else object, labels, ...)
 }
 
@@ -87,7 +89,8 @@ add1.fastlmm <- function(object, scope, ...) {
 
 check_step_test <- function(test, verb) {
   if (is.null(test) || length(test) == 1 && test %in% c("none", "Chisq")) return(invisible())
-  of_terms <- if (verb == "drop1") "anova(fit, type = 2, ddf = \"kenward-roger\")" else "anova(larger, ddf = \"kenward-roger\") of the fit with them, or contest()"
+  of_terms <- if (verb == "drop1") "anova(fit, type = 2, ddf = \"kenward-roger\")"
+    else "anova(larger, ddf = \"kenward-roger\") of the fit with them, or contest()"
   abort_anova(paste0(verb, "() has likelihood-ratio tests, test = \"Chisq\", not ", code_text(test), "; F tests are ", of_terms))
 }
 
@@ -96,7 +99,9 @@ base_method <- function(verb) utils::getS3method(verb, "default", envir = asName
 
 # Labels of the fixed effects among the terms of a scope
 fixed_labels <- function(fit, scope) {
-  labels <- if (is.character(scope)) read_terms(scope, "scope") else attr(terms(stats::update.formula(whole_formula(fit), read_formula(scope, "scope"))), "term.labels")
+  labels <- if (is.character(scope)) read_terms(scope, "scope") else attr(
+    terms(stats::update.formula(whole_formula(fit), read_formula(scope, "scope"))), "term.labels"
+  )
   setdiff(labels, attr(terms(random_or_none(fit)), "term.labels"))
 }
 
@@ -150,8 +155,15 @@ check_anova_arguments <- function(others) {
   if (is.null(named)) return(others)
   is_fit <- vapply(others, inherits, NA, c("fastlmm", "lm"))
   unknown <- named[nzchar(named) & !is_fit]
-  if (any(unknown %in% c("df", "test"))) abort_anova(paste0("anova() has no argument ", quoted(unknown[1]), ": for F tests of the terms of one fit use anova(fit, type = 2, ddf = \"kenward-roger\"), for likelihood-ratio tests drop1(fit, test = \"Chisq\")"))
-  if (length(unknown) > 0) abort_fastlmm("unused_argument", paste0("anova() got an argument that it does not know: ", first_names(unknown), "; check its spelling"))
+  if (any(unknown %in% c("df", "test"))) abort_anova(
+    paste0(
+      "anova() has no argument ", quoted(unknown[1]),
+      ": for F tests of the terms of one fit use anova(fit, type = 2, ddf = \"kenward-roger\"), for likelihood-ratio tests drop1(fit, test = \"Chisq\")"
+    )
+  )
+  if (length(unknown) > 0) abort_fastlmm(
+    "unused_argument", paste0("anova() got an argument that it does not know: ", first_names(unknown), "; check its spelling")
+  )
   others
 }
 
@@ -211,7 +223,12 @@ by_ml <- function(fits) {
 same_observations <- function(fits) {
   left_out <- vapply(fits, function(fit) if (inherits(fit, "fastlmm")) as.numeric(sum(fit$optimum$dropped)) else 0, 0)
   if (all(left_out == left_out[1])) return(fits)
-  abort_anova(paste0("the kernel is zero along a direction of X, which ML leaves out of ", first_names(names(fits)[left_out > 0]), " alone; add a multiple of the identity to K, or test coefficients by summary()"))
+  abort_anova(
+    paste0(
+      "the kernel is zero along a direction of X, which ML leaves out of ", first_names(names(fits)[left_out > 0]),
+      " alone; add a multiple of the identity to K, or test coefficients by summary()"
+    )
+  )
 }
 
 are_restricted <- function(fits) vapply(fits, function(fit) inherits(fit, "fastlmm") && is_reml(fit), NA)
@@ -243,7 +260,8 @@ anova_of_terms <- function(fit) {
   structure(table, heading = "Analysis of Variance Table", class = c("anova", "data.frame"))
 }
 
-# R beta without vcov^-1: L = R^-1 is the triangular factor of vcov = L L', here from an orthogonal decomposition of a root of vcov, so that neither the scale nor
+# R beta without vcov^-1: L = R^-1 is the triangular factor of vcov = L L', here from an orthogonal decomposition of a root of vcov, so that neither the scale
+# nor
 # the origin of a column matters. An effect without variance (no residual variance, V singular) is infinite.
 sequential_effects <- function(fit) {
   part <- along_x(fit)

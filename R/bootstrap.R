@@ -59,17 +59,24 @@ check_bootstrap <- function(object, statistic, R) {
   if (inherits(object, "fastlmm_mlm")) abort_one_by_one("bootstrap")
   if (!inherits(object, "fastlmm")) abort_fastlmm("not_a_fit", paste("bootstrap() needs a fit by fastlmm_fit(), not an object of class", class(object)[1]))
   if (object$status != "ok") abort_fastlmm("bootstrap", paste0("the fit is ", quoted(object$status), ": there is no distribution to draw from"))
-  if (!is.null(statistic) && !is.function(statistic)) abort_fastlmm("argument", paste("statistic must be a function of a fit, or NULL, not", code_text(statistic)))
+  if (!is.null(statistic) && !is.function(statistic)) abort_fastlmm(
+    "argument", paste("statistic must be a function of a fit, or NULL, not", code_text(statistic))
+  )
   if (!(is_count(R) && R >= 2)) abort_fastlmm("argument", paste("R must be a whole number of at least 2, not", code_text(R)))
 }
 
 check_statistic <- function(value) {
-  if (is.numeric(value) && length(value) > 0 && all(is.finite(value))) return(structure(as.numeric(value), names = if (is.null(names(value))) paste0("t", seq_along(value)) else names(value)))
+  if (is.numeric(value) && length(value) > 0 && all(is.finite(value))) return(
+    structure(as.numeric(value), names = if (is.null(names(value))) paste0("t", seq_along(value)) else names(value))
+  )
   abort_fastlmm("statistic", paste("statistic must give finite numbers of the fit, not", code_text(value)))
 }
 
 warn_boot_failed <- function(failed, R) {
-  warn_fastlmm("bootstrap_failed", sprintf("%d of %d draws have no fit, or a statistic that is not finite; intervals are computed from the others", failed, R), failed = failed)
+  warn_fastlmm(
+    "bootstrap_failed", sprintf("%d of %d draws have no fit, or a statistic that is not finite; intervals are computed from the others", failed, R),
+    failed = failed
+  )
 }
 
 # What confint() has, in its order
@@ -78,7 +85,8 @@ boot_parameters <- function(fit) {
   covariance <- effect_covariance(fit)
   one <- function(what, k, l) {
     switch(what,
-      sigma_u = sqrt(fit$sigma2[[k]]), sigma_e = sqrt(if (k > 0) fit$residual$variance[[k]] else fit$sigma2_e), h2 = fit$h2[[k]], beta = fit$coefficients[[fit$kept[k]]],
+      sigma_u = sqrt(fit$sigma2[[k]]), sigma_e = sqrt(if (k > 0) fit$residual$variance[[k]] else fit$sigma2_e), h2 = fit$h2[[k]],
+      beta = fit$coefficients[[fit$kept[k]]],
       correlation = covariance[k, l] / sqrt(covariance[k, k] * covariance[l, l])
     )
   }
@@ -120,7 +128,9 @@ fit_responses <- function(model, Y, effects = FALSE) {
 # The fit with the estimates of a draw; what a search keeps beside them is left out.
 fit_of_draw <- function(fit, many, i) {
   kept <- fit$kept
-  fit[c("sigma2", "sigma2_e", "delta", "h2")] <- lapply(c("sigma2", "sigma2_e", "delta", "h2"), function(name) structure(unname(many[[name]][i]), names = names(fit[[name]])))
+  fit[c("sigma2", "sigma2_e", "delta", "h2")] <- lapply(
+    c("sigma2", "sigma2_e", "delta", "h2"), function(name) structure(unname(many[[name]][i]), names = names(fit[[name]]))
+  )
   fit$logLik <- unname(many$logLik[i])
   fit$status <- unname(many$status[i])
   fit$coefficients[] <- many$coefficients[, i]
@@ -162,7 +172,9 @@ confint.fastlmm_bootstrap <- function(object, parm = NULL, level = 0.95, type = 
   type <- one_of(type, c("perc", "basic", "norm"))
   names <- names(object$t0)
   rows <- if (is.null(parm)) seq_along(names) else if (is.numeric(parm)) match(parm, seq_along(names)) else match(parm, names)
-  if (length(rows) == 0 || anyNA(rows)) abort_fastlmm("parm", paste0("parm must name statistics or give their numbers, not ", code_text(parm), "; there are ", first_names(names)))
+  if (length(rows) == 0 || anyNA(rows)) abort_fastlmm(
+    "parm", paste0("parm must name statistics or give their numbers, not ", code_text(parm), "; there are ", first_names(names))
+  )
   limits <- vapply(rows, function(k) boot_interval(object$t0[[k]], object$t[, k], tails, type, object$parameters[k, ]), c(0, 0))
   interval_matrix(limits, names[rows], tails)
 }

@@ -1,6 +1,7 @@
 # Directories of finished work, one format for scans and chains: a file is what this job wrote, whole and unchanged, or it counts as absent and is made again.
 
-# A file has, under a seal (`runtime/seal.rs`), a serialized list: what kind of work, the file's name, the job's fingerprint, a hash of what the value was made from, the value.
+# A file has, under a seal (`runtime/seal.rs`), a serialized list: what kind of work, the file's name, the job's fingerprint, a hash of what the value was made
+# from, the value.
 
 new_store <- function(directory, what, print) list(directory = checkpoint_directory(directory), what = what, print = print)
 
@@ -23,7 +24,12 @@ checkpoint_directory <- function(directory) {
 # Version 0.1 had files without a tag.
 check_format <- function(directory) {
   if (length(list.files(directory, "^(job|model)[.]rds$")) == 0) return(invisible())
-  abort_checkpoint(paste0("the directory ", quoted(directory), " was written by an earlier version of fastlmm, whose format can no longer be read; give an empty directory, or empty it"))
+  abort_checkpoint(
+    paste0(
+      "the directory ", quoted(directory),
+      " was written by an earlier version of fastlmm, whose format can no longer be read; give an empty directory, or empty it"
+    )
+  )
 }
 
 abort_checkpoint <- function(message) abort_fastlmm("checkpoint", message)
@@ -93,7 +99,10 @@ check_job <- function(store, held) {
   what <- if (store$what == "scan") {
     "scan: another null model, other candidates, tests, or another block_size; call it as before, or give an empty one"
   } else {
-    "model: other data, priors, chains, keep, warmup, thin or seed; call it as before (more iterations are added by extend(restore(dir), iter)), or give an empty one"
+    paste0(
+      "model: other data, priors, chains, keep, warmup, thin or seed; call it as before (more iterations are added by extend(restore(dir), iter)), or give ",
+      "an empty one"
+    )
   }
   abort_checkpoint(paste0("the directory ", quoted(store$directory), " belongs to another ", what))
 }

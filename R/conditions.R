@@ -140,13 +140,17 @@ check_factor_codes <- function(value, name) {
   if (!is.factor(value)) return(invisible())
   codes <- unclass(value)
   sound <- is.numeric(codes) && is.character(levels(value)) && all(is.na(codes) | codes >= 1 & codes <= nlevels(value))
-  if (!sound && length(value) > 0) abort_fastlmm("factor", paste0("variable ", quoted(name), " is a malformed factor: it has codes without a level; create it again from as.character()"), variable = name)
+  if (!sound && length(value) > 0) abort_fastlmm(
+    "factor", paste0("variable ", quoted(name), " is a malformed factor: it has codes without a level; create it again from as.character()"), variable = name
+  )
 }
 
 check_encoding <- function(text, what) {
   if (!is.character(text)) return(invisible())
   bad <- sum(!is_text(text))
-  if (bad > 0) abort_fastlmm("encoding", sprintf("%s has text that is not valid in its encoding (%s); read it with fileEncoding =, or use iconv()", what, counted(bad, "value")))
+  if (bad > 0) abort_fastlmm(
+    "encoding", sprintf("%s has text that is not valid in its encoding (%s); read it with fileEncoding =, or use iconv()", what, counted(bad, "value"))
+  )
 }
 
 abort_s4_column <- function(value, name) {
@@ -290,7 +294,8 @@ check_design_finite <- function(X) {
 
 design_memory_text <- function(columns, term, n, needed, available) {
   paste0(
-    "the fixed effects have ", counted(columns, "column"), " (the most by ", quoted(term), ") and ", counted(n, "row"), ": this needs about ", needed, " of memory and ", available, " are available; ",
+    "the fixed effects have ", counted(columns, "column"), " (the most by ", quoted(term), ") and ", counted(n, "row"), ": this needs about ", needed,
+    " of memory and ", available, " are available; ",
     "make a factor of many levels a random effect, (1 | ", term, ")"
   )
 }

@@ -65,7 +65,9 @@ read_contrasts <- function(L, fit) {
   of_data <- sqrt(colMeans(unname(fixed_design(fit))^2))
   of_data[of_data == 0] <- 1
   known <- estimable_rows(fit, L, apply(abs(L) / rep(of_data, each = nrow(L)), 1, max))
-  if (!is.null(known) && !all(known)) abort_contest(paste("L has contrasts that are not estimable, since coefficients are aliased:", first_names(which(!known))))
+  if (!is.null(known) && !all(known)) abort_contest(
+    paste("L has contrasts that are not estimable, since coefficients are aliased:", first_names(which(!known)))
+  )
   L[, fit$kept, drop = FALSE]
 }
 
@@ -81,7 +83,9 @@ check_consistent <- function(L, rhs) {
   free <- rows$d > 1e-8 * max(rows$d, 0)
   along <- rows$u[, free, drop = FALSE]
   left <- rhs / size - drop(along %*% crossprod(along, rhs / size))
-  if (any(abs(left) > 1e-6 * max(abs(rhs / size)))) abort_contest("rows of L that depend linearly on others have inconsistent values of rhs: the hypothesis cannot hold")
+  if (any(abs(left) > 1e-6 * max(abs(rhs / size)))) abort_contest(
+    "rows of L that depend linearly on others have inconsistent values of rhs: the hypothesis cannot hold"
+  )
 }
 
 joint_row <- function(fit, uncertainty, L, rhs = 0) {
@@ -100,7 +104,8 @@ single_rows <- function(fit, uncertainty, L, rhs, tails) {
   t <- (estimate - rhs) / se
   reach <- qt(tails[2], found$df) * se
   data.frame(
-    Estimate = estimate, `Std. Error` = se, df = found$df, `t value` = t, lower = estimate - reach, upper = estimate + reach, `Pr(>|t|)` = 2 * pt(-abs(t), found$df),
+    Estimate = estimate, `Std. Error` = se, df = found$df, `t value` = t, lower = estimate - reach, upper = estimate + reach,
+    `Pr(>|t|)` = 2 * pt(-abs(t), found$df),
     row.names = rownames(L), check.names = FALSE
   )
 }

@@ -11,7 +11,9 @@ mold_correlated <- function(term, whole, frame) {
   check_columns(columns, term)
   list(
     group = term$group, slope = NULL, left = term$left, id = mold_id(term$group, frame), columns = columns,
-    made = list(calls = lapply(variables, predict_call, frame = whole), xlevels = lapply(Filter(is_categorical, data), levels_of), contrasts = attr(columns, "contrasts"))
+    made = list(
+      calls = lapply(variables, predict_call, frame = whole), xlevels = lapply(Filter(is_categorical, data), levels_of), contrasts = attr(columns, "contrasts")
+    )
   )
 }
 
@@ -29,7 +31,9 @@ left_frame <- function(terms, values) {
 }
 
 left_columns <- function(terms, data, contrasts, term) {
-  tryCatch(stats::model.matrix(terms, data, contrasts.arg = contrasts), error = function(e) abort_correlated(term, paste("has no columns:", conditionMessage(e))))
+  tryCatch(
+    stats::model.matrix(terms, data, contrasts.arg = contrasts), error = function(e) abort_correlated(term, paste("has no columns:", conditionMessage(e)))
+  )
 }
 
 check_columns <- function(columns, term) {
@@ -51,7 +55,8 @@ forge_correlated <- function(random, newdata, fit) {
   unname(columns[, random$column])
 }
 
-# Numbers of the effects of a fit that a term of another formula asks for, by the text of the term or by the names of its columns, as lme4 finds them: so part of what is correlated, too. None if something of it is not in the fit.
+# Numbers of the effects of a fit that a term of another formula asks for, by the text of the term or by the names of its columns, as lme4 finds them: so part
+# of what is correlated, too. None if something of it is not in the fit.
 term_places <- function(term, fit) {
   of_group <- which(vapply(fit$random, function(one) identical(deparse1(one$expr), deparse1(term$group)), NA))
   written <- vapply(fit$random[of_group], left_text, "")
@@ -96,7 +101,10 @@ check_enough_rows <- function(term) {
   effects <- levels * ncol(term$columns)
   if (nrow(term$columns) > effects) return(invisible())
   abort_correlated(term, sprintf(
-    "has %d terms in each of %s, which are %d effects, and there are %s: their covariance cannot be distinguished from the residual variance; leave terms out, or write (1 | %s)",
+    paste0(
+      "has %d terms in each of %s, which are %d effects, and there are %s: their covariance cannot be distinguished from the residual variance; leave terms ",
+      "out, or write (1 | %s)"
+    ),
     ncol(term$columns), counted(levels, "level"), effects, counted(nrow(term$columns), "row"), deparse1(term$group)
   ))
 }
@@ -108,7 +116,9 @@ abort_correlated <- function(term, message) {
 
 # Where they are not offered
 refuse_correlated <- function(terms, who) {
-  for (term in terms) if (!is.null(term$left)) abort_correlated(term, paste0("has correlated terms, which ", who, "; use independent ones, (1 + x || ", deparse1(term$group), ")"))
+  for (term in terms) if (!is.null(term$left)) abort_correlated(
+    term, paste0("has correlated terms, which ", who, "; use independent ones, (1 + x || ", deparse1(term$group), ")")
+  )
 }
 
 # ---- blocks ---------------------------------------------------------------------------------------------
@@ -124,7 +134,8 @@ blocks_of <- function(random) unname(split(names(random), block_numbers(random))
 
 has_blocks <- function(fit) anyDuplicated(block_numbers(fit$random)) > 0
 
-# Do shares of the variances mean something? A variance of slopes depends on the unit of their variable, a known residual variance on that of the weights, and levels have one each.
+# Do shares of the variances mean something? A variance of slopes depends on the unit of their variable, a known residual variance on that of the weights, and
+# levels have one each.
 has_shares <- function(fit) !has_blocks(fit) && is.null(fit$given) && !has_levels(fit)
 
 # Covariance of all effects of one level, over that of their levels
@@ -188,5 +199,8 @@ with_singular <- function(found, random) {
 }
 
 singular_meaning <- function(groups) {
-  paste0("the covariance of the correlated terms of ", first_names(groups), " is singular: some of them are linear combinations of the others, as with a correlation of 1 or -1. The fit is valid")
+  paste0(
+    "the covariance of the correlated terms of ", first_names(groups),
+    " is singular: some of them are linear combinations of the others, as with a correlation of 1 or -1. The fit is valid"
+  )
 }

@@ -1,4 +1,5 @@
-# Tests of fixed effects with degrees of freedom: of the covariance S of the coefficients, its slopes in the parameters of the variances, and the covariance W of these, which the core has.
+# Tests of fixed effects with degrees of freedom: of the covariance S of the coefficients, its slopes in the parameters of the variances, and the covariance W
+# of these, which the core has.
 
 ddf_choices <- c("none", "satterthwaite", "kenward-roger")
 
@@ -154,6 +155,10 @@ kenward_roger_moments <- function(a1, a2, q) {
   ratio <- if (abs(1 - a2 / q) < 1e-14 && abs(v[2]) < 1e-14) 1 else (1 - a2 / q) / v[2]
   rho <- ratio^2 * v[1] / v[3] / q
   ddf <- 4 + (q + 2) / (q * rho - 1)
-  if (!is.finite(ddf) || ddf <= 0) abort_ddf(sprintf("Kenward and Roger's method gives no F distribution for this test of %d contrasts: the variances are estimated too imprecisely; try Satterthwaite's", q))
+  if (!is.finite(ddf) || ddf <= 0) abort_ddf(
+    sprintf(
+      "Kenward and Roger's method gives no F distribution for this test of %d contrasts: the variances are estimated too imprecisely; try Satterthwaite's", q
+    )
+  )
   list(scale = if (abs(ddf - 2) < 1e-2) 1 else ddf * (1 - a2 / q) / (ddf - 2), ddf = ddf)
 }

@@ -15,11 +15,14 @@ raise_rust <- function(failure, call) {
   do.call(abort_fastlmm, c(list(failure$class, message, call = call), failure$data), quote = TRUE)
 }
 
-# A matrix for which there was no memory though less than it was claimed; a part of a fit that is not of the type that it was made with; all other errors are R's
+# A matrix for which there was no memory though less than it was claimed; a part of a fit that is not of the type that it was made with; all other errors are
+# R's
 raise_refused <- function(condition, call) {
   message <- conditionMessage(condition)
   if (grepl("^(Expected|Must not be|Must be|The matrix|The vector)", message)) {
-    abort_fastlmm("damaged", paste0("the fit, or another object, has been changed since it was created (", sub("\\.$", "", message), "): create it again"), call = call)
+    abort_fastlmm(
+      "damaged", paste0("the fit, or another object, has been changed since it was created (", sub("\\.$", "", message), "): create it again"), call = call
+    )
   }
   if (!grepl("AllocError", message, fixed = TRUE)) stop(condition)
   needed <- as.numeric(sub(".*size: ([0-9]+).*", "\\1", message)) / 2^30

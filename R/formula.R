@@ -1,7 +1,8 @@
 # Split a formula into its fixed part and its random terms, by our own walk over the expression.
 
 # list(formula, fixed, random): `fixed` is a formula without the random terms and with `.` written out; `random` has an entry for each random
-# effect, list(group, slope, left) of expressions, NULL where there is no slope; `left` is that of terms that are correlated. Without a bar term there is one effect, of the rows: its group is NULL.
+# effect, list(group, slope, left) of expressions, NULL where there is no slope; `left` is that of terms that are correlated. Without a bar term there is one
+# effect, of the rows: its group is NULL.
 split_formula <- function(formula, data = NULL, env = parent.frame()) {
   formula <- check_formula(formula, env)
   formula[[3]] <- single_bars(formula[[3]])
@@ -143,7 +144,8 @@ group_leaves <- function(group) {
   c(group_leaves(group[[2]]), group_leaves(group[[3]]))
 }
 
-# NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar. NULL for all: terms that are correlated.
+# NULL for the intercept, x for a slope: one of them behind a single bar, any number of independent ones behind a double bar. NULL for all: terms that are
+# correlated.
 bar_effects <- function(left, bar) {
   if (identical(left, 1)) return(list(NULL))
   terms <- tryCatch(stats::terms(stats::as.formula(call("~", left))), error = function(e) abort_group(bar))
@@ -162,7 +164,9 @@ bar_effects <- function(left, bar) {
 expand_dot <- function(fixed, data, groups) {
   if (!"." %in% all.vars(fixed[[3]])) return(fixed)
   if (is.null(data)) abort_formula("`.` in the formula stands for the columns of data, but there is no data")
-  if (!all(nzchar(names(data)) & is_text(names(data)))) abort_data("`.` in the formula stands for the columns of data, but some have no name, or one that is not valid text; name them")
+  if (!all(nzchar(names(data)) & is_text(names(data)))) abort_data(
+    "`.` in the formula stands for the columns of data, but some have no name, or one that is not valid text; name them"
+  )
   columns <- setdiff(names(data), c(unlist(lapply(groups, expression_variables)), expression_variables(fixed[[2]])))
   sum <- Reduce(function(left, name) if (is.null(left)) as.name(name) else call("+", left, as.name(name)), columns, NULL)
   fixed[[3]] <- without_absent(substitute_dot(fixed[[3]], if (is.null(sum)) 1 else sum), columns)

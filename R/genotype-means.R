@@ -46,7 +46,10 @@ genotype_means <- function(fit, candidates, terms = NULL, by = NULL, level = 0.9
   levels <- if (!is.null(by)) by_of_rows(by, fit, data)
   parts <- lapply(at, function(j) class_means(fit, source$names[j], drop(source$read(j))[source$cell], levels, level))
   table <- do.call(rbind, lapply(parts, `[[`, "means"))
-  structure(table, points = do.call(rbind, lapply(parts, `[[`, "points")), response = names(fit$frame)[1], by = by, alleles = named_alleles(source, at), class = c("fastlmm_genotypes", "data.frame"))
+  structure(
+    table, points = do.call(rbind, lapply(parts, `[[`, "points")), response = names(fit$frame)[1], by = by, alleles = named_alleles(source, at),
+    class = c("fastlmm_genotypes", "data.frame")
+  )
 }
 
 named_alleles <- function(source, at) if (!is.null(source$map)) stats::setNames(source$map$effect_allele[at], source$names[at])
@@ -66,13 +69,18 @@ wanted_candidates <- function(terms, source) {
   }
   read <- read_names(terms, "terms")
   at <- if (is.character(read)) match(read, source$names) else match(read, seq_len(source$m))
-  if (length(at) == 0 || anyNA(at) || length(at) > 12) abort_genotypes(paste0("terms must name one to twelve of the candidates, not ", code_text(terms), "; there are ", first_names(source$names)))
+  if (length(at) == 0 || anyNA(at) || length(at) > 12) abort_genotypes(
+    paste0("terms must name one to twelve of the candidates, not ", code_text(terms), "; there are ", first_names(source$names))
+  )
   at
 }
 
 by_of_rows <- function(by, fit, data) {
   if (!is.character(by) || length(by) != 1 || is.na(by)) abort_fastlmm("argument", paste("by must be the name of a variable, not", code_text(by)))
-  frame <- tryCatch(frame_of_rows(stats::as.formula(call("~", as.name(by))), fit, data), error = function(e) abort_genotypes(paste0("there is no variable ", quoted(by), " in the data: give data =")))
+  frame <- tryCatch(
+    frame_of_rows(stats::as.formula(call("~", as.name(by))), fit, data),
+    error = function(e) abort_genotypes(paste0("there is no variable ", quoted(by), " in the data: give data ="))
+  )
   if (is.null(frame)) abort_genotypes(paste0("by needs the data of the fit: give data ="))
   value <- factor(frame[[1]])
   if (anyNA(value) || nlevels(value) > 6) abort_genotypes(paste0("by = ", quoted(by), " must have up to 6 values, and none missing"))
@@ -83,7 +91,9 @@ by_of_rows <- function(by, fit, data) {
 class_means <- function(fit, term, g, by, level) {
   used <- which(!is.na(g))
   values <- sort(unique(g[used]))
-  if (length(values) < 2 || length(values) > 6) abort_genotypes(paste0("candidate ", quoted(term), " has ", counted(length(values), "value"), "; two to six can be drawn"))
+  if (length(values) < 2 || length(values) > 6) abort_genotypes(
+    paste0("candidate ", quoted(term), " has ", counted(length(values), "value"), "; two to six can be drawn")
+  )
   cell <- if (is.null(by)) factor(g[used], values) else interaction(factor(g[used], values), by[used], drop = TRUE, lex.order = TRUE, sep = "\r")
   model <- stored_model(fit)
   # with the weights that the ratios of the residual variances give
@@ -153,7 +163,9 @@ plot.fastlmm_genotypes <- function(x, xlab = NULL, ylab = attr(x, "response"), c
     on.exit(graphics::par(old))
   }
   points <- attr(x, "points")
-  for (term in terms) genotype_panel(x[x$term == term, ], points[points$term == term, ], levels, term, first_of(xlab, value_label(x, term)), ylab, rep_len(col, 6), attr(x, "by"), ...)
+  for (term in terms) genotype_panel(
+    x[x$term == term, ], points[points$term == term, ], levels, term, first_of(xlab, value_label(x, term)), ylab, rep_len(col, 6), attr(x, "by"), ...
+  )
   invisible(x)
 }
 
@@ -162,7 +174,9 @@ genotype_panel <- function(means, points, levels, term, xlab, ylab, col, by, ...
   colour <- function(frame) if (is.null(levels)) col[1] else col[as.integer(frame$by)]
   top <- range(points$y, means$conf.low, means$conf.high)
   if (!is.null(levels)) top[2] <- top[2] + 0.18 * diff(top)
-  plot(genotype_places(points, levels) + genotype_jitter(points, levels), points$y, xlim = c(0.5, length(values) + 0.5), ylim = top, xaxt = "n", xlab = xlab, ylab = ylab, main = term, pch = 16, cex = 0.5, las = 1,
+  plot(genotype_places(points, levels) + genotype_jitter(points, levels), points$y, xlim = c(
+    0.5, length(values) + 0.5
+  ), ylim = top, xaxt = "n", xlab = xlab, ylab = ylab, main = term, pch = 16, cex = 0.5, las = 1,
     col = grDevices::adjustcolor(colour(points), 0.35), ...)
   graphics::axis(1, seq_along(values), values)
   at <- genotype_places(means, levels)
@@ -181,14 +195,24 @@ autoplot.fastlmm_genotypes <- function(object, xlab = NULL, ylab = attr(object, 
   check_arguments(...)
   levels <- levels(object$by)
   titles <- panel_titles(object)
-  if (is.null(xlab)) xlab <- if (length(titles) == 1) value_label(object, names(titles)) else if (all(titles == names(titles))) "value of the candidate" else "copies of the allele in brackets"
+  if (is.null(xlab)) xlab <- if (length(titles) == 1) value_label(object, names(titles)) else if (all(titles == names(titles))) "value of the candidate"
+    else "copies of the allele in brackets"
   if (length(titles) == 1) titles[] <- names(titles)
-  places <- function(frame) cbind(replace(as.data.frame(unclass(frame)), "term", list(factor(titles[frame$term], titles))), at = genotype_places(frame, levels), group = if (is.null(levels)) "" else frame$by)
+  places <- function(frame) cbind(
+    replace(as.data.frame(unclass(frame)), "term", list(factor(titles[frame$term], titles))), at = genotype_places(frame, levels),
+    group = if (is.null(levels)) "" else frame$by
+  )
   means <- places(object)
   points <- places(attr(object, "points"))
   points$at <- points$at + genotype_jitter(points, levels)
   values <- sort(unique(means$value))
-  gg("ggplot", means, gg_columns(x = "at", y = "estimate", colour = "group")) + gg("geom_point", gg_columns(y = "y"), points, alpha = 0.35, size = 0.8) + gg("geom_line", gg_columns(group = "group")) +
-    gg("geom_pointrange", gg_columns(ymin = "conf.low", ymax = "conf.high"), linewidth = 1) + gg("scale_colour_manual", values = unname(rep_len(col, 6)), guide = if (is.null(levels)) "none" else "legend") +
-    gg("scale_x_continuous", breaks = seq_along(values), labels = values) + gg("labs", x = xlab, y = ylab, colour = attr(object, "by")) + gg("facet_wrap", "term") + gg("theme_minimal")
+  gg(
+    "ggplot", means, gg_columns(x = "at", y = "estimate", colour = "group")
+  ) + gg("geom_point", gg_columns(y = "y"), points, alpha = 0.35, size = 0.8) + gg("geom_line", gg_columns(group = "group")) +
+    gg("geom_pointrange", gg_columns(ymin = "conf.low", ymax = "conf.high"), linewidth = 1) + gg(
+      "scale_colour_manual", values = unname(rep_len(col, 6)), guide = if (is.null(levels)) "none" else "legend"
+    ) +
+    gg(
+      "scale_x_continuous", breaks = seq_along(values), labels = values
+    ) + gg("labs", x = xlab, y = ylab, colour = attr(object, "by")) + gg("facet_wrap", "term") + gg("theme_minimal")
 }

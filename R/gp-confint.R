@@ -33,7 +33,9 @@
 #' fit <- fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:200, ])
 #' confint(fit, c("depth", "lengthscale"))
 #' @export
-confint.fastlmm_gp <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), nsim = 500, seed = NULL, df = c("none", "satterthwaite", "kenward-roger"), ...) {
+confint.fastlmm_gp <- function(
+  object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot"), nsim = 500, seed = NULL, df = c("none", "satterthwaite", "kenward-roger"), ...
+) {
   check_arguments(...)
   df <- read_ddf(df)
   if (df != "none") check_ddf(object, df)
@@ -58,7 +60,8 @@ gp_boot <- function(fit, table, level, nsim, seed) {
 gp_estimates <- function(fit, table) {
   one <- function(what, column, name) {
     switch(what,
-      beta = fit$coefficients[[name]], lengthscale = fit$lengthscale[[column]], sigma_u = fit$sigma2[[max(column, 1)]], sigma_e = fit$sigma2_e, h2 = fit$h2[[max(column, 1)]]
+      beta = fit$coefficients[[name]], lengthscale = fit$lengthscale[[column]], sigma_u = fit$sigma2[[max(column, 1)]], sigma_e = fit$sigma2_e,
+      h2 = fit$h2[[max(column, 1)]]
     )
   }
   as.numeric(unlist(Map(one, table$what, table$column, table$name)))
@@ -83,7 +86,8 @@ gp_variances <- function(fit) {
   labels <- names(fit$random)
   k <- seq_along(labels)
   data.frame(
-    name = c(paste0("sigma2.", labels), ".sigma2", paste0("h2.", labels)), what = c(rep("sigma_u", length(k)), "sigma_e", rep("h2", length(k))), column = c(k, 0L, k)
+    name = c(paste0("sigma2.", labels), ".sigma2", paste0("h2.", labels)), what = c(rep("sigma_u", length(k)), "sigma_e", rep("h2", length(k))),
+    column = c(k, 0L, k)
   )
 }
 
@@ -127,7 +131,10 @@ gp_limits <- function(fit, table, rise) {
 
 inform_gp_beyond <- function(fit, names) {
   inform_fastlmm("gp_range", sprintf(
-    "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis covers; method = \"Wald\" has approximate limits, gp(..., basis = \"exact\") those of the profile",
+    paste0(
+      "NA for a limit of %s: it belongs to length scales of %s beyond those that the basis covers; method = \"Wald\" has approximate limits, gp(..., basis = ",
+      "\"exact\") those of the profile"
+    ),
     paste(names, collapse = ", "), fit$gp$name
   ))
 }
@@ -165,7 +172,8 @@ gp_ask_in <- function(fit, table, rise, points, guard) {
   call_rust(ffi_gp_profile, process$table, process$basis, request, near, wanted)
 }
 
-# Where a Fourier basis does not serve the length scales of an interval, a wider one does, or if that was not asked for the kernel matrix of all rows, as long as they are few.
+# Where a Fourier basis does not serve the length scales of an interval, a wider one does, or if that was not asked for the kernel matrix of all rows, as long
+# as they are few.
 as_asked <- function(fit, rise) {
   process <- fit$random[[1]]$kernel
   one <- length(fit$lengthscale) == 1 && length(fit$random) == 1 && is.null(fit$gp$lengthscale)
@@ -273,7 +281,10 @@ profile.fastlmm_gp <- function(fitted, which = NULL, alphamax = 0.01, points = 4
   if (is.null(which)) which <- table$name[table$what != "beta"]
   table <- table[match(gp_selected(table, read_names(which, "which")), table$name), ]
   if (!is_profiled_jointly(fitted) && (length(fitted$lengthscale) > 1 || length(fitted$random) > 1)) {
-    abort_fastlmm("no_profile", "profiles in Fourier space are available only for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals")
+    abort_fastlmm(
+      "no_profile",
+      "profiles in Fourier space are available only for gp() terms with one length scale and no group term; confint(fit, method = \"Wald\") gives intervals"
+    )
   }
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))
   table <- table[gp_has_profile(fitted, table), ]

@@ -29,9 +29,15 @@ new_places <- function(x, name) {
 }
 
 check_places <- function(x, name) {
-  if (!requireNamespace("sf", quietly = TRUE)) abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is of class sfc, which needs the package sf: install it"), coordinate = name)
+  if (!requireNamespace("sf", quietly = TRUE)) abort_fastlmm(
+    "gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is of class sfc, which needs the package sf: install it"), coordinate = name
+  )
   if (!inherits(x, "sfc_POINT")) {
-    abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is of class ", class(x)[1], ", but must hold points; sf::st_centroid() makes points of other shapes"), coordinate = name)
+    abort_fastlmm(
+      "gp_coordinate",
+      paste0("coordinate ", quoted(name), " of gp() is of class ", class(x)[1], ", but must hold points; sf::st_centroid() makes points of other shapes"),
+      coordinate = name
+    )
   }
 }
 
@@ -62,7 +68,11 @@ with_plain_coordinates <- function(expressions, data, env) {
 from_sp <- function(data, what) {
   if (!requireNamespace("sp", quietly = TRUE)) abort_data(paste(what, "is an object of class", class(data)[1], "which needs the package sp: install it"))
   if (!inherits(data, c("SpatialPoints", "SpatialGrid"))) {
-    abort_data(paste0(what, " is an object of class ", class(data)[1], ", which has no points; give gp() points, as sp::SpatialPointsDataFrame() of sp::coordinates() has"))
+    abort_data(
+      paste0(
+        what, " is an object of class ", class(data)[1], ", which has no points; give gp() points, as sp::SpatialPointsDataFrame() of sp::coordinates() has"
+      )
+    )
   }
   frame <- as.data.frame(data)
   if (isFALSE(sp::is.projected(data))) attr(frame, "degrees") <- sp::coordnames(data)
@@ -95,7 +105,8 @@ axis_names <- function(x, name) {
 
 inform_degrees <- function(gp) {
   inform_fastlmm("gp_degrees", paste0(
-    "the coordinates of ", gp$name, " are longitudes and latitudes: distances and the length scale are in degrees, whose length from east to west decreases towards the poles; ",
+    "the coordinates of ", gp$name,
+    " are longitudes and latitudes: distances and the length scale are in degrees, whose length from east to west decreases towards the poles; ",
     "if that matters, transform them to a plane first, for example by sf::st_transform()"
   ))
 }
@@ -125,7 +136,10 @@ gp_coordinates <- function(columns, gp, rows) {
   }
   at <- do.call(cbind, unname(Map(one, columns, names, gp$kinds)))
   if (ncol(at) != length(gp$axes)) {
-    abort_fastlmm("gp_coordinate", sprintf("the coordinates of %s have %s, but were %d in the fit", gp$name, counted(ncol(at), "column"), length(gp$axes)), coordinate = names[1])
+    abort_fastlmm(
+      "gp_coordinate", sprintf("the coordinates of %s have %s, but were %d in the fit", gp$name, counted(ncol(at), "column"), length(gp$axes)),
+      coordinate = names[1]
+    )
   }
   dimnames(at) <- list(NULL, gp$axes)
   at
@@ -146,7 +160,9 @@ in_unit <- function(x, kind, name) {
 }
 
 convert_units <- function(x, unit, name) {
-  other <- function(e) abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() was in ", unit, " in the fit: ", conditionMessage(e)), coordinate = name)
+  other <- function(e) abort_fastlmm(
+    "gp_coordinate", paste0("coordinate ", quoted(name), " of gp() was in ", unit, " in the fit: ", conditionMessage(e)), coordinate = name
+  )
   tryCatch(units::set_units(x, unit, mode = "standard"), error = other)
 }
 
@@ -154,13 +170,17 @@ same_crs <- function(x, crs, name) {
   if (attr(x, "crs") == crs || is.na(attr(x, "crs")) && is.na(crs)) return(x)
   said <- function(crs) if (is.na(crs)) "no reference system" else crs$input
   abort_fastlmm("gp_coordinate", paste0(
-    "coordinate ", quoted(name), " of gp() has ", said(attr(x, "crs")), " in newdata but had ", said(crs), " in the fit; transform it: sf::st_transform(newdata, sf::st_crs(data))"
+    "coordinate ", quoted(name), " of gp() has ", said(attr(x, "crs")), " in newdata but had ", said(crs),
+    " in the fit; transform it: sf::st_transform(newdata, sf::st_crs(data))"
   ), coordinate = name)
 }
 
 abort_coordinate_kind <- function(name, found, wanted) {
   say <- function(kind) switch(kind, number = "numeric", points = "points of sf", paste("of class", kind))
-  abort_fastlmm("gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is ", say(found), " in newdata but was ", say(wanted), " in the fit; convert it"), coordinate = name)
+  abort_fastlmm(
+    "gp_coordinate", paste0("coordinate ", quoted(name), " of gp() is ", say(found), " in newdata but was ", say(wanted), " in the fit; convert it"),
+    coordinate = name
+  )
 }
 
 check_coordinate <- function(x, name, rows) {
@@ -176,7 +196,13 @@ check_coordinate <- function(x, name, rows) {
 check_box <- function(box, names) {
   flat <- !(box[2, ] > box[1, ])
   narrow <- !flat & box[2, ] - box[1, ] < .Machine$double.xmin / .Machine$double.eps
-  if (any(narrow)) abort_fastlmm("scale", paste0("coordinate ", quoted(names[narrow][1]), " of gp() spans ", format(max(box[2, narrow] - box[1, narrow]), digits = 3), ", less than a double resolves; rescale it"))
+  if (any(narrow)) abort_fastlmm(
+    "scale",
+    paste0(
+      "coordinate ", quoted(names[narrow][1]), " of gp() spans ", format(max(box[2, narrow] - box[1, narrow]), digits = 3),
+      ", less than a double resolves; rescale it"
+    )
+  )
   if (any(flat)) {
     abort_fastlmm("constant_coordinate", paste0(
       "coordinate ", quoted(names[flat][1]), " of gp() is the same in all rows: leave it out"
@@ -232,7 +258,8 @@ inform_far <- function(gp, coordinates, own, lengthscale) {
   j <- which.max(pmax(given[1, ] - asked[1, ], asked[2, ] - given[2, ]) / reach)
   said <- function(range) paste(vapply(range[, j], function(x) format(as_axis(x, gp, j), digits = 4), ""), collapse = " to ")
   inform_fastlmm("gp_far", paste0(
-    counted(sum(far), "row"), " of newdata ", if (sum(far) == 1) "lies" else "lie", " farther than ten length scales from every row of the fit, where ", gp$name, " is zero: coordinate ", quoted(gp$axes[j]),
+    counted(sum(far), "row"), " of newdata ", if (sum(far) == 1) "lies" else "lie", " farther than ten length scales from every row of the fit, where ",
+    gp$name, " is zero: coordinate ", quoted(gp$axes[j]),
     " goes from ", said(given), " in the fit and from ", said(asked), " in newdata. Are they in the same unit?"
   ), rows = which(far))
 }

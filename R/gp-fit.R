@@ -1,14 +1,18 @@
 # Fits with a gp() term: a route is chosen, the length scale estimated, and what comes back put into the shape of every other fit.
 
-# Rows up to which the kernel matrix is the first choice whatever it costs, and the last resort. Beside groups, with a length scale for each coordinate and for many responses it has
+# Rows up to which the kernel matrix is the first choice whatever it costs, and the last resort. Beside groups, with a length scale for each coordinate and for
+# many responses it has
 # more to say: profiles of every parameter.
 gp_few <- 500
 gp_few_rich <- 1000
 gp_exact_limit <- 3000
 
-# CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 500 to 3000, length scales .05 to .5 of the side, noise .5 of the process
-# (bench/gp-table.R). The kernel matrix: .4 for the first look at some of the rows, then multiples of n^3 for Newton's method on all of them. Fourier space takes .1 to .5 where a basis is accurate
-# enough, up to three for thousands of rows, as it nearly always is in one dimension; where none is it says so after .05 to .4, and the kernel matrix still has to follow. That has no error of a
+# CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 500 to 3000, length scales .05 to .5 of the
+# side, noise .5 of the process
+# (bench/gp-table.R). The kernel matrix: .4 for the first look at some of the rows, then multiples of n^3 for Newton's method on all of them. Fourier space
+# takes .1 to .5 where a basis is accurate
+# enough, up to three for thousands of rows, as it nearly always is in one dimension; where none is it says so after .05 to .4, and the kernel matrix still has
+# to follow. That has no error of a
 # basis, which is worth up to a second where bases are large (Matern kernels).
 gp_seconds <- function(n, cov, d = 2) c(exact = 0.4 + 0.45 * (n / 1000)^3, fourier = if (cov == "exp_quad" || d == 1) 0.4 else 1)
 
@@ -133,7 +137,9 @@ new_gp_fit <- function(model, answer) {
   found$alpha <- gp_alpha(model, answer)
   fit <- new_fastlmm(model, found)
   gp$largest <- gp$size
-  fit$gp <- c(gp[setdiff(names(gp), c("calls", "size"))], answer$process[setdiff(names(answer$process), c("basis", "table"))], answer$process$basis[c("h", "m")])
+  fit$gp <- c(
+    gp[setdiff(names(gp), c("calls", "size"))], answer$process[setdiff(names(answer$process), c("basis", "table"))], answer$process$basis[c("h", "m")]
+  )
   fit$gp$parameters <- parameters
   # to the likelihood what the basis leaves out of the process' variance is residual noise
   fit$gp$raw_delta <- answer$lengths$delta
@@ -218,7 +224,8 @@ with_group_variance <- function(fit, ratio, covariance) {
   fit
 }
 
-# Standard errors of the logarithms of both variances, of their ratios to the residual's, and of the shares, by the delta method: `covariance` is that of the logarithms of
+# Standard errors of the logarithms of both variances, of their ratios to the residual's, and of the shares, by the delta method: `covariance` is that of the
+# logarithms of
 # length scales, ratio of standard deviations, delta and sigma2.
 group_log_errors <- function(h2, covariance) {
   m <- round(sqrt(length(covariance)))
@@ -247,7 +254,8 @@ report_gp <- function(fit) {
 
 inform_gp_floor <- function(fit) {
   inform_fastlmm("boundary", paste0(
-    "boundary fit: ", fit$gp$name, " explains all variance that X leaves, and a residual variance below sigma2_e = ", format(fit$sigma2_e, digits = 3), " cannot be determined at the condition number of the ",
+    "boundary fit: ", fit$gp$name, " explains all variance that X leaves, and a residual variance below sigma2_e = ", format(fit$sigma2_e, digits = 3),
+    " cannot be determined at the condition number of the ",
     "kernel. The fit interpolates the data to that accuracy; its residual variance is an upper bound"
   ), boundary = "delta at its floor")
 }
@@ -262,8 +270,10 @@ inform_gp_nothing <- function(fit) {
 # Data that are rougher than the kernel, or much smoother and many, tell it of frequencies beyond any basis of this size
 inform_gp_limited <- function(fit) {
   inform_fastlmm("gp_range", paste0(
-    if (is.null(fit$gp$lengthscale)) "the length scale of " else "the fit of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4), ", still depends on the number of Fourier functions ",
-    "(", fit$gp$size, "), and `size`, the number of rows or the time limit of the search allow no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov,
+    if (is.null(fit$gp$lengthscale)) "the length scale of " else "the fit of ", fit$gp$name, ", ", format(fit$lengthscale[[1]], digits = 4),
+    ", still depends on the number of Fourier functions ",
+    "(", fit$gp$size,
+    "), and `size`, the number of rows or the time limit of the search allow no more: the data are rougher or much smoother than the kernel \"", fit$gp$cov,
     "\". Take another `cov`, or a larger `size`"
   ))
 }
@@ -271,7 +281,8 @@ inform_gp_limited <- function(fit) {
 inform_gp_end <- function(fit) {
   long <- gp_is_long(fit)
   inform_fastlmm("gp_range", paste0(
-    "the length scale of ", fit$gp$name, " lies at the ", if (long) "long" else "short", " end of the range searched, ", format(fit$lengthscale[[1]], digits = 4),
+    "the length scale of ", fit$gp$name, " lies at the ", if (long) "long" else "short", " end of the range searched, ",
+    format(fit$lengthscale[[1]], digits = 4),
     ": a value beyond it fits the data as well, or better; ",
     if (long) "over such a long scale the process is a trend: include the trend in the formula, or give a wider `range`" else "give a wider `range`"
   ))

@@ -16,7 +16,8 @@ gp_joint <- function(model) {
 
 inform_gp_joint_size <- function(n) {
   inform_fastlmm("gp_size", sprintf(
-    "gp() with these random effects needs the kernel matrix of all %s rows: this takes minutes, and time grows with the cube of the rows", format(n, big.mark = ",")
+    "gp() with these random effects needs the kernel matrix of all %s rows: this takes minutes, and time grows with the cube of the rows",
+    format(n, big.mark = ",")
   ), n = n)
 }
 

@@ -73,7 +73,8 @@ anova.fastlmm_gp_mlm <- function(object, ..., test = c("LRT", "permutation"), ns
   }
   p <- exp(log_p)
   columns <- list(
-    cells = cells, lengthscale = object$lengthscale, fsv = object$fsv, se_fsv = object$se$fsv, logLik0 = object$logLik0, logLik = object$logLik, LRT = object$statistic, larger = larger,
+    cells = cells, lengthscale = object$lengthscale, fsv = object$fsv, se_fsv = object$se$fsv, logLik0 = object$logLik0, logLik = object$logLik,
+    LRT = object$statistic, larger = larger,
     p.value = p, q.value = stats::p.adjust(p, "BH"), rank = if (rank.by == "p") ranked(log_p, object$fsv) else ranked(-object$fsv, object$statistic)
   )
   table <- data.frame(lapply(columns[lengths(columns) > 0], unname), row.names = names(object$logLik), check.names = FALSE)
@@ -85,11 +86,14 @@ anova.fastlmm_gp_mlm <- function(object, ..., test = c("LRT", "permutation"), ns
 telling_cells <- function(Y) apply(Y, 2, function(y) sum(!is.na(y)) - max(0L, tabulate(match(y, unique(y[!is.na(y)])))))
 
 gp_tested <- function(fit, cells, min.cells) {
-  if (!is.numeric(min.cells) || length(min.cells) != 1 || is.na(min.cells)) abort_fastlmm("min_cells", paste("min.cells must be one number, not", deparse1(min.cells)))
+  if (!is.numeric(min.cells) || length(min.cells) != 1 || is.na(min.cells)) abort_fastlmm(
+    "min_cells", paste("min.cells must be one number, not", deparse1(min.cells))
+  )
   fitted <- !is.na(fit$p.value)
   out <- fitted & cells < min.cells
   if (any(out)) inform_fastlmm("filtered", sprintf(
-    "%s of %s left out, with fewer than %s cells that differ from the most frequent value: %s", format(sum(out), big.mark = ","), counted(length(out), "response"), format(min.cells),
+    "%s of %s left out, with fewer than %s cells that differ from the most frequent value: %s", format(sum(out), big.mark = ","),
+    counted(length(out), "response"), format(min.cells),
     first_names(names(fit$logLik)[out])
   ), responses = names(fit$logLik)[out])
   fitted & !out
@@ -109,8 +113,10 @@ warn_few_values <- function(fit) {
   few <- names(fit$logLik)[fitted][values < few_values & sparse]
   if (length(few) == 0) return(invisible())
   warn_fastlmm("few_values", paste0(
-    format(length(few), big.mark = ","), " of ", counted(length(fit$logLik), "response"), " have fewer than ", few_values, " distinct values, and one of these in more than ", 100 * (1 - few_cells),
-    " % of the rows: ", first_names(few), ". Their p-values, which assume normal residuals, are too small; use anova(fit, test = \"permutation\"), with min.cells to leave out uninformative ones"
+    format(length(few), big.mark = ","), " of ", counted(length(fit$logLik), "response"), " have fewer than ", few_values,
+    " distinct values, and one of these in more than ", 100 * (1 - few_cells),
+    " % of the rows: ", first_names(few),
+    ". Their p-values, which assume normal residuals, are too small; use anova(fit, test = \"permutation\"), with min.cells to leave out uninformative ones"
   ), responses = few)
 }
 
@@ -256,7 +262,8 @@ print.fastlmm_gp_anova <- function(x, n = 10, digits = max(3, getOption("digits"
 tidy.fastlmm_gp_anova <- function(x, ...) {
   check_arguments(...)
   table <- data.frame(
-    response = rownames(x), term = attr(x, "term"), estimate = x$fsv, std.error = x$se_fsv, statistic = x$LRT, p.value = x$p.value, q.value = x$q.value, rank = x$rank
+    response = rownames(x), term = attr(x, "term"), estimate = x$fsv, std.error = x$se_fsv, statistic = x$LRT, p.value = x$p.value, q.value = x$q.value,
+    rank = x$rank
   )
   structure(table[order(table$rank), ], row.names = seq_len(nrow(table)))
 }

@@ -86,7 +86,9 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   se <- gp_each(object, one, nrow(new))
   se[!targets$complete, ] <- NA
   se <- structure(se[targets$answered, , drop = FALSE], dimnames = NULL)
-  many_answers(object, fit, structure(if (is.null(newdata)) napredict(object$na.action, se) else se, dimnames = dimnames(fit)), newdata, interval, level, se.fit)
+  many_answers(
+    object, fit, structure(if (is.null(newdata)) napredict(object$na.action, se) else se, dimnames = dimnames(fit)), newdata, interval, level, se.fit
+  )
 }
 
 # Of targets that are complete in X those with coordinates
@@ -126,7 +128,9 @@ check_in_boxes <- function(fit, coordinates) {
   if (fit$gp$route != "fourier") return(invisible())
   for (columns in gp_many_groups(fit)) {
     longest <- columns[which.max(if (is.null(fit$gp$lengthscale)) fit$lengthscale[columns] else columns)]
-    process <- list(route = "fourier", cov = fit$gp$cov, basis = fit$gp$bases[[fit$gp$window[longest]]], lengthscale = gp_many_length(fit, longest), aliasing = 0)
+    process <- list(
+      route = "fourier", cov = fit$gp$cov, basis = fit$gp$bases[[fit$gp$window[longest]]], lengthscale = gp_many_length(fit, longest), aliasing = 0
+    )
     check_in_box(list(gp = fit$gp, random = list(list(kernel = process))), coordinates)
   }
 }
@@ -159,7 +163,9 @@ residuals.fastlmm_gp_mlm <- function(object, type = c("response", "pearson", "wo
 #' @export
 ranef.fastlmm_gp_mlm <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)
-  if (condVar) abort_fastlmm("no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
+  if (condVar) abort_fastlmm(
+    "no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors"
+  )
   wanted_groups(structure(list(structure(gp_many_own(object), dimnames = dimnames(object$y))), names = object$gp$name), whichel)
 }
 

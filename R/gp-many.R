@@ -87,7 +87,9 @@ fit_gp_many <- function(model, na.action) {
 check_gp_many <- function(model) {
   gp <- model$gp
   if (length(model$others) > 0) abort_gp_term(gp$term, "with many responses cannot be combined with other random effects; fit one response at a time")
-  if (gp$ard && is.null(gp$lengthscale)) abort_gp_term(gp$term, "with many responses has one length scale for all coordinates; leave out ard, or give lengthscale")
+  if (gp$ard && is.null(gp$lengthscale)) abort_gp_term(
+    gp$term, "with many responses has one length scale for all coordinates; leave out ard, or give lengthscale"
+  )
 }
 
 gp_together <- function(model, exact) {
@@ -181,7 +183,10 @@ inform_gp_unseen <- function(fit) {
   apart <- prod((gp$box[2, ] - gp$box[1, ]) / nrow(fit$y)^(1 / ncol(gp$box)))^(1 / ncol(gp$box))
   if (gp$looked_at[1] <= apart) return(invisible())
   inform_fastlmm("gp_unseen", sprintf(
-    "length scales from %s upwards were searched: a shorter one needs more than %d basis functions, and a process on that scale is not detected. Places are about %s apart; basis = \"exact\" searches down to that, in time proportional to the cube of the number of rows, %d",
+    paste0(
+      "length scales from %s upwards were searched: a shorter one needs more than %d basis functions, and a process on that scale is not detected. Places ",
+      "are about %s apart; basis = \"exact\" searches down to that, in time proportional to the cube of the number of rows, %d"
+    ),
     format(gp$looked_at[1], digits = 4), max(gp$size, min(2000, nrow(fit$y) %/% 2)), format(apart, digits = 3), nrow(fit$y)
   ), from = gp$looked_at[1])
 }

@@ -27,7 +27,8 @@
 #' predict(fit, data.frame(depth = 100, long = 181, lat = -20), se.fit = TRUE)
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
-                               type = c("response", "link", "terms"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, terms = NULL, nsim = NULL,
+                               type = c("response", "link", "terms"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95,
+                               terms = NULL, nsim = NULL,
                                seed = NULL, ...) {
   check_arguments(...)
   interval <- wanted_interval(interval, level, re.form, random.only)
@@ -46,7 +47,9 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
   }
   mean <- drop(targets$X %*% object$coefficients[object$kept]) + targets$offset + gp_effects(object, targets)
   warn_not_estimable(targets)
-  if (!is.null(nsim)) return(predicted_draws(object, targets, mean, gp_covariance(object, targets), drawn_noise(object, newdata, interval, targets), nsim, seed))
+  if (!is.null(nsim)) return(
+    predicted_draws(object, targets, mean, gp_covariance(object, targets), drawn_noise(object, newdata, interval, targets), nsim, seed)
+  )
   fit <- pad_targets(targets, mean)
   if (!se.fit && interval == "none") return(fit)
   with_interval(object, targets, fit, pmax(gp_variance(object, targets), 0), interval, level, se.fit, row_noise(object, newdata, interval))
@@ -62,7 +65,8 @@ gp_wanted <- function(fit, re.form) {
   known <- !is.na(process) && (process || any(wanted))
   if (!is.null(right) && known && only_random(re.form) && (any(wanted) || length(find_bars(right)) == 0)) return(c(process, wanted[-1]))
   abort_fastlmm("re_form", paste0(
-    "re.form must be NULL (with all random effects), NA or ~0 (without), or a formula of terms of the fit, as ~ ", deparse1(fit$gp$term), ", not ", deparse1(re.form)
+    "re.form must be NULL (with all random effects), NA or ~0 (without), or a formula of terms of the fit, as ~ ", deparse1(fit$gp$term), ", not ",
+    deparse1(re.form)
   ))
 }
 
@@ -123,7 +127,8 @@ check_in_box <- function(fit, coordinates) {
   out <- rowSums(seen & beyond > 0, na.rm = TRUE) > 0
   if (!any(out)) return(invisible())
   abort_fastlmm("outside_box", paste0(
-    "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ", rows_at(out, if (is.null(rownames(coordinates))) seq_along(out) else rownames(coordinates)),
+    "the Fourier basis of ", fit$gp$name, " was made for the box of the data and a margin about it, and newdata lies beyond it in ",
+    rows_at(out, if (is.null(rownames(coordinates))) seq_along(out) else rownames(coordinates)),
     "; fit with gp(..., lower =, upper =), a box that contains all targets, or with basis = \"exact\""
   ), rows = which(out))
 }
@@ -237,7 +242,9 @@ process_weights <- function(process) call_rust(ffi_gp_weights, process$basis, pr
 #' @export
 ranef.fastlmm_gp <- function(object, condVar = FALSE, drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)
-  if (condVar) abort_fastlmm("no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors")
+  if (condVar) abort_fastlmm(
+    "no_variances", "conditional variances are not available for a gp() term; predict(se.fit = TRUE, random.only = TRUE) has standard errors"
+  )
   check_has_rows(object, "ranef()")
   effects <- c(structure(list(process_effects(object)), names = object$gp$name), other_effects(object))
   effects <- wanted_groups(effects, whichel)

@@ -40,12 +40,16 @@ gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ar
   cov <- one_of(cov, gp_kernels, covariance_habits)
   ard <- read_flag(ard, "ard")
   sound <- is.numeric(lengthscale) && length(lengthscale) == 2 && all(is.finite(lengthscale) & lengthscale > 0) && lengthscale[1] < lengthscale[2]
-  if (!sound) abort_gp_term(quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shortest and the longest to be searched"))
+  if (!sound) abort_gp_term(
+    quote(gp_basis()), paste("has lengthscale =", code_text(lengthscale), "which must be two positive numbers, the shortest and the longest to be searched")
+  )
   d <- length(lower)
   check_basis_box(lower, upper)
   term <- quote(gp_basis())
   gp <- check_gp(list(cov = cov, ard = ard, tol = 0.01, basis = "fourier", size = size, shared = FALSE, range = as.numeric(lengthscale)), term, d)
-  if (!is.numeric(tol) || length(tol) != 1 || !isTRUE(tol > 0 && tol < 1)) abort_gp_term(term, paste("has tol =", deparse1(tol), "which must be a number between 0 and 1"))
+  if (!is.numeric(tol) || length(tol) != 1 || !isTRUE(tol > 0 && tol < 1)) abort_gp_term(
+    term, paste("has tol =", deparse1(tol), "which must be a number between 0 and 1")
+  )
   if (is.null(gp$range) || length(lengthscale) != 2) abort_gp_term(term, "needs lengthscale = c(shortest, longest)")
   gp$box <- rbind(as.numeric(lower), as.numeric(upper))
   frequencies <- call_rust(ffi_gp_basis, gp_request(gp, gp$box, "REML", fastlmm_control()), tol)
@@ -53,7 +57,9 @@ gp_basis <- function(lower, upper, lengthscale, cov = gp_kernels, tol = 1e-3, ar
 }
 
 check_basis_box <- function(lower, upper) {
-  good <- is.numeric(lower) && is.numeric(upper) && length(lower) == length(upper) && length(lower) %in% 1:3 && all(is.finite(c(lower, upper))) && all(lower < upper)
+  good <- is.numeric(lower) && is.numeric(upper) && length(lower) == length(upper) && length(lower) %in% 1:3 && all(
+    is.finite(c(lower, upper))
+  ) && all(lower < upper)
   if (!good) abort_fastlmm("gp", "lower and upper must be the corners of a box of one to three coordinates, each lower one below its upper one")
 }
 
@@ -116,7 +122,9 @@ check_chunk_box <- function(coordinates, basis, rows) {
   }
   out <- coordinates < rep(box[1, ], each = nrow(coordinates)) | coordinates > rep(box[2, ], each = nrow(coordinates))
   if (!any(out)) return(invisible())
-  abort_fastlmm("outside_box", paste0("coordinates lie outside the box of the basis in ", rows_at(rowSums(out) > 0, rows), "; make a basis with a box that holds all data"))
+  abort_fastlmm(
+    "outside_box", paste0("coordinates lie outside the box of the basis in ", rows_at(rowSums(out) > 0, rows), "; make a basis with a box that holds all data")
+  )
 }
 
 #' @rdname gp_basis
@@ -145,12 +153,17 @@ print.fastlmm_gp_table <- function(x, ...) {
 }
 
 check_same_table <- function(a, b) {
-  if (!inherits(a, "fastlmm_gp_table") || !inherits(b, "fastlmm_gp_table")) abort_fastlmm("gp_table", "tables of gp_accumulate() can only be added to each other")
-  if (!identical(a$basis$frequencies, b$basis$frequencies)) abort_fastlmm("gp_table", "the tables have different bases; make one by gp_basis() and use it for all chunks")
+  if (!inherits(a, "fastlmm_gp_table") || !inherits(b, "fastlmm_gp_table")) abort_fastlmm(
+    "gp_table", "tables of gp_accumulate() can only be added to each other"
+  )
+  if (!identical(a$basis$frequencies, b$basis$frequencies)) abort_fastlmm(
+    "gp_table", "the tables have different bases; make one by gp_basis() and use it for all chunks"
+  )
   if (!identical(deparse1(a$formula), deparse1(b$formula))) abort_fastlmm("gp_table", "the tables have different formulas")
   if (!identical(a$columns, b$columns)) {
     abort_fastlmm("gp_table", paste0(
-      "the tables have different columns of fixed effects, ", first_names(a$columns), " and ", first_names(b$columns), "; give factors all their levels in every chunk"
+      "the tables have different columns of fixed effects, ", first_names(a$columns), " and ", first_names(b$columns),
+      "; give factors all their levels in every chunk"
     ))
   }
   check_same_levels(a, b)
@@ -163,7 +176,9 @@ check_same_kinds <- function(a, b) {
   other <- which(!mapply(identical, lapply(a$gp$kinds, unzoned), lapply(b$gp$kinds, unzoned)))
   if (length(other) == 0) return(invisible())
   kinds <- list(a$gp$kinds[[other[1]]], b$gp$kinds[[other[1]]])
-  said <- function(kind) if (kind$kind == "points") paste("points of", if (is.na(kind$crs)) "no reference system" else kind$crs$input) else paste(c(kind$kind, kind$unit), collapse = " in ")
+  said <- function(kind) if (kind$kind == "points") paste(
+    "points of", if (is.na(kind$crs)) "no reference system" else kind$crs$input
+  ) else paste(c(kind$kind, kind$unit), collapse = " in ")
   name <- deparse1(a$gp$coordinates[[other[1]]])
   abort_fastlmm("gp_table", sprintf(
     "coordinate %s of the tables is %s and %s; convert it to the same in every chunk", quoted(name), said(kinds[[1]]), said(kinds[[2]])
@@ -193,7 +208,11 @@ check_same_calls <- function(a, b) {
   if (length(other) == 0) return(invisible())
   name <- deparse1(c(written, a$gp$coordinates)[[other[1]]])
   abort_fastlmm("gp_table", paste0(
-    name, " takes its values from the rows of each chunk, so the tables have different columns of that name; fix them beforehand, as in scale(x, center = 10, scale = 2), ",
+    name,
+    paste0(
+      " takes its values from the rows of each chunk, so the tables have different columns of that name; fix them beforehand, as in scale(x, center = 10, ",
+      "scale = 2), "
+    ),
     "poly(x, 2, raw = TRUE) or ns(x, knots = , Boundary.knots = ), or add the columns to the data"
   ), variable = name)
 }
@@ -263,5 +282,7 @@ fit_gp_table <- function(x, method, control, call) {
 # A fit of a table knows nothing of single rows.
 check_has_rows <- function(fit, what) {
   if (!is.null(fit$frame)) return(invisible())
-  abort_fastlmm("no_rows_kept", paste0(what, " needs the rows of the data, which a fit of a table from gp_accumulate() does not have; give newdata to predict()"))
+  abort_fastlmm(
+    "no_rows_kept", paste0(what, " needs the rows of the data, which a fit of a table from gp_accumulate() does not have; give newdata to predict()")
+  )
 }

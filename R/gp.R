@@ -143,7 +143,9 @@ match_gp <- function(term) {
 
 gp_habit <- function(name) {
   offered <- setdiff(names(formals(gp)), "...")
-  if (name %in% names(gp_habits)) paste0("; ", gp_habits[[name]]) else if (nzchar(near <- did_you_mean(name, offered))) near else paste0("; it has ", toString(offered))
+  if (name %in% names(gp_habits)) paste0("; ", gp_habits[[name]]) else if (nzchar(
+    near <- did_you_mean(name, offered)
+  )) near else paste0("; it has ", toString(offered))
 }
 
 abort_gp_constant <- function(term, value) {
@@ -168,8 +170,12 @@ gp_label <- function(coordinates) paste0("gp(", toString(vapply(coordinates, dep
 # What can be said before the coordinates are known
 check_gp_words <- function(gp, term) {
   flag <- function(x) isTRUE(x) || isFALSE(x)
-  if (!is.character(gp$cov) || !isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(term, paste0("has cov = ", code_text(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov)))
-  if (!is.character(gp$basis) || !isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(term, "has a basis that is not \"auto\", \"fourier\" or \"exact\"")
+  if (!is.character(gp$cov) || !isTRUE(gp$cov %in% gp_kernels)) abort_gp_term(
+    term, paste0("has cov = ", code_text(gp$cov), ", which must be one of ", first_names(gp_kernels), covariance_habit(gp$cov))
+  )
+  if (!is.character(gp$basis) || !isTRUE(gp$basis %in% c("auto", "fourier", "exact"))) abort_gp_term(
+    term, "has a basis that is not \"auto\", \"fourier\" or \"exact\""
+  )
   if (!flag(gp$ard)) abort_gp_term(term, "has ard that is neither TRUE nor FALSE")
   if (!flag(gp$shared)) abort_gp_term(term, "has shared that is neither TRUE nor FALSE")
   gp
@@ -183,9 +189,13 @@ check_gp <- function(gp, term, d) {
   if (d < 1 || d > 3) abort_gp_term(term, paste("has", counted(d, "coordinate"), "but must have one to three"))
   number <- function(x, n = 1) is.numeric(x) && length(x) %in% n && all(is.finite(x) & x > 0)
   if (!is.null(gp$lengthscale) && !number(gp$lengthscale, c(1, d))) {
-    abort_gp_term(term, paste0("has lengthscale = ", deparse1(gp$lengthscale), ", which must be one positive number, or one for each of its ", counted(d, "coordinate")))
+    abort_gp_term(
+      term, paste0("has lengthscale = ", deparse1(gp$lengthscale), ", which must be one positive number, or one for each of its ", counted(d, "coordinate"))
+    )
   }
-  if (!is.null(gp$range) && !(number(gp$range, 2) && gp$range[1] < gp$range[2])) abort_gp_term(term, "has a range that is not two positive numbers, the shorter first")
+  if (!is.null(gp$range) && !(number(gp$range, 2) && gp$range[1] < gp$range[2])) abort_gp_term(
+    term, "has a range that is not two positive numbers, the shorter first"
+  )
   if (!number(gp$tol) || gp$tol > 1) abort_gp_term(term, "has a tol that is not a number between 0 and 1")
   corner <- function(x) is.null(x) || is.numeric(x) && length(x) == d && all(is.finite(x))
   if (!corner(gp$lower) || !corner(gp$upper)) abort_gp_term(term, paste("has a lower or an upper that is not", counted(d, "finite number")))

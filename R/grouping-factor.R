@@ -55,7 +55,8 @@ numeric_factor <- function(x) {
 
 abort_large_ids <- function(value) {
   abort_fastlmm("large_ids", paste0(
-    "ids are numbers beyond 2^53, which doubles cannot hold exactly: ", first_names(sprintf("%.0f", value)), "; read them as character, with colClasses = \"character\""
+    "ids are numbers beyond 2^53, which doubles cannot hold exactly: ", first_names(sprintf("%.0f", value)),
+    "; read them as character, with colClasses = \"character\""
   ))
 }
 

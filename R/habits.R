@@ -35,9 +35,11 @@ covariance_habit <- function(cov) {
 
 # By argument of gp(): what is offered in its place
 gp_habits <- c(
-  by = "a process for each level or slope is not available: fit the levels separately, or give a term a kernel K", weights = "give weights = to the fitting function",
+  by = "a process for each level or slope is not available: fit the levels separately, or give a term a kernel K",
+  weights = "give weights = to the fitting function",
   k = "the basis is chosen by tol and size", bs = "the kernel is cov =, the basis is basis =", kernel = "the kernel is cov =", model = "the kernel is cov =",
-  kern = "the kernel is cov =", nugget = "the residual variance is the nugget", scale = "the length scale is lengthscale =", rho = "the length scale is lengthscale =",
+  kern = "the kernel is cov =", nugget = "the residual variance is the nugget", scale = "the length scale is lengthscale =",
+  rho = "the length scale is lengthscale =",
   ls = "the length scale is lengthscale =", iso = "one length scale for each coordinate is ard = TRUE"
 )
 
@@ -46,7 +48,8 @@ fit_habits <- local({
   kernel <- "the covariance between ids is K = list(id = matrix)"
   formula <- "random effects are terms of the formula, as (1 | id)"
   c(
-    family = "only normal responses are available here; for others see slamglmm_fit(family =) or lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel, ginverse = kernel, varlist = kernel,
+    family = "only normal responses are available here; for others see slamglmm_fit(family =) or lme4::glmer()", kinship = kernel, kin = kernel, kins = kernel,
+    ginverse = kernel, varlist = kernel,
     corrMatrix = kernel, cov_ranef = kernel, Gu = kernel, data2 = kernel, random = formula, varFunc = "give weights =",
     correlation = "correlated rows are a kernel over rows, K =, or a term gp(time)"
   )
@@ -60,10 +63,14 @@ slam_habits <- local({
   factors <- "the number of factors is n_factors ="
   keep <- "keep = says what is stored; see ranef() and predict()"
   c(
-    cores = threads, mc.cores = threads, ncores = threads, n_cores = threads, nParallel = threads, num_cores = threads, threads = threads, parallel = threads, nitt = iter, niter = iter, n.iter = iter, n_iter = iter,
-    iterations = iter, samples = iter, burnin = warmup, burn = warmup, burn_in = warmup, nburn = warmup, n.burnin = warmup, transient = warmup, nchains = "chains =", n.chains = "chains =", nChains = "chains =", n_chains = "chains =",
-    n.thin = "thin =", nthin = "thin =", k = factors, nfactors = factors, num.lv = factors, nlv = factors, n.lv = factors, pr = keep, pl = keep, save_pars = keep, rcov = "each response has a residual, and factors correlate them",
-    distr = "the family of a response is family =", offset = "an offset is a term of the formula, offset(log(size))", refresh = "a bar is progress = TRUE", init = "chains start by themselves", inits = "chains start by themselves",
+    cores = threads, mc.cores = threads, ncores = threads, n_cores = threads, nParallel = threads, num_cores = threads, threads = threads, parallel = threads,
+    nitt = iter, niter = iter, n.iter = iter, n_iter = iter,
+    iterations = iter, samples = iter, burnin = warmup, burn = warmup, burn_in = warmup, nburn = warmup, n.burnin = warmup, transient = warmup,
+    nchains = "chains =", n.chains = "chains =", nChains = "chains =", n_chains = "chains =",
+    n.thin = "thin =", nthin = "thin =", k = factors, nfactors = factors, num.lv = factors, nlv = factors, n.lv = factors, pr = keep, pl = keep,
+    save_pars = keep, rcov = "each response has a residual, and factors correlate them",
+    distr = "the family of a response is family =", offset = "an offset is a term of the formula, offset(log(size))", refresh = "a bar is progress = TRUE",
+    init = "chains start by themselves", inits = "chains start by themselves",
     sample_prior = "draws of the prior are slam_prior_draws()", adapt_delta = "there is nothing to tune", priors = "prior ="
   )
 })
@@ -73,12 +80,16 @@ argument_habits <- local({
   search <- "not available, since the whole range is searched; settings are control = fastlmm_control()"
   bootstrap <- "a bootstrap is bootstrap(fit), and confint(fit, method = \"boot\")"
   c(
-    REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted", ddf = "degrees of freedom are df = of summary() and confint(), ddf = of anova() and contest()",
-    start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search, devtol = search,
+    REML = "write method = \"ML\" in fastlmm_fit() for maximum likelihood, method = \"REML\" for restricted",
+    ddf = "degrees of freedom are df = of summary() and confint(), ddf = of anova() and contest()",
+    start = search, verbose = "write control = fastlmm_control(verbose = TRUE)", optimizer = search, nAGQ = search, devFunOnly = search, maxpts = search,
+    devtol = search,
     newparams = "not available: predictions are made at the estimates", terms = "not available: use re.form to select random effects",
     use.u = "write re.form = NULL to keep the effects of the fit", allow_new_levels = "write allow.new.levels = TRUE",
-    ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar", use.hessian = "not available: the covariance is exact",
-    sigm = "not available: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap, parallel = "threads are options(fastlmm.threads =)",
+    ReForm = "write re.form", REForm = "write re.form", REform = "write re.form", postVar = "write condVar",
+    use.hessian = "not available: the covariance is exact",
+    sigm = "not available: sigma is that of the fit", nsim = bootstrap, boot.type = bootstrap, FUN = bootstrap,
+    parallel = "threads are options(fastlmm.threads =)",
     ncpus = "threads are options(fastlmm.threads =)", full = "not available here; use extract_fit() for a fit of one response",
     random.only = "not offered here", oldNames = "not available here: the rows have the names of the parameters"
   )

@@ -1,5 +1,7 @@
-# Who is who, the rule of the whole package: rows of a formula, and of anything evaluated in `data`, are rows of the data. Automatic row names are no names, and 1 to n in order, as
-# as.matrix(dist()) and model.matrix() give them, only count rows. Where names could mean two things the user is asked; ids of a grouping variable are always matched by name.
+# Who is who, the rule of the whole package: rows of a formula, and of anything evaluated in `data`, are rows of the data. Automatic row names are no names, and
+# 1 to n in order, as
+# as.matrix(dist()) and model.matrix() give them, only count rows. Where names could mean two things the user is asked; ids of a grouping variable are always
+# matched by name.
 
 # Data frames tell (base R's D[1:3, ] keeps numbers as names, a tibble counts anew).
 has_row_names <- function(data) .row_names_info(data) > 0
@@ -96,7 +98,8 @@ abort_two_orders <- function(rows, what) {
 
 abort_counted_rows <- function(m, n, what) {
   abort_row_names(paste0(
-    what, " is named 1 to ", m, " and data has ", counted(n, "row"), " with automatic names: which of the rows of ", what, " are they? Please ", name_the_rows(what), "; or give ", what,
+    what, " is named 1 to ", m, " and data has ", counted(n, "row"), " with automatic names: which of the rows of ", what, " are they? Please ",
+    name_the_rows(what), "; or give ", what,
     "[rows, rows] for these rows alone"
   ))
 }
@@ -128,8 +131,12 @@ is_new_row <- function(id) grepl("^row [0-9]+ of [0-9]+ of newdata$", id)
 
 abort_new_rows <- function(id) {
   abort_row_names(paste0(
-    "the kernel is over the rows of data, and newdata does not say which rows it has (", first_names(id), "): automatic row names and numbers are those of the data of the fit only if newdata ",
-    "has its response too. Are they new rows? Give K = (kernel of the new rows by the old), or allow.new.levels = TRUE for an effect of 0. Rows of the fit? Give them names of their own in both, ",
+    "the kernel is over the rows of data, and newdata does not say which rows it has (", first_names(id),
+    "): automatic row names and numbers are those of the data of the fit only if newdata ",
+    paste0(
+      "has its response too. Are they new rows? Give K = (kernel of the new rows by the old), or allow.new.levels = TRUE for an effect of 0. Rows of the ",
+      "fit? Give them names of their own in both, "
+    ),
     "or write (1 | id)"
   ), levels = id)
 }
@@ -148,7 +155,9 @@ rows_asked <- function(new) as.numeric(sub("^row [0-9]+ of ([0-9]+) of newdata$"
 row_diagonal <- function(k_diag, id) {
   new <- id[is_new_row(id)]
   if (length(new) == 0 || length(k_diag) != rows_asked(new)) return(k_diag)
-  if (length(k_diag) > 1 && (is.null(names(k_diag)) || counts_rows(names(k_diag)))) names(k_diag) <- sprintf("row %d of %d of newdata", seq_along(k_diag), length(k_diag))
+  if (length(k_diag) > 1 && (is.null(names(k_diag)) || counts_rows(names(k_diag)))) names(k_diag) <- sprintf(
+    "row %d of %d of newdata", seq_along(k_diag), length(k_diag)
+  )
   k_diag
 }
 
@@ -191,7 +200,8 @@ places_in_data <- function(data, fit) {
 
 abort_other_data <- function(fit, data, at) {
   abort_fastlmm("rows", paste0(
-    "data are not those of the fit: ", first_names(differing_columns(fit, data, at)), " differ in their rows; have they been sorted or changed? Give data = with the rows of the fit"
+    "data are not those of the fit: ", first_names(differing_columns(fit, data, at)),
+    " differ in their rows; have they been sorted or changed? Give data = with the rows of the fit"
   ))
 }
 
@@ -200,7 +210,8 @@ abort_rows_of_data <- function(n, fit) {
   abort_fastlmm("rows", sprintf("the data have %d rows, the fit has %d%s", n, nrow(fit$frame), if (left_out > 0) paste(" and left out", left_out) else ""))
 }
 
-# Is what data and the frame of the fit share the same, in rows `at` of data? NA if they share nothing. `response`: asks for the response alone, as long as it is the one of the data.
+# Is what data and the frame of the fit share the same, in rows `at` of data? NA if they share nothing. `response`: asks for the response alone, as long as it
+# is the one of the data.
 # `into`: data are rows `at` of the fit.
 rows_agree <- function(fit, data, at, response = FALSE, into = FALSE) {
   response <- response && isTRUE(fit_rows(fit)$response)
@@ -250,7 +261,8 @@ same_values <- function(a, b) {
 
 # ---- rows of candidates -----------------------------------------------------------------------------------
 
-# Each reading of the names is a way to say which row of the candidates a row of the fit has. `real`: names that are ids for certain, as of genotype files; `model`: rows of a model matrix
+# Each reading of the names is a way to say which row of the candidates a row of the fit has. `real`: names that are ids for certain, as of genotype files;
+# `model`: rows of a model matrix
 match_candidates <- function(names, n, fit, real = FALSE, model = FALSE, columns = NULL) {
   names <- full_numbers(names)
   found <- list(ids = candidate_ids(names, fit), rows = candidate_rows(names, fit, real, model), order = if (!real) order_of_data(names, n, fit))
@@ -287,7 +299,9 @@ candidate_rows <- function(names, fit, real, model) {
 order_of_data <- function(names, n, fit) {
   used <- nrow(fit$frame)
   if (!is.null(names) && !counts_rows(names)) return(NULL)
-  if (n == used) list(cell = seq_len(used), rows = seq_len(used)) else if (n == fit_rows(fit)$n) list(cell = seq_len(used), rows = row_places(fit_rows(fit), used))
+  if (n == used) list(cell = seq_len(used), rows = seq_len(used)) else if (n == fit_rows(fit)$n) list(
+    cell = seq_len(used), rows = row_places(fit_rows(fit), used)
+  )
 }
 
 # Are there names that no id has, so that these are not names of ids?
@@ -312,7 +326,8 @@ abort_unmatched <- function(names, n, fit, columns) {
 abort_two_readings <- function(names, ways) {
   say <- c(ids = "ids of the random effect", rows = "row names of the data", order = "numbers that count the rows of the data")[ways]
   abort_row_names(paste0(
-    "row names of candidates, ", first_names(names), ", could be ", paste(say, collapse = " or "), ", which give different tests. For ids give them names that are not numbers, ",
+    "row names of candidates, ", first_names(names), ", could be ", paste(say, collapse = " or "),
+    ", which give different tests. For ids give them names that are not numbers, ",
     "in data, K and candidates; for the rows of the data, in order, unname() the candidates, or give a formula"
   ))
 }

@@ -95,7 +95,10 @@ influence.fastlmm <- function(model, groups = NULL, ...) {
   found <- if (is.null(rows)) delete_each(model, P) else delete_groups(model, P, rows)
   distance <- distances(found$dfbeta, model)
   structure(
-    c(list(deleted = rownames(found$dfbeta), size = if (is.null(rows)) rep(1L, model$nobs) else lengths(rows, use.names = FALSE)), found, list(cooks.distance = distance)),
+    c(
+      list(deleted = rownames(found$dfbeta), size = if (is.null(rows)) rep(1L, model$nobs) else lengths(rows, use.names = FALSE)), found,
+      list(cooks.distance = distance)
+    ),
     class = "influence.fastlmm", na.action = if (is.null(rows)) model$na.action
   )
 }
@@ -149,7 +152,9 @@ plot.influence.fastlmm <- function(x, n = 5, xlab = NULL, ylab = "Cook's distanc
   check_shown(n)
   value <- drawn_distances(x)
   at <- seq_along(value)
-  usual <- list(type = "h", xlab = first_of(xlab, deleted_label(x)), ylab = ylab, xlim = c(0, length(value) + 1), ylim = c(0, 1.12 * max(value, 0, na.rm = TRUE)))
+  usual <- list(
+    type = "h", xlab = first_of(xlab, deleted_label(x)), ylab = ylab, xlim = c(0, length(value) + 1), ylim = c(0, 1.12 * max(value, 0, na.rm = TRUE))
+  )
   do.call(plot, c(list(at, value), utils::modifyList(usual, list(...))))
   points(at, value, pch = 20)
   largest <- utils::head(order(-value), n)
@@ -174,13 +179,18 @@ autoplot.influence.fastlmm <- function(object, n = 5, ...) {
   frame <- data.frame(at = seq_along(value), value = value, base = 0, deleted = object$deleted)
   largest <- frame[utils::head(order(-value), n), ]
   gg("ggplot", frame, gg_columns(x = "at", y = "value")) + gg("geom_segment", gg_columns(xend = "at", yend = "base")) + gg("geom_point") +
-    gg("geom_text", gg_columns(label = "deleted"), largest, vjust = -0.7, size = 3, check_overlap = TRUE) + gg("labs", x = deleted_label(object), y = "Cook's distance") + gg("theme_minimal")
+    gg(
+      "geom_text", gg_columns(label = "deleted"), largest, vjust = -0.7, size = 3, check_overlap = TRUE
+    ) + gg("labs", x = deleted_label(object), y = "Cook's distance") + gg("theme_minimal")
 }
 
 #' @rdname influence.fastlmm
 #' @export
 print.influence.fastlmm <- function(x, ...) {
-  cat("Influence of ", counted(length(x$deleted), "deletion"), ", variances held fixed. Largest Cook's distances, with changes of coefficients in standard errors:\n", sep = "")
+  cat(
+    "Influence of ", counted(length(x$deleted), "deletion"),
+    ", variances held fixed. Largest Cook's distances, with changes of coefficients in standard errors:\n", sep = ""
+  )
   table <- as.data.frame(x)
   print(utils::head(table[order(-table$cooks.distance), ], 6), row.names = FALSE, digits = 3)
   invisible(x)
@@ -290,7 +300,9 @@ standardised <- function(fit, P) structure(P$Py / sqrt(pmax(P$diagonal, 0)), nam
 deleted_rows <- function(fit, groups) {
   if (is.null(groups)) return(NULL)
   value <- if (is.character(groups) && length(groups) == 1) named_group(fit, groups) else groups
-  if (!is.atomic(value) || length(value) != fit$nobs) abort_groups(paste("must be the name of a grouping factor or variable, or have a value for each of the", fit$nobs, "rows of the fit"))
+  if (!is.atomic(value) || length(value) != fit$nobs) abort_groups(
+    paste("must be the name of a grouping factor or variable, or have a value for each of the", fit$nobs, "rows of the fit")
+  )
   split(seq_len(fit$nobs), factor(value, unique(value)))
 }
 
@@ -315,7 +327,9 @@ delete_each <- function(fit, P) {
   list(dfbeta = dfbeta, vcov = shaped_covariances(vcov, dfbeta), deletion.residuals = structure(change / P$scale, names = rownames(fit$frame)))
 }
 
-shaped_covariances <- function(vcov, dfbeta) array(vcov, c(ncol(dfbeta), ncol(dfbeta), nrow(dfbeta)), list(colnames(dfbeta), colnames(dfbeta), rownames(dfbeta)))
+shaped_covariances <- function(vcov, dfbeta) array(
+  vcov, c(ncol(dfbeta), ncol(dfbeta), nrow(dfbeta)), list(colnames(dfbeta), colnames(dfbeta), rownames(dfbeta))
+)
 
 delete_groups <- function(fit, P, rows) {
   blocks <- if (is.null(P$blocks)) lapply(rows, P$block) else P$blocks(rows)
@@ -325,7 +339,8 @@ delete_groups <- function(fit, P, rows) {
   residuals <- numeric(fit$nobs)
   residuals[unlist(rows)] <- unlist(lapply(each, `[[`, "residuals"))
   list(
-    dfbeta = dfbeta, vcov = shaped_covariances(vapply(each, `[[`, matrix(0, p, p), "vcov"), dfbeta), deletion.residuals = structure(residuals, names = rownames(fit$frame))
+    dfbeta = dfbeta, vcov = shaped_covariances(vapply(each, `[[`, matrix(0, p, p), "vcov"), dfbeta),
+    deletion.residuals = structure(residuals, names = rownames(fit$frame))
   )
 }
 
@@ -333,7 +348,9 @@ delete_groups <- function(fit, P, rows) {
 delete_rows <- function(fit, P, S, block) {
   p <- length(fit$kept)
   root <- suppressWarnings(tryCatch(chol(block), error = function(e) NULL))
-  if (is.null(root) || min(diag(root))^2 < least_left) return(list(dfbeta = rep(NA_real_, p), vcov = matrix(NA_real_, p, p), residuals = rep(NA_real_, length(S))))
+  if (is.null(root) || min(diag(root))^2 < least_left) return(
+    list(dfbeta = rep(NA_real_, p), vcov = matrix(NA_real_, p, p), residuals = rep(NA_real_, length(S)))
+  )
   inverse <- chol2inv(root)
   B <- P$B[, S, drop = FALSE]
   change <- drop(inverse %*% P$Py[S])

@@ -119,7 +119,11 @@ check_eigenvalues <- function(values) {
   largest <- max(values)
   if (largest <= 0) abort_eigen("has no positive eigenvalue: there is no random effect; leave it out and use lm()")
   if (min(values) < -1e-6 * largest) {
-    abort_eigen(paste0("has a negative eigenvalue, ", format(min(values), digits = 4), ", so it is not that of a covariance; the largest is ", format(largest, digits = 4)))
+    abort_eigen(
+      paste0(
+        "has a negative eigenvalue, ", format(min(values), digits = 4), ", so it is not that of a covariance; the largest is ", format(largest, digits = 4)
+      )
+    )
   }
   if (min(values) < -10 * length(values) * .Machine$double.eps * largest) inform_set_to_zero(min(values), largest)
 }
@@ -130,7 +134,9 @@ check_orthonormal <- function(vectors) {
   x <- cbind(sin(1.7 * k^2 + 1), cos(0.9 * k^2), 1)
   error <- max(abs(crossprod(vectors, vectors %*% x) - x)) / sqrt(ncol(vectors))
   if (error > 1e-8) {
-    abort_eigen(paste0("has vectors that are not orthonormal (by ", format(error, digits = 2), "); give those of eigen(symmetric = TRUE), with length one each"))
+    abort_eigen(
+      paste0("has vectors that are not orthonormal (by ", format(error, digits = 2), "); give those of eigen(symmetric = TRUE), with length one each")
+    )
   }
 }
 

@@ -37,7 +37,9 @@ id_rules <- list(
   "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^.*[_: \t]", "", x),
   "K and data differ in leading zeros: pad one with sprintf()" = function(x) gsub("(^|[^0-9])0+(?=[0-9])", "\\1", x, perl = TRUE),
   "K and data differ in case and in dots, dashes, underscores or blanks: make them the same with tolower() and gsub()" = function(x) tolower(gsub("[-._ ]+", "", x)),
-  "the names of K are numbers that lost digits when they became character: name K by sprintf(\"%.0f\", id)" = function(x) ifelse(grepl("^[0-9.e+]+$", x), sprintf("%.14e", suppressWarnings(as.numeric(x))), x)
+  "the names of K are numbers that lost digits when they became character: name K by sprintf(\"%.0f\", id)" = function(x) ifelse(
+    grepl("^[0-9.e+]+$", x), sprintf("%.14e", suppressWarnings(as.numeric(x))), x
+  )
 )
 
 # "" where no rule helps
@@ -74,7 +76,8 @@ code_hint <- function(ids, levels) {
 
 # ---- an inverse -----------------------------------------------------------------------------------------
 
-# A precision is a valid covariance, of another model: many exact zeros, negative values that outweigh the positive, and rows that sum to little. A sample of columns tells.
+# A precision is a valid covariance, of another model: many exact zeros, negative values that outweigh the positive, and rows that sum to little. A sample of
+# columns tells.
 warn_inverse <- function(K) {
   m <- nrow(K)
   if (m < 6) return(invisible())
@@ -87,7 +90,10 @@ warn_inverse <- function(K) {
   if (negative < 0.2 * sum(variance) || negative < 2 * sum(part[part > 0])) return(invisible())
   if (sum(variance) + sum(part) > 0.75 * sum(variance)) return(invisible())
   warn_fastlmm("inverse_kernel", paste0(
-    "K looks like the inverse of a relationship matrix: most of its off-diagonal values are zero, most of the others negative, and its row sums are small. K must be the covariance ",
+    paste0(
+      "K looks like the inverse of a relationship matrix: most of its off-diagonal values are zero, most of the others negative, and its row sums are small. ",
+      "K must be the covariance "
+    ),
     "itself: give kernel_precision(K) if it is an inverse"
   ))
 }

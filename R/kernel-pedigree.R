@@ -41,17 +41,27 @@ kernel_pedigree <- function(id, sire, dam, unknown = NULL, sexes = TRUE) {
   found <- call_rust(ffi_pedigree, pedigree$sire, pedigree$dam)
   if (!is.null(found$members)) abort_pedigree("are their own ancestors, each an offspring of the next", pedigree$id[found$members])
   fixed <- found$sampling < 1e-8
-  if (any(fixed)) abort_pedigree("have completely inbred parents, so that their Mendelian sampling variance is zero; treat each line as one animal", pedigree$id[fixed])
+  if (any(fixed)) abort_pedigree(
+    "have completely inbred parents, so that their Mendelian sampling variance is zero; treat each line as one animal", pedigree$id[fixed]
+  )
   names(found$inbreeding) <- pedigree$id
-  new_precision(pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", added = setdiff(pedigree$id, full_numbers(as.character(id))), inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam])
+  new_precision(
+    pedigree_precision(pedigree, found$sampling), 1 + found$inbreeding, "fastlmm_pedigree", added = setdiff(pedigree$id, full_numbers(as.character(id))),
+    inbreeding = found$inbreeding, sire = pedigree$id[pedigree$sire], dam = pedigree$id[pedigree$dam]
+  )
 }
 
 # All animals, parents by number
 complete_pedigree <- function(id, sire, dam, unknown) {
   own <- animal_names(id, "id")
   parents <- lapply(list(sire = animal_names(sire, "sire"), dam = animal_names(dam, "dam")), function(x) replace(x, x %in% unknown, NA))
-  if (length(own) == 0 || any(lengths(parents) != length(own))) abort_fastlmm("pedigree", sprintf("id, sire and dam must be of one length; they have %d, %d and %d elements", length(own), length(parents$sire), length(parents$dam)))
-  if (anyNA(own) || any(own %in% unknown)) abort_fastlmm("pedigree", paste0("an animal has no name, or one that stands for unknown parents, in element ", first_names(which(is.na(own) | own %in% unknown)), " of id"))
+  if (length(own) == 0 || any(lengths(parents) != length(own))) abort_fastlmm(
+    "pedigree", sprintf("id, sire and dam must be of one length; they have %d, %d and %d elements", length(own), length(parents$sire), length(parents$dam))
+  )
+  if (anyNA(own) || any(own %in% unknown)) abort_fastlmm(
+    "pedigree",
+    paste0("an animal has no name, or one that stands for unknown parents, in element ", first_names(which(is.na(own) | own %in% unknown)), " of id")
+  )
   if (anyDuplicated(own)) abort_pedigree("are listed more than once", unique(own[duplicated(own)]))
   all <- union(setdiff(stats::na.omit(unlist(parents, use.names = FALSE)), own), own)
   number <- function(parent) c(rep(NA_integer_, length(all) - length(own)), match(parent, all))
@@ -65,7 +75,9 @@ animal_names <- function(x, name) {
 
 check_sexes <- function(pedigree) {
   both <- intersect(stats::na.omit(pedigree$sire), stats::na.omit(pedigree$dam))
-  if (length(both) > 0) abort_pedigree("are listed both as sire and as dam; name it in unknown = if it is a code, or use sexes = FALSE if that is possible", pedigree$id[both])
+  if (length(both) > 0) abort_pedigree(
+    "are listed both as sire and as dam; name it in unknown = if it is a code, or use sexes = FALSE if that is possible", pedigree$id[both]
+  )
 }
 
 # T^-1' D^-1 T^-1, T^-1 with -1/2 at the parents of each animal
@@ -74,19 +86,25 @@ pedigree_precision <- function(pedigree, sampling) {
   parent <- c(pedigree$sire, pedigree$dam)
   known <- which(!is.na(parent))
   back <- Matrix::sparseMatrix(
-    i = c(seq_len(m), (known - 1) %% m + 1), j = c(seq_len(m), parent[known]), x = c(rep(1, m), rep(-0.5, length(known))), dims = c(m, m), dimnames = list(NULL, pedigree$id)
+    i = c(seq_len(m), (known - 1) %% m + 1), j = c(seq_len(m), parent[known]), x = c(rep(1, m), rep(-0.5, length(known))), dims = c(m, m),
+    dimnames = list(NULL, pedigree$id)
   )
   sparse_columns(Matrix::crossprod(Matrix::Diagonal(x = 1 / sqrt(sampling)) %*% back))
 }
 
-abort_pedigree <- function(why, animals) abort_fastlmm("pedigree", paste0("the pedigree has animals that ", why, ": ", first_names(animals), if (length(animals) > 5) paste0(" (", length(animals), ")")), ids = animals)
+abort_pedigree <- function(why, animals) abort_fastlmm(
+  "pedigree", paste0("the pedigree has animals that ", why, ": ", first_names(animals), if (length(animals) > 5) paste0(" (", length(animals), ")")),
+  ids = animals
+)
 
 #' @rdname kernel_pedigree
 #' @export
 inbreeding <- function(x, ...) UseMethod("inbreeding")
 
 #' @export
-inbreeding.default <- function(x, ...) abort_fastlmm("pedigree", paste("inbreeding() takes a pedigree by kernel_pedigree(), not an object of class", class(x)[1]))
+inbreeding.default <- function(x, ...) abort_fastlmm(
+  "pedigree", paste("inbreeding() takes a pedigree by kernel_pedigree(), not an object of class", class(x)[1])
+)
 
 #' @rdname kernel_pedigree
 #' @export

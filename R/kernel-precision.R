@@ -50,7 +50,9 @@ precision_matrix <- function(P, what = "P") {
   if (!isS4(P) && !(is.matrix(P) && is.numeric(P))) abort_precision("kernel_class", paste("must be a numeric matrix or a Matrix; it is of class", class(P)[1]))
   loadNamespace("Matrix")
   if (isS4(P)) check_valid(P, what, "kernel_class")
-  if (length(dim(P)) != 2 || nrow(P) != ncol(P) || nrow(P) == 0) abort_precision("kernel_shape", sprintf("must be square; it is %s", paste(dim(P), collapse = " x ")), what)
+  if (length(dim(P)) != 2 || nrow(P) != ncol(P) || nrow(P) == 0) abort_precision(
+    "kernel_shape", sprintf("must be square; it is %s", paste(dim(P), collapse = " x ")), what
+  )
   ids <- full_numbers(agreed_names(P))
   if (is.null(ids)) abort_precision("kernel_names", "has no row names, and ids are matched by name, never by position", what)
   check_ids_unique(ids, what)
@@ -88,7 +90,8 @@ smallest_pivot <- function(P) {
 
 abort_not_definite <- function(id, ratio) {
   abort_precision("kernel_not_positive", paste0(
-    "is not positive definite: the smallest pivot, of ", quoted(id), ", is ", format(ratio, digits = 3), " of its diagonal entry; add a small constant to the diagonal, or leave out ids that others determine"
+    "is not positive definite: the smallest pivot, of ", quoted(id), ", is ", format(ratio, digits = 3),
+    " of its diagonal entry; add a small constant to the diagonal, or leave out ids that others determine"
   ))
 }
 
@@ -139,12 +142,21 @@ dimnames.fastlmm_precision <- function(x) dimnames(x$P)
 #' @export
 print.fastlmm_precision <- function(x, ...) {
   check_arguments(...)
-  cat(sprintf("%s: %s, precision with %s, mean diagonal of the kernel %s\n", precision_name(x), counted(nrow(x$P), "id"), counted(length(x$P@x), "entry", "entries"), format(mean(x$diagonal), digits = 3)))
-  if (length(x$added) > 0) cat("Parents that are not listed, added as founders: ", first_names(x$added), if (length(x$added) > 5) paste0(" (", length(x$added), ")"), "\n", sep = "")
+  cat(
+    sprintf(
+      "%s: %s, precision with %s, mean diagonal of the kernel %s\n", precision_name(x), counted(nrow(x$P), "id"), counted(length(x$P@x), "entry", "entries"),
+      format(mean(x$diagonal), digits = 3)
+    )
+  )
+  if (length(x$added) > 0) cat(
+    "Parents that are not listed, added as founders: ", first_names(x$added), if (length(x$added) > 5) paste0(" (", length(x$added), ")"), "\n", sep = ""
+  )
   invisible(x)
 }
 
-precision_name <- function(x) switch(class(x)[1], fastlmm_pedigree = "Pedigree", fastlmm_tree = "Tree", fastlmm_blocks = "Sparse kernel", "Kernel by its precision")
+precision_name <- function(x) switch(
+  class(x)[1], fastlmm_pedigree = "Pedigree", fastlmm_tree = "Tree", fastlmm_blocks = "Sparse kernel", "Kernel by its precision"
+)
 
 # ---- in a model ---------------------------------------------------------------------------------------
 
@@ -237,5 +249,12 @@ precision_random <- function(K, term, design, part = NULL) {
 }
 
 inform_precision_left <- function(n, name) {
-  inform_fastlmm("unobserved_ids", paste0("the kernel of ", quoted(name), " has ", counted(n, "id"), " without data, which are left out: with more than ", DENSE_IDS, " ids the kernel is formed for those with data"), n = n)
+  inform_fastlmm(
+    "unobserved_ids",
+    paste0(
+      "the kernel of ", quoted(name), " has ", counted(n, "id"), " without data, which are left out: with more than ", DENSE_IDS,
+      " ids the kernel is formed for those with data"
+    ),
+    n = n
+  )
 }

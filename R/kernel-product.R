@@ -66,7 +66,9 @@ is_product <- function(K) inherits(K, "fastlmm_product")
 # ---- parts: a matrix, a factor, a precision, or the levels of an identity (NULL before they are known) ---------
 
 product_part <- function(K, name) {
-  if (is_mix(K) || is_product(K)) abort_product(paste0("has a sum or a product as ", quoted(name), "; give all kernels in one product, and sums of products by kernel_mix()"))
+  if (is_mix(K) || is_product(K)) abort_product(
+    paste0("has a sum or a product as ", quoted(name), "; give all kernels in one product, and sums of products by kernel_mix()")
+  )
   if (is.null(K) || is_lowrank(K) || inherits(K, "fastlmm_precision")) return(K)
   naming_kernel(name, {
     K <- kernel_matrix_of(K)
@@ -120,7 +122,12 @@ fitting_split <- function(pieces, parts, level) {
   ways <- lapply(ends, together)
   fits <- function(way) all(mapply(function(id, part) is.null(part) || id %in% part_ids(part), way, parts))
   ways <- Filter(fits, ways)
-  if (length(ways) > 1) abort_product(paste0("cannot take the level ", quoted(level), " apart: it may be ", toString(vapply(ways, function(way) paste(quoted(way), collapse = " and "), "")), "; leave colons out of the names of ids"))
+  if (length(ways) > 1) abort_product(
+    paste0(
+      "cannot take the level ", quoted(level), " apart: it may be ", toString(vapply(ways, function(way) paste(quoted(way), collapse = " and "), "")),
+      "; leave colons out of the names of ids"
+    )
+  )
   if (length(ways) == 1) ways[[1]] else NA
 }
 
@@ -191,7 +198,9 @@ extend_product <- function(random, id, K = NULL) {
   if (is.null(K) && is.null(random$product)) return(random)
   new <- setdiff(id, c(random$ids, NA))
   if (is.null(K) && (length(new) == 0 || is_precision(random$kernel))) return(random)
-  if (is_precision(random$kernel)) abort_cross_kernel(paste0("the fit predicts all combinations of the ids of its kernels, but no others: fit ", quoted(random$name), " with a kernel that has these ids, too"))
+  if (is_precision(random$kernel)) abort_cross_kernel(
+    paste0("the fit predicts all combinations of the ids of its kernels, but no others: fit ", quoted(random$name), " with a kernel that has these ids, too")
+  )
   if (!is.matrix(random$kernel)) abort_cross_kernel("K is a product, but the kernel of the fit is not a matrix: give the kernel with which it was fitted")
   parts <- forget_levels(term_parts(if (is.null(K)) random$product else K, random$expr))
   names <- split_levels(c(random$ids, new), parts)
@@ -231,7 +240,9 @@ check_product_ids <- function(names, parts, levels, term) {
     if (length(missing) > 0) naming_kernel(term_name(term), abort_ids_missing(missing, length(asked), known, asked, list(group = leaves[[k]])))
   }
   bad <- levels[rowSums(is.na(names)) > 0]
-  if (length(bad) > 0) abort_fastlmm("ids_missing", paste0("levels of ", quoted(term_name(term)), " are not combinations of ids of the kernels: ", first_names(bad)), ids = bad)
+  if (length(bad) > 0) abort_fastlmm(
+    "ids_missing", paste0("levels of ", quoted(term_name(term)), " are not combinations of ids of the kernels: ", first_names(bad)), ids = bad
+  )
 }
 
 # A product made on another scale, or of other kernels, would give wrong predictions without a sign of it.
@@ -246,12 +257,20 @@ check_same_product <- function(random, parts, at) {
 # The blocks of the parts, their product, and the check's copy
 check_product_memory <- function(levels, parts, name) {
   matrices <- parts + 2
-  check_matrix_memory(levels, matrices * as.numeric(levels), sprintf("the kernel between %s of %s, %d matrices of %d x %d,", counted(levels, "level"), quoted(name), matrices, levels, levels))
+  check_matrix_memory(
+    levels, matrices * as.numeric(levels),
+    sprintf("the kernel between %s of %s, %d matrices of %d x %d,", counted(levels, "level"), quoted(name), matrices, levels, levels)
+  )
 }
 
 abort_product <- function(message) abort_fastlmm("kernel_product", paste("kernel_product()", message))
 
 abort_product_term <- function(given, group) {
   term <- if (is.null(group)) "the formula has no random term" else paste0("the term is (1 | ", deparse1(group), ")")
-  abort_product(paste0("has kernels of ", toString(quoted(given)), ", but ", term, "; name each kernel by a variable of the term, as for (1 | ", paste(given, collapse = ":"), ")"))
+  abort_product(
+    paste0(
+      "has kernels of ", toString(quoted(given)), ", but ", term, "; name each kernel by a variable of the term, as for (1 | ", paste(given, collapse = ":"),
+      ")"
+    )
+  )
 }

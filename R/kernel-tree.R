@@ -54,7 +54,8 @@ kernel_tree <- function(phylo, scale = FALSE) {
 branch_precision <- function(ends, weight, labels) {
   inner <- which(!is.na(ends[[1]]))
   difference <- Matrix::sparseMatrix(
-    i = c(seq_along(weight), inner), j = c(ends[[2]], ends[[1]][inner]), x = c(rep(1, length(weight)), rep(-1, length(inner))) * sqrt(weight[c(seq_along(weight), inner)]),
+    i = c(seq_along(weight), inner), j = c(ends[[2]], ends[[1]][inner]),
+    x = c(rep(1, length(weight)), rep(-1, length(inner))) * sqrt(weight[c(seq_along(weight), inner)]),
     dims = c(length(weight), length(labels)), dimnames = list(NULL, labels)
   )
   sparse_columns(Matrix::crossprod(difference))
@@ -67,7 +68,13 @@ node_labels <- function(phylo) {
   twice <- unique(inner[duplicated(c(phylo$tip.label, inner))[-seq_along(phylo$tip.label)]])
   if (length(twice) == 0) return(c(phylo$tip.label, inner))
   # support values of branches are no names
-  if (any(twice %in% given & grepl("[[:alpha:]]", twice))) inform_fastlmm("node_labels", paste0("labels of inner nodes are duplicated, or are those of tips: ", first_names(twice), "; all inner nodes are named by their numbers, such as node", length(phylo$tip.label) + 1))
+  if (any(twice %in% given & grepl("[[:alpha:]]", twice))) inform_fastlmm(
+    "node_labels",
+    paste0(
+      "labels of inner nodes are duplicated, or are those of tips: ", first_names(twice), "; all inner nodes are named by their numbers, such as node",
+      length(phylo$tip.label) + 1
+    )
+  )
   inner <- paste0("node", length(phylo$tip.label) + seq_len(phylo$Nnode))
   while (any(inner %in% phylo$tip.label)) inner <- paste0("inner.", inner)
   c(phylo$tip.label, inner)
@@ -98,7 +105,12 @@ merged_nodes <- function(phylo, root) {
   for (edge in from_the_root(phylo, root)) if (phylo$edge.length[edge] == 0) node[phylo$edge[edge, 2]] <- node[phylo$edge[edge, 1]]
   tips <- seq_along(phylo$tip.label)
   same <- tips[node[tips] == node[root] | duplicated(node[tips]) | duplicated(node[tips], fromLast = TRUE)]
-  if (length(same) > 0) abort_tree(paste0("has tips at the same position as another tip or the root: ", first_names(phylo$tip.label[same]), "; keep one of them, or give their branches a length"), phylo$tip.label[same])
+  if (length(same) > 0) abort_tree(
+    paste0(
+      "has tips at the same position as another tip or the root: ", first_names(phylo$tip.label[same]), "; keep one of them, or give their branches a length"
+    ),
+    phylo$tip.label[same]
+  )
   of_tip <- tips[node[tips] != tips]
   for (tip in of_tip) node[node == node[tip]] <- tip
   node
@@ -107,40 +119,55 @@ merged_nodes <- function(phylo, root) {
 check_tree <- function(phylo) {
   if (!inherits(phylo, "phylo")) abort_tree(paste("must be of class phylo, as ape::read.tree() makes it; it is of class", class(phylo)[1]))
   length <- phylo$edge.length
-  if (!is_edge_table(phylo$edge) || !is.character(phylo$tip.label) || anyNA(phylo$tip.label) || any(phylo$tip.label == "")) abort_tree("is damaged: it needs a table of edges by whole numbers, and a label for each tip")
+  if (!is_edge_table(phylo$edge) || !is.character(phylo$tip.label) || anyNA(phylo$tip.label) || any(phylo$tip.label == "")) abort_tree(
+    "is damaged: it needs a table of edges by whole numbers, and a label for each tip"
+  )
   if (is.null(length)) abort_tree("has no branch lengths; ape::compute.brlen() makes some")
   if (!is.numeric(length) || length(length) != nrow(phylo$edge)) abort_tree(sprintf("has %d branch lengths for %d branches", length(length), nrow(phylo$edge)))
   bad <- !is.finite(length) | length < 0
   if (any(bad)) abort_tree(paste("has", counted(sum(bad), "branch", "branches"), "without a length or with a negative one"))
   twice <- unique(phylo$tip.label[duplicated(phylo$tip.label)])
   if (length(twice) > 0) abort_tree(paste0("has tips of the same name: ", first_names(twice)), twice)
-  if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree("is not a tree with one root: a node has two parents or none")
+  if (length(unique(setdiff(phylo$edge[, 1], phylo$edge[, 2]))) != 1 || anyDuplicated(phylo$edge[, 2])) abort_tree(
+    "is not a tree with one root: a node has two parents or none"
+  )
   check_nodes(phylo)
   if (sum(length) == 0) abort_tree("has no branch with a length")
   check_rooted(phylo)
 }
 
-# As ape tells rooted trees: two branches at the root, or a root.edge. More branches there are a polytomy if all tips are as far from it, as in a star or a dated tree; else the node is where an unrooted tree happens to be written from.
+# As ape tells rooted trees: two branches at the root, or a root.edge. More branches there are a polytomy if all tips are as far from it, as in a star or a
+# dated tree; else the node is where an unrooted tree happens to be written from.
 check_rooted <- function(phylo) {
   root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
   branches <- sum(phylo$edge[, 1] == root)
   height <- node_heights(phylo, root)[seq_along(phylo$tip.label)]
   if (branches <= 2 || !is.null(phylo$root.edge) || max(height) - min(height) <= 1e-3 * max(height)) return(invisible())
   abort_tree(paste0(
-    "is not rooted: ", branches, " branches meet at its first node, and its tips are not equally far from there; covariances are lengths shared from the root on. ape::root(phylo, outgroup = , resolve.root = TRUE) or phytools::midpoint.root(phylo) ",
+    "is not rooted: ", branches,
+    paste0(
+      " branches meet at its first node, and its tips are not equally far from there; covariances are lengths shared from the root on. ape::root(phylo, ",
+      "outgroup = , resolve.root = TRUE) or phytools::midpoint.root(phylo) "
+    ),
     "gives it a root; if it is a polytomy and the root, phylo$root.edge <- 0 says so"
   ))
 }
 
-is_edge_table <- function(edge) is.matrix(edge) && is.numeric(edge) && ncol(edge) == 2 && nrow(edge) > 0 && all(is.finite(edge)) && all(edge >= 1 & edge == round(edge))
+is_edge_table <- function(edge) is.matrix(edge) && is.numeric(edge) && ncol(edge) == 2 && nrow(edge) > 0 && all(is.finite(edge)) && all(
+  edge >= 1 & edge == round(edge)
+)
 
 # Tips are numbered first, and all nodes are reached from the root.
 check_nodes <- function(phylo) {
   tips <- length(phylo$tip.label)
   nodes <- sort(unique(c(phylo$edge)))
-  right <- identical(as.integer(nodes), seq_len(max(nodes))) && identical(as.integer(phylo$Nnode), as.integer(max(nodes) - tips)) && identical(sort(as.integer(setdiff(nodes, phylo$edge[, 1]))), seq_len(tips))
+  right <- identical(as.integer(nodes), seq_len(max(nodes))) && identical(as.integer(phylo$Nnode), as.integer(max(nodes) - tips)) && identical(
+    sort(as.integer(setdiff(nodes, phylo$edge[, 1]))), seq_len(tips)
+  )
   root <- setdiff(phylo$edge[, 1], phylo$edge[, 2])
-  if (!right || length(from_the_root(phylo, root)) != nrow(phylo$edge)) abort_tree("is damaged: its nodes are not numbered 1 to the number of tips and nodes, tips first and all below the root")
+  if (!right || length(from_the_root(phylo, root)) != nrow(phylo$edge)) abort_tree(
+    "is damaged: its nodes are not numbered 1 to the number of tips and nodes, tips first and all below the root"
+  )
 }
 
 abort_tree <- function(why, ids = NULL) abort_fastlmm("tree", paste("the tree", why), ids = ids)

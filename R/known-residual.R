@@ -1,4 +1,5 @@
-# A residual variance that is known, so that weights are the inverses of known sampling variances, and what is left to ask then: do the rows differ by more than these?
+# A residual variance that is known, so that weights are the inverses of known sampling variances, and what is left to ask then: do the rows differ by more than
+# these?
 
 known_residual <- function(sigma2_e) {
   if (is.null(sigma2_e) || is.numeric(sigma2_e) && length(sigma2_e) == 1 && is.finite(sigma2_e) && sigma2_e > 0) return(sigma2_e)
@@ -70,7 +71,13 @@ test_heterogeneity <- function(fit, test = c("Q", "LRT")) {
 check_heterogeneity <- function(fit) {
   if (inherits(fit, "fastlmm_mlm")) abort_one_by_one("test_heterogeneity")
   if (!inherits(fit, "fastlmm")) abort_fastlmm("not_a_fit", paste("test_heterogeneity() needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
-  if (is.null(fit$given)) abort_fastlmm("heterogeneity", "the test needs known sampling variances: give them to fastlmm_fit() as weights = 1 / vi, sigma2_e = 1; test_variance() tests a variance beside an estimated one")
+  if (is.null(fit$given)) abort_fastlmm(
+    "heterogeneity",
+    paste0(
+      "the test needs known sampling variances: give them to fastlmm_fit() as weights = 1 / vi, sigma2_e = 1; test_variance() tests a variance beside an ",
+      "estimated one"
+    )
+  )
 }
 
 # The sum of squares and the log-likelihood of the model without random effects

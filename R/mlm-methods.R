@@ -50,7 +50,11 @@ summary.fastlmm_mlm <- function(object, ...) {
   check_arguments(...)
   structure(
     list(
-      fit = structure(unclass(object)[intersect(c("call", "formula", "method", "random", "frame", "nobs", "gp"), names(unclass(object)))], class = setdiff(class(object), "fastlmm_mlm")), table = as.data.frame(object), coefficients = coefficient_array(object),
+      fit = structure(
+        unclass(object)[intersect(c("call", "formula", "method", "random", "frame", "nobs", "gp"), names(unclass(object)))],
+        class = setdiff(class(object), "fastlmm_mlm")
+      ),
+      table = as.data.frame(object), coefficients = coefficient_array(object),
       status = table(object$status, dnn = NULL), boundary = table(object$boundary, dnn = NULL)
     ),
     class = "summary.fastlmm_mlm"
@@ -149,7 +153,9 @@ sigma.fastlmm_mlm <- function(object, ...) {
 logLik.fastlmm_mlm <- function(object, REML = NULL, ...) {
   check_arguments(...)
   if (wanted_reml(object, REML) == is_reml(object)) return(object$logLik)
-  abort_fastlmm("other_likelihood", paste0("a fit of many responses has the likelihood of method = ", quoted(object$method), " only; use extract_fit() for one response"))
+  abort_fastlmm(
+    "other_likelihood", paste0("a fit of many responses has the likelihood of method = ", quoted(object$method), " only; use extract_fit() for one response")
+  )
 }
 
 #' @rdname summary.fastlmm_mlm

@@ -36,7 +36,8 @@ NULL
 #' @rdname predict.fastlmm_mlm
 #' @export
 predict.fastlmm_mlm <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, K = NULL, k_diag = NULL, allow.new.levels = FALSE,
-                                random.only = FALSE, type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95, ...) {
+                                random.only = FALSE, type = c("response", "link"), na.action = na.pass, interval = c("none", "confidence", "prediction"),
+                                level = 0.95, ...) {
   check_arguments(...)
   one_of(type, c("response", "link"))
   interval <- wanted_interval(interval, level, re.form, random.only)
@@ -136,7 +137,9 @@ effects_at <- function(random, alpha, rows) {
 
 check_effects <- function(fit) {
   if (!is.null(fit$random[[1]]$alpha)) return(invisible())
-  abort_fastlmm("no_effects", "the fit was made without random effects, fastlmm_control(effects = FALSE); fit with effects = TRUE, or use extract_fit() for one response")
+  abort_fastlmm(
+    "no_effects", "the fit was made without random effects, fastlmm_control(effects = FALSE); fit with effects = TRUE, or use extract_fit() for one response"
+  )
 }
 
 # ---- the rows of the fit ------------------------------------------------------------------------------

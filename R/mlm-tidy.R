@@ -17,7 +17,9 @@ tidy.fastlmm_mlm <- function(x, ...) {
 
 # A parameter of each response
 many_pars <- function(fit, group, term, estimate, se) {
-  data.frame(response = names(fit$logLik), effect = "ran_pars", group = group, term = term, estimate = unname(estimate), std.error = unname(se), statistic = NA_real_)
+  data.frame(
+    response = names(fit$logLik), effect = "ran_pars", group = group, term = term, estimate = unname(estimate), std.error = unname(se), statistic = NA_real_
+  )
 }
 
 # The fixed effects and then `pars`, response by response

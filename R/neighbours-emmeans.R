@@ -29,7 +29,8 @@ emm_basis.fastlmm <- function(object, trms, xlev, grid, ddf = NULL, vcov. = NULL
   c(basis, basis_degrees(uncertainty))
 }
 
-# By the names that fits of lme4 (lmer.df) and nlme (mode) have there, too; nothing asked for: emm_options(lmer.df = ). Of models with a link the mode is a scale, which ggemmeans() asks for whatever the model is.
+# By the names that fits of lme4 (lmer.df) and nlme (mode) have there, too; nothing asked for: emm_options(lmer.df = ). Of models with a link the mode is a
+# scale, which ggemmeans() asks for whatever the model is.
 emmeans_ddf <- function(asked) {
   if (is.character(asked$mode) && all(asked$mode %in% c("auto", "link", "response", "linear.predictor", "prob"))) asked$mode <- NULL
   asked <- Filter(Negate(is.null), asked)
@@ -54,7 +55,8 @@ basis_note <- function(df) {
   paste("Degrees-of-freedom method:", df)
 }
 
-# A function of a contrast and of what it is computed from, which stays with the grid. emmeans takes the function out of this namespace, not those that it is given.
+# A function of a contrast and of what it is computed from, which stays with the grid. emmeans takes the function out of this namespace, not those that it is
+# given.
 basis_degrees <- function(uncertainty) {
   if (is.null(uncertainty)) return(list(dffun = function(k, dfargs) Inf, dfargs = list()))
   list(dffun = function(k, dfargs) dfargs$of(k, dfargs), dfargs = list(of = contrast_df, uncertainty = uncertainty))

@@ -60,7 +60,9 @@ get_statistic.fastlmm <- function(x, ...) {
 get_df.fastlmm <- function(x, type = "residual", ...) {
   type <- tolower(type)
   if (type %in% c("normal", "wald") && type == "normal") return(Inf)
-  if (type %in% c("satterthwaite", "kenward", "kr", "kenward-roger")) return(unname(test_table(x, if (type == "satterthwaite") type else "kenward-roger")[, "df"]))
+  if (type %in% c("satterthwaite", "kenward", "kr", "kenward-roger")) return(
+    unname(test_table(x, if (type == "satterthwaite") type else "kenward-roger")[, "df"])
+  )
   if (type == "model") return(x$df)
   df.residual(x)
 }
@@ -130,13 +132,18 @@ get_variance.fastlmm <- function(x, component = "all", verbose = TRUE, ...) {
   random <- row_variances(x)
   intercept <- vapply(x$random, function(one) is_process(one$kernel) || coefficient_name(one) == "(Intercept)", NA)
   found <- list(
-    var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = mean_residual_variance(x), var.distribution = mean_residual_variance(x), var.dispersion = 0,
-    var.intercept = stats::setNames(x$sigma2[intercept], names(x$random)[intercept]), var.slope = stats::setNames(x$sigma2[!intercept], slope_labels(x$random[!intercept])),
+    var.fixed = stats::var(population_fit(x) - x$offset), var.random = sum(random), var.residual = mean_residual_variance(x),
+    var.distribution = mean_residual_variance(x), var.dispersion = 0,
+    var.intercept = stats::setNames(x$sigma2[intercept], names(x$random)[intercept]),
+    var.slope = stats::setNames(x$sigma2[!intercept], slope_labels(x$random[!intercept])),
     cor.slope_intercept = slope_correlations(x)
   )
   found <- found[lengths(found) > 0]
   if (identical(component, "all")) return(found)
-  part <- c(fixed = "var.fixed", random = "var.random", residual = "var.residual", distribution = "var.distribution", dispersion = "var.dispersion", intercept = "var.intercept", slope = "var.slope", rho01 = "cor.slope_intercept")
+  part <- c(
+    fixed = "var.fixed", random = "var.random", residual = "var.residual", distribution = "var.distribution", dispersion = "var.dispersion",
+    intercept = "var.intercept", slope = "var.slope", rho01 = "cor.slope_intercept"
+  )
   unlist(found[part[match.arg(component, names(part))]], use.names = FALSE)
 }
 
@@ -156,7 +163,8 @@ slope_correlations <- function(fit) {
   unlist(lapply(unname(split(seq_along(fit$random), block_numbers(fit$random))), of_block))
 }
 
-# Of each random effect the mean of its variance over the rows (Johnson 2014): sigma2 times the mean diagonal element of Z K Z'; its covariances with the effects that it is correlated with count
+# Of each random effect the mean of its variance over the rows (Johnson 2014): sigma2 times the mean diagonal element of Z K Z'; its covariances with the
+# effects that it is correlated with count
 row_variances <- function(fit) {
   diagonal <- function(one, other = one) {
     if (is_process(one$kernel)) return(1)

@@ -41,7 +41,8 @@ model_performance.fastlmm <- function(model, metrics = "all", estimator = "REML"
   structure(as.data.frame(found), row.names = 1L, class = c("performance_model", "data.frame"))
 }
 
-# "ML": of the fit as it is, by the likelihood of the response, which can be compared between fixed effects; of a transformed response by that before, as performance has it
+# "ML": of the fit as it is, by the likelihood of the response, which can be compared between fixed effects; of a transformed response by that before, as
+# performance has it
 log_lik_by <- function(fit, estimator) get_loglikelihood.fastlmm(fit, one_of(estimator, c("REML", "ML")), check_response = TRUE)
 
 found_r2 <- function(r2) {
@@ -72,11 +73,14 @@ ellipsis_info.fastlmm <- function(objects, ..., only_models = TRUE, verbose = TR
 #' @noRd
 check_normality.fastlmm <- function(x, effects = c("fixed", "random"), ...) {
   if (one_of(effects, c("fixed", "random")) == "fixed") return(default_method("performance", "check_normality")(x, ...))
-  if (is_gp_fit(x)) abort_fastlmm("no_effects", "effects beside a gp() term are not standardised, and a process is no sample of a distribution; ranef(fit) has the effects")
+  if (is_gp_fit(x)) abort_fastlmm(
+    "no_effects", "effects beside a gp() term are not standardised, and a process is no sample of a distribution; ranef(fit) has the effects"
+  )
   value <- visible_effects(x)
   groups <- vapply(names(value), function(label) paste0(x$random[[label]]$name, ": ", coefficient_name(x$random[[label]])), "")
   structure(
-    vapply(value, normality_p, 0, USE.NAMES = FALSE), type = "random effects", re_groups = unname(groups), data = x, object_name = deparse1(substitute(x)), effects = "random",
+    vapply(value, normality_p, 0, USE.NAMES = FALSE), type = "random effects", re_groups = unname(groups), data = x, object_name = deparse1(substitute(x)),
+    effects = "random",
     class = c("check_normality", "see_check_normality", "numeric")
   )
 }
@@ -95,7 +99,9 @@ model_performance.fastlmm_mlm <- function(model, ...) abort_one_by_one("model_pe
 
 #' @exportS3Method parameters::model_parameters fastlmm
 #' @noRd
-model_parameters.fastlmm <- function(model, ci = 0.95, ci_method = NULL, effects = "fixed", bootstrap = FALSE, standardize = NULL, vcov = NULL, vcov_args = NULL, ...) {
+model_parameters.fastlmm <- function(
+  model, ci = 0.95, ci_method = NULL, effects = "fixed", bootstrap = FALSE, standardize = NULL, vcov = NULL, vcov_args = NULL, ...
+) {
   if (!identical(effects, "fixed")) abort_fastlmm("argument", "model_parameters() of these fits gives the fixed effects only; tidy(fit) also has the variances")
   if (!isFALSE(bootstrap)) abort_fastlmm("argument", "for bootstrap intervals use ci_method = \"boot\", with iterations =; estimates are those of the fit")
   if (!is.null(standardize)) abort_fastlmm("argument", "standardized coefficients are not available: fit scaled variables, such as scale(x)")
@@ -110,14 +116,27 @@ asked_vcov <- function(fit, vcov, vcov_args = NULL, method = NULL, others = list
   if (isTRUE(others$robust)) abort_vcov("robust = TRUE is")
   if (is.null(vcov) && is.null(vcov_args)) return(NULL)
   if (is.null(vcov) || is.character(vcov)) abort_vcov(if (is.null(vcov)) "vcov_args = is" else paste0("vcov = ", code_text(vcov), " is"))
-  if (length(method) == 1 && !tolower(method) %in% estimate_methods[1:3]) abort_fastlmm("vcov", paste0("ci_method = ", quoted(method), " has standard errors of its own: leave vcov = out, or write ci_method = \"wald\""))
+  if (length(method) == 1 && !tolower(method) %in% estimate_methods[1:3]) abort_fastlmm(
+    "vcov", paste0("ci_method = ", quoted(method), " has standard errors of its own: leave vcov = out, or write ci_method = \"wald\"")
+  )
   V <- as.matrix(if (is.function(vcov)) vcov(fit) else vcov)
   if (is.numeric(V) && identical(dim(V), dim(fit$vcov)) && all(is.finite(V))) return(V)
-  abort_fastlmm("vcov", sprintf("vcov must be a matrix of finite numbers for the %s of the fit, or a function of it that gives one", counted(fit$rank, "coefficient")))
+  abort_fastlmm(
+    "vcov", sprintf("vcov must be a matrix of finite numbers for the %s of the fit, or a function of it that gives one", counted(fit$rank, "coefficient"))
+  )
 }
 
 abort_vcov <- function(what) {
-  abort_fastlmm("vcov", paste(what, "not offered: robust covariances have no meaning of their own for correlated rows; give a matrix, or a function of the fit, as vcov = function(fit) V, or residual = ~ g in fastlmm_fit() for residual variances that differ"))
+  abort_fastlmm(
+    "vcov",
+    paste(
+      what,
+      paste0(
+        "not offered: robust covariances have no meaning of their own for correlated rows; give a matrix, or a function of the fit, as vcov = function(fit) ",
+        "V, or residual = ~ g in fastlmm_fit() for residual variances that differ"
+      )
+    )
+  )
 }
 
 # Kenward and Roger's standard errors are larger; "residual" has the degrees of freedom of lme4.
@@ -134,7 +153,13 @@ method_table <- function(fit, method, given = NULL) {
   V <- asked_vcov(fit, given$vcov, given$vcov_args, method, given)
   if (method %in% c("kr", "kenward", "kenward-roger")) return(test_table(fit, "kenward-roger"))
   if (method == "satterthwaite") return(test_table(fit, method))
-  if (!method %in% estimate_methods) abort_fastlmm("method", paste0("degrees of freedom and intervals are not available by \"", method, "\"; write one of \"wald\", \"residual\", \"profile\", \"boot\", \"satterthwaite\", \"kenward\""))
+  if (!method %in% estimate_methods) abort_fastlmm(
+    "method",
+    paste0(
+      "degrees of freedom and intervals are not available by \"", method,
+      "\"; write one of \"wald\", \"residual\", \"profile\", \"boot\", \"satterthwaite\", \"kenward\""
+    )
+  )
   table <- estimate_table(fit)
   if (!is.null(V)) {
     table[, "Std. Error"] <- sqrt(pmax(diag(V), 0))
@@ -147,7 +172,9 @@ method_table <- function(fit, method, given = NULL) {
 #' @exportS3Method parameters::standard_error fastlmm
 #' @noRd
 standard_error.fastlmm <- function(model, method = NULL, effects = "fixed", ...) {
-  if (!identical(effects, "fixed")) abort_fastlmm("argument", "standard_error() of these fits is of the fixed effects; those of random effects are as.data.frame(ranef(fit))")
+  if (!identical(effects, "fixed")) abort_fastlmm(
+    "argument", "standard_error() of these fits is of the fixed effects; those of random effects are as.data.frame(ranef(fit))"
+  )
   table <- method_table(model, method, list(...))
   data.frame(Parameter = rownames(table), SE = unname(table[, "Std. Error"]))
 }

@@ -7,7 +7,9 @@ Anova.fastlmm <- function(mod, type = c("II", "III", 2, 3), test.statistic = "Ch
     number <- if (as.character(type[1]) %in% c("III", "3")) 3 else 2
     abort_anova(sprintf("Anova() of these fits gives Wald chi-squared tests; for F tests use anova(fit, type = %d, ddf = \"kenward-roger\")", number))
   }
-  default_method("car", "Anova")(flat_fit(mod), type = as.character(type[1]), test.statistic = "Chisq", vcov. = wanted_vcov(mod, vcov.), singular.ok = TRUE, ...)
+  default_method("car", "Anova")(
+    flat_fit(mod), type = as.character(type[1]), test.statistic = "Chisq", vcov. = wanted_vcov(mod, vcov.), singular.ok = TRUE, ...
+  )
 }
 
 wanted_vcov <- function(fit, vcov.) {
@@ -22,9 +24,13 @@ Anova.fastlmm_mlm <- function(mod, ...) abort_one_by_one("Anova")
 #' @exportS3Method car::linearHypothesis fastlmm
 #' @noRd
 linearHypothesis.fastlmm <- function(model, hypothesis.matrix, rhs = NULL, test = "Chisq", vcov. = NULL, ...) {
-  if (!identical(test, "Chisq")) abort_anova("linearHypothesis() of these fits gives Wald chi-squared tests; for F tests use contest(fit, L, ddf = \"kenward-roger\")")
+  if (!identical(test, "Chisq")) abort_anova(
+    "linearHypothesis() of these fits gives Wald chi-squared tests; for F tests use contest(fit, L, ddf = \"kenward-roger\")"
+  )
   given <- wanted_vcov(model, vcov.)
-  default_method("car", "linearHypothesis")(flat_fit(model), hypothesis.matrix, rhs = rhs, test = "Chisq", vcov. = given, suppress.vcov.msg = is.null(vcov.), ...)
+  default_method("car", "linearHypothesis")(
+    flat_fit(model), hypothesis.matrix, rhs = rhs, test = "Chisq", vcov. = given, suppress.vcov.msg = is.null(vcov.), ...
+  )
 }
 
 #' @exportS3Method car::linearHypothesis fastlmm_mlm
@@ -93,7 +99,9 @@ outlierTest.fastlmm <- function(model, ...) {
 
 #' @exportS3Method car::Boot fastlmm
 #' @noRd
-Boot.fastlmm <- function(object, ...) abort_fastlmm("argument", "Boot() is not offered here: bootstrap(fit, statistic, R) draws and fits again, confint(fit, method = \"boot\") has its intervals")
+Boot.fastlmm <- function(object, ...) abort_fastlmm(
+  "argument", "Boot() is not offered here: bootstrap(fit, statistic, R) draws and fits again, confint(fit, method = \"boot\") has its intervals"
+)
 
 #' @exportS3Method car::infIndexPlot fastlmm
 #' @noRd
@@ -107,7 +115,12 @@ infIndexPlot.influence.fastlmm <- function(model, ...) abort_pictures("infIndexP
 #' @noRd
 influencePlot.influence.fastlmm <- function(model, ...) abort_pictures("influencePlot")
 
-abort_pictures <- function(verb) abort_fastlmm("influence", paste0(verb, "() is not offered here: plot(influence(fit, groups = )) draws Cook's distances of rows or ids, car::influencePlot(fit) residuals against leverage"))
+abort_pictures <- function(verb) abort_fastlmm(
+  "influence",
+  paste0(
+    verb, "() is not offered here: plot(influence(fit, groups = )) draws Cook's distances of rows or ids, car::influencePlot(fit) residuals against leverage"
+  )
+)
 
 # ---- multcomp -------------------------------------------------------------------------------------------
 
@@ -116,7 +129,12 @@ abort_pictures <- function(verb) abort_fastlmm("influence", paste0(verb, "() is 
 modelparm.fastlmm <- function(model, coef. = NULL, vcov. = NULL, df = NULL, ...) {
   other <- names(list(...))
   if (length(intersect(other, c("ddf", "lmer.df", "mode"))) > 0) {
-    abort_ddf("glht() has one number of degrees of freedom for all of its rows, df = 17 say; tests with those of each contrast are emmeans::as.glht(emmeans::emmeans(fit, ...)) and contest(fit, L, joint = FALSE, ddf = \"kenward-roger\")")
+    abort_ddf(
+      paste0(
+        "glht() has one number of degrees of freedom for all of its rows, df = 17 say; tests with those of each contrast are ",
+        "emmeans::as.glht(emmeans::emmeans(fit, ...)) and contest(fit, L, joint = FALSE, ddf = \"kenward-roger\")"
+      )
+    )
   }
   if (...length() > 0) abort_unused(other, ...length(), c("linfct", "alternative", "rhs", "coef.", "vcov.", "df"), user_call())
   beta <- if (is.null(coef.)) fixef(model) else if (is.function(coef.)) coef.(model) else coef.
@@ -162,7 +180,9 @@ lrtest.fastlmm_mlm <- function(object, ...) abort_one_by_one("lrtest")
 
 #' @exportS3Method lmtest::waldtest fastlmm
 #' @noRd
-waldtest.fastlmm <- function(object, ...) abort_anova("waldtest() is not available for these fits: car::Anova(fit) and car::linearHypothesis(fit, ...) are Wald tests of the same hypotheses")
+waldtest.fastlmm <- function(object, ...) abort_anova(
+  "waldtest() is not available for these fits: car::Anova(fit) and car::linearHypothesis(fit, ...) are Wald tests of the same hypotheses"
+)
 
 #' @exportS3Method lmtest::coeftest fastlmm
 #' @noRd
@@ -182,7 +202,8 @@ coefci.fastlmm <- function(x, parm = NULL, level = 0.95, vcov. = NULL, df = NULL
 #' @noRd
 effSources.fastlmm <- function(mod) {
   list(
-    type = "glm", call = call_of_frame(mod), formula = formula(mod, fixed.only = TRUE), family = stats::gaussian(), link = stats::gaussian(), coefficients = fixef(mod, add.dropped = FALSE),
+    type = "glm", call = call_of_frame(mod), formula = formula(mod, fixed.only = TRUE), family = stats::gaussian(), link = stats::gaussian(),
+    coefficients = fixef(mod, add.dropped = FALSE),
     vcov = vcov(mod, complete = FALSE)
   )
 }

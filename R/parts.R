@@ -92,7 +92,14 @@ joint_covariance <- function(fit) {
 
 check_joint_size <- function(n, q) {
   needed <- 8 * (4 * n^2 + 4 * q^2 + 3 * n * q)
-  check_memory(needed, function(needed, available) paste0("the joint covariance needs about ", needed, " of memory and ", available, " are available; predict(se.fit = TRUE) has standard errors"))
+  check_memory(
+    needed,
+    function(needed, available) paste0(
+      "the joint covariance needs about ", needed, " of memory and ", available, " are available; predict(se.fit = TRUE) has standard errors"
+    )
+  )
 }
 
-abort_joint_singular <- function() abort_fastlmm("full", "the covariance of the response is singular, since the residual variance is 0: there is no joint covariance")
+abort_joint_singular <- function() abort_fastlmm(
+  "full", "the covariance of the response is singular, since the residual variance is 0: there is no joint covariance"
+)

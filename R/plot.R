@@ -122,7 +122,8 @@ visible_effects <- function(fit) {
   lapply(structure(drawn, names = drawn), standardised_effects, fit = fit)
 }
 
-# Predicted effects over their standard deviations: those of the effects less those of what is not known of them. Effects that the data say nothing about are left out.
+# Predicted effects over their standard deviations: those of the effects less those of what is not known of them. Effects that the data say nothing about are
+# left out.
 standardised_effects <- function(label, fit) {
   random <- fit$random[[label]]
   ids <- random$ids[random$index]
@@ -144,7 +145,9 @@ plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", ty
 }
 
 h2_curve <- function(fit, level) {
-  if (length(fit$random) != 1) abort_fastlmm("no_profile", "the likelihood over h2 is drawn only for fits with one random effect; plot(profile(fit)) draws all parameters")
+  if (length(fit$random) != 1) abort_fastlmm(
+    "no_profile", "the likelihood over h2 is drawn only for fits with one random effect; plot(profile(fit)) draws all parameters"
+  )
   curve <- fit$profile[is.finite(fit$profile$logLik), c("h2", "logLik")]
   if (nrow(curve) == 0 || !is.finite(fit$logLik) || is.na(fit$h2)) abort_no_profile(fit)
   cut <- fit$logLik - qchisq(level, 1) / 2

@@ -85,7 +85,13 @@ check_power <- function(fit, R) {
 # With several effects each draw is a fit, and has its own degrees of freedom.
 power_by_refits <- function(fit, columns, beta, n, R, alpha, seed, progress) {
   m <- length(fit$random[[1]]$index)
-  if (!is.null(n) && !(length(n) == 1 && isTRUE(n == m))) abort_fastlmm("n", "with several random effects the study has the ids of the fit: leave n out. Another study is simulated by its rows, y <- simulate(fit, 1000, newdata = new), each column fitted and tested by contest(); see the example of ?power")
+  if (!is.null(n) && !(length(n) == 1 && isTRUE(n == m))) abort_fastlmm(
+    "n",
+    paste0(
+      "with several random effects the study has the ids of the fit: leave n out. Another study is simulated by its rows, y <- simulate(fit, 1000, newdata = ",
+      "new), each column fitted and tested by contest(); see the example of ?power"
+    )
+  )
   R <- check_nsim(R, fit$nobs)
   model <- stored_model(fit)
   model$method <- "REML"
@@ -106,7 +112,10 @@ columns_of_term <- function(fit, term) {
   names <- names(fit$coefficients)[fit$kept]
   if (is.character(term) && length(term) == 1 && term %in% labels) return(which(attr(fixed_design(fit), "assign")[fit$kept] == match(term, labels)))
   if (is.character(term) && length(term) == 1 && term %in% names) return(match(term, names))
-  abort_fastlmm("term", paste0("term must be the label of a term or the name of a coefficient, not ", code_text(term), "; there are ", first_names(unique(c(labels, names)))))
+  abort_fastlmm(
+    "term",
+    paste0("term must be the label of a term or the name of a coefficient, not ", code_text(term), "; there are ", first_names(unique(c(labels, names))))
+  )
 }
 
 beta_of_power <- function(fit, columns, effect) {
@@ -122,7 +131,9 @@ wanted_sizes <- function(fit, n) {
   random <- fit$random[[1]]
   m <- length(random$index)
   if (is.null(n)) return(m)
-  if (!is.numeric(n) || length(n) == 0 || !all(vapply(n, is_count, NA)) || any(n > 1e7)) abort_fastlmm("n", paste("n must be whole numbers of ids, not", code_text(n)))
+  if (!is.numeric(n) || length(n) == 0 || !all(vapply(n, is_count, NA)) || any(n > 1e7)) abort_fastlmm(
+    "n", paste("n must be whole numbers of ids, not", code_text(n))
+  )
   if (any(n > m) && !is.null(random$kernel)) abort_fastlmm("n", sprintf("n can be at most the %d ids with data: the kernel has no further ones", m))
   n
 }

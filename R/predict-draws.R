@@ -46,7 +46,13 @@ own_columns <- function(fit) unname(fixed_design(fit)[, fit$kept, drop = FALSE])
 # Universal kriging of what has the covariance `prior`, and `cross` (data x targets) with data of covariance `own` + diag(noise) and mean H beta
 kriging_covariance <- function(fit, X, prior, cross, own, noise, H) {
   diag(own) <- diag(own) + noise
-  root <- tryCatch(chol(own), error = function(e) abort_fastlmm("draws", "without a residual variance the covariance of the data is singular, and draws of predictions are not defined; predict(se.fit = TRUE) has standard errors"))
+  root <- tryCatch(
+    chol(own),
+    error = function(e) abort_fastlmm(
+      "draws",
+      "without a residual variance the covariance of the data is singular, and draws of predictions are not defined; predict(se.fit = TRUE) has standard errors"
+    )
+  )
   A <- backsolve(root, cross, transpose = TRUE)
   D <- X - crossprod(A, backsolve(root, H, transpose = TRUE))
   prior - crossprod(A) + D %*% fit$vcov %*% t(D)
@@ -109,7 +115,9 @@ kernel_between <- function(source, k_diag) {
   diag(K)[given] <- given_prior(source, given, k_diag)
   others <- setdiff(seq_len(m)[!is.na(source$given) | !is.na(source$known)], if (m == 1) 1)
   missing <- setdiff(source$id[others], colnames(source$K))
-  if (length(missing) > 0) abort_fastlmm("k_diag", paste0("draws of several ids need the kernel between them: give a K whose columns contain ", first_names(missing), " as well"), levels = missing)
+  if (length(missing) > 0) abort_fastlmm(
+    "k_diag", paste0("draws of several ids need the kernel between them: give a K whose columns contain ", first_names(missing), " as well"), levels = missing
+  )
   between <- source$K[source$given[given], source$id[others], drop = FALSE]
   K[given, others] <- between
   K[others, given] <- t(between)
@@ -127,7 +135,9 @@ sparse_covariance <- function(fit, targets, sources, k_diag) {
   z <- vapply(known, `[[`, numeric(length(rows)), "z")
   dim(z) <- c(length(rows), length(known))
   found <- terms_variance(fit, lapply(known, `[[`, "levels"), z, targets$X, list(rows))
-  unknown <- lapply(structure(names(sources), names = names(sources)), function(label) unknown_kernel(targets$random[[label]], sources[[label]], known[[label]], k_diag))
+  unknown <- lapply(
+    structure(names(sources), names = names(sources)), function(label) unknown_kernel(targets$random[[label]], sources[[label]], known[[label]], k_diag)
+  )
   found$sets[[1]] + unknown_covariance(fit, targets, unknown)
 }
 

@@ -17,7 +17,13 @@ allows_new <- function(allow, random) if (is.character(allow)) random$name %in% 
 check_new_levels <- function(allow, fit) {
   known <- unique(unlist(lapply(fit$random, `[[`, "name")))
   unknown <- if (is.character(allow)) setdiff(allow, known)
-  if (length(unknown) > 0) abort_fastlmm("argument", paste0("allow.new.levels names what is no grouping factor of the fit: ", first_names(unknown), did_you_mean(unknown[1], known), "; there are ", first_names(known)))
+  if (length(unknown) > 0) abort_fastlmm(
+    "argument",
+    paste0(
+      "allow.new.levels names what is no grouping factor of the fit: ", first_names(unknown), did_you_mean(unknown[1], known), "; there are ",
+      first_names(known)
+    )
+  )
 }
 
 # In a mix the identity leaves it to the other kernels to know an id.
@@ -106,7 +112,11 @@ new_kernels <- function(K, random) {
 }
 
 bare_kernel <- function(K, name) {
-  if (length(name) != 1) abort_cross_kernel(paste0("the fit has several grouping factors, ", toString(quoted(name)), ", and K is one kernel without a name; write K = list(", list_name(name[1]), " = ...)"))
+  if (length(name) != 1) abort_cross_kernel(
+    paste0(
+      "the fit has several grouping factors, ", toString(quoted(name)), ", and K is one kernel without a name; write K = list(", list_name(name[1]), " = ...)"
+    )
+  )
   structure(list(K), names = name)
 }
 
@@ -188,9 +198,15 @@ abort_new_levels <- function(id, random) {
   abort_fastlmm(
     "new_levels",
     if (is.null(random$kernel)) {
-      paste0(counted(length(id), "level"), " of ", quoted(random$name), " in newdata not in the data of the fit: ", first_names(id), "; give allow.new.levels = TRUE for an effect of 0")
+      paste0(
+        counted(length(id), "level"), " of ", quoted(random$name), " in newdata not in the data of the fit: ", first_names(id),
+        "; give allow.new.levels = TRUE for an effect of 0"
+      )
     } else {
-      paste0(counted(length(id), "id"), " of ", quoted(random$name), " in newdata not in the kernel: ", first_names(id), "; give K = (kernel of new by old ids), or allow.new.levels = TRUE for an effect of 0")
+      paste0(
+        counted(length(id), "id"), " of ", quoted(random$name), " in newdata not in the kernel: ", first_names(id),
+        "; give K = (kernel of new by old ids), or allow.new.levels = TRUE for an effect of 0"
+      )
     },
     levels = id
   )

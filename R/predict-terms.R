@@ -30,7 +30,9 @@ as_part <- function(value) if (is.list(value)) value else list(fit = value)
 wanted_terms <- function(terms, known) {
   if (is.null(terms)) return(known)
   at <- if (is.character(terms)) match(terms, known) else match(terms, seq_along(known))
-  if (length(at) == 0 || anyNA(at)) abort_fastlmm("terms", paste0("terms must name terms of the fit or give their numbers, not ", code_text(terms), "; there are ", first_names(known)))
+  if (length(at) == 0 || anyNA(at)) abort_fastlmm(
+    "terms", paste0("terms must name terms of the fit or give their numbers, not ", code_text(terms), "; there are ", first_names(known))
+  )
   known[at]
 }
 

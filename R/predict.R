@@ -98,7 +98,9 @@ predict.fastlmm <- function(object, newdata = NULL, re.form = NULL, se.fit = FAL
   )
   warn_not_estimable(targets)
   mean <- target_mean(object, targets, sources)
-  if (!is.null(nsim)) return(predicted_draws(object, targets, mean, target_covariance(object, targets, sources, k_diag), drawn_noise(object, newdata, interval, targets), nsim, seed))
+  if (!is.null(nsim)) return(
+    predicted_draws(object, targets, mean, target_covariance(object, targets, sources, k_diag), drawn_noise(object, newdata, interval, targets), nsim, seed)
+  )
   fit <- pad_targets(targets, mean)
   if (!se.fit && interval == "none") return(fit)
   variance <- target_variance(object, targets, sources, k_diag)
@@ -125,7 +127,9 @@ row_noise <- function(fit, newdata, interval) {
   if (interval == "prediction") new_residual_variance(fit, newdata) else numeric(nrow(as_data_frame(newdata)))
 }
 
-drawn_noise <- function(fit, newdata, interval, targets) if (interval == "prediction") row_noise(fit, newdata, interval)[targets$complete] else numeric(sum(targets$complete))
+drawn_noise <- function(
+  fit, newdata, interval, targets
+) if (interval == "prediction") row_noise(fit, newdata, interval)[targets$complete] else numeric(sum(targets$complete))
 
 wanted_type <- function(type, terms, nsim) {
   type <- one_of(type, c("response", "link", "terms"))

@@ -12,7 +12,8 @@ print_lines <- function(title, lines) {
 print.fastlmm_control <- function(x, ...) {
   print_lines("Settings of fastlmm_fit():", c(
     tolerance = if (is.null(x$tolerance)) "10 n eps for an n x n kernel" else format(x$tolerance),
-    threads = if (is.null(x$threads)) paste(fastlmm_threads(), "(the session's)") else format(x$threads), verbose = format(x$verbose), effects = format(x$effects)
+    threads = if (is.null(x$threads)) paste(fastlmm_threads(), "(the session's)") else format(x$threads), verbose = format(x$verbose),
+    effects = format(x$effects)
   ))
   invisible(x)
 }
@@ -55,12 +56,15 @@ prior_text <- function(x) {
     mean <- if (length(x$shape) == 1 && x$shape > 1) paste0(", mean ", several(signif(x$scale / (x$shape - 1), 3)))
     return(paste0("inverse gamma, shape ", several(x$shape), ", scale ", several(x$scale), mean))
   }
-  if (inherits(x, "slam_loading_regression")) return(paste0(deparse1(x$formula), if (x$intercept) " and an intercept", ", variances of effects ", prior_text(x$variance)))
+  if (inherits(x, "slam_loading_regression")) return(
+    paste0(deparse1(x$formula), if (x$intercept) " and an intercept", ", variances of effects ", prior_text(x$variance))
+  )
   pair <- function(x) paste(format(x[[1]]), "and", format(x[[2]]))
   if (x$kind == "horseshoe") return(paste0("horseshoe, p0 = ", format(x$p0), ", deltas inverse gamma of shape and scale ", pair(x$delta)))
   numbers <- x$numbers
   paste0(
-    "multiplicative gamma process, nu = ", format(numbers[[1]]), ", shape and rate of the first delta ", pair(numbers[2:3]), ", of the others ", pair(numbers[4:5]),
+    "multiplicative gamma process, nu = ", format(numbers[[1]]), ", shape and rate of the first delta ", pair(numbers[2:3]), ", of the others ",
+    pair(numbers[4:5]),
     if (x$truncated) ", these at least 1"
   )
 }
@@ -86,7 +90,10 @@ weights_text <- function(weight) {
 summary.fastlmm_permute <- function(object, probs = c(0.5, 0.9, 0.95, 0.99), ...) {
   check_arguments(...)
   structure(
-    list(formula = object$formula, n = length(object$maximum), candidates = object$candidates, df2 = object$df2, range = range(object$maximum), quantiles = quantile(object, probs)),
+    list(
+      formula = object$formula, n = length(object$maximum), candidates = object$candidates, df2 = object$df2, range = range(object$maximum),
+      quantiles = quantile(object, probs)
+    ),
     class = "summary.fastlmm_permute"
   )
 }
@@ -95,7 +102,11 @@ summary.fastlmm_permute <- function(object, probs = c(0.5, 0.9, 0.95, 0.99), ...
 #' @export
 print.summary.fastlmm_permute <- function(x, ...) {
   cat(counted(x$n, "permutation"), " of the null model ", deparse1(x$formula), ", ", counted(x$candidates, "candidate"), "\n", sep = "")
-  cat(sprintf("Largest F statistics with 1 and %s degrees of freedom, from %s to %s:\n", format(x$df2), format(x$range[1], digits = 4), format(x$range[2], digits = 4)))
+  cat(
+    sprintf(
+      "Largest F statistics with 1 and %s degrees of freedom, from %s to %s:\n", format(x$df2), format(x$range[1], digits = 4), format(x$range[2], digits = 4)
+    )
+  )
   print(x$quantiles, row.names = FALSE)
   invisible(x)
 }

@@ -97,14 +97,20 @@ h2_values <- function(h2, digits) {
 # What a reader has to know before using the numbers
 fit_notes <- function(fit) {
   degenerate <- status_note(fit$status)
-  c(if (!is.null(fit$given)) given_note(fit$given), if (is.null(degenerate)) boundary_note(fit$optimum), gp_end_note(fit), degenerate, optima_note(fit$optimum$local, names(fit$random)))
+  c(
+    if (!is.null(fit$given)) given_note(fit$given), if (is.null(degenerate)) boundary_note(fit$optimum), gp_end_note(fit), degenerate,
+    optima_note(fit$optimum$local, names(fit$random))
+  )
 }
 
 given_note <- function(sigma2_e) paste0("The residual variance is known to be ", format(sigma2_e), " over the weights.")
 
 # What it means is said by the message of the fit, and not again at each look.
 boundary_note <- function(optimum) {
-  what <- c(if (length(optimum$zero) > 0) paste("variance 0 of", toString(optimum$zero)), if (length(optimum$singular) > 0) paste("singular covariance of", toString(optimum$singular)))
+  what <- c(
+    if (length(optimum$zero) > 0) paste("variance 0 of", toString(optimum$zero)),
+    if (length(optimum$singular) > 0) paste("singular covariance of", toString(optimum$singular))
+  )
   what <- if (length(what) > 0) paste(what, collapse = "; ") else optimum$boundary
   if (optimum$boundary != "none") paste0("Boundary fit: ", what, ". It is valid.")
 }

@@ -68,7 +68,8 @@ profile_curves <- function(fit, table, zeta_max, points) {
   }, table$name, found))
 }
 
-# The core finds the ends for a coefficient to an absolute distance of about 1e-13 of the response's scale: it gets one whose standard error is of that order. A power of two, so that no digit is lost
+# The core finds the ends for a coefficient to an absolute distance of about 1e-13 of the response's scale: it gets one whose standard error is of that order. A
+# power of two, so that no digit is lost
 profile_unit <- function(fit, what, column) {
   if (what != "beta") return(1)
   unit <- sqrt(fit$vcov[column, column]) / fit$rotated$y_scale
@@ -118,7 +119,8 @@ fit_again <- function(fit, start) {
   again
 }
 
-# One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), of a correlation that of the other effect too, range.
+# One row a parameter: the user's name, the core's name, number of the random effect or column among those kept (NA: aliased), of a correlation that of the
+# other effect too, range.
 parameter_table <- function(fit) {
   p <- length(fit$coefficients)
   n <- length(fit$random)

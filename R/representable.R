@@ -68,7 +68,8 @@ inform_kernel_unit <- function(h2, random) {
   size <- unlist(lapply(random, `[[`, "mean_diag"))
   if (!any(lost) || length(size) == 0 || all(size > 1e-6 & size < 1e6)) return(invisible())
   inform_fastlmm("kernel_unit", paste0(
-    "h2 rounds to 0 or 1 though the fit is not on a boundary: it compares the residual variance with sigma2, for one unit of K, and the mean variance in K is ", toString(format(size, digits = 3)),
+    "h2 rounds to 0 or 1 though the fit is not on a boundary: it compares the residual variance with sigma2, for one unit of K, and the mean variance in K is ",
+    toString(format(size, digits = 3)),
     "; divide K by it, and h2 is the share of the variance. sigma2, sigma2_e and delta are right as they are"
   ))
 }

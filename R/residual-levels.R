@@ -1,4 +1,5 @@
-# A residual variance for each level of a factor: `residual = ~ site`. Given the ratios of these variances a model is one with weights, whatever way it is fitted; the ratios are searched outside of it, by the slopes of its likelihood.
+# A residual variance for each level of a factor: `residual = ~ site`. Given the ratios of these variances a model is one with weights, whatever way it is
+# fitted; the ratios are searched outside of it, by the slopes of its likelihood.
 
 # Largest logarithm of a ratio: beyond it a variance tends to zero
 most_log_ratio <- 16
@@ -14,7 +15,12 @@ residual_term <- function(residual) {
 }
 
 abort_no_factor <- function(residual) {
-  abort_residual(paste("must be a formula of one factor without a response, residual = ~ site, or NULL for one residual variance, not", if (inherits(residual, "formula")) deparse1(residual) else code_text(residual)))
+  abort_residual(
+    paste(
+      "must be a formula of one factor without a response, residual = ~ site, or NULL for one residual variance, not",
+      if (inherits(residual, "formula")) deparse1(residual) else code_text(residual)
+    )
+  )
 }
 
 # One factor, or the combinations a:b of several; a sum of factors has no levels.
@@ -23,7 +29,13 @@ check_one_factor <- function(expr, residual) {
   if (length(leaves) == 0 || list(quote(.)) %in% leaves || !all(vapply(leaves, is.language, NA))) abort_no_factor(residual)
   if (length(leaves) == length(operands(expr, ":")) && !is_call_to(expr, setdiff(formula_operators, ":"))) return(invisible())
   names <- vapply(leaves, deparse1, "")
-  abort_residual(paste0("= ", deparse1(residual), if (length(leaves) == 1) " is more than a factor; write ~ " else " is not one factor; for a variance for each combination of levels write ~ ", paste(names, collapse = ":"), if (length(leaves) > 1) paste0(", which is ~ interaction(", toString(names), ")")))
+  abort_residual(
+    paste0(
+      "= ", deparse1(residual),
+      if (length(leaves) == 1) " is more than a factor; write ~ " else " is not one factor; for a variance for each combination of levels write ~ ",
+      paste(names, collapse = ":"), if (length(leaves) > 1) paste0(", which is ~ interaction(", toString(names), ")")
+    )
+  )
 }
 
 # What stands between operators, each once; numbers, as the 0 of 0 + a, say nothing.
@@ -45,11 +57,17 @@ residual_levels <- function(expr, frame) {
   if (is.null(expr)) return(NULL)
   value <- frame[["(residual)"]]
   written <- quoted(paste("~", deparse1(expr)))
-  if (!(is.factor(value) || is.character(value) || is.logical(value))) abort_residual(paste0("= ", written, " must be a factor, not of class ", class(value)[1], "; factor() makes one"))
+  if (!(is.factor(value) || is.character(value) || is.logical(value))) abort_residual(
+    paste0("= ", written, " must be a factor, not of class ", class(value)[1], "; factor() makes one")
+  )
   level <- factor(value)
-  if (anyNA(level)) abort_residual(paste0("= ", written, " is missing in ", rows_at(is.na(level), rownames(frame)), "; na.action = na.omit leaves these rows out"))
+  if (anyNA(level)) abort_residual(
+    paste0("= ", written, " is missing in ", rows_at(is.na(level), rownames(frame)), "; na.action = na.omit leaves these rows out")
+  )
   if (nlevels(level) < 2) abort_residual(paste("=", written, "has one level in the rows of the fit; leave it out"))
-  if (nlevels(level) > length(level) / 2) abort_residual(sprintf("= %s has %d levels in %s: a variance needs several rows; join levels", written, nlevels(level), counted(length(level), "row")))
+  if (nlevels(level) > length(level) / 2) abort_residual(
+    sprintf("= %s has %d levels in %s: a variance needs several rows; join levels", written, nlevels(level), counted(length(level), "row"))
+  )
   prior <- frame[["(weights)"]]
   list(expr = expr, level = level, prior = if (is.null(prior)) rep(1, length(level)) else prior)
 }
@@ -84,7 +102,8 @@ fits_by_ratio <- function(model) {
   }
 }
 
-# Slopes of the deviance in the logarithm of the variance of each level, all other parameters at their best: sum of s2 / w (P_ii - (Py)_i^2), V^-1 in place of P for ML
+# Slopes of the deviance in the logarithm of the variance of each level, all other parameters at their best: sum of s2 / w (P_ii - (Py)_i^2), V^-1 in place of P
+# for ML
 level_slopes <- function(fit, level) {
   reason <- projection_reason(fit)
   if (!is.null(reason)) abort_residual(paste("variances are not identifiable:", reason))
@@ -103,7 +122,9 @@ best_ratios <- function(at, level) {
   deviance <- function(eta) -2 * at(eta)$logLik
   slopes <- function(eta) level_slopes(at(eta), level)[-1]
   descend <- function(start) {
-    stats::nlminb(start, deviance, slopes, lower = -most_log_ratio, upper = most_log_ratio, control = list(rel.tol = 1e-13, x.tol = 1e-9, eval.max = 400, iter.max = 200))
+    stats::nlminb(
+      start, deviance, slopes, lower = -most_log_ratio, upper = most_log_ratio, control = list(rel.tol = 1e-13, x.tol = 1e-9, eval.max = 400, iter.max = 200)
+    )
   }
   found <- lapply(c(list(zero, moment_ratios(at(zero), level)), one_level_small(nlevels(level))), descend)
   best <- found[[which.min(vapply(found, `[[`, 0, "objective"))]]$par
@@ -121,15 +142,22 @@ moment_ratios <- function(fit, level) {
 check_ratios <- function(eta, slopes, level) {
   all <- c(0, eta)
   gone <- max(all) - all > most_log_ratio - 1
-  if (any(gone)) abort_residual(paste0("variance of ", first_names(levels(level)[gone]), " tends to zero: the random and fixed effects explain these rows; join levels, or leave effects out"))
-  if (any(abs(slopes) > 1e-2)) abort_fastlmm("no_convergence", "the search for the residual variances ended before the likelihood was at its largest; join levels that have few rows")
+  if (any(gone)) abort_residual(
+    paste0(
+      "variance of ", first_names(levels(level)[gone]), " tends to zero: the random and fixed effects explain these rows; join levels, or leave effects out"
+    )
+  )
+  if (any(abs(slopes) > 1e-2)) abort_fastlmm(
+    "no_convergence", "the search for the residual variances ended before the likelihood was at its largest; join levels that have few rows"
+  )
 }
 
 # ---- what the ratios are known to, and what that adds to the other errors -----------------------------------
 
 ratio_step <- 0.02
 
-# Covariance of the logarithms, half the Hessian inverted, and how a quantity moves with them; the inner fits are at their own optima, so that both come from the same fits
+# Covariance of the logarithms, half the Hessian inverted, and how a quantity moves with them; the inner fits are at their own optima, so that both come from
+# the same fits
 ratio_errors <- function(at, eta, level) {
   moved <- lapply(seq_along(eta), function(s) {
     step <- replace(numeric(length(eta)), s, ratio_step)
@@ -183,7 +211,9 @@ new_residual_variance <- function(fit, newdata) {
   if (!has_levels(fit)) return(rep(fit$sigma2_e, nrow(newdata)))
   value <- as.character(evaluate_new(fit$residual$expr, fit, newdata))
   new <- setdiff(value, c(names(fit$residual$variance), NA))
-  if (length(new) > 0) abort_residual(paste0("variance is not known for ", first_names(new), "; the fit has levels ", first_names(names(fit$residual$variance))))
+  if (length(new) > 0) abort_residual(
+    paste0("variance is not known for ", first_names(new), "; the fit has levels ", first_names(names(fit$residual$variance)))
+  )
   unname(fit$residual$variance[value])
 }
 

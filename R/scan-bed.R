@@ -1,4 +1,5 @@
-# PLINK's binary genotypes (.bed, .bim, .fam), read by blocks of columns: two bits a cell, 00 two copies of the first allele of the .bim, 10 one, 11 none, 01 missing.
+# PLINK's binary genotypes (.bed, .bim, .fam), read by blocks of columns: two bits a cell, 00 two copies of the first allele of the .bim, 10 one, 11 none, 01
+# missing.
 
 # Something with dim(), dimnames() and `[ , j]`
 open_bed <- function(path) {
@@ -36,7 +37,9 @@ check_bed <- function(file, n, m) {
   }
   wanted <- 3 + m * ceiling(n / 4)
   if (file.size(file) != wanted) {
-    abort_candidates(sprintf("\"%s\" has %.0f bytes, but %d samples and %d variants take %.0f; it does not belong to its .fam and .bim", file, file.size(file), n, m, wanted))
+    abort_candidates(
+      sprintf("\"%s\" has %.0f bytes, but %d samples and %d variants take %.0f; it does not belong to its .fam and .bim", file, file.size(file), n, m, wanted)
+    )
   }
 }
 

@@ -1,7 +1,9 @@
 # Scans of many responses, and permutations: every response has its own delta, which is kept, and a block of candidates meets all of them in matrix products.
 
 scan_many <- function(fit, source, ask, how) {
-  if (ask$test != "wald" || ask$refit != "none") abort_scan("with many responses supports only test = \"wald\" and refit = \"none\"; use extract_fit() for one response")
+  if (ask$test != "wald" || ask$refit != "none") abort_scan(
+    "with many responses supports only test = \"wald\" and refit = \"none\"; use extract_fit() for one response"
+  )
   responses <- which(!is.na(fit$logLik) & fit$status %in% c("ok", "ml_border"))
   if (length(responses) == 0) abort_scan("got no response that was fitted; see as.data.frame(fit)$status")
   missing <- is.na(fit$y[, responses, drop = FALSE])
@@ -10,7 +12,9 @@ scan_many <- function(fit, source, ask, how) {
     j <- responses[at]
     null <- many_null(fit, source, j)
     work <- function(block) many_omitting(fit, j, null, source, block, ask)
-    job <- function() list(model_inputs(column_model(unclass(fit), j[1])), fit$y[, j, drop = FALSE], fit$offset, source[c("cell", "unit")], !isTRUE(source$copies), source$names, ask)
+    job <- function() list(
+      model_inputs(column_model(unclass(fit), j[1])), fit$y[, j, drop = FALSE], fit$offset, source[c("cell", "unit")], !isTRUE(source$copies), source$names, ask
+    )
     run_blocks(scan_blocks(source, list(columns = NULL), how$block_size), work, pattern_store(how, at[1]), job(), source$read)
   })
   found <- do.call(rbind, parts)
@@ -89,10 +93,12 @@ many_tests <- function(null, G, block, source, ask) {
   perfect <- is.infinite(found$statistic)
   columns <- as.list(seq_along(block))
   table <- data.frame(
-    response = null$names[found$response], candidate = block[at], term = source$names[block][at], n = observed_rows(G, columns, null$rows)[at], estimate = found$estimate / found$scale[at],
+    response = null$names[found$response], candidate = block[at], term = source$names[block][at], n = observed_rows(G, columns, null$rows)[at],
+    estimate = found$estimate / found$scale[at],
     std_error = std_error, statistic = found$statistic, df = of_tested(1), df2 = of_tested(null$df2),
     log.p = stats::pf(found$statistic, 1, null$df2, lower.tail = FALSE, log.p = TRUE), h2 = of_tested(null$h2[found$response]),
-    logLik = ifelse(perfect, Inf, logLik_of_pairs(null, found$response, found$statistic, std_error)), status = ifelse(perfect, "perfect_fit", found$status[at]), stringsAsFactors = FALSE
+    logLik = ifelse(perfect, Inf, logLik_of_pairs(null, found$response, found$statistic, std_error)), status = ifelse(perfect, "perfect_fit", found$status[at]),
+    stringsAsFactors = FALSE
   )
   if (isTRUE(source$copies)) table$freq <- allele_frequency(G, columns, null$unit)[at]
   table
@@ -144,7 +150,8 @@ not_tested <- function(responses, status, block, source, n) {
   pairs <- expand.grid(k = seq_along(block), response = seq_along(responses))
   none <- rep(NA_real_, nrow(pairs))
   table <- data.frame(
-    response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = rep(n, nrow(pairs)), estimate = none, std_error = none, statistic = none, df = none,
+    response = responses[pairs$response], candidate = block[pairs$k], term = source$names[block][pairs$k], n = rep(n, nrow(pairs)), estimate = none,
+    std_error = none, statistic = none, df = none,
     df2 = none, log.p = none, h2 = none, logLik = none, status = status[pairs$response], stringsAsFactors = FALSE
   )
   if (isTRUE(source$copies)) table$freq <- none

@@ -23,13 +23,20 @@ read_map <- function(map, source) {
     map <- map[match(source$names, names), , drop = FALSE]
   } else if (nrow(map) != source$m) {
     absent <- if (!is.null(names)) paste0("; it has no row for ", first_names(setdiff(source$names, names)))
-    abort_scan(sprintf("needs a row of map for each of %d candidates, by its column term or its row names or in their order, not %d rows%s", source$m, nrow(map), first_of(absent, "")))
+    abort_scan(
+      sprintf(
+        "needs a row of map for each of %d candidates, by its column term or its row names or in their order, not %d rows%s", source$m, nrow(map),
+        first_of(absent, "")
+      )
+    )
   }
   new_map_columns(map)
 }
 
 read_bim <- function(path) {
-  if (length(path) != 1 || is.na(path) || !file.exists(path) || dir.exists(path)) abort_scan(paste("needs map as a data frame, or as the path of a .bim file, not", code_text(path)))
+  if (length(path) != 1 || is.na(path) || !file.exists(path) || dir.exists(path)) abort_scan(
+    paste("needs map as a data frame, or as the path of a .bim file, not", code_text(path))
+  )
   bim <- read_plink(path, 6)
   cbind(term = bim[[2]], new_map(bim[[1]], bim[[4]], bim[[5]], bim[[6]]))
 }

@@ -1,4 +1,5 @@
-# Null models that are not of one effect with a spectrum: of several effects, correlated terms, precisions, processes, residual variances by levels. Their random effects are taken together, in the shares of the fit.
+# Null models that are not of one effect with a spectrum: of several effects, correlated terms, precisions, processes, residual variances by levels. Their
+# random effects are taken together, in the shares of the fit.
 
 # The same model as one effect of the rows, whose kernel is the sum of their covariances
 as_one_effect <- function(fit) {
@@ -6,7 +7,9 @@ as_one_effect <- function(fit) {
   model <- stored_model(fit)
   ids <- as.character(seq_len(fit$nobs))
   K <- scan_kernel(fit, ids)
-  model$random <- list(.row = list(name = ".row", ids = ids, index = seq_along(ids), group = seq_along(ids), z = rep(1, length(ids)), kernel = K$kernel, mean_diag = K$mean_diag))
+  model$random <- list(
+    .row = list(name = ".row", ids = ids, index = seq_along(ids), group = seq_along(ids), z = rep(1, length(ids)), kernel = K$kernel, mean_diag = K$mean_diag)
+  )
   model["residual"] <- list(NULL)
   quiet_fit(estimate(model))
 }
@@ -38,7 +41,9 @@ all_row_covariance <- function(fit) {
   total <- matrix(0, n, n)
   for (labels in blocks_of(fit$random)) {
     first <- fit$random[[labels[1]]]
-    K <- if (is_process(first$kernel)) gp_cross(fit, model_coordinates(fit)) else as.matrix(kernel_block(first, first$index, first$index))[first$group, first$group]
+    K <- if (is_process(first$kernel)) gp_cross(fit, model_coordinates(fit)) else as.matrix(
+      kernel_block(first, first$index, first$index)
+    )[first$group, first$group]
     z <- vapply(fit$random[labels], function(one) rep_len(one$z, n), numeric(n))
     total <- total + K * (z %*% Sigma[labels, labels, drop = FALSE] %*% t(z))
   }

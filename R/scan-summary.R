@@ -16,7 +16,8 @@ summary.fastlmm_scan <- function(object, n = 5, threshold = "bonferroni", distan
   structure(
     list(
       formula = attr(object, "formula"), how = how_tested(object), status = tally_status(table$status), counts = status_counts(table),
-      responses = do.call(rbind, unname(lapply(parts, summary_of_response, object = object))), tests = nrow(table), threshold = line[c("label", "y")], placed = all(c("chr", "pos") %in% names(table)),
+      responses = do.call(rbind, unname(lapply(parts, summary_of_response, object = object))), tests = nrow(table), threshold = line[c("label", "y")],
+      placed = all(c("chr", "pos") %in% names(table)),
       hits = scan_hits(table, line$y, distance), strongest = `rownames<-`(strongest(table[!is.na(table$log10p), ], n), NULL)
     ),
     class = "summary.fastlmm_scan"
@@ -34,7 +35,9 @@ scan_hits <- function(table, height, distance) {
   if (!all(c("chr", "pos") %in% names(table))) return(hits)
   distance <- hit_distance(distance, table$pos)
   above <- table[which(table$log10p >= height), ]
-  near <- lapply(seq_along(at), function(k) above$pos[which(above$response == hits$response[k] & above$chr == hits$chr[k] & abs(above$pos - hits$pos[k]) <= distance)])
+  near <- lapply(
+    seq_along(at), function(k) above$pos[which(above$response == hits$response[k] & above$chr == hits$chr[k] & abs(above$pos - hits$pos[k]) <= distance)]
+  )
   hits$tests <- pmax(1L, lengths(near))
   reach <- function(f) vapply(near, function(pos) if (length(pos) > 0) f(pos) else NA_real_, 0)
   cbind(hits, from = reach(min), to = reach(max))
@@ -46,7 +49,8 @@ summary_of_response <- function(table, object) {
   m <- if (is_choice(object)) attr(object, "asked") else length(y)
   data.frame(
     response = table$response[1], tested = length(y), as.list(response_inflation(table, scan_about(object))), bonferroni = sum(y > -log10(0.05 / m)),
-    strongest = if (length(best) > 0) table$term[best] else NA_character_, log10p = if (length(best) > 0) table$log10p[best] else NA_real_, stringsAsFactors = FALSE
+    strongest = if (length(best) > 0) table$term[best] else NA_character_, log10p = if (length(best) > 0) table$log10p[best] else NA_real_,
+    stringsAsFactors = FALSE
   )
 }
 
@@ -75,7 +79,10 @@ summary_lines <- function(one, digits) {
 # A line for each neighbourhood
 show_hits <- function(x, digits) {
   cat("\nHits (", x$threshold$label, ": -log10(p) of ", format(x$threshold$y, digits = 3), " or more): ", nrow(x$hits), "\n", sep = "")
-  shown <- intersect(c(if (nrow(x$responses) > 1) "response", "term", "chr", "pos", "effect_allele", "freq", "estimate", "std.error", "log10p", "tests", "from", "to"), names(x$hits))
+  shown <- intersect(
+    c(if (nrow(x$responses) > 1) "response", "term", "chr", "pos", "effect_allele", "freq", "estimate", "std.error", "log10p", "tests", "from", "to"),
+    names(x$hits)
+  )
   print(head(x$hits[shown], 10), digits = digits, row.names = FALSE)
   if (nrow(x$hits) > 10) cat("... the first 10 of ", format(nrow(x$hits), big.mark = ","), "\n", sep = "")
 }

@@ -1,4 +1,5 @@
-# A scan as a table: everything that pictures need is a column, so that rows may be sorted, left out or put together. Attributes only say how the tests were made.
+# A scan as a table: everything that pictures need is a column, so that rows may be sorted, left out or put together. Attributes only say how the tests were
+# made.
 
 # `tests`: the columns of each row of `found`, and the names of all tests in their order
 new_scan <- function(fit, found, source, tests, ask) {
@@ -7,13 +8,17 @@ new_scan <- function(fit, found, source, tests, ask) {
   if (!is.null(source$map)) table <- cbind(table, test_places(source$map, tests$columns))
   if (isTRUE(source$copies)) table$freq <- found$freq
   table <- cbind(table, data.frame(
-    n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic, df = found$df, df2 = found$df2, p.value = exp(found$log.p), log10p = -found$log.p / log(10),
+    n = found$n, estimate = found$estimate, std.error = found$std_error, statistic = found$statistic, df = found$df, df2 = found$df2,
+    p.value = exp(found$log.p), log10p = -found$log.p / log(10),
     h2 = found$h2, logLik = found$logLik, status = found$status, stringsAsFactors = FALSE
   ))
   table <- without_beyond_tests(table)
   rownames(table) <- NULL
   if (!inherits(fit, "fastlmm_mlm")) table <- kept_tests(table, ask)
-  about <- list(test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names, keep = ask$keep, asked = length(tests$names), rows = nobs(fit), whole = nrow(table))
+  about <- list(
+    test = ask$test, refit = ask$refit, formula = fit$formula, interaction = ask$interaction, candidates = if (is.null(source$map)) tests$names,
+    keep = ask$keep, asked = length(tests$names), rows = nobs(fit), whole = nrow(table)
+  )
   with_about(table, about)
 }
 
@@ -90,7 +95,10 @@ tidy.fastlmm_scan <- function(x, ...) {
 format.fastlmm_scan <- function(x, digits = 3, ...) {
   check_arguments(...)
   table <- as_plain(x)
-  table[] <- lapply(names(table), function(name) if (is.numeric(table[[name]]) && name != "pos") small_text(table[[name]], digits) else format(table[[name]], scientific = FALSE, trim = TRUE))
+  table[] <- lapply(
+    names(table),
+    function(name) if (is.numeric(table[[name]]) && name != "pos") small_text(table[[name]], digits) else format(table[[name]], scientific = FALSE, trim = TRUE)
+  )
   table
 }
 
@@ -105,7 +113,10 @@ xtable.fastlmm_scan <- function(x, ..., digits = NULL, display = NULL) xtable_of
 xtable_of <- function(table, digits, display, ...) {
   whole <- vapply(table, function(column) is.numeric(column) && all(column == round(column), na.rm = TRUE), NA)
   kind <- ifelse(vapply(table, is.numeric, NA), ifelse(whole, "d", "g"), "s")
-  xtable::xtable(table, digits = first_of(digits, if (is.null(display)) c(0, ifelse(whole, 0, 3))), display = first_of(display, if (is.null(digits)) c("s", unname(kind))), ...)
+  xtable::xtable(
+    table, digits = first_of(digits, if (is.null(display)) c(0, ifelse(whole, 0, 3))), display = first_of(display, if (is.null(digits)) c("s", unname(kind))),
+    ...
+  )
 }
 
 # ---- print ----------------------------------------------------------------------------------------------
@@ -143,7 +154,9 @@ show_inflation <- function(x) {
   found <- vapply(parts, response_inflation, numeric(3), about = scan_about(x), interval = length(parts) == 1)
   lambda <- found[1, !is.na(found[1, ])]
   if (length(lambda) == 1) cat("lambda ", inflation_text(found[, !is.na(found[1, ])]), ", ", counted(sum(!is.na(x$log10p)), "candidate"), " tested\n", sep = "")
-  if (length(lambda) > 1) cat("lambda of ", counted(length(lambda), "response"), ": ", paste(format(range(lambda), digits = 3), collapse = " to "), "\n", sep = "")
+  if (length(lambda) > 1) cat(
+    "lambda of ", counted(length(lambda), "response"), ": ", paste(format(range(lambda), digits = 3), collapse = " to "), "\n", sep = ""
+  )
 }
 
 strongest <- function(table, n) head(table[order(-table$log10p, na.last = TRUE), ], n)

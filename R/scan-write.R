@@ -53,7 +53,9 @@ abort_written <- function(message) abort_fastlmm("scan", paste("write_scan()", m
 check_writable <- function(scan) {
   needed <- c(map_columns, "freq", "response", "term", "n", "estimate", "std.error", "df2", "log10p", "h2", "logLik", "status")
   gone <- setdiff(needed, names(scan))
-  if (any(gone %in% c(map_columns, "freq"))) abort_written(paste0("needs a scan with ", toString(quoted(gone)), ": scan a .bed file, or give map = with chr, pos, effect_allele and other_allele"))
+  if (any(gone %in% c(map_columns, "freq"))) abort_written(
+    paste0("needs a scan with ", toString(quoted(gone)), ": scan a .bed file, or give map = with chr, pos, effect_allele and other_allele")
+  )
   if (length(gone) > 0) abort_written(paste0("needs the columns that fastlmm_scan() gave; dropped were ", toString(quoted(gone))))
   several <- unique(scan$response)
   if (length(several) > 1) abort_written(paste0("writes one response per file; select its rows, as scan[scan$response == ", quoted(several[1]), ", ]"))
@@ -74,8 +76,10 @@ ssf_table <- function(scan) {
   keep <- !is.na(scan$estimate) & !is.na(scan$log10p) & !is.na(chromosome) & !is.na(scan$pos)
   x <- written_rows(scan, keep, "not tested or without a chromosome and position")
   data.frame(
-    chromosome = chromosome[keep], base_pair_location = whole_text(x$pos), effect_allele = x$effect_allele, other_allele = x$other_allele, beta = digits_text(x$estimate),
-    standard_error = digits_text(x$std.error), effect_allele_frequency = digits_text(x$freq), p_value = p_text(x$log10p), variant_id = x$term, n = whole_text(x$n), stringsAsFactors = FALSE
+    chromosome = chromosome[keep], base_pair_location = whole_text(x$pos), effect_allele = x$effect_allele, other_allele = x$other_allele,
+    beta = digits_text(x$estimate),
+    standard_error = digits_text(x$std.error), effect_allele_frequency = digits_text(x$freq), p_value = p_text(x$log10p), variant_id = x$term,
+    n = whole_text(x$n), stringsAsFactors = FALSE
   )
 }
 
@@ -95,8 +99,10 @@ plink_table <- function(scan, level) {
   half <- stats::qt((1 + level) / 2, x$df2) * x$std.error
   percent <- format(100 * level)
   table <- data.frame(
-    CHR = as.character(x$chr), SNP = x$term, BP = whole_text(x$pos), A1 = x$effect_allele, TEST = "ADD", NMISS = whole_text(x$n), BETA = digits_text(x$estimate), SE = digits_text(x$std.error),
-    L = digits_text(x$estimate - half), U = digits_text(x$estimate + half), STAT = digits_text(x$estimate / x$std.error), P = p_text(x$log10p), stringsAsFactors = FALSE
+    CHR = as.character(x$chr), SNP = x$term, BP = whole_text(x$pos), A1 = x$effect_allele, TEST = "ADD", NMISS = whole_text(x$n),
+    BETA = digits_text(x$estimate), SE = digits_text(x$std.error),
+    L = digits_text(x$estimate - half), U = digits_text(x$estimate + half), STAT = digits_text(x$estimate / x$std.error), P = p_text(x$log10p),
+    stringsAsFactors = FALSE
   )
   names(table)[9:10] <- paste0(c("L", "U"), percent)
   table
@@ -105,8 +111,10 @@ plink_table <- function(scan, level) {
 plink2_table <- function(scan) {
   x <- as_plain(scan)
   data.frame(
-    `#CHROM` = as.character(x$chr), POS = whole_text(x$pos), ID = x$term, REF = x$other_allele, ALT = x$effect_allele, `PROVISIONAL_REF?` = "Y", A1 = x$effect_allele, OMITTED = x$other_allele,
-    A1_FREQ = digits_text(x$freq), TEST = "ADD", OBS_CT = whole_text(x$n), BETA = digits_text(x$estimate), SE = digits_text(x$std.error), T_STAT = digits_text(x$estimate / x$std.error), P = p_text(x$log10p),
+    `#CHROM` = as.character(x$chr), POS = whole_text(x$pos), ID = x$term, REF = x$other_allele, ALT = x$effect_allele, `PROVISIONAL_REF?` = "Y",
+    A1 = x$effect_allele, OMITTED = x$other_allele,
+    A1_FREQ = digits_text(x$freq), TEST = "ADD", OBS_CT = whole_text(x$n), BETA = digits_text(x$estimate), SE = digits_text(x$std.error),
+    T_STAT = digits_text(x$estimate / x$std.error), P = p_text(x$log10p),
     ERRCODE = ifelse(x$status == "ok", ".", toupper(x$status)), check.names = FALSE, stringsAsFactors = FALSE
   )
 }
@@ -116,8 +124,10 @@ gemma_table <- function(scan) {
   test <- first_of(attr(scan, "test", exact = TRUE), "wald")
   rows <- first_of(attr(scan, "rows", exact = TRUE), max(x$n, 0))
   table <- data.frame(
-    chr = as.character(x$chr), rs = x$term, ps = whole_text(x$pos), n_miss = whole_text(rows - x$n), allele1 = x$effect_allele, allele0 = x$other_allele, af = digits_text(x$freq),
-    beta = digits_text(x$estimate), se = digits_text(x$std.error), logl_H1 = digits_text(x$logLik), l_remle = digits_text(x$h2 / (1 - x$h2)), p = p_text(x$log10p), stringsAsFactors = FALSE
+    chr = as.character(x$chr), rs = x$term, ps = whole_text(x$pos), n_miss = whole_text(rows - x$n), allele1 = x$effect_allele, allele0 = x$other_allele,
+    af = digits_text(x$freq),
+    beta = digits_text(x$estimate), se = digits_text(x$std.error), logl_H1 = digits_text(x$logLik), l_remle = digits_text(x$h2 / (1 - x$h2)),
+    p = p_text(x$log10p), stringsAsFactors = FALSE
   )
   names(table)[11:12] <- c(if (test == "wald") "l_remle" else "l_mle", paste0("p_", test))
   table

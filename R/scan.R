@@ -150,8 +150,11 @@
 #' scan
 #' head(scan[order(-scan$log10p), c("term", "estimate", "std.error", "p.value")], 3)
 #' @export
-fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c("none", "delta", "hybrid"), sets = NULL, interaction = NULL, groups = NULL,
-                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), map = NULL, maf = 0, data = NULL, block_size = NULL, checkpoint = NULL,
+fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c(
+  "none", "delta", "hybrid"
+), sets = NULL, interaction = NULL, groups = NULL,
+                         exclude = NULL, kernels = NULL, na = c("impute", "omit"), threshold = 1e-3, keep = c("all", "max", "threshold"), map = NULL, maf = 0,
+                         data = NULL, block_size = NULL, checkpoint = NULL,
                          progress = interactive(), ...) {
   check_arguments(...)
   ask <- list(test = one_of(test), refit = one_of(refit), na = one_of(na), keep = one_of(keep), threshold = check_level(threshold, "threshold"))
@@ -187,7 +190,9 @@ check_scannable <- function(fit) {
   if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   if (!is.null(fit$given)) abort_scan("needs a null model whose residual variance is estimated, not given by sigma2_e =")
   if (is_sparse_fit(fit) && length(fit$random) == 1) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
-  if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan("with many responses needs null models with one random effect; use extract_fit() for one response")
+  if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan(
+    "with many responses needs null models with one random effect; use extract_fit() for one response"
+  )
   if (!any(fit$status %in% c("ok", "ml_border"))) abort_scan("needs a null model with variances: its status is not \"ok\"")
   if (is_gp_fit(fit)) check_has_rows(fit, "fastlmm_scan()")
 }
@@ -210,7 +215,12 @@ scan_sets <- function(sets, source) {
 sets_of_columns <- function(sets, source) {
   if (length(sets) != source$m) abort_scan(sprintf("got sets of length %d for %d candidates", length(sets), source$m))
   if (anyNA(sets)) {
-    abort_scan(paste0("got sets that are NA for ", counted(sum(is.na(sets)), "candidate"), ": ", first_names(source$names[is.na(sets)]), "; give each a set, or sets as a list without them"))
+    abort_scan(
+      paste0(
+        "got sets that are NA for ", counted(sum(is.na(sets)), "candidate"), ": ", first_names(source$names[is.na(sets)]),
+        "; give each a set, or sets as a list without them"
+      )
+    )
   }
   split(seq_len(source$m), factor(sets, unique(sets)))
 }
@@ -351,7 +361,8 @@ scan_products <- function(fit, null, G, unit, Z, ask) {
   found
 }
 
-# Covariates, candidates and their products; covariates and candidate are adjusted for, so that the candidate's origin does not matter: it is taken near its values.
+# Covariates, candidates and their products; covariates and candidate are adjusted for, so that the candidate's origin does not matter: it is taken near its
+# values.
 with_products <- function(G, Z) {
   k <- ncol(Z)
   unit_G <- far_units(G)
@@ -361,7 +372,10 @@ with_products <- function(G, Z) {
   origin <- colMeans(G, na.rm = TRUE)
   products <- do.call(cbind, lapply(seq_len(ncol(G)), function(j) (G[, j] - if (is.finite(origin[j])) origin[j] else 0) * Z))
   columns <- lapply(seq_len(ncol(G)), function(j) as.integer(c(seq_len(k), k + j, k + ncol(G) + (j - 1) * k + seq_len(k))))
-  list(values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)), unit_G = unit_G, unit_Z = if (k == 1) unit_Z else NA, far = any(unit_Z != 1) | unit_G != 1)
+  list(
+    values = unname(cbind(Z, G, products)), columns = columns, adjust = rep(k + 1L, ncol(G)), unit_G = unit_G, unit_Z = if (k == 1) unit_Z else NA,
+    far = any(unit_Z != 1) | unit_G != 1
+  )
 }
 
 # With na = "omit" tests of columns with missing cells are made against the null model of their complete rows.

@@ -12,7 +12,10 @@ one_draw <- function(fit, draws, t) {
   Lambda <- t(theta[b + seq_len(k), , drop = FALSE]) * sd
   dimnames(Lambda) <- list(names(sd), factor_names(fit))
   effects <- if (!is.null(draws$effects)) array(draws$effects[, , t], dim(draws$effects)[1:2])
-  list(Lambda = Lambda, effects = effects, cis = draws$cis[, t], theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t], bF = array(draws$factors_b[, , t], dim(draws$factors_b)[1:2]))
+  list(
+    Lambda = Lambda, effects = effects, cis = draws$cis[, t], theta = theta, sigma2 = draws$sigma2[, t] * sd^2, h = draws$h[, t], hF = draws$factors_h[, t],
+    bF = array(draws$factors_b[, , t], dim(draws$factors_b)[1:2])
+  )
 }
 
 factor_names <- function(fit) sprintf("factor%d", seq_len(fit$n_factors))
@@ -179,7 +182,13 @@ check_slam <- function(object, verb, instead) if (!inherits(object, "slamglmm"))
 
 abort_not_slam <- function(object, verb, instead) {
   ours <- inherits(object, c("fastlmm", "fastlmm_mlm"))
-  abort_fastlmm("class", paste0(verb, "() takes a fit by slamglmm_fit(), not ", if (ours) paste0("one by fastlmm_fit(), of which ", instead, " tells it") else paste("an object of class", quoted(class(object)[1]))))
+  abort_fastlmm(
+    "class",
+    paste0(
+      verb, "() takes a fit by slamglmm_fit(), not ",
+      if (ours) paste0("one by fastlmm_fit(), of which ", instead, " tells it") else paste("an object of class", quoted(class(object)[1]))
+    )
+  )
 }
 
 #' @rdname G
@@ -289,7 +298,10 @@ covariance_draw <- function(object, d, what, correlation, at) {
 covariances <- function(object, what, correlation, traits, draws, level) {
   at <- trait_index(object, traits)
   if (length(at) > 2000) {
-    abort_fastlmm("memory", sprintf("a covariance matrix of %d responses was requested; give traits = with at most 2000 of them, and see factor_loadings() for all", length(at)))
+    abort_fastlmm(
+      "memory",
+      sprintf("a covariance matrix of %d responses was requested; give traits = with at most 2000 of them, and see factor_loadings() for all", length(at))
+    )
   }
   if (draws) {
     check_matrices_memory(object, length(at))
@@ -304,7 +316,10 @@ covariances <- function(object, what, correlation, traits, draws, level) {
 # All matrices, and a copy of them while they are put together
 check_matrices_memory <- function(object, traits, available = available_memory()) {
   check_memory(2 * 8 * traits^2 * count_draws(object), function(needed, available) {
-    paste0("all draws of a matrix of ", counted(traits, "response"), " would take ", needed, " and there are ", available, "; give traits =, or level = for intervals")
+    paste0(
+      "all draws of a matrix of ", counted(traits, "response"), " would take ", needed, " and there are ", available,
+      "; give traits =, or level = for intervals"
+    )
   }, available)
 }
 
@@ -316,6 +331,8 @@ trait_index <- function(object, traits) {
   if (!whole && length(traits) > 0) abort_fastlmm("traits", paste("responses are selected by their names or whole numbers, not", code_text(traits)))
   at <- if (is.character(traits)) match(traits, names) else as.integer(traits)
   if (length(at) == 0) abort_fastlmm("traits", "traits selects no response")
-  if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm("traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)])))
+  if (anyNA(at) || any(at < 1 | at > length(names))) abort_fastlmm(
+    "traits", paste0("there are no such responses: ", first_names(traits[is.na(at) | at < 1 | at > length(names)]))
+  )
   at
 }

@@ -3,7 +3,8 @@
 # Iterations of the short chain at least
 least_pilot <- 200
 
-# A factor counts if so much of the variance of two responses at least is its (of the only one, where there is one): with few rows twice the standard error of a loading, squared
+# A factor counts if so much of the variance of two responses at least is its (of the only one, where there is one): with few rows twice the standard error of a
+# loading, squared
 least_share <- function(n) max(0.01, 4 / n)
 
 # The fit with as many factors as have something to do and two more; as long as all have, twice as many are tried.

@@ -55,13 +55,19 @@ cis_frames <- function(cis, data) {
   if (is.null(cis)) return(NULL)
   names <- names(cis)
   if (is.list(cis) && length(cis) == 0) return(NULL)
-  if (!is.list(cis) || is.null(names) || any(is.na(names) | names == "")) abort_cis("cis must be a list of formulas with the names of responses, as cis = list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)")
-  if (anyDuplicated(names)) abort_cis(paste0("cis names responses more than once: ", first_names(unique(names[duplicated(names)])), "; give one formula with all of the covariates"))
+  if (!is.list(cis) || is.null(names) || any(is.na(names) | names == "")) abort_cis(
+    "cis must be a list of formulas with the names of responses, as cis = list(gene1 = ~ snp1, gene7 = ~ snp2 + snp3)"
+  )
+  if (anyDuplicated(names)) abort_cis(
+    paste0("cis names responses more than once: ", first_names(unique(names[duplicated(names)])), "; give one formula with all of the covariates")
+  )
   frames <- Map(cis_frame, cis, names, MoreArgs = list(data = data))
   rows <- vapply(frames, nrow, 0L)
   wanted <- if (is.data.frame(data)) nrow(data) else rows[[1]]
   wrong <- names[rows != wanted]
-  if (length(wrong) > 0) abort_cis(sprintf("covariates of the responses %s have %d rows, and the data %d", first_names(wrong), rows[rows != wanted][[1]], wanted), responses = wrong)
+  if (length(wrong) > 0) abort_cis(
+    sprintf("covariates of the responses %s have %d rows, and the data %d", first_names(wrong), rows[rows != wanted][[1]], wanted), responses = wrong
+  )
   frames
 }
 
@@ -85,17 +91,21 @@ cis_rows_known <- function(frames) {
   ifelse(Reduce(`|`, lapply(frames, gone)), NA_real_, 0)
 }
 
-# Columns of all responses side by side in the rows of the fit, in the order of responses: `response` and `term` of each, what new data are read by (`read`), standard deviations, and prior
+# Columns of all responses side by side in the rows of the fit, in the order of responses: `response` and `term` of each, what new data are read by (`read`),
+# standard deviations, and prior
 mold_cis <- function(frames, rows, responses) {
   if (is.null(frames)) return(NULL)
   unknown <- setdiff(names(frames), responses)
-  if (length(unknown) > 0) abort_cis(paste0("cis names responses that are not there: ", first_names(unknown), did_you_mean(unknown[1], responses)), responses = unknown)
+  if (length(unknown) > 0) abort_cis(
+    paste0("cis names responses that are not there: ", first_names(unknown), did_you_mean(unknown[1], responses)), responses = unknown
+  )
   frames <- frames[order(match(names(frames), responses))]
   parts <- Map(cis_design, frames, names(frames), MoreArgs = list(rows = rows))
   X <- do.call(cbind, lapply(parts, `[[`, "X"))
   size <- column_sd(X)
   list(
-    X = unname(X), response = rep(names(parts), vapply(parts, function(part) ncol(part$X), 0L)), term = unlist(lapply(parts, function(part) colnames(part$X)), use.names = FALSE),
+    X = unname(X), response = rep(names(parts), vapply(parts, function(part) ncol(part$X), 0L)),
+    term = unlist(lapply(parts, function(part) colnames(part$X)), use.names = FALSE),
     size = ifelse(size > 0, size, apply(abs(X), 2, max)), read = lapply(parts, `[[`, "read")
   )
 }
@@ -118,7 +128,10 @@ cis_design <- function(whole, name, rows) {
 check_cis <- function(cis, X, Y, curves) {
   if (is.null(cis)) return(invisible())
   taken <- intersect(cis$response, curves)
-  if (length(taken) > 0) abort_cis(paste0("coefficients of curves cannot have covariates of their own: ", first_names(taken), "; covariates of curves belong in the formula"), responses = taken)
+  if (length(taken) > 0) abort_cis(
+    paste0("coefficients of curves cannot have covariates of their own: ", first_names(taken), "; covariates of curves belong in the formula"),
+    responses = taken
+  )
   check_cis_rank(cis, X, Y)
 }
 
@@ -133,8 +146,15 @@ check_cis_rank <- function(cis, X, Y) {
     # X has full rank there
     lost <- found$pivot[-seq_len(found$rank)]
     lost <- cis$term[at[setdiff(lost, seq_len(ncol(X))) - ncol(X)]]
-    why <- if (sum(rows) < ncol(whole)) "there are too few rows in which the response was observed" else "they do not vary, or are collinear with X or with each other there"
-    abort_cis(sprintf("in the rows in which response %s was observed the effects of its covariates %s are not estimable: %s; leave them out", quoted(response), first_names(lost), why), responses = response, terms = lost)
+    why <- if (sum(rows) < ncol(whole)) "there are too few rows in which the response was observed"
+      else "they do not vary, or are collinear with X or with each other there"
+    abort_cis(
+      sprintf(
+        "in the rows in which response %s was observed the effects of its covariates %s are not estimable: %s; leave them out", quoted(response),
+        first_names(lost), why
+      ),
+      responses = response, terms = lost
+    )
   }
 }
 
@@ -161,7 +181,9 @@ count_cis <- function(fit) length(fit$cis$response)
 cis_columns <- function(fit, traits) {
   names <- colnames(fit$Y)[traits]
   none <- setdiff(names, fit$cis$response)
-  if (length(none) > 0) abort_cis(paste0("responses have no covariates of their own: ", first_names(none), "; those that have are ", first_names(unique(fit$cis$response))), responses = none)
+  if (length(none) > 0) abort_cis(
+    paste0("responses have no covariates of their own: ", first_names(none), "; those that have are ", first_names(unique(fit$cis$response))), responses = none
+  )
   which(fit$cis$response %in% names)
 }
 

@@ -26,7 +26,9 @@ curve_bspline <- function(df = 6, degree = 3, knots = NULL, range = NULL, natura
   if (!is_count(degree) || degree > 10) abort_curves(paste("degree must be a whole number from 1 to 10, not", code_text(degree)))
   least <- if (natural) 2 else degree + 1
   if (!is.null(knots) && !are_times(knots)) abort_curves("knots must be finite numbers")
-  if (is.null(knots) && (!is_count(df) || df < least || df > 1000)) abort_curves(paste0("df, the number of coefficients, must be a whole number from ", least, " to 1000, not ", code_text(df)))
+  if (is.null(knots) && (!is_count(df) || df < least || df > 1000)) abort_curves(
+    paste0("df, the number of coefficients, must be a whole number from ", least, " to 1000, not ", code_text(df))
+  )
   if (!is.null(range) && !(are_times(range) && length(range) == 2 && range[1] < range[2])) abort_curves("range must be two numbers that increase")
   if (!is.numeric(differences) || length(differences) != 1 || !differences %in% 0:2) abort_curves("differences must be 0, 1 or 2")
   new_curve_basis("B-splines", df = df, degree = degree, knots = knots, range = range, natural = natural, differences = differences)
@@ -46,7 +48,10 @@ new_curve_basis <- function(kind, ...) structure(list(kind = kind, ...), class =
 #' @export
 print.curve_basis <- function(x, ...) {
   check_arguments(...)
-  cat("Basis of curves: ", x$kind, if (!is.null(x$names)) paste0(", ", counted(length(x$names), "coefficient")), if (isTRUE(x$differences > 0)) paste(", differences of order", x$differences), "\n", sep = "")
+  cat(
+    "Basis of curves: ", x$kind, if (!is.null(x$names)) paste0(", ", counted(length(x$names), "coefficient")),
+    if (isTRUE(x$differences > 0)) paste(", differences of order", x$differences), "\n", sep = ""
+  )
   invisible(x)
 }
 
@@ -60,7 +65,9 @@ abort_curves <- function(message, ...) abort_fastlmm("curves", message, ...)
 as_curve_basis <- function(basis, times) {
   if (is.function(basis)) basis <- new_curve_basis("function", f = basis)
   if (is.matrix(basis)) basis <- matrix_basis(basis, times)
-  if (!inherits(basis, "curve_basis")) abort_curves(paste("basis must be made by curve_bspline() or curve_fourier(), or be a function of times or a matrix, not of class", class(basis)[1]))
+  if (!inherits(basis, "curve_basis")) abort_curves(
+    paste("basis must be made by curve_bspline() or curve_fourier(), or be a function of times or a matrix, not of class", class(basis)[1])
+  )
   basis
 }
 
@@ -70,7 +77,9 @@ settle_basis <- function(basis, times) {
   if (basis$kind == "B-splines") basis <- settle_splines(basis, times)
   basis$names <- colnames(basis_matrix(basis, times[1]))
   twice <- unique(basis$names[duplicated(basis$names)])
-  if (length(twice) > 0) abort_curves(paste0("several columns of the basis have the name ", first_names(twice), ": each coefficient needs its own"), columns = twice)
+  if (length(twice) > 0) abort_curves(
+    paste0("several columns of the basis have the name ", first_names(twice), ": each coefficient needs its own"), columns = twice
+  )
   basis
 }
 
@@ -89,7 +98,9 @@ settle_splines <- function(basis, times) {
 
 # The user's matrix is known at the times of the data alone.
 matrix_basis <- function(basis, times) {
-  if (!is.numeric(basis) || ncol(basis) == 0 || nrow(basis) != length(times) || !all(is.finite(basis))) abort_curves(sprintf("a matrix as basis must have finite numbers and a row for each of the %d rows of the data", length(times)))
+  if (!is.numeric(basis) || ncol(basis) == 0 || nrow(basis) != length(times) || !all(is.finite(basis))) abort_curves(
+    sprintf("a matrix as basis must have finite numbers and a row for each of the %d rows of the data", length(times))
+  )
   at <- match(times, times)
   if (any(basis != basis[at, ])) abort_curves("rows of the basis with the same time differ")
   new_curve_basis("matrix", times = unique(times), values = unname(basis[unique(at), , drop = FALSE]), columns = colnames(basis))
@@ -115,7 +126,12 @@ named_columns <- function(B, names) {
 
 spline_matrix <- function(basis, times) {
   outside <- times < basis$range[1] | times > basis$range[2]
-  if (any(outside)) abort_curves(sprintf("times are outside the range of the basis, %s to %s: %s; give curve_bspline(range = )", format(basis$range[1]), format(basis$range[2]), first_names(format(unique(times[outside])))))
+  if (any(outside)) abort_curves(
+    sprintf(
+      "times are outside the range of the basis, %s to %s: %s; give curve_bspline(range = )", format(basis$range[1]), format(basis$range[2]),
+      first_names(format(unique(times[outside])))
+    )
+  )
   B <- if (basis$natural) splines::ns(times, knots = basis$knots, Boundary.knots = basis$range, intercept = TRUE)
   else splines::bs(times, knots = basis$knots, Boundary.knots = basis$range, degree = basis$degree, intercept = TRUE)
   B <- matrix(B, length(times))
@@ -143,7 +159,9 @@ fourier_matrix <- function(basis, times) {
 function_matrix <- function(basis, times) {
   B <- basis$f(times)
   if (is.null(dim(B)) && length(B) == length(times)) B <- matrix(B)
-  if (!is.matrix(B) || !is.numeric(B) || nrow(B) != length(times) || ncol(B) == 0) abort_curves("a function as basis must give a matrix of numbers with a row for each time")
+  if (!is.matrix(B) || !is.numeric(B) || nrow(B) != length(times) || ncol(B) == 0) abort_curves(
+    "a function as basis must give a matrix of numbers with a row for each time"
+  )
   bad <- rowSums(!is.finite(B)) > 0
   if (any(bad)) abort_curves(paste("the basis has no finite values at times", first_names(format(times[bad]))))
   named_columns(matrix(B, length(times)), colnames(B))

@@ -65,7 +65,10 @@ slam_curves <- function(formula, id, data, basis = curve_bspline(), noise = inve
   names <- settle_basis(basis, points$time)$names
   one <- function(s) {
     own <- replace(points, "value", list(points$value[, s]))
-    list(kind = "curves", traits = paste0(series[s], ".", names), rows = list(row = seq_len(points$n)), points = own, series = series[s], asked = basis, noise = unname(noise[s, ]))
+    list(
+      kind = "curves", traits = paste0(series[s], ".", names), rows = list(row = seq_len(points$n)), points = own, series = series[s], asked = basis,
+      noise = unname(noise[s, ])
+    )
   }
   blocks <- lapply(seq_along(series), one)
   traits <- block_traits(blocks)
@@ -88,10 +91,15 @@ curve_points <- function(formula, id, name, data) {
   if (!inherits(formula, "formula") || length(formula) != 3) abort_curves("formula must have series and time, as height ~ age")
   if (!is.data.frame(data)) abort_curves(paste("data must be a data frame with a row for each point, not of class", class(data)[1]))
   if (!name %in% names(data)) abort_curves(paste0("data has no column ", quoted(name), ", the id of the fit's rows"))
-  evaluated <- function(expr) tryCatch(eval(expr, data, environment(formula)), error = function(error) abort_curves(paste0(deparse1(expr), " cannot be evaluated in data: ", conditionMessage(error))))
+  evaluated <- function(expr) tryCatch(
+    eval(expr, data, environment(formula)),
+    error = function(error) abort_curves(paste0(deparse1(expr), " cannot be evaluated in data: ", conditionMessage(error)))
+  )
   time <- evaluated(formula[[3]])
   value <- series_matrix(evaluated(formula[[2]]), formula[[2]])
-  if (!is.numeric(time) || is.object(time) || length(time) != nrow(data)) abort_curves(paste0("times must be numbers, one for each row of data: ", deparse1(formula[[3]])))
+  if (!is.numeric(time) || is.object(time) || length(time) != nrow(data)) abort_curves(
+    paste0("times must be numbers, one for each row of data: ", deparse1(formula[[3]]))
+  )
   if (!all(is.finite(time))) abort_curves(paste0("times are missing or not finite: ", deparse1(formula[[3]])))
   if (nrow(value) != nrow(data)) abort_curves(sprintf("series have %d rows, and data %d", nrow(value), nrow(data)))
   if (!is.atomic(id) || !is.null(dim(id))) abort_curves(paste("id must be a variable that names the rows of the fit, not of class", class(id)[1]))
@@ -99,7 +107,9 @@ curve_points <- function(formula, id, name, data) {
   if (anyNA(rows)) abort_curves(paste0("ids of rows are missing: ", name))
   if (anyDuplicated(rows)) abort_curves(paste0("rows must have an id each; several have ", first_names(unique(rows[duplicated(rows)])), " of ", quoted(name)))
   row <- match(as.character(data[[name]]), rows)
-  if (anyNA(row)) abort_curves(paste0("data has points of ids that no row of the fit's data has: ", first_names(unique(as.character(data[[name]])[is.na(row)])), " of ", quoted(name)))
+  if (anyNA(row)) abort_curves(
+    paste0("data has points of ids that no row of the fit's data has: ", first_names(unique(as.character(data[[name]])[is.na(row)])), " of ", quoted(name))
+  )
   order <- order(row, time)
   list(row = row[order], time = as.numeric(time)[order], value = value[order, , drop = FALSE], order = order, n = length(rows))
 }
@@ -108,7 +118,9 @@ series_matrix <- function(value, expr) {
   if (is.data.frame(value)) value <- as.matrix(value)
   if (!is.numeric(value) || is.object(value)) abort_curves(paste0("series must be numbers: ", deparse1(expr)))
   if (!is.matrix(value)) return(matrix(as.numeric(value), dimnames = list(NULL, deparse1(expr))))
-  if (is.null(colnames(value)) || anyDuplicated(colnames(value)) || any(colnames(value) == "")) abort_curves("several series need names, each its own, as cbind(height = h, weight = w)")
+  if (is.null(colnames(value)) || anyDuplicated(colnames(value)) || any(colnames(value) == "")) abort_curves(
+    "several series need names, each its own, as cbind(height = h, weight = w)"
+  )
   value
 }
 
@@ -127,7 +139,9 @@ settle_curves <- function(block, fixed) {
   if (any(is.infinite(points$value))) abort_curves(paste("series have infinite values:", block$series))
   if (all(is.na(points$value))) abort_curves(paste("series have no values:", block$series))
   block$basis <- settle_basis(block$asked, points$time)
-  if (length(block$basis$names) != length(block$traits)) abort_curves("a function as basis must give as many columns for the times of the rows of the fit as for all of them")
+  if (length(block$basis$names) != length(block$traits)) abort_curves(
+    "a function as basis must give as many columns for the times of the rows of the fit as for all of them"
+  )
   block$found <- point_fits(points, basis_matrix(block$basis, points$time))
   Q <- orthogonal_columns(fixed$X[, fixed$flat, drop = FALSE])
   rough <- rough_coefficients(block$found, Q, least = (1e-8 * max(abs(points$value), na.rm = TRUE))^2, fixed$steps)
@@ -177,7 +191,8 @@ widening <- function(Y, Q, spread) {
 
 gram_of <- function(grams, set) grams[, (set - 1) * nrow(grams) + seq_len(nrow(grams)), drop = FALSE]
 
-# Fixed effects of all rows' coefficients, independent variances and noise by some EM steps, and estimates of each row's: a scale, not an answer. NULL: they do not vary by more than `least`. Fixed effects are of Q, so that a number times a covariate, added
+# Fixed effects of all rows' coefficients, independent variances and noise by some EM steps, and estimates of each row's: a scale, not an answer. NULL: they do
+# not vary by more than `least`. Fixed effects are of Q, so that a number times a covariate, added
 # to coefficients, changes neither variances nor noise.
 rough_coefficients <- function(found, Q, least, steps = NULL) {
   fitted <- found$fitted
@@ -276,7 +291,8 @@ curves_family <- list(
     n <- nrow(own$fitted)
     grams <- own$grams * sd * rep(sd, each = length(sd), length.out = length(own$grams)) / own$variance
     list(
-      fitted = unname((own$fitted - unit$all$level[, own$traits]) / rep(sd, each = n)), start = unname(unit$all$scaled[, own$traits, drop = FALSE]), grams = unname(grams), times = as.integer(own$times),
+      fitted = unname((own$fitted - unit$all$level[, own$traits]) / rep(sd, each = n)), start = unname(unit$all$scaled[, own$traits, drop = FALSE]),
+      grams = unname(grams), times = as.integer(own$times),
       left = sum(own$left) / own$variance, points = as.numeric(sum(own$points)), noise = as.numeric(own$noise)
     )
   },
@@ -344,7 +360,9 @@ curve_answers <- function(fit, rows, times, interval, level, draws, se.fit) {
   if (draws) return(shape(put_rows(rows, all)))
   spread <- cell_spread(all, level)
   mean <- expected_rows(fit, rows) %*% t(B)
-  value <- shape(put_rows(rows, if (interval == "none") mean else array(c(mean, spread$low, spread$high), c(dim(mean), 3), list(NULL, NULL, c("fit", "lwr", "upr")))))
+  value <- shape(
+    put_rows(rows, if (interval == "none") mean else array(c(mean, spread$low, spread$high), c(dim(mean), 3), list(NULL, NULL, c("fit", "lwr", "upr"))))
+  )
   if (se.fit) list(fit = value, se.fit = shape(put_rows(rows, spread$sd))) else value
 }
 
@@ -370,7 +388,10 @@ own_curves <- function(fit, times, draws) {
 # rows x (times of each series) x more, as rows x times x series x more
 curve_array <- function(fit, value, times) {
   series <- vapply(fit_series(fit), `[[`, "", "series")
-  array(value, c(nrow(value), length(times), length(series), dim(value)[-(1:2)]), c(list(rownames(value), format(times, trim = TRUE, digits = 15), series), dimnames(value)[-(1:2)]))
+  array(
+    value, c(nrow(value), length(times), length(series), dim(value)[-(1:2)]),
+    c(list(rownames(value), format(times, trim = TRUE, digits = 15), series), dimnames(value)[-(1:2)])
+  )
 }
 
 # Noise of points, rows x (times of each series) x draws

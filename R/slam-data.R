@@ -70,13 +70,16 @@ matrix_response <- function(parts, value, data) {
 # Families, weights and covariates go by names of responses.
 check_own_names <- function(names) {
   twice <- unique(names[duplicated(names) & !is.na(names) & names != ""])
-  if (length(twice) > 0) abort_fastlmm("response_names", paste0("several responses have the name ", first_names(twice), ": each needs its own"), responses = twice)
+  if (length(twice) > 0) abort_fastlmm(
+    "response_names", paste0("several responses have the name ", first_names(twice), ": each needs its own"), responses = twice
+  )
 }
 
 # The name of the only response: of the column of a matrix, else of the variable
 single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1] else colnames(frame[[1]])
 
-# Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose coefficients have a
+# Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose coefficients
+# have a
 # prior), sd, the standard deviation of what they leave, and that in units of it. Priors are in these units, so that draws do not depend on flat effects.
 slam_scale <- function(Y, X, flat, cis = NULL) {
   shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
@@ -98,7 +101,10 @@ slam_scale <- function(Y, X, flat, cis = NULL) {
   }
   explained <- names(sd)[sd == 0]
   if (length(explained) > 0) {
-    abort_fastlmm("perfect_fit", paste0("the fixed effects explain responses exactly: ", first_names(explained), "; leave those responses or terms out"), responses = explained)
+    abort_fastlmm(
+      "perfect_fit", paste0("the fixed effects explain responses exactly: ", first_names(explained), "; leave those responses or terms out"),
+      responses = explained
+    )
   }
   list(shift = shift, sd = sd, scaled = Y, cis = own)
 }
@@ -127,7 +133,9 @@ has_intercept <- function(X) "(Intercept)" %in% colnames(X)
 
 check_traits <- function(Y) {
   bad <- function(test) colnames(Y)[apply(Y, 2, test)]
-  refuse <- function(names, why, what) if (length(names) > 0) abort_fastlmm(what, paste0("responses ", why, ": ", first_names(names), "; leave them out"), responses = names)
+  refuse <- function(names, why, what) if (length(names) > 0) abort_fastlmm(
+    what, paste0("responses ", why, ": ", first_names(names), "; leave them out"), responses = names
+  )
   refuse(bad(function(y) any(is.infinite(y))), "have infinite values", "nonfinite")
   refuse(bad(function(y) all(is.na(y))), "are missing in all rows", "missing_response")
   constant <- function(y) {
@@ -160,7 +168,14 @@ check_observed_rank <- function(Y, X) {
   bad <- Filter(deficient, setdiff(unique(patterns), ""))
   if (length(bad) == 0) return(invisible())
   names <- colnames(Y)[patterns %in% bad]
-  abort_fastlmm("too_few_rows", paste0("in the rows in which they are observed not all fixed effects are estimable for the responses ", first_names(names), "; leave those responses or terms out"), responses = names)
+  abort_fastlmm(
+    "too_few_rows",
+    paste0(
+      "in the rows in which they are observed not all fixed effects are estimable for the responses ", first_names(names),
+      "; leave those responses or terms out"
+    ),
+    responses = names
+  )
 }
 
 # Fixed effects in the sampler's units: those whose coefficients the factors share are centred (if there is an intercept) and scaled as they are there.
@@ -178,7 +193,10 @@ split_factors <- function(factors, random) {
   bars <- find_bars(factors[[2]])
   if (length(bars) == 0) return(list(fixed = factors, effects = seq_along(random)))
   wanted <- which_random(list(random = random), factors)
-  if (!any(wanted)) abort_fastlmm("formula", paste0("factors can have random terms of the formula, and not all of ", first_names(paste0("(", vapply(bars, deparse1, ""), ")")), " are terms of it"))
+  if (!any(wanted)) abort_fastlmm(
+    "formula",
+    paste0("factors can have random terms of the formula, and not all of ", first_names(paste0("(", vapply(bars, deparse1, ""), ")")), " are terms of it")
+  )
   fixed <- drop_bars(factors[[2]])
   factors[[2]] <- if (is.null(fixed)) 1 else fixed
   list(fixed = factors, effects = which(wanted))
@@ -191,13 +209,19 @@ slam_covariates <- function(factors, design, data, X, extras) {
   frame <- data_frame_of(factors, data, extras)
   frame["(subset)"] <- NULL
   rows <- setdiff(seq_len(nrow(frame)), as.integer(design$na.action))
-  if (length(rows) != nrow(design$frame)) abort_fastlmm("factors", sprintf("variables of factors have %d rows, the model has %d", nrow(frame), nrow(design$frame) + length(design$na.action)))
+  if (length(rows) != nrow(design$frame)) abort_fastlmm(
+    "factors", sprintf("variables of factors have %d rows, the model has %d", nrow(frame), nrow(design$frame) + length(design$na.action))
+  )
   frame <- frame[rows, , drop = FALSE]
-  if (anyNA(frame)) abort_fastlmm("missing_values", paste("variables of factors have missing values in rows of the fit:", first_names(names(frame)[vapply(frame, anyNA, NA)])))
+  if (anyNA(frame)) abort_fastlmm(
+    "missing_values", paste("variables of factors have missing values in rows of the fit:", first_names(names(frame)[vapply(frame, anyNA, NA)]))
+  )
   frame[] <- Map(drop_levels, frame, names(frame))
   check_levels(terms, frame)
   XF <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
-  if (!all(is.finite(XF))) abort_fastlmm("nonfinite", paste0("covariates of factors have infinite values: ", first_names(colnames(XF)[!is.finite(colSums(XF))])))
+  if (!all(is.finite(XF))) abort_fastlmm(
+    "nonfinite", paste0("covariates of factors have infinite values: ", first_names(colnames(XF)[!is.finite(colSums(XF))]))
+  )
   XF <- XF[, colnames(XF) != "(Intercept)", drop = FALSE]
   constant <- column_sd(XF) == 0
   if (any(constant)) abort_fastlmm("constant_covariate", paste0("covariates of factors do not vary: ", first_names(colnames(XF)[constant])))
@@ -280,7 +304,8 @@ slam_sets <- function(data, random, basis, k, how) {
   lapply(traits, slam_set, data = data, random = random, mean_diag = basis$mean_diag)
 }
 
-# Flops to an independent draw, more or less. An iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a decomposition, told over a thousand iterations whatever
+# Flops to an independent draw, more or less. An iteration: a missing cell is turned there and back, a set turns its effects and all factors; it takes a
+# decomposition, told over a thousand iterations whatever
 # their number, since a longer run must not choose otherwise.
 sets_are_cheaper <- function(data, traits, k) {
   n <- nrow(data$Y)
@@ -289,7 +314,8 @@ sets_are_cheaper <- function(data, traits, k) {
   sets < 4 * n * sum(lengths(data$missing)) * iterations_imputed(data)
 }
 
-# Iterations that are worth one without missing cells: cells that are drawn hold their response where it is (data augmentation), the part f of a response's rows that is missing being its rate.
+# Iterations that are worth one without missing cells: cells that are drawn hold their response where it is (data augmentation), the part f of a response's rows
+# that is missing being its rate.
 iterations_imputed <- function(data) {
   part <- lengths(data$missing) / nrow(data$Y)
   f <- mean(part[part > 0])
@@ -299,7 +325,10 @@ iterations_imputed <- function(data) {
 slam_set <- function(traits, data, random, mean_diag) {
   rows <- setdiff(seq_len(nrow(data$Y)), data$missing[[traits[1]]])
   basis <- rows_basis(replace(random, c("z", "group"), list(random$z[rows], random$group[rows])), length(rows))
-  list(traits = traits, rows = rows, basis = basis[c("group", "entry", "u", "tau")], s = basis$values / mean_diag, y = unname(data$scaled[rows, traits, drop = FALSE]))
+  list(
+    traits = traits, rows = rows, basis = basis[c("group", "entry", "u", "tau")], s = basis$values / mean_diag,
+    y = unname(data$scaled[rows, traits, drop = FALSE])
+  )
 }
 
 # Known loadings in the sampler's units, k x p; nothing if there are none
@@ -307,7 +336,10 @@ known_loadings <- function(loadings, k, data) {
   if (is.null(loadings)) return(matrix(0, 0, 0))
   p <- ncol(data$Y)
   if (!is.matrix(loadings) || !is.numeric(loadings) || nrow(loadings) != p || ncol(loadings) > k) {
-    abort_fastlmm("known_loadings", sprintf("known loadings must be a matrix with a row for each of the %d responses and at most %d columns, NA where a loading is to be estimated", p, k))
+    abort_fastlmm(
+      "known_loadings",
+      sprintf("known loadings must be a matrix with a row for each of the %d responses and at most %d columns, NA where a loading is to be estimated", p, k)
+    )
   }
   if (!is.null(rownames(loadings))) {
     if (!setequal(rownames(loadings), colnames(data$Y))) abort_fastlmm("known_loadings", "row names of the known loadings are not those of the responses")

@@ -95,7 +95,10 @@ summary.slamglmm <- function(object, level = 0.95, traits = NULL, ...) {
   table <- invariant_table(object, level, at, most)
   rownames(table) <- NULL
   structure(
-    list(call = object$call, draws = count_draws(object), level = level, table = table, of = count_invariant(object, length(at)), factors = factor_summary(object), convergence = object$convergence),
+    list(
+      call = object$call, draws = count_draws(object), level = level, table = table, of = count_invariant(object, length(at)), factors = factor_summary(object),
+      convergence = object$convergence
+    ),
     class = "summary.slamglmm"
   )
 }
@@ -112,7 +115,9 @@ print.summary.slamglmm <- function(x, ...) {
     if (nrow(table) > 10) cat("... the first 10 of ", nrow(table), ", in $table\n", sep = "")
     cat("\n")
   }
-  if (nrow(x$table) < x$of) cat("Some of ", format(x$of, big.mark = ","), " numbers, spread over the responses; summary(fit, traits =) has all of some responses\n", sep = "")
+  if (nrow(x$table) < x$of) cat(
+    "Some of ", format(x$of, big.mark = ","), " numbers, spread over the responses; summary(fit, traits =) has all of some responses\n", sep = ""
+  )
   poor <- sum(x$table$rhat > 1.05, na.rm = TRUE)
   if (poor > 0) cat(counted(poor, "variable"), "with rhat above 1.05: extend() the chains\n")
   if (nrow(x$factors) > 0) {

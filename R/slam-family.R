@@ -35,11 +35,14 @@ new_slam_family <- function(name, link) structure(list(family = name, link = lin
 
 # ---- what each is ---------------------------------------------------------------------------------------------
 
-# `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own, parameters, sd)`, the expected datum with a residual of that size about eta (of `normal` ones eta), and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
+# `code`: its word in Rust; `check`, what is wrong with data, or NULL; `response(eta, own, parameters, sd)`, the expected datum with a residual of that size
+# about eta (of `normal` ones eta), and `simulate(eta, own, parameters)`; `fixed`: is the variance of eta given?
 # `prior(own)`, a draw of the parameters from their prior.
 # Of data that are levels `levels(own)`, their names, and `probability(eta, own, parameters, sd)`, rows x levels.
-# `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings draws of its parameters back: `unit` has the `sd` that values are divided by and
-# the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the response is a datum.
+# `normal`: values are in units of the data, scaled as normal responses are; `sampler(own, unit)` is then what Rust takes, and `back(own, values, unit)` brings
+# draws of its parameters back: `unit` has the `sd` that values are divided by and
+# the `level` of each row that is taken from them, and `all` those of all responses. `part`: another response's link has the data; `latent`: no cell of the
+# response is a datum.
 slam_families <- function() {
   counts <- function(y, own) found_wrong(y < 0 | y != round(y) | y > 1e15, "must be counts: whole numbers from 0 to 1e15")
   of_log <- function(eta, own, parameters, sd) exp(eta + sd^2 / 2)
@@ -47,7 +50,10 @@ slam_families <- function() {
     probes = probes_family,
     curves = curves_family,
     coefficient = coefficient_family,
-    weights = list(code = "weights", normal = TRUE, sampler = weights_sampler, check = function(y, own) NULL, simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(known_at(own, length(eta), Inf))),
+    weights = list(
+      code = "weights", normal = TRUE, sampler = weights_sampler, check = function(y, own) NULL,
+      simulate = function(eta, own, parameters) eta + stats::rnorm(length(eta)) / sqrt(known_at(own, length(eta), Inf))
+    ),
     poisson = list(
       code = "poisson", check = counts, response = of_log, simulate = function(eta, own, parameters) stats::rpois(length(eta), exp(eta))
     ),
@@ -60,7 +66,9 @@ slam_families <- function() {
       check = function(y, own) {
         successes <- y * own$trials
         range <- found_wrong(y < 0 | y > 1, "must be 0 and 1, or with weights (numbers of trials) the proportion of successes")
-        if (!is.null(range)) range else found_wrong(abs(successes - round(successes)) > 1e-6 * pmax(1, successes), "are not whole numbers of successes: give weights, the numbers of trials")
+        if (!is.null(range)) range else found_wrong(
+          abs(successes - round(successes)) > 1e-6 * pmax(1, successes), "are not whole numbers of successes: give weights, the numbers of trials"
+        )
       },
       levels = function(own) c("0", "1"), probability = function(eta, own, parameters, sd) cbind(logit_mean(-eta, sd), logit_mean(eta, sd)),
       simulate = function(eta, own, parameters) {
@@ -69,9 +77,13 @@ slam_families <- function() {
       }
     ),
     ordinal = list(
-      code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)), prior = function(own) stats::rexp(own$levels - 2),
+      code = "ordinal", fixed = function(own) TRUE, parameters = function(own) if (own$levels > 2) paste0("gap", seq_len(own$levels - 2)),
+      prior = function(own) stats::rexp(own$levels - 2),
       check = function(y, own) if (length(unique(y)) > 100) "have more than 100 levels" else if (length(unique(y)) < 2) "have one level",
-      levels = level_labels, probability = function(eta, own, parameters, sd) vapply(seq_len(own$levels) - 1, function(level) exp(level_density(rep(level, length(eta)), eta, sd^2, parameters)), eta),
+      levels = level_labels,
+      probability = function(eta, own, parameters, sd) vapply(
+        seq_len(own$levels) - 1, function(level) exp(level_density(rep(level, length(eta)), eta, sd^2, parameters)), eta
+      ),
       response = function(eta, own, parameters, sd) level_mean(eta, own$values, parameters, sd),
       simulate = function(eta, own, parameters) own$values[findInterval(eta, c(0, cumsum(parameters)), left.open = TRUE) + 1]
     )
@@ -89,17 +101,23 @@ family_of <- function(own) slam_families()[[own$family]]
 
 # ---- as they are given -----------------------------------------------------------------------------------------
 
-# The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`. `taken`: responses of objects that say what they are
+# The family of each response: a list by column of `family` (a name of slam_families(), or "gaussian") and `link`. `taken`: responses of objects that say what
+# they are
 read_families <- function(family, responses, taken = character()) {
   if (is.null(family)) return(NULL)
   if (is.character(family) && (length(family) != 1 || !is.null(names(family)))) family <- as.list(family)
   each <- is.list(family) && !inherits(family, c("family", "slam_family"))
   clash <- if (each) intersect(names(family), taken) else if (length(taken) > 0 && read_family(family, NULL)$family != "gaussian") taken
-  if (length(clash) > 0) abort_family(paste0("responses of an object on the left side have no other family: ", first_names(clash), "; family = list(...) is by names of the others"), responses = clash)
+  if (length(clash) > 0) abort_family(
+    paste0("responses of an object on the left side have no other family: ", first_names(clash), "; family = list(...) is by names of the others"),
+    responses = clash
+  )
   if (!each) return(structure(rep(list(read_family(family, NULL)), length(responses)), names = responses))
   unknown <- setdiff(names(family), responses)
   if (is.null(names(family)) || length(unknown) > 0 || anyDuplicated(names(family))) {
-    abort_family(paste0("family as a list must have names of responses, each once", if (length(unknown) > 0) paste0("; there are no responses ", first_names(unknown))))
+    abort_family(
+      paste0("family as a list must have names of responses, each once", if (length(unknown) > 0) paste0("; there are no responses ", first_names(unknown)))
+    )
   }
   one <- function(name) if (is.null(family[[name]])) list(family = "gaussian", link = "identity") else read_family(family[[name]], name)
   structure(lapply(responses, one), names = responses)
@@ -109,11 +127,21 @@ read_family <- function(family, name) {
   if (is.function(family)) family <- tryCatch(family(), error = function(error) NULL)
   if (is.character(family) && length(family) == 1) family <- named_family(family)
   of <- if (!is.null(name)) paste(" of", quoted(name))
-  if (!inherits(family, c("family", "slam_family"))) abort_family(paste0("family", of, " must be one, as poisson() or negative_binomial(), not ", code_text(family), if (is.character(family) && length(family) == 1) did_you_mean(family, names(family_words())[-1])))
+  if (!inherits(family, c("family", "slam_family"))) abort_family(
+    paste0(
+      "family", of, " must be one, as poisson() or negative_binomial(), not ", code_text(family),
+      if (is.character(family) && length(family) == 1) did_you_mean(family, names(family_words())[-1])
+    )
+  )
   known <- c(gaussian = "identity", poisson = "log", binomial = "logit", negative_binomial = "log", ordinal = "probit")
   if (identical(family$family, "binomial") && identical(family$link, "probit")) return(list(family = "ordinal", link = "probit", binary = TRUE))
   if (!identical(unname(known[family$family]), family$link)) {
-    abort_family(paste0("family", of, " may be gaussian(), poisson(), negative_binomial(), binomial(\"logit\") or (\"probit\"), and ordinal(), not ", family$family, "(\"", family$link, "\")"))
+    abort_family(
+      paste0(
+        "family", of, " may be gaussian(), poisson(), negative_binomial(), binomial(\"logit\") or (\"probit\"), and ordinal(), not ", family$family, "(\"",
+        family$link, "\")"
+      )
+    )
   }
   list(family = family$family, link = family$link)
 }
@@ -129,8 +157,10 @@ family_words <- function() {
   counts <- list(negative_binomial())
   levels <- list(ordinal())
   c(
-    list(unknown = NULL), gaussian = normal, normal = normal, poisson = list(stats::poisson()), binomial = list(stats::binomial()), bernoulli = list(stats::binomial()), logit = list(stats::binomial()),
-    probit = list(stats::binomial("probit")), negative_binomial = counts, negbinomial = counts, negative.binomial = counts, nbinom = counts, nbinom2 = counts, nb = counts, ordinal = levels, threshold = levels
+    list(unknown = NULL), gaussian = normal, normal = normal, poisson = list(stats::poisson()), binomial = list(stats::binomial()),
+    bernoulli = list(stats::binomial()), logit = list(stats::binomial()),
+    probit = list(stats::binomial("probit")), negative_binomial = counts, negbinomial = counts, negative.binomial = counts, nbinom = counts, nbinom2 = counts,
+    nb = counts, ordinal = levels, threshold = levels
   )
 }
 
@@ -158,10 +188,17 @@ slam_links <- function(Y, families, weights, offset, blocks = NULL) {
 link_data <- function(own, y, weights, offset, binary) {
   seen <- !is.na(y)
   own$trials <- if (own$family == "binomial") weights[seen]
-  if (binary && !all(y[seen] %in% 0:1)) abort_family(paste0("responses of binomial(\"probit\") must be 0 and 1: ", quoted(own$response)), responses = own$response)
+  if (binary && !all(y[seen] %in% 0:1)) abort_family(
+    paste0("responses of binomial(\"probit\") must be 0 and 1: ", quoted(own$response)), responses = own$response
+  )
   wrong <- if (own$family == "binomial" && any(weights != round(weights))) "need whole numbers of trials as weights" else family_of(own)$check(y[seen], own)
-  if (!is.null(wrong)) abort_family(paste0("responses of family ", own$family, "() ", wrong, ": ", quoted(own$response), wrong_cells(y, which(seen)[attr(wrong, "bad")])), responses = own$response)
-  if (own$family %in% c("binomial", "ordinal") && any(offset != 0)) abort_family(paste0("an offset is for counts and normal responses, not for ", own$family, "(): ", quoted(own$response)))
+  if (!is.null(wrong)) abort_family(
+    paste0("responses of family ", own$family, "() ", wrong, ": ", quoted(own$response), wrong_cells(y, which(seen)[attr(wrong, "bad")])),
+    responses = own$response
+  )
+  if (own$family %in% c("binomial", "ordinal") && any(offset != 0)) abort_family(
+    paste0("an offset is for counts and normal responses, not for ", own$family, "(): ", quoted(own$response))
+  )
   own$trials <- NULL
   switch(own$family, weights = {
     own$known <- ifelse(seen, weights, 0)
@@ -195,7 +232,9 @@ sampler_links <- function(links, scaled, sd, level) {
     if (is.null(own)) return(NULL)
     family <- family_of(own)
     unit <- list(sd = sd[[j]], level = level[, j], scaled = scaled[, j], all = list(sd = sd, level = level, scaled = scaled))
-    numbers <- if (is.null(family$sampler)) list(y = as.numeric(own$y), known = as.numeric(own$known), levels = as.numeric(own$levels)) else family$sampler(own, unit)
+    numbers <- if (is.null(family$sampler)) list(
+      y = as.numeric(own$y), known = as.numeric(own$known), levels = as.numeric(own$levels)
+    ) else family$sampler(own, unit)
     c(list(family = family$code), numbers)
   }
   unname(Map(one, links, seq_along(links)))
@@ -203,7 +242,9 @@ sampler_links <- function(links, scaled, sd, level) {
 
 # Families and how many responses each has
 families_text <- function(fit) {
-  name <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else switch(own$family, weights = "gaussian with weights", coefficient = "curves", own$family), "")
+  name <- vapply(
+    fit$links, function(own) if (is.null(own)) "gaussian" else switch(own$family, weights = "gaussian with weights", coefficient = "curves", own$family), ""
+  )
   count <- table(factor(name, levels = unique(name)))
   toString(paste0(names(count), " (", count, ")"))
 }
@@ -271,13 +312,21 @@ tell_families <- function(Y) {
     if (max(y) <= 1 && (min(y) == 0 || max(y) == 1)) "proportions: binomial() with weights" else ""
   })
   for (kind in setdiff(kinds, "")) {
-    inform_fastlmm("family", paste0("responses that are treated as normal look like ", sub(":", "; family =", kind), " may suit them, gaussian() declares them normal: ", first_names(colnames(Y)[kinds == kind])), responses = colnames(Y)[kinds == kind])
+    inform_fastlmm(
+      "family",
+      paste0(
+        "responses that are treated as normal look like ", sub(":", "; family =", kind), " may suit them, gaussian() declares them normal: ",
+        first_names(colnames(Y)[kinds == kind])
+      ),
+      responses = colnames(Y)[kinds == kind]
+    )
   }
 }
 
 # ---- back to responses ------------------------------------------------------------------------------------------------
 
-# A function of values on the link scale, rows x responses, and of the number of their draw: as data that are expected, a residual of standard deviation `sd` (one for each response) averaged over; without `sd` new data of each.
+# A function of values on the link scale, rows x responses, and of the number of their draw: as data that are expected, a residual of standard deviation `sd`
+# (one for each response) averaged over; without `sd` new data of each.
 # `rows`: which rows of the fit they are; NULL: new rows, which have one trial, and no weights.
 datum_maker <- function(fit, rows) {
   parameters <- link_values(fit)

@@ -3,12 +3,20 @@
 # Cells of newdata that are given: their values, rows that are complete x given responses, and which responses these are; NULL if nothing is given
 given_cells <- function(fit, newdata, given, rows) {
   if (is.null(given)) return(NULL)
-  if (has_links(fit)) abort_family(paste0("given is for fits whose responses are all normal, without weights; others are ", first_names(names(Filter(Negate(is.null), fit$links)))))
-  if (is_several(fit) && rows$random && length(rows$which) < length(fit$random)) abort_fastlmm("slam_effects", "given needs all random effects, or none of them: leave re.form at NULL, or NA")
-  if (is.null(newdata)) abort_fastlmm("given", "given names responses that were observed in new rows, but there is no newdata; the fit has those of its own rows")
+  if (has_links(fit)) abort_family(
+    paste0("given is for fits whose responses are all normal, without weights; others are ", first_names(names(Filter(Negate(is.null), fit$links))))
+  )
+  if (is_several(fit) && rows$random && length(rows$which) < length(fit$random)) abort_fastlmm(
+    "slam_effects", "given needs all random effects, or none of them: leave re.form at NULL, or NA"
+  )
+  if (is.null(newdata)) abort_fastlmm(
+    "given", "given names responses that were observed in new rows, but there is no newdata; the fit has those of its own rows"
+  )
   at <- unique(trait_index(fit, given))
   values <- response_columns(fit, as_data_frame(newdata, "newdata"), colnames(fit$Y)[at])[rows$complete, , drop = FALSE]
-  if (any(is.infinite(values))) abort_fastlmm("given", paste0("given responses are not finite in newdata: ", first_names(colnames(values)[colSums(is.infinite(values)) > 0])))
+  if (any(is.infinite(values))) abort_fastlmm(
+    "given", paste0("given responses are not finite in newdata: ", first_names(colnames(values)[colSums(is.infinite(values)) > 0]))
+  )
   # a row whose mean is not estimable is at an unknown distance from it
   if (!is.null(rows$estimable)) values[!rows$estimable, ] <- NA
   if (!is.null(rows$unknown)) values[rows$unknown[, at]] <- NA
@@ -21,17 +29,26 @@ response_columns <- function(fit, newdata, names) {
   whole <- all(all.vars(response) %in% colnames(newdata))
   found <- if (whole) evaluate_new(response, fit, newdata) else newdata[intersect(names, colnames(newdata))]
   # a vector is the response of a fit of one, and says of no other which it is
-  found <- if (is.data.frame(found)) as.matrix(found) else if (is.matrix(found)) found else matrix(found, dimnames = list(NULL, if (ncol(fit$Y) == 1) colnames(fit$Y) else ""))
+  found <- if (is.data.frame(found)) as.matrix(found) else if (is.matrix(found)) found else matrix(
+    found, dimnames = list(NULL, if (ncol(fit$Y) == 1) colnames(fit$Y) else "")
+  )
   if (is.null(colnames(found)) && ncol(found) == ncol(fit$Y)) colnames(found) <- colnames(fit$Y)
   missing <- setdiff(names, colnames(found))
-  if (length(missing) > 0) abort_fastlmm("given", paste0("newdata has no values of the given responses ", first_names(missing), "; include them as the response of the formula, or as columns of these names"), responses = missing)
+  if (length(missing) > 0) abort_fastlmm(
+    "given",
+    paste0(
+      "newdata has no values of the given responses ", first_names(missing), "; include them as the response of the formula, or as columns of these names"
+    ),
+    responses = missing
+  )
   if (!is.numeric(found) && !all(is.na(found))) abort_fastlmm("given", paste0("given responses are not numeric in newdata: ", first_names(names)))
   found <- found[, names, drop = FALSE]
   storage.mode(found) <- "double"
   found
 }
 
-# A function of a draw: responses, or fixed and random effects, of the rows given what was observed: list(mean, draw), the mean given the draw and, if asked for, a draw.
+# A function of a draw: responses, or fixed and random effects, of the rows given what was observed: list(mean, draw), the mean given the draw and, if asked
+# for, a draw.
 given_drawer <- function(fit, rows, target) {
   cells <- cell_drawer(fit)
   means <- cell_drawer(fit, noise = FALSE)
@@ -47,7 +64,9 @@ given_drawer <- function(fit, rows, target) {
       found <- solve(prior, noise)
       if (rows$response) return(with_observed(fixed + on_responses(fit, d, found$factors, found$own), rows$observed))
       if (!genetic) return(fixed)
-      fixed + on_responses(fit, d, genetic_part(found$factors, prior$factors, d$factors_at, parts, noise), genetic_part(found$own, prior$own, d$at, parts, noise))
+      fixed + on_responses(
+        fit, d, genetic_part(found$factors, prior$factors, d$factors_at, parts, noise), genetic_part(found$own, prior$own, d$at, parts, noise)
+      )
     }
     list(mean = one(FALSE), draw = if (draw) one(TRUE))
   }
@@ -60,7 +79,8 @@ with_observed <- function(value, observed) {
   value
 }
 
-# Matrices of a proportion h (with several effects: of a point of the grid), each made once. V = D + (1 - h) I is the covariance of what is own in the rows; `pattern`: given responses whose rows were observed alike
+# Matrices of a proportion h (with several effects: of a point of the grid), each made once. V = D + (1 - h) I is the covariance of what is own in the rows;
+# `pattern`: given responses whose rows were observed alike
 conditional_parts <- function(target, observed) {
   seen <- !is.na(observed$values)
   rows <- nrow(seen)
@@ -75,7 +95,8 @@ conditional_parts <- function(target, observed) {
     out
   })
   list(
-    rows = rows, at = observed$at, seen = seen, pattern = pattern, V = V, inverse = inverse, noise = function(h) target$noise(h) + normals(rows, length(h)) * rep(sqrt(target$rest(h)), each = rows),
+    rows = rows, at = observed$at, seen = seen, pattern = pattern, V = V, inverse = inverse,
+    noise = function(h) target$noise(h) + normals(rows, length(h)) * rep(sqrt(target$rest(h)), each = rows),
     # rows that were not observed, given those that were
     fill = remembered(function(h, number) {
       at <- rows_of(number)

@@ -14,7 +14,13 @@ level_links <- function(fit) Filter(function(own) !is.null(own) && !is.null(fami
 check_prob <- function(fit, interval, times) {
   if (length(level_links(fit)) == 0) abort_family("type = \"prob\" is for responses that are levels, of ordinal() or binomial(); this fit has none")
   if (!is.null(times)) abort_fastlmm("argument", "times are for curves, and type = \"prob\" for levels: leave one of them out")
-  if (interval == "prediction") abort_fastlmm("argument", "a new response is one of the levels: type = \"prob\" has interval = \"confidence\", for the probabilities; draws = TRUE, interval = \"prediction\" and type = \"response\" give new data")
+  if (interval == "prediction") abort_fastlmm(
+    "argument",
+    paste0(
+      "a new response is one of the levels: type = \"prob\" has interval = \"confidence\", for the probabilities; draws = TRUE, interval = \"prediction\" ",
+      "and type = \"response\" give new data"
+    )
+  )
 }
 
 # A list by response of what `rows` have: means, with intervals or draws

@@ -57,7 +57,10 @@ as.data.frame.VarCorr.slamglmm <- function(x, row.names = NULL, optional = FALSE
     same <- at[, 1] == at[, 2]
     names <- colnames(V)
     sd <- sqrt(diag(V))
-    data.frame(grp = group, var1 = names[at[, 1]], var2 = ifelse(same, NA, names[at[, 2]]), vcov = V[at], sdcor = ifelse(same, sd[at[, 1]], V[at] / sd[at[, 1]] / sd[at[, 2]]))
+    data.frame(
+      grp = group, var1 = names[at[, 1]], var2 = ifelse(same, NA, names[at[, 2]]), vcov = V[at],
+      sdcor = ifelse(same, sd[at[, 1]], V[at] / sd[at[, 1]] / sd[at[, 2]])
+    )
   }
   groups <- beside(names(x), "Residual")
   out <- do.call(rbind, c(Map(one, unclass(x), groups), list(one(attr(x, "residual"), "Residual"))))
@@ -86,7 +89,9 @@ confint.slamglmm <- function(object, parm = NULL, level = 0.95, traits = NULL, .
     names <- cbind(table$variable, variable_kinds(object, table$variable))
     wanted <- rowSums(matrix(names %in% parm, nrow(names))) > 0
     unknown <- setdiff(parm, names)
-    if (length(unknown) > 0) abort_fastlmm("parm", paste0("there is no quantity named ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names"))
+    if (length(unknown) > 0) abort_fastlmm(
+      "parm", paste0("there is no quantity named ", first_names(as.character(unknown)), "; summary(fit)$table$variable has the names")
+    )
     table <- table[wanted, ]
   }
   ends <- paste(format(100 * c((1 - level) / 2, (1 + level) / 2), trim = TRUE), "%")
@@ -168,12 +173,15 @@ tidy.slamglmm <- function(x, conf.int = FALSE, conf.level = 0.95, ...) {
   check_arguments(...)
   check_level(conf.level)
   all <- fixef(x, draws = TRUE)
-  if (length(all) + count_cis(x) == 0) return(data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric()))
+  if (length(all) + count_cis(x) == 0) return(
+    data.frame(effect = character(), response = character(), term = character(), estimate = numeric(), std.error = numeric(), rhat = numeric(), ess = numeric())
+  )
   names <- list(response = rep(colnames(all), each = nrow(all)), term = rep(rownames(all), ncol(all)))
   draws <- t(matrix(all, prod(dim(all)[1:2])))
   table <- judged(x, if (is.null(x$cis)) draws else cbind(draws, cis_draws(x)), conf.level)
   out <- data.frame(
-    effect = "fixed", response = c(names$response, x$cis$response), term = c(names$term, x$cis$term), estimate = table$mean, std.error = table$sd, rhat = table$rhat, ess = table$ess_bulk
+    effect = "fixed", response = c(names$response, x$cis$response), term = c(names$term, x$cis$term), estimate = table$mean, std.error = table$sd,
+    rhat = table$rhat, ess = table$ess_bulk
   )
   if (conf.int) cbind(out, conf.low = table$low, conf.high = table$high) else out
 }
@@ -185,7 +193,8 @@ glance.slamglmm <- function(x, ...) {
   found <- if (is.null(x$convergence)) slam_convergence(x) else x$convergence
   or_na <- function(value) if (is.null(value)) NA_real_ else value
   data.frame(
-    nobs = nrow(x$Y), responses = ncol(x$Y), factors = x$n_factors, chains = length(x$draws), draws = count_draws(x), rhat = or_na(found$rhat), ess_bulk = or_na(found$bulk), ess_tail = or_na(found$tail)
+    nobs = nrow(x$Y), responses = ncol(x$Y), factors = x$n_factors, chains = length(x$draws), draws = count_draws(x), rhat = or_na(found$rhat),
+    ess_bulk = or_na(found$bulk), ess_tail = or_na(found$tail)
   )
 }
 
@@ -197,6 +206,7 @@ augment.slamglmm <- function(x, ...) {
   observed <- x$Y + own_offset(x)
   row <- rownames(x$frame)
   data.frame(
-    .row = rep(if (is.null(row)) seq_len(nrow(x$Y)) else row, ncol(x$Y)), .response = rep(colnames(x$Y), each = nrow(x$Y)), .observed = c(observed), .fitted = c(fitted), .resid = c(observed - fitted)
+    .row = rep(if (is.null(row)) seq_len(nrow(x$Y)) else row, ncol(x$Y)), .response = rep(colnames(x$Y), each = nrow(x$Y)), .observed = c(observed),
+    .fitted = c(fitted), .resid = c(observed - fitted)
   )
 }

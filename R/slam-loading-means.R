@@ -61,11 +61,17 @@
 #' @export
 loading_regression <- function(formula, data, variance = inverse_gamma(3, 1), intercept = FALSE) {
   check_arguments()
-  if (!inherits(formula, "formula") || length(formula) != 2) abort_fastlmm("formula", "formula of loading_regression() must have one side, as ~ temperature + soil")
-  if (length(find_bars(formula[[2]])) > 0) abort_fastlmm("formula", "formula of loading_regression() has random terms; the effects of covariates of responses are random as they are")
+  if (!inherits(formula, "formula") || length(formula) != 2) abort_fastlmm(
+    "formula", "formula of loading_regression() must have one side, as ~ temperature + soil"
+  )
+  if (length(find_bars(formula[[2]])) > 0) abort_fastlmm(
+    "formula", "formula of loading_regression() has random terms; the effects of covariates of responses are random as they are"
+  )
   data <- needed_frame(data, "data")
   check_variance_prior(variance, "variance")
-  if (length(variance$shape) != 1 || length(variance$scale) != 1 || !is.finite(variance$shape)) abort_prior("variance of loading_regression() must be one inverse_gamma() or inverse_wishart() for all terms")
+  if (length(variance$shape) != 1 || length(variance$scale) != 1 || !is.finite(variance$shape)) abort_prior(
+    "variance of loading_regression() must be one inverse_gamma() or inverse_wishart() for all terms"
+  )
   if (nrow(data) > 0 && !has_row_names(data)) abort_row_names("data of loading_regression() has no row names; they must be names of responses")
   structure(list(formula = formula, data = data, variance = variance, intercept = intercept), class = "slam_loading_regression")
 }
@@ -87,7 +93,9 @@ print.slam_loading_regression <- function(x, ...) {
 loading_effects <- function(x, align = TRUE, draws = FALSE, level = NULL, newdata = NULL) {
   check_arguments()
   check_slam(x, "loading_effects", "summary(fit)")
-  if (count_trait_covariates(x) == 0) abort_loadings("the loadings of this fit do not depend on covariates; see slam_prior(loading_means = loading_regression(...))")
+  if (count_trait_covariates(x) == 0) abort_loadings(
+    "the loadings of this fit do not depend on covariates; see slam_prior(loading_means = loading_regression(...))"
+  )
   check_loadings_memory(x)
   transform <- x$numbers$trait_transform
   if (!is.null(newdata)) transform <- new_trait_columns(x, newdata) %*% transform
@@ -103,7 +111,8 @@ abort_loadings <- function(message, ...) abort_fastlmm("loading_regression", mes
 # Columns q, 0 for fits without and of earlier versions
 count_trait_covariates <- function(fit) if (is.null(fit$numbers$trait_covariates)) 0L else ncol(fit$numbers$trait_covariates)
 
-# Covariates C (p x q), the group of each column, the prior of variances; effects of the design's columns are trait_transform times those of C. Nothing if there are none.
+# Covariates C (p x q), the group of each column, the prior of variances; effects of the design's columns are trait_transform times those of C. Nothing if there
+# are none.
 trait_numbers <- function(means, responses) {
   if (is.null(means)) return(NULL)
   design <- trait_design(means, responses)
@@ -122,7 +131,10 @@ trait_numbers <- function(means, responses) {
     transform <- block_diagonal(list(matrix(1), transform))
     names <- c("(Intercept)", names)
   }
-  list(trait_covariates = unname(C), trait_groups = groups, trait_variance = c(means$variance$shape, means$variance$scale), trait_transform = structure(transform, dimnames = list(names, NULL)))
+  list(
+    trait_covariates = unname(C), trait_groups = groups, trait_variance = c(means$variance$shape, means$variance$scale),
+    trait_transform = structure(transform, dimnames = list(names, NULL))
+  )
 }
 
 # What the glue takes of a fit without them
@@ -134,13 +146,21 @@ with_trait_numbers <- function(numbers) {
 # Columns of the design, and the number of the term of each
 trait_design <- function(means, responses) {
   lost <- setdiff(responses, rownames(means$data))
-  if (length(lost) > 0) abort_loadings(paste0("data of loading_regression() has no rows of the responses ", first_names(lost), did_you_mean(lost[1], setdiff(rownames(means$data), responses))), responses = lost)
+  if (length(lost) > 0) abort_loadings(
+    paste0("data of loading_regression() has no rows of the responses ", first_names(lost), did_you_mean(lost[1], setdiff(rownames(means$data), responses))),
+    responses = lost
+  )
   data <- means$data[responses, , drop = FALSE]
   terms <- trait_terms(means$formula, data)
   frame <- data_frame_of(stats::formula(terms), data)
-  if (nrow(frame) != length(responses)) abort_loadings(sprintf("variables of loading_regression() have %d rows for %d responses", nrow(frame), length(responses)))
+  if (nrow(frame) != length(responses)) abort_loadings(
+    sprintf("variables of loading_regression() have %d rows for %d responses", nrow(frame), length(responses))
+  )
   gone <- rownames(data)[!stats::complete.cases(frame)]
-  if (length(gone) > 0) abort_fastlmm("missing_values", paste0("covariates of the responses ", first_names(gone), " are missing; leave those responses or covariates out, or fill them in"), responses = gone)
+  if (length(gone) > 0) abort_fastlmm(
+    "missing_values", paste0("covariates of the responses ", first_names(gone), " are missing; leave those responses or covariates out, or fill them in"),
+    responses = gone
+  )
   frame[] <- Map(drop_levels, frame, names(frame))
   check_levels(terms, frame)
   whole <- tryCatch(design_matrix(terms, frame, NULL), error = abort_contrasts)
@@ -169,10 +189,14 @@ new_trait_columns <- function(fit, newdata) {
 
 # Contrasts are of factors beside an intercept, whatever the formula says of one
 trait_terms <- function(formula, data) {
-  terms <- tryCatch(stats::terms(formula, data = data), error = function(error) abort_fastlmm("formula", paste("formula of loading_regression():", conditionMessage(error))))
+  terms <- tryCatch(
+    stats::terms(formula, data = data), error = function(error) abort_fastlmm("formula", paste("formula of loading_regression():", conditionMessage(error)))
+  )
   attr(terms, "intercept") <- 1L
   if (length(attr(terms, "term.labels")) == 0) abort_fastlmm("formula", "formula of loading_regression() has no covariates; intercept = TRUE needs some")
-  if (!is.null(attr(terms, "offset"))) abort_fastlmm("formula", "formula of loading_regression() has an offset; give known loadings as known_loadings of slamglmm_fit()")
+  if (!is.null(attr(terms, "offset"))) abort_fastlmm(
+    "formula", "formula of loading_regression() has an offset; give known loadings as known_loadings of slamglmm_fit()"
+  )
   terms
 }
 

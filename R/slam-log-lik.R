@@ -65,10 +65,16 @@ waic.slamglmm <- function(x, ...) loo::waic(log_lik(x), ...)
 check_has_densities <- function(fit) {
   families <- vapply(fit$links, function(own) if (is.null(own)) "gaussian" else own$family, "")
   without <- setdiff(families, c("gaussian", "weights", "poisson", "negative_binomial", "binomial", "ordinal"))
-  if (length(without) > 0) abort_family(paste0("log_lik() has no densities for ", first_names(names(fit$links)[families %in% without]), ": it is for responses that are data themselves, or have a family"))
+  if (length(without) > 0) abort_family(
+    paste0(
+      "log_lik() has no densities for ", first_names(names(fit$links)[families %in% without]),
+      ": it is for responses that are data themselves, or have a family"
+    )
+  )
 }
 
-# Random effects of what is the responses' own, drawn given it: a function of a draw and of its own parts, in units of standard deviations. Where they cannot be told from the residual all is residual.
+# Random effects of what is the responses' own, drawn given it: a function of a draw and of its own parts, in units of standard deviations. Where they cannot be
+# told from the residual all is residual.
 own_effects <- function(fit) {
   if (!is.null(fit$unidentified)) return(NULL)
   cells <- cell_drawer(fit)

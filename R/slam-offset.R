@@ -3,11 +3,21 @@
 # In the order of the responses: columns with names go by these
 cell_offset <- function(offset, responses) {
   if (!is.matrix(offset)) return(offset)
-  if (ncol(offset) != length(responses)) abort_offset_columns(sprintf("offset has %d columns and there are %s: give a number for each row, or a matrix with a column for each response", ncol(offset), counted(length(responses), "response")))
+  if (ncol(offset) != length(responses)) abort_offset_columns(
+    sprintf(
+      "offset has %d columns and there are %s: give a number for each row, or a matrix with a column for each response", ncol(offset),
+      counted(length(responses), "response")
+    )
+  )
   names <- colnames(offset)
   if (is.null(names) || all(is.na(names) | names == "")) return(offset)
   lost <- setdiff(responses, names)
-  if (length(lost) > 0) abort_offset_columns(paste0("column names of an offset must be those of the responses, or use unname() if they are in order: for the responses ", first_names(lost), " there is no offset", did_you_mean(lost[1], setdiff(names, responses))))
+  if (length(lost) > 0) abort_offset_columns(
+    paste0(
+      "column names of an offset must be those of the responses, or use unname() if they are in order: for the responses ", first_names(lost),
+      " there is no offset", did_you_mean(lost[1], setdiff(names, responses))
+    )
+  )
   unname(offset[, responses, drop = FALSE])
 }
 

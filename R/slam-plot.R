@@ -60,7 +60,10 @@ correlation_pictures <- function(fit, traits, level, effect) {
   pictures <- lapply(drawn_effects(fit, effect), function(one) effect_correlations(with_effect(fit, one), traits, level, if (is_several(fit)) one))
   alike <- Reduce(`+`, lapply(pictures, function(picture) abs(picture$values))) / length(pictures)
   order <- if (nrow(alike) > 2) stats::hclust(stats::as.dist(1 - alike), "average")$order else seq_len(nrow(alike))
-  lapply(pictures, function(picture) replace(picture, c("values", "faded"), list(picture$values[order, order, drop = FALSE], picture$faded[order, order, drop = FALSE])))
+  lapply(
+    pictures,
+    function(picture) replace(picture, c("values", "faded"), list(picture$values[order, order, drop = FALSE], picture$faded[order, order, drop = FALSE]))
+  )
 }
 
 correlation_picture <- function(fit, traits, level, effect = NULL) correlation_pictures(fit, traits, level, effect)[[1]]
@@ -117,7 +120,10 @@ trace_picture <- function(fit, traits, effect = NULL) {
   what <- if (is.null(fit$unidentified)) "h2" else "P"
   names <- c(outer(vapply(effects, of_effect, "", fit = fit, what = what), colnames(fit$Y)[at], function(what, response) paste0(what, "[", response, "]")))
   all <- invariant_draws(fit, at, names)
-  list(iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = if (is_several(fit)) names else colnames(fit$Y)[at], what = what)
+  list(
+    iteration = fit$plan$warmup + fit$plan$thin * seq_len(dim(all)[1]), draws = all, responses = if (is_several(fit)) names else colnames(fit$Y)[at],
+    what = what
+  )
 }
 
 biplot_picture <- function(fit, choices, traits, effect = NULL) {
@@ -127,7 +133,10 @@ biplot_picture <- function(fit, choices, traits, effect = NULL) {
   whole <- is.numeric(choices) && length(choices) == 2 && all(choices %in% seq_len(k)) && choices[1] != choices[2]
   if (!whole) abort_fastlmm("choices", sprintf("choices must be the numbers of two of the %d factors of the fit, not %s", as.integer(k), code_text(choices)))
   score <- scores(fit)
-  list(scores = structure(score[, choices], sd = NULL), loadings = (factor_loadings(fit) / fit$scale$sd)[at, choices, drop = FALSE], names = factor_names(fit)[choices])
+  list(
+    scores = structure(score[, choices], sd = NULL), loadings = (factor_loadings(fit) / fit$scale$sd)[at, choices, drop = FALSE],
+    names = factor_names(fit)[choices]
+  )
 }
 
 # ---- heat maps -------------------------------------------------------------------------------------------------------
@@ -183,7 +192,9 @@ draw_heat <- function(picture) {
 }
 
 label_axis <- function(side, at, labels) {
-  if (any(labels$shown)) graphics::axis(side, at[labels$shown], labels$text[labels$shown], las = 2, tick = FALSE, cex.axis = labels$cex, gap.axis = -1, line = -0.6)
+  if (any(labels$shown)) graphics::axis(
+    side, at[labels$shown], labels$text[labels$shown], las = 2, tick = FALSE, cex.axis = labels$cex, gap.axis = -1, line = -0.6
+  )
 }
 
 colour_key <- function(limit) {
@@ -229,7 +240,10 @@ effect_colours <- function(count) c("#1b4f72", "#d35400", "#1e8449", "#7d3c98")[
 # Above the picture
 effect_key <- function(effects) {
   usr <- graphics::par("usr")
-  graphics::legend(mean(usr[1:2]), usr[4], short_labels(effects, 24)$text, col = effect_colours(length(effects)), pch = 19, lty = 1, horiz = TRUE, bty = "n", cex = 0.8, xjust = 0.5, yjust = 0, xpd = NA)
+  graphics::legend(
+    mean(usr[1:2]), usr[4], short_labels(effects, 24)$text, col = effect_colours(length(effects)), pch = 19, lty = 1, horiz = TRUE, bty = "n", cex = 0.8,
+    xjust = 0.5, yjust = 0, xpd = NA
+  )
 }
 
 chain_colours <- function(count) grDevices::hcl.colors(max(count, 1), "Dark 3", alpha = 0.7)
@@ -253,7 +267,10 @@ draw_traces <- function(picture) {
 chain_key <- function(colours) {
   graphics::par(fig = c(0, 1, 0, 1), oma = c(0, 0, 0, 0), mar = c(0, 0, 0, 0), new = TRUE, mfrow = c(1, 1))
   graphics::plot.new()
-  graphics::legend("top", legend = paste("chain", seq_along(colours)), col = colours, lty = 1, lwd = 2, horiz = length(colours) <= 8, ncol = if (length(colours) > 8) 8 else 1, bty = "n", cex = 0.8)
+  graphics::legend(
+    "top", legend = paste("chain", seq_along(colours)), col = colours, lty = 1, lwd = 2, horiz = length(colours) <= 8, ncol = if (length(colours) > 8) 8 else 1,
+    bty = "n", cex = 0.8
+  )
 }
 
 # Rows as points, responses as arrows in a scale of their own; names of the longest twenty
@@ -261,7 +278,9 @@ draw_biplot <- function(picture) {
   old <- graphics::par(mai = c(0.8, 0.8, 0.4, 0.3))
   on.exit(graphics::par(old))
   reach <- max(abs(picture$scores)) * 1.1
-  graphics::plot(picture$scores, xlim = c(-reach, reach), ylim = c(-reach, reach), pch = 20, col = "grey70", xlab = picture$names[1], ylab = picture$names[2], main = "")
+  graphics::plot(
+    picture$scores, xlim = c(-reach, reach), ylim = c(-reach, reach), pch = 20, col = "grey70", xlab = picture$names[1], ylab = picture$names[2], main = ""
+  )
   graphics::abline(h = 0, v = 0, lty = 3, col = "grey60")
   tips <- biplot_tips(picture)
   graphics::arrows(0, 0, tips[, 1], tips[, 2], length = 0.06, col = "#b03a2e")
@@ -270,7 +289,10 @@ draw_biplot <- function(picture) {
   place <- apart(tips[longest, 2], tips[longest, 1], graphics::strheight("M") * 1.1)
   graphics::text(tips[longest, 1], place, labels$text[longest], pos = ifelse(tips[longest, 1] < 0, 2, 4), cex = 0.7, col = "#7b241c", xpd = NA, offset = 0.2)
   more <- nrow(tips) - length(longest)
-  graphics::mtext(paste(c(paste0("points: rows; arrows: responses", if (more > 0) paste0(", names of the longest ", length(longest))), shared_text(labels)), collapse = "; "), side = 3, line = 0.3, cex = 0.75)
+  graphics::mtext(
+    paste(c(paste0("points: rows; arrows: responses", if (more > 0) paste0(", names of the longest ", length(longest))), shared_text(labels)), collapse = "; "),
+    side = 3, line = 0.3, cex = 0.75
+  )
 }
 
 biplot_tips <- function(picture) picture$loadings * (0.75 * max(abs(picture$scores)) / max(sqrt(rowSums(picture$loadings^2)), 1e-12))

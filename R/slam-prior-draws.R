@@ -34,7 +34,9 @@
 #' counts
 #' quantile(apply(counts$y == 0, 2:3, mean)["a", ])
 #' @export
-slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL, effects = NULL, family = NULL, mean = 0, levels = 3) {
+slam_prior_draws <- function(
+  prior = slam_prior(), p = NULL, n_factors = min(p, 20), n = 1000, grid = 20, rows = 100, seed = NULL, effects = NULL, family = NULL, mean = 0, levels = 3
+) {
   check_arguments()
   if (!inherits(prior, "slam_prior")) abort_prior("prior must come from slam_prior(); a list as MCMCglmm's is in units of responses, which are not known here")
   named <- unlist(lapply(prior$residual, names))
@@ -43,13 +45,22 @@ slam_prior_draws <- function(prior = slam_prior(), p = NULL, n_factors = min(p, 
   named <- unique(named)
   if (is.null(p)) p <- if (is.null(named)) 2 else length(named)
   grid <- if (length(grid) > 1) check_grid(grid) else grid
-  for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm("argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name))))
-  if (!is_count(n_factors) && !(is.numeric(n_factors) && identical(as.numeric(n_factors), 0))) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors)))
+  for (name in c("p", "n", if (length(grid) < 2) "grid", "rows")) if (!is_count(get(name))) abort_fastlmm(
+    "argument", paste0(name, " must be a whole number of at least 1, not ", code_text(get(name)))
+  )
+  if (!is_count(n_factors) && !(is.numeric(n_factors) && identical(as.numeric(n_factors), 0))) abort_fastlmm(
+    "n_factors", paste("n_factors must be a whole number of at least 0, not", code_text(n_factors))
+  )
   points <- if (length(grid) > 1) length(grid) else grid
-  check_memory(8 * (6 * n * p^2 + if (is.null(family)) 0 else 2 * n * p * rows) + 8 * (8 * p * n_factors + 10 * points), function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid"))
+  check_memory(
+    8 * (6 * n * p^2 + if (is.null(family)) 0 else 2 * n * p * rows) + 8 * (8 * p * n_factors + 10 * points),
+    function(needed, available) paste0("the draws would take ", needed, ", and there are ", available, "; use a smaller n, p, n_factors or grid")
+  )
   effects <- prior_effects(prior, effects)
   responses <- if (is.null(named)) paste0("t", seq_len(p)) else named
-  if (length(responses) != p) abort_fastlmm("prior", sprintf("%s %d responses, and p is %.0f", if (is.null(family_names(family))) "the prior names" else "prior or family names", length(responses), p))
+  if (length(responses) != p) abort_fastlmm(
+    "prior", sprintf("%s %d responses, and p is %.0f", if (is.null(family_names(family))) "the prior names" else "prior or family names", length(responses), p)
+  )
   # covariates shift means, and nothing that is drawn here
   prior$covariates <- fixed_variance(1)
   links <- prior_links(family, responses, levels)
@@ -159,7 +170,9 @@ print.slam_prior_draws <- function(x, ...) {
   at <- function(M, which) matrix(M, p * p)[which, ]
   own <- function(M) at(M, seq(1, p * p, p + 1))
   upper <- function(M) if (p > 1) at(M, upper.tri(diag(p)))
-  of_effects <- function(name, of) if (is.list(x[[name]])) structure(lapply(x[[name]], of), names = paste0(name, "_", names(x[[name]]))) else structure(list(of(x[[name]])), names = name)
+  of_effects <- function(name, of) if (is.list(x[[name]])) structure(
+    lapply(x[[name]], of), names = paste0(name, "_", names(x[[name]]))
+  ) else structure(list(of(x[[name]])), names = name)
   values <- Filter(Negate(is.null), c(of_effects("h2", identity), list(P = own(x$P)), of_effects("rg", upper), list(re = upper(x$re))))
   cat(counted(n, "draw"), " of the prior, ", counted(p, "response"), "\n", sep = "")
   quantiles <- function(values) t(vapply(values, stats::quantile, numeric(5), c(0.05, 0.25, 0.5, 0.75, 0.95), na.rm = TRUE))

@@ -12,7 +12,10 @@ as_slam_prior <- function(prior, sd, mean_diag) {
   share <- colMeans(variance / rowSums(variance))
   tell_left_out(prior, parts)
   total <- stats::setNames(rowSums(variance) / sd^2, names(sd))
-  slam_prior(residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = mcmcglmm_proportions(share, names(mean_diag)), h2_factors = dirichlet_prior(0.3))
+  slam_prior(
+    residual = inverse_gamma(nu / 2, if (p == 1) unname(nu * total / 2) else nu * total / 2), h2 = mcmcglmm_proportions(share, names(mean_diag)),
+    h2_factors = dirichlet_prior(0.3)
+  )
 }
 
 # Means of the proportions, of the residual and then of the effects: uniform where all are equal
@@ -31,7 +34,9 @@ mcmcglmm_effects <- function(G, effects, count) {
   }
   if (count == 1) return(list(G = G[[1]]))
   named <- names(G) %in% effects
-  if (any(named) && (!all(named) || anyDuplicated(names(G)))) abort_prior(paste0("elements of G of the prior must have the names of all random effects, or of none: ", wrong_names(names(G), effects)))
+  if (any(named) && (!all(named) || anyDuplicated(names(G)))) abort_prior(
+    paste0("elements of G of the prior must have the names of all random effects, or of none: ", wrong_names(names(G), effects))
+  )
   stats::setNames(if (any(named)) G[effects] else G, paste("G of", quoted(effects)))
 }
 
@@ -40,7 +45,9 @@ mcmcglmm_part <- function(part, name, p) {
   fine <- is.list(part) && is.numeric(part$V) && is_positive(part$nu)
   if (!fine) abort_prior(sprintf("%s of the prior must be a list with the numbers V and nu", name))
   V <- as.matrix(part$V)
-  if (!(identical(dim(V), c(1L, 1L)) || identical(dim(V), c(p, p)))) abort_prior(sprintf("V of %s must be one number or a %d x %d matrix, one row for each response", name, p, p))
+  if (!(identical(dim(V), c(1L, 1L)) || identical(dim(V), c(p, p)))) abort_prior(
+    sprintf("V of %s must be one number or a %d x %d matrix, one row for each response", name, p, p)
+  )
   variances <- rep(diag(V), length.out = p)
   if (!all(is.finite(V)) || any(variances <= 0)) abort_prior(sprintf("V of %s must be finite with a positive diagonal", name))
   # the marginal distribution of a diagonal element; one that is improper gets next to no weight

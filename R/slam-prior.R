@@ -82,24 +82,36 @@
 #' slam_prior(h2 = function(h) dbeta(h[, "id"], 4, 2), h2_factors = dirichlet_prior(1))
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
-                       loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"), h2 = dirichlet_prior(1),
+                       loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"),
+                       h2 = dirichlet_prior(1),
                        h2_factors = if (missing(h2)) dirichlet_prior(0.3) else h2, loading_means = NULL, coefficients = 2.5) {
   loading_scale <- one_of(loading_scale)
   check_variance_prior(residual, "residual")
   check_variance_prior(covariates, "covariates")
   if (!inherits(loadings, "slam_loadings")) abort_prior("loadings must come from mgp() or horseshoe()")
-  if (!is.null(loading_means) && !inherits(loading_means, "slam_loading_regression")) abort_prior("loading_means must come from loading_regression(), or be NULL")
-  if (!is.numeric(coefficients) || length(coefficients) != 1 || is.na(coefficients) || coefficients <= 0) abort_prior(paste("coefficients must be a positive number, or Inf, not", code_text(coefficients)))
-  prior <- list(residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors, coefficients = coefficients)
+  if (!is.null(loading_means) && !inherits(loading_means, "slam_loading_regression")) abort_prior(
+    "loading_means must come from loading_regression(), or be NULL"
+  )
+  if (!is.numeric(coefficients) || length(coefficients) != 1 || is.na(coefficients) || coefficients <= 0) abort_prior(
+    paste("coefficients must be a positive number, or Inf, not", code_text(coefficients))
+  )
+  prior <- list(
+    residual = residual, covariates = covariates, loadings = loadings, loading_scale = loading_scale, h2 = h2, h2_factors = h2_factors,
+    coefficients = coefficients
+  )
   for (name in c("h2", "h2_factors")) {
-    if (!is.function(prior[[name]]) && !is.numeric(prior[[name]])) abort_prior(paste(name, "must be a function of the proportion, or its weights on the grid, not", code_text(prior[[name]])))
+    if (!is.function(prior[[name]]) && !is.numeric(prior[[name]])) abort_prior(
+      paste(name, "must be a function of the proportion, or its weights on the grid, not", code_text(prior[[name]]))
+    )
   }
   prior$loading_means <- loading_means
   structure(prior, class = "slam_prior", default = c(if (missing(residual)) "residual", if (missing(loadings) && is.null(loading_means)) "loadings"))
 }
 
-# Defaults where responses are behind links. Their values are in units of the link, where variances are of order 1, and of rare counts the data bound them by little: the wide priors of normal responses would
-# leave heavy tails. Expected squares of a response's loadings add up to 1.5 at most. What comes back has no defaults left, so that it says what was used. `behind`: by the names of responses.
+# Defaults where responses are behind links. Their values are in units of the link, where variances are of order 1, and of rare counts the data bound them by
+# little: the wide priors of normal responses would
+# leave heavy tails. Expected squares of a response's loadings add up to 1.5 at most. What comes back has no defaults left, so that it says what was used.
+# `behind`: by the names of responses.
 link_prior <- function(prior, behind, k) {
   default <- attr(prior, "default")
   attr(prior, "default") <- NULL
@@ -117,7 +129,9 @@ link_prior <- function(prior, behind, k) {
 #' @export
 inverse_wishart <- function(V, nu) {
   check_needed(sys.function(), environment(), user_call())
-  if (!are_positive(V) || !is_positive(nu)) abort_prior("V and nu of inverse_wishart() must be positive numbers, V one or one for each response; each response has one variance, so V is not a matrix")
+  if (!are_positive(V) || !is_positive(nu)) abort_prior(
+    "V and nu of inverse_wishart() must be positive numbers, V one or one for each response; each response has one variance, so V is not a matrix"
+  )
   inverse_gamma(nu / 2, nu * V / 2)
 }
 
@@ -126,7 +140,9 @@ inverse_wishart <- function(V, nu) {
 inverse_gamma <- function(shape, scale) {
   check_needed(sys.function(), environment(), user_call())
   if (!are_positive(shape) || !are_positive(scale)) abort_prior("shape and scale of inverse_gamma() must be positive numbers, one or one for each response")
-  if (length(shape) > 1 && length(scale) > 1 && !identical(names(shape), names(scale))) abort_prior("shape and scale of inverse_gamma() must have the same names")
+  if (length(shape) > 1 && length(scale) > 1 && !identical(names(shape), names(scale))) abort_prior(
+    "shape and scale of inverse_gamma() must have the same names"
+  )
   structure(list(shape = shape, scale = scale), class = "slam_inverse_gamma")
 }
 
@@ -192,7 +208,9 @@ beta_prior <- function(shape1, shape2) {
 #' @rdname slam_prior
 #' @export
 point_zero <- function(probability = 0.5) {
-  if (!is.numeric(probability) || length(probability) != 1 || !is.finite(probability) || probability < 0 || probability >= 1) abort_prior("probability of point_zero() must be a number from 0 to below 1")
+  if (!is.numeric(probability) || length(probability) != 1 || !is.finite(probability) || probability < 0 || probability >= 1) abort_prior(
+    "probability of point_zero() must be a number from 0 to below 1"
+  )
   structure(function(h) ifelse(h == 0, probability, (1 - probability) / max(1, sum(h > 0))), point_zero = probability)
 }
 
@@ -200,7 +218,12 @@ point_zero <- function(probability = 0.5) {
 #' @export
 dirichlet_prior <- function(concentration = 1) {
   fine <- if (is.null(names(concentration))) is_positive(concentration) else are_positive(concentration) && "residual" %in% names(concentration)
-  if (!fine) abort_prior("concentration of dirichlet_prior() must be a positive number, or positive numbers with the names of all random effects and \"residual\", as dirichlet_prior(c(id = 2, block = 1, residual = 1))")
+  if (!fine) abort_prior(
+    paste0(
+      "concentration of dirichlet_prior() must be a positive number, or positive numbers with the names of all random effects and \"residual\", as ",
+      "dirichlet_prior(c(id = 2, block = 1, residual = 1))"
+    )
+  )
   structure(dirichlet_of_one(concentration), dirichlet = concentration)
 }
 
@@ -235,7 +258,8 @@ even_weights <- function(h) {
 }
 
 # One positive number, or some with names that belong to responses
-are_positive <- function(x) is.numeric(x) && is.null(dim(x)) && length(x) > 0 && all(is.finite(x)) && all(x > 0) && (length(x) == 1 || !is.null(names(x)) && !anyDuplicated(names(x)) && all(nzchar(names(x))))
+are_positive <- function(x) is.numeric(x) && is.null(dim(x)) && length(x) > 0 && all(is.finite(x)) && all(x > 0) &&
+  (length(x) == 1 || !is.null(names(x)) && !anyDuplicated(names(x)) && all(nzchar(names(x))))
 
 is_positive <- function(x) is.numeric(x) && length(x) == 1 && is.finite(x) && x > 0
 
@@ -286,7 +310,12 @@ grid_weights <- function(prior, h, name) checked_weights(prior, h, length(h), na
 # A function that stopped; one that asks for a column that is not there is told which are
 abort_prior_function <- function(error, h, name) {
   if (inherits(error, "fastlmm_error")) stop(error)
-  abort_prior(paste0(name, " stopped with: ", conditionMessage(error), if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h))) else "; with one random effect the points are a vector"))
+  abort_prior(
+    paste0(
+      name, " stopped with: ", conditionMessage(error),
+      if (is.matrix(h)) paste0("; the points have the columns ", first_names(colnames(h))) else "; with one random effect the points are a vector"
+    )
+  )
 }
 
 # Of points that are numbers, or rows of a matrix

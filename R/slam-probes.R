@@ -49,8 +49,12 @@ as_probe_matrix <- function(M) {
     if (!all(numbers)) abort_probes("are no numbers", names(M)[!numbers])
     M <- as.matrix(M)
   }
-  if (!is.matrix(M) || !is.numeric(M) && !all(is.na(M))) abort_fastlmm("probes", paste("M must be a matrix of numbers, rows x columns, not of class", class(M)[1]))
-  if (ncol(M) == 0 || is.null(colnames(M)) || any(is.na(colnames(M)) | colnames(M) == "")) abort_fastlmm("probes", "M must have column names, which gene maps to genes")
+  if (!is.matrix(M) || !is.numeric(M) && !all(is.na(M))) abort_fastlmm(
+    "probes", paste("M must be a matrix of numbers, rows x columns, not of class", class(M)[1])
+  )
+  if (ncol(M) == 0 || is.null(colnames(M)) || any(is.na(colnames(M)) | colnames(M) == "")) abort_fastlmm(
+    "probes", "M must have column names, which gene maps to genes"
+  )
   if (anyDuplicated(colnames(M))) abort_probes("have duplicated names", unique(colnames(M)[duplicated(colnames(M))]))
   storage.mode(M) <- "double"
   bad <- colSums(is.infinite(M)) > 0
@@ -60,7 +64,9 @@ as_probe_matrix <- function(M) {
 
 # The gene of each column, as text
 probe_map <- function(gene, columns) {
-  if (!is.atomic(gene) || is.null(names(gene))) abort_fastlmm("probes", "gene must be a vector of names of genes that has the names of the columns of M, as c(p1 = \"a\", p2 = \"a\")")
+  if (!is.atomic(gene) || is.null(names(gene))) abort_fastlmm(
+    "probes", "gene must be a vector of names of genes that has the names of the columns of M, as c(p1 = \"a\", p2 = \"a\")"
+  )
   if (anyDuplicated(names(gene))) abort_fastlmm("probes", paste("gene maps columns twice:", first_names(unique(names(gene)[duplicated(names(gene))]))))
   text <- structure(as.character(gene), names = names(gene))[columns]
   lost <- is.na(text) | text == ""
@@ -104,7 +110,8 @@ settle_probes <- function(block, fixed) {
   list(Y = replace(Y, is.nan(Y), NA), block = block)
 }
 
-# Means of the columns of M, whose sum is 0, beside effects of X, by least squares: columns are seen in different rows, of other X. X comes first where the two cannot be told apart.
+# Means of the columns of M, whose sum is 0, beside effects of X, by least squares: columns are seen in different rows, of other X. X comes first where the two
+# cannot be told apart.
 column_means <- function(M, X) {
   used <- rowSums(!is.na(M)) > 0
   M <- M[used, , drop = FALSE]
@@ -130,11 +137,15 @@ column_means <- function(M, X) {
 
 probes_link <- function(block, trait, y, offset) {
   at <- which(block$gene == trait)
-  list(family = "probes", response = trait, probes = names(at), y = unname(block$rows$M[, at, drop = FALSE]) - offset, centre = unname(block$centre[at]), noise = unname(block$noise[at, , drop = FALSE]))
+  list(
+    family = "probes", response = trait, probes = names(at), y = unname(block$rows$M[, at, drop = FALSE]) - offset, centre = unname(block$centre[at]),
+    noise = unname(block$noise[at, , drop = FALSE])
+  )
 }
 
 probes_family <- list(
-  code = "probes", normal = TRUE, latent = TRUE, parameters = function(own) c(if (length(own$probes) > 1) paste0("mean_", own$probes), paste0("noise_", own$probes)),
+  code = "probes", normal = TRUE, latent = TRUE,
+  parameters = function(own) c(if (length(own$probes) > 1) paste0("mean_", own$probes), paste0("noise_", own$probes)),
   sampler = function(own, unit) {
     y <- (own$y - rep(own$centre, each = nrow(own$y)) - unit$level) / unit$sd
     list(y = replace(y, is.na(y), NaN), noise = as.numeric(t(own$noise)))

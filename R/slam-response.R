@@ -1,12 +1,17 @@
 # Left sides of slamglmm_fit() whose columns are not the traits themselves, as Surv() is no number: an object of class `slam_response`.
 #
-# It is a matrix of numbers, a row for each row of the fit's data and a column for each trait, with what is behind the columns as attribute `blocks`; `[` by rows keeps both, so that model frames, subsets and rows with missing
+# It is a matrix of numbers, a row for each row of the fit's data and a column for each trait, with what is behind the columns as attribute `blocks`; `[` by
+# rows keeps both, so that model frames, subsets and rows with missing
 # values work. A new kind is
-# * a constructor that ends in new_slam_response(Y, kind, rows, ...): Y, what the columns look like (near the traits, in units of the data, NA where a row has no data: scales, pictures and pp_check() read it); `rows`, a list of vectors,
-#   lists and matrices with an element or row for each row of the data; `...`, what has no rows, and is not learnt from them. Known precisions are the kind "weights" with `rows = list(weights = W)`: no more is needed for them;
-# * if anything is learnt from rows (means, scales, knots), an entry of slam_settlers(): rows that are left out must not matter, so that it is learnt when the rows of the fit are chosen, beside their fixed effects, and never before. Such a constructor
+# * a constructor that ends in new_slam_response(Y, kind, rows, ...): Y, what the columns look like (near the traits, in units of the data, NA where a row has
+#   no data: scales, pictures and pp_check() read it); `rows`, a list of vectors,
+#   lists and matrices with an element or row for each row of the data; `...`, what has no rows, and is not learnt from them. Known precisions are the kind
+#   "weights" with `rows = list(weights = W)`: no more is needed for them;
+# * if anything is learnt from rows (means, scales, knots), an entry of slam_settlers(): rows that are left out must not matter, so that it is learnt when the
+#   rows of the fit are chosen, beside their fixed effects, and never before. Such a constructor
 #   ends in seen_alone();
-# * if it has a link of its own, an entry of slam_kinds(): the link of one of its traits, in rows of the fit, as slam_links() has them, whose `family` is an entry of slam_families() (see there) and of the core;
+# * if it has a link of its own, an entry of slam_kinds(): the link of one of its traits, in rows of the fit, as slam_links() has them, whose `family` is an
+#   entry of slam_families() (see there) and of the core;
 # * for an object of another package a method as_slam_response.<class>(x, name), with `@export`, which slam_join() and the left side of a formula then know.
 
 new_slam_response <- function(Y, kind = NULL, rows = list(), ...) {
@@ -17,13 +22,16 @@ new_slam_response <- function(Y, kind = NULL, rows = list(), ...) {
 # The link of one trait: `block` and the trait's column `y`, in rows of the fit, without the offset
 slam_kinds <- function() {
   list(
-    weights = function(block, trait, y, offset) link_data(list(family = "weights", response = trait), y, block$rows$weights[, match(trait, block$traits)], offset, FALSE),
+    weights = function(block, trait, y, offset) link_data(
+      list(family = "weights", response = trait), y, block$rows$weights[, match(trait, block$traits)], offset, FALSE
+    ),
     probes = probes_link,
     curves = curves_link
   )
 }
 
-# What a block learns from its rows: list(Y, block), its columns and itself with all that its links need. `fixed`: the columns `X` of fixed effects, names of the `flat` ones, covariates of single responses (`cis`) and the `offset` of these rows
+# What a block learns from its rows: list(Y, block), its columns and itself with all that its links need. `fixed`: the columns `X` of fixed effects, names of
+# the `flat` ones, covariates of single responses (`cis`) and the `offset` of these rows
 slam_settlers <- function() list(probes = settle_probes, curves = settle_curves)
 
 # `Y` and `blocks` in the rows of a fit
@@ -124,7 +132,9 @@ as_slam_response.slam_response <- function(x, name) x
 #' @export
 as_slam_response.default <- function(x, name) {
   if (is.data.frame(x)) return(columns_as_response(x))
-  if (is.object(x) && !is.matrix(x) || !is.numeric(x) && !is.logical(x)) abort_fastlmm("response_type", paste0("responses must be numbers, or made by slam_probes() and the like; ", quoted(name), " is of class ", class(x)[1]))
+  if (is.object(x) && !is.matrix(x) || !is.numeric(x) && !is.logical(x)) abort_fastlmm(
+    "response_type", paste0("responses must be numbers, or made by slam_probes() and the like; ", quoted(name), " is of class ", class(x)[1])
+  )
   Y <- if (is.matrix(x)) x else matrix(x, dimnames = list(names(x), name))
   if (is.null(colnames(Y))) colnames(Y) <- if (ncol(Y) == 1) name else paste0(name, seq_len(ncol(Y)))
   new_slam_response(Y)
@@ -132,11 +142,15 @@ as_slam_response.default <- function(x, name) {
 
 # Levels in their order, as numbers, which are for ordinal() alone
 #' @export
-as_slam_response.ordered <- function(x, name) structure(new_slam_response(matrix(as.integer(x), dimnames = list(names(x), name))), ordered = structure(list(base::levels(x)), names = name))
+as_slam_response.ordered <- function(x, name) structure(
+  new_slam_response(matrix(as.integer(x), dimnames = list(names(x), name))), ordered = structure(list(base::levels(x)), names = name)
+)
 
 columns_as_response <- function(x) {
   numbers <- vapply(x, function(column) is.numeric(column) || is.logical(column) || is.ordered(column), NA)
-  if (!all(numbers)) abort_fastlmm("response_type", paste0("columns of the responses are not numeric: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers])
+  if (!all(numbers)) abort_fastlmm(
+    "response_type", paste0("columns of the responses are not numeric: ", first_names(names(x)[!numbers])), responses = names(x)[!numbers]
+  )
   levels <- vapply(x, is.ordered, NA)
   labels <- lapply(x[levels], base::levels)
   x[levels] <- lapply(x[levels], as.integer)
@@ -148,7 +162,9 @@ columns_as_response <- function(x) {
 # `ordered`: names of levels of responses that were ordered factors, by response
 check_ordered <- function(ordered, families) {
   wrong <- names(ordered)[vapply(names(ordered), function(name) !identical(families[[name]]$family, "ordinal"), NA)]
-  if (length(wrong) > 0) abort_family(paste0("ordered factors need family = ordinal(), or as.integer() of them for numbers: ", first_names(wrong)), responses = wrong)
+  if (length(wrong) > 0) abort_family(
+    paste0("ordered factors need family = ordinal(), or as.integer() of them for numbers: ", first_names(wrong)), responses = wrong
+  )
 }
 
 # Is it one that has a method of its own, and that no model frame can hold?
@@ -182,11 +198,20 @@ slam_join <- function(...) {
   if (!is.null(names(blocks))) called <- ifelse(names(blocks) == "", called, names(blocks))
   parts <- Map(as_slam_response, blocks, called)
   rows <- vapply(parts, nrow, 0L)
-  if (length(unique(rows)) > 1) abort_fastlmm("blocks", paste0("blocks of responses have different numbers of rows: ", toString(sprintf("%s has %d", quoted(called), rows))))
+  if (length(unique(rows)) > 1) abort_fastlmm(
+    "blocks", paste0("blocks of responses have different numbers of rows: ", toString(sprintf("%s has %d", quoted(called), rows)))
+  )
   names <- unlist(lapply(parts, colnames))
   if (anyDuplicated(names)) {
     twice <- unique(names[duplicated(names)])
-    abort_fastlmm("blocks", paste0("several responses have the name ", first_names(twice), ", in ", toString(quoted(called[vapply(parts, function(part) any(colnames(part) %in% twice), NA)]))), responses = twice)
+    abort_fastlmm(
+      "blocks",
+      paste0(
+        "several responses have the name ", first_names(twice), ", in ",
+        toString(quoted(called[vapply(parts, function(part) any(colnames(part) %in% twice), NA)]))
+      ),
+      responses = twice
+    )
   }
   whole <- new_slam_response(do.call(cbind, unname(lapply(parts, plain_response))))
   attr(whole, "blocks") <- unlist(unname(lapply(parts, response_blocks)), recursive = FALSE)

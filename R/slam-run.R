@@ -101,7 +101,9 @@ run_apart <- function(fit, left) {
 
 # What a process does, with no more of the fit than it takes
 chain_work <- function(fit, iterations) {
-  bare <- fit[c("data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control", if (has_links(fit)) "links", if (is_several(fit)) c("random", "Y"))]
+  bare <- fit[c(
+    "data", "basis", "numbers", "n_factors", "seed", "states", "plan", "control", if (has_links(fit)) "links", if (is_several(fit)) c("random", "Y")
+  )]
   dims <- slam_dims(fit)
   rm(fit)
   function(chain) {
@@ -121,7 +123,9 @@ new_sampler <- function(fit, chains) {
 }
 
 inform_interrupted <- function(fit) {
-  inform_fastlmm("interrupted", sprintf("interrupted after %d of %d iterations; extend(fit, iter = 0) continues", as.integer(fit$done), as.integer(fit$plan$iter)))
+  inform_fastlmm(
+    "interrupted", sprintf("interrupted after %d of %d iterations; extend(fit, iter = 0) continues", as.integer(fit$done), as.integer(fit$plan$iter))
+  )
 }
 
 # ---- draws --------------------------------------------------------------------------------------------------
@@ -131,13 +135,18 @@ slam_dims <- function(fit) {
   k <- fit$n_factors
   q <- count_trait_covariates(fit)
   dims <- list(
-    theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k, factors_b = c(ncol(fit$covariates$XF), k), precision = k,
+    theta = c(ncol(fit$X) + k, p), sigma2 = p, h = p, factors = c(if ("factors" %in% kept(fit)) nrow(fit$Y) else 0, k), factors_h = k,
+    factors_b = c(ncol(fit$covariates$XF), k), precision = k,
     shared = ncol(fit$covariates$XF), cells = if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
   )
-  c(dims, if (count_cis(fit) > 0) list(cis = count_cis(fit)), if (has_links(fit)) list(link = length(link_parameters(fit))), if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k)))
+  c(
+    dims, if (count_cis(fit) > 0) list(cis = count_cis(fit)), if (has_links(fit)) list(link = length(link_parameters(fit))),
+    if (is_several(fit)) list(point = p, factors_point = k), if (q > 0) list(effects = c(q, k))
+  )
 }
 
-# Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was there.
+# Of one chain: arrays whose last dimension is the draw. What goes into files in single precision is rounded before it is used, so that what is read is what was
+# there.
 shape_draws <- function(found, dims, storage = NULL) {
   round <- if (identical(storage, "single")) function(x) from_single(to_single(x)) else identity
   Map(function(x, dim) round(array(x, c(dim, found$count))), found[names(dims)], dims)
@@ -171,7 +180,8 @@ bind_last <- function(arrays) {
 
 # ---- directories ----------------------------------------------------------------------------------------------
 
-# A directory belongs to a model, its data, priors and seed; what it has of the chains is taken over, and the basis that they are in: another machine would find another one.
+# A directory belongs to a model, its data, priors and seed; what it has of the chains is taken over, and the basis that they are in: another machine would find
+# another one.
 open_slam <- function(fit, dir) {
   fit$dir <- checkpoint_directory(dir)
   fit$print <- slam_print(fit)
@@ -197,7 +207,12 @@ slam_print <- function(fit) {
   integrated <- length(fit$data$sets) > 0
   if (has_links(fit)) fit$links <- lapply(fit$links, without_basis)
   if (count_cis(fit) > 0) fit$cis_print <- fit$cis[c("X", "response", "term")]
-  content_hash(list(fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links", if (count_cis(fit) > 0) "cis_print")], random, fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]))
+  content_hash(
+    list(
+      fit[c("Y", "X", "covariates", "missing", "numbers", "n_factors", "seed", if (has_links(fit)) "links", if (count_cis(fit) > 0) "cis_print")], random,
+      fit$data$known, integrated, fit$plan[c("chains", "warmup", "thin", "keep", "storage")]
+    )
+  )
 }
 
 # A function of the user's is another one in each session; what it made is there.
@@ -257,7 +272,9 @@ with_chunks <- function(fit, found) {
 extend <- function(object, iter, progress = interactive(), warmup = NULL, ...) {
   check_arguments(...)
   check_slam(object, "extend", "update(fit)")
-  if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm("plan", "iter must be a whole number that is not negative")
+  if (!is.numeric(iter) || length(iter) != 1 || !is.finite(iter) || iter < 0 || iter != round(iter)) abort_fastlmm(
+    "plan", "iter must be a whole number that is not negative"
+  )
   object$plan$iter <- object$plan$iter + iter
   if (!is.null(warmup)) object <- with_warmup(object, warmup)
   check_draws_memory(object)
@@ -269,7 +286,9 @@ with_warmup <- function(fit, warmup) {
   plan <- fit$plan
   if (!is.null(fit$dir)) abort_fastlmm("plan", "the warmup of a run in a directory cannot be changed; extend a fit without dir, or use another directory")
   if (!identical(warmup, 0) && !is_count(warmup)) abort_fastlmm("plan", paste("warmup must be a whole number of at least 0, not", code_text(warmup)))
-  if (warmup < min(plan$warmup, fit$done)) abort_fastlmm("plan", sprintf("the first %.0f iterations of each chain were not kept: warmup must be at least that", min(plan$warmup, fit$done)))
+  if (warmup < min(plan$warmup, fit$done)) abort_fastlmm(
+    "plan", sprintf("the first %.0f iterations of each chain were not kept: warmup must be at least that", min(plan$warmup, fit$done))
+  )
   if (warmup > plan$warmup && fit$done > plan$warmup) warmup <- plan$warmup + plan$thin * ceiling((warmup - plan$warmup) / plan$thin)
   if (plan$iter - warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %.0f iterations, %.0f of them warmup", plan$iter, warmup))
   dropped <- min(count_draws(fit) / plan$chains, (warmup - plan$warmup) / plan$thin)

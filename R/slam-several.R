@@ -35,7 +35,8 @@ several_grid <- function(grid, names, steps) {
   list(h = h, counts = counts, shares = shares, proportions = proportions)
 }
 
-# Weights of all points. A Dirichlet distribution has independent H and shares: H is beta distributed, and shares on a lattice have the Dirichlet-multinomial distribution. A function of the user is a density about the uniform distribution.
+# Weights of all points. A Dirichlet distribution has independent H and shares: H is beta distributed, and shares on a lattice have the Dirichlet-multinomial
+# distribution. A function of the user is a density about the uniform distribution.
 several_weights <- function(prior, grid, name) {
   product <- function(of_h, of_shares) rep(of_h, nrow(grid$shares)) * rep(of_shares, each = length(grid$h))
   dirichlet <- function(concentration) {
@@ -67,7 +68,10 @@ used_grid <- function(grid, weight) {
   tables <- lapply(tables, spread)
   levels <- Reduce(`|`, lapply(tables, function(w) rowSums(w) > 0))
   keep <- as.vector(outer(levels, rays, "&"))
-  c(lapply(tables, function(w) as.vector(w[levels, ])), list(h = grid$h[levels], shares = grid$shares[rays, , drop = FALSE], proportions = grid$proportions[keep, , drop = FALSE]))
+  c(
+    lapply(tables, function(w) as.vector(w[levels, ])),
+    list(h = grid$h[levels], shares = grid$shares[rays, , drop = FALSE], proportions = grid$proportions[keep, , drop = FALSE])
+  )
 }
 
 # What prior_numbers() makes a prior's weights by; factors have weight where they have no other effects than theirs
@@ -88,11 +92,18 @@ several_points <- function(fit) {
 several_basis <- function(random) list(s = numeric(), mean_diag = mean_diagonals(random))
 
 several_sets <- function(missing) {
-  if (missing == "integrate") abort_fastlmm("slam_effects", "with several random effects missing cells are drawn, as integrating them out would need a basis for each ray and set of rows: leave missing at \"auto\" or \"impute\"")
+  if (missing == "integrate") abort_fastlmm(
+    "slam_effects",
+    paste0(
+      "with several random effects missing cells are drawn, as integrating them out would need a basis for each ray and set of rows: leave missing at ",
+      "\"auto\" or \"impute\""
+    )
+  )
   list()
 }
 
-# Can the effects be told from each other and from the residual? Once X is out their covariances and I must not depend on each other: they do if what they make of some vectors does, that no direction is missing from.
+# Can the effects be told from each other and from the residual? Once X is out their covariances and I must not depend on each other: they do if what they make
+# of some vectors does, that no direction is missing from.
 check_effects_apart <- function(random, x, mean_diag) {
   n <- nrow(x)
   Q <- if (ncol(x) > 0) qr.Q(scaled_qr(x)) else matrix(0, n, 0)
@@ -108,12 +119,20 @@ check_effects_apart <- function(random, x, mean_diag) {
   largest <- function(one, unit) max(abs(one$z^2 * kernel_diagonal(one)[one$index][one$group])) / unit
   rounding <- 1e-11 * sqrt(n) * unlist(Map(largest, random, mean_diag))
   gone <- size <= rounding
-  if (any(gone)) abort_fastlmm("confounded", paste0("after projecting out the fixed effects nothing is left of the kernel of ", first_names(names(random)[gone]), "; leave it out"))
+  if (any(gone)) abort_fastlmm(
+    "confounded", paste0("after projecting out the fixed effects nothing is left of the kernel of ", first_names(names(random)[gone]), "; leave it out")
+  )
   columns <- cbind(residual = c(z) / sqrt(sum(z^2)), applied %*% diag(1 / sqrt(colSums(applied^2)), ncol(applied)))
   found <- svd(columns)
   if (found$d[ncol(columns)] > 1e-8) return(invisible())
   alike <- c("the residual", quoted(names(random)))[abs(found$v[, ncol(columns)]) > 1e-6]
-  abort_fastlmm("not_identifiable", paste0("the variances of ", paste(alike, collapse = " and "), " cannot be distinguished: after removing the fixed effects their covariances are linearly dependent; leave one out, or give a K that relates the ids"))
+  abort_fastlmm(
+    "not_identifiable",
+    paste0(
+      "the variances of ", paste(alike, collapse = " and "),
+      " cannot be distinguished: after removing the fixed effects their covariances are linearly dependent; leave one out, or give a K that relates the ids"
+    )
+  )
 }
 
 # Z K Z' v
@@ -132,7 +151,13 @@ random_times <- function(random, v) {
 mean_diagonals <- function(random) {
   one <- function(random) mean(random$z^2 * kernel_diagonal(random)[random$index][random$group])
   found <- vapply(random, one, 0)
-  if (!all(is.finite(found))) abort_fastlmm("scale", paste0("variances of the random effects ", first_names(names(random)[!is.finite(found)]), " exceed double precision; give K, or the variable of slopes, in another unit"))
+  if (!all(is.finite(found))) abort_fastlmm(
+    "scale",
+    paste0(
+      "variances of the random effects ", first_names(names(random)[!is.finite(found)]),
+      " exceed double precision; give K, or the variable of slopes, in another unit"
+    )
+  )
   if (any(found <= 0)) abort_fastlmm("kernel_zero", paste0("the kernel of ", first_names(names(random)[found <= 0]), " is zero for all ids with data"))
   found
 }
@@ -161,9 +186,17 @@ one_effect <- function(fit, effect) {
     if (length(names) == 1) return(1L)
     abort_fastlmm("effect", paste0("the model has several random effects; give effect = ", paste(quoted(names), collapse = " or ")))
   }
-  if (length(effect) != 1 || is.na(effect)) abort_fastlmm("effect", paste0("effect must be one name, ", paste(quoted(names), collapse = " or "), ", not ", code_text(effect)))
+  if (length(effect) != 1 || is.na(effect)) abort_fastlmm(
+    "effect", paste0("effect must be one name, ", paste(quoted(names), collapse = " or "), ", not ", code_text(effect))
+  )
   at <- match(if (is.numeric(effect)) effect else as.character(effect), if (is.numeric(effect)) seq_along(names) else names)
-  if (is.na(at)) abort_fastlmm("effect", paste0("the random effect is ", paste(quoted(names), collapse = " or "), ", not ", quoted(effect), if (!is.numeric(effect)) did_you_mean(as.character(effect), names)))
+  if (is.na(at)) abort_fastlmm(
+    "effect",
+    paste0(
+      "the random effect is ", paste(quoted(names), collapse = " or "), ", not ", quoted(effect),
+      if (!is.numeric(effect)) did_you_mean(as.character(effect), names)
+    )
+  )
   at
 }
 
@@ -192,8 +225,10 @@ several_alpha <- function(fit) {
   Map(one, means, fit$random, fit$basis$mean_diag)
 }
 
-# Effects of some rows given what is the rows' of the fit own, by Matheron's rule: draws of all effects and the residual from the prior, moved by what the rows of the fit lack.
-# `parts`, of each effect: "rows", those of the fit; the kernel of other rows with them (`cross`) and among themselves (`among`); or NULL, not wanted. Drawn: the sum over effects, or all of them.
+# Effects of some rows given what is the rows' of the fit own, by Matheron's rule: draws of all effects and the residual from the prior, moved by what the rows
+# of the fit lack.
+# `parts`, of each effect: "rows", those of the fit; the kernel of other rows with them (`cross`) and among themselves (`among`); or NULL, not wanted. Drawn:
+# the sum over effects, or all of them.
 several_target <- function(fit, parts, apart = FALSE) {
   n <- nrow(fit$Y)
   unit <- fit$basis$mean_diag

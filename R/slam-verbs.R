@@ -51,7 +51,9 @@ check_slam_component <- function(name) {
   unknown <- setdiff(as.character(name), names(slam_components))
   if (length(unknown) == 0 && length(name) > 0) return(as.character(name))
   abort_fastlmm("component", paste0(
-    "a fit by slamglmm_fit() has no component ", first_names(unknown), ": it has draws instead of estimates, summarised by VarCorr(fit), h2(fit), sigma(fit) and ranef(fit); its components are ", toString(names(slam_components)), ", or \"ALL\""
+    "a fit by slamglmm_fit() has no component ", first_names(unknown),
+    ": it has draws instead of estimates, summarised by VarCorr(fit), h2(fit), sigma(fit) and ranef(fit); its components are ",
+    toString(names(slam_components)), ", or \"ALL\""
   ), unknown = unknown)
 }
 

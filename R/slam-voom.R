@@ -29,14 +29,18 @@
 slam_voom <- function(counts, design = NULL, ...) {
   check_needed(sys.function(), environment(), user_call())
   if (!requireNamespace("limma", quietly = TRUE)) abort_fastlmm("not_installed", "slam_voom() needs the package limma, of Bioconductor")
-  if (!is.null(design) && (!is.matrix(design) || !is.numeric(design))) abort_fastlmm("design", paste0("design must be a matrix of numbers with a row for each sample, as of model.matrix(), not ", code_text(design)))
+  if (!is.null(design) && (!is.matrix(design) || !is.numeric(design))) abort_fastlmm(
+    "design", paste0("design must be a matrix of numbers with a row for each sample, as of model.matrix(), not ", code_text(design))
+  )
   if (!inherits(counts, "DGEList")) counts <- genes_by_samples(as_count_matrix(counts), design)
   as_slam_response(limma::voom(counts, design, ...), "counts")
 }
 
 as_count_matrix <- function(counts) {
   if (is.data.frame(counts)) counts <- as.matrix(counts)
-  if (!is.matrix(counts) || !is.numeric(counts)) abort_fastlmm("counts", paste("counts must be a matrix of numbers, genes x samples, not of class", class(counts)[1]))
+  if (!is.matrix(counts) || !is.numeric(counts)) abort_fastlmm(
+    "counts", paste("counts must be a matrix of numbers, genes x samples, not of class", class(counts)[1])
+  )
   counts
 }
 
@@ -49,18 +53,31 @@ genes_by_samples <- function(counts, design) {
   }
   fits <- if (is.null(design)) c(FALSE, TRUE) else c(of(1), of(2))
   size <- sprintf("counts are %d x %d", nrow(counts), ncol(counts))
-  if (all(fits)) abort_fastlmm("orientation", paste0(size, " and design has as many rows: give row names of design, and of counts, to show which dimension has the samples"))
+  if (all(fits)) abort_fastlmm(
+    "orientation", paste0(size, " and design has as many rows: give row names of design, and of counts, to show which dimension has the samples")
+  )
   if (!any(fits)) abort_fastlmm("orientation", sprintf("%s and design has %d rows: neither their rows nor their columns are its samples", size, samples))
   if (fits[1]) counts <- t(counts)
-  if (!is.null(design) && !is.null(rownames(design)) && setequal(rownames(design), colnames(counts))) check_same_order(colnames(counts), rownames(design), "counts", "design")
+  if (!is.null(design) && !is.null(rownames(design)) && setequal(rownames(design), colnames(counts))) check_same_order(
+    colnames(counts), rownames(design), "counts", "design"
+  )
   if (is.null(rownames(counts))) rownames(counts) <- paste0("gene", seq_len(nrow(counts)))
   bad <- rowSums(!is.finite(counts) | counts < 0) > 0
-  if (any(bad)) abort_fastlmm("counts", paste0("counts must be numbers that are not negative or missing; they are not of ", first_names(rownames(counts)[bad])), genes = rownames(counts)[bad])
+  if (any(bad)) abort_fastlmm(
+    "counts", paste0("counts must be numbers that are not negative or missing; they are not of ", first_names(rownames(counts)[bad])),
+    genes = rownames(counts)[bad]
+  )
   counts
 }
 
 check_same_order <- function(names, others, what, of) {
-  if (!identical(names, others)) abort_fastlmm("orientation", paste0("samples of ", what, " are in another order than the rows of ", of, ": ", quoted(names[names != others][1]), " is where ", quoted(others[names != others][1]), " should be"))
+  if (!identical(names, others)) abort_fastlmm(
+    "orientation",
+    paste0(
+      "samples of ", what, " are in another order than the rows of ", of, ": ", quoted(names[names != others][1]), " is where ",
+      quoted(others[names != others][1]), " should be"
+    )
+  )
 }
 
 # ---- objects of limma ------------------------------------------------------------------------------------------
@@ -95,7 +112,13 @@ check_row_order <- function(names, rows, what) {
   shared <- names %in% rows
   if (!any(shared) || anyDuplicated(names)) return(invisible())
   if (!all(shared)) {
-    abort_fastlmm("orientation", paste0(what, " has samples that no row of the data is named by, beside others that are: ", first_names(names[!shared]), "; name rows of the data by all samples, or take these names away"))
+    abort_fastlmm(
+      "orientation",
+      paste0(
+        what, " has samples that no row of the data is named by, beside others that are: ", first_names(names[!shared]),
+        "; name rows of the data by all samples, or take these names away"
+      )
+    )
   }
   if (length(names) == length(rows)) check_same_order(names, rows, what, "the data")
 }

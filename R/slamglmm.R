@@ -147,8 +147,11 @@
 #' h2(fit, effect = "id.A")
 #' round(rg(fit, "id.A"), 2)
 #' @export
-slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c("auto", "impute", "integrate"), subset = NULL,
-                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"), preview = FALSE, control = fastlmm_control(),
+slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c(
+  "auto", "impute", "integrate"
+), subset = NULL,
+                         chains = 4, iter = 2000, warmup = floor(iter / 2), thin = 1, keep = NULL, seed = NULL, dir = NULL, storage = c("double", "single"),
+                         preview = FALSE, control = fastlmm_control(),
                          progress = interactive(), rays = NULL, family = NULL, weights = NULL, cis = NULL, ...) {
   check_arguments(...)
   call <- match.call()
@@ -201,8 +204,10 @@ new_slamglmm <- function(call, parts, design, random, of_factors, values, k, pri
   fit <- structure(
     list(
       call = call, formula = parts$formula, terms = design$terms, frame = design$frame, xlevels = stats::.getXlevels(design$terms, design$frame),
-      contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = values$offset, X = values$X, fixed = values$fixed, covariates = values$covariates,
-      links = values$links, cis = values$cis, scale = values$scale, all_columns = colnames(design$X), null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
+      contrasts = attr(design$X, "contrasts"), random = random, Y = values$Y, offset = values$offset, X = values$X, fixed = values$fixed,
+      covariates = values$covariates,
+      links = values$links, cis = values$cis, scale = values$scale, all_columns = colnames(design$X),
+      null_space = null_space(design$X, match(colnames(values$X), colnames(design$X))), missing = values$missing, basis = basis, n_factors = k, prior = prior,
       data = data, unidentified = if (!several) unidentified(basis$s, data$x), of_factors = of_factors,
       plan = plan, control = control, na.action = design$na.action, rows = design$rows, states = vector("list", plan$chains), done = 0, draws = NULL
     ),
@@ -240,10 +245,13 @@ check_plan <- function(chains, iter, warmup, thin, grid) {
     as.numeric(x)
   }
   plan <- list(
-    chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"), grid = if (length(grid) > 1) check_grid(grid) else count(grid, "grid")
+    chains = count(chains, "chains"), iter = count(iter, "iter"), warmup = count(warmup, "warmup", 0), thin = count(thin, "thin"),
+    grid = if (length(grid) > 1) check_grid(grid) else count(grid, "grid")
   )
   if (plan$iter > .Machine$integer.max && plan$thin > 1) abort_fastlmm("plan", sprintf("iter must be below 2^31, not %.0f", plan$iter))
-  if (plan$iter - plan$warmup < plan$thin) abort_fastlmm("plan", sprintf("no draw is left: %s iterations, %s of them warmup, one draw in %s", plan$iter, plan$warmup, plan$thin))
+  if (plan$iter - plan$warmup < plan$thin) abort_fastlmm(
+    "plan", sprintf("no draw is left: %s iterations, %s of them warmup, one draw in %s", plan$iter, plan$warmup, plan$thin)
+  )
   plan
 }
 
@@ -267,9 +275,17 @@ check_plan_memory <- function(plan, n, p, k, effects = 1) {
 most_effects <- 4
 
 slam_random <- function(random, parts) {
-  if (!is.null(parts$gp)) abort_fastlmm("slam_effects", "slamglmm_fit() takes random effects, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()")
+  if (!is.null(parts$gp)) abort_fastlmm(
+    "slam_effects", "slamglmm_fit() takes random effects, as (1 | id), and no gp(); give the kernel of a process by gp_matrix()"
+  )
   if (length(random) <= most_effects) return(random)
-  abort_fastlmm("slam_effects", sprintf("slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or make them fixed effects", most_effects, length(random), first_names(names(random))))
+  abort_fastlmm(
+    "slam_effects",
+    sprintf(
+      "slamglmm_fit() takes at most %d random effects, and the formula has %d: %s; leave some out, or make them fixed effects", most_effects, length(random),
+      first_names(names(random))
+    )
+  )
 }
 
 # Values behind links are drawn, and missing cells with them.
@@ -287,13 +303,17 @@ drawn_missing_cis <- function(missing) {
 # Steps of the shares of several random effects; NULL: by their number
 check_rays <- function(rays, effects) {
   if (is.null(rays)) return(NULL)
-  if (!is_count(rays) || rays > 100) abort_fastlmm("plan", paste("rays, steps of the shares of several random effects, must be a whole number from 1 to 100, not", code_text(rays)))
+  if (!is_count(rays) || rays > 100) abort_fastlmm(
+    "plan", paste("rays, steps of the shares of several random effects, must be a whole number from 1 to 100, not", code_text(rays))
+  )
   if (effects > 1) as.numeric(rays)
 }
 
 check_factors <- function(k, p) {
   if (is.null(k) || identical(k, "adaptive")) return(min(20, p))
-  if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm("n_factors", paste("n_factors must be a whole number of at least 0, or \"adaptive\", not", code_text(k)))
+  if (!is.numeric(k) || length(k) != 1 || !is.finite(k) || k < 0 || k != round(k)) abort_fastlmm(
+    "n_factors", paste("n_factors must be a whole number of at least 0, or \"adaptive\", not", code_text(k))
+  )
   if (k > p) inform_fastlmm("n_factors", sprintf("there are more factors (%.0f) than responses (%d): most of them are determined by the prior alone", k, p))
   if (k > 0 && k < min(20, p)) inform_fastlmm("n_factors", few_factors(k, p))
   as.numeric(k)
@@ -301,26 +321,37 @@ check_factors <- function(k, p) {
 
 # What too few factors do: with one, G and R off the diagonal are multiples of each other.
 few_factors <- function(k, p) {
-  tied <- if (k == 1) "one factor makes each genetic correlation have the sign of the residual one" else sprintf("%d factors for %d responses constrain G and R and can force the signs of correlations", as.integer(k), p)
+  tied <- if (k == 1) "one factor makes each genetic correlation have the sign of the residual one" else sprintf(
+    "%d factors for %d responses constrain G and R and can force the signs of correlations", as.integer(k), p
+  )
   sprintf("%s; n_factors = %d, the default, does not", tied, as.integer(min(20, p)))
 }
 
 check_seed <- function(seed) {
   if (is.null(seed)) return(floor(stats::runif(1, 0, 2^31)))
-  if (!is.numeric(seed) || length(seed) != 1 || !is.finite(seed) || seed < 0 || seed != round(seed)) abort_fastlmm("seed", paste("seed must be a whole number that is not negative, not", deparse1(seed)))
+  if (!is.numeric(seed) || length(seed) != 1 || !is.finite(seed) || seed < 0 || seed != round(seed)) abort_fastlmm(
+    "seed", paste("seed must be a whole number that is not negative, not", deparse1(seed))
+  )
   as.numeric(seed)
 }
 
 # What is kept of a draw beside the parameters: by default all, without F where its draws would be large.
 check_keep <- function(keep, plan, n, k) {
   if (!is.null(keep)) {
-    if (!is.character(keep) || anyNA(keep) || !all(keep %in% c("factors", "cells"))) abort_fastlmm("keep", paste0('keep must be "factors", "cells", both or character(), not ', code_text(keep)))
+    if (!is.character(keep) || anyNA(keep) || !all(keep %in% c("factors", "cells"))) abort_fastlmm(
+      "keep", paste0('keep must be "factors", "cells", both or character(), not ', code_text(keep))
+    )
     # in one order: a directory belongs to it
     return(intersect(c("factors", "cells"), keep))
   }
   size <- 8 * n * k * kept_draws(plan) * plan$chains
   if (size <= 2^30) return(c("factors", "cells"))
-  inform_fastlmm("keep", sprintf('draws of the factors would take %s and are not kept: keep = c("factors", "cells") keeps them for predict(), ranef(), fitted() and scores()', gib(size)))
+  inform_fastlmm(
+    "keep",
+    sprintf(
+      'draws of the factors would take %s and are not kept: keep = c("factors", "cells") keeps them for predict(), ranef(), fitted() and scores()', gib(size)
+    )
+  )
   "cells"
 }
 
@@ -330,7 +361,8 @@ draw_size <- function(fit) {
   p <- ncol(fit$Y)
   k <- fit$n_factors
   rows <- if ("factors" %in% kept(fit)) n else 0
-  p * (ncol(fit$X) + k + 2) + count_cis(fit) + k * (rows + 2 + ncol(fit$covariates$XF) + count_trait_covariates(fit)) + if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
+  p * (ncol(fit$X) + k + 2) + count_cis(fit) + k * (rows + 2 + ncol(fit$covariates$XF) + count_trait_covariates(fit)) +
+    if ("cells" %in% kept(fit)) drawn_cells(fit) else 0
 }
 
 # Cells of Y that are drawn
@@ -341,6 +373,9 @@ kept_draws <- function(plan, done = plan$iter) max(0, (done - plan$warmup) %/% p
 check_draws_memory <- function(fit, available = available_memory()) {
   # draws, and a copy of them while they are put together
   needed <- 2 * 8 * draw_size(fit) * kept_draws(fit$plan) * fit$plan$chains
-  check_memory(needed, function(needed, available) paste0("the draws would take ", needed, " and there are ", available, "; use a larger thin, fewer chains or factors"), available)
+  check_memory(
+    needed, function(needed, available) paste0("the draws would take ", needed, " and there are ", available, "; use a larger thin, fewer chains or factors"),
+    available
+  )
   if (needed > 2^30) inform_fastlmm("memory", paste("the draws will take", gib(needed)))
 }

@@ -1,4 +1,5 @@
-# The interval of h2 by inversion of restricted likelihood-ratio tests whose distributions are simulated from the spectrum: those values that a test does not reject.
+# The interval of h2 by inversion of restricted likelihood-ratio tests whose distributions are simulated from the spectrum: those values that a test does not
+# reject.
 
 exact_intervals <- function(fit, table, level, nsim, seed, tails, oldNames) {
   check_variance_test(fit)
@@ -43,7 +44,9 @@ ratios_at <- function(s, draws, lambda0) {
   mu <- s$mu[s$mu > 0]
   df <- length(s$mu) + s$n_rest
   lambda <- c(0, exp(seq(log(1e-4), log(1e9), length.out = 180)) / max(mu))
-  log_lik <- function(lambda) -df * log(draws$w2 %*% ((1 + lambda0 * mu) / (1 + outer(mu, lambda))) + draws$left) - rep(colSums(log1p(outer(mu, lambda))), each = nrow(draws$w2))
+  log_lik <- function(lambda) -df * log(
+    draws$w2 %*% ((1 + lambda0 * mu) / (1 + outer(mu, lambda))) + draws$left
+  ) - rep(colSums(log1p(outer(mu, lambda))), each = nrow(draws$w2))
   pmax(0, peak(log_lik(lambda)) - log_lik(lambda0)[, 1])
 }
 

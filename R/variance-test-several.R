@@ -1,4 +1,5 @@
-# The test of one variance beside others. Given the ratios of the others to the residual variance the model is one of a single effect, whose distribution is known.
+# The test of one variance beside others. Given the ratios of the others to the residual variance the model is one of a single effect, whose distribution is
+# known.
 
 # `label`: the effect tested. What test_variance() needs: the statistic, and the spectrum that gives its distribution
 variance_test_beside <- function(fit, label) {
@@ -40,8 +41,12 @@ tested_effect <- function(fit, term) {
   if (!any(apart)) abort_correlated_test()
   if (is.null(term)) abort_variance_test(paste0("the fit has several: choose one by term =, of ", first_names(labels[apart])))
   read <- read_names(term, "term")
-  at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(read, labels, nomatch = match(read, text, nomatch = match(read, whole_terms(fit), nomatch = 0)))
-  if (length(at) != 1 || is.na(at) || at == 0) abort_fastlmm("argument", paste0("term must name a random effect of the fit or give its number, not ", code_text(term), "; there are ", first_names(labels)))
+  at <- if (is.numeric(read)) match(read, seq_along(labels)) else match(
+    read, labels, nomatch = match(read, text, nomatch = match(read, whole_terms(fit), nomatch = 0))
+  )
+  if (length(at) != 1 || is.na(at) || at == 0) abort_fastlmm(
+    "argument", paste0("term must name a random effect of the fit or give its number, not ", code_text(term), "; there are ", first_names(labels))
+  )
   if (!apart[at]) abort_correlated_test()
   labels[at]
 }
@@ -49,7 +54,10 @@ tested_effect <- function(fit, term) {
 abort_correlated_test <- function() {
   abort_variance_test(paste0(
     "an effect of a correlated term, (1 + x | id), also has covariances; fit it without correlations, (1 | id) + (0 + x | id), and test that, ",
-    "or compare with the fit without it: anova(fit, smaller), whose p-value is conservative, or its statistic with those of bootstrap() or simulate() of the smaller fit"
+    paste0(
+      "or compare with the fit without it: anova(fit, smaller), whose p-value is conservative, or its statistic with those of bootstrap() or simulate() of ",
+      "the smaller fit"
+    )
   ))
 }
 

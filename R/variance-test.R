@@ -52,8 +52,15 @@ test_variance <- function(fit, nsim = 10000, seed = NULL, term = NULL) {
   if (statistic <= 0) p <- 1
   structure(
     list(
-      statistic = c(RLRT = statistic), p.value = p, estimate = if (alone) c(h2 = unname(fit$h2)) else structure(unname(fit$sigma2[label]), names = paste0("sigma2.", label)), null.value = c(sigma2 = 0), alternative = "greater",
-      method = sprintf(if (alone) "Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)" else "Restricted likelihood-ratio test of a variance of zero, given the ratios of the others (%.0f draws)", nsim), data.name = deparse1(formula(fit)), mass = mean(null == 0),
+      statistic = c(RLRT = statistic), p.value = p,
+      estimate = if (alone) c(h2 = unname(fit$h2)) else structure(unname(fit$sigma2[label]), names = paste0("sigma2.", label)), null.value = c(sigma2 = 0),
+      alternative = "greater",
+      method = sprintf(
+        if (alone) "Exact restricted likelihood-ratio test of a variance of zero (%.0f draws)"
+          else "Restricted likelihood-ratio test of a variance of zero, given the ratios of the others (%.0f draws)",
+        nsim
+      ),
+      data.name = deparse1(formula(fit)), mass = mean(null == 0),
       mixture.p.value = if (statistic > 0) pchisq(statistic, 1, lower.tail = FALSE) / 2 else 1, null = null
     ),
     class = "htest"
@@ -86,7 +93,9 @@ observed_ratio <- function(s, fit) {
   total <- sum(s$y2) + s$rest
   if (fit$sigma2 == 0) return(0)
   # in the limit of no residual variance both sums grow like lambda
-  at <- if (fit$sigma2_e > 0) df * log(total / (sum(s$y2 / (1 + fit$sigma2 / fit$sigma2_e * s$mu)) + s$rest)) - sum(log1p(fit$sigma2 / fit$sigma2_e * s$mu)) else df * log(total / sum(s$y2 / s$mu)) - sum(log(s$mu))
+  at <- if (fit$sigma2_e > 0) df * log(
+    total / (sum(s$y2 / (1 + fit$sigma2 / fit$sigma2_e * s$mu)) + s$rest)
+  ) - sum(log1p(fit$sigma2 / fit$sigma2_e * s$mu)) else df * log(total / sum(s$y2 / s$mu)) - sum(log(s$mu))
   max(0, at)
 }
 

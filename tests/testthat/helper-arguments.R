@@ -108,7 +108,9 @@ argument_methods <- function(o) {
   registered <- getNamespaceInfo("fastlmm", "S3methods")[, 1:2]
   subsets <- registered[, 1] %in% c("[", "[[", "$", "+", "rbind")
   # arguments of methods for generics of other packages are theirs to check
-  neighbours <- c("bbmle", "car", "datawizard", "effects", "emmeans", "ggeffects", "insight", "lmerTest", "lmtest", "multcomp", "parameters", "performance", "xtable")
+  neighbours <- c(
+    "bbmle", "car", "datawizard", "effects", "emmeans", "ggeffects", "insight", "lmerTest", "lmtest", "multcomp", "parameters", "performance", "xtable"
+  )
   delayed <- parseNamespaceFile("fastlmm", dirname(system.file(package = "fastlmm")))$S3methods
   theirs <- registered[, 1] %in% delayed[delayed[, 4] %in% neighbours, 1]
   rows <- registered[registered[, 2] %in% names(o) & !subsets & !theirs, , drop = FALSE]

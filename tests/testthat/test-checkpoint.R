@@ -11,7 +11,9 @@ checkpoint_worlds <- function() {
     data$Y <- matrix(rnorm(90), 30)
     K <- tcrossprod(scale(G)) / 24
     fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K))
-    chains <- function(dir = NULL, seed = 1) quiet_slam(Y ~ 1 + (1 | id), data, K, n_factors = 1, chains = 2, iter = 300, warmup = 20, seed = seed, dir = dir, progress = FALSE)
+    chains <- function(dir = NULL, seed = 1) quiet_slam(
+      Y ~ 1 + (1 | id), data, K, n_factors = 1, chains = 2, iter = 300, warmup = 20, seed = seed, dir = dir, progress = FALSE
+    )
     scan <- function(dir = NULL, G1 = G, ...) fastlmm_scan(fit, G1, block_size = 6, checkpoint = dir, progress = FALSE, ...)
     list(
       G = G, data = data, K = K, fit = fit,
@@ -114,7 +116,12 @@ test_that("other values under the same names, another job, an earlier format and
   expect_message(expect_identical(scan(dir, H), scan(NULL, H)), "block-000002")
   # the inputs of the model
   data <- transform(world$data, y = replace(y, 5, 0))
-  for (fit in hushed(list(fastlmm_fit(y ~ 1 + (1 | id), data, world$K), fastlmm_fit(y ~ 1 + (1 | id), world$data, world$K + diag(1e-9, 30)), fastlmm_fit(y ~ 1 + (1 | id), world$data, world$K, method = "ML")))) {
+  for (fit in hushed(
+    list(
+      fastlmm_fit(y ~ 1 + (1 | id), data, world$K), fastlmm_fit(y ~ 1 + (1 | id), world$data, world$K + diag(1e-9, 30)),
+      fastlmm_fit(y ~ 1 + (1 | id), world$data, world$K, method = "ML")
+    )
+  )) {
     expect_error(fastlmm_scan(fit, G, block_size = 6, checkpoint = dir), class = "fastlmm_error_checkpoint")
   }
   expect_error(hushed(world$slam$run(dir)), class = "fastlmm_error_checkpoint")
@@ -147,7 +154,9 @@ test_that("a job is known by what was given: another session, representation or 
   written <- file.mtime(list.files(dir, full.names = TRUE))
   again <- hushed(fastlmm_fit(y ~ 1 + (1 | id), world$data, world$K, control = fastlmm_control(threads = 1)))
   again$delta <- again$delta * (1 + 1e-12) # as of another BLAS
-  expect_silent(expect_identical(fastlmm_scan(unserialize(serialize(again, NULL)), world$G, block_size = 6, checkpoint = dir, progress = FALSE)$estimate, first$estimate))
+  expect_silent(
+    expect_identical(fastlmm_scan(unserialize(serialize(again, NULL)), world$G, block_size = 6, checkpoint = dir, progress = FALSE)$estimate, first$estimate)
+  )
   expect_identical(file.mtime(list.files(dir, full.names = TRUE)), written)
   sequence <- 1:9
   expect_identical(content_hash(sequence), content_hash(c(1L, 2:9)))
@@ -214,7 +223,9 @@ test_that("two jobs that begin at once in one directory: one is refused, and not
     right <- list(job$result(hushed(job$run())), job$result(hushed(job$other(NULL))))
     for (i in seq_len(if (long) 20 else 2)) {
       dir <- tempfile()
-      begun <- lapply(list(job$run, job$other), function(run) parallel::mcparallel(tryCatch(hushed(job$result(run(dir))), fastlmm_error = function(error) class(error)[1])))
+      begun <- lapply(
+        list(job$run, job$other), function(run) parallel::mcparallel(tryCatch(hushed(job$result(run(dir))), fastlmm_error = function(error) class(error)[1]))
+      )
       ended <- unname(parallel::mccollect(begun))
       mine <- mapply(identical, ended, right)
       expect_identical(sum(mine), 1L)

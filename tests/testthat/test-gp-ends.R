@@ -87,7 +87,9 @@ test_that("the shortest length scale that is looked at follows the distances of 
   t <- unlist(lapply(168 * (0:4), function(s) s + sort(runif(20))))
   d <- data.frame(t, y = 10 + drop(crossprod(chol(exp(-abs(outer(t, t, "-")) / 0.15)), rnorm(100))) + 0.2 * rnorm(100))
   fit <- quiet(fastlmm_fit(y ~ gp(t, cov = "matern12"), d))
-  starts <- lapply(c(0.05, 0.2, 1, 50), function(l) optim(log(c(0.1, l)), function(p) -dense_gp_at(exp(p[2]), exp(p[1]), d$y, matrix(1, 100), cbind(t), "matern12")$logLik))
+  starts <- lapply(
+    c(0.05, 0.2, 1, 50), function(l) optim(log(c(0.1, l)), function(p) -dense_gp_at(exp(p[2]), exp(p[1]), d$y, matrix(1, 100), cbind(t), "matern12")$logLik)
+  )
   best <- starts[[which.min(vapply(starts, `[[`, 0, "value"))]]
   expect_equal(fit$logLik, -best$value, tolerance = 1e-5)
 })

@@ -96,8 +96,10 @@ test_that("faults of a tree are told", {
   expect_error(kernel_tree(diag(3)), "class phylo", class = "fastlmm_error_tree")
   good <- ape::read.tree(text = "((a:1,b:1):2,c:3);")
   damaged <- list(
-    replace(good, "edge.length", list(1:3)), replace(good, "edge.length", list(1:5)), replace(good, "edge.length", list(as.list(1:4))), replace(good, "tip.label", list(c("a", "b"))),
-    replace(good, "tip.label", list(c("a", NA, "c"))), replace(good, "Nnode", list(1L)), replace(good, "Nnode", list(NULL)), replace(good, "edge", list(good$edge + 0.5)), replace(good, "edge", list(good$edge[, 2:1]))
+    replace(good, "edge.length", list(1:3)), replace(good, "edge.length", list(1:5)), replace(good, "edge.length", list(as.list(1:4))),
+    replace(good, "tip.label", list(c("a", "b"))),
+    replace(good, "tip.label", list(c("a", NA, "c"))), replace(good, "Nnode", list(1L)), replace(good, "Nnode", list(NULL)),
+    replace(good, "edge", list(good$edge + 0.5)), replace(good, "edge", list(good$edge[, 2:1]))
   )
   for (one in damaged) expect_error(kernel_tree(structure(one, class = "phylo")), class = "fastlmm_error_tree")
   # lengths that rounding leaves are none
@@ -257,7 +259,9 @@ test_that("with very many ids models of one effect and of correlated ones are th
     expect_equal(fits[[2]]$random$id$mean_diag, fits[[1]]$random$id$mean_diag)
     expect_equal(ngrps(fits[[2]])[["id"]], 120)
   }
-  expect_message(fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = kernel_mix(a = w$K, own = NULL))), "2,080 ids without data", class = "fastlmm_message_unobserved_ids")
+  expect_message(
+    fastlmm_fit(y ~ x + (1 | id), w$data, K = list(id = kernel_mix(a = w$K, own = NULL))), "2,080 ids without data", class = "fastlmm_message_unobserved_ids"
+  )
   slopes <- lapply(list(w$A, w$K), function(K) fastlmm_fit(y ~ x + (1 + x | id), w$data, K = list(id = K)))
   expect_equal(as.numeric(logLik(slopes[[2]])), as.numeric(logLik(slopes[[1]])), tolerance = 1e-8)
   expect_equal(VarCorr(slopes[[2]]), VarCorr(slopes[[1]]), tolerance = 1e-3)
@@ -313,7 +317,9 @@ test_that("a sparse kernel of many families goes by the inverses of its blocks",
   fit <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = block_precision(K)))
   expect_identical(fit$optimum$route, "sparse")
   dense <- fastlmm_fit(y ~ x + (1 | id), data, K = list(id = as.matrix(K)))
-  for (part in c("logLik", "h2", "sigma2", "sigma2_e", "coefficients", "vcov")) expect_equal(fit[[part]], dense[[part]], tolerance = 1e-4, ignore_attr = TRUE, info = part)
+  for (part in c("logLik", "h2", "sigma2", "sigma2_e", "coefficients", "vcov")) expect_equal(
+    fit[[part]], dense[[part]], tolerance = 1e-4, ignore_attr = TRUE, info = part
+  )
   expect_equal(ranef(fit)$id[data$id, ], ranef(dense)$id[data$id, ], tolerance = 1e-4)
   # a kernel of fewer ids stays as it is, and one with a block that has no inverse
   expect_identical(as_whole(K), K)

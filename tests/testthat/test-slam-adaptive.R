@@ -20,7 +20,9 @@ test_that("as many factors as are needed, and two more", {
   # the seed decides about the chains alone
   other <- suppressMessages(adapt(few, seed = 2))
   expect_equal(other$n_factors, fit$n_factors)
-  expect_identical(suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), few, n_factors = fit$n_factors, chains = 1, iter = 40, seed = 1, progress = FALSE))$draws, fit$draws)
+  expect_identical(
+    suppressMessages(slamglmm_fit(Y ~ 1 + (1 | line), few, n_factors = fit$n_factors, chains = 1, iter = 40, seed = 1, progress = FALSE))$draws, fit$draws
+  )
 })
 
 test_that("more factors are tried as long as all are used", {

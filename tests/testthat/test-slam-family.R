@@ -1,11 +1,15 @@
-# Families of slamglmm_fit(). Each link's draws are tested in Rust (densities, Geweke with one and two effects, planted bugs); here: the way from responses to values and back.
+# Families of slamglmm_fit(). Each link's draws are tested in Rust (densities, Geweke with one and two effects, planted bugs); here: the way from responses to
+# values and back.
 
 family_world <- function(n = 200, seed = 1) {
   set.seed(seed)
   id <- sprintf("i%02d", rep(1:40, length.out = n))
   x <- rnorm(n)
   eta <- 0.7 * rnorm(40)[match(id, unique(id))] + 0.5 * x + 0.4 * rnorm(n)
-  data.frame(id, x, eta, count = rpois(n, exp(1 + eta)), wide = rnbinom(n, size = 2, mu = exp(2 + eta)), sick = as.numeric(eta + rnorm(n) > 0), part = rbinom(n, 10, plogis(eta)) / 10, grade = findInterval(eta + rnorm(n), c(-0.5, 0.5)) + 1)
+  data.frame(
+    id, x, eta, count = rpois(n, exp(1 + eta)), wide = rnbinom(n, size = 2, mu = exp(2 + eta)), sick = as.numeric(eta + rnorm(n) > 0),
+    part = rbinom(n, 10, plogis(eta)) / 10, grade = findInterval(eta + rnorm(n), c(-0.5, 0.5)) + 1
+  )
 }
 
 family_fit <- function(formula, data, ..., iter = 300, chains = 1, seed = 1) quiet_slam(formula, data, chains = chains, iter = iter, seed = seed, ...)
@@ -89,8 +93,15 @@ test_that("families go with several effects, directories and interruptions", {
   fit <- family_fit(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 60, chains = 2)
   expect_equal(names(h2(fit)), c("response", "id", "block"))
   dir <- withr::local_tempdir()
-  half <- family_fit(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 40, warmup = 30, chains = 2, dir = dir)
-  expect_identical(quiet_chains(extend(restore(dir), 20))$draws, quiet_slam(cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 60, warmup = 30, chains = 2, seed = 1)$draws)
+  half <- family_fit(
+    cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 40, warmup = 30, chains = 2, dir = dir
+  )
+  expect_identical(
+    quiet_chains(extend(restore(dir), 20))$draws,
+    quiet_slam(
+      cbind(count, eta) ~ x + (1 | id) + (1 | block), data, family = list(count = negative_binomial()), iter = 60, warmup = 30, chains = 2, seed = 1
+    )$draws
+  )
   expect_true(all(simulate(fit)[[1]][, "count"] >= 0))
 })
 
@@ -133,7 +144,9 @@ test_that("weights go by names, and what has none was not observed", {
   data <- family_world(60)
   data$Y <- cbind(part = data$part, size = data$eta, count = data$count)
   W <- cbind(part = 10, size = runif(60, 1, 5), count = NA)
-  run <- function(weights, d = data, ...) family_fit(Y ~ x + (1 | id), d, weights = weights, family = list(part = binomial(), count = poisson()), iter = 20, ...)
+  run <- function(weights, d = data, ...) family_fit(
+    Y ~ x + (1 | id), d, weights = weights, family = list(part = binomial(), count = poisson()), iter = 20, ...
+  )
   fit <- run(unname(W))
   expect_identical(run(W[, 3:1])$draws, fit$draws)
   expect_identical(run(as.data.frame(W)[3:1])$draws, fit$draws)
@@ -260,7 +273,10 @@ mixed_fit <- function(data = family_world(), ...) {
 
 # The expected datum of eta and a residual of standard deviation sd, by its definition
 expected_datum <- function(family, eta, sd, gaps) {
-  mean_at <- switch(family, count = exp, wide = exp, part = plogis, sick = function(eta) as.numeric(eta > 0), grade = function(eta) 1 + findInterval(eta, c(0, gaps)), eta = identity)
+  mean_at <- switch(
+    family, count = exp, wide = exp, part = plogis, sick = function(eta) as.numeric(eta > 0), grade = function(eta) 1 + findInterval(eta, c(0, gaps)),
+    eta = identity
+  )
   breaks <- sort(c(-9, 9, if (family %in% c("sick", "grade")) (c(0, gaps) - eta) / sd))
   breaks <- breaks[abs(breaks) <= 9]
   one <- function(from, to) if (to - from < 1e-8) 0 else integrate(function(z) mean_at(eta + sd * z) * dnorm(z), from, to, rel.tol = 1e-9)$value
@@ -278,7 +294,9 @@ test_that("what is expected of a datum has its residual averaged over, in each d
     expect_equal(unname(expected[i, j, t]), expected_datum(j, link[i, j, t], sqrt(R[j, j, t]), if (j == "grade") gaps[t]), tolerance = 1e-6)
   }
   # steep logistic functions, too
-  for (sd in c(0.01, 1, 8, 40)) expect_equal(logit_mean(c(-3, 0.2, 6), sd), vapply(c(-3, 0.2, 6), function(eta) expected_datum("part", eta, sd), 0), tolerance = 1e-5)
+  for (sd in c(0.01, 1, 8, 40)) expect_equal(
+    logit_mean(c(-3, 0.2, 6), sd), vapply(c(-3, 0.2, 6), function(eta) expected_datum("part", eta, sd), 0), tolerance = 1e-5
+  )
   # all answers are of one expectation
   mean <- predict(fit)
   expect_equal(mean[, -6], apply(expected, 1:2, mean)[, -6], ignore_attr = TRUE)
@@ -318,7 +336,9 @@ test_that("gaussian() says nothing that is not so without it", {
   for (family in list(gaussian(), list(x = gaussian()))) {
     fit <- family_fit(cbind(eta, x) ~ 1 + (1 | id), data, family = family, iter = 40)
     expect_identical(fit$draws, plain$draws)
-    for (verb in list(fitted, residuals, predict, function(fit) predict(fit, data[1:3, ], interval = "prediction"), function(fit) predict(fit, data[1:3, ], given = "eta"))) expect_identical(verb(fit), verb(plain))
+    for (verb in list(
+      fitted, residuals, predict, function(fit) predict(fit, data[1:3, ], interval = "prediction"), function(fit) predict(fit, data[1:3, ], given = "eta")
+    )) expect_identical(verb(fit), verb(plain))
   }
 })
 
@@ -366,7 +386,9 @@ test_that("cells in which nothing was observed are predicted as new ones", {
   data$part[c(4, 7)] <- 0
   W[c(5, 6), 2] <- 0
   fit <- family_fit(cbind(part, eta) ~ x + (1 | id), data, family = list(part = binomial()), weights = W, iter = 60)
-  for (draws in list(predict(fit, interval = "prediction", draws = TRUE), predict(fit, interval = "prediction"), predict(fit, interval = "prediction", re.form = NA))) expect_true(all(is.finite(draws)))
+  for (draws in list(
+    predict(fit, interval = "prediction", draws = TRUE), predict(fit, interval = "prediction"), predict(fit, interval = "prediction", re.form = NA)
+  )) expect_true(all(is.finite(draws)))
   expect_true(all(predict(fit, interval = "prediction", draws = TRUE)[c(4, 7), "part", ] %in% 0:1))
   for (Y in simulate(fit, 3, seed = 1)) expect_true(all(is.finite(Y[!is.na(fit$Y)])))
   expect_true(all(is.finite(as.matrix(pp_check(fit, n = 3, seed = 1)[, -1]))))

@@ -24,7 +24,10 @@ test_that("models that fastlmm_fit() refuses or warns of are told by the same cl
   for (i in seq_along(cases)) {
     single <- world
     single$data$Y <- world$data$Y[, 1]
-    expect_condition(fastlmm_fit(cases[[i]][[1]], single$data, cases[[i]][[2]]), class = paste0("fastlmm_", if (names(cases)[i] == "confounded") "warning_" else "error_", names(cases)[i]))
+    expect_condition(
+      fastlmm_fit(cases[[i]][[1]], single$data, cases[[i]][[2]]),
+      class = paste0("fastlmm_", if (names(cases)[i] == "confounded") "warning_" else "error_", names(cases)[i])
+    )
     expect_warning(identified_fit(world, cases[[i]][[1]], cases[[i]][[2]]), class = paste0("fastlmm_warning_", names(cases)[i]))
   }
 })
@@ -49,7 +52,10 @@ test_that("no answer shows the prior", {
   expect_equal(fitted(fit), predict(fit, world$data), ignore_attr = TRUE)
   expect_equal(unname(fitted(fit)), unname(cbind(1, world$data$x) %*% fixef(fit)))
   expect_output(print(fit), "not estimated")
-  expect_setequal(summary(fit)$table$variable, c(paste0("P[", c("a", "b", "c", "a,b", "a,c", "b,c"), "]"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]")))
+  expect_setequal(
+    summary(fit)$table$variable,
+    c(paste0("P[", c("a", "b", "c", "a,b", "a,c", "b,c"), "]"), paste0("B[", rep(c("(Intercept)", "x"), 3), ",", rep(c("a", "b", "c"), each = 2), "]"))
+  )
   expect_true(is.na(factor_summary(fit)$h2))
   for (which in c("covariance", "loadings", "trace")) expect_silent({
     grDevices::pdf(NULL)
@@ -73,7 +79,9 @@ test_that("rows that share an id beside a kernel are told of permanent environme
   data <- data.frame(id = rep(ids, 3))
   data$Y <- matrix(rnorm(60), 30)
   K <- tcrossprod(W) / 10
-  run <- function(K, rows = 1:30) suppressMessages(slamglmm_fit(Y ~ 1 + (1 | id), data[rows, , drop = FALSE], K = K, chains = 1, iter = 20, seed = 1, progress = FALSE), "fastlmm_message_convergence")
+  run <- function(K, rows = 1:30) suppressMessages(
+    slamglmm_fit(Y ~ 1 + (1 | id), data[rows, , drop = FALSE], K = K, chains = 1, iter = 20, seed = 1, progress = FALSE), "fastlmm_message_convergence"
+  )
   expect_message(run(K), "permanent environment, use K = list(id = kernel_mix(A = K, own = NULL))", fixed = TRUE, class = "fastlmm_message_repeated")
   expect_no_message(run(list(id = kernel_mix(A = K, own = NULL))), class = "fastlmm_message_repeated")
   expect_no_message(run(NULL), class = "fastlmm_message_repeated")

@@ -27,7 +27,9 @@ small_world <- function() {
   world
 }
 
-small_fit <- function(world = small_world(), prior = world$prior, ..., iter = 60) quiet_slam(Y ~ 1 + (1 | line), world$data, n_factors = 2, prior = prior, chains = 2, iter = iter, seed = 1, ...)
+small_fit <- function(world = small_world(), prior = world$prior, ..., iter = 60) quiet_slam(
+  Y ~ 1 + (1 | line), world$data, n_factors = 2, prior = prior, chains = 2, iter = iter, seed = 1, ...
+)
 
 test_that("effects of covariates of responses are found, and make loadings better", {
   covered <- better <- 0

@@ -17,7 +17,9 @@ predict_world <- function(n = 30, new = 8) {
   list(data = data, K = K, old = data[seq_len(n + 10), ], new = data[-seq_len(n + 10), ])
 }
 
-predict_fit <- function(world, formula = Y ~ x + (1 | id), ..., factors = ~ 1) quiet_slam(formula, world$old, world$K, factors = factors, n_factors = 2, chains = 2, iter = 80, warmup = 40, seed = 1, ...)
+predict_fit <- function(world, formula = Y ~ x + (1 | id), ..., factors = ~ 1) quiet_slam(
+  formula, world$old, world$K, factors = factors, n_factors = 2, chains = 2, iter = 80, warmup = 40, seed = 1, ...
+)
 
 # Z K Z' over the mean diagonal of the fit, of the fit's rows and others
 predict_kernel <- function(world, fit, rows = world$new, z = 1) {
@@ -107,7 +109,10 @@ test_that("what was observed in new rows conditions the rest", {
   seen <- which(!is.na(y))
   gain <- function(C) C[, seen] %*% solve(dense$y[seen, seen])
   # covariance of u with y is that of u
-  conditional <- function(C) list(mean = drop(fixed + dense$mean + gain(C) %*% (y[seen] - (fixed + dense$mean)[seen])), covariance = (if (identical(C, dense$y)) dense$y else dense$u) - gain(C) %*% t(C[, seen]))
+  conditional <- function(C) list(
+    mean = drop(fixed + dense$mean + gain(C) %*% (y[seen] - (fixed + dense$mean)[seen])),
+    covariance = (if (identical(C, dense$y)) dense$y else dense$u) - gain(C) %*% t(C[, seen])
+  )
   response <- conditional(dense$y)
   given <- c("a", "b")
   found <- predict(few, world$new, given = given)
