@@ -232,8 +232,10 @@ check_weights <- function(weights, rows) {
 # Double precision is relative to the heaviest row: the lightest would be lost in its rounding.
 check_weight_span <- function(weights) {
   if (length(weights) == 0 || max(weights) / min(weights) <= 1e11) return(invisible())
-  abort_weights(sprintf("span a factor of %.1e, from %.3g to %.3g, more than double precision can distinguish; leave out rows of very small weight, or cap the largest",
-    max(weights) / min(weights), min(weights), max(weights)))
+  abort_weights(sprintf(
+    "span a factor of %.1e, from %.3g to %.3g, more than double precision can distinguish; leave out rows of very small weight, or cap the largest",
+    max(weights) / min(weights), min(weights), max(weights)
+  ))
 }
 
 abort_weights <- function(message) abort_fastlmm("weights", paste("weights", message))

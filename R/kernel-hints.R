@@ -36,7 +36,8 @@ id_rules <- list(
   "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^[^_]*_", "", x),
   "K or data has a prefix, as in FID_IID: take it off with sub()" = function(x) sub("^.*[_: \t]", "", x),
   "K and data differ in leading zeros: pad one with sprintf()" = function(x) gsub("(^|[^0-9])0+(?=[0-9])", "\\1", x, perl = TRUE),
-  "K and data differ in case and in dots, dashes, underscores or blanks: make them the same with tolower() and gsub()" = function(x) tolower(gsub("[-._ ]+", "", x)),
+  "K and data differ in case and in dots, dashes, underscores or blanks: make them the same with tolower() and gsub()" =
+    function(x) tolower(gsub("[-._ ]+", "", x)),
   "the names of K are numbers that lost digits when they became character: name K by sprintf(\"%.0f\", id)" = function(x) ifelse(
     grepl("^[0-9.e+]+$", x), sprintf("%.14e", suppressWarnings(as.numeric(x))), x
   )
