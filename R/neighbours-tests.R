@@ -94,8 +94,13 @@ influencePlot.fastlmm_mlm <- function(model, ...) abort_one_by_one("influencePlo
 #' @noRd
 outlierTest.fastlmm <- function(model, ...) {
   check_projection(model)
-  utils::getS3method("outlierTest", "lm", envir = asNamespace("car"))(flat_fit(model), ...)
+  utils::getS3method("outlierTest", "lm", envir = asNamespace("car"))(structure(flat_fit(model), class = c("fastlmm_student", "fastlmm_flat")), ...)
 }
+
+# One more than those of t of a studentised residual
+#' @export
+#' @noRd
+df.residual.fastlmm_student <- function(object, ...) object$fit$nobs - object$fit$rank
 
 #' @exportS3Method car::Boot fastlmm
 #' @noRd
