@@ -32,7 +32,7 @@ fn ffi_slam_rays(
     view::same_length("X", X.nrows(), model.n())?;
     view::same_length("XF", XF.nrows(), model.n())?;
     let square = (model.n() as f64).powi(2);
-    claim((shares.nrows() + effects.len() + 4) as f64 * square)?;
+    claim((shares.nrows() + 2 * effects.len() + 4) as f64 * square)?;
     let covariances: Vec<Mat<f64>> = (effects.iter().zip(units))
         .map(|(effect, unit)| covariance_of_rows(effect.kernel, effect.index, effect.group, effect.z, *unit))
         .collect();

@@ -5,7 +5,7 @@ use super::rng::Source;
 use super::state::State;
 use super::{
     factor_proportions, factors, given_effects, group_moves, linked_factors, loading_means, missing, missing_completed,
-    missing_patterns, mixing, ray_traits, shrinkage, split_effects, traits,
+    missing_patterns, mixing, ray_traits, shrinkage, split_effects, split_factors, traits,
 };
 use faer::Mat;
 
@@ -48,11 +48,10 @@ impl<'a> Chain<'a> {
             let left = ray_traits::draw(model, state, self.y.as_ref(), source);
             factors::draw_parameters(model, state, source);
             if let Some(effect) = split_effects::turn(model, state.iteration) {
-                let effects = split_effects::SplitEffects::draw(model, state, &left, source);
-                let mut totals = effects.of_traits(model, state, None);
+                let (effects, mut totals) = split_effects::SplitEffects::draw(model, state, &left, effect, source);
                 missing::draw_given_effects(model, state, &mut self.y, (&left, &mut totals), source);
                 let y = traits::without_fixed(model, state, self.y.as_ref());
-                split_effects::draw_factors(model, state, (y.as_ref(), &effects), effect, source);
+                split_factors::draw_factors(model, state, (y.as_ref(), &effects), effect, source);
             } else {
                 let mut totals = given_effects::totals(model, state, &left, source);
                 missing::draw_given_effects(model, state, &mut self.y, (&left, &mut totals), source);

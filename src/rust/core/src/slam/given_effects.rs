@@ -27,23 +27,10 @@ pub fn totals(model: &FactorModel, state: &State, left: &Left, source: Source) -
         effect(model, left.own.col_as_slice(j), state.g[j], state.sigma2[j], rng)
     };
     let drawn: Vec<Vec<f64>> = (0..model.p()).into_par_iter().map(one).collect();
-    in_rows(model, &state.g, &drawn)
-}
-
-/// Columns that are each in the basis of their point, in rows.
-fn in_rows(model: &FactorModel, g: &[usize], own: &[Vec<f64>]) -> Mat<f64> {
-    let mut rows: Mat<f64> = Mat::zeros(model.n(), g.len());
-    let turn = |basis: usize| {
-        let those: Vec<usize> = (0..g.len()).filter(|&j| model.basis_of(g[j]) == basis).collect();
-        let some = Mat::from_fn(model.n(), those.len(), |i, at| own[those[at]][i]);
-        let turned = model.in_rows(basis, some.as_ref());
-        (those, turned)
-    };
-    let all: Vec<(Vec<usize>, Mat<f64>)> = (0..model.bases()).into_par_iter().map(turn).collect();
-    for (those, turned) in all {
-        (those.iter().zip(turned.col_iter())).for_each(|(&j, column)| rows.col_mut(j).copy_from(column));
-    }
-    rows
+    let drawn = drawn.concat();
+    model.by_basis(columns(&drawn, model.n()), &state.g, |basis, _, some| {
+        model.in_rows(basis, some.as_ref())
+    })
 }
 
 /// What the rows of W say of F: `Lambda' diag(1 / e) Lambda`, and `W diag(1 / e) Lambda`.
@@ -90,7 +77,7 @@ pub fn draw_factors(model: &FactorModel, state: &mut State, w: MatRef<'_, f64>, 
     }
     let rows = FactorEvidence::new(model, state, w);
     let (fixed, drawn) = own_totals(model, state, source);
-    let mut means = &fixed + in_rows(model, &state.gf, &drawn);
+    let mut means = &fixed + drawn;
     let residual = |g: usize| 1.0 / (1.0 - model.proportions.h[g]);
     for m in 0..model.k {
         let own: Vec<f64> = state.gf.iter().map(|g| residual(*g)).collect();
@@ -112,8 +99,8 @@ pub fn draw_factors(model: &FactorModel, state: &mut State, w: MatRef<'_, f64>, 
     state.f = by_columns(&drawn);
 }
 
-/// X_F B_F in rows, and totals of the factors in the bases of their points, drawn given F.
-fn own_totals(model: &FactorModel, state: &State, source: Source) -> (Mat<f64>, Vec<Vec<f64>>) {
+/// X_F B_F and totals of the factors, drawn given F, in rows.
+fn own_totals(model: &FactorModel, state: &State, source: Source) -> (Mat<f64>, Mat<f64>) {
     let (n, bf) = (model.n(), model.bf());
     let b = |m: usize| &state.bf[m * bf..(m + 1) * bf];
     let f = |m: usize| &state.f[m * n..(m + 1) * n];
@@ -123,14 +110,16 @@ fn own_totals(model: &FactorModel, state: &State, source: Source) -> (Mat<f64>, 
             (0..n).map(move |i| f(m)[i] - left[i])
         })
         .collect();
-    let one = |m: usize| {
-        let rng = &mut source.stream(state.iteration, Block::Effects, model.p() + m);
-        let basis = model.basis_of(state.gf[m]);
-        let own = model.in_basis(basis, columns(f(m), n));
-        let left = residual(model.xf_in(basis), own.col_as_slice(0), b(m));
-        effect(model, &left, state.gf[m], 1.0, rng)
-    };
-    let drawn = (0..model.k).into_par_iter().map(one).collect();
+    let drawn = model.by_basis(columns(&state.f, n), &state.gf, |basis, those, some| {
+        let own = model.in_basis(basis, some.as_ref());
+        let one = |(at, &m): (usize, &usize)| {
+            let rng = &mut source.stream(state.iteration, Block::Effects, model.p() + m);
+            let left = residual(model.xf_in(basis), own.col_as_slice(at), b(m));
+            effect(model, &left, state.gf[m], 1.0, rng)
+        };
+        let drawn: Vec<f64> = those.iter().enumerate().flat_map(one).collect();
+        model.in_rows(basis, columns(&drawn, n))
+    });
     (columns(&fixed, n).to_owned(), drawn)
 }
 

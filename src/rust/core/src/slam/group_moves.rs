@@ -7,17 +7,19 @@ use super::rng::{Block, Source, Stream, generalised_inverse_gaussian, uniform};
 use super::shrinkage::sums;
 use super::state::State;
 use crate::linalg::sum_of;
+use faer::Mat;
 
 /// Each factor along X, then its scale, then the order of neighbours. Factors with known loadings keep scale and place.
 pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
     let mut rng = source.stream(state.iteration, Block::Moves, 0);
+    let mut own = in_own_bases(model, state);
     for m in 0..model.k {
-        shift(model, state, m, &mut rng);
+        shift(model, state, (m, own.col_as_slice_mut(m)), &mut rng);
     }
     let (free, mut sums) = (model.free(), sums(model, state));
     let is_free = |m: usize| free[m] == model.p();
     for m in (0..model.k).filter(|&m| is_free(m)) {
-        sums[m] /= scale(model, state, m, sums[m], &mut rng);
+        sums[m] /= scale(model, state, (m, own.col_as_slice(m)), sums[m], &mut rng);
     }
     for m in 1..model.k {
         if is_free(m - 1) && is_free(m) {
@@ -28,12 +30,16 @@ pub fn draw(model: &FactorModel, state: &mut State, source: Source) {
 
 /// `f <- f + X c` and `b_j <- b_j - c lambda_j` leave the likelihood as it is; c is normal, as the priors of f and b are. Without it coefficients with flat priors
 /// follow the factors in small steps only.
-fn shift(model: &FactorModel, state: &mut State, m: usize, rng: &mut Stream) {
+/// `turned`: the factor in the basis of its point.
+fn shift(model: &FactorModel, state: &mut State, (m, turned): (usize, &mut [f64]), rng: &mut Stream) {
     let (n, b, c) = (model.n(), model.b(), model.c());
     if b == 0 {
         return;
     }
-    let (x, e) = (model.x_in(model.basis_of(state.gf[m])), own_residual(model, state, m));
+    let (x, e) = (
+        model.x_in(model.basis_of(state.gf[m])),
+        own_residual(model, state, m, turned),
+    );
     let w = model.proportions.at(state.gf[m]);
     // sums over traits of lambda_jm x_j, by their prior precision
     let weighted = |l: usize, x: &dyn Fn(&[f64]) -> f64| {
@@ -57,9 +63,10 @@ fn shift(model: &FactorModel, state: &mut State, m: usize, rng: &mut Stream) {
         state.failed.moves += 1;
         return;
     }
-    let x = &model.data.x;
-    for (i, f) in state.f[m * n..(m + 1) * n].iter_mut().enumerate() {
-        *f += (0..b).map(|l| x[(i, l)] * by[l]).sum::<f64>();
+    for (x, f) in [(&model.data.x, &mut state.f[m * n..(m + 1) * n]), (x, turned)] {
+        for (i, f) in f.iter_mut().enumerate() {
+            *f += (0..b).map(|l| x[(i, l)] * by[l]).sum::<f64>();
+        }
     }
     for theta in state.theta.chunks_mut(c) {
         (0..b).for_each(|l| theta[l] -= by[l] * theta[b + m]);
@@ -67,10 +74,10 @@ fn shift(model: &FactorModel, state: &mut State, m: usize, rng: &mut Stream) {
 }
 
 /// `f, b_F <- c f, c b_F` and `lambda, w <- lambda / c, w / c` leave the likelihood as it is; `c^2` is generalised inverse Gaussian (Liu and Sabatti's group move).
-/// Gives `c^2`. `sum`: of the squares of the factor's loadings about their means, and of w, times their local precisions.
-fn scale(model: &FactorModel, state: &mut State, m: usize, sum: f64, rng: &mut Stream) -> f64 {
+/// Gives `c^2`. `own`: the factor in the basis of its point; `sum`: of the squares of the factor's loadings about their means, and of w, times their local precisions.
+fn scale(model: &FactorModel, state: &mut State, (m, own): (usize, &[f64]), sum: f64, rng: &mut Stream) -> f64 {
     let (n, bf, c, q) = (model.n(), model.bf(), model.c(), model.prior.means.q());
-    let (b, e) = (&state.bf[m * bf..(m + 1) * bf], own_residual(model, state, m));
+    let (b, e) = (&state.bf[m * bf..(m + 1) * bf], own_residual(model, state, m, own));
     let w = model.proportions.at(state.gf[m]);
     let psi = sum_of(n, |i| w[i] * e[i] * e[i])
         + (0..bf)
@@ -93,11 +100,19 @@ fn scale(model: &FactorModel, state: &mut State, m: usize, sum: f64, rng: &mut S
     square
 }
 
-/// f - X_F b in the basis of the factor's point.
-fn own_residual(model: &FactorModel, state: &State, m: usize) -> Vec<f64> {
-    let (n, bf, basis) = (model.n(), model.bf(), model.basis_of(state.gf[m]));
-    let f = model.in_basis(basis, columns(&state.f[m * n..(m + 1) * n], n));
-    residual(model.xf_in(basis), f.col_as_slice(0), &state.bf[m * bf..(m + 1) * bf])
+/// F, each factor in the basis of its point.
+fn in_own_bases(model: &FactorModel, state: &State) -> Mat<f64> {
+    let f = columns(&state.f, model.n());
+    match model.rays.is_empty() {
+        true => f.to_owned(),
+        false => model.by_basis(f, &state.gf, |basis, _, some| model.in_basis(basis, some.as_ref())),
+    }
+}
+
+/// f - X_F b in the basis of the factor's point, `own` being f there.
+fn own_residual(model: &FactorModel, state: &State, m: usize, own: &[f64]) -> Vec<f64> {
+    let (bf, basis) = (model.bf(), model.basis_of(state.gf[m]));
+    residual(model.xf_in(basis), own, &state.bf[m * bf..(m + 1) * bf])
 }
 
 /// Exchanges two factors with all that is theirs but the column's precision.
@@ -169,7 +184,8 @@ mod tests {
             let chi = sum * world.state.shrinkage.column[0];
             let mut psi = || {
                 let mut state = world.state.clone();
-                let square = scale(model, &mut state, 0, sum, &mut rng);
+                let own = in_own_bases(model, &state);
+                let square = scale(model, &mut state, (0, own.col_as_slice(0)), sum, &mut rng);
                 let change = world.joint(&state) - world.joint(&world.state);
                 -(2.0 * change + chi * (square.recip() - 1.0)) / (square - 1.0)
             };

@@ -36,7 +36,8 @@
 //! | `ray_effects` | what V^-1 leaves of rows, for draws that were kept |
 //! | `ray_traits` | traits by their rays |
 //! | `given_effects` | sums of random effects, h_Fm and F given them |
-//! | `split_effects` | random effects but one, h_Fm and F with that one integrated out |
+//! | `split_effects` | random effects but one |
+//! | `split_factors` | h_Fm and F given these, the one integrated out |
 //! | `split_traits` | the same of traits: their points and variances with F integrated out, too |
 //!
 //! What the draws say of G, R and P is in [`covariances`], whether chains agree in [`convergence`], which factors of all draws are the same in [`alignment`].
@@ -61,6 +62,7 @@ pub(crate) mod factor_proportions;
 pub(crate) mod factors;
 #[cfg(test)]
 mod failed_check;
+mod few_columns;
 mod gaussian;
 pub(crate) mod given_effects;
 pub(crate) mod group_moves;
@@ -77,6 +79,7 @@ pub(crate) mod missing_completed;
 pub(crate) mod missing_patterns;
 pub(crate) mod mixing;
 mod model;
+mod normals;
 mod precisions;
 mod prior;
 #[cfg(test)]
@@ -92,6 +95,7 @@ pub(crate) mod shrinkage;
 #[cfg(test)]
 mod split_check;
 pub(crate) mod split_effects;
+pub(crate) mod split_factors;
 pub(crate) mod split_traits;
 mod state;
 pub(crate) mod trait_priors;

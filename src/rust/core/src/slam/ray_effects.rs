@@ -145,26 +145,18 @@ crate::words!(Power, "power of V", "inverse" => Power::Inverse, "root" => Power:
 
 /// A power of V, at the point of each column, times the columns, in rows.
 pub fn times_power(model: &FactorModel, a: MatRef<'_, f64>, points: &[usize], power: Power) -> Mat<f64> {
-    let mut out: Mat<f64> = Mat::zeros(a.nrows(), a.ncols());
-    for basis in 0..model.bases() {
-        let those: Vec<usize> = (0..points.len())
-            .filter(|&j| model.basis_of(points[j]) == basis)
-            .collect();
-        if those.is_empty() {
-            continue;
-        }
-        let some = Mat::from_fn(a.nrows(), those.len(), |i, at| a[(i, those[at])]);
+    model.by_basis(a, points, |basis, those, some| {
         let mut own = match power {
             Power::Inverse => model.in_basis(basis, some.as_ref()),
             Power::Root => some,
         };
         for (at, &j) in those.iter().enumerate() {
-            let w = model.proportions.at(points[j]);
-            let factor = |w: f64| if power == Power::Inverse { w } else { w.sqrt().recip() };
-            (0..a.nrows()).for_each(|i| own[(i, at)] *= factor(w[i]));
+            let each = own.col_as_slice_mut(at).iter_mut().zip(model.proportions.at(points[j]));
+            match power {
+                Power::Inverse => each.for_each(|(x, w)| *x *= w),
+                Power::Root => each.for_each(|(x, w)| *x *= w.sqrt().recip()),
+            }
         }
-        let rows = model.in_rows(basis, own.as_ref());
-        (those.iter().zip(rows.col_iter())).for_each(|(&j, column)| out.col_mut(j).copy_from(column));
-    }
-    out
+        model.in_rows(basis, own.as_ref())
+    })
 }

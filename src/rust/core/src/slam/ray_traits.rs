@@ -1,15 +1,17 @@
 //! Traits with several random effects given the factors, all U integrated out: coefficients and loadings in the basis of the trait's ray, then its point, on that ray or another one, and variance together.
 
 use super::cis::{self, OwnRegression};
+use super::few_columns;
 use super::gaussian::Gaussian;
 use super::loading_means::means;
 use super::model::FactorModel;
 use super::rng::{Block, Source, Stream, uniform};
 use super::state::State;
 use super::trait_priors::{Priors, Regression, Variances};
-use crate::linalg::{axpy, product, sum_of};
+use crate::linalg::{axpy, product};
 use faer::{Mat, MatRef, Par};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// What is left of the traits.
 pub struct Left {
@@ -25,15 +27,8 @@ pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: 
     let stream = |j: usize| source.stream(iteration, Block::Traits, j);
     let mut rngs: Vec<Stream> = (0..model.p()).map(stream).collect();
     let design = state.design(model);
-    let by_basis = |g: &[usize]| {
-        let mut traits = vec![vec![]; model.bases()];
-        g.iter()
-            .enumerate()
-            .for_each(|(j, &g)| traits[model.basis_of(g)].push(j));
-        traits
-    };
     let mut own: Mat<f64> = Mat::zeros(model.n(), model.p());
-    for (basis, traits) in by_basis(&state.g).into_iter().enumerate() {
+    for (basis, traits) in by_basis(model, &state.g).into_iter().enumerate() {
         if !traits.is_empty() {
             let left = coefficients(model, state, basis, (&traits, y, &design), &mut rngs);
             put(&mut own, &traits, &left);
@@ -47,13 +42,17 @@ pub fn draw(model: &FactorModel, state: &mut State, y: MatRef<'_, f64>, source: 
     let others: Vec<usize> = (rngs.iter_mut().zip(&state.g))
         .map(|(rng, &g)| other_basis(model, model.basis_of(g), rng))
         .collect();
-    let mut there: Mat<f64> = Mat::zeros(model.n(), model.p());
-    for basis in 0..model.bases() {
-        let traits: Vec<usize> = (0..model.p()).filter(|&j| others[j] == basis).collect();
-        let some = Mat::from_fn(model.n(), traits.len(), |i, at| rows[(i, traits[at])]);
-        put(&mut there, &traits, &model.in_basis(basis, some.as_ref()));
+    let points: Vec<usize> = others.iter().map(|&basis| model.points_in(basis).start).collect();
+    let there = model.by_basis(rows.as_ref(), &points, |basis, _, some| {
+        model.in_basis(basis, some.as_ref())
+    });
+    let sums = [squares(model, &own, &state.g), squares(model, &there, &points)];
+    variances(model, state, &sums, &others, &mut rngs);
+    for (j, &other) in others.iter().enumerate() {
+        if model.basis_of(state.g[j]) == other {
+            own.col_mut(j).copy_from(there.col(j));
+        }
     }
-    variances(model, state, (&mut own, &there), &others, &mut rngs);
     Left { rows, own }
 }
 
@@ -70,21 +69,55 @@ pub fn other_basis(model: &FactorModel, basis: usize, rng: &mut Stream) -> usize
     if others > 0 && at >= basis { at + 1 } else { at }
 }
 
-/// W D and D'W D of a design D in a basis, at its points that are used.
-fn weighted_designs(
+/// `e'We` of columns in the bases of some points, at each point of these bases: points x columns.
+fn squares(model: &FactorModel, e: &Mat<f64>, g: &[usize]) -> Mat<f64> {
+    let mut all: Mat<f64> = Mat::zeros(model.points_in(0).len(), e.ncols());
+    for (basis, those) in by_basis(model, g)
+        .into_iter()
+        .enumerate()
+        .filter(|(_, those)| !those.is_empty())
+    {
+        let points = model.points_in(basis);
+        let weights = model.proportions.weights.subcols(points.start, points.len());
+        let mut some = few_columns::chosen(e.as_ref(), &those);
+        for column in some.col_iter_mut() {
+            column.iter_mut().for_each(|e| *e *= *e);
+        }
+        put(&mut all, &those, &product(weights.transpose(), some.as_ref(), Par::Seq));
+    }
+    all
+}
+
+/// Numbers of those in each basis.
+fn by_basis(model: &FactorModel, g: &[usize]) -> Vec<Vec<usize>> {
+    let mut those = vec![vec![]; model.bases()];
+    g.iter()
+        .enumerate()
+        .for_each(|(j, &g)| those[model.basis_of(g)].push(j));
+    those
+}
+
+/// D'W D of a design D in a basis, at its points that are used.
+fn grams(
     model: &FactorModel,
     basis: usize,
     design: &Mat<f64>,
     used: impl Fn(usize) -> bool + Sync,
-) -> Vec<Option<(Mat<f64>, Mat<f64>)>> {
+) -> Vec<Option<Mat<f64>>> {
     let at = |g: usize| {
-        let w = model.proportions.at(g);
-        let weighted = Mat::from_fn(design.nrows(), design.ncols(), |i, l| w[i] * design[(i, l)]);
-        let gram = product(design.transpose(), weighted.as_ref(), Par::Seq);
-        (weighted, gram)
+        let mut weighted = design.clone();
+        weigh(&mut weighted, 0..design.ncols(), model.proportions.at(g));
+        product(design.transpose(), weighted.as_ref(), Par::Seq)
     };
     let points = model.points_in(basis).into_par_iter();
     points.map(|g| used(g).then(|| at(g))).collect()
+}
+
+/// Some columns times weights of the rows.
+fn weigh(a: &mut Mat<f64>, those: Range<usize>, w: &[f64]) {
+    for j in those {
+        a.col_as_slice_mut(j).iter_mut().zip(w).for_each(|(x, w)| *x *= w);
+    }
 }
 
 /// b_j and lambda_j of the traits that are in a basis; what they leave of them there.
@@ -96,14 +129,14 @@ fn coefficients(
     rngs: &mut [Stream],
 ) -> Mat<f64> {
     let (n, b, c) = (model.n(), model.b(), model.c());
-    let y = model.in_basis(
-        basis,
-        Mat::from_fn(n, traits.len(), |i, at| y[(i, traits[at])]).as_ref(),
-    );
+    let y = model.in_basis(basis, few_columns::chosen(y, traits).as_ref());
     let (x, f) = (model.x_in(basis), model.in_basis(basis, design.subcols(b, c - b)));
     let design = Mat::from_fn(n, c, |i, l| if l < b { x[(i, l)] } else { f[(i, l - b)] });
     let used = |g: usize| traits.iter().any(|&j| state.g[j] == g);
-    let weighted = weighted_designs(model, basis, &design, used);
+    let grams = grams(model, basis, &design, used);
+    let mut weighted = y.clone();
+    (traits.iter().enumerate()).for_each(|(at, &j)| weigh(&mut weighted, at..at + 1, model.proportions.at(state.g[j])));
+    let right = product(design.transpose(), weighted.as_ref(), Par::Seq);
     let means = means(model, state);
     let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
     let first = model.points_in(basis).start;
@@ -112,11 +145,10 @@ fn coefficients(
     let mut theta = Mat::zeros(c, traits.len());
     for (at, &j) in traits.iter().enumerate() {
         let own = &mut state.theta[j * c..(j + 1) * c];
-        if let Some((weighted, gram)) = &weighted[state.g[j] - first] {
-            let right = product(weighted.transpose(), y.subcols(at, 1), Par::Seq);
+        if let Some(gram) = &grams[state.g[j] - first] {
             let regression = Regression {
                 gram,
-                right: right.col_as_slice(0),
+                right: right.col_as_slice(at),
             };
             let rng = &mut rngs[j];
             let drawn = if places[at].is_empty() {
@@ -145,37 +177,21 @@ fn coefficients(
     left
 }
 
-/// Point and variance of each trait, on its ray and on the other one that is looked at. `own` becomes what is left in the basis of the new one.
-fn variances(
-    model: &FactorModel,
-    state: &mut State,
-    (own, there): (&mut Mat<f64>, &Mat<f64>),
-    others: &[usize],
-    rngs: &mut [Stream],
-) {
+/// Point and variance of each trait, on its ray and on the other one that is looked at. `sums`: [`squares`] on either.
+fn variances(model: &FactorModel, state: &mut State, sums: &[Mat<f64>; 2], others: &[usize], rngs: &mut [Stream]) {
     let c = model.c();
     let means = means(model, state);
     let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
-    let square = |g: usize, e: &[f64]| {
-        let w = model.proportions.at(g);
-        sum_of(w.len(), |i| w[i] * e[i] * e[i])
-    };
     let each = state.g.par_iter_mut().zip(&mut state.sigma2).zip(rngs).enumerate();
     each.for_each(|(j, ((g, sigma2), rng))| {
         let here = model.basis_of(*g);
         let mut points: Vec<usize> = model.points_in(here).collect();
-        let mut sums: Vec<f64> = points.iter().map(|&g| square(g, own.col_as_slice(j))).collect();
+        let mut own = sums[0].col_as_slice(j).to_vec();
         if others[j] != here {
-            let more = model.points_in(others[j]);
-            sums.extend(more.clone().map(|g| square(g, there.col_as_slice(j))));
-            points.extend(more);
+            own.extend(sums[1].col_as_slice(j));
+            points.extend(model.points_in(others[j]));
         }
         let theta = &state.theta[j * c..(j + 1) * c];
-        priors.variances_of(j, theta, &points, &sums, Variances { g, sigma2 }, rng);
+        priors.variances_of(j, theta, &points, &own, Variances { g, sigma2 }, rng);
     });
-    for (j, &other) in others.iter().enumerate() {
-        if model.basis_of(state.g[j]) == other {
-            own.col_mut(j).copy_from(there.col(j));
-        }
-    }
 }

@@ -9,12 +9,14 @@
 //! so that one eigendecomposition a ray w takes the place of a Cholesky factor a point of the grid. The state is in rows, and each trait and factor at a point of some ray; one random effect is one ray, with
 //! everything in its basis from the beginning.
 
+use super::few_columns;
 use super::model::FactorModel;
 use crate::kernel::Kernel;
 use crate::linalg::tridiagonal::eigen;
 use crate::linalg::{by_entries, product};
 use crate::runtime::error::Result;
 use faer::{Mat, MatRef, Par, Scale};
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// Z K Z', rows by rows, over a number.
@@ -37,6 +39,10 @@ pub struct Ray {
     x: Mat<f64>,
     /// Q'X_F
     xf: Mat<f64>,
+    /// Number of the first eigenvalue that is not 0 to rounding: they ascend.
+    first: usize,
+    /// K_w, where one effect has all and it takes fewer numbers than its eigenvectors do twice.
+    k: Option<Mat<f64>>,
 }
 
 impl Ray {
@@ -47,10 +53,47 @@ impl Ray {
         for (share, covariance) in shares.iter().zip(covariances) {
             k += Scale(*share) * covariance;
         }
+        let of_one = shares.contains(&1.0).then(|| k.clone());
         let (s, q) = eigen(k, Par::Seq)?;
-        let s = s.into_iter().map(|s| s.max(0.0)).collect();
+        let s: Vec<f64> = s.into_iter().map(|s| s.max(0.0)).collect();
         let (x, xf) = (turned(&q, x), turned(&q, xf));
-        Ok(Self { shares, q, s, x, xf })
+        let rounding = n as f64 * f64::EPSILON * s.last().copied().unwrap_or(0.0);
+        let first = s.partition_point(|s| *s <= rounding);
+        Ok(Self {
+            shares,
+            q,
+            s,
+            x,
+            xf,
+            first,
+            k: of_one.filter(|_| 2 * (n - first) > n),
+        })
+    }
+
+    /// Rank of K_w to rounding.
+    pub(crate) fn rank(&self) -> usize {
+        self.s.len() - self.first
+    }
+
+    /// A root of K_w, a column each of its rank, times columns.
+    pub(crate) fn root_times(&self, mut a: Mat<f64>) -> Mat<f64> {
+        for column in a.col_iter_mut() {
+            (column.iter_mut().zip(&self.s[self.first..])).for_each(|(a, s)| *a *= s.sqrt());
+        }
+        product(self.q.subcols(self.first, self.rank()), a.as_ref(), Par::Seq)
+    }
+
+    /// K_w times columns.
+    pub(crate) fn covariance_times(&self, a: MatRef<'_, f64>) -> Mat<f64> {
+        if let Some(k) = &self.k {
+            return product(k.as_ref(), a, Par::Seq);
+        }
+        let q = self.q.subcols(self.first, self.rank());
+        let mut turned = product(q.transpose(), a, Par::Seq);
+        for column in turned.col_iter_mut() {
+            (column.iter_mut().zip(&self.s[self.first..])).for_each(|(a, s)| *a *= s);
+        }
+        product(q, turned.as_ref(), Par::Seq)
     }
 
     /// Eigenvectors of K_w, n x n.
@@ -65,7 +108,10 @@ impl Ray {
 }
 
 fn turned(q: &Mat<f64>, a: MatRef<'_, f64>) -> Mat<f64> {
-    product(q.transpose(), a, Par::Seq)
+    match few_columns::are_few(a) {
+        true => few_columns::transpose_times(q, a),
+        false => product(q.transpose(), a, Par::Seq),
+    }
 }
 
 impl FactorModel {
@@ -101,9 +147,35 @@ impl FactorModel {
     /// Columns of a basis in rows.
     pub(crate) fn in_rows(&self, basis: usize, a: MatRef<'_, f64>) -> Mat<f64> {
         match self.rays.get(basis) {
+            Some(ray) if few_columns::are_few(a) => few_columns::times(&ray.q, a),
             Some(ray) => product(ray.q.as_ref(), a, Par::Seq),
             None => a.to_owned(),
         }
+    }
+
+    /// Columns that each belong to a point of the grid, by the bases of their points: `work` gets those of a basis, and what it makes of them takes their place.
+    pub(crate) fn by_basis(
+        &self,
+        a: MatRef<'_, f64>,
+        g: &[usize],
+        work: impl Fn(usize, &[usize], Mat<f64>) -> Mat<f64> + Sync,
+    ) -> Mat<f64> {
+        let one = |basis: usize| {
+            let those: Vec<usize> = (0..g.len()).filter(|&j| self.basis_of(g[j]) == basis).collect();
+            let some = few_columns::chosen(a, &those);
+            let made = if those.is_empty() {
+                some
+            } else {
+                work(basis, &those, some)
+            };
+            (those, made)
+        };
+        let all: Vec<(Vec<usize>, Mat<f64>)> = (0..self.bases()).into_par_iter().map(one).collect();
+        let mut whole: Mat<f64> = Mat::zeros(a.nrows(), g.len());
+        for (those, made) in all {
+            (those.iter().zip(made.col_iter())).for_each(|(&j, column)| whole.col_mut(j).copy_from(column));
+        }
+        whole
     }
 
     /// X in a basis.

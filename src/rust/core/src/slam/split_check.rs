@@ -6,7 +6,8 @@ use super::model::{Data, FactorModel, Proportions};
 use super::prior::{Coefficient, InverseGamma, Loadings, Prior};
 use super::rays::Ray;
 use super::rng::{Block, Source, Stream, normal};
-use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part};
+use super::split_effects::{SplitEffects, part};
+use super::split_factors::{SeenFactors, SplitRows, left_in_basis};
 use super::split_traits::{SplitTrait, cavity};
 use super::state::State;
 use crate::runtime::parallel::alone;
@@ -147,6 +148,13 @@ impl SplitWorld {
         -0.5 * (v.determinant().ln() + (0..2 * N).map(square).sum::<f64>())
     }
 
+    /// The effects without one.
+    fn given(&self, effect: usize) -> SplitEffects {
+        let mut each = self.effects.each.clone();
+        each[effect] = Mat::new();
+        SplitEffects { each }
+    }
+
     fn place(effect: usize) -> (usize, usize) {
         (effect, [0, 2][effect])
     }
@@ -166,7 +174,9 @@ fn points_of_factors_have_their_density() {
         let world = SplitWorld::new();
         let mut now = world.state.clone();
         let (model, y) = (&world.model, world.y());
-        let mut rows = SplitRows::new(model, &now, (y.as_ref(), &world.effects), SplitWorld::place(effect));
+        let given = world.given(effect);
+        let left = left_in_basis(model, &now, (y.as_ref(), &given), SplitWorld::place(effect).1);
+        let mut rows = SplitRows::new(model, &now, (&left, &given), SplitWorld::place(effect));
         let mut seen = SeenFactors::new(&rows).unwrap();
         let points: Vec<usize> = (0..9).collect();
         for m in 0..2 {
@@ -194,13 +204,9 @@ fn points_and_variances_of_traits_have_their_density() {
     for effect in 0..2 {
         let world = SplitWorld::new();
         let (model, y, place) = (&world.model, world.y(), SplitWorld::place(effect));
-        let seen = SeenFactors::new(&SplitRows::new(
-            model,
-            &world.state,
-            (y.as_ref(), &world.effects),
-            place,
-        ))
-        .unwrap();
+        let given = world.given(effect);
+        let left = left_in_basis(model, &world.state, (y.as_ref(), &given), place.1);
+        let seen = SeenFactors::new(&SplitRows::new(model, &world.state, (&left, &given), place)).unwrap();
         for j in 0..2 {
             let turned = |a: MatRef<'_, f64>| model.in_basis(place.1, a.subcols(j, 1));
             let (own, other) = (turned(y.as_ref()), turned(world.effects.each[1 - effect].as_ref()));

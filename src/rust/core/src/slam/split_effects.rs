@@ -1,29 +1,23 @@
-//! F and points of factors with one of several random effects integrated out, the other ones given.
+//! All random effects but one, of traits and of factors.
 //!
 //! Given the totals of all effects (`given_effects`) a factor's part of an effect hardly goes over to another factor or to the traits: the data know what these are together. Here all effects but r are
-//! drawn, `u_s = sqrt(sigma2 h_s) n_s` with n_s ~ N(0, K_s), and given the n_s the model is one of a single effect, in whose basis rows are independent:
+//! drawn, `u_s = sqrt(sigma2 h_s) n_s` with n_s ~ N(0, K_s), and given the n_s the model is one of a single effect, in whose basis rows are independent (`split_factors`, `split_traits`):
 //!
 //! ```text
 //! y_j - X b_j - sum_s u_sj = F lambda_j + N(0, sigma2_j V_r),   f_m - X_F b_m - sum_s sqrt(h_sm) n_sm ~ N(0, V_r),   V_r = h_r K_r + (1 - H) I
 //! ```
-//!
-//! A factor's point is drawn with F integrated out, on its ray or another one; the n_s stay, so that its mean moves with its point. Then F is drawn row by row.
 
-use super::factor_proportions::some_of;
-use super::factors::draw_rows;
-use super::factors::{by_columns, residual};
-use super::gaussian::Gaussian;
-use super::model::{FactorModel, TILE, columns};
+use super::factors::residual;
+use super::model::{FactorModel, TILE};
+use super::normals::normals;
 use super::ray_effects::{Power, times_power};
-use super::ray_traits::{Left, other_basis};
-use super::rng::{Block, Source, Stream, index, normal};
-use super::split_traits;
+use super::ray_traits::Left;
+use super::rays::Ray;
+use super::rng::{Block, Source};
 use super::state::State;
-use super::traits::lower;
-use crate::linalg::{dot, product, sum_of_logs};
-use faer::{Mat, MatRef, Par};
+use crate::linalg::axpy;
+use faer::Mat;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// The effect that is integrated out; none in iterations in which totals are given.
 pub fn turn(model: &FactorModel, iteration: u64) -> Option<usize> {
@@ -34,7 +28,7 @@ pub fn turn(model: &FactorModel, iteration: u64) -> Option<usize> {
 }
 
 /// The ray on which an effect has all.
-fn vertex(model: &FactorModel, effect: usize) -> Option<usize> {
+pub(super) fn vertex(model: &FactorModel, effect: usize) -> Option<usize> {
     model.rays.iter().position(|ray| ray.shares[effect] == 1.0)
 }
 
@@ -43,339 +37,127 @@ pub(super) fn part(model: &FactorModel, g: usize, effect: usize) -> f64 {
     model.proportions.h[g] * model.rays[model.basis_of(g)].shares[effect]
 }
 
-/// Traits and factors that are turned together: each ray has a part of them, and products of few columns are slow.
-const WIDE: usize = 4 * TILE;
-
-/// n_s of each effect, of traits and then of factors, in rows.
+/// n_s of the effects that are given, of traits and then of factors, in rows.
 pub struct SplitEffects {
+    /// Empty for the effect that is integrated out.
     pub(super) each: Vec<Mat<f64>>,
 }
 
+/// Traits whose effects of the prior are made together.
+pub(super) const WIDE: usize = 4 * TILE;
+
 impl SplitEffects {
-    /// By Matheron's rule: effects and residual of the prior, moved by what the rows lack of them.
-    pub fn draw(model: &FactorModel, state: &State, left: &Left, source: Source) -> Self {
+    /// All but one, by Matheron's rule: effects and residual of the prior, moved by what the rows lack of them. Also what all effects of each trait are together.
+    pub fn draw(model: &FactorModel, state: &State, left: &Left, effect: usize, source: Source) -> (Self, Mat<f64>) {
         let (n, p, k, bf) = (model.n(), model.p(), model.k, model.bf());
-        let value = |j: usize| -> Vec<f64> {
-            match j.checked_sub(p) {
-                None => (0..n).map(|i| left.rows[(i, j)] / state.sigma2[j].sqrt()).collect(),
-                Some(m) => residual(
-                    &model.data.xf,
-                    &state.f[m * n..(m + 1) * n],
-                    &state.bf[m * bf..(m + 1) * bf],
-                ),
-            }
-        };
-        let points: Vec<usize> = state.g.iter().chain(&state.gf).copied().collect();
-        let all: Vec<usize> = (0..p + k).collect();
-        let tile = |some: &[usize]| {
-            let values: Vec<Vec<f64>> = some.iter().map(|j| value(*j)).collect();
-            let points: Vec<usize> = some.iter().map(|j| points[*j]).collect();
-            effects_of(model, &values, &points, (state.iteration, source, some[0]))
-        };
-        let tiles: Vec<Vec<Mat<f64>>> = all.par_chunks(WIDE).map(tile).collect();
-        let whole = |s: usize| Mat::from_fn(n, p + k, |i, j| tiles[j / WIDE][s][(i, j % WIDE)]);
-        let effects = model.rays[0].shares.len();
-        Self {
-            each: (0..effects).map(whole).collect(),
+        let mut values: Mat<f64> = Mat::zeros(n, p + k);
+        for j in 0..p {
+            let by = state.sigma2[j].sqrt().recip();
+            let each = values.col_as_slice_mut(j).iter_mut().zip(left.rows.col_as_slice(j));
+            each.for_each(|(value, left)| *value = by * left);
         }
+        for m in 0..k {
+            let (f, b) = (&state.f[m * n..(m + 1) * n], &state.bf[m * bf..(m + 1) * bf]);
+            values
+                .col_as_slice_mut(p + m)
+                .copy_from_slice(&residual(&model.data.xf, f, b));
+        }
+        let points: Vec<usize> = state.g.iter().chain(&state.gf).copied().collect();
+        let (each, mut totals) = effects_of(model, values, &points, effect, (state.iteration, source));
+        totals.truncate(n, p);
+        for j in 0..p {
+            let sd = state.sigma2[j].sqrt();
+            totals.col_as_slice_mut(j).iter_mut().for_each(|x| *x *= sd);
+        }
+        (Self { each }, totals)
     }
 
-    /// Sum over effects, without one of them if it is named, of the traits.
-    pub fn of_traits(&self, model: &FactorModel, state: &State, without: Option<usize>) -> Mat<f64> {
-        let effects = (0..self.each.len()).filter(|s| Some(*s) != without);
+    /// What they are of the traits together.
+    pub fn of_traits(&self, model: &FactorModel, state: &State) -> Mat<f64> {
         let mut sum: Mat<f64> = Mat::zeros(model.n(), model.p());
-        for s in effects {
-            let sd = |j: usize| (state.sigma2[j] * part(model, state.g[j], s)).sqrt();
-            let sd: Vec<f64> = (0..model.p()).map(sd).collect();
-            sum += Mat::from_fn(model.n(), model.p(), |i, j| sd[j] * self.each[s][(i, j)]);
+        for (s, own) in self.given() {
+            for j in 0..model.p() {
+                let sd = (state.sigma2[j] * part(model, state.g[j], s)).sqrt();
+                axpy(sd, own.col_as_slice(j), sum.col_as_slice_mut(j));
+            }
         }
         sum
     }
+
+    /// Those that are given, by their numbers.
+    pub(super) fn given(&self) -> impl Iterator<Item = (usize, &Mat<f64>)> {
+        self.each.iter().enumerate().filter(|(_, own)| own.ncols() > 0)
+    }
 }
 
-/// n_s of some columns, each a sum of effects and residual with variance 1 at a point of the grid.
+/// n_s of columns that are each a sum of effects and residual with variance 1 at a point of the grid, but of the effect that is `left_out`, and the sums of all effects.
 fn effects_of(
     model: &FactorModel,
-    values: &[Vec<f64>],
+    mut lack: Mat<f64>,
     points: &[usize],
-    (iteration, source, first): (u64, Source, usize),
-) -> Vec<Mat<f64>> {
-    let (n, count) = (model.n(), values.len());
+    left_out: usize,
+    (iteration, source): (u64, Source),
+) -> (Vec<Mat<f64>>, Mat<f64>) {
     let effects = model.rays[0].shares.len();
-    let numbers = |at: usize| -> Vec<f64> {
-        let rng = &mut source.stream(iteration, Block::Effects, first + at);
-        (0..(effects + 1) * n).map(|_| normal(rng)).collect()
-    };
-    let numbers: Vec<Vec<f64>> = (0..count).map(numbers).collect();
-    let rays: Vec<usize> = (0..effects).filter_map(|s| vertex(model, s)).collect();
-    let sd = |s: usize, at: usize| part(model, points[at], s).sqrt();
-    let own: Vec<Mat<f64>> = (rays.iter().enumerate())
-        .map(|(s, &ray)| Mat::from_fn(n, count, |i, at| model.s_in(ray)[i].sqrt() * numbers[at][s * n + i]))
+    let rays: Vec<&Ray> = (0..effects)
+        .filter_map(|s| Some(&*model.rays[vertex(model, s)?]))
         .collect();
-    let residual = |i: usize, at: usize| (1.0 - model.proportions.h[points[at]]).sqrt() * numbers[at][effects * n + i];
-    let mut lack: Mat<f64> = Mat::from_fn(n, count, |i, at| values[at][i] - residual(i, at));
-    for (s, &ray) in rays.iter().enumerate() {
-        let scaled = Mat::from_fn(n, count, |i, at| sd(s, at) * own[s][(i, at)]);
-        lack -= model.in_rows(ray, scaled.as_ref());
+    let sd = |s: usize, at: usize| part(model, points[at], s).sqrt();
+    let rest = |at: usize| 1.0 - model.proportions.h[points[at]];
+    let all: Vec<usize> = (0..points.len()).collect();
+    let tiles = all
+        .par_chunks(WIDE)
+        .map(|some| prior_draws(model, &rays, some, (iteration, source)));
+    let tiles: Vec<Vec<Mat<f64>>> = tiles.collect();
+    let own = |s: usize, at: usize| tiles[at / WIDE][s].col_as_slice(at % WIDE);
+    // becomes what effects and residual of the prior lack of the values; `totals`: the values without that residual
+    let mut totals = lack.clone();
+    for at in 0..points.len() {
+        let column = totals.col_as_slice_mut(at);
+        axpy(-rest(at).sqrt(), own(effects, at), column);
+        let lack = lack.col_as_slice_mut(at);
+        lack.copy_from_slice(column);
+        (0..effects).for_each(|s| axpy(-sd(s, at), own(s, at), lack));
     }
     let lack = times_power(model, lack.as_ref(), points, Power::Inverse);
-    let one = |(s, ray): (usize, &usize)| {
-        let turned = model.in_basis(*ray, lack.as_ref());
-        let values = model.s_in(*ray);
-        let moved = |i: usize, at: usize| own[s][(i, at)] + sd(s, at) * values[i] * turned[(i, at)];
-        model.in_rows(*ray, Mat::from_fn(n, count, moved).as_ref())
+    for at in 0..points.len() {
+        axpy(-rest(at), lack.col_as_slice(at), totals.col_as_slice_mut(at));
+    }
+    let one = |(s, ray): (usize, &&Ray)| {
+        if s == left_out {
+            return Mat::new();
+        }
+        let moved = |some: &[usize]| ray.covariance_times(lack.subcols(some[0], some.len()));
+        let moved: Vec<Mat<f64>> = all.par_chunks(WIDE).map(moved).collect();
+        let mut whole: Mat<f64> = Mat::zeros(model.n(), points.len());
+        for at in 0..points.len() {
+            let column = whole.col_as_slice_mut(at);
+            column.copy_from_slice(own(s, at));
+            axpy(sd(s, at), moved[at / WIDE].col_as_slice(at % WIDE), column);
+        }
+        whole
     };
-    rays.iter().enumerate().map(one).collect()
+    (rays.iter().enumerate().map(one).collect(), totals)
 }
 
-/// Points and variances of some traits, points of some factors, then F. `y`: Y - X B, in rows; `effect`: the one that is integrated out.
-pub fn draw_factors(
+/// Each effect of the prior of some columns, in rows, and standard normal numbers for their residuals.
+fn prior_draws(
     model: &FactorModel,
-    state: &mut State,
-    (y, effects): (MatRef<'_, f64>, &SplitEffects),
-    effect: usize,
-    source: Source,
-) {
-    let Some(ray) = vertex(model, effect) else {
-        return;
-    };
-    let place = (effect, ray);
-    split_traits::draw(model, state, (y, effects), place, source);
-    let mut rows = SplitRows::new(model, state, (y, effects), place);
-    let mut rng = source.stream(state.iteration, Block::Moves, 2);
-    // a precision that is not positive definite to rounding: the draw of F tells it
-    if let Some(mut seen) = SeenFactors::new(&rows) {
-        for m in some_of(model.k, &mut rng) {
-            let points = points_of_two(model, state.gf[m], &mut rng);
-            let g = points[index(&rows.log_densities(&seen, m, &points), &mut rng)];
-            if g != state.gf[m] {
-                rows.go(&mut seen, m, g);
-                state.gf[m] = g;
-            }
-        }
+    rays: &[&Ray],
+    some: &[usize],
+    (iteration, source): (u64, Source),
+) -> Vec<Mat<f64>> {
+    let ranks = rays.iter().map(|ray| ray.rank());
+    let mut numbers: Vec<Mat<f64>> = (ranks.chain([model.n()]))
+        .map(|rows| Mat::zeros(rows, some.len()))
+        .collect();
+    for (at, &j) in some.iter().enumerate() {
+        let rng = &mut source.stream(iteration, Block::Effects, j);
+        numbers
+            .iter_mut()
+            .for_each(|part| normals(part.col_as_slice_mut(at), rng));
     }
-    let before = model.in_basis(ray, columns(&state.f, model.n()));
-    let set = |prepared: &Mat<f64>, at: usize, i: usize, gaussian: &mut Gaussian| {
-        gaussian.set(rows.entry(prepared, at, i), |m| rows.right_of(i, m));
-    };
-    let (drawn, failed) = draw_rows(before.as_ref(), state.iteration, source, |tile| rows.prepare(tile), set);
-    state.failed.factors += failed;
-    state.f = by_columns(&model.in_rows(ray, drawn.as_ref()));
-}
-
-/// Points of the ray that a point is on, and of another one: each leads to the other as often.
-pub(super) fn points_of_two(model: &FactorModel, g: usize, rng: &mut Stream) -> Vec<usize> {
-    let here = model.basis_of(g);
-    let other = other_basis(model, here, rng);
-    let more = if other == here { 0..0 } else { model.points_in(other) };
-    model.points_in(here).chain(more).collect()
-}
-
-pub(super) fn unit(k: usize, m: usize) -> Vec<f64> {
-    (0..k).map(|o| if o == m { 1.0 } else { 0.0 }).collect()
-}
-
-/// Precisions and right sides of the rows of F in the basis of the effect.
-pub(super) struct SplitRows<'a> {
-    pub model: &'a FactorModel,
-    /// The effect, and the ray on which it has all.
-    place: (usize, usize),
-    /// `sum_j lambda_j lambda_j' / sigma2_j` of the traits at each point that one is at, lower triangles x points, and the weights of these points, n x points.
-    precision: Mat<f64>,
-    weights_of_traits: Mat<f64>,
-    /// `sum_j lambda_j w_ij y_ij / sigma2_j`, n x k.
-    right: Mat<f64>,
-    /// X_F b_F, and n_s of the other effects.
-    fixed: Mat<f64>,
-    others: Vec<(usize, Mat<f64>)>,
-    /// Prior mean and weights of each factor at its point.
-    mean: Mat<f64>,
-    own: Vec<Vec<f64>>,
-}
-
-impl<'a> SplitRows<'a> {
-    pub fn new(
-        model: &'a FactorModel,
-        state: &State,
-        (y, effects): (MatRef<'_, f64>, &SplitEffects),
-        (effect, ray): (usize, usize),
-    ) -> Self {
-        let (n, p, k) = (model.n(), model.p(), model.k);
-        let left = y - effects.of_traits(model, state, Some(effect));
-        let left = model.in_basis(ray, left.as_ref());
-        let mut points = state.g.clone();
-        points.sort_unstable();
-        points.dedup();
-        let place = |j: usize| points.binary_search(&state.g[j]).unwrap_or(0);
-        let places: Vec<usize> = (0..p).map(place).collect();
-        let mut precision = Mat::zeros(lower(k, 0), points.len());
-        for (j, &at) in places.iter().enumerate() {
-            let lambda = state.lambda(model, j);
-            for m in 0..k {
-                let one = lambda[m] / state.sigma2[j];
-                (0..=m).for_each(|o| precision[(lower(m, o), at)] += one * lambda[o]);
-            }
-        }
-        let all: Vec<Vec<f64>> = points.iter().map(|g| weights(model, (effect, ray), *g)).collect();
-        let weighted = Mat::from_fn(n, p, |i, j| all[places[j]][i] * left[(i, j)] / state.sigma2[j]);
-        let lambda = Mat::from_fn(p, k, |j, m| state.lambda(model, j)[m]);
-        let other = |s: usize| {
-            let of_factors = effects.each[s].subcols(p, k);
-            (s, model.in_basis(ray, of_factors))
-        };
-        let mut rows = Self {
-            model,
-            place: (effect, ray),
-            precision,
-            weights_of_traits: Mat::from_fn(n, points.len(), |i, at| all[at][i]),
-            right: product(weighted.as_ref(), lambda.as_ref(), Par::Seq),
-            fixed: match model.bf() {
-                0 => Mat::zeros(n, k),
-                bf => product(model.xf_in(ray).as_ref(), columns(&state.bf, bf), Par::Seq),
-            },
-            others: (0..effects.each.len()).filter(|&s| s != effect).map(other).collect(),
-            mean: Mat::zeros(n, k),
-            own: state.gf.iter().map(|g| weights(model, (effect, ray), *g)).collect(),
-        };
-        for (m, &g) in state.gf.iter().enumerate() {
-            let mean = rows.mean_at(m, g);
-            rows.mean.col_as_slice_mut(m).copy_from_slice(&mean);
-        }
-        rows
-    }
-
-    /// Weights of V_r at a point.
-    fn weights(&self, g: usize) -> Vec<f64> {
-        weights(self.model, self.place, g)
-    }
-
-    /// A factor's mean at a point.
-    fn mean_at(&self, m: usize, g: usize) -> Vec<f64> {
-        let mut mean = self.fixed.col_as_slice(m).to_vec();
-        for (s, other) in &self.others {
-            let sd = part(self.model, g, *s).sqrt();
-            (mean.iter_mut().zip(other.col_as_slice(m))).for_each(|(mean, x)| *mean += sd * x);
-        }
-        mean
-    }
-
-    /// `sum_j lambda_j lambda_j' w_ij / sigma2_j`, lower triangles x rows.
-    fn prepare(&self, rows: Range<usize>) -> Mat<f64> {
-        let some = self.weights_of_traits.subrows(rows.start, rows.len());
-        product(self.precision.as_ref(), some.transpose(), Par::Seq)
-    }
-
-    fn entry(&self, prepared: &Mat<f64>, at: usize, i: usize) -> impl Fn(usize, usize) -> f64 {
-        move |m, o| prepared[(lower(m, o), at)] + if m == o { self.own[m][i] } else { 0.0 }
-    }
-
-    fn right_of(&self, i: usize, m: usize) -> f64 {
-        self.right[(i, m)] + self.own[m][i] * self.mean[(i, m)]
-    }
-
-    /// Factor m goes to a point.
-    pub fn go(&mut self, seen: &mut SeenFactors, m: usize, g: usize) {
-        let (weights, mean) = (self.weights(g), self.mean_at(m, g));
-        let (old, from) = (&self.own[m], self.mean.col_as_slice(m));
-        let change = |i: usize| (weights[i] - old[i], weights[i] * mean[i] - old[i] * from[i]);
-        seen.update(&unit(self.model.k, m), change);
-        self.mean.col_as_slice_mut(m).copy_from_slice(&mean);
-        self.own[m] = weights;
-    }
-
-    /// Log density of each of some points for factor m, F integrated out. The data see f_i with precision a and at a value that is `about / a` beyond its mean.
-    pub fn log_densities(&self, seen: &SeenFactors, m: usize, points: &[usize]) -> Vec<f64> {
-        let grid = &self.model.proportions;
-        let mean = self.mean.col_as_slice(m);
-        let (a, about) = seen.of_factor(m, &self.own[m], mean);
-        let point = |&g: &usize| {
-            let (weights, there) = (self.weights(g), self.mean_at(m, g));
-            let mut sum = 0.0;
-            let mut shares = vec![0.0; weights.len()];
-            for i in 0..weights.len() {
-                let (share, by) = (weights[i] / (a[i] + weights[i]), there[i] - mean[i]);
-                sum += 0.5 * about[i] * about[i] / (a[i] + weights[i]) + share * by * (about[i] - 0.5 * a[i] * by);
-                shares[i] = share;
-            }
-            grid.log_factors[g] + sum + 0.5 * sum_of_logs(&shares)
-        };
-        points.par_iter().map(point).collect()
-    }
-}
-
-/// 1 / (h_r s + 1 - H) at a point, in the basis of the effect.
-pub(super) fn weights(model: &FactorModel, (effect, ray): (usize, usize), g: usize) -> Vec<f64> {
-    let (h, rest) = (part(model, g, effect), 1.0 - model.proportions.h[g]);
-    model.s_in(ray).iter().map(|s| (h * s + rest).recip()).collect()
-}
-
-/// F given the traits: covariance of each row, by rows, and mean.
-pub(super) struct SeenFactors {
-    k: usize,
-    s: Vec<f64>,
-    mean: Vec<f64>,
-}
-
-impl SeenFactors {
-    /// `None` if a row's precision is not positive definite to rounding.
-    pub fn new(rows: &SplitRows<'_>) -> Option<Self> {
-        let (n, k) = (rows.model.n(), rows.model.k);
-        let all: Vec<usize> = (0..k).collect();
-        let tile = |t: usize| {
-            let range = t * TILE..((t + 1) * TILE).min(n);
-            let prepared = rows.prepare(range.clone());
-            let mut gaussian = Gaussian::new(k);
-            let (mut s, mut mean) = (vec![], vec![]);
-            for (at, i) in range.enumerate() {
-                gaussian.set(rows.entry(&prepared, at, i), |m| rows.right_of(i, m));
-                gaussian.inverse_at(&all, &mut s, &mut mean).then_some(())?;
-            }
-            Some((s, mean))
-        };
-        let tiles = (0..n.div_ceil(TILE)).into_par_iter().map(tile);
-        let (s, mean): (Vec<Vec<f64>>, Vec<Vec<f64>>) = tiles.collect::<Option<Vec<_>>>()?.into_iter().unzip();
-        Some(Self {
-            k,
-            s: s.concat(),
-            mean: mean.concat(),
-        })
-    }
-
-    /// Variance and mean of `F lambda`, row by row.
-    pub fn along(&self, lambda: &[f64]) -> Vec<(f64, f64)> {
-        let rows = self.s.chunks(self.k * self.k).zip(self.mean.chunks(self.k));
-        let one = |(s, mean): (&[f64], &[f64])| {
-            let square = |(s, l): (&[f64], &f64)| l * dot(s, lambda);
-            (s.chunks(self.k).zip(lambda).map(square).sum(), dot(mean, lambda))
-        };
-        rows.map(one).collect()
-    }
-
-    /// What the traits alone say of a factor that has these weights and means: a precision in each row, and it times how far the value is from the mean.
-    fn of_factor(&self, m: usize, weights: &[f64], mean: &[f64]) -> (Vec<f64>, Vec<f64>) {
-        let k = self.k;
-        let rows = self.s.chunks(k * k).zip(self.mean.chunks(k));
-        let one = |(i, (s, seen)): (usize, (&[f64], &[f64]))| {
-            let own = s[m * k + m].recip();
-            ((own - weights[i]).max(0.0), own * (seen[m] - mean[i]))
-        };
-        rows.enumerate().map(one).unzip()
-    }
-
-    /// After the precision of each row changed by `delta lambda lambda'`, and its right side by `right lambda`.
-    pub fn update(&mut self, lambda: &[f64], change: impl Fn(usize) -> (f64, f64)) {
-        let k = self.k;
-        let mut column = vec![0.0; k];
-        let rows = self.s.chunks_mut(k * k).zip(self.mean.chunks_mut(k));
-        for (i, (s, mean)) in rows.enumerate() {
-            (column.iter_mut().zip(s.chunks(k))).for_each(|(x, s)| *x = dot(s, lambda));
-            let (delta, right) = change(i);
-            let ratio = 1.0 + delta * dot(&column, lambda);
-            let by = (right - delta * dot(mean, lambda)) / ratio;
-            for a in 0..k {
-                mean[a] += by * column[a];
-                (0..k).for_each(|b| s[a * k + b] -= delta / ratio * column[a] * column[b]);
-            }
-        }
-    }
+    let residual = numbers.pop();
+    let effects = rays.iter().zip(numbers).map(|(ray, numbers)| ray.root_times(numbers));
+    effects.chain(residual).collect()
 }

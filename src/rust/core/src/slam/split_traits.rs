@@ -10,40 +10,36 @@
 //! with the n_s of `split_effects`, which stay as they are.
 
 use super::factor_proportions::some_of;
+use super::few_columns;
 use super::loading_means::means;
 use super::model::FactorModel;
 use super::prior::Variance;
 use super::rng::{Block, Source, index, slice};
-use super::split_effects::{SeenFactors, SplitEffects, SplitRows, part, points_of_two, weights};
+use super::split_effects::{SplitEffects, part};
+use super::split_factors::{SeenFactors, SplitRows, points_of_two, weights};
 use super::state::State;
 use super::trait_priors::Priors;
 use crate::linalg::{sum_of, sum_of_logs};
 use faer::{Mat, MatRef};
 use rayon::prelude::*;
 
-/// Of some traits. `y`: Y - X B, in rows; `place`: the effect that is integrated out, and the ray on which it has all.
+/// Of some traits. `y`: Y - X B, in rows; `left`: that of `split_factors::left_in_basis`, which goes with them; `place`: the effect that is integrated out, and the ray on which it has all.
 pub fn draw(
     model: &FactorModel,
     state: &mut State,
     (y, effects): (MatRef<'_, f64>, &SplitEffects),
-    place: (usize, usize),
+    (turned, place): (&mut Mat<f64>, (usize, usize)),
     source: Source,
 ) {
     let mut rng = source.stream(state.iteration, Block::Moves, 3);
     // a precision that is not positive definite to rounding: the draw of F tells it
-    let Some(mut seen) = SeenFactors::new(&SplitRows::new(model, state, (y, effects), place)) else {
+    let Some(mut seen) = SeenFactors::new(&SplitRows::new(model, state, (turned, effects), place)) else {
         return;
     };
     let chosen = some_of(model.p(), &mut rng);
-    let some = |a: MatRef<'_, f64>| {
-        let columns = Mat::from_fn(model.n(), chosen.len(), |i, at| a[(i, chosen[at])]);
-        model.in_basis(place.1, columns.as_ref())
-    };
+    let some = |a: MatRef<'_, f64>| model.in_basis(place.1, few_columns::chosen(a, &chosen).as_ref());
     let y = some(y);
-    let others: Vec<(usize, Mat<f64>)> = (0..effects.each.len())
-        .filter(|&s| s != place.0)
-        .map(|s| (s, some(effects.each[s].as_ref())))
-        .collect();
+    let others: Vec<(usize, Mat<f64>)> = effects.given().map(|(s, other)| (s, some(other.as_ref()))).collect();
     let means = means(model, state);
     for (at, &j) in chosen.iter().enumerate() {
         let lambda = state.lambda(model, j).to_vec();
@@ -71,6 +67,8 @@ pub fn draw(
         let new = own.precisions(state.g[j], state.sigma2[j]);
         let change = |i: usize| (new[i].0 - now[i].0, new[i].0 * new[i].1 - now[i].0 * now[i].1);
         seen.update(&lambda, change);
+        let left = turned.col_as_slice_mut(j).iter_mut().zip(&new);
+        left.for_each(|(left, (_, there))| *left = *there);
     }
 }
 

@@ -12,7 +12,7 @@ mod concave;
 mod concave_check;
 mod cumulant;
 mod curves;
-mod elementary;
+pub(super) mod elementary;
 pub(super) mod interweaving;
 mod joint;
 #[cfg(test)]

@@ -1,0 +1,158 @@
+//! Standard normal numbers, many at a time: by Box and Muller, in loops that become vector instructions.
+//!
+//! A pair is `r (cos a, sin a)` with `r^2 = -2 log u`. The angle is within an eighth of the circle to both sides of an axis, which two bits choose.
+
+use super::link::elementary::{Loops, ln, vectorised};
+use super::rng::Stream;
+use rand::RngCore;
+use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
+
+/// Pairs that are made together.
+const PAIRS: usize = 128;
+
+/// Fills a slice.
+pub fn normals(out: &mut [f64], rng: &mut Stream) {
+    for part in out.chunks_mut(2 * PAIRS) {
+        let half = part.len().div_ceil(2);
+        let mut bytes = [0; 16 * PAIRS];
+        rng.fill_bytes(&mut bytes[..16 * half]);
+        let (first, second) = part.split_at_mut(half);
+        vectorised(Pairs {
+            bytes: &bytes[..16 * half],
+            first,
+            second,
+        });
+    }
+}
+
+struct Pairs<'a> {
+    bytes: &'a [u8],
+    first: &'a mut [f64],
+    /// May have one less.
+    second: &'a mut [f64],
+}
+
+/// Bits below the exponent, as a number from 1 to 2.
+#[inline(always)]
+fn from_one_to_two(bits: u64) -> f64 {
+    f64::from_bits((bits >> 12) | 0x3ff0_0000_0000_0000)
+}
+
+/// Sine and cosine within an eighth of the circle, to 14 digits.
+#[inline(always)]
+fn sine_and_cosine(a: f64) -> (f64, f64) {
+    let z = a * a;
+    let y = z * z;
+    let sine = (1.0 - z * (1.0 / 6.0))
+        + y * ((1.0 / 120.0 - z * (1.0 / 5_040.0))
+            + y * ((1.0 / 362_880.0 - z * (1.0 / 39_916_800.0)) + y * (1.0 / 6_227_020_800.0)));
+    let last = 1.0 / 479_001_600.0 - z * (1.0 / 87_178_291_200.0);
+    let cosine = (1.0 - z * 0.5)
+        + y * ((1.0 / 24.0 - z * (1.0 / 720.0)) + y * ((1.0 / 40_320.0 - z * (1.0 / 3_628_800.0)) + y * last));
+    (a * sine, cosine)
+}
+
+impl Loops for Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut words = [0; 2 * PAIRS];
+        for (word, bytes) in words.iter_mut().zip(self.bytes.chunks_exact(8)) {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(bytes);
+            *word = u64::from_le_bytes(eight);
+        }
+        let (mut x, mut y) = ([0.0; PAIRS], [0.0; PAIRS]);
+        let (of_radius, of_angle) = words.split_at(PAIRS);
+        let half = self.first.len();
+        // in whole blocks, whatever is beyond the end
+        let (of_radius, of_angle) = match half == PAIRS {
+            true => (of_radius, of_angle),
+            false => (&words[..half], &words[half..2 * half]),
+        };
+        let (x, y) = (&mut x[..half], &mut y[..half]);
+        for i in 0..half {
+            let u = 2.0 - from_one_to_two(of_radius[i]);
+            let r = (-2.0 * ln(u)).sqrt();
+            let (sine, cosine) = sine_and_cosine(FRAC_PI_2 * from_one_to_two(of_angle[i]) - (FRAC_PI_2 + FRAC_PI_4));
+            // a sign for the cosine
+            let r_cosine = f64::from_bits((r * cosine).to_bits() ^ (of_angle[i] << 63));
+            let r_sine = r * sine;
+            let swapped = of_angle[i] & 2 == 0;
+            x[i] = if swapped { r_sine } else { r_cosine };
+            y[i] = if swapped { r_cosine } else { r_sine };
+        }
+        self.first.copy_from_slice(x);
+        self.second.copy_from_slice(&y[..self.second.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slam::rng::{Block, Source};
+
+    #[test]
+    fn sines_and_cosines_are_those_of_the_library() {
+        for i in -100..=100 {
+            let a = FRAC_PI_4 * f64::from(i) / 100.0;
+            let (sine, cosine) = sine_and_cosine(a);
+            assert!(
+                (sine - a.sin()).abs() < 1e-13 && (cosine - a.cos()).abs() < 1e-13,
+                "{a}"
+            );
+        }
+    }
+
+    /// Probabilities between points from -4 to 4, of each number and of sums and differences of those that were made together.
+    #[test]
+    fn numbers_are_standard_normal_and_independent() {
+        const COUNT: usize = 1 << 20;
+        let rng = &mut Source { seed: 2, chain: 0 }.stream(0, Block::Start, 1);
+        let mut all = vec![0.0; COUNT];
+        all.chunks_mut(1024).for_each(|part| normals(part, rng));
+        let whole: Vec<f64> = all.chunks_exact(2 * PAIRS).flatten().copied().collect();
+        let halves = || whole.chunks_exact(PAIRS).collect::<Vec<&[f64]>>();
+        let turned = |sign: f64| -> Vec<f64> {
+            let pairs = halves();
+            let both = pairs.chunks_exact(2).flat_map(|two| two[0].iter().zip(two[1]));
+            both.map(|(x, y)| (x + sign * y) / 2f64.sqrt()).collect()
+        };
+        for (name, values) in [
+            ("plain", all.clone()),
+            ("sum", turned(1.0)),
+            ("difference", turned(-1.0)),
+        ] {
+            let n = values.len() as f64;
+            for point in (-16..=16).map(|i| f64::from(i) / 4.0) {
+                let p = 0.5 * libm::erfc(-point / 2f64.sqrt());
+                let below = values.iter().filter(|x| **x < point).count() as f64;
+                assert!(
+                    (below - n * p).abs() < 4.5 * (n * p * (1.0 - p)).sqrt(),
+                    "{name} at {point}: {below} of {n}, {p}"
+                );
+            }
+            // products of neighbours, of squares, too
+            let product = |f: fn(f64) -> f64| values.windows(2).map(|w| f(w[0]) * f(w[1])).sum::<f64>() / n;
+            assert!(product(|x| x).abs() * n.sqrt() < 4.5, "{name}");
+            assert!(product(|x| x * x - 1.0).abs() * n.sqrt() < 9.0, "{name}");
+        }
+        let squares = |f: fn(f64) -> f64| {
+            let pairs = halves();
+            let both = pairs.chunks_exact(2).flat_map(|two| two[0].iter().zip(two[1]));
+            both.map(|(x, y)| f(*x) * f(*y)).sum::<f64>() / (COUNT as f64 / 2.0).sqrt()
+        };
+        assert!(squares(|x| x).abs() < 4.5 && squares(|x| x * x - 1.0).abs() < 9.0);
+    }
+
+    #[test]
+    fn any_number_of_them_is_made() {
+        for count in [0, 1, 2, 3, 255, 256, 257, 500] {
+            let rng = &mut Source { seed: 2, chain: 0 }.stream(0, Block::Start, 2);
+            let mut some = vec![f64::NAN; count];
+            normals(&mut some, rng);
+            assert!(some.iter().all(|x| x.is_finite()));
+        }
+    }
+}
