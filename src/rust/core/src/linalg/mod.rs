@@ -234,6 +234,12 @@ pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f
     c
 }
 
+/// C <- C + A B, A of few columns.
+pub(crate) fn add_product(c: MatMut<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
+    matmul(c, Accum::Add, a, b, 1.0, Par::Seq);
+    clear_registers();
+}
+
 /// Lower triangle of A'B, which is known to be symmetric; what stands above it means nothing.
 pub(crate) fn symmetric_product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     let n = a.ncols();

@@ -1,5 +1,6 @@
 //! What values behind links move with: X and F in rows, and how often.
 
+use super::few_columns;
 use super::link::{Link, loadings};
 use super::missing::firsts;
 use super::model::{FactorModel, TILE, columns};
@@ -67,9 +68,11 @@ impl DesignInRows {
     /// Values but for what a trait's coefficients and loadings say of them.
     pub fn left(&self, values: &[f64], theta: &[f64]) -> Vec<f64> {
         let mut left = values.to_vec();
-        let columns = (0..self.x.ncols()).map(|l| self.x.col_as_slice(l));
-        let columns = columns.chain((0..self.f.ncols()).map(|m| self.f.col_as_slice(m)));
-        columns.zip(theta).for_each(|(column, by)| axpy(-by, column, &mut left));
+        let (of_x, of_f) = theta.split_at(self.x.ncols());
+        for (columns, by) in [(&self.x, of_x), (&self.f, of_f)] {
+            let fitted = few_columns::times(columns, MatRef::from_column_major_slice(by, by.len(), 1));
+            axpy(-1.0, fitted.col_as_slice(0), &mut left);
+        }
         left
     }
 }

@@ -1,6 +1,6 @@
 //! Products of a square matrix with few columns: these read the matrix once each, and take no longer than that.
 
-use super::link::elementary::{Loops, vectorised};
+use super::link::elementary::{Loops, fused, vectorised};
 use faer::{Mat, MatRef};
 
 /// Columns beyond which products of matrices are faster.
@@ -22,12 +22,12 @@ pub fn chosen(a: MatRef<'_, f64>, those: &[usize]) -> Mat<f64> {
 
 /// Q'A
 pub fn transpose_times(q: &Mat<f64>, a: MatRef<'_, f64>) -> Mat<f64> {
-    by_column(a, q.ncols(), |a, out| vectorised(Dots { q, a, out }))
+    by_column(a, q.ncols(), |a, out| vectorised(ColumnDots { q, a, out }))
 }
 
 /// Q A
 pub fn times(q: &Mat<f64>, a: MatRef<'_, f64>) -> Mat<f64> {
-    by_column(a, q.nrows(), |a, out| vectorised(Sums { q, a, out }))
+    by_column(a, q.nrows(), |a, out| vectorised(ColumnSums { q, a, out }))
 }
 
 fn by_column(a: MatRef<'_, f64>, rows: usize, work: impl Fn(&[f64], &mut [f64])) -> Mat<f64> {
@@ -40,13 +40,13 @@ fn by_column(a: MatRef<'_, f64>, rows: usize, work: impl Fn(&[f64], &mut [f64]))
     whole
 }
 
-struct Dots<'a> {
+struct ColumnDots<'a> {
     q: &'a Mat<f64>,
     a: &'a [f64],
     out: &'a mut [f64],
 }
 
-struct Sums<'a> {
+struct ColumnSums<'a> {
     q: &'a Mat<f64>,
     a: &'a [f64],
     out: &'a mut [f64],
@@ -55,7 +55,7 @@ struct Sums<'a> {
 /// Partial sums that need not wait for one another.
 const LANES: usize = 32;
 
-impl Loops for Dots<'_> {
+impl Loops for ColumnDots<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -68,7 +68,7 @@ impl Loops for Dots<'_> {
             let mut rest = 0.0;
             tail.for_each(|(q, a)| rest += q * a);
             for (q, a) in q_parts.zip(a_parts) {
-                (0..LANES).for_each(|l| sums[l] += q[l] * a[l]);
+                (0..LANES).for_each(|l| sums[l] = fused(q[l], a[l], sums[l]));
             }
             sums.iter().for_each(|sum| rest += sum);
             *out = rest;
@@ -76,7 +76,7 @@ impl Loops for Dots<'_> {
     }
 }
 
-impl Loops for Sums<'_> {
+impl Loops for ColumnSums<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -88,12 +88,13 @@ impl Loops for Sums<'_> {
         for j in (0..whole).step_by(4) {
             let [q0, q1, q2, q3] = [0, 1, 2, 3].map(|l| &q.col_as_slice(j + l)[..n]);
             for i in 0..n {
-                out[i] += (a[j] * q0[i] + a[j + 1] * q1[i]) + (a[j + 2] * q2[i] + a[j + 3] * q3[i]);
+                let (two, more) = (fused(a[j], q0[i], out[i]), a[j + 2] * q2[i]);
+                out[i] = fused(a[j + 1], q1[i], two) + fused(a[j + 3], q3[i], more);
             }
         }
-        for j in whole..a.len() {
+        for (j, a) in a.iter().enumerate().skip(whole) {
             let q = &q.col_as_slice(j)[..n];
-            (0..n).for_each(|i| out[i] += a[j] * q[i]);
+            (0..n).for_each(|i| out[i] += a * q[i]);
         }
     }
 }

@@ -101,7 +101,7 @@ fn scale(model: &FactorModel, state: &mut State, (m, own): (usize, &[f64]), sum:
 }
 
 /// F, each factor in the basis of its point.
-fn in_own_bases(model: &FactorModel, state: &State) -> Mat<f64> {
+pub(super) fn in_own_bases(model: &FactorModel, state: &State) -> Mat<f64> {
     let f = columns(&state.f, model.n());
     match model.rays.is_empty() {
         true => f.to_owned(),

@@ -12,14 +12,15 @@
 use super::effects::effect;
 use super::factors::{by_columns, residual};
 use super::gaussian::Gaussian;
+use super::group_moves::in_own_bases;
 use super::link::loadings::{Ellipse, turned};
 use super::missing::{First, firsts};
 use super::model::{FactorModel, TILE, columns};
 use super::rng::{Block, Source, Stream, uniform};
 use super::state::State;
 use super::traits::lower;
-use crate::linalg::product;
-use faer::{Mat, MatRef, Par};
+use crate::linalg::{add_product, product};
+use faer::{Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 /// One iteration in so many, where all data are normal: then rows are drawn as they would be given such data.
@@ -58,8 +59,11 @@ fn move_rows(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, rng: &mut
         state.failed.factors += 1;
         return;
     };
-    let before = rows.gains(&rows.eta);
-    for _ in 0..PROPOSALS {
+    // a draw of normal data is what its row is drawn from
+    let proposals = if are_normal(model) { 0 } else { PROPOSALS };
+    walks.iter_mut().for_each(|walk| walk.done = proposals == 0);
+    let before = if proposals == 0 { vec![] } else { rows.gains(&rows.eta) };
+    for _ in 0..proposals {
         let there = rows.eta_at(&rows.at(&walks));
         let gains = rows.gains(&there);
         for (i, walk) in walks.iter_mut().enumerate().filter(|(_, walk)| !walk.done) {
@@ -77,11 +81,13 @@ fn move_rows(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, rng: &mut
         .filter(|walk| !walk.done)
         .for_each(|walk| walk.ellipse.angle = 0.0);
     let f = rows.at(&walks);
-    let cells = by_columns(&rows.eta_at(&f));
+    let (step, lambda) = (&f - &rows.f, rows.lambda);
     let turned = turn_to_basis(model, f);
-    let step = &turned - columns(&state.f, model.n());
-    *y += product(step.as_ref(), rows.lambda.transpose(), Par::Seq);
-    (state.cells, state.f) = (cells, by_columns(&turned));
+    let turned_step = &turned - columns(&state.f, model.n());
+    let cells = MatMut::from_column_major_slice_mut(&mut state.cells, model.n(), model.p());
+    add_product(cells, step.as_ref(), lambda.transpose());
+    add_product(y.as_mut(), turned_step.as_ref(), lambda.transpose());
+    state.f = by_columns(&turned);
 }
 
 /// A row on its ellipse.
@@ -142,22 +148,31 @@ impl<'a> LinkedRows<'a> {
         let (n, p, k) = (self.f.nrows(), self.lambda.nrows(), self.lambda.ncols());
         let mut pairs = Mat::zeros(lower(k, 0), p);
         for j in 0..p {
-            for m in 0..k {
-                (0..=m).for_each(|o| pairs[(lower(m, o), j)] = self.lambda[(j, m)] * self.lambda[(j, o)]);
-            }
+            let lambda: Vec<f64> = self.lambda.row(j).iter().copied().collect();
+            let places = (0..k).flat_map(|m| (0..=m).map(move |o| (m, o)));
+            let each = pairs.col_as_slice_mut(j).iter_mut().zip(places);
+            each.for_each(|(pair, (m, o))| *pair = lambda[m] * lambda[o]);
         }
         let mut precision = product(pairs.as_ref(), self.w.transpose(), Par::Seq);
-        let lack = Mat::from_fn(n, p, |i, j| self.w[(i, j)] * (self.like[(i, j)] - self.eta[(i, j)]));
+        // what the data say beside all that F does not explain: about where the rows are now
+        let mut lack = product(self.f.as_ref(), self.lambda.transpose(), Par::Seq);
+        for j in 0..p {
+            let (like, eta, w) = (
+                self.like.col_as_slice(j),
+                self.eta.col_as_slice(j),
+                self.w.col_as_slice(j),
+            );
+            let each = lack.col_as_slice_mut(j).iter_mut().zip(like).zip(eta).zip(w);
+            each.for_each(|(((lack, like), eta), w)| *lack = w * (*lack + like - eta));
+        }
         let mut right = product(lack.as_ref(), self.lambda.as_ref(), Par::Seq);
         self.add_joint(&mut precision, &mut right);
         let (normal, mut gaussian) = (are_normal(self.model), Gaussian::new(k));
         let mut walk = |i: usize| {
-            let at = |m: usize, o: usize| precision[(lower(m.max(o), m.min(o)), i)];
-            // about where the row is now
-            let along = |m: usize| (0..k).map(|o| at(m, o) * self.f[(i, o)]).sum::<f64>();
+            let precision = precision.col_as_slice(i);
             gaussian.set(
-                |m, o| at(m, o) + if m == o { self.own[m] } else { 0.0 },
-                |m| right[(i, m)] + along(m) + self.own[m] * self.mean[(i, m)],
+                |m, o| precision[lower(m, o)] + if m == o { self.own[m] } else { 0.0 },
+                |m| right[(i, m)] + self.own[m] * self.mean[(i, m)],
             );
             let (mut mean, mut other) = (vec![0.0; k], vec![0.0; k]);
             gaussian.mean(&mut mean).then_some(())?;
@@ -193,6 +208,10 @@ impl<'a> LinkedRows<'a> {
                 }
             }
             *right += product(rows.lack.as_ref(), lambda, Par::Seq);
+            for (i, &set) in rows.which.iter().enumerate() {
+                let along = |m: usize| (0..k).map(|o| sets[set][(m, o)] * self.f[(i, o)]).sum::<f64>();
+                (0..k).for_each(|m| right[(i, m)] += along(m));
+            }
         }
     }
 
@@ -237,18 +256,21 @@ impl<'a> LinkedRows<'a> {
 /// Means of F given the factors' own effects, which are drawn.
 fn means(model: &FactorModel, state: &State, rng: &mut Stream) -> Mat<f64> {
     let (n, bf) = (model.n(), model.bf());
+    let own = in_own_bases(model, state);
     let mut means: Mat<f64> = Mat::zeros(n, model.k);
     for m in 0..model.k {
-        let basis = model.basis_of(state.gf[m]);
-        let own = model.in_basis(basis, columns(&state.f[m * n..(m + 1) * n], n));
-        let own = own.col_as_slice(0);
+        let (own, basis) = (own.col_as_slice(m), model.basis_of(state.gf[m]));
         let left = residual(model.xf_in(basis), own, &state.bf[m * bf..(m + 1) * bf]);
         let u = effect(model, &left, state.gf[m], 1.0, rng);
-        let mean: Vec<f64> = (0..n).map(|i| own[i] - left[i] + u[i]).collect();
-        let rows = model.in_rows(basis, columns(&mean, n));
-        means.col_mut(m).copy_from(rows.col(0));
+        let mean = means.col_as_slice_mut(m);
+        (0..n).for_each(|i| mean[i] = own[i] - left[i] + u[i]);
     }
-    turn_to_rows(model, means.as_ref())
+    match model.rays.is_empty() {
+        true => turn_to_rows(model, means.as_ref()),
+        false => model.by_basis(means.as_ref(), &state.gf, |basis, _, some| {
+            model.in_rows(basis, some.as_ref())
+        }),
+    }
 }
 
 /// From the basis that the state is in: with several effects rows themselves.

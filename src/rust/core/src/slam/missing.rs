@@ -5,14 +5,14 @@
 
 use super::cis;
 use super::design_in_rows::{DesignInRows, Move};
-use super::effects::effect;
+use super::effects::{EffectTables, effect};
 use super::joint_cells;
 use super::link::coefficients;
 use super::link::interweaving::{self, LinkedTrait};
 use super::link::lines::{DataAlong, OwnData};
 use super::link::shares::{self, EtaParts};
 use super::link::{Expected, ExpectedRows, Link};
-use super::model::{FactorModel, TILE};
+use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
 use super::state::State;
@@ -25,7 +25,7 @@ const PRODUCT_IS_FASTER: usize = 6;
 
 /// Traits that are turned together: with links, all of whose cells are, products of more columns are faster.
 fn tile_of(model: &FactorModel) -> usize {
-    if model.has_links() { 2 * TILE } else { TILE }
+    if model.has_links() { 4 * TILE } else { TILE }
 }
 
 /// Draws the cells, and keeps `y` (Q'Y) as they are.
@@ -41,6 +41,7 @@ pub fn draw(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, source: So
         x: x.as_ref(),
         design: &design,
         firsts: &firsts,
+        effects: model.has_links().then(|| EffectTables::new(model)),
     };
     let tile = |traits: &[usize]| cells_of(model, now, &known, traits, source);
     let mut drawn: Vec<Cells> = traits.par_chunks(tile_of(model)).flat_map_iter(tile).collect();
@@ -228,6 +229,10 @@ pub fn complete(model: &FactorModel, cells: &[f64], y: &mut Mat<f64>) {
         .collect();
     let width = tile_of(model);
     let tile = |(traits, starts): (&[usize], &[usize])| {
+        if traits.iter().all(|&j| is_whole(model, j)) {
+            let all = &cells[starts[0]..starts[0] + traits.len() * model.n()];
+            return product(model.data.rows.as_ref(), columns(all, model.n()), Par::Seq);
+        }
         let of = |at: usize| &cells[starts[at]..starts[at] + model.data.missing[traits[at]].len()];
         turned(model, traits, of)
     };
@@ -238,9 +243,18 @@ pub fn complete(model: &FactorModel, cells: &[f64], y: &mut Mat<f64>) {
         .collect();
     for (at, &j) in traits.iter().enumerate() {
         let (mut column, part) = (y.col_mut(j), tiles[at / width].col(at % width));
+        if is_whole(model, j) {
+            column.copy_from(part);
+            continue;
+        }
         column.copy_from(model.data.y.col(j));
         column += part;
     }
+}
+
+/// Are all cells of a trait drawn, as those behind a link are?
+fn is_whole(model: &FactorModel, j: usize) -> bool {
+    model.data.missing[j].len() == model.n()
 }
 
 /// Q' times the missing cells of some traits.
@@ -277,6 +291,8 @@ struct TileInputs<'a> {
     x: Option<&'a DesignInRows>,
     design: &'a Mat<f64>,
     firsts: &'a [First],
+    /// With links, whose numbers are many.
+    effects: Option<EffectTables>,
 }
 
 /// New values of the cells of some traits, one after the other.
@@ -291,6 +307,10 @@ fn cells_of(model: &FactorModel, state: &State, all: &TileInputs<'_>, traits: &[
     for (at, (&j, rng)) in traits.iter().zip(&mut rngs).enumerate() {
         let (y, fitted) = (all.y.col_as_slice(j), known.col_as_slice_mut(at));
         model.cis.add(j, 1.0, &state.cis[model.cis.of(j)], fitted);
+        if let Some(effects) = &all.effects {
+            effects.add(fitted, y, (state.g[j], state.sigma2[j]), rng);
+            continue;
+        }
         let residual: Vec<f64> = y.iter().zip(&*fitted).map(|(y, fitted)| y - fitted).collect();
         let u = effect(model, &residual, state.g[j], state.sigma2[j], rng);
         fitted.iter_mut().zip(&u).for_each(|(fitted, u)| *fitted += u);
@@ -303,11 +323,15 @@ fn cells_of(model: &FactorModel, state: &State, all: &TileInputs<'_>, traits: &[
     let each = traits.iter().zip(&mut rngs).enumerate();
     each.map(|(at, (&j, rng))| {
         let rows = &model.data.missing[j];
-        let means: Vec<f64> = match &in_rows {
-            Some(all) if rows.len() == all.nrows() => all.col_as_slice(at).to_vec(),
-            _ => rows.iter().map(|&i| mean(i, at)).collect(),
+        let some: Vec<f64>;
+        let means = match &in_rows {
+            Some(all) if rows.len() == all.nrows() => all.col_as_slice(at),
+            _ => {
+                some = rows.iter().map(|&i| mean(i, at)).collect();
+                &some
+            }
         };
-        new_cells(model, state, (j, all.firsts[j]), all.x, &means, rng)
+        new_cells(model, state, (j, all.firsts[j]), all.x, means, rng)
     })
     .collect()
 }

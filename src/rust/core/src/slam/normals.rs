@@ -2,7 +2,7 @@
 //!
 //! A pair is `r (cos a, sin a)` with `r^2 = -2 log u`. The angle is within an eighth of the circle to both sides of an axis, which two bits choose.
 
-use super::link::elementary::{Loops, ln, vectorised};
+use super::link::elementary::{Loops, fused, ln, vectorised};
 use super::rng::Stream;
 use rand::RngCore;
 use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
@@ -25,6 +25,25 @@ pub fn normals(out: &mut [f64], rng: &mut Stream) {
     }
 }
 
+/// Fills a slice with numbers between 0 and 1.
+pub fn uniforms(out: &mut [f64], rng: &mut Stream) {
+    for part in out.chunks_mut(2 * PAIRS) {
+        let mut bytes = [0; 16 * PAIRS];
+        let bytes = &mut bytes[..8 * part.len()];
+        rng.fill_bytes(bytes);
+        for (out, word) in part.iter_mut().zip(bytes.chunks_exact(8)) {
+            *out = from_one_to_two(word_of(word)) - (1.0 - 0.5 * f64::EPSILON);
+        }
+    }
+}
+
+#[inline(always)]
+fn word_of(bytes: &[u8]) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(bytes);
+    u64::from_le_bytes(eight)
+}
+
 struct Pairs<'a> {
     bytes: &'a [u8],
     first: &'a mut [f64],
@@ -41,14 +60,29 @@ fn from_one_to_two(bits: u64) -> f64 {
 /// Sine and cosine within an eighth of the circle, to 14 digits.
 #[inline(always)]
 fn sine_and_cosine(a: f64) -> (f64, f64) {
+    const SINE: [f64; 6] = [
+        -1.0 / 6.0,
+        1.0 / 120.0,
+        -1.0 / 5_040.0,
+        1.0 / 362_880.0,
+        -1.0 / 39_916_800.0,
+        1.0 / 6_227_020_800.0,
+    ];
+    const COSINE: [f64; 6] = [
+        1.0 / 24.0,
+        -1.0 / 720.0,
+        1.0 / 40_320.0,
+        -1.0 / 3_628_800.0,
+        1.0 / 479_001_600.0,
+        -1.0 / 87_178_291_200.0,
+    ];
     let z = a * a;
     let y = z * z;
-    let sine = (1.0 - z * (1.0 / 6.0))
-        + y * ((1.0 / 120.0 - z * (1.0 / 5_040.0))
-            + y * ((1.0 / 362_880.0 - z * (1.0 / 39_916_800.0)) + y * (1.0 / 6_227_020_800.0)));
-    let last = 1.0 / 479_001_600.0 - z * (1.0 / 87_178_291_200.0);
-    let cosine = (1.0 - z * 0.5)
-        + y * ((1.0 / 24.0 - z * (1.0 / 720.0)) + y * ((1.0 / 40_320.0 - z * (1.0 / 3_628_800.0)) + y * last));
+    let six = |c: &[f64; 6]| {
+        let pair = |first: usize| fused(c[first + 1], z, c[first]);
+        fused(y, fused(y, pair(4), pair(2)), pair(0))
+    };
+    let (sine, cosine) = (fused(z, six(&SINE), 1.0), fused(y, six(&COSINE), fused(z, -0.5, 1.0)));
     (a * sine, cosine)
 }
 
@@ -59,9 +93,7 @@ impl Loops for Pairs<'_> {
     fn run(self) {
         let mut words = [0; 2 * PAIRS];
         for (word, bytes) in words.iter_mut().zip(self.bytes.chunks_exact(8)) {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(bytes);
-            *word = u64::from_le_bytes(eight);
+            *word = word_of(bytes);
         }
         let (mut x, mut y) = ([0.0; PAIRS], [0.0; PAIRS]);
         let (of_radius, of_angle) = words.split_at(PAIRS);
@@ -144,6 +176,18 @@ mod tests {
             both.map(|(x, y)| f(*x) * f(*y)).sum::<f64>() / (COUNT as f64 / 2.0).sqrt()
         };
         assert!(squares(|x| x).abs() < 4.5 && squares(|x| x * x - 1.0).abs() < 9.0);
+    }
+
+    #[test]
+    fn uniform_numbers_are_uniform() {
+        let mut all = vec![0.0; 1 << 18];
+        uniforms(&mut all, &mut Source { seed: 2, chain: 0 }.stream(0, Block::Start, 3));
+        assert!(all.iter().all(|x| *x > 0.0 && *x < 1.0));
+        for tenth in 1..10 {
+            let (p, n) = (f64::from(tenth) / 10.0, all.len() as f64);
+            let below = all.iter().filter(|x| **x < p).count() as f64;
+            assert!((below - n * p).abs() < 4.5 * (n * p * (1.0 - p)).sqrt(), "{p}: {below}");
+        }
     }
 
     #[test]

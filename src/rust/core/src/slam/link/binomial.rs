@@ -2,6 +2,7 @@
 
 use super::concave::ConcaveCells;
 use super::cumulant::Softplus;
+use super::elementary::{Loops, ln, vectorised};
 use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, logistic, or_zero, softplus};
 use crate::slam::rng::{Stream, binomial};
 use libm::lgamma;
@@ -27,6 +28,26 @@ impl Binomial {
     }
 }
 
+/// [`Link::start`] of all rows.
+struct LogOdds<'a> {
+    link: &'a Binomial,
+    rows: usize,
+}
+
+impl Loops for LogOdds<'_> {
+    type Output = Vec<f64>;
+
+    #[inline(always)]
+    fn run(self) -> Vec<f64> {
+        let mut all = vec![0.0; self.rows];
+        for ((odds, y), n) in all.iter_mut().zip(&self.link.y).zip(&self.link.trials) {
+            let log = ln((y + 0.5) / (n - y + 0.5));
+            *odds = if y.is_nan() { 0.0 } else { log };
+        }
+        all
+    }
+}
+
 impl Link for Binomial {
     fn start(&self, row: usize) -> f64 {
         let (y, n) = (self.y[row], self.trials[row]);
@@ -41,16 +62,19 @@ impl Link for Binomial {
         self.cells(row..row + 1).draw_one::<Softplus>(expected, rng)
     }
 
-    fn normal_data(&self, _: &[f64], rows: usize) -> Pseudodata {
-        let precision = |row: usize| {
-            let (y, n) = (self.y[row], self.trials[row]);
+    fn normal_data(&self, parameters: &[f64], rows: usize) -> Pseudodata {
+        Pseudodata {
+            y: vectorised(LogOdds { link: self, rows }),
+            w: self.information(parameters, rows),
+        }
+    }
+
+    fn information(&self, _: &[f64], rows: usize) -> Vec<f64> {
+        let precision = |(y, n): (&f64, &f64)| {
             let p = (y + 0.5) / (n + 1.0);
             if p.is_nan() { 0.0 } else { n * p * (1.0 - p) }
         };
-        Pseudodata {
-            y: (0..rows).map(|row| self.start(row)).collect(),
-            w: (0..rows).map(precision).collect(),
-        }
+        self.y[..rows].iter().zip(&self.trials).map(precision).collect()
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {

@@ -4,7 +4,7 @@
 //! where data say little, and both in turn are slow nowhere.
 
 use super::Link;
-use crate::linalg::sum_of;
+use crate::linalg::{axpy, sum_of};
 use crate::slam::gaussian::Gaussian;
 use crate::slam::rng::{Stream, slice};
 use faer::Mat;
@@ -27,10 +27,9 @@ pub fn draw(
     rng: &mut Stream,
 ) {
     let Values { b, eta } = values;
-    for direction in directions(&link.normal_data(parameters, eta.len()).w, x, variance) {
-        let shift: Vec<f64> = (0..eta.len())
-            .map(|i| sum_of(b.len(), |l| x[(i, l)] * direction[l]))
-            .collect();
+    for direction in directions(&link.information(parameters, eta.len()), x, variance) {
+        let mut shift = vec![0.0; eta.len()];
+        (direction.iter().enumerate()).for_each(|(l, by)| axpy(*by, x.col_as_slice(l), &mut shift));
         let t = {
             let data = link.along(eta, &shift, parameters);
             let prior = |l: usize, t: f64| variance[l].map_or(0.0, |v| 0.5 * (b[l] + t * direction[l]).powi(2) / v);
@@ -45,7 +44,10 @@ pub fn draw(
 /// Directions along which coefficients are about independent, as far as data tell beforehand, in units of their standard deviations: what hardly any datum tells, as the coefficient of a level without counts, has one of its own.
 fn directions(w: &[f64], x: &Mat<f64>, variance: &[Option<f64>]) -> Vec<Vec<f64>> {
     let (n, b) = (x.nrows(), x.ncols());
-    let data = |l: usize, o: usize| sum_of(n, |i| w[i] * x[(i, l)] * x[(i, o)]);
+    let data = |l: usize, o: usize| {
+        let (w, l, o) = (&w[..n], &x.col_as_slice(l)[..n], &x.col_as_slice(o)[..n]);
+        sum_of(n, |i| w[i] * l[i] * o[i])
+    };
     let mut gaussian = Gaussian::new(b);
     let prior = |l: usize| variance[l].map_or(0.0, |v| 1.0 / v);
     gaussian.set(|l, o| data(l, o) + if l == o { prior(l) } else { 0.0 }, |_| 0.0);

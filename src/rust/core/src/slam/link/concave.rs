@@ -11,7 +11,8 @@ use super::cumulant::Cumulant;
 use super::elementary::{Loops, exp, exp_remainders, vectorised};
 use super::{EtaSlopes, Expected, ExpectedRows, mode};
 use crate::linalg::sum_of;
-use crate::slam::rng::{Stream, exponential, normal, uniform};
+use crate::slam::normals::{normals, uniforms};
+use crate::slam::rng::{Stream, exponential};
 use std::marker::PhantomData;
 
 /// Data of the rows; where nothing was observed y and n are 0.
@@ -241,8 +242,10 @@ impl Envelopes {
         let rows = self.row.len();
         let (end, sd, share) = (&self.end[..rows], &self.sd[..rows], &self.share[..rows]);
         let (x, bound, own) = (&mut self.x[..rows], &mut self.bound[..rows], &mut self.uniform[..rows]);
+        normals(x, rng);
+        uniforms(own, rng);
         for i in 0..rows {
-            let u = uniform(rng);
+            let u = own[i];
             // u is uniform within the part that it is in, too
             if u > share[i] {
                 let step = exponential(rng);
@@ -255,7 +258,7 @@ impl Envelopes {
                 };
                 bound[i] = -self.fall[i] - step;
             } else {
-                let z = normal(rng);
+                let z = x[i];
                 (x[i], own[i]) = (sd[i] * z, u / share[i]);
                 bound[i] = if x[i].abs() > end[i] {
                     f64::INFINITY
@@ -300,15 +303,17 @@ impl Loops for Widths<'_> {
         let (end, sd, share) = (&mut of.end[..rows], &mut of.sd[..rows], &mut of.share[..rows]);
         let (rate, fall) = (&mut of.rate[..rows], &mut of.fall[..rows]);
         for i in 0..rows {
-            let c = END / (curve[i] + precision).sqrt();
+            let sum = curve[i] + precision;
+            let inverse = 1.0 / sum;
+            let c = END * inverse * sum.sqrt();
             let (first, second) = exp_remainders(-c);
-            let whole = precision + curve[i] * 2.0 * second / (c * c);
+            let whole = precision + curve[i] * (2.0 / (END * END)) * second * sum;
             end[i] = c;
             sd[i] = 1.0 / whole.sqrt();
             rate[i] = c * precision - curve[i] * first - slope[i].abs();
-            fall[i] = 0.5 * whole * c * c;
-            let inside = ROOT_2_PI * sd[i];
-            share[i] = inside / (inside + 2.0 * exp(-fall[i]) / rate[i]);
+            fall[i] = (0.5 * END * END) * whole * inverse;
+            let inside = ROOT_2_PI * sd[i] * rate[i];
+            share[i] = inside / (inside + 2.0 * exp(-fall[i]));
         }
     }
 }

@@ -24,6 +24,12 @@ pub fn vectorised<T: Loops>(loops: T) -> T::Output {
     Arch::new().dispatch(Vectorised(loops))
 }
 
+/// a b + c, rounded once: one instruction where loops become those of vectors.
+#[inline(always)]
+pub fn fused(a: f64, b: f64, c: f64) -> f64 {
+    a.mul_add(b, c)
+}
+
 /// `e^x = scale (1 + r + square)`
 struct ExpParts {
     scale: f64,
@@ -59,21 +65,20 @@ fn parts(x: f64) -> ExpParts {
     // beyond there is no normal number
     let x = if x < -708.0 { -708.0 } else { x };
     let x = if x > 709.0 { 709.0 } else { x };
-    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let shifted = fused(x, std::f64::consts::LOG2_E, ROUND);
     let k = shifted - ROUND;
-    let r = (x - k * LN_2_HIGH) - k * LN_2_LOW;
+    let r = fused(-k, LN_2_LOW, fused(-k, LN_2_HIGH, x));
     let scale = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1.0f64.to_bits()));
     let f = &FACTORIALS;
     // by pairs: half as many steps wait for one another
     let z = r * r;
-    let low = (f[0] + f[1] * r) + z * (f[2] + f[3] * r);
-    let middle = (f[4] + f[5] * r) + z * (f[6] + f[7] * r);
-    let high = (f[8] + f[9] * r) + z * (f[10] + f[11] * r);
+    let pair = |first: usize| fused(f[first + 1], r, f[first]);
+    let four = |first: usize| fused(z, pair(first + 2), pair(first));
     let fourth = z * z;
     ExpParts {
         scale,
         r,
-        square: z * (low + fourth * (middle + fourth * high)),
+        square: z * fused(fourth, fused(fourth, four(8), four(4)), four(0)),
     }
 }
 
@@ -128,10 +133,14 @@ fn log_of(whole: f64, u: f64) -> (f64, f64) {
     let s = f / (2.0 + f);
     let (z, half) = (s * s, 0.5 * f * f);
     let fourth = z * z;
-    let even = z * (SERIES[0] + fourth * (SERIES[2] + fourth * (SERIES[4] + fourth * SERIES[6])));
-    let odd = fourth * (SERIES[1] + fourth * (SERIES[3] + fourth * SERIES[5]));
-    let bend = half - (s * (half + (even + odd)) + k * LN_2_LOW);
-    (k * LN_2_HIGH + f, bend)
+    let even = z * fused(
+        fourth,
+        fused(fourth, fused(fourth, SERIES[6], SERIES[4]), SERIES[2]),
+        SERIES[0],
+    );
+    let odd = fourth * fused(fourth, fused(fourth, SERIES[5], SERIES[3]), SERIES[1]);
+    let bend = half - fused(s, half + (even + odd), k * LN_2_LOW);
+    (fused(k, LN_2_HIGH, f), bend)
 }
 
 #[cfg(test)]

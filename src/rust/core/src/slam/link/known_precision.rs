@@ -1,8 +1,9 @@
 //! `y_i ~ N(eta_i, 1 / w_i)`, w known: weights, as of voom.
 
 use super::elementary::{Loops, vectorised};
+use super::lines::parabola;
 use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata};
-use crate::linalg::sum_of;
+use crate::slam::normals::normals;
 use crate::slam::rng::{Stream, normal};
 use std::f64::consts::PI;
 
@@ -57,7 +58,7 @@ impl Link for KnownPrecision {
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
-        eta.iter_mut().for_each(|eta| *eta = normal(rng));
+        normals(eta, rng);
         vectorised(Placed {
             link: self,
             expected,
@@ -66,17 +67,15 @@ impl Link for KnownPrecision {
     }
 
     fn along<'a>(&'a self, eta: &'a [f64], x: &'a [f64], _: &'a [f64]) -> AlongLine<'a> {
-        // a parabola
-        let left = |i: usize| if self.w[i] > 0.0 { self.y[i] - eta[i] } else { 0.0 };
-        let slope = sum_of(eta.len(), |i| self.w[i] * x[i] * left(i));
-        let curve = sum_of(eta.len(), |i| self.w[i] * x[i] * x[i]);
-        Box::new(move |d| d * (slope - 0.5 * curve * d))
+        parabola(&self.y, &self.w, eta, x)
     }
 
     fn normal_data(&self, _: &[f64], rows: usize) -> Pseudodata {
+        // without a branch
+        let y = self.y[..rows].iter().zip(&self.w);
         Pseudodata {
-            y: (0..rows).map(|row| self.start(row)).collect(),
-            w: self.w.clone(),
+            y: y.map(|(y, w)| if *w > 0.0 { *y } else { 0.0 }).collect(),
+            w: self.w[..rows].to_vec(),
         }
     }
 

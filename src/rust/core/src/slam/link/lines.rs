@@ -48,6 +48,20 @@ impl Loops for CountsLike<'_> {
     }
 }
 
+/// [`Link::information`] of counts with means `e^eta` and variances `mu + inverse mu^2`: of their sizes, the mean of all having its say in small ones.
+pub fn information_of_counts(y: &[f64], inverse: f64) -> Vec<f64> {
+    let (seen, sum) = y.iter().fold((0.0, 0.0), |(seen, sum), y| match y.is_nan() {
+        true => (seen, sum),
+        false => (seen + 1.0, sum + y),
+    });
+    let shared = f64::min((0.5 + sum) / f64::max(seen, 1.0), 1.0);
+    let one = |y: &f64| {
+        let mu = (y * (1.0 + y) + shared) / (2.0 + y);
+        if y.is_nan() { 0.0 } else { mu / (1.0 + inverse * mu) }
+    };
+    y.iter().map(one).collect()
+}
+
 /// The data of one trait.
 pub trait DataAlong {
     /// Their log likelihood at eta + d x, as a function of d, but for what depends on neither d nor x.
@@ -121,15 +135,60 @@ impl Pseudodata {
     }
 
     fn along<'a>(self, eta: &[f64], x: &[f64]) -> AlongLine<'a> {
-        let each = || self.y.iter().zip(&self.w).zip(eta).zip(x);
-        let slope: f64 = each().map(|(((y, w), eta), x)| w * x * (y - eta)).sum();
-        let curve: f64 = each().map(|(((_, w), _), x)| w * x * x).sum();
-        Box::new(move |d| d * (slope - 0.5 * curve * d))
+        parabola(&self.y, &self.w, eta, x)
     }
 
     /// `sum_i w_i (y_i - eta_i)^2 / 2`
     pub fn lack(&self, eta: &[f64]) -> f64 {
-        let each = self.y.iter().zip(&self.w).zip(eta);
-        0.5 * each.map(|((y, w), eta)| w * (y - eta).powi(2)).sum::<f64>()
+        0.5 * vectorised(ParabolaSums {
+            y: &self.y,
+            w: &self.w,
+            eta,
+            x: eta,
+        })
+        .2
+    }
+}
+
+/// `-sum_i w_i (y_i - eta_i - d x_i)^2 / 2` but for what d does not change; y where w is 0 does not matter.
+pub fn parabola<'a>(y: &[f64], w: &[f64], eta: &[f64], x: &[f64]) -> AlongLine<'a> {
+    let (slope, curve, _) = vectorised(ParabolaSums { y, w, eta, x });
+    Box::new(move |d| d * (slope - 0.5 * curve * d))
+}
+
+/// Sums over rows of `w x (y - eta)`, `w x^2` and `w (y - eta)^2`.
+struct ParabolaSums<'a> {
+    y: &'a [f64],
+    w: &'a [f64],
+    eta: &'a [f64],
+    x: &'a [f64],
+}
+
+impl Loops for ParabolaSums<'_> {
+    type Output = (f64, f64, f64);
+
+    #[inline(always)]
+    fn run(self) -> (f64, f64, f64) {
+        const LANES: usize = 8;
+        let n = self.eta.len();
+        let [y, w, eta, x] = [self.y, self.w, self.eta, self.x].map(|all| &all[..n]);
+        let mut sums = [[0.0; LANES]; 3];
+        let mut add = |lane: usize, y: f64, w: f64, eta: f64, x: f64| {
+            let left = if w > 0.0 { y - eta } else { 0.0 };
+            sums[0][lane] += w * x * left;
+            sums[1][lane] += w * x * x;
+            sums[2][lane] += w * left * left;
+        };
+        let parts = y.chunks_exact(LANES).zip(w.chunks_exact(LANES));
+        for (((y, w), eta), x) in parts.zip(eta.chunks_exact(LANES)).zip(x.chunks_exact(LANES)) {
+            for l in 0..LANES {
+                add(l, y[l], w[l], eta[l], x[l]);
+            }
+        }
+        for i in n - n % LANES..n {
+            add(i % LANES, y[i], w[i], eta[i], x[i]);
+        }
+        let [slope, curve, square] = sums.map(|lanes| lanes.iter().sum());
+        (slope, curve, square)
     }
 }

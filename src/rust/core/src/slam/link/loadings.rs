@@ -4,7 +4,8 @@
 
 use super::interweaving::{LinkedTrait, Normal};
 use super::lines::DataAlong;
-use crate::linalg::{axpy, dot, product, sum_of};
+use crate::linalg::{axpy, product, sum_of};
+use crate::slam::few_columns;
 use crate::slam::gaussian::Gaussian;
 use crate::slam::rng::{Stream, uniform};
 use crate::slam::traits::lower;
@@ -64,7 +65,6 @@ pub fn draw(
 ) {
     let (k, n) = (free.len(), values.eta.len());
     let about = data.pseudodata(values.eta);
-    let columns: Vec<&[f64]> = free.iter().map(|&m| f.col_as_slice(m)).collect();
     let now: Vec<f64> = free.iter().map(|&m| values.theta[b + m]).collect();
     let lack: Vec<f64> = (0..n).map(|i| about.w[i] * (about.y[i] - values.eta[i])).collect();
     let own = data.gram().is_none().then(|| {
@@ -74,38 +74,42 @@ pub fn draw(
     let gram = own
         .as_ref()
         .map_or_else(|| data.gram().unwrap_or_default(), |own| own.col_as_slice(0));
-    let mut gaussian = given_pseudodata(gram, |l| dot(columns[l], &lack), (free, priors), &now);
+    let lack = few_columns::transpose_times(f, MatRef::from_column_major_slice(&lack, n, 1));
+    let mut gaussian = given_pseudodata(gram, |l| lack[(free[l], 0)], (free, priors), &now);
     let (mut mean, mut other) = (vec![0.0; k], vec![0.0; k]);
     if !gaussian.mean(&mut mean) {
         return;
     }
     gaussian.draw_for(|_| 0.0, &mut other, rng);
     let at = |angle: f64| -> Vec<f64> { (0..k).map(|m| turned(now[m], mean[m], other[m], angle)).collect() };
-    let step = |new: &[f64]| {
-        let mut step = vec![0.0; n];
-        (0..k).for_each(|m| axpy(new[m] - now[m], columns[m], &mut step));
-        step
+    // how eta moves with loadings
+    let along = |by: &dyn Fn(usize) -> f64| -> Mat<f64> {
+        let mut all = vec![0.0; f.ncols()];
+        (free.iter().enumerate()).for_each(|(at, &m)| all[m] = by(at));
+        few_columns::times(f, MatRef::from_column_major_slice(&all, f.ncols(), 1))
     };
-    let mut ellipse = if data.are_normal() {
-        Ellipse::INDEPENDENT
-    } else {
-        Ellipse::new(rng)
-    };
+    if data.are_normal() {
+        let new = at(Ellipse::INDEPENDENT.angle);
+        axpy(1.0, along(&|m| new[m] - now[m]).col_as_slice(0), values.eta);
+        (free.iter().zip(&new)).for_each(|(&m, new)| values.theta[b + m] = *new);
+        return;
+    }
+    let (towards, across) = (along(&|m| mean[m] - now[m]), along(&|m| other[m]));
+    let mut ellipse = Ellipse::new(rng);
     let level = uniform(rng).ln();
     // what the data say beyond normal ones
     let eta = &*values.eta;
-    let here = match data.are_normal() {
-        true => 0.0,
-        false => data.along(eta, eta)(0.0) + about.lack(eta),
-    };
+    let here = data.along(eta, eta)(0.0) + about.lack(eta);
     let gain = |step: &[f64]| {
         let there: Vec<f64> = eta.iter().zip(step).map(|(eta, step)| eta + step).collect();
         data.along(eta, step)(1.0) + about.lack(&there) - here
     };
     for _ in 0..PROPOSALS {
-        let new = at(ellipse.angle);
-        let step = step(&new);
-        if data.are_normal() || gain(&step) > level {
+        let (sine, cosine) = ellipse.angle.sin_cos();
+        let each = towards.col_as_slice(0).iter().zip(across.col_as_slice(0));
+        let step: Vec<f64> = each.map(|(a, b)| (1.0 - cosine) * a + sine * b).collect();
+        if gain(&step) > level {
+            let new = at(ellipse.angle);
             axpy(1.0, &step, values.eta);
             (free.iter().zip(&new)).for_each(|(&m, new)| values.theta[b + m] = *new);
             return;

@@ -151,6 +151,11 @@ pub trait Link: Send + Sync {
         }
     }
 
+    /// About the precision with which the data of each row tell its value, whatever eta is, where digits do not matter.
+    fn information(&self, parameters: &[f64], rows: usize) -> Vec<f64> {
+        self.normal_data(parameters, rows).w
+    }
+
     /// Log density of the datum of a row, 0 where there is none.
     fn log_likelihood(&self, row: usize, eta: f64, parameters: &[f64]) -> f64;
 

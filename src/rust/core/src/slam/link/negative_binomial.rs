@@ -3,6 +3,7 @@
 use super::concave::ConcaveCells;
 use super::cumulant::{Cumulant, Softplus};
 use super::elementary::{Loops, exp, ln, vectorised};
+use super::lines::information_of_counts;
 use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, or_zero, softplus};
 use crate::linalg::sum_of;
 use crate::slam::rng::{Stream, gamma, poisson, slice};
@@ -134,6 +135,10 @@ impl Link for NegativeBinomial {
 
     fn normal_data(&self, parameters: &[f64], _: usize) -> Pseudodata {
         Pseudodata::of_counts(&self.y, &self.offset, parameters[0].recip())
+    }
+
+    fn information(&self, parameters: &[f64], _: usize) -> Vec<f64> {
+        information_of_counts(&self.y, parameters[0].recip())
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, parameters: &[f64], rng: &mut Stream) {

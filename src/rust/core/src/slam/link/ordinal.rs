@@ -1,8 +1,9 @@
 //! Ordered levels: `y_i = k` where `c_k < eta_i <= c_{k+1}`, with `c_1 = 0`; with two levels a probit model. The scale of eta is that of the prior. Gaps between cut points have exponential priors with mean 1, and
 //! are drawn with eta integrated out: given eta they would hardly move.
 
-use super::truncated::{draw_between, log_probability};
-use super::{Expected, Link};
+use super::truncated::{draw_between, sum_of_log_probabilities};
+use super::{Expected, ExpectedRows, Link};
+use crate::slam::normals::normals;
 use crate::slam::rng::{Stream, slice};
 
 /// Levels, from 0.
@@ -25,7 +26,15 @@ impl Ordinal {
         };
         (low, high)
     }
+
+    /// The same of every level.
+    fn all_ends(&self, gaps: &[f64]) -> Vec<(f64, f64)> {
+        (0..self.levels).map(|level| self.ends(level, gaps)).collect()
+    }
 }
+
+/// Numbers from the whole line that a row tries, before those between its ends are drawn for it alone.
+const TRIALS: usize = 2;
 
 impl Link for Ordinal {
     fn start(&self, row: usize) -> f64 {
@@ -47,17 +56,20 @@ impl Link for Ordinal {
     fn draw_parameters(&self, _: &[f64], expected: &[Expected], gaps: &mut [f64], rng: &mut Stream) {
         for k in 0..gaps.len() {
             let mut at = gaps.to_vec();
+            // lower levels end before the gap
+            let behind = self.y.iter().zip(expected).filter(|(y, _)| **y > k as f64);
+            let rows: Vec<(usize, f64, f64)> = behind
+                .map(|(y, of)| (*y as usize, of.mean, of.variance.sqrt().recip()))
+                .collect();
+            let (mut low, mut high) = (vec![0.0; rows.len()], vec![0.0; rows.len()]);
             let density = |log: f64| {
                 at[k] = log.exp();
-                let one = |(y, expected): (&f64, &Expected)| {
-                    let (low, high) = self.ends(*y as usize, &at);
-                    let sd = expected.variance.sqrt();
-                    log_probability((low - expected.mean) / sd, (high - expected.mean) / sd)
-                };
-                // lower levels end before the gap
-                let behind = self.y.iter().zip(expected).filter(|(y, _)| **y > k as f64);
-                let data: f64 = behind.map(one).sum();
-                data - at[k] + log
+                let ends = self.all_ends(&at);
+                for (((level, mean, by), low), high) in rows.iter().zip(&mut low).zip(&mut high) {
+                    let (first, last) = ends[*level];
+                    (*low, *high) = (by * (first - mean), by * (last - mean));
+                }
+                sum_of_log_probabilities(&low, &high) - at[k] + log
             };
             gaps[k] = slice(gaps[k].ln(), 0.3, density, rng).exp();
         }
@@ -70,6 +82,41 @@ impl Link for Ordinal {
         let (low, high) = self.ends(self.y[row] as usize, gaps);
         let sd = expected.variance.sqrt();
         expected.mean + sd * draw_between((low - expected.mean) / sd, (high - expected.mean) / sd, rng)
+    }
+
+    fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, gaps: &[f64], rng: &mut Stream) {
+        let (sd, ends) = (expected.variance.sqrt(), self.all_ends(gaps));
+        let between = |row: usize, y: f64| {
+            let (low, high) = if y.is_nan() {
+                (f64::NEG_INFINITY, f64::INFINITY)
+            } else {
+                ends[y as usize]
+            };
+            let mean = expected.means[row];
+            ((low - mean) / sd, (high - mean) / sd)
+        };
+        let mut open: Vec<(usize, f64, f64)> = (self.y[..eta.len()].iter().enumerate())
+            .map(|(row, y)| {
+                let (low, high) = between(row, *y);
+                (row, low, high)
+            })
+            .collect();
+        let mut numbers = vec![0.0; open.len()];
+        for _ in 0..TRIALS {
+            normals(&mut numbers[..open.len()], rng);
+            let mut left = 0;
+            for at in 0..open.len() {
+                let ((row, low, high), x) = (open[at], numbers[at]);
+                eta[row] = expected.means[row] + sd * x;
+                // overwritten by the next one unless it is still open
+                open[left] = (row, low, high);
+                left += usize::from(!(low < x && x <= high));
+            }
+            open.truncate(left);
+        }
+        for (row, low, high) in open {
+            eta[row] = expected.means[row] + sd * draw_between(low, high, rng);
+        }
     }
 
     fn is_smooth(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::concave::ConcaveCells;
 use super::cumulant::Exponential;
+use super::lines::information_of_counts;
 use super::{AlongLine, Expected, ExpectedRows, Link, Pseudodata, or_zero};
 use crate::linalg::dot;
 use crate::slam::rng::{Stream, poisson};
@@ -42,6 +43,10 @@ impl Link for Poisson {
 
     fn normal_data(&self, _: &[f64], _: usize) -> Pseudodata {
         Pseudodata::of_counts(&self.y, &self.offset, 0.0)
+    }
+
+    fn information(&self, _: &[f64], _: usize) -> Vec<f64> {
+        information_of_counts(&self.y, 0.0)
     }
 
     fn draw_rows(&self, eta: &mut [f64], expected: ExpectedRows<'_>, _: &[f64], rng: &mut Stream) {
