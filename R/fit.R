@@ -136,7 +136,8 @@
 #' predict(fit, data.frame(x = 0, id = "i35"), se.fit = TRUE)
 #' @export
 fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML"), weights = NULL, offset = NULL, subset = NULL,
-                        na.action = getOption("na.action"), contrasts = NULL, sigma2_e = NULL, residual = NULL, control = fastlmm_control(), relmat = NULL, ...) {
+                        na.action = getOption("na.action"), contrasts = NULL, sigma2_e = NULL, residual = NULL, control = fastlmm_control(), relmat = NULL,
+                        ...) {
   check_arguments(...)
   call <- match.call()
   method <- one_of(method, c("REML", "ML"))
@@ -151,7 +152,9 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   na.action <- as_na_action(na.action)
   design <- mold_design(parts, data, c(extras, if (!is.null(by)) list(residual = by)), na.action, contrasts)
   refuse_levels(by, sigma2_e, !is.null(parts$gp), design$y)
-  if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm("response_type", paste(quoted(names(design$frame)[1]), "are responses for slamglmm_fit(), not for fastlmm_fit()"))
+  if (!is.null(response_blocks(design$frame[[1]]))) abort_fastlmm(
+    "response_type", paste(quoted(names(design$frame)[1]), "are responses for slamglmm_fit(), not for fastlmm_fit()")
+  )
   if (control$verbose) inform_dropped_rows(length(design$na.action), nrow(design$frame) + length(design$na.action))
   if (!is.null(sigma2_e) && (!is.null(parts$gp) || is.matrix(design$y))) abort_known("is offered for one response without gp()")
   if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() cannot be combined with")
@@ -190,7 +193,8 @@ named_effect <- function(error, labels) labels[vapply(quoted(labels), grepl, NA,
 
 warn_confounded <- function(label) {
   warn_fastlmm("confounded", paste0(
-    "the kernel of ", quoted(label), " is confounded with the fixed effects: nothing of it is left once X is projected out, its variance is unknown and the fit is ",
+    "the kernel of ", quoted(label),
+    " is confounded with the fixed effects: nothing of it is left once X is projected out, its variance is unknown and the fit is ",
     "that without it; leave the random effect out, or give a kernel that differs between ids"
   ), effect = label)
 }
@@ -234,7 +238,9 @@ zero_meaning <- function(optimum) {
       )
     },
     if (length(optimum$singular) > 0) singular_meaning(optimum$singular),
-    if ("residual" %in% zero) paste0("the random effects explain all variance that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid")
+    if ("residual" %in% zero) paste0(
+      "the random effects explain all variance that X leaves, the residual variance is 0", if (length(effects) == 0) ". The fit is valid"
+    )
   ), collapse = "; ")
 }
 

@@ -22,7 +22,16 @@ check_kernel <- function(K, ids, control) {
 
 # Below the smallest normal number digits are lost.
 abort_kernel_tiny <- function(name, largest) {
-  abort_fastlmm("scale", sprintf("%s has no entry larger than %.3g, below what double precision holds with all its digits; multiply it, and the variance of the effect is divided by as much", name, largest))
+  abort_fastlmm(
+    "scale",
+    sprintf(
+      paste0(
+        "%s has no entry larger than %.3g, below what double precision holds with all its digits; multiply it, and the variance of the effect is divided by ",
+        "as much"
+      ),
+      name, largest
+    )
+  )
 }
 
 # Files hold ten digits or single precision: the two halves are averaged and small negative eigenvalues set to zero, with a message beyond rounding.
@@ -38,14 +47,16 @@ settled_kernel <- function(K, ids, facts) {
 inform_averaged <- function(K, ids, facts) {
   at <- facts$asymmetry_at
   inform_fastlmm("kernel_averaged", paste0(
-    "K is symmetric only up to a relative difference of ", format(facts$asymmetry, digits = 2), ", at ", cell_name(ids, at), ", as may happen to a matrix read from a file: ",
+    "K is symmetric only up to a relative difference of ", format(facts$asymmetry, digits = 2), ", at ", cell_name(ids, at),
+    ", as may happen to a matrix read from a file: ",
     "the mean of K and t(K) is used"
   ), asymmetry = facts$asymmetry)
 }
 
 inform_set_to_zero <- function(min, max) {
   inform_fastlmm("kernel_negative", paste0(
-    "K has negative eigenvalues, the smallest ", format(min, digits = 3), " against ", format(max, digits = 3), " of the largest, as may happen to a matrix read from a file: they are set to zero"
+    "K has negative eigenvalues, the smallest ", format(min, digits = 3), " against ", format(max, digits = 3),
+    " of the largest, as may happen to a matrix read from a file: they are set to zero"
   ), min_eigen = min, max_eigen = max)
 }
 
@@ -71,7 +82,9 @@ check_names_agree <- function(rows, columns) {
   same <- setequal(rows, columns)
   abort_fastlmm("kernel_names", paste0(
     "row and column names of K differ in ", counted(length(bad), "place"), ": ", toString(utils::head(shown, 5)), if (length(bad) > 5) ", ...",
-    if (same) "; they are the same ids in another order: use K[ids, ids]" else if (identical(columns, make.names(rows))) "; read it with check.names = FALSE" else "; both must name the ids"
+    if (same) "; they are the same ids in another order: use K[ids, ids]" else if (identical(
+      columns, make.names(rows)
+    )) "; read it with check.names = FALSE" else "; both must name the ids"
   ))
 }
 
@@ -95,13 +108,15 @@ abort_no_random <- function(terms) {
 abort_kernel_list <- function(n, known) {
   if (identical(known, ".row")) abort_kernel_entry_rows("a list")
   abort_fastlmm("kernel_list", paste0(
-    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", list_name(known[1]), " = ...), by the grouping factors of the formula"
+    "K is a list of ", counted(n, "entry", "entries"), ", not all with a name; write K = list(", list_name(known[1]),
+    " = ...), by the grouping factors of the formula"
   ))
 }
 
 abort_kernel_unnamed <- function(known) {
   abort_fastlmm("kernel_list", paste0(
-    "the formula has several grouping factors, ", toString(quoted(known)), ", and K is one kernel without a name; write K = list(", list_name(known[1]), " = ...)"
+    "the formula has several grouping factors, ", toString(quoted(known)), ", and K is one kernel without a name; write K = list(", list_name(known[1]),
+    " = ...)"
   ))
 }
 
@@ -116,7 +131,8 @@ abort_kernel_entry <- function(what, entries, known) {
   abort_fastlmm(
     "unused_kernel",
     paste0(
-      "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random terms of the formula are of ", toString(quoted(known)),
+      "K has ", counted(length(entries), "entry", "entries"), " ", what, ": ", first_names(entries), "; the random terms of the formula are of ",
+      toString(quoted(known)),
       ", write K = list(", list_name(wanted), " = ...)", if (any(nzchar(close))) " and check the spelling"
     ),
     entries = entries

@@ -193,7 +193,9 @@ test_that("a transformed response, in a formula that has a name, is known in emm
   skip_if_not_installed("lme4")
   data <- transform(nlme::Oats, size = exp(yield / 50))
   for (formula in list(log(size) ~ Variety + (1 | Block), sqrt(size) ~ Variety + (1 | Block))) {
-    pair <- list(ours = fastlmm_fit(formula, data), theirs = lme4::lmer(formula, data, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))))
+    pair <- list(
+      ours = fastlmm_fit(formula, data), theirs = lme4::lmer(formula, data, control = lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12)))
+    )
     if (requireNamespace("emmeans", quietly = TRUE)) {
       means <- lapply(pair, function(fit) as.data.frame(emmeans::emmeans(fit, ~Variety, type = "response", lmer.df = "asymptotic")))
       expect_equal(means$ours, means$theirs, tolerance = 1e-5, ignore_attr = TRUE)
@@ -213,13 +215,18 @@ test_that("performance never compares restricted likelihoods, and has the correl
   skip_if_not_installed("performance")
   skip_if_not_installed("parameters")
   control <- lme4::lmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-12))
-  pair <- list(ours = fastlmm_fit(distance ~ age * Sex + (age | Subject), nlme::Orthodont), theirs = lme4::lmer(distance ~ age * Sex + (age | Subject), nlme::Orthodont, control = control))
+  pair <- list(
+    ours = fastlmm_fit(distance ~ age * Sex + (age | Subject), nlme::Orthodont),
+    theirs = lme4::lmer(distance ~ age * Sex + (age | Subject), nlme::Orthodont, control = control)
+  )
   for (verb in c("test_likelihoodratio", "test_bf")) {
     verb <- getExportedValue("performance", verb)
     found <- lapply(pair, function(fit) Filter(is.numeric, as.data.frame(suppressWarnings(verb(fit, update(fit, . ~ . - age:Sex))))))
     expect_equal(found$ours, found$theirs, tolerance = 1e-4, ignore_attr = TRUE)
   }
-  for (estimator in c("REML", "ML")) expect_equal(performance::performance_aic(pair$ours, estimator = estimator), performance::performance_aic(pair$theirs, estimator = estimator), tolerance = 1e-6)
+  for (estimator in c("REML", "ML")) expect_equal(
+    performance::performance_aic(pair$ours, estimator = estimator), performance::performance_aic(pair$theirs, estimator = estimator), tolerance = 1e-6
+  )
   expect_equal(insight::get_variance(pair$ours), insight::get_variance(pair$theirs), tolerance = 1e-4)
   expect_equal(parameters::dof_satterthwaite(pair$ours), parameters::dof_satterthwaite(pair$theirs), tolerance = 1e-3)
   expect_equal(parameters::p_value_kenward(pair$ours)$p, parameters::p_value_kenward(pair$theirs)$p, tolerance = 1e-3)

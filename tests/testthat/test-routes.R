@@ -24,7 +24,8 @@ refusals <- function() {
     refuse("ddf", c("ml", "levels"), "summary(df)"), refuse("ddf", "levels", "confint(Wald, df)"), refuse("ddf", c("ml", "levels", process), "anova(type)"),
     refuse("ddf", c("levels", process), "contest"), refuse("many_responses", many, "contest"),
     refuse("many_responses", setdiff(many, "many_gp"), "anova(type)"),
-    refuse("ddf", process, "summary(df)", "confint(Wald, df)"), refuse("unused_argument", many, "summary(df)", "confint(Wald, df)"), refuse("unused_argument", "many_gp", "anova(type)"),
+    refuse("ddf", process, "summary(df)", "confint(Wald, df)"), refuse("unused_argument", many, "summary(df)", "confint(Wald, df)"),
+    refuse("unused_argument", "many_gp", "anova(type)"),
     refuse("no_profile", "levels", "confint", "profile"), refuse("no_profile", "gp_group", "profile"),
     refuse("no_variances", c(process, "many_gp"), "ranef(condVar)"), refuse("component", process, "getME(Z)"),
     refuse("influence", fourier, "hatvalues", "cooks.distance", "rstandard", "rstudent", "dfbeta", "dfbetas", "influence", "influence(groups)")
