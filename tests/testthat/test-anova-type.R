@@ -52,6 +52,7 @@ test_that("of unbalanced data hypotheses and F are lmerTest's; its degrees of fr
 })
 
 test_that("type 3 of a fit with aliased coefficients, and what is no type, are refused; the others are not", {
+  skip_if_not_installed("lme4")
   data <- subset(lme4::cake, !(recipe == "A" & temperature == "175"))
   fit <- suppressMessages(fastlmm_fit(angle ~ recipe * temperature + (1 | replicate), data))
   expect_error(anova(fit, type = 3, ddf = "satterthwaite"), "aliased", class = "fastlmm_error_anova")
