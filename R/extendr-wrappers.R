@@ -100,9 +100,9 @@ ffi_kept <- function(path) .Call(wrap__ffi_kept, path)
 #' @noRd
 ffi_keep <- function(path, content, fresh) .Call(wrap__ffi_keep, path, content, fresh)
 
-#' What is wrong with a square matrix as a kernel.
+#' What is wrong with a square matrix as a kernel; `definite`: is it positive semidefinite, too?
 #' @noRd
-ffi_kernel_facts <- function(K, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, tolerance, threads)
+ffi_kernel_facts <- function(K, definite, tolerance, threads) .Call(wrap__ffi_kernel_facts, K, definite, tolerance, threads)
 
 #' Eigenvalues and eigenvectors of the kernel of an effect with a row for each id.
 #' @noRd

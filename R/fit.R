@@ -160,7 +160,8 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (!is.null(parts$gp)) refuse_correlated(design$random, "gp() cannot be combined with")
   if (!is.null(parts$gp)) return(fit_gp(parts, design, one_kernel(K, relmat), method, control, call, na.action))
   if (is.matrix(design$y)) refuse_correlated(design$random, "fits of many responses do not support")
-  random <- mold_random(one_kernel(K, relmat), parts, design, control, whole = !is.matrix(design$y))
+  one <- !is.matrix(design$y)
+  random <- mold_random(one_kernel(K, relmat), parts, design, control, whole = one, definite = !one || !is.null(sigma2_e) || !is.null(by))
   model <- new_model(parts, design, random, method, control, call)
   model$given <- sigma2_e
   model$residual <- residual_levels(by, design$frame)
@@ -173,9 +174,26 @@ estimate <- function(model) {
   if (length(model$random) > 1 || !is.null(model$given) || is_precision(random$kernel)) return(without_confounded(model))
   if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
   inform_decomposed_anew(model)
-  found <- call_rust(ffi_fit, rust_model(model))
+  if (isTRUE(random$unchecked)) return(estimate_unchecked(model))
+  estimate_one(model, call_rust(ffi_fit, rust_model(model)))
+}
+
+estimate_one <- function(model, found) {
   found$alpha <- list(found$alpha)
   new_fastlmm(model, found)
+}
+
+# The decomposition of a fit tells of most kernels that they are positive semidefinite. Of others, and where the fit fails, that is found out
+# before anything else is said.
+estimate_unchecked <- function(model) {
+  random <- model$random[[1]]
+  model$random[[1]]$unchecked <- NULL
+  found <- tryCatch(call_rust(ffi_fit, rust_model(model)), fastlmm_error = identity)
+  if (!inherits(found, "fastlmm_error") && found$definite) return(estimate_one(model, found))
+  facts <- check_kernel(random$kernel, random$ids, model$control)
+  if (is.null(facts$changed)) if (inherits(found, "fastlmm_error")) stop(found) else return(estimate_one(model, found))
+  model$random[[1]][c("kernel", "mean_diag", "changed")] <- list(facts$kernel, facts$mean_diag, max(random$changed, facts$changed))
+  estimate(model)
 }
 
 # An effect of which X leaves nothing is left out with a warning, as the only one is.

@@ -6,14 +6,15 @@ check_kernel_square <- function(K) {
   abort_fastlmm("kernel_shape", sprintf("K must be square, with a row and a column for each id; it is %d x %d%s", nrow(K), ncol(K), markers))
 }
 
-# Values of K: finite, symmetric, not zero, positive semidefinite. The matrix is read once, in Rust. `kernel` of the answer is K, without the small faults of a matrix from a file.
-check_kernel <- function(K, ids, control) {
-  facts <- call_rust(ffi_kernel_facts, K, control_tolerance(control), control_threads(control))
+# Values of K: finite, symmetric, not zero, and, if `definite` is asked for, positive semidefinite. The matrix is read once, in Rust.
+# `kernel` of the answer is K, without the small faults of a matrix from a file.
+check_kernel <- function(K, ids, control, definite = TRUE) {
+  facts <- call_rust(ffi_kernel_facts, K, definite, control_tolerance(control), control_threads(control))
   if (facts$n_nonfinite > 0) abort_kernel_nonfinite(K, ids, facts)
   if (facts$asymmetry > 1e-6) abort_kernel_asymmetric(K, ids, facts)
   if (facts$max_abs == 0) abort_fastlmm("kernel_zero", "K is zero everywhere: there is no random effect; leave it out and use lm()")
   if (facts$max_abs < .Machine$double.xmin) abort_kernel_tiny("K", facts$max_abs)
-  if (!facts$positive) abort_kernel_not_positive(K, ids, facts)
+  if (definite && !facts$positive) abort_kernel_not_positive(K, ids, facts)
   facts$kernel <- settled_kernel(K, ids, facts)
   # by how much the fit's own kernel differs from the one that was given
   if (!identical(facts$kernel, K)) facts[c("mean_diag", "changed")] <- list(mean(diag(facts$kernel)), max(abs(facts$kernel - K)))

@@ -1,20 +1,22 @@
 # The kernels of the random terms: which matrix each is, as a base matrix of doubles, and where the ids of the data are in it.
 
 # A named list with an entry for each random effect.
-# `whole`: does the engine take the inverse of a kernel between very many ids?
-mold_random <- function(K, parts, design, control, whole = FALSE) {
+# `whole`: does the engine take the inverse of a kernel between very many ids? `definite`: is it to be found out whether a matrix is positive
+# semidefinite, or does the fit of one effect tell?
+mold_random <- function(K, parts, design, control, whole = FALSE, definite = TRUE) {
   kernels <- choose_kernels(K, design$random)
   if (whole) kernels <- whole_kernels(kernels, design$random)
   several <- length(design$random) > 1
-  random <- unlist(Map(term_random, design$random, kernels, MoreArgs = list(design = design, control = control, several = several)), recursive = FALSE)
+  more <- list(design = design, control = control, several = several, definite = definite || several)
+  random <- unlist(Map(term_random, design$random, kernels, MoreArgs = more), recursive = FALSE)
   structure(random, names = random_labels(random))
 }
 
 # The effects of one term: several if its kernel is a mix.
-term_random <- function(term, K, design, control, several) {
+term_random <- function(term, K, design, control, several, definite = TRUE) {
   if (is.null(K) && is.null(term$group)) abort_no_random(design$terms)
   if (!is.null(term$columns)) return(correlated_random(term, K, design, control, several))
-  if (!is_mix(K)) return(list(naming_kernel(if (several) term_name(term), one_random(term, K, design, control))))
+  if (!is_mix(K)) return(list(naming_kernel(if (several) term_name(term), one_random(term, K, design, control, definite = definite))))
   ids <- if (is.null(term$group)) design$row_ids else union(unlist(lapply(K$kernels, mix_ids), use.names = FALSE), levels(term$id))
   one <- function(K, part) naming_kernel(paste0(term_name(term), ".", part), one_random(term, K, design, control, part, ids))
   Map(one, K$kernels, names(K$kernels), USE.NAMES = FALSE)
@@ -31,7 +33,7 @@ naming_kernel <- function(label, random) {
 }
 
 # `ids`: those of an effect without a kernel
-one_random <- function(term, K, design, control, part = NULL, ids = levels(term$id)) {
+one_random <- function(term, K, design, control, part = NULL, ids = levels(term$id), definite = TRUE) {
   if (is.null(K)) return(check_groups(new_random(term, ids = ids, kernel = NULL, mean_diag = 1, part = part)))
   if (is_lowrank(K)) return(lowrank_random(K, term, design, part))
   if (is_product(K)) return(product_random(K, term, design, control, part))
@@ -40,12 +42,13 @@ one_random <- function(term, K, design, control, part = NULL, ids = levels(term$
   check_kernel_square(K)
   ids <- kernel_ids(K, term, design)
   check_ids_known(term$id, ids, term)
-  facts <- check_kernel(K, ids, control)
+  facts <- check_kernel(K, ids, control, definite)
   K <- facts$kernel
   warn_inverse(K)
   if (!identical(dimnames(K), list(ids, ids))) dimnames(K) <- list(ids, ids)
   random <- new_random(term, ids = ids, kernel = K, mean_diag = facts$mean_diag, part = part)
   random$changed <- facts$changed
+  random$unchecked <- if (!definite) TRUE
   if (control$verbose) inform_unobserved(length(ids) - length(random$index), random$name)
   check_groups(random)
 }

@@ -7,22 +7,22 @@ use crate::{reply, view};
 use extendr_api::prelude::*;
 use faer::Mat;
 use fastlmm_core::kernel::Kernel;
-use fastlmm_core::kernel::dense::examine;
+use fastlmm_core::kernel::dense::{examine, scan};
 use fastlmm_core::kernel::pedigree::{Parents, Pedigree};
 use fastlmm_core::kernel::precision::inverse_diagonal;
 use fastlmm_core::rotation::eigen::eigen;
 use fastlmm_core::runtime::parallel::Workers;
 
-/// What is wrong with a square matrix as a kernel.
+/// What is wrong with a square matrix as a kernel; `definite`: is it positive semidefinite, too?
 /// @noRd
 #[extendr]
-fn ffi_kernel_facts(K: RMatrix<f64>, tolerance: Rfloat, threads: i32) -> Reply<List> {
+fn ffi_kernel_facts(K: RMatrix<f64>, definite: bool, tolerance: Rfloat, threads: i32) -> Reply<List> {
     view::same_length("K", K.ncols(), K.nrows())?;
-    let facts = examine(
-        view::matrix(&K),
-        view::optional(tolerance),
-        view::count(threads, "threads")?,
-    )?;
+    let (k, threads) = (view::matrix(&K), view::count(threads, "threads")?);
+    let facts = match definite {
+        true => examine(k, view::optional(tolerance), threads)?,
+        false => scan(k),
+    };
     Ok(reply::facts(&facts))
 }
 

@@ -47,6 +47,7 @@ pub fn fit(fit: &Fit, columns: usize) -> List {
         se = errors(&fit.errors),
         optimum = optimum(fit),
         profile = points(&fit.profile),
+        definite = fit.definite,
         rotated = rotated(&fit.rotated)
     )
 }

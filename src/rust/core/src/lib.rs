@@ -10,7 +10,7 @@
 //! | folder | holds |
 //! |---|---|
 //! | [`runtime`] | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
-//! | [`linalg`] | small dense helpers, tridiagonal form, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
+//! | [`linalg`] | small dense helpers, eigenvalues by a band, eigenvectors, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
 //! | [`nufft`] | nonuniform fast Fourier transforms of real data |
 //! | [`kernel`] | covariances: dense, factor, sparse factor, stationary, of a pedigree; known by a sparse inverse |
 //! | [`rotation`] | X and Z projected out of both sides of K, decomposition, [`rotation::rotated::Rotated`]; back to random effects |
@@ -69,10 +69,11 @@
 //! | X = Q R, aliased columns left out | [`rotation::fixed_qr::Design::new`] |
 //! | y2, K22, K12: both sides projected off X (1), (2), (3) | [`rotation::projection::Projection::project`], [`rotation::decomposition::Decomposition::build`] |
 //! | repeats collapsed: `N^(1/2) K N^(1/2)` | [`rotation::incidence::Incidence::new`] |
-//! | K22 = U Lambda U', by tridiagonal form without eigenvectors | [`linalg::tridiagonal::Tridiagonal`] |
+//! | K22 = U Lambda U' without eigenvectors: to a band, from there to tridiagonal form, QL | [`linalg::band::Band`], [`linalg::chase`], [`linalg::ql`] |
+//! | the same with eigenvectors | [`linalg::eigen`] |
 //! | the same of W W', thin SVD of the projected factor | [`rotation::thin_svd::Thin::build`] |
 //! | the same of a given decomposition, X taken out direction by direction; secular equation | [`rotation::reused_eigen::Reused::build`], [`linalg::rank_one`], [`linalg::secular`] |
-//! | `sum_i a_i b_i / (h lambda_i + g)` | [`linalg::tridiagonal::weighted`] |
+//! | `sum_i a_i b_i / (h lambda_i + g)` | [`linalg::weighted`] |
 //! | Q(delta) and log-determinants of (4) | [`likelihood::Criterion::terms`] |
 //! | -2 log L, REML (4) and ML, with its constants | [`likelihood::Criterion::deviance_at`], [`likelihood::Criterion::constant`] |
 //! | beta_hat (2), Var(beta_hat) | [`likelihood::Criterion::beta`], [`likelihood::Criterion::vcov`] |

@@ -1,7 +1,7 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::tridiagonal::eigen;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
@@ -66,50 +66,80 @@ pub fn examine(k: MatRef<'_, f64>, tolerance: Option<f64>, threads: usize) -> Re
         claim((k.nrows() as f64).powi(2))?;
         let tolerance = tolerance.unwrap_or(NEGATIVE_TOLERANCE);
         let scale = power_of_two(facts.max_abs);
-        Workers::new(threads)?.run(|par| positive(Dense(k), scale, tolerance, par, &mut facts))?;
+        let workers = Workers::for_operations((k.nrows() as f64).powi(3), threads)?;
+        workers.run(|par| positive(Dense(k), scale, tolerance, par, &mut facts))?;
     }
     Ok(facts)
 }
 
-fn scan(k: MatRef<'_, f64>) -> Facts {
+/// Look at the entries of a square matrix, once, and no further.
+pub fn scan(k: MatRef<'_, f64>) -> Facts {
     let n = k.nrows();
     let mut facts = Facts::default();
     let (mut worst, mut trace) = (0.0, 0.0);
-    for j in pieces(n, BLOCK).flatten() {
-        trace += k[(j, j)] / n as f64;
-        for i in 0..n {
-            let x = k[(i, j)];
-            if !x.is_finite() {
-                facts.non_finite += 1;
-                facts.non_finite_at.get_or_insert((i, j));
-            }
-            facts.max_abs = x.abs().max(facts.max_abs);
-        }
-    }
     for columns in pieces(n, BLOCK) {
-        for (j, (i, gap)) in columns.clone().zip(gaps(k, columns)) {
+        let look = Look::new(k, columns.clone());
+        for (j, (gap, i)) in columns.clone().zip(look.gaps) {
             if gap > worst {
                 (worst, facts.asymmetry_at) = (gap, (i, j));
             }
         }
+        trace += columns.map(|j| k[(j, j)] / n as f64).sum::<f64>();
+        facts.max_abs = facts.max_abs.max(look.max_abs);
+        facts.non_finite += usize::from(!look.finite);
+    }
+    if facts.non_finite > 0 {
+        locate_non_finite(k, &mut facts);
     }
     facts.mean_diag = trace;
     facts.asymmetry = if worst > 0.0 { worst / facts.max_abs } else { 0.0 };
     facts
 }
 
-/// The largest difference of each column from its row above the diagonal, and where; by blocks, whose lines stay in the cache.
-fn gaps(k: MatRef<'_, f64>, columns: Range<usize>) -> Vec<(usize, f64)> {
-    let mut worst = vec![(0, 0.0); columns.len()];
-    for i in 0..columns.end {
-        for j in columns.start.max(i + 1)..columns.end {
-            let gap = (k[(i, j)] - k[(j, i)]).abs();
-            if gap > worst[j - columns.start].1 {
-                worst[j - columns.start] = (i, gap);
+/// What there is in some columns down to the diagonal, and in the rows across it.
+struct Look {
+    /// The largest difference of each column from its row, and where.
+    gaps: Vec<(f64, usize)>,
+    max_abs: f64,
+    finite: bool,
+}
+
+impl Look {
+    /// The columns of a block at once: their lines stay in the cache.
+    fn new(k: MatRef<'_, f64>, columns: Range<usize>) -> Self {
+        let mut look = Self {
+            gaps: vec![(0.0, 0); columns.len()],
+            max_abs: 0.0,
+            finite: true,
+        };
+        for i in 0..columns.end {
+            let from = columns.start.max(i);
+            let of_row = k.col(i).subrows(from, columns.end - from);
+            for (j, other) in (from..columns.end).zip(of_row.iter()) {
+                let one = k[(i, j)];
+                let (gap, size) = ((one - other).abs(), one.abs().max(other.abs()));
+                look.max_abs = look.max_abs.max(size);
+                look.finite &= one.is_finite() && other.is_finite();
+                if gap > look.gaps[j - columns.start].0 {
+                    look.gaps[j - columns.start] = (gap, i);
+                }
+            }
+        }
+        look
+    }
+}
+
+/// How many cells are not finite, and the first of them.
+fn locate_non_finite(k: MatRef<'_, f64>, facts: &mut Facts) {
+    facts.non_finite = 0;
+    for j in 0..k.ncols() {
+        for i in 0..k.nrows() {
+            if !k[(i, j)].is_finite() {
+                facts.non_finite += 1;
+                facts.non_finite_at.get_or_insert((i, j));
             }
         }
     }
-    worst
 }
 
 /// Columns that are looked at together, and between two looks for a request to stop.

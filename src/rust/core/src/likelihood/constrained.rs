@@ -2,7 +2,7 @@
 
 use crate::likelihood::optimize::{DeltaGrid, Objective, grid_points};
 use crate::likelihood::{Criterion, Terms, proportions};
-use crate::linalg::tridiagonal::weighted;
+use crate::linalg::weighted;
 use crate::linalg::{Scalar, axpy, dot};
 use num_dual::{Dual2_64, Dual64};
 

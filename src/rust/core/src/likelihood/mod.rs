@@ -14,7 +14,7 @@ pub mod profile;
 pub mod profiled;
 pub mod uncertainty;
 
-use crate::linalg::tridiagonal::weighted;
+use crate::linalg::weighted;
 use crate::linalg::{Scalar, dot, log_det};
 use crate::rotation::rotated::Rotated;
 use crate::words;
@@ -94,10 +94,7 @@ impl Criterion<'_> {
         if self.data.rho > 0.0 {
             q += g.recip() * self.data.rho;
         }
-        let mut log_det = D::from(0.0);
-        for value in &self.data.values {
-            log_det += (h * *value + g).ln();
-        }
+        let mut log_det = self.log_det_reached(h, g);
         if self.data.n_rest > 0 {
             log_det += g.ln() * self.data.n_rest as f64;
         }
@@ -143,15 +140,23 @@ impl Criterion<'_> {
         self.data.values.iter().map(|v| (h * *v + g).recip()).collect()
     }
 
-    /// log|h K22 + g I|, and for ML log|h K + g I|: logarithms of products of some values, which do not leave the range of numbers.
-    pub(crate) fn log_det(&self, h: f64, g: f64) -> f64 {
+    /// `sum_i log(h lambda_i + g)`: logarithms of products of some values, where these do not leave the range of numbers.
+    fn log_det_reached<D: Scalar>(&self, h: D, g: D) -> D {
         const TOGETHER: usize = 8;
-        let product = |values: &[f64]| values.iter().map(|v| h * v + g).product::<f64>();
-        let sum = |values: &[f64]| match product(values) {
-            p if p > 1e-290 && p < 1e290 => p.ln(),
-            _ => values.iter().map(|v| (h * v + g).ln()).sum(),
-        };
-        let reached: f64 = self.data.values.chunks(TOGETHER).map(sum).sum();
+        let mut sum = D::from(0.0);
+        for values in self.data.values.chunks(TOGETHER) {
+            let product = values.iter().fold(D::from(1.0), |product, v| product * (h * *v + g));
+            match product.re() {
+                p if p > 1e-290 && p < 1e290 => sum += product.ln(),
+                _ => values.iter().for_each(|v| sum += (h * *v + g).ln()),
+            }
+        }
+        sum
+    }
+
+    /// log|h K22 + g I|, and for ML log|h K + g I|.
+    pub(crate) fn log_det(&self, h: f64, g: f64) -> f64 {
+        let reached = self.log_det_reached(h, g);
         let rest = if self.data.n_rest > 0 {
             g.ln() * self.data.n_rest as f64
         } else {

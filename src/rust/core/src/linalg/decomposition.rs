@@ -140,8 +140,8 @@ fn doubles(scratch: StackReq) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::eigen::eigen;
     use crate::linalg::product;
-    use crate::linalg::tridiagonal::eigen;
 
     #[test]
     fn products_of_the_parts_are_the_matrix() {

@@ -47,6 +47,8 @@ pub struct Fit {
     pub profile: Vec<Point>,
     /// u_hat = K[, index] alpha.
     pub alpha: Vec<f64>,
+    /// Is the kernel known to be positive semidefinite to rounding, without a look of its own?
+    pub definite: bool,
     /// The rotated data: profiles, scans and predictions need no more of the rows.
     pub rotated: Rotated,
 }
@@ -66,6 +68,7 @@ impl Fit {
             locals: vec![point],
             profile: vec![point],
             alpha: vec![],
+            definite: false,
             rotated: Rotated::default(),
         }
     }

@@ -54,7 +54,8 @@ pub struct Options {
 /// # }
 /// ```
 pub fn fit(model: &Model<'_>, options: Options, monitor: &mut dyn Monitor) -> Result<Fit> {
-    fit_by(model, options, 0.0, &Workers::new(options.threads)?, monitor)
+    let workers = Workers::for_operations((model.y.len() as f64).powi(3), options.threads)?;
+    fit_by(model, options, 0.0, &workers, monitor)
 }
 
 /// On some threads, with delta at least `floor`.
@@ -67,8 +68,11 @@ pub(crate) fn fit_by(
 ) -> Result<Fit> {
     claim(5.0 * (model.y.len() * (model.x.ncols() + 1)) as f64)?;
     let (mut null, block) = NullModel::of_response(model, workers, monitor)?;
+    // before directions of X are turned
+    let definite = workers.run(|_| null.is_definite());
     workers.run(|_| null.check(options.tolerance))?;
-    workers.run(|par| estimate(&null, &block, options.method, floor, par))
+    let fit = workers.run(|par| estimate(&null, &block, options.method, floor, par))?;
+    Ok(Fit { definite, ..fit })
 }
 
 /// A fit whose delta is at least `floor`.

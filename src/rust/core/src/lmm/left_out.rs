@@ -10,7 +10,7 @@
 use crate::likelihood::delta_grid::log_least;
 use crate::likelihood::optimize::{DeltaGrid, Objective, grid_points};
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::tridiagonal::weighted;
+use crate::linalg::weighted;
 use crate::linalg::{Scalar, log_det};
 use crate::rotation::response::Length;
 use crate::runtime::error::Result;

@@ -3,7 +3,7 @@
 use crate::kernel::Kernel;
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::decomposition::thin_svd;
-use crate::linalg::tridiagonal::eigen;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, product, share};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;

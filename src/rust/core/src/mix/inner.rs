@@ -2,7 +2,7 @@
 
 use super::Effect;
 use crate::kernel::Kernel;
-use crate::linalg::tridiagonal::eigen;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, max_abs, power_of_two};
 use crate::runtime::error::Result;
 use faer::{Mat, Par};

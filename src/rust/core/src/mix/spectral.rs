@@ -13,8 +13,8 @@
 use super::covariance::{EffectFactor, Factorised, GlsEstimator, MarginalCovariance, Traces};
 use super::covariance_term::CovarianceTerm;
 use crate::linalg::cholesky::Cholesky;
+use crate::linalg::eigen::eigen;
 use crate::linalg::product;
-use crate::linalg::tridiagonal::eigen;
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Mat, MatRef, Par};
 

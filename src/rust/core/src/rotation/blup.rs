@@ -4,8 +4,9 @@ use super::decomposition::Decomposition;
 use super::projection::{Projected, columns};
 use super::reused_eigen::Reused;
 use super::{NullModel, ResponseBlock};
+use crate::linalg::band::Band;
 use crate::linalg::product;
-use crate::linalg::tridiagonal::{Tridiagonal, weighted};
+use crate::linalg::weighted;
 use faer::{Mat, Par};
 use rayon::prelude::*;
 
@@ -19,7 +20,7 @@ impl NullModel<'_> {
         match &self.decomposition {
             Decomposition::ThinSvd(thin) => scaled(thin.weights(&block.rotated, at, par), block, thin.unit()),
             Decomposition::Reused(reused) => scaled(self.reused_weights(reused, block, at, &safe), block, reused.unit),
-            Decomposition::Tridiagonal(form, _) => self.of_ids(&self.solved(form, block, &safe, par), block, at),
+            Decomposition::Banded(band, _) => self.of_ids(&self.solved(band, block, &safe, par), block, at),
             Decomposition::Spectral(values, u) => {
                 let shrunk = Mat::from_fn(n, at.len(), |i, j| {
                     block.rotated[(i, j)] / (safe[j].0 * values[i] + safe[j].1)
@@ -30,15 +31,15 @@ impl NullModel<'_> {
     }
 
     /// (h K22 + g I)^-1 y2
-    fn solved(&self, form: &Tridiagonal, block: &ResponseBlock, at: &[(f64, f64)], par: Par) -> Mat<f64> {
-        let mut c = columns(&block.parts, form.n());
-        form.transpose_apply(c.as_mut(), par);
+    fn solved(&self, band: &Band, block: &ResponseBlock, at: &[(f64, f64)], par: Par) -> Mat<f64> {
+        let mut c = columns(&block.parts, band.n());
+        band.transpose_apply(c.as_mut(), par);
         c.par_col_iter_mut().zip(at).for_each(|(column, (h, g))| {
             if let Some(column) = column.try_as_col_major_mut() {
-                form.solve(*h, *g, column.as_slice_mut());
+                band.solve(*h, *g, column.as_slice_mut());
             }
         });
-        form.apply(c.as_mut(), par);
+        band.apply(c.as_mut(), par);
         c
     }
 

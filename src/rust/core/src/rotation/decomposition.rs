@@ -1,6 +1,6 @@
 //! The kernel's part on the complement of X, diagonalised: `K22 = U diag(lambda) U'` in the coordinates of `Projection`.
 //!
-//! A matrix is made tridiagonal, and its eigenvectors are formed only for those who rotate many vectors; a factor has a thin singular value
+//! A matrix is made a band, and its eigenvectors are formed only for those who rotate many vectors; a factor has a thin singular value
 //! decomposition; a decomposition that was made before is changed by as many directions as X has.
 
 use super::built::{Built, EigenCoordinates};
@@ -12,8 +12,9 @@ use super::projection::Projection;
 use super::reused_eigen::Reused;
 use super::thin_svd::Thin;
 use crate::kernel::Kernel;
-use crate::linalg::tridiagonal::Tridiagonal;
-use crate::linalg::{max_abs, power_of_two, product};
+use crate::linalg::band::{self, Band};
+use crate::linalg::eigen::eigen_from;
+use crate::linalg::{by_entries, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
@@ -22,8 +23,8 @@ use faer::{Mat, Par};
 use std::borrow::Cow;
 
 pub enum Decomposition<'a> {
-    /// `K22 = P T P'` and the eigenvalues: vectors are rotated by running the QL algorithm.
-    Tridiagonal(Tridiagonal, Vec<f64>),
+    /// `K22 = Q B Q'` and the eigenvalues: vectors are rotated by making the band diagonal once more.
+    Banded(Band, Vec<f64>),
     /// Eigenvalues and eigenvectors.
     Spectral(Vec<f64>, Mat<f64>),
     /// Of a factor, from its columns.
@@ -44,8 +45,7 @@ impl<'a> Decomposition<'a> {
     ) -> Result<Built<Self>> {
         let (n, z) = (projection.coordinates(), &projection.between.z);
         let mut by_matrix = |kernel: Kernel<'_>| {
-            TridiagonalKernel::new(kernel, model.index, projection, workers, monitor)?
-                .built(y2, vectors, workers, monitor)
+            MatrixKernel::new(kernel, model.index, projection, workers, monitor)?.built(y2, vectors, workers, monitor)
         };
         match model.kernel {
             Kernel::LowRank(w) if w.1 && is_one_to_one(model) => {
@@ -68,9 +68,18 @@ impl<'a> Decomposition<'a> {
     /// lambda, at least 0.
     pub fn values(&self) -> &[f64] {
         match self {
-            Self::Tridiagonal(_, values) | Self::Spectral(values, _) => values,
+            Self::Banded(_, values) | Self::Spectral(values, _) => values,
             Self::ThinSvd(thin) => &thin.values,
             Self::Reused(reused) => &reused.values,
+        }
+    }
+
+    /// Of a matrix.
+    fn values_mut(&mut self) -> &mut [f64] {
+        match self {
+            Self::Banded(_, values) | Self::Spectral(values, _) => values,
+            Self::ThinSvd(thin) => &mut thin.values,
+            Self::Reused(reused) => &mut reused.values,
         }
     }
 
@@ -81,7 +90,7 @@ impl<'a> Decomposition<'a> {
             y,
         };
         match self {
-            Self::Tridiagonal(form, _) => sweep(form, y2.clone(), par).map(|(_, y)| all(y)),
+            Self::Banded(band, _) => band.diagonalise(y2.clone(), par).map(|(_, y)| all(y)),
             Self::Spectral(_, u) => Ok(all(product(u.transpose(), y2.as_ref(), par))),
             Self::ThinSvd(thin) => Ok(thin.coordinates(&projection.split, y2, par)),
             Self::Reused(reused) => Ok(reused.coordinates(projection, y2, par)),
@@ -96,7 +105,7 @@ impl<'a> Decomposition<'a> {
                 claim(2.0 * (projection.split.h.rows() * thin.values.len()) as f64)?;
                 Ok(Cow::Owned(thin.vectors(&projection.split, par)))
             }
-            Self::Tridiagonal(..) | Self::Reused(_) => {
+            Self::Banded(..) | Self::Reused(_) => {
                 let n = projection.coordinates();
                 claim(3.0 * (n as f64).powi(2))?;
                 let rotated = self.rotate(projection, &Mat::identity(n, n), par)?;
@@ -113,19 +122,17 @@ fn is_one_to_one(model: &Model<'_>) -> bool {
     all && model.index.len() == n && ones(model.z) && ones(model.weights)
 }
 
-/// Columns that making a matrix tridiagonal takes beside it: coefficients of reflectors by blocks, and room to work.
-const BESIDE: f64 = 96.0;
-
-/// A kernel matrix between groups, tridiagonal on the complement of X.
-struct TridiagonalKernel {
-    form: Tridiagonal,
+/// A kernel matrix between groups on the complement of X, whose block is the last one of `m`.
+struct MatrixKernel {
+    m: Mat<f64>,
+    first: usize,
     k11: Vec<Vec<f64>>,
     k12: Vec<Vec<f64>>,
     k_scale: f64,
     trace: f64,
 }
 
-impl TridiagonalKernel {
+impl MatrixKernel {
     fn new(
         kernel: Kernel<'_>,
         index: &[usize],
@@ -136,18 +143,16 @@ impl TridiagonalKernel {
         kernel.check_entries()?;
         let (between, split) = (&projection.between, &projection.split);
         let (m, r) = (between.groups().len() as f64, split.r() as f64);
-        claim(m * (m + BESIDE + 8.0 * (r + 1.0)))?;
+        claim(m * (m + band::BESIDE + 8.0 * (r + 1.0)))?;
         monitor.check()?;
         let (mut m, k_scale) = workers.run(|par| kernel_between(&kernel, index, between, par));
         let trace = (0..m.nrows()).map(|i| m[(i, i)]).sum();
         workers.run(|par| split.h.conjugate(m.as_mut(), par));
         let (k11, k12) = fixed_blocks(&mut m, split);
         monitor.check()?;
-        let first = split.q0();
-        let form = workers.watched(monitor, move |par| Tridiagonal::new(m, first, par))??;
-        monitor.check()?;
         Ok(Self {
-            form,
+            m,
+            first: split.q0(),
             k11,
             k12,
             k_scale,
@@ -155,7 +160,7 @@ impl TridiagonalKernel {
         })
     }
 
-    /// K12 and the responses go through one sweep. Eigenvalues that are rounding are cut to 0.
+    /// K12 and the responses are turned with the matrix. Eigenvalues that are rounding are cut to 0.
     fn built(
         self,
         y2: &Mat<f64>,
@@ -163,23 +168,16 @@ impl TridiagonalKernel {
         workers: &Workers,
         monitor: &mut dyn Monitor,
     ) -> Result<Built<Decomposition<'static>>> {
-        let (n, r) = (self.form.n(), self.k12.len());
-        let both = Mat::from_fn(
-            n,
-            r + y2.ncols(),
-            |i, j| if j < r { self.k12[j][i] } else { y2[(i, j - r)] },
-        );
-        let form = self.form;
-        let work = move |par| -> Result<_> {
-            if !vectors {
-                let (values, rotated) = sweep(&form, both, par)?;
-                return Ok((values, None, rotated, form));
-            }
-            let (values, u) = form.vectors(par)?;
-            let rotated = product(u.transpose(), both.as_ref(), par);
-            Ok((values, Some(u), rotated, form))
+        let (m, first) = (self.m, self.first);
+        let (n, r) = (m.nrows() - first, self.k12.len());
+        let beside = |i: usize, j: usize| if j < r { self.k12[j][i] } else { y2[(i, j - r)] };
+        let both = Mat::from_fn(n, r + y2.ncols(), beside);
+        let (mut decomposition, rotated) = match vectors {
+            true => workers.watched(monitor, move |par| spectral(m, first, &both, par))??,
+            false => workers.run(|par| banded(m, first, both, par))?,
         };
-        let (mut values, u, rotated, form) = workers.watched(monitor, work)??;
+        monitor.check()?;
+        let values = decomposition.values_mut();
         let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
         let cut = n as f64 * f64::EPSILON * values.iter().copied().fold(0.0, f64::max);
         values.iter_mut().filter(|v| **v <= cut).for_each(|v| *v = 0.0);
@@ -193,45 +191,49 @@ impl TridiagonalKernel {
             k_scale: self.k_scale,
             trace: self.trace,
             smallest,
-            decomposition: match u {
-                Some(u) => Decomposition::Spectral(values, u),
-                None => Decomposition::Tridiagonal(form, values),
-            },
+            decomposition,
         })
     }
 }
 
-/// Eigenvalues, and columns along the eigenvectors.
-fn sweep(form: &Tridiagonal, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
-    let (n, q) = (c.nrows(), c.ncols());
-    form.transpose_apply(c.as_mut(), par);
-    let mut rows: Vec<f64> = (0..n * q).map(|k| c[(k / q, k % q)]).collect();
-    let values = form.rotate(&mut rows, q)?;
-    Ok((values, Mat::from_fn(n, q, |i, j| rows[i * q + j])))
+/// With eigenvectors.
+fn spectral(m: Mat<f64>, first: usize, both: &Mat<f64>, par: Par) -> Result<(Decomposition<'static>, Mat<f64>)> {
+    let (values, u) = eigen_from(first, m, par)?;
+    let rotated = product(u.transpose(), both.as_ref(), par);
+    Ok((Decomposition::Spectral(values, u), rotated))
 }
 
-/// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two.
+fn banded(m: Mat<f64>, first: usize, both: Mat<f64>, par: Par) -> Result<(Decomposition<'static>, Mat<f64>)> {
+    let band = Band::new(m, first, par)?;
+    let (values, rotated) = band.diagonalise(both, par)?;
+    Ok((Decomposition::Banded(band, values), rotated))
+}
+
+/// N^(1/2) K N^(1/2) in the coordinates between groups, divided by a power of two: its lower triangle.
 fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &BetweenGroups, par: Par) -> (Mat<f64>, f64) {
     let (z, groups) = (&between.z, between.groups());
     let row: Vec<usize> = groups.iter().map(|&g| index[z.label[g]]).collect();
     let root_scale = power_of_two(max_abs(z.root.iter().copied()));
     let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
     let m = groups.len();
-    let mut k = kernel.between(&row, par);
+    let lower = |i: usize, j: usize| if i >= j { kernel.entry(row[i], row[j]) } else { 0.0 };
+    let of_factor = kernel.factor_between(&row, 1.0, par);
+    let mut k = of_factor.unwrap_or_else(|| by_entries(m, m, lower));
     let scale = power_of_two(max_abs((0..m).map(|i| k[(i, i)] * root[i] * root[i])));
     for j in 0..m {
-        (0..m).for_each(|i| k[(i, j)] *= root[i] / scale * root[j]);
+        let column = k.col_as_slice_mut(j)[j..].iter_mut().zip(&root[j..]);
+        column.for_each(|(k, of_row)| *k *= of_row / scale * root[j]);
     }
     (k, scale * root_scale * root_scale)
 }
 
-/// K11 and K12 from M = H' N^(1/2) K N^(1/2) H; M itself is turned into D M D.
+/// K11 and K12 from the lower triangle of M = H' N^(1/2) K N^(1/2) H; M itself is turned into D M D.
 fn fixed_blocks(m: &mut Mat<f64>, split: &Split) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let (r, q, q0, n) = (split.r(), split.q(), split.q0(), m.nrows());
     let reached = |i: usize, j: usize| i < q && j < q;
     let entry = |i: usize, j: usize| {
         if reached(i, j) {
-            split.s[i] * m[(i, j)] * split.s[j]
+            split.s[i] * m[(i.max(j), i.min(j))] * split.s[j]
         } else {
             0.0
         }
@@ -239,17 +241,15 @@ fn fixed_blocks(m: &mut Mat<f64>, split: &Split) -> (Vec<Vec<f64>>, Vec<Vec<f64>
     let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
     let cross = |i: usize, j: usize| {
         if i < q {
-            split.s[i] * m[(i, j)] * split.d(j)
+            split.s[i] * m[(i.max(j), i.min(j))] * split.d(j)
         } else {
             0.0
         }
     };
     let k12 = (0..r).map(|i| (q0..n).map(|j| cross(i, j)).collect()).collect();
     for j in q0..q {
-        for i in q0..n {
-            m[(i, j)] *= split.c[j];
-            m[(j, i)] *= split.c[j];
-        }
+        (j..n).for_each(|i| m[(i, j)] *= split.c[j]);
+        (q0..=j).for_each(|i| m[(j, i)] *= split.c[j]);
     }
     (k11, k12)
 }

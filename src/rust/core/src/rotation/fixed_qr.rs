@@ -1,9 +1,8 @@
 //! Fixed effects: Householder QR of X with the limited pivoting of R's `lm`, never an n x n basis.
 
-use crate::linalg::{Reflectors, max_abs, norm, power_of_two};
+use crate::linalg::{Reflectors, by_entries, max_abs, norm, power_of_two};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::stop;
-use faer::reborrow::ReborrowMut;
 use faer::{Mat, MatRef, Par};
 
 /// A column whose part outside the span of the columns before it is below this fraction of its length is aliased (as in `qr()`).
@@ -93,14 +92,9 @@ impl Design {
             return k;
         }
         self.q.conjugate(k.as_mut(), par);
-        let mut turned = Mat::zeros(n, n);
-        let (mut left, mut right) = turned.as_mut().split_at_col_mut(n - r);
-        let (whole, m) = (k.as_ref(), n - r);
-        left.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, r, m, m));
-        left.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, r, r, m));
-        right.rb_mut().subrows_mut(0, m).copy_from(whole.submatrix(r, 0, m, r));
-        right.rb_mut().subrows_mut(m, r).copy_from(whole.submatrix(0, 0, r, r));
-        turned
+        let m = n - r;
+        let at = |i: usize| if i < m { i + r } else { i - m };
+        by_entries(n, n, |i, j| k[(at(i).max(at(j)), at(i).min(at(j)))])
     }
 
     /// log|X'X| of the kept columns.

@@ -6,6 +6,7 @@ pub(crate) mod blup;
 mod built;
 pub(crate) mod cs_decomposition;
 pub(crate) mod decomposition;
+mod definite;
 pub mod eigen;
 pub(crate) mod factor;
 pub mod fixed_qr;

@@ -4,7 +4,7 @@
 //! data U' y2, and all of y2 that U does not hold lies in the null space of the kernel. No matrix has more than m x k entries.
 
 use crate::linalg::decomposition::thin_svd;
-use crate::linalg::tridiagonal::eigen;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{dot, norm, product};
 use crate::rotation::built::{Built, EigenCoordinates};
 use crate::rotation::cs_decomposition::Split;

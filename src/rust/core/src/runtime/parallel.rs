@@ -65,6 +65,15 @@ impl Workers {
         })
     }
 
+    /// As `new`, but the calling thread alone for work of so few operations that making a pool takes longer.
+    pub fn for_operations(operations: f64, threads: usize) -> Result<Self> {
+        const FEW: f64 = 4e6;
+        match operations < FEW {
+            true => Ok(Self::inline()),
+            false => Self::new(threads),
+        }
+    }
+
     /// No threads of their own: for work that is one of many tasks in another pool.
     pub fn inline() -> Self {
         Self::within(Par::Seq)

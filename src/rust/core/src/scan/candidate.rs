@@ -3,7 +3,7 @@
 use super::basis::ScanBasis;
 use super::rotate::RotatedBlock;
 use crate::likelihood::{Criterion, Method, proportions};
-use crate::linalg::tridiagonal::weighted;
+use crate::linalg::weighted;
 use crate::linalg::{Scalar, axpy, dot, log_det};
 use num_dual::{Dual2_64, DualNum};
 use std::borrow::Cow;

@@ -4,7 +4,7 @@ use super::basis::ScanBasis;
 use super::candidate::{CLOSE, LEFT};
 use super::rotate::RotatedBlock;
 use super::standardise::CandidateState;
-use crate::linalg::tridiagonal::weighted;
+use crate::linalg::weighted;
 use crate::linalg::{axpy, dot, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;

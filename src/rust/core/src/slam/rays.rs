@@ -12,7 +12,7 @@
 use super::few_columns;
 use super::model::FactorModel;
 use crate::kernel::Kernel;
-use crate::linalg::tridiagonal::eigen;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, product};
 use crate::runtime::error::Result;
 use faer::{Mat, MatRef, Par, Scale};

@@ -6,7 +6,7 @@ use crate::gp::Process;
 use crate::gp::answer::give_back;
 use crate::gp::many_search::{ManySettings, angle, spread};
 use crate::likelihood::Criterion;
-use crate::linalg::tridiagonal::Tridiagonal;
+use crate::linalg::eigen::eigen;
 use crate::linalg::{clear_registers, dot, product};
 use crate::lmm::estimates::{Case, Fit, Status};
 use crate::lmm::fit::locate;
@@ -44,7 +44,7 @@ impl Space {
         let method = settings.request.method;
         let (space, d) = (&self.space, self.space.weights(at));
         let (m, r) = (d.len(), space.fixed.kept.len());
-        let (values, u) = Tridiagonal::new(space.a(&d), 0, par)?.vectors(par)?;
+        let (values, u) = eigen(space.a(&d), par)?;
         let fixed = product(u.transpose(), space.weighted_columns(&d).as_ref(), par);
         let (reached, data) = space.reduced(&d, &values, |j, i| if j < r { fixed[(i, j)] } else { 0.0 });
         let cross = Mat::from_fn(m, self.responses.len(), |i, j| d[i] * self.responses[j].0[i]);

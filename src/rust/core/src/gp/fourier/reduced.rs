@@ -26,8 +26,8 @@ use crate::gp::local::{About, Estimates, Expansion, Here};
 use crate::gp::{Process, Slopes};
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
+use crate::linalg::eigen::diagonalise_graded;
 use crate::linalg::pivoted_cholesky::PivotedCholesky;
-use crate::linalg::tridiagonal::Tridiagonal;
 use crate::linalg::{dot, product, symmetric_product};
 use crate::rotation::rotated::Rotated;
 use crate::runtime::error::Result;
@@ -362,17 +362,13 @@ impl Process for ReducedSpace<'_> {
         let p: Vec<f64> = self.space.weights(at).iter().map(|d| d * d).collect();
         let form = Self::form(self.l.as_ref(), |j| p[j], par);
         let (rank, r) = (self.rank, self.space.fixed.kept.len());
-        let spectrum = Tridiagonal::new(form.as_ref().submatrix(0, 0, rank, rank).to_owned(), 0, par)?;
-        let mut columns = Mat::from_fn(rank, r + 1, |i, j| match j < r {
+        let a = form.as_ref().submatrix(0, 0, rank, rank).to_owned();
+        let columns = Mat::from_fn(rank, r + 1, |i, j| match j < r {
             true => form[(rank + j, i)],
             false => self.g[i],
         });
-        spectrum.transpose_apply(columns.as_mut(), par);
-        let mut rows: Vec<f64> = (0..rank * (r + 1))
-            .map(|k| columns[(k / (r + 1), k % (r + 1))])
-            .collect();
-        let values = spectrum.rotate(&mut rows, r + 1)?;
-        let column = |j: usize| (0..rank).map(|i| rows[i * (r + 1) + j]).collect::<Vec<f64>>();
+        let (values, columns) = diagonalise_graded(a, columns, par)?;
+        let column = |j: usize| columns.col(j).iter().copied().collect::<Vec<f64>>();
         let corner = |i: usize, j: usize| form[(rank + i.max(j), rank + i.min(j))];
         let values = values.iter().map(|v| v.max(0.0)).collect();
         let data = (column(r), (0..r).map(column).collect());

@@ -23,7 +23,7 @@ use crate::gp::{Process, Slopes};
 use crate::kernel::stationary::Family;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::tridiagonal::Tridiagonal;
+use crate::linalg::eigen::diagonalise_graded;
 use crate::linalg::{axpy, dot, product};
 use crate::lmm::fit::condition_floor;
 use crate::rotation::rotated::Rotated;
@@ -244,13 +244,8 @@ impl Process for WeightSpace {
 
     fn rotated(&self, at: &[f64], par: Par) -> Result<Rotated> {
         let d = self.weights(at);
-        let (m, r) = (d.len(), self.fixed.kept.len());
-        let spectrum = Tridiagonal::new(self.a(&d), 0, par)?;
-        let mut columns = self.weighted_columns(&d);
-        spectrum.transpose_apply(columns.as_mut(), par);
-        let mut rows: Vec<f64> = (0..m * (r + 1)).map(|k| columns[(k / (r + 1), k % (r + 1))]).collect();
-        let values = spectrum.rotate(&mut rows, r + 1)?;
-        Ok(self.reduced(&d, &values, |j, i| rows[i * (r + 1) + j]).1)
+        let (values, columns) = diagonalise_graded(self.a(&d), self.weighted_columns(&d), par)?;
+        Ok(self.reduced(&d, &values, |j, i| columns[(i, j)]).1)
     }
 }
 

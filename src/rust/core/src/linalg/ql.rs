@@ -1,0 +1,143 @@
+//! Eigenvalues of a tridiagonal matrix, `T = S Lambda S'`, and a few vectors in the basis of its eigenvectors, by the implicit QL algorithm with
+//! Wilkinson's shifts (Golub and Van Loan, section 8.3): rotations are applied only to the vectors that the model needs.
+
+use crate::linalg::max_abs;
+use crate::runtime::error::{Error, Result};
+use crate::runtime::stop;
+
+/// QR sweeps for one eigenvalue at most; two are usual, LAPACK allows 30.
+const MAX_SWEEPS: usize = 60;
+
+/// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.
+///
+/// QL converges fast when T grows downwards. The reduction of a low-rank kernel leaves it the other way round, so T is
+/// turned over if its head outweighs its tail.
+pub(crate) fn rotate(mut values: Vec<f64>, mut coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
+    let n = values.len();
+    let weight = |half: &[f64]| half.iter().map(|d| d.abs()).sum::<f64>();
+    let turned = weight(&values[..n / 2]) > weight(&values[n / 2..]);
+    if turned {
+        values.reverse();
+        coupling[..n - 1].reverse();
+        reverse_rows(rows, width);
+    }
+    let floor = f64::EPSILON * max_abs(values.iter().chain(&coupling).copied());
+    for l in 0..n {
+        stop::check()?;
+        deflate(l, floor, &mut values, &mut coupling, rows, width)?;
+    }
+    Ok(values)
+}
+
+fn reverse_rows(rows: &mut [f64], width: usize) {
+    if width > 0 {
+        rows.reverse();
+        rows.chunks_mut(width).for_each(<[f64]>::reverse);
+    }
+}
+
+/// QL sweeps until the eigenvalue at `l` has split off.
+///
+/// Couplings below `floor` are rounding of the reduction to T: without it the null space of a singular kernel, whose entries are all
+/// rounding, never converges.
+fn deflate(l: usize, floor: f64, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) -> Result<()> {
+    for _ in 0..MAX_SWEEPS {
+        let m = block_end(l, floor, d, e);
+        if m == l {
+            return Ok(());
+        }
+        sweep(l, m, d, e, rows, width);
+    }
+    Err(Error::NoConvergence {
+        what: "the QL algorithm",
+        iterations: MAX_SWEEPS,
+    })
+}
+
+/// Last index of the unreduced block that starts at `l`.
+fn block_end(l: usize, floor: f64, d: &[f64], e: &[f64]) -> usize {
+    let negligible = |m: usize| e[m].abs() <= floor.max(f64::EPSILON * (d[m].abs() + d[m + 1].abs()));
+    (l..d.len() - 1).find(|&m| negligible(m)).unwrap_or(d.len() - 1)
+}
+
+/// One implicit QL sweep over the block l..=m.
+fn sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
+    let theta = (d[l + 1] - d[l]) / (2.0 * e[l]);
+    let mut g = d[m] - d[l] + e[l] / (theta + theta.hypot(1.0).copysign(theta));
+    let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
+    for i in (l..m).rev() {
+        let (f, b) = (s * e[i], c * e[i]);
+        // T is of order one: what is too small for its square is a coupling that has split off
+        let r = (f * f + g * g).sqrt();
+        e[i + 1] = r;
+        if r == 0.0 {
+            d[i + 1] -= p;
+            e[m] = 0.0;
+            return;
+        }
+        (s, c) = (f / r, g / r);
+        g = d[i + 1] - p;
+        let t = (d[i] - g) * s + 2.0 * c * b;
+        p = s * t;
+        d[i + 1] = g + p;
+        g = c * t - b;
+        rotate_pair(&mut rows[i * width..(i + 2) * width], width, s, c);
+    }
+    d[l] -= p;
+    e[l] = g;
+    e[m] = 0.0;
+}
+
+fn rotate_pair(rows: &mut [f64], width: usize, s: f64, c: f64) {
+    let (upper, lower) = rows.split_at_mut(width);
+    for (a, b) in upper.iter_mut().zip(lower) {
+        (*a, *b) = (c * *a - s * *b, s * *a + c * *b);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faer::{Mat, Side};
+
+    #[test]
+    fn eigenvalues_and_vectors_are_those_of_the_matrix() {
+        for n in [1, 2, 3, 50, 201] {
+            // plain, growing upwards, and with couplings that are rounding or 0
+            let of = |f: &dyn Fn(usize) -> f64, g: &dyn Fn(usize) -> f64| {
+                let diagonal: Vec<f64> = (0..n).map(f).collect();
+                let coupling: Vec<f64> = (0..n).map(|i| if i + 1 < n { g(i) } else { 0.0 }).collect();
+                (diagonal, coupling)
+            };
+            let sine = |i: usize| f64::sin(3.0 * i as f64);
+            let all = [
+                of(&sine, &|i| f64::cos(i as f64)),
+                of(&|i| 0.9f64.powi(i as i32), &|i| 0.5 * 0.9f64.powi(i as i32)),
+                of(&|i| if i < 3 { 1.0 } else { 1e-17 * sine(i) }, &|i| 1e-17 * sine(i + 1)),
+                of(&|i| (i % 2) as f64, &|i| if i % 5 == 0 { 0.0 } else { 1.0 }),
+            ];
+            for (diagonal, coupling) in all {
+                let t = Mat::from_fn(n, n, |i, j| match i.abs_diff(j) {
+                    0 => diagonal[i],
+                    1 => coupling[i.min(j)],
+                    _ => 0.0,
+                });
+                let mut rows: Vec<f64> = (0..n * n).map(|k| f64::from(k / n == k % n)).collect();
+                let values = rotate(diagonal, coupling, &mut rows, n).unwrap();
+                let s = Mat::from_fn(n, n, |i, j| rows[j * n + i]);
+                let back = Mat::from_fn(n, n, |i, j| s[(i, j)] * values[j]) * s.transpose();
+                assert!((&s * s.transpose() - Mat::<f64>::identity(n, n)).norm_max() < 1e-12);
+                assert!((back - &t).norm_max() < 1e-13 * n as f64, "{n}");
+                let mut sorted = values.clone();
+                sorted.sort_by(f64::total_cmp);
+                let expected = t.self_adjoint_eigenvalues(Side::Lower).unwrap();
+                assert!(
+                    sorted
+                        .iter()
+                        .zip(&expected)
+                        .all(|(a, b)| (a - b).abs() < 1e-13 * n as f64)
+                );
+            }
+        }
+    }
+}
