@@ -48,7 +48,7 @@ fresh: install
 lint: setup
 	$(GIVE_WAY) $(RSCRIPT) dev/lint.R
 
-test: rust-test r-test fresh
+test: rust-test lint r-test fresh
 
 # what install compiled is not compiled again
 check: install

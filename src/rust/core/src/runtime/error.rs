@@ -60,7 +60,7 @@ pub enum Error {
 
     /// Without X the kernel is a multiple of the identity.
     #[error(
-        "the kernel cannot be told from the residual: after removing X it is {scale:.4} times the identity \
+        "the kernel cannot be distinguished from the residual: after projecting out X it is {scale:.4} times the identity \
          (every group has one row and the kernel is proportional to I)"
     )]
     NotIdentifiable {
@@ -78,7 +78,7 @@ pub enum Error {
     },
 
     /// Covariances that depend on each other.
-    #[error("the variances of {labels} cannot be told apart: once X is removed their covariances depend on each other")]
+    #[error("the variances of {labels} cannot be distinguished: once X is projected out, their covariances are linearly dependent")]
     Alike {
         /// Names of the effects.
         labels: String,
