@@ -13,24 +13,27 @@ with_map <- function(source, map, maf) {
 
 map_columns <- c("chr", "pos", "effect_allele", "other_allele")
 
-# A row for each candidate: of a data frame, or of a .bim file
+# A row for each candidate: of a data frame, or of a .bim file. Names of candidates, in the column term, another column or row names, say which
+# row is whose; rows are taken in their order only where the map has no names.
 read_map <- function(map, source) {
   if (is.character(map)) map <- read_bim(map)
   if (!is.data.frame(map) || !all(c("chr", "pos") %in% names(map))) abort_scan("needs map as a data frame with chr and pos, or as the path of a .bim file")
-  names <- map_names(map)
-  if (!is.null(names) && all(source$names %in% names)) {
+  names <- map_names(map, source$names)
+  if (is.null(names) && nrow(map) != source$m) abort_map(source$m, nrow(map), NULL)
+  if (!is.null(names)) {
+    absent <- setdiff(source$names, names)
+    if (length(absent) > 0) abort_map(source$m, nrow(map), absent)
     check_map_names(names)
     map <- map[match(source$names, names), , drop = FALSE]
-  } else if (nrow(map) != source$m) {
-    absent <- if (!is.null(names)) paste0("; it has no row for ", first_names(setdiff(source$names, names)))
-    abort_scan(
-      sprintf(
-        "needs a row of map for each of %d candidates, by its column term or its row names or in their order, not %d rows%s", source$m, nrow(map),
-        first_of(absent, "")
-      )
-    )
   }
   new_map_columns(map)
+}
+
+abort_map <- function(m, rows, absent) {
+  abort_scan(sprintf(
+    "needs a row of map for each of %d candidates, by its column term or its row names or in their order, not %d rows%s", m, rows,
+    if (length(absent) > 0) paste0("; it has no row for ", first_names(absent)) else ""
+  ))
 }
 
 read_bim <- function(path) {
@@ -41,7 +44,14 @@ read_bim <- function(path) {
   cbind(term = bim[[2]], new_map(bim[[1]], bim[[4]], bim[[5]], bim[[6]]))
 }
 
-map_names <- function(map) if ("term" %in% names(map)) as.character(map$term) else if (has_row_names(map)) rownames(map)
+# The column term, else the first that holds names of candidates, else row names; none where a map has no names that are theirs.
+map_names <- function(map, candidates) {
+  if ("term" %in% names(map)) return(as.character(map$term))
+  others <- Filter(function(x) is.character(x) || is.factor(x), map[setdiff(names(map), map_columns)])
+  if (has_row_names(map)) others <- c(others, list(rownames(map)))
+  shared <- vapply(others, function(x) sum(candidates %in% as.character(x)), 0)
+  if (any(shared > 0)) as.character(others[[which.max(shared)]])
+}
 
 check_map_names <- function(names) {
   if (anyDuplicated(names)) abort_scan(paste0("needs a map with one row for each candidate; several have ", first_names(unique(names[duplicated(names)]))))

@@ -138,9 +138,9 @@ print.fastlmm_scan <- function(x, n = 10, digits = max(3, getOption("digits") - 
   how <- how_tested(x)
   cat(counted(nrow(table), how[1], how[2]), how[3], "\n", sep = "")
   perfect <- table$status == "perfect_fit"
-  bad <- table$status[table$status != "ok" & !perfect]
+  bad <- table$status[which(table$status != "ok" & !perfect)]
   if (length(bad) > 0) cat("not tested: ", tally_status(bad), "\n", sep = "")
-  if (any(perfect)) cat("perfect fits: ", sum(perfect), "\n", sep = "")
+  if (any(perfect, na.rm = TRUE)) cat("perfect fits: ", sum(perfect, na.rm = TRUE), "\n", sep = "")
   if (whole) show_inflation(x)
   show_tests(if (whole) strongest(table, n) else head(table, n), digits)
   if (nrow(table) > n) cat("... the ", n, if (whole) " strongest of " else " first of ", format(nrow(table), big.mark = ","), "\n", sep = "")

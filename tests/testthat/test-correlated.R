@@ -307,6 +307,31 @@ test_that("far out the profile of a correlation is the lower of the valley and t
   if (limit > -1) expect_equal(held(limit) + 2 * as.numeric(logLik(fit)), qchisq(1 - 1e-5, 1), tolerance = 1e-3)
 })
 
+test_that("far out the profile of a standard deviation is the lower of its valleys, with a correlation of 1 and below it", {
+  d <- lme4::sleepstudy
+  fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), d)
+  y <- matrix(d$Reaction, 10)
+  Z <- cbind(1, 0:9)
+  # 18 subjects with the same days: REML written out
+  reml <- function(sd, slope, rho, residual) {
+    G <- matrix(c(sd^2, rho * sd * slope, rho * sd * slope, slope^2), 2)
+    V <- Z %*% G %*% t(Z) + diag(residual^2, 10)
+    A <- 18 * crossprod(Z, solve(V, Z))
+    e <- y - drop(Z %*% solve(A, crossprod(Z, solve(V, rowSums(y)))))
+    -0.5 * (178 * log(2 * pi) + 18 * determinant(V)$modulus[1] + determinant(A)$modulus[1] + sum(e * solve(V, e)))
+  }
+  held <- function(sd) {
+    ends <- lapply(list(c(3, -2), c(6, 0), c(12, 3)), function(start) {
+      optim(c(log(start[1]), start[2], log(26)), function(p) -reml(sd, exp(p[1]), tanh(p[2]), exp(p[3])), control = list(maxit = 3000, reltol = 1e-12))$value
+    })
+    -min(unlist(ends))
+  }
+  curve <- as.data.frame(profile(fit, ".sig01", points = 81))
+  far <- curve[curve$value > 4 & curve$value < 10, ]
+  expect_gt(nrow(far), 5)
+  expect_equal(far$logLik, vapply(far$value, held, 0), tolerance = 1e-7)
+})
+
 test_that("crossed effects of sizes from .01 to 100 converge, never below lme4's optimum", {
   skip_if_not_installed("lme4")
   below <- function(seed) {

@@ -128,3 +128,29 @@ test_that("components of a fit have names or a reason", {
   expect_error(getME(table, "X"), class = "fastlmm_error_no_rows_kept")
   expect_gt(length(getME(table, "ALL")), 10)
 })
+
+test_that("zeta changes its sign at the estimate, and profiles are those of the likelihood with a variance held, however small", {
+  d <- quakes[1:200, ]
+  fit <- suppressMessages(fastlmm_fit(mag ~ depth + gp(long, lat), d))
+  curves <- as.data.frame(suppressMessages(profile(fit)))
+  for (curve in split(curves, curves$.par)) {
+    curve <- curve[order(curve$value), ]
+    expect_identical(curve$.zeta < 0, seq_len(nrow(curve)) <= sum(curve$.zeta < 0), info = as.character(curve$.par[1]))
+    expect_true(all(abs(2 * (as.numeric(logLik(fit)) - curve$logLik) - curve$.zeta^2) < 0.02))
+  }
+  X <- cbind(1, d$depth)
+  deviance <- function(lengthscale, sigma2, noise) {
+    V <- sigma2 * gp_matrix(as.matrix(d[c("long", "lat")]), fit$gp$cov, lengthscale) + diag(noise, 200)
+    R <- chol(V)
+    y <- backsolve(R, d$mag, transpose = TRUE)
+    design <- qr(backsolve(R, X, transpose = TRUE))
+    198 * log(2 * pi) + 2 * sum(log(diag(R))) + 2 * sum(log(abs(diag(qr.R(design))))) + sum(qr.resid(design, y)^2)
+  }
+  held <- function(noise) {
+    starts <- list(log(c(fit$lengthscale[[1]], fit$sigma2[[1]])), log(c(0.05, 0.15)), log(c(0.2, 0.15)))
+    min(vapply(starts, function(start) optim(start, function(p) tryCatch(deviance(exp(p[1]), exp(p[2]), noise), error = function(e) 1e10))$value, 0))
+  }
+  curve <- curves[curves$.par == ".sigma2", ]
+  expect_gt(nrow(curve), 10)
+  for (i in c(2, which.min(abs(curve$value - 0.08)))) expect_equal(-2 * curve$logLik[i], held(curve$value[i]), tolerance = 1e-3)
+})

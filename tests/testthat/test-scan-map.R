@@ -36,6 +36,10 @@ test_that("a map gives its columns, by names or in order, and changes no number"
   expect_identical(scan_now(w$fit, w$G, map = rbind(w$map, elsewhere = w$map[1, ])), scan)
   # a table without alleles does not say that candidates are copies
   expect_identical(names(scan_now(w$fit, w$G, map = `rownames<-`(w$map[1:2], NULL)))[3:5], c("chr", "pos", "n"))
+  # names in a column of any name, as other programs have them; a map that has other names is in order
+  named <- data.frame(SNP = factor(rev(rownames(w$map))), `rownames<-`(w$map[14:1, ], NULL))
+  expect_identical(scan_now(w$fit, w$G, map = named), scan)
+  expect_identical(scan_now(w$fit, w$G, map = data.frame(assay = paste0("a", 1:14), `rownames<-`(w$map, NULL))), scan)
   expect_identical(scan_now(w$many, w$G, map = w$map)$pos, rep(w$map$pos, 2))
   sets <- scan_now(w$fit, w$G, map = w$map[1:2], sets = list(1:2, c(1, 14)))
   expect_identical(sets$pos, c(1350000, NA))
@@ -63,6 +67,9 @@ test_that("maps that do not fit are refused", {
     expect_error(scan_now(w$fit, w$G, map = map), class = "fastlmm_error_scan")
   }
   expect_error(scan_now(w$fit, w$G, map = w$map[-1, ]), "no row for \"m1\"")
+  # names that are there count, whatever the number of rows
+  foreign <- cbind(term = replace(rownames(w$map), 2, "rs2"), w$map)
+  expect_error(scan_now(w$fit, w$G, map = foreign), "no row for \"m2\"", class = "fastlmm_error_scan")
 })
 
 test_that("chromosomes stand in natural order", {

@@ -195,6 +195,8 @@ test_that("a whole scan shows its strongest, a part its own rows in order", {
   expect_identical(terms(scan[order(scan$term), ], n = Inf), sort(scan$term))
   expect_output(print(scan[0, ]), "^0 F tests, delta of the null model$")
   expect_output(print(scan[12:1, ], n = 2), "the 2 first of 12")
+  # rows that are not there, as of a data frame
+  expect_output(print(scan["no such row", ]), "NA")
   expect_output(print(scan[c("term", "logLik", "log10p", "status")]), "logLik")
   # what all share is said once
   expect_output(print(scan), "all: response y, df 1, h2 [0-9.]+\n +term +n +estimate +std.error +statistic +p.value +log10p\n")

@@ -172,9 +172,14 @@ impl Nodes {
         }
     }
 
-    /// Last coefficients of the Chebyshev series of the length scale's deviance: its error.
+    /// Of the length scale's deviance.
     fn tail(&self) -> f64 {
-        let (values, count) = (self.deviances(), self.at.len());
+        self.tail_of(&self.deviances())
+    }
+
+    /// Last coefficients of the Chebyshev series through values at the nodes: its error.
+    pub(crate) fn tail_of(&self, values: &[f64]) -> f64 {
+        let count = self.at.len();
         let angle = |i: usize| (i as f64 + 0.5) * PI / count as f64;
         let coefficient = |k: usize| -> f64 {
             let term = |(i, value): (usize, &f64)| value * (k as f64 * angle(i)).cos();

@@ -16,6 +16,10 @@ const WIDE: f64 = 8.0;
 const FARTHEST: f64 = 40.0;
 /// A rise of the deviance so large that nothing depends on how large.
 const FAR: f64 = 1e6;
+/// Nodes so much above the lowest are none that a polynomial should go through, where it has not converged.
+const HIGH: f64 = 50.0;
+/// Last coefficients of a polynomial that has converged.
+const CONVERGED: f64 = 1e-3;
 
 impl Nodes {
     fn constrained(&self, parameter: Parameter) -> Result<ConstrainedDeviance<'_>> {
@@ -78,15 +82,11 @@ impl Nodes {
             .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
             .collect();
         let deviance = |t: f64| self.between(&values, t);
-        let best = at
-            .iter()
-            .copied()
-            .min_by(|x, y| deviance(*x).total_cmp(&deviance(*y)))
-            .unwrap_or(0.0);
         let least = self.least(&values);
         let point = |t: &f64| CurvePoint {
             value: t.exp(),
-            zeta: (deviance(*t) - least).max(0.0).sqrt().copysign(t - best),
+            // the estimate is at 0
+            zeta: (deviance(*t) - least).max(0.0).sqrt().copysign(*t),
             log_lik: -0.5 * deviance(*t),
         };
         Ok(at.iter().map(point).collect())
@@ -124,14 +124,14 @@ impl ConstrainedDeviance<'_> {
     /// Rise of the deviance with the parameter at theta.
     fn rise(&self, theta: f64) -> f64 {
         let values = self.values(theta);
-        let told = |v: &f64| *v - self.least <= FAR;
-        if values.iter().all(told) {
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let told = |v: &f64| *v - lowest <= HIGH;
+        if values.iter().all(|v| v.is_finite()) && self.nodes.tail_of(&values) <= CONVERGED {
             return self.nodes.least(&values) - self.least;
         }
-        // a polynomial through all nodes would not survive one that cannot be told
-        self.nodes
-            .least_near(&values, told)
-            .map_or(FAR, |least| least - self.least)
+        // a polynomial through all nodes would not survive one that is far above or cannot be told
+        let near = self.nodes.least_near(&values, told);
+        near.map_or(FAR, |least| (least - self.least).min(FAR))
     }
 
     /// On the working scale; not a number where the best length scale is not among the nodes.
@@ -214,13 +214,27 @@ impl ConstrainedDeviance<'_> {
         let theta: Vec<f64> = (0..count)
             .map(|i| a + (b - a) * i as f64 / (count - 1) as f64)
             .collect();
-        let least = theta
-            .iter()
-            .copied()
-            .min_by(|x, y| self.rise(*x).total_cmp(&self.rise(*y)));
-        let points = theta.iter().map(|t| self.point(*t, least.unwrap_or(a))).collect();
+        let lowest = (0..count).min_by(|&i, &j| self.rise(theta[i]).total_cmp(&self.rise(theta[j])));
+        let lowest = lowest.unwrap_or(0);
+        let (below, above) = (theta[lowest.saturating_sub(1)], theta[(count - 1).min(lowest + 1)]);
+        let best = place_of_least(|t| self.rise(t), below, above);
+        let points = theta.iter().map(|t| self.point(*t, best)).collect();
         self.unless_stopped(Ok(points))
     }
+}
+
+/// Golden section search in an interval that holds one minimum, to a part of it that no picture shows.
+fn place_of_least(f: impl Fn(f64) -> f64, mut a: f64, mut b: f64) -> f64 {
+    const STEPS: usize = 30;
+    let golden = 0.5 * (f64::sqrt(5.0) - 1.0);
+    for _ in 0..STEPS {
+        let part = golden * (b - a);
+        match f(b - part) <= f(a + part) {
+            true => b = a + part,
+            false => a = b - part,
+        }
+    }
+    0.5 * (a + b)
 }
 
 /// First and last root among points that straddle them, on the working scale.

@@ -78,7 +78,9 @@ pub enum Error {
     },
 
     /// Covariances that depend on each other.
-    #[error("the variances of {labels} cannot be distinguished: once X is projected out, their covariances are linearly dependent")]
+    #[error(
+        "the variances of {labels} cannot be distinguished: once X is projected out, their covariances are linearly dependent"
+    )]
     Alike {
         /// Names of the effects.
         labels: String,

@@ -246,8 +246,8 @@ impl TermProfile<'_, '_> {
         self.points(ends, count, -0.5 * self.least)
     }
 
-    /// The nearest optima on both sides, the nearest first, and the fit: far away an optimum may lie on a plateau, as where a variance is zero, whose valley holds values nearer to the fit as
-    /// well.
+    /// The nearest optima on both sides, the nearest first, and the fit: far away an optimum may lie on a plateau, as where a variance is zero or a
+    /// correlation 1, whose valley holds values nearer to the fit as well.
     fn starts(&self, value: f64) -> Vec<Vec<f64>> {
         let tried = self.tried.borrow();
         let side = |above: bool| {
@@ -285,14 +285,15 @@ impl TermProfile<'_, '_> {
         found
     }
 
-    /// Is a variance next to zero?
+    /// Is a variance next to zero, or what is left of one once the terms before it are known, as where a correlation is 1?
     fn is_flat(&self, search: &SparseSearch<'_, '_>, value: f64, x: &[f64]) -> bool {
         let theta = self.held.theta(value, x);
-        let variance = |&(r, a, _): &(usize, usize, usize)| -> f64 {
-            let row = search.entries.iter().zip(&theta).filter(|(e, _)| (e.0, e.1) == (r, a));
-            row.map(|(_, t)| t * t).sum()
-        };
-        search.entries.iter().any(|entry| variance(entry) < FLAT)
+        let mut diagonal = search
+            .entries
+            .iter()
+            .zip(&theta)
+            .filter(|(entry, _)| entry.1 == entry.2);
+        diagonal.any(|(_, t)| t * t < FLAT)
     }
 
     fn rise_of(&self, found: HeldOptimum, value: f64) -> Result<Rise> {
