@@ -193,6 +193,18 @@ impl Criterion<'_> {
         (0..kept).map(|i| (0..=i).map(|j| entry(i, j)).collect()).collect()
     }
 
+    /// S of all directions of X, which is g along null ones: what is computed there is rounding of either sign, and would be a variance.
+    fn whole_schur(&self, h: f64, g: f64, inverse: &[f64]) -> Vec<Vec<f64>> {
+        let Rotated { null, .. } = *self.data;
+        let r = self.data.rank();
+        let mut s = self.schur(h, g, inverse, r);
+        for (i, row) in s.iter_mut().enumerate().skip(r - null) {
+            row.fill(0.0);
+            row[i] = g;
+        }
+        s
+    }
+
     /// beta_hat in units of `y_scale`, along the given combination `row` of the basis of span(X).
     pub fn beta<D: Scalar>(&self, row: &[f64], h: D, inverse: &[D]) -> D {
         let mut beta = D::from(dot(row, &self.data.y1));
@@ -206,7 +218,7 @@ impl Criterion<'_> {
     pub fn along_basis(&self, h: f64, g: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
         let r = self.data.rank();
         let inverse = self.inverse(h, g);
-        let s = self.schur(h, g, &inverse, r);
+        let s = self.whole_schur(h, g, &inverse);
         let axis = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<f64>>();
         let full = |i: usize, j: usize| if i >= j { s[i][j] } else { s[j][i] };
         (
@@ -218,7 +230,7 @@ impl Criterion<'_> {
     /// Var(beta_hat) / tau2 = basis S basis'.
     pub fn vcov(&self, h: f64, g: f64) -> Vec<Vec<f64>> {
         let r = self.data.rank();
-        let s = self.schur(h, g, &self.inverse(h, g), r);
+        let s = self.whole_schur(h, g, &self.inverse(h, g));
         let full = |i: usize, j: usize| if i >= j { s[i][j] } else { s[j][i] };
         let product = |a: &[f64], b: &[f64]| {
             (0..r)
