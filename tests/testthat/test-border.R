@@ -110,3 +110,23 @@ test_that("a process crosses as the model of any other engine", {
   expect_match(refused(ffi_gp_fit(two))$message, "effects are 2, and this kind of model has one")
   expect_match(refused(ffi_gp_variances(list(coordinates = matrix(0)), fit$random[[1]]$kernel, 0.3, 1, 1L))$message, "X is missing")
 })
+
+test_that("a coefficient without error at h2 = 1, of a centred kernel, has a variance of zero, tests without it, and a profile", {
+  n <- 12
+  found <- 0
+  for (seed in 1:6) {
+    set.seed(seed)
+    W <- scale(matrix(rnorm(n * 20), n), scale = FALSE)
+    K <- tcrossprod(W) / 20
+    dimnames(K) <- list(letters[1:n], letters[1:n])
+    d <- data.frame(id = letters[1:n], y = 3 + drop(W %*% rnorm(20)))
+    fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), d, K))
+    if (fit$h2 < 1) next
+    found <- found + 1
+    expect_identical(unname(diag(fit$vcov)), 0)
+    expect_identical(suppressMessages(contest(fit, 1))[["F value"]], Inf)
+    limits <- suppressMessages(confint(fit, "(Intercept)"))
+    expect_true(all(is.finite(limits)) && diff(limits[1, ]) > 0)
+  }
+  expect_gt(found, 2)
+})

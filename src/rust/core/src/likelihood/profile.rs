@@ -129,7 +129,10 @@ impl<'a> Profile<'a> {
             Location::Lower => self.table.lower.ok_or(Error::MlUnbounded)?,
         };
         let tau2 = part.terms.q / self.table.criterion.n() as f64;
-        self.unit = (tau2 * part.variance).sqrt();
+        // where the estimate has no error to rounding, as at delta = 0 along a direction that the kernel does not reach, that of equal parts
+        let halves = || ingredients(&self.table.criterion, self.table.parameter, 0.5, 0.5).variance;
+        let variance = if part.variance > 0.0 { part.variance } else { halves() };
+        self.unit = (tau2 * variance).sqrt();
         self.estimate = match self.table.parameter {
             Parameter::Delta | Parameter::H2 => optimum.best.at,
             Parameter::SigmaU => tau2.ln() + part.log_h,
