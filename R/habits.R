@@ -100,7 +100,7 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  habits <- c(spelling_of_df(known), if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
+  habits <- c(spelling_of_df(known), spelling_of_draws(known), if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
   paste0(c(unique(advice), general), collapse = "")
@@ -110,6 +110,12 @@ unused_advice <- function(names, known) {
 spelling_of_df <- function(known) {
   if ("df" %in% known) return(c(ddf = "here it is df, as df = \"satterthwaite\" or \"kenward-roger\""))
   if ("ddf" %in% known) c(df = "here it is ddf, as ddf = \"satterthwaite\" or \"kenward-roger\"")
+}
+
+# The number of draws, as this function spells it
+spelling_of_draws <- function(known) {
+  if ("R" %in% known) return(c(nsim = "here the number of draws is R", nboot = "here the number of draws is R"))
+  if ("nsim" %in% known) c(R = "here the number of draws is nsim", nboot = "here the number of draws is nsim")
 }
 
 spelling_advice <- function(name, known) if (length(known) == 0) "" else did_you_mean(name, known)

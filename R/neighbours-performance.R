@@ -215,6 +215,19 @@ ci.fastlmm <- function(x, ci = 0.95, method = NULL, iterations = 500, ...) {
   data.frame(Parameter = rownames(table), CI = ci, CI_low = unname(table[, "Estimate"] - half), CI_high = unname(table[, "Estimate"] + half))
 }
 
+# Rows drawn as if they were independent give intervals that are too narrow.
+abort_rows_resampled <- function(what) {
+  abort_fastlmm("bootstrap", paste0(what, " draws rows as if they were independent: use bootstrap(fit), whose draws are of the model, and confint() of it"))
+}
+
+#' @exportS3Method parameters::bootstrap_model fastlmm
+#' @noRd
+bootstrap_model.fastlmm <- function(model, ...) abort_rows_resampled("bootstrap_model()")
+
+#' @exportS3Method parameters::bootstrap_parameters fastlmm
+#' @noRd
+bootstrap_parameters.fastlmm <- function(model, ...) abort_rows_resampled("bootstrap_parameters()")
+
 #' @exportS3Method datawizard::standardize fastlmm
 #' @noRd
 standardize.fastlmm <- function(x, ...) abort_fastlmm("argument", "standardized coefficients are not offered: fit scaled variables, as scale(x)")

@@ -68,7 +68,7 @@ predicted_in_grid <- function(fit, grid, asked) {
   if (kind == "prediction" && !random) abort_ggeffects("prediction intervals are of a response, which has its random effects: give type = \"random\"")
   found <- predict_band(fit, grid, kind, first_of(level, 0.95), if (!random) NA, allow.new.levels = TRUE)
   if (random && !is.null(level)) inform_fastlmm(
-    "ggeffects", "intervals are those of a response, as predict(interval = \"prediction\") gives them; groups that are not named are ones that nobody knows"
+    "ggeffects", "intervals are those of a response, as predict(interval = \"prediction\") gives them; groups that are not named are treated as new ones"
   )
   as_predicted(found, level, grid, "expectation")
 }

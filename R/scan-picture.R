@@ -63,7 +63,7 @@ check_drawn_map <- function(map, n) {
 # A map by the names of its rows or in its column `term`, else with a row for each row of a scan that is as it was made.
 map_places <- function(map, scan) {
   if (is.character(map)) map <- read_bim(map)
-  names <- if (is.data.frame(map)) map_names(map)
+  names <- if (is.data.frame(map)) map_names(map, unique(scan$term))
   if (!is.null(names) && all(scan$term %in% names)) {
     check_drawn_map(map, nrow(map))
     check_map_names(names)

@@ -186,7 +186,7 @@ abort_not_slam <- function(object, verb, instead) {
     "class",
     paste0(
       verb, "() takes a fit by slamglmm_fit(), not ",
-      if (ours) paste0("one by fastlmm_fit(), of which ", instead, " tells it") else paste("an object of class", quoted(class(object)[1]))
+      if (ours) paste0("one by fastlmm_fit(), for which use ", instead) else paste("an object of class", quoted(class(object)[1]))
     )
   )
 }

@@ -259,6 +259,15 @@ test_that("what selection of models by AICc asks of a fit: MuMIn's contract", {
   expect_equal(as.numeric(performance::performance_aicc(full)), criterion(full))
 })
 
+test_that("bootstraps that draw rows as if they were independent are refused, and draws are counted as each function spells it", {
+  skip_if_not_installed("parameters")
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  expect_error(parameters::bootstrap_model(fit, iterations = 5), "bootstrap\\(fit\\)", class = "fastlmm_error_bootstrap")
+  expect_error(parameters::bootstrap_parameters(fit, iterations = 5), class = "fastlmm_error_bootstrap")
+  expect_error(bootstrap(fit, nsim = 5), "here the number of draws is R")
+  expect_error(power(fit, "age", nsim = 5), "here the number of draws is R")
+})
+
 test_that("fits of many responses are refused with the reason", {
   many <- fastlmm_fit(cbind(angle, temp) ~ recipe + (1 | replicate), lme4::cake)
   calls <- list(

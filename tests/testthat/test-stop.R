@@ -52,7 +52,7 @@ test_that("a search is left at its next step, with R's own error, and the next c
 
 test_that("a limit within the only stage of a call ends it with the error, not with a result or another error", {
   skip_on_cran()
-  data <- stop_data(700)
+  data <- stop_data(1200)
   for (run in list(
     function() fastlmm_fit(y ~ 1 + (1 | id), data$d, data$K),
     function() fastlmm_fit(cbind(y, u, v) ~ 1 + (1 | id), data$d, data$K),
