@@ -13,7 +13,10 @@ use faer::diag::{Diag, DiagRef};
 use faer::linalg::evd::{self, tridiag};
 use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor::recommended_block_size;
-use faer::{Conj, Mat, MatMut, Par};
+use faer::{Conj, Mat, MatMut, MatRef, Par};
+
+/// `faer`'s application of reflectors, or of their transpose.
+type ApplySequence = fn(MatRef<'_, f64>, MatRef<'_, f64>, Conj, MatMut<'_, f64>, Par, &mut MemStack);
 
 /// `A = P T P'` of the trailing block, from row and column `first` on, of a symmetric matrix.
 struct Tridiagonal {
@@ -59,27 +62,23 @@ impl Tridiagonal {
 
     /// C <- P' C
     fn transpose_apply(&self, c: MatMut<'_, f64>, par: Par) {
-        let n = self.n();
-        if n < 2 {
-            return;
-        }
-        let (first, block) = (self.first, self.coefficients.nrows());
-        let basis = self.reflectors.as_ref().submatrix(first + 1, first, n - 1, n - 1);
-        let scratch = householder::apply_block_householder_sequence_transpose_on_the_left_in_place_scratch::<f64>;
-        let mut memory = MemBuffer::new(scratch(n - 1, block, c.ncols()));
-        householder::apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj(
-            basis,
-            self.coefficients.as_ref(),
-            Conj::No,
-            c.subrows_mut(1, n - 1),
+        self.reflect(
+            c,
             par,
-            MemStack::new(&mut memory),
+            householder::apply_block_householder_sequence_transpose_on_the_left_in_place_with_conj,
         );
-        clear_registers();
     }
 
     /// C <- P C
     fn apply(&self, c: MatMut<'_, f64>, par: Par) {
+        self.reflect(
+            c,
+            par,
+            householder::apply_block_householder_sequence_on_the_left_in_place_with_conj,
+        );
+    }
+
+    fn reflect(&self, c: MatMut<'_, f64>, par: Par, apply: ApplySequence) {
         let n = self.n();
         if n < 2 {
             return;
@@ -88,11 +87,12 @@ impl Tridiagonal {
         let basis = self.reflectors.as_ref().submatrix(first + 1, first, n - 1, n - 1);
         let scratch = householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>;
         let mut memory = MemBuffer::new(scratch(n - 1, block, c.ncols()));
-        householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        let rows = c.subrows_mut(1, n - 1);
+        apply(
             basis,
             self.coefficients.as_ref(),
             Conj::No,
-            c.subrows_mut(1, n - 1),
+            rows,
             par,
             MemStack::new(&mut memory),
         );

@@ -67,10 +67,8 @@ pub fn draw(
     let about = data.pseudodata(values.eta);
     let now: Vec<f64> = free.iter().map(|&m| values.theta[b + m]).collect();
     let lack: Vec<f64> = (0..n).map(|i| about.w[i] * (about.y[i] - values.eta[i])).collect();
-    let own = data.gram().is_none().then(|| {
-        let w = MatRef::from_column_major_slice(&about.w, n, 1);
-        grams(f.as_ref(), w)
-    });
+    let weights = MatRef::from_column_major_slice(&about.w, n, 1);
+    let own = data.gram().is_none().then(|| grams(f.as_ref(), weights));
     let gram = own
         .as_ref()
         .map_or_else(|| data.gram().unwrap_or_default(), |own| own.col_as_slice(0));
