@@ -113,10 +113,10 @@ fault_verbs <- c(
     ranef(fit, condVar = TRUE), ranef(fit, which = "all"), confint(fit, "h2"), confint(fit, "x", method = "profile"), confint(fit, "nothing"),
     update(fit, . ~ . - x), update(fit, . ~ . + z), refit(fit, d$y2), refit(fit, rev(d$y)),
     refit(fit, d$y[1]), simulate(fit, 2, seed = 1), summary(fit, df = "satterthwaite"), getME(fit, "X"), getME(fit, "theta"), extract_fit(fit, 1),
-    extract_fit(fit, "y2"), residuals(fit, "pearson", scaled = TRUE), summary(profile(fit)),
+    extract_fit(fit, "y2"), residuals(fit, "pearson", scaled = TRUE), base::summary(profile(fit)),
     fastlmm_scan(fit, G), fastlmm_scan(fit, G), fastlmm_scan(fit, G * 1e-310), fastlmm_scan(fit, ~ z, data = d), fastlmm_scan(fit, ~ g, data = d),
     fastlmm_scan(fit, ~ factor(x), data = d), fastlmm_scan(fit, ~ nothing, data = d),
-    summary(fastlmm_scan(fit, G, interaction = ~ z, data = d)), fastlmm_scan(fit, G, refit = "delta", test = "lrt"),
+    base::summary(fastlmm_scan(fit, G, interaction = ~ z, data = d)), fastlmm_scan(fit, G, refit = "delta", test = "lrt"),
     fastlmm_scan(fit, G, sets = list(1:2, 3:4), test = "score"), fastlmm_scan(fit, G, na = "omit"),
     print(fastlmm_scan(fit, G, interaction = ~ x, data = d)), fastlmm_permute(fit, G, 3, seed = 1, progress = FALSE), fastlmm_exclude(fit, 1),
     fastlmm_exclude(fit, list(1, 2:3)), fastlmm_scan(fit, as.raw(1:3)), fastlmm_scan(fit, list(1))
