@@ -116,3 +116,15 @@ sampler_of <- function(world, k, threads, formula = Y ~ 1 + (1 | id), ...) {
     1000 / iterations * system.time(fastlmm:::ffi_slam_run(sampler, as.integer(iterations), 0, as.integer(thin), as.integer(threads)))[["elapsed"]]
   }
 }
+
+# A dense kernel between n ids, and data with three columns of X: list(K, data).
+dense_world <- function(n) {
+  set.seed(1)
+  ids <- paste0("i", seq_len(n))
+  W <- matrix(rnorm(n * 1.5 * n), n)
+  K <- tcrossprod(W) / ncol(W)
+  dimnames(K) <- list(ids, ids)
+  data <- data.frame(id = ids, x1 = rnorm(n), x2 = rnorm(n))
+  data$y <- 1 + data$x1 + drop(crossprod(chol(K), rnorm(n))) + rnorm(n)
+  list(K = K, data = data)
+}

@@ -10,14 +10,10 @@ threads <- 2
 options(fastlmm.threads = threads)
 source(file.path(dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE))), "common.R"))
 
-set.seed(1)
-ids <- paste0("i", seq_len(n))
-W <- matrix(rnorm(n * 1.5 * n), n)
-K <- tcrossprod(W) / ncol(W)
-dimnames(K) <- list(ids, ids)
-data <- data.frame(id = ids, x1 = rnorm(n), x2 = rnorm(n))
-data$y <- 1 + data$x1 + drop(crossprod(chol(K), rnorm(n))) + rnorm(n)
-rm(W)
+world <- dense_world(n)
+K <- world$K
+data <- world$data
+rm(world)
 invisible(gc())
 
 fit_once <- function() fastlmm_fit(y ~ x1 + x2 + (1 | id), data, K)

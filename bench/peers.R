@@ -131,13 +131,9 @@ eigen_fit <- function(y, X, K) {
 variances <- function(fit) c(sigma2 = fit$sigma2[[1]], sigma2_e = fit$sigma2_e, x1 = fixef(fit)[["x1"]], logLik = fit$logLik)
 
 if ("dense" %in% parts) {
-  set.seed(1)
-  ids <- paste0("i", seq_len(n))
-  W <- matrix(rnorm(n * 1.5 * n), n)
-  K <- tcrossprod(W) / ncol(W)
-  dimnames(K) <- list(ids, ids)
-  data <- data.frame(id = ids, x1 = rnorm(n), x2 = rnorm(n))
-  data$y <- 1 + data$x1 + drop(crossprod(chol(K), rnorm(n))) + rnorm(n)
+  world <- dense_world(n)
+  K <- world$K
+  data <- world$data
   X <- cbind(1, data$x1, data$x2)
   side_by_side(
     sprintf("dense kernel, n = %d, p = 3, REML", n),
@@ -147,7 +143,7 @@ if ("dense" %in% parts) {
     ),
     c(gemma(K, X, data$y), python("dense", write_doubles(list(K = K, X = X, y = data$y))))
   )
-  rm(W, K)
+  rm(world, K)
 }
 
 # ---- groups ---------------------------------------------------------------------------------------------------------
