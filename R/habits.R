@@ -100,7 +100,9 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  habits <- c(spelling_of_df(known), spelling_of_draws(known), if ("n_factors" %in% known) slam_habits, argument_habits, if ("formula" %in% known) fit_habits)[names]
+  all_habits <- c(spelling_of_df(known), spelling_of_draws(known), if ("n_factors" %in% known) slam_habits,
+    argument_habits, if ("formula" %in% known) fit_habits)
+  habits <- all_habits[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))
   paste0(c(unique(advice), general), collapse = "")
