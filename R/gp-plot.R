@@ -18,6 +18,7 @@
 #' @return `plot()`: the values drawn, invisibly: a data frame of coordinates, `fit` and `se`. `autoplot()`: a `ggplot` object.
 #' @examples
 #' plot(fastlmm_fit(mag ~ depth + gp(long, lat), quakes[1:300, ]), n = 40)
+#' @order 1
 #' @export
 plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE, xlab = NULL, ylab = NULL, main = NULL,
                             col = grDevices::hcl.colors(100, "YlOrRd", rev = TRUE), ...) {

@@ -46,7 +46,7 @@
 #'
 #' @section Cost:
 #' `matern52`, the default, suits fields that are not known to be smooth; its bases are larger than those of `exp_quad`, and its fits slower.
-#' CPU seconds on one core of 2026, for two coordinates, uniform points, a process of the fitted kernel with noise of half its variance, and
+#' CPU seconds on one core (measured in 2026), for two coordinates, uniform points, a process of the fitted kernel with noise of half its variance, and
 #' length scales of 0.05 to 0.5 of the side:
 #'
 #' | rows | `exp_quad` | `matern52` | `basis = "exact"` |

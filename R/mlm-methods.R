@@ -37,6 +37,7 @@
 NULL
 
 #' @rdname summary.fastlmm_mlm
+#' @order 1
 #' @export
 print.fastlmm_mlm <- function(x, n = 6, digits = max(3, getOption("digits") - 3), ...) {
   check_arguments(...)
@@ -45,6 +46,7 @@ print.fastlmm_mlm <- function(x, n = 6, digits = max(3, getOption("digits") - 3)
 }
 
 #' @rdname summary.fastlmm_mlm
+#' @order 2
 #' @export
 summary.fastlmm_mlm <- function(object, ...) {
   check_arguments(...)

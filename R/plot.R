@@ -29,6 +29,7 @@
 #' plot(fit)
 #' plot(fit, "profile")
 #' plot(profile(fit, c(".sig01", "age")))
+#' @order 1
 #' @export
 plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
   which <- chosen_pictures(x, which)

@@ -21,6 +21,7 @@
 #' head(as.data.frame(ranef(fit)))
 #' head(coef(fit)$Subject)
 #' if (requireNamespace("ggplot2", quietly = TRUE)) ggplot2::autoplot(ranef(fit))
+#' @order 1
 #' @export
 ranef.fastlmm <- function(object, condVar = TRUE, which = c("observed", "all"), drop = FALSE, whichel = NULL, ...) {
   check_arguments(...)

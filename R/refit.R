@@ -24,6 +24,7 @@
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' refit(fit, simulate(fit, seed = 1))
 #' update(fit, . ~ . + Sex, method = "ML")
+#' @order 1
 #' @export
 #' @exportS3Method lme4::refit fastlmm
 refit.fastlmm <- function(object, newresp = NULL, ...) {

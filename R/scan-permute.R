@@ -36,6 +36,7 @@
 #' fit <- fastlmm_fit(y ~ 1 + (1 | id), data, tcrossprod(scale(G)) / 200)
 #' thresholds <- fastlmm_permute(fit, G, n = 200, seed = 1)
 #' quantile(thresholds)
+#' @order 1
 #' @export
 fastlmm_permute <- function(
   fit, candidates, n = 1000, seed = NULL, data = NULL, block_size = NULL, progress = interactive(), groups = NULL, kernels = NULL, maf = 0, ...

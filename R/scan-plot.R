@@ -56,6 +56,7 @@
 #' plot(scan, "qq")
 #' plot(scan, "effects", n = 10)
 #' plot(scan, "region", window = 2e6, candidates = G)
+#' @order 1
 #' @export
 plot.fastlmm_scan <- function(x, type = c(
   "manhattan", "qq", "effects", "region"

@@ -149,6 +149,7 @@
 #' scan <- fastlmm_scan(fit, G)
 #' scan
 #' head(scan[order(-scan$log10p), c("term", "estimate", "std.error", "p.value")], 3)
+#' @order 1
 #' @export
 fastlmm_scan <- function(fit, candidates, test = c("wald", "lrt", "score"), refit = c(
   "none", "delta", "hybrid"

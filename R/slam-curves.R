@@ -55,6 +55,7 @@
 #' # what differs between chicks of a diet, in time
 #' B <- basis_at(fit, c(0, 10, 21))
 #' round(sqrt(diag(B %*% R(fit) %*% t(B))), 2)
+#' @order 1
 #' @export
 slam_curves <- function(formula, id, data, basis = curve_bspline(), noise = inverse_gamma(2, 0.1), by = NULL) {
   check_needed(sys.function(), environment(), user_call())

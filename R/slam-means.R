@@ -133,7 +133,8 @@ expected_y <- function(fit) {
 
 #' Responses with missing cells at their posterior means
 #'
-#' For traits measured through [slam_probes()] or [slam_curves()] all cells count as missing: the latent value itself is drawn.
+#' The responses of the fit, completed: a missing cell has its posterior mean, an observed one its value. For traits measured through
+#' [slam_probes()] or [slam_curves()] all cells count as missing: the latent value itself is drawn.
 #' @param object a fit by [slamglmm_fit()].
 #' @param draws return all draws of the missing cells instead of the completed responses?
 #' @return The responses, rows x responses, with missing cells at the posterior mean (with a family, of the expected response). With `draws`, a

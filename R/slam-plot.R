@@ -28,6 +28,7 @@
 #' plot(fit)
 #' plot(fit, "h2")
 #' biplot(fit)
+#' @order 1
 #' @export
 plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, level = 0.95, effect = NULL, ...) {
   check_arguments(...)

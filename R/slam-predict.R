@@ -90,6 +90,7 @@
 #'
 #' effects <- ranef(fit, draws = TRUE)$id
 #' head(t(apply(effects[, "a", ], 1, quantile, c(0.05, 0.5, 0.95))))
+#' @order 1
 #' @export
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c(
   "response", "link", "prob"

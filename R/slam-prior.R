@@ -80,6 +80,7 @@
 #' slam_prior(h2 = dirichlet_prior(c(id = 4, block = 1, residual = 2)))
 #' # more often a large "id", of responses; all proportions alike, of factors
 #' slam_prior(h2 = function(h) dbeta(h[, "id"], 4, 2), h2_factors = dirichlet_prior(1))
+#' @order 1
 #' @export
 slam_prior <- function(residual = inverse_wishart(V = 0.05, nu = 1), covariates = inverse_wishart(V = 0.1, nu = 3),
                        loadings = if (is.null(loading_means)) mgp() else mgp(first = c(shape = 1, rate = 0.05)), loading_scale = c("unit", "residual"),
@@ -178,6 +179,7 @@ fixed_variance <- function(value) {
 #' @examples
 #' mgp(nu = 5)
 #' slam_prior(loadings = horseshoe(p0 = 0.2))
+#' @order 1
 #' @export
 mgp <- function(nu = 3, first = c(shape = 1, rate = 1), others = c(shape = 1, rate = 20), truncated = TRUE) {
   check_arguments()

@@ -146,6 +146,7 @@
 #' h2(fit)
 #' h2(fit, effect = "id.A")
 #' round(rg(fit, "id.A"), 2)
+#' @order 1
 #' @export
 slamglmm_fit <- function(formula, data = NULL, K = NULL, factors = ~ 1, n_factors = NULL, prior = slam_prior(), grid = 20, known_loadings = NULL, missing = c(
   "auto", "impute", "integrate"
