@@ -8,6 +8,7 @@ stored_world <- function() {
   d <- data.frame(id = rep(ids, 2), x = round(stats::rnorm(16), 3), u = round(stats::runif(16), 3), v = round(stats::runif(16), 3))
   d$y <- round(1 + d$x + drop(W %*% stats::rnorm(4))[d$id] + stats::rnorm(16), 3)
   d$y2 <- round(stats::rnorm(16), 3)
+  d <- transform(d, block = paste0("b", rep(1:4, 4)), half = rep(c("first", "last"), each = 8), n = round(exp(y / 2)), n2 = round(exp(y2)))
   G <- matrix(c(0, 1, 2, 1, 0, 0, 1, 2, 2, 2, 1, 0, 1, 0, 0, 1), 8, dimnames = list(ids, c("s1", "s2")))
   list(d = d, W = W, K = tcrossprod(W) / 4 + diag(8) / 4, G = G)
 }
@@ -23,6 +24,19 @@ stored_models <- list(
   permutation = function(w) fastlmm_permute(fastlmm_fit(y ~ x + (1 | id), w$d, w$K), w$G, 20, seed = 1, progress = FALSE),
   slam = function(w) quiet_chains(
     slamglmm_fit(cbind(y, y2) ~ x + (1 | id), w$d, w$K, n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)
+  ),
+  # since 0.2.0
+  correlated = function(w) fastlmm_fit(y ~ x + (1 + x | id), w$d, w$K),
+  crossed = function(w) fastlmm_fit(y ~ x + (1 | id) + (1 | block), w$d),
+  levels = function(w) fastlmm_fit(y ~ x + (1 | id), w$d, w$K, residual = ~half),
+  known = function(w) fastlmm_fit(y ~ x + (1 | id), w$d, w$K, weights = 1 / (u + 0.1), sigma2_e = 1),
+  precision = function(w) fastlmm_fit(y ~ x + (1 | id), w$d, kernel_precision(solve(w$K))),
+  gp_many = function(w) fastlmm_fit(cbind(y, y2) ~ x + gp(u, v), w$d),
+  slam_counts = function(w) quiet_chains(
+    slamglmm_fit(cbind(n, n2) ~ x + (1 | id), w$d, w$K, family = poisson(), n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)
+  ),
+  slam_several = function(w) quiet_chains(
+    slamglmm_fit(cbind(y, y2) ~ x + (1 | id) + (1 | block), w$d, list(id = w$K), n_factors = 1, chains = 1, iter = 12, warmup = 4, seed = 1, progress = FALSE)
   )
 )
 
@@ -58,7 +72,7 @@ stored_verbs <- function(name) {
     summary = function(fit, w) summary(fit), fitted = function(fit, w) fitted(fit), predict = function(fit, w) predict(fit, w$d[1:3, ]),
     h2 = function(fit, w) h2(fit), loadings = function(fit, w) loadings(fit), P = function(fit, w) P(fit)
   )
-  switch(name, scan = , permutation = table, slam = slam, model)
+  switch(name, scan = , permutation = table, slam = , slam_counts = , slam_several = slam, model)
 }
 
 # Of the summary of a scan what 0.1.0.9000 had when it was stored: parts were added since.
