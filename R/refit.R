@@ -4,7 +4,7 @@
 #' longer exist, it uses those stored in the fit and says so (message `fastlmm_message_stored_frame`).
 #'
 #' `refit()` takes the design, the checks and the matching of ids from the fit, and decomposes the kernel again, unless the fit has a decomposition by
-#' [kernel_eigen()]: a loop over responses of 1000 ids takes a third of the time with it. Responses that are all known beforehand share one
+#' [kernel_eigen()]: a loop over responses of 1000 ids takes about half of the time with it. Responses that are all known beforehand share one
 #' decomposition as a matrix, `cbind(y1, y2) ~ x + (1 | id)`.
 #'
 #' @param object a fit by [fastlmm_fit()].

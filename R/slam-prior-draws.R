@@ -4,7 +4,7 @@
 #'
 #' Covariances, proportions and correlations of responses under a prior, in the units of [slam_prior()]: responses whose variance, given the
 #' fixed effects, is 1. A prior whose total variance P is far from 1, or whose correlations are all near 0 or 1, may be more informative than
-#' intended. The default prior is wide: for three responses the median of P is about 7, and 5 percent of it are above 150.
+#' intended. The default prior is wide: for three responses the median of P is about 7, its 95 percent quantile about 200.
 #' @param prior a prior by [slam_prior()]; its `covariates` are ignored. Where its residual variance has names, or its loadings a
 #'   [loading_regression()], the responses are these names, or else the rows of the regression's data.
 #' @param p number of responses, at least 1; `NULL`: as many as the prior names, else 2.
