@@ -22,7 +22,7 @@ fit_picture <- function(fit, which, level) {
       slope = data.frame(slope = 1, intercept = 0)
     ),
     qq = quantile_picture(list(quantile_residuals(fit)), level, quantile_label(fit)),
-    effects = quantile_picture(visible_effects(fit), level, "Standardised random effect"),
+    effects = quantile_picture(titled_effects(fit), level, "Standardised random effect"),
     profile = likelihood_picture(fit, level)
   )
 }
@@ -147,7 +147,14 @@ autoplot.ranef.fastlmm <- function(object, level = 0.95, ...) {
       picture + gg("labs", x = levels(table$panel), y = if (many) paste("rank of", table$grpvar[1]) else NULL) + ticks + (if (!many) gg_names("y", nrow(table)))
     )
   }
-  picture + gg("facet_wrap", "panel", scales = "free") + gg("labs", x = "effect", y = "rank")
+  if (many) return(picture + gg("facet_wrap", "panel", scales = "free") + gg("labs", x = "effect", y = "rank"))
+  # a place for each id of each panel, in the order of the effects
+  frame <- table[order(table$panel, table$rank), ]
+  place <- paste0(as.integer(frame$panel), "\r", short_labels(as.character(frame$grp), 24)$text)
+  frame$rank <- factor(place, place)
+  names <- gg("scale_y_discrete", labels = function(place) sub("^[^\r]*\r", "", place))
+  replace(picture, "data", list(frame)) + names + gg("facet_wrap", "panel", scales = "free") + gg("labs", x = "effect", y = NULL) +
+    gg_names("y", max(table(frame$panel)))
 }
 
 # Effects with their intervals, in the order of their size within each term

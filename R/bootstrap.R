@@ -19,16 +19,18 @@
 #' @param parm,level statistics by name or number, and confidence level.
 #' @param type `"perc"`: quantiles of the statistics; `"basic"`: quantiles of their differences from the estimate; `"norm"`: estimate minus
 #'   bias, plus and minus standard errors times normal quantiles. Limits are kept within the parameter space.
-#' @param x the value of `bootstrap()`.
+#' @param x the value of `bootstrap()`; of `confint()` and `autoplot()` it is `object`.
 #' @param ... not used; an unknown argument is an error.
 #' @return A list of class `fastlmm_bootstrap`, which is also of class `boot` so that [boot::boot.ci()] accepts it: `t0`, the statistic of the
 #'   fit; `t`, R x statistics; `R`, `seed`, `failed` (number of draws without a fit or a statistic, whose rows are `NA`), `sim`, `call`.
-#'   `confint()`: a matrix. `as.data.frame()`: a column for each statistic.
+#'   `confint()`: a matrix. `as.data.frame()`: a column for each statistic. `plot()` and `autoplot()`: histograms of the draws, with the estimate
+#'   and, dashed, the interval.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' draws <- bootstrap(fit, R = 200, seed = 1)
 #' draws
 #' confint(draws)
+#' plot(draws)
 #' # any number of a fit: the mean at age 11 over the residual standard deviation
 #' confint(bootstrap(fit, function(fit) sum(fixef(fit) * c(1, 11)) / sigma(fit), R = 200, seed = 1))
 #' @export
@@ -195,7 +197,7 @@ boot_interval <- function(t0, t, tails, type, range) {
 print.fastlmm_bootstrap <- function(x, ...) {
   check_arguments(...)
   cat("Parametric bootstrap, ", counted(x$R, "draw"), if (x$failed > 0) paste0(", ", x$failed, " without a fit"), ":\n", sep = "")
-  used <- x$t[rowSums(!is.finite(x$t)) == 0, , drop = FALSE]
+  used <- finite_draws(x)
   print(cbind(estimate = x$t0, bias = colMeans(used) - x$t0, std.error = apply(used, 2, stats::sd)), digits = 4)
   invisible(x)
 }
@@ -206,4 +208,42 @@ print.fastlmm_bootstrap <- function(x, ...) {
 as.data.frame.fastlmm_bootstrap <- function(x, row.names = NULL, optional = FALSE, ...) {
   check_arguments(...)
   as.data.frame(x$t, optional = TRUE)
+}
+
+# ---- pictures -------------------------------------------------------------------------------------------
+
+#' @rdname bootstrap
+#' @export
+plot.fastlmm_bootstrap <- function(x, parm = NULL, level = 0.95, type = c("perc", "basic", "norm"), ...) {
+  limits <- confint(x, parm, level, one_of(type, c("perc", "basic", "norm")), ...)
+  names <- rownames(limits)
+  old <- par(mfrow = n2mfrow(length(names)), mar = c(4, 2, 1, 1), mgp = c(2.2, 0.7, 0))
+  on.exit(par(old))
+  for (name in names) {
+    value <- finite_draws(x)[, match(name, names(x$t0))]
+    at <- c(x$t0[[name]], limits[name, ])
+    range <- range(value, at, finite = TRUE)
+    graphics::hist(value, boot_breaks(value), main = "", xlab = name, ylab = "", yaxt = "n", col = "grey85", border = "white", xlim = range)
+    abline(v = at, lty = c(1, 2, 2), col = hit_colour)
+  }
+  invisible(x)
+}
+
+finite_draws <- function(x) x$t[rowSums(!is.finite(x$t)) == 0, , drop = FALSE]
+
+boot_breaks <- function(value) max(5, min(40, ceiling(2 * sqrt(length(value)))))
+
+#' @rdname bootstrap
+#' @exportS3Method ggplot2::autoplot fastlmm_bootstrap
+autoplot.fastlmm_bootstrap <- function(object, parm = NULL, level = 0.95, type = c("perc", "basic", "norm"), ...) {
+  limits <- confint(object, parm, level, one_of(type, c("perc", "basic", "norm")), ...)
+  names <- rownames(limits)
+  used <- finite_draws(object)
+  frame <- data.frame(value = c(used[, match(names, names(object$t0))]), panel = factor(rep(names, each = nrow(used)), names))
+  lines <- data.frame(
+    x = c(object$t0[names], limits), panel = factor(rep(names, 3), names), kind = rep(c("estimate", "interval", "interval"), each = length(names))
+  )
+  gg("ggplot", frame, gg_columns(x = "value")) + gg("geom_histogram", bins = boot_breaks(frame$value[frame$panel == names[1]]), fill = "grey80") +
+    gg("geom_vline", gg_columns(xintercept = "x", linetype = "kind"), lines, colour = hit_colour) +
+    gg("facet_wrap", "panel", scales = "free") + gg("labs", x = NULL, y = "draws", linetype = NULL) + gg("theme_minimal")
 }

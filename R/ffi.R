@@ -11,8 +11,19 @@ call_rust <- function(entry, ..., call = user_call()) {
 }
 
 raise_rust <- function(failure, call) {
-  message <- paste0(failure$message, rust_advice(failure$class))
+  failure <- rust_failure(failure)
+  message <- paste0(failure$message, rust_advice(failure$class, failure$data))
   do.call(abort_fastlmm, c(list(failure$class, message, call = call), failure$data), quote = TRUE)
+}
+
+# In R's words: one class for one fault, wherever it shows, and numbers that can be read
+rust_failure <- function(failure) {
+  if (failure$class == "not_positive") failure$class <- "kernel_not_positive"
+  scale <- failure$data$scale
+  if (failure$class == "not_identifiable" && !is.null(scale)) {
+    failure$message <- sub(" [0-9.]+ times", paste0(" ", format(scale, digits = 5), " times"), failure$message)
+  }
+  failure
 }
 
 # A matrix for which there was no memory though less than it was claimed; a part of a fit that is not of the type that it was made with; all other errors are
@@ -30,16 +41,21 @@ raise_refused <- function(condition, call) {
 }
 
 # What to do about an error that only shows in the numbers
-rust_advice <- function(class) {
+rust_advice <- function(class, data = list()) {
   switch(class,
     alike = "; leave one of them out",
     confounded = "; leave that effect out, or give a kernel that differs between ids",
     not_identifiable = "; give a K that relates the ids, or several rows for some of them, or use lm()",
     too_few_rows = "; leave terms out of the formula",
-    not_positive = "; this shows only once the weights and repeats are in: raise fastlmm_control(tolerance =) if it is rounding, mend K if not",
+    kernel_not_positive = not_positive_advice(data$min, data$max),
     memory = "; fit fewer ids, use fewer threads, or free memory",
     ""
   )
+}
+
+not_positive_advice <- function(min, max) {
+  if (-min <= 1e-10 * max) return("; this is rounding: leave fastlmm_control(tolerance =) out, or let it be 1e-10 at least")
+  "; this shows only between the ids with data, with their weights and repeats: raise fastlmm_control(tolerance =) if it is rounding, mend K if not"
 }
 
 # Between steps of R that take long for large kernels: R itself looks for a stop only every thousand steps.

@@ -28,6 +28,8 @@
 #'   * a list of these named by grouping variable, `K = list(id = K)`; grouping factors that the list does not name get the identity;
 #'   * `NULL`: the identity, and the fit equals that of `lme4::lmer()`.
 #'
+#'   K is a covariance, never its inverse: an inverse, sparse or dense, is `kernel_precision(P)`.
+#'
 #'   Ids are matched by name, as character strings, never by position; 100000 matches `"1e+05"` too, and numeric ids above 2^53, which a double
 #'   cannot hold exactly, are refused. K may have ids without data, which can be predicted; every id in the data must be in K. K must be
 #'   finite, symmetric to `1e-6` of its largest value (asymmetry beyond rounding is averaged out, with a message) and positive semidefinite:
@@ -39,9 +41,10 @@
 #'   `as.matrix(dist(x))` has them, are treated as row names of `data` only where base R's subsetting has kept the original numbers; otherwise
 #'   K must have one row for each row of the data. Where names are ambiguous, an error of class `row_names` asks.
 #' @param method `"REML"` or `"ML"`. With a kernel that is zero along a direction of X (a centred kernel and an intercept) the ML likelihood
-#'   grows without bound as `delta` tends to 0. The fit then takes the best interior optimum, as other programs do. Where there is none, that
-#'   direction is left out, with the message `ml_null`; with several random effects, or with weights under which the direction lies only partly
-#'   in X, it is an error of class `ml_unbounded`. REML is bounded.
+#'   grows without bound as `delta` tends to 0. The fit then takes the best interior optimum, as other programs do, with status `"ok"`. Where
+#'   there is none, that direction is left out, with the message `ml_null`; with several random effects, or with weights under which the
+#'   direction lies only partly in X, it is an error of class `ml_unbounded`. A kernel below 1.5e-8 of its largest eigenvalue along a direction
+#'   of X is taken to be zero there. REML is bounded.
 #' @param weights prior weights, one for each row, nonnegative: the residual variance of a row is `sigma2 delta / weight`. Rows of weight 0 are
 #'   left out; missing weights are treated as `na.action` says. `weights`, `offset` and `subset` are evaluated in `data`.
 #' @param offset known part of the mean, in the unit of the response; added to `offset()` terms of the formula.
@@ -70,7 +73,8 @@
 #'     mean `x'beta` is estimable if `x'N = 0`, see [predict.fastlmm()]}
 #'   \item{sigma2}{variance explained by K, in squared units of the response divided by the units of K; one for each random effect, named}
 #'   \item{sigma2_e, delta, h2}{residual variance; `sigma2_e / sigma2`; `sigma2 / (sigma2 + sigma2_e)`. With several random effects `delta` and
-#'     `h2` have one value for each: `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`}
+#'     `h2` have one value for each: `sigma2_e / sigma2_k` and the share `sigma2_k / (sum(sigma2) + sigma2_e)`. With `residual` all three, and
+#'     their standard errors, are those of its first level; `residual$h2` has the shares of all}
 #'   \item{se}{list of standard errors of `sigma2`, `sigma2_e`, `delta`, `h2`, `log_delta`, from the observed information; `NA` on a boundary}
 #'   \item{logLik}{log-likelihood with all constants, equal to that of `lme4` and `nlme`, also for REML; packages that subtract `log|X'X|`
 #'     differ by half of that}
@@ -82,8 +86,9 @@
 #'     best first), `dropped` (number of directions of X that ML leaves out because it has no optimum with them), `status`, `route`
 #'     (`"rotated"`, or `"sparse"` for penalised least squares; both give the same fit) and, for correlated terms, `singular`, the groups whose
 #'     covariance matrix is singular}
-#'   \item{residual}{for fits with `residual`: list of `variance`, `ratio`, `se` by level, `level` of each row, `prior` weights (the `weights`
-#'     of the fit are these divided by the ratios), `log_ratio_vcov`}
+#'   \item{residual}{for fits with `residual`: list of `variance`, `ratio`, `se`, `h2` by level (`h2` a matrix, levels x effects, where there
+#'     are several effects; none for correlated terms), `level` of each row, `prior` weights (the `weights` of the fit are these divided by the
+#'     ratios), `log_ratio_vcov`}
 #'   \item{relative}{for fits with correlated terms: T, lower triangular, such that `sigma2_e T T'` is the covariance of all effects of an id,
 #'     up to K; [VarCorr()] gives it by group}
 #'   \item{random}{list with an entry for each random effect, named `id`; `id.1` for a second effect of the same ids; `id.A` for part A of a
@@ -91,7 +96,8 @@
 #'     `z` of each row, `kernel`, and `alpha`, m numbers such that the predicted effects are `K[, index] alpha`}
 #'   \item{call, formula, terms, frame, xlevels, contrasts, y, offset, weights, na.action, control, method, nobs, rank, df}{what was fitted}
 #'   \item{status}{`"ok"`, or what is special about the likelihood: `"perfect_fit"`, `"explained_by_kernel"`, `"confounded"`, `"one_contrast"`,
-#'     `"ml_border"` (unbounded ML likelihood, interior optimum reported)}
+#'     `"ml_border"` (an ML likelihood without bound, because the kernel is zero along a direction that lies only partly in X: the interior
+#'     optimum is reported, with a warning). With a centred kernel, zero along a direction of X itself, it is `"ok"`, see `method`}
 #' }
 #'
 #' @section Errors, warnings and messages:
@@ -103,7 +109,7 @@
 #'   `single_level`, `no_rows`, `one_group`, `memory`.
 #' * About the model: `too_few_rows`; `not_identifiable`, where K is proportional to the identity once X is projected out and ids have one row
 #'   each; with several random effects `alike`, where some of the variances, the residual's included, cannot be distinguished, `explained`,
-#'   where the response is explained exactly, and `scale`, for a variance too small or too large for a double.
+#'   where the response is explained exactly, and `scale`, for a variance too small or too large for a double, or lost in rounding.
 #'
 #' An effect that is confounded with X, such as `(1 | g)` beside a fixed effect `g`, gives the warning `confounded`: the fit is the one without
 #' it. Where there are other random effects it is dropped from the fit; an only effect is kept, with `h2` missing.

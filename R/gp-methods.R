@@ -28,8 +28,7 @@
 #' @export
 predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = FALSE, allow.new.levels = FALSE, random.only = FALSE,
                                type = c("response", "link", "terms"), na.action = na.pass, interval = c("none", "confidence", "prediction"), level = 0.95,
-                               terms = NULL, nsim = NULL,
-                               seed = NULL, ...) {
+                               terms = NULL, nsim = NULL, ..., seed = NULL) {
   check_arguments(...)
   interval <- wanted_interval(interval, level, re.form, random.only)
   check_draws(nsim, se.fit)

@@ -24,6 +24,7 @@ plot.fastlmm_gp <- function(x, which = c("mean", "se"), n = NULL, points = TRUE,
                             col = grDevices::hcl.colors(100, "YlOrRd", rev = TRUE), ...) {
   d <- length(x$gp$axes)
   read_arguments()
+  refuse_new_rows(...)
   points <- read_flag(points, "points")
   grid <- gp_plot_grid(x, gp_plot_points(n, d))
   name <- gp_axis_labels(x)

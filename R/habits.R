@@ -75,6 +75,30 @@ slam_habits <- local({
   )
 })
 
+# Of fastlmm_scan() and fastlmm_permute(), after rrBLUP, statgenGWAS, qtl2, GAPIT and sommer
+scan_habits <- local({
+  maf <- "the least allele frequency that is tested is maf ="
+  null <- "fixed effects, covariates and principal components are those of the fit"
+  kernel <- "the kernel is that of the fit; kernels without the group of a candidate, as its chromosome, are groups = and kernels ="
+  variances <- "variances are those of the fit, refit = \"none\" of fastlmm_scan(), or estimated anew for each candidate with refit = \"delta\""
+  shown <- "lines are asked of plot(scan, threshold =), hits of summary(scan)"
+  threads <- "threads are options(fastlmm.threads =)"
+  draws <- "the number of permutations is n = of fastlmm_permute()"
+  strata <- "rows are not permuted, but what fixed effects and kernel of the fit leave; strata are terms of its formula"
+  c(
+    min.MAF = maf, minMAF = maf, min_maf = maf, MAF = maf, useMAF = maf, MAC = maf, SNP.MAF = maf,
+    n.PC = null, PCA.total = null, fixed = null, covar = null, snpCov = null, addcovar = null, Xcovar = null, CV = null, X = null,
+    intcovar = "the variable of an interaction is interaction = ~ x",
+    K = kernel, kin = kernel, kinship = kernel, KI = kernel, kinshipMethod = kernel,
+    GLSMethod = kernel, loco = kernel, P3D = variances, hsq = variances, remlAlgo = variances, reml = "REML or ML is that of the fit",
+    genomicControl = "p-values are not divided by lambda, which summary(scan) has", thrType = shown, LODThr = shown, alpha = shown, nSnpLOD = shown,
+    sizeInclRegion = shown, minR2 = shown, n.core = threads, n.cores = threads, nCores = threads, ncores = threads, cores = threads, mc.cores = threads,
+    nperm = draws, n_perm = draws, n.perm = draws, nPerm = draws, perm = draws, perms = draws, n_perms = draws, permutations = draws, nrep = draws,
+    B = draws, R = draws,
+    perm_strata = strata, perm.strata = strata, perm_Xsp = strata, strata = strata
+  )
+})
+
 # Of any function
 argument_habits <- local({
   search <- "not available, since the whole range is searched; settings are control = fastlmm_control()"
@@ -100,8 +124,10 @@ argument_habits <- local({
 # What is said of arguments that a function does not have: `known` are those that it has.
 unused_advice <- function(names, known) {
   names <- names[nzchar(names)]
-  all_habits <- c(spelling_of_df(known), spelling_of_draws(known), if ("n_factors" %in% known) slam_habits,
-    argument_habits, if ("formula" %in% known) fit_habits)
+  all_habits <- c(
+    spelling_of_df(known), spelling_of_draws(known), if ("n_factors" %in% known) slam_habits, if ("candidates" %in% known) scan_habits, argument_habits,
+    if ("formula" %in% known) fit_habits
+  )
   habits <- all_habits[names]
   advice <- ifelse(is.na(habits), vapply(names, spelling_advice, "", known = known), paste0("; ", names, ": ", habits))
   general <- if (any(is.na(habits) & !nzchar(advice)) || length(names) == 0) paste0("; it takes ", toString(known))

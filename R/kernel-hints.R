@@ -14,9 +14,14 @@ object_hint <- function(K) {
 
 is_pedigree <- function(K) {
   if (inherits(K, c("pedigree", "pedigreeList"))) return(TRUE)
-  parents <- c("sire", "dam", "father", "mother", "dad", "mom", "fatherid", "motherid", "dadid", "momid", "pat", "mat")
-  is.data.frame(K) && nrow(K) != ncol(K) && sum(tolower(names(K)) %in% parents) >= 2
+  is.data.frame(K) && nrow(K) != ncol(K) && sum(tolower(names(K)) %in% unlist(pedigree_columns[c("sire", "dam")])) >= 2
 }
+
+# What the columns of a pedigree are called
+pedigree_columns <- list(
+  id = c("id", "animal", "label", "name", "iid", "ind", "individual"), sire = c("sire", "father", "dad", "fatherid", "dadid", "pat"),
+  dam = c("dam", "mother", "mom", "motherid", "momid", "mat")
+)
 
 # n rows and n + 1 columns, the first of which names the others, as read.csv() gives them without row.names
 names_in_column <- function(K) {

@@ -34,6 +34,8 @@
 #' inbreeding(A)
 #' @export
 kernel_pedigree <- function(id, sire, dam, unknown = NULL, sexes = TRUE) {
+  if (!missing(id) && is_table(id)) abort_pedigree_table(id, code_text(substitute(id)))
+  check_arguments()
   sexes <- read_flag(sexes, "sexes")
   if (!is.null(unknown) && !is.atomic(unknown)) abort_fastlmm("pedigree", "unknown must be codes of unknown parents")
   pedigree <- complete_pedigree(id, sire, dam, c("0", "", as.character(unknown)))
@@ -66,6 +68,19 @@ complete_pedigree <- function(id, sire, dam, unknown) {
   all <- union(setdiff(stats::na.omit(unlist(parents, use.names = FALSE)), own), own)
   number <- function(parent) c(rep(NA_integer_, length(all) - length(own)), match(parent, all))
   list(id = all, sire = number(parents$sire), dam = number(parents$dam))
+}
+
+# A pedigree in one object, as other programs take it
+is_table <- function(x) is.data.frame(x) || is.matrix(x) || inherits(x, c("pedigree", "pedigreeList"))
+
+abort_pedigree_table <- function(table, name) {
+  columns <- if (isS4(table)) methods::slotNames(table) else if (is.matrix(table)) colnames(table) else names(table)
+  found <- vapply(pedigree_columns, function(known) c(columns[tolower(columns) %in% known], "...")[1], "")
+  part <- sprintf(if (is.matrix(table)) "%s[, \"%s\"]" else if (isS4(table)) "%s@%s" else "%s$%s", name, found)
+  part[found == "..."] <- "..."
+  abort_fastlmm("pedigree", paste0(
+    "id is the whole pedigree (", class(table)[1], "); give its columns one by one: kernel_pedigree(", toString(paste(names(found), "=", part)), ")"
+  ))
 }
 
 animal_names <- function(x, name) {

@@ -9,6 +9,13 @@
 #' [slamglmm_fit()] do this automatically, with a message; the other ids are then predicted by `predict(fit, newdata, K = )` with the same
 #' kernel.
 #'
+#' `P` may be dense, too: `kernel_precision(P)` of an inverse that another program has written. Given as K itself it would be taken for the
+#' covariance, a valid fit of another model. A warning of class `inverse_kernel` says so of a K that looks like the inverse of a relationship
+#' matrix (most entries zero, most others negative, small row sums); a dense inverse of markers or distances does not look different from a
+#' covariance, and nothing warns of it. Rounding of P is magnified in K by its condition number: of an inverse with six digits, as in a text
+#' file, and a condition of 1e4, two digits of K are left, and its diagonal shows them: `diag(as.matrix(kernel_precision(P)))` should be what
+#' is known of the variances, 1 + F in a pedigree.
+#'
 #' @param P precision matrix: symmetric, positive definite, with ids as row names or column names; a `Matrix` or a numeric matrix.
 #' @param x a kernel by its precision.
 #' @param ids ids to return, all by default.

@@ -75,9 +75,18 @@ share_table <- function(fit) {
   }
   labels <- names(fit$random)
   fitted <- row(fit$h2, fit$se$h2, paste0("h2 (", labels, ")"))
+  if (has_levels(fit) && !has_blocks(fit)) return(level_share_table(fit, row))
   if (!has_shares(fit)) return(fitted[0, ])
   part <- fit$sigma2 * vapply(fit$random, `[[`, 0, "mean_diag")
   scaled <- part / (sum(part) + fit$sigma2_e)
   if (isTRUE(all.equal(scaled, fit$h2, check.attributes = FALSE))) return(fitted)
   rbind(fitted, row(scaled, NA_real_, paste0("h2 (", labels, "), each K scaled to mean diagonal 1")))
+}
+
+# In each level of the residual; the first level's have the standard errors of the fit
+level_share_table <- function(fit, row) {
+  share <- as.matrix(fit$residual$h2)
+  labels <- if (ncol(share) > 1) paste0(rep(names(fit$random), each = nrow(share)), ", ")
+  error <- replace(matrix(NA_real_, nrow(share), ncol(share)), cbind(1, seq_len(ncol(share))), fit$se$h2)
+  row(c(share), c(error), paste0("h2 (", labels, rownames(share), ")"))
 }

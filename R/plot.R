@@ -32,6 +32,7 @@
 #' @order 1
 #' @export
 plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
+  refuse_new_rows(...)
   which <- chosen_pictures(x, which)
   check_level(level)
   if (length(which) > 1) {
@@ -40,6 +41,14 @@ plot.fastlmm <- function(x, which = NULL, level = 0.95, ...) {
   }
   for (one in which) draw_fit(x, one, level, ...)
   invisible(x)
+}
+
+# Arguments of predict() would only be unknown to the graphics.
+refuse_new_rows <- function(...) {
+  given <- intersect(names(list(...)), c("newdata", "data", "re.form", "se.fit", "interval"))
+  if (length(given) > 0) abort_fastlmm("unused_argument", paste0(
+    "unused argument: ", toString(given), "; the picture is of the fit and its own data: draw predict(fit, newdata, se.fit = TRUE) for other rows"
+  ))
 }
 
 fit_pictures <- c("residuals", "qq", "effects", "profile", "observed")
@@ -110,7 +119,7 @@ draw_quantiles <- function(value, level, xlab = "Normal quantile", pch = 1, col 
 
 # Several effects have a sign each, and a legend.
 plot_effects <- function(fit, level, main = "", ylab = "Standardised random effect", pch = seq_along(value), ...) {
-  value <- visible_effects(fit)
+  value <- titled_effects(fit)
   pch <- rep_len(pch, length(value))
   draw_quantiles(unlist(value), level, main = main, ylab = ylab, pch = rep(pch, lengths(value)), ...)
   if (length(value) > 1) graphics::legend("topleft", legend = names(value), pch = pch, bty = "n")
@@ -121,6 +130,20 @@ visible_effects <- function(fit) {
   drawn <- Filter(function(label) fit$sigma2[match(label, names(fit$random))] > 0 && !is_process(fit$random[[label]]$kernel), names(fit$random))
   if (length(drawn) == 0) abort_fastlmm("no_effects", "there are no random effects to draw: their variances are 0, or the fit has a process only")
   lapply(structure(drawn, names = drawn), standardised_effects, fit = fit)
+}
+
+# The same as a legend names them
+titled_effects <- function(fit) {
+  value <- visible_effects(fit)
+  structure(value, names = effect_titles(fit$random[names(value)]))
+}
+
+# The grouping factor, and which of its effects where it has several
+effect_titles <- function(random) {
+  name <- vapply(random, `[[`, "", "name")
+  name[name == ".row"] <- "rows"
+  several <- name %in% name[duplicated(name)]
+  unname(ifelse(several, paste0(name, ": ", vapply(random, effect_name, "")), name))
 }
 
 # Predicted effects over their standard deviations: those of the effects less those of what is not known of them. Effects that the data say nothing about are

@@ -20,13 +20,15 @@
 #' @param alpha significance level of the test.
 #' @param seed a number that makes the result reproducible; the state of R's generator is restored.
 #' @param progress show a progress bar over the values of `n`?
-#' @param ... not used; an unknown argument is an error.
+#' @param ... of `plot()`, passed to [plot()]; else not used: an unknown argument is an error.
 #' @return A data frame with a row for each `n`: `n`, `rows` (of data), `df` (of the test), `power`, and its exact 95 percent confidence
-#'   interval `conf.low`, `conf.high`.
+#'   interval `conf.low`, `conf.high`. `plot()` and `autoplot()` draw power against `n`, with the intervals and a line at 0.8.
 #' @seealso [bootstrap()]
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + Sex + (1 | Subject), nlme::Orthodont)
-#' power(fit, "Sex", n = c(15, 27, 60), R = 200, seed = 1)
+#' found <- power(fit, "Sex", n = c(15, 27, 60), R = 200, seed = 1)
+#' found
+#' plot(found)
 #' # level of the test
 #' power(fit, "Sex", effect = 0, R = 200, seed = 1)
 #'
@@ -69,8 +71,10 @@ power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha
   state <- seed_generator(seed)
   on.exit(state$restore())
   found <- in_turn(seq_along(sizes), function(i) power_of_size(fit, sizes[i], columns, beta, R, alpha), rep(R, length(sizes)), isTRUE(progress))
-  do.call(rbind, found)
+  new_power(do.call(rbind, found))
 }
+
+new_power <- function(table) structure(table, class = c("fastlmm_power", "data.frame"))
 
 check_power <- function(fit, R) {
   if (!is_count(R)) abort_fastlmm("argument", paste("R must be a whole number of at least 1, not", code_text(R)))
@@ -103,7 +107,43 @@ power_by_refits <- function(fit, columns, beta, n, R, alpha, seed, progress) {
   Y <- drop(own_columns(fit) %*% beta) + fit$offset + residual_draws(fit, R) + random_draws(fit, R, rep(TRUE, length(fit$random)))
   p <- statistics(function(i) test(refit(base, Y[, i]))[["Pr(>F)"]], R, 0, progress)
   found <- stats::binom.test(sum(p <= alpha, na.rm = TRUE), R)
-  data.frame(n = m, rows = fit$nobs, df = test(base)$DenDF, power = unname(found$estimate), conf.low = found$conf.int[1], conf.high = found$conf.int[2])
+  new_power(data.frame(
+    n = m, rows = fit$nobs, df = test(base)$DenDF, power = unname(found$estimate), conf.low = found$conf.int[1], conf.high = found$conf.int[2]
+  ))
+}
+
+#' @rdname power
+#' @param x the value of `power()`; of `autoplot()` it is `object`.
+#' @param xlab,ylab labels.
+#' @export
+plot.fastlmm_power <- function(x, xlab = "Number of ids", ylab = "Power", ...) {
+  read_arguments()
+  x <- drawn_power(x)
+  usual <- list(type = "n", xlab = xlab, ylab = ylab, ylim = c(0, 1), xlim = range(x$n) + if (nrow(x) == 1) c(-1, 1) else 0, las = 1)
+  do.call(plot, c(list(x$n, x$power), utils::modifyList(usual, list(...))))
+  abline(h = 0.8, lty = 3)
+  graphics::segments(x$n, x$conf.low, x$n, x$conf.high, col = "grey50", lwd = 1.5)
+  lines(x$n, x$power, col = genotype_colours[1])
+  points(x$n, x$power, pch = 19, col = genotype_colours[1])
+  invisible(x)
+}
+
+#' @rdname power
+#' @exportS3Method ggplot2::autoplot fastlmm_power
+autoplot.fastlmm_power <- function(object, ...) {
+  check_arguments(...)
+  frame <- as.data.frame(drawn_power(object))
+  gg("ggplot", frame, gg_columns(x = "n", y = "power")) + gg("geom_hline", yintercept = 0.8, linetype = 3) +
+    gg("geom_linerange", gg_columns(ymin = "conf.low", ymax = "conf.high"), colour = "grey50") +
+    (if (nrow(frame) > 1) gg("geom_line", colour = genotype_colours[1])) + gg("geom_point", colour = genotype_colours[1]) +
+    gg("coord_cartesian", ylim = c(0, 1)) + gg("labs", x = "Number of ids", y = "Power") + gg("theme_minimal")
+}
+
+# By increasing n
+drawn_power <- function(x) {
+  needed <- c("n", "power", "conf.low", "conf.high")
+  if (!all(needed %in% names(x)) || nrow(x) == 0) abort_fastlmm("power", paste("the picture needs rows and the columns", toString(needed), "of power()"))
+  x[order(x$n), ]
 }
 
 # Among the coefficients that are kept

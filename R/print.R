@@ -11,6 +11,7 @@ print.fastlmm <- function(x, digits = max(3, getOption("digits") - 3), ...) {
   print_groups(x)
   if (is_gp_fit(x)) print_lengthscale(x, digits)
   if (has_shares(x)) cat("h2: ", h2_values(x$h2, digits), "\n", sep = "")
+  if (has_levels(x)) print_level_shares(x$residual$h2, digits)
   print_fixed(x$coefficients, digits)
   writeLines(as.character(fit_notes(x)))
   invisible(x)
@@ -92,6 +93,11 @@ print_fixed <- function(coefficients, digits) {
 h2_values <- function(h2, digits) {
   value <- ifelse(is.na(h2), "not defined", format(h2, digits = digits))
   if (length(h2) == 1) value else paste(names(h2), value, collapse = ", ")
+}
+
+print_level_shares <- function(h2, digits) {
+  if (is.matrix(h2)) cat(sprintf("h2 of %s: %s\n", colnames(h2), apply(h2, 2, h2_values, digits)), sep = "")
+  else if (!is.null(h2)) cat("h2: ", h2_values(h2, digits), "\n", sep = "")
 }
 
 # What a reader has to know before using the numbers

@@ -10,16 +10,18 @@
 #' @param whichel names of the grouping factors to return; `NULL`: all.
 #' @param x the value of `ranef()` or `coef()`.
 #' @param row.names,optional as in [as.data.frame()], not used.
-#' @param ... not used; an unknown argument is an error.
+#' @param ... of `dotplot()` and `qqmath()`, passed to `lattice`; else not used: an unknown argument is an error.
 #' @return `ranef()`: a list of class `ranef.fastlmm` with a data frame for each grouping factor, named by it, which has a row for each id and
 #'   a column `(Intercept)` (or the name of the slope). With `condVar` the data frame carries the attribute `postVar`, an array effects x
 #'   effects x ids, which includes the covariances between the effects of one id. `as.data.frame()` gives `grpvar`, `term`, `grp`, `condval`
-#'   and, with `condVar`, `condsd`. `coef()`: the same shape, fixed effects plus random effects. `autoplot()`: a `ggplot` object, the effects
-#'   in increasing order, with intervals where there are conditional variances.
+#'   and, with `condVar`, `condsd`. `coef()`: the same shape, fixed effects plus random effects. `plot()` and `autoplot()` (a `ggplot` object)
+#'   draw the effects in increasing order, with intervals where there are conditional variances; `lattice::dotplot()` and `lattice::qqmath()`
+#'   give lists of pictures by grouping factor, as of `lme4`'s fits.
 #' @examples
 #' fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
 #' head(as.data.frame(ranef(fit)))
 #' head(coef(fit)$Subject)
+#' plot(ranef(fit))
 #' if (requireNamespace("ggplot2", quietly = TRUE)) ggplot2::autoplot(ranef(fit))
 #' @order 1
 #' @export

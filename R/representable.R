@@ -8,9 +8,9 @@ beyond_double <- function(estimate, variance, border) {
 
 # Stops for a fit with such coefficients: Inf or 0 would pass for an estimate.
 check_representable <- function(found, names) {
-  estimate <- found$coefficients[found$kept]
-  bad <- beyond_double(estimate, diag(as.matrix(found$vcov)), is_border(found$optimum$status, found$optimum$boundary))
-  if (any(bad)) abort_fastlmm("scale", beyond_message(names[found$kept][bad]), columns = names[found$kept][bad])
+  variance <- diag(as.matrix(found$vcov))
+  bad <- beyond_double(found$coefficients[found$kept], variance, is_border(found$optimum$status, found$optimum$boundary))
+  if (any(bad)) abort_fastlmm("scale", beyond_message(names[found$kept][bad], variance[bad]), columns = names[found$kept][bad])
 }
 
 # The same for many responses, which lose their estimates and are told by their status; `found` holds the coefficients p x q.
@@ -23,7 +23,7 @@ without_beyond <- function(found, names) {
   border <- rep(is_border(found$status, found$boundary), each = p)
   # NA is an aliased coefficient, NaN is none
   bad <- beyond_double(estimate, variance, border) & !(is.na(estimate) & !is.nan(estimate)) & rep(fitted, each = p)
-  for (j in which(colSums(bad) > 0)) found <- without_response(found, j, beyond_message(names[bad[, j]]))
+  for (j in which(colSums(bad) > 0)) found <- without_response(found, j, beyond_message(names[bad[, j]], variance[bad[, j], j]))
   found
 }
 
@@ -46,10 +46,15 @@ lose <- function(x, j, q) {
 # Where the residual variance is zero, so are the variances of coefficients along which the kernel is zero.
 is_border <- function(status, boundary) status %in% c("perfect_fit", "explained_by_kernel") | boundary == "h2 = 1" | grepl("residual", boundary, fixed = TRUE)
 
-beyond_message <- function(names) {
+# A variance that is computed below zero is no number too small for a double, but one below the rounding of the terms that it is the difference of.
+beyond_message <- function(names, variance) {
+  if (all(variance < 0 & is.finite(variance))) return(paste0(
+    "variances of coefficients are lost in rounding: ", first_names(names), "; the residual variance is next to nothing beside that of the kernel, or the ",
+    "weights span too many decades: give a kernel of few columns by its factor, kernel_lowrank(W), or leave out what explains the response"
+  ))
   paste0(
-    "coefficients or their variances exceed double precision: ", first_names(names), "; rescale ", if (length(names) == 1) "this column" else "these columns",
-    " of the fixed effects, or the response"
+    "coefficients or their variances are too large or too small for double precision: ", first_names(names), "; rescale ",
+    if (length(names) == 1) "this column" else "these columns", " of the fixed effects, or the response"
   )
 }
 

@@ -180,8 +180,17 @@ with_residual_levels <- function(fit, spec, eta, errors) {
   own <- fit_error_of_log(fit, errors)
   error <- fit$sigma2_e * ratio * sqrt(own + of_ratios(J))
   fit$residual <- c(spec, list(ratio = ratio, variance = fit$sigma2_e * ratio, se = error, log_ratio_vcov = errors$covariance))
+  fit$residual$h2 <- level_shares(fit)
   fit$df <- fit$df + length(eta)
   fit
+}
+
+# Shares of the effects in the variance of a row of each level: a vector for one effect, else levels x effects
+level_shares <- function(fit) {
+  if (has_blocks(fit)) return(NULL)
+  shares <- outer(1 / (sum(fit$sigma2) + fit$residual$variance), fit$sigma2)
+  dimnames(shares) <- list(names(fit$residual$variance), names(fit$random))
+  if (ncol(shares) == 1) shares[, 1] else shares
 }
 
 # Variance of log sigma2_e at the ratios: what the ratios have added is taken off again

@@ -13,7 +13,8 @@ apart_sets <- function(fit, source, groups, exclude, kernels) {
   if (anyNA(groups)) abort_scan(paste0("got candidates without a group: ", first_names(source$names[is.na(groups)])))
   at <- split(seq_len(source$m), factor(groups, unique(groups)))
   if (!is.null(kernels)) return(kernel_sets(fit, at, kernels))
-  columns <- colnames(check_excludable(fit)$kernel$W)
+  without <- "; for another kernel give the kernel without each group, kernels = list(group = K), which kernel_markers(loco =) makes of chromosomes"
+  columns <- colnames(check_excludable(fit, "groups =", without)$kernel$W)
   if (is.null(columns)) abort_scan("with groups needs a W with column names: those of the candidates")
   lapply(at, function(j) {
     out <- intersect(source$names[j], columns)
@@ -42,7 +43,7 @@ with_kernel <- function(fit, K) {
 
 exclude_sets <- function(fit, source, exclude) {
   if (!is.list(exclude) || length(exclude) != source$m) abort_scan(sprintf("needs exclude as a list of %d, a set of columns for each candidate", source$m))
-  W <- check_excludable(fit)$kernel$W
+  W <- check_excludable(fit, "exclude =")$kernel$W
   sets <- lapply(exclude, function(set) if (length(set) == 0) integer() else sort(excluded_columns(set, W)))
   key <- vapply(sets, paste, "", collapse = " ")
   lapply(split(seq_along(key), factor(key, unique(key))), function(j) {

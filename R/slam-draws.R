@@ -150,7 +150,46 @@ pp_check.slamglmm <- function(object, n = 100, seed = NULL, ...) {
   check_has_draws(object)
   larger <- 0
   for (i in sample.int(total, n, replace = n > total)) larger <- larger + (trait_statistics(replicated(object, i)) >= observed)
-  data.frame(response = colnames(object$Y), t(observed), p = t(larger / n), row.names = NULL)
+  found <- data.frame(response = colnames(object$Y), t(observed), p = t(larger / n), row.names = NULL)
+  structure(found, class = c("fastlmm_pp_check", "data.frame"))
+}
+
+# A row for each response and statistic
+pp_table <- function(x) {
+  names <- c("sd", "skewness", "largest")
+  columns <- paste0("p.", names)
+  if (!all(c("response", columns) %in% names(x)) || nrow(x) == 0) abort_fastlmm(
+    "pp_check", paste("the picture needs rows and the columns", toString(c("response", columns)), "of pp_check()")
+  )
+  labels <- c("standard deviation", "skewness", "largest value")
+  data.frame(
+    response = rep(as.character(x$response), 3), effect = rep(labels, each = nrow(x)), h2 = unlist(unclass(x)[columns], use.names = FALSE),
+    low = NA_real_, high = NA_real_
+  )
+}
+
+pp_label <- "proportion of replicated data sets with a larger value"
+
+#' @rdname slamglmm_methods
+#' @export
+plot.fastlmm_pp_check <- function(x, ...) {
+  check_arguments(...)
+  draw_intervals(pp_table(x), pp_label)
+  invisible(x)
+}
+
+#' @rdname slamglmm_methods
+#' @exportS3Method ggplot2::autoplot fastlmm_pp_check
+autoplot.fastlmm_pp_check <- function(object, ...) {
+  check_arguments(...)
+  table <- pp_table(object)
+  names <- short_labels(unique(table$response), 30)
+  table$effect <- factor(table$effect, unique(table$effect))
+  table$name <- factor(names$text[match(table$response, unique(table$response))], rev(names$text))
+  gg("ggplot", table, gg_columns(x = "h2", y = "name", colour = "effect")) + gg("geom_vline", xintercept = 0.5, linetype = 3) +
+    gg("geom_point", position = gg("position_dodge", width = 0.5), na.rm = TRUE) + gg("coord_cartesian", xlim = c(0, 1)) +
+    gg("scale_colour_manual", values = effect_colours(3)) + gg("labs", x = pp_label, y = NULL, colour = NULL, caption = shared_text(names)) +
+    gg("theme_minimal") + gg("theme", legend.position = "bottom") + gg_names("y", length(unique(table$response)))
 }
 
 trait_statistics <- function(Y) {

@@ -113,14 +113,35 @@ read_families <- function(family, responses, taken = character()) {
     responses = clash
   )
   if (!each) return(structure(rep(list(read_family(family, NULL)), length(responses)), names = responses))
-  unknown <- setdiff(names(family), responses)
-  if (is.null(names(family)) || length(unknown) > 0 || anyDuplicated(names(family))) {
-    abort_family(
-      paste0("family as a list must have names of responses, each once", if (length(unknown) > 0) paste0("; there are no responses ", first_names(unknown)))
-    )
-  }
+  check_family_names(family, responses)
   one <- function(name) if (is.null(family[[name]])) list(family = "gaussian", link = "identity") else read_family(family[[name]], name)
   structure(lapply(responses, one), names = responses)
+}
+
+# Several families are matched by name, never by position.
+check_family_names <- function(family, responses) {
+  given <- names(family)
+  if (is.null(given) || any(given == "")) abort_family(paste0(
+    "family has ", counted(length(family), "entry", "entries"), ", not all with a name, and responses are matched by name: write ",
+    named_families(family, responses)
+  ))
+  unknown <- setdiff(given, responses)
+  if (length(unknown) > 0) abort_family(
+    paste0("family is given for ", first_names(unknown), if (length(unknown) == 1) ", which is no response" else ", which are no responses",
+           "; the responses are ", first_names(responses)),
+    responses = unknown
+  )
+  twice <- unique(given[duplicated(given)])
+  if (length(twice) > 0) abort_family(paste0("family is given more than once for ", first_names(twice)), responses = twice)
+}
+
+# As they may be meant: the first two
+named_families <- function(family, responses) {
+  text_of <- function(one) if (is.character(one)) quoted(one[1]) else if (is.list(one) && is.character(one$family)) paste0(one$family, "()") else "..."
+  value <- vapply(family, text_of, "")
+  shown <- utils::head(responses, 2)
+  text <- paste(vapply(shown, list_name, ""), "=", rep_len(c(value, "..."[length(value) == 0]), length(shown)))
+  paste0("family = list(", toString(text), if (length(responses) > 2) ", ...", ")")
 }
 
 read_family <- function(family, name) {

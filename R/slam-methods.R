@@ -25,7 +25,7 @@ total_fixed <- function(fit, d) {
 
 #' Methods for sparse-factor fits
 #'
-#' @param object,x,formula,fit a fit by [slamglmm_fit()].
+#' @param object,x,formula,fit a fit by [slamglmm_fit()]; of `plot()` and `autoplot()` the value of `pp_check()`.
 #' @param type of a model matrix: `"fixed"` or `"random"`.
 #' @param name one or more names of components, or `"ALL"`.
 #' @param fixed.only,random.only,env,data see [fastlmm-accessors].
@@ -46,7 +46,8 @@ total_fixed <- function(fit, d) {
 #'   `print()` reports the worst convergence of all of them.
 #'
 #'   `pp_check()`: a data frame of the standard deviation, skewness and largest absolute value of each response, and for each the proportion of
-#'   replicated data sets with a larger one (the posterior predictive p-value).
+#'   replicated data sets with a larger one (the posterior predictive p-value). `plot()` and `autoplot()` of it draw these proportions: near 0
+#'   or 1 the model does not have what the data have.
 #'
 #'   `getME()`: `X`, `Z`, `Zt`, `K`, `y` (rows x responses), `offset`, `fixef`, `beta`, `mu`, `flist`, `cnms`, `n`, `N`, `p`, `q`, `rank`,
 #'   `n_rtrms`, `n_rfacs`, `Ztlist`, `Gp`, as for [getME.fastlmm()]. Other components, such as `theta`, are maximum likelihood estimates: the
@@ -61,7 +62,7 @@ total_fixed <- function(fit, d) {
 #' fit
 #' fixef(fit)
 #' head(summary(fit)$table, 4)
-#' pp_check(fit, n = 50, seed = 1)
+#' plot(pp_check(fit, n = 50, seed = 1))
 #' @name slamglmm_methods
 NULL
 

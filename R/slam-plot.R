@@ -211,7 +211,7 @@ colour_key <- function(limit) {
 # ---- intervals, traces, biplots --------------------------------------------------------------------------------------
 
 # A row for each response, in it the effects beside one another
-draw_intervals <- function(table, label) {
+draw_intervals <- function(table, label, xlim = c(0, 1)) {
   old <- graphics::par("mai")
   on.exit(graphics::par(mai = old))
   graphics::plot.new()
@@ -224,12 +224,15 @@ draw_intervals <- function(table, label) {
   width <- max(graphics::strwidth(labels$text[labels$shown], "inches", cex = labels$cex)) + 0.2
   graphics::par(mai = c(0.75 + legend_height(lines), width, if (length(effects) > 1) 0.5 else 0.2, 0.2), new = TRUE)
   at <- rev(seq_len(count))
-  graphics::plot(c(0, 1), c(0.5, count + 0.5), type = "n", yaxt = "n", yaxs = "i", xlab = "", ylab = "", bty = "l")
+  graphics::plot(xlim, c(0.5, count + 0.5), type = "n", yaxt = "n", yaxs = "i", xlab = "", ylab = "", bty = "l")
   graphics::title(xlab = label, line = 2.2)
-  graphics::abline(h = at, col = "grey92")
+  # lines for very many would be a grey area
+  if (count <= 150) graphics::abline(h = at, col = "grey92")
+  if (xlim[1] < 0) graphics::abline(v = 0, lty = 3)
   colours <- effect_colours(length(effects))[match(table$effect, effects)]
   height <- at[match(table$response, responses)] + 0.6 * ((length(effects) + 1) / 2 - match(table$effect, effects)) / length(effects)
-  graphics::segments(table$low, height, table$high, height, lwd = 1.5, col = colours)
+  crowded <- count > 60 && length(effects) == 1
+  graphics::segments(table$low, height, table$high, height, lwd = if (crowded) 0.7 else 1.5, col = if (crowded) "grey75" else colours)
   graphics::points(table$h2, height, pch = 19, cex = min(1, max(0.4, 30 / nrow(table))), col = colours)
   label_axis(2, at, labels)
   if (length(effects) > 1) effect_key(effects)

@@ -44,6 +44,8 @@ argument_objects <- function() {
     slamglmm = slam, fastlmm_scan = scan,
     fastlmm_permute = fastlmm_permute(fit, M, n = 50, seed = 1, progress = FALSE), fastlmm_genotypes = genotype_means(fit, M[, 1, drop = FALSE]),
     fastlmm_profile = profile(fit), influence.fastlmm = influence(fit, "id"), VarCorr.fastlmm = VarCorr(fit), fastlmm_gp_anova = anova(gp_mlm),
+    ranef.fastlmm = ranef(fit), fastlmm_bootstrap = bootstrap(fit, R = 10, seed = 1, progress = FALSE), fastlmm_pp_check = pp_check(slam, 5, seed = 1),
+    fastlmm_power = power(fit, "x", n = c(15, 20), R = 10, seed = 1, progress = FALSE),
     summary.fastlmm = summary(fit), summary.fastlmm_mlm = summary(mlm), summary.fastlmm_gp = summary(gp), summary.fastlmm_scan = summary(scan),
     known = fastlmm_fit(y ~ x + (1 | g), data, sigma2_e = 1),
     data = data, K = K, W = W, M = M, genotypes = genotypes,
@@ -109,7 +111,8 @@ argument_methods <- function(o) {
   subsets <- registered[, 1] %in% c("[", "[[", "$", "+", "rbind")
   # arguments of methods for generics of other packages are theirs to check
   neighbours <- c(
-    "bbmle", "car", "datawizard", "effects", "emmeans", "ggeffects", "insight", "lmerTest", "lmtest", "multcomp", "parameters", "performance", "xtable"
+    "bbmle", "car", "datawizard", "effects", "emmeans", "ggeffects", "insight", "lattice", "lmerTest", "lmtest", "multcomp", "parameters", "performance",
+    "xtable"
   )
   delayed <- parseNamespaceFile("fastlmm", dirname(system.file(package = "fastlmm")))$S3methods
   theirs <- registered[, 1] %in% delayed[delayed[, 4] %in% neighbours, 1]

@@ -92,3 +92,18 @@ test_that("an error of the core carries its class, its numbers and the user's ca
   expect_equal(error$scale, 1)
   expect_identical(conditionCall(error)[[1]], quote(fastlmm_fit))
 })
+
+test_that("errors of the core have the class of R's check of the same thing, and numbers that can be read", {
+  set.seed(1)
+  ids <- paste0("i", 1:20)
+  U <- matrix(rnorm(40), 20)
+  K <- `dimnames<-`(tcrossprod(U), list(ids, ids))
+  data <- data.frame(id = ids, y = rnorm(20))
+  strict <- function() fastlmm_fit(y ~ 1 + (1 | id), data, K = K, control = fastlmm_control(tolerance = 0))
+  expect_error(strict(), "this is rounding", class = "fastlmm_error_kernel_not_positive")
+  expect_match(not_positive_advice(-1e-3, 1), "ids with data")
+  for (size in c(1e150, 1e-150, 3)) {
+    error <- tryCatch(fastlmm_fit(y ~ 1 + (1 | id), data, K = `dimnames<-`(diag(20) * size, list(ids, ids))), fastlmm_error_not_identifiable = identity)
+    expect_match(conditionMessage(error), paste(" it is", format(size), "times the identity"), fixed = TRUE)
+  }
+})

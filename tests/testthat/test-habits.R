@@ -58,3 +58,24 @@ test_that("degrees of freedom are df of tables and ddf of tests, and each says h
   # no advice that this function does not take
   expect_error(contest(fit, L, ddf = "asymptotic"), "^((?!write ddf).)*$", perl = TRUE, class = "fastlmm_error_argument")
 })
+
+test_that("scans and permutations know the arguments of rrBLUP, statgenGWAS and qtl2", {
+  set.seed(2)
+  data <- data.frame(id = paste0("i", 1:20), y = rnorm(20), x = rnorm(20))
+  M <- matrix(rbinom(60, 2, 0.4), 20, dimnames = list(data$id, NULL))
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (1 | id), data, K = kernel_markers(M)))
+  scan <- function(name) said(do.call(fastlmm_scan, c(list(fit, M), structure(list(1), names = name))), "fastlmm_error_unused_argument")
+  permute <- function(name) said(do.call(fastlmm_permute, c(list(fit, M), structure(list(1), names = name))), "fastlmm_error_unused_argument")
+  for (name in c("min.MAF", "MAF", "useMAF")) expect_match(scan(name), "maf =", fixed = TRUE)
+  expect_match(scan("P3D"), "refit = \"delta\"", fixed = TRUE)
+  for (name in c("n.core", "nCores", "cores")) expect_match(scan(name), "fastlmm.threads", fixed = TRUE)
+  for (name in c("n.PC", "addcovar", "covar")) expect_match(scan(name), "those of the fit")
+  for (name in c("kinship", "kin", "GLSMethod")) expect_match(scan(name), "kernels =", fixed = TRUE)
+  expect_match(scan("intcovar"), "interaction =", fixed = TRUE)
+  expect_match(scan("thrType"), "threshold =", fixed = TRUE)
+  for (name in c("nperm", "n_perm", "n.perm", "permutations")) expect_match(permute(name), "permutations is n =", fixed = TRUE)
+  expect_match(permute("perm_strata"), "terms of its formula")
+  # every answer names arguments that there are
+  written <- unlist(regmatches(scan_habits, gregexpr("\\b[a-z]+(?= =)", scan_habits, perl = TRUE)))
+  expect_length(setdiff(written, c(names(formals(fastlmm_scan)), names(formals(fastlmm_permute)), "fastlmm.threads", "threads")), 0)
+})

@@ -96,3 +96,13 @@ test_that("an inverse of a relationship matrix is a warning, and no relationship
   dimnames(unrelated) <- dimnames(A)
   for (K in list(A, centred, unrelated, diag(n) |> `dimnames<-`(dimnames(A)))) expect_false(tryCatch(warns(K), fastlmm_error = function(e) FALSE))
 })
+
+test_that("a pedigree in one object is told column by column", {
+  ped <- data.frame(animal = c("a", "b", "c"), father = c("s", "s", "a"), mother = c("d", "d", "b"))
+  refused <- function(...) tryCatch(kernel_pedigree(...), fastlmm_error_pedigree = conditionMessage)
+  expect_match(refused(ped), "kernel_pedigree(id = ped$animal, sire = ped$father, dam = ped$mother)", fixed = TRUE)
+  expect_match(refused(as.matrix(ped)), "sire = as.matrix(ped)[, \"father\"]", fixed = TRUE)
+  expect_match(refused(ped[1:2]), "dam = ...", fixed = TRUE)
+  expect_error(kernel_pedigree(ped$animal), "\"sire\" is needed", class = "fastlmm_error_argument")
+  expect_equal(nrow(kernel_pedigree(ped$animal, ped$father, ped$mother)$P), 5)
+})

@@ -241,3 +241,11 @@ test_that("new levels are allowed of the grouping factors that are named", {
   }
   expect_error(predict(fits$several, data[1:2, ], K = given$K), "K = list\\(id = ...\\)", class = "fastlmm_error_cross_kernel")
 })
+
+test_that("se = TRUE is se.fit, as for lm()", {
+  fit <- kernel_fit()
+  expect_identical(predict(fit, se = TRUE), predict(fit, se.fit = TRUE))
+  expect_identical(predict(fit, nsim = 2, seed = 1), predict(fit, nsim = 2, seed = 1))
+  smooth <- fastlmm_fit(mag ~ depth + gp(long, lat, lengthscale = 5), quakes[1:60, ])
+  expect_identical(predict(smooth, se = TRUE), predict(smooth, se.fit = TRUE))
+})

@@ -84,3 +84,18 @@ test_that("responses at an optimum inside, where maximum likelihood has no bound
   expect_identical(unique(all$response), c("a", "b"))
   expect_named(suppressMessages(fastlmm_permute(fit, world$G[, 1:3], n = 5, seed = 1)), c("a", "b"))
 })
+
+test_that("groups = of a fit without a factor says what it needs, not what another function needs", {
+  set.seed(1)
+  data <- data.frame(id = paste0("i", 1:30), y = rnorm(30))
+  M <- matrix(rbinom(30 * 6, 2, 0.4), 30, dimnames = list(data$id, paste0("m", 1:6)))
+  fit <- suppressMessages(fastlmm_fit(y ~ 1 + (1 | id), data, K = kernel_markers(M)))
+  said <- function(f, ...) tryCatch(f(fit, M, ...), fastlmm_error_exclude = conditionMessage)
+  for (f in list(fastlmm_scan, fastlmm_permute)) {
+    text <- said(f, groups = rep(1:2, 3))
+    expect_match(text, "groups = needs a fit with a factor.*kernels = list.*loco")
+    expect_false(grepl("fastlmm_exclude", text))
+  }
+  expect_match(said(fastlmm_scan, exclude = as.list(1:6)), "exclude = needs")
+  expect_error(fastlmm_exclude(fit, 1), "fastlmm_exclude\\(\\) needs a fit with a factor", class = "fastlmm_error_exclude")
+})

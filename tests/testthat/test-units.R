@@ -168,3 +168,19 @@ test_that("draws of factor models do not depend on units or origins", {
   for (unit in 2^c(-498, 498)) expect_equal(h2(chain(transform(w$d, y = y * unit, y2 = y2 * unit, x = x * unit))), base, tolerance = 1e-8)
   expect_equal(h2(chain(transform(w$d, y = y + 2^40))), base, tolerance = 1e-4)
 })
+
+test_that("a variance that rounding has taken below zero is not called too small for a double", {
+  set.seed(1)
+  n <- 60
+  u <- structure(rnorm(n), names = paste0("i", seq_len(n)))
+  data <- data.frame(id = names(u), w = 10^runif(n, -4, 4), x = rnorm(n))
+  data$y <- u * 3 + rnorm(n) * 1e-6 / sqrt(data$w)
+  W <- matrix(u, dimnames = list(names(u), NULL))
+  # of the factor the variance is known
+  expect_gt(suppressMessages(fastlmm_fit(y ~ 0 + x + (1 | id), data, K = kernel_lowrank(W), weights = w))$vcov, 0)
+  found <- tryCatch(suppressMessages(fastlmm_fit(y ~ 0 + x + (1 | id), data, K = tcrossprod(W), weights = w)), fastlmm_error = identity)
+  if (inherits(found, "error")) expect_match(conditionMessage(found), "lost in rounding.*kernel_lowrank") else expect_gt(found$vcov, 0)
+  expect_match(beyond_message("x", -1e-9), "lost in rounding: \"x\"")
+  expect_match(beyond_message("x", 0), "rescale this column")
+  expect_match(beyond_message(c("x", "z"), c(-1, Inf)), "too large or too small.*these columns")
+})
