@@ -30,7 +30,7 @@ fit_of_factor <- function(n, k, p) {
 
 sampler_point <- function(n, p, k) {
   run <- sampler_of(simulated(n, p), k, 2)
-  steps <- max(20, round(1e7 / (n * p * k)))
+  steps <- max(200, round(1e7 / (n * p * k)))
   list(run = function() run(steps), steps = steps)
 }
 
