@@ -12,8 +12,8 @@
 #' * Predictions: [ranef()][ranef.fastlmm], [predict()][predict.fastlmm], [simulate()][simulate.fastlmm].
 #' * Tests: [anova()][anova.fastlmm], [contest()], [test_variance()], [test_heterogeneity()], [bootstrap()], [power()].
 #' * Checks: [plot()][plot.fastlmm], [residuals()][residuals.fastlmm], [influence()][influence.fastlmm], [isSingular()].
-#' * A sparse-factor model: [genetic_covariance()], [heritability()], [genetic_correlation()], [factor_loadings()], [variance_parts()], [plot()][plot.slamglmm],
-#'   and its priors, [slam_prior()].
+#' * A sparse-factor model: [h2()] ([heritability()]), [G()] ([genetic_covariance()]), [rg()] ([genetic_correlation()]), [factor_loadings()], [variance_parts()],
+#'   [plot()][plot.slamglmm], and its priors, [slam_prior()].
 #' * A scan: [plot()][plot.fastlmm_scan], [fastlmm_permute()], [genotype_means()], [write_scan()].
 #' * Other packages, such as `emmeans`, `performance` or `posterior`: [fastlmm-neighbours].
 #'

@@ -1,7 +1,7 @@
 #' Plots of Gaussian process fits
 #'
 #' Plots of the prediction along the coordinates. Covariates that are functions of the coordinates, such as a trend in them, vary with them.
-#' All others are held fixed: numeric variables at their means, factors at their most frequent level, groups at an effect of zero. The plot
+#' All others are held fixed: numeric variables, as the formula has them (`sqrt(x)`), at their means, factors at their most frequent level, groups at an effect of zero. The plot
 #' says at which values, as does the attribute `held` of the result.
 #'
 #' With one coordinate: the curve and a band of two standard errors, over the data or, where something is held fixed, over partial residuals

@@ -122,6 +122,15 @@ get_random.fastlmm <- function(x, ...) {
   frame[intersect(groups, names(frame))]
 }
 
+# icc(ci =) and r2(ci =) ask for the data to draw rows of them.
+#' @exportS3Method insight::get_data fastlmm
+#' @noRd
+get_data.fastlmm <- function(x, ...) {
+  frame <- running_frame("performance", c("ci", "iterations"))
+  if (!is.null(frame) && !is.null(frame$ci) && !is.na(frame$ci)) abort_rows_resampled("the interval of icc(ci =) or r2(ci =)")
+  default_method("insight", "get_data")(x, ...)
+}
+
 kept_names <- function(fit) names(fit$coefficients)[fit$kept]
 
 # ---- variances ------------------------------------------------------------------------------------------

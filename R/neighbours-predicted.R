@@ -46,11 +46,12 @@ asked_of_ggeffects <- function(handed_on) {
 }
 
 # The outermost running function of ggeffects that has such a variable and a grid of data
-ggeffects_frame <- function(variable) {
+ggeffects_frame <- function(variable) running_frame("ggeffects", c(variable, "data_grid"))
+
+# The variables of the outermost running function of a package that has some of these names; NULL: none runs
+running_frame <- function(package, variables) {
   for (i in seq_len(sys.nframe())) {
-    if (identical(
-      environmentName(topenv(environment(sys.function(i)))), "ggeffects"
-    ) && all(c(variable, "data_grid") %in% ls(sys.frame(i)))) return(sys.frame(i))
+    if (identical(environmentName(topenv(environment(sys.function(i)))), package) && all(variables %in% ls(sys.frame(i)))) return(sys.frame(i))
   }
 }
 

@@ -178,13 +178,17 @@ seed_generator <- function(seed) {
   if (is.null(seed) && !exists(".Random.seed", envir = global, inherits = FALSE)) runif(1)
   before <- get0(".Random.seed", envir = global, inherits = FALSE)
   if (is.null(seed)) return(list(seed = before, restore = function() NULL))
-  if (!is_seed(seed)) abort_fastlmm("seed", paste("seed must be one number, or NULL, not", deparse1(seed)))
-  set.seed(seed)
+  set.seed(checked_seed(seed))
   list(
     seed = structure(seed, kind = as.list(RNGkind())),
     # what was absent is absent again
     restore = function() if (is.null(before)) rm(".Random.seed", envir = global) else assign(".Random.seed", before, envir = global)
   )
+}
+
+checked_seed <- function(seed) {
+  if (is.null(seed) || is_seed(seed)) return(seed)
+  abort_fastlmm("seed", paste("seed must be one number, or NULL, not", deparse1(seed)))
 }
 
 is_seed <- function(seed) is.numeric(seed) && length(seed) == 1 && is.finite(seed) && abs(seed) <= .Machine$integer.max

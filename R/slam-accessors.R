@@ -180,7 +180,14 @@ h2.default <- function(object, ...) abort_not_slam(object, "h2", "fit$h2")
 
 check_slam <- function(object, verb, instead) if (!inherits(object, "slamglmm")) abort_not_slam(object, verb, instead)
 
+long_names <- c(
+  G = "genetic_covariance", R = "residual_covariance", P = "phenotypic_covariance", rg = "genetic_correlation", re = "residual_correlation",
+  rp = "phenotypic_correlation", h2 = "heritability"
+)
+
 abort_not_slam <- function(object, verb, instead) {
+  if (verb %in% names(long_names)) verb <- paste0(verb, "() or ", long_names[[verb]])
+  if (missing(object)) abort_fastlmm("argument", paste0(verb, "() needs a fit by slamglmm_fit()"))
   ours <- inherits(object, c("fastlmm", "fastlmm_mlm"))
   abort_fastlmm(
     "class",

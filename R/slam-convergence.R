@@ -98,12 +98,17 @@ spread <- function(n, count) unique(round(seq(1, n, length.out = min(n, max(1, f
 convergence_text <- function(fit, found) {
   some <- if (found$shown < found$all) sprintf(" (%s of %s)", format(found$shown), format(found$all, big.mark = ","))
   paste0(
-    "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", format(found$rhat, digits = 3, nsmall = 2),
+    "Convergence of ", if (is.null(fit$unidentified)) "h2, G, R, rg" else "P", " and B", some, ": worst rhat ", shown_rhat(found$rhat),
     " of ", found$worst,
     "; smallest effective sample size ", round(found$bulk), " in the bulk, ", round(found$tail), " in the tails",
     # fits of before have no such number
     if (isTRUE(found$unjudged > 0)) unjudged_text(found)
   )
+}
+
+# Rounded to three digits, but never to the limit that it exceeds
+shown_rhat <- function(rhat) {
+  if (rhat > 1.05 && signif(rhat, 3) <= 1.05) format(max(ceiling(rhat * 1000) / 1000, 1.051), digits = 4) else format(rhat, digits = 3, nsmall = 2)
 }
 
 # Which quantities have no rhat, and whose variances are the reason

@@ -112,7 +112,7 @@ variable_kinds <- function(fit, variable) {
 
 #' @rdname slamglmm_tables
 #' @export
-vcov.slamglmm <- function(object, ...) {
+vcov.slamglmm <- function(object, complete = TRUE, ...) {
   check_arguments(...)
   all <- fixef(object, draws = TRUE)
   names <- paste0(rep(colnames(object$Y), each = nrow(all)), ":", rep(rownames(all), ncol(object$Y)))

@@ -48,6 +48,7 @@
 #' @param given names or numbers of responses that were observed in the rows of `newdata`, which contains them as the response of the formula,
 #'   or as columns of these names. The response of the formula is evaluated in `newdata`: if it depends on other rows, as `scale(y)` does, give
 #'   columns. With several random effects all of them, or none, must be included (otherwise the error `slam_effects`).
+#' @param seed a whole number: other random numbers than those of the seed of the fit.
 #' @param times times at which curves are predicted, for a fit with [slam_curves()].
 #' @param condVar add the posterior covariances of the effects of each id as attribute `postVar`, responses x responses x ids?
 #' @param which `"all"`: all ids of the kernel; `"observed"`: those with a row in the data (the default of [ranef.fastlmm()]).
@@ -70,8 +71,10 @@
 #'   missing cell has a fitted value, but no residual.
 #'
 #'   Where the random effect cannot be distinguished from the residual, none of these includes it, except for the width of prediction
-#'   intervals. Random numbers are those of the seed of the fit: the same call gives the same result, and the state of R's generator is not
-#'   changed.
+#'   intervals. Random numbers are those of the seed of the fit, or of `seed`: the same call gives the same result, and the state of R's
+#'   generator is not changed. Rows are drawn together. Intervals, draws and the expected counts and proportions of a row therefore differ, by
+#'   the error of so many draws, between calls with other rows beside it: compare rows within one call, and try another `seed` to see that
+#'   error.
 #' @section Errors:
 #' Those of [predict.fastlmm()]; `given` for responses that `newdata` does not have; `memory`, with the size that draws would take.
 #' @examples
@@ -95,8 +98,9 @@
 predict.slamglmm <- function(object, newdata = NULL, K = NULL, re.form = NULL, allow.new.levels = FALSE, type = c(
   "response", "link", "prob"
 ), na.action = na.pass, se.fit = FALSE,
-                             interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, times = NULL, ...) {
+                             interval = c("none", "confidence", "prediction"), level = 0.95, draws = FALSE, given = NULL, times = NULL, ..., seed = NULL) {
   check_arguments(...)
+  object$seed <- first_of(checked_seed(seed), object$seed)
   type <- one_of(type, habits = c(probs = "prob", probability = "prob", class = "type = \"prob\" has the probability of each level"))
   interval <- one_of(interval)
   check_level(level)

@@ -279,3 +279,13 @@ test_that("fits of many responses are refused with the reason", {
   if (requireNamespace("emmeans", quietly = TRUE)) expect_error(emmeans::emmeans(many, ~recipe), "extract_fit")
   for (i in seq_along(calls)) if (requireNamespace(names(calls)[i], quietly = TRUE)) expect_error(calls[[i]](), class = "fastlmm_error_many_responses")
 })
+
+test_that("intervals of icc() and r2(), which draw rows, are refused", {
+  skip_if_not_installed("performance")
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  for (ask in list(performance::icc, performance::r2, performance::r2_nakagawa)) {
+    expect_error(ask(fit, ci = 0.95, iterations = 5), "bootstrap\\(fit\\)", class = "fastlmm_error_bootstrap")
+    expect_silent(ask(fit))
+  }
+  expect_equal(insight::get_data(fit)$distance, nlme::Orthodont$distance)
+})

@@ -63,3 +63,7 @@ test_that("of many responses some hundreds of numbers are looked at, diagonal or
   expect_equal(nrow(summary(fit, traits = c("t1", "t40"))$table), 2 + 3 + 3 + 1 + 2)
   expect_output(print(fit), sprintf("(%d of 2,500)", found$shown), fixed = TRUE)
 })
+
+test_that("an rhat above the limit is not written as the limit", {
+  expect_identical(vapply(c(1, 1.012, 1.05, 1.0501, 1.0523, 1.056, 2.3456), shown_rhat, ""), c("1.00", "1.01", "1.05", "1.051", "1.053", "1.06", "2.35"))
+})

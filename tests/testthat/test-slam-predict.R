@@ -269,3 +269,18 @@ test_that("rows whose mean is not estimable say nothing of their relatives", {
   expect_true(all(is.na(found[1, ])))
   expect_equal(found[-1, ], predict(fit, new[-1, ], given = "a"))
 })
+
+test_that("a seed gives other draws, and the same again", {
+  set.seed(1)
+  data <- data.frame(id = rep(paste0("i", 1:12), 3))
+  data$y <- rpois(36, 3)
+  fit <- quiet_slam(y ~ 1 + (1 | id), data, family = poisson(), n_factors = 0, chains = 1, iter = 60, seed = 1)
+  new <- data.frame(id = c("i1", "new"))
+  ask <- function(...) predict(fit, new, allow.new.levels = TRUE, ...)
+  expect_identical(ask(), ask(seed = NULL))
+  expect_identical(ask(seed = 5), ask(seed = 5))
+  expect_false(identical(ask(seed = 5), ask()))
+  # the draws differ, what they are draws of does not
+  expect_equal(ask(seed = 5), ask(), tolerance = 0.5)
+  expect_error(ask(seed = "a"), class = "fastlmm_error_seed")
+})

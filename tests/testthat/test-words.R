@@ -20,3 +20,11 @@ test_that("fastlmm_permute() speaks of itself", {
   expect_match(said(fastlmm_permute(lm(distance ~ age, nlme::Orthodont), G)), "^fastlmm_permute\\(\\) needs a fit")
   expect_match(said(fastlmm_scan(known, G)), "^fastlmm_scan\\(\\) needs a null model whose residual variance is estimated")
 })
+
+test_that("functions of two names say both", {
+  fit <- fastlmm_fit(distance ~ age + (1 | Subject), nlme::Orthodont)
+  expect_error(heritability(fit), "h2() or heritability() takes a fit by slamglmm_fit(), not one by fastlmm_fit(), for which use fit$h2", fixed = TRUE)
+  expect_error(genetic_covariance(1), "G() or genetic_covariance()", fixed = TRUE, class = "fastlmm_error_class")
+  expect_error(heritability(), "needs a fit", class = "fastlmm_error_argument")
+  for (short in names(long_names)) expect_identical(body(long_names[[short]] |> getExportedValue(ns = "fastlmm"))[[2]], short)
+})
