@@ -126,7 +126,7 @@ get_random.fastlmm <- function(x, ...) {
 #' @exportS3Method insight::get_data fastlmm
 #' @noRd
 get_data.fastlmm <- function(x, ...) {
-  frame <- running_frame("performance", c("ci", "iterations"))
+  frame <- frame_of_package("performance", c("ci", "iterations"))
   if (!is.null(frame) && !is.null(frame$ci) && !is.na(frame$ci)) abort_rows_resampled("the interval of icc(ci =) or r2(ci =)")
   default_method("insight", "get_data")(x, ...)
 }

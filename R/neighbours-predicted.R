@@ -46,10 +46,10 @@ asked_of_ggeffects <- function(handed_on) {
 }
 
 # The outermost running function of ggeffects that has such a variable and a grid of data
-ggeffects_frame <- function(variable) running_frame("ggeffects", c(variable, "data_grid"))
+ggeffects_frame <- function(variable) frame_of_package("ggeffects", c(variable, "data_grid"))
 
 # The variables of the outermost running function of a package that has some of these names; NULL: none runs
-running_frame <- function(package, variables) {
+frame_of_package <- function(package, variables) {
   for (i in seq_len(sys.nframe())) {
     if (identical(environmentName(topenv(environment(sys.function(i)))), package) && all(variables %in% ls(sys.frame(i)))) return(sys.frame(i))
   }
