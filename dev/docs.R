@@ -20,7 +20,8 @@ lead_home <- function() {
 lead_out <- function(pages) {
   for (page in pages) {
     lines <- readLines(page, encoding = "UTF-8", warn = FALSE)
-    writeLines(sub("file:///usr/share/javascript/mathjax/", "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.5/", lines, fixed = TRUE), page, useBytes = TRUE)
+    lines <- sub("file:///usr/share/javascript/mathjax/", "https://cdnjs.cloudflare.com/ajax/libs/mathjax/2.7.5/", lines, fixed = TRUE)
+    writeLines(lines, page, useBytes = TRUE)
   }
 }
 
