@@ -10,6 +10,7 @@
 #' @param traits responses to return; `NULL`: all.
 #' @param variable,regex which draws, see [slamglmm_draws].
 #' @param sigma must be 1.
+#' @param complete not used, an argument of the generic: aliased coefficients are left out of the model.
 #' @param nsim,seed number of data sets, each from a different draw, and seed as for [stats::simulate()].
 #' @param conf.int add intervals?
 #' @param row.names,optional not used.
