@@ -131,11 +131,11 @@ autoplot.fastlmm_profile <- function(object, level = c(0.5, 0.8, 0.9, 0.95, 0.99
 
 #' @rdname ranef.fastlmm
 #' @param level confidence level of the intervals, given the variances.
+#' @param terms names or numbers of the terms to draw; `NULL`: all, at most 25.
 #' @exportS3Method ggplot2::autoplot ranef.fastlmm
-autoplot.ranef.fastlmm <- function(object, level = 0.95, ...) {
+autoplot.ranef.fastlmm <- function(object, level = 0.95, terms = NULL, ...) {
   check_arguments(...)
-  check_level(level)
-  table <- effects_picture(object, level)
+  table <- effects_picture(object, level, terms)
   many <- max(table$rank) > 60
   picture <- gg("ggplot", table, gg_columns(x = "condval", y = "rank")) + gg("geom_vline", xintercept = 0, linetype = 3) +
     gg(
@@ -157,15 +157,9 @@ autoplot.ranef.fastlmm <- function(object, level = 0.95, ...) {
     gg_names("y", max(table(frame$panel)))
 }
 
-# Effects with their intervals, in the order of their size within each term
-effects_picture <- function(effects, level) {
-  table <- as.data.frame(effects)
-  half <- qnorm((1 + level) / 2) * first_of(table$condsd, rep(NA_real_, nrow(table)))
-  key <- paste0(table$grpvar, ": ", table$term)
-  table$panel <- factor(key, unique(key))
-  table$rank <- stats::ave(table$condval, table$panel, FUN = function(x) rank(x, ties.method = "first"))
-  cbind(table, low = table$condval - half, high = table$condval + half)
-}
+#' @rdname plot.slamglmm
+#' @exportS3Method ggplot2::autoplot ranef.slamglmm
+autoplot.ranef.slamglmm <- function(object, level = 0.95, terms = NULL, ...) autoplot.ranef.fastlmm(object, level, terms, ...)
 
 # ---- many responses -------------------------------------------------------------------------------------
 

@@ -2,13 +2,12 @@
 
 #' @rdname ranef.fastlmm
 #' @export
-plot.ranef.fastlmm <- function(x, level = 0.95, ...) {
+plot.ranef.fastlmm <- function(x, level = 0.95, terms = NULL, ...) {
   check_arguments(...)
-  check_level(level)
-  table <- effects_picture(x, level)
+  table <- effects_picture(x, level, terms)
   terms <- split(table, table$panel)
   if (length(terms) > 1) {
-    old <- par(mfrow = if (length(terms) == 2) 1:2 else n2mfrow(length(terms)))
+    old <- par(mfrow = rev(n2mfrow(length(terms))))
     on.exit(par(old))
   }
   for (one in terms) {
@@ -19,14 +18,41 @@ plot.ranef.fastlmm <- function(x, level = 0.95, ...) {
   invisible(x)
 }
 
+#' @rdname plot.slamglmm
+#' @export
+plot.ranef.slamglmm <- function(x, level = 0.95, terms = NULL, ...) plot.ranef.fastlmm(x, level, terms, ...)
+
+# Effects with their intervals, in the order of their size within each term. A picture has room for so many terms.
+effects_picture <- function(effects, level, terms = NULL) {
+  check_level(level)
+  table <- as.data.frame(effects)
+  known <- unique(as.character(table$term))
+  if (!is.null(terms)) table <- table[as.character(table$term) %in% known[chosen_terms(terms, known)], ]
+  half <- qnorm((1 + level) / 2) * first_of(table$condsd, rep(NA_real_, nrow(table)))
+  key <- paste0(table$grpvar, ": ", table$term)
+  table$panel <- factor(key, unique(key))
+  if (nlevels(table$panel) > 25) abort_fastlmm(
+    "terms", sprintf("a picture has room for 25 terms or responses, not for %d: choose some by terms =, as terms = 1:9", nlevels(table$panel))
+  )
+  table$rank <- stats::ave(table$condval, table$panel, FUN = function(x) rank(x, ties.method = "first"))
+  cbind(table, low = table$condval - half, high = table$condval + half)
+}
+
+# By name or number
+chosen_terms <- function(terms, known) {
+  terms <- read_names(terms, "terms")
+  at <- if (is.character(terms)) match(terms, known) else match(terms, seq_along(known))
+  if (length(at) > 0 && !anyNA(at)) return(at)
+  abort_fastlmm("terms", paste0("terms must be names or numbers of terms with random effects, not ", code_text(terms), "; there are ", first_names(known)))
+}
+
 # Lists of pictures by grouping factor, with panels for terms, as lme4's methods give them
 
 #' @rdname ranef.fastlmm
 #' @param data not used, an argument of the generics of `lattice`.
 #' @exportS3Method lattice::dotplot ranef.fastlmm
-dotplot.ranef.fastlmm <- function(x, data, level = 0.95, ...) {
-  check_level(level)
-  lapply(lattice_tables(x, level), function(table) {
+dotplot.ranef.fastlmm <- function(x, data, level = 0.95, terms = NULL, ...) {
+  lapply(lattice_tables(x, level, terms), function(table) {
     ids <- stats::reorder(factor(table$grp), table$condval * (as.integer(table$term) == 1), sum)
     lattice_picture("dotplot", ids ~ condval | term, table, list(ids = ids, condval = table$condval, term = table$term), xlab = "", ...)
   })
@@ -34,22 +60,29 @@ dotplot.ranef.fastlmm <- function(x, data, level = 0.95, ...) {
 
 #' @rdname ranef.fastlmm
 #' @exportS3Method lattice::qqmath ranef.fastlmm
-qqmath.ranef.fastlmm <- function(x, data, level = 0.95, ...) {
-  check_level(level)
-  lapply(lattice_tables(x, level), function(table) {
+qqmath.ranef.fastlmm <- function(x, data, level = 0.95, terms = NULL, ...) {
+  lapply(lattice_tables(x, level, terms), function(table) {
     quantile <- stats::ave(table$condval, table$term, FUN = function(value) qnorm(stats::ppoints(length(value)))[rank(value, ties.method = "first")])
     lattice_picture("xyplot", quantile ~ condval | term, table, list(quantile = quantile, condval = table$condval, term = table$term),
       xlab = "", ylab = "Standard normal quantiles", ...)
   })
 }
 
-lattice_tables <- function(effects, level) {
-  table <- effects_picture(effects, level)
-  lapply(split(table, factor(table$grpvar, names(effects))), function(one) {
+lattice_tables <- function(effects, level, terms) {
+  table <- effects_picture(effects, level, terms)
+  lapply(split(table, factor(table$grpvar, unique(table$grpvar))), function(one) {
     one$term <- factor(one$term, unique(one$term))
     one
   })
 }
+
+#' @rdname plot.slamglmm
+#' @exportS3Method lattice::dotplot ranef.slamglmm
+dotplot.ranef.slamglmm <- function(x, data, level = 0.95, terms = NULL, ...) dotplot.ranef.fastlmm(x, data, level, terms, ...)
+
+#' @rdname plot.slamglmm
+#' @exportS3Method lattice::qqmath ranef.slamglmm
+qqmath.ranef.slamglmm <- function(x, data, level = 0.95, terms = NULL, ...) qqmath.ranef.fastlmm(x, data, level, terms, ...)
 
 # A point and its interval for each row of the table
 lattice_picture <- function(type, formula, table, data, ...) {
@@ -67,3 +100,8 @@ lattice_picture <- function(type, formula, table, data, ...) {
   environment(formula) <- list2env(data, parent = baseenv())
   do.call(lattice(type), c(list(formula, data), utils::modifyList(usual, list(...))))
 }
+
+#' @export
+plot.coef.fastlmm <- function(x, ...) abort_fastlmm(
+  "coef", "coefficients by group are fixed effects plus random effects, whose standard errors are not those of either: draw plot(ranef(fit))"
+)

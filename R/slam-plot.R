@@ -12,14 +12,17 @@
 #' Names for which there is no room are shortened in the middle, and the full names are listed below; of very many names only every second,
 #' third, ... is written.
 #'
-#' @param x,object a fit by [slamglmm_fit()].
+#' @param x,object a fit by [slamglmm_fit()]; or the value of [ranef()][predict.slamglmm], whose effects are drawn in increasing order, with
+#'   intervals after `ranef(fit, condVar = TRUE)`, as those of [ranef.fastlmm()] are.
 #' @param which which plot.
 #' @param traits responses to show; `NULL`: all (in a trace plot, those that fit into nine panels).
 #' @param level probability of intervals.
+#' @param terms responses to show of `ranef()`; `NULL`: all, at most 25.
+#' @param data not used, an argument of the generics of `lattice`.
 #' @param effect name or number of the random effect to show; `NULL`: all. Loadings are common to all.
 #' @param choices numbers of two factors.
 #' @param ... not used; an unknown argument is an error.
-#' @return `plot()`, `biplot()`: x, invisibly. `autoplot()`: a `ggplot` object.
+#' @return `plot()`, `biplot()`: x, invisibly. `autoplot()`: a `ggplot` object. `lattice::dotplot()`, `lattice::qqmath()`: lists by effect.
 #' @examples
 #' set.seed(1)
 #' data <- data.frame(id = paste0("i", rep(1:20, 2)))
@@ -28,6 +31,7 @@
 #' plot(fit)
 #' plot(fit, "h2")
 #' biplot(fit)
+#' plot(ranef(fit, condVar = TRUE), terms = c("a", "c"))
 #' @order 1
 #' @export
 plot.slamglmm <- function(x, which = c("covariance", "loadings", "h2", "trace"), traits = NULL, level = 0.95, effect = NULL, ...) {

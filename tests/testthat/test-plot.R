@@ -117,6 +117,7 @@ test_that("random effects are drawn with their ids and intervals", {
   expect_silent(drawn(plot(ranef(fit, drop = TRUE), level = 0.5)))
   expect_error(plot(effects, level = 2), class = "fastlmm_error_level")
   expect_error(plot(effects, colour = 2), class = "fastlmm_error_unused_argument")
+  expect_error(plot(coef(fit)), "ranef", class = "fastlmm_error_coef")
   skip_if_not_installed("lattice")
   table <- as.data.frame(effects)
   for (draw in list(lattice::dotplot, lattice::qqmath)) {
@@ -153,8 +154,17 @@ test_that("power, bootstrap draws and replicated data have pictures of their own
   expect_equal(pp_table(checked)$h2, c(checked$p.sd, checked$p.skewness, checked$p.largest))
   expect_silent(drawn(plot(checked)))
   expect_error(plot(checked["p.sd"]), class = "fastlmm_error_pp_check")
+  # effects of a sparse-factor model, by response
+  effects <- ranef(slam, condVar = TRUE)
+  expect_silent(drawn(plot(effects, terms = "b")))
+  expect_identical(levels(effects_picture(effects, 0.9)$panel), c("id: a", "id: b"))
+  expect_error(plot(effects, terms = "z"), "there are \"a\", \"b\"", class = "fastlmm_error_terms")
+  many <- structure(list(id = matrix(1, 3, 26, dimnames = list(letters[1:3], LETTERS))), class = "ranef.slamglmm")
+  expect_error(plot(many), "terms = 1:9", class = "fastlmm_error_terms")
+  expect_silent(drawn(plot(many, terms = 1:9)))
+  if (requireNamespace("lattice", quietly = TRUE)) expect_equal(unname(dim(lattice::dotplot(effects)$id)), 2)
   skip_if_not_installed("ggplot2")
-  for (one in list(found, found[1, ], draws, checked, ranef(fit))) {
+  for (one in list(found, found[1, ], draws, checked, ranef(fit), ranef(slam, condVar = TRUE))) {
     picture <- ggplot2::autoplot(one)
     expect_s3_class(picture, "ggplot")
     expect_silent(drawn(print(picture)))
