@@ -87,7 +87,7 @@ code_hint <- function(ids, levels) {
 warn_inverse <- function(K) {
   m <- nrow(K)
   if (m < 6) return(invisible())
-  columns <- unique(round(seq(1, m, length.out = min(m, 200))))
+  columns <- unique(round(seq(1, m, length.out = min(m, 50))))
   part <- K[, columns, drop = FALSE]
   variance <- part[cbind(columns, seq_along(columns))]
   part[cbind(columns, seq_along(columns))] <- 0

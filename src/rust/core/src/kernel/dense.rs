@@ -1,14 +1,14 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
+use crate::kernel::mirrored::Mirrored;
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::parallel::Workers;
-use crate::runtime::stop::{self, pieces};
+use crate::runtime::stop;
 use faer::{Mat, MatRef, Par};
-use std::ops::Range;
 
 /// Largest relative asymmetry of a symmetric matrix: files hold ten digits, or numbers in single precision.
 pub(crate) const ASYMMETRY_TOLERANCE: f64 = 1e-6;
@@ -23,6 +23,19 @@ pub struct Dense<'a>(pub MatRef<'a, f64>);
 impl Dense<'_> {
     pub(crate) fn entry(&self, i: usize, j: usize) -> f64 {
         0.5 * self.0[(i, j)] + 0.5 * self.0[(j, i)]
+    }
+
+    /// Lower triangle between some rows; what stands above it means nothing.
+    pub(crate) fn lower(&self, rows: &[usize]) -> Mat<f64> {
+        let mut lower = Mat::zeros(rows.len(), rows.len());
+        Mirrored::new(self.0, rows).each(|j, rows, below, above| {
+            let column = lower.col_as_slice_mut(j)[rows].iter_mut();
+            column
+                .zip(below)
+                .zip(above)
+                .for_each(|((k, a), b)| *k = 0.5 * a + 0.5 * b);
+        });
+        lower
     }
 
     pub(crate) fn n(&self) -> usize {
@@ -74,58 +87,67 @@ pub fn examine(k: MatRef<'_, f64>, tolerance: Option<f64>, threads: usize) -> Re
 
 /// Look at the entries of a square matrix, once, and no further.
 pub fn scan(k: MatRef<'_, f64>) -> Facts {
-    let n = k.nrows();
-    let mut facts = Facts::default();
-    let (mut worst, mut trace) = (0.0, 0.0);
-    for columns in pieces(n, BLOCK) {
-        let look = Look::new(k, columns.clone());
-        for (j, (gap, i)) in columns.clone().zip(look.gaps) {
-            if gap > worst {
-                (worst, facts.asymmetry_at) = (gap, (i, j));
-            }
+    let (n, mut facts) = (k.nrows(), Facts::default());
+    let (all, mut total) = ((0..n).collect::<Vec<_>>(), Look::default());
+    let mut worst = 0.0;
+    Mirrored::new(k, &all).each(|j, rows, below, above| {
+        let look = Look::new(below, above);
+        if look.gap > worst {
+            worst = look.gap;
+            let gaps = rows.zip(below.iter().zip(above).map(|(a, b)| (a - b).abs()));
+            let at = gaps.fold((j, 0.0), |best, (i, gap)| if gap > best.1 { (i, gap) } else { best });
+            facts.asymmetry_at = (at.0.min(j), at.0.max(j));
         }
-        trace += columns.map(|j| k[(j, j)] / n as f64).sum::<f64>();
-        facts.max_abs = facts.max_abs.max(look.max_abs);
-        facts.non_finite += usize::from(!look.finite);
-    }
-    if facts.non_finite > 0 {
+        total = total.with(look);
+    });
+    facts.max_abs = total.size;
+    if total.not_finite {
         locate_non_finite(k, &mut facts);
     }
-    facts.mean_diag = trace;
+    facts.mean_diag = (0..n).map(|j| k[(j, j)] / n as f64).sum();
     facts.asymmetry = if worst > 0.0 { worst / facts.max_abs } else { 0.0 };
     facts
 }
 
-/// What there is in some columns down to the diagonal, and in the rows across it.
+/// What there is in some entries and in their mirror images.
+#[derive(Clone, Copy, Default)]
 struct Look {
-    /// The largest difference of each column from its row, and where.
-    gaps: Vec<(f64, usize)>,
-    max_abs: f64,
-    finite: bool,
+    /// The largest difference.
+    gap: f64,
+    size: f64,
+    not_finite: bool,
 }
 
 impl Look {
-    /// The columns of a block at once: their lines stay in the cache.
-    fn new(k: MatRef<'_, f64>, columns: Range<usize>) -> Self {
-        let mut look = Self {
-            gaps: vec![(0.0, 0); columns.len()],
-            max_abs: 0.0,
-            finite: true,
+    /// By eight maxima: comparisons need not wait for one another.
+    fn new(one: &[f64], other: &[f64]) -> Self {
+        const LANES: usize = 8;
+        let larger = |a: f64, b: f64| if a > b { a } else { b };
+        let (mut gap, mut size, mut zero) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let mut look = |lane: usize, a: f64, b: f64| {
+            gap[lane] = larger((a - b).abs(), gap[lane]);
+            size[lane] = larger(larger(a.abs(), b.abs()), size[lane]);
+            // NaN of what is not finite
+            zero[lane] += 0.0 * a + 0.0 * b;
         };
-        for i in 0..columns.end {
-            let from = columns.start.max(i);
-            let of_row = k.col(i).subrows(from, columns.end - from);
-            for (j, other) in (from..columns.end).zip(of_row.iter()) {
-                let one = k[(i, j)];
-                let (gap, size) = ((one - other).abs(), one.abs().max(other.abs()));
-                look.max_abs = look.max_abs.max(size);
-                look.finite &= one.is_finite() && other.is_finite();
-                if gap > look.gaps[j - columns.start].0 {
-                    look.gaps[j - columns.start] = (gap, i);
-                }
-            }
+        let ((ones, one), (others, other)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+        for (a, b) in ones.iter().zip(others) {
+            (0..LANES).for_each(|lane| look(lane, a[lane], b[lane]));
         }
-        look
+        one.iter().zip(other).for_each(|(a, b)| look(0, *a, *b));
+        Self {
+            gap: max_abs(gap),
+            size: max_abs(size),
+            not_finite: zero.iter().any(|zero| zero.is_nan()),
+        }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            gap: self.gap.max(other.gap),
+            size: self.size.max(other.size),
+            not_finite: self.not_finite || other.not_finite,
+        }
     }
 }
 
@@ -142,14 +164,15 @@ fn locate_non_finite(k: MatRef<'_, f64>, facts: &mut Facts) {
     }
 }
 
-/// Columns that are looked at together, and between two looks for a request to stop.
-const BLOCK: usize = 64;
-
 /// Cholesky of K + e |K| I, for rounding e: succeeds just when no eigenvalue lies below -e |K|. Else the eigenvalues tell.
 fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Facts) -> Result<()> {
     let n = k.n();
     let rounding = psd_tolerance(n, None);
-    let mut factor = by_entries(n, n, |i, j| if i >= j { k.entry(i, j) / scale } else { 0.0 });
+    let mut factor = k.lower(&(0..n).collect::<Vec<_>>());
+    factor
+        .as_mut()
+        .col_iter_mut()
+        .for_each(|column| column.iter_mut().for_each(|k| *k /= scale));
     let shift = rounding * norm_bound(factor.as_ref());
     (0..n).for_each(|i| factor[(i, i)] += shift);
     let positive = Cholesky::new(factor, par).is_some();

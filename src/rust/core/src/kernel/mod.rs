@@ -2,6 +2,7 @@
 
 pub mod dense;
 pub mod low_rank;
+mod mirrored;
 pub mod pedigree;
 pub mod precision;
 pub mod sparse;
@@ -63,7 +64,18 @@ impl<'a> Kernel<'a> {
     pub fn between(&self, rows: &[usize], par: Par) -> Mat<f64> {
         match self.factor_between(rows, 1.0, par) {
             Some(k) => k,
-            None => by_entries(rows.len(), rows.len(), |i, j| self.entry(rows[i], rows[j])),
+            None => {
+                let lower = self.lower(rows);
+                by_entries(rows.len(), rows.len(), |i, j| lower[(i.max(j), i.min(j))])
+            }
+        }
+    }
+
+    /// The lower triangle of a kernel without a factor; what stands above it means nothing.
+    pub(crate) fn lower(&self, rows: &[usize]) -> Mat<f64> {
+        match self {
+            Kernel::Dense(k) => k.lower(rows),
+            other => by_entries(rows.len(), rows.len(), |i, j| other.entry(rows[i], rows[j])),
         }
     }
 

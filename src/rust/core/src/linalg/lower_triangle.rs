@@ -8,6 +8,9 @@ use rayon::prelude::*;
 /// Side of a tile of S: it stays near to the processor between its two products.
 const TILE: usize = 192;
 
+/// Side of a block on the diagonal that is copied to be made whole.
+const WHOLE: usize = 32;
+
 /// `Z = S V`: a tile below the diagonal is a factor of its own rows of Z and, transposed, of those of its columns.
 pub fn lower_times(s: MatRef<'_, f64>, v: MatRef<'_, f64>, mut z: MatMut<'_, f64>, par: Par) {
     let degree = par.degree();
@@ -42,30 +45,64 @@ fn of_tiles(s: MatRef<'_, f64>, v: MatRef<'_, f64>, first: usize, step: usize) -
     let (m, c) = (v.nrows(), v.ncols());
     let tiles = m.div_ceil(TILE);
     let range = |i: usize| (i * TILE, TILE.min(m - i * TILE));
-    let (mut z, mut transposed) = (Mat::<f64>::zeros(m, c), Mat::<f64>::zeros(c, m));
-    let mut whole = Mat::<f64>::zeros(TILE, TILE);
+    let mut sums = Sums {
+        s,
+        v,
+        z: Mat::zeros(m, c),
+        transposed: Mat::zeros(c, m),
+        whole: Mat::zeros(WHOLE, WHOLE),
+    };
     let all = (0..tiles).flat_map(|j| (j..tiles).map(move |i| (i, j)));
     for (i, j) in all.skip(first).step_by(step) {
-        let ((top, rows), (left, columns)) = (range(i), range(j));
-        let tile = s.submatrix(top, left, rows, columns);
-        if i == j {
-            symmetrise(tile, whole.as_mut());
-        } else {
-            add(
-                transposed.as_mut().subcols_mut(left, columns),
-                v.subrows(top, rows).transpose(),
-                tile,
-            );
+        match i == j {
+            true => sums.on_diagonal(range(j)),
+            false => sums.below(range(i), range(j)),
         }
-        let tile = if i == j {
-            whole.as_ref().submatrix(0, 0, rows, columns)
-        } else {
-            tile
-        };
-        add(z.as_mut().subrows_mut(top, rows), tile, v.subrows(left, columns));
     }
-    z += transposed.transpose();
-    z
+    sums.z += sums.transposed.transpose();
+    sums.z
+}
+
+/// Sums of the products of tiles, those of their transposes apart.
+struct Sums<'a> {
+    s: MatRef<'a, f64>,
+    v: MatRef<'a, f64>,
+    z: Mat<f64>,
+    transposed: Mat<f64>,
+    whole: Mat<f64>,
+}
+
+impl Sums<'_> {
+    /// A tile below the diagonal, by its first row and column and how many there are.
+    fn below(&mut self, (top, rows): (usize, usize), (left, columns): (usize, usize)) {
+        let tile = self.s.submatrix(top, left, rows, columns);
+        let of_rows = self.v.subrows(top, rows).transpose();
+        add(self.transposed.as_mut().subcols_mut(left, columns), of_rows, tile);
+        add(
+            self.z.as_mut().subrows_mut(top, rows),
+            tile,
+            self.v.subrows(left, columns),
+        );
+    }
+
+    /// A tile on the diagonal: what is below the diagonal of its halves, until they are small.
+    fn on_diagonal(&mut self, (first, count): (usize, usize)) {
+        if count > WHOLE {
+            let upper = (count / 2).next_multiple_of(WHOLE / 2);
+            let (one, two) = ((first, upper), (first + upper, count - upper));
+            self.on_diagonal(one);
+            self.below(two, one);
+            self.on_diagonal(two);
+            return;
+        }
+        symmetrise(self.s.submatrix(first, first, count, count), self.whole.as_mut());
+        let whole = self.whole.as_ref().submatrix(0, 0, count, count);
+        add(
+            self.z.as_mut().subrows_mut(first, count),
+            whole,
+            self.v.subrows(first, count),
+        );
+    }
 }
 
 /// `C <- C + A B`
@@ -73,16 +110,12 @@ fn add(c: MatMut<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
     matmul(c, Accum::Add, a, b, 1.0, Par::Seq);
 }
 
-/// All of a tile on the diagonal, from its lower triangle.
-fn symmetrise(tile: MatRef<'_, f64>, mut whole: MatMut<'_, f64>) {
-    for j in 0..tile.ncols() {
-        let (from, count) = (tile.col(j).subrows(j, tile.nrows() - j), tile.nrows() - j);
-        whole.as_mut().col_mut(j).subrows_mut(j, count).copy_from(from);
-        whole
-            .as_mut()
-            .row_mut(j)
-            .subcols_mut(j, count)
-            .copy_from(from.transpose());
+/// All of a block on the diagonal, from its lower triangle.
+fn symmetrise(block: MatRef<'_, f64>, mut whole: MatMut<'_, f64>) {
+    for j in 0..block.ncols() {
+        for i in j..block.nrows() {
+            (whole[(i, j)], whole[(j, i)]) = (block[(i, j)], block[(i, j)]);
+        }
     }
 }
 
@@ -92,7 +125,7 @@ mod tests {
 
     #[test]
     fn products_are_those_of_the_whole_matrix() {
-        for (m, c) in [(1, 1), (TILE, 3), (TILE + 1, 8), (3 * TILE - 5, 16)] {
+        for (m, c) in [(1, 1), (WHOLE + 1, 2), (TILE, 3), (TILE + 1, 8), (3 * TILE - 5, 16)] {
             let entry = |i: usize, j: usize| f64::sin((1 + 3 * i + 7 * j + i * j) as f64);
             let whole = Mat::from_fn(m, m, |i, j| entry(i.max(j), i.min(j)));
             let lower = Mat::from_fn(m, m, |i, j| if i >= j { entry(i, j) } else { f64::NAN });

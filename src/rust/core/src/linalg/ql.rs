@@ -42,11 +42,11 @@ fn reverse_rows(rows: &mut [f64], width: usize) {
 /// rounding, never converges.
 fn deflate(l: usize, floor: f64, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) -> Result<()> {
     for _ in 0..MAX_SWEEPS {
-        let m = block_end(l, floor, d, e);
-        if m == l {
-            return Ok(());
+        match block_end(l, floor, d, e) {
+            m if m == l => return Ok(()),
+            m if m == l + 1 => one_sweep(l, m, d, e, rows, width),
+            m => two_sweeps(l, m, d, e, rows, width),
         }
-        sweep(l, m, d, e, rows, width);
     }
     Err(Error::NoConvergence {
         what: "the QL algorithm",
@@ -60,34 +60,79 @@ fn block_end(l: usize, floor: f64, d: &[f64], e: &[f64]) -> usize {
     (l..d.len() - 1).find(|&m| negligible(m)).unwrap_or(d.len() - 1)
 }
 
-/// One implicit QL sweep over the block l..=m.
-fn sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
+/// Eigenvalues of the first two rows of a block, the one nearer to its first entry first.
+fn shifts(l: usize, d: &[f64], e: &[f64]) -> (f64, f64) {
     let theta = (d[l + 1] - d[l]) / (2.0 * e[l]);
-    let mut g = d[m] - d[l] + e[l] / (theta + theta.hypot(1.0).copysign(theta));
-    let (mut s, mut c, mut p) = (1.0, 1.0, 0.0);
-    for i in (l..m).rev() {
-        let (f, b) = (s * e[i], c * e[i]);
-        // T is of order one: what is too small for its square is a coupling that has split off
-        let r = (f * f + g * g).sqrt();
-        e[i + 1] = r;
-        if r == 0.0 {
-            d[i + 1] -= p;
-            e[m] = 0.0;
-            return;
-        }
-        (s, c) = (f / r, g / r);
-        g = d[i + 1] - p;
-        let t = (d[i] - g) * s + 2.0 * c * b;
-        p = s * t;
-        d[i + 1] = g + p;
-        g = c * t - b;
-        rotate_pair(&mut rows[i * width..(i + 2) * width], width, s, c);
-    }
-    d[l] -= p;
-    e[l] = g;
-    e[m] = 0.0;
+    let change = e[l] / (theta + theta.hypot(1.0).copysign(theta));
+    (d[l] - change, d[l + 1] + change)
 }
 
+/// One implicit QL sweep over the block l..=m.
+fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
+    let mut sweep = Sweep::new(shifts(l, d, e).0, m, d);
+    (l..m).rev().for_each(|i| sweep.step(i, d, e, rows, width));
+    sweep.end(l, m, d, e);
+}
+
+/// Two sweeps, the second two rows behind the first: neither waits for the square roots of the other.
+fn two_sweeps(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
+    let (one, two) = shifts(l, d, e);
+    let mut first = Sweep::new(one, m, d);
+    first.step(m - 1, d, e, rows, width);
+    first.step(m - 2, d, e, rows, width);
+    let mut second = Sweep::new(two, m, d);
+    for i in (l..m - 2).rev() {
+        first.step(i, d, e, rows, width);
+        second.step(i + 2, d, e, rows, width);
+    }
+    first.end(l, m, d, e);
+    second.step(l + 1, d, e, rows, width);
+    second.step(l, d, e, rows, width);
+    second.end(l, m, d, e);
+}
+
+/// On the way from the last row of a block to its first.
+struct Sweep {
+    g: f64,
+    s: f64,
+    c: f64,
+    p: f64,
+}
+
+impl Sweep {
+    fn new(shift: f64, m: usize, d: &[f64]) -> Self {
+        Self {
+            g: d[m] - shift,
+            s: 1.0,
+            c: 1.0,
+            p: 0.0,
+        }
+    }
+
+    /// Rows i and i + 1.
+    #[inline(always)]
+    fn step(&mut self, i: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
+        let (f, b) = (self.s * e[i], self.c * e[i]);
+        // T is of order one: what is too small for its square is a coupling that has split off
+        let r = (f * f + self.g * self.g).sqrt();
+        e[i + 1] = r;
+        (self.s, self.c) = if r == 0.0 { (0.0, 1.0) } else { (f / r, self.g / r) };
+        let g = d[i + 1] - self.p;
+        let t = (d[i] - g) * self.s + 2.0 * self.c * b;
+        self.p = self.s * t;
+        d[i + 1] = g + self.p;
+        self.g = self.c * t - b;
+        rotate_pair(&mut rows[i * width..(i + 2) * width], width, self.s, self.c);
+    }
+
+    fn end(self, l: usize, m: usize, d: &mut [f64], e: &mut [f64]) {
+        d[l] -= self.p;
+        e[l] = self.g;
+        e[m] = 0.0;
+    }
+}
+
+#[inline(always)]
 fn rotate_pair(rows: &mut [f64], width: usize, s: f64, c: f64) {
     let (upper, lower) = rows.split_at_mut(width);
     for (a, b) in upper.iter_mut().zip(lower) {

@@ -3,7 +3,7 @@
 use super::Effect;
 use crate::kernel::Kernel;
 use crate::linalg::eigen::eigen;
-use crate::linalg::{by_entries, max_abs, power_of_two};
+use crate::linalg::{max_abs, power_of_two};
 use crate::runtime::error::Result;
 use faer::{Mat, Par};
 
@@ -31,8 +31,11 @@ pub fn inner(effect: &Effect<'_>, par: Par) -> Option<Mat<f64>> {
     if let Some(unit) = factor_unit(effect) {
         return kernel.factor_between(index, unit, par);
     }
-    let (m, unit) = (index.len(), unit(effect));
-    Some(by_entries(m, m, |i, j| kernel.entry(index[i], index[j]) / unit))
+    let mut k = kernel.between(index, par);
+    let unit = unit(effect);
+    k.col_iter_mut()
+        .for_each(|column| column.iter_mut().for_each(|k| *k /= unit));
+    Some(k)
 }
 
 /// L with K = L L'; negative eigenvalues are rounding.

@@ -14,7 +14,7 @@ use super::thin_svd::Thin;
 use crate::kernel::Kernel;
 use crate::linalg::band::{self, Band};
 use crate::linalg::eigen::eigen_from;
-use crate::linalg::{by_entries, max_abs, power_of_two, product};
+use crate::linalg::{max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
 use crate::runtime::monitor::Monitor;
@@ -216,9 +216,8 @@ fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &BetweenGroups,
     let root_scale = power_of_two(max_abs(z.root.iter().copied()));
     let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
     let m = groups.len();
-    let lower = |i: usize, j: usize| if i >= j { kernel.entry(row[i], row[j]) } else { 0.0 };
     let of_factor = kernel.factor_between(&row, 1.0, par);
-    let mut k = of_factor.unwrap_or_else(|| by_entries(m, m, lower));
+    let mut k = of_factor.unwrap_or_else(|| kernel.lower(&row));
     let scale = power_of_two(max_abs((0..m).map(|i| k[(i, i)] * root[i] * root[i])));
     for j in 0..m {
         let column = k.col_as_slice_mut(j)[j..].iter_mut().zip(&root[j..]);
