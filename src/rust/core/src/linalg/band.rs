@@ -11,6 +11,7 @@ use crate::linalg::lower_triangle::{lower_times, subtract_both};
 use crate::linalg::ql::rotate;
 use crate::linalg::{clear_registers, max_abs, power_of_two};
 use crate::runtime::error::Result;
+use crate::runtime::parallel::worth;
 use crate::runtime::stop;
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::householder;
@@ -112,6 +113,8 @@ impl Band {
     /// The reflectors on both sides of what is left. `beside`: room for `[V Y V]`, the halves of which are both factors of the update.
     fn update(&mut self, panel: Panel, beside: MatMut<'_, f64>, par: Par) {
         let Panel { rows: m, count: c, .. } = panel;
+        let of_columns = worth((m * c * c) as f64, par);
+        let of_matrix = worth(2.0 * (m * m * c) as f64, par);
         let (top, left) = self.corner(panel);
         let mut beside = beside.submatrix_mut(0, 0, m, 3 * c);
         unit_lower(
@@ -122,16 +125,28 @@ impl Band {
         let (mut y, mut again) = other.as_mut().split_at_col_mut(c);
         again.copy_from(v.as_ref());
         let (v, factor) = (v.as_ref(), self.factor(panel));
-        lower_times(self.storage.as_ref().submatrix(top, top, m, m), v, y.as_mut(), par);
-        solve_lower_triangular_in_place(factor.transpose(), y.as_mut().transpose_mut(), par);
+        lower_times(
+            self.storage.as_ref().submatrix(top, top, m, m),
+            v,
+            y.as_mut(),
+            of_matrix,
+        );
+        solve_lower_triangular_in_place(factor.transpose(), y.as_mut().transpose_mut(), of_columns);
         let mut half = Mat::zeros(c, c);
-        matmul(half.as_mut(), Accum::Replace, v.transpose(), y.as_ref(), 0.5, par);
+        matmul(
+            half.as_mut(),
+            Accum::Replace,
+            v.transpose(),
+            y.as_ref(),
+            0.5,
+            of_columns,
+        );
         solve_lower_triangular_in_place(factor.transpose(), half.as_mut(), Par::Seq);
-        matmul(y.as_mut(), Accum::Add, v, half.as_ref(), -1.0, par);
+        matmul(y.as_mut(), Accum::Add, v, half.as_ref(), -1.0, of_columns);
         subtract_both(
             self.storage.as_mut().submatrix_mut(top, top, m, m),
             beside.as_ref(),
-            par,
+            of_matrix,
         );
     }
 
@@ -206,6 +221,7 @@ impl Band {
         let scratch = householder::apply_block_householder_on_the_left_in_place_scratch::<f64>;
         let mut memory = MemBuffer::new(scratch(panel.rows, panel.count, c.ncols()));
         let stack = MemStack::new(&mut memory);
+        let par = worth(4.0 * (panel.rows * panel.count * c.ncols()) as f64, par);
         let (factor, rows) = (self.factor(panel), c.subrows_mut(panel.column + self.width, panel.rows));
         let apply = match transpose {
             true => householder::apply_block_householder_transpose_on_the_left_in_place_with_conj,

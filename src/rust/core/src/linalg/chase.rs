@@ -9,6 +9,7 @@
 //! zeros above their diagonal, and all loops have a length that is known to the compiler.
 
 use crate::runtime::error::Result;
+use crate::runtime::parallel::worth;
 use crate::runtime::stop;
 use faer::Par;
 use pulp::{Arch, Simd, WithSimd};
@@ -116,7 +117,9 @@ impl<'a, const P: usize> Chase<'a, P> {
             });
         }
         let arch = Arch::new();
-        match par {
+        // they are in vectors as short as the band is wide, and take four times as long as those of a product
+        let operations = 4 * 12 * P * P * 2 * GROUP * GROUP * stretches.len();
+        match worth(operations as f64, par) {
             Par::Seq => stretches.into_iter().for_each(|stretch| arch.dispatch(stretch)),
             _ => stretches.into_par_iter().for_each(|stretch| arch.dispatch(stretch)),
         }

@@ -67,7 +67,7 @@ impl Workers {
 
     /// As `new`, but the calling thread alone for work of so few operations that making a pool takes longer.
     pub fn for_operations(operations: f64, threads: usize) -> Result<Self> {
-        const FEW: f64 = 4e6;
+        const FEW: f64 = 1e8;
         match operations < FEW {
             true => Ok(Self::inline()),
             false => Self::new(threads),
@@ -174,6 +174,12 @@ pub(crate) fn apart<T: Send + 'static>(
         return Ok(work(par));
     }
     Workers::new(par.degree())?.watched(&mut (), work)
+}
+
+/// `par`, or the calling thread alone for so few operations that waking another, which sleeps while there is nothing to share, takes about as long.
+pub(crate) fn worth(operations: f64, par: Par) -> Par {
+    const FEW: f64 = 1e7;
+    if operations < FEW { Par::Seq } else { par }
 }
 
 /// Makes a thread's memory for matrix products.
