@@ -45,7 +45,7 @@ fn of_tiles(s: MatRef<'_, f64>, v: MatRef<'_, f64>, first: usize, step: usize) -
     let (m, c) = (v.nrows(), v.ncols());
     let tiles = m.div_ceil(TILE);
     let range = |i: usize| (i * TILE, TILE.min(m - i * TILE));
-    let mut sums = Sums {
+    let mut products = TileProducts {
         s,
         v,
         z: Mat::zeros(m, c),
@@ -55,16 +55,16 @@ fn of_tiles(s: MatRef<'_, f64>, v: MatRef<'_, f64>, first: usize, step: usize) -
     let all = (0..tiles).flat_map(|j| (j..tiles).map(move |i| (i, j)));
     for (i, j) in all.skip(first).step_by(step) {
         match i == j {
-            true => sums.on_diagonal(range(j)),
-            false => sums.below(range(i), range(j)),
+            true => products.on_diagonal(range(j)),
+            false => products.below(range(i), range(j)),
         }
     }
-    sums.z += sums.transposed.transpose();
-    sums.z
+    products.z += products.transposed.transpose();
+    products.z
 }
 
-/// Sums of the products of tiles, those of their transposes apart.
-struct Sums<'a> {
+/// TileProducts of the products of tiles, those of their transposes apart.
+struct TileProducts<'a> {
     s: MatRef<'a, f64>,
     v: MatRef<'a, f64>,
     z: Mat<f64>,
@@ -72,7 +72,7 @@ struct Sums<'a> {
     whole: Mat<f64>,
 }
 
-impl Sums<'_> {
+impl TileProducts<'_> {
     /// A tile below the diagonal, by its first row and column and how many there are.
     fn below(&mut self, (top, rows): (usize, usize), (left, columns): (usize, usize)) {
         let tile = self.s.submatrix(top, left, rows, columns);

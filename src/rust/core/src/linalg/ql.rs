@@ -69,7 +69,7 @@ fn shifts(l: usize, d: &[f64], e: &[f64]) -> (f64, f64) {
 
 /// One implicit QL sweep over the block l..=m.
 fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-    let mut sweep = Sweep::new(shifts(l, d, e).0, m, d);
+    let mut sweep = QlSweep::new(shifts(l, d, e).0, m, d);
     (l..m).rev().for_each(|i| sweep.step(i, d, e, rows, width));
     sweep.end(l, m, d, e);
 }
@@ -77,10 +77,10 @@ fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64],
 /// Two sweeps, the second two rows behind the first: neither waits for the square roots of the other.
 fn two_sweeps(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
     let (one, two) = shifts(l, d, e);
-    let mut first = Sweep::new(one, m, d);
+    let mut first = QlSweep::new(one, m, d);
     first.step(m - 1, d, e, rows, width);
     first.step(m - 2, d, e, rows, width);
-    let mut second = Sweep::new(two, m, d);
+    let mut second = QlSweep::new(two, m, d);
     for i in (l..m - 2).rev() {
         first.step(i, d, e, rows, width);
         second.step(i + 2, d, e, rows, width);
@@ -92,14 +92,14 @@ fn two_sweeps(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64]
 }
 
 /// On the way from the last row of a block to its first.
-struct Sweep {
+struct QlSweep {
     g: f64,
     s: f64,
     c: f64,
     p: f64,
 }
 
-impl Sweep {
+impl QlSweep {
     fn new(shift: f64, m: usize, d: &[f64]) -> Self {
         Self {
             g: d[m] - shift,
