@@ -63,7 +63,7 @@ fn of_tiles(s: MatRef<'_, f64>, v: MatRef<'_, f64>, first: usize, step: usize) -
     products.z
 }
 
-/// TileProducts of the products of tiles, those of their transposes apart.
+/// Sums of the products of tiles, those of their transposes apart.
 struct TileProducts<'a> {
     s: MatRef<'a, f64>,
     v: MatRef<'a, f64>,

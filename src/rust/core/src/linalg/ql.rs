@@ -5,7 +5,7 @@ use crate::linalg::max_abs;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::stop;
 
-/// QR sweeps for one eigenvalue at most; two are usual, LAPACK allows 30.
+/// Sweeps, or pairs of them, for one eigenvalue at most; one or two are usual, LAPACK allows 30 sweeps.
 const MAX_SWEEPS: usize = 60;
 
 /// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.
