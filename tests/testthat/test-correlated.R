@@ -193,6 +193,7 @@ test_that("draws have the covariance of the model", {
 # ---- units, limits, refusals -----------------------------------------------------------------------------------------
 
 test_that("scale and shift of the slope's variable change nothing but units", {
+  skip_if_not_installed("lme4")
   data <- lme4::sleepstudy
   fit <- both("sleepstudy")$ours
   for (change in list(c(1000, 0), c(1e-4, 0), c(1, -5), c(3, 40))) {
@@ -209,6 +210,7 @@ test_that("scale and shift of the slope's variable change nothing but units", {
 })
 
 test_that("independent terms are correlated ones with a correlation of zero", {
+  skip_if_not_installed("lme4")
   data <- lme4::sleepstudy
   apart <- fastlmm_fit(Reaction ~ Days + (Days || Subject), data)
   together <- both("sleepstudy")$ours
@@ -220,6 +222,7 @@ test_that("independent terms are correlated ones with a correlation of zero", {
 })
 
 test_that("formulas, updates and verbs take correlated terms", {
+  skip_if_not_installed("lme4")
   fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
   expect_equal(refit(fit)$logLik, fit$logLik)
   expect_equal(update(fit, . ~ . - (Days | Subject) + (1 | Subject))$logLik, fastlmm_fit(Reaction ~ Days + (1 | Subject), lme4::sleepstudy)$logLik)
@@ -293,6 +296,7 @@ test_that("correlated terms that cannot be fitted are refused", {
 })
 
 test_that("far out the profile of a correlation is the lower of the valley and the plateau where a variance is zero", {
+  skip_if_not_installed("lme4")
   fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, method = "ML")
   deviance <- lme4::lmer(Reaction ~ Days + (Days | Subject), lme4::sleepstudy, REML = FALSE, devFunOnly = TRUE)
   held <- function(rho) {
@@ -308,6 +312,7 @@ test_that("far out the profile of a correlation is the lower of the valley and t
 })
 
 test_that("far out the profile of a standard deviation is the lower of its valleys, with a correlation of 1 and below it", {
+  skip_if_not_installed("lme4")
   d <- lme4::sleepstudy
   fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), d)
   y <- matrix(d$Reaction, 10)

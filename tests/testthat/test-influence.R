@@ -68,6 +68,7 @@ test_that("deletions are refits with the variances held, on every route", {
 })
 
 test_that("a deletion is what fastlmm makes of the other rows at the same variances", {
+  skip_if_not_installed("lme4")
   # at h2 = 0 nothing is held but the scale: lm() without the row
   data <- transform(lme4_models()$Dyestuff2$data, x = rep(1:5, 6))
   fit <- suppressMessages(fastlmm_fit(Yield ~ x + (1 | Batch), data))
@@ -107,6 +108,7 @@ test_that("studentised residuals have the scale of the other rows", {
 })
 
 test_that("shapes, missing rows, and what is refused", {
+  skip_if_not_installed("lme4")
   data <- kernel_data()$data
   data$y[4] <- NA
   fit <- fastlmm_fit(y ~ x + (1 | id), data, K = kernel_data()$K, na.action = na.exclude)

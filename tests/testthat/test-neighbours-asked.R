@@ -152,6 +152,7 @@ test_that("emmeans: degrees of freedom by any of the names that it has for them"
 })
 
 test_that("multcomp, car: what they have not says what has it", {
+  skip_if_not_installed("lme4")
   fit <- subjects_fit()
   if (requireNamespace("multcomp", quietly = TRUE)) {
     expect_error(multcomp::glht(fit, "Days = 0", ddf = "kenward-roger"), "df = 17", class = "fastlmm_error_ddf")

@@ -269,6 +269,7 @@ test_that("bootstraps that draw rows as if they were independent are refused, an
 })
 
 test_that("fits of many responses are refused with the reason", {
+  skip_if_not_installed("lme4")
   many <- fastlmm_fit(cbind(angle, temp) ~ recipe + (1 | replicate), lme4::cake)
   calls <- list(
     car = function() car::Anova(many), car = function() car::vif(many), car = function() car::linearHypothesis(many, "recipeB"),

@@ -58,6 +58,7 @@ test_that("degenerate fits draw what they can and refuse the profile", {
 })
 
 test_that("plot(fit) is a panel of what the fit has, and puts par back", {
+  skip_if_not_installed("lme4")
   given <- kernel_data()
   several <- suppressMessages(fastlmm_fit(y ~ x + (1 | id) + (1 | g), transform(given$data, g = rep(1:15, each = 5)), K = list(id = given$K)))
   fits <- list(kernel_fit(), several, lme4_pair("Dyestuff2")$ours, degenerate_fit("perfect_fit"), degenerate_fit("explained_by_kernel"))

@@ -1,4 +1,5 @@
 test_that("intervals are the standard errors times a quantile of t, as predict.lm() has them", {
+  skip_if_not_installed("lme4")
   fit <- kernel_fit()
   new <- data.frame(x = c(0, 1), f = "b", o = 0, id = c("i1", "i40"))
   at <- predict(fit, new, se.fit = TRUE)

@@ -12,6 +12,7 @@ shapes_fit <- function(data = shapes_world(), formula = Y ~ x + (1 | line), ...)
 }
 
 test_that("variance components are G and R, as a list and as a table", {
+  skip_if_not_installed("lme4")
   fit <- shapes_fit()
   found <- lme4::VarCorr(fit)
   expect_equal(found$line, G(fit))

@@ -19,6 +19,7 @@ variance_draws <- function(world, Y, formula, ...) {
 }
 
 test_that("effects added to the responses move the coefficients and nothing else", {
+  skip_if_not_installed("lme4")
   world <- added_effects()
   cases <- list(
     list(Y ~ trt + (1 | id), "impute"), list(Y ~ 0 + g + x + (1 | id), "integrate"), list(Y ~ x + offset(at) + (1 | id), "impute"),

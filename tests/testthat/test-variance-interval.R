@@ -1,4 +1,5 @@
 test_that("at zero the ratios are those of the test of zero", {
+  skip_if_not_installed("lme4")
   fit <- lme4_pair("sleepstudy")$ours
   s <- spectrum_of(fit)
   set.seed(1)
@@ -40,6 +41,7 @@ test_that("intervals hold h2 as often as they say, on the borders and inside", {
 })
 
 test_that("bounds are where the test has the p-value of the level; borders are borders", {
+  skip_if_not_installed("lme4")
   fit <- kernel_fit()
   limits <- confint(fit, "h2", level = 0.9, method = "exact", nsim = 2000, seed = 1)
   set.seed(1)

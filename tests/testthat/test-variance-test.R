@@ -10,6 +10,7 @@ explicit_ratio <- function(fit) {
 }
 
 test_that("the statistic is the restricted likelihood ratio", {
+  skip_if_not_installed("lme4")
   fits <- list(kernel_fit(), lme4_pair("Dyestuff")$ours, lme4_pair("sleepstudy")$ours, lme4_pair("Dyestuff2")$ours)
   for (fit in fits) expect_equal(test_variance(fit, nsim = 10)$statistic, explicit_ratio(fit), tolerance = 1e-8, ignore_attr = TRUE)
   expect_identical(test_variance(fits[[4]], nsim = 10)$p.value, 1)
@@ -53,6 +54,7 @@ test_that("the maximum over the grid is that of a search", {
 })
 
 test_that("seeds repeat, a test of a real variance rejects, and what has no exact test is refused", {
+  skip_if_not_installed("lme4")
   fit <- lme4_pair("sleepstudy")$ours
   expect_identical(test_variance(fit, 500, seed = 2), test_variance(fit, 500, seed = 2))
   expect_lt(test_variance(fit, 500, seed = 2)$p.value, 0.01)
@@ -134,6 +136,7 @@ test_that("kernels, slopes and correlated terms beside the tested effect; what i
 })
 
 test_that("correlated terms are refused at once, however they are asked for, with what to do", {
+  skip_if_not_installed("lme4")
   fit <- fastlmm_fit(Reaction ~ Days + (Days | Subject), lme4::sleepstudy)
   for (term in list(NULL, 1, 2, "Subject", "Days | Subject")) expect_error(
     test_variance(fit, term = term), "fit it without correlations", class = "fastlmm_error_variance_test"
