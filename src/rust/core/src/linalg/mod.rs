@@ -7,6 +7,7 @@ pub(crate) mod decomposition;
 pub(crate) mod eigen;
 mod lower_triangle;
 pub(crate) mod pivoted_cholesky;
+mod products;
 pub(crate) mod ql;
 pub(crate) mod rank_one;
 pub(crate) mod secular;
@@ -18,6 +19,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, ColRef, Mat, MatMut, MatRef, Par};
 use lower_triangle::{lower_times, subtract_both};
 use num_dual::DualNumCopy;
+pub(crate) use products::{product, put_product};
 use std::hint::black_box;
 
 /// A number that the objective can be evaluated with: `f64` for the value, dual numbers for derivatives.
@@ -229,26 +231,6 @@ impl Reflectors {
     }
 }
 
-/// A B as a new matrix. A request to stop leaves it unfinished: whoever asked for it stops too.
-pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
-    let (m, n) = (a.nrows(), b.ncols());
-    let each = 2.0 * a.ncols() as f64;
-    let mut c = Mat::zeros(m, n);
-    if m > n {
-        for part in pieces(m, share(each * n as f64)) {
-            let rows = c.as_mut().subrows_mut(part.start, part.len());
-            matmul(rows, Accum::Replace, a.subrows(part.start, part.len()), b, 1.0, par);
-        }
-    } else {
-        for part in pieces(n, share(each * m as f64)) {
-            let columns = c.as_mut().subcols_mut(part.start, part.len());
-            matmul(columns, Accum::Replace, a, b.subcols(part.start, part.len()), 1.0, par);
-        }
-    }
-    clear_registers();
-    c
-}
-
 /// C <- C + A B, A of few columns.
 pub(crate) fn add_product(c: MatMut<'_, f64>, a: MatRef<'_, f64>, b: MatRef<'_, f64>) {
     matmul(c, Accum::Add, a, b, 1.0, Par::Seq);
@@ -329,15 +311,6 @@ pub(crate) fn log_det<D: Scalar>(s: &mut [Vec<D>]) -> Option<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn products_of_nothing_are_zero_and_one_piece() {
-        assert!(share(0.0) > 1_000_000);
-        assert_eq!(
-            product(Mat::zeros(3, 0).as_ref(), Mat::zeros(0, 2).as_ref(), Par::Seq),
-            Mat::<f64>::zeros(3, 2)
-        );
-    }
 
     #[test]
     fn logs_of_products_beyond_doubles_are_sums_of_logs() {
