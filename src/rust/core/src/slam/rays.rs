@@ -193,3 +193,31 @@ impl FactorModel {
         self.rays.get(basis).map_or(&self.data.s, |ray| &ray.s)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rays of a kernel of all rows and of groups of them: bases of few vectors, and such as are all of a matrix.
+    #[test]
+    fn products_with_a_covariance_and_its_root_are_those_of_the_matrix() -> Result<()> {
+        const N: usize = 7;
+        let dense = Mat::from_fn(N, N, |i, j| f64::exp(-(i.abs_diff(j) as f64) / 3.0));
+        let groups = Mat::from_fn(N, N, |i, j| if i / 3 == j / 3 { 1.5 } else { 0.0 });
+        let covariances = [dense, groups];
+        let (x, xf) = (Mat::full(N, 1, 1.0), Mat::zeros(N, 0));
+        let columns = Mat::from_fn(N, 3, |i, j| f64::sin((1 + 2 * i + 5 * j) as f64));
+        for (shares, rank, has_matrix) in [([1.0, 0.0], 7, true), ([0.3, 0.7], 7, false), ([0.0, 1.0], 3, false)] {
+            let whole = Scale(shares[0]) * &covariances[0] + Scale(shares[1]) * &covariances[1];
+            let ray = Ray::new(shares.to_vec(), &covariances, x.as_ref(), xf.as_ref())?;
+            assert_eq!((ray.rank(), ray.k.is_some()), (rank, has_matrix));
+            let away = |a: &Mat<f64>, b: &Mat<f64>| (a - b).norm_max();
+            assert!(away(&ray.covariance_times(columns.as_ref()), &(&whole * &columns)) < 1e-13);
+            let root = ray.root_times(Mat::identity(rank, rank));
+            assert!(away(&(&root * root.transpose()), &whole) < 1e-13);
+            let some = Mat::from_fn(rank, 2, |i, j| f64::cos((i + 3 * j) as f64));
+            assert!(away(&ray.root_times(some.clone()), &(&root * &some)) < 1e-13);
+        }
+        Ok(())
+    }
+}
