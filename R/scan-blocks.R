@@ -52,7 +52,8 @@ in_turn <- function(blocks, one, sizes, progress) {
 
 # Is there a plan of the future package with other processes?
 has_plan <- function() {
-  if (!requireNamespace("future.apply", quietly = TRUE) || !"future" %in% loadedNamespaces()) return(FALSE)
+  # nobody has set one as long as it is not loaded, which takes memory
+  if (!"future" %in% loadedNamespaces() || !requireNamespace("future.apply", quietly = TRUE)) return(FALSE)
   future::nbrOfWorkers() > 1
 }
 
