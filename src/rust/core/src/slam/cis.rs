@@ -189,6 +189,7 @@ pub(super) fn wide_design(model: &FactorModel, j: usize, design: &DesignInRows) 
         x: Mat::from_fn(model.n(), b + own.ncols(), entry),
         f: design.f.clone(),
         grams: vec![],
+        means: design.means.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::few_columns;
 use super::link::{Link, loadings};
+use super::loading_means::means;
 use super::missing::firsts;
 use super::model::{FactorModel, TILE, columns};
 use super::state::State;
@@ -40,7 +41,12 @@ pub struct DesignInRows {
     pub f: Mat<f64>,
     /// [`loadings::grams`] of traits with data of their own, by tiles; none where loadings are not drawn.
     pub grams: Vec<Mat<f64>>,
+    /// Prior means of all loadings, none without covariates.
+    pub means: Vec<f64>,
 }
+
+/// Traits whose sums of products are made together: the products themselves are made once for all of them.
+const TOGETHER: usize = 4 * TILE;
 
 impl DesignInRows {
     /// If it is this iteration's turn.
@@ -55,6 +61,7 @@ impl DesignInRows {
             Self {
                 x: rows(model.data.x.as_ref()),
                 grams: grams(model, state, &f),
+                means: means(model, state),
                 f,
             }
         })
@@ -62,7 +69,7 @@ impl DesignInRows {
 
     /// Of the loadings of a trait.
     pub fn gram(&self, j: usize) -> Option<&[f64]> {
-        self.grams.get(j / TILE).map(|tile| tile.col_as_slice(j % TILE))
+        (self.grams.get(j / TOGETHER)).map(|tile| tile.col_as_slice(j % TOGETHER))
     }
 
     /// Values but for what a trait's coefficients and loadings say of them.
@@ -99,5 +106,5 @@ fn grams(model: &FactorModel, state: &State, f: &Mat<f64>) -> Vec<Mat<f64>> {
         }
         loadings::grams(f.as_ref(), w.as_ref())
     };
-    traits.par_chunks(TILE).map(tile).collect()
+    traits.par_chunks(TOGETHER).map(tile).collect()
 }

@@ -62,10 +62,10 @@ fn move_rows(model: &FactorModel, state: &mut State, y: &mut Mat<f64>, rng: &mut
     // a draw of normal data is what its row is drawn from
     let proposals = if are_normal(model) { 0 } else { PROPOSALS };
     walks.iter_mut().for_each(|walk| walk.done = proposals == 0);
-    let before = if proposals == 0 { vec![] } else { rows.gains(&rows.eta) };
+    let before = if proposals == 0 { vec![] } else { rows.gains(rows.eta) };
     for _ in 0..proposals {
         let there = rows.eta_at(&rows.at(&walks));
-        let gains = rows.gains(&there);
+        let gains = rows.gains(there.as_ref());
         for (i, walk) in walks.iter_mut().enumerate().filter(|(_, walk)| !walk.done) {
             walk.done = gains[i] - before[i] > walk.level;
             if !walk.done {
@@ -106,34 +106,34 @@ struct LinkedRows<'a> {
     parameters: &'a [f64],
     firsts: Vec<First>,
     /// eta, F, and its mean given the factors' own effects, in rows.
-    eta: Mat<f64>,
+    eta: MatRef<'a, f64>,
     f: Mat<f64>,
     mean: Mat<f64>,
     /// Precision of each factor about it.
     own: Vec<f64>,
     /// p x k
     lambda: Mat<f64>,
-    /// Normal data like those of traits with a link of their own, rows x traits, and their precisions, 0 for others.
-    like: Mat<f64>,
+    /// Normal data like those of traits with a link of their own, none of others, and their precisions, rows x traits, 0 for others.
+    like: Vec<Vec<f64>>,
     w: Mat<f64>,
 }
 
 impl<'a> LinkedRows<'a> {
     fn new(model: &'a FactorModel, state: &'a State, rng: &mut Stream) -> Self {
         let (n, p) = (model.n(), model.p());
-        let (mut like, mut w, firsts): (Mat<f64>, Mat<f64>, _) = (Mat::zeros(n, p), Mat::zeros(n, p), firsts(model));
+        let (mut like, mut w, firsts): (_, Mat<f64>, _) = (vec![vec![]; p], Mat::zeros(n, p), firsts(model));
         for (j, first) in firsts.iter().enumerate() {
             if let Some(link) = model.link(j) {
                 let data = link.normal_data(&state.link[first.parameter..], n);
-                like.col_as_slice_mut(j).copy_from_slice(&data.y);
                 w.col_as_slice_mut(j).copy_from_slice(&data.w);
+                like[j] = data.y;
             }
         }
         Self {
             model,
             parameters: &state.link,
             firsts,
-            eta: columns(&state.cells, n).to_owned(),
+            eta: columns(&state.cells, n),
             f: turn_to_rows(model, columns(&state.f, n)),
             mean: means(model, state, rng),
             own: state.gf.iter().map(|g| 1.0 / (1.0 - model.proportions.h[*g])).collect(),
@@ -156,13 +156,14 @@ impl<'a> LinkedRows<'a> {
         let mut precision = product(pairs.as_ref(), self.w.transpose(), Par::Seq);
         // what the data say beside all that F does not explain: about where the rows are now
         let mut lack = product(self.f.as_ref(), self.lambda.transpose(), Par::Seq);
-        for j in 0..p {
-            let (like, eta, w) = (
-                self.like.col_as_slice(j),
-                self.eta.col_as_slice(j),
-                self.w.col_as_slice(j),
-            );
-            let each = lack.col_as_slice_mut(j).iter_mut().zip(like).zip(eta).zip(w);
+        for (j, like) in self.like.iter().enumerate() {
+            let lack = lack.col_as_slice_mut(j);
+            if like.is_empty() {
+                lack.fill(0.0);
+                continue;
+            }
+            let (eta, w) = (column(self.eta, j), self.w.col_as_slice(j));
+            let each = lack.iter_mut().zip(like).zip(eta).zip(w);
             each.for_each(|(((lack, like), eta), w)| *lack = w * (*lack + like - eta));
         }
         let mut right = product(lack.as_ref(), self.lambda.as_ref(), Par::Seq);
@@ -225,11 +226,11 @@ impl<'a> LinkedRows<'a> {
     }
 
     fn eta_at(&self, f: &Mat<f64>) -> Mat<f64> {
-        &self.eta + product((f - &self.f).as_ref(), self.lambda.transpose(), Par::Seq)
+        self.eta + product((f - &self.f).as_ref(), self.lambda.transpose(), Par::Seq)
     }
 
     /// What the data of each row say beyond normal ones.
-    fn gains(&self, eta: &Mat<f64>) -> Vec<f64> {
+    fn gains(&self, eta: MatRef<'_, f64>) -> Vec<f64> {
         let n = eta.nrows();
         let traits: Vec<usize> = (0..eta.ncols()).collect();
         let of_tile = |tile: &[usize]| {
@@ -238,7 +239,7 @@ impl<'a> LinkedRows<'a> {
                 let Some(link) = self.model.link(j).filter(|link| !link.is_normal()) else {
                     continue;
                 };
-                let (eta, like, w) = (eta.col_as_slice(j), self.like.col_as_slice(j), self.w.col_as_slice(j));
+                let (eta, like, w) = (column(eta, j), &self.like[j], self.w.col_as_slice(j));
                 let logs = link.log_kernels(eta, &self.parameters[self.firsts[j].parameter..]);
                 for i in 0..n {
                     sums[i] += logs[i] + 0.5 * w[i] * (like[i] - eta[i]).powi(2);
@@ -251,6 +252,10 @@ impl<'a> LinkedRows<'a> {
             sums.iter().zip(tile).map(|(sum, part)| sum + part).collect()
         })
     }
+}
+
+fn column(a: MatRef<'_, f64>, j: usize) -> &[f64] {
+    a.col(j).try_as_col_major().map_or(&[], |column| column.as_slice())
 }
 
 /// Means of F given the factors' own effects, which are drawn.

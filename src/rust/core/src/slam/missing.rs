@@ -11,12 +11,12 @@ use super::link::coefficients;
 use super::link::interweaving::{self, LinkedTrait};
 use super::link::lines::{DataAlong, OwnData};
 use super::link::shares::{self, EtaParts};
-use super::link::{Expected, ExpectedRows, Link};
+use super::link::{ExpectedRows, Link};
 use super::model::{FactorModel, TILE, columns};
 use super::ray_traits::Left;
 use super::rng::{Block, Source, Stream};
 use super::state::State;
-use crate::linalg::{axpy, dot, product};
+use crate::linalg::{axpy, dot, product, put_product};
 use faer::{Mat, Par};
 use rayon::prelude::*;
 
@@ -110,8 +110,7 @@ fn new_cells(
     cells.values = state.cells[first.cell..first.cell + count].to_vec();
     cells.link = state.link[first.parameter..first.parameter + link.parameters()].to_vec();
     if !link.parameters_are_costly() || state.iteration % COSTLY_EVERY == 1 {
-        let rows: Vec<Expected> = (0..count).map(|at| expected.row(at)).collect();
-        link.draw_parameters(&cells.values, &rows, &mut cells.link, rng);
+        link.draw_parameters(&cells.values, expected, &mut cells.link, rng);
     }
     link.draw_rows(&mut cells.values, expected, &cells.link, rng);
     if let Some(design) = design.filter(|_| link.is_smooth()) {
@@ -174,7 +173,7 @@ pub fn move_with_data(
             effect: design.left(means, values.theta),
             residual: values.eta.iter().zip(means).map(|(eta, mean)| eta - mean).collect(),
         };
-        shares::draw(data, (model, state, j), parts, values, rng);
+        shares::draw(data, (model, state, j), &design.means, parts, values, rng);
     }
     interweaving::draw(data, (model, state, j), design, values, rng);
 }
@@ -220,6 +219,15 @@ pub fn complete(model: &FactorModel, cells: &[f64], y: &mut Mat<f64>) {
             .iter()
             .flat_map(|&j| model.data.missing[j].iter().map(move |&i| (i, j)));
         places.zip(cells).for_each(|(place, cell)| y[place] = *cell);
+        return;
+    }
+    if (0..model.p()).all(|j| is_whole(model, j)) {
+        let parts = y.par_col_chunks_mut(tile_of(model)).enumerate();
+        parts.for_each(|(at, part)| {
+            let first = at * tile_of(model) * model.n();
+            let own = &cells[first..first + part.ncols() * model.n()];
+            put_product(part, model.data.rows.as_ref(), columns(own, model.n()));
+        });
         return;
     }
     let starts: Vec<usize> = (traits.iter())

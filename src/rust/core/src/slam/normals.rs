@@ -1,5 +1,6 @@
 //! Standard normal numbers, many at a time: by Box and Muller, in loops that become vector instructions.
 //!
+//! Their bits are of generators xoshiro256++ (Blackman and Vigna 2021), as many beside one another as become one instruction, whose states the stream gives: of a stream by itself they would cost more than all else.
 //! A pair is `r (cos a, sin a)` with `r^2 = -2 log u`. The angle is within an eighth of the circle to both sides of an axis, which two bits choose.
 
 use super::link::elementary::{Loops, fused, ln, vectorised};
@@ -10,15 +11,110 @@ use std::f64::consts::{FRAC_PI_2, FRAC_PI_4};
 /// Pairs that are made together.
 const PAIRS: usize = 128;
 
+/// Numbers below which a stream gives the bits itself: states cost as many.
+const SMALL: usize = 64;
+
+/// Where bits come from: the stream, or generators that begin where it says.
+struct Bits<'a> {
+    rng: &'a mut Stream,
+    lanes: Option<Lanes>,
+}
+
+impl<'a> Bits<'a> {
+    /// For so many numbers.
+    fn new(count: usize, rng: &'a mut Stream) -> Self {
+        let lanes = (count >= SMALL).then(|| Lanes::new(rng));
+        Self { rng, lanes }
+    }
+
+    fn fill(&mut self, words: &mut [u64]) {
+        match &mut self.lanes {
+            Some(lanes) => vectorised(MoreWords { lanes, words }),
+            None => words.iter_mut().for_each(|word| *word = self.rng.next_u64()),
+        }
+    }
+}
+
+/// Generators side by side.
+const LANES: usize = 8;
+
+/// States of all of them, word by word.
+struct Lanes([[u64; LANES]; 4]);
+
+impl Lanes {
+    fn new(rng: &mut Stream) -> Self {
+        let mut bytes = [0; 32 * LANES];
+        rng.fill_bytes(&mut bytes);
+        let mut words = bytes.chunks_exact(8).map(word_of);
+        Self(std::array::from_fn(|_| {
+            std::array::from_fn(|_| words.next().unwrap_or(1))
+        }))
+    }
+}
+
+struct MoreWords<'a> {
+    lanes: &'a mut Lanes,
+    words: &'a mut [u64],
+}
+
+impl Loops for MoreWords<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut state = self.lanes.0;
+        let mut parts = self.words.chunks_exact_mut(LANES);
+        for words in &mut parts {
+            words.copy_from_slice(&step(&mut state));
+        }
+        let rest = parts.into_remainder();
+        if !rest.is_empty() {
+            rest.copy_from_slice(&step(&mut state)[..rest.len()]);
+        }
+        self.lanes.0 = state;
+    }
+}
+
+/// The next word of each.
+#[inline(always)]
+fn step([a, b, c, d]: &mut [[u64; LANES]; 4]) -> [u64; LANES] {
+    let mut words = [0; LANES];
+    for l in 0..LANES {
+        let sum = a[l].wrapping_add(d[l]);
+        words[l] = sum.rotate_left(23).wrapping_add(a[l]);
+    }
+    let shifted = b.map(|b| b << 17);
+    for l in 0..LANES {
+        c[l] ^= a[l];
+    }
+    for l in 0..LANES {
+        d[l] ^= b[l];
+    }
+    for l in 0..LANES {
+        b[l] ^= c[l];
+    }
+    for l in 0..LANES {
+        a[l] ^= d[l];
+    }
+    for l in 0..LANES {
+        c[l] ^= shifted[l];
+    }
+    for d in d {
+        *d = d.rotate_left(45);
+    }
+    words
+}
+
 /// Fills a slice.
 pub fn normals(out: &mut [f64], rng: &mut Stream) {
+    let mut bits = Bits::new(out.len(), rng);
     for part in out.chunks_mut(2 * PAIRS) {
         let half = part.len().div_ceil(2);
-        let mut bytes = [0; 16 * PAIRS];
-        rng.fill_bytes(&mut bytes[..16 * half]);
+        let mut words = [0; 2 * PAIRS];
+        bits.fill(&mut words[..2 * half]);
         let (first, second) = part.split_at_mut(half);
         vectorised(Pairs {
-            bytes: &bytes[..16 * half],
+            words: &words[..2 * half],
             first,
             second,
         });
@@ -27,12 +123,13 @@ pub fn normals(out: &mut [f64], rng: &mut Stream) {
 
 /// Fills a slice with numbers between 0 and 1.
 pub fn uniforms(out: &mut [f64], rng: &mut Stream) {
+    let mut bits = Bits::new(out.len(), rng);
     for part in out.chunks_mut(2 * PAIRS) {
-        let mut bytes = [0; 16 * PAIRS];
-        let bytes = &mut bytes[..8 * part.len()];
-        rng.fill_bytes(bytes);
-        for (out, word) in part.iter_mut().zip(bytes.chunks_exact(8)) {
-            *out = from_one_to_two(word_of(word)) - (1.0 - 0.5 * f64::EPSILON);
+        let mut words = [0; 2 * PAIRS];
+        let words = &mut words[..part.len()];
+        bits.fill(words);
+        for (out, word) in part.iter_mut().zip(words) {
+            *out = from_one_to_two(*word) - (1.0 - 0.5 * f64::EPSILON);
         }
     }
 }
@@ -45,7 +142,7 @@ fn word_of(bytes: &[u8]) -> u64 {
 }
 
 struct Pairs<'a> {
-    bytes: &'a [u8],
+    words: &'a [u64],
     first: &'a mut [f64],
     /// May have one less.
     second: &'a mut [f64],
@@ -91,18 +188,9 @@ impl Loops for Pairs<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let mut words = [0; 2 * PAIRS];
-        for (word, bytes) in words.iter_mut().zip(self.bytes.chunks_exact(8)) {
-            *word = word_of(bytes);
-        }
         let (mut x, mut y) = ([0.0; PAIRS], [0.0; PAIRS]);
-        let (of_radius, of_angle) = words.split_at(PAIRS);
         let half = self.first.len();
-        // in whole blocks, whatever is beyond the end
-        let (of_radius, of_angle) = match half == PAIRS {
-            true => (of_radius, of_angle),
-            false => (&words[..half], &words[half..2 * half]),
-        };
+        let (of_radius, of_angle) = self.words[..2 * half].split_at(half);
         let (x, y) = (&mut x[..half], &mut y[..half]);
         for i in 0..half {
             let u = 2.0 - from_one_to_two(of_radius[i]);
@@ -135,6 +223,27 @@ mod tests {
                 "{a}"
             );
         }
+    }
+
+    /// The first numbers that its authors' program gives from the state 1, 2, 3, 4, in each lane; and lanes differ.
+    #[test]
+    fn words_are_those_of_the_generator() {
+        let exact: [u64; 4] = [41_943_041, 58_720_359, 3_588_806_011_781_223, 3_591_011_842_654_386];
+        let mut lanes = Lanes([1, 2, 3, 4].map(|word| [word; LANES]));
+        let mut words = [0; 4 * LANES];
+        vectorised(MoreWords {
+            lanes: &mut lanes,
+            words: &mut words,
+        });
+        for (words, exact) in words.chunks(LANES).zip(exact) {
+            assert_eq!(words, [exact; LANES]);
+        }
+        let mut own = Lanes::new(&mut Source { seed: 2, chain: 0 }.stream(0, Block::Start, 4))
+            .0
+            .concat();
+        own.sort_unstable();
+        own.dedup();
+        assert_eq!(own.len(), 4 * LANES);
     }
 
     /// Probabilities between points from -4 to 4, of each number and of sums and differences of those that were made together.

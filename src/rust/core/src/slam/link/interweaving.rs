@@ -10,7 +10,7 @@
 use super::lines::DataAlong;
 use super::loadings;
 use crate::slam::design_in_rows::{DesignInRows, Move};
-use crate::slam::loading_means::{mean_at, means};
+use crate::slam::loading_means::mean_at;
 use crate::slam::model::FactorModel;
 use crate::slam::prior::{InverseGamma, Variance};
 use crate::slam::rng::{Stream, slice};
@@ -42,8 +42,12 @@ pub fn draw(
     // coefficients of columns of the trait's own are beside those of X
     let (b, k) = (design.x.ncols(), model.k);
     let unit = if model.prior.scaled { *values.sigma2 } else { 1.0 };
-    let means = means(model, state);
-    let loading = |m: usize| (mean_at(&means, j * k + m), unit / state.shrinkage.precision(m, j));
+    let loading = |m: usize| {
+        (
+            mean_at(&design.means, j * k + m),
+            unit / state.shrinkage.precision(m, j),
+        )
+    };
     let priors: Vec<Normal> = (0..k).map(loading).collect();
     let free: Vec<usize> = (0..k).filter(|&m| model.known(m, j).is_none()).collect();
     if Move::Loadings.is_due(model, j, state.iteration) && !free.is_empty() {

@@ -8,6 +8,12 @@ use faer::{Mat, MatRef};
 
 const DRAWS: usize = 20_000;
 
+/// Parameters that do not look at what is expected of eta.
+const NOTHING: ExpectedRows<'_> = ExpectedRows {
+    means: &[],
+    variance: 1.0,
+};
+
 fn stream(place: usize) -> Stream {
     Source { seed: 6, chain: 0 }.stream(0, Block::Missing, place)
 }
@@ -84,7 +90,7 @@ fn means_of_columns_follow_their_density() {
         let mean = &covariance * &right;
         let draw = |rng: &mut Stream| {
             let mut parameters = link.start_parameters();
-            link.draw_parameters(&eta, &[], &mut parameters, rng);
+            link.draw_parameters(&eta, NOTHING, &mut parameters, rng);
             assert!(parameters[..4].iter().sum::<f64>().abs() < 1e-12);
             parameters[..3].to_vec()
         };
@@ -106,7 +112,7 @@ fn noise_of_columns_is_inverse_gamma() {
     let mut parameters = link.start_parameters();
     assert_eq!(parameters.len(), 1);
     let draw = |_: usize| {
-        link.draw_parameters(&eta, &[], &mut parameters, &mut rng);
+        link.draw_parameters(&eta, NOTHING, &mut parameters, &mut rng);
         parameters[0].recip()
     };
     let mean = (0..DRAWS).map(draw).sum::<f64>() / DRAWS as f64;

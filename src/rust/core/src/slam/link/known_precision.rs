@@ -79,6 +79,10 @@ impl Link for KnownPrecision {
         }
     }
 
+    fn information(&self, _: &[f64], rows: usize) -> Vec<f64> {
+        self.w[..rows].to_vec()
+    }
+
     fn log_kernels(&self, eta: &[f64], _: &[f64]) -> Vec<f64> {
         let one = |i: usize| match self.w[i] > 0.0 {
             true => -0.5 * self.w[i] * (self.y[i] - eta[i]).powi(2),

@@ -101,7 +101,7 @@ pub trait Link: Send + Sync {
     }
 
     /// Parameters given eta, or with eta integrated out over what is expected of each row: they are drawn before eta.
-    fn draw_parameters(&self, _eta: &[f64], _expected: &[Expected], _parameters: &mut [f64], _rng: &mut Stream) {}
+    fn draw_parameters(&self, _eta: &[f64], _expected: ExpectedRows<'_>, _parameters: &mut [f64], _rng: &mut Stream) {}
 
     /// Do parameters take several looks at all data, so that not every iteration draws them?
     fn parameters_are_costly(&self) -> bool {

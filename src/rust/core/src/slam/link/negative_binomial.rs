@@ -122,7 +122,7 @@ impl Link for NegativeBinomial {
         true
     }
 
-    fn draw_parameters(&self, eta: &[f64], _: &[Expected], parameters: &mut [f64], rng: &mut Stream) {
+    fn draw_parameters(&self, eta: &[f64], _: ExpectedRows<'_>, parameters: &mut [f64], rng: &mut Stream) {
         let data = Dispersion::new(&self.y, &self.offset, eta);
         let density = |log: f64| data.log(log) - (-log).exp() - log;
         parameters[0] = slice(parameters[0].ln(), 0.5, density, rng).exp();

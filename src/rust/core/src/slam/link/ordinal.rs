@@ -34,7 +34,7 @@ impl Ordinal {
 }
 
 /// Numbers from the whole line that a row tries, before those between its ends are drawn for it alone.
-const TRIALS: usize = 2;
+const TRIALS: usize = 5;
 
 impl Link for Ordinal {
     fn start(&self, row: usize) -> f64 {
@@ -53,21 +53,24 @@ impl Link for Ordinal {
         true
     }
 
-    fn draw_parameters(&self, _: &[f64], expected: &[Expected], gaps: &mut [f64], rng: &mut Stream) {
+    fn draw_parameters(&self, _: &[f64], expected: ExpectedRows<'_>, gaps: &mut [f64], rng: &mut Stream) {
+        let by = expected.variance.sqrt().recip();
+        let mut scaled = vec![vec![]; self.levels];
+        for (y, mean) in self.y.iter().zip(expected.means).filter(|(y, _)| !y.is_nan()) {
+            scaled[*y as usize].push(by * mean);
+        }
+        let (mut low, mut high) = (vec![], vec![]);
         for k in 0..gaps.len() {
             let mut at = gaps.to_vec();
-            // lower levels end before the gap
-            let behind = self.y.iter().zip(expected).filter(|(y, _)| **y > k as f64);
-            let rows: Vec<(usize, f64, f64)> = behind
-                .map(|(y, of)| (*y as usize, of.mean, of.variance.sqrt().recip()))
-                .collect();
-            let (mut low, mut high) = (vec![0.0; rows.len()], vec![0.0; rows.len()]);
             let density = |log: f64| {
                 at[k] = log.exp();
-                let ends = self.all_ends(&at);
-                for (((level, mean, by), low), high) in rows.iter().zip(&mut low).zip(&mut high) {
-                    let (first, last) = ends[*level];
-                    (*low, *high) = (by * (first - mean), by * (last - mean));
+                low.clear();
+                high.clear();
+                // lower levels end before the gap
+                for (level, means) in scaled.iter().enumerate().skip(k + 1) {
+                    let (first, last) = self.ends(level, &at);
+                    low.extend(means.iter().map(|mean| by * first - mean));
+                    high.extend(means.iter().map(|mean| by * last - mean));
                 }
                 sum_of_log_probabilities(&low, &high) - at[k] + log
             };

@@ -3,7 +3,7 @@
 //! The means sum to 0, which leaves the level to eta and each mean to its column, whatever noise the columns have: a constraint that weighs them by their precision would change with it, and `1 / v` given all else
 //! would not be gamma distributed. Where a row has all columns and they are as precise, eta is what their mean measures.
 
-use super::{Expected, Link, Pseudodata};
+use super::{Expected, ExpectedRows, Link, Pseudodata};
 use crate::linalg::sum_of;
 use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, inverse_gamma, normal};
@@ -104,7 +104,7 @@ impl Link for Probes {
         mu.iter().all(|x| x.is_finite()) && v.iter().all(|x| x.is_finite() && *x > 0.0)
     }
 
-    fn draw_parameters(&self, eta: &[f64], _: &[Expected], parameters: &mut [f64], rng: &mut Stream) {
+    fn draw_parameters(&self, eta: &[f64], _: ExpectedRows<'_>, parameters: &mut [f64], rng: &mut Stream) {
         self.draw_means(eta, parameters, rng);
         let (mu, v) = parameters.split_at_mut(self.means());
         let sums = self.sums(eta, |l, left| (left - mu.get(l).copied().unwrap_or(0.0)).powi(2));

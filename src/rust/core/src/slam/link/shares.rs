@@ -9,7 +9,6 @@
 
 use super::interweaving::LinkedTrait;
 use super::lines::DataAlong;
-use crate::slam::loading_means::means;
 use crate::slam::model::FactorModel;
 use crate::slam::prior::Variance;
 use crate::slam::rng::{Stream, index, slice, uniform};
@@ -60,16 +59,16 @@ impl Place {
 /// Points that are looked at, the own among them.
 const WINDOW: usize = 5;
 
-/// Point and variance of trait j.
+/// Point and variance of trait j. `means`: those of the loadings' priors.
 pub fn draw(
     data: &dyn DataAlong,
     (model, state, j): (&FactorModel, &State, usize),
+    means: &[f64],
     mut parts: EtaParts,
     values: &mut LinkedTrait<'_>,
     rng: &mut Stream,
 ) {
-    let means = means(model, state);
-    let priors = Priors::new(model, &state.shrinkage, &state.shared, &means);
+    let priors = Priors::new(model, &state.shrinkage, &state.shared, means);
     // without coefficients of columns of the trait's own
     let (b, loadings) = (
         &values.theta[..model.b()],

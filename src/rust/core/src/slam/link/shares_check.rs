@@ -107,7 +107,7 @@ fn visited(world: &World, all: &Standard, start: f64) -> Vec<(usize, f64)> {
             point: &mut point,
             eta: &mut eta,
         };
-        shares::draw(&data, (model, &world.state, 0), parts, values, &mut rng);
+        shares::draw(&data, (model, &world.state, 0), &[], parts, values, &mut rng);
         let there = all.eta(model.proportions.h[point], sigma2);
         assert!(
             eta.iter().zip(&there).all(|(a, b)| (a - b).abs() < 1e-9),
