@@ -140,7 +140,8 @@ argument_fault <- function(call, argument, value) {
   if (argument %in% names(given)) given[argument] <- list(value) else given <- c(given, structure(list(value), names = argument))
   warned <- NULL
   on.exit(setTimeLimit())
-  setTimeLimit(elapsed = 20, transient = TRUE)
+  # seconds of its own: others may use the machine
+  setTimeLimit(cpu = 20, elapsed = 200, transient = TRUE)
   faults <- tryCatch(
     withCallingHandlers(
       {

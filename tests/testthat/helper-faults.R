@@ -143,7 +143,7 @@ fault_case <- function(seed, seconds = 30) {
 }
 
 fault_outcome <- function(code, world, seconds) {
-  setTimeLimit(elapsed = seconds, transient = TRUE)
+  setTimeLimit(cpu = seconds, elapsed = 10 * seconds, transient = TRUE)
   on.exit(setTimeLimit())
   value <- tryCatch(suppressWarnings(suppressMessages(quiet_value(code, world))), error = identity)
   wrong <- if (inherits(value, "error")) wrong_error(value) else wrong_value(value)
