@@ -347,6 +347,30 @@ mod tests {
         }
     }
 
+    /// Of pairs of relatives, and of a projection: with two eigenvalues, each of many vectors.
+    #[test]
+    fn eigenvalues_that_repeat_are_found() {
+        for n in (32..200).step_by(2) {
+            let w = Mat::from_fn(n, n, |i, j| f64::sin((1 + i * 37 + j * 101 + i * j) as f64));
+            let q = w.qr().compute_Q();
+            for (low, high) in [(0.0, 1.0), (0.5, 1.5), (1.0, 1.0 + 1e-10)] {
+                let turned = Mat::from_fn(n, n, |i, j| q[(i, j)] * if j % 2 == 0 { low } else { high });
+                let a = &turned * q.transpose();
+                let column = Mat::from_fn(n, 1, |i, _| f64::cos(3.0 * i as f64));
+                for width in WIDTHS {
+                    let band = Band::of_width(a.clone(), 0, width, Par::Seq).unwrap();
+                    let (mut values, _) = band.diagonalise(column.clone(), Par::Seq).unwrap();
+                    values.sort_by(f64::total_cmp);
+                    let expected = |i: usize| if i < n - n / 2 { low } else { high };
+                    assert!(
+                        (0..n).all(|i| (values[i] - expected(i)).abs() < 1e-13),
+                        "{n} {low} {width}"
+                    );
+                }
+            }
+        }
+    }
+
     #[test]
     fn solutions_are_those_of_the_matrix() {
         for n in [1, 3, 40, 133] {

@@ -8,6 +8,9 @@ use crate::runtime::stop;
 /// Sweeps, or pairs of them, for one eigenvalue at most; one or two are usual, LAPACK allows 30 sweeps.
 const MAX_SWEEPS: usize = 60;
 
+/// Pairs of them: where eigenvalues are equal up to rounding, the second of a pair may undo what the first has split off.
+const MAX_PAIRS: usize = 4;
+
 /// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.
 ///
 /// QL converges fast when T grows downwards. The reduction of a low-rank kernel leaves it the other way round, so T is
@@ -41,10 +44,10 @@ fn reverse_rows(rows: &mut [f64], width: usize) {
 /// Couplings below `floor` are rounding of the reduction to T: without it the null space of a singular kernel, whose entries are all
 /// rounding, never converges.
 fn deflate(l: usize, floor: f64, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) -> Result<()> {
-    for _ in 0..MAX_SWEEPS {
+    for before in 0..MAX_SWEEPS {
         match block_end(l, floor, d, e) {
             m if m == l => return Ok(()),
-            m if m == l + 1 => one_sweep(l, m, d, e, rows, width),
+            m if m == l + 1 || before >= MAX_PAIRS => one_sweep(l, m, d, e, rows, width),
             m => two_sweeps(l, m, d, e, rows, width),
         }
     }
