@@ -202,15 +202,29 @@ inform_unobserved <- function(n, name) {
 cell_name <- function(ids, at) paste0("K[", quoted(ids[at[1]]), ", ", quoted(ids[at[2]]), "]")
 
 abort_kernel_nonfinite <- function(K, ids, facts) {
-  bad <- ids[rowSums(!is.finite(K)) > 0]
+  bad <- !is.finite(K)
   abort_fastlmm(
     "kernel_nonfinite",
     paste0(
       "K has ", counted(facts$n_nonfinite, "value"), " that ", is_are(facts$n_nonfinite), " not finite, the first is ", cell_name(ids, facts$nonfinite), " = ",
-      K[facts$nonfinite[1], facts$nonfinite[2]], "; rows with such values: ", first_names(bad), "; compute them or leave these ids out"
+      K[facts$nonfinite[1], facts$nonfinite[2]], "; compute them, or leave ids out, for all of them: ", first_names(ids[covering(bad)])
     ),
-    ids = bad
+    ids = ids[rowSums(bad) > 0]
   )
+}
+
+# Few rows that have all bad cells in them or in their columns: each time the row with most of those that are left
+covering <- function(bad) {
+  left <- rowSums(bad) + colSums(bad)
+  taken <- integer()
+  while (any(left > 0)) {
+    row <- which.max(left)
+    taken <- c(taken, row)
+    left <- left - bad[, row] - bad[row, ]
+    left[row] <- 0
+    bad[row, ] <- bad[, row] <- FALSE
+  }
+  sort(taken)
 }
 
 abort_kernel_asymmetric <- function(K, ids, facts) {

@@ -18,21 +18,22 @@ no_grid_reason <- function(fit) {
   alone <- setdiff(colnames(fit$covariates$XF), colnames(fit$X))
   if (length(alone) > 0) return(paste0("needs covariates of the factors in the formula, too: ", first_names(alone)))
   dropped <- setdiff(fit$all_columns, colnames(fit$X))
-  if (length(dropped) > 0) paste0("needs columns that do not depend on each other: leave ", first_names(dropped), " out of the formula")
+  if (length(dropped) > 0) return(paste0("needs columns that do not depend on each other: leave ", first_names(dropped), " out of the formula"))
+  if (is.matrix(model.offset(model.frame(fit)))) "does not take an offset of its own for each response"
 }
 
-# Responses are levels of the factor `response`; coefficients response by response, as vcov() has them.
+# Responses are levels of the factor `rep.meas`, emmeans' name for those of other fits; coefficients response by response, as vcov() has them.
 #' @exportS3Method emmeans::emm_basis slamglmm
 #' @noRd
 emm_basis.slamglmm <- function(object, trms, xlev, grid, ...) {
   frame <- stats::model.frame(trms, grid, na.action = stats::na.pass, xlev = xlev)
   all <- fixef(object, draws = TRUE)
   X <- stats::model.matrix(trms, frame, contrasts.arg = object$contrasts)[, rownames(all), drop = FALSE]
-  draws <- t(matrix(all, prod(dim(all)[1:2])))
+  draws <- structure(t(matrix(all, prod(dim(all)[1:2]))), n.chains = object$plan$chains)
   note <- if (has_links(object)) "Results are on the scale of the linear predictor of each response"
   list(
     X = kronecker(diag(dim(all)[2]), X), bhat = colMeans(draws), nbasis = matrix(NA), V = stats::cov(draws), post.beta = draws,
-    dffun = function(k, dfargs) Inf, dfargs = list(), misc = list(ylevs = list(response = colnames(all)), initMesg = note)
+    dffun = function(k, dfargs) Inf, dfargs = list(), misc = list(ylevs = list(rep.meas = colnames(all)), initMesg = note)
   )
 }
 

@@ -19,7 +19,7 @@
 #' | `sjPlot` | `plot_model()` of coefficients, `type = "pred"`, `"int"`, `"resid"`, `"diag"`; `tab_model()` | `type = "re"` and `"std"` accept only a fixed list of classes |
 #' | `MuMIn` | `AICc()`, `dredge()` of fits by maximum likelihood | not tested directly; the functions that it calls are (`logLik()`, `nobs()`, `update()`, `getCall()`) |
 #' | `boot`, `RLRsim` | `boot.ci()` of [bootstrap()]; [test_variance()] corresponds to `exactRLRT()` | |
-#' | `posterior`, `bayesplot`, `loo`, `coda` | `as_draws()`, `pp_check()`, `loo()`, `waic()`, `as.mcmc()` of fits by [slamglmm_fit()]; so does `emmeans()`, with a factor `response` | `mcmc_*()` of `bayesplot` take `as_draws(fit)`; the other packages are refused for these fits (error `sampler`) |
+#' | `posterior`, `bayesplot`, `loo`, `coda` | `as_draws()`, `pp_check()`, `loo()`, `waic()`, `as.mcmc()` of fits by [slamglmm_fit()]; so does `emmeans()`, with the responses as levels of a factor `rep.meas` | `mcmc_*()` of `bayesplot` take `as_draws(fit)`; the other packages are refused for these fits (error `sampler`) |
 #' | `xtable`, `knitr` | `xtable(fit)`, `xtable(scan)`; `kable(tidy(fit))`, `kable(format(scan))` | `kable()` itself rounds small p-values to 0 |
 #' | `nlme`, `lme4` | their generics `fixef()`, `ranef()`, `VarCorr()`, `ngrps()`, `isREML()`, `refit()`, `getME()` | |
 #'

@@ -13,19 +13,23 @@ neighbour_fit <- function(formula = Y ~ x + f + (1 | id), ...) quiet_slam(formul
 test_that("emmeans gives the means of all draws, responses as levels of a factor", {
   skip_if_not_installed("emmeans")
   fit <- neighbour_fit()
-  grid <- emmeans::emmeans(fit, ~ f | response)
+  grid <- emmeans::emmeans(fit, ~ f | rep.meas)
   data <- neighbour_world()
   new <- data.frame(x = mean(data$x), f = c("u", "v"))
   draws <- predict(fit, new, re.form = NA, draws = TRUE)
   table <- as.data.frame(summary(grid, point.est = mean))
-  expect_identical(as.character(table$response), rep(c("a", "b", "c"), each = 2))
+  expect_identical(as.character(table$rep.meas), rep(c("a", "b", "c"), each = 2))
   expect_equal(table$emmean, c(apply(draws, 1:2, mean)), tolerance = 1e-8, ignore_attr = TRUE)
   difference <- as.data.frame(summary(emmeans::contrast(grid, "pairwise"), point.est = mean))
   expect_equal(difference$estimate, unname(colMeans(apply(draws, 2:3, diff) |> (\(x) -t(x))())), tolerance = 1e-8)
-  slopes <- as.data.frame(summary(emmeans::emtrends(fit, ~response, var = "x"), point.est = mean))
+  slopes <- as.data.frame(summary(emmeans::emtrends(fit, ~rep.meas, var = "x"), point.est = mean))
   expect_equal(slopes$x.trend, unname(fixef(fit)["x", ]), tolerance = 1e-6)
   counts <- neighbour_fit(C ~ f + (1 | id), family = poisson())
-  expect_output(print(emmeans::emmeans(counts, ~ f | response)), "linear predictor")
+  expect_output(print(emmeans::emmeans(counts, ~ f | rep.meas)), "linear predictor")
+  expect_length(coda::as.mcmc(grid), 2)
+  # emmeans calls means on the response's own scale "response"
+  logs <- suppressMessages(neighbour_fit(log(abs(Y)) ~ f + (1 | id)))
+  expect_output(print(emmeans::emmeans(logs, ~ f | rep.meas, type = "response")), "back-transformed")
 })
 
 test_that("emmeans says what it does not take", {
@@ -34,6 +38,7 @@ test_that("emmeans says what it does not take", {
   expect_match(said(neighbour_fit(factors = ~g)), "covariates of the factors.*gn.*predict\\(fit")
   expect_match(said(neighbour_fit(cis = list(a = ~g))), "cis =")
   expect_match(said(neighbour_fit(Y ~ f + I(f == "u") + (1 | id))), "do not depend on each other")
+  expect_match(said(neighbour_fit(C ~ f + offset(cbind(x, x, 1)) + (1 | id), family = poisson())), "offset of its own for each response")
 })
 
 test_that("what asks for a maximum is refused by this package, with what has the answer", {

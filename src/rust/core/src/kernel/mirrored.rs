@@ -8,7 +8,7 @@ use std::ops::Range;
 /// Side of a tile.
 const SIDE: usize = 32;
 
-/// Entries (at[i], at[j]) of a square matrix.
+/// Entries `(at[i], at[j])` of a square matrix.
 pub struct Mirrored<'a> {
     columns: Vec<Cow<'a, [f64]>>,
     at: &'a [usize],

@@ -3,7 +3,7 @@
 //! Without eigenvectors `band` is faster.
 
 use super::decomposition::{claim_eigen, eigen_scratch};
-use crate::linalg::ql::rotate;
+use crate::linalg::ql::rotate_graded;
 use crate::linalg::{clear_registers, share};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::parallel::apart;
@@ -132,7 +132,7 @@ pub(crate) fn diagonalise_graded(a: Mat<f64>, mut c: Mat<f64>, par: Par) -> Resu
     let form = Tridiagonal::new(a, 0, par)?;
     form.transpose_apply(c.as_mut(), par);
     let mut rows: Vec<f64> = (0..n * q).map(|k| c[(k / q, k % q)]).collect();
-    let values = rotate(form.diagonal, form.coupling, &mut rows, q)?;
+    let values = rotate_graded(form.diagonal, form.coupling, &mut rows, q)?;
     Ok((values, Mat::from_fn(n, q, |i, j| rows[i * q + j])))
 }
 

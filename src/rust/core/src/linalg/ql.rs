@@ -15,7 +15,22 @@ const MAX_PAIRS: usize = 4;
 ///
 /// QL converges fast when T grows downwards. The reduction of a low-rank kernel leaves it the other way round, so T is
 /// turned over if its head outweighs its tail.
-pub(crate) fn rotate(mut values: Vec<f64>, mut coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
+pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
+    diagonalise(values, coupling, rows, width, MAX_PAIRS)
+}
+
+/// The same of a T whose entries fall by many orders of magnitude: the shift of a larger eigenvalue, that of a second sweep, would cost digits of the small ones.
+pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
+    diagonalise(values, coupling, rows, width, 0)
+}
+
+fn diagonalise(
+    mut values: Vec<f64>,
+    mut coupling: Vec<f64>,
+    rows: &mut [f64],
+    width: usize,
+    pairs: usize,
+) -> Result<Vec<f64>> {
     let n = values.len();
     let weight = |half: &[f64]| half.iter().map(|d| d.abs()).sum::<f64>();
     let turned = weight(&values[..n / 2]) > weight(&values[n / 2..]);
@@ -27,7 +42,7 @@ pub(crate) fn rotate(mut values: Vec<f64>, mut coupling: Vec<f64>, rows: &mut [f
     let floor = f64::EPSILON * max_abs(values.iter().chain(&coupling).copied());
     for l in 0..n {
         stop::check()?;
-        deflate(l, floor, &mut values, &mut coupling, rows, width)?;
+        deflate((l, floor, pairs), &mut values, &mut coupling, rows, width)?;
     }
     Ok(values)
 }
@@ -43,11 +58,17 @@ fn reverse_rows(rows: &mut [f64], width: usize) {
 ///
 /// Couplings below `floor` are rounding of the reduction to T: without it the null space of a singular kernel, whose entries are all
 /// rounding, never converges.
-fn deflate(l: usize, floor: f64, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) -> Result<()> {
+fn deflate(
+    (l, floor, pairs): (usize, f64, usize),
+    d: &mut [f64],
+    e: &mut [f64],
+    rows: &mut [f64],
+    width: usize,
+) -> Result<()> {
     for before in 0..MAX_SWEEPS {
         match block_end(l, floor, d, e) {
             m if m == l => return Ok(()),
-            m if m == l + 1 || before >= MAX_PAIRS => one_sweep(l, m, d, e, rows, width),
+            m if m == l + 1 || before >= pairs => one_sweep(l, m, d, e, rows, width),
             m => two_sweeps(l, m, d, e, rows, width),
         }
     }
@@ -147,6 +168,25 @@ fn rotate_pair(rows: &mut [f64], width: usize, s: f64, c: f64) {
 mod tests {
     use super::*;
     use faer::{Mat, Side};
+
+    /// `T = D C D` for D that falls from 1 to 1e-6: eigenvalues are found to their own size.
+    #[test]
+    fn small_eigenvalues_of_a_graded_matrix_keep_their_digits() {
+        let n = 60;
+        let size = |i: usize| 10f64.powf(-6.0 * i as f64 / n as f64);
+        let diagonal: Vec<f64> = (0..n).map(|i| size(i) * size(i)).collect();
+        let coupling = |i: usize| if i + 1 < n { 0.4 * size(i) * size(i + 1) } else { 0.0 };
+        let values = rotate_graded(diagonal.clone(), (0..n).map(coupling).collect(), &mut [], 0).unwrap();
+        // det T, by the recurrence of its leading minors
+        let mut pivot = diagonal[0];
+        let mut log_det = pivot.ln();
+        for i in 1..n {
+            pivot = diagonal[i] - coupling(i - 1).powi(2) / pivot;
+            log_det += pivot.ln();
+        }
+        let sum: f64 = values.iter().map(|v| v.ln()).sum();
+        assert!((sum - log_det).abs() < 1e-9, "{sum} {log_det}");
+    }
 
     #[test]
     fn eigenvalues_and_vectors_are_those_of_the_matrix() {

@@ -68,10 +68,16 @@ impl Workers {
     /// As `new`, but the calling thread alone for work of so few operations that making a pool takes longer.
     pub fn for_operations(operations: f64, threads: usize) -> Result<Self> {
         const FEW: f64 = 1e8;
-        match operations < FEW {
-            true => Ok(Self::inline()),
-            false => Self::new(threads),
+        if operations >= FEW {
+            return Self::new(threads);
         }
+        let reserve = Reserve::new(1)?;
+        drop(memory::room(memory::packing())?);
+        first_product();
+        Ok(Self {
+            reserve: Some(reserve),
+            ..Self::inline()
+        })
     }
 
     /// No threads of their own: for work that is one of many tasks in another pool.
