@@ -4,6 +4,7 @@ neighbour_world <- function() {
   set.seed(1)
   data <- data.frame(id = paste0("i", rep(1:20, 2)), x = rnorm(40), f = rep(c("u", "v"), 20), g = rep(c("m", "n"), each = 20))
   data$Y <- outer(rep(rnorm(20), 2) + data$x, c(a = 1, b = -1, c = 2)) + matrix(rnorm(120), 40)
+  data$P <- exp(data$Y)
   data$C <- round(exp(data$Y / 4))
   data
 }
@@ -28,7 +29,7 @@ test_that("emmeans gives the means of all draws, responses as levels of a factor
   expect_output(print(emmeans::emmeans(counts, ~ f | rep.meas)), "linear predictor")
   expect_length(coda::as.mcmc(grid), 2)
   # emmeans calls means on the response's own scale "response"
-  logs <- suppressMessages(neighbour_fit(log(abs(Y)) ~ f + (1 | id)))
+  logs <- suppressMessages(neighbour_fit(log(P) ~ f + (1 | id)))
   expect_output(print(emmeans::emmeans(logs, ~ f | rep.meas, type = "response")), "back-transformed")
 })
 
@@ -38,7 +39,7 @@ test_that("emmeans says what it does not take", {
   expect_match(said(neighbour_fit(factors = ~g)), "covariates of the factors.*gn.*predict\\(fit")
   expect_match(said(neighbour_fit(cis = list(a = ~g))), "cis =")
   expect_match(said(neighbour_fit(Y ~ f + I(f == "u") + (1 | id))), "do not depend on each other")
-  expect_match(said(neighbour_fit(C ~ f + offset(cbind(x, x, 1)) + (1 | id), family = poisson())), "offset of its own for each response")
+  expect_match(said(neighbour_fit(C ~ f + offset(unname(cbind(x, x, 1))) + (1 | id), family = poisson())), "offset of its own for each response")
 })
 
 test_that("what asks for a maximum is refused by this package, with what has the answer", {
