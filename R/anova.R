@@ -261,8 +261,7 @@ anova_of_terms <- function(fit) {
 }
 
 # R beta without vcov^-1: L = R^-1 is the triangular factor of vcov = L L', here from an orthogonal decomposition of a root of vcov, so that neither the scale
-# nor
-# the origin of a column matters. An effect without variance (no residual variance, V singular) is infinite.
+# nor the origin of a column matters. An effect without variance (no residual variance, V singular) is infinite.
 sequential_effects <- function(fit) {
   part <- along_x(fit)
   r <- length(part$along)

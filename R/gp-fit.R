@@ -1,19 +1,16 @@
 # Fits with a gp() term: a route is chosen, the length scale estimated, and what comes back put into the shape of every other fit.
 
-# Rows up to which the kernel matrix is the first choice whatever it costs, and the last resort. Beside groups, with a length scale for each coordinate and for
-# many responses it has
-# more to say: profiles of every parameter.
+# Rows up to which the kernel matrix is the first choice whatever it costs, and the last resort. Beside groups, with a length scale for each coordinate and
+# for many responses it has more to say: profiles of every parameter.
 gp_few <- 500
 gp_few_rich <- 1000
 gp_exact_limit <- 3000
 
-# CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 500 to 3000, length scales .05 to .5 of the
-# side, noise .5 of the process
-# (bench/gp-table.R). The kernel matrix: .4 for the first look at some of the rows, then multiples of n^3 for Newton's method on all of them. Fourier space
-# takes .1 to .5 where a basis is accurate
-# enough, up to three for thousands of rows, as it nearly always is in one dimension; where none is it says so after .05 to .4, and the kernel matrix still has
-# to follow. That has no error of a
-# basis, which is worth up to a second where bases are large (Matern kernels).
+# CPU seconds that a fit takes by each route, if length scales are looked for: uniform points in two dimensions, n = 500 to 3000, length scales .05 to .5 of
+# the side, noise .5 of the process (bench/gp-table.R). The kernel matrix: .4 for the first look at some of the rows, then multiples of n^3 for Newton's
+# method on all of them. Fourier space takes .1 to .5 where a basis is accurate enough, up to three for thousands of rows, as it nearly always is in one
+# dimension; where none is it says so after .05 to .4, and the kernel matrix still has to follow. That has no error of a basis, which is worth up to a second
+# where bases are large (Matern kernels).
 gp_seconds <- function(n, cov, d = 2) c(exact = 0.4 + 0.45 * (n / 1000)^3, fourier = if (cov == "exp_quad" || d == 1) 0.4 else 1)
 
 # The route that is tried first: both are accurate, so that time decides.
@@ -225,8 +222,7 @@ with_group_variance <- function(fit, ratio, covariance) {
 }
 
 # Standard errors of the logarithms of both variances, of their ratios to the residual's, and of the shares, by the delta method: `covariance` is that of the
-# logarithms of
-# length scales, ratio of standard deviations, delta and sigma2.
+# logarithms of length scales, ratio of standard deviations, delta and sigma2.
 group_log_errors <- function(h2, covariance) {
   m <- round(sqrt(length(covariance)))
   if (m == 0) return(list(sigma2 = c(NA_real_, NA_real_), delta = c(NA_real_, NA_real_), h2 = c(NA_real_, NA_real_)))

@@ -1,7 +1,6 @@
-# Who is who, the rule of the whole package: rows of a formula, and of anything evaluated in `data`, are rows of the data. Automatic row names are no names, and
-# 1 to n in order, as
-# as.matrix(dist()) and model.matrix() give them, only count rows. Where names could mean two things the user is asked; ids of a grouping variable are always
-# matched by name.
+# Who is who, the rule of the whole package: rows of a formula, and of anything evaluated in `data`, are rows of the data. Automatic row names are no names,
+# and 1 to n in order, as as.matrix(dist()) and model.matrix() give them, only count rows. Where names could mean two things the user is asked; ids of a
+# grouping variable are always matched by name.
 
 # Data frames tell (base R's D[1:3, ] keeps numbers as names, a tibble counts anew).
 has_row_names <- function(data) .row_names_info(data) > 0
@@ -211,8 +210,7 @@ abort_rows_of_data <- function(n, fit) {
 }
 
 # Is what data and the frame of the fit share the same, in rows `at` of data? NA if they share nothing. `response`: asks for the response alone, as long as it
-# is the one of the data.
-# `into`: data are rows `at` of the fit.
+# is the one of the data. `into`: data are rows `at` of the fit.
 rows_agree <- function(fit, data, at, response = FALSE, into = FALSE) {
   response <- response && isTRUE(fit_rows(fit)$response)
   same <- unlist(lapply(if (response) 1 else shared_columns(fit), same_column, fit = fit, data = data, at = at, into = into))

@@ -1,6 +1,5 @@
 # Missing cells of candidates: a cell gets the mean over the ids whose rows are in the test, each id once, by the mean of its observed cells. So it does not
-# matter whether a candidate
-# has a row an id or a row of the data, nor with how many other responses it is tested.
+# matter whether a candidate has a row an id or a row of the data, nor with how many other responses it is tested.
 
 # `unit`: the id of the random effect that each cell of the candidates belongs to. What has several cells of an id is read in blocks.
 with_units <- function(source, fit) {

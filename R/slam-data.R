@@ -78,9 +78,9 @@ check_own_names <- function(names) {
 # The name of the only response: of the column of a matrix, else of the variable
 single_name <- function(frame) if (is.null(colnames(frame[[1]]))) names(frame)[1] else colnames(frame[[1]])
 
-# Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose coefficients
-# have a
-# prior), sd, the standard deviation of what they leave, and that in units of it. Priors are in these units, so that draws do not depend on flat effects.
+# Least squares of each response on the flat columns of X, in the rows in which it was observed: shift, their coefficients (0 for the columns whose
+# coefficients have a prior), sd, the standard deviation of what they leave, and that in units of it. Priors are in these units, so that draws do not depend
+# on flat effects.
 slam_scale <- function(Y, X, flat, cis = NULL) {
   shift <- matrix(0, ncol(X), ncol(Y), dimnames = list(colnames(X), colnames(Y)))
   sd <- stats::setNames(numeric(ncol(Y)), colnames(Y))

@@ -1,9 +1,8 @@
 # Draws of random effects and responses of a sparse-factor model: what the sampler integrated out, drawn given each of its draws.
 #
 # In units of its standard deviation what is a factor's or a response's own is N(0, V(h)), V(h) = h S + (1 - h) I with S = Z K Z' over its mean diagonal. The
-# effects of some rows, given it, have
-# mean h A V(h)^-1 e and covariance h M - h^2 A V(h)^-1 A', A and M the kernel of them with the rows of the fit and among themselves. As h lies on a grid each
-# covariance has one root for all draws.
+# effects of some rows, given it, have mean h A V(h)^-1 e and covariance h M - h^2 A V(h)^-1 A', A and M the kernel of them with the rows of the fit and among
+# themselves. As h lies on a grid each covariance has one root for all draws.
 
 # ---- draws, one by one ---------------------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 # and R have of P.
 
 # NULL, "not_identifiable" (the kernel is a multiple of the identity there) or "confounded" (nothing is left of it). s: eigenvalues of Z K Z'; x: the fixed
-# effects in its basis.
-# With P = I - Q Q', the kernel is c P there if P S P z = c P z for a vector z that no direction is missing from: no n x n matrix, no difference of squares.
+# effects in its basis. With P = I - Q Q', the kernel is c P there if P S P z = c P z for a vector z that no direction is missing from: no n x n matrix, no
+# difference of squares.
 unidentified <- function(s, x) {
   n <- length(s)
   if (n - ncol(x) < 2) return("not_identifiable")

@@ -225,10 +225,9 @@ several_alpha <- function(fit) {
   Map(one, means, fit$random, fit$basis$mean_diag)
 }
 
-# Effects of some rows given what is the rows' of the fit own, by Matheron's rule: draws of all effects and the residual from the prior, moved by what the rows
-# of the fit lack.
-# `parts`, of each effect: "rows", those of the fit; the kernel of other rows with them (`cross`) and among themselves (`among`); or NULL, not wanted. Drawn:
-# the sum over effects, or all of them.
+# Effects of some rows given what is the rows' of the fit own, by Matheron's rule: draws of all effects and the residual from the prior, moved by what the
+# rows of the fit lack. `parts`, of each effect: "rows", those of the fit; the kernel of other rows with them (`cross`) and among themselves (`among`); or
+# NULL, not wanted. Drawn: the sum over effects, or all of them.
 several_target <- function(fit, parts, apart = FALSE) {
   n <- nrow(fit$Y)
   unit <- fit$basis$mean_diag

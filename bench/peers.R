@@ -4,8 +4,7 @@
 #
 # n: ids of the dense kernel (1000); parts: dense, groups, points, transforms, with commas (the first three). lme4, nlme, glmmTMB and mgcv are R's; GEMMA is
 # Debian's package gemma; FaST-LMM, glimix-core, GPBoost and FINUFFT are those of the Python that PEERS_PYTHON names (pip install fastlmm six glimix-core
-# gpboost
-# finufft), PEERS_NUFFT is the program that peers.py tells how to build. What is missing is told and left out. Two threads.
+# gpboost finufft), PEERS_NUFFT is the program that peers.py tells how to build. What is missing is told and left out. Two threads.
 
 suppressPackageStartupMessages(library(fastlmm))
 folder <- dirname(sub("--file=", "", grep("--file=", commandArgs(), value = TRUE)))

@@ -1,6 +1,5 @@
 # Random data for a process and the best likelihood there is for them by the definition, whatever it costs: eigenvalues of the contrasts' covariance on a grid
-# of length
-# scales, each with a grid of delta, then Nelder and Mead from the lowest points of it, on Cholesky decompositions.
+# of length scales, each with a grid of delta, then Nelder and Mead from the lowest points of it, on Cholesky decompositions.
 
 gp_layouts <- c("uniform", "clustered", "grid", "bursts", "ties")
 

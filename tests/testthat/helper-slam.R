@@ -26,10 +26,9 @@ slam_thinned <- function(fit, by) {
   fit
 }
 
-# The slow definition of everything that is predicted, given one draw: all covariances written out. `S`: Z K Z' over the fit's mean diagonal, of the rows of the
-# fit and then of the new rows.
-# Means and covariances of u (rows x responses, in columns) and of y, in units of scaled responses, without fixed effects; cells of the fit that are missing are
-# not conditioned on.
+# The slow definition of everything that is predicted, given one draw: all covariances written out. `S`: Z K Z' over the fit's mean diagonal, of the rows of
+# the fit and then of the new rows. Means and covariances of u (rows x responses, in columns) and of y, in units of scaled responses, without fixed effects;
+# cells of the fit that are missing are not conditioned on.
 slam_dense <- function(fit, S) {
   n <- nrow(fit$Y)
   new <- seq_len(nrow(S))[-seq_len(n)]

@@ -1,6 +1,5 @@
 # The permutation test of many responses: its level for sparse counts, counts and normal responses without a process, and its power against the likelihood
-# ratio's where both hold.
-# About four minutes on a quiet core.
+# ratio's where both hold. About four minutes on a quiet core.
 
 skip_if_not(is_long(), "long tests")
 

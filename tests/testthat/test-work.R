@@ -29,8 +29,7 @@ work_fits <- function(given = work_data()) {
 }
 
 # Decompositions and searches that a verb may make, by class of fit (NA: the class has no such verb). Several effects are put into their coordinates once a
-# call;
-# their fixed effects, profiled by ML, take one search more in all, whatever their number.
+# call; their fixed effects, profiled by ML, take one search more in all, whatever their number.
 allowed <- function() {
   none <- c(kernel = 0, factor = 0, identity = 0, mix = 0, many = 0, gp = 0)
   list(
