@@ -178,12 +178,11 @@ mod tests {
         let coupling = |i: usize| if i + 1 < n { 0.4 * size(i) * size(i + 1) } else { 0.0 };
         let values = rotate_graded(diagonal.clone(), (0..n).map(coupling).collect(), &mut [], 0).unwrap();
         // det T, by the recurrence of its leading minors
-        let mut pivot = diagonal[0];
-        let mut log_det = pivot.ln();
-        for i in 1..n {
-            pivot = diagonal[i] - coupling(i - 1).powi(2) / pivot;
-            log_det += pivot.ln();
-        }
+        let next = |(pivot, sum): (f64, f64), i: usize| {
+            let pivot = diagonal[i] - coupling(i - 1).powi(2) / pivot;
+            (pivot, sum + pivot.ln())
+        };
+        let (_, log_det) = (1..n).fold((diagonal[0], diagonal[0].ln()), next);
         let sum: f64 = values.iter().map(|v| v.ln()).sum();
         assert!((sum - log_det).abs() < 1e-9, "{sum} {log_det}");
     }
