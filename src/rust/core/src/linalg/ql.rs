@@ -84,23 +84,30 @@ fn block_end(l: usize, floor: f64, d: &[f64], e: &[f64]) -> usize {
     (l..d.len() - 1).find(|&m| negligible(m)).unwrap_or(d.len() - 1)
 }
 
-/// Eigenvalues of the first two rows of a block, the one nearer to its first entry first.
-fn shifts(l: usize, d: &[f64], e: &[f64]) -> (f64, f64) {
+/// Eigenvalues of the first two rows of a block, the one nearer to its first entry first: what is taken off an entry of the diagonal.
+fn shifts(l: usize, d: &[f64], e: &[f64]) -> [(f64, f64); 2] {
     let theta = (d[l + 1] - d[l]) / (2.0 * e[l]);
-    let change = e[l] / (theta + theta.hypot(1.0).copysign(theta));
-    (d[l] - change, d[l + 1] + change)
+    let less = e[l] / (theta + theta.hypot(1.0).copysign(theta));
+    [(d[l], less), (d[l + 1], -less)]
 }
 
 /// One implicit QL sweep over the block l..=m.
 fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-    let mut sweep = QlSweep::new(shifts(l, d, e).0, m, d);
-    (l..m).rev().for_each(|i| sweep.step(i, d, e, rows, width));
+    let mut sweep = QlSweep::new(shifts(l, d, e)[0], m, d);
+    for i in (l..m).rev() {
+        sweep.step(i, d, e, rows, width);
+        if e[i + 1] == 0.0 {
+            // the block is two from here on
+            e[m] = 0.0;
+            return;
+        }
+    }
     sweep.end(l, m, d, e);
 }
 
 /// Two sweeps, the second two rows behind the first: neither waits for the square roots of the other.
 fn two_sweeps(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-    let (one, two) = shifts(l, d, e);
+    let [one, two] = shifts(l, d, e);
     let mut first = QlSweep::new(one, m, d);
     first.step(m - 1, d, e, rows, width);
     first.step(m - 2, d, e, rows, width);
@@ -124,9 +131,9 @@ struct QlSweep {
 }
 
 impl QlSweep {
-    fn new(shift: f64, m: usize, d: &[f64]) -> Self {
+    fn new((entry, less): (f64, f64), m: usize, d: &[f64]) -> Self {
         Self {
-            g: d[m] - shift,
+            g: d[m] - entry + less,
             s: 1.0,
             c: 1.0,
             p: 0.0,
