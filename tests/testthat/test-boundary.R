@@ -66,7 +66,9 @@ test_that("so they are with a small residual variance, and for several responses
     expected <- unname(sqrt(pmax(diag(K) - colSums(half^2), 0)))
     for (one in list(fit, matrix)) {
       found <- as.data.frame(ranef(one, which = "all"))
-      expect_equal(found$condsd[match(rownames(K), found$grp)] / sqrt(mean(diag(K))), expected / sqrt(mean(diag(K))), tolerance = 1e-6, info = delta)
+      # of the size of the effects: a small one is a difference of large ones
+      off <- max(abs(found$condsd[match(rownames(K), found$grp)] - expected)) / sqrt(mean(diag(K)))
+      expect_lt(off, 1e-6, label = paste("delta", delta))
     }
   }
   s$data$z <- rnorm(10)
