@@ -140,8 +140,7 @@ argument_fault <- function(call, argument, value) {
   if (argument %in% names(given)) given[argument] <- list(value) else given <- c(given, structure(list(value), names = argument))
   warned <- NULL
   on.exit(setTimeLimit())
-  # seconds of its own: others may use the machine
-  setTimeLimit(cpu = 20, elapsed = 200, transient = TRUE)
+  limit_own_time(20)
   faults <- tryCatch(
     withCallingHandlers(
       {

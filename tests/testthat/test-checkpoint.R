@@ -267,7 +267,7 @@ test_that("what is no file is absent: a pipe is not waited for, and a file of gi
       unlink(file.path(dir, name))
       fault(file.path(dir, name))
     }
-    setTimeLimit(elapsed = 20, transient = TRUE)
+    limit_own_time(20)
     found <- tryCatch(w$scan$result(hushed(w$scan$run(dir))), fastlmm_error_checkpoint = function(error) "refused")
     setTimeLimit()
     expect_true(identical(found, right) || identical(found, "refused") && identical(fault, dir.create))

@@ -19,7 +19,8 @@ pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], wid
     diagonalise(values, coupling, rows, width, MAX_PAIRS)
 }
 
-/// The same of a T whose entries fall by many orders of magnitude: the shift of a larger eigenvalue, that of a second sweep, would cost digits of the small ones.
+/// The same of a T whose entries fall by many orders of magnitude, one sweep at a time: with pairs, a Fourier fit to data without noise ended at a delta of 2e-6
+/// in place of 8e-10.
 pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
     diagonalise(values, coupling, rows, width, 0)
 }
