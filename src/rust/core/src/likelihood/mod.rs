@@ -14,10 +14,10 @@ pub mod profile;
 pub mod profiled;
 pub mod uncertainty;
 
-use crate::linalg::weighted;
-use crate::linalg::{Scalar, dot, log_det};
+use crate::linalg::{Scalar, columns_of, dot, log_det, matrix_of, product, weighted, weighted_products};
 use crate::rotation::rotated::Rotated;
 use crate::words;
+use faer::{Mat, Par};
 use std::f64::consts::TAU;
 
 /// Which likelihood is maximised.
@@ -186,11 +186,14 @@ impl Criterion<'_> {
     /// Lower triangle of S = h K11 + g I - h^2 K12 (h K22 + g I)^-1 K21 = (Q1' (h K + g I)^-1 Q1)^-1, its first `kept` rows.
     pub(crate) fn schur<D: Scalar>(&self, h: D, g: D, inverse: &[D], kept: usize) -> Vec<Vec<D>> {
         let Rotated { k11, b, .. } = self.data;
-        let entry = |i: usize, j: usize| {
-            let s = h * k11[i][j] - h * h * weighted(&b[i], &b[j], inverse);
-            if i == j { s + g } else { s }
-        };
-        (0..kept).map(|i| (0..=i).map(|j| entry(i, j)).collect()).collect()
+        let mut s = weighted_products(&b[..kept], inverse);
+        for (i, row) in s.iter_mut().enumerate() {
+            row.iter_mut()
+                .zip(&k11[i])
+                .for_each(|(s, k11)| *s = h * *k11 - h * h * *s);
+            row[i] += g;
+        }
+        s
     }
 
     /// S of all directions of X, which is g along null ones: what is computed there is rounding of either sign, and would be a variance.
@@ -214,33 +217,29 @@ impl Criterion<'_> {
         beta
     }
 
+    /// beta_hat along the basis of span(X), in units of `y_scale`.
+    pub(crate) fn beta_along_basis(&self, h: f64, inverse: &[f64]) -> Vec<f64> {
+        let Rotated { y, y1, b, .. } = self.data;
+        let along = |(y1, b): (&f64, &Vec<f64>)| y1 - h * weighted(b, y, inverse);
+        y1.iter().zip(b).map(along).collect()
+    }
+
     /// beta_hat along the basis of span(X), and its covariance S there, in units of `y_scale`.
     pub fn along_basis(&self, h: f64, g: f64) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let r = self.data.rank();
         let inverse = self.inverse(h, g);
         let s = self.whole_schur(h, g, &inverse);
-        let axis = |i: usize| (0..r).map(|j| f64::from(i == j)).collect::<Vec<f64>>();
         let full = |i: usize, j: usize| if i >= j { s[i][j] } else { s[j][i] };
-        (
-            (0..r).map(|i| self.beta(&axis(i), h, &inverse)).collect(),
-            (0..r).map(|i| (0..r).map(|j| full(i, j)).collect()).collect(),
-        )
+        let row = |i: usize| (0..s.len()).map(|j| full(i, j)).collect();
+        (self.beta_along_basis(h, &inverse), (0..s.len()).map(row).collect())
     }
 
     /// Var(beta_hat) / tau2 = basis S basis'.
     pub fn vcov(&self, h: f64, g: f64) -> Vec<Vec<f64>> {
         let r = self.data.rank();
         let s = self.whole_schur(h, g, &self.inverse(h, g));
-        let full = |i: usize, j: usize| if i >= j { s[i][j] } else { s[j][i] };
-        let product = |a: &[f64], b: &[f64]| {
-            (0..r)
-                .map(|i| a[i] * (0..r).map(|j| full(i, j) * b[j]).sum::<f64>())
-                .sum::<f64>()
-        };
-        let basis = &self.data.basis;
-        basis
-            .iter()
-            .map(|a| basis.iter().map(|b| product(a, b)).collect())
-            .collect()
+        let s = Mat::from_fn(r, r, |i, j| s[i.max(j)][i.min(j)]);
+        let basis = matrix_of(&self.data.basis, r); // its rows as columns
+        let half = product(s.as_ref(), basis.as_ref(), Par::Seq);
+        columns_of(product(half.transpose(), basis.as_ref(), Par::Seq).as_ref())
     }
 }

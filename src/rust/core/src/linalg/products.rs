@@ -5,6 +5,9 @@ use crate::runtime::stop::pieces;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
+/// Columns from which on products of matrices are faster than sums over pairs of them.
+pub(crate) const MANY: usize = 16;
+
 /// A B as a new matrix. A request to stop leaves it unfinished: whoever asked for it stops too.
 pub(crate) fn product(a: MatRef<'_, f64>, b: MatRef<'_, f64>, par: Par) -> Mat<f64> {
     let (m, n) = (a.nrows(), b.ncols());

@@ -4,6 +4,7 @@ use crate::likelihood::Criterion;
 use crate::likelihood::information::PointErrors;
 use crate::likelihood::optimize::{DeltaGrid, Optimum};
 use crate::likelihood::point::{Point, point};
+use crate::linalg::dot;
 use crate::rotation::rotated::Rotated;
 
 /// What kind of answer a fit is.
@@ -92,11 +93,8 @@ pub(crate) struct Located {
 pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f64) -> Located {
     let data = criterion.data;
     let inverse = criterion.inverse(h, g);
-    let beta = data
-        .basis
-        .iter()
-        .map(|row| criterion.beta(row, h, &inverse) * data.y_scale)
-        .collect();
+    let along = criterion.beta_along_basis(h, &inverse);
+    let beta = |row: &Vec<f64>| dot(row, &along) * data.y_scale;
     let point = point(criterion, h, g);
     let tau2 = criterion.terms(h, g).q / criterion.n() as f64 * data.y_scale * data.y_scale;
     let vcov = criterion
@@ -105,7 +103,7 @@ pub(crate) fn assemble(case: &Case<'_>, criterion: &Criterion<'_>, h: f64, g: f6
         .map(|row| row.iter().map(|v| v * tau2).collect())
         .collect();
     let fit = Fit {
-        beta,
+        beta: data.basis.iter().map(beta).collect(),
         vcov,
         kept: case.kept.to_vec(),
         dropped: data.dropped,

@@ -10,10 +10,9 @@
 //!
 //! Without repeats every c_j is 0 and this is the two-sided Householder projection of K.
 
-use crate::linalg::{Reflectors, combine, max_abs, norm};
+use crate::linalg::{Reflectors, combine_each, matrix_of, max_abs, norm};
 use crate::rotation::groups::BetweenGroups;
 use crate::runtime::error::{Error, Result};
-use faer::Mat;
 
 /// Cosine-sine decomposition of Q1 between and within groups.
 pub struct Split {
@@ -37,24 +36,21 @@ impl Split {
             .map(|column| space.parts(column))
             .map(|(between, within)| (space.compress(&between), within))
             .unzip();
-        let (c, v, w) = singular(&within, r)?;
         let m = between.first().map_or(space.groups().len(), Vec::len);
-        let mut split = Self {
-            c,
-            s: vec![0.0; r],
-            v,
-            w,
-            h: Reflectors::new(m),
+        let Singular { c, v, w } = singular(&within, r)?;
+        let between = match c.iter().all(|c| *c == 0.0) {
+            true => between,
+            false => combine_each(&between, &v, m),
         };
-        for j in 0..r.min(m) {
-            let mut u = combine(&between, &split.v[j], m);
-            split.h.transpose_apply(&mut u);
-            if norm(&u[j..]) <= f64::EPSILON * n as f64 {
-                break;
-            }
-            split.s[j] = split.h.push(&u);
-        }
-        Ok(split)
+        let mut reached = true;
+        let keep = |_: usize, u: &[f64], j: usize| {
+            reached &= j < m && norm(&u[j..]) > f64::EPSILON * n as f64;
+            reached
+        };
+        let (h, along) = Reflectors::of_columns(&mut matrix_of(&between, m), keep)?;
+        let mut s: Vec<f64> = along.into_iter().map(|(_, s)| s).collect();
+        s.resize(r, 0.0);
+        Ok(Self { c, s, v, w, h })
     }
 
     pub fn r(&self) -> usize {
@@ -86,16 +82,25 @@ impl Split {
     }
 }
 
-type Singular = (Vec<f64>, Vec<Vec<f64>>, Vec<Vec<f64>>);
+/// Singular values (ascending, rounding cut to 0), right vectors, and left ones where the value is not 0.
+struct Singular {
+    c: Vec<f64>,
+    v: Vec<Vec<f64>>,
+    w: Vec<Vec<f64>>,
+}
 
-/// Singular values (ascending, rounding cut to 0), right and left vectors of a thin matrix given by columns.
+/// Of a thin matrix given by columns.
 fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
     let n = columns.first().map_or(0, Vec::len);
     let identity = |j: usize| (0..r).map(|i| f64::from(i == j)).collect();
     if max_abs(columns.iter().map(|c| norm(c))) <= f64::EPSILON * n as f64 {
-        return Ok((vec![0.0; r], (0..r).map(identity).collect(), vec![vec![]; r]));
+        return Ok(Singular {
+            c: vec![0.0; r],
+            v: (0..r).map(identity).collect(),
+            w: vec![vec![]; r],
+        });
     }
-    let svd = Mat::from_fn(n, r, |i, j| columns[j][i]).thin_svd();
+    let svd = matrix_of(columns, n).thin_svd();
     let svd = svd.map_err(|_| Error::NoConvergence {
         what: "a singular value decomposition",
         iterations: 0,
@@ -112,5 +117,5 @@ fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
     let w = (0..r)
         .map(|k| if c[k] > 0.0 { left(r - 1 - k) } else { vec![] })
         .collect();
-    Ok((c, v, w))
+    Ok(Singular { c, v, w })
 }

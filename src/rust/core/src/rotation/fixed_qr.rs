@@ -26,42 +26,33 @@ pub struct Design {
 impl Design {
     /// QR of `diag(row_scale) X` (n x p, p = 0 allowed).
     pub fn new(x: MatRef<'_, f64>, row_scale: &[f64]) -> Result<Self> {
-        let n = x.nrows();
-        let mut design = Self {
-            q: Reflectors::new(n),
-            r: vec![],
-            scale: vec![],
-            columns: vec![],
-            kept: vec![],
+        let (n, p) = (x.nrows(), x.ncols());
+        let largest = |j: usize| max_abs((0..n).map(|i| x[(i, j)] * row_scale[i]));
+        let scale: Vec<f64> = (0..p).map(|j| power_of_two(largest(j))).collect();
+        let mut turned = Mat::from_fn(n, p, |i, j| x[(i, j)] * row_scale[i] / scale[j]);
+        let length: Vec<f64> = (0..p).map(|j| norm(turned.col_as_slice(j))).collect();
+        let keep = |j: usize, left: &[f64], r: usize| {
+            length[j] > 0.0 && r < n && norm(&left[r..]) >= ALIAS_TOLERANCE * length[j]
         };
-        for j in 0..x.ncols() {
-            let mut column: Vec<f64> = (0..n).map(|i| x[(i, j)] * row_scale[i]).collect();
-            let scale = power_of_two(max_abs(column.iter().copied()));
-            column.iter_mut().for_each(|v| *v /= scale);
-            if design.append(j, column, scale)? {
-                design.columns.push((0..n).map(|i| x[(i, j)] / scale).collect());
-            }
+        let (q, found) = Reflectors::of_columns(&mut turned, keep)?;
+        let kept: Vec<usize> = found.iter().map(|(j, _)| *j).collect();
+        if kept.len() >= n {
+            return Err(Error::TooFewRows { n, rank: kept.len() });
         }
-        if design.rank() >= n {
-            return Err(Error::TooFewRows { n, rank: design.rank() });
-        }
-        Ok(design)
-    }
-
-    fn append(&mut self, j: usize, mut column: Vec<f64>, scale: f64) -> Result<bool> {
-        let r = self.rank();
-        let length = norm(&column);
-        self.q.transpose_apply(&mut column);
-        if length == 0.0 || r >= column.len() || norm(&column[r..]) < ALIAS_TOLERANCE * length {
-            return Ok(false);
-        }
-        let diagonal = self.q.push(&column);
-        column.truncate(r);
-        column.push(diagonal);
-        self.r.push(column);
-        self.scale.push(scale);
-        self.kept.push(j);
-        Ok(true)
+        let above = |(r, (j, diagonal)): (usize, &(usize, f64))| {
+            let above = (0..r).map(|i| turned[(i, *j)]);
+            above.chain([*diagonal]).collect()
+        };
+        Ok(Self {
+            q,
+            r: found.iter().enumerate().map(above).collect(),
+            scale: kept.iter().map(|&j| scale[j]).collect(),
+            columns: kept
+                .iter()
+                .map(|&j| (0..n).map(|i| x[(i, j)] / scale[j]).collect())
+                .collect(),
+            kept,
+        })
     }
 
     /// Coefficients of the scaled columns whose sum has these coordinates along the basis: R^-1 along.

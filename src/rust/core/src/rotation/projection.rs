@@ -10,7 +10,7 @@ use super::incidence::Incidence;
 use super::model::Model;
 use super::response::{Centred, Length};
 use crate::kernel::Kernel;
-use crate::linalg::{axpy, clear_registers, combine, dot, norm};
+use crate::linalg::{axpy, clear_registers, combine_each, dot, norm};
 use crate::runtime::error::Result;
 use crate::runtime::parallel::Workers;
 use faer::Mat;
@@ -133,7 +133,7 @@ impl Projection {
     /// Orthonormal basis of span(X) that y1 refers to, by columns.
     pub fn fixed(&self) -> Vec<Vec<f64>> {
         let q1 = self.design.q.thin();
-        self.split.v.iter().map(|v| combine(&q1, v, self.n())).collect()
+        combine_each(&q1, &self.split.v, self.n())
     }
 
     /// Rows of (R diag(scale))^-1 V, which turn coordinates along the basis into coefficients.
@@ -147,7 +147,7 @@ impl Projection {
 
     /// Turn the basis of span(X), given by rows.
     pub(crate) fn turn(&mut self, by: &[Vec<f64>]) {
-        self.split.v = by.iter().map(|t| combine(&self.split.v, t, by.len())).collect();
+        self.split.v = combine_each(&self.split.v, by, by.len());
     }
 
     /// N^(1/2) H D c, one entry a group, from c in the coordinates of y2.

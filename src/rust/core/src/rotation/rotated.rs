@@ -1,6 +1,6 @@
 //! The small rotated object in which every kernel ends.
 
-use crate::linalg::{combine, dot};
+use crate::linalg::{combine_each, dot};
 use crate::runtime::error::{Error, Result};
 use faer::Mat;
 
@@ -98,12 +98,8 @@ impl Rotated {
     }
 
     fn turn(&mut self, by: &[Vec<f64>]) {
-        let rows = |a: &[Vec<f64>]| {
-            by.iter()
-                .map(|t| combine(a, t, a.first().map_or(0, Vec::len)))
-                .collect()
-        };
-        let half: Vec<Vec<f64>> = rows(&self.k11);
+        let rows = |a: &[Vec<f64>]| combine_each(a, by, a.first().map_or(0, Vec::len));
+        let half = rows(&self.k11);
         self.k11 = half.iter().map(|a| by.iter().map(|t| dot(a, t)).collect()).collect();
         self.b = rows(&self.b);
         self.y1 = by.iter().map(|t| dot(t, &self.y1)).collect();

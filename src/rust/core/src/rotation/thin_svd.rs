@@ -5,7 +5,7 @@
 
 use crate::linalg::decomposition::thin_svd;
 use crate::linalg::eigen::eigen;
-use crate::linalg::{dot, norm, product};
+use crate::linalg::{norm, product};
 use crate::rotation::built::{Built, EigenCoordinates};
 use crate::rotation::cs_decomposition::Split;
 use crate::rotation::factor::{BLOCK, Factor};
@@ -115,16 +115,17 @@ impl<'a> Thin<'a> {
 
     /// K11, and K12 U by rows.
     fn fixed_blocks(&self, split: &Split) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-        let (r, k) = (split.r(), self.v.nrows());
-        let along = |f: &[f64], j: usize| self.s[j] * (0..k).map(|c| f[c] * self.v[(c, j)]).sum::<f64>();
-        let row = |i: usize| match self.f1.get(i) {
-            Some(f) => (0..self.s.len()).map(|j| split.s[i] * along(f, j)).collect(),
-            None => vec![0.0; self.s.len()],
+        let (r, q, k) = (split.r(), self.f1.len(), self.v.nrows());
+        let f1 = Mat::from_fn(k, q, |c, i| split.s[i] * self.f1[i][c]);
+        let k11 = product(f1.transpose(), f1.as_ref(), Par::Seq);
+        let k12 = product(self.v.transpose(), f1.as_ref(), Par::Seq);
+        let reached = |i: usize, entry: &dyn Fn() -> f64| if i < q { entry() } else { 0.0 };
+        let row = |i: usize| {
+            (0..self.s.len())
+                .map(|j| reached(i, &|| self.s[j] * k12[(j, i)]))
+                .collect()
         };
-        let entry = |i: usize, j: usize| match (self.f1.get(i), self.f1.get(j)) {
-            (Some(a), Some(b)) => split.s[i] * dot(a, b) * split.s[j],
-            _ => 0.0,
-        };
+        let entry = |i: usize, j: usize| reached(i.max(j), &|| k11[(i, j)]);
         let k11 = (0..r).map(|i| (0..r).map(|j| entry(i, j)).collect()).collect();
         (k11, (0..r).map(row).collect())
     }
@@ -221,16 +222,15 @@ fn well_conditioned(
     monitor: &mut dyn Monitor,
 ) -> Result<Option<(Vec<f64>, Mat<f64>)>> {
     let k = gram.nrows();
-    for i in 0..split.q() {
-        let loss = if i < split.q0() {
+    let loss = |i: usize| {
+        if i < split.q0() {
             1.0
         } else {
             1.0 - split.c[i] * split.c[i]
-        };
-        for b in 0..k {
-            (b..k).for_each(|a| gram[(a, b)] -= loss * cross[(a, i)] * cross[(b, i)]);
         }
-    }
+    };
+    let lost = Mat::from_fn(k, split.q(), |a, i| loss(i) * cross[(a, i)]);
+    workers.run(|par| gram -= product(lost.as_ref(), cross.subcols(0, split.q()).transpose(), par));
     let (mut values, u) = workers.watched(monitor, move |par| eigen(gram, par))??;
     values.reverse();
     if values[k - 1] < WELL_CONDITIONED * values[0] {

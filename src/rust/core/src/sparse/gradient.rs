@@ -16,9 +16,9 @@ use super::point::SparsePoint;
 use super::problem::SparseProblem;
 use super::rest::RestInverse;
 use crate::likelihood::Method;
-use crate::linalg::product;
+use crate::linalg::{MANY, clear_registers, product};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 /// C^-1 over the rest and X, or A^-1 over the rest.
 pub(crate) struct JointInverse<'p> {
@@ -93,10 +93,19 @@ impl<'p> JointInverse<'p> {
             }
             _ => (0..m).for_each(|b| take_column(b, b..m, l, |a| self.get(met[a], met[b]), u, out)),
         }
-        for c in 0..self.columns() {
+        let p = self.columns();
+        for c in 0..p {
             take_column(m + c, 0..m, l, |a| self.of_x(c, met[a]), u, out);
             let of_fixed = |a: usize| self.fixed[(a - m, c)];
-            take_column(m + c, m + c..m + self.columns(), l, of_fixed, u, out);
+            if p < MANY {
+                take_column(m + c, m + c..m + p, l, of_fixed, u, out);
+            }
+        }
+        if p >= MANY {
+            let u = MatRef::from_row_major_slice(&u[m * l..], p, l);
+            let out = MatMut::from_row_major_slice_mut(&mut out[m * l..], p, l);
+            matmul(out, Accum::Add, self.fixed.as_ref(), u, -1.0, Par::Seq);
+            clear_registers();
         }
     }
 }

@@ -5,9 +5,11 @@ use super::problem::SparseProblem;
 use super::rest::RestFactor;
 use crate::likelihood::Method;
 use crate::linalg::cholesky::Cholesky;
-use crate::linalg::{axpy, dot, product};
+use crate::linalg::{MANY, axpy, by_entries, clear_registers, dot, product};
+use crate::runtime::stop::pieces;
 use crate::runtime::work::{Work, count};
-use faer::{Mat, Par};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
 
 /// What is known at T, in units of the problem.
 pub(crate) struct SparsePoint<'p> {
@@ -110,9 +112,30 @@ impl SparseProblem<'_> {
                 for (k, &unknown) in met.iter().enumerate() {
                     border[(unknown, c)] -= small_dot(row(k), beside);
                 }
-                (0..p).for_each(|i| corner[(i, c)] -= small_dot(row(met.len() + i), beside));
+                if p < MANY {
+                    (0..p).for_each(|i| corner[(i, c)] -= small_dot(row(met.len() + i), beside));
+                }
             }
         }
+        if p >= MANY {
+            self.take_off_products(elimination, l, corner);
+        }
+    }
+
+    /// The same of many columns of X, some levels at a time in products of matrices.
+    fn take_off_products(&self, elimination: &Elimination, l: usize, corner: &mut Mat<f64>) {
+        const AT_ONCE: usize = 256;
+        let p = self.rank();
+        for levels in pieces(self.arrangement.effects[0].levels, AT_ONCE.div_ceil(l)) {
+            let of_x = |row: usize, c: usize| {
+                let j = levels.start + row / l;
+                elimination.coupled[(self.meetings.rows(j) + self.meetings.of(j).len() + c) * l + row % l]
+            };
+            let beside = by_entries(levels.len() * l, p + 1, of_x);
+            let rows = beside.subcols(0, p).transpose();
+            matmul(corner.as_mut(), Accum::Add, rows, beside.as_ref(), -1.0, Par::Seq);
+        }
+        clear_registers();
     }
 
     /// u of column c of [Q, y]: of the first effect by back substitution, `u_j = L_j^-T (y_j - V_j' [u_2, beta])`.
