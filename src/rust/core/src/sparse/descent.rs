@@ -14,10 +14,8 @@ use std::cell::RefCell;
 
 /// Iterations of the quasi-Newton method at most.
 const ITERATIONS: u64 = 60;
-/// Length of the slopes, in these units, at which Newton's method takes over ...
+/// Length of the slopes, in these units, at which Newton's method takes over; that of slopes that lead to no more than rounding if it is longer.
 const NEAR: f64 = 1e-4;
-/// ... or at which the deviance falls by as little as this, relative to what it is a sum of: rounding would lead line searches astray.
-const TOLD_APART: f64 = 1e-12;
 /// Step of the differences, in these units.
 const STEP: f64 = 1e-3;
 /// The shorter step of differences that are extrapolated.
@@ -141,8 +139,7 @@ impl SparseSearch<'_, '_> {
             .map(|i| (0..x.len()).map(|j| f64::from(i == j)).collect())
             .collect();
         // a run begins with no decrease of the cost, which must not end it
-        let sum = self.problem.counted() + deviance.abs();
-        let near = NEAR.max((TOLD_APART * sum).sqrt());
+        let near = NEAR.max(self.problem.told_apart(deviance).sqrt());
         let solver = BFGS::new(MoreThuenteLineSearch::new()).with_tolerance_grad(near);
         if let Ok(solver) = solver.and_then(|solver| solver.with_tolerance_cost(0.0)) {
             let run = Executor::new(&surface, solver)

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 const ITERATIONS: u64 = 60;
 /// Runs: a line search may end one early.
 const RUNS: usize = 4;
-/// Length of the slopes at which it is done.
+/// Length of the slopes at which it is done, if rounding allows it.
 const FLAT: f64 = 1e-5;
 
 /// A place, the value and the slopes there.
@@ -84,8 +84,9 @@ impl<F: Fn(&[f64]) -> Evaluated> Gradient for &SmoothFunction<F> {
     }
 }
 
-/// From a start; `None` if there is no value at the start.
-pub(super) fn minimise(start: &[f64], of: impl Fn(&[f64]) -> Evaluated) -> Result<Option<LowPlace>> {
+/// From a start; `None` if there is no value at the start. `told_apart`: the least difference between values that is not rounding.
+pub(super) fn minimise(start: &[f64], told_apart: f64, of: impl Fn(&[f64]) -> Evaluated) -> Result<Option<LowPlace>> {
+    let flat = FLAT.max(told_apart.sqrt());
     let Some((value, slopes)) = of(start)? else {
         return Ok(None);
     };
@@ -98,10 +99,10 @@ pub(super) fn minimise(start: &[f64], of: impl Fn(&[f64]) -> Evaluated) -> Resul
     };
     for _ in 0..RUNS {
         let from = function.best.borrow().clone();
-        if start.is_empty() || from.error() <= FLAT * FLAT {
+        if start.is_empty() || from.error() <= flat * flat {
             break;
         }
-        run(&function, &from);
+        run(&function, &from, flat);
         if let Some(error) = function.stopped.borrow_mut().take() {
             return Err(error);
         }
@@ -112,10 +113,10 @@ pub(super) fn minimise(start: &[f64], of: impl Fn(&[f64]) -> Evaluated) -> Resul
     Ok(Some(function.best.into_inner()))
 }
 
-fn run<F: Fn(&[f64]) -> Evaluated>(function: &SmoothFunction<F>, from: &LowPlace) {
+fn run<F: Fn(&[f64]) -> Evaluated>(function: &SmoothFunction<F>, from: &LowPlace, flat: f64) {
     let n = from.x.len();
     let identity: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();
-    let solver = BFGS::new(MoreThuenteLineSearch::new()).with_tolerance_grad(FLAT);
+    let solver = BFGS::new(MoreThuenteLineSearch::new()).with_tolerance_grad(flat);
     if let Ok(solver) = solver.and_then(|solver| solver.with_tolerance_cost(0.0)) {
         let run = Executor::new(function, solver)
             .configure(|state| {

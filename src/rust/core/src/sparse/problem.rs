@@ -131,6 +131,12 @@ impl<'a> SparseProblem<'a> {
         log_det - self.log_det_pen + n * (1.0 + (TAU * r2 / n).ln())
     }
 
+    /// Differences between deviances of this size are beyond what sums of as many terms round off, so that they do not lead line searches astray.
+    pub(super) fn told_apart(&self, deviance: f64) -> f64 {
+        const RELATIVE: f64 = 1e-12;
+        RELATIVE * (self.counted() + deviance.abs())
+    }
+
     /// -2 log L of a deviance in units of the problem.
     pub(super) fn minus_twice_log_lik(&self, deviance: f64) -> f64 {
         deviance + self.constant
