@@ -72,11 +72,29 @@ impl Held {
         x
     }
 
-    /// Units in which the curvature of the deviance is about one, from those of the entries.
-    pub(super) fn units(&self, mut unit: Vec<f64>, theta: &[f64], x: &[f64]) -> Vec<f64> {
-        if let Held::Correlation([first, _, second]) = self {
-            unit[*first] = (unit[*first] / theta[*first].abs().max(1e-8)).min(1.0);
-            unit[*second] = (unit[*second] / x[*second].exp().max(1e-8)).min(1.0);
+    /// Units in which the curvature of the deviance is about one, from those of the entries; of log s2 it is N / 2.
+    pub(super) fn units(&self, mut unit: Vec<f64>, n: f64, value: f64, theta: &[f64], x: &[f64]) -> Vec<f64> {
+        // a variable moves its own entry, and another number that has a unit as well
+        let joined = |own: f64, along: f64, other: f64| (own.powi(-2) + (along / other).powi(2)).powf(-0.5);
+        match self {
+            Held::Sd(row, ..) if value > 0.0 => {
+                let length2: f64 = row.iter().map(|&k| theta[k].powi(2)).sum();
+                let of_tau = (0.5 * n).powf(-0.5);
+                (row.iter()).for_each(|&k| unit[k] = joined(unit[k], 2.0 * theta[k] / length2, of_tau));
+            }
+            Held::Share(own, units) if value > 0.0 => {
+                let odds = value / (1.0 - value);
+                let along = |k: usize| odds * (units[k] / units[*own]).powi(2) * theta[k] / theta[*own];
+                let of_own = unit[*own];
+                for k in (0..theta.len()).filter(|k| k != own) {
+                    unit[k] = joined(unit[k], along(k), of_own);
+                }
+            }
+            Held::Correlation([first, _, second]) => {
+                unit[*first] = (unit[*first] / theta[*first].abs().max(1e-8)).min(1.0);
+                unit[*second] = (unit[*second] / x[*second].exp().max(1e-8)).min(1.0);
+            }
+            _ => {}
         }
         unit
     }

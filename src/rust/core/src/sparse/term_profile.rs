@@ -318,7 +318,8 @@ fn best(search: &SparseSearch<'_, '_>, held: &Held, value: f64, start: &[f64]) -
         iterations: 0,
     };
     let reached = search.reach(&held.theta(value, start))?.ok_or_else(failed)?;
-    let unit = held.units(search.units(&reached), &reached.theta, start);
+    let n = search.problem.counted();
+    let unit = held.units(search.units(&reached), n, value, &reached.theta, start);
     let free: Vec<usize> = (0..start.len()).filter(|&k| held.is_free(k, value)).collect();
     let placed = |x: &[f64]| {
         let mut all = start.to_vec();
