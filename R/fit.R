@@ -174,14 +174,22 @@ fastlmm_fit <- function(formula, data = NULL, K = NULL, method = c("REML", "ML")
   if (is.matrix(model$y)) fit_many(model, na.action) else report(estimate(model))
 }
 
-estimate <- function(model) {
+# `spectrum`: are the eigenvalues of a single effect asked for, whatever they take?
+estimate <- function(model, spectrum = FALSE) {
   if (!is.null(model$residual)) return(estimate_levels(model))
   random <- model$random[[1]]
   if (length(model$random) > 1 || !is.null(model$given) || is_precision(random$kernel)) return(without_confounded(model))
-  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  coordinates <- eigen_coordinates(random, model)
+  if (!spectrum && is.null(random$kernel) && coordinates > MANY_COORDINATES) return(estimate_penalised(model))
+  announce_decomposition(coordinates)
   inform_decomposed_anew(model)
   if (isTRUE(random$unchecked)) return(estimate_unchecked(model))
   estimate_one(model, call_rust(ffi_fit, rust_model(model)))
+}
+
+# Where this says that there is nothing to estimate, the eigenvalues say what the fit is
+estimate_penalised <- function(model) {
+  tryCatch(new_fastlmm(model, estimate_terms(model)), fastlmm_error = function(e) estimate(model, spectrum = TRUE))
 }
 
 estimate_one <- function(model, found) {
@@ -222,6 +230,19 @@ warn_confounded <- function(label) {
     "that without it; leave the random effect out, or give a kernel that differs between ids"
   ), effect = label)
 }
+
+# Rows and columns of the matrix whose eigenvalues a fit of one effect needs. Levels without a kernel that have the same sum of weights share their
+# eigenvalue: they are as many as X and the response touch.
+eigen_coordinates <- function(random, model) {
+  if (is_lowrank(random$kernel)) return(0)
+  if (!is.null(random$kernel)) return(length(random$index))
+  weights <- if (is.null(model$weights)) 1 else model$weights
+  sums <- rowsum(rep_len(weights * random$z^2, length(random$group)), random$group)
+  sum(pmin(tabulate(match(sums, unique(sums))), ncol(model$X) + 2))
+}
+
+# Beyond it a single effect without a kernel is fitted as correlated terms are, by penalised least squares
+MANY_COORDINATES <- 1000
 
 announce_decomposition <- function(m) {
   if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix", m, m), size = m)

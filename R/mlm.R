@@ -101,7 +101,7 @@ estimate_many <- function(model) {
 
 estimate_together <- function(model) {
   random <- model$random[[1]]
-  if (!is_lowrank(random$kernel)) announce_decomposition(length(random$index))
+  announce_decomposition(eigen_coordinates(random, model))
   found <- call_rust(ffi_fit_many, rust_model(model, y = minus_offset(model$y, model$offset)), model$control$effects)
   found$alpha <- list(if (model$control$effects) all_alpha(found$alpha, random, ncol(model$y)))
   without_beyond(found, colnames(model$X))

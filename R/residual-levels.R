@@ -81,7 +81,7 @@ estimate_levels <- function(model) {
   spec <- model$residual
   model$residual <- NULL
   model$weights <- level_weights(spec, eta)
-  with_residual_levels(estimate(model), spec, eta, errors)
+  with_residual_levels(estimate(model, spectrum = TRUE), spec, eta, errors)
 }
 
 # The first level's is the variance that the others are over
@@ -96,7 +96,7 @@ fits_by_ratio <- function(model) {
     if (is.null(last) || !identical(last$eta, eta)) {
       hear_stop()
       model$weights <- level_weights(spec, eta)
-      last <<- list(eta = eta, fit = quiet_fit(estimate(model)))
+      last <<- list(eta = eta, fit = quiet_fit(estimate(model, spectrum = TRUE)))
     }
     last$fit
   }

@@ -5,6 +5,7 @@
 as_one_effect <- function(fit) {
   if (inherits(fit, "fastlmm_mlm") || has_one_spectrum(fit)) return(fit)
   model <- stored_model(fit)
+  if (is_of_levels(fit)) return(quiet_fit(estimate(model, spectrum = TRUE)))
   ids <- as.character(seq_len(fit$nobs))
   K <- scan_kernel(fit, ids)
   model$random <- list(
@@ -13,6 +14,9 @@ as_one_effect <- function(fit) {
   model["residual"] <- list(NULL)
   quiet_fit(estimate(model))
 }
+
+# One effect without a kernel, which any route can fit
+is_of_levels <- function(fit) length(fit$random) == 1 && is.null(fit$random[[1]]$kernel) && !has_levels(fit) && is.null(fit$given)
 
 has_one_spectrum <- function(fit) length(fit$random) == 1 && !is_gp_fit(fit) && !is_sparse_fit(fit) && !has_levels(fit)
 

@@ -39,6 +39,7 @@ test_variance <- function(fit, nsim = 10000, seed = NULL, term = NULL) {
   check_arguments()
   check_variance_test(fit)
   label <- tested_effect(fit, term)
+  if (is_sparse_fit(fit) && is_of_levels(fit)) fit <- quiet_fit(estimate(stored_model(fit), spectrum = TRUE))
   if (!is_count(nsim)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 1, not", code_text(nsim)))
   alone <- length(fit$random) == 1
   found <- if (alone) list(spectrum = spectrum_of(fit), statistic = observed_ratio(spectrum_of(fit), fit)) else variance_test_beside(fit, label)
@@ -76,7 +77,7 @@ check_variance_test <- function(fit) {
     "the null distribution is known for one residual variance only; anova() is approximate"
   } else if (!is.null(fit$given)) {
     "the residual variance is given; anova() and confint() are approximate"
-  } else if (is_sparse_fit(fit) && length(fit$random) == 1) {
+  } else if (is_sparse_fit(fit) && length(fit$random) == 1 && !is_of_levels(fit)) {
     "it needs the spectrum of the kernel between the ids with data: give that, K = as.matrix(K, ids = ...)"
   } else if (!is_reml(fit)) {
     "needs a REML fit; update(fit, method = \"REML\")"
@@ -102,19 +103,28 @@ observed_ratio <- function(s, fit) {
 # The largest over a grid of ratios, refined by a parabola through the three best points
 null_ratios <- function(s, nsim) {
   df <- length(s$mu) + s$n_rest
-  mu <- s$mu[s$mu > 0]
-  rest <- df - length(mu)
-  if (length(mu) == 0) return(numeric(nsim))
+  rest <- df - sum(s$mu > 0)
+  if (rest == df) return(numeric(nsim))
+  tied <- tied_values(s$mu[s$mu > 0])
+  mu <- tied$value
   lambda <- exp(seq(log(1e-4), log(1e7), length.out = 180)) / max(mu)
   shrunk <- 1 / (1 + outer(mu, lambda))
-  log_det <- colSums(log1p(outer(mu, lambda)))
+  log_det <- colSums(tied$count * log1p(outer(mu, lambda)))
   block <- max(1, 2e6 %/% length(mu))
   unlist(lapply(split(seq_len(nsim), (seq_len(nsim) - 1) %/% block), function(rows) {
     hear_stop()
-    w2 <- matrix(stats::rchisq(length(rows) * length(mu), 1), length(rows))
+    w2 <- matrix(stats::rchisq(length(rows) * length(mu), rep(tied$count, each = length(rows))), length(rows))
     left <- if (rest > 0) stats::rchisq(length(rows), rest) else 0
     refined_maximum(df * log((rowSums(w2) + left) / (w2 %*% shrunk + left)) - rep(log_det, each = length(rows)))
   }), use.names = FALSE)
+}
+
+# Values that rounding alone sets apart, as of levels with equally many rows, and how many they are: sums of squares over them are one number
+tied_values <- function(value) {
+  value <- sort(value, decreasing = TRUE)
+  group <- cumsum(c(TRUE, diff(value) < -1e-10 * value[-1]))
+  count <- tabulate(group)
+  list(value = as.numeric(rowsum(value, group)) / count, count = count)
 }
 
 # Of the rows of values on an even grid, whose first point is next to zero

@@ -147,3 +147,12 @@ test_that("correlated terms are refused at once, however they are asked for, wit
   expect_match(conditionMessage(error), "of \"g\"$")
   expect_s3_class(test_variance(beside, term = "g", nsim = 100, seed = 1), "htest")
 })
+
+test_that("equal eigenvalues are drawn together: the same distribution", {
+  expect_equal(tied_values(c(2, 5, 2 * (1 + 1e-14), 1)), list(value = c(5, 2, 1), count = c(1, 2, 1)), tolerance = 1e-12)
+  set.seed(5)
+  together <- null_ratios(list(mu = rep(c(4, 1), c(6, 30)), n_rest = 10), 4000)
+  apart <- null_ratios(list(mu = rep(c(4, 1), c(6, 30)) * (1 + 1e-6 * seq_len(36)), n_rest = 10), 4000)
+  expect_gt(suppressWarnings(ks.test(together[together > 0], apart[apart > 0]))$p.value, 1e-3)
+  expect_lt(abs(mean(together == 0) - mean(apart == 0)), 4 * sqrt(0.5 / 4000))
+})

@@ -108,3 +108,14 @@ test_that("all intervals of a process by the kernel matrix take the nodes of one
   # 13 nodes, each counted where it is asked for and where its kernel is decomposed
   expect_lte(work_of(confint(fit))[["decomposition"]], 26)
 })
+
+test_that("searches end where differences are rounding, and a standard deviation of few levels has a unit of its own", {
+  set.seed(163)
+  n <- 40000
+  d <- data.frame(a = factor(sample(n / 10, n, TRUE)), b = factor(sample(30, n, TRUE)), x = rnorm(n))
+  d$y <- d$x + rnorm(n / 10)[d$a] + rnorm(30)[d$b] + rnorm(n)
+  fit <- NULL
+  expect_lt(work_of(fit <- fastlmm_fit(y ~ x + (1 | a) + (1 | b), d))[["factorisation"]], 50)
+  expect_lt(work_of(profile(fit, ".sig02"))[["factorisation"]], 500)
+  expect_lt(work_of(confint(fit))[["factorisation"]], 500)
+})
