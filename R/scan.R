@@ -190,7 +190,8 @@ check_scannable <- function(fit) {
   if (inherits(fit, "fastlmm_gp_mlm")) abort_scan("is not available for many responses with a gp() term; use extract_fit() for one of them")
   if (!inherits(fit, c("fastlmm", "fastlmm_mlm"))) abort_scan(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   if (!is.null(fit$given)) abort_scan("needs a null model whose residual variance is estimated, not given by sigma2_e =")
-  if (is_sparse_fit(fit) && length(fit$random) == 1 && !is_of_levels(fit)) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
+  precision <- is_sparse_fit(fit) && length(fit$random) == 1 && !is_of_levels(fit)
+  if (precision) abort_scan("needs a kernel between the ids with data: give it, K = as.matrix(K, ids = ...)")
   if (inherits(fit, "fastlmm_mlm") && length(fit$random) > 1) abort_scan(
     "with many responses needs null models with one random effect; use extract_fit() for one response"
   )
