@@ -139,7 +139,7 @@ impl SparseSearch<'_, '_> {
             .map(|i| (0..x.len()).map(|j| f64::from(i == j)).collect())
             .collect();
         // a run begins with no decrease of the cost, which must not end it
-        let near = NEAR.max(self.problem.told_apart(deviance).sqrt());
+        let near = NEAR.max(self.problem.told_apart().sqrt());
         let solver = BFGS::new(MoreThuenteLineSearch::new()).with_tolerance_grad(near);
         if let Ok(solver) = solver.and_then(|solver| solver.with_tolerance_cost(0.0)) {
             let run = Executor::new(&surface, solver)

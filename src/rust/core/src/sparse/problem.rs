@@ -131,10 +131,10 @@ impl<'a> SparseProblem<'a> {
         log_det - self.log_det_pen + n * (1.0 + (TAU * r2 / n).ln())
     }
 
-    /// Differences between deviances of this size are beyond what sums of as many terms round off, so that they do not lead line searches astray.
-    pub(super) fn told_apart(&self, deviance: f64) -> f64 {
+    /// Differences between deviances of this size are beyond what their sums over N rows round off, and do not lead line searches astray.
+    pub(super) fn told_apart(&self) -> f64 {
         const RELATIVE: f64 = 1e-12;
-        RELATIVE * (self.counted() + deviance.abs())
+        RELATIVE * self.counted() * (1.0 + self.known.map_or(0.0, f64::abs))
     }
 
     /// -2 log L of a deviance in units of the problem.

@@ -327,8 +327,7 @@ fn best(search: &SparseSearch<'_, '_>, held: &Held, value: f64, start: &[f64]) -
         all
     };
     let first: Vec<f64> = free.iter().map(|&k| start[k] / unit[k]).collect();
-    let told_apart = search.problem.told_apart(reached.deviance);
-    let found: Option<LowPlace> = minimise(&first, told_apart, |x| {
+    let found: Option<LowPlace> = minimise(&first, search.problem.told_apart(), |x| {
         let found = held.at(search, value, &placed(x))?;
         Ok(found.map(|f| (f.value, free.iter().map(|&k| f.slopes[k] * unit[k]).collect())))
     })?;
@@ -387,6 +386,6 @@ impl Profiled for TermProfile<'_, '_> {
     }
 
     fn tolerance(&self) -> f64 {
-        self.problem.told_apart(self.least).max(1e-6)
+        self.problem.told_apart().max(1e-6)
     }
 }
