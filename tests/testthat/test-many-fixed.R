@@ -75,3 +75,25 @@ test_that("crossed effects beside many columns are those of lme4", {
     expect_lt(max(abs(as.matrix(vcov(ours)) - as.matrix(vcov(theirs))) / outer(scale, scale)), 1e-2)
   }
 })
+
+test_that("X may hold all directions within ids: nothing of them is left, and the fit is an ordinary one", {
+  skip_if_not_installed("lme4")
+  for (seed in c(2, 3, 6)) {
+    set.seed(seed)
+    d <- list(g = paste0("i", c(1:100, sample(100, 100))))
+    d$X <- cbind(1, matrix(rnorm(200 * c(149, 196)[1 + seed %% 2]), 200))
+    d$y <- rnorm(200)
+    fit <- suppressMessages(fastlmm_fit(y ~ 0 + X + (1 | g), d))
+    expect_identical(fit$status, "ok")
+    theirs <- suppressMessages(lme4::lmer(y ~ 0 + X + (1 | g), d))
+    expect_gt(as.numeric(logLik(fit)), as.numeric(logLik(theirs)) - 1e-6)
+  }
+  # few rows: the rounding of a decomposition is not that of its size
+  set.seed(163)
+  ids <- paste0("i", 1:10)
+  d <- list(g = ids[c(1:10, 1:2)], X = cbind(1, matrix(rnorm(12 * 4), 12)), y = rnorm(12))
+  expect_identical(suppressMessages(fastlmm_fit(y ~ 0 + X + (1 | g), d))$status, "ok")
+  A <- matrix(rnorm(50), 10)
+  K <- structure(tcrossprod(A), dimnames = list(ids, ids))
+  expect_identical(suppressMessages(fastlmm_fit(y ~ 0 + X + (1 | g), d, K = K))$status, "ok")
+})

@@ -37,14 +37,14 @@ impl Split {
             .map(|(between, within)| (space.compress(&between), within))
             .unzip();
         let m = between.first().map_or(space.groups().len(), Vec::len);
-        let Singular { c, v, w } = singular(&within, r)?;
+        let Singular { c, v, w } = singular(&within, r, n - space.z.m())?;
         let between = match c.iter().all(|c| *c == 0.0) {
             true => between,
             false => combine_each(&between, &v, m),
         };
         let mut reached = true;
         let keep = |_: usize, u: &[f64], j: usize| {
-            reached &= j < m && norm(&u[j..]) > f64::EPSILON * n as f64;
+            reached &= j < m && norm(&u[j..]) > rounding(n);
             reached
         };
         let (h, along) = Reflectors::of_columns(&mut matrix_of(&between, m), keep)?;
@@ -89,11 +89,16 @@ struct Singular {
     w: Vec<Vec<f64>>,
 }
 
-/// Of a thin matrix given by columns.
-fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
+/// Length of a part of a unit vector that is rounding.
+fn rounding(n: usize) -> f64 {
+    4.0 * f64::EPSILON * (n + 32) as f64
+}
+
+/// Of a thin matrix of at most this rank, given by columns.
+fn singular(columns: &[Vec<f64>], r: usize, rank: usize) -> Result<Singular> {
     let n = columns.first().map_or(0, Vec::len);
     let identity = |j: usize| (0..r).map(|i| f64::from(i == j)).collect();
-    if max_abs(columns.iter().map(|c| norm(c))) <= f64::EPSILON * n as f64 {
+    if max_abs(columns.iter().map(|c| norm(c))) <= rounding(n) {
         return Ok(Singular {
             c: vec![0.0; r],
             v: (0..r).map(identity).collect(),
@@ -106,9 +111,9 @@ fn singular(columns: &[Vec<f64>], r: usize) -> Result<Singular> {
         iterations: 0,
     })?;
     let mut c: Vec<f64> = (0..r).rev().map(|j| svd.S()[j]).collect();
-    c.iter_mut()
-        .filter(|c| **c <= f64::EPSILON * n as f64)
-        .for_each(|c| *c = 0.0);
+    // X has no more directions within groups than there are
+    c[..r.saturating_sub(rank)].fill(0.0);
+    c.iter_mut().filter(|c| **c <= rounding(n)).for_each(|c| *c = 0.0);
     let v = (0..r)
         .rev()
         .map(|j| (0..r).map(|i| svd.V()[(i, j)]).collect())

@@ -120,8 +120,9 @@ impl Gradient for &SparseSurface<'_, '_, '_> {
 }
 
 impl SparseSearch<'_, '_> {
-    /// The lowest place that was seen on the way down from a start; entries that are not free stay.
-    pub(super) fn descend(&self, start: Reached, free: &[usize]) -> Result<Reached> {
+    /// The lowest place that was seen on the way down from a start; entries that are not free stay. `again`: how often it was begun anew, as where a direction
+    /// is nearly flat, along which slopes say little of how far the bottom is.
+    pub(super) fn descend(&self, start: Reached, free: &[usize], again: usize) -> Result<Reached> {
         let unit = self.units(&start);
         let x = free.iter().map(|&k| start.theta[k] / unit[k]).collect::<Vec<_>>();
         let slopes = free.iter().map(|&k| start.slopes[k] * unit[k]).collect();
@@ -139,7 +140,7 @@ impl SparseSearch<'_, '_> {
             .map(|i| (0..x.len()).map(|j| f64::from(i == j)).collect())
             .collect();
         // a run begins with no decrease of the cost, which must not end it
-        let near = NEAR.max(self.problem.told_apart().sqrt());
+        let near = NEAR.max(self.problem.told_apart().sqrt()) * 0.1_f64.powi(again.min(3) as i32);
         let solver = BFGS::new(MoreThuenteLineSearch::new()).with_tolerance_grad(near);
         if let Ok(solver) = solver.and_then(|solver| solver.with_tolerance_cost(0.0)) {
             let run = Executor::new(&surface, solver)

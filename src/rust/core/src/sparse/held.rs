@@ -109,6 +109,16 @@ impl Held {
         }
     }
 
+    /// Is a variable the entry of T itself?
+    pub(super) fn is_entry(&self, k: usize) -> bool {
+        match self {
+            Held::KnownSd(row, _) => !row.contains(&k),
+            Held::Share(own, _) => k != *own,
+            Held::Correlation(entries) => !entries.contains(&k),
+            _ => true,
+        }
+    }
+
     /// The variables from which another value is looked for.
     pub(super) fn moved(&self, x: &[f64], from: f64, to: f64) -> Vec<f64> {
         let mut x = x.to_vec();

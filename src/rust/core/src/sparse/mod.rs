@@ -51,6 +51,7 @@ pub mod fit;
 pub(crate) mod gradient;
 mod gram_parts;
 mod held;
+mod held_optimum;
 mod identified;
 mod level_products;
 mod minimise;

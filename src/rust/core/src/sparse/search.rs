@@ -15,7 +15,7 @@ const LEAST_SHARE: f64 = 0.02;
 /// Valleys of the grid that are followed, lowest first.
 const MAX_STARTS: usize = 4;
 /// Length of a column of T, the residual's standard deviation being 1, below which it is tried at zero.
-const SMALL_COLUMN: f64 = 0.1;
+pub(super) const SMALL_COLUMN: f64 = 0.1;
 /// Length at which the slope of a column that is zero is looked at.
 const BESIDE_ZERO: f64 = 1e-3;
 /// Variance of the effects over that of the residual beyond which the residual's is said to vanish.
@@ -198,8 +198,8 @@ impl<'p, 'a> SparseSearch<'p, 'a> {
         let Some(mut at) = self.reach(start)? else {
             return Ok(None);
         };
-        for _ in 0..RETURNS {
-            at = self.descend(at, &all)?;
+        for again in 0..RETURNS {
+            at = self.descend(at, &all, again)?;
             if self.relative(&at) > NO_RESIDUAL {
                 return Ok(None);
             }

@@ -2,7 +2,7 @@
 
 use super::SparseModel;
 use super::held::Held;
-use super::minimise::{LowPlace, minimise};
+use super::held_optimum::{HeldOptimum, best};
 use super::of_mix::{Places, TermModel};
 use super::problem::SparseProblem;
 use super::search::{SparseSearch, semidefinite_root};
@@ -31,8 +31,6 @@ pub enum TermParameter {
     Beta(usize),
 }
 
-/// Variance of a term, in units of order one, that is next to none.
-const FLAT: f64 = 1e-6;
 /// A deviance that is lower than the fit's by this share of it is lower by more than rounding.
 const BETTER: f64 = 1e-6;
 
@@ -56,7 +54,7 @@ pub struct TermProfile<'p, 'a> {
     levels: SparseModel<'p>,
     places: Places,
     problem: SparseProblem<'p>,
-    held: Held,
+    pub(super) held: Held,
     /// Variables of the fit.
     fit: Vec<f64>,
     /// -2 log L of the fit.
@@ -64,15 +62,7 @@ pub struct TermProfile<'p, 'a> {
     estimate: f64,
     step: f64,
     /// Values that were looked at, with their variables at the optimum; the estimate first.
-    tried: RefCell<Vec<(f64, Vec<f64>)>>,
-}
-
-/// The best with a value held: variables, -2 log L, its slope in the value, and by how much it may be too large.
-struct HeldOptimum {
-    x: Vec<f64>,
-    deviance: f64,
-    along: f64,
-    error: f64,
+    pub(super) tried: RefCell<Vec<(f64, Vec<f64>)>>,
 }
 
 impl<'a> TermProfiles<'a> {
@@ -227,7 +217,7 @@ impl TermProfile<'_, '_> {
     }
 
     /// The best with a coefficient held: its column taken off the response.
-    fn without_column(&self, j: usize, value: f64, last: &[f64]) -> Result<HeldOptimum> {
+    fn without_column(&self, j: usize, value: f64, starts: &[Vec<f64>]) -> Result<HeldOptimum> {
         let (x, kept) = (self.levels.x, &self.problem.design.kept);
         let own = *kept.get(j).ok_or_else(|| Error::outside("column", j + 1, kept.len()))?;
         let y: Vec<f64> = (0..x.nrows()).map(|i| self.levels.y[i] - value * x[(i, own)]).collect();
@@ -237,63 +227,13 @@ impl TermProfile<'_, '_> {
         (levels.y, levels.x) = (&y, left.as_ref());
         let method = self.method;
         let problem = self.of.workers.run(|_| SparseProblem::new(&levels, method))?;
-        self.with_search(&problem, |search| best(search, &self.held, value, last))
+        self.with_search(&problem, |search| self.lowest(search, value, starts))
     }
 
     /// Points from where zeta is -zeta_max to where it is zeta_max.
     pub fn curve(&self, zeta_max: f64, count: usize) -> Result<Vec<CurvePoint>> {
         let ends = self.interval(zeta_max * zeta_max)?;
         self.points(ends, count, -0.5 * self.least)
-    }
-
-    /// The nearest optima on both sides, the nearest first, and the fit: far away an optimum may lie on a plateau, as where a variance is zero or a
-    /// correlation 1, whose valley holds values nearer to the fit as well.
-    fn starts(&self, value: f64) -> Vec<Vec<f64>> {
-        let tried = self.tried.borrow();
-        let side = |above: bool| {
-            let on = tried.iter().filter(move |t| (t.0 > value) == above);
-            on.min_by(|a, b| (a.0 - value).abs().total_cmp(&(b.0 - value).abs()))
-        };
-        let mut chosen: Vec<&(f64, Vec<f64>)> =
-            [side(false), side(true), tried.first()].into_iter().flatten().collect();
-        chosen.sort_by(|a, b| (a.0 - value).abs().total_cmp(&(b.0 - value).abs()));
-        chosen.dedup_by(|a, b| a.0 == b.0);
-        chosen
-            .iter()
-            .map(|(from, x)| self.held.moved(x, *from, value))
-            .collect()
-    }
-
-    /// From the first start, and from others where that ends on a plateau or above where they begin.
-    fn lowest(&self, search: &SparseSearch<'_, '_>, value: f64, starts: &[Vec<f64>]) -> Result<HeldOptimum> {
-        let mut found = best(search, &self.held, value, &starts[0]);
-        for start in &starts[1..] {
-            let begins = self
-                .held
-                .at(search, value, start)?
-                .map_or(f64::INFINITY, |f| search.problem.minus_twice_log_lik(f.value));
-            let settled = |found: &HeldOptimum| found.deviance <= begins && !self.is_flat(search, value, &found.x);
-            if found.as_ref().is_ok_and(settled) {
-                continue;
-            }
-            found = match (found, best(search, &self.held, value, start)) {
-                (Ok(a), Ok(b)) => Ok(if b.deviance < a.deviance { b } else { a }),
-                (Ok(one), Err(Error::NoConvergence { .. })) | (Err(Error::NoConvergence { .. }), Ok(one)) => Ok(one),
-                (Err(error), _) | (_, Err(error)) => Err(error),
-            };
-        }
-        found
-    }
-
-    /// Is a variance next to zero, or what is left of one once the terms before it are known, as where a correlation is 1?
-    fn is_flat(&self, search: &SparseSearch<'_, '_>, value: f64, x: &[f64]) -> bool {
-        let theta = self.held.theta(value, x);
-        let mut diagonal = search
-            .entries
-            .iter()
-            .zip(&theta)
-            .filter(|(entry, _)| entry.1 == entry.2);
-        diagonal.any(|(_, t)| t * t < FLAT)
     }
 
     fn rise_of(&self, found: HeldOptimum, value: f64) -> Result<Rise> {
@@ -309,36 +249,6 @@ impl TermProfile<'_, '_> {
             error: found.error,
         })
     }
-}
-
-/// From some variables on.
-fn best(search: &SparseSearch<'_, '_>, held: &Held, value: f64, start: &[f64]) -> Result<HeldOptimum> {
-    let failed = || Error::NoConvergence {
-        what: "the profile: the likelihood with a parameter held",
-        iterations: 0,
-    };
-    let reached = search.reach(&held.theta(value, start))?.ok_or_else(failed)?;
-    let n = search.problem.counted();
-    let unit = held.units(search.units(&reached), n, value, &reached.theta, start);
-    let free: Vec<usize> = (0..start.len()).filter(|&k| held.is_free(k, value)).collect();
-    let placed = |x: &[f64]| {
-        let mut all = start.to_vec();
-        free.iter().zip(x).for_each(|(&k, x)| all[k] = x * unit[k]);
-        all
-    };
-    let first: Vec<f64> = free.iter().map(|&k| start[k] / unit[k]).collect();
-    let found: Option<LowPlace> = minimise(&first, search.problem.told_apart(), |x| {
-        let found = held.at(search, value, &placed(x))?;
-        Ok(found.map(|f| (f.value, free.iter().map(|&k| f.slopes[k] * unit[k]).collect())))
-    })?;
-    let found = found.ok_or_else(failed)?;
-    let x = placed(&found.x);
-    Ok(HeldOptimum {
-        along: held.at(search, value, &x)?.map_or(f64::NAN, |f| f.along),
-        deviance: search.problem.minus_twice_log_lik(found.value),
-        error: found.error(),
-        x,
-    })
 }
 
 impl Profiled for TermProfile<'_, '_> {
@@ -358,7 +268,7 @@ impl Profiled for TermProfile<'_, '_> {
         }
         let starts = self.starts(value);
         let found = match self.parameter {
-            TermParameter::Beta(j) => self.without_column(j, value, &starts[0])?,
+            TermParameter::Beta(j) => self.without_column(j, value, &starts[..1])?,
             _ => self.with_search(&self.problem, |search| self.lowest(search, value, &starts))?,
         };
         self.rise_of(found, value)
