@@ -45,9 +45,9 @@ test_that("limits beside a correlation of 1 are those of the lowest valley", {
     for (sigma in suppressMessages(confint(fit, ".sigma"))) {
       expect_equal(rise(function(q) value(q, sigma^2), starts), qchisq(0.95, 1), tolerance = 1e-4)
     }
-    sd_x <- max(suppressMessages(confint(fit, "sd_x|a", oldNames = FALSE)))
+    sd_x <- max(suppressMessages(confint(fit, ".sig03")))
     held <- function(q) value(c(q[1], sd_x / exp(q[3]) * c(sin(q[2]), cos(q[2]))), exp(2 * q[3]))
-    expect_equal(rise(held, lapply(list(c(0.3, 0, 0), c(0.1, 1, 0), c(0.1, -1, 0)), identity)), qchisq(0.95, 1), tolerance = 1e-4)
+    expect_equal(rise(held, list(c(0.3, 0, 0), c(0.1, 1, 0), c(0.1, -1, 0))), qchisq(0.95, 1), tolerance = 1e-4)
   }
 })
 

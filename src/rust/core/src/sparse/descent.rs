@@ -26,6 +26,10 @@ const NEWTON_STEPS: usize = 6;
 const NOTHING_TO_GAIN: f64 = 1e-17;
 /// ... and with which the optimum is reached.
 const SETTLED: f64 = 1e-12;
+/// Rise of the deviance, relative to it, that counts as none ...
+const LOWER: f64 = 1e-12;
+/// ... and as rounding where the slopes have fallen, which have more digits than it.
+const ABOUT_AS_LOW: f64 = 1e-8;
 /// Part of the slopes that a Newton step leaves: half of what the Hessian changes by along it.
 const SAME_HESSIAN: f64 = 1e-5;
 
@@ -230,11 +234,11 @@ impl SparseSearch<'_, '_> {
             }
             let mut theta = at.theta.clone();
             free.iter().enumerate().for_each(|(i, &k)| theta[k] -= step[(i, 0)]);
-            let rounding = 1e-12 * (1.0 + at.deviance.abs());
-            match self
-                .reach(&theta)?
-                .filter(|next| next.deviance <= at.deviance + rounding)
-            {
+            let size = 1.0 + at.deviance.abs();
+            let about = at.deviance + ABOUT_AS_LOW * size + self.problem.told_apart();
+            let lower = |next: &Reached| next.deviance <= at.deviance + LOWER * size;
+            let flatter = |next: &Reached| next.deviance <= about && promise(next, free, &root) < 0.25 * gain;
+            match self.reach(&theta)?.filter(|next| lower(next) || flatter(next)) {
                 Some(next) => at = next,
                 None => break,
             }

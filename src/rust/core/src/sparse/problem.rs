@@ -131,10 +131,12 @@ impl<'a> SparseProblem<'a> {
         log_det - self.log_det_pen + n * (1.0 + (TAU * r2 / n).ln())
     }
 
-    /// Differences between deviances of this size are beyond what their sums over N rows round off, and do not lead line searches astray.
+    /// Differences between deviances of this size are beyond what their sums over N rows round off, and do not lead line searches astray. Squares over a
+    /// known variance are small differences where that is far below those of the effects.
     pub(super) fn told_apart(&self) -> f64 {
         const RELATIVE: f64 = 1e-12;
-        RELATIVE * self.counted() * (1.0 + self.known.map_or(0.0, f64::abs))
+        let lost = 4.0 * f64::EPSILON * self.excess().unwrap_or(0.0);
+        self.counted() * (RELATIVE * (1.0 + self.known.map_or(0.0, f64::abs)) + lost)
     }
 
     /// -2 log L of a deviance in units of the problem.
