@@ -7,9 +7,10 @@
 #' from every local optimum on a grid of their shares.
 #'
 #' Terms of one grouping factor behind a single bar, `(1 + x | id)`, are correlated: `Cov(b) = S (x) K` (Kronecker product) with an
-#' unstructured T x T covariance S, as in `lme4`, where K is the identity. Such models, and models with several random effects, many levels and
-#' no kernel, are fitted by penalised least squares. K must then be nonsingular for the ids with data; without K there must be more rows than
-#' effects. Tables do not give shares `h2` for correlated terms, since the variance of a slope depends on the unit of its covariate.
+#' unstructured T x T covariance S, as in `lme4`, where K is the identity. Such models, and models of many levels without a kernel (several
+#' random effects, or one with a thousand levels whose sums of weights differ), are fitted by penalised least squares. K must then be
+#' nonsingular for the ids with data; without K there must be more rows than effects. Tables do not give shares `h2` for correlated terms,
+#' since the variance of a slope depends on the unit of its covariate.
 #'
 #' @param formula a formula, or a table made by [gp_accumulate()]. On the left, the response, or a matrix of many responses (see
 #'   [fastlmm_mlm]); on the right, fixed effects and random terms. Random terms: `(1 | id)`, an effect for each id; `(0 + x | id)`, a slope for
@@ -79,8 +80,8 @@
 #'   \item{logLik}{log-likelihood with all constants, equal to that of `lme4` and `nlme`, also for REML; packages that subtract `log|X'X|`
 #'     differ by half of that}
 #'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the profile log-likelihood along `delta`. Where ML is unbounded as `delta`
-#'     tends to 0, it starts at the minimum below the interior optimum. With several random effects: the shares `h2.<name>`, the total variance
-#'     `sigma2` and the log-likelihood at the grid points}
+#'     tends to 0, it starts at the minimum below the interior optimum. With several random effects, and by penalised least squares: the shares
+#'     `h2.<name>`, the total variance `sigma2` and the log-likelihood at the grid points}
 #'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`;
 #'     with several random effects `"variance 0: "` and the names of those, which are also in `zero`), `local` (data frame of all local optima,
 #'     best first), `dropped` (number of directions of X that ML leaves out because it has no optimum with them), `status`, `route`
