@@ -26,10 +26,15 @@
 #' effects in the rows in which the response was observed.
 #' @examples
 #' set.seed(1)
-#' data <- data.frame(id = paste0("i", rep(1:20, 2)), snp1 = rbinom(40, 2, 0.4), snp2 = rbinom(40, 2, 0.3))
-#' data$Y <- cbind(gene1 = 0.8 * data$snp1, gene2 = 0, gene3 = -0.5 * data$snp2) + matrix(rnorm(120), 40)
+#' data <- data.frame(id = paste0("i", rep(1:20, 2)))
+#' data$snp1 <- rbinom(40, 2, 0.4)
+#' data$snp2 <- rbinom(40, 2, 0.3)
+#' data$Y <- cbind(gene1 = 0.8 * data$snp1, gene2 = 0, gene3 = -0.5 * data$snp2)
+#' data$Y <- data$Y + matrix(rnorm(120), 40)
 #' cis <- list(gene1 = ~snp1, gene3 = ~snp2)
-#' fit <- slamglmm_fit(Y ~ 1 + (1 | id), data, cis = cis, n_factors = 1, chains = 2, iter = 400, seed = 1)
+#' fit <- slamglmm_fit(
+#'   Y ~ 1 + (1 | id), data, cis = cis, n_factors = 1, chains = 2, iter = 400, seed = 1
+#' )
 #' cis_effects(fit, level = 0.9)
 #' predict(fit, data.frame(id = "i1", snp1 = 0:2, snp2 = 0))
 #' @export
