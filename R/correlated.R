@@ -183,6 +183,8 @@ estimate_terms <- function(model) {
   found <- mix_found(answer$fit, labels)
   found$relative <- named(answer$relative)
   found$se$correlation <- named(answer$correlation)
+  # of a correlation of 1 there is none: what is computed is rounding
+  found$se$correlation[which(found$se$correlation < 1e-8)] <- NaN
   found$optimum$route <- "sparse"
   if (!is.null(model$given)) found$se$sigma2_e <- NA_real_
   with_singular(found, model$random)

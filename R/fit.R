@@ -8,7 +8,7 @@
 #'
 #' Terms of one grouping factor behind a single bar, `(1 + x | id)`, are correlated: `Cov(b) = S (x) K` (Kronecker product) with an
 #' unstructured T x T covariance S, as in `lme4`, where K is the identity. Such models, and models of many levels without a kernel (several
-#' random effects, or one with a thousand levels whose sums of weights differ), are fitted by penalised least squares. K must then be
+#' random effects, or one with two thousand levels whose sums of weights differ), are fitted by penalised least squares. K must then be
 #' nonsingular for the ids with data; without K there must be more rows than effects. Tables do not give shares `h2` for correlated terms,
 #' since the variance of a slope depends on the unit of its covariate.
 #'
@@ -181,7 +181,8 @@ estimate <- function(model, spectrum = FALSE) {
   random <- model$random[[1]]
   if (length(model$random) > 1 || !is.null(model$given) || is_precision(random$kernel)) return(without_confounded(model))
   coordinates <- eigen_coordinates(random, model)
-  if (!spectrum && is.null(random$kernel) && coordinates > MANY_COORDINATES) return(estimate_penalised(model))
+  many <- coordinates > MANY_COORDINATES && length(model$y) > ncol(model$X) + FEW_CONTRASTS
+  if (!spectrum && is.null(random$kernel) && many) return(estimate_penalised(model))
   announce_decomposition(coordinates)
   inform_decomposed_anew(model)
   if (isTRUE(random$unchecked)) return(estimate_unchecked(model))
@@ -190,8 +191,23 @@ estimate <- function(model, spectrum = FALSE) {
 
 # Where this says that there is nothing to estimate, the eigenvalues say what the fit is
 estimate_penalised <- function(model) {
-  tryCatch(new_fastlmm(model, estimate_terms(model)), fastlmm_error = function(e) estimate(model, spectrum = TRUE))
+  tryCatch(as_of_one(new_fastlmm(model, estimate_terms(model))), fastlmm_error = function(e) estimate(model, spectrum = TRUE))
 }
+
+# In the words of fits of one effect
+as_of_one <- function(fit) {
+  fit[c("h2", "delta", "sigma2")] <- lapply(fit[c("h2", "delta", "sigma2")], unname)
+  zero <- fit$optimum$zero
+  fit$optimum$zero <- NULL
+  if (length(zero) > 0) fit$optimum$boundary <- if ("residual" %in% zero) "h2 = 1" else "h2 = 0"
+  fit$se <- lapply(fit$se[names(fit$se) != "correlation"], unname)
+  fit$se$log_delta <- if (length(zero) > 0) NA_real_ else fit$se$h2 / (fit$h2 * (1 - fit$h2))
+  if (length(zero) > 0) fit$se$sigma2_e <- NA_real_
+  fit
+}
+
+# The fit by the eigenvalues, for what is made of them
+with_spectrum <- function(fit) if (is_sparse_fit(fit) && is_of_levels(fit)) quiet_fit(estimate(stored_model(fit), spectrum = TRUE)) else fit
 
 estimate_one <- function(model, found) {
   found$alpha <- list(found$alpha)
@@ -243,7 +259,10 @@ eigen_coordinates <- function(random, model) {
 }
 
 # Beyond it a single effect without a kernel is fitted as correlated terms are, by penalised least squares
-MANY_COORDINATES <- 1000
+MANY_COORDINATES <- 2000
+
+# Of so few contrasts of the fixed effects the eigenvalues say more
+FEW_CONTRASTS <- 10
 
 announce_decomposition <- function(m) {
   if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix", m, m), size = m)

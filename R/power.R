@@ -60,7 +60,7 @@ power.fastlmm_mlm <- function(object, ...) abort_one_by_one("power")
 #' @export
 power.fastlmm <- function(object, term, n = NULL, R = 1000, effect = NULL, alpha = 0.05, seed = NULL, progress = interactive(), ...) {
   check_arguments(...)
-  fit <- object
+  fit <- if (is.null(n)) object else with_spectrum(object)
   check_power(fit, R)
   check_level(alpha, "alpha")
   columns <- columns_of_term(fit, term)

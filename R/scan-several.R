@@ -4,8 +4,8 @@
 # The same model as one effect of the rows, whose kernel is the sum of their covariances
 as_one_effect <- function(fit) {
   if (inherits(fit, "fastlmm_mlm") || has_one_spectrum(fit)) return(fit)
+  if (is_of_levels(fit)) return(with_spectrum(fit))
   model <- stored_model(fit)
-  if (is_of_levels(fit)) return(quiet_fit(estimate(model, spectrum = TRUE)))
   ids <- as.character(seq_len(fit$nobs))
   K <- scan_kernel(fit, ids)
   model$random <- list(

@@ -17,6 +17,7 @@ spectrum_of <- function(fit) list(mu = fit$rotated$values * fit$rotated$k_scale,
 
 # A bound is where the p-value is alpha, found to 1e-4; the same draws serve all values.
 exact_h2 <- function(fit, alpha, nsim) {
+  fit <- with_spectrum(fit)
   s <- spectrum_of(fit)
   draws <- spectrum_draws(s, nsim)
   excess <- function(h2) {

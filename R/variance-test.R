@@ -39,7 +39,7 @@ test_variance <- function(fit, nsim = 10000, seed = NULL, term = NULL) {
   check_arguments()
   check_variance_test(fit)
   label <- tested_effect(fit, term)
-  if (is_sparse_fit(fit) && is_of_levels(fit)) fit <- quiet_fit(estimate(stored_model(fit), spectrum = TRUE))
+  fit <- with_spectrum(fit)
   if (!is_count(nsim)) abort_fastlmm("nsim", paste("nsim must be a whole number of at least 1, not", code_text(nsim)))
   alone <- length(fit$random) == 1
   found <- if (alone) list(spectrum = spectrum_of(fit), statistic = observed_ratio(spectrum_of(fit), fit)) else variance_test_beside(fit, label)

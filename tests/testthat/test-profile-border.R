@@ -63,3 +63,16 @@ test_that("a fit whose intercepts hardly vary is found, where turning T changes 
     expect_gt(as.numeric(logLik(ours)), as.numeric(logLik(theirs)) - 1e-6)
   }
 })
+
+test_that("a correlation of 1 has no standard error, and limits that depend on the level", {
+  set.seed(1001)
+  a <- factor(sample(9, 50, TRUE))
+  x <- rnorm(50)
+  u <- rnorm(9)
+  d <- data.frame(y = 1 + u[a] + sample(c(0.2, 0.4, 0.6), 1) * u[a] * x + rnorm(50), a, x)
+  fit <- suppressMessages(fastlmm_fit(y ~ x + (x | a), d))
+  expect_true(all(is.na(fit$se$correlation)))
+  half <- suppressMessages(confint(fit, ".sig02", level = 0.5))
+  expect_equal(half, suppressMessages(confint(profile(fit, ".sig02", points = 161), level = 0.5)), tolerance = 1e-2, ignore_attr = TRUE)
+  expect_gt(half[1], suppressMessages(confint(fit, ".sig02"))[1])
+})
