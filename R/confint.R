@@ -32,7 +32,7 @@
 confint.fastlmm <- function(object, parm = NULL, level = 0.95, method = c("profile", "Wald", "boot", "exact"), oldNames = TRUE,
                             nsim = 1000, boot.type = c("perc", "basic", "norm"), seed = NULL, df = c("none", "satterthwaite", "kenward-roger"), ...) {
   check_arguments(...)
-  if (!missing(parm) && "delta" %in% parm) object <- with_spectrum(object)
+  if (!missing(parm) && asks_delta(parm)) object <- with_spectrum(object)
   table <- select_parameters(object, if (!missing(parm)) parm)
   tails <- both_tails(check_level(level))
   method <- one_of(method, c("profile", "Wald", "boot", "exact"), interval_habits)

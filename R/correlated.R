@@ -184,10 +184,16 @@ estimate_terms <- function(model) {
   found$relative <- named(answer$relative)
   found$se$correlation <- named(answer$correlation)
   # of a correlation of 1 there is none: what is computed is rounding
-  found$se$correlation[which(found$se$correlation < 1e-8)] <- NaN
+  found$se$correlation[which(1 - abs(correlation_of(answer$relative)) < 1e-13)] <- NaN
   found$optimum$route <- "sparse"
   if (!is.null(model$given)) found$se$sigma2_e <- NA_real_
   with_singular(found, model$random)
+}
+
+# Of T T'; not a number where a variance is zero
+correlation_of <- function(root) {
+  length <- sqrt(rowSums(root^2))
+  tcrossprod(root) / outer(length, length)
 }
 
 # Terms none of which is zero and whose covariance is singular all the same

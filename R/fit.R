@@ -248,6 +248,8 @@ warn_confounded <- function(label) {
   ), effect = label)
 }
 
+asks_delta <- function(parm) is.character(parm) && "delta" %in% parm
+
 # Rows and columns of the matrix whose eigenvalues a fit of one effect needs. Levels without a kernel that have the same sum of weights share their
 # eigenvalue: they are as many as X and the response touch.
 eigen_coordinates <- function(random, model) {

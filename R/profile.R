@@ -30,7 +30,7 @@
 profile.fastlmm <- function(fitted, which = NULL, alphamax = 0.01, points = 41, ...) {
   check_arguments(...)
   check_profiled(fitted)
-  if ("delta" %in% which) fitted <- with_spectrum(fitted)
+  if (asks_delta(which)) fitted <- with_spectrum(fitted)
   table <- select_parameters(fitted, if (!is.null(which)) read_names(which, "which"))
   table <- defined_parameters(fitted, table[!is.na(table$column), ])
   zeta_max <- sqrt(qchisq(1 - check_level(alphamax, "alphamax"), fitted$df))

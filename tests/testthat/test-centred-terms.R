@@ -32,7 +32,7 @@ test_that("slopes over calendar years are those over years since 2000", {
     expect_equal(far$se$sigma2[[2]], near$se$sigma2[[2]], tolerance = 1e-4)
     # at year 0 the intercept's variance is 2000^2 times that of slopes, and hardly more; its correlation with them is all but -1
     expect_equal(far$se$sigma2[[1]] / far$sigma2[[1]], far$se$sigma2[[2]] / far$sigma2[[2]], tolerance = 0.02)
-    expect_lt(far$se$correlation[1, 2], 1e-4)
+    if (grepl("singular", far$optimum$boundary)) expect_true(is.na(far$se$correlation[1, 2])) else expect_lt(far$se$correlation[1, 2], 1e-4)
     expect_equal(summary(far, df = "satterthwaite")$coefficients["yr", ], summary(near, df = "satterthwaite")$coefficients["since", ], tolerance = 1e-4)
     expect_equal(refit(far)$logLik, far$logLik)
     expect_equal(hatvalues(far), hatvalues(near), tolerance = 1e-5)
