@@ -10,7 +10,7 @@
 //! | folder | holds |
 //! |---|---|
 //! | [`runtime`] | errors, monitor and stop requests, threads, memory, counts of work, names of choices, hashes of what is stored |
-//! | [`linalg`] | small dense helpers, eigenvalues by a band, eigenvectors, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
+//! | [`linalg`] | small dense helpers, reflectors of many columns, eigenvalues by a band, eigenvectors, pivoted Cholesky, sparse Cholesky with selected inverse, secular equation, rank-one updates of a spectrum |
 //! | [`nufft`] | nonuniform fast Fourier transforms of real data |
 //! | [`kernel`] | covariances: dense, factor, sparse factor, stationary, of a pedigree; known by a sparse inverse |
 //! | [`rotation`] | X and Z projected out of both sides of K, decomposition, [`rotation::rotated::Rotated`]; back to random effects |
