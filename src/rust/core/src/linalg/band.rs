@@ -4,14 +4,16 @@
 //! to both sides at once. With `I - V T^-1 V'` for them, `Z = S V T^-1` and `Y = Z - V (T^-T V' Z) / 2`, the trailing block becomes
 //! `S - V Y' - Y V'`: both products run at the speed of the matrix product and use the lower triangle alone, 4/3 n^3 operations in all
 //! (Bischof, Lang and Sun 2000), where half of those of a reduction to tridiagonal form are products of a matrix and a vector.
-//! `chase` makes the band tridiagonal.
+//! `chase` makes the band tridiagonal. The change of one panel and the product of the next are made in one pass over the trailing block, once the
+//! columns of that panel have been changed beforehand.
 
 use crate::linalg::chase;
-use crate::linalg::lower_triangle::{lower_times, subtract_both};
+use crate::linalg::lower_triangle::{pass, subtract_both};
 use crate::linalg::ql::rotate;
+use crate::linalg::registers::Rows;
 use crate::linalg::{clear_registers, max_abs, power_of_two};
 use crate::runtime::error::Result;
-use crate::runtime::parallel::worth;
+use crate::runtime::parallel::{awake, worth, worth_awake};
 use crate::runtime::stop;
 use dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::householder;
@@ -56,14 +58,33 @@ impl Band {
             width,
             factors: Mat::zeros(width, n),
         };
-        let mut beside = Mat::zeros(n, 3 * width);
-        for panel in band.panels() {
-            stop::check()?;
-            band.factorise(panel);
-            band.update(panel, beside.as_mut(), par);
-        }
+        awake(worth(4.0 / 3.0 * (n as f64).powi(3), par), |par| band.reduce(par))?;
         clear_registers();
         Ok(band)
+    }
+
+    /// `[V Y V]` of a panel, and of the one before, whose change of the trailing block is still to be made.
+    fn reduce(&mut self, par: Par) -> Result<()> {
+        let (n, width) = (self.n(), self.width);
+        let (mut own, mut before) = (Mat::zeros(n, 3 * width), Mat::zeros(n, 3 * width));
+        let mut last = None;
+        for panel in self.panels() {
+            stop::check()?;
+            if last.is_some() {
+                self.bring_up(panel, before.as_ref());
+            }
+            self.factorise(panel);
+            let change = last.map(|_| before.as_ref().submatrix(width, 0, panel.rows, 3 * width));
+            self.step(panel, change, own.as_mut(), par);
+            std::mem::swap(&mut own, &mut before);
+            last = Some(panel);
+        }
+        if let Some(panel @ Panel { rows: m, count: c, .. }) = last {
+            let (top, _) = self.corner(panel);
+            let left = self.storage.as_mut().submatrix_mut(top, top, m, m);
+            subtract_both(left, before.as_ref().submatrix(0, 0, m, 3 * c), Par::Seq);
+        }
+        Ok(())
     }
 
     pub fn n(&self) -> usize {
@@ -110,27 +131,35 @@ impl Band {
         );
     }
 
-    /// The reflectors on both sides of what is left. `beside`: room for `[V Y V]`, the halves of which are both factors of the update.
-    fn update(&mut self, panel: Panel, beside: MatMut<'_, f64>, par: Par) {
+    /// The columns of a panel as the one before leaves them, from the diagonal on.
+    fn bring_up(&mut self, panel: Panel, vyv: MatRef<'_, f64>) {
+        let (rows, width) = (panel.rows + self.width, self.width);
+        let (top, left) = self.corner(panel);
+        let columns = self.storage.as_mut().submatrix_mut(top - width, left, rows, width);
+        let (v_y, y_v) = (
+            vyv.submatrix(0, 0, rows, 2 * width),
+            vyv.submatrix(0, width, width, 2 * width),
+        );
+        matmul(columns, Accum::Add, v_y, y_v.transpose(), -1.0, Par::Seq);
+    }
+
+    /// The reflectors of a panel on both sides of what is left: `[V Y V]` of the change that they make. `before`: the change that is made first.
+    fn step(&mut self, panel: Panel, before: Option<MatRef<'_, f64>>, vyv: MatMut<'_, f64>, par: Par) {
         let Panel { rows: m, count: c, .. } = panel;
         let of_columns = worth((m * c * c) as f64, par);
-        let of_matrix = worth(2.0 * (m * m * c) as f64, par);
+        let of_matrix = worth_awake(4.0 * (m * m * c) as f64, par);
         let (top, left) = self.corner(panel);
-        let mut beside = beside.submatrix_mut(0, 0, m, 3 * c);
+        let mut vyv = vyv.submatrix_mut(0, 0, m, 3 * c);
         unit_lower(
             self.storage.as_ref().submatrix(top, left, m, c),
-            beside.as_mut().subcols_mut(0, c),
+            vyv.as_mut().subcols_mut(0, c),
         );
-        let (v, mut other) = beside.as_mut().split_at_col_mut(c);
+        let (v, mut other) = vyv.as_mut().split_at_col_mut(c);
         let (mut y, mut again) = other.as_mut().split_at_col_mut(c);
         again.copy_from(v.as_ref());
+        let trailing = self.storage.as_mut().submatrix_mut(top, top, m, m);
+        pass(trailing, before, v.as_ref(), y.as_mut(), of_matrix);
         let (v, factor) = (v.as_ref(), self.factor(panel));
-        lower_times(
-            self.storage.as_ref().submatrix(top, top, m, m),
-            v,
-            y.as_mut(),
-            of_matrix,
-        );
         solve_lower_triangular_in_place(factor.transpose(), y.as_mut().transpose_mut(), of_columns);
         let mut half = Mat::zeros(c, c);
         matmul(
@@ -143,11 +172,6 @@ impl Band {
         );
         solve_lower_triangular_in_place(factor.transpose(), half.as_mut(), Par::Seq);
         matmul(y.as_mut(), Accum::Add, v, half.as_ref(), -1.0, of_columns);
-        subtract_both(
-            self.storage.as_mut().submatrix_mut(top, top, m, m),
-            beside.as_ref(),
-            of_matrix,
-        );
     }
 
     /// C <- Q' C
@@ -174,20 +198,19 @@ impl Band {
 
     /// Eigenvalues of A, and columns along its eigenvectors.
     pub fn diagonalise(&self, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
-        let (n, q) = (c.nrows(), c.ncols());
         self.transpose_apply(c.as_mut(), par);
-        let mut rows: Vec<f64> = (0..n * q).map(|k| c[(k / q, k % q)]).collect();
-        let values = self.rotate(&mut rows, q, par)?;
-        Ok((values, Mat::from_fn(n, q, |i, j| rows[i * q + j])))
+        let mut rows = Rows::of(c.as_ref());
+        let values = self.rotate(&mut rows, par)?;
+        Ok((values, rows.matrix()))
     }
 
-    /// Eigenvalues of B = S Lambda S', and `rows <- S' rows`: n rows of `wide` numbers each.
-    fn rotate(&self, rows: &mut Vec<f64>, wide: usize, par: Par) -> Result<Vec<f64>> {
+    /// Eigenvalues of B = S Lambda S', and `rows <- S' rows`, n of them.
+    fn rotate(&self, rows: &mut Rows, par: Par) -> Result<Vec<f64>> {
         let (n, width) = (self.n(), self.width);
         let columns = (0..n).flat_map(|j| (j..n.min(j + width + 1)).map(move |i| (i, j)));
         let unit = power_of_two(max_abs(columns.map(|(i, j)| self.entry(i, j))));
-        let (diagonal, beside) = chase::tridiagonal(n, width, |i, j| self.entry(i, j) / unit, rows, wide, par)?;
-        let values = rotate(diagonal, beside, rows, wide)?;
+        let (diagonal, beside) = chase::tridiagonal(n, width, |i, j| self.entry(i, j) / unit, rows, par)?;
+        let values = rotate(diagonal, beside, rows)?;
         Ok(values.into_iter().map(|v| v * unit).collect())
     }
 

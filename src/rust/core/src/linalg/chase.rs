@@ -6,8 +6,10 @@
 //! from one another, and the columns that a group touches stay near to the processor.
 //!
 //! A column of P below its diagonal is stored in 3 P places, of which the last P stay 0: blocks, whose columns are contiguous, then have
-//! zeros above their diagonal, and all loops have a length that is known to the compiler.
+//! zeros above their diagonal. `bulge` is what is done to a block.
 
+use super::bulge::Sweep;
+use super::registers::{Columns, Rows};
 use crate::runtime::error::Result;
 use crate::runtime::parallel::worth;
 use crate::runtime::stop;
@@ -22,20 +24,19 @@ pub const WIDTHS: [usize; 3] = [8, 16, 32];
 /// Sweeps of a group. They pass twice as many blocks at a time, so that a group that is as far behind another touches none of its columns.
 const GROUP: usize = 8;
 
-/// `lower(i, j)`, i >= j, of a matrix with nothing beyond `width` below its diagonal; `rows`: n rows of `wide` numbers each, which become
-/// `S' rows`. Gives the diagonal of T and what is beside it, with a 0 behind.
+/// `lower(i, j)`, i >= j, of a matrix with nothing beyond `width` below its diagonal; `rows`, n of them, become `S' rows`.
+/// Gives the diagonal of T and what is beside it, with a 0 behind.
 pub fn tridiagonal(
     n: usize,
     width: usize,
     lower: impl Fn(usize, usize) -> f64,
-    rows: &mut Vec<f64>,
-    wide: usize,
+    rows: &mut Rows,
     par: Par,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     match width {
-        8 => Chase::<8>::new(n, lower, rows, wide).run(par),
-        16 => Chase::<16>::new(n, lower, rows, wide).run(par),
-        32 => Chase::<32>::new(n, lower, rows, wide).run(par),
+        8 => Chase::<8>::new(n, lower, rows).run(par),
+        16 => Chase::<16>::new(n, lower, rows).run(par),
+        32 => Chase::<32>::new(n, lower, rows).run(par),
         _ => unreachable!("no such width"),
     }
 }
@@ -43,18 +44,9 @@ pub fn tridiagonal(
 /// Columns of the matrix, and rows that are turned along.
 struct Chase<'a, const P: usize> {
     n: usize,
-    wide: usize,
     /// Entry (i, j) is number `i - j + 3 P j`.
     entries: Vec<f64>,
-    rows: &'a mut Vec<f64>,
-}
-
-/// Where a sweep is: the reflector that is to be applied next, from row `at` on.
-#[derive(Clone, Copy)]
-struct Sweep<const P: usize> {
-    v: [f64; P],
-    tau: f64,
-    at: usize,
+    rows: &'a mut Rows,
 }
 
 /// A group of sweeps, one column after another.
@@ -67,15 +59,15 @@ struct Group<const P: usize> {
 }
 
 impl<'a, const P: usize> Chase<'a, P> {
-    fn new(n: usize, lower: impl Fn(usize, usize) -> f64, rows: &'a mut Vec<f64>, wide: usize) -> Self {
+    fn new(n: usize, lower: impl Fn(usize, usize) -> f64, rows: &'a mut Rows) -> Self {
         let mut entries = vec![0.0; 3 * P * (n + P)];
         for j in 0..n {
             for i in j..n.min(j + P + 1) {
                 entries[i - j + 3 * P * j] = lower(i, j);
             }
         }
-        rows.resize((n + P) * wide, 0.0);
-        Self { n, wide, entries, rows }
+        rows.numbers.resize((n + P) * rows.wide, 0.0);
+        Self { n, entries, rows }
     }
 
     fn run(mut self, par: Par) -> Result<(Vec<f64>, Vec<f64>)> {
@@ -91,7 +83,7 @@ impl<'a, const P: usize> Chase<'a, P> {
             self.advance(&mut groups, par);
             groups.retain(|group| group.passed < n.div_ceil(P) + 2 * GROUP);
         }
-        self.rows.truncate(n * self.wide);
+        self.rows.numbers.truncate(n * self.rows.wide);
         let entry = |i: usize, j: usize| self.entries[i - j + 3 * P * j];
         let beside = |i: usize| if i + 1 < n { entry(i + 1, i) } else { 0.0 };
         Ok(((0..n).map(|i| entry(i, i)).collect(), (0..n).map(beside).collect()))
@@ -99,8 +91,8 @@ impl<'a, const P: usize> Chase<'a, P> {
 
     /// Every group goes some blocks on. The first is farthest ahead.
     fn advance(&mut self, groups: &mut [Group<P>], par: Par) {
-        let (n, wide) = (self.n, self.wide);
-        let (mut entries, mut rows) = (&mut self.entries[..], &mut self.rows[..]);
+        let (n, wide) = (self.n, self.rows.wide);
+        let (mut entries, mut rows) = (&mut self.entries[..], &mut self.rows.numbers[..]);
         let mut stretches = Vec::with_capacity(groups.len());
         for group in groups {
             let low = group.first_column().min(n + P);
@@ -117,8 +109,8 @@ impl<'a, const P: usize> Chase<'a, P> {
             });
         }
         let arch = Arch::new();
-        // they are in vectors as short as the band is wide, and take four times as long as those of a product
-        let operations = 4 * 12 * P * P * 2 * GROUP * GROUP * stretches.len();
+        // they are in vectors as short as the band is wide, and take twice as long as those of a product
+        let operations = 2 * 12 * P * P * 2 * GROUP * GROUP * stretches.len();
         match worth(operations as f64, par) {
             Par::Seq => stretches.into_iter().for_each(|stretch| arch.dispatch(stretch)),
             _ => stretches.into_par_iter().for_each(|stretch| arch.dispatch(stretch)),
@@ -169,17 +161,21 @@ impl<const P: usize> WithSimd for Stretch<'_, P> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(mut self, _: S) {
-        match is_fused::<S>() {
-            true => self.run::<true>(),
-            false => self.run::<false>(),
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        match P / S::F64_LANES {
+            2 => self.run(Columns::<S, P, 2>(simd)),
+            4 => self.run(Columns::<S, P, 4>(simd)),
+            8 => self.run(Columns::<S, P, 8>(simd)),
+            16 => self.run(Columns::<S, P, 16>(simd)),
+            32 => self.run(Columns::<S, P, 32>(simd)),
+            _ => unreachable!("no such width"),
         }
     }
 }
 
 impl<const P: usize> Stretch<'_, P> {
     #[inline(always)]
-    fn run<const FUSED: bool>(&mut self) {
+    fn run<S: Simd, const L: usize>(&mut self, columns: Columns<S, P, L>) {
         let (from, until) = (self.group.passed, self.group.passed + 2 * GROUP);
         self.group.passed = until;
         for q in 0..self.group.sweeps.len() {
@@ -190,131 +186,18 @@ impl<const P: usize> Stretch<'_, P> {
                 }
                 if block == 0 {
                     let column = 3 * P * (sweep.at - 1 - self.low) + 1;
-                    (sweep.v, sweep.tau) = reflector::<P, FUSED>(array(&mut self.entries[column..]));
+                    (sweep.v, sweep.tau) = columns.reflector(&mut self.entries[column..]);
                 }
-                self.turn_rows::<FUSED>(&sweep);
+                let rows = &mut self.rows[self.wide * (sweep.at - self.low)..][..self.wide * P];
+                columns.turn_rows(rows, &sweep);
                 let block = &mut self.entries[3 * P * (sweep.at - self.low)..];
-                both_sides::<P, FUSED>(block, &sweep);
-                (sweep.v, sweep.tau) = below::<P, FUSED>(block, &sweep);
+                columns.both_sides(block, &sweep);
+                (sweep.v, sweep.tau) = columns.below(block, &sweep);
                 sweep.at += P;
             }
             self.group.sweeps[q] = sweep;
         }
     }
-
-    #[inline(always)]
-    fn turn_rows<const FUSED: bool>(&mut self, sweep: &Sweep<P>) {
-        let wide = self.wide;
-        let rows = &mut self.rows[wide * (sweep.at - self.low)..][..wide * P];
-        for k in 0..wide {
-            let column: [f64; P] = std::array::from_fn(|i| rows[i * wide + k]);
-            let turned = axpy::<P, FUSED>(-sweep.tau * dot::<P, FUSED>(&sweep.v, &column), &sweep.v, column);
-            (0..P).for_each(|i| rows[i * wide + k] = turned[i]);
-        }
-    }
-}
-
-#[inline(always)]
-fn array<const P: usize>(x: &mut [f64]) -> &mut [f64; P] {
-    &mut x.as_chunks_mut().0[0]
-}
-
-/// `a x + y`, in registers: values in and out tell the compiler that nothing overlaps.
-#[inline(always)]
-fn axpy<const P: usize, const FUSED: bool>(a: f64, x: &[f64; P], mut y: [f64; P]) -> [f64; P] {
-    for i in 0..P {
-        y[i] = if FUSED { a.mul_add(x[i], y[i]) } else { a * x[i] + y[i] };
-    }
-    y
-}
-
-#[inline(always)]
-fn dot<const P: usize, const FUSED: bool>(x: &[f64; P], y: &[f64; P]) -> f64 {
-    let mut sums = [0.0; 8];
-    for first in (0..P).step_by(8) {
-        for lane in 0..8 {
-            let (x, y) = (x[first + lane], y[first + lane]);
-            sums[lane] = if FUSED {
-                x.mul_add(y, sums[lane])
-            } else {
-                x * y + sums[lane]
-            };
-        }
-    }
-    let [a, b, c, d, e, f, g, h] = sums;
-    ((a + e) + (c + g)) + ((b + f) + (d + h))
-}
-
-/// `x <- (I - tau v v') x`, all but its first entry 0.
-#[inline(always)]
-fn reflector<const P: usize, const FUSED: bool>(x: &mut [f64; P]) -> ([f64; P], f64) {
-    let mut v = *x;
-    v[0] = 0.0;
-    let square = dot::<P, FUSED>(&v, &v);
-    let head = x[0];
-    // T is of order one: what has no square is 0
-    if square < f64::MIN_POSITIVE {
-        *x = [0.0; P];
-        x[0] = head;
-        v = [0.0; P];
-        v[0] = 1.0;
-        return (v, 0.0);
-    }
-    let beta = -(head * head + square).sqrt().copysign(head);
-    let scale = 1.0 / (head - beta);
-    v.iter_mut().for_each(|v| *v *= scale);
-    v[0] = 1.0;
-    *x = [0.0; P];
-    x[0] = beta;
-    (v, (beta - head) / beta)
-}
-
-/// The reflector on both sides of the diagonal block.
-#[inline(always)]
-fn both_sides<const P: usize, const FUSED: bool>(block: &mut [f64], sweep: &Sweep<P>) {
-    let Sweep { v, tau, .. } = sweep;
-    let (mut w, mut across) = ([0.0; P], [0.0; P]);
-    for q in 0..P {
-        let column = array(&mut block[(3 * P - 1) * q..]);
-        w = axpy::<P, FUSED>(v[q], column, w);
-        across[q] = dot::<P, FUSED>(column, v) - column[q] * v[q];
-    }
-    for i in 0..P {
-        w[i] = tau * (w[i] + across[i]);
-    }
-    w = axpy::<P, FUSED>(-0.5 * tau * dot::<P, FUSED>(&w, v), v, w);
-    for q in 0..P {
-        let column = array(&mut block[(3 * P - 1) * q..]);
-        let changed = axpy::<P, FUSED>(-v[q], &w, axpy::<P, FUSED>(-w[q], v, *column));
-        for i in 0..P {
-            column[i] = if i < q { 0.0 } else { changed[i] };
-        }
-    }
-}
-
-/// The reflector on the right side of the block below, and the next one, which takes its first column to 0, on its left side.
-#[inline(always)]
-fn below<const P: usize, const FUSED: bool>(block: &mut [f64], sweep: &Sweep<P>) -> ([f64; P], f64) {
-    let place = |q: usize| P + (3 * P - 1) * q;
-    let mut u = [0.0; P];
-    for q in 0..P {
-        u = axpy::<P, FUSED>(sweep.v[q], array(&mut block[place(q)..]), u);
-    }
-    u.iter_mut().for_each(|u| *u *= sweep.tau);
-    let first = array(&mut block[place(0)..]);
-    *first = axpy::<P, FUSED>(-sweep.v[0], &u, *first);
-    let (v, tau) = reflector::<P, FUSED>(first);
-    for q in 1..P {
-        let column = array(&mut block[place(q)..]);
-        let changed = axpy::<P, FUSED>(-sweep.v[q], &u, *column);
-        *column = axpy::<P, FUSED>(-tau * dot::<P, FUSED>(&v, &changed), &v, changed);
-    }
-    (v, tau)
-}
-
-/// A fused multiplication is slow where the processor has none.
-const fn is_fused<S: Simd>() -> bool {
-    !S::IS_SCALAR && cfg!(any(target_arch = "x86_64", target_arch = "aarch64"))
 }
 
 #[cfg(test)]
@@ -337,14 +220,14 @@ mod tests {
     /// T, and S' by its columns.
     fn chased(a: &Mat<f64>, width: usize, par: Par) -> (Mat<f64>, Mat<f64>) {
         let n = a.nrows();
-        let mut rows: Vec<f64> = (0..n * n).map(|k| if k / n == k % n { 1.0 } else { 0.0 }).collect();
-        let (d, e) = tridiagonal(n, width, |i, j| a[(i, j)], &mut rows, n, par).unwrap();
+        let mut rows = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+        let (d, e) = tridiagonal(n, width, |i, j| a[(i, j)], &mut rows, par).unwrap();
         let t = Mat::from_fn(n, n, |i, j| match (i == j, i.abs_diff(j) == 1) {
             (true, _) => d[i],
             (_, true) => e[i.min(j)],
             _ => 0.0,
         });
-        (t, Mat::from_fn(n, n, |i, j| rows[i * n + j]))
+        (t, rows.matrix())
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::decomposition::{claim_eigen, eigen_scratch};
 use crate::linalg::ql::rotate_graded;
+use crate::linalg::registers::Rows;
 use crate::linalg::{clear_registers, share};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::parallel::apart;
@@ -128,12 +129,11 @@ pub(crate) fn eigen_from(first: usize, a: Mat<f64>, par: Par) -> Result<(Vec<f64
 /// Eigenvalues, and columns along the eigenvectors, of a matrix whose entries fall from its first row to its last by many orders of magnitude: a
 /// band mixes rows as far apart as it is wide, and of eigenvalues as small fewer digits are left.
 pub(crate) fn diagonalise_graded(a: Mat<f64>, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
-    let (n, q) = (c.nrows(), c.ncols());
     let form = Tridiagonal::new(a, 0, par)?;
     form.transpose_apply(c.as_mut(), par);
-    let mut rows: Vec<f64> = (0..n * q).map(|k| c[(k / q, k % q)]).collect();
-    let values = rotate_graded(form.diagonal, form.coupling, &mut rows, q)?;
-    Ok((values, Mat::from_fn(n, q, |i, j| rows[i * q + j])))
+    let mut rows = Rows::of(c.as_ref());
+    let values = rotate_graded(form.diagonal, form.coupling, &mut rows)?;
+    Ok((values, rows.matrix()))
 }
 
 /// Eigenvalues, ascending, and eigenvectors of T.

@@ -1,6 +1,7 @@
 //! Small dense helpers: powers of two that scale without rounding, products.
 
 pub(crate) mod band;
+mod bulge;
 pub(crate) mod chase;
 pub(crate) mod cholesky;
 pub(crate) mod decomposition;
@@ -9,8 +10,10 @@ mod lower_triangle;
 pub(crate) mod pivoted_cholesky;
 mod products;
 pub(crate) mod ql;
+mod ql_lanes;
 pub(crate) mod rank_one;
 mod reflectors;
+mod registers;
 mod scalar;
 pub(crate) mod secular;
 pub(crate) mod sparse_cholesky;

@@ -1,175 +1,194 @@
 //! Eigenvalues of a tridiagonal matrix, `T = S Lambda S'`, and a few vectors in the basis of its eigenvectors, by the implicit QL algorithm with
-//! Wilkinson's shifts (Golub and Van Loan, section 8.3): rotations are applied only to the vectors that the model needs.
+//! Wilkinson's shifts (Golub and Van Loan, section 8.3): rotations are applied only to the vectors that the model needs. `ql_lanes` has the sweeps
+//! that are made at one time.
 
+use super::registers::Rows;
 use crate::linalg::max_abs;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::stop;
+use pulp::{Arch, Simd, WithSimd};
 
-/// Sweeps, or pairs of them, for one eigenvalue at most; one or two are usual, LAPACK allows 30 sweeps.
+/// Sweeps, or sets of them at one time, for one eigenvalue at most; one or two are usual, LAPACK allows 30 sweeps.
 const MAX_SWEEPS: usize = 60;
 
-/// Pairs of them: where eigenvalues are equal up to rounding, the second of a pair may undo what the first has split off.
-const MAX_PAIRS: usize = 4;
+/// Sets of sweeps at one time: where eigenvalues are equal up to rounding, the later ones may undo what the first has split off.
+const MAX_SETS: usize = 4;
 
-/// Eigenvalues of T, and `rows <- S' rows`: n rows of `width` numbers each, rotated along.
+/// Blocks as short have their sweeps one after another.
+const SHORT: usize = 12;
+
+/// Eigenvalues of T, and `rows <- S' rows`, rotated along.
 ///
 /// QL converges fast when T grows downwards. The reduction of a low-rank kernel leaves it the other way round, so T is
 /// turned over if its head outweighs its tail.
-pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
-    diagonalise(values, coupling, rows, width, MAX_PAIRS)
+pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut Rows) -> Result<Vec<f64>> {
+    diagonalise(values, coupling, rows, MAX_SETS)
 }
 
-/// The same of a T whose entries fall by many orders of magnitude, one sweep at a time: with pairs, a Fourier fit to data without noise ended at a delta of 2e-6
+/// The same of a T whose entries fall by many orders of magnitude, one sweep at a time: with sets of them, a Fourier fit to data without noise ended at a delta of 2e-6
 /// in place of 8e-10.
-pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut [f64], width: usize) -> Result<Vec<f64>> {
-    diagonalise(values, coupling, rows, width, 0)
+pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut Rows) -> Result<Vec<f64>> {
+    diagonalise(values, coupling, rows, 0)
 }
 
-fn diagonalise(
-    mut values: Vec<f64>,
-    mut coupling: Vec<f64>,
-    rows: &mut [f64],
-    width: usize,
-    pairs: usize,
-) -> Result<Vec<f64>> {
-    let n = values.len();
+fn diagonalise(mut d: Vec<f64>, mut e: Vec<f64>, rows: &mut Rows, sets: usize) -> Result<Vec<f64>> {
+    let n = d.len();
     let weight = |half: &[f64]| half.iter().map(|d| d.abs()).sum::<f64>();
-    let turned = weight(&values[..n / 2]) > weight(&values[n / 2..]);
-    if turned {
-        values.reverse();
-        coupling[..n - 1].reverse();
-        reverse_rows(rows, width);
-    }
-    let floor = f64::EPSILON * max_abs(values.iter().chain(&coupling).copied());
-    for l in 0..n {
-        stop::check()?;
-        deflate((l, floor, pairs), &mut values, &mut coupling, rows, width)?;
-    }
-    Ok(values)
-}
-
-fn reverse_rows(rows: &mut [f64], width: usize) {
-    if width > 0 {
+    if weight(&d[..n / 2]) > weight(&d[n / 2..]) {
+        d.reverse();
+        e[..n - 1].reverse();
         rows.reverse();
-        rows.chunks_mut(width).for_each(<[f64]>::reverse);
     }
+    let floor = floor(&d, &e);
+    let (d_of, e) = (&mut d, &mut e);
+    Arch::new().dispatch(Ql {
+        floor,
+        sets,
+        d: d_of,
+        e,
+        rows,
+    })?;
+    Ok(d)
 }
 
-/// QL sweeps until the eigenvalue at `l` has split off.
-///
-/// Couplings below `floor` are rounding of the reduction to T: without it the null space of a singular kernel, whose entries are all
+/// Couplings below it are rounding of the reduction to T: without it the null space of a singular kernel, whose entries are all
 /// rounding, never converges.
-fn deflate(
-    (l, floor, pairs): (usize, f64, usize),
-    d: &mut [f64],
-    e: &mut [f64],
-    rows: &mut [f64],
-    width: usize,
-) -> Result<()> {
-    for before in 0..MAX_SWEEPS {
-        match block_end(l, floor, d, e) {
-            m if m == l => return Ok(()),
-            m if m == l + 1 || before >= pairs => one_sweep(l, m, d, e, rows, width),
-            m => two_sweeps(l, m, d, e, rows, width),
+pub(super) fn floor(d: &[f64], e: &[f64]) -> f64 {
+    f64::EPSILON * max_abs(d.iter().chain(e).copied())
+}
+
+/// T by its diagonal and its couplings, what these are negligible below, and how many sets of sweeps an eigenvalue may take.
+struct Ql<'a> {
+    floor: f64,
+    sets: usize,
+    d: &'a mut [f64],
+    e: &'a mut [f64],
+    rows: &'a mut Rows,
+}
+
+impl WithSimd for Ql<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
+        match self.rows.registers::<S>() {
+            1 => self.split::<S, 1>(simd),
+            2 => self.split::<S, 2>(simd),
+            _ => self.split::<S, 0>(simd),
         }
     }
-    Err(Error::NoConvergence {
-        what: "the QL algorithm",
-        iterations: MAX_SWEEPS,
-    })
+}
+
+impl Ql<'_> {
+    #[inline(always)]
+    fn split<S: Simd, const W: usize>(self, simd: S) -> Result<()> {
+        let (floor, sets) = (self.floor, self.sets);
+        let mut split = Split::<S, W> {
+            simd,
+            d: self.d,
+            e: self.e,
+            wide: self.rows.registers::<S>(),
+            rows: S::as_mut_simd_f64s(&mut self.rows.numbers).0,
+        };
+        for l in 0..split.d.len() {
+            stop::check()?;
+            split.deflate(l, floor, sets)?;
+        }
+        Ok(())
+    }
+}
+
+/// T on its way to its eigenvalues, and rows of `wide` registers, where W, unless it is 0, says how many.
+pub(super) struct Split<'a, S: Simd, const W: usize> {
+    pub simd: S,
+    pub d: &'a mut [f64],
+    pub e: &'a mut [f64],
+    pub rows: &'a mut [S::f64s],
+    pub wide: usize,
+}
+
+impl<S: Simd, const W: usize> Split<'_, S, W> {
+    /// QL sweeps until the eigenvalue at `l` has split off.
+    #[inline(always)]
+    fn deflate(&mut self, l: usize, floor: f64, sets: usize) -> Result<()> {
+        for before in 0..MAX_SWEEPS {
+            let m = block_end(l, floor, self.d, self.e);
+            if m == l {
+                return Ok(());
+            }
+            let done = before < sets && m - l >= SHORT && self.set_of_sweeps(l, m);
+            if !done {
+                self.one_sweep(l, m);
+            }
+        }
+        Err(Error::NoConvergence {
+            what: "the QL algorithm",
+            iterations: MAX_SWEEPS,
+        })
+    }
+
+    #[inline(always)]
+    fn one_sweep(&mut self, l: usize, m: usize) {
+        let (simd, wide) = (self.simd, if W > 0 { W } else { self.wide });
+        let rows = &mut *self.rows;
+        let turn = |i: usize, s: f64, c: f64| turn(simd, &mut rows[i * wide..(i + 2) * wide], s, c);
+        one_sweep(l, m, self.d, self.e, turn);
+    }
 }
 
 /// Last index of the unreduced block that starts at `l`.
-fn block_end(l: usize, floor: f64, d: &[f64], e: &[f64]) -> usize {
+#[inline(always)]
+pub(super) fn block_end(l: usize, floor: f64, d: &[f64], e: &[f64]) -> usize {
     let negligible = |m: usize| e[m].abs() <= floor.max(f64::EPSILON * (d[m].abs() + d[m + 1].abs()));
     (l..d.len() - 1).find(|&m| negligible(m)).unwrap_or(d.len() - 1)
 }
 
-/// Eigenvalues of the first two rows of a block, the one nearer to its first entry first: what is taken off an entry of the diagonal.
-fn shifts(l: usize, d: &[f64], e: &[f64]) -> [(f64, f64); 2] {
+/// One implicit QL sweep over the block l..=m, shifted by the eigenvalue of its first two rows that is nearer to its first entry. `turn`: rows i
+/// and i + 1.
+#[inline(always)]
+pub(super) fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], mut turn: impl FnMut(usize, f64, f64)) {
     let theta = (d[l + 1] - d[l]) / (2.0 * e[l]);
     let less = e[l] / (theta + theta.hypot(1.0).copysign(theta));
-    [(d[l], less), (d[l + 1], -less)]
-}
-
-/// One implicit QL sweep over the block l..=m.
-fn one_sweep(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-    let mut sweep = QlSweep::new(shifts(l, d, e)[0], m, d);
+    let (mut g, mut s, mut c, mut p) = (d[m] - d[l] + less, 1.0, 1.0, 0.0);
     for i in (l..m).rev() {
-        sweep.step(i, d, e, rows, width);
-        if e[i + 1] == 0.0 {
+        let (f, b) = (s * e[i], c * e[i]);
+        // T is of order one: what is too small for its square is a coupling that has split off
+        let r = (f * f + g * g).sqrt();
+        e[i + 1] = r;
+        if r == 0.0 {
             // the block is two from here on
+            d[i + 1] -= p;
             e[m] = 0.0;
             return;
         }
+        (s, c) = (f / r, g / r);
+        let own = d[i + 1] - p;
+        let t = (d[i] - own) * s + 2.0 * c * b;
+        p = s * t;
+        d[i + 1] = own + p;
+        g = c * t - b;
+        turn(i, s, c);
     }
-    sweep.end(l, m, d, e);
+    d[l] -= p;
+    e[l] = g;
+    e[m] = 0.0;
 }
 
-/// Two sweeps, the second two rows behind the first: neither waits for the square roots of the other.
-fn two_sweeps(l: usize, m: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-    let [one, two] = shifts(l, d, e);
-    let mut first = QlSweep::new(one, m, d);
-    first.step(m - 1, d, e, rows, width);
-    first.step(m - 2, d, e, rows, width);
-    let mut second = QlSweep::new(two, m, d);
-    for i in (l..m - 2).rev() {
-        first.step(i, d, e, rows, width);
-        second.step(i + 2, d, e, rows, width);
-    }
-    first.end(l, m, d, e);
-    second.step(l + 1, d, e, rows, width);
-    second.step(l, d, e, rows, width);
-    second.end(l, m, d, e);
-}
-
-/// On the way from the last row of a block to its first.
-struct QlSweep {
-    g: f64,
-    s: f64,
-    c: f64,
-    p: f64,
-}
-
-impl QlSweep {
-    fn new((entry, less): (f64, f64), m: usize, d: &[f64]) -> Self {
-        Self {
-            g: d[m] - entry + less,
-            s: 1.0,
-            c: 1.0,
-            p: 0.0,
-        }
-    }
-
-    /// Rows i and i + 1.
-    #[inline(always)]
-    fn step(&mut self, i: usize, d: &mut [f64], e: &mut [f64], rows: &mut [f64], width: usize) {
-        let (f, b) = (self.s * e[i], self.c * e[i]);
-        // T is of order one: what is too small for its square is a coupling that has split off
-        let r = (f * f + self.g * self.g).sqrt();
-        e[i + 1] = r;
-        (self.s, self.c) = if r == 0.0 { (0.0, 1.0) } else { (f / r, self.g / r) };
-        let g = d[i + 1] - self.p;
-        let t = (d[i] - g) * self.s + 2.0 * self.c * b;
-        self.p = self.s * t;
-        d[i + 1] = g + self.p;
-        self.g = self.c * t - b;
-        rotate_pair(&mut rows[i * width..(i + 2) * width], width, self.s, self.c);
-    }
-
-    fn end(self, l: usize, m: usize, d: &mut [f64], e: &mut [f64]) {
-        d[l] -= self.p;
-        e[l] = self.g;
-        e[m] = 0.0;
-    }
-}
-
+/// Two rows, one after another: rotated by an angle of this sine and cosine.
 #[inline(always)]
-fn rotate_pair(rows: &mut [f64], width: usize, s: f64, c: f64) {
-    let (upper, lower) = rows.split_at_mut(width);
+pub(super) fn turn<S: Simd>(simd: S, pair: &mut [S::f64s], s: f64, c: f64) {
+    let (upper, lower) = pair.split_at_mut(pair.len() / 2);
+    let (s, c) = (simd.splat_f64s(s), simd.splat_f64s(c));
     for (a, b) in upper.iter_mut().zip(lower) {
-        (*a, *b) = (c * *a - s * *b, s * *a + c * *b);
+        (*a, *b) = turned(simd, *a, *b, s, c);
     }
+}
+
+/// `(c a - s b, s a + c b)`
+#[inline(always)]
+pub(super) fn turned<S: Simd>(simd: S, a: S::f64s, b: S::f64s, s: S::f64s, c: S::f64s) -> (S::f64s, S::f64s) {
+    let upper = simd.negate_mul_add_e_f64s(s, b, simd.mul_f64s(c, a));
+    (upper, simd.mul_add_e_f64s(s, a, simd.mul_f64s(c, b)))
 }
 
 #[cfg(test)]
@@ -184,7 +203,10 @@ mod tests {
         let size = |i: usize| 10f64.powf(-6.0 * i as f64 / n as f64);
         let diagonal: Vec<f64> = (0..n).map(|i| size(i) * size(i)).collect();
         let coupling = |i: usize| if i + 1 < n { 0.4 * size(i) * size(i + 1) } else { 0.0 };
-        let values = rotate_graded(diagonal.clone(), (0..n).map(coupling).collect(), &mut [], 0).unwrap();
+        let values = {
+            let mut none = Rows::of(Mat::zeros(n, 0).as_ref());
+            rotate_graded(diagonal.clone(), (0..n).map(coupling).collect(), &mut none).unwrap()
+        };
         // det T, by the recurrence of its leading minors
         let next = |(pivot, sum): (f64, f64), i: usize| {
             let pivot = diagonal[i] - coupling(i - 1).powi(2) / pivot;
@@ -217,9 +239,9 @@ mod tests {
                     1 => coupling[i.min(j)],
                     _ => 0.0,
                 });
-                let mut rows: Vec<f64> = (0..n * n).map(|k| f64::from(k / n == k % n)).collect();
-                let values = rotate(diagonal, coupling, &mut rows, n).unwrap();
-                let s = Mat::from_fn(n, n, |i, j| rows[j * n + i]);
+                let mut rows = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+                let values = rotate(diagonal.clone(), coupling.clone(), &mut rows).unwrap();
+                let s = rows.matrix().transpose().to_owned();
                 let back = Mat::from_fn(n, n, |i, j| s[(i, j)] * values[j]) * s.transpose();
                 assert!((&s * s.transpose() - Mat::<f64>::identity(n, n)).norm_max() < 1e-12);
                 assert!((back - &t).norm_max() < 1e-13 * n as f64, "{n}");
@@ -232,6 +254,25 @@ mod tests {
                         .zip(&expected)
                         .all(|(a, b)| (a - b).abs() < 1e-13 * n as f64)
                 );
+            }
+        }
+    }
+
+    /// Whatever number of registers a row has.
+    #[test]
+    fn a_few_columns_are_turned_as_all_are() {
+        for n in [5, 14, 40, 203] {
+            let diagonal: Vec<f64> = (0..n).map(|i| f64::sin(3.0 * i as f64)).collect();
+            let coupling: Vec<f64> = (0..n)
+                .map(|i| if i + 1 < n { f64::cos(i as f64) } else { 0.0 })
+                .collect();
+            let mut all = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+            let values = rotate(diagonal.clone(), coupling.clone(), &mut all).unwrap();
+            for q in 0..10 {
+                let c = Mat::from_fn(n, q, |i, j| f64::sin((1 + i * (j + 2)) as f64));
+                let mut rows = Rows::of(c.as_ref());
+                assert_eq!(rotate(diagonal.clone(), coupling.clone(), &mut rows).unwrap(), values);
+                assert!(q == 0 || (rows.matrix() - all.matrix() * &c).norm_max() < 1e-12, "{n} {q}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Householder's reflectors of columns: one after another, and many at a time in matrix products by their compact form (Schreiber and Van Loan 1989).
 
-use super::lower_triangle::{lower_times, subtract_both};
+use super::lower_triangle::{pass, subtract_both};
 use super::{axpy, clear_registers, columns_of, dot, norm, product};
 use crate::runtime::error::Result;
 use crate::runtime::stop::{self, pieces};
@@ -149,14 +149,14 @@ impl Reflectors {
     }
 
     /// M <- H' M H for a symmetric M, its lower triangle: M - Z V' - V Z' with Z = M V T - V (T' V' M V T) / 2.
-    pub(crate) fn conjugate(&self, m: MatMut<'_, f64>, par: Par) {
+    pub(crate) fn conjugate(&self, mut m: MatMut<'_, f64>, par: Par) {
         if self.is_empty() {
             return;
         }
         let Compact { v, t, .. } = self.compact(0..self.len());
         let (n, r) = (v.nrows(), v.ncols());
         let mut mv = Mat::zeros(n, r);
-        lower_times(m.as_ref(), v.as_ref(), mv.as_mut(), par);
+        pass(m.as_mut(), None, v.as_ref(), mv.as_mut(), par);
         let mut z = product(mv.as_ref(), t.as_ref(), par);
         let vz = product(v.transpose(), z.as_ref(), par);
         let g = product(t.transpose(), vz.as_ref(), par);

@@ -6,9 +6,11 @@ use super::monitor::Monitor;
 use super::stop::{self, Request};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
+use rayon::Yield;
 use std::any::Any;
 use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -185,6 +187,45 @@ pub(crate) fn apart<T: Send + 'static>(
 /// `par`, or the calling thread alone for so few operations that waking another, which sleeps while there is nothing to share, takes about as long.
 pub(crate) fn worth(operations: f64, par: Par) -> Par {
     const FEW: f64 = 1e7;
+    if operations < FEW { Par::Seq } else { par }
+}
+
+/// Work of many short steps that are shared among the threads of the pool: those that have nothing to do meanwhile look for more all the time, in place of
+/// falling asleep between two steps.
+pub(crate) fn awake<T>(par: Par, work: impl FnOnce(Par) -> T) -> T {
+    let Some(own) = rayon::current_thread_index().filter(|_| par.degree() > 1) else {
+        return work(par);
+    };
+    let done = AtomicBool::new(false);
+    let look = |_: &rayon::Scope<'_>| {
+        // whoever waits for a step that another thread has taken may find this in place of a step
+        let is_idle = || rayon::current_thread_index() != Some(own) && !done.load(Ordering::Acquire);
+        while is_idle() {
+            if rayon::yield_now() != Some(Yield::Executed) {
+                std::thread::yield_now();
+            }
+        }
+    };
+    rayon::in_place_scope(|scope| {
+        (1..par.degree()).for_each(|_| scope.spawn(look));
+        // however the work ends
+        let _end = Finally(|| done.store(true, Ordering::Release));
+        work(par)
+    })
+}
+
+/// Does something when it is dropped.
+struct Finally<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Finally<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// As `worth`, where the other threads are awake.
+pub(crate) fn worth_awake(operations: f64, par: Par) -> Par {
+    const FEW: f64 = 2e6;
     if operations < FEW { Par::Seq } else { par }
 }
 
