@@ -1,14 +1,15 @@
 //! A kernel given as a matrix: what can be wrong with it, and its symmetric part.
 
-use crate::kernel::mirrored::Mirrored;
+use crate::kernel::mirrored::{Mirrored, SIDE};
 use crate::linalg::cholesky::Cholesky;
 use crate::linalg::eigen::eigen;
 use crate::linalg::{by_entries, clear_registers, max_abs, power_of_two, product};
 use crate::runtime::error::Result;
 use crate::runtime::memory::claim;
-use crate::runtime::parallel::Workers;
+use crate::runtime::parallel::{Workers, worth};
 use crate::runtime::stop;
-use faer::{Mat, MatRef, Par};
+use faer::{Mat, MatMut, MatRef, Par};
+use rayon::prelude::*;
 
 /// Largest relative asymmetry of a symmetric matrix: files hold ten digits, or numbers in single precision.
 pub(crate) const ASYMMETRY_TOLERANCE: f64 = 1e-6;
@@ -26,15 +27,27 @@ impl Dense<'_> {
     }
 
     /// Lower triangle between some rows; what stands above it means nothing.
-    pub(crate) fn lower(&self, rows: &[usize]) -> Mat<f64> {
+    pub(crate) fn lower(&self, rows: &[usize], par: Par) -> Mat<f64> {
         let mut lower = Mat::zeros(rows.len(), rows.len());
-        Mirrored::new(self.0, rows).each(|j, rows, below, above| {
-            let column = lower.col_as_slice_mut(j)[rows].iter_mut();
-            column
-                .zip(below)
-                .zip(above)
-                .for_each(|((k, a), b)| *k = 0.5 * a + 0.5 * b);
-        });
+        let mirrored = Mirrored::new(self.0, rows);
+        let strip = |(strip, mut columns): (usize, MatMut<'_, f64>)| {
+            mirrored.strip(strip, |j, rows, below, above| {
+                let column = columns
+                    .as_mut()
+                    .col_mut(j - strip * SIDE)
+                    .subrows_mut(rows.start, rows.len());
+                let pairs = below.iter().zip(above);
+                column
+                    .iter_mut()
+                    .zip(pairs)
+                    .for_each(|(k, (a, b))| *k = 0.5 * a + 0.5 * b);
+            });
+        };
+        let strips = lower.as_mut().par_col_chunks_mut(SIDE).enumerate();
+        match worth(8.0 * (rows.len() as f64).powi(2), par) {
+            Par::Seq => strips.with_min_len(mirrored.strips().max(1)).for_each(strip),
+            _ => strips.with_max_len(2).for_each(strip),
+        }
         lower
     }
 
@@ -168,7 +181,7 @@ fn locate_non_finite(k: MatRef<'_, f64>, facts: &mut Facts) {
 fn positive(k: Dense<'_>, scale: f64, tolerance: f64, par: Par, facts: &mut Facts) -> Result<()> {
     let n = k.n();
     let rounding = psd_tolerance(n, None);
-    let mut factor = k.lower(&(0..n).collect::<Vec<_>>());
+    let mut factor = k.lower(&(0..n).collect::<Vec<_>>(), par);
     factor
         .as_mut()
         .col_iter_mut()

@@ -65,16 +65,16 @@ impl<'a> Kernel<'a> {
         match self.factor_between(rows, 1.0, par) {
             Some(k) => k,
             None => {
-                let lower = self.lower(rows);
+                let lower = self.lower(rows, par);
                 by_entries(rows.len(), rows.len(), |i, j| lower[(i.max(j), i.min(j))])
             }
         }
     }
 
     /// The lower triangle of a kernel without a factor; what stands above it means nothing.
-    pub(crate) fn lower(&self, rows: &[usize]) -> Mat<f64> {
+    pub(crate) fn lower(&self, rows: &[usize], par: Par) -> Mat<f64> {
         match self {
-            Kernel::Dense(k) => k.lower(rows),
+            Kernel::Dense(k) => k.lower(rows, par),
             other => by_entries(rows.len(), rows.len(), |i, j| other.entry(rows[i], rows[j])),
         }
     }

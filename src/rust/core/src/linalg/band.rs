@@ -23,7 +23,7 @@ use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Conj, Mat, MatMut, MatRef, Par};
 
 /// Columns of room that it takes beside the matrix: a panel and its products, T, and the band while it is made tridiagonal.
-pub const BESIDE: f64 = 384.0;
+pub const BESIDE: f64 = 320.0;
 
 /// `A = Q B Q'` of the trailing block, from row and column `first` on, of a symmetric matrix.
 pub struct Band {
@@ -258,9 +258,9 @@ impl Band {
 /// Of a band: a wider one is reached faster, and takes longer to be made tridiagonal.
 fn width(n: usize) -> usize {
     match n {
-        0..200 => 8,
-        200..1500 => 16,
-        _ => 32,
+        0..500 => 8,
+        500..2500 => 16,
+        _ => 24,
     }
 }
 

@@ -62,8 +62,10 @@ impl<S: Simd, const P: usize, const L: usize> Columns<S, P, L> {
     pub fn below(self, block: &mut [f64], sweep: &Sweep<P>) -> ([f64; P], f64) {
         let place = |q: usize| P + (3 * P - 1) * q;
         let mut halves = [self.zero(); 2];
-        for q in 0..P {
-            halves[q % 2] = self.axpy(sweep.v[q], &self.load(&block[place(q)..]), halves[q % 2]);
+        for q in (0..P).step_by(2) {
+            for (half, sum) in halves.iter_mut().enumerate() {
+                *sum = self.axpy(sweep.v[q + half], &self.load(&block[place(q + half)..]), *sum);
+            }
         }
         let u = self.times(-sweep.tau, self.plus(&halves[0], halves[1]));
         let first = &mut block[place(0)..];
@@ -86,8 +88,11 @@ impl<S: Simd, const P: usize, const L: usize> Columns<S, P, L> {
         let of = |v: f64| self.0.splat_f64s(v);
         for k in 0..wide {
             let mut sums = [of(0.0); 2];
-            for i in 0..P {
-                sums[i % 2] = self.0.mul_add_e_f64s(of(sweep.v[i]), rows[i * wide + k], sums[i % 2]);
+            for first in (0..P).step_by(2) {
+                for (half, sum) in sums.iter_mut().enumerate() {
+                    let i = first + half;
+                    *sum = self.0.mul_add_e_f64s(of(sweep.v[i]), rows[i * wide + k], *sum);
+                }
             }
             let share = self.0.mul_f64s(of(-sweep.tau), self.0.add_f64s(sums[0], sums[1]));
             for i in 0..P {

@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 /// Widths that the loops are compiled for.
 #[cfg(test)]
-pub const WIDTHS: [usize; 3] = [8, 16, 32];
+pub const WIDTHS: [usize; 3] = [8, 16, 24];
 
 /// Sweeps of a group. They pass twice as many blocks at a time, so that a group that is as far behind another touches none of its columns.
 const GROUP: usize = 8;
@@ -36,7 +36,7 @@ pub fn tridiagonal(
     match width {
         8 => Chase::<8>::new(n, lower, rows).run(par),
         16 => Chase::<16>::new(n, lower, rows).run(par),
-        32 => Chase::<32>::new(n, lower, rows).run(par),
+        24 => Chase::<24>::new(n, lower, rows).run(par),
         _ => unreachable!("no such width"),
     }
 }
@@ -165,9 +165,11 @@ impl<const P: usize> WithSimd for Stretch<'_, P> {
         match P / S::F64_LANES {
             2 => self.run(Columns::<S, P, 2>(simd)),
             4 => self.run(Columns::<S, P, 4>(simd)),
+            6 => self.run(Columns::<S, P, 6>(simd)),
             8 => self.run(Columns::<S, P, 8>(simd)),
+            12 => self.run(Columns::<S, P, 12>(simd)),
             16 => self.run(Columns::<S, P, 16>(simd)),
-            32 => self.run(Columns::<S, P, 32>(simd)),
+            24 => self.run(Columns::<S, P, 24>(simd)),
             _ => unreachable!("no such width"),
         }
     }

@@ -272,7 +272,10 @@ mod tests {
                 let c = Mat::from_fn(n, q, |i, j| f64::sin((1 + i * (j + 2)) as f64));
                 let mut rows = Rows::of(c.as_ref());
                 assert_eq!(rotate(diagonal.clone(), coupling.clone(), &mut rows).unwrap(), values);
-                assert!(q == 0 || (rows.matrix() - all.matrix() * &c).norm_max() < 1e-12, "{n} {q}");
+                assert!(
+                    q == 0 || (rows.matrix() - all.matrix() * &c).norm_max() < 1e-12,
+                    "{n} {q}"
+                );
             }
         }
     }

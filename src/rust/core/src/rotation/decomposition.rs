@@ -217,11 +217,12 @@ fn kernel_between(kernel: &Kernel<'_>, index: &[usize], between: &BetweenGroups,
     let root: Vec<f64> = groups.iter().map(|&g| z.root[g] / root_scale).collect();
     let m = groups.len();
     let of_factor = kernel.factor_between(&row, 1.0, par);
-    let mut k = of_factor.unwrap_or_else(|| kernel.lower(&row));
+    let mut k = of_factor.unwrap_or_else(|| kernel.lower(&row, par));
     let scale = power_of_two(max_abs((0..m).map(|i| k[(i, i)] * root[i] * root[i])));
+    let scaled: Vec<f64> = root.iter().map(|root| root / scale).collect();
     for j in 0..m {
-        let column = k.col_as_slice_mut(j)[j..].iter_mut().zip(&root[j..]);
-        column.for_each(|(k, of_row)| *k *= of_row / scale * root[j]);
+        let column = k.col_as_slice_mut(j)[j..].iter_mut().zip(&scaled[j..]);
+        column.for_each(|(k, of_row)| *k *= of_row * root[j]);
     }
     (k, scale * root_scale * root_scale)
 }
