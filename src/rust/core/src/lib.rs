@@ -69,7 +69,7 @@
 //! | X = Q R, aliased columns left out | [`rotation::fixed_qr::Design::new`] |
 //! | y2, K22, K12: both sides projected off X (1), (2), (3) | [`rotation::projection::Projection::project`], [`rotation::decomposition::Decomposition::build`] |
 //! | repeats collapsed: `N^(1/2) K N^(1/2)` | [`rotation::incidence::Incidence::new`] |
-//! | K22 = U Lambda U' without eigenvectors: to a band, from there to tridiagonal form, QL | [`linalg::band::Band`], [`linalg::chase`], [`linalg::ql`] |
+//! | K22 = U Lambda U' without eigenvectors: to a band, from there to tridiagonal form, QL | [`linalg::band_reduction`], [`linalg::chase`], [`linalg::ql`] |
 //! | the same with eigenvectors | [`linalg::eigen`] |
 //! | the same of W W', thin SVD of the projected factor | [`rotation::thin_svd::Thin::build`] |
 //! | the same of a given decomposition, X taken out direction by direction; secular equation | [`rotation::reused_eigen::Reused::build`], [`linalg::rank_one`], [`linalg::secular`] |

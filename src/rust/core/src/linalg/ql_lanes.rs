@@ -183,8 +183,8 @@ impl<S: Simd, const W: usize, const K: usize> Lanes<S, W, K> {
         let (s, c) = (numbers::<S, K>(self.s), numbers::<S, K>(self.c));
         for k in (0..K).rev() {
             let (s, c) = (simd.splat_f64s(s[k]), simd.splat_f64s(c[k]));
-            for w in 0..W {
-                let found = if k == 0 { row[w] } else { self.left_rows[k - 1][w] };
+            let found = if k == 0 { row } else { self.left_rows[k - 1] };
+            for (w, found) in found.into_iter().enumerate() {
                 (self.rows[k][w], self.left_rows[k][w]) = turned(simd, found, self.rows[k][w], s, c);
             }
         }

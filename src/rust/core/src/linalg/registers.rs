@@ -43,7 +43,7 @@ impl Rows {
 
     /// Registers of a row.
     pub fn registers<S: Simd>(&self) -> usize {
-        const { assert!(LANES % S::F64_LANES == 0) };
+        const { assert!(LANES.is_multiple_of(S::F64_LANES)) };
         self.wide / S::F64_LANES
     }
 }
