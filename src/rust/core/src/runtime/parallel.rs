@@ -290,6 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn threads_that_are_awake_take_steps_and_end_with_the_work_however_that_ends() {
+        use rayon::prelude::*;
+        let workers = Workers::new(3).unwrap();
+        let steps = |par| {
+            let sums = (0..200).map(|step| (0..3usize).into_par_iter().map(|i| step * i).sum::<usize>());
+            awake(par, |_| sums.sum::<usize>())
+        };
+        assert_eq!(workers.run(steps), 3 * 199 * 100);
+        // beside other work of the same pool, and within itself
+        let many = workers.run(|par| (0..20usize).into_par_iter().map(|_| awake(par, steps)).sum::<usize>());
+        assert_eq!(many, 20 * 3 * 199 * 100);
+        let panics = || workers.run(|par| awake(par, |_| -> usize { panic!("no memory") }));
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
+        assert_eq!(workers.run(steps), 3 * 199 * 100);
+        assert_eq!(awake(Par::Seq, |par| par.degree()), 1);
+    }
+
+    #[test]
     fn watched_work_gives_its_result_and_its_panic() {
         let workers = Workers::new(2).unwrap();
         assert_eq!(workers.watched(&mut (), |par| par.degree()).unwrap(), 2);
