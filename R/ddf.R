@@ -84,9 +84,10 @@ contrast_tests <- function(uncertainty, L) {
 # 2 v^2 / (m' W m) with v the variance and m its slopes; infinite where the variances are known
 contrast_ddf <- function(uncertainty, along) {
   of <- function(S) rowSums((along %*% S) * along)
-  m <- vapply(uncertainty$slopes, of, numeric(nrow(along)))
+  # slopes of the logarithm of the variance: squares of variances may be beyond what a double holds
+  m <- vapply(uncertainty$slopes, of, numeric(nrow(along))) / of(uncertainty$covariance)
   dim(m) <- c(nrow(along), length(uncertainty$slopes))
-  2 * of(uncertainty$covariance)^2 / rowSums((m %*% uncertainty$theta_vcov) * m)
+  2 / rowSums((m %*% uncertainty$theta_vcov) * m)
 }
 
 # ---- joint tests ------------------------------------------------------------------------------------------

@@ -5,20 +5,26 @@
 # The design of `newdata` in a fit: list(X, offset, random); `random` holds the random effects of the fit that are wanted.
 # X: all columns in the order of the coefficients, aliased ones too; a row with a missing value is NA. offset: numeric.
 # random: for each random effect wanted the id of each row (character; that of new_row_ids() where the kernel is over rows) and its multiplier z.
-forge_design <- function(fit, newdata, random = fit$random) {
+# `fixed`: are the variables of the fixed effects wanted? If not, X and offset are zero.
+forge_design <- function(fit, newdata, random = fit$random, fixed = TRUE) {
   newdata <- as_data_frame(newdata, "newdata")
   if (!is.data.frame(newdata)) abort_data("newdata must be a data frame")
   if (nrow(newdata) == 0) return(empty_design(fit, random))
+  forged <- lapply(random, forge_random, newdata = newdata, fit = fit)
+  if (!fixed) return(list(X = zero_columns(fit, rownames(newdata)), offset = numeric(nrow(newdata)), random = forged))
   frame <- as_fitted(forge_frame(fit, stats::delete.response(fit$terms), newdata), fit)
   X <- design_matrix(stats::delete.response(fit$terms), frame, fit$contrasts)
   rownames(X) <- rownames(newdata)
-  list(X = X, offset = forge_offset(fit, frame, newdata), random = lapply(random, forge_random, newdata = newdata, fit = fit))
+  list(X = X, offset = forge_offset(fit, frame, newdata), random = forged)
 }
 
 empty_design <- function(fit, random) {
+  list(X = zero_columns(fit, character()), offset = numeric(), random = lapply(random, function(one) list(id = character(), z = numeric())))
+}
+
+zero_columns <- function(fit, rows) {
   names <- if (is.matrix(fit$coefficients)) rownames(fit$coefficients) else names(fit$coefficients)
-  X <- matrix(0, 0, length(names), dimnames = list(NULL, names))
-  list(X = X, offset = numeric(), random = lapply(random, function(one) list(id = character(), z = numeric())))
+  matrix(0, length(rows), length(names), dimnames = list(if (length(rows) > 0) rows, names))
 }
 
 # Variables of the terms in new data

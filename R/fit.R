@@ -181,7 +181,7 @@ estimate <- function(model, spectrum = FALSE) {
   random <- model$random[[1]]
   if (length(model$random) > 1 || !is.null(model$given) || is_precision(random$kernel)) return(without_confounded(model))
   coordinates <- eigen_coordinates(random, model)
-  many <- coordinates > MANY_COORDINATES && length(model$y) > ncol(model$X) + FEW_CONTRASTS
+  many <- coordinates > MANY_COORDINATES && length(model$y) > length(random$index) + ncol(model$X)
   if (!spectrum && is.null(random$kernel) && many) return(estimate_penalised(model))
   announce_decomposition(coordinates)
   inform_decomposed_anew(model)
@@ -199,6 +199,8 @@ as_of_one <- function(fit) {
   fit[c("h2", "delta", "sigma2")] <- lapply(fit[c("h2", "delta", "sigma2")], unname)
   zero <- fit$optimum$zero
   fit$optimum$zero <- NULL
+  fit$profile <- one_effect_points(fit$profile)
+  fit$optimum$local <- one_effect_points(fit$optimum$local)
   if (length(zero) > 0) fit$optimum$boundary <- if ("residual" %in% zero) "h2 = 1" else "h2 = 0"
   fit$se <- lapply(fit$se[names(fit$se) != "correlation"], unname)
   fit$se$log_delta <- if (length(zero) > 0) NA_real_ else fit$se$h2 / (fit$h2 * (1 - fit$h2))
@@ -206,8 +208,19 @@ as_of_one <- function(fit) {
   fit
 }
 
+# Points of share and total variance
+one_effect_points <- function(points) {
+  h2 <- points[[1]]
+  data.frame(delta = (1 - h2) / h2, h2 = h2, sigma2 = h2 * points$sigma2, logLik = points$logLik)
+}
+
 # The fit by the eigenvalues, for what is made of them
-with_spectrum <- function(fit) if (is_sparse_fit(fit) && is_of_levels(fit)) quiet_fit(estimate(stored_model(fit), spectrum = TRUE)) else fit
+with_spectrum <- function(fit) {
+  if (!is_sparse_fit(fit) || !is_of_levels(fit)) return(fit)
+  model <- stored_model(fit)
+  announce_decomposition(eigen_coordinates(model$random[[1]], model))
+  quiet_fit(estimate(model, spectrum = TRUE))
+}
 
 estimate_one <- function(model, found) {
   found$alpha <- list(found$alpha)
@@ -260,11 +273,9 @@ eigen_coordinates <- function(random, model) {
   sum(pmin(tabulate(match(sums, unique(sums))), ncol(model$X) + 2))
 }
 
-# Beyond it a single effect without a kernel is fitted as correlated terms are, by penalised least squares
+# Beyond it a single effect without a kernel is fitted as correlated terms are, by penalised least squares. Where there are hardly more rows than levels,
+# the eigenvalues say more.
 MANY_COORDINATES <- 2000
-
-# Of so few contrasts of the fixed effects the eigenvalues say more
-FEW_CONTRASTS <- 10
 
 announce_decomposition <- function(m) {
   if (m > 5000) inform_fastlmm("decomposition", sprintf("decomposing a %d x %d matrix", m, m), size = m)

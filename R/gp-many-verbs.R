@@ -72,7 +72,7 @@ predict.fastlmm_gp_mlm <- function(object, newdata = NULL, re.form = NULL, se.fi
   interval <- wanted_interval(interval, level, re.form, random.only)
   process <- gp_wanted(object, re.form)
   if (process) check_effects(object)
-  targets <- gp_targets(object, newdata, FALSE)
+  targets <- gp_targets(object, newdata, FALSE, fixed = !random.only)
   value <- if (process) gp_many_values(object, newdata, length(targets$complete))
   if (process) targets <- some_targets(targets, !is.na(rowSums(value[, !is.na(object$logLik), drop = FALSE])))
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)

@@ -38,7 +38,7 @@ predict.fastlmm_gp <- function(object, newdata = NULL, re.form = NULL, se.fit = 
     }))
   }
   if (is.null(newdata)) check_has_rows(object, "predict() without newdata")
-  targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels)
+  targets <- gp_targets(object, newdata, gp_wanted(object, re.form), allow.new.levels, !random.only)
   if (!is.null(newdata)) targets$answered <- answered_rows(targets$complete, na.action, targets$names)
   if (random.only) targets <- without_fixed(targets)
   if (!is.null(newdata) && targets$process && object$sigma2[[1]] > 0) {
@@ -80,11 +80,11 @@ is_process_asked <- function(fit, right) {
 }
 
 # Complete rows with what they need: X, offset, coordinates, and ids and multipliers (in Fourier space numbers, NA: a new one) of groups
-gp_targets <- function(fit, newdata, wanted, allow_new = FALSE) {
+gp_targets <- function(fit, newdata, wanted, allow_new = FALSE, fixed = TRUE) {
   check_new_levels(allow_new, fit)
   own <- is.null(newdata)
   asked <- if (is_joint_gp(fit)) fit$random[-1][wanted[-1]] else list()
-  design <- if (own) fit_targets(fit, asked) else forge_design(fit, newdata, asked)
+  design <- if (own) fit_targets(fit, asked) else forge_design(fit, newdata, asked, fixed)
   frame <- if (own) fit$frame else as_data_frame(newdata, "newdata")
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & !is.na(design$offset)

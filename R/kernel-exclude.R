@@ -54,7 +54,7 @@ check_excludable <- function(fit, asked = "fastlmm_exclude()", instead = NULL) {
   abort <- function(message) abort_fastlmm("exclude", paste(asked, message))
   if (!inherits(fit, "fastlmm")) abort(paste("needs a fit by fastlmm_fit(), not an object of class", class(fit)[1]))
   random <- fit$random
-  if (is_sparse_fit(fit) || has_levels(fit)) abort("needs a fit with one residual variance that is estimated")
+  if (is_sparse_fit(fit) && !is_of_levels(fit) || has_levels(fit)) abort("needs a fit with one residual variance that is estimated")
   if (length(random) > 1) abort("needs a fit with one kernel; this one has several")
   if (!is_lowrank(random[[1]]$kernel) || is_eigen(random[[1]]$kernel)) {
     abort(paste0("needs a fit with a factor, K = kernel_lowrank(W): the columns are those of W", instead))

@@ -162,7 +162,7 @@ column_alpha <- function(label, fits, model) {
 new_fastlmm_mlm <- function(model, found) {
   responses <- colnames(model$y)
   p <- ncol(model$X)
-  coefficients <- matrix(found$coefficients, p, dimnames = list(colnames(model$X), responses))
+  coefficients <- matrix(found$coefficients, p, length(responses), dimnames = list(colnames(model$X), responses))
   named <- function(x) if (is.matrix(x)) structure(x, dimnames = list(names(model$random), responses)) else structure(x, names = responses)
   vectors <- c("sigma2", "sigma2_e", "delta", "h2", "logLik", "status", "reason", "boundary", "nobs", "rank", "optima", "dropped")
   structure(

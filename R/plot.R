@@ -168,11 +168,18 @@ plot_h2_profile <- function(fit, level, xlab = "h2", ylab = "Log-likelihood", ty
   points(fit$optimum$local$h2, fit$optimum$local$logLik, pch = 19)
 }
 
+# Of a fit that has only a coarse grid
+h2_points <- function(fit) {
+  points <- as.data.frame(profile(fit, "h2"))
+  data.frame(h2 = points$value, logLik = points$logLik)
+}
+
 h2_curve <- function(fit, level) {
   if (length(fit$random) != 1) abort_fastlmm(
     "no_profile", "the likelihood over h2 is drawn only for fits with one random effect; plot(profile(fit)) draws all parameters"
   )
-  curve <- fit$profile[is.finite(fit$profile$logLik), c("h2", "logLik")]
+  curve <- if (is_sparse_fit(fit)) h2_points(fit) else fit$profile
+  curve <- curve[is.finite(curve$logLik), c("h2", "logLik")]
   if (nrow(curve) == 0 || !is.finite(fit$logLik) || is.na(fit$h2)) abort_no_profile(fit)
   cut <- fit$logLik - qchisq(level, 1) / 2
   list(curve = curve[order(curve$h2), ], cut = cut, ylim = c(max(min(curve$logLik), cut - 5), max(curve$logLik, fit$logLik)))

@@ -224,7 +224,7 @@ model_of_size <- function(fit, size) {
 # Kenward and Roger's by the expected information, which does not depend on the response, at the variances that are drawn from
 df_of_design <- function(model, y, columns, fit) {
   model$y <- unname(y)
-  at <- quiet_fit(estimate(model))
+  at <- quiet_fit(estimate(model, spectrum = TRUE))
   n <- length(y)
   if (fit$sigma2 == 0 || fit$sigma2_e == 0) return(n - at$rank)
   at[c("sigma2", "sigma2_e")] <- fit[c("sigma2", "sigma2_e")]

@@ -43,7 +43,7 @@
 #'   `sigma2`)? Otherwise they are an error. This also applies to a missing id, whose row is otherwise `NA`. `TRUE`, `FALSE`,
 #'   or the names of the grouping factors that may have new levels, `"site"`: new levels of others remain errors, so that a misspelt animal is
 #'   not taken for a new one.
-#' @param random.only only the random effects, without fixed effects and offset?
+#' @param random.only only the random effects, without fixed effects and offset? `newdata` then needs no variables but theirs.
 #' @param type `"response"` and `"link"` are the same here; `"terms"`: a matrix with a column for each term, see below.
 #' @param terms names or numbers of the terms to return with `type = "terms"`; `NULL`: all.
 #' @param nsim,seed number of joint draws to return, see below; seed that makes them reproducible. The state of R's generator is restored.
@@ -185,7 +185,7 @@ which_random <- function(fit, re.form) {
 
 # Rows to predict: only complete ones go on; `complete` and `names` put the others back. Of these `estimable` says which have a mean.
 prediction_targets <- function(fit, newdata, random, allow.new.levels = FALSE, random.only = FALSE, na.action = stats::na.pass) {
-  design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random)
+  design <- if (is.null(newdata)) fit_targets(fit, random) else forge_design(fit, newdata, random, !random.only)
   X <- design$X[, fit$kept, drop = FALSE]
   complete <- rowSums(is.na(X)) == 0 & rowSums(is.na(as.matrix(design$offset))) == 0
   check_new_levels(allow.new.levels, fit)

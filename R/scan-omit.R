@@ -31,7 +31,7 @@ scan_complete <- function(fit, null, G, columns, adjust, ask, cells) {
   }
   if (!any(cells)) return(bad("missing"))
   used <- cells[null$cell]
-  part <- tryCatch(suppressMessages(suppressWarnings(estimate(rows_of_model(stored_model(fit), used)))), fastlmm_error = identity)
+  part <- tryCatch(suppressMessages(suppressWarnings(estimate(rows_of_model(stored_model(fit), used), spectrum = TRUE))), fastlmm_error = identity)
   if (inherits(part, "condition")) return(bad(error_class(part)))
   source <- list(cell = match(null$cell[used], which(cells)), cells = sum(cells))
   scan_block(scan_null(part, source, ask), G[cells, , drop = FALSE], columns, adjust, ask)

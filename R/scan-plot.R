@@ -63,6 +63,7 @@ plot.fastlmm_scan <- function(x, type = c(
 ), map = NULL, threshold = NULL, n = 20, level = 0.95, label = NULL, region = NULL, window = NULL, candidates = NULL,
                               genes = NULL, col = c("#1b4f72", "#7fb3d5"), main = NULL, xlab = NULL, ylab = NULL, ...) {
   read_arguments()
+  if ("which" %in% ...names()) abort_scan("has no argument which: type = \"manhattan\", \"qq\", \"effects\" or \"region\" chooses the picture")
   type <- scan_picture(type, !missing(type), names(Filter(Negate(is.null), list(region = region, window = window, candidates = candidates, genes = genes))))
   lines <- scan_lines(threshold, x, level)
   given <- list(main = main, xlab = xlab, ylab = ylab, ...)

@@ -66,6 +66,6 @@ with_candidates_first <- function(fit, candidates) {
 }
 
 check_one_at_a_time <- function(fit, ...) {
-  if (has_one_spectrum(fit) || all(vapply(list(...), is.null, NA))) return(invisible())
+  if (has_one_spectrum(fit) || is_of_levels(fit) || all(vapply(list(...), is.null, NA))) return(invisible())
   abort_scan("can leave out columns or kernels only in null models with one random effect; this one has others")
 }

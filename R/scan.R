@@ -199,7 +199,10 @@ check_scannable <- function(fit) {
   if (is_gp_fit(fit)) check_has_rows(fit, "fastlmm_scan()")
 }
 
-abort_scan <- function(message) abort_fastlmm("scan", paste(if (is_running(fastlmm_permute)) "fastlmm_permute()" else "fastlmm_scan()", message))
+abort_scan <- function(message) {
+  called <- if (is_running(fastlmm_permute)) "fastlmm_permute()" else if (is_running(plot.fastlmm_scan)) "plot() of a scan" else "fastlmm_scan()"
+  abort_fastlmm("scan", paste(called, message))
+}
 
 # ---- what is tested -----------------------------------------------------------------------------------
 

@@ -120,7 +120,7 @@ one_h2 <- c("h2", "h2, K scaled to mean diagonal 1")
 
 # Scaling K by c turns h into c h / (1 - h + c h): monotone, so intervals go along and the standard error by its slope.
 h2_table <- function(fit) {
-  if (length(fit$random) > 1 || is_sparse_fit(fit) || has_levels(fit)) return(share_table(fit))
+  if (length(fit$random) > 1 || is_sparse_fit(fit) && !is_of_levels(fit) || has_levels(fit)) return(share_table(fit))
   defined <- !"h2" %in% undefined_parameters(fit)
   interval <- if (defined) unname(confint(fit, "h2")[1, ]) else c(NA_real_, NA_real_)
   value <- c(fit$h2, interval)

@@ -85,3 +85,41 @@ test_that("with one contrast left the fit is that of lm()", {
   expect_warning(fit <- fastlmm_fit(y ~ X + (1 | a), d, weights = w), class = "fastlmm_warning_one_contrast")
   expect_identical(fit$status, "one_contrast")
 })
+
+test_that("no verb lacks what those of one effect have", {
+  d <- levels_data(700, 2800)
+  fit <- by_least_squares(suppressMessages(fastlmm_fit(y ~ x + (1 | a), d, weights = w)))
+  other <- by_eigenvalues(fit)
+  expect_true(is_sparse_fit(fit))
+  expect_equal(summary(fit)$h2, summary(other)$h2, tolerance = 1e-5)
+  expect_output(print(summary(fit)), "95% profile interval")
+  expect_named(fit$profile, names(other$profile))
+  expect_equal(fit$optimum$local, other$optimum$local, tolerance = 1e-6)
+  inside <- fit$profile$h2 > 0 & fit$profile$h2 < 1
+  curve <- stats::spline(other$profile$h2, other$profile$logLik, xout = fit$profile$h2[inside])$y
+  expect_equal(fit$profile$logLik[inside], curve, tolerance = 1e-2)
+  grDevices::pdf(NULL)
+  on.exit(grDevices::dev.off())
+  expect_no_error(plot(fit, which = "profile"))
+  # more ids than levels of the fit, beyond the number from which on least squares are taken
+  by_least_squares(expect_equal(power(fit, "x", n = 900, R = 4, seed = 1)$power, power(other, "x", n = 900, R = 4, seed = 1)$power))
+  ids <- levels(d$a)
+  kernels <- list(a = diag(length(ids)), b = diag(length(ids)))
+  kernels <- lapply(kernels, `dimnames<-`, list(ids, ids))
+  G <- matrix(rbinom(nrow(d) * 4, 2, 0.3), nrow(d), dimnames = list(NULL, paste0("s", 1:4)))
+  scans <- lapply(list(fit, other), fastlmm_scan, candidates = G, groups = c("a", "a", "b", "b"), kernels = kernels)
+  expect_equal(scans[[1]]$p, scans[[2]]$p, tolerance = 1e-5)
+  expect_error(fastlmm_scan(fit, G, exclude = as.list(1:4)), "kernel_lowrank", class = "fastlmm_error")
+  expect_error(fastlmm_exclude(fit, "x"), "kernel_lowrank", class = "fastlmm_error_exclude")
+})
+
+test_that("hardly more rows than levels are for the eigenvalues", {
+  d <- levels_data(700, 4000)
+  d <- d[!duplicated(d$a), ]
+  extra <- d[1:2, ]
+  extra$y <- extra$y + c(0.3, -0.2)
+  for (data in list(d, rbind(d, extra))) {
+    fit <- by_least_squares(suppressWarnings(suppressMessages(fastlmm_fit(y ~ x + t + (1 | a), data, weights = w, method = "ML"))))
+    expect_false(is_sparse_fit(fit))
+  }
+})

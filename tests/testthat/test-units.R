@@ -116,6 +116,24 @@ test_that("powers of two of y, X and K", {
   }
 })
 
+test_that("standard errors of variances and degrees of freedom go with the unit of y", {
+  w <- units_world()
+  formulas <- list(y ~ x + (1 | id), y ~ x + (1 | id) + (1 | g), y ~ x + (x | g))
+  for (formula in formulas) {
+    K <- if (length(formula[[3]]) == 3 && grepl("id", deparse1(formula))) list(id = w$K)
+    found <- function(unit) {
+      fit <- quiet(fastlmm_fit(formula, transform(w$d, y = y * unit), K))
+      tables <- lapply(c("satterthwaite", "kenward-roger"), function(df) coef(summary(fit, df = df))[, 3:5])
+      list(unlist(fit$se[c("h2", "log_delta")]), unname(fit$se$sigma2 / fit$sigma2), fit$se$sigma2_e / fit$sigma2_e, tables)
+    }
+    base <- found(1)
+    for (k in c(-498, -265, 265, 498)) expect_equal(found(2^k), base, tolerance = 1e-5, info = paste(deparse1(formula), k))
+  }
+  far <- quiet(fastlmm_fit(y ~ x + (1 | id), transform(w$d, y = y * 2^300), w$K))
+  near <- quiet(fastlmm_fit(y ~ x + (1 | id), w$d, w$K))
+  expect_equal(power(far, "x", R = 20, seed = 1)$power, power(near, "x", R = 20, seed = 1)$power)
+})
+
 test_that("an h2 that the unit of K leaves nothing of is told", {
   w <- units_world()
   for (unit in c(1e-150, 1e150)) {

@@ -14,6 +14,7 @@ pub mod profile;
 pub mod profiled;
 pub mod uncertainty;
 
+use crate::kernel::dense::psd_tolerance;
 use crate::linalg::{Scalar, columns_of, dot, log_det, matrix_of, product, weighted, weighted_products};
 use crate::rotation::rotated::Rotated;
 use crate::words;
@@ -196,14 +197,19 @@ impl Criterion<'_> {
         s
     }
 
-    /// S of all directions of X, which is g along null ones: what is computed there is rounding of either sign, and would be a variance.
+    /// S of all directions of X. Along null ones that the kernel does not reach at all it is g: what is computed there is rounding of either sign, and would be a
+    /// variance; along others it is what is left of the kernel, however little beside its largest eigenvalue.
     fn whole_schur(&self, h: f64, g: f64, inverse: &[f64]) -> Vec<Vec<f64>> {
-        let Rotated { null, .. } = *self.data;
-        let r = self.data.rank();
+        let (r, n) = (self.data.rank(), self.data.rank() + self.data.values.len());
         let mut s = self.schur(h, g, inverse, r);
-        for (i, row) in s.iter_mut().enumerate().skip(r - null) {
-            row.fill(0.0);
-            row[i] = g;
+        let rounding = psd_tolerance(n, None) * h * self.data.largest();
+        for i in r - self.data.null..r {
+            if s[i][i] - g > rounding {
+                continue;
+            }
+            s[i].fill(0.0);
+            s[i + 1..].iter_mut().for_each(|row| row[i] = 0.0);
+            s[i][i] = g;
         }
         s
     }
@@ -240,6 +246,9 @@ impl Criterion<'_> {
         let s = Mat::from_fn(r, r, |i, j| s[i.max(j)][i.min(j)]);
         let basis = matrix_of(&self.data.basis, r); // its rows as columns
         let half = product(s.as_ref(), basis.as_ref(), Par::Seq);
-        columns_of(product(half.transpose(), basis.as_ref(), Par::Seq).as_ref())
+        let mut vcov = columns_of(product(half.transpose(), basis.as_ref(), Par::Seq).as_ref());
+        // a variance of 0 to rounding
+        (0..vcov.len()).for_each(|i| vcov[i][i] = vcov[i][i].max(0.0));
+        vcov
     }
 }

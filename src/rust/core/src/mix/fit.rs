@@ -253,19 +253,17 @@ impl Setup {
     pub(super) fn errors(&self, at: &Components, d: &Derivatives, theta: &[f64]) -> ComponentErrors {
         let count = theta.len();
         let free: Vec<usize> = (0..count).filter(|&k| theta[k] > 0.0).collect();
-        let half = Mat::from_fn(free.len(), free.len(), |i, j| {
-            0.5 * d.hessian[free[i]][free[j]] / self.unit[free[i]] / self.unit[free[j]]
-        });
         let unknown = ComponentErrors {
             sigma2: vec![f64::NAN; count - 1],
             sigma2_e: f64::NAN,
             h2: vec![f64::NAN; count - 1],
             delta: vec![f64::NAN; count - 1],
         };
-        // scaled by the variances themselves, so that the factorisation sees numbers of order one
+        // scaled by the variances themselves, in any unit, so that the factorisation sees numbers of order one
         let value: Vec<f64> = at.sigma2.iter().copied().chain([at.sigma2_e]).collect();
+        let size: Vec<f64> = free.iter().map(|&k| value[k] / self.unit[k]).collect();
         let scaled = Mat::from_fn(free.len(), free.len(), |i, j| {
-            half[(i, j)] * value[free[i]] * value[free[j]]
+            0.5 * d.hessian[free[i]][free[j]] * size[i] * size[j]
         });
         let Ok(llt) = scaled.llt(Side::Lower) else {
             return unknown;
@@ -281,13 +279,11 @@ impl Setup {
         };
         let total: f64 = value.iter().sum();
         let known = |k: usize, e: f64| if theta[k] > 0.0 { e } else { f64::NAN };
-        let sigma2 = |k: usize| known(k, error(&|l| f64::from(l == k) * value[k]));
+        let sigma2 = |k: usize| known(k, value[k] * error(&|l| f64::from(l == k)));
         let h2 = |k: usize| known(k, error(&|l| value[k] / total * (f64::from(l == k) - value[l] / total)));
         let delta = |k: usize| {
-            known(
-                k,
-                error(&|l| value[count - 1] / value[k] * (f64::from(l + 1 == count) - f64::from(l == k))),
-            )
+            let ratio = value[count - 1] / value[k];
+            known(k, ratio * error(&|l| f64::from(l + 1 == count) - f64::from(l == k)))
         };
         ComponentErrors {
             sigma2: (0..count - 1).map(sigma2).collect(),

@@ -61,13 +61,9 @@ impl<'f> TermErrors<'f> {
         let log_slope = |k: usize, i: usize| if value[k] > 0.0 { self.log_slope(k, i) } else { 0.0 };
         let known = |k: usize, slope: &dyn Fn(usize) -> f64| if value[k] > 0.0 { self.error(slope) } else { f64::NAN };
         let mean_slope = |i: usize| (0..=count).map(|l| value[l] / total * log_slope(l, i)).sum::<f64>();
-        let sigma2 = |k: usize| known(k, &|i| value[k] * log_slope(k, i));
+        let sigma2 = |k: usize| value[k] * known(k, &|i| log_slope(k, i));
         let h2 = |k: usize| known(k, &|i| value[k] / total * (log_slope(k, i) - mean_slope(i)));
-        let delta = |k: usize| {
-            known(k, &|i| {
-                value[count] / value[k] * (log_slope(count, i) - log_slope(k, i))
-            })
-        };
+        let delta = |k: usize| value[count] / value[k] * known(k, &|i| log_slope(count, i) - log_slope(k, i));
         ComponentErrors {
             sigma2: (0..count).map(sigma2).collect(),
             sigma2_e: sigma2(count),
