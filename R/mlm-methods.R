@@ -104,8 +104,8 @@ coefficient_array <- function(fit) {
 # p x q
 coefficient_errors <- function(fit) {
   p <- nrow(fit$coefficients)
-  variance <- matrix(fit$vcov, p * p)[(seq_len(p) - 1) * (p + 1) + 1, , drop = FALSE]
-  matrix(sqrt(pmax(variance, 0)), p, dimnames = dimnames(fit$coefficients))
+  variance <- matrix(fit$vcov, p * p, ncol(fit$coefficients))[(seq_len(p) - 1) * (p + 1) + 1, , drop = FALSE]
+  matrix(sqrt(pmax(variance, 0)), p, ncol(fit$coefficients), dimnames = dimnames(fit$coefficients))
 }
 
 #' @rdname summary.fastlmm_mlm

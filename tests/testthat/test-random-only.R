@@ -5,7 +5,8 @@ test_that("predictions of random effects alone need no covariates, and are those
   ids <- paste0("i", 1:80)
   W <- matrix(rnorm(80 * 200), 80, dimnames = list(ids, NULL))
   K <- tcrossprod(W) / 200
-  data <- data.frame(id = rep(ids[1:n], 2), x = rnorm(2 * n), f = factor(rep(c("a", "b"), n)), site = factor(rep(1:6, 20)), long = runif(2 * n), lat = runif(2 * n))
+  data <- data.frame(id = rep(ids[1:n], 2), x = rnorm(2 * n), f = factor(rep(c("a", "b"), n)), site = factor(rep(1:6, 20)))
+  data[c("long", "lat")] <- list(runif(2 * n), runif(2 * n))
   data$y <- data$x + drop(W[data$id, ] %*% rnorm(200, sd = 0.1)) + rnorm(2 * n)
   data$z <- rnorm(2 * n) + data$y
   new <- data.frame(id = ids[55:80], x = 1, f = "a", site = "2", long = 0.5, lat = 0.3)
