@@ -21,19 +21,6 @@ test_that("one id of a huge variance does not take that of the others from the c
   expect_equal(fit$vcov[[1]], fit$sigma2_e, tolerance = 1e-12)
 })
 
-test_that("variances of coefficients are not negative, however singular the kernel", {
-  for (seed in 1:40) {
-    set.seed(seed)
-    n <- sample(6:12, 1)
-    p <- sample(2:4, 1)
-    K <- tcrossprod(scale(matrix(rnorm(n * 3), n), scale = FALSE))
-    dimnames(K) <- list(1:n, 1:n)
-    d <- data.frame(id = factor(1:n), X = I(matrix(rnorm(n * p), n)), y = rnorm(n))
-    fit <- suppressWarnings(suppressMessages(fastlmm_fit(y ~ X + (1 | id), d, K = K)))
-    expect_true(all(diag(vcov(fit)) >= 0, na.rm = TRUE))
-  }
-})
-
 test_that("many responses without fixed effects are fitted as one by one", {
   set.seed(1)
   ids <- paste0("i", 1:12)

@@ -246,9 +246,6 @@ impl Criterion<'_> {
         let s = Mat::from_fn(r, r, |i, j| s[i.max(j)][i.min(j)]);
         let basis = matrix_of(&self.data.basis, r); // its rows as columns
         let half = product(s.as_ref(), basis.as_ref(), Par::Seq);
-        let mut vcov = columns_of(product(half.transpose(), basis.as_ref(), Par::Seq).as_ref());
-        // a variance of 0 to rounding
-        (0..vcov.len()).for_each(|i| vcov[i][i] = vcov[i][i].max(0.0));
-        vcov
+        columns_of(product(half.transpose(), basis.as_ref(), Par::Seq).as_ref())
     }
 }

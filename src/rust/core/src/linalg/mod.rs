@@ -1,7 +1,7 @@
 //! Small dense helpers: powers of two that scale without rounding, products.
 
 pub(crate) mod band;
-mod band_reduction;
+pub(crate) mod band_reduction;
 mod bulge;
 pub(crate) mod chase;
 pub(crate) mod cholesky;
