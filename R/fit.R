@@ -80,8 +80,8 @@
 #'   \item{logLik}{log-likelihood with all constants, equal to that of `lme4` and `nlme`, also for REML; packages that subtract `log|X'X|`
 #'     differ by half of that}
 #'   \item{profile}{data frame `delta`, `h2`, `sigma2`, `logLik`: the profile log-likelihood along `delta`. Where ML is unbounded as `delta`
-#'     tends to 0, it starts at the minimum below the interior optimum. With several random effects, and by penalised least squares: the shares
-#'     `h2.<name>`, the total variance `sigma2` and the log-likelihood at the grid points}
+#'     tends to 0, it starts at the minimum below the interior optimum. By penalised least squares the grid is coarse. With several random
+#'     effects, or a precision matrix: the shares `h2.<name>`, the total variance `sigma2` and the log-likelihood at the grid points}
 #'   \item{optimum}{list `log_delta`, `slope`, `curvature`, `reason` (why the search stopped), `boundary` (`"none"`, `"h2 = 0"`, `"h2 = 1"`;
 #'     with several random effects `"variance 0: "` and the names of those, which are also in `zero`), `local` (data frame of all local optima,
 #'     best first), `dropped` (number of directions of X that ML leaves out because it has no optimum with them), `status`, `route`
