@@ -5,7 +5,7 @@
 use crate::linalg::band_reduction::width_for;
 use crate::linalg::chase;
 use crate::linalg::ql::rotate;
-use crate::linalg::registers::Rows;
+use crate::linalg::registers::TurnedRows;
 use crate::linalg::{clear_registers, max_abs, power_of_two};
 use crate::runtime::error::Result;
 use crate::runtime::parallel::worth;
@@ -91,13 +91,13 @@ impl Band {
     /// Eigenvalues of A, and columns along its eigenvectors.
     pub fn diagonalise(&self, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
         self.transpose_apply(c.as_mut(), par);
-        let mut rows = Rows::of(c.as_ref());
+        let mut rows = TurnedRows::of(c.as_ref());
         let values = self.rotate(&mut rows, par)?;
         Ok((values, rows.matrix()))
     }
 
     /// Eigenvalues of B = S Lambda S', and `rows <- S' rows`, n of them.
-    fn rotate(&self, rows: &mut Rows, par: Par) -> Result<Vec<f64>> {
+    fn rotate(&self, rows: &mut TurnedRows, par: Par) -> Result<Vec<f64>> {
         let (n, width) = (self.n(), self.width);
         let columns = (0..n).flat_map(|j| (j..n.min(j + width + 1)).map(move |i| (i, j)));
         let unit = power_of_two(max_abs(columns.map(|(i, j)| self.entry(i, j))));

@@ -1,6 +1,6 @@
 //! The arithmetic of `chase`: a reflector of P rows on its way down a band.
 
-use super::registers::Columns;
+use super::registers::RegisterColumns;
 use pulp::Simd;
 
 /// Where a sweep is: the reflector that is to be applied next, from row `at` on.
@@ -11,7 +11,7 @@ pub struct Sweep<const P: usize> {
     pub at: usize,
 }
 
-impl<S: Simd, const P: usize, const L: usize> Columns<S, P, L> {
+impl<S: Simd, const P: usize, const L: usize> RegisterColumns<S, P, L> {
     /// `x <- (I - tau v v') x`, all but its first entry 0.
     #[inline(always)]
     pub fn reflector(self, x: &mut [f64]) -> ([f64; P], f64) {

@@ -9,7 +9,7 @@
 //! zeros above their diagonal. `bulge` is what is done to a block.
 
 use super::bulge::Sweep;
-use super::registers::{Columns, Rows};
+use super::registers::{RegisterColumns, TurnedRows};
 use crate::runtime::error::Result;
 use crate::runtime::parallel::worth;
 use crate::runtime::stop;
@@ -30,7 +30,7 @@ pub fn tridiagonal(
     n: usize,
     width: usize,
     lower: impl Fn(usize, usize) -> f64,
-    rows: &mut Rows,
+    rows: &mut TurnedRows,
     par: Par,
 ) -> Result<(Vec<f64>, Vec<f64>)> {
     match width {
@@ -46,7 +46,7 @@ struct Chase<'a, const P: usize> {
     n: usize,
     /// Entry (i, j) is number `i - j + 3 P j`.
     entries: Vec<f64>,
-    rows: &'a mut Rows,
+    rows: &'a mut TurnedRows,
 }
 
 /// A group of sweeps, one column after another.
@@ -59,7 +59,7 @@ struct Group<const P: usize> {
 }
 
 impl<'a, const P: usize> Chase<'a, P> {
-    fn new(n: usize, lower: impl Fn(usize, usize) -> f64, rows: &'a mut Rows) -> Self {
+    fn new(n: usize, lower: impl Fn(usize, usize) -> f64, rows: &'a mut TurnedRows) -> Self {
         let mut entries = vec![0.0; 3 * P * (n + P)];
         for j in 0..n {
             for i in j..n.min(j + P + 1) {
@@ -163,13 +163,13 @@ impl<const P: usize> WithSimd for Stretch<'_, P> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         match P / S::F64_LANES {
-            2 => self.run(Columns::<S, P, 2>(simd)),
-            4 => self.run(Columns::<S, P, 4>(simd)),
-            6 => self.run(Columns::<S, P, 6>(simd)),
-            8 => self.run(Columns::<S, P, 8>(simd)),
-            12 => self.run(Columns::<S, P, 12>(simd)),
-            16 => self.run(Columns::<S, P, 16>(simd)),
-            24 => self.run(Columns::<S, P, 24>(simd)),
+            2 => self.run(RegisterColumns::<S, P, 2>(simd)),
+            4 => self.run(RegisterColumns::<S, P, 4>(simd)),
+            6 => self.run(RegisterColumns::<S, P, 6>(simd)),
+            8 => self.run(RegisterColumns::<S, P, 8>(simd)),
+            12 => self.run(RegisterColumns::<S, P, 12>(simd)),
+            16 => self.run(RegisterColumns::<S, P, 16>(simd)),
+            24 => self.run(RegisterColumns::<S, P, 24>(simd)),
             _ => unreachable!("no such width"),
         }
     }
@@ -177,7 +177,7 @@ impl<const P: usize> WithSimd for Stretch<'_, P> {
 
 impl<const P: usize> Stretch<'_, P> {
     #[inline(always)]
-    fn run<S: Simd, const L: usize>(&mut self, columns: Columns<S, P, L>) {
+    fn run<S: Simd, const L: usize>(&mut self, columns: RegisterColumns<S, P, L>) {
         let (from, until) = (self.group.passed, self.group.passed + 2 * GROUP);
         self.group.passed = until;
         for q in 0..self.group.sweeps.len() {
@@ -222,7 +222,7 @@ mod tests {
     /// T, and S' by its columns.
     fn chased(a: &Mat<f64>, width: usize, par: Par) -> (Mat<f64>, Mat<f64>) {
         let n = a.nrows();
-        let mut rows = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+        let mut rows = TurnedRows::of(Mat::<f64>::identity(n, n).as_ref());
         let (d, e) = tridiagonal(n, width, |i, j| a[(i, j)], &mut rows, par).unwrap();
         let t = Mat::from_fn(n, n, |i, j| match (i == j, i.abs_diff(j) == 1) {
             (true, _) => d[i],

@@ -4,7 +4,7 @@
 
 use super::decomposition::{claim_eigen, eigen_scratch};
 use crate::linalg::ql::rotate_graded;
-use crate::linalg::registers::Rows;
+use crate::linalg::registers::TurnedRows;
 use crate::linalg::{clear_registers, share};
 use crate::runtime::error::{Error, Result};
 use crate::runtime::parallel::apart;
@@ -131,7 +131,7 @@ pub(crate) fn eigen_from(first: usize, a: Mat<f64>, par: Par) -> Result<(Vec<f64
 pub(crate) fn diagonalise_graded(a: Mat<f64>, mut c: Mat<f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>)> {
     let form = Tridiagonal::new(a, 0, par)?;
     form.transpose_apply(c.as_mut(), par);
-    let mut rows = Rows::of(c.as_ref());
+    let mut rows = TurnedRows::of(c.as_ref());
     let values = rotate_graded(form.diagonal, form.coupling, &mut rows)?;
     Ok((values, rows.matrix()))
 }

@@ -21,7 +21,7 @@ pub fn subtract_both(s: MatMut<'_, f64>, vyv: MatRef<'_, f64>, par: Par) {
 /// `S <- S - V Y' - Y V'`, given `[V Y V]`, and then `Z = S U`: a tile below the diagonal is a factor of its own rows of Z and, transposed, of
 /// those of its columns. Which thread takes which tiles, and so the order of sums, is known beforehand.
 pub fn pass(s: MatMut<'_, f64>, vyv: Option<MatRef<'_, f64>>, u: MatRef<'_, f64>, mut z: MatMut<'_, f64>, par: Par) {
-    let work = |tiles: Vec<Tile<'_>>| {
+    let work = |tiles: Vec<LowerTile<'_>>| {
         let mut products = TileProducts::new(u);
         for mut tile in tiles {
             if let Some(vyv) = vyv {
@@ -44,14 +44,14 @@ pub fn pass(s: MatMut<'_, f64>, vyv: Option<MatRef<'_, f64>>, u: MatRef<'_, f64>
 }
 
 /// A tile on the diagonal or below, by its first row and column.
-struct Tile<'a> {
+struct LowerTile<'a> {
     top: usize,
     left: usize,
     s: MatMut<'a, f64>,
 }
 
 /// Column after column of tiles.
-fn tiles(mut s: MatMut<'_, f64>) -> Vec<Tile<'_>> {
+fn tiles(mut s: MatMut<'_, f64>) -> Vec<LowerTile<'_>> {
     let n = s.nrows();
     let mut all = vec![];
     for left in (0..n).step_by(TILE) {
@@ -61,16 +61,16 @@ fn tiles(mut s: MatMut<'_, f64>) -> Vec<Tile<'_>> {
         for top in (left..n).step_by(TILE) {
             let (tile, below) = columns.split_at_row_mut(TILE.min(n - top));
             columns = below;
-            all.push(Tile { top, left, s: tile });
+            all.push(LowerTile { top, left, s: tile });
         }
     }
     all
 }
 
 /// As many shares of about the same size: the largest first, each to the one that has least.
-fn shares(mut tiles: Vec<Tile<'_>>, count: usize) -> Vec<Vec<Tile<'_>>> {
+fn shares(mut tiles: Vec<LowerTile<'_>>, count: usize) -> Vec<Vec<LowerTile<'_>>> {
     tiles.sort_by_key(|tile| Reverse(tile.size()));
-    let mut shares: Vec<(usize, Vec<Tile<'_>>)> = (0..count).map(|_| (0, vec![])).collect();
+    let mut shares: Vec<(usize, Vec<LowerTile<'_>>)> = (0..count).map(|_| (0, vec![])).collect();
     for tile in tiles {
         if let Some((size, share)) = shares.iter_mut().min_by_key(|(size, _)| *size) {
             *size += tile.size();
@@ -80,7 +80,7 @@ fn shares(mut tiles: Vec<Tile<'_>>, count: usize) -> Vec<Vec<Tile<'_>>> {
     shares.into_iter().map(|(_, share)| share).collect()
 }
 
-impl Tile<'_> {
+impl LowerTile<'_> {
     fn is_on_diagonal(&self) -> bool {
         self.top == self.left
     }
@@ -135,7 +135,7 @@ impl<'a> TileProducts<'a> {
         }
     }
 
-    fn add(&mut self, tile: &Tile<'_>) {
+    fn add(&mut self, tile: &LowerTile<'_>) {
         match tile.is_on_diagonal() {
             _ if self.u.ncols() == 0 => (),
             true => self.on_diagonal(tile.s.as_ref(), tile.top),
@@ -224,9 +224,12 @@ mod tests {
     fn shares_hold_all_tiles_and_are_about_equal() {
         for n in [1, TILE, 5 * TILE + 7, 9 * TILE] {
             let mut s = Mat::<f64>::zeros(n, n);
-            let all: usize = tiles(s.as_mut()).iter().map(Tile::size).sum();
+            let all: usize = tiles(s.as_mut()).iter().map(LowerTile::size).sum();
             let shares = shares(tiles(s.as_mut()), 2);
-            let sizes: Vec<usize> = shares.iter().map(|share| share.iter().map(Tile::size).sum()).collect();
+            let sizes: Vec<usize> = shares
+                .iter()
+                .map(|share| share.iter().map(LowerTile::size).sum())
+                .collect();
             assert_eq!(sizes.iter().sum::<usize>(), all);
             assert!(sizes[0].abs_diff(sizes[1]) <= TILE * TILE);
         }

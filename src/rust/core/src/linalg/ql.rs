@@ -2,7 +2,7 @@
 //! Wilkinson's shifts (Golub and Van Loan, section 8.3): rotations are applied only to the vectors that the model needs. `ql_lanes` has the sweeps
 //! that are made at one time.
 
-use super::registers::Rows;
+use super::registers::TurnedRows;
 use crate::linalg::max_abs;
 use crate::runtime::error::{Error, Result};
 use crate::runtime::stop;
@@ -21,17 +21,17 @@ const SHORT: usize = 12;
 ///
 /// QL converges fast when T grows downwards. The reduction of a low-rank kernel leaves it the other way round, so T is
 /// turned over if its head outweighs its tail.
-pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut Rows) -> Result<Vec<f64>> {
+pub(crate) fn rotate(values: Vec<f64>, coupling: Vec<f64>, rows: &mut TurnedRows) -> Result<Vec<f64>> {
     diagonalise(values, coupling, rows, MAX_SETS)
 }
 
 /// The same of a T whose entries fall by many orders of magnitude, one sweep at a time: with sets of them, a Fourier fit to data without noise ended at a delta of 2e-6
 /// in place of 8e-10.
-pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut Rows) -> Result<Vec<f64>> {
+pub(crate) fn rotate_graded(values: Vec<f64>, coupling: Vec<f64>, rows: &mut TurnedRows) -> Result<Vec<f64>> {
     diagonalise(values, coupling, rows, 0)
 }
 
-fn diagonalise(mut d: Vec<f64>, mut e: Vec<f64>, rows: &mut Rows, sets: usize) -> Result<Vec<f64>> {
+fn diagonalise(mut d: Vec<f64>, mut e: Vec<f64>, rows: &mut TurnedRows, sets: usize) -> Result<Vec<f64>> {
     let n = d.len();
     let weight = |half: &[f64]| half.iter().map(|d| d.abs()).sum::<f64>();
     if weight(&d[..n / 2]) > weight(&d[n / 2..]) {
@@ -63,7 +63,7 @@ struct Ql<'a> {
     sets: usize,
     d: &'a mut [f64],
     e: &'a mut [f64],
-    rows: &'a mut Rows,
+    rows: &'a mut TurnedRows,
 }
 
 impl WithSimd for Ql<'_> {
@@ -83,7 +83,7 @@ impl Ql<'_> {
     #[inline(always)]
     fn split<S: Simd, const W: usize>(self, simd: S) -> Result<()> {
         let (floor, sets) = (self.floor, self.sets);
-        let mut split = Split::<S, W> {
+        let mut split = QlSplit::<S, W> {
             simd,
             d: self.d,
             e: self.e,
@@ -99,7 +99,7 @@ impl Ql<'_> {
 }
 
 /// T on its way to its eigenvalues, and rows of `wide` registers, where W, unless it is 0, says how many.
-pub(super) struct Split<'a, S: Simd, const W: usize> {
+pub(super) struct QlSplit<'a, S: Simd, const W: usize> {
     pub simd: S,
     pub d: &'a mut [f64],
     pub e: &'a mut [f64],
@@ -107,7 +107,7 @@ pub(super) struct Split<'a, S: Simd, const W: usize> {
     pub wide: usize,
 }
 
-impl<S: Simd, const W: usize> Split<'_, S, W> {
+impl<S: Simd, const W: usize> QlSplit<'_, S, W> {
     /// QL sweeps until the eigenvalue at `l` has split off.
     #[inline(always)]
     fn deflate(&mut self, l: usize, floor: f64, sets: usize) -> Result<()> {
@@ -204,7 +204,7 @@ mod tests {
         let diagonal: Vec<f64> = (0..n).map(|i| size(i) * size(i)).collect();
         let coupling = |i: usize| if i + 1 < n { 0.4 * size(i) * size(i + 1) } else { 0.0 };
         let values = {
-            let mut none = Rows::of(Mat::zeros(n, 0).as_ref());
+            let mut none = TurnedRows::of(Mat::zeros(n, 0).as_ref());
             rotate_graded(diagonal.clone(), (0..n).map(coupling).collect(), &mut none).unwrap()
         };
         // det T, by the recurrence of its leading minors
@@ -239,7 +239,7 @@ mod tests {
                     1 => coupling[i.min(j)],
                     _ => 0.0,
                 });
-                let mut rows = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+                let mut rows = TurnedRows::of(Mat::<f64>::identity(n, n).as_ref());
                 let values = rotate(diagonal.clone(), coupling.clone(), &mut rows).unwrap();
                 let s = rows.matrix().transpose().to_owned();
                 let back = Mat::from_fn(n, n, |i, j| s[(i, j)] * values[j]) * s.transpose();
@@ -266,11 +266,11 @@ mod tests {
             let coupling: Vec<f64> = (0..n)
                 .map(|i| if i + 1 < n { f64::cos(i as f64) } else { 0.0 })
                 .collect();
-            let mut all = Rows::of(Mat::<f64>::identity(n, n).as_ref());
+            let mut all = TurnedRows::of(Mat::<f64>::identity(n, n).as_ref());
             let values = rotate(diagonal.clone(), coupling.clone(), &mut all).unwrap();
             for q in 0..10 {
                 let c = Mat::from_fn(n, q, |i, j| f64::sin((1 + i * (j + 2)) as f64));
-                let mut rows = Rows::of(c.as_ref());
+                let mut rows = TurnedRows::of(c.as_ref());
                 assert_eq!(rotate(diagonal.clone(), coupling.clone(), &mut rows).unwrap(), values);
                 assert!(
                     q == 0 || (rows.matrix() - all.matrix() * &c).norm_max() < 1e-12,

@@ -5,13 +5,13 @@
 //! of a row is what the next finds a step later, so that only the first reads from T and only the last writes to it. A lane that has nothing
 //! to do yet or any more, for which couplings are 0, hands on what it gets.
 
-use super::ql::{Split, block_end, floor, one_sweep, turn, turned};
+use super::ql::{QlSplit, block_end, floor, one_sweep, turn, turned};
 use pulp::Simd;
 
 /// Sweeps for one eigenvalue of a block's head.
 const MAX_HEAD_SWEEPS: usize = 30;
 
-impl<S: Simd, const W: usize> Split<'_, S, W> {
+impl<S: Simd, const W: usize> QlSplit<'_, S, W> {
     /// As many sweeps over the block l..=m as a register has lanes, if there are more than one, and shifts for them.
     #[inline(always)]
     pub(super) fn set_of_sweeps(&mut self, l: usize, m: usize) -> bool {
@@ -27,8 +27,8 @@ impl<S: Simd, const W: usize> Split<'_, S, W> {
         let Some(shifts) = head_eigenvalues::<K>(&self.d[l..], &self.e[l..]) else {
             return false;
         };
-        let (block, last) = (Block { l, m }, 2 * (K - 1));
-        let mut lanes = Lanes::<S, W, K>::idle(self.simd);
+        let (block, last) = (Unreduced { l, m }, 2 * (K - 1));
+        let mut lanes = SweepLanes::<S, W, K>::idle(self.simd);
         lanes.begin(0, shifts[0], self.d[m], self.row(m));
         for step in 0..last {
             lanes.step(self.simd, self.entry(m - 1 - step));
@@ -51,7 +51,7 @@ impl<S: Simd, const W: usize> Split<'_, S, W> {
 
     /// The steps between: apart from the others, so that lanes stay in registers.
     #[inline(always)]
-    fn all_at_work<const K: usize>(&mut self, mut lanes: Lanes<S, W, K>, block: Block) -> Lanes<S, W, K> {
+    fn all_at_work<const K: usize>(&mut self, mut lanes: SweepLanes<S, W, K>, block: Unreduced) -> SweepLanes<S, W, K> {
         let last = 2 * (K - 1);
         for i in (block.l..block.m - last).rev() {
             lanes.step(self.simd, self.entry(i));
@@ -76,7 +76,7 @@ impl<S: Simd, const W: usize> Split<'_, S, W> {
 
     /// What the last lane leaves of row i.
     #[inline(always)]
-    fn put<const K: usize>(&mut self, i: usize, lanes: &Lanes<S, W, K>) {
+    fn put<const K: usize>(&mut self, i: usize, lanes: &SweepLanes<S, W, K>) {
         self.d[i] = numbers::<S, K>(lanes.left_d)[K - 1];
         self.e[i] = numbers::<S, K>(lanes.left_e)[K - 1];
         self.rows[i * W..(i + 1) * W].copy_from_slice(&lanes.left_rows[K - 1]);
@@ -84,7 +84,7 @@ impl<S: Simd, const W: usize> Split<'_, S, W> {
 
     /// Rows that are too wide for registers, after a step of the first lane.
     #[inline(always)]
-    fn turn_rows<const K: usize>(&mut self, lanes: &Lanes<S, W, K>, Block { l, m }: Block, step: usize) {
+    fn turn_rows<const K: usize>(&mut self, lanes: &SweepLanes<S, W, K>, Unreduced { l, m }: Unreduced, step: usize) {
         if W > 0 || self.wide == 0 {
             return;
         }
@@ -106,13 +106,13 @@ impl<S: Simd, const W: usize> Split<'_, S, W> {
 
 /// First and last row.
 #[derive(Clone, Copy)]
-struct Block {
+struct Unreduced {
     l: usize,
     m: usize,
 }
 
 /// K sweeps, each with the rows that it takes along where they are few.
-struct Lanes<S: Simd, const W: usize, const K: usize> {
+struct SweepLanes<S: Simd, const W: usize, const K: usize> {
     g: S::f64s,
     s: S::f64s,
     c: S::f64s,
@@ -126,7 +126,7 @@ struct Lanes<S: Simd, const W: usize, const K: usize> {
     left_rows: [[S::f64s; W]; K],
 }
 
-impl<S: Simd, const W: usize, const K: usize> Lanes<S, W, K> {
+impl<S: Simd, const W: usize, const K: usize> SweepLanes<S, W, K> {
     #[inline(always)]
     fn idle(simd: S) -> Self {
         let zero = simd.splat_f64s(0.0);

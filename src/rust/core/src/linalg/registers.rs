@@ -7,14 +7,14 @@ use pulp::Simd;
 const LANES: usize = 4;
 
 /// Rows that are turned in pairs or in blocks: those of a few columns, with zeros behind.
-pub struct Rows {
+pub struct TurnedRows {
     pub numbers: Vec<f64>,
     /// Numbers of a row.
     pub wide: usize,
     shape: (usize, usize),
 }
 
-impl Rows {
+impl TurnedRows {
     pub fn of(c: MatRef<'_, f64>) -> Self {
         let wide = c.ncols().next_multiple_of(LANES);
         let mut numbers = vec![0.0; c.nrows() * wide];
@@ -50,11 +50,11 @@ impl Rows {
 
 /// Columns of P entries in L registers each.
 #[derive(Clone, Copy)]
-pub struct Columns<S, const P: usize, const L: usize>(pub S);
+pub struct RegisterColumns<S, const P: usize, const L: usize>(pub S);
 
 pub type Registers<S, const L: usize> = [<S as Simd>::f64s; L];
 
-impl<S: Simd, const P: usize, const L: usize> Columns<S, P, L> {
+impl<S: Simd, const P: usize, const L: usize> RegisterColumns<S, P, L> {
     /// 1 in the first entry.
     pub const FIRST: [f64; P] = {
         let mut x = [0.0; P];
@@ -143,7 +143,7 @@ mod tests {
     fn rows_are_those_of_the_columns() {
         for (n, q) in [(0, 3), (5, 0), (7, 1), (6, 4), (3, 5)] {
             let c = Mat::from_fn(n, q, |i, j| (10 * i + j) as f64);
-            let mut rows = Rows::of(c.as_ref());
+            let mut rows = TurnedRows::of(c.as_ref());
             assert_eq!((rows.wide % LANES, rows.numbers.len()), (0, n * rows.wide));
             assert!(rows.matrix() == c);
             rows.reverse();
